@@ -1,0 +1,1 @@
+"""What things are: frozen dataclasses, free of I/O."""

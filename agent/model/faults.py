@@ -1,0 +1,43 @@
+"""What is wrong with a document, where, and what to do about it: all of it at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.errors import Invalid
+
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong, and its place in the document. Lines and columns count from 1."""
+
+    path: str
+    """Where, in the document's own words: `services.order.ports[0].published`; empty for the whole document."""
+    value: str
+    """What was written there, shortened; empty where it could be a secret."""
+    problem: str
+    remedy: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, column {self.column}: "
+        path = f"{self.path}: " if self.path else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{place}{path}{self.problem}{remedy}"
+
+
+class InvalidDocument(Invalid):
+    """A document with faults; `str` is one line for each, in the order of the document."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(
+            sorted(faults, key=lambda each: (each.line, each.column, each.path, each.problem))
+        )
+        super().__init__(self.faults)
+
+    def __str__(self) -> str:
+        shown = [str(each) for each in self.faults[:MOST_SHOWN]]
+        hidden = len(self.faults) - len(shown)
+        return "\n".join([*shown, f"... and {hidden} more"] if hidden else shown)

@@ -1,0 +1,148 @@
+"""The intent: what the operator's document says the cluster shall be, checked and with every default filled in."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from agent.model.spec import ContainerSpec, Pairs
+
+GWBRIDGE = "docker_gwbridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostIntent:
+    """A member of the cluster; `name` is what its agent calls itself, `address` what the others reach it by."""
+
+    name: str
+    address: IPv4Address
+    role: Literal["manager", "worker"]
+    availability: Literal["active", "pause", "drain"] = "active"
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeIntent:
+    """docker_gwbridge, the same on every host; `options` always name the bridge."""
+
+    subnet: IPv4Network
+    gateway: IPv4Address
+    options: Pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmIntent:
+    """How the swarm is made. The address pool can only be given at init."""
+
+    default_addr_pool: tuple[IPv4Network, ...]
+    mask_length: int = 24
+    data_path_port: int | None = None
+    token_rotation: Literal["after-join", "never"] = "after-join"
+    """after-join: join tokens are rotated when the last declared host is in."""
+    token_ttl_s: float = 900.0
+    """How long published join tokens may stay before they are rotated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyIntent:
+    """How boldly the document is carried out."""
+
+    mode: Literal["enforce", "observe", "paused"] = "enforce"
+    unmanaged: Literal["ignore"] = "ignore"
+    max_unavailable_hosts: int = 1
+    deletion_guard_percent: int | None = None
+    """An edit that takes away more than this share of the copies waits for a confirmation; None: none does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkIntent:
+    """A network; `key` is its name in the document, `name` in Docker."""
+
+    key: str
+    name: str
+    driver: Literal["overlay", "bridge"]
+    attachable: bool = True
+    subnet: IPv4Network | None = None
+    gateway: IPv4Address | None = None
+    options: Pairs = ()
+    external: bool = False
+    """Made by somebody else: it is used, never created or removed."""
+    internal: bool = False
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeIntent:
+    """A named volume; `key` is its name in the document, `name` in Docker."""
+
+    key: str
+    name: str
+    driver: str = "local"
+    options: Pairs = ()
+    external: bool = False
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """How a change of the service is rolled out; the defaults are Swarm's."""
+
+    parallelism: int = 1
+    """Copies changed at a time; 0 is all at once."""
+    order: Literal["stop-first", "start-first"] = "stop-first"
+    failure_action: Literal["pause", "continue", "rollback"] = "pause"
+    monitor_s: float = 5.0
+    delay_s: float = 0.0
+    max_failure_ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceIntent:
+    """A service: what one copy is, and how many copies each host runs."""
+
+    name: str
+    spec: ContainerSpec
+    placement: tuple[tuple[str, int], ...]
+    """(host, copies) in the document's order, which is also the order of the copies' numbers."""
+    update: Update = Update()
+    depends_on: tuple[tuple[str, str], ...] = ()
+    """(service, service_started | service_healthy | service_completed_successfully), sorted."""
+
+    def copies_on(self, host: str) -> int:
+        """How many copies `host` runs; 0 for a host that is not named."""
+        return dict(self.placement).get(host, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """The whole truth about one cluster. `revision` is the etcd mod_revision the document was read at."""
+
+    project: str
+    revision: int
+    hosts: tuple[HostIntent, ...]
+    gwbridge: BridgeIntent
+    swarm: SwarmIntent
+    policy: PolicyIntent = PolicyIntent()
+    networks: tuple[NetworkIntent, ...] = ()
+    volumes: tuple[VolumeIntent, ...] = ()
+    services: tuple[ServiceIntent, ...] = ()
+
+    @property
+    def managers(self) -> tuple[HostIntent, ...]:
+        """The hosts that shall be managers, in the document's order."""
+        return tuple(each for each in self.hosts if each.role == "manager")
+
+    def host(self, name: str) -> HostIntent | None:
+        """The host of that name, or None when the document does not name it."""
+        return next((each for each in self.hosts if each.name == name), None)
+
+    def service(self, name: str) -> ServiceIntent | None:
+        """The service of that name, or None."""
+        return next((each for each in self.services if each.name == name), None)
+
+    def network(self, name: str) -> NetworkIntent | None:
+        """The network that Docker knows by `name`, or None."""
+        return next((each for each in self.networks if each.name == name), None)
+
+    def volume(self, name: str) -> VolumeIntent | None:
+        """The volume that Docker knows by `name`, or None."""
+        return next((each for each in self.volumes if each.name == name), None)
