@@ -1,0 +1,72 @@
+"""The names of the keys in etcd: everything of one cluster lies under `/swarmkeeper/<cluster>/`."""
+
+from dataclasses import dataclass
+
+ROOT = "/swarmkeeper/"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one cluster. docs/etcd-keys.md says who writes each and what it holds."""
+
+    cluster: str
+
+    @property
+    def root(self) -> str:
+        return f"{ROOT}{self.cluster}/"
+
+    @property
+    def intent(self) -> str:
+        """The operator's document: the only key that a person writes."""
+        return f"{self.root}intent"
+
+    @property
+    def accepted(self) -> str:
+        """The last document the leader accepted: what is in force, whatever `intent` says now."""
+        return f"{self.root}accepted"
+
+    @property
+    def verdict(self) -> str:
+        """What the leader says of the newest document, for whoever has only etcdctl."""
+        return f"{self.root}verdict"
+
+    @property
+    def leader(self) -> str:
+        """The leader lock; its create_revision is the fencing token."""
+        return f"{self.root}leader"
+
+    @property
+    def swarm(self) -> str:
+        return f"{self.root}swarm"
+
+    @property
+    def tokens(self) -> str:
+        return f"{self.root}tokens"
+
+    @property
+    def disruption(self) -> str:
+        return f"{self.root}disruption"
+
+    @property
+    def specs(self) -> str:
+        return f"{self.root}specs/"
+
+    def spec(self, digest: str) -> str:
+        return f"{self.specs}{digest}"
+
+    @property
+    def assignments(self) -> str:
+        return f"{self.root}assignments/"
+
+    def assignment(self, host: str) -> str:
+        return f"{self.assignments}{host}"
+
+    @property
+    def hosts(self) -> str:
+        return f"{self.root}hosts/"
+
+    def presence(self, host: str) -> str:
+        return f"{self.hosts}{host}/presence"
+
+    def status(self, host: str) -> str:
+        return f"{self.hosts}{host}/status"

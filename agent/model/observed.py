@@ -1,0 +1,208 @@
+"""What was seen: one snapshot of the host and of etcd, which the planner decides upon and nobody changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network
+from types import MappingProxyType
+from typing import Literal
+
+from agent.model.faults import Fault
+from agent.model.intent import GWBRIDGE, Intent
+from agent.model.records import (
+    Assignment,
+    Copy,
+    HostStatus,
+    SwarmRecord,
+    Tokens,
+    Verdict,
+)
+from agent.model.spec import ContainerSpec, Pairs
+from agent.model.store import Fence
+
+LocalState = Literal["inactive", "pending", "active", "error", "locked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """A node as a swarm manager lists it."""
+
+    id: str
+    hostname: str
+    role: Literal["manager", "worker"]
+    availability: Literal["active", "pause", "drain"]
+    state: str
+    """ready, down, unknown or disconnected, as the swarm calls it."""
+    address: str
+    leader: bool = False
+    reachable: bool | None = None
+    """Managers only: whether raft reaches it."""
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmState:
+    """The host's own swarm membership. `local` and `error` are Docker's words."""
+
+    local: LocalState
+    error: str = ""
+    node_id: str | None = None
+    swarm_id: str | None = None
+    """Known on managers, and on workers from their node certificate; None when it cannot be told."""
+    is_manager: bool = False
+    address: str | None = None
+    managers: Pairs = ()
+    """(node id, address:port) of the managers this node knows."""
+    nodes: tuple[NodeState, ...] | None = None
+    """Managers only; None when not asked, or when the swarm has no leader to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkState:
+    """A network of the engine. An overlay that was created but never allocated has an empty driver."""
+
+    id: str
+    name: str
+    driver: str
+    scope: str
+    subnet: IPv4Network | None
+    gateway: str | None
+    options: Pairs = ()
+    attachable: bool = False
+    internal: bool = False
+    labels: Pairs = ()
+    endpoints: tuple[str, ...] = ()
+    """Names of the endpoints on it, for docker_gwbridge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field of a running copy that is not as its spec says: changed by hand, or lost."""
+
+    field: str
+    wanted: str
+    found: str
+    repair: Literal["replace", "update", "reconnect"]
+    """replace: needs a new container; update: `docker update`; reconnect: leave and join the network `subject`."""
+    subject: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.wanted} wanted, {self.found} found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """A container that carries our labels for this cluster."""
+
+    id: str
+    name: str
+    copy: Copy
+    """What its labels say it is."""
+    status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+    health: str = ""
+    """starting, healthy, unhealthy, or empty when the image has no check."""
+    exit_code: int = 0
+    error: str = ""
+    """Docker's own words when it could not be started."""
+    started_at: str = ""
+    finished_at: str = ""
+    restarts: int = 0
+    addresses: Pairs = ()
+    """(network, IPv4 address)"""
+    differences: tuple[Difference, ...] = ()
+    """Against the spec its label names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """A network device as the kernel has it."""
+
+    address: IPv4Interface | None
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostState:
+    """One host: its engine and its kernel."""
+
+    engine_version: str
+    live_restore: bool
+    swarm: SwarmState
+    networks: tuple[NetworkState, ...] = ()
+    containers: tuple[ContainerState, ...] = ()
+    foreign_names: Pairs = ()
+    """(name, id) of the containers that are not ours."""
+    images: frozenset[str] = frozenset()
+    """Those of the wanted image references that are here."""
+    volumes: frozenset[str] = frozenset()
+    bridge_link: LinkState | None = None
+    """The device docker_gwbridge; None when the kernel has none."""
+    routes: tuple[tuple[IPv4Network, str], ...] = ()
+    """(destination, device), without the default route."""
+
+    def network(self, name: str) -> NetworkState | None:
+        """The network of that name; of several (engine 20.10 allows it) the first."""
+        return next((each for each in self.networks if each.name == name), None)
+
+    @property
+    def bridges(self) -> tuple[NetworkState, ...]:
+        """Every network named docker_gwbridge: there should be one at most."""
+        return tuple(each for each in self.networks if each.name == GWBRIDGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The operator's document as found in etcd: parsed, or what is wrong with it."""
+
+    revision: int
+    intent: Intent | None
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """What etcd held at `revision`, as far as this agent reads it."""
+
+    revision: int
+    document: Document | None = None
+    """The newest, accepted or not; None: there is no intent key."""
+    accepted: Intent | None = None
+    """What is in force."""
+    verdict: Verdict | None = None
+    leader: str | None = None
+    """Host name of the holder of the leader lock."""
+    record: SwarmRecord | None = None
+    tokens: Tokens | None = None
+    assignment: Assignment | None = None
+    """This host's own."""
+    specs: Mapping[str, ContainerSpec] = MappingProxyType({})
+    """By hash: those this host's assignment and containers name."""
+    garbage: Pairs = ()
+    """(key, problem) of the keys of ours that could not be read: they are held, never guessed at."""
+    # The leader's own reading; empty on everybody else.
+    assignments: Mapping[str, Assignment] = MappingProxyType({})
+    stored_specs: frozenset[str] = frozenset()
+    statuses: Mapping[str, HostStatus] = MappingProxyType({})
+    present: Mapping[str, str] = MappingProxyType({})
+    """Host -> the agent instance that is there now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything a plan is made from."""
+
+    me: str
+    """This host's name in the intent."""
+    host: HostState | None
+    """None: dockerd does not answer."""
+    cluster: ClusterState | None
+    """None: etcd does not answer."""
+    fence: Fence | None = None
+    """None: not leading."""
+    lease: bool = False
+    """Whether a lease is provably ours now: without one nobody may campaign."""
+    instance: str = ""
+    """This run of the agent, as its presence names it."""
+    advertise: str | None = None
+    """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
