@@ -36,6 +36,8 @@ class NodeState:
     leader: bool = False
     reachable: bool | None = None
     """Managers only: whether raft reaches it."""
+    manager_address: str = ""
+    """Managers only: address:port to join at."""
     labels: Pairs = ()
 
 
@@ -197,7 +199,9 @@ class Observed:
     host: HostState | None
     """None: dockerd does not answer."""
     cluster: ClusterState | None
-    """None: etcd does not answer."""
+    """None: etcd does not answer and nothing is known from before."""
+    stale: bool = False
+    """etcd does not answer; `cluster` is what it said last."""
     fence: Fence | None = None
     """None: not leading."""
     lease: bool = False

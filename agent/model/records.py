@@ -42,6 +42,8 @@ class SwarmRecord:
     """None: claimed, not made yet."""
     managers: Pairs = ()
     """(node id, address:port) to join at."""
+    networks: tuple[str, ...] = ()
+    """Overlays that containers can join: a worker cannot see them for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

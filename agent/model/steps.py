@@ -8,7 +8,7 @@ from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeInte
 from agent.model.records import Assignment, Copy, SwarmRecord, Verdict
 from agent.model.spec import Attachment, ContainerSpec
 
-Lane = Literal["host", "leader"]
+Lane = Literal["host", "leader", "pull"]
 """Whose work a step is. The lanes do not wait for each other: a leader whose own host is busy goes on leading."""
 
 BRIDGE = f"network/{GWBRIDGE}"
@@ -121,8 +121,10 @@ class CreateVolume(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullImage(_Step):
+    """Pulls touch no network and take their time: they wait for nobody's barrier, and have a limit of their own."""
+
     image: str
-    verb, kind, budget_s = "pull", "image", 3600.0
+    lane, verb, kind, budget_s = "pull", "pull", "image", 3600.0
 
     @property
     def resource(self) -> str:
@@ -182,8 +184,9 @@ class RemoveContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameContainer(_ContainerStep):
+    """Give the container `id` its name back."""
+
     id: str
-    to: str
     verb = "rename"
 
 

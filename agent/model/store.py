@@ -1,0 +1,141 @@
+"""What is read from and written to etcd, and the settings of the client and of the session."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyValue:
+    key: str
+    value: bytes = field(repr=False)
+    create_revision: int
+    mod_revision: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What etcd held at one revision, of the ranges that were asked for."""
+
+    revision: int
+    values: Mapping[str, KeyValue]
+
+    def get(self, key: str) -> KeyValue | None:
+        return self.values.get(key)
+
+    def under(self, prefix: str) -> tuple[KeyValue, ...]:
+        """Return everything whose key starts with `prefix`, sorted by key."""
+        return tuple(self.values[key] for key in sorted(self.values) if key.startswith(prefix))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRange:
+    key: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    key: str
+    value: bytes = field(repr=False)
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    key: str
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """Holds when the key's revision is exactly this one; 0 of either kind means that the key is absent."""
+
+    key: str
+    create_revision: int | None = None
+    mod_revision: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.create_revision is None) == (self.mod_revision is None):
+            raise ValueError(f"compare {self.key}: give create_revision or mod_revision, not both or neither")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TxnResult:
+    succeeded: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """The leader lock as we hold it: a write guarded by it cannot land after somebody else took the lock."""
+
+    key: str
+    create_revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    id: int
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """How the client stands with etcd. `last_contact_s` is on the monotonic clock, None before the first answer."""
+
+    connected: bool
+    endpoint: str
+    last_contact_s: float | None
+    revision: int
+    reconnects: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where etcd is and how to speak to it.
+
+    An endpoint is `https://host:port`, `http://host:port`, or `host:port`, which is TLS when `ca_file` is set.
+    `timeout_s` bounds one try, `budget_s` all tries of a call that may be repeated.
+    """
+
+    endpoints: tuple[str, ...]
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    allow_plaintext_password: bool = False
+    timeout_s: float = 2.0
+    budget_s: float = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """Timings of the lease. `timeout_s` bounds one try of a renewal, of which two must fit in after a missed one."""
+
+    ttl_s: float = 15.0
+    interval_s: float = 5.0
+    timeout_s: float = 2.0
+    margin_s: float = 2.0
+
+
+def timing_faults(settings: SessionSettings) -> tuple[str, ...]:
+    """Return what makes these timings unsafe, in words; empty when they hold.
+
+    The rule is Patroni's (`loop_wait + 2 * retry_timeout <= ttl`): a renewal that is sent a whole interval after
+    the last good one and fails once must still succeed before the lease stops being provably ours.
+    """
+    named = {
+        "ttl": settings.ttl_s,
+        "interval": settings.interval_s,
+        "timeout": settings.timeout_s,
+        "margin": settings.margin_s,
+    }
+    faults = [f"{name} must be more than 0 s, not {value:g} s" for name, value in named.items() if value <= 0]
+    if settings.ttl_s != int(settings.ttl_s):
+        faults.append(f"ttl must be whole seconds, as etcd counts them, not {settings.ttl_s:g} s")
+    need, have = settings.interval_s + 2 * settings.timeout_s, settings.ttl_s - settings.margin_s
+    if need >= have:
+        faults.append(f"interval + 2 * timeout ({need:g} s) must be less than ttl - margin ({have:g} s)")
+    return tuple(faults)

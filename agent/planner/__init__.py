@@ -1,0 +1,65 @@
+"""What to do: pure functions from what was observed to a plan. No I/O, no clock, no logging, no randomness."""
+
+from agent.model.observed import Observed
+from agent.model.steps import Blocked, Plan
+from agent.planner.bridge import plan_bridge
+from agent.planner.copies import plan_copies
+from agent.planner.leadership import plan_leadership
+from agent.planner.leading import plan_leading
+from agent.planner.membership import plan_membership
+
+__all__ = ["make_plan"]
+
+
+def make_plan(observed: Observed) -> Plan:
+    """Everything that is to be done now on this host and, if it leads, for the cluster; and what is not, and why.
+
+    Pure, total and deterministic. A plan only goes as far as can be seen: what depends on the outcome of a step
+    is planned when that outcome has been observed.
+    """
+    plan = _faults(observed) + plan_leadership(observed)
+    if observed.fence and not observed.stale:
+        plan += plan_leading(observed)
+    return _by_policy(observed, plan + _plan_host(observed))
+
+
+def _plan_host(observed: Observed) -> Plan:
+    cluster, host = observed.cluster, observed.host
+    if not cluster or not host:
+        return Plan()
+    if not cluster.accepted:
+        return Plan(blocked=(Blocked(resource="host", reason="no intent accepted yet", kind="waiting"),))
+    copies = plan_copies(cluster.accepted, observed)
+    if observed.stale:
+        return copies
+    bridge = plan_bridge(cluster.accepted, host)
+    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
+
+
+def _faults(observed: Observed) -> Plan:
+    blocked = []
+    if observed.host is None:
+        blocked.append(Blocked(resource="engine", reason="dockerd does not answer", kind="engine"))
+    if observed.cluster is None or observed.stale:
+        held = observed.cluster.accepted if observed.cluster else None
+        what = f"holding revision {held.revision}" if held else "nothing known from before"
+        blocked.append(Blocked(resource="store", reason=f"etcd does not answer: {what}", kind="store"))
+    if observed.cluster:
+        blocked += [
+            Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage
+        ]
+    return Plan(blocked=tuple(blocked))
+
+
+def _by_policy(observed: Observed, plan: Plan) -> Plan:
+    """`x-cluster.policy.mode`: observe and paused do nothing but keep the leader and its verdict."""
+    intent = observed.cluster.accepted if observed.cluster else None
+    if intent is None or intent.policy.mode == "enforce":
+        return plan
+    kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource == "verdict")
+    held = tuple(
+        Blocked(resource=step.resource, reason=f"mode {intent.policy.mode}: would {step}", kind="mode")
+        for step in plan.steps
+        if step not in kept
+    )
+    return Plan(kept, plan.blocked + held)

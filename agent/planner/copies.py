@@ -1,0 +1,174 @@
+"""The host's own copies: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
+
+from agent.fields import describe_change
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.records import Copy
+from agent.model.steps import (
+    Blocked,
+    BlockedKind,
+    CreateContainer,
+    CreateVolume,
+    Plan,
+    PullImage,
+    RemoveContainer,
+    StartContainer,
+    Step,
+    StopContainer,
+)
+from agent.planner.overlays import plan_local_network
+from agent.planner.repair import plan_repair
+from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name
+
+STOPPABLE = ("running", "paused", "restarting")
+
+
+def plan_copies(intent: Intent, observed: Observed) -> Plan:
+    """Pull, create, start, repair and replace the assigned copies; stop and remove ours that are not assigned."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    if cluster.assignment is None:
+        return Plan()
+    plan, keep = Plan(), set[str]()
+    for copy in cluster.assignment.copies:
+        candidates = _candidates(copy, host)
+        spec = cluster.specs.get(copy.spec)
+        if spec is None:
+            keep |= {each.id for each in candidates}
+            name = container_name(cluster.assignment.project, copy)
+            plan += _blocked(name, "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd")
+            continue
+        found = _best(candidates, copy)
+        keep |= {found.id} if found else set()
+        wanted = Wanted(
+            copy=copy,
+            project=cluster.assignment.project,
+            spec=spec,
+            host=observed.me,
+            node_id=host.swarm.node_id or "",
+        )
+        plan += _Scene(intent, host, cluster).plan(wanted, found)
+    return _once(_plan_surplus(host, keep) + plan)
+
+
+class _Scene:
+    """What a copy is decided upon with. Holds no state of its own."""
+
+    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState) -> None:
+        self.intent, self.host, self.cluster = intent, host, cluster
+
+    def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
+        if found is None:
+            return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
+        if found.status == "removing":
+            return Plan()
+        if reason := self._why_replace(wanted, found):
+            return self._replace(wanted, found, reason)
+        return plan_repair(wanted, found, self.host)
+
+    def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
+        if found.copy.spec != wanted.copy.spec:
+            old = self.cluster.specs.get(found.copy.spec)
+            words = describe_change(old, wanted.spec) if old else ""
+            return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
+        if found.status == "dead":
+            return "docker calls it dead"
+        return "; ".join(str(each) for each in found.differences if each.repair == "replace")
+
+    def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
+        create = self._create(wanted, reason)
+        if not any(isinstance(step, CreateContainer) for step in create.steps):
+            return create  # pull first, or wait: the old copy runs until the new one can be made
+        return Plan(_away(wanted.name, found, wanted.grace_s, reason)) + create
+
+    def _create(self, wanted: Wanted, reason: str) -> Plan:
+        if wanted.name in dict(self.host.foreign_names):
+            return _blocked(wanted.name, "name", "a container that is not ours has this name")
+        waits = self._networks(wanted) + self._volumes(wanted)
+        if wanted.spec.image not in self.host.images:
+            pull = PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}")
+            return Plan((pull,)) + waits
+        if waits != Plan():
+            return waits
+        create = CreateContainer(
+            name=wanted.name, copy=wanted.copy, project=wanted.project, spec=wanted.filled, reason=reason
+        )
+        return Plan((create, StartContainer(name=wanted.name, reason=reason)))
+
+    def _networks(self, wanted: Wanted) -> Plan:
+        plan = Plan()
+        for network in (each.network for each in wanted.spec.networks):
+            declared = self.intent.network(network)
+            if declared and declared.driver == "bridge":
+                plan += plan_local_network(declared, self.host)
+            elif not self._overlay_ready(network):
+                plan += _blocked(wanted.name, "dependency", f"network {network} is not ready yet")
+        return plan
+
+    def _overlay_ready(self, network: str) -> bool:
+        # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
+        known = self.cluster.record.networks if self.cluster.record else ()
+        there = network in known or self.host.network(network) is not None
+        return there and self.host.swarm.local == "active"
+
+    def _volumes(self, wanted: Wanted) -> Plan:
+        plan = Plan()
+        for mount in wanted.spec.volumes:
+            volume = self.intent.volume(mount.source or "") if mount.type == "volume" else None
+            if volume is None or volume.name in self.host.volumes:
+                continue
+            if volume.external:
+                plan += _blocked(
+                    wanted.name, "dependency", f"the external volume {volume.name} does not exist"
+                )
+            else:
+                plan += Plan((CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
+        return plan
+
+
+def _candidates(copy: Copy, host: HostState) -> list[ContainerState]:
+    key = (copy.service, copy.number)
+    return [each for each in host.containers if (each.copy.service, each.copy.number) == key]
+
+
+def _best(candidates: list[ContainerState], copy: Copy) -> ContainerState | None:
+    """Of several containers that claim to be the same copy, the one to keep: right spec, running, lowest id."""
+    return min(
+        candidates,
+        key=lambda each: (each.copy.spec != copy.spec, each.status != "running", each.id),
+        default=None,
+    )
+
+
+def _plan_surplus(host: HostState, keep: set[str]) -> Plan:
+    plan = Plan()
+    for found in host.containers:
+        if found.id not in keep and found.status != "removing":
+            reason = f"{found.copy.service} copy {found.copy.number} is no longer assigned here"
+            plan += Plan(_away(found.name, found, DEFAULT_GRACE_S, reason))
+    return plan
+
+
+def _away(name: str, found: ContainerState, grace_s: float, reason: str) -> tuple[Step, ...]:
+    remove = RemoveContainer(name=name, id=found.id, reason=reason)
+    if found.status not in STOPPABLE:
+        return (remove,)
+    return (StopContainer(name=name, id=found.id, grace_s=grace_s, reason=reason), remove)
+
+
+def _once(plan: Plan) -> Plan:
+    """Two copies that want the same image, volume or network ask for it once."""
+    shared: set[str] = set()
+    steps = []
+    for step in plan.steps:
+        if isinstance(step, PullImage | CreateVolume) or step.kind == "network":
+            if step.resource in shared:
+                continue
+            shared.add(step.resource)
+        steps.append(step)
+    return Plan(tuple(steps), tuple(dict.fromkeys(plan.blocked)))
+
+
+def _blocked(name: str, kind: BlockedKind, reason: str) -> Plan:
+    return Plan(blocked=(Blocked(resource=f"container/{name}", reason=reason, kind=kind),))

@@ -1,0 +1,63 @@
+"""Who may lead: only a declared manager, and once there is a swarm only a manager of that swarm."""
+
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.steps import Campaign, Plan, Resign
+
+
+def plan_leadership(observed: Observed) -> Plan:
+    """Campaign when the lock is free and this host may lead; resign when it holds the lock and may not."""
+    cluster = observed.cluster
+    if cluster is None or observed.stale:
+        return Plan()
+    why_not = unfit(observed, cluster)
+    if observed.fence:
+        return Plan((Resign(reason=why_not),)) if why_not else Plan()
+    if why_not or cluster.leader or not observed.lease:
+        return Plan()
+    return Plan((Campaign(reason="nobody leads"),))
+
+
+def unfit(observed: Observed, cluster: ClusterState) -> str:
+    """Why this host may not lead, in words; empty when it may."""
+    # Before the first document was accepted there is nobody to accept it, unless the newest one says who may.
+    intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
+    if intent is None:
+        return "no intent says who may lead"
+    declared = intent.host(observed.me)
+    if declared is None or declared.role != "manager":
+        return "the intent does not declare this host a manager"
+    if observed.host is None:
+        # A dockerd that restarts is back in seconds; who leads keeps leading, who does not waits for his engine.
+        return "" if observed.fence else "dockerd does not answer"
+    return _unfit_engine(observed, cluster, observed.host, intent)
+
+
+def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+    swarm, record = host.swarm, cluster.record
+    if record and record.swarm_id:
+        if swarm.local == "active" and not swarm.is_manager:
+            return "this host's engine is a worker"
+        if swarm.local == "active" and swarm.swarm_id != record.swarm_id:
+            return f"this host is in another swarm, {swarm.swarm_id}"
+        if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
+            return ""
+        return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
+    if swarm.local == "active":
+        return "" if swarm.is_manager else "this host's engine is a worker"
+    if swarm.local != "inactive":
+        return f"this host's engine is {swarm.local}"
+    # A swarm that exists is adopted rather than a second one made; only one of its managers can do that.
+    if elsewhere := host_with_a_swarm(observed.me, cluster, intent):
+        return f"{elsewhere} is in a swarm already and has to lead"
+    return ""
+
+
+def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | None:
+    """Name of another declared manager that says, in this run of its agent, that it manages a swarm."""
+    for name, status in sorted(cluster.statuses.items()):
+        fresh = cluster.present.get(name) == status.instance
+        declared = intent.host(name)
+        if name != me and fresh and declared and declared.role == "manager" and status.is_manager:
+            return name
+    return None

@@ -1,0 +1,75 @@
+"""A copy with the right spec that is not as it should be: put right in place, with the same container."""
+
+from collections.abc import Iterable
+
+from agent.model.observed import ContainerState, HostState
+from agent.model.spec import ContainerSpec
+from agent.model.steps import (
+    Blocked,
+    ConnectNetwork,
+    DisconnectNetwork,
+    Plan,
+    RenameContainer,
+    StartContainer,
+    Step,
+    UnpauseContainer,
+    UpdateContainer,
+)
+from agent.planner.wanted import Wanted
+
+
+def plan_repair(wanted: Wanted, found: ContainerState, host: HostState) -> Plan:
+    """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be."""
+    if found.name != wanted.name and wanted.name in dict(host.foreign_names):
+        reason = f"{found.name} cannot get its name back: a container that is not ours has it"
+        blocked = Blocked(resource=f"container/{wanted.name}", reason=reason, kind="name")
+        return Plan(blocked=(blocked,))
+    steps = (*_rename(wanted, found), *_update(wanted, found), *_reconnect(wanted, found))
+    return Plan((*steps, *_run(wanted, found)))
+
+
+def finished(spec: ContainerSpec, found: ContainerState) -> bool:
+    """Whether an exited copy has done its work and stays so.
+
+    Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.
+    """
+    if spec.restart is None or spec.restart.name in ("always", "unless-stopped"):
+        return False
+    if spec.restart.name == "no":
+        return bool(found.started_at) and not found.error
+    tried = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
+    return found.exit_code == 0 or bool(tried)
+
+
+def _rename(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    if found.name != wanted.name:
+        reason = f"name: {wanted.name} wanted, {found.name} found"
+        yield RenameContainer(name=wanted.name, id=found.id, reason=reason)
+
+
+def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    if updates := [str(each) for each in found.differences if each.repair == "update"]:
+        yield UpdateContainer(name=wanted.name, id=found.id, spec=wanted.filled, reason="; ".join(updates))
+
+
+def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    declared = {each.network: each for each in wanted.spec.networks}
+    attached = {network for network, _ in found.addresses}
+    for each in found.differences:
+        if each.repair != "reconnect":
+            continue
+        common = {"name": wanted.name, "id": found.id, "reason": str(each)}
+        if each.subject in attached:
+            yield DisconnectNetwork(network=each.subject, **common)
+        if attachment := declared.get(each.subject):
+            aliases = (wanted.copy.service, *attachment.aliases)
+            yield ConnectNetwork(attachment=attachment, aliases=aliases, **common)
+
+
+def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    if found.status == "paused":
+        yield UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
+    elif found.status == "created":
+        yield StartContainer(name=wanted.name, reason=found.error or "created, but never started")
+    elif found.status == "exited" and not finished(wanted.spec, found):
+        yield StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")

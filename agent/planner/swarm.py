@@ -1,0 +1,107 @@
+"""The one swarm of the cluster, from the leader's side: who makes it, its record, its join tokens."""
+
+from dataclasses import replace
+
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.records import SwarmRecord
+from agent.model.steps import (
+    Blocked,
+    ClaimInit,
+    Plan,
+    PublishSwarm,
+    PublishTokens,
+    RotateTokens,
+    WithdrawTokens,
+)
+from agent.planner.overlays import ready_overlays
+
+
+def plan_swarm(intent: Intent, observed: Observed) -> Plan:
+    """Claim the init, publish what came of it, keep the record and the tokens right."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    record = cluster.record
+    if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
+        if record and record.swarm_id not in (None, host.swarm.swarm_id):
+            return Plan()  # a foreign swarm: leadership.py resigns, membership.py says it
+        return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, cluster, host)
+    if host.swarm.local != "inactive" or (record and record.swarm_id):
+        return Plan()
+    return _plan_claim(observed, cluster, record)
+
+
+def _plan_claim(observed: Observed, cluster: ClusterState, record: SwarmRecord | None) -> Plan:
+    if record and record.claimed_by == observed.me:
+        return Plan()  # membership.py inits
+    if record and record.claimed_by in cluster.present:
+        return _waiting(f"{record.claimed_by} claimed the init and is still there")
+    # Whoever is in a swarm already must have had the time to say so, or a second one would be made beside it.
+    silent = sorted(
+        name
+        for name, instance in cluster.present.items()
+        if name != observed.me
+        and (name not in cluster.statuses or cluster.statuses[name].instance != instance)
+    )
+    if silent:
+        return _waiting(f"{', '.join(silent)} did not report yet")
+    reason = f"{record.claimed_by}, who claimed it, is gone" if record else "there is no swarm yet"
+    return Plan((ClaimInit(over=record, reason=reason),))
+
+
+def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    record, swarm = cluster.record, host.swarm
+    found = SwarmRecord(
+        claimed_by=record.claimed_by if record else observed.me,
+        swarm_id=swarm.swarm_id,
+        managers=_managers(host),
+        networks=ready_overlays(intent, host),
+    )
+    if swarm.nodes is None and record and record.swarm_id:
+        found = replace(found, managers=record.managers, networks=record.networks)
+    if found == record:
+        return Plan()
+    if record is None:
+        reason = f"this host is in swarm {swarm.swarm_id} already: adopted"
+    elif record.swarm_id is None:
+        reason = f"swarm {swarm.swarm_id} is made"
+    else:
+        reason = "managers or networks changed"
+    return Plan((PublishSwarm(record=found, reason=reason),))
+
+
+def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
+    """Where to join: the managers raft reaches; before the node list is there, those the engine knows."""
+    reached = tuple(
+        sorted((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
+    )
+    return reached or tuple(sorted(host.swarm.managers))
+
+
+def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
+    """Declared hosts that are not nodes of this swarm, as far as nodes and statuses tell."""
+    nodes = {node.id for node in host.swarm.nodes or ()}
+    joined = {name for name, status in cluster.statuses.items() if status.node_id in nodes}
+    return tuple(each.name for each in intent.hosts if each.name not in joined)
+
+
+def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan:
+    if host.swarm.nodes is None:
+        return Plan()
+    missing, tokens, swarm_id = missing_hosts(intent, cluster, host), cluster.tokens, host.swarm.swarm_id
+    assert swarm_id is not None
+    if missing and (tokens is None or tokens.swarm_id != swarm_id):
+        return Plan((PublishTokens(swarm_id=swarm_id, reason=f"{', '.join(missing)} not joined yet"),))
+    if missing or tokens is None:
+        return Plan()
+    reason = "every declared host has joined"
+    withdraw = WithdrawTokens(reason=reason)
+    if intent.swarm.token_rotation == "never":  # noqa: S105 - a policy word
+        return Plan((withdraw,))
+    # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
+    return Plan((RotateTokens(reason=reason), withdraw))
+
+
+def _waiting(reason: str) -> Plan:
+    return Plan(blocked=(Blocked(resource="swarm-record", reason=reason, kind="waiting"),))
