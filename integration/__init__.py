@@ -1,0 +1,1 @@
+"""Scenarios on real hosts, and the lab they run on."""

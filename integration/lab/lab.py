@@ -1,0 +1,159 @@
+"""The lab: hosts on a LAN, brought up and taken down as a whole."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from integration.lab import route, stock
+from integration.lab.cgroups import CLIENTS, LAN, Cgroups
+from integration.lab.disk import needs_image
+from integration.lab.errors import LabError
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.lan import Lan
+from integration.lab.machine import check_machine
+from integration.lab.network import RANGE
+from integration.lab.spec import HostSpec
+
+HOSTS = ("node-231", "node-232", "node-233")
+ETCD_S = 60
+DISK = "8G"  # sparse; used where the machine's own file system cannot be written through an overlay
+
+
+class Lab:
+    """Some hosts, each with docker and a member of one etcd cluster. `name` tells labs on one machine apart.
+
+    `disk` (for instance "2G") gives each host a disk image of that size, which `Host.lose` needs; hosts that are
+    there already keep the disk they have. State lies in SWARMKEEPER_LAB_STATE or /var/tmp/swarmkeeper-lab.
+    """
+
+    def __init__(self, name: str = "", hosts: Iterable[str] = HOSTS, disk: str = "") -> None:
+        self.name = name or os.environ.get("SWARMKEEPER_LAB", "lab")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,29}", self.name):
+            raise LabError(f"a lab's name is lower-case letters, digits and dashes, not {self.name!r}")
+        self.state = Path(os.environ.get("SWARMKEEPER_LAB_STATE", "/var/tmp/swarmkeeper-lab")) / self.name
+        self.groups = Cgroups(self.name)
+        self.lan = Lan(self.groups)
+        self.hosts = self._describe(tuple(hosts), disk or (DISK if needs_image(self.state.parent) else ""))
+
+    @classmethod
+    def existing(cls, name: str = "") -> Self:
+        """The lab of that name with the hosts it was made with; with none if there is no such lab."""
+        lab = cls(name, hosts=())
+        return cls(name, hosts=lab.known())
+
+    def _describe(self, names: tuple[str, ...], disk: str) -> tuple[Host, ...]:
+        addresses = {name: address_of(name) for name in names}
+        return tuple(Host(self._spec(n, addresses, disk), self.lan, self.groups, names) for n in names)
+
+    def _spec(self, name: str, addresses: dict[str, str], disk: str) -> HostSpec:
+        saved = self.state / name / "spec.json"
+        if saved.exists():
+            disk = HostSpec.load(saved).image_size
+        return HostSpec(
+            lab=self.name,
+            name=name,
+            address=addresses[name],
+            disk=str(self.state / name),
+            image_size=disk,
+            files=stock.files(self.name, name, addresses),
+            units=stock.UNITS,
+        )
+
+    def known(self) -> list[str]:
+        """Hosts of this lab that run or have a disk, whoever made them."""
+        running = set(self.groups.groups()) - {LAN, CLIENTS}
+        stored = {p.parent.name for p in self.state.glob("*/spec.json")}
+        return sorted(running | stored)
+
+    def __getitem__(self, name: str) -> Host:
+        for host in self.hosts:
+            if name in {host.name, host.address, host.name.removeprefix("node-")}:
+                return host
+        raise LabError(f"lab {self.name} has no host {name}; it has {', '.join(h.name for h in self.hosts)}")
+
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self.hosts)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, parallel: int = 0) -> None:
+        """Bring every host up, `parallel` at a time (0: all), and return when docker and etcd are healthy.
+
+        What is up already stays as it is. Raises LabError if the machine cannot carry a lab or a host fails.
+        """
+        with route.locked(self.name):
+            check_machine()
+            self.state.mkdir(parents=True, exist_ok=True)
+            with route.locked("machine"):
+                route.close_range()
+                self.lan.up(self.state / "lan.log")
+            self._side_by_side(Host.boot, parallel)
+            self.wait_etcd()
+
+    def wait_etcd(self, within_s: float = ETCD_S) -> None:
+        """Return when every member says that the etcd cluster is healthy."""
+        for host in self.hosts:
+            url = f"http://{host.address}:2379/health"
+            eventually(
+                partial(self._is_healthy, url),
+                within_s,
+                f"etcd on {host.name} is healthy",
+            )
+
+    def _is_healthy(self, url: str) -> bool:
+        return self.lan.http_get(url, 2).json()["health"] in {"true", True}
+
+    def renew(self) -> None:
+        """Give every host an empty disk and boot it again: a fresh cluster in the time of one boot."""
+        with route.locked(self.name):
+            self._side_by_side(self._wipe)
+        self.up()
+
+    def _wipe(self, host: Host) -> None:
+        host.off()
+        shutil.rmtree(host.spec.root, ignore_errors=True)
+
+    def down(self) -> None:
+        """Remove the lab: every process, cgroup, link and disk of it. Nothing happens if there is none."""
+        with route.locked(self.name):
+            self.hosts = type(self)(self.name, {*self.known(), *(h.name for h in self.hosts)}).hosts
+            self._side_by_side(self._wipe)
+            for group in (CLIENTS, LAN):
+                self.groups.kill(group)
+            eventually(lambda: not self.groups.processes(), 10, f"every process of lab {self.name} ended")
+            self.groups.remove()
+            shutil.rmtree(self.state, ignore_errors=True)
+            with route.locked("machine"):
+                if not self.groups.other_labs_run():
+                    route.open_range()
+
+    def _side_by_side(self, action: Callable[[Host], None], parallel: int = 0) -> None:
+        """Do something to all hosts at once; every host is tried, then the first failure is raised."""
+        if not self.hosts:
+            return
+        with ThreadPoolExecutor(parallel or len(self.hosts)) as pool:
+            running = [pool.submit(action, host) for host in self.hosts]
+        for each in running:
+            each.result()
+
+
+def address_of(name: str) -> str:
+    """The LAN address of a host: its number is the last part of its name (node-231 has .231)."""
+    number = name.rpartition("-")[2]
+    if not number.isdecimal() or not 2 <= int(number) <= 254:
+        raise LabError(f"a host's name ends with its number on the LAN (2 to 254), as node-231, not {name!r}")
+    return str(RANGE.network_address + int(number))

@@ -1,0 +1,157 @@
+"""A host's root: this machine's distribution with nothing of its owner in it.
+
+The root is an overlay with the machine's `/` below and the host's own disk above. What belongs to the machine's
+owner is hidden by *opaque* directories in the upper layer (Documentation/filesystems/overlayfs.rst): they show
+nothing of what lies below and keep, over reboots, what the host writes. So only the packages are shared: no unit
+the owner enabled, no configuration of docker, etcd or the network, no home, no state.
+"""
+
+import os
+import shutil
+import stat
+import uuid
+from pathlib import Path
+
+from integration.lab.kernel import MS_NODEV, MS_NOSUID, mount
+from integration.lab.spec import HostSpec
+
+SEPARATE = (
+    "/usr",
+    "/var",
+    "/var/lib",
+)  # often file systems of their own, which an overlay of / does not cover
+SYSTEM = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr", "var"}
+VOLATILE = {"run": "755", "tmp": "1777"}
+PACKAGE_STATE = {"apt", "dpkg", "pam", "python", "ucf"}
+OWNERS_ETC = (
+    *("systemd", "docker", "containerd", "etcd", "swarmkeeper", "prometheus", "cni", "ssh"),
+    *("network", "netplan", "NetworkManager", "sysctl.d", "modules-load.d", "tmpfiles.d"),
+    *("cron.d", "cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"),
+    *(f"rc{level}.d" for level in "0123456S"),
+)
+# Static units that would reach for the machine's kernel or hardware.
+MASKED = (
+    *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount", "dev-hugepages.mount"),
+    *("systemd-modules-load.service", "proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service"),
+    *("systemd-udevd.service", "systemd-udev-trigger.service", "systemd-networkd.service"),
+)
+GENERATORS = ("/usr/lib/systemd/system-generators", "/lib/systemd/system-generators")
+
+
+class Layers:
+    """The overlays of one host and where in their upper directories a path of the host lies."""
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
+        self.points = ["/", *(p for p in SEPARATE if Path(p).is_mount())]
+
+    def upper(self, path: str) -> Path:
+        """Where the host's own version of an absolute path is stored."""
+        point = max((p for p in self.points if Path(path).is_relative_to(p)), key=len)
+        return self._store(point, "upper") / Path(path).relative_to(point)
+
+    def _store(self, point: str, part: str) -> Path:
+        return self.disk / part / (point.strip("/").replace("/", "-") or "root")
+
+    def make(self) -> None:
+        for point in self.points:
+            for part in ("upper", "work"):
+                self._store(point, part).mkdir(parents=True, exist_ok=True)
+
+    def mount(self, target: Path) -> None:
+        for point in self.points:
+            upper, work = self._store(point, "upper"), self._store(point, "work")
+            options = f"lowerdir={point},upperdir={upper},workdir={work}"
+            mount("root", target / point.strip("/"), "overlay", options=options)
+
+    # -- writing, before anything is mounted
+
+    def directory(self, path: str) -> Path:
+        """The upper side of a directory, made with the owner and mode the distribution gave it."""
+        target = self.upper(path)
+        if not target.is_dir():
+            if path != "/":
+                self.directory(os.path.dirname(path))  # noqa: PTH120  (text paths throughout: they are the host's)
+            target.mkdir(exist_ok=True)
+            if Path(path).is_dir():
+                known = Path(path).stat()
+                os.chown(target, known.st_uid, known.st_gid)
+                target.chmod(stat.S_IMODE(known.st_mode))
+        return target
+
+    def hide(self, path: str) -> None:
+        """Let the host find an empty directory, or no file, where the machine has its own."""
+        if Path(path).is_symlink() or not Path(path).exists():
+            return
+        if Path(path).is_dir():
+            os.setxattr(self.directory(path), "trusted.overlay.opaque", b"y")
+        else:
+            os.mknod(self.directory(os.path.dirname(path)) / Path(path).name, stat.S_IFCHR)  # noqa: PTH120
+
+    def write(self, path: str, text: str) -> None:
+        (self.directory(os.path.dirname(path)) / Path(path).name).write_text(text)  # noqa: PTH120
+
+    def link(self, path: str, to: str) -> None:
+        place = self.directory(os.path.dirname(path)) / Path(path).name  # noqa: PTH120
+        place.unlink(missing_ok=True)
+        place.symlink_to(to)
+
+
+def prepare(spec: HostSpec, disk: Path) -> Layers:
+    """Lay out the upper side of a host's root on its disk, once; a disk half laid out is laid out again."""
+    layers = Layers(disk)
+    done = disk / "prepared"
+    if not done.exists():
+        shutil.rmtree(disk / "upper", ignore_errors=True)
+        layers.make()
+        _hide_the_owner(layers)
+        _name_the_host(layers, spec)
+        _choose_units(layers, spec)
+        for path, text in spec.files.items():
+            layers.write(path, text)
+        (disk / "docker").mkdir(mode=0o710, exist_ok=True)
+        done.touch()
+    return layers
+
+
+def _hide_the_owner(layers: Layers) -> None:
+    for entry in os.scandir("/"):
+        if entry.name not in SYSTEM | VOLATILE.keys():
+            layers.hide(f"/{entry.name}")
+    for name in OWNERS_ETC:
+        layers.hide(f"/etc/{name}")
+    for entry in os.scandir("/var"):
+        if entry.name not in {"lib", "cache"}:
+            layers.hide(f"/var/{entry.name}")
+    for entry in os.scandir("/var/lib"):
+        if entry.is_dir() and entry.name not in PACKAGE_STATE:
+            layers.hide(f"/var/lib/{entry.name}")
+    layers.hide("/usr/local")
+
+
+def _name_the_host(layers: Layers, spec: HostSpec) -> None:
+    layers.write("/etc/hostname", f"{spec.name}\n")
+    layers.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
+    layers.write("/etc/fstab", "")
+    layers.directory("/var/log/journal")  # there: the journal is kept over reboots
+    # Empty, not unreachable: a nameserver that does not answer stalls grpc's resolver for seconds.
+    layers.write("/etc/resolv.conf", "")
+
+
+def _choose_units(layers: Layers, spec: HostSpec) -> None:
+    units = "/etc/systemd/system"
+    layers.link(f"{units}/default.target", "/lib/systemd/system/multi-user.target")
+    for unit in MASKED:
+        layers.link(f"{units}/{unit}", "/dev/null")
+    for unit, target in spec.units:
+        layers.link(f"{units}/{target}.wants/{unit}", f"/lib/systemd/system/{unit}")
+    # Generators turn the machine's fstab, init scripts and cloud settings into units: none of these is the host's.
+    for directory in GENERATORS:
+        if Path(directory).is_dir():
+            for generator in os.scandir(directory):
+                layers.link(f"/etc/systemd/system-generators/{generator.name}", "/dev/null")
+
+
+def mount_volatile(root: Path) -> None:
+    for name, mode in VOLATILE.items():
+        mount("tmpfs", root / name, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
