@@ -13,7 +13,7 @@ class Fault:
     """One thing that is wrong, and its place in the document. Lines and columns count from 1."""
 
     path: str
-    """Where, in the document's own words: `services.order.ports[0].published`; empty for the whole document."""
+    """Where, in the document's own words: `services.order.ports[0].published`; empty: the whole of it."""
     value: str
     """What was written there, shortened; empty where it could be a secret."""
     problem: str
@@ -32,12 +32,14 @@ class InvalidDocument(Invalid):
     """A document with faults; `str` is one line for each, in the order of the document."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(
-            sorted(faults, key=lambda each: (each.line, each.column, each.path, each.problem))
-        )
+        self.faults = tuple(sorted(faults, key=_place))
         super().__init__(self.faults)
 
     def __str__(self) -> str:
         shown = [str(each) for each in self.faults[:MOST_SHOWN]]
         hidden = len(self.faults) - len(shown)
         return "\n".join([*shown, f"... and {hidden} more"] if hidden else shown)
+
+
+def _place(fault: Fault) -> tuple[int, int, str, str]:
+    return fault.line, fault.column, fault.path, fault.problem

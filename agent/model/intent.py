@@ -1,4 +1,4 @@
-"""The intent: what the operator's document says the cluster shall be, checked and with every default filled in."""
+"""The intent: what the operator's document says the cluster shall be, checked, with every default filled in."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -11,7 +11,7 @@ GWBRIDGE = "docker_gwbridge"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIntent:
-    """A member of the cluster; `name` is what its agent calls itself, `address` what the others reach it by."""
+    """A member of the cluster; `name` is its agent's host name, `address` what others reach it by."""
 
     name: str
     address: IPv4Address
@@ -36,7 +36,7 @@ class SwarmIntent:
     default_addr_pool: tuple[IPv4Network, ...]
     mask_length: int = 24
     data_path_port: int | None = None
-    token_rotation: Literal["after-join", "never"] = "after-join"
+    rotate_tokens: Literal["after-join", "never"] = "after-join"
     """after-join: join tokens are rotated when the last declared host is in."""
     token_ttl_s: float = 900.0
     """How long published join tokens may stay before they are rotated."""
@@ -50,7 +50,7 @@ class PolicyIntent:
     unmanaged: Literal["ignore"] = "ignore"
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
-    """An edit that takes away more than this share of the copies waits for a confirmation; None: none does."""
+    """An edit that drops more than this share of the copies waits for a confirmation; None: none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,17 +132,17 @@ class Intent:
         return tuple(each for each in self.hosts if each.role == "manager")
 
     def host(self, name: str) -> HostIntent | None:
-        """The host of that name, or None when the document does not name it."""
+        """Return the host of that name, or None when the document does not name it."""
         return next((each for each in self.hosts if each.name == name), None)
 
     def service(self, name: str) -> ServiceIntent | None:
-        """The service of that name, or None."""
+        """Return the service of that name, or None."""
         return next((each for each in self.services if each.name == name), None)
 
     def network(self, name: str) -> NetworkIntent | None:
-        """The network that Docker knows by `name`, or None."""
+        """Return the network that Docker knows by `name`, or None."""
         return next((each for each in self.networks if each.name == name), None)
 
     def volume(self, name: str) -> VolumeIntent | None:
-        """The volume that Docker knows by `name`, or None."""
+        """Return the volume that Docker knows by `name`, or None."""
         return next((each for each in self.volumes if each.name == name), None)
