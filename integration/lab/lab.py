@@ -3,19 +3,20 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from integration.lab import route, stock
+from integration.lab import registry, route, stock
 from integration.lab.cgroups import CLIENTS, LAN, Cgroups
 from integration.lab.disk import needs_image
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from integration.lab.images import SERVICES, TAGS, build
 from integration.lab.lan import Lan
 from integration.lab.machine import check_machine
 from integration.lab.network import RANGE
@@ -63,7 +64,7 @@ class Lab:
             disk=str(self.state / name),
             image_size=disk,
             files=stock.files(self.name, name, addresses),
-            units=stock.UNITS,
+            units=stock.units(addresses[name]),
         )
 
     def known(self) -> list[str]:
@@ -102,6 +103,7 @@ class Lab:
                 route.close_range()
                 self.lan.up(self.state / "lan.log")
             self._side_by_side(Host.boot, parallel)
+            self._fill_registry()
             self.wait_etcd()
 
     def wait_etcd(self, within_s: float = ETCD_S) -> None:
@@ -116,6 +118,17 @@ class Lab:
 
     def _is_healthy(self, url: str) -> bool:
         return self.lan.http_get(url, 2).json()["health"] in {"true", True}
+
+    def _fill_registry(self) -> None:
+        if any(host.address == registry.ADDRESS for host in self.hosts):
+            registry.wait_ready(self.lan)
+            registry.push(self.lan, (build(service, tag) for tag in TAGS for service in SERVICES))
+
+    def push(self, service: str, tag: str, environment: Mapping[str, str] | None = None) -> str:
+        """Build one of the lab's images under any tag, push it and return its name for `docker pull`."""
+        image = build(service, tag, environment)
+        registry.push(self.lan, [image])
+        return f"{registry.ADDRESS}/{image.repository}:{image.tag}"
 
     def renew(self) -> None:
         """Give every host an empty disk and boot it again: a fresh cluster in the time of one boot."""

@@ -20,6 +20,7 @@ SEPARATE = (
     "/var",
     "/var/lib",
 )  # often file systems of their own, which an overlay of / does not cover
+EMPTY = {"boot", "home", "media", "mnt", "opt", "root", "srv"}  # hier(7)
 SYSTEM = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr", "var"}
 VOLATILE = {"run": "755", "tmp": "1777"}
 PACKAGE_STATE = {"apt", "dpkg", "pam", "python", "ucf"}
@@ -79,14 +80,14 @@ class Layers:
                 target.chmod(stat.S_IMODE(known.st_mode))
         return target
 
-    def hide(self, path: str) -> None:
-        """Let the host find an empty directory, or no file, where the machine has its own."""
-        if Path(path).is_symlink() or not Path(path).exists():
-            return
-        if Path(path).is_dir():
+    def empty(self, path: str) -> None:
+        """Let the host find an empty directory where the machine has its own."""
+        if Path(path).is_dir() and not Path(path).is_symlink():
             os.setxattr(self.directory(path), "trusted.overlay.opaque", b"y")
-        else:
-            os.mknod(self.directory(os.path.dirname(path)) / Path(path).name, stat.S_IFCHR)  # noqa: PTH120
+
+    def hide(self, path: str) -> None:
+        """Let the host find nothing where the machine has something."""
+        os.mknod(self.directory(os.path.dirname(path)) / Path(path).name, stat.S_IFCHR)  # noqa: PTH120
 
     def write(self, path: str, text: str) -> None:
         (self.directory(os.path.dirname(path)) / Path(path).name).write_text(text)  # noqa: PTH120
@@ -116,17 +117,19 @@ def prepare(spec: HostSpec, disk: Path) -> Layers:
 
 def _hide_the_owner(layers: Layers) -> None:
     for entry in os.scandir("/"):
-        if entry.name not in SYSTEM | VOLATILE.keys():
+        if entry.name in EMPTY:
+            layers.empty(f"/{entry.name}")
+        elif entry.name not in SYSTEM | VOLATILE.keys() and not entry.is_symlink():
             layers.hide(f"/{entry.name}")
     for name in OWNERS_ETC:
-        layers.hide(f"/etc/{name}")
+        layers.empty(f"/etc/{name}")
     for entry in os.scandir("/var"):
         if entry.name not in {"lib", "cache"}:
-            layers.hide(f"/var/{entry.name}")
+            layers.empty(f"/var/{entry.name}")
     for entry in os.scandir("/var/lib"):
-        if entry.is_dir() and entry.name not in PACKAGE_STATE:
-            layers.hide(f"/var/lib/{entry.name}")
-    layers.hide("/usr/local")
+        if entry.name not in PACKAGE_STATE:
+            layers.empty(f"/var/lib/{entry.name}")
+    layers.empty("/usr/local")
 
 
 def _name_the_host(layers: Layers, spec: HostSpec) -> None:

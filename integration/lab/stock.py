@@ -4,7 +4,8 @@ import json
 import platform
 from collections.abc import Mapping
 
-REGISTRY = "10.159.62.231"
+from integration.lab import registry
+
 UNITS = (
     ("docker.service", "multi-user.target"),
     ("containerd.service", "multi-user.target"),
@@ -15,12 +16,18 @@ UNITS = (
 
 def files(lab: str, name: str, addresses: Mapping[str, str]) -> dict[str, str]:
     """Configuration of one host among `addresses` (host name to address), by path."""
-    return {
+    its_own = registry.files() if addresses[name] == registry.ADDRESS else {}
+    return its_own | {
         "/etc/hosts": _hosts(addresses),
-        "/etc/docker/daemon.json": json.dumps({"insecure-registries": [REGISTRY]}) + "\n",
+        "/etc/docker/daemon.json": json.dumps({"insecure-registries": [registry.ADDRESS]}) + "\n",
         "/etc/default/docker": "",
         "/etc/default/etcd": _etcd(lab, addresses[name], addresses),
     }
+
+
+def units(address: str) -> tuple[tuple[str, str], ...]:
+    """What the host starts at boot."""
+    return (*UNITS, registry.UNIT) if address == registry.ADDRESS else UNITS
 
 
 def _hosts(addresses: Mapping[str, str]) -> str:

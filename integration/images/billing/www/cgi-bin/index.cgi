@@ -1,0 +1,3 @@
+#!/bin/sh
+# The end of the chain: answers by itself.
+exec reply

@@ -1,0 +1,3 @@
+#!/bin/sh
+# An order is billed: asks billing.
+exec reply billing

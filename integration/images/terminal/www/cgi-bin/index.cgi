@@ -1,0 +1,3 @@
+#!/bin/sh
+# A service on a port of its own kind.
+exec reply
