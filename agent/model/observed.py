@@ -175,6 +175,8 @@ class ClusterState:
     leader: str | None = None
     """Host name of the holder of the leader lock."""
     record: SwarmRecord | None = None
+    record_revision: int = 0
+    """mod_revision of the record; 0: there is none."""
     tokens: Tokens | None = None
     assignment: Assignment | None = None
     """This host's own."""
@@ -202,6 +204,10 @@ class Observed:
     """None: etcd does not answer and nothing is known from before."""
     stale: bool = False
     """etcd does not answer; `cluster` is what it said last."""
+    store_fault: str = ""
+    """Why etcd could not be read, in words."""
+    engine_fault: str = ""
+    """Why dockerd could not be read, in words."""
     fence: Fence | None = None
     """None: not leading."""
     lease: bool = False

@@ -11,6 +11,9 @@ from agent.model.spec import Attachment, ContainerSpec
 Lane = Literal["host", "leader", "pull"]
 """Whose work a step is. The lanes do not wait for each other: a leader whose own host is busy goes on leading."""
 
+LEADER_BUDGET_S = 5.0
+"""Short enough to fit between two renewals of the lease (config.py refuses timings that do not leave this much)."""
+
 BRIDGE = f"network/{GWBRIDGE}"
 
 
@@ -40,14 +43,14 @@ class _Step:
 class Campaign(_Step):
     """Try to take the leader lock."""
 
-    verb, kind, resource = "campaign for", "leadership", "leader"
+    lane, verb, kind, resource, budget_s = "leader", "campaign for", "leadership", "leader", 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resign(_Step):
     """Give the leader lock back."""
 
-    lane, verb, kind, resource = "leader", "resign as", "leadership", "leader"
+    lane, verb, kind, resource, budget_s = "leader", "resign as", "leadership", "leader", LEADER_BUDGET_S
 
 
 # ---- the host's own swarm membership and bridge
@@ -73,7 +76,8 @@ class InitSwarm(_Step):
     pool: tuple[IPv4Network, ...]
     mask_length: int
     data_path_port: int | None
-    verb, kind, resource, barrier, budget_s = "init", "swarm", "swarm", True, 30.0
+    # The call takes 0.6 s; the budget is what must be left of the lease, so that nobody else can init meanwhile.
+    verb, kind, resource, barrier, budget_s = "init", "swarm", "swarm", True, LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ class CreateNetwork(_Step):
 class CreateOverlay(CreateNetwork):
     """An overlay, for the whole swarm."""
 
-    lane, kind = "leader", "overlay"
+    lane, kind, budget_s = "leader", "overlay", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,37 +227,38 @@ class PublishVerdict(_Step):
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
-    lane, verb, kind, resource = "leader", "publish", "intent", "verdict"
+    lane, verb, kind, resource, budget_s = "leader", "publish", "intent", "verdict", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimInit(_Step):
     """Claim the one `swarm init` of the cluster, or take the claim over from a host that is gone."""
 
-    over: SwarmRecord | None
-    lane, verb, kind, resource = "leader", "claim", "swarm", "swarm-record"
+    over: int = 0
+    """mod_revision of the claim that is taken over; 0: there is none."""
+    lane, verb, kind, resource, budget_s = "leader", "claim", "swarm", "swarm-record", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishSwarm(_Step):
     record: SwarmRecord
-    lane, verb, kind, resource = "leader", "publish", "swarm", "swarm-record"
+    lane, verb, kind, resource, budget_s = "leader", "publish", "swarm", "swarm-record", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishTokens(_Step):
     swarm_id: str
-    lane, verb, kind, resource = "leader", "publish", "swarm", "tokens"
+    lane, verb, kind, resource, budget_s = "leader", "publish", "swarm", "tokens", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateTokens(_Step):
-    lane, verb, kind, resource = "leader", "rotate", "swarm", "tokens"
+    lane, verb, kind, resource, budget_s = "leader", "rotate", "swarm", "tokens", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawTokens(_Step):
-    lane, verb, kind, resource = "leader", "withdraw", "swarm", "tokens"
+    lane, verb, kind, resource, budget_s = "leader", "withdraw", "swarm", "tokens", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +268,7 @@ class PublishAssignment(_Step):
     host: str
     assignment: Assignment
     specs: tuple[ContainerSpec, ...] = field(repr=False)
-    lane, verb, kind = "leader", "publish", "intent"
+    lane, verb, kind, budget_s = "leader", "publish", "intent", LEADER_BUDGET_S
 
     @property
     def resource(self) -> str:
@@ -275,7 +280,7 @@ class CollectSpecs(_Step):
     """Delete specs that no assignment names any more."""
 
     digests: tuple[str, ...]
-    lane, verb, kind, resource = "leader", "collect", "intent", "specs"
+    lane, verb, kind, resource, budget_s = "leader", "collect", "intent", "specs", LEADER_BUDGET_S
 
 
 Step = (

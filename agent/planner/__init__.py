@@ -39,11 +39,21 @@ def _plan_host(observed: Observed) -> Plan:
 def _faults(observed: Observed) -> Plan:
     blocked = []
     if observed.host is None:
-        blocked.append(Blocked(resource="engine", reason="dockerd does not answer", kind="engine"))
+        blocked.append(
+            Blocked(
+                resource="engine", reason=observed.engine_fault or "dockerd does not answer", kind="engine"
+            )
+        )
     if observed.cluster is None or observed.stale:
         held = observed.cluster.accepted if observed.cluster else None
         what = f"holding revision {held.revision}" if held else "nothing known from before"
-        blocked.append(Blocked(resource="store", reason=f"etcd does not answer: {what}", kind="store"))
+        blocked.append(
+            Blocked(
+                resource="store",
+                reason=f"{observed.store_fault or 'etcd does not answer'}; {what}",
+                kind="store",
+            )
+        )
     if observed.cluster:
         blocked += [
             Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage

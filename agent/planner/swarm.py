@@ -47,7 +47,7 @@ def _plan_claim(observed: Observed, cluster: ClusterState, record: SwarmRecord |
     if silent:
         return _waiting(f"{', '.join(silent)} did not report yet")
     reason = f"{record.claimed_by}, who claimed it, is gone" if record else "there is no swarm yet"
-    return Plan((ClaimInit(over=record, reason=reason),))
+    return Plan((ClaimInit(over=cluster.record_revision, reason=reason),))
 
 
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:

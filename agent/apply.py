@@ -1,0 +1,172 @@
+"""Carries out one step: no decisions here. Every call tolerates having happened already."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent import election
+from agent.clients.engine import Engine
+from agent.clients.store import Store
+from agent.errors import Conflict, LeadershipLost, Unreachable
+from agent.fields import create_request
+from agent.model import records, spec, steps
+from agent.model.keys import Keys
+from agent.model.store import Compare, Delete, Fence, Put
+from agent.session import Session
+
+MOST_OPERATIONS = 100
+"""etcd refuses a transaction of more than 128 operations (--max-txn-ops)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applier:
+    """The doors to the outside, and what a leader's write needs: a lease that lasts and the fencing token."""
+
+    engine: Engine
+    store: Store
+    session: Session
+    keys: Keys
+    me: str
+    cluster: str
+    fence: Callable[[], Fence | None]
+    """The lock as last observed."""
+    now: Callable[[], str]
+    """The time of day in RFC 3339, for people."""
+
+    def apply(self, step: steps.Step) -> None:
+        """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
+        if step.lane == "leader":
+            self._lead(step)
+        else:
+            self._act(step)
+
+    def _act(self, step: steps.Step) -> None:
+        engine = self.engine
+        match step:
+            case steps.CreateBridge():
+                engine.create_bridge(step.bridge)
+            case steps.RemoveBridge():
+                engine.remove_network(step.id)
+            case steps.InitSwarm():
+                self._init(step)
+            case steps.JoinSwarm():
+                engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
+            case steps.CreateNetwork():
+                engine.create_network(step.network)
+            case steps.CreateVolume():
+                engine.create_volume(step.volume)
+            case steps.PullImage():
+                engine.pull(step.image)
+            case _:
+                self._act_on_container(step)
+
+    def _act_on_container(self, step: steps.Step) -> None:
+        engine = self.engine
+        match step:
+            case steps.CreateContainer():
+                request = create_request(
+                    step.spec, copy=step.copy, project=step.project, cluster=self.cluster, name=step.name
+                )
+                engine.create_container(request)
+            case steps.StartContainer():
+                engine.start(step.name)
+            case steps.UnpauseContainer():
+                engine.unpause(step.id)
+            case steps.StopContainer():
+                engine.stop(step.id, step.grace_s)
+            case steps.RemoveContainer():
+                engine.remove_container(step.id)
+            case steps.RenameContainer():
+                engine.rename(step.id, step.name)
+            case steps.UpdateContainer():
+                engine.update(step.id, step.spec)
+            case steps.ConnectNetwork():
+                engine.connect(step.id, step.attachment, step.aliases)
+            case steps.DisconnectNetwork():
+                engine.disconnect(step.id, step.network)
+            case _:
+                raise TypeError(f"no host step: {step}")
+
+    def _init(self, step: steps.InitSwarm) -> None:
+        # The claim is the leader's; the init is a host's step because it is a barrier among those.
+        self._safe_fence(step.budget_s)
+        self.engine.init_swarm(
+            advertise=step.advertise,
+            pool=step.pool,
+            mask_length=step.mask_length,
+            data_path_port=step.data_path_port,
+        )
+
+    def _lead(self, step: steps.Step) -> None:
+        if isinstance(step, steps.Campaign):
+            self._campaign()
+            return
+        fence, keys = self._safe_fence(step.budget_s), self.keys
+        match step:
+            case steps.Resign():
+                election.resign(self.store, fence)
+            case steps.PublishVerdict():
+                self._publish_verdict(fence, step)
+            case steps.ClaimInit():
+                claim = records.SwarmRecord(claimed_by=self.me)
+                unchanged = Compare(key=keys.swarm, mod_revision=step.over)
+                self.store.write_fenced(fence, [_put(keys.swarm, claim)], [unchanged])
+            case steps.PublishSwarm():
+                self.store.write_fenced(fence, [_put(keys.swarm, step.record)])
+            case steps.PublishTokens():
+                self._publish_tokens(fence, step)
+            case steps.RotateTokens():
+                self.engine.rotate_tokens()
+            case steps.WithdrawTokens():
+                self.store.write_fenced(fence, [Delete(key=keys.tokens)])
+            case steps.CreateOverlay():
+                self.engine.create_network(step.network)
+            case steps.PublishAssignment():
+                self._publish_assignment(fence, step)
+            case steps.CollectSpecs():
+                gone = [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]]
+                self.store.write_fenced(fence, gone)
+            case _:
+                raise TypeError(f"no leader step: {step}")
+
+    def _campaign(self) -> None:
+        lease_id = self.session.lease_id
+        if lease_id is None:
+            raise Unreachable("no lease to campaign with")
+        value = records.encode(records.LeaderRecord(host=self.me, since=self.now()))
+        if election.campaign(self.store, self.keys.leader, value, lease_id) is None:
+            raise Conflict("somebody else leads already")
+
+    def _safe_fence(self, budget_s: float) -> Fence:
+        fence = self.fence()
+        if fence is None:
+            raise LeadershipLost("this host does not lead any more")
+        if not self.session.is_safe_for(budget_s):
+            raise LeadershipLost(f"the lease may end within the {budget_s:.0f} s this step may take")
+        return fence
+
+    def _publish_verdict(self, fence: Fence, step: steps.PublishVerdict) -> None:
+        operations = [_put(self.keys.verdict, step.verdict)]
+        if step.document is not None:
+            accepted = records.Accepted(revision=step.verdict.revision, document=step.document)
+            operations.append(_put(self.keys.accepted, accepted))
+        # A document put in the meantime gets a verdict of its own.
+        judged = Compare(key=self.keys.intent, mod_revision=step.verdict.revision)
+        self.store.write_fenced(fence, operations, [judged])
+
+    def _publish_tokens(self, fence: Fence, step: steps.PublishTokens) -> None:
+        tokens = self.engine.swarm_tokens()
+        if tokens.swarm_id != step.swarm_id:
+            raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
+        self.store.write_fenced(fence, [_put(self.keys.tokens, tokens)])
+
+    def _publish_assignment(self, fence: Fence, step: steps.PublishAssignment) -> None:
+        puts = [Put(key=self.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
+        # Specs first: a host that reads an assignment must find every spec that it names.
+        while len(puts) >= MOST_OPERATIONS:
+            self.store.write_fenced(fence, puts[:MOST_OPERATIONS])
+            puts = puts[MOST_OPERATIONS:]
+        self.store.write_fenced(fence, [*puts, _put(self.keys.assignment(step.host), step.assignment)])
+
+
+def _put(key: str, record: object) -> Put:
+    return Put(key=key, value=records.encode(record))

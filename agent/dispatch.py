@@ -1,0 +1,153 @@
+"""Runs the steps of a plan on a small pool: one chain of steps per resource at a time, barriers alone in their lane.
+
+The loop's thread decides and never waits here. What is in flight is told to the loop, so that nothing is done twice.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from agent.backoff import Backoff, Failure
+from agent.errors import SwarmkeeperError
+from agent.model.steps import Lane, Plan, Step
+
+Chain = tuple[Step, ...]
+"""The steps of one resource, in order; the first that fails ends it."""
+
+LEADER_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one step."""
+
+    step: Step
+    seconds: float
+    error: str = ""
+    """Empty: it succeeded."""
+    unexpected: BaseException | None = None
+    """A fault of ours, not of the other side: worth a traceback."""
+    failure: Failure | None = None
+    """When it failed: how often by now, and when it is tried again."""
+
+
+class Dispatcher:
+    """Hands chains of steps to workers. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        apply: Callable[[Step], None],
+        done: Callable[[Outcome], None],
+        backoff: Backoff,
+        clock: Callable[[], float],
+        *,
+        workers: int,
+        pulls: int,
+    ) -> None:
+        self._apply, self._done, self._backoff, self._clock = apply, done, backoff, clock
+        sizes: dict[Lane, int] = {"host": workers, "leader": LEADER_WORKERS, "pull": pulls}
+        self._pools = {lane: ThreadPoolExecutor(size, lane) for lane, size in sizes.items()}
+        self._changed = threading.Condition()  # guards everything below, and the backoff
+        self._flying: dict[str, Chain] = {}
+        self._landed: set[str] = set()
+        self._closed = False
+
+    @property
+    def in_flight(self) -> tuple[Step, ...]:
+        """The steps under way or waiting behind one of their own chain."""
+        with self._changed:
+            return tuple(step for chain in self._flying.values() for step in chain)
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        with self._changed:
+            return self._backoff.failures
+
+    def begin_pass(self) -> None:
+        """Call before observing: what lands from now on may have been observed half done."""
+        with self._changed:
+            self._landed.clear()
+
+    def dispatch(self, plan: Plan) -> None:
+        """Start what can start now; the rest is planned again by a later pass."""
+        chains: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            chains.setdefault(step.resource, []).append(step)
+        with self._changed:
+            self._backoff.forget(frozenset(chains.keys() | self._flying.keys()))
+            for lane in self._pools:
+                self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
+
+    def reset(self) -> None:
+        """A new intent: whatever failed before is worth a try at once."""
+        with self._changed:
+            self._backoff.reset()
+
+    def next_retry(self) -> float | None:
+        """Seconds until a failed resource may be tried again; None when none waits."""
+        with self._changed:
+            return self._backoff.next_retry(self._clock())
+
+    def close(self, timeout_s: float) -> bool:
+        """Start nothing more, give what is in flight `timeout_s` to end; returns whether all of it did."""
+        with self._changed:
+            self._closed = True
+            ended = self._changed.wait_for(lambda: not self._flying, timeout_s)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        return ended
+
+    def _dispatch_lane(self, lane: Lane, chains: Iterable[Chain]) -> None:
+        busy = [chain for chain in self._flying.values() if chain[0].lane == lane]
+        if any(chain[0].barrier for chain in busy):
+            return
+        chains = list(chains)
+        if barriers := [chain for chain in chains if chain[0].barrier]:
+            chains = [] if busy else barriers[:1]
+        for chain in chains:
+            resource = chain[0].resource
+            moving = resource in self._flying or resource in self._landed
+            if not moving and not self._closed and self._backoff.ready(resource, _task(chain), self._clock()):
+                self._flying[resource] = chain
+                self._pools[lane].submit(self._run, chain)
+
+    def _run(self, chain: Chain) -> None:
+        """On a worker's thread: step by step, until one fails."""
+        outcome: Outcome | None = None
+        for step in chain:
+            outcome = self._run_step(step, chain)
+            if outcome.error:
+                break
+            if step is not chain[-1]:
+                self._done(outcome)
+        assert outcome is not None
+        with self._changed:
+            if not outcome.error:
+                self._backoff.succeeded(outcome.step.resource)
+            self._flying.pop(outcome.step.resource, None)
+            self._landed.add(outcome.step.resource)
+            self._changed.notify_all()
+        self._done(outcome)
+
+    def _run_step(self, step: Step, chain: Chain) -> Outcome:
+        began = self._clock()
+        try:
+            self._apply(step)
+        except SwarmkeeperError as error:
+            return self._failed(step, chain, began, str(error) or type(error).__name__, None)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the worker down
+            return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
+        return Outcome(step=step, seconds=self._clock() - began)
+
+    def _failed(
+        self, step: Step, chain: Chain, began: float, error: str, unexpected: Exception | None
+    ) -> Outcome:
+        now = self._clock()
+        with self._changed:
+            failure = self._backoff.failed(step.resource, _task(chain), error, now)
+        return Outcome(step=step, seconds=now - began, error=error, unexpected=unexpected, failure=failure)
+
+
+def _task(chain: Chain) -> str:
+    return "; ".join(str(step) for step in chain)

@@ -1,0 +1,79 @@
+"""Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.clients.store import Store
+from agent.election import held_fence
+from agent.errors import Refused, Unreachable
+from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.store import Fence
+from agent.observe.cluster import ClusterReader
+from agent.observe.host import HostReader
+
+__all__ = ["ClusterReader", "HostReader", "Identity", "Observer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this agent is."""
+
+    host: str
+    """Its name in the intent."""
+    instance: str
+    """This run of it, as its presence names it."""
+    advertise: str | None
+    """The address of the host for the swarm, where agent.yaml says one."""
+
+
+class Observer:
+    """Looks at everything once per pass. Keeps what etcd said last, for the time that etcd is away."""
+
+    def __init__(
+        self,
+        cluster: ClusterReader,
+        host: HostReader,
+        store: Store,
+        identity: Identity,
+        lease_id: Callable[[], int | None],
+    ) -> None:
+        self._cluster, self._host, self._store = cluster, host, store
+        self._identity, self._lease_id = identity, lease_id
+        self._last: ClusterState | None = None
+
+    def begin_with(self, kept: ClusterState) -> None:
+        """Begin with what an earlier run kept on disk, for as long as etcd does not answer."""
+        self._last = kept
+
+    def observe(self) -> Observed:
+        """One snapshot. Never raises for an etcd or a dockerd that is away: that is what it says then."""
+        # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
+        lease_id = self._lease_id()
+        cluster, fence, store_fault = self._observe_cluster(lease_id)
+        host, engine_fault = self._observe_host(cluster)
+        return Observed(
+            me=self._identity.host,
+            host=host,
+            engine_fault=engine_fault,
+            cluster=cluster,
+            stale=bool(store_fault),
+            store_fault=store_fault,
+            fence=fence,
+            lease=lease_id is not None,
+            instance=self._identity.instance,
+            advertise=self._identity.advertise,
+        )
+
+    def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
+        try:
+            reading = self._cluster.read(self._store, lease_id, self._host.running_specs)
+        except (Unreachable, Refused) as error:
+            return self._last, None, f"etcd cannot be read: {error}"
+        self._last = reading.state
+        return reading.state, held_fence(reading.lock, lease_id), ""
+
+    def _observe_host(self, cluster: ClusterState | None) -> tuple[HostState | None, str]:
+        try:
+            return self._host.read(cluster), ""
+        except (Unreachable, Refused) as error:
+            return None, f"dockerd cannot be read: {error}"

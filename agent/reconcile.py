@@ -1,0 +1,101 @@
+"""The loop: wake, observe, plan, dispatch, report. It decides and never waits for what it started."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agent.dispatch import Dispatcher
+from agent.model.observed import Observed
+from agent.model.steps import Plan
+from agent.model.store import Fence
+from agent.observe import Observer
+from agent.planner import make_plan
+from agent.report import Reporter
+from agent.wake import WakeUps
+
+log = structlog.get_logger()
+
+RESYNC_JITTER = 0.1
+"""Of the resync interval, so that hosts started together do not stay in step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """When the loop runs without being told to, in seconds."""
+
+    resync_s: float
+    settle_s: float
+    """After a wake-up, to gather a burst into one pass."""
+
+
+class Reconciler:
+    """One pass after another, on one thread."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        dispatcher: Dispatcher,
+        reporter: Reporter,
+        wake: WakeUps,
+        rhythm: Rhythm,
+        clock: Callable[[], float],
+    ) -> None:
+        self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
+        self._wake, self._rhythm, self._clock = wake, rhythm, clock
+        self._revision: int | None = None
+        self._stopping = threading.Event()
+        self.fence: Fence | None = None
+        """The leader lock as the last pass saw it held."""
+        self.last_pass_at = clock()
+        """When the last pass ended; what the watchdog looks at."""
+
+    def run(self) -> None:
+        """Pass after pass until `stop` is called."""
+        reasons = frozenset({"start"})
+        while not self._stopping.is_set():
+            self.run_pass(reasons)
+            reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or frozenset({"resync"})
+
+    def stop(self) -> None:
+        """End `run` after the pass under way."""
+        self._stopping.set()
+        self._wake.wake("stop")
+
+    def run_pass(self, reasons: frozenset[str]) -> Plan:
+        """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
+        began = self._clock()
+        self._dispatcher.begin_pass()
+        observed = self._observer.observe()
+        seen = self._clock()
+        plan = make_plan(observed)
+        self.fence = observed.fence
+        self._forgive(observed)
+        planned = self._clock()
+        self._dispatcher.dispatch(plan)
+        self._reporter.passed(
+            observed,
+            plan,
+            in_flight=self._dispatcher.in_flight,
+            failures=self._dispatcher.failures,
+        )
+        ended = self.last_pass_at = self._clock()
+        phases = {"observe": seen - began, "plan": planned - seen, "apply": ended - planned}
+        self._reporter.timed(reasons, phases)
+        return plan
+
+    def _forgive(self, observed: Observed) -> None:
+        """A new intent gets a new try at once, whatever failed before."""
+        accepted = observed.cluster.accepted if observed.cluster else None
+        revision = accepted.revision if accepted else None
+        if revision != self._revision:
+            self._revision = revision
+            self._dispatcher.reset()
+
+    def _until_next(self) -> float:
+        jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
+        resync_s = self._rhythm.resync_s * (1 + jitter)
+        retry_s = self._dispatcher.next_retry()
+        return resync_s if retry_s is None else max(0.0, min(resync_s, retry_s))
