@@ -1,0 +1,29 @@
+"""ContainerSpec and the engine: one table says how each field is created, read back, compared and put right. No I/O."""
+
+from agent.fields.compare import describe_change, differences
+from agent.fields.fill import FillContext, fill
+from agent.fields.identity import CLUSTER, identity
+from agent.fields.limits import update_request
+from agent.fields.network import aliases, endpoint
+from agent.fields.reference import familiar, split
+from agent.fields.request import CreateRequest, create_request
+from agent.fields.row import Row
+from agent.fields.table import TABLE
+
+__all__ = [
+    "CLUSTER",
+    "TABLE",
+    "CreateRequest",
+    "FillContext",
+    "Row",
+    "aliases",
+    "create_request",
+    "describe_change",
+    "differences",
+    "endpoint",
+    "familiar",
+    "fill",
+    "identity",
+    "split",
+    "update_request",
+]

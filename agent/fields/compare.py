@@ -1,0 +1,58 @@
+"""What is different: between a container and its spec, and between two specs."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.fields.row import Found, Row
+from agent.fields.table import TABLE
+from agent.fields.words import words
+from agent.model.observed import Difference
+from agent.model.spec import ContainerSpec
+
+_SHOWN = frozenset(
+    {"image", "restart", "memory_limit_bytes", "memory_reservation_bytes", "nano_cpus", "pids_limit"}
+)
+"""Fields whose values fit into a sentence; of the others it is said that they changed."""
+
+
+def differences(
+    wanted: ContainerSpec, inspect: Mapping[str, Any], image: Mapping[str, Any] | None
+) -> tuple[Difference, ...]:
+    """In what the container is not as `wanted` (placeholders filled in); empty: it is.
+
+    `inspect` is GET /containers/{id}/json; `image` is GET /images/{id}/json of the image it was made from, or None when
+    that is gone: then what the spec does not say and an image could is not compared.
+    """
+    found = Found(inspect, image)
+    return tuple(each for row in TABLE for each in row.compare(wanted, found))
+
+
+def describe_change(old: ContainerSpec, new: ContainerSpec) -> str:
+    """What changes from `old` to `new`, for the reason of a replacement; never a value of the environment."""
+    return "; ".join(text for row in TABLE for text in _change(row, old, new))
+
+
+def _change(row: Row, old: ContainerSpec, new: ContainerSpec) -> Iterator[str]:
+    before, after = getattr(old, row.field), getattr(new, row.field)
+    if before == after:
+        return
+    if row.field in _SHOWN:
+        yield f"{row.field} {_shown(row, before)} -> {_shown(row, after)}"
+    elif isinstance(before, tuple) and isinstance(after, tuple) and not row.ordered:
+        yield from _entries(row.field, before, after)
+    else:
+        yield f"{row.field} changed"
+
+
+def _shown(row: Row, value: Any) -> str:
+    return row.show(value) if isinstance(value, int | None) else words(getattr(value, "name", value))
+
+
+def _entries(field: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[str]:
+    if all(isinstance(each, tuple) for each in (*before, *after)):
+        names = sorted({key for key, _ in set(before) ^ set(after)})
+        yield f"{field} {', '.join(names)} changed"
+        return
+    added, removed = len(set(after) - set(before)), len(set(before) - set(after))
+    told = [f"{count} {field} {verb}" for count, verb in ((added, "added"), (removed, "removed")) if count]
+    yield ", ".join(told) or f"{field} in another order"

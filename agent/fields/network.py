@@ -1,0 +1,158 @@
+"""Networks and names: attachments, published ports, name resolution."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from agent.fields.process import PREFIX
+from agent.fields.row import Body, Found, Row, place, plain
+from agent.model.spec import Attachment, ContainerSpec, Port
+
+SERVICE = f"{PREFIX}service"
+_SHORT_ID = 12
+_ATTACHED = "attached"
+_SPECIAL = ("host", "none")
+_ENGINES_OWN = frozenset({"default", "bridge"})
+
+
+def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
+    """The JSON of one endpoint: its aliases and its fixed address, when it has one."""
+    body: dict[str, Any] = {"Aliases": sorted(aliases)}
+    if attachment.ipv4_address:
+        body["IPAMConfig"] = {"IPv4Address": attachment.ipv4_address}
+    return body
+
+
+def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
+    """Every name the copy has on that network: its service's, and the declared ones."""
+    return tuple(sorted({service, *attachment.aliases}))
+
+
+def _put_networks(spec: ContainerSpec, body: Body) -> None:
+    # Only the first: an engine before 25 takes one endpoint at create. The others are connected before the start.
+    if spec.networks:
+        first = spec.networks[0]
+        place(body, "HostConfig.NetworkMode", first.network)
+        service = body["Labels"][SERVICE]
+        place(
+            body,
+            "NetworkingConfig.EndpointsConfig",
+            {first.network: endpoint(first, aliases(first, service))},
+        )
+
+
+def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
+    if spec.network_mode is not None:
+        return {spec.network_mode: _ATTACHED}
+    if not spec.networks:
+        # On no network of ours it is on the engine's default one, whatever that is called.
+        return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
+    service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
+    have = _attached(found)
+    # What address a network gave out by itself cannot be told from a fixed one on a swarm network.
+    return {
+        each.network: _phrase(
+            aliases(each, service), each.ipv4_address or _fixed_address(have.get(each.network) or {})
+        )
+        for each in spec.networks
+    }
+
+
+def _attached(found: Found) -> dict[str, Any]:
+    networks = found.at("NetworkSettings.Networks")
+    return dict(networks) if networks else {}
+
+
+def _fixed_address(raw: dict[str, Any]) -> str:
+    return (raw.get("IPAMConfig") or {}).get("IPv4Address") or ""
+
+
+def _attachment(found: Found, name: str) -> str:
+    raw = _attached(found).get(name) or {}
+    if name in {*_SPECIAL, *_ENGINES_OWN}:
+        return _ATTACHED
+    # Engines before 25 add the container's short id.
+    own = str(found.at("Id") or "")[:_SHORT_ID]
+    return _phrase((each for each in raw.get("Aliases") or () if each != own), _fixed_address(raw))
+
+
+def _phrase(names: Iterable[str], address: str) -> str:
+    told = f"{_ATTACHED} as {', '.join(sorted(set(names)))}"
+    return f"{told} at {address}" if address else told
+
+
+def _special_mode(found: Found) -> str | None:
+    """host, none, or another container's; anything else is a network's name, and seen as an attachment."""
+    mode = str(found.at("HostConfig.NetworkMode") or "")
+    return mode if mode in _SPECIAL or mode.startswith("container:") else None
+
+
+def _port(published: int | str, target: str, host_ip: str) -> str:
+    return f"{host_ip}:{published}->{target}" if host_ip else f"{published}->{target}"
+
+
+def _target(port: Port) -> str:
+    return f"{port.target}/{port.protocol}"
+
+
+def _wanted_ports(spec: ContainerSpec, found: Found) -> Any:
+    published = {
+        _port(each.published, _target(each), each.host_ip)
+        for each in spec.ports
+        if each.published is not None
+    }
+    bare = {f"{_target(each)} not published" for each in spec.ports if each.published is None}
+    theirs = {each for each in _found_ports(found) if each.endswith(" not published")}
+    return frozenset(published | bare | theirs)
+
+
+def _found_ports(found: Found) -> frozenset[str]:
+    bindings = found.at("HostConfig.PortBindings") or {}
+    published = {
+        _port(each.get("HostPort") or "any", target, each.get("HostIp") or "")
+        for target, several in bindings.items()
+        for each in several or ()
+    }
+    bare = {f"{each} not published" for each in found.at("Config.ExposedPorts") or () if each not in bindings}
+    every = {"every exposed port, anywhere"} if found.at("HostConfig.PublishAllPorts") else set()
+    return frozenset(published | bare | every)
+
+
+def _put_ports(spec: ContainerSpec, body: Body) -> None:
+    if not spec.ports:
+        return
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for each in spec.ports:
+        if each.published is not None:
+            bindings.setdefault(_target(each), []).append(
+                {"HostIp": each.host_ip, "HostPort": str(each.published)}
+            )
+    place(body, "Config.ExposedPorts", {_target(each): {} for each in spec.ports})
+    place(body, "HostConfig.PortBindings", bindings)
+
+
+def _hosts(lines: Iterable[str]) -> frozenset[str]:
+    """`name=address` is another spelling of `name:address`, and an IPv6 address may be in brackets."""
+    return frozenset(each.replace("=", ":", 1).replace("[", "").replace("]", "") for each in lines)
+
+
+ROWS = (
+    Row(
+        field="networks", at="NetworkSettings.Networks", unsaid="the engine's default network", repair="reconnect",
+        unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
+        found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
+    ),
+    replace(
+        plain("network_mode", "HostConfig.NetworkMode"),
+        wanted=lambda spec, _found: spec.network_mode,
+        found=_special_mode,
+    ),
+    Row(
+        field="ports", at="HostConfig.PortBindings", unsaid="none published", put=_put_ports, wanted=_wanted_ports,
+        found=_found_ports,
+    ),
+    plain("dns", "HostConfig.Dns", unsaid=(), normal=tuple, write=list, ordered=True),
+    plain("dns_search", "HostConfig.DnsSearch", unsaid=(), normal=tuple, write=list, ordered=True),
+    plain("dns_opt", "HostConfig.DnsOptions", unsaid=frozenset(), normal=frozenset, write=list),
+    plain("extra_hosts", "HostConfig.ExtraHosts", unsaid=frozenset(), normal=_hosts, write=list),
+)  # fmt: skip
