@@ -24,15 +24,13 @@ def compose(text: str, faults: Faults) -> Node:
         for event in _events(text):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
-        _add_syntax_fault(error, faults)
+        _add_syntax_fault(error, text, faults)
         faults.stop()
     except yaml.YAMLError as error:
         faults.add(problem=str(error))
         faults.stop()
     if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
-        faults.add(
-            problem="the document is empty", remedy="an empty cluster is written as one without services"
-        )
+        faults.add(problem="the document is empty")
         faults.stop()
     return composer.root
 
@@ -42,16 +40,25 @@ def _events(text: str) -> Iterator[yaml.Event]:
     return events
 
 
-def _add_syntax_fault(error: yaml.MarkedYAMLError, faults: Faults) -> None:
+def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) -> None:
     mark = error.problem_mark or error.context_mark
     problem = " ".join(each for each in (error.context, error.problem) if each) or "a syntax error"
-    remedy = ""
-    if "tab character" in problem or "'\\t'" in problem:
-        remedy = "indent with spaces"
-    elif "Unicode character escape" in problem:
-        remedy = "write the character itself, or \\U and eight digits"
+    here = text[mark.index : mark.index + 1] if mark else ""
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    faults.add(problem=f"not YAML: {problem}", remedy=remedy, line=line, column=column)
+    faults.add(problem=f"not YAML: {problem}", remedy=_syntax_remedy(problem, here), line=line, column=column)
+
+
+def _syntax_remedy(problem: str, here: str) -> str:
+    """Return what helps against a libyaml `problem` at the character `here`."""
+    if here == "\t":
+        return "indent with spaces, not with a tab"
+    if here and here in "@`%":
+        return f"a value that begins with {here} needs quotes"
+    if "Unicode character escape" in problem:
+        return "write the character itself, or \\U and eight digits"
+    if "mapping values are not allowed" in problem:
+        return "a value that contains ': ' needs quotes"
+    return ""
 
 
 @dataclass(slots=True)
@@ -183,7 +190,7 @@ class _Composer:
             return
         first = earlier[0]
         self._faults.add(
-            path=step(self._path(), key.text),
+            path=self._path(),
             problem=f"duplicate key {quoted(key.text)}, first at line {first.line}, column {first.column}",
             remedy="keep one of them",
             line=key.line,

@@ -34,9 +34,7 @@ def decode(raw: bytes, faults: Faults) -> str:
     _refuse(_NOT_PRINTABLE, text, "is a control character", faults)
     _refuse(_OLD_LINE_BREAK, text, "is a line break to some YAML readers only", faults)
     if not text.strip():
-        faults.add(
-            problem="the document is empty", remedy="an empty cluster is written as one without services"
-        )
+        faults.add(problem="the document is empty")
     faults.raise_if_any()
     return text
 

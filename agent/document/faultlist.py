@@ -4,6 +4,7 @@ from typing import NoReturn
 
 from agent.model.faults import Fault, InvalidDocument
 
+LONGEST_PATH = 200
 MOST_KEPT = 1000
 """A document with more is not read by people; the rest is not noted."""
 
@@ -28,6 +29,8 @@ class Faults:
         column: int = 1,
     ) -> None:
         """Note a fault at `line`, `column` (from 1)."""
+        if len(path) > LONGEST_PATH:
+            path = path[: LONGEST_PATH - 3] + "..."
         if len(self._found) < MOST_KEPT:
             self._found.append(
                 Fault(path=path, value=value, problem=problem, remedy=remedy, line=line, column=column)
