@@ -47,7 +47,7 @@ class Session:
     properties may be read from every thread.
     """
 
-    def __init__(  # noqa: PLR0913 (all by name, and all of them differ between agent and test)
+    def __init__(
         self,
         store: Store,
         *,

@@ -1,0 +1,108 @@
+"""What the contract of the store is checked on: the fake always, and a real etcd."""
+
+import itertools
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import pytest
+
+from agent.clients.store import EtcdStore, Store
+from agent.model.store import StoreSettings
+from tests.etcd_server import EtcdServer, eventually, running
+from tests.fake_store import FakeClock, FakeEtcd, FakeStore
+
+_numbers = itertools.count()
+
+
+class Etcd(Protocol):
+    """An etcd, whichever it is: clients of it, and a way to wait that lets its time pass."""
+
+    def client(self) -> Store: ...
+
+    def eventually(self, check: Callable[[], object], within_s: float) -> None: ...
+
+
+class _Fake:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.etcd = FakeEtcd(self.clock)
+
+    def client(self) -> Store:
+        return FakeStore(self.etcd)
+
+    def eventually(self, check: Callable[[], object], within_s: float) -> None:
+        deadline = self.clock.now + within_s
+        while not check():
+            assert self.clock.now < deadline, f"not within {within_s:g} s"
+            self.clock.advance(0.1)
+
+
+class _Real:
+    def __init__(self, server: EtcdServer) -> None:
+        self.server = server
+        self._clients: list[EtcdStore] = []
+
+    def client(self) -> Store:
+        self._clients.append(EtcdStore(StoreSettings(endpoints=(self.server.endpoint,))))
+        return self._clients[-1]
+
+    def eventually(self, check: Callable[[], object], within_s: float) -> None:
+        eventually(check, within_s)
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture(scope="session")
+def real_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    if shutil.which("etcd") is None:
+        pytest.fail("the contract is checked on a real etcd: install etcd and etcdctl")
+    with running(EtcdServer(tmp_path_factory.mktemp("etcd"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["fake", "etcd"])
+def etcd(request: pytest.FixtureRequest) -> Iterator[Etcd]:
+    if request.param == "fake":
+        yield _Fake()
+        return
+    real = _Real(request.getfixturevalue("real_etcd"))
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def store(etcd: Etcd) -> Iterator[Store]:
+    client = etcd.client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def root() -> str:
+    """A prefix that no other test uses."""
+    return f"/contract/{next(_numbers)}/"
+
+
+class Wakes:
+    """Collects the reasons that a watch gives."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reasons: list[str] = []
+
+    def __call__(self, reason: str) -> None:
+        with self._lock:
+            self.reasons.append(reason)
+
+    def clear(self) -> None:
+        with self._lock:
+            self.reasons.clear()
+
+
+@pytest.fixture
+def wakes() -> Wakes:
+    return Wakes()
