@@ -100,31 +100,35 @@ class Applier:
         if isinstance(step, steps.Campaign):
             self._campaign()
             return
-        fence, keys = self._safe_fence(step.budget_s), self.keys
+        fence = self._safe_fence(step.budget_s)
         match step:
             case steps.Resign():
                 election.resign(self.store, fence)
+            case steps.RotateTokens():
+                self.engine.rotate_tokens()
+            case steps.CreateOverlay():
+                self.engine.create_network(step.network)
+            case _:
+                self._write(fence, step)
+
+    def _write(self, fence: Fence, step: steps.Step) -> None:
+        keys, write = self.keys, self.store.write_fenced
+        match step:
             case steps.PublishVerdict():
                 self._publish_verdict(fence, step)
             case steps.ClaimInit():
                 claim = records.SwarmRecord(claimed_by=self.me)
-                unchanged = Compare(key=keys.swarm, mod_revision=step.over)
-                self.store.write_fenced(fence, [_put(keys.swarm, claim)], [unchanged])
+                write(fence, [_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
             case steps.PublishSwarm():
-                self.store.write_fenced(fence, [_put(keys.swarm, step.record)])
+                write(fence, [_put(keys.swarm, step.record)])
             case steps.PublishTokens():
                 self._publish_tokens(fence, step)
-            case steps.RotateTokens():
-                self.engine.rotate_tokens()
             case steps.WithdrawTokens():
-                self.store.write_fenced(fence, [Delete(key=keys.tokens)])
-            case steps.CreateOverlay():
-                self.engine.create_network(step.network)
+                write(fence, [Delete(key=keys.tokens)])
             case steps.PublishAssignment():
                 self._publish_assignment(fence, step)
             case steps.CollectSpecs():
-                gone = [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]]
-                self.store.write_fenced(fence, gone)
+                write(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
             case _:
                 raise TypeError(f"no leader step: {step}")
 

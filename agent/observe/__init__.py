@@ -3,15 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
+from agent.clients.disk import StateDirectory
 from agent.clients.store import Store
 from agent.election import held_fence
-from agent.errors import Refused, Unreachable
+from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.store import Fence
+from agent.model.store import Fence, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader
 
 __all__ = ["ClusterReader", "HostReader", "Identity", "Observer"]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +39,23 @@ class Observer:
         cluster: ClusterReader,
         host: HostReader,
         store: Store,
+        disk: StateDirectory,
         identity: Identity,
         lease_id: Callable[[], int | None],
     ) -> None:
-        self._cluster, self._host, self._store = cluster, host, store
+        self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id = identity, lease_id
         self._last: ClusterState | None = None
+        self._kept: tuple[KeyValue, ...] = ()
 
-    def begin_with(self, kept: ClusterState) -> None:
+    def recall(self) -> None:
         """Begin with what an earlier run kept on disk, for as long as etcd does not answer."""
-        self._last = kept
+        try:
+            self._kept = self._disk.load()
+        except Invalid as error:
+            log.warning("what was kept on disk is not used", error=str(error))
+        if self._kept:
+            self._last = self._cluster.recall(self._kept)
 
     def observe(self) -> Observed:
         """One snapshot. Never raises for an etcd or a dockerd that is away: that is what it says then."""
@@ -70,7 +82,18 @@ class Observer:
         except (Unreachable, Refused) as error:
             return self._last, None, f"etcd cannot be read: {error}"
         self._last = reading.state
+        self._keep(reading.kept)
         return reading.state, held_fence(reading.lock, lease_id), ""
+
+    def _keep(self, values: tuple[KeyValue, ...]) -> None:
+        if values == self._kept:
+            return
+        try:
+            self._disk.save(values)
+        except Refused as error:
+            log.warning("state is not kept", error=str(error))
+        else:
+            self._kept = values
 
     def _observe_host(self, cluster: ClusterState | None) -> tuple[HostState | None, str]:
         try:

@@ -1,5 +1,6 @@
 """What etcd holds, decoded. A value that cannot be read is named and held; it is never guessed at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ class Reading:
 
     state: ClusterState
     lock: KeyValue | None
+    kept: tuple[KeyValue, ...]
+    """The keys a host needs to go on without etcd; no join tokens among them."""
 
 
 class ClusterReader:
@@ -33,6 +36,7 @@ class ClusterReader:
         self._newest: Document | None = None
         self._in_force: Document | None = None
         self._specs: dict[str, ContainerSpec] = {}
+        self._spec_values: dict[str, KeyValue] = {}
         self.wide = True
         """Whether the last reading went over all hosts' keys, as a leader's must."""
 
@@ -47,11 +51,24 @@ class ClusterReader:
             self.wide = True
             snapshot = store.read(self._ranges())
         self.wide = wide
+        return self._decode(snapshot, running, store)
+
+    def recall(self, kept: Sequence[KeyValue]) -> ClusterState:
+        """The state that an earlier reading was kept from, when etcd cannot be asked."""
+        values = {each.key: each for each in kept}
+        revision = max((each.mod_revision for each in kept), default=0)
+        return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
+
+    def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = _Values(snapshot)
         assignment = values.one(self._keys.assignment(self._me), records.Assignment)
         named = {copy.spec for copy in assignment.copies} if assignment else set()
         self._learn_specs(store, named | running, values)
-        return Reading(state=self._state(values, assignment), lock=snapshot.get(self._keys.leader))
+        return Reading(
+            state=self._state(values, assignment),
+            lock=snapshot.get(self._keys.leader),
+            kept=self._kept(snapshot),
+        )
 
     def watched(self) -> tuple[KeyRange, ...]:
         """What an agent that reads this much wants to be woken for."""
@@ -111,18 +128,25 @@ class ClusterReader:
                 self._in_force = document
         return self._in_force.intent if self._in_force else None
 
-    def _learn_specs(self, store: Store, wanted: set[str], values: "_Values") -> None:
+    def _learn_specs(self, store: Store | None, wanted: set[str], values: "_Values") -> None:
         self._specs = {digest: spec for digest, spec in self._specs.items() if digest in wanted}
         keys = {self._keys.spec(digest): digest for digest in sorted(wanted - self._specs.keys())}
         snapshot = values.snapshot
-        if not self.wide and keys:
+        if store and keys and not self.wide:
             snapshot = store.read([KeyRange(key=key) for key in keys])
         for key, digest in keys.items():
             if found := snapshot.get(key):
                 try:
                     self._specs[digest] = decode(found.value)
+                    self._spec_values[digest] = found
                 except Invalid as error:
                     values.garbage[key] = str(error)
+        self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
+
+    def _kept(self, snapshot: Snapshot) -> tuple[KeyValue, ...]:
+        keys = (self._keys.accepted, self._keys.swarm, self._keys.assignment(self._me))
+        found = [value for key in keys if (value := snapshot.get(key))]
+        return (*found, *(self._spec_values[digest] for digest in sorted(self._spec_values)))
 
 
 def read_document(raw: bytes, revision: int) -> Document:

@@ -7,8 +7,9 @@ from agent.clients.kernel import Kernel
 from agent.errors import Unreachable
 from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import ClusterState, HostState, NodeState, SwarmState
+from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
+from agent.planner.wanted import fill_context
 
 
 class HostReader:
@@ -22,24 +23,25 @@ class HostReader:
     def read(self, cluster: ClusterState | None) -> HostState:
         """One look at the engine and the kernel. Raises Unreachable when dockerd does not answer."""
         info = self._engine.info()
-        specs = cluster.specs if cluster else {}
-        found = self._engine.containers(specs, self._context(info.swarm.node_id))
+        intent = cluster.accepted if cluster else None
+
+        def context(copy: Copy) -> FillContext:
+            return fill_context(intent, self._me, info.swarm.node_id, copy)
+
+        found = self._engine.containers(cluster.specs if cluster else {}, context)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return HostState(
             engine_version=info.version,
             live_restore=info.live_restore,
             swarm=self._with_nodes(info.swarm),
-            networks=self._engine.networks(),
+            networks=self._with_endpoints(self._engine.networks(), info.swarm),
             containers=found.ours,
             foreign_names=found.foreign_names,
             images=self._engine.images(_images(cluster)),
-            volumes=self._engine.volumes() if _names_volumes(cluster) else frozenset(),
+            volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
             bridge_link=self._kernel.link(GWBRIDGE),
             routes=self._kernel.routes(),
         )
-
-    def _context(self, node_id: str | None) -> "FillFor":
-        return FillFor(self._me, node_id or "")
 
     def _with_nodes(self, swarm: SwarmState) -> SwarmState:
         if swarm.local != "active" or not swarm.is_manager:
@@ -52,3 +54,21 @@ class HostReader:
             return self._engine.nodes()
         except Unreachable:
             return None
+
+    def _with_endpoints(
+        self, networks: tuple[NetworkState, ...], swarm: SwarmState
+    ) -> tuple[NetworkState, ...]:
+        """Who is on docker_gwbridge matters only where it could be removed: outside a swarm."""
+        if swarm.local != "inactive":
+            return networks
+        return tuple(
+            replace(each, endpoints=self._engine.bridge_endpoints(each.id)) if each.name == GWBRIDGE else each
+            for each in networks
+        )
+
+
+def _images(cluster: ClusterState | None) -> frozenset[str]:
+    if cluster is None or cluster.assignment is None:
+        return frozenset()
+    named = {copy.spec for copy in cluster.assignment.copies}
+    return frozenset(spec.image for digest, spec in cluster.specs.items() if digest in named)

@@ -1,5 +1,6 @@
 """The host's own copies: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
 
+from agent.errors import Invalid
 from agent.fields import describe_change
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
@@ -18,7 +19,7 @@ from agent.model.steps import (
 )
 from agent.planner.overlays import plan_local_network
 from agent.planner.repair import plan_repair
-from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name
+from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
 
 STOPPABLE = ("running", "paused", "restarting")
 
@@ -45,8 +46,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
             copy=copy,
             project=cluster.assignment.project,
             spec=spec,
-            host=observed.me,
-            node_id=host.swarm.node_id or "",
+            context=fill_context(intent, observed.me, host.swarm.node_id, copy),
         )
         plan += _Scene(intent, host, cluster).plan(wanted, found)
     return _once(_plan_surplus(host, keep) + plan)
@@ -59,6 +59,12 @@ class _Scene:
         self.intent, self.host, self.cluster = intent, host, cluster
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
+        try:
+            return self._decide(wanted, found)
+        except Invalid as error:
+            return _blocked(wanted.name, "dependency", str(error))
+
+    def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found is None:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
         if found.status == "removing":

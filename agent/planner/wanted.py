@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from agent.fields import FillContext, fill
+from agent.model.intent import Intent
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 
@@ -17,8 +18,7 @@ class Wanted:
     copy: Copy
     project: str
     spec: ContainerSpec
-    host: str
-    node_id: str
+    context: FillContext
 
     @property
     def name(self) -> str:
@@ -27,16 +27,25 @@ class Wanted:
 
     @property
     def filled(self) -> ContainerSpec:
-        """The spec with the placeholders of this copy filled in."""
-        context = FillContext(
-            host=self.host, service=self.copy.service, number=self.copy.number, node_id=self.node_id
-        )
-        return fill(self.spec, context)
+        """The spec with the placeholders of this copy filled in. Raises Invalid when one has no value yet."""
+        return fill(self.spec, self.context)
 
     @property
     def grace_s(self) -> float:
         """How long a stop may take before the engine kills."""
         return DEFAULT_GRACE_S if self.spec.stop_grace_period_s is None else self.spec.stop_grace_period_s
+
+
+def fill_context(intent: Intent | None, host: str, node_id: str | None, copy: Copy) -> FillContext:
+    """What the placeholders of `copy` stand for on `host`."""
+    declared = intent.host(host) if intent else None
+    return FillContext(
+        host=host,
+        service=copy.service,
+        number=copy.number,
+        node_id=node_id,
+        address=str(declared.address) if declared else None,
+    )
 
 
 def container_name(project: str, copy: Copy) -> str:

@@ -1,0 +1,82 @@
+"""What the agent keeps on the host's disk: the keys it last carried out, for a start while etcd is away.
+
+Written whole or not at all (a new file, fsync, rename, fsync of the directory), so that a power cut leaves the old or
+the new one; a checksum tells a damaged file from a good one.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import Invalid, Refused
+from agent.model.store import KeyValue
+
+VERSION = 1
+FILE = "kept.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    v: int
+    sha256: str
+    values: tuple[KeyValue, ...]
+
+
+class StateDirectory:
+    """The agent's own directory; systemd makes it (StateDirectory=) and nobody else reads it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / FILE
+
+    def save(self, values: Sequence[KeyValue]) -> None:
+        """Keep `values` instead of what was kept before. Raises Refused (disk full, no such directory)."""
+        kept = _Kept(v=VERSION, sha256=_digest(values), values=tuple(values))
+        fresh = self._file.with_suffix(".new")
+        try:
+            _write_synced(fresh, msgspec.json.encode(kept))
+            fresh.replace(self._file)
+            _sync_directory(self._file.parent)
+        except OSError as error:
+            raise Refused(f"cannot keep state in {self._file}: {error.strerror}") from error
+
+    def load(self) -> tuple[KeyValue, ...]:
+        """What was kept; empty when nothing was. Raises Invalid for a file that is damaged or of another format."""
+        try:
+            raw = self._file.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise Invalid(f"cannot read {self._file}: {error.strerror}") from error
+        try:
+            kept = msgspec.json.decode(raw, type=_Kept)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"{self._file} is damaged: {error}") from error
+        if kept.v != VERSION:
+            raise Invalid(f"{self._file} has format {kept.v}; this agent reads format {VERSION}")
+        if kept.sha256 != _digest(kept.values):
+            raise Invalid(f"{self._file} is damaged: its checksum does not hold")
+        return kept.values
+
+
+def _digest(values: Sequence[KeyValue]) -> str:
+    return hashlib.sha256(msgspec.json.encode(tuple(values))).hexdigest()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
