@@ -105,9 +105,9 @@ class Host:
             [*self.enter_command(), *argv], input=data, capture_output=True, timeout=timeout, check=False
         )
 
-    def enter_command(self) -> list[str]:
-        """The beginning of a command line that runs something in the host."""
-        environment = ["env", "-i", f"PATH={PATH}", "LANG=C.UTF-8", "HOME=/root"]
+    def enter_command(self, *variables: str) -> list[str]:
+        """The beginning of a command line that runs something in the host, with some variables (`A=b`) more."""
+        environment = ["env", "-i", f"PATH={PATH}", "LANG=C.UTF-8", "HOME=/root", *variables]
         return ["nsenter", f"--target={self.pid1}", "--all", *environment]
 
     def systemctl(self, *argv: str, check: bool = True, timeout: float = 120) -> str:

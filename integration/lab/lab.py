@@ -18,6 +18,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.images import SERVICES, TAGS, build
 from integration.lab.lan import Lan
+from integration.lab.leaks import Leaks, count
 from integration.lab.machine import check_machine
 from integration.lab.network import RANGE
 from integration.lab.spec import HostSpec
@@ -77,7 +78,8 @@ class Lab:
         for host in self.hosts:
             if name in {host.name, host.address, host.name.removeprefix("node-")}:
                 return host
-        raise LabError(f"lab {self.name} has no host {name}; it has {', '.join(h.name for h in self.hosts)}")
+        there = ", ".join(h.name for h in self.hosts) or "none: it is not up"
+        raise LabError(f"lab {self.name} has no host {name!r}; hosts: {there}")
 
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts)
@@ -153,6 +155,10 @@ class Lab:
             with route.locked("machine"):
                 if not self.groups.other_labs_run():
                     route.open_range()
+
+    def leaks(self) -> Leaks:
+        """What this lab holds on the machine; false when that is nothing."""
+        return count(self.groups, self.state)
 
     def _side_by_side(self, action: Callable[[Host], None], parallel: int = 0) -> None:
         """Do something to all hosts at once; every host is tried, then the first failure is raised."""

@@ -66,7 +66,8 @@ class Lan:
         options = ("--quiet", "--scope", "--collect", "--slice=system.slice", "--property=Delegate=yes")
         return ("systemd-run", *options, f"--unit={self._groups.scope}")
 
-    def _enter(self) -> list[str]:
+    def enter_command(self) -> list[str]:
+        """The beginning of a command line that runs something on the LAN."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
     def run(
@@ -79,14 +80,19 @@ class Lan:
         """Run a program on the LAN and return what it said. `timeout` in seconds."""
         source = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
         return subprocess.run(
-            [*self._enter(), *argv], check=check, capture_output=True, text=True, timeout=timeout, **source
+            [*self.enter_command(), *argv],
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            **source,
         )
 
     def popen(self, *argv: str, **options: Any) -> subprocess.Popen[str]:
         """Start a program on the LAN. It is the lab's: `down` ends it, whoever started it."""
         join = 'mkdir -p "$0" && echo 0 >"$0/cgroup.procs" && exec "$@"'
         group = str(self._groups.path(self._groups.registry, CLIENTS))
-        return subprocess.Popen(["sh", "-c", join, group, *self._enter(), *argv], text=True, **options)
+        return subprocess.Popen(["sh", "-c", join, group, *self.enter_command(), *argv], text=True, **options)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
