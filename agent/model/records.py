@@ -102,6 +102,17 @@ class BlockedReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceReport:
+    """A field of a running copy that is not as its spec says, word for word as the host observed it."""
+
+    field: str
+    wanted: str
+    found: str
+    repair: Literal["replace", "update", "reconnect"]
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyReport:
     """A copy as last seen on its host."""
 
@@ -110,12 +121,14 @@ class CopyReport:
     spec: str
     id: str
     name: str
-    status: str
+    status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""
-    restarts: int = 0
+    exit_code: int = 0
     error: str = ""
+    started_at: str = ""
+    restarts: int = 0
     addresses: Pairs = ()
-    differences: tuple[str, ...] = ()
+    differences: tuple[DifferenceReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +138,51 @@ class BridgeReport:
     subnet: str = ""
     gateway: str = ""
     options: Pairs = ()
+    device: bool = False
+    """Whether the kernel has the device."""
     address: str = ""
     up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkReport:
+    """A network of the host's engine."""
+
+    id: str
+    name: str
+    driver: str
+    scope: str
+    subnet: str = ""
+    gateway: str = ""
+    options: Pairs = ()
+    attachable: bool = False
+    internal: bool = False
+    endpoints: tuple[str, ...] = ()
+    """Of docker_gwbridge, and only while the host is outside a swarm: those that keep it from being replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """A node of the swarm, as this manager lists it."""
+
+    id: str
+    hostname: str
+    role: Literal["manager", "worker"]
+    availability: Literal["active", "pause", "drain"]
+    state: str
+    address: str
+    leader: bool = False
+    reachable: bool | None = None
+    manager_address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
-    """What a host last said of itself."""
+    """What a host last said of itself: enough to tell people, and to plan for it from elsewhere as it would itself.
+
+    `agent/planner/reported.py` makes an observation of it again. What nobody would decide upon is left out, so that
+    the record changes only when something worth telling does.
+    """
 
     instance: str
     """The run of the agent that wrote it: a status of an earlier run says nothing about now."""
@@ -139,17 +190,33 @@ class HostStatus:
     agent_version: str
     engine_version: str = ""
     engine_up: bool = False
+    engine_fault: str = ""
+    """Why dockerd could not be read, in words."""
+    live_restore: bool = False
     state: Literal["inactive", "pending", "active", "error", "locked", "unknown"] = "unknown"
     swarm_error: str = ""
     node_id: str | None = None
     swarm_id: str | None = None
     is_manager: bool = False
+    swarm_address: str | None = None
+    """The address the node advertises."""
+    advertise: str | None = None
+    """The address agent.yaml asks for; None: the one the intent declares."""
+    managers: Pairs = ()
+    """(node id, address:port) of the managers this node knows."""
+    nodes: tuple[NodeReport, ...] | None = None
+    """Managers only; None: not a manager, or the swarm did not answer."""
     leading: bool = False
     revision: int = 0
     """The accepted revision this host has carried out in full; 0: none yet."""
     bridge: BridgeReport = BridgeReport()
-    networks: tuple[str, ...] = ()
+    networks: tuple[NetworkReport, ...] = ()
     images: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    foreign_names: tuple[str, ...] = ()
+    """Containers that are not ours but have a name that copies of this project could get: `<project>-...`."""
+    routes: Pairs = ()
+    """(destination, device), only while the host is outside a swarm: a new bridge must not overlap them."""
     copies: tuple[CopyReport, ...] = ()
     steps: tuple[str, ...] = ()
     """What is still to be done."""
