@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from agent.model.intent import GWBRIDGE, BridgeIntent, Intent
 from agent.model.observed import HostState, NetworkState
-from agent.model.steps import BRIDGE, Blocked, CreateBridge, Plan, RemoveBridge, Step
+from agent.model.steps import BRIDGE, Blocked, BlockedKind, CreateBridge, Plan, RemoveBridge, Step
 
 _PREFIX = "com.docker.network.bridge."
 ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquerade": "true"}
@@ -86,6 +86,5 @@ def _kernel_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
     return () if link.up else ("the device docker_gwbridge is down",)
 
 
-def _blocked(kind: str, reason: str) -> Plan:
-    assert kind in ("bridge", "foreign", "overlap")
+def _blocked(kind: BlockedKind, reason: str) -> Plan:
     return Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind=kind),))

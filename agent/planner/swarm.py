@@ -97,7 +97,7 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
         return Plan()
     reason = "every declared host has joined"
     withdraw = WithdrawTokens(reason=reason)
-    if intent.swarm.token_rotation == "never":  # noqa: S105 - a policy word
+    if intent.swarm.rotate_tokens == "never":
         return Plan((withdraw,))
     # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
     return Plan((RotateTokens(reason=reason), withdraw))
