@@ -1,0 +1,21 @@
+"""The only door to dockerd."""
+
+from agent.clients.engine.docker_engine import DockerEngine
+from agent.clients.engine.protocol import (
+    Containers,
+    Engine,
+    EngineEvents,
+    EngineInfo,
+    ObserveCall,
+    unobserved,
+)
+
+__all__ = [
+    "Containers",
+    "DockerEngine",
+    "Engine",
+    "EngineEvents",
+    "EngineInfo",
+    "ObserveCall",
+    "unobserved",
+]

@@ -1,0 +1,187 @@
+"""Containers: what they are, and everything that is done to them."""
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.clients.engine.errors import start_failure
+from agent.clients.engine.images import Images
+from agent.clients.engine.protocol import Containers as Found
+from agent.clients.engine.reading import container_state
+from agent.clients.engine.transport import quoted
+from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError
+from agent.fields import (
+    CLUSTER,
+    CreateRequest,
+    FillContext,
+    differences,
+    endpoint,
+    fill,
+    identity,
+    update_request,
+)
+from agent.model.observed import ContainerState, Difference
+from agent.model.records import Copy
+from agent.model.spec import Attachment, ContainerSpec
+
+FillFor = Callable[[Copy], FillContext]
+
+_SLOW_S = 60.0
+"""Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
+
+
+class Containers(Images):
+    """The containers of an engine."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._images: dict[str, Mapping[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    # ---- observation
+
+    def containers(self, specs: Mapping[str, ContainerSpec], fill_for: FillFor) -> Found:
+        ours, foreign = [], []
+        for each in self._ask("containers", "GET", "/containers/json", params={"all": "1"}):
+            copy = self._copy(each.get("Labels") or {})
+            if copy is None:
+                # "/other/alias" is a name that another container's link gives it.
+                names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
+                foreign += [(name, each["Id"]) for name in names]
+            elif (state := self._state(each["Id"], copy, specs.get(copy.spec), fill_for)) is not None:
+                ours.append(state)
+        return Found(tuple(sorted(ours, key=lambda state: (state.name, state.id))), tuple(sorted(foreign)))
+
+    def _copy(self, labels: Mapping[str, str]) -> Copy | None:
+        return identity(labels) if labels.get(CLUSTER) == self._cluster else None
+
+    def _state(
+        self, container: str, copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
+    ) -> ContainerState | None:
+        """None when it vanished since it was listed."""
+        try:
+            raw = self._inspect(container)
+        except Missing:
+            return None
+        return container_state(raw, copy, self._differences(raw, copy, spec, fill_for))
+
+    def _differences(
+        self, raw: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
+    ) -> tuple[Difference, ...]:
+        if spec is None:
+            return ()
+        try:
+            wanted = fill(spec, fill_for(copy))
+        except Invalid:
+            return ()  # on a host that cannot say what a placeholder stands for, nothing can be called different
+        return differences(wanted, raw, self._known_image(raw.get("Image") or ""))
+
+    def _known_image(self, image_id: str) -> Mapping[str, Any] | None:
+        """An image by its id, asked for once: what an id names never changes."""
+        with self._lock:
+            known = self._images.get(image_id)
+        if known is None and image_id and (known := self._image(image_id)) is not None:
+            with self._lock:
+                self._images[image_id] = {"Config": known.get("Config")}
+        return known
+
+    def _inspect(self, container: str) -> Mapping[str, Any]:
+        raw: Mapping[str, Any] = self._ask(
+            "container_inspect", "GET", f"/containers/{quoted(container)}/json"
+        )
+        return raw
+
+    # ---- acts
+
+    def create_container(self, request: CreateRequest) -> str:
+        try:
+            made = self._ask(
+                "container_create",
+                "POST",
+                "/containers/create",
+                params={"name": request.name},
+                body=request.body,
+                timeout_s=_SLOW_S,
+            )
+            container: str = made["Id"]
+        except Conflict as conflict:
+            container = self._taken_over(request, conflict)
+        for each in request.more:
+            self._connect_once(container, each)
+        return container
+
+    def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
+        """Whoever has the name, if it is this very copy. Raises Conflict, saying who has it, if not."""
+        try:
+            holder = self._inspect(request.name)
+        except Missing:
+            raise conflict from None
+        copy = self._copy((holder.get("Config") or {}).get("Labels") or {})
+        if copy == request.copy:
+            return str(holder["Id"])
+        who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
+        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
+
+    def _connect_once(self, container: str, attachment: Attachment) -> None:
+        try:
+            self.connect(container, attachment, attachment.aliases)
+        except Conflict:
+            return
+
+    def start(self, container: str) -> None:
+        try:
+            self._act(container, "start", timeout_s=_SLOW_S)
+        except Missing as error:
+            raise start_failure(error) from error
+
+    def stop(self, container: str, grace_s: float) -> None:
+        self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
+
+    def unpause(self, container: str) -> None:
+        _unless("is not paused", lambda: self._act(container, "unpause"))
+
+    def remove_container(self, container: str) -> None:
+        path = f"/containers/{quoted(container)}"
+        try:
+            _unless(
+                "is already in progress",
+                lambda: self._ask("container_remove", "DELETE", path, timeout_s=_SLOW_S),
+            )
+        except Missing:
+            return
+
+    def rename(self, container: str, name: str) -> None:
+        if self._inspect(container)["Name"] != f"/{name}":
+            self._act(container, "rename", params={"name": name})
+
+    def update(self, container: str, spec: ContainerSpec) -> None:
+        self._act(container, "update", body=update_request(spec))
+
+    def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
+        body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}
+        path = f"/networks/{quoted(attachment.network)}/connect"
+        self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S)
+
+    def disconnect(self, container: str, network: str) -> None:
+        body = {"Container": container, "Force": False}
+        path = f"/networks/{quoted(network)}/disconnect"
+        try:
+            _unless(
+                "is not connected to",
+                lambda: self._ask("network_disconnect", "POST", path, body=body, timeout_s=_SLOW_S),
+            )
+        except Missing:
+            return
+
+    def _act(self, container: str, verb: str, **options: Any) -> None:
+        self._ask(f"container_{verb}", "POST", f"/containers/{quoted(container)}/{verb}", **options)
+
+
+def _unless(already: str, act: Callable[[], object]) -> None:
+    """Do it; a refusal whose words say that it is so already is success."""
+    try:
+        act()
+    except SwarmkeeperError as error:
+        if already not in str(error):
+            raise

@@ -1,0 +1,35 @@
+"""The real engine."""
+
+from typing import Self
+
+from agent.clients.engine.containers import Containers
+from agent.clients.engine.events import DockerEvents
+from agent.clients.engine.networks import Networks
+from agent.clients.engine.protocol import ObserveCall, unobserved
+from agent.clients.engine.swarm import Swarm
+from agent.clients.engine.transport import Transport
+
+
+class DockerEngine(Swarm, Networks, Containers):
+    """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
+
+    A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is
+    sent before the first call.
+    """
+
+    def __init__(
+        self, url: str, timeout_s: float, cluster: str, observe_call: ObserveCall = unobserved
+    ) -> None:
+        super().__init__(Transport(url, timeout_s, observe_call), cluster)
+
+    def events(self) -> DockerEvents:
+        return DockerEvents(self._transport)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

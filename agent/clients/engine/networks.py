@@ -1,0 +1,108 @@
+"""Networks and volumes."""
+
+from ipaddress import IPv4Network
+from typing import Any
+
+from agent.clients.engine.door import Door
+from agent.clients.engine.reading import endpoint_names, network_state
+from agent.clients.engine.transport import quoted
+from agent.errors import Conflict, Missing, Refused
+from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.observed import NetworkState
+
+
+class Networks(Door):
+    """The networks and volumes of an engine."""
+
+    def networks(self) -> tuple[NetworkState, ...]:
+        return tuple(network_state(each) for each in self._ask("networks", "GET", "/networks"))
+
+    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
+        return endpoint_names(self._inspect(network_id))
+
+    def volumes(self) -> frozenset[str]:
+        return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())
+
+    def create_bridge(self, bridge: BridgeIntent) -> None:
+        self.create_network(
+            NetworkIntent(
+                key=GWBRIDGE,
+                name=GWBRIDGE,
+                driver="bridge",
+                attachable=False,
+                subnet=bridge.subnet,
+                gateway=bridge.gateway,
+                options=bridge.options,
+            )
+        )
+
+    def create_network(self, network: NetworkIntent) -> None:
+        try:
+            made = self._create(network)
+        except Conflict:
+            # Somebody else made it in the meantime: as good as ours, if it is as it should be.
+            named = [each for each in self.networks() if each.name == network.name]
+            if len(named) == 1 and not _faults(named[0], network):
+                return
+            raise
+        if faults := _faults(made, network):
+            self.remove_network(made.id)
+            raise Refused(f"network {network.name} came out wrong and was removed again: {'; '.join(faults)}")
+
+    def remove_network(self, network_id: str) -> None:
+        try:
+            self._ask("network_remove", "DELETE", f"/networks/{quoted(network_id)}")
+        except Missing:
+            return
+
+    def create_volume(self, volume: VolumeIntent) -> None:
+        # The engine answers a second create of the same name with the volume that is there.
+        body = {
+            "Name": volume.name,
+            "Driver": volume.driver,
+            "DriverOpts": dict(volume.options),
+            "Labels": dict(volume.labels),
+        }
+        self._ask("volume_create", "POST", "/volumes/create", body=body)
+
+    def _create(self, network: NetworkIntent) -> NetworkState:
+        body: dict[str, Any] = {
+            "Name": network.name,
+            # Without it engine 20.10 makes a second network of the same name.
+            "CheckDuplicate": True,
+            "Driver": network.driver,
+            "Internal": network.internal,
+            "Options": dict(network.options),
+            "Labels": dict(network.labels),
+        }
+        if network.driver == "overlay":
+            body["Attachable"] = network.attachable
+        if network.subnet is not None:
+            gateway = {"Gateway": str(network.gateway)} if network.gateway is not None else {}
+            body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": str(network.subnet), **gateway}]}
+        made = self._ask("network_create", "POST", "/networks/create", body=body)
+        return network_state(self._inspect(made["Id"]))
+
+    def _inspect(self, network_id: str) -> Any:
+        return self._ask("network_inspect", "GET", f"/networks/{quoted(network_id)}")
+
+
+def _faults(made: NetworkState, wanted: NetworkIntent) -> list[str]:
+    """In what a network is not as asked for: 201 only says that the request was understood."""
+    if made.driver != wanted.driver:
+        found = made.driver or "none: the swarm could not allocate it, most often because its subnet is taken"
+        return [f"driver {wanted.driver} wanted, {found} found"]
+    faults = []
+    if wanted.subnet is not None:
+        faults += _fault("subnet", wanted.subnet, made.subnet)
+    elif made.subnet is None:
+        faults.append("it got no subnet")
+    if wanted.gateway is not None:
+        faults += _fault("gateway", str(wanted.gateway), made.gateway)
+    for key, value in wanted.options:
+        faults += _fault(f"option {key}", value, dict(made.options).get(key))
+    return faults
+
+
+def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
+    return [] if wanted == found else [f"{what} {wanted} wanted, {found or 'none'} found"]

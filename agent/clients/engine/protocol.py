@@ -1,0 +1,154 @@
+"""What the rest of the agent asks of a Docker engine. DockerEngine is the real one; the tests have one in memory.
+
+Every method raises Unreachable when dockerd does not answer (or answers that it cannot now), and Refused, Conflict or
+Missing, with Docker's own words, when it says no. Acts tolerate having happened already: that is success.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import NamedTuple, Protocol, Self
+
+from agent.fields import CreateRequest, FillContext
+from agent.model.intent import BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
+from agent.model.records import Copy, Tokens
+from agent.model.spec import Attachment, ContainerSpec, Pairs
+
+ObserveCall = Callable[[str, float, str | None], None]
+"""(call, seconds, error): told of every call to the engine; `call` is one of a small fixed set of names, `error` the
+name of the error or None."""
+
+
+def unobserved(call: str, seconds: float, error: str | None) -> None:
+    """The ObserveCall of nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """The engine and its membership; `swarm` has no nodes."""
+
+    version: str
+    name: str
+    live_restore: bool
+    swarm: SwarmState
+
+
+class Containers(NamedTuple):
+    """Every container of the engine, running or not."""
+
+    ours: tuple[ContainerState, ...]
+    foreign_names: Pairs
+    """(name, id) of those that do not carry our labels for this cluster, sorted."""
+
+
+class EngineEvents(Protocol):
+    """What happens in the engine, as hints: `container die prod-order-1`."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __next__(self) -> str:
+        """Wait for the next event. StopIteration after `close`; Unreachable when dockerd is gone, or hangs for long."""
+
+    def close(self) -> None:
+        """End the iteration, also from another thread and while it waits."""
+
+
+class Engine(Protocol):
+    """One Docker engine. Its methods may be called from several threads at once."""
+
+    # ---- observation
+
+    def info(self) -> EngineInfo: ...
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """The swarm's nodes. Only a manager knows them: Refused elsewhere, Unreachable without a quorum."""
+
+    def networks(self) -> tuple[NetworkState, ...]:
+        """Every network, without endpoints."""
+
+    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
+        """Names of the endpoints on one network of this host, sorted."""
+
+    def containers(
+        self, specs: Mapping[str, ContainerSpec], fill_for: Callable[[Copy], FillContext]
+    ) -> Containers:
+        """Every container; ours compared with the spec their label names, where `specs` (by hash) has it."""
+
+    def images(self, references: Iterable[str]) -> frozenset[str]:
+        """Those of `references` that are here."""
+
+    def volumes(self) -> frozenset[str]:
+        """Names of the volumes."""
+
+    def events(self) -> EngineEvents:
+        """Begin to listen. Raises Unreachable when that is not possible."""
+
+    # ---- swarm
+
+    def init_swarm(
+        self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
+    ) -> None:
+        """Make a swarm. Conflict when the engine is in one already."""
+
+    def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
+        """Join through the first of `remotes` (address:port) that answers; the token decides the role.
+
+        Conflict when the engine is in a swarm already. After Unreachable the join may go on by itself: look again.
+        """
+
+    def swarm_tokens(self) -> Tokens:
+        """The swarm's id and join tokens. Only a manager knows them."""
+
+    def rotate_tokens(self) -> None:
+        """Make the join tokens given out so far worthless."""
+
+    # ---- networks and volumes
+
+    def create_bridge(self, bridge: BridgeIntent) -> None:
+        """Make docker_gwbridge; Refused when what came out is not what was asked for."""
+
+    def create_network(self, network: NetworkIntent) -> None:
+        """Make a network; Refused, and the network removed again, when an overlay could not be allocated."""
+
+    def remove_network(self, network_id: str) -> None: ...
+
+    def create_volume(self, volume: VolumeIntent) -> None: ...
+
+    # ---- images
+
+    def pull(self, image: str, progress: Callable[[str], None] = ...) -> None:
+        """Fetch an image. Refused, in the registry's own words, when it is not to be had."""
+
+    # ---- containers
+
+    def create_container(self, request: CreateRequest) -> str:
+        """Create a copy, connected to all of its networks, and say its id. Conflict says who holds the name."""
+
+    def start(self, container: str) -> None:
+        """Start a container, named or by id."""
+
+    def stop(self, container: str, grace_s: float) -> None:
+        """Ask it to end, and kill it after `grace_s` seconds."""
+
+    def unpause(self, container: str) -> None: ...
+
+    def remove_container(self, container: str) -> None:
+        """Remove a stopped container; its volumes stay. Conflict when it runs."""
+
+    def rename(self, container: str, name: str) -> None: ...
+
+    def update(self, container: str, spec: ContainerSpec) -> None:
+        """Put limits and restart policy right in place."""
+
+    def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
+        """Attach to a network under `aliases`, with the attachment's address. Conflict when it is attached already."""
+
+    def disconnect(self, container: str, network: str) -> None: ...
+
+    def close(self) -> None:
+        """Give back what is held. Nothing may be called afterwards."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -1,0 +1,116 @@
+"""What dockerd answers, as what the planner knows. Pure: JSON in, states out."""
+
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import Any, cast
+
+from agent.model.observed import ContainerState, Difference, LocalState, NetworkState, NodeState, SwarmState
+from agent.model.records import Copy
+from agent.model.spec import Pairs
+
+
+def pairs(raw: Mapping[str, str] | None) -> Pairs:
+    """A mapping of strings in its one form."""
+    return tuple(sorted((raw or {}).items()))
+
+
+def swarm_state(raw: Mapping[str, Any]) -> SwarmState:
+    """`Swarm` of GET /info."""
+    cluster = raw.get("Cluster") or {}
+    managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
+    return SwarmState(
+        local=cast(LocalState, raw.get("LocalNodeState") or "inactive"),
+        error=raw.get("Error") or "",
+        node_id=raw.get("NodeID") or None,
+        swarm_id=cluster.get("ID") or None,
+        is_manager=bool(raw.get("ControlAvailable")),
+        address=raw.get("NodeAddr") or None,
+        managers=pairs(managers),
+    )
+
+
+def node_state(raw: Mapping[str, Any]) -> NodeState:
+    """One of GET /nodes."""
+    spec, status, manager = raw.get("Spec") or {}, raw.get("Status") or {}, raw.get("ManagerStatus")
+    return NodeState(
+        id=raw["ID"],
+        hostname=(raw.get("Description") or {}).get("Hostname", ""),
+        role=spec.get("Role", "worker"),
+        availability=spec.get("Availability", "active"),
+        state=status.get("State", "unknown"),
+        address=_node_address(status, manager),
+        leader=bool(manager and manager.get("Leader")),
+        reachable=None if manager is None else manager.get("Reachability") == "reachable",
+        labels=pairs(spec.get("Labels")),
+    )
+
+
+def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) -> str:
+    # A leader may know itself as 0.0.0.0 (moby #32754); its manager address is what it advertises.
+    if manager and manager.get("Addr"):
+        return str(manager["Addr"]).rpartition(":")[0]
+    return str(status.get("Addr", ""))
+
+
+def network_state(raw: Mapping[str, Any]) -> NetworkState:
+    """One of GET /networks, or GET /networks/{id}."""
+    subnet, gateway = _ipv4(raw)
+    return NetworkState(
+        id=raw["Id"],
+        name=raw["Name"],
+        driver=raw.get("Driver") or "",
+        scope=raw.get("Scope") or "",
+        subnet=subnet,
+        gateway=gateway,
+        options=pairs(raw.get("Options")),
+        attachable=bool(raw.get("Attachable")),
+        internal=bool(raw.get("Internal")),
+        labels=pairs(raw.get("Labels")),
+        endpoints=endpoint_names(raw),
+    )
+
+
+def endpoint_names(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the endpoints, sorted; a list of networks does not have them, an inspect does."""
+    return tuple(sorted(each["Name"] for each in (raw.get("Containers") or {}).values()))
+
+
+def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
+    for each in (raw.get("IPAM") or {}).get("Config") or ():
+        try:
+            # Engine 20.10 keeps a subnet as it was said: 172.21.0.1/20.
+            subnet = IPv4Network(each.get("Subnet", ""), strict=False)
+        except (AddressValueError, NetmaskValueError):
+            continue
+        return subnet, (each.get("Gateway") or "").partition("/")[0] or None
+    return None, None
+
+
+def container_state(
+    raw: Mapping[str, Any], copy: Copy, differences: tuple[Difference, ...]
+) -> ContainerState:
+    """GET /containers/{id}/json of a container of ours."""
+    state = raw.get("State") or {}
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = {
+        name: each.get("IPAddress") for name, each in networks.items() if each and each.get("IPAddress")
+    }
+    return ContainerState(
+        id=raw["Id"],
+        name=raw["Name"].removeprefix("/"),
+        copy=copy,
+        status=state.get("Status", "created"),
+        health=_health(state),
+        exit_code=int(state.get("ExitCode") or 0),
+        error=state.get("Error") or "",
+        started_at=state.get("StartedAt") or "",
+        finished_at=state.get("FinishedAt") or "",
+        restarts=int(raw.get("RestartCount") or 0),
+        addresses=pairs(addresses),
+        differences=differences,
+    )
+
+
+def _health(state: Mapping[str, Any]) -> str:
+    health = (state.get("Health") or {}).get("Status") or ""
+    return "" if health == "none" else health

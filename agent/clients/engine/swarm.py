@@ -1,0 +1,84 @@
+"""Membership in a swarm, and what only its managers know."""
+
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from typing import Any
+
+from agent.clients.engine.door import Door
+from agent.clients.engine.protocol import EngineInfo
+from agent.clients.engine.reading import node_state, swarm_state
+from agent.errors import Unreachable
+from agent.model.observed import NodeState
+from agent.model.records import Tokens
+
+_LISTEN = "0.0.0.0:2377"
+_MEMBERSHIP_S = 30.0
+"""dockerd answers a join within 20 s, done or not; a client that gives up earlier learns nothing."""
+_PROBE_S = 2.0
+
+
+class Swarm(Door):
+    """The swarm side of an engine."""
+
+    def info(self) -> EngineInfo:
+        raw = self._ask("info", "GET", "/info")
+        return EngineInfo(
+            version=raw.get("ServerVersion") or "",
+            name=raw.get("Name") or "",
+            live_restore=bool(raw.get("LiveRestoreEnabled")),
+            swarm=swarm_state(raw.get("Swarm") or {}),
+        )
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        return tuple(node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
+
+    def init_swarm(
+        self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
+    ) -> None:
+        body: dict[str, Any] = {
+            "ListenAddr": _LISTEN,
+            "AdvertiseAddr": advertise,
+            "DefaultAddrPool": [str(each) for each in pool],
+            "SubnetSize": mask_length,
+        }
+        if data_path_port is not None:
+            body["DataPathPort"] = data_path_port
+        self._ask("swarm_init", "POST", "/swarm/init", body=body, timeout_s=_MEMBERSHIP_S)
+
+    def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
+        # Of several addresses dockerd tries one, and waits 20 s for it: it gets one that answers.
+        body = {
+            "ListenAddr": _LISTEN,
+            "AdvertiseAddr": advertise,
+            "RemoteAddrs": [_answering(remotes)],
+            "JoinToken": token,
+        }
+        self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
+
+    def swarm_tokens(self) -> Tokens:
+        raw = self._ask("swarm", "GET", "/swarm")
+        tokens = raw["JoinTokens"]
+        return Tokens(swarm_id=raw["ID"], worker=tokens["Worker"], manager=tokens["Manager"])
+
+    def rotate_tokens(self) -> None:
+        raw = self._ask("swarm", "GET", "/swarm")
+        params = {
+            "version": raw["Version"]["Index"],
+            "rotateWorkerToken": "true",
+            "rotateManagerToken": "true",
+        }
+        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+
+
+def _answering(remotes: Iterable[str]) -> str:
+    """The first address whose TCP port answers. Raises Unreachable when none does."""
+    tried = []
+    for each in remotes:
+        host, _, port = each.rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=_PROBE_S):
+                return each
+        except (OSError, ValueError) as error:
+            tried.append(f"{each}: {error}")
+    raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")

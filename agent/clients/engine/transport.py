@@ -1,0 +1,170 @@
+"""Requests to dockerd, on the `docker` package's low-level client: one per thread, one API version for all."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Literal
+from urllib.parse import quote
+
+import docker
+import msgspec
+import requests
+import urllib3
+
+from agent.clients.engine.errors import failure
+from agent.clients.engine.protocol import ObserveCall, unobserved
+from agent.errors import SwarmkeeperError, Unreachable
+
+Method = Literal["GET", "POST", "DELETE"]
+Failure = Callable[[int, str], SwarmkeeperError]
+
+_NEWEST = (1, 45)
+"""The newest API whose answers were seen on a real engine (26.1); a newer engine still speaks it."""
+_OLDEST = "1.24"
+_NOT_SAID = "dockerd gave no reason"
+
+
+class Quiet(Unreachable):
+    """Nothing came for long in a stream that is not broken."""
+
+
+class Transport:
+    """The wire to one dockerd. Sessions of `requests` promise no thread safety, so each thread has its own."""
+
+    def __init__(self, url: str, timeout_s: float, observe_call: ObserveCall = unobserved) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self._observe_call = observe_call
+        self._version: str | None = None
+        self._threads = threading.local()
+
+    def ask(
+        self,
+        call: str,
+        method: Method,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        as_error: Failure = failure,
+    ) -> Any:
+        """The parsed answer; None when there is none. `call` names the request for the metrics.
+
+        Raises the error `as_error` makes of a refusal, or Unreachable when dockerd gives no answer within `timeout_s`.
+        """
+        with self._told(call):
+            options = {"params": params, "json": body, "timeout": timeout_s or self.timeout_s}
+            with self._send(method, path, as_error, **options) as response:
+                return _parsed(response.content)
+
+    def open(
+        self,
+        call: str,
+        method: Method,
+        path: str,
+        *,
+        params: Mapping[str, Any],
+        stall_s: float,
+        as_error: Failure = failure,
+    ) -> requests.Response:
+        """An answer that comes bit by bit, read with `parts`, to be closed. Quiet when nothing comes for `stall_s`."""
+        with self._told(call):
+            timeouts = (self.timeout_s, stall_s)
+            return self._send(method, path, as_error, stream=True, params=params, timeout=timeouts)
+
+    def close(self) -> None:
+        """Close the connection of the calling thread; the others' go with their threads."""
+        if (client := getattr(self._threads, "client", None)) is not None:
+            client.close()
+
+    def parts(self, response: requests.Response) -> Iterator[Any]:
+        """The JSON values of a stream, as they come. Raises Unreachable when it breaks off, Quiet when it stalls."""
+        try:
+            for line in response.iter_lines():
+                if line.strip():
+                    yield _parsed(line)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if any(isinstance(each, urllib3.exceptions.ReadTimeoutError) for each in (error, *error.args)):
+                raise Quiet(f"dockerd at {self.url} is silent") from error
+            raise self._unreachable(error) from error
+
+    def _send(self, method: Method, path: str, as_error: Failure, **options: Any) -> requests.Response:
+        client = self._client()
+        try:
+            response = client.request(method, f"{client.base_url}/v{client.api_version}{path}", **options)
+        except (requests.RequestException, OSError) as error:
+            self._version = None  # what answers next may be another version of dockerd
+            raise self._unreachable(error) from error
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return response
+        with response:
+            message = _message(response)
+        if "API version" in message:
+            self._version = None
+        raise as_error(response.status_code, message)
+
+    def _client(self) -> docker.APIClient:
+        version = self._version = self._version or self._negotiate()
+        client: docker.APIClient | None = getattr(self._threads, "client", None)
+        if client is None or client.api_version != version:
+            client = self._threads.client = self._connect(version)
+        return client
+
+    def _connect(self, version: str) -> docker.APIClient:
+        client = docker.APIClient(base_url=self.url, version=version, timeout=int(self.timeout_s))
+        client.trust_env = False  # a proxy of the environment is not for dockerd
+        return client
+
+    def _negotiate(self) -> str:
+        with self._connect(_OLDEST) as client:
+            try:
+                response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
+                newest = str(response.json()["ApiVersion"])
+            except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as error:
+                raise self._unreachable(error) from error
+        major, minor = min(_NEWEST, tuple(int(each) for each in newest.split(".")))
+        return f"{major}.{minor}"
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(f"dockerd at {self.url} does not answer: {_cause(error)}")
+
+    @contextmanager
+    def _told(self, call: str) -> Iterator[None]:
+        began, name = time.monotonic(), None
+        try:
+            yield
+        except Exception as error:
+            name = type(error).__name__
+            raise
+        finally:
+            self._observe_call(call, time.monotonic() - began, name)
+
+
+def quoted(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _parsed(content: bytes) -> Any:
+    if not content.strip():
+        return None
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreachable(f"dockerd answered what is not JSON: {error}") from error
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(msgspec.json.decode(response.content)["message"]).strip() or _NOT_SAID
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, requests.RequestException):
+        return _NOT_SAID
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests and urllib3 wrap it several times."""
+    inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
+    return _cause(inner) if inner is not None else str(error)

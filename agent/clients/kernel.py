@@ -1,0 +1,85 @@
+"""The kernel's own view of network devices and routes: what docker cannot see. No AF_NETLINK, no privileges."""
+
+import fcntl
+import socket
+import struct
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Protocol
+
+from agent.model.observed import LinkState
+
+Routes = tuple[tuple[IPv4Network, str], ...]
+
+# linux/sockios.h and linux/if.h
+_SIOCGIFFLAGS, _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8913, 0x8915, 0x891B
+_IFF_UP = 0x1
+_IFREQ = struct.Struct("16s24s")
+_ADDRESS = slice(20, 24)
+"""Of an ifreq: the name (16 bytes), the address family and the port (4), the address."""
+_LONGEST_NAME = 15
+_DEFAULT = IPv4Network("0.0.0.0/0")
+
+
+class Kernel(Protocol):
+    """What the kernel knows of this host's network."""
+
+    def link(self, name: str) -> LinkState | None:
+        """The device of that name; None when there is none."""
+
+    def routes(self) -> Routes:
+        """(destination, device) of the main table's IPv4 routes, without default ones, in the kernel's order."""
+
+
+class LinuxKernel:
+    """The kernel this process runs on, in the network namespace it runs in."""
+
+    def __init__(self, routes: Path = Path("/proc/self/net/route")) -> None:
+        self._routes = routes
+
+    def link(self, name: str) -> LinkState | None:
+        if not 0 < len(name.encode()) <= _LONGEST_NAME:
+            return None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            flags = _ask(asker, _SIOCGIFFLAGS, name)
+            if flags is None:
+                return None
+            address, mask = _ask(asker, _SIOCGIFADDR, name), _ask(asker, _SIOCGIFNETMASK, name)
+        up = bool(int.from_bytes(flags[16:18], "little") & _IFF_UP)
+        if address is None or mask is None:
+            return LinkState(address=None, up=up)
+        return LinkState(address=_interface(address[_ADDRESS], mask[_ADDRESS]), up=up)
+
+    def routes(self) -> Routes:
+        try:
+            lines = self._routes.read_text("ascii").splitlines()[1:]
+        except FileNotFoundError:
+            return ()
+        found = (_route(line.split()) for line in lines)
+        return tuple(each for each in found if each is not None and each[0] != _DEFAULT)
+
+
+def _ask(asker: socket.socket, request: int, name: str) -> bytes | None:
+    """The ifreq the kernel answers with; None when there is no such device, or it has no address."""
+    try:
+        return fcntl.ioctl(asker, request, _IFREQ.pack(name.encode(), b""))
+    except OSError:
+        return None
+
+
+def _interface(address: bytes, mask: bytes) -> IPv4Interface:
+    return IPv4Interface((IPv4Address(address), str(IPv4Address(mask))))
+
+
+def _route(columns: list[str]) -> tuple[IPv4Network, str] | None:
+    """One line of /proc/net/route: Iface, Destination, ..., Mask (the 8th), addresses in the host's byte order."""
+    try:
+        device, destination, mask = columns[0], columns[1], columns[7]
+        network = IPv4Network((_address(destination), str(_address(mask))))
+    except (IndexError, ValueError, AddressValueError):
+        return None
+    return network, device
+
+
+def _address(text: str) -> IPv4Address:
+    return IPv4Address(int(text, 16).to_bytes(4, "little"))
