@@ -1,0 +1,174 @@
+"""Swarmkeeper on the lab's hosts, installed and used the way an operator does it: dpkg, systemctl, etcdctl, curl."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.lab import Lab
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "deploy/examples/cluster.yaml"
+NAME = "prod"
+PREFIX = f"/swarmkeeper/{NAME}/"
+UNIT = "swarmkeeper"
+
+CONFIG = """\
+cluster: {cluster}
+host: {host}
+etcd:
+  endpoints: [{endpoints}]
+http:
+  listen: 0.0.0.0:9477
+log:
+  level: {level}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A container as docker shows it to an operator."""
+
+    host: str
+    name: str
+    id: str
+    status: str
+    started_at: str
+    image: str
+
+
+class Cluster:
+    """The agents on the hosts of a lab, and their one document."""
+
+    def __init__(self, lab: Lab, log_level: str = "debug") -> None:
+        self.lab, self._log_level = lab, log_level
+
+    # -- installing and running the agents
+
+    def install(self) -> None:
+        """Install the package on every host and write its agent.yaml; nothing is started."""
+        deb = package()
+        self.on_every_host(lambda host: self._install(host, deb))
+
+    def _install(self, host: Host, deb: Path) -> None:
+        host.install(deb)
+        host.write("/etc/swarmkeeper/agent.yaml", self.config(host), mode=0o644)
+
+    def config(self, host: Host) -> str:
+        """agent.yaml of a host: its own etcd member first, as an operator would write it."""
+        others = [each.address for each in self.lab.hosts if each is not host]
+        endpoints = ", ".join(f'"http://{address}:2379"' for address in [host.address, *others])
+        return CONFIG.format(cluster=NAME, host=host.name, endpoints=endpoints, level=self._log_level)
+
+    def start(self) -> None:
+        """Start every agent, all at the same time."""
+        self.on_every_host(lambda host: host.systemctl("start", UNIT))
+
+    def stop(self) -> None:
+        self.on_every_host(lambda host: host.systemctl("stop", UNIT))
+
+    def on_every_host(self, action: Any) -> list[Any]:
+        """Do something on all hosts side by side; the results come in the order of the hosts."""
+        with ThreadPoolExecutor(len(self.lab.hosts)) as pool:
+            return list(pool.map(action, self.lab.hosts))
+
+    # -- what the operator says and reads
+
+    def put(self, document: str) -> int:
+        """`etcdctl put` of the intent; returns the revision it got."""
+        answer = self._etcdctl("put", f"{PREFIX}intent", "-w", "json", document=document)
+        return int(json.loads(answer)["header"]["revision"])
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The JSON value of one of the cluster's keys, as `etcdctl get` prints it; None when there is none."""
+        text = self._etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip()
+        return dict(json.loads(text)) if text else None
+
+    def keys(self) -> list[str]:
+        """The cluster's keys, less the common prefix."""
+        listed = self._etcdctl("get", "--prefix", "--keys-only", PREFIX).split()
+        return [key.removeprefix(PREFIX) for key in listed]
+
+    def etcd_revision(self) -> int:
+        """The revision of etcd itself: it grows with every write of anybody."""
+        return int(json.loads(self._etcdctl("get", "-w", "json", "x"))["header"]["revision"])
+
+    def _etcdctl(self, *argv: str, document: str | None = None) -> str:
+        host = next(host for host in self.lab.hosts if host.is_up)
+        endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
+        return host.exec(
+            "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *argv, input=document
+        ).stdout
+
+    def status(self, host: Host) -> dict[str, Any]:
+        """What the host last said of itself."""
+        found = self.get(f"hosts/{host.name}/status")
+        assert found is not None, f"{host.name} has not reported"
+        return found
+
+    def command(
+        self, *argv: str, host: Host | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `swarmkeeper ...` on a host."""
+        return (host or self.lab.hosts[0]).exec("swarmkeeper", *argv, check=check)
+
+    def metrics(self, host: Host) -> dict[str, float]:
+        """The host's metrics by series, as Prometheus would scrape them over the LAN."""
+        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").body.decode()
+        series = re.findall(r"^(swarmkeeper_\S+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)
+        return {name: float(value) for name, value in series}
+
+    # -- what is true on the hosts
+
+    def wait_converged(self, revision: int, within_s: float = 60) -> None:
+        """Return when every host says that it has carried out `revision` and nothing is left or blocked."""
+        for host in self.lab.hosts:
+            eventually(
+                lambda host=host: self.check_converged(host, revision), within_s, f"{host.name} converges"
+            )
+
+    def check_converged(self, host: Host, revision: int) -> None:
+        """AssertionError, with what the host still has to do, unless it is as `revision` says."""
+        status = self.status(host)
+        left = {name: status.get(name) for name in ("state", "revision", "steps", "blocked")}
+        assert status["revision"] == revision, left
+        assert not status["steps"], left
+        assert not status["blocked"], left
+
+    def containers(self, *, everything: bool = False) -> list[Running]:
+        """The containers of all hosts, sorted by name; with `everything`, those that do not run too."""
+        return sorted(
+            (each for host in self.lab.hosts for each in running_on(host, everything=everything)),
+            key=lambda each: (each.name, each.host),
+        )
+
+    def started(self) -> Mapping[str, str]:
+        """Name of each running copy, with the host and moment it was started: what a restart changes."""
+        return {each.name: f"{each.host} {each.started_at}" for each in self.containers()}
+
+
+def running_on(host: Host, *, everything: bool = False) -> Iterable[Running]:
+    """The containers of one host."""
+    for found in host.docker.api.containers(all=everything):
+        seen = host.docker.api.inspect_container(found["Id"])
+        yield Running(
+            host=host.name,
+            name=seen["Name"].lstrip("/"),
+            id=seen["Id"],
+            status=seen["State"]["Status"],
+            started_at=seen["State"]["StartedAt"],
+            image=seen["Config"]["Image"],
+        )
+
+
+def package() -> Path:
+    """The .deb of this tree, built if it changed."""
+    built = subprocess.run([ROOT / "script/package"], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return ROOT / built.stdout.strip().splitlines()[-1]
