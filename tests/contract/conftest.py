@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from agent.clients.store import EtcdStore, Store
 from agent.model.store import StoreSettings
 from tests.etcd_server import EtcdServer, eventually, running
 from tests.fake_store import FakeClock, FakeEtcd, FakeStore
+from tests.wakes import Wakes
 
 _numbers = itertools.count()
 
@@ -85,22 +85,6 @@ def store(etcd: Etcd) -> Iterator[Store]:
 def root() -> str:
     """A prefix that no other test uses."""
     return f"/contract/{next(_numbers)}/"
-
-
-class Wakes:
-    """Collects the reasons that a watch gives."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.reasons: list[str] = []
-
-    def __call__(self, reason: str) -> None:
-        with self._lock:
-            self.reasons.append(reason)
-
-    def clear(self) -> None:
-        with self._lock:
-            self.reasons.clear()
 
 
 @pytest.fixture

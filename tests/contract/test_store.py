@@ -6,7 +6,8 @@ from agent.clients.store import Store
 from agent.election import campaign, held_fence, resign
 from agent.errors import Conflict, LeadershipLost, Missing, Refused, Unreachable
 from agent.model.store import Compare, Delete, Fence, KeyRange, Put
-from tests.contract.conftest import Etcd, Wakes
+from tests.contract.conftest import Etcd
+from tests.wakes import Wakes
 
 
 def value_of(store: Store, key: str) -> bytes | None:
@@ -278,7 +279,7 @@ def test_a_watch_is_not_woken_by_what_it_does_not_watch(
     put(store, root + "intent0")
     put(store, root + "intent")  # the order of events is the order of writes: this one comes last
     etcd.eventually(lambda: wakes.reasons, 5)
-    assert wakes.reasons == ["watch: change"]
+    assert wakes.reasons == ("watch: change",)
     watch.close()
 
 
@@ -304,7 +305,7 @@ def test_a_rearmed_watch_wakes_for_the_new_range_and_no_more_for_the_old(
     put(store, root + "old")
     put(store, root + "new")
     etcd.eventually(lambda: wakes.reasons, 5)
-    assert wakes.reasons == ["watch: change"]
+    assert wakes.reasons == ("watch: change",)
     watch.close()
 
 
@@ -318,7 +319,7 @@ def test_a_closed_watch_is_silent(store: Store, etcd: Etcd, root: str, wakes: Wa
     still_open.clear()
     put(store, root + "a")
     etcd.eventually(lambda: still_open.reasons, 5)
-    assert wakes.reasons == []
+    assert wakes.reasons == ()
     assert not watch.healthy
 
 
