@@ -1,0 +1,207 @@
+"""What will be observed when a step has succeeded. Pure: the next world comes out, the last one stays as it was.
+
+A prediction knows what the engine and etcd promise, not what they invent: the ids of a new swarm, node, network or
+container are stand-ins in parentheses, which no real id looks like.
+"""
+
+from dataclasses import replace
+from ipaddress import IPv4Interface
+from typing import assert_never
+
+from agent.model import steps
+from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
+from agent.model.observed import HostState, LinkState, NetworkState, NodeState, SwarmState
+from agent.model.records import SwarmRecord, Tokens
+from agent.model.spec import spec_hash
+from agent.planner.predict_copies import ContainerStep, on_container
+from agent.planner.world import World
+
+NEW_SWARM = "(new swarm)"
+
+_SWARM_PORT = 2377
+
+EngineStep = (
+    steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
+)
+SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.CreateOverlay
+StoreStep = (
+    steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
+    | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
+    | steps.CollectSpecs
+)  # fmt: skip
+
+
+def predict(world: World, me: str, step: steps.Step) -> World:
+    """The world after `step` has succeeded on host `me`."""
+    if isinstance(step, SwarmStep):  # first: an overlay is a network too
+        return _on_swarm(world, me, step)
+    if isinstance(step, EngineStep):
+        return world.with_host(me, _on_engine(world.host(me), step))
+    if isinstance(step, ContainerStep):
+        host = world.host(me)
+        declared = world.cluster.specs
+        return world.with_host(me, replace(host, containers=on_container(host.containers, step, declared)))
+    return _on_store(world, me, step)
+
+
+# ---- the host's engine
+
+
+def _on_engine(host: HostState, step: EngineStep) -> HostState:
+    match step:
+        case steps.CreateBridge():
+            link = LinkState(
+                address=IPv4Interface(f"{step.bridge.gateway}/{step.bridge.subnet.prefixlen}"), up=True
+            )
+            return replace(host, networks=(*host.networks, _bridge(step.bridge)), bridge_link=link)
+        case steps.RemoveBridge():
+            networks = tuple(each for each in host.networks if each.id != step.id)
+            left = any(each.name == GWBRIDGE for each in networks)
+            return replace(host, networks=networks, bridge_link=host.bridge_link if left else None)
+        case steps.CreateNetwork():
+            return replace(host, networks=(*host.networks, _network(step.network)))
+        case steps.CreateVolume():
+            return replace(host, volumes=host.volumes | {step.volume.name})
+        case steps.PullImage():
+            return replace(host, images=host.images | {step.image})
+    assert_never(step)
+
+
+def _bridge(wanted: BridgeIntent) -> NetworkState:
+    return NetworkState(
+        id=f"({GWBRIDGE})",
+        name=GWBRIDGE,
+        driver="bridge",
+        scope="local",
+        subnet=wanted.subnet,
+        gateway=str(wanted.gateway),
+        options=wanted.options,
+    )
+
+
+def _network(wanted: NetworkIntent) -> NetworkState:
+    return NetworkState(
+        id=f"({wanted.name})",
+        name=wanted.name,
+        driver=wanted.driver,
+        scope="swarm" if wanted.driver == "overlay" else "local",
+        subnet=wanted.subnet,
+        gateway=str(wanted.gateway) if wanted.gateway else None,
+        options=wanted.options,
+        attachable=wanted.attachable,
+        internal=wanted.internal,
+        labels=wanted.labels,
+    )
+
+
+# ---- the swarm, which all its managers see
+
+
+def _on_swarm(world: World, me: str, step: SwarmStep) -> World:
+    match step:
+        case steps.InitSwarm():
+            return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"))
+        case steps.JoinSwarm():
+            record = world.cluster.record
+            assert record is not None
+            assert record.swarm_id is not None
+            return _join(world, me, record.swarm_id, _node(me, step.advertise, leader=False, role=step.role))
+        case steps.CreateOverlay():
+            network = _network(step.network)
+            for name in world.managers_of(world.host(me).swarm.swarm_id):
+                host = world.host(name)
+                world = world.with_host(name, replace(host, networks=(*host.networks, network)))
+            return world
+    assert_never(step)
+
+
+def _join(world: World, me: str, swarm_id: str, node: NodeState) -> World:
+    """`me` becomes `node`; a manager sees the swarm's nodes and overlays from then on, and all managers see it."""
+    members = world.managers_of(swarm_id)
+    known = world.nodes_of(swarm_id) if members else ()
+    nodes = None if known is None else (*known, node)
+    for name in members:
+        host = world.host(name)
+        world = world.with_host(name, replace(host, swarm=replace(host.swarm, nodes=nodes)))
+    host, manager = world.host(me), node.role == "manager"
+    swarm = SwarmState(
+        local="active",
+        node_id=node.id,
+        swarm_id=swarm_id,
+        is_manager=manager,
+        address=node.address,
+        managers=tuple((each.id, each.manager_address) for each in nodes or () if each.manager_address),
+        nodes=nodes if manager else None,
+    )
+    seen = world.host(members[0]).networks if manager and members else ()
+    overlays = tuple(each for each in seen if each.scope == "swarm")
+    return world.with_host(me, replace(host, swarm=swarm, networks=(*host.networks, *overlays)))
+
+
+def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
+    manager = role == "manager"
+    return NodeState(
+        id=f"(node {me})",
+        hostname=me,
+        role="manager" if manager else "worker",
+        availability="active",
+        state="ready",
+        address=address,
+        leader=leader,
+        reachable=True if manager else None,
+        manager_address=f"{address}:{_SWARM_PORT}" if manager else "",
+    )
+
+
+# ---- etcd
+
+
+def _on_store(world: World, me: str, step: StoreStep) -> World:
+    cluster = world.cluster
+    match step:
+        case steps.Campaign():
+            return world.with_cluster(replace(cluster, leader=cluster.leader or me))
+        case steps.Resign():
+            return world.with_cluster(replace(cluster, leader=None))
+        case steps.PublishVerdict():
+            document = cluster.document if step.document is not None else None
+            accepted = document.intent if document else cluster.accepted
+            return world.with_cluster(replace(cluster, verdict=step.verdict, accepted=accepted))
+        case steps.ClaimInit():
+            return _record(world, SwarmRecord(claimed_by=me))
+        case steps.PublishSwarm():
+            return _record(world, step.record)
+        case steps.RotateTokens():
+            return world  # the engine's secret changes, nothing that is looked at
+        case steps.PublishTokens() | steps.WithdrawTokens():
+            return world.with_cluster(replace(cluster, tokens=_tokens(step)))
+        case steps.PublishAssignment():
+            return _assigned(world, step)
+        case steps.CollectSpecs():
+            gone = frozenset(step.digests)
+            kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
+            return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
+    assert_never(step)
+
+
+def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:
+    if isinstance(step, steps.WithdrawTokens):
+        return None
+    return Tokens(swarm_id=step.swarm_id, worker="", manager="")
+
+
+def _record(world: World, record: SwarmRecord) -> World:
+    revision = world.cluster.record_revision + 1
+    return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
+
+
+def _assigned(world: World, step: steps.PublishAssignment) -> World:
+    cluster, specs = world.cluster, {spec_hash(each): each for each in step.specs}
+    return world.with_cluster(
+        replace(
+            cluster,
+            assignments={**cluster.assignments, step.host: step.assignment},
+            specs={**cluster.specs, **specs},
+            stored_specs=cluster.stored_specs | specs.keys(),
+        )
+    )

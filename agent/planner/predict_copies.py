@@ -1,0 +1,80 @@
+"""What a host's containers will be when a step on one of them has succeeded."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from agent.model import steps
+from agent.model.observed import ContainerState
+from agent.model.spec import ContainerSpec
+
+Containers = tuple[ContainerState, ...]
+
+ContainerStep = (
+    steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer | steps.StopContainer
+    | steps.RemoveContainer | steps.RenameContainer | steps.UpdateContainer | steps.ConnectNetwork
+    | steps.DisconnectNetwork
+)  # fmt: skip
+
+
+def on_container(
+    containers: Containers, step: ContainerStep, specs: Mapping[str, ContainerSpec]
+) -> Containers:
+    """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
+    match step:
+        case steps.CreateContainer():
+            made = ContainerState(id=f"({step.name})", name=step.name, copy=step.copy, status="created")
+            return (*containers, made)
+        case steps.RemoveContainer():
+            return tuple(each for each in containers if each.id != step.id)
+        case steps.StartContainer():
+            return tuple(_started(each) if each.name == step.name else each for each in containers)
+        case _:
+            return tuple(_changed(each, step, specs) if each.id == step.id else each for each in containers)
+
+
+def _started(found: ContainerState) -> ContainerState:
+    return replace(found, status="running", exit_code=0, error="", started_at="(now)")
+
+
+def _changed(
+    found: ContainerState,
+    step: steps.UnpauseContainer
+    | steps.StopContainer
+    | steps.RenameContainer
+    | steps.UpdateContainer
+    | steps.ConnectNetwork
+    | steps.DisconnectNetwork,
+    specs: Mapping[str, ContainerSpec],
+) -> ContainerState:
+    match step:
+        case steps.UnpauseContainer():
+            return replace(found, status="running")
+        case steps.StopContainer():
+            return replace(found, status="exited")
+        case steps.RenameContainer():
+            return replace(found, name=step.name)
+        case steps.UpdateContainer():
+            left = tuple(each for each in found.differences if each.repair != "update")
+            return replace(found, differences=left)
+        case steps.ConnectNetwork():
+            return _connected(found, step)
+        case steps.DisconnectNetwork():
+            return _disconnected(found, step.network, specs.get(found.copy.spec))
+    assert_never(step)
+
+
+def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
+    address = (step.attachment.network, step.attachment.ipv4_address or "")
+    return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
+
+
+def _disconnected(found: ContainerState, network: str, spec: ContainerSpec | None) -> ContainerState:
+    left = replace(found, addresses=tuple(each for each in found.addresses if each[0] != network))
+    declared = spec is not None and any(each.network == network for each in spec.networks)
+    return left if declared else _without_difference(left, network)
+
+
+def _without_difference(found: ContainerState, network: str) -> ContainerState:
+    left = tuple(each for each in found.differences if each.repair != "reconnect" or each.subject != network)
+    return replace(found, differences=left)
