@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in the host and return what it said; works on a frozen host too.
 
-        Raises LabError if the host is off or, with `check`, if the program fails: with all it said.
+        Raises LabError if the host is off, if `timeout` seconds pass or, with `check`, if the program fails.
         """
         done = self._run(argv, (input or "").encode(), timeout)
         result = subprocess.CompletedProcess(
@@ -100,10 +100,13 @@ class Host:
             raise LabError(f"{self.name}: {' '.join(argv)} ended with {result.returncode}: {said}")
         return result
 
-    def _run(self, argv: Iterable[str], data: bytes, timeout: float) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*self.enter_command(), *argv], input=data, capture_output=True, timeout=timeout, check=False
-        )
+    def _run(self, argv: Sequence[str], data: bytes, timeout: float) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                [*self.enter_command(), *argv], input=data, capture_output=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{self.name}: {' '.join(argv)} took more than {timeout:g} s") from error
 
     def enter_command(self, *variables: str) -> list[str]:
         """The beginning of a command line that runs something in the host, with some variables (`A=b`) more."""

@@ -39,7 +39,7 @@ class Lab:
         self.name = name or os.environ.get("SWARMKEEPER_LAB", "lab")
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,29}", self.name):
             raise LabError(f"a lab's name is lower-case letters, digits and dashes, not {self.name!r}")
-        self.state = Path(os.environ.get("SWARMKEEPER_LAB_STATE", "/var/tmp/swarmkeeper-lab")) / self.name
+        self.state = state_root() / self.name
         self.groups = Cgroups(self.name)
         self.lan = Lan(self.groups)
         self.hosts = self._describe(tuple(hosts), disk or (DISK if needs_image(self.state.parent) else ""))
@@ -168,6 +168,11 @@ class Lab:
             running = [pool.submit(action, host) for host in self.hosts]
         for each in running:
             each.result()
+
+
+def state_root() -> Path:
+    """Where the disks of all labs lie."""
+    return Path(os.environ.get("SWARMKEEPER_LAB_STATE", "/var/tmp/swarmkeeper-lab"))
 
 
 def address_of(name: str) -> str:

@@ -21,6 +21,11 @@ def label(lab: str, end: str) -> str:
     return f"swarmkeeper-lab/{lab}/{end}"
 
 
+def hardware_address(address: str) -> str:
+    """A host's own MAC. It stays over reboots as a network card does, or its peers would call the old one for 30 s."""
+    return "02:00:" + IPv4Address(address).packed.hex(":")
+
+
 def lan_script(lab: str) -> str:
     """`ip -batch` commands that build the LAN in an empty network namespace."""
     return f"""\
@@ -43,7 +48,7 @@ link set {spec.name} master {BRIDGE} {state}
 """
     host = f"""\
 link set lo up
-link set eth0 alias {label(spec.lab, spec.name)}
+link set eth0 alias {label(spec.lab, spec.name)} address {hardware_address(spec.address)}
 addr add {spec.address}/{RANGE.prefixlen} dev eth0
 link set eth0 up
 route add default via {CLIENT}

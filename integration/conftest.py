@@ -1,0 +1,115 @@
+"""The lab as a fixture, and what a failed scenario leaves behind.
+
+`lab` is one lab for the whole session, in whatever state the tests before left it. `fresh_lab` is the same one with
+empty disks: a first boot of three hosts, in a few seconds. Both bring the package's dependencies only, not the agent.
+"""
+
+import os
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.lab.errors import LabError
+from integration.lab.lab import Lab, state_root
+from integration.lab.programs import REPOSITORY
+
+KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
+SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
+
+
+def session_name(suffix: str = "") -> str:
+    """A lab's name that no other session on this machine uses."""
+    return f"pytest-{os.getpid()}{suffix}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sweep() -> None:
+    """Remove what sessions that were killed left, unless it was to be kept."""
+    for folder in state_root().glob("pytest-*"):
+        name = SESSION.fullmatch(folder.name)
+        if name and not Path("/proc", name[1]).exists() and not (folder / "keep").exists():
+            Lab.existing(folder.name).down()
+
+
+@pytest.fixture(scope="session")
+def session_lab(_sweep: None) -> Iterator[Lab]:
+    """The session's lab as it is; tests ask for `lab` or `fresh_lab`."""
+    lab = Lab(session_name())
+    try:
+        lab.up()
+        yield lab
+    finally:
+        if os.environ.get(KEEP) and lab.lan.is_up:
+            (lab.state / "keep").touch()
+            print(f"\nkept: script/lab ls --name {lab.name}")
+        else:
+            lab.down()
+
+
+@pytest.fixture(scope="session")
+def _used() -> set[str]:
+    """Names of labs some test has worked on."""
+    return set()
+
+
+@pytest.fixture
+def lab(session_lab: Lab, _used: set[str]) -> Lab:
+    _used.add(session_lab.name)
+    return session_lab
+
+
+@pytest.fixture
+def fresh_lab(session_lab: Lab, _used: set[str]) -> Lab:
+    if session_lab.name in _used:
+        session_lab.renew()
+    _used.add(session_lab.name)
+    return session_lab
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and report.when != "teardown" and isinstance(item, pytest.Function):
+        labs = [value for value in item.funcargs.values() if isinstance(value, Lab)]
+        folder = REPOSITORY / "build" / "artifacts" / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
+        for found in labs:
+            leave_artifacts(found, folder)
+            report.sections.append(("lab", f"journals and state of every host: {folder}"))
+    return report
+
+
+EVIDENCE = {
+    "journal": ("journalctl", "--no-pager", "--output", "short-precise"),
+    "containers": ("docker", "ps", "--all", "--no-trunc"),
+    "networks": ("docker", "network", "ls", "--no-trunc"),
+    "swarm": ("docker", "node", "ls"),
+    "addresses": ("ip", "address"),
+    "etcd": ("etcdctl", "get", "--prefix", ""),
+    "failed-units": ("systemctl", "--failed", "--no-pager"),
+}
+
+
+def leave_artifacts(lab: Lab, folder: Path) -> None:
+    """Write what each host knows into files of `folder`; a host that cannot answer says why in its file."""
+    for host in lab:
+        place = folder / host.name
+        place.mkdir(parents=True, exist_ok=True)
+        for name, command in EVIDENCE.items():
+            try:
+                said = host.exec(*command, check=False, timeout=20)
+                text = said.stdout + said.stderr
+            except (LabError, OSError) as error:
+                text = f"{error}\n"
+            (place / f"{name}.txt").write_text(text)
+        if host.console.exists():
+            (place / "console.txt").write_bytes(host.console.read_bytes())
