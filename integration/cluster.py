@@ -85,6 +85,14 @@ class Cluster:
         answer = self._etcdctl("put", f"{PREFIX}intent", "-w", "json", document=document)
         return int(json.loads(answer)["header"]["revision"])
 
+    def put_unless_in_force(self, document: str) -> int:
+        """`put`, unless that document is what is there and in force already; returns its revision."""
+        in_force = self.get("accepted")
+        newest = self._etcdctl("get", "--print-value-only", f"{PREFIX}intent")
+        if in_force and in_force["document"] == document and newest == f"{document}\n":
+            return int(in_force["revision"])
+        return self.put(document)
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The JSON value of one of the cluster's keys, as `etcdctl get` prints it; None when there is none."""
         text = self._etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip()

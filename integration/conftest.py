@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from integration.cluster import DOCUMENT, Cluster
 from integration.lab.errors import LabError
 from integration.lab.lab import Lab, state_root
 from integration.lab.programs import REPOSITORY
 
+CONVERGE_S = 90
 KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
@@ -67,11 +69,42 @@ def lab(session_lab: Lab, _used: set[str]) -> Lab:
 
 
 @pytest.fixture
-def fresh_lab(session_lab: Lab, _used: set[str]) -> Lab:
+def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Lab:
     if session_lab.name in _used:
         session_lab.renew()
+    _agents_run_on.discard(session_lab.name)
     _used.add(session_lab.name)
     return session_lab
+
+
+@pytest.fixture(scope="session")
+def _agents_run_on() -> set[str]:
+    """Names of labs with agents installed and started."""
+    return set()
+
+
+@pytest.fixture
+def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Cluster:
+    """The example document carried out by three agents; a test may change it and leave it so."""
+    cluster = Cluster(session_lab)
+    if session_lab.name not in _agents_run_on:
+        if session_lab.name in _used:
+            session_lab.renew()
+        _used.add(session_lab.name)
+        cluster.install()
+        cluster.start()
+        _agents_run_on.add(session_lab.name)
+    revision = cluster.put_unless_in_force(DOCUMENT.read_text())
+    cluster.wait_converged(revision, CONVERGE_S)
+    return cluster
+
+
+@pytest.fixture
+def fresh_cluster(fresh_lab: Lab) -> Cluster:
+    """Agents installed on empty hosts, not started; nothing in etcd."""
+    cluster = Cluster(fresh_lab)
+    cluster.install()
+    return cluster
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,110 @@
+"""The main job, from nothing: with only `etcdctl put`, three hosts become a swarm that runs the services."""
+
+import json
+import os
+
+import pytest
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.lab import Lab
+
+COPIES = {
+    "prod-order-1": "node-231",
+    "prod-order-2": "node-231",
+    "prod-order-3": "node-232",
+    "prod-billing-1": "node-232",
+    "prod-console-1": "node-231",
+    "prod-terminal-1": "node-233",
+    "prod-api-1": "node-232",
+    "prod-api-2": "node-233",
+}
+SERVICES = {"order": 8080, "billing": 8080, "console": 80, "terminal": 20880, "api": 8080}
+FIRST_BOOTS = 10 if os.environ.get("SWARMKEEPER_LONG") else 3
+
+
+def swarm_ids(lab: Lab) -> set[str]:
+    return {host.docker.api.info()["Swarm"]["Cluster"]["ID"] for host in lab.hosts}
+
+
+def test_one_document_makes_one_swarm_of_three_managers(cluster: Cluster) -> None:
+    assert len(swarm_ids(cluster.lab)) == 1
+    nodes = cluster.lab.hosts[0].docker.api.nodes()
+    assert sorted(node["Description"]["Hostname"] for node in nodes) == ["node-231", "node-232", "node-233"]
+    assert {node["ManagerStatus"]["Reachability"] for node in nodes} == {"reachable"}
+
+
+def test_every_bridge_is_as_agreed_in_docker_and_in_the_kernel(cluster: Cluster) -> None:
+    for host in cluster.lab.hosts:
+        bridge = host.docker.api.inspect_network("docker_gwbridge")
+        assert bridge["IPAM"]["Config"] == [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
+        assert bridge["Options"]["com.docker.network.bridge.enable_icc"] == "false"
+        assert bridge["Options"]["com.docker.network.bridge.name"] == "docker_gwbridge"
+        seen = json.loads(host.exec("ip", "-json", "-4", "address", "show", "docker_gwbridge").stdout)[0]
+        address = seen["addr_info"][0]
+        assert (address["local"], address["prefixlen"]) == ("172.21.0.1", 20)
+        assert "UP" in seen["flags"]
+
+
+def test_the_overlay_is_attachable_with_the_declared_subnet_and_gateway(cluster: Cluster) -> None:
+    for host in cluster.lab.hosts:
+        overlay = host.docker.api.inspect_network("my-network-overlay")
+        assert (overlay["Driver"], overlay["Attachable"]) == ("overlay", True)
+        assert overlay["IPAM"]["Config"] == [{"Subnet": "10.10.0.0/16", "Gateway": "10.10.0.254"}]
+
+
+def test_the_eight_copies_run_where_the_document_says(cluster: Cluster) -> None:
+    running = {each.name: each.host for each in cluster.containers() if each.status == "running"}
+    assert running == COPIES
+
+
+def test_every_copy_answers_by_name_from_every_host(cluster: Cluster) -> None:
+    for host in cluster.lab.hosts:
+        inside = next(name for name, where in sorted(COPIES.items()) if where == host.name)
+        for name in COPIES:
+            service = name.split("-")[1]
+            url = f"http://{name}:{SERVICES[service]}/"
+            eventually(lambda: asks(host, inside, url), 10, f"{inside} on {host.name} reaches {name}")
+
+
+def asks(host: Host, container: str, url: str) -> bool:
+    """Whether a program in the container gets an answer; any answer of the service itself counts."""
+    said = host.exec("docker", "exec", container, "/bin/busybox", "wget", "-T2", "-qO-", url, check=False)
+    return said.returncode == 0 and bool(said.stdout)
+
+
+def test_a_request_from_the_lan_crosses_hosts_on_its_way_through_the_services(cluster: Cluster) -> None:
+    for host in ("node-232", "node-233"):
+        answer = cluster.lab.lan.http_get(f"http://{cluster.lab[host].address}/")
+        text = answer.body.decode()
+        assert answer.status == 200
+        assert all(service in text for service in ("api", "order", "billing")), text
+
+
+def test_what_publishes_ports_answers_on_its_host_and_nothing_else_does(cluster: Cluster) -> None:
+    lab = cluster.lab
+    assert lab.lan.http_get(f"http://{lab['node-231'].address}:8080/").status == 200
+    assert lab.lan.http_get(f"http://{lab['node-233'].address}:20880/").status == 200
+    for host in lab.hosts:
+        published = {port for each in host.docker.api.containers() for port in ports(each)}
+        assert published <= {80, 8080, 20880}, published
+
+
+def ports(container: dict[str, list[dict[str, int]]]) -> set[int]:
+    return {port["PublicPort"] for port in container["Ports"] if "PublicPort" in port}
+
+
+def test_join_tokens_are_gone_once_everybody_is_in(cluster: Cluster) -> None:
+    assert "tokens" not in cluster.keys()
+    assert "SWMTKN" not in "".join(host.journal_text("swarmkeeper") for host in cluster.lab.hosts)
+
+
+@pytest.mark.parametrize("_round", range(FIRST_BOOTS))
+def test_three_agents_that_start_together_make_exactly_one_swarm(_round: int, fresh_cluster: Cluster) -> None:
+    revision = fresh_cluster.put(DOCUMENT.read_text())
+    fresh_cluster.start()
+    fresh_cluster.wait_converged(revision, 90)
+    assert len(swarm_ids(fresh_cluster.lab)) == 1
+    made = [host.journal_text("swarmkeeper") for host in fresh_cluster.lab.hosts]
+    assert sum("init swarm" in journal for journal in made) == 1
