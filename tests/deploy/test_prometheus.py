@@ -5,61 +5,19 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+
+from agent.model.steps import BlockedKind
+from agent.web.catalogue import LABELS
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 DASHBOARD = REPOSITORY / "deploy" / "dashboards" / "swarmkeeper.json"
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 
-METRICS: dict[str, frozenset[str]] = {
-    name: frozenset(labels.split())
-    for name, labels in {
-        "swarmkeeper_build_info": "version python docker_api etcd",
-        "swarmkeeper_intent_revision": "kind",
-        "swarmkeeper_intent_valid": "",
-        "swarmkeeper_intent_rejections_total": "reason",
-        "swarmkeeper_intent_applied_timestamp_seconds": "",
-        "swarmkeeper_mode": "mode",
-        "swarmkeeper_leader": "",
-        "swarmkeeper_leader_changes_total": "",
-        "swarmkeeper_lease_ttl_seconds": "",
-        "swarmkeeper_store_up": "",
-        "swarmkeeper_store_last_contact_timestamp_seconds": "",
-        "swarmkeeper_store_request_duration_seconds": "op",
-        "swarmkeeper_store_errors_total": "op",
-        "swarmkeeper_reconcile_duration_seconds": "phase",
-        "swarmkeeper_reconcile_total": "result",
-        "swarmkeeper_reconcile_last_success_timestamp_seconds": "",
-        "swarmkeeper_actions_total": "kind action result",
-        "swarmkeeper_actions_pending": "kind",
-        "swarmkeeper_blocked": "reason",
-        "swarmkeeper_drift": "kind object field",
-        "swarmkeeper_drift_since_timestamp_seconds": "kind object",
-        "swarmkeeper_drift_detected_total": "kind field",
-        "swarmkeeper_drift_healed_total": "kind",
-        "swarmkeeper_swarm_state": "state",
-        "swarmkeeper_swarm_role": "role",
-        "swarmkeeper_swarm_control_available": "",
-        "swarmkeeper_swarm_managers_declared": "",
-        "swarmkeeper_swarm_managers_reachable": "",
-        "swarmkeeper_swarm_quorum": "",
-        "swarmkeeper_swarm_nodes": "state",
-        "swarmkeeper_network_info": "network subnet gateway",
-        "swarmkeeper_gwbridge_ok": "",
-        "swarmkeeper_overlay_ok": "",
-        "swarmkeeper_service_copies_desired": "service",
-        "swarmkeeper_service_copies_running": "service",
-        "swarmkeeper_service_copies_healthy": "service",
-        "swarmkeeper_container_restarts_total": "service copy",
-        "swarmkeeper_container_start_failures_total": "service reason",
-        "swarmkeeper_docker_up": "",
-        "swarmkeeper_docker_request_duration_seconds": "call",
-    }.items()
-}
 SCRAPED = frozenset({"cluster", "instance", "job"})
 
 Rule = dict[str, Any]
@@ -93,11 +51,11 @@ def strangers(expression: str) -> set[str]:
     """The metrics, and the labels asked of them, that the agent does not have."""
     found: set[str] = set()
     for name, labels in re.findall(r"\b(swarmkeeper_\w+)(?:\{([^}]*)\})?", expression):
-        metric = name if name in METRICS else re.sub(r"_(bucket|sum|count)$", "", name)
-        if metric not in METRICS:
+        metric = name if name in LABELS else re.sub(r"_(bucket|sum|count)$", "", name)
+        if metric not in LABELS:
             found.add(name)
             continue
-        known = METRICS[metric] | SCRAPED
+        known = SCRAPED.union(LABELS[metric])
         found |= {
             f"{name}{{{label}}}" for label in re.findall(r"(\w+)\s*[!=]=?~?", labels) if label not in known
         }
@@ -167,6 +125,12 @@ def test_the_runbook_explains_the_rules_and_no_others() -> None:
     sections = re.findall(r"^### (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
 
     assert sections == [rule["alert"] for rule in rules()]
+
+
+def test_the_runbook_explains_why_something_may_be_held_back() -> None:
+    section = RUNBOOK.read_text().partition("### SwarmkeeperBlocked")[2].partition("\n### ")[0]
+
+    assert set(re.findall(r"`(\w+)`", section)) >= set(get_args(BlockedKind))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
