@@ -37,11 +37,11 @@ def _change(row: Row, old: ContainerSpec, new: ContainerSpec) -> Iterator[str]:
     if before == after:
         return
     if row.field in _SHOWN:
-        yield f"{row.field} {_shown(row, before)} -> {_shown(row, after)}"
+        yield f"{row.called} {_shown(row, before)} -> {_shown(row, after)}"
     elif isinstance(before, tuple) and isinstance(after, tuple) and not row.ordered:
-        yield from _entries(row.field, before, after)
+        yield from _entries(row.called, before, after)
     else:
-        yield f"{row.field} changed"
+        yield f"{row.called} changed"
 
 
 def _shown(row: Row, value: Any) -> str:

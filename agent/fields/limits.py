@@ -89,9 +89,12 @@ def update_request(spec: ContainerSpec) -> Body:
 
 
 ROWS = (
-    plain("memory_limit_bytes", "HostConfig.Memory", unsaid=0, repair="update", show=size),
-    plain("memory_reservation_bytes", "HostConfig.MemoryReservation", unsaid=0, repair="update", show=size),
-    plain("nano_cpus", "HostConfig.NanoCpus", unsaid=0, repair="update", show=cpus),
+    plain("memory_limit_bytes", "HostConfig.Memory", unsaid=0, repair="update", show=size, word="memory"),
+    plain(
+        "memory_reservation_bytes", "HostConfig.MemoryReservation", unsaid=0, repair="update", show=size,
+        word="memory_reservation",
+    ),
+    plain("nano_cpus", "HostConfig.NanoCpus", unsaid=0, repair="update", show=cpus, word="cpus"),
     plain(
         "pids_limit", "HostConfig.PidsLimit", normal=_pids, read=_pids, repair="update", unset="update",
         show=lambda value: words(value) if value else "no limit",

@@ -181,7 +181,10 @@ ROWS = (
     plain("tty", "Config.Tty", unsaid=False, normal=bool),
     plain("stdin_open", "Config.OpenStdin", unsaid=False, normal=bool),
     plain("stop_signal", "Config.StopSignal", unsaid=Unsaid.IMAGE, normal=_signal, read=_read_signal),
-    plain("stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw),
+    plain(
+        "stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw,
+        word="stop_grace_period", show=lambda value: words(value) if value is None else f"{value} s",
+    ),
     Row(
         field="healthcheck", at="Config.Healthcheck", unsaid=Unsaid.IMAGE.value, put=_put_check, wanted=_wanted_check,
         found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check,

@@ -66,11 +66,18 @@ class Row:
     repair: Repair = "replace"
     unset: Repair = "replace"
     """How a value is taken away again that the spec does not say."""
+    word: str = ""
+    """What the operator calls it, where that is not the field's name."""
     show: Callable[[Any], str] = words
     secret: bool = False
     """Values may be passwords: they are compared, never shown."""
     named: bool = False
     """The name of an entry is what its repair acts upon."""
+
+    @property
+    def called(self) -> str:
+        """The field's name in the operator's document."""
+        return self.word or self.field
 
     def compare(self, spec: ContainerSpec, found: Found) -> Iterator[Difference]:
         """Every way in which the field is not as wanted."""
@@ -93,11 +100,11 @@ class Row:
     ) -> Iterator[Difference]:
         for name in sorted({*wanted, *have} if exact else wanted):
             if wanted.get(name) != have.get(name):
-                yield self._difference(name, wanted.get(name), have.get(name))
+                yield self._difference(name, _entry(wanted, name), _entry(have, name))
 
     def _difference(self, entry: str, wanted: Any, found: Any) -> Difference:
         return Difference(
-            field=f"{self.field}.{entry}" if entry else self.field,
+            field=f"{self.called}.{entry}" if entry else self.called,
             wanted=self._shown(wanted, "the declared value"),
             found=self._shown(found, "another one"),
             repair=self.repair if wanted else self.unset,
@@ -110,7 +117,7 @@ class Row:
         return self.show(value)
 
 
-def plain(  # noqa: PLR0913 - a table has as many columns as it has
+def plain(
     name: str,
     at: str,
     *,
@@ -160,6 +167,12 @@ def place(body: Body, path: str, value: Any) -> None:
     for each in parents:
         body = body.setdefault(each, {})
     body[last] = value
+
+
+def _entry(entries: Mapping[str, Any], name: str) -> Any:
+    """An entry, where having none and having an empty one are different things."""
+    value = entries.get(name)
+    return "(empty)" if value in ("", ()) else value
 
 
 def _at(tree: Any, path: str) -> Any:

@@ -121,6 +121,8 @@ ROWS = (
         wanted=lambda spec, _found: frozenset(map(_phrase, spec.volumes)), found=_found_volumes,
     ),
     plain("tmpfs", "HostConfig.Tmpfs", unsaid={}, normal=_tmpfs, write=dict),
-    plain("shm_size_bytes", "HostConfig.ShmSize", unsaid=Unsaid.UNTOLD, read=lambda raw: raw, show=size),
+    plain(
+        "shm_size_bytes", "HostConfig.ShmSize", unsaid=Unsaid.UNTOLD, read=lambda raw: raw, show=size, word="shm_size",
+    ),
     plain("read_only", "HostConfig.ReadonlyRootfs", unsaid=False, normal=bool),
 )  # fmt: skip

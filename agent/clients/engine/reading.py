@@ -41,6 +41,7 @@ def node_state(raw: Mapping[str, Any]) -> NodeState:
         address=_node_address(status, manager),
         leader=bool(manager and manager.get("Leader")),
         reachable=None if manager is None else manager.get("Reachability") == "reachable",
+        manager_address=(manager or {}).get("Addr", ""),
         labels=pairs(spec.get("Labels")),
     )
 

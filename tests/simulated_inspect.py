@@ -1,0 +1,113 @@
+"""What `inspect` shows of a container made by a create request: the defaults an engine fills in, written down once.
+
+Checked against a real engine by tests/contract/test_fields_on_docker.py, and used by the engine in memory.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+_SHORT_ID = 12
+
+HOST_DEFAULTS: Mapping[str, Any] = {
+    "Binds": None,
+    "CapAdd": None,
+    "CapDrop": None,
+    "Devices": [],
+    "Dns": [],
+    "DnsOptions": [],
+    "DnsSearch": [],
+    "ExtraHosts": None,
+    "GroupAdd": None,
+    "IpcMode": "private",
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "Memory": 0,
+    "MemoryReservation": 0,
+    "NanoCpus": 0,
+    "NetworkMode": "default",
+    "PidMode": "",
+    "PidsLimit": None,
+    "PortBindings": {},
+    "Privileged": False,
+    "PublishAllPorts": False,
+    "ReadonlyRootfs": False,
+    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
+    "SecurityOpt": None,
+    "ShmSize": 64 * 2**20,
+    "UTSMode": "",
+    "Ulimits": None,
+    "VolumesFrom": None,
+}
+CONFIG_DEFAULTS: Mapping[str, Any] = {
+    "Cmd": None,
+    "Domainname": "",
+    "Entrypoint": None,
+    "Env": [],
+    "Labels": {},
+    "OpenStdin": False,
+    "Tty": False,
+    "User": "",
+    "Volumes": None,
+    "WorkingDir": "",
+}
+
+
+def inspect_of(
+    body: Mapping[str, Any], image: Mapping[str, Any], *, container_id: str, name: str
+) -> dict[str, Any]:
+    """GET /containers/{id}/json right after POST /containers/create with `body`, for an image of that config."""
+    request = copy.deepcopy(dict(body))
+    host = {**HOST_DEFAULTS, **request.pop("HostConfig", {})}
+    endpoints = request.pop("NetworkingConfig", {}).get("EndpointsConfig", {})
+    if host["Privileged"] or host["PidMode"] == "host" or host["IpcMode"] == "host":
+        host["SecurityOpt"] = [*(host["SecurityOpt"] or []), "label=disable"]
+    return {
+        "Id": container_id,
+        "Name": f"/{name}",
+        "Image": image["Id"],
+        "State": {"Status": "created", "ExitCode": 0, "Error": ""},
+        "RestartCount": 0,
+        "Config": _merged(request, image["Config"], container_id),
+        "HostConfig": host,
+        "NetworkSettings": {"Networks": _networks(host["NetworkMode"], endpoints, container_id)},
+    }
+
+
+def _merged(said: dict[str, Any], image: Mapping[str, Any], container_id: str) -> dict[str, Any]:
+    config = {"Hostname": container_id[:_SHORT_ID], **CONFIG_DEFAULTS, **said}
+    if not said.get("Entrypoint"):
+        config["Cmd"] = said.get("Cmd") or image.get("Cmd")
+        config["Entrypoint"] = image.get("Entrypoint")
+    elif said["Entrypoint"] == [""]:
+        config["Entrypoint"] = None
+    for key in ("User", "WorkingDir", "StopSignal"):
+        if value := said.get(key) or image.get(key):
+            config[key] = value
+    named = {each.partition("=")[0] for each in said.get("Env", [])}
+    theirs = [each for each in image.get("Env") or [] if each.partition("=")[0] not in named]
+    config["Env"] = [*said.get("Env", []), *theirs]
+    for key in ("Labels", "ExposedPorts", "Volumes"):
+        if merged := {**(image.get(key) or {}), **(said.get(key) or {})}:
+            config[key] = merged
+    if check := _check(said.get("Healthcheck"), image.get("Healthcheck")):
+        config["Healthcheck"] = check
+    return config
+
+
+def _check(said: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {**(image or {}), **(said or {})}
+
+
+def _networks(mode: str, endpoints: Mapping[str, Any], container_id: str) -> dict[str, Any]:
+    if not endpoints:
+        return {"bridge" if mode == "default" else mode: {"Aliases": None, "IPAMConfig": None}}
+    return {name: attached(endpoint, container_id) for name, endpoint in endpoints.items()}
+
+
+def attached(endpoint: Mapping[str, Any], container_id: str) -> dict[str, Any]:
+    """One of `Networks`, as an engine before 25 shows it: with the short id among the aliases."""
+    return {
+        "Aliases": [*(endpoint.get("Aliases") or []), container_id[:_SHORT_ID]],
+        "IPAMConfig": endpoint.get("IPAMConfig") or {},
+        "IPAddress": "",
+    }
