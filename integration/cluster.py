@@ -82,32 +82,37 @@ class Cluster:
 
     def put(self, document: str) -> int:
         """`etcdctl put` of the intent; returns the revision it got."""
-        answer = self._etcdctl("put", f"{PREFIX}intent", "-w", "json", document=document)
+        answer = self.etcdctl("put", f"{PREFIX}intent", "-w", "json", document=document)
         return int(json.loads(answer)["header"]["revision"])
 
     def put_unless_in_force(self, document: str) -> int:
         """`put`, unless that document is what is there and in force already; returns its revision."""
         in_force = self.get("accepted")
-        newest = self._etcdctl("get", "--print-value-only", f"{PREFIX}intent")
+        newest = self.etcdctl("get", "--print-value-only", f"{PREFIX}intent")
         if in_force and in_force["document"] == document and newest == f"{document}\n":
             return int(in_force["revision"])
         return self.put(document)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The JSON value of one of the cluster's keys, as `etcdctl get` prints it; None when there is none."""
-        text = self._etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip()
+        text = self.etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip()
         return dict(json.loads(text)) if text else None
 
     def keys(self) -> list[str]:
         """The cluster's keys, less the common prefix."""
-        listed = self._etcdctl("get", "--prefix", "--keys-only", PREFIX).split()
+        listed = self.etcdctl("get", "--prefix", "--keys-only", PREFIX).split()
         return [key.removeprefix(PREFIX) for key in listed]
 
     def etcd_revision(self) -> int:
         """The revision of etcd itself: it grows with every write of anybody."""
-        return int(json.loads(self._etcdctl("get", "-w", "json", "x"))["header"]["revision"])
+        return int(json.loads(self.etcdctl("get", "-w", "json", "x"))["header"]["revision"])
 
-    def _etcdctl(self, *argv: str, document: str | None = None) -> str:
+    def delete(self, key: str) -> None:
+        """`etcdctl del` of one of the cluster's keys."""
+        self.etcdctl("del", f"{PREFIX}{key}")
+
+    def etcdctl(self, *argv: str, document: str | None = None) -> str:
+        """Run etcdctl on a host that is up and return what it printed."""
         host = next(host for host in self.lab.hosts if host.is_up)
         endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
         return host.exec(

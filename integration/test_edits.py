@@ -1,0 +1,56 @@
+"""An edit does what it says and nothing else restarts."""
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.eventually import eventually
+
+GOOD = DOCUMENT.read_text()
+
+
+def edited(text: str) -> str:
+    """Edit: order at 1.0.1 and one copy more on node-233; console gone."""
+    head, _, rest = text.partition("  console:\n")
+    following = rest.split("\n")
+    while following and (following[0].startswith("    ") or not following[0].strip()):
+        following.pop(0)
+    text = head + "\n".join(following)
+    text = text.replace("somecom/order:1.0.0", "somecom/order:1.0.1")
+    return text.replace("{node-231: 2, node-232: 1}", "{node-231: 2, node-232: 1, node-233: 1}")
+
+
+def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cluster) -> None:
+    before = cluster.started()
+    cluster.wait_converged(cluster.put(edited(GOOD)))
+    after = cluster.started()
+    assert sorted(after) == sorted({*before, "prod-order-4"} - {"prod-console-1"})
+    untouched = [name for name in before if not name.startswith(("prod-order", "prod-console"))]
+    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+    orders = [each for each in cluster.containers(everything=True) if each.name.startswith("prod-order")]
+    assert {each.image for each in orders} == {"10.159.62.231/somecom/order:1.0.1"}
+    assert next(each.host for each in orders if each.name == "prod-order-4") == "node-233"
+    answer = cluster.lab.lan.http_get(f"http://{cluster.lab['node-233'].address}/").body.decode()
+    assert '"version":"1.0.1"' in answer
+
+
+def test_an_image_that_does_not_exist_leaves_the_old_copy_running_and_says_so(cluster: Cluster) -> None:
+    before = cluster.started()
+    revision = cluster.put(GOOD.replace("somecom/billing:1.0.0", "somecom/billing:9.9.9"))
+    host = cluster.lab["node-232"]
+
+    def told() -> None:
+        status = cluster.status(host)
+        words = str(status["blocked"])
+        assert status["revision"] < revision
+        assert "somecom/billing:9.9.9" in words, words
+        assert "not found" in words or "unknown" in words, words
+
+    eventually(told, 30, "the registry's words are in the status")
+    assert cluster.started() == before
+    cluster.wait_converged(cluster.put(GOOD))
+    assert cluster.started() == before
+
+
+def test_a_repeated_document_in_another_spelling_restarts_nothing(cluster: Cluster) -> None:
+    before = cluster.started()
+    lines = [line.rstrip() for line in GOOD.splitlines()]
+    cluster.wait_converged(cluster.put("# another spelling\n" + "\n\n".join(lines) + "\n"))
+    assert cluster.started() == before

@@ -1,0 +1,61 @@
+"""`swarmkeeper plan` says what will be done, does nothing, and is then done."""
+
+import re
+
+from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.test_bad_documents import events
+from integration.test_edits import edited
+
+GOOD = DOCUMENT.read_text()
+STEP = re.compile(r"^\s*(?:\d+\.?\s+)?((?:pull|create|start|stop|remove|publish|collect|update|connect) .*)$")
+
+
+def test_twenty_plans_cause_no_docker_event_and_no_write_to_etcd(cluster: Cluster) -> None:
+    host = cluster.lab.hosts[0]
+    host.write("/tmp/edited.yaml", edited(GOOD))
+    moments = {each.name: each.exec("date", "+%s.%N").stdout.strip() for each in cluster.lab.hosts}
+    before = key_revisions(cluster)
+    for _ in range(10):
+        assert "nothing to do" in cluster.command("plan").stdout.lower()
+        assert "prod-order-4" in cluster.command("plan", "/tmp/edited.yaml").stdout
+    assert key_revisions(cluster) == before
+    for each in cluster.lab.hosts:
+        assert events(each, moments[each.name]) == ""
+
+
+def key_revisions(cluster: Cluster) -> str:
+    """Every key of ours with its modification: presence is renewed by its lease without a write."""
+    return cluster.etcdctl("get", "--prefix", PREFIX, "-w", "fields").split('"More"')[0].split('"Key"', 1)[1]
+
+
+def test_what_is_done_is_what_was_planned(cluster: Cluster) -> None:
+    host = cluster.lab.hosts[0]
+    host.write("/tmp/edited.yaml", edited(GOOD))
+    planned = steps(cluster.command("plan", "/tmp/edited.yaml").stdout)
+    assert planned
+    moments = {
+        each.name: each.exec("date", "+%Y-%m-%d %H:%M:%S.%N").stdout.strip() for each in cluster.lab.hosts
+    }
+    cluster.wait_converged(cluster.put(edited(GOOD)))
+    done = [
+        step
+        for each in cluster.lab.hosts
+        for step in steps_done(each.journal("swarmkeeper", since=moments[each.name]))
+    ]
+    assert sorted(done) == sorted(planned)
+
+
+def steps(text: str) -> list[str]:
+    """The steps of a printed plan, without revisions: the one that the document will get is not known before."""
+    found = (STEP.match(line) for line in text.splitlines())
+    return [without_revision(match[1]) for match in found if match]
+
+
+def steps_done(journal: list[dict[str, str]]) -> list[str]:
+    lines = (entry["MESSAGE"] for entry in journal)
+    found = (re.search(r'step="([^"]+)"', line) for line in lines if "done" in line)
+    return [without_revision(match[1]) for match in found if match]
+
+
+def without_revision(step: str) -> str:
+    return re.sub(r"revision \d+", "revision N", step)
