@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ class Cluster:
         others = [each.address for each in self.lab.hosts if each is not host]
         endpoints = ", ".join(f'"http://{address}:2379"' for address in [host.address, *others])
         return CONFIG.format(cluster=NAME, host=host.name, endpoints=endpoints, level=self._log_level)
+
+    def install_and_start(self) -> None:
+        self.install()
+        self.start()
 
     def start(self) -> None:
         """Start every agent, all at the same time."""
@@ -133,7 +138,7 @@ class Cluster:
 
     def metrics(self, host: Host) -> dict[str, float]:
         """The host's metrics by series, as Prometheus would scrape them over the LAN."""
-        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").body.decode()
+        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").text
         series = re.findall(r"^(swarmkeeper_\S+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)
         return {name: float(value) for name, value in series}
 
@@ -142,9 +147,8 @@ class Cluster:
     def wait_converged(self, revision: int, within_s: float = 60) -> None:
         """Return when every host says that it has carried out `revision` and nothing is left or blocked."""
         for host in self.lab.hosts:
-            eventually(
-                lambda host=host: self.check_converged(host, revision), within_s, f"{host.name} converges"
-            )
+            check = partial(self.check_converged, host, revision)
+            eventually(check, within_s, f"{host.name} converges")
 
     def check_converged(self, host: Host, revision: int) -> None:
         """AssertionError, with what the host still has to do, unless it is as `revision` says."""

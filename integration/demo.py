@@ -39,7 +39,7 @@ def show(cluster: Cluster) -> None:
     """The demo, step by step."""
     lab = cluster.lab
     timed("three hosts boot: systemd, docker, etcd, a registry", lab.up)
-    timed("the package is installed, the agents are started", lambda: (cluster.install(), cluster.start()))
+    timed("the package is installed, the agents are started", cluster.install_and_start)
     revision = timed(
         f"etcdctl put /swarmkeeper/{NAME}/intent < {DOCUMENT.name}", lambda: cluster.put(DOCUMENT.read_text())
     )
@@ -56,7 +56,7 @@ def answer(lab: Lab, address: str) -> str:
     """What a request from the LAN gets; AssertionError while it is not the whole chain."""
     found = lab.lan.http_get(f"http://{address}/")
     assert found.status == 200, found
-    return found.body.decode().strip()
+    return found.text.strip()
 
 
 def timed(what: str, action: Callable[[], T]) -> T:

@@ -27,7 +27,7 @@ def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cl
     orders = [each for each in cluster.containers(everything=True) if each.name.startswith("prod-order")]
     assert {each.image for each in orders} == {"10.159.62.231/somecom/order:1.0.1"}
     assert next(each.host for each in orders if each.name == "prod-order-4") == "node-233"
-    answer = cluster.lab.lan.http_get(f"http://{cluster.lab['node-233'].address}/").body.decode()
+    answer = cluster.lab.lan.http_get(f"http://{cluster.lab['node-233'].address}/").text
     assert '"version":"1.0.1"' in answer
 
 

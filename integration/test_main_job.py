@@ -78,7 +78,7 @@ def asks(host: Host, container: str, url: str) -> bool:
 def test_a_request_from_the_lan_crosses_hosts_on_its_way_through_the_services(cluster: Cluster) -> None:
     for host in ("node-232", "node-233"):
         answer = cluster.lab.lan.http_get(f"http://{cluster.lab[host].address}/")
-        text = answer.body.decode()
+        text = answer.text
         assert answer.status == 200
         assert all(service in text for service in ("api", "order", "billing")), text
 
