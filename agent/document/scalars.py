@@ -11,6 +11,7 @@ from agent.document.nodes import Scalar
 from agent.document.words import guess
 
 T = TypeVar("T")
+W = TypeVar("W", bound=str)
 
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s))+", re.ASCII)
 _DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
@@ -60,13 +61,14 @@ def matching(pattern: str, wanted: str) -> Reader[str]:
     return read
 
 
-def choice(*options: str) -> Reader[str]:
+def choice(options: tuple[W, ...]) -> Reader[W]:
     """Make a reader of one of a few words."""
+    by_word = {str(each): each for each in options}
 
-    def read(cursor: Cursor) -> str | None:
+    def read(cursor: Cursor) -> W | None:
         value = text(cursor)
-        if value is None or value in options:
-            return value
+        if value is None or value in by_word:
+            return None if value is None else by_word[value]
         cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", guess(value, options))
         return None
 

@@ -8,6 +8,15 @@ from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
 
+Role = Literal["manager", "worker"]
+Availability = Literal["active", "pause", "drain"]
+Rotation = Literal["after-join", "never"]
+Mode = Literal["enforce", "observe", "paused"]
+Unmanaged = Literal["ignore"]
+NetworkDriver = Literal["overlay", "bridge"]
+UpdateOrder = Literal["stop-first", "start-first"]
+FailureAction = Literal["pause", "continue", "rollback"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIntent:
@@ -15,8 +24,8 @@ class HostIntent:
 
     name: str
     address: IPv4Address
-    role: Literal["manager", "worker"]
-    availability: Literal["active", "pause", "drain"] = "active"
+    role: Role
+    availability: Availability = "active"
     labels: Pairs = ()
 
 
@@ -36,7 +45,7 @@ class SwarmIntent:
     default_addr_pool: tuple[IPv4Network, ...]
     mask_length: int = 24
     data_path_port: int | None = None
-    rotate_tokens: Literal["after-join", "never"] = "after-join"
+    rotate_tokens: Rotation = "after-join"
     """after-join: join tokens are rotated when the last declared host is in."""
     token_ttl_s: float = 900.0
     """How long published join tokens may stay before they are rotated."""
@@ -46,8 +55,8 @@ class SwarmIntent:
 class PolicyIntent:
     """How boldly the document is carried out."""
 
-    mode: Literal["enforce", "observe", "paused"] = "enforce"
-    unmanaged: Literal["ignore"] = "ignore"
+    mode: Mode = "enforce"
+    unmanaged: Unmanaged = "ignore"
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
     """An edit that drops more than this share of the copies waits for a confirmation; None: none does."""
@@ -59,7 +68,7 @@ class NetworkIntent:
 
     key: str
     name: str
-    driver: Literal["overlay", "bridge"]
+    driver: NetworkDriver
     attachable: bool = True
     subnet: IPv4Network | None = None
     gateway: IPv4Address | None = None
@@ -88,8 +97,8 @@ class Update:
 
     parallelism: int = 1
     """Copies changed at a time; 0 is all at once."""
-    order: Literal["stop-first", "start-first"] = "stop-first"
-    failure_action: Literal["pause", "continue", "rollback"] = "pause"
+    order: UpdateOrder = "stop-first"
+    failure_action: FailureAction = "pause"
     monitor_s: float = 5.0
     delay_s: float = 0.0
     max_failure_ratio: float = 0.0

@@ -18,6 +18,13 @@ from agent.errors import Invalid
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings: pairs, sorted by key, each key once."""
 
+Protocol = Literal["tcp", "udp", "sctp"]
+MountType = Literal["bind", "volume", "tmpfs"]
+RestartName = Literal["no", "always", "on-failure", "unless-stopped"]
+NetworkMode = Literal["none", "host"]
+Pid = Literal["host"]
+Ipc = Literal["host", "private", "shareable", "none"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
@@ -25,7 +32,7 @@ class Port:
 
     target: int
     published: int | None = None
-    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+    protocol: Protocol = "tcp"
     host_ip: str = ""
     """The host's address to publish on; empty means every address."""
 
@@ -34,7 +41,7 @@ class Port:
 class Mount:
     """Something mounted at `target`; `source` is a host path (bind) or the real name of a Docker volume."""
 
-    type: Literal["bind", "volume", "tmpfs"]
+    type: MountType
     target: str
     source: str | None = None
     """None: an anonymous volume, or a tmpfs."""
@@ -62,7 +69,7 @@ class Attachment:
 class Restart:
     """What the engine does when the process ends."""
 
-    name: Literal["no", "always", "on-failure", "unless-stopped"]
+    name: RestartName
     max_retries: int = 0
     """on-failure only; 0 is without end."""
 
@@ -118,7 +125,7 @@ class ContainerSpec:
     ports: tuple[Port, ...] = ()
     volumes: tuple[Mount, ...] = ()
     networks: tuple[Attachment, ...] = ()
-    network_mode: Literal["none", "host"] | None = None
+    network_mode: NetworkMode | None = None
     restart: Restart | None = None
     healthcheck: Healthcheck | None = None
     stop_signal: str | None = None
@@ -153,8 +160,8 @@ class ContainerSpec:
     nano_cpus: int | None = None
     pids_limit: int | None = None
     """-1 is unlimited."""
-    pid: Literal["host"] | None = None
-    ipc: Literal["host", "private", "shareable", "none"] | None = None
+    pid: Pid | None = None
+    ipc: Ipc | None = None
 
 
 def encode(spec: ContainerSpec) -> bytes:

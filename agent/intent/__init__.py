@@ -1,0 +1,87 @@
+"""The strict parser of the intent: Compose's words plus `x-cluster` and `x-hosts`, every fault at once.
+
+The order is: read each section by its table, give names their meaning across sections, check across sections. A
+section that could not be read is left out of the later steps, so that one error is not told twice.
+"""
+
+from agent.document import Cursor, Fields, open_document
+from agent.document.scalars import string
+from agent.intent.addresses import check_addresses, check_fixed_addresses, with_pool
+from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
+from agent.intent.cluster import Cluster, read_cluster
+from agent.intent.networks import read_network, read_volume
+from agent.intent.refused import TOP_REFUSED
+from agent.intent.resolve import resolve
+from agent.intent.service import read_service
+from agent.intent.values import name, project_name
+from agent.intent.warnings import warnings
+from agent.model.intent import Intent, NetworkIntent, ServiceIntent, VolumeIntent
+
+__all__ = ["parse_intent", "warnings"]
+
+TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "services")
+
+
+def parse_intent(raw: bytes, revision: int) -> Intent:
+    """Return what the document `raw`, read from etcd at mod_revision `revision`, says.
+
+    Raises InvalidDocument with every fault, ordered by line and column. Bounds: agent.document.
+    """
+    root = open_document(raw)
+    fields = root.fields(TOP_KEYS, TOP_REFUSED, extensions=True)
+    project = (
+        fields.require("name", project_name, "name the project: container names begin with it") or "unnamed"
+    )
+    cluster = fields.require("x-cluster", read_cluster, "say which hosts there are") or Cluster()
+    networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
+    volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
+    services = _services(root, fields, networks, volumes)
+    swarm = with_pool(cluster, networks)
+    check_managers(root, cluster)
+    check_names(root, networks, volumes)
+    check_addresses(root, cluster, networks)
+    check_fixed_addresses(root, networks, services)
+    check_host_ports(root, services, swarm)
+    check_dependencies(root, services, tuple(each.name for each in services))
+    if not swarm.default_addr_pool:
+        root.at("x-cluster").fault(
+            "no /16 of 10.0.0.0/8 is left for Docker's own networks", "give a default_addr_pool"
+        )
+    root.faults.raise_if_any()
+    assert cluster.gwbridge is not None
+    return Intent(
+        project=project,
+        revision=revision,
+        hosts=cluster.hosts,
+        gwbridge=cluster.gwbridge,
+        swarm=swarm,
+        policy=cluster.policy,
+        networks=networks,
+        volumes=volumes,
+        services=services,
+    )
+
+
+def _services(
+    root: Cursor,
+    fields: Fields,
+    networks: tuple[NetworkIntent, ...],
+    volumes: tuple[VolumeIntent, ...],
+) -> tuple[ServiceIntent, ...]:
+    if "services" not in fields and root.is_mapping:
+        root.fault("'services' is missing", "write services: {} if nothing shall run")
+    declared = root.at("x-cluster", "hosts")
+    hosts = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
+    by_key, volumes_by_key = {each.key: each for each in networks}, {each.key: each for each in volumes}
+    return tuple(
+        resolve(read_service(key, place, hosts), place, by_key, volumes_by_key)
+        for key, place in _named(fields, "services")
+    )
+
+
+def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:
+    """Return the members of a section whose names are names; an empty section may be left without a value."""
+    place = fields.at(section)
+    if place is None or (place.is_null and section != "services"):
+        return []
+    return [(key, value) for key_place, value in place.entries() if (key := name(key_place)) is not None]

@@ -1,0 +1,168 @@
+"""`x-cluster`: the hosts, the swarm, docker_gwbridge, and how boldly all this is carried out."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import get_args
+
+from agent.document import Cursor, Fields, Reader
+from agent.document.scalars import address, boolean, choice, duration, integer, matching, sequence_of
+from agent.intent.networks import read_gateway, usable_network
+from agent.intent.values import host_name, pairs
+from agent.model.intent import (
+    GWBRIDGE,
+    Availability,
+    BridgeIntent,
+    HostIntent,
+    Mode,
+    PolicyIntent,
+    Role,
+    Rotation,
+    SwarmIntent,
+    Unmanaged,
+)
+from agent.model.spec import Pairs
+
+VERSION = 1
+KEYS = ("version", "hosts", "swarm", "gwbridge", "policy")
+HOST_KEYS = ("address", "role", "availability", "labels")
+SWARM_KEYS = (
+    "default_addr_pool",
+    "default_addr_pool_mask_length",
+    "data_path_port",
+    "join_tokens",
+    "autolock",
+)
+TOKEN_KEYS = ("rotate", "ttl")
+BRIDGE_KEYS = ("subnet", "gateway", "driver_opts")
+POLICY_KEYS = ("mode", "unmanaged", "max_unavailable_hosts", "deletion_guard")
+
+ROLE: Reader[Role] = choice(get_args(Role))
+AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
+ROTATE: Reader[Rotation] = choice(get_args(Rotation))
+MODE: Reader[Mode] = choice(get_args(Mode))
+UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
+
+_LATER = "is not offered yet"
+_SWARM_REFUSED = {
+    "advertise": "is not offered here: a host's address is advertised",
+    "force_new_cluster": "is never done",
+}
+_BRIDGE_REFUSED = {"method": f"{_LATER}: a live bridge is not changed yet", "name": f"is always {GWBRIDGE}"}
+_POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
+
+_BRIDGE_NAME = "com.docker.network.bridge.name"
+_BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
+_LONGEST_MASK = 29
+_percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
+
+
+_NO_POOL = SwarmIntent(default_addr_pool=())
+_BOLD = PolicyIntent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What `x-cluster` says. Without a bridge a fault was noted; without a pool one is to be chosen."""
+
+    hosts: tuple[HostIntent, ...] = ()
+    gwbridge: BridgeIntent | None = None
+    swarm: SwarmIntent = _NO_POOL
+    policy: PolicyIntent = _BOLD
+
+
+def read_cluster(cursor: Cursor) -> Cluster | None:
+    """Read the section."""
+    fields = cursor.fields(KEYS)
+    fields.require("version", _version, f"write version: {VERSION}")
+    return Cluster(
+        hosts=fields.require("hosts", _hosts, "name the machines of the cluster") or (),
+        gwbridge=fields.require("gwbridge", _bridge, f"say which subnet {GWBRIDGE} shall have"),
+        swarm=fields.read("swarm", _swarm, _NO_POOL),
+        policy=fields.read("policy", _policy, _BOLD),
+    )
+
+
+def _version(cursor: Cursor) -> int | None:
+    version = integer(0, 10_000)(cursor)
+    if version is not None and version != VERSION:
+        cursor.fault(
+            f"version {version} of x-cluster is not known here", f"this agent reads version {VERSION}"
+        )
+    return version
+
+
+def _hosts(cursor: Cursor) -> tuple[HostIntent, ...]:
+    found = [_host(key, place) for key, place in cursor.entries()]
+    if cursor.is_mapping and not found:
+        cursor.fault("names no host", "name at least one manager")
+    return tuple(each for each in found if each is not None)
+
+
+def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
+    name = host_name(key)
+    fields = cursor.fields(HOST_KEYS)
+    reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
+    role: Role | None = fields.require("role", ROLE, "write manager or worker")
+    availability: Availability = fields.read("availability", AVAILABILITY, "active")
+    labels = fields.read("labels", pairs(), ())
+    if name is None or reached is None or role is None:
+        return None
+    return HostIntent(name=name, address=reached, role=role, availability=availability, labels=labels)
+
+
+def _bridge(cursor: Cursor) -> BridgeIntent | None:
+    fields = cursor.fields(BRIDGE_KEYS, _BRIDGE_REFUSED)
+    subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
+    gateway = read_gateway(fields.at("gateway"), subnet)
+    options = _bridge_options(fields)
+    if subnet is None or gateway is None:
+        return None
+    return BridgeIntent(subnet=subnet, gateway=gateway, options=options)
+
+
+def _bridge_options(fields: Fields) -> Pairs:
+    """Return the options with what dockerd itself gives this bridge: its name, and no talk between containers."""
+    said = dict(fields.read("driver_opts", pairs(), ()))
+    place = fields.at("driver_opts")
+    if place is not None and said.get(_BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
+        place.at(_BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "take this option out")
+    return tuple(sorted({_BRIDGE_ICC: "false", **said, _BRIDGE_NAME: GWBRIDGE}.items()))
+
+
+def _swarm(cursor: Cursor) -> SwarmIntent:
+    fields = cursor.fields(SWARM_KEYS, _SWARM_REFUSED)
+    pools = fields.read("default_addr_pool", sequence_of(usable_network, at_least=1, distinct=True), ())
+    mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
+    autolock = fields.at("autolock")
+    if autolock is not None and boolean(autolock):
+        autolock.fault(f"autolock {_LATER}", "write false, or nothing")
+    _check_mask(fields, pools, mask_length)
+    tokens = fields.at("join_tokens")
+    inner = None if tokens is None else tokens.fields(TOKEN_KEYS)
+    return SwarmIntent(
+        default_addr_pool=pools,
+        mask_length=mask_length,
+        data_path_port=fields.read("data_path_port", integer(1024, 49151)),
+        rotate_tokens=(inner.read("rotate", ROTATE) if inner else None) or "after-join",
+        token_ttl_s=inner.read("ttl", duration(60.0), 900.0) if inner else 900.0,
+    )
+
+
+def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int) -> None:
+    place = fields.at("default_addr_pool_mask_length") or fields.at("default_addr_pool")
+    for pool in pools:
+        if pool.prefixlen > mask_length and place is not None:
+            place.fault(
+                f"networks of /{mask_length} do not fit into the pool {pool}", "give a longer mask length"
+            )
+
+
+def _policy(cursor: Cursor) -> PolicyIntent:
+    fields = cursor.fields(POLICY_KEYS, _POLICY_REFUSED)
+    guard = fields.read("deletion_guard", _percent)
+    return PolicyIntent(
+        mode=fields.read("mode", MODE, "enforce"),
+        unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
+        max_unavailable_hosts=fields.read("max_unavailable_hosts", integer(1, 1000), 1),
+        deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
+    )

@@ -1,0 +1,74 @@
+"""What a copy may use: CPUs, memory, ulimits, kernel settings, devices, rights."""
+
+import re
+
+from agent.document import Cursor
+from agent.document.scalars import integer, matching, number, sequence_of, size
+from agent.intent.values import absolute_path, name, text
+from agent.model.spec import Device, Ulimit
+
+NANO = 1_000_000_000
+_LEAST_MEMORY = 6 << 20
+"""Docker's own: moby, daemon/daemon_unix.go (linuxMinMemory)."""
+_MOST = 1 << 40
+
+memory = size(_LEAST_MEMORY)
+reservation = size(1)
+pids = integer(-1, 1 << 22)
+
+_capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")
+_DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
+
+
+def cpus(cursor: Cursor) -> int | None:
+    """Read a number of CPUs, such as 1.5, in billionths."""
+    value = number(0.001, 10_000)(cursor)
+    return None if value is None else round(value * NANO)
+
+
+def capabilities(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
+    found = sequence_of(_capability)(cursor)
+    return None if found is None else tuple(sorted({each.upper().removeprefix("CAP_") for each in found}))
+
+
+def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
+    """Read limits by name, each one number or `soft` and `hard`; sorted by name."""
+    found = [_ulimit(key, place) for key, place in cursor.entries()]
+    return tuple(sorted((each for each in found if each), key=lambda each: each.name))
+
+
+def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
+    limit = name(key)
+    value = integer(-1, _MOST)
+    if not place.is_mapping:
+        both = value(place)
+        return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)
+    fields = place.fields(("soft", "hard"), extensions=True)
+    soft = fields.require("soft", value, "give both, soft and hard")
+    hard = fields.require("hard", value, "give both, soft and hard")
+    if limit is None or soft is None or hard is None:
+        return None
+    if hard != -1 and (soft > hard or soft == -1):
+        place.fault("the soft limit is above the hard one")
+    return Ulimit(name=limit, soft=soft, hard=hard)
+
+
+def devices(cursor: Cursor) -> tuple[Device, ...] | None:
+    """Read `source[:target[:rwm]]`, sorted by target."""
+    found = [_device(place) for place in cursor.items()]
+    return tuple(sorted((each for each in found if each), key=lambda each: each.target))
+
+
+def _device(place: Cursor) -> Device | None:
+    written = text(place)
+    if written is None:
+        return None
+    found = _DEVICE.fullmatch(written)
+    if found is None:
+        place.fault(f"{place.shown} is not a device", 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
+        return None
+    source, target = absolute_path(place, found[1]), absolute_path(place, found[2] or found[1])
+    if source is None or target is None:
+        return None
+    return Device(source=source, target=target, permissions=found[3] or "rwm")

@@ -1,0 +1,172 @@
+"""Volumes of a service: Compose's short and long forms, and tmpfs. A volume's name is still the document's here."""
+
+import re
+from dataclasses import replace
+from typing import Any, get_args
+
+from agent.document import Cursor, Fields, Reader
+from agent.document.scalars import boolean, choice, size
+from agent.intent.values import absolute, absolute_path, text
+from agent.model.spec import Mount, MountType, Pairs
+
+TYPE: Reader[MountType] = choice(get_args(MountType))
+PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+LONG_KEYS = ("type", "source", "target", "read_only", "bind", "volume", "tmpfs")
+BIND_KEYS = ("propagation", "create_host_path")
+VOLUME_KEYS = ("nocopy",)
+TMPFS_KEYS = ("size", "mode")
+
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
+_TMPFS_OPTIONS = re.compile(r"[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?(?:,[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?)*", re.ASCII)
+_LABELS = "(SELinux labels) is not offered yet"
+_SHORT_REMEDY = 'write "name:/in/container", "/on/host:/in/container" or the same with ":ro"'
+
+
+def mounts(cursor: Cursor) -> tuple[Mount, ...] | None:
+    """Read a list of mounts, sorted by target; a target may be mounted once."""
+    found: dict[str, Mount] = {}
+    for place in cursor.items():
+        mount = _long(place) if place.is_mapping else _short(place)
+        if mount is None:
+            continue
+        if mount.target in found:
+            place.fault(f"mounts '{mount.target}' a second time", "keep one of them")
+        found[mount.target] = mount
+    return tuple(found[target] for target in sorted(found))
+
+
+def tmpfs(cursor: Cursor) -> Pairs | None:
+    """Read one or several `path[:options]`, sorted by path."""
+    found: dict[str, str] = {}
+    for place, written in _written(cursor):
+        path, colon, options = written.partition(":")
+        target = absolute_path(place, path)
+        if colon and not _TMPFS_OPTIONS.fullmatch(options):
+            place.fault(
+                f"{place.shown} has options that tmpfs does not know",
+                "write for example /run:size=64m",
+            )
+        elif target in found:
+            place.fault(f"mounts '{target}' a second time", "keep one of them")
+        elif target is not None:
+            found[target] = options
+    return tuple(sorted(found.items()))
+
+
+def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
+    places = cursor.items() if cursor.is_sequence else [cursor]
+    return [(place, written) for place in places if (written := text(place)) is not None]
+
+
+def _short(place: Cursor) -> Mount | None:
+    written = text(place)
+    if written is None:
+        return None
+    parts = written.split(":")
+    if len(parts) == 1:
+        target = absolute_path(place, written)
+        return None if target is None else Mount(type="volume", target=target)
+    source, path, modes = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []  # noqa: PLR2004
+    if len(parts) > 3 or not path.startswith("/"):  # noqa: PLR2004
+        place.fault(f"{place.shown} is not a mount", _SHORT_REMEDY)
+        return None
+    mount = _from_to(place, source, path)
+    for mode in modes:
+        mount = mount and _with_mode(place, mount, mode)
+    return mount
+
+
+def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
+    target = absolute_path(place, path)
+    if target == "/":
+        place.fault("mounts over the container's root", "name a directory below it")
+        return None
+    if source.startswith("/"):
+        on_host = absolute_path(place, source)
+        if target is None or on_host is None:
+            return None
+        return Mount(type="bind", source=on_host, target=target, create_host_path=True)
+    if source.startswith((".", "~")):
+        place.fault(
+            f"'{source[:60]}' is relative, and a host has no folder of this document", "write the whole path"
+        )
+        return None
+    if not _VOLUME.fullmatch(source):
+        place.fault(f"'{source[:60]}' is neither a path nor a volume's name", _SHORT_REMEDY)
+        return None
+    return None if target is None else Mount(type="volume", source=source, target=target)
+
+
+def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
+    if mode in ("ro", "rw"):
+        return replace(mount, read_only=mode == "ro")
+    if mode == "nocopy" and mount.type == "volume":
+        return replace(mount, nocopy=True)
+    if mode in PROPAGATION and mount.type == "bind":
+        return replace(mount, propagation=mode)
+    problem = (
+        f"'{mode}' {_LABELS}"
+        if mode in ("z", "Z")
+        else f"'{mode[:60]}' is not a mode of a {mount.type} mount"
+    )
+    place.fault(problem, "ro and rw are")
+    return None
+
+
+def _long(place: Cursor) -> Mount | None:
+    fields = place.fields(LONG_KEYS, {"consistency": "has no meaning on Linux"}, extensions=True)
+    kind: MountType | None = fields.require("type", TYPE, "write bind, volume or tmpfs")
+    target = fields.require("target", absolute, "say where in the container")
+    if kind is None or target is None:
+        return None
+    for other in {"bind", "volume", "tmpfs"} - {kind}:
+        if (stray := fields.at(other)) is not None:
+            stray.fault(f"belongs to a mount of type {other}, and this is one of type {kind}")
+    read_only = fields.read("read_only", boolean, False)
+    detail = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs}[kind](fields)
+    return None if detail is None else Mount(type=kind, target=target, read_only=read_only, **detail)
+
+
+def _bind(fields: Fields) -> dict[str, Any] | None:
+    source = fields.require("source", absolute, "say which path of the host")
+    inner = _inner(fields, "bind", BIND_KEYS, {"selinux": _LABELS, "recursive": "is not offered yet"})
+    if source is None:
+        return None
+    if inner is None:
+        return {"source": source, "create_host_path": True}
+    return {
+        "source": source,
+        "propagation": inner.read("propagation", choice(PROPAGATION)),
+        "create_host_path": inner.read("create_host_path", boolean, True),
+    }
+
+
+def _volume(fields: Fields) -> dict[str, Any]:
+    inner = _inner(
+        fields, "volume", VOLUME_KEYS, {"subpath": "is not offered yet", "labels": "is not offered yet"}
+    )
+    nocopy = inner.read("nocopy", boolean, False) if inner else False
+    return {"source": fields.read("source", text), "nocopy": nocopy}
+
+
+def _tmpfs(fields: Fields) -> dict[str, Any]:
+    if (source := fields.at("source")) is not None:
+        source.fault("a tmpfs has no source", "take it out")
+    inner = _inner(fields, "tmpfs", TMPFS_KEYS, {})
+    if inner is None:
+        return {}
+    return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
+
+
+def _mode(cursor: Cursor) -> int | None:
+    """Read permissions. `0755` is octal in YAML 1.1 and decimal in 1.2: only the form that is octal in both is."""
+    written = text(cursor)
+    if written is None or re.fullmatch(r"0o[0-7]{3,4}", written):
+        return None if written is None else int(written.removeprefix("0o"), 8)
+    cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
+    return None
+
+
+def _inner(fields: Fields, key: str, known: tuple[str, ...], refused: dict[str, str]) -> Fields | None:
+    place = fields.at(key)
+    return None if place is None else place.fields(known, refused, extensions=True)

@@ -1,0 +1,123 @@
+"""Top-level `networks` and `volumes`."""
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import get_args
+
+from agent.document import Cursor, Reader
+from agent.document.scalars import address, boolean, choice, network, sequence_of
+from agent.intent.values import name, pairs, text
+from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
+
+NETWORK_KEYS = ("name", "driver", "attachable", "ipam", "driver_opts", "external", "internal", "labels")
+IPAM_KEYS = ("config",)
+SUBNET_KEYS = ("subnet", "gateway")
+VOLUME_KEYS = ("name", "driver", "driver_opts", "external", "labels")
+
+DRIVER: Reader[NetworkDriver] = choice(get_args(NetworkDriver))
+RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
+
+_LATER = "is not offered yet"
+_NETWORK_REFUSED = {"enable_ipv6": _LATER, "enable_ipv4": _LATER}
+_IPAM_REFUSED = {"driver": _LATER, "options": _LATER}
+_SUBNET_REFUSED = {"ip_range": _LATER, "aux_addresses": _LATER}
+_OTHERS = "is not said for something external: whoever made it said it"
+
+
+def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
+    """Read one network. Without a name it is `<project>_<key>`, as in Compose; without a driver, an overlay."""
+    if cursor.is_null:
+        return NetworkIntent(key=key, name=f"{project}_{key}", driver="overlay")
+    fields = cursor.fields(NETWORK_KEYS, _NETWORK_REFUSED, extensions=True)
+    external = fields.read("external", boolean, False)
+    driver: NetworkDriver = fields.read("driver", DRIVER, "overlay")
+    docker_name = fields.read("name", name, key if external else f"{project}_{key}")
+    if docker_name in RESERVED:
+        (fields.at("name") or cursor).fault(f"'{docker_name}' is Docker's own network", "choose another name")
+    for other in fields:
+        if (
+            external
+            and other not in ("name", "external", "driver")
+            and (place := fields.at(other)) is not None
+        ):
+            place.hidden().fault(_OTHERS, "take it out")
+    attachable = fields.at("attachable")
+    if attachable is not None and boolean(attachable) is False and driver == "overlay":
+        attachable.fault("an overlay that is not attachable takes no containers", "write true, or nothing")
+    place = fields.at("ipam")
+    subnet, gateway = (None, None) if place is None else _ipam(place)
+    return NetworkIntent(
+        key=key,
+        name=docker_name,
+        driver=driver,
+        subnet=subnet,
+        gateway=gateway,
+        options=fields.read("driver_opts", pairs(), ()),
+        external=external,
+        internal=fields.read("internal", boolean, False),
+        labels=fields.read("labels", pairs(), ()),
+    )
+
+
+def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
+    """Read one volume. Without a name it is `<project>_<key>`, as in Compose."""
+    if cursor.is_null:
+        return VolumeIntent(key=key, name=f"{project}_{key}")
+    fields = cursor.fields(VOLUME_KEYS, extensions=True)
+    external = fields.read("external", boolean, False)
+    for other in fields:
+        if external and other not in ("name", "external") and (place := fields.at(other)) is not None:
+            place.hidden().fault(_OTHERS, "take it out")
+    return VolumeIntent(
+        key=key,
+        name=fields.read("name", name, key if external else f"{project}_{key}"),
+        driver=fields.read("driver", text, "local"),
+        options=fields.read("driver_opts", pairs(secret=True), ()),
+        external=external,
+        labels=fields.read("labels", pairs(), ()),
+    )
+
+
+def read_gateway(place: Cursor | None, subnet: IPv4Network | None) -> IPv4Address | None:
+    """Return the gateway of `subnet`: the one written, or the first address, as Docker chooses it."""
+    gateway = None if place is None else address(place)
+    if subnet is None or gateway is None or place is None:
+        return gateway if subnet is None else gateway or subnet.network_address + 1
+    if gateway not in subnet:
+        place.fault(f"the gateway {gateway} is outside its subnet {subnet}", "choose an address inside")
+    elif gateway in (subnet.network_address, subnet.broadcast_address):
+        place.fault(
+            f"the gateway {gateway} is the first or last address of {subnet}", "choose one in between"
+        )
+    return gateway
+
+
+def _ipam(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
+    fields = cursor.fields(IPAM_KEYS, _IPAM_REFUSED, extensions=True)
+    place = fields.at("config")
+    found = None if place is None else sequence_of(_subnet, at_least=1)(place)
+    if found and len(found) > 1 and place:
+        place.fault("has more than one subnet", "one is offered")
+    return found[0] if found else (None, None)
+
+
+def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
+    fields = cursor.fields(SUBNET_KEYS, _SUBNET_REFUSED, extensions=True)
+    subnet = fields.require("subnet", usable_network, "say which addresses the network has")
+    return subnet, read_gateway(fields.at("gateway"), subnet)
+
+
+def usable_network(cursor: Cursor) -> IPv4Network | None:
+    """Read a network that has room for a gateway and more, and whose addresses hosts can have."""
+    found = network(cursor)
+    if found is None:
+        return None
+    if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
+        cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
+    elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
+        cursor.fault(
+            f"{found} is set aside for other things",
+            "choose a private network, such as 10.10.0.0/16",
+        )
+    else:
+        return found
+    return None

@@ -1,0 +1,118 @@
+"""Published ports: Compose's short and long forms."""
+
+import re
+from ipaddress import AddressValueError, IPv4Address
+from typing import Literal, get_args
+
+from agent.document import Cursor, Reader
+from agent.document.scalars import address, choice, integer
+from agent.intent.values import text
+from agent.model.spec import Port, Protocol
+
+PORT = integer(1, 65535)
+PROTOCOL: Reader[Protocol] = choice(get_args(Protocol))
+PortMode = Literal["host", "ingress"]
+MODE: Reader[PortMode] = choice(get_args(PortMode))
+_PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
+_HIGHEST = 65535
+_MOST = 1000
+_RANGE = r"\d{1,5}(?:-\d{1,5})?"
+_SHORT = re.compile(
+    rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE}):)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
+    re.ASCII,
+)
+_EPHEMERAL = "names no port of the host"
+_SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
+
+LONG_KEYS = ("target", "published", "protocol", "host_ip", "mode")
+_NOT_OFFERED = {
+    "name": "is not offered yet",
+    "app_protocol": "is not offered yet",
+}
+
+
+def ports(cursor: Cursor) -> tuple[Port, ...] | None:
+    """Read a list of ports, sorted; a port of the host may be published once."""
+    found: list[Port] = []
+    for place in cursor.items():
+        for port in _long(place) if place.is_mapping else _short(place):
+            if any(clash(port, other) for other in found):
+                place.fault(
+                    f"publishes port {port.published}/{port.protocol} of the host twice", "keep one of them"
+                )
+            else:
+                found.append(port)
+    return tuple(
+        sorted(found, key=lambda each: (each.target, each.published or 0, each.protocol, each.host_ip))
+    )
+
+
+def clash(one: Port, other: Port) -> bool:
+    """Whether both cannot be published on one host; no address means every address."""
+    if one.published is None or (one.published, one.protocol) != (other.published, other.protocol):
+        return False
+    return one.host_ip == other.host_ip or not one.host_ip or not other.host_ip
+
+
+def _short(place: Cursor) -> list[Port]:
+    written = text(place)
+    if written is None:
+        return []
+    found = _SHORT.fullmatch(written)
+    if found is None:
+        place.fault(f"{place.shown} is not a port", _SHORT_REMEDY)
+        return []
+    if found["published"] is None:
+        place.fault(
+            _EPHEMERAL, f'write "{written}:{written}", or nothing: on a network every port is reachable'
+        )
+        return []
+    host_ip = _host_ip(place, found["ip"] or "")
+    published, target = _range(place, found["published"]), _range(place, found["target"])
+    if len(published) != len(target):
+        place.fault("the two ranges differ in length", "give as many ports of the host as of the container")
+        return []
+    protocol = _PROTOCOLS[found["protocol"] or "tcp"]
+    return [
+        Port(target=inner, published=outer, protocol=protocol, host_ip=host_ip)
+        for inner, outer in zip(target, published, strict=True)
+    ]
+
+
+def _range(place: Cursor, written: str) -> range:
+    first, _, last = written.partition("-")
+    low, high = int(first), int(last or first)
+    if not 1 <= low <= high <= _HIGHEST:
+        place.fault(f"'{written}' is not a range of ports", "ports go from 1 to 65535")
+    elif high - low >= _MOST:
+        place.fault(
+            f"'{written}' is a range of more than {_MOST} ports", "publish fewer, or use network_mode: host"
+        )
+    else:
+        return range(low, high + 1)
+    return range(1, 1)
+
+
+def _host_ip(place: Cursor, written: str) -> str:
+    try:
+        return "" if written in ("", "0.0.0.0") else str(IPv4Address(written))  # noqa: S104  compared, not bound
+    except AddressValueError:
+        place.fault(f"'{written}' is not an IPv4 address", _SHORT_REMEDY)
+        return ""
+
+
+def _long(place: Cursor) -> list[Port]:
+    fields = place.fields(LONG_KEYS, _NOT_OFFERED, extensions=True)
+    target = fields.require("target", PORT, "say which port of the container")
+    published = fields.require("published", PORT, "say which port of the host: " + _EPHEMERAL)
+    protocol: Protocol = fields.read("protocol", PROTOCOL, "tcp")
+    host_ip = fields.read("host_ip", address)
+    mode = fields.at("mode")
+    if mode is not None and MODE(mode) == "ingress":
+        mode.fault(
+            "the routing mesh is not offered", "write mode: host, or nothing: a copy's own host publishes it"
+        )
+    if target is None or published is None:
+        return []
+    spelled = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)
+    return [Port(target=target, published=published, protocol=protocol, host_ip=spelled)]

@@ -1,0 +1,107 @@
+"""How the process of a copy is started, named, logged and ended."""
+
+import re
+import shlex
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import get_args
+
+from agent.document import Cursor, Reader
+from agent.document.scalars import choice
+from agent.intent.values import anything, pairs, text
+from agent.model.spec import Ipc, Logging, NetworkMode, Pid, Restart, RestartName
+
+IPC: Reader[Ipc] = choice(get_args(Ipc))
+PID: Reader[Pid] = choice(get_args(Pid))
+NETWORK_MODE: Reader[NetworkMode] = choice(get_args(NetworkMode))
+
+_RESTARTS: dict[str, RestartName] = {each: each for each in get_args(RestartName)}
+_RETRIES = re.compile(r"on-failure:(\d{1,6})", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
+_GATEWAY = "host-gateway"
+
+
+def words(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read a command: a list of words, or a line that is split as a shell does (Compose does so too)."""
+    if cursor.is_sequence:
+        return texts_or_empty(cursor)
+    line = anything(cursor)
+    if line is None:
+        return None
+    try:
+        return tuple(shlex.split(line))
+    except ValueError as error:
+        cursor.fault(f"cannot be split into words: {str(error).lower()}", "write it as a list")
+        return None
+
+
+def texts_or_empty(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read a list of texts, which may be empty."""
+    found = [anything(place) for place in cursor.items()]
+    return tuple(each for each in found if each is not None)
+
+
+def restart(cursor: Cursor) -> Restart | None:
+    """Read what the engine does when the process ends."""
+    written = text(cursor)
+    if written is None:
+        return None
+    if written in _RESTARTS:
+        return Restart(name=_RESTARTS[written])
+    if found := _RETRIES.fullmatch(written):
+        return Restart(name="on-failure", max_retries=int(found[1]))
+    remedy = 'write "no"' if cursor.shown == "'false'" else ""
+    cursor.fault(f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3", remedy)
+    return None
+
+
+def logging(cursor: Cursor) -> Logging | None:
+    """Read where the output goes. Options may hold tokens: they are kept out of faults."""
+    fields = cursor.fields(("driver", "options"), extensions=True)
+    return Logging(
+        driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
+    )
+
+
+def addresses(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read one or several addresses, in the order written."""
+    found = [_address(place, text(place)) for place in (cursor.items() if cursor.is_sequence else [cursor])]
+    return tuple(each for each in found if each is not None)
+
+
+def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read names and addresses as `name:address`, from a list of `name:address` or a mapping; sorted."""
+    if cursor.is_mapping:
+        return _sorted_hosts([(place, text(key) or "", text(place) or "") for key, place in cursor.entries()])
+    split = []
+    for place in cursor.items():
+        line = text(place)
+        if line is not None:
+            host, _, found = line.partition("=" if "=" in line else ":")
+            split.append((place, host, found or "nothing"))
+    return _sorted_hosts(split)
+
+
+def _sorted_hosts(split: list[tuple[Cursor, str, str]]) -> tuple[str, ...]:
+    found = set[str]()
+    for place, host, written in split:
+        if not _HOST.fullmatch(host):
+            place.fault(f"'{host[:60]}' is not a host's name", "write name:address")
+        elif not written:
+            continue
+        elif written == _GATEWAY:
+            found.add(f"{host}:{written}")
+        elif (address := _address(place, written)) is not None:
+            found.add(f"{host}:{address}")
+    return tuple(sorted(found))
+
+
+def _address(place: Cursor, written: str | None) -> str | None:
+    if written is None:
+        return None
+    for kind in (IPv4Address, IPv6Address):
+        try:
+            return str(kind(written))
+        except AddressValueError:
+            continue
+    place.fault(f"'{written[:60]}' is not an IP address")
+    return None

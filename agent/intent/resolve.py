@@ -1,0 +1,74 @@
+"""From the names a document uses among its own parts to the names that Docker knows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from agent.document import Cursor
+from agent.document.words import guess
+from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
+from agent.model.spec import Attachment, ContainerSpec, Mount
+
+DEFAULT = "default"
+"""Compose's name for the network of services that name none."""
+
+
+def resolve(
+    service: ServiceIntent,
+    cursor: Cursor,
+    networks: Mapping[str, NetworkIntent],
+    volumes: Mapping[str, VolumeIntent],
+) -> ServiceIntent:
+    """Return `service` with the real names of its networks and volumes; notes a fault for each undeclared one."""
+    spec = replace(
+        service.spec,
+        networks=tuple(sorted(_networks(service.spec, cursor, networks), key=lambda each: each.network)),
+        volumes=tuple(_volumes(service.spec, cursor, volumes)),
+    )
+    return replace(service, spec=spec)
+
+
+def _networks(
+    spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, NetworkIntent]
+) -> Iterator[Attachment]:
+    if not spec.networks and spec.network_mode is None and cursor.is_mapping:
+        if (joined := _unasked(cursor, declared)) is not None:
+            yield Attachment(network=joined.name)
+        return
+    for each in spec.networks:
+        network = declared.get(each.network)
+        if network is None:
+            place = cursor.at("networks")
+            place.fault(
+                f"the network '{each.network}' is not declared", _remedy(each.network, declared, "networks")
+            )
+        else:
+            yield replace(each, network=network.name)
+
+
+def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIntent | None:
+    """Return what a service without networks joins: `default` if it is declared, as in Compose, or the one overlay."""
+    overlays = [each for each in declared.values() if each.driver == "overlay"]
+    if DEFAULT in declared:
+        return declared[DEFAULT]
+    if len(overlays) == 1:
+        return overlays[0]
+    problem = f"names no network, and {len(overlays) or 'no'} overlays are declared"
+    cursor.hidden().fault(problem, "say which with networks: [...], or network_mode: none")
+    return None
+
+
+def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeIntent]) -> Iterator[Mount]:
+    for mount in spec.volumes:
+        if mount.type != "volume" or mount.source is None:
+            yield mount
+        elif (volume := declared.get(mount.source)) is not None:
+            yield replace(mount, source=volume.name)
+        else:
+            place = cursor.at("volumes")
+            place.fault(
+                f"the volume '{mount.source}' is not declared", _remedy(mount.source, declared, "volumes")
+            )
+
+
+def _remedy(name: str, declared: Mapping[str, object], section: str) -> str:
+    return guess(name, declared) or f"declare it under the top-level '{section}'"

@@ -1,0 +1,121 @@
+"""Readers for what Compose writes everywhere: text with `$`, mappings that may be lists, names, paths."""
+
+import re
+
+from agent.document import Cursor, Reader
+from agent.document.scalars import matching, sequence_of, string
+from agent.model.spec import Pairs
+
+project_name = matching(
+    r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"
+)
+name = matching(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
+)
+host_name = matching(
+    r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?",
+    "a host name: letters, digits, . and -, 63 characters at most",
+)
+
+OURS = "io.swarmkeeper."
+"""Labels that begin so are how the agent knows its own things."""
+
+_KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
+_VARIABLE = re.compile(r"\$(?!\$)")
+
+
+def anything(cursor: Cursor) -> str | None:
+    """Text, also an empty one, with Compose's `$$` turned into `$`; variables are refused."""
+    value = string(cursor)
+    if value is None or "$" not in value:
+        return value
+    if _VARIABLE.search(value.replace("$$", "")):
+        cursor.fault(
+            "uses $ for a variable, and the agent's environment is not looked into",
+            "write the value itself; a $ that is meant is written $$",
+        )
+        return None
+    return value.replace("$$", "$")
+
+
+def text(cursor: Cursor) -> str | None:
+    """Text that is not empty, with Compose's `$$` turned into `$`."""
+    value = anything(cursor)
+    if value == "":
+        cursor.fault("is empty", "give it a value, or take the key out")
+        return None
+    return value
+
+
+texts = sequence_of(text)
+
+
+def distinct_texts(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read a list of texts whose order means nothing: sorted, none twice."""
+    found = sequence_of(text, distinct=True)(cursor)
+    return None if found is None else tuple(sorted(found))
+
+
+def pairs(*, without_value: str | None = None, secret: bool = False) -> Reader[Pairs]:
+    """Make a reader of a mapping of text, which may also be a list of `key=value`; sorted by key.
+
+    A key without a value means empty text, unless `without_value` says in words what is wrong with it. Under
+    `secret` no value is repeated in a fault.
+    """
+
+    def read(cursor: Cursor) -> Pairs | None:
+        place = cursor.hidden() if secret else cursor
+        found: dict[str, str] = {}
+        for key, value_place, value in _from_list(place) if place.is_sequence else _from_mapping(place):
+            if not _KEY.fullmatch(key):
+                value_place.hidden().fault("has a key that is not a word of printable ASCII without =")
+            elif key in found:
+                value_place.hidden().fault(f"the key '{key}' is there twice", "keep one of them")
+            elif key.startswith(OURS):
+                value_place.hidden().fault(
+                    f"the keys that begin with {OURS} are the agent's own", "choose another key"
+                )
+            elif value is None and without_value is not None:
+                value_place.fault(*without_value.split("; ", 1))
+            else:
+                found[key] = value or ""
+        return tuple(sorted(found.items()))
+
+    return read
+
+
+def _from_mapping(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
+    found = []
+    for key, place in cursor.entries():
+        value = None if place.is_null else anything(place)
+        if value is not None or place.is_null:
+            found.append((string(key) or "", place, value))
+    return found
+
+
+def _from_list(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
+    found = []
+    for place in cursor.items():
+        item = anything(place)
+        if item is not None:
+            key, equals, value = item.partition("=")
+            found.append((key, place, value if equals else None))
+    return found
+
+
+def absolute(cursor: Cursor) -> str | None:
+    """Read a path of the container or the host: absolute, and without `..`."""
+    value = text(cursor)
+    return None if value is None else absolute_path(cursor, value)
+
+
+def absolute_path(cursor: Cursor, value: str) -> str | None:
+    """Return the path `value` without superfluous slashes; None, with a fault, when it is not absolute."""
+    steps = [each for each in value.split("/") if each not in ("", ".")]
+    if not value.startswith("/"):
+        cursor.fault(f"'{value[:60]}' is not an absolute path", "begin it with /")
+    elif ".." in steps:
+        cursor.fault("goes up by '..'", "write the path itself")
+    else:
+        return "/" + "/".join(steps)
+    return None

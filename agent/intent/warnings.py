@@ -1,0 +1,39 @@
+"""What is allowed and yet seldom meant."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+from agent.model.intent import Intent
+
+_WIDE = 16
+_LOCAL_POOLS = (IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
+"""Where an engine puts its own local networks: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks)."""
+
+
+def warnings(intent: Intent) -> tuple[str, ...]:
+    """Return what the operator of `intent` should know, one sentence each; nothing of it hinders anything."""
+    return (*_managers(intent), *_hosts(intent), *_networks(intent))
+
+
+def _managers(intent: Intent) -> Iterator[str]:
+    count = len(intent.managers)
+    if count % 2 == 0:
+        yield f"{count} managers survive no more losses than {count - 1}: an odd number is better"
+    elif count == 1 and len(intent.hosts) > 1:
+        yield "one manager: its loss leaves a swarm that cannot be changed; three survive a loss"
+
+
+def _hosts(intent: Intent) -> Iterator[str]:
+    for host in intent.hosts:
+        for pool in _LOCAL_POOLS[:1]:
+            if host.address in pool:
+                yield (
+                    f"host {host.name}: {host.address} lies in Docker's default pool {pool}; "
+                    "give the engine another bip and default-address-pools"
+                )
+
+
+def _networks(intent: Intent) -> Iterator[str]:
+    for network in intent.networks:
+        if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
+            yield f"network {network.key}: {network.subnet} is large; Docker advises /24 for an overlay"
