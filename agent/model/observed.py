@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
-from types import MappingProxyType
 from typing import Literal
 
 from agent.model.faults import Fault
@@ -180,15 +179,15 @@ class ClusterState:
     tokens: Tokens | None = None
     assignment: Assignment | None = None
     """This host's own."""
-    specs: Mapping[str, ContainerSpec] = MappingProxyType({})
+    specs: Mapping[str, ContainerSpec] = field(default_factory=dict)
     """By hash: those this host's assignment and containers name."""
     garbage: Pairs = ()
     """(key, problem) of the keys of ours that could not be read: they are held, never guessed at."""
     # The leader's own reading; empty on everybody else.
-    assignments: Mapping[str, Assignment] = MappingProxyType({})
+    assignments: Mapping[str, Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
-    statuses: Mapping[str, HostStatus] = MappingProxyType({})
-    present: Mapping[str, str] = MappingProxyType({})
+    statuses: Mapping[str, HostStatus] = field(default_factory=dict)
+    present: Mapping[str, str] = field(default_factory=dict)
     """Host -> the agent instance that is there now."""
 
 
