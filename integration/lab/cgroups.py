@@ -89,6 +89,10 @@ class Cgroups:
             return hierarchy.mount / "system.slice" / self.scope / group
         return hierarchy.mount / FAMILY / self.lab / group
 
+    def _ours(self, hierarchy: Hierarchy) -> Path:
+        """The topmost group this lab may write to."""
+        return self.path(hierarchy) if self.needs_scope else hierarchy.mount
+
     def groups(self) -> tuple[str, ...]:
         """The names directly below the lab: its hosts, and `lan` and `clients`."""
         root = self.path(self.registry)
@@ -108,6 +112,10 @@ class Cgroups:
             target = self.path(hierarchy, group)
             _make(hierarchy, target)
             (target / "cgroup.procs").write_text("0")
+            if (
+                hierarchy.is_v2
+            ):  # after the move: a group that holds processes itself cannot pass controllers on
+                _pass_on_controllers(self._ours(hierarchy), target)
 
     def processes(self, group: str = "") -> tuple[int, ...]:
         """Ids of all processes in the group and below it."""
@@ -180,15 +188,15 @@ def _make(hierarchy: Hierarchy, target: Path) -> None:
     if target.is_dir() or target == hierarchy.mount:
         return
     _make(hierarchy, target.parent)
-    if hierarchy.is_v2:
-        _pass_on_controllers(target.parent)
     target.mkdir(exist_ok=True)
     if "cpuset" in hierarchy.options.split(","):
         for file in ("cpuset.cpus", "cpuset.mems"):  # a new v1 cpuset is empty and would admit nobody
             (target / file).write_text((target.parent / file).read_text())
 
 
-def _pass_on_controllers(parent: Path) -> None:
-    for controller in (parent / "cgroup.controllers").read_text().split():
-        with suppress(OSError):  # one that cannot be delegated (no realtime budget, threaded): go without
-            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+def _pass_on_controllers(top: Path, leaf: Path) -> None:
+    """Let every cgroup2 controller reach `leaf`, through all groups from `top` down."""
+    for parent in reversed([p for p in leaf.parents if p.is_relative_to(top)]):
+        for controller in (parent / "cgroup.controllers").read_text().split():
+            with suppress(OSError):  # one that cannot be delegated (no realtime budget, threaded): go without
+                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
