@@ -131,6 +131,8 @@ class EtcdServer:
 
     def _command(self) -> list[str]:
         peers = ",".join(f"{each.name}=http://127.0.0.1:{each.peer_port}" for each in self._cluster)
+        # A lone member waits out one election time-out before it serves; several need time to hear of each other.
+        heartbeat_ms = 50 if len(self._cluster) > 1 else 10
         peer_url = f"http://127.0.0.1:{self.peer_port}"
         command = [
             "etcd",
@@ -141,8 +143,8 @@ class EtcdServer:
             f"--listen-peer-urls={peer_url}",
             f"--initial-advertise-peer-urls={peer_url}",
             f"--initial-cluster={peers}",
-            "--heartbeat-interval=50",
-            "--election-timeout=500",
+            f"--heartbeat-interval={heartbeat_ms}",
+            f"--election-timeout={10 * heartbeat_ms}",
             "--logger=zap",
         ]
         if self._tls is not None:

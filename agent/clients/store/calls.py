@@ -119,7 +119,7 @@ class Calls:
         return result
 
 
-class _Failed(Exception):  # noqa: N818 (never leaves this module)
+class _Failed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
         self.failure = failure

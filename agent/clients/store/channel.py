@@ -6,17 +6,11 @@ every grpcio since 1.45.
 """
 
 import copy
-import os
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# Before the first import of grpc: its core writes lines of its own to stderr on TLS errors, and its c-ares resolver
-# asks an unreachable name server for AAAA until the deadline, even for a name that is in /etc/hosts.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ.setdefault("GRPC_DNS_RESOLVER", "native")
 
 from agent.clients import etcdpb
 from agent.errors import Unreachable

@@ -15,7 +15,7 @@ channel was closed under the call."""
 # UNKNOWN is what etcd answers to a write that found no quorum in time: it may yet be carried out.
 _AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"})
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
-_TLS_TEXTS = ("ssl", "tls", "certificate", "handshake", "peer name")
+_TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

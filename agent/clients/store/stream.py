@@ -24,7 +24,7 @@ PROBE_AFTER_S = 30.0
 PROBE_ANSWER_S = 5.0
 
 
-class StreamEnded(Exception):  # noqa: N818 (it always ends; this says why)
+class StreamEnded(Exception):
     """Why the stream is over: a word for metrics, and etcd's own text."""
 
     def __init__(self, reason: str, details: str) -> None:
