@@ -5,9 +5,9 @@ What comes out is what they will do; who is first where several could be, only t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from agent.model.observed import ClusterState, Document
+from agent.model.observed import ClusterState
 from agent.model.records import HostStatus
 from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
@@ -109,15 +109,10 @@ def world_of(cluster: ClusterState) -> World:
     )
 
 
-def as_if_put(cluster: ClusterState, document: Document) -> ClusterState:
-    """`cluster` as it would be had the operator just put `document`."""
-    return replace(cluster, document=document)
-
-
 def _agent(status: HostStatus | None) -> Agent:
     if status is None:
         return Agent(host=NOTHING_THERE)
-    return Agent(host=host_of(status), advertise=status.advertise)
+    return Agent(host=host_of(status), advertise=status.advertise, engine_fault=status.engine_fault)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ class Agent:
     host: HostState | None
     advertise: str | None = None
     """The address its agent.yaml asks for."""
+    engine_fault: str = ""
+    """Why its dockerd does not answer, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class World:
         return Observed(
             me=me,
             host=agent.host,
+            engine_fault=agent.engine_fault,
             cluster=cluster,
             fence=Fence(key="leader", create_revision=1) if leads else None,
             lease=True,

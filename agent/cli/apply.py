@@ -1,0 +1,121 @@
+"""`apply`: put a document, seen before by its plan, and wait for what becomes of it."""
+
+import typer
+
+from agent.cli.connect import Connection
+from agent.cli.plan import in_mind, show_plan
+from agent.cli.show import counted, painted
+from agent.errors import Conflict, Refused, Unreachable
+from agent.model.observed import ClusterState, Document
+from agent.model.records import Verdict
+from agent.model.store import Compare, Put
+
+
+class Applying:
+    """One document on its way; every wait ends after `wait_s` seconds."""
+
+    def __init__(self, connection: Connection, *, wait_s: float) -> None:
+        self._connection, self._wait_s = connection, wait_s
+
+    def put(self, name: str, raw: bytes, *, ask: bool) -> int:
+        """Show the plan, ask, and put. Returns the revision of the document in etcd.
+
+        Raises Invalid for a faulty document, Conflict when the intent was changed in the meantime, Refused when the
+        operator says no, Unreachable.
+        """
+        cluster = self._connection.read()
+        planned = in_mind(cluster, name, raw)
+        document = planned.document
+        assert document is not None
+        for warning in document.warnings:
+            typer.echo(f"{painted('warning', 'yellow')}: {warning}")
+        if cluster.document and cluster.document.text == document.text:
+            typer.echo(f"This document is there already, as revision {cluster.document.revision}.")
+            return cluster.document.revision
+        show_plan(planned, as_json=False)
+        if ask and not typer.confirm("\nPut it?"):
+            raise Refused("nothing was put")
+        revision = self._put(cluster.document.revision if cluster.document else 0, document)
+        typer.echo(f"Put as revision {revision}.")
+        return revision
+
+    def await_verdict(self, revision: int) -> None:
+        """Print the leader's word on `revision`.
+
+        Raises Refused when it is no, Unreachable when there is none in time, Conflict when a newer document came.
+        """
+
+        def found(cluster: ClusterState) -> Verdict | None:
+            _still_newest(cluster, revision)
+            verdict = cluster.verdict
+            return verdict if verdict and verdict.revision == revision else None
+
+        verdict = self._connection.wait_for(found, self._wait_s)
+        if verdict is None:
+            leader = self._connection.read().leader
+            who = f"{leader} leads, but" if leader else "nobody leads:"
+            raise Unreachable(f"{who} no verdict on revision {revision} came within {self._wait_s:g} s")
+        if not verdict.accepted:
+            for error in verdict.errors:
+                typer.echo(painted(error, "red"), err=True)
+            raise Refused(
+                f"revision {revision} is refused; "
+                + (f"revision {verdict.in_force} stays in force" if verdict.in_force else "none is in force")
+            )
+        typer.echo(painted(f"Revision {revision} is accepted.", "green"))
+
+    def await_convergence(self, revision: int) -> None:
+        """Wait until every declared host has carried `revision` out.
+
+        Raises Unreachable, after saying who has not and why, when that takes too long; Conflict as above.
+        """
+
+        def found(cluster: ClusterState) -> bool | None:
+            _still_newest(cluster, revision)
+            return None if unfinished(cluster, revision) else True
+
+        if self._connection.wait_for(found, self._wait_s):
+            typer.echo(painted("Every host has carried it out.", "green"))
+            return
+        left = unfinished(self._connection.read(), revision)
+        for line in left:
+            typer.echo(line, err=True)
+        raise Unreachable(f"not carried out within {self._wait_s:g} s on {counted(len(left), 'host')}")
+
+    def _put(self, before: int, document: Document) -> int:
+        key = self._connection.keys.intent
+        unchanged, put = Compare(key=key, mod_revision=before), Put(key=key, value=document.text.encode())
+        try:
+            result = self._connection.store.txn([unchanged], [put])
+        except Unreachable:
+            return self._what_came_of_it(before, document)
+        if not result.succeeded:
+            raise Conflict("somebody else has changed the intent since the plan was made; nothing was put")
+        return result.revision
+
+    def _what_came_of_it(self, before: int, document: Document) -> int:
+        """The revision of a put that got no answer, if it was carried out all the same."""
+        now = self._connection.read().document
+        if now and now.revision != before and now.text == document.text:
+            return now.revision
+        raise Unreachable("etcd did not answer, and the document is not there: nothing was put")
+
+
+def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:
+    """The declared hosts that have not carried `revision` out in full, each with what it says is left."""
+    assert cluster.accepted is not None
+    lines = []
+    for host in cluster.accepted.hosts:
+        status = cluster.statuses.get(host.name)
+        if status is None:
+            lines.append(f"{host.name}: no report")
+        elif status.revision != revision:
+            left = (*status.steps, *(f"blocked {each.resource}: {each.reason}" for each in status.blocked))
+            lines.append(f"{host.name}: {'; '.join(left) or f'at revision {status.revision}'}")
+    return tuple(lines)
+
+
+def _still_newest(cluster: ClusterState, revision: int) -> None:
+    newest = cluster.document.revision if cluster.document else 0
+    if newest != revision:
+        raise Conflict(f"revision {revision} is no longer the newest: {newest or 'nothing'} is")

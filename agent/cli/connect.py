@@ -1,0 +1,85 @@
+"""From configuration and options to etcd, and to the whole cluster as it is there."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from agent.clients.store import EtcdStore, Store
+from agent.config import load_config
+from agent.errors import Invalid
+from agent.model.keys import Keys
+from agent.model.observed import ClusterState
+from agent.model.store import KeyRange, StoreSettings
+from agent.observe.cluster import ClusterReader
+
+T = TypeVar("T")
+
+RECHECK_S = 5.0
+"""How long a wait trusts the watch alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One cluster in etcd."""
+
+    store: Store
+    keys: Keys
+
+    def read(self) -> ClusterState:
+        """Everything of the cluster, as a leader reads it, with every stored spec. Raises Unreachable, Refused."""
+        stored = self._reader().read(self.store, None, frozenset()).state.stored_specs
+        # A second snapshot, as the first had to tell which specs there are. Between the two at worst a spec comes
+        # that is then described by its hash.
+        return self._reader().read(self.store, None, stored).state
+
+    def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
+        """Read again at every change until `found` returns something, and return that; None after `timeout_s`."""
+        deadline, changed = time.monotonic() + timeout_s, threading.Event()
+        watch = self.store.watch(self.everything, lambda _: changed.set())
+        try:
+            while True:
+                changed.clear()
+                if (result := found(self.read())) is not None:
+                    return result
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                changed.wait(min(left, RECHECK_S))
+        finally:
+            watch.close()
+
+    @property
+    def everything(self) -> tuple[KeyRange, ...]:
+        """The keys of the cluster."""
+        return (KeyRange(key=self.keys.root, prefix=True),)
+
+    def _reader(self) -> ClusterReader:
+        return ClusterReader(self.keys, "")  # nobody's own: no host has the empty name
+
+
+@contextmanager
+def connected(config: Path, endpoints: Sequence[str] | None, cluster: str | None) -> Iterator[Connection]:
+    """The cluster that the configuration and the options name, until the block ends.
+
+    Raises Invalid when the configuration has faults, or is not there and the options do not stand in for it.
+    """
+    settings, name = _target(config, endpoints, cluster)
+    store = EtcdStore(settings)
+    try:
+        yield Connection(store=store, keys=Keys(name))
+    finally:
+        store.close()
+
+
+def _target(config: Path, endpoints: Sequence[str] | None, cluster: str | None) -> tuple[StoreSettings, str]:
+    if endpoints and cluster and not config.exists():
+        return StoreSettings(endpoints=tuple(endpoints)), cluster
+    if not config.exists():
+        raise Invalid(f"there is no {config}: name one with --config, or give --endpoint and --cluster")
+    loaded = load_config(config)
+    settings = replace(loaded.store, endpoints=tuple(endpoints)) if endpoints else loaded.store
+    return settings, cluster or loaded.cluster

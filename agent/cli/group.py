@@ -1,0 +1,25 @@
+"""How a command ends that fails: one clear line and an exit code; a traceback only for who asks."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from agent.errors import SwarmkeeperError, Unreachable
+
+REFUSED = 1
+UNREACHABLE = 3
+
+
+class Group(TyperGroup):
+    """The commands, with errors of the tree in agent/errors.py turned into exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (SwarmkeeperError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.secho(f"swarmkeeper: {error}", fg="red", err=True)
+            raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error

@@ -1,0 +1,120 @@
+"""`status` for people: a table where the terminal is wide enough for one, a block for each host where it is not."""
+
+import os
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.view import ClusterView, HostView
+
+NARROW = 100
+"""Columns below which the table would only break its words apart."""
+_NO_TERMINAL = 160
+"""Width where there is no terminal: lines of a log may be long."""
+
+_AGENT = {"leads": "green", "there": "green", "starting": "yellow", "away": "red", "never seen": "red"}
+_HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Copies", "Healthy", "Revision", "To do", "Blocked")
+
+
+def make_console() -> Console:
+    """A console on standard output, as wide as the terminal, if it is one."""
+    console = Console(highlight=False)
+    if console.is_terminal or os.environ.get("COLUMNS"):
+        return console
+    return Console(highlight=False, width=_NO_TERMINAL)
+
+
+def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
+    """The cluster in `width` columns; `fault`: why there is nothing newer to show."""
+    hosts = _table(view) if width >= NARROW else Group(*(_block(each) for each in view.hosts))
+    lines = [*_intent_lines(view), *_host_lines(view)]
+    if fault:
+        lines.append(Text(fault, style="red"))
+    return Group(Text(_title(view), style="bold"), hosts, *lines)
+
+
+def _title(view: ClusterView) -> str:
+    leader = f"{view.leader} leads" if view.leader else "nobody leads"
+    converged = "converged" if view.converged else "not converged"
+    return f"Cluster {view.cluster}: {converged}, {leader}, {f'swarm {view.swarm}' if view.swarm else 'no swarm'}"
+
+
+def _table(view: ClusterView) -> Table:
+    table = Table(*_HEADERS, box=None, pad_edge=False, header_style="dim")
+    for host in view.hosts:
+        table.add_row(*_cells(host))
+    return table
+
+
+def _block(host: HostView) -> Text:
+    name, *cells = _cells(host)
+    rows = (
+        Text.assemble((f"  {head:<9}", "dim"), cell) for head, cell in zip(_HEADERS[1:], cells, strict=True)
+    )
+    return Text("\n").join((name, *rows))
+
+
+def _cells(host: HostView) -> tuple[Text, ...]:
+    copies, due = host.copies, bool(host.to_do)
+    return (
+        Text(host.name, style="bold"),
+        Text(host.agent, style=_AGENT[host.agent]),
+        _role(host),
+        Text(host.node[:12] or "-"),
+        _bridge(host),
+        Text(
+            f"{copies.running}/{copies.wanted}", style="green" if copies.running == copies.wanted else "red"
+        ),
+        _healthy(host),
+        Text(str(host.applied or "-")),
+        Text(str(len(host.to_do)), style="yellow" if due else ""),
+        Text(str(len(host.blocked)), style="red" if host.blocked else ""),
+    )
+
+
+def _role(host: HostView) -> Text:
+    if not host.engine_up:
+        return Text("dockerd away" if host.reported_at else "-", style="red" if host.reported_at else "")
+    found = host.role or host.state
+    if found == host.role_wanted:
+        return Text(found)
+    wanted = f"{host.role_wanted} wanted" if host.role_wanted else "not in the intent"
+    return Text(f"{found} ({wanted})", style="yellow")
+
+
+def _bridge(host: HostView) -> Text:
+    if not host.engine_up:
+        return Text("-")
+    if host.bridge_faults:
+        return Text(f"{host.subnet or 'none'} (wrong)" if host.subnet else "none", style="red")
+    return Text(host.subnet or "-", style="green")
+
+
+def _healthy(host: HostView) -> Text:
+    copies = host.copies
+    if not copies.checked:
+        return Text("-")
+    return Text(
+        f"{copies.healthy}/{copies.checked}", style="green" if copies.healthy == copies.checked else "red"
+    )
+
+
+def _intent_lines(view: ClusterView) -> list[Text]:
+    intent = view.intent
+    held = f"; revision {intent.in_force} is in force" if intent.in_force not in (0, intent.seen) else ""
+    what = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
+    style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
+    lines = [Text(""), Text.assemble("Intent: ", (f"{what}{held}", style))]
+    lines += [Text(f"  {error}", style="red") for error in intent.errors]
+    return lines + [Text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
+
+
+def _host_lines(view: ClusterView) -> list[Text]:
+    lines = [Text(f"unreadable {each}", style="red") for each in view.unreadable]
+    for host in view.hosts:
+        lines += [Text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
+        lines += [Text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
+        if host.agent in ("away", "starting") and host.reported_at:
+            lines.append(Text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))
+    return lines

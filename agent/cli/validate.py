@@ -1,0 +1,44 @@
+"""`validate`: everything that is wrong with a document."""
+
+import typer
+
+from agent.cli.show import counted, painted
+from agent.errors import Invalid
+from agent.intent import parse_intent, warnings
+from agent.model.faults import InvalidDocument
+from agent.model.intent import Intent
+from agent.model.observed import Document
+
+
+def show_validity(name: str, raw: bytes) -> None:
+    """Print every fault of the document, or its warnings and what it asks for. Raises Invalid when it has faults."""
+    document = parse(name, raw, revision=0, to_stderr=False)
+    assert document.intent is not None
+    for warning in document.warnings:
+        typer.echo(f"{name}: {painted('warning', 'yellow')}: {warning}")
+    typer.echo(f"{name}: {painted('valid', 'green')}: {_extent(document.intent)}")
+
+
+def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> Document:
+    """The document as if it had been put at etcd's `revision`; its intent is there.
+
+    Raises Invalid, saying how many, after printing all faults if it has any.
+    """
+    try:
+        intent = parse_intent(raw, revision)
+    except InvalidDocument as error:
+        for fault in error.faults:
+            typer.echo(f"{name}: {painted(fault, 'red')}", err=to_stderr)
+        raise Invalid(f"{name} is not valid: {counted(len(error.faults), 'fault')}") from error
+    return Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
+
+
+def _extent(intent: Intent) -> str:
+    copies = sum(count for service in intent.services for _, count in service.placement)
+    return ", ".join(
+        (
+            counted(len(intent.hosts), "host"),
+            counted(len(intent.services), "service"),
+            counted(copies, "copy", "copies"),
+        )
+    )

@@ -1,0 +1,173 @@
+"""What `status` tells, worked out from etcd's content: plain data, for the tables and for JSON alike."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.errors import Invalid
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState
+from agent.model.records import CopyReport, HostStatus
+from agent.planner.bridge import bridge_faults
+from agent.planner.reported import host_of
+
+Presence = Literal["leads", "there", "starting", "away", "never seen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiesView:
+    """Counts of a host's copies; `checked` are those running whose image or service has a health check."""
+
+    wanted: int = 0
+    running: int = 0
+    healthy: int = 0
+    checked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostView:
+    """One host, as it last reported itself."""
+
+    name: str
+    agent: Presence
+    reported_at: str = ""
+    engine_up: bool = False
+    state: str = ""
+    """The engine's word for its swarm membership."""
+    role: str = ""
+    """manager, worker, or empty outside a swarm."""
+    role_wanted: str = ""
+    """Empty: the intent does not name the host."""
+    node: str = ""
+    subnet: str = ""
+    """Of docker_gwbridge; empty: there is none."""
+    bridge_faults: tuple[str, ...] = ()
+    copies: CopiesView = CopiesView()
+    applied: int = 0
+    """Revision carried out in full; 0: none yet."""
+    to_do: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentView:
+    """What became of the document. Revisions are etcd's; 0: none."""
+
+    seen: int = 0
+    in_force: int = 0
+    judgement: Literal["accepted", "refused", "not judged yet", "there is none"] = "there is none"
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """The whole cluster."""
+
+    cluster: str
+    leader: str | None
+    swarm: str | None
+    intent: IntentView
+    hosts: tuple[HostView, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    """Keys in etcd that nobody can read, and why."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether every declared host is there and has carried out the newest document."""
+        declared = [host for host in self.hosts if host.role_wanted]
+        return bool(declared) and all(
+            host.applied == self.intent.seen and host.agent in ("leads", "there") for host in declared
+        )
+
+
+def view_of(name: str, cluster: ClusterState) -> ClusterView:
+    """What there is to tell of the cluster called `name`: declared hosts in declared order, then others."""
+    declared = [host.name for host in cluster.accepted.hosts] if cluster.accepted else []
+    known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
+    return ClusterView(
+        cluster=name,
+        leader=cluster.leader,
+        swarm=cluster.record.swarm_id if cluster.record else None,
+        intent=_intent(cluster),
+        hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
+        unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
+    )
+
+
+def _intent(cluster: ClusterState) -> IntentView:
+    in_force = cluster.accepted.revision if cluster.accepted else 0
+    if cluster.document is None:
+        return IntentView(in_force=in_force)
+    seen, verdict = cluster.document.revision, cluster.verdict
+    if verdict is None or verdict.revision != seen:
+        return IntentView(seen=seen, in_force=in_force, judgement="not judged yet")
+    return IntentView(
+        seen=seen,
+        in_force=in_force,
+        judgement="accepted" if verdict.accepted else "refused",
+        errors=verdict.errors,
+        warnings=verdict.warnings,
+    )
+
+
+def _host(name: str, cluster: ClusterState) -> HostView:
+    intent, status = cluster.accepted, cluster.statuses.get(name)
+    declared = intent.host(name) if intent else None
+    wanted = declared.role if declared else ""
+    if status is None:
+        presence: Presence = "starting" if name in cluster.present else "never seen"
+        return HostView(
+            name=name, agent=presence, role_wanted=wanted, copies=CopiesView(wanted=_wanted(name, cluster))
+        )
+    role = "manager" if status.is_manager else "worker"
+    return HostView(
+        name=name,
+        agent=_presence(name, cluster, status),
+        reported_at=status.at,
+        engine_up=status.engine_up,
+        state=status.state,
+        role=role if status.state == "active" else "",
+        role_wanted=wanted,
+        node=status.node_id or "",
+        subnet=status.bridge.subnet,
+        bridge_faults=_bridge_faults(intent, status),
+        copies=_copies(_wanted(name, cluster), status.copies),
+        applied=status.revision,
+        to_do=status.steps,
+        blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
+    )
+
+
+def _presence(name: str, cluster: ClusterState, status: HostStatus) -> Presence:
+    instance = cluster.present.get(name)
+    if instance is None:
+        return "away"
+    if cluster.leader == name:
+        return "leads"
+    return "there" if instance == status.instance else "starting"
+
+
+def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]:
+    if intent is None:
+        return ()
+    try:
+        host = host_of(status)
+    except Invalid as error:
+        return (str(error),)
+    return bridge_faults(intent.gwbridge, host) if host else ()
+
+
+def _wanted(name: str, cluster: ClusterState) -> int:
+    if assignment := cluster.assignments.get(name):
+        return len(assignment.copies)
+    return sum(service.copies_on(name) for service in cluster.accepted.services) if cluster.accepted else 0
+
+
+def _copies(wanted: int, found: tuple[CopyReport, ...]) -> CopiesView:
+    running = [each for each in found if each.status == "running"]
+    return CopiesView(
+        wanted=wanted,
+        running=len(running),
+        healthy=sum(1 for each in running if each.health == "healthy"),
+        checked=sum(1 for each in running if each.health),
+    )
