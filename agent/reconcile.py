@@ -14,6 +14,7 @@ from agent.model.store import Fence
 from agent.observe import Observer
 from agent.planner import make_plan
 from agent.report import Reporter
+from agent.triggers import Triggers
 from agent.wake import WakeUps
 
 log = structlog.get_logger()
@@ -39,12 +40,13 @@ class Reconciler:
         observer: Observer,
         dispatcher: Dispatcher,
         reporter: Reporter,
+        triggers: Triggers,
         wake: WakeUps,
         rhythm: Rhythm,
         clock: Callable[[], float],
     ) -> None:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
-        self._wake, self._rhythm, self._clock = wake, rhythm, clock
+        self._triggers, self._wake, self._rhythm, self._clock = triggers, wake, rhythm, clock
         self._revision: int | None = None
         self._stopping = threading.Event()
         self.fence: Fence | None = None
@@ -72,6 +74,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
+        self._triggers.rearm(self._observer.watched())
         self._forgive(observed)
         planned = self._clock()
         self._dispatcher.dispatch(plan)

@@ -10,7 +10,7 @@ from agent.clients.store import Store
 from agent.election import held_fence
 from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.store import Fence, KeyValue
+from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader
 
@@ -56,6 +56,10 @@ class Observer:
             log.warning("what was kept on disk is not used", error=str(error))
         if self._kept:
             self._last = self._cluster.recall(self._kept)
+
+    def watched(self) -> tuple[KeyRange, ...]:
+        """What a change of could change the next observation."""
+        return self._cluster.watched()
 
     def observe(self) -> Observed:
         """One snapshot. Never raises for an etcd or a dockerd that is away: that is what it says then."""

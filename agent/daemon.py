@@ -1,0 +1,208 @@
+"""The composition root: makes the parts, starts their threads, watches over the loop, and ends all in order."""
+
+import faulthandler
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from agent import __version__, logs
+from agent.apply import Applier
+from agent.backoff import Backoff
+from agent.clients import systemd
+from agent.clients.disk import StateDirectory
+from agent.clients.engine import DockerEngine
+from agent.clients.kernel import LinuxKernel
+from agent.clients.store import EtcdStore
+from agent.config import Config
+from agent.dispatch import Dispatcher, Outcome
+from agent.model.keys import Keys
+from agent.model.records import Presence, encode
+from agent.model.steps import Step
+from agent.observe import ClusterReader, HostReader, Identity, Observer
+from agent.reconcile import Reconciler, Rhythm
+from agent.report import Reporter
+from agent.session import Session, boottime_s
+from agent.triggers import Triggers
+from agent.wake import WakeUps
+from agent.web import Metrics, Sources, WebServer, serve
+
+log = structlog.get_logger()
+
+STALLED_S = 60.0
+"""A loop without a finished pass for this long is hung: systemd is not told that all is well any more."""
+STEPS_END_S = 10.0
+"""What steps in flight get to end in when the agent stops; they are observed anew by the next run."""
+
+
+def run(config: Config) -> int:
+    """Be the agent until SIGTERM or SIGINT; returns the exit code. Stopping the agent stops no container."""
+    faulthandler.enable()  # systemd's watchdog ends a hung agent with SIGABRT: the journal gets every thread's stack
+    logs.configure(config.log.level, config.log.format)
+    stopping = threading.Event()
+    _on_signals(stopping)
+    log.info("starting", version=__version__, cluster=config.cluster, host=config.host)
+    daemon = Daemon(config)
+    try:
+        daemon.start(config.http.listen)
+        daemon.watch_over(stopping)
+    finally:
+        daemon.close()
+    log.info("stopped")
+    return 0
+
+
+class Daemon:
+    """Every part of a running agent."""
+
+    def __init__(self, config: Config) -> None:
+        keys, instance = Keys(config.cluster), uuid.uuid4().hex
+        metrics, self._wake = Metrics(version=__version__), WakeUps()
+        self._store = EtcdStore(config.store, observe_call=metrics.observe_store_call)
+        self._engine = DockerEngine(
+            config.docker.url, config.docker.timeout_s, config.cluster, metrics.observe_engine_call
+        )
+        self._session = Session(
+            EtcdStore(config.store),
+            presence_key=keys.presence(config.host),
+            presence=partial(_presence, instance),
+            settings=config.session,
+            on_change=self._wake.wake,
+        )
+        identity = Identity(host=config.host, instance=instance, advertise=config.swarm.advertise_address)
+        self._reader = ClusterReader(keys, config.host)
+        self._observer = Observer(
+            self._reader,
+            HostReader(self._engine, LinuxKernel(), config.host),
+            self._store,
+            StateDirectory(Path(config.state_directory)),
+            identity,
+            lambda: self._session.lease_id,
+        )
+        self._triggers = Triggers(self._store, self._engine, self._wake)
+        self._reporter = Reporter(self._store, keys, config.host, metrics, version=__version__)
+        metrics.follow("lease_ttl_seconds", self._lease_left_s)
+        metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
+        applier = Applier(
+            engine=self._engine,
+            store=self._store,
+            session=self._session,
+            keys=keys,
+            me=config.host,
+            cluster=config.cluster,
+            fence=lambda: self._loop.fence,
+            now=_now,
+        )
+        rhythm = config.reconcile
+        self._dispatcher = Dispatcher(
+            self._step(applier.apply),
+            self._step_done,
+            Backoff(rhythm.backoff_min_s, rhythm.backoff_max_s, random.random),
+            time.monotonic,
+            workers=rhythm.workers,
+            pulls=rhythm.pulls,
+        )
+        self._loop = Reconciler(
+            self._observer,
+            self._dispatcher,
+            self._reporter,
+            self._triggers,
+            self._wake,
+            Rhythm(resync_s=rhythm.resync_s, settle_s=rhythm.settle_s),
+            time.monotonic,
+        )
+        self._thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)
+        self._sources = Sources(
+            metrics=metrics.exposition,
+            alive=self._is_alive,
+            unready=self._reporter.unready,
+            status=self._reporter.status,
+        )
+        self._web: WebServer | None = None
+
+    def start(self, listen: str) -> None:
+        """Start the threads: who looks at us first, who changes things last. Raises Refused when the port is taken."""
+        self._web = serve(listen, self._sources)
+        self._session.start()
+        self._observer.recall()
+        self._triggers.start(self._reader.watched())
+        self._thread.start()
+
+    def watch_over(self, stopping: threading.Event) -> None:
+        """Tell systemd that all is well for as long as it is; returns when `stopping` is set or the loop has died."""
+        interval_s = systemd.watchdog_interval() or STALLED_S / 4
+        while not stopping.wait(interval_s):
+            if not self._thread.is_alive():
+                log.critical("the loop has ended by itself")
+                return
+            if self._is_alive():
+                systemd.notify("WATCHDOG=1")
+            else:
+                log.error("the loop hangs", seconds=round(time.monotonic() - self._loop.last_pass_at))
+
+    def close(self) -> None:
+        """End in the order that hands over soonest: no new pass, the lease given back, then the rest."""
+        systemd.notify("STOPPING=1")
+        self._loop.stop()
+        self._triggers.close()
+        if self._thread.is_alive():
+            self._thread.join(STEPS_END_S)
+        self._session.close()
+        if not self._dispatcher.close(STEPS_END_S):
+            log.warning(
+                "steps in flight are left to dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
+            )
+        self._reporter.close()
+        if self._web:
+            self._web.close()
+        self._engine.close()
+        self._store.close()
+
+    def _step(self, apply: Callable[[Step], None]) -> Callable[[Step], None]:
+        def begin_and_apply(step: Step) -> None:
+            self._reporter.step_started(step)
+            apply(step)
+
+        return begin_and_apply
+
+    def _step_done(self, outcome: Outcome) -> None:
+        self._reporter.step_done(outcome)
+        self._wake.wake("step ended")
+
+    def _lease_left_s(self) -> float:
+        return max(0.0, self._session.valid_until - boottime_s())
+
+    def _store_last_contact(self) -> float:
+        last = self._store.health().last_contact_s
+        return 0.0 if last is None else time.time() - (time.monotonic() - last)
+
+    def _is_alive(self) -> bool:
+        return time.monotonic() - self._loop.last_pass_at < STALLED_S
+
+
+def _presence(instance: str) -> bytes:
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return encode(Presence(instance=instance, boot_id=boot_id, version=__version__, since=_now()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _on_signals(stopping: threading.Event) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)  # asked twice: at once, whatever hangs
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
