@@ -1,0 +1,131 @@
+"""How the log is written: for the journal, for a terminal, or as JSON. All of it goes to standard error.
+
+Everything passes one last processor that masks join tokens and unlock keys, whoever logged them.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""sd-daemon(3): the number in front of a line is its syslog priority."""
+_COLOURS = {"debug": "\033[2m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[1;31m"}
+_PLAIN = "\033[0m"
+_SECRET = re.compile(r"SWM(?:TKN|KEY)-[\w+/=-]+")
+_BARE = re.compile(r"[\w./:@%+,\-\[\]]+")
+"""A value that needs no quotes to be read back as one."""
+
+
+def configure(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 - the option's name
+    """Set the log up for the whole process.
+
+    `level` is debug, info, warning, error or critical; `format` is journal (no time: the journal has one), console,
+    json, or auto: console on a terminal, else journal. `stream` is standard error if not given. Raises ValueError
+    for another level or format.
+    """
+    stream = stream or sys.stderr
+    if level not in PRIORITIES:
+        raise ValueError(f"log level {level!r} is none of {', '.join(PRIORITIES)}")
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            *_renderers(format, stream),
+            _masked,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Adopted()]
+    root.setLevel(logging.WARNING)
+
+
+def masked(text: str) -> str:
+    """Return `text` with every join token and unlock key replaced."""
+    return _SECRET.sub("SWM***", text) if "SWM" in text else text
+
+
+def _renderers(format: str, stream: TextIO) -> tuple[Processor, ...]:  # noqa: A002
+    if format == "auto":
+        format = "console" if stream.isatty() else "journal"  # noqa: A001
+    match format:
+        case "journal":
+            return (_prioritised,) if _is_journal(stream) else (_lines,)
+        case "console":
+            time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+            coloured = stream.isatty() and "NO_COLOR" not in os.environ
+            return (time, _coloured if coloured else _timed)
+        case "json":
+            return (structlog.processors.TimeStamper(fmt="iso"), _json)
+    raise ValueError(f"log format {format!r} is none of auto, journal, console, json")
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """systemd.exec(5): JOURNAL_STREAM names device and inode, which a redirected standard error has not."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+class _Adopted(logging.Handler):
+    """Sends what docker, urllib3, grpc and etcd3 log by the standard library the same way as our own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower()
+        write = getattr(structlog.get_logger(), level if level in PRIORITIES else "warning")
+        write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+# ---- renderers: each makes one text of an event
+
+
+def _lines(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """`level event key=value`, and a traceback below it."""
+    traceback = event.pop("exception", "")
+    words = [event.pop("level"), _on_one_line(str(event.pop("event", "")))]
+    words += [f"{key}={_value(value)}" for key, value in event.items()]
+    return "\n".join([" ".join(words), *traceback.splitlines()])
+
+
+def _prioritised(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    # Each line is an entry of its own to the journal, so each needs the priority.
+    prefix = f"<{PRIORITIES.get(event['level'], 6)}>"
+    return "\n".join(prefix + line for line in _lines(logger, method, event).split("\n"))
+
+
+def _timed(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    return f"{event.pop('timestamp')} {_lines(logger, method, event)}"
+
+
+def _coloured(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    colour = _COLOURS.get(event["level"])
+    text = _timed(logger, method, event)
+    return f"{colour}{text}{_PLAIN}" if colour else text
+
+
+def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return json.dumps(event, default=str, ensure_ascii=False)
+
+
+def _masked(_: WrappedLogger, __: str, text: Any) -> str:
+    return masked(text)
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _on_one_line(text: str) -> str:
+    """Docker's words may hold line breaks and control characters; a log line may not."""
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)[1:-1]

@@ -1,0 +1,175 @@
+"""What differs from the intent now: of what kind, which object by its declared name, and in which field.
+
+The plan says whether something differs, the observation says in what. A refused document, a service that does not
+answer and the search for a leader are no drift: what is in force is not violated by them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from agent.model.intent import GWBRIDGE, Intent
+from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.records import Copy
+from agent.model.spec import ContainerSpec
+from agent.model.steps import Plan, PublishAssignment, PublishSwarm, PublishVerdict, Step
+from agent.planner.bridge import bridge_faults
+from agent.planner.overlays import overlay_faults
+from agent.planner.wanted import container_name
+
+SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
+_LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")
+_FAULTS_WITHOUT_COLON = {
+    "there is no": "missing",
+    "there are": "duplicate",
+    "the kernel has no": "device",
+    "the device": "up",
+    "kernel address": "address",
+}
+
+
+class Drift(NamedTuple):
+    kind: str
+    object: str
+    """A declared name, never an id: it is a label of a metric."""
+    field: str
+
+
+Since = Mapping[tuple[str, ...], float]
+"""(kind, object) -> since when, in seconds since the epoch."""
+
+
+def find_drift(
+    observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift]
+) -> frozenset[Drift]:
+    """What differs now. What this pass could not look at is as it was `before`.
+
+    In mode `paused` nothing differs: that is what it is for.
+    """
+    cluster, host = observed.cluster, observed.host
+    intent = cluster.accepted if cluster else None
+    if cluster is None or intent is None or host is None:
+        return before
+    if intent.policy.mode == "paused":
+        return frozenset()
+    scene = _Scene(intent, cluster, host, observed.me, (*plan.steps, *in_flight))
+    held = {each for each in before if each.kind not in _LOOKED_AT_WITHOUT_ETCD} if observed.stale else ()
+    planned = {step.resource for step in plan.steps} | {each.resource for each in plan.blocked}
+    resources = planned | {step.resource for step in in_flight}
+    found = (drift for resource in resources for drift in scene.drift_of(resource))
+    return frozenset(found) | frozenset(_leaders_drift(plan.steps)) | frozenset(held)
+
+
+def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
+    """Since when each object differs; what differed `before` has differed all the time."""
+    return {(each.kind, each.object): before.get((each.kind, each.object), now) for each in drift}
+
+
+def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
+    for step in steps:
+        match step:
+            case PublishAssignment():
+                yield Drift("intent", step.host, "assignment")
+            case PublishVerdict():
+                yield Drift("intent", "verdict", "verdict")
+            case PublishSwarm():
+                yield Drift("swarm", "record", "record")
+            case _:
+                pass
+
+
+class _Scene:
+    """What is there to find a difference in. Holds no state of its own."""
+
+    def __init__(
+        self, intent: Intent, cluster: ClusterState, host: HostState, me: str, steps: tuple[Step, ...]
+    ) -> None:
+        self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
+        self.started = {step.resource for step in steps if step.verb in ("start", "unpause", "create")}
+        assignment = cluster.assignment
+        copies = assignment.copies if assignment else ()
+        self.project = assignment.project if assignment else intent.project
+        self.assigned = {container_name(self.project, copy): copy for copy in copies}
+
+    def drift_of(self, resource: str) -> Iterator[Drift]:
+        kind, _, name = resource.partition("/")
+        if kind == "container":
+            yield from self._container(name)
+        elif kind == "network":
+            yield from self._network(name)
+        elif (kind == "image" and name not in self.host.images) or (
+            kind == "volume" and name not in self.host.volumes
+        ):
+            yield Drift(kind, name, "missing")
+        elif resource == "swarm" and (field := self._membership()):
+            yield Drift("swarm", self.me, field)
+
+    def _container(self, name: str) -> Iterator[Drift]:
+        if (copy := self.assigned.get(name)) is not None:
+            for field in self._fields(name, copy):
+                yield Drift("container", name, field)
+            return
+        for found in self.host.containers:
+            if found.name == name:
+                # By its label, not by the name it has now: that may be anything.
+                yield Drift("container", container_name(self.project, found.copy), "surplus")
+
+    def _fields(self, name: str, copy: Copy) -> Iterator[str]:
+        key = (copy.service, copy.number)
+        candidates = [each for each in self.host.containers if (each.copy.service, each.copy.number) == key]
+        if not candidates:
+            yield "missing"
+            return
+        found = max(candidates, key=lambda each: (each.copy.spec == copy.spec, each.status == "running"))
+        if found.copy.spec != copy.spec:
+            yield from self._changed(found.copy.spec, copy.spec)
+        yield from (each.field for each in found.differences)
+        if found.name != name:
+            yield "name"
+        if not self._runs(found, name):
+            yield "running"
+
+    def _runs(self, found: ContainerState, name: str) -> bool:
+        """Whether it runs, or has done its work and may rest."""
+        return found.status == "running" or (
+            found.status == "exited" and f"container/{name}" not in self.started
+        )
+
+    def _changed(self, old: str, new: str) -> tuple[str, ...]:
+        before, after = self.cluster.specs.get(old), self.cluster.specs.get(new)
+        if before is None or after is None:
+            return ("spec",)
+        return tuple(each for each in SPEC_FIELDS if getattr(before, each) != getattr(after, each))
+
+    def _network(self, name: str) -> Iterator[Drift]:
+        if name == GWBRIDGE:
+            faults = bridge_faults(self.intent.gwbridge, self.host)
+            yield from (Drift("gwbridge", GWBRIDGE, _field(fault)) for fault in faults)
+            return
+        declared, found = self.intent.network(name), self.host.network(name)
+        if declared is None:
+            return
+        kind = "overlay" if declared.driver == "overlay" else "network"
+        if found is None:
+            yield Drift(kind, name, "missing")
+        elif kind == "overlay":
+            yield from (Drift(kind, name, _field(fault)) for fault in overlay_faults(declared, found))
+        elif declared.subnet and found.subnet != declared.subnet:
+            yield Drift(kind, name, "subnet")
+
+    def _membership(self) -> str:
+        declared, swarm, record = self.intent.host(self.me), self.host.swarm, self.cluster.record
+        if declared is None:
+            return ""
+        if swarm.local != "active":
+            return "membership" if swarm.local in ("inactive", "pending") else "state"
+        if record and record.swarm_id and swarm.swarm_id and swarm.swarm_id != record.swarm_id:
+            return "swarm"
+        return "role" if swarm.is_manager != (declared.role == "manager") else "address"
+
+
+def _field(fault: str) -> str:
+    """`subnet: a wanted, b found` -> `subnet`; the planner's other sentences have a word of their own here."""
+    for begin, field in _FAULTS_WITHOUT_COLON.items():
+        if fault.startswith(begin):
+            return field
+    return fault.partition(":")[0]

@@ -1,0 +1,89 @@
+"""What the log says of the passes: changes, each once. A pass in which nothing is new says nothing."""
+
+import structlog
+
+from agent.dispatch import Outcome
+from agent.model.observed import Document, Observed
+from agent.model.steps import Blocked, Plan, Step
+
+log = structlog.get_logger()
+
+_EXPECTED = ("waiting", "mode")
+"""Kinds of being blocked that belong to the ordinary course of things."""
+_WORDS_VARY = ("engine", "store")
+"""Kinds whose words change from try to try while the fault is the same."""
+
+
+class Journal:
+    """Remembers what was said. For the loop's thread, but for `started` and `ended`, which remember nothing."""
+
+    def __init__(self) -> None:
+        self._blocked: dict[tuple[str, str], Blocked] = {}
+        self._document: tuple[int, bool] | None = None
+        self._accepted = 0
+        self._leader: str | None = None
+        self._leading = False
+
+    def passed(self, observed: Observed, plan: Plan) -> None:
+        """Say what is new since the last pass."""
+        self._say_leader(observed)
+        self._say_intent(observed)
+        self._say_blocked(plan)
+
+    def started(self, step: Step) -> None:
+        log.debug(f"start: {step.verb}", resource=step.resource, reason=step.reason)
+
+    def ended(self, outcome: Outcome, now: float) -> None:
+        """One line per step. `now` is on the clock of the outcome's failure."""
+        step, failure = outcome.step, outcome.failure
+        about = {"resource": step.resource, "reason": step.reason, "seconds": round(outcome.seconds, 3)}
+        if not outcome.error:
+            log.info(step.verb, **about)
+            return
+        retry = {"tries": failure.tries, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
+        log.warning(
+            f"failed: {step.verb}", **about, error=outcome.error, **retry, exc_info=outcome.unexpected
+        )
+
+    def _say_leader(self, observed: Observed) -> None:
+        leading = observed.fence is not None
+        if leading != self._leading:
+            log.info("leadership gained" if leading else "leadership lost")
+        self._leading = leading
+        leader = observed.cluster.leader if observed.cluster else None
+        if leader != self._leader and not leading:
+            log.info("leader", host=leader or "none")
+        self._leader = leader
+
+    def _say_intent(self, observed: Observed) -> None:
+        cluster = observed.cluster
+        document, accepted = (cluster.document, cluster.accepted) if cluster else (None, None)
+        seen = (document.revision, observed.fence is not None) if document else None
+        if document and document.faults and seen != self._document:
+            self._say_refused(document, leading=observed.fence is not None)
+        self._document = seen
+        if accepted and accepted.revision != self._accepted:
+            log.info("intent in force", revision=accepted.revision, mode=accepted.policy.mode)
+            self._accepted = accepted.revision
+
+    def _say_refused(self, document: Document, *, leading: bool) -> None:
+        """Every fault, but only by the one whose verdict it is."""
+        log.warning("intent refused", revision=document.revision, faults=len(document.faults))
+        for fault in document.faults if leading else ():
+            log.warning("intent fault", revision=document.revision, fault=str(fault))
+
+    def _say_blocked(self, plan: Plan) -> None:
+        now = {(each.resource, _identity(each)): each for each in plan.blocked}
+        places = {(each.resource, each.kind) for each in plan.blocked}
+        for key, each in now.items():
+            if key not in self._blocked:
+                say = log.info if each.kind in _EXPECTED else log.warning
+                say("blocked", resource=each.resource, kind=each.kind, reason=each.reason)
+        for key, each in self._blocked.items():
+            if key not in now and (each.resource, each.kind) not in places:
+                log.info("no longer blocked", resource=each.resource, kind=each.kind)
+        self._blocked = now
+
+
+def _identity(blocked: Blocked) -> str:
+    return blocked.kind if blocked.kind in _WORDS_VARY else f"{blocked.kind}: {blocked.reason}"

@@ -1,0 +1,182 @@
+"""The loop's reporter: hears of every pass and every step, and tells all who listen."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from agent.backoff import Failure
+from agent.clients import systemd
+from agent.clients.store import Store
+from agent.dispatch import Outcome
+from agent.errors import SwarmkeeperError
+from agent.model.keys import Keys
+from agent.model.observed import Observed
+from agent.model.records import HostStatus
+from agent.model.steps import Plan, Step
+from agent.report.drift import find_drift
+from agent.report.figures import Figures
+from agent.report.journal import Journal
+from agent.report.key import StatusKey
+from agent.report.status import host_status
+from agent.report.summary import summary, unready
+from agent.report.view import View
+from agent.web.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Tells of one host. No method raises; the longest wait is one try of one write to etcd, once per pass."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        me: str,
+        metrics: Metrics,
+        *,
+        version: str,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        notify: Callable[..., bool] = systemd.notify,
+    ) -> None:
+        """`clock` is the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch."""
+        self._key = StatusKey(store, keys.status(me), clock)
+        self._version, self._clock, self._now, self._notify = version, clock, now, notify
+        self._journal, self._figures = Journal(), Figures(metrics)
+        self._previous: HostStatus | None = None
+        self._recalled = False
+        self._view: View | None = None
+        self._told = ""
+
+    # ---- what the loop and its workers call
+
+    def passed(
+        self,
+        observed: Observed,
+        plan: Plan,
+        *,
+        in_flight: tuple[Step, ...],
+        failures: Mapping[str, Failure],
+    ) -> None:
+        """A pass has ended with this plan; `in_flight` is what is being done, `failures` are by resource."""
+        with _unharmed("view"):
+            self._recall(observed)
+            self._view = view = self._look(observed, plan, in_flight, failures)
+            self._previous = view.status
+            with _unharmed("metrics"):
+                self._figures.passed(view, self._now())
+            with _unharmed("journal"):
+                self._journal.passed(observed, plan)
+            with _unharmed("status key"):
+                if view.etcd_answered:
+                    self._key.write(view.status)
+            with _unharmed("systemd"):
+                self._tell_systemd(summary(observed, view.status, len(view.drift)))
+
+    def timed(self, reasons: frozenset[str], phases: Mapping[str, float]) -> None:
+        """How long the parts of the pass took, in seconds, and why there was one."""
+        with _unharmed("timing"):
+            self._figures.timed(phases)
+            rounded = {f"{phase}_s": round(seconds, 4) for phase, seconds in phases.items()}
+            log.debug("pass", reasons=", ".join(sorted(reasons)), **rounded)
+
+    def step_started(self, step: Step) -> None:
+        """A worker begins with `step`."""
+        with _unharmed("start of a step"):
+            self._journal.started(step)
+
+    def step_done(self, outcome: Outcome) -> None:
+        """A worker is done with a step, one way or the other."""
+        with _unharmed("end of a step"):
+            self._journal.ended(outcome, self._clock())
+        with _unharmed("metrics"):
+            self._figures.ended(outcome)
+
+    def close(self) -> None:
+        """Leave a last status: whoever reads it must not take this host for the leader any more."""
+        with _unharmed("last status"):
+            if self._view is not None and self._view.etcd_answered:
+                self._key.write(replace(self._view.status, leading=False, at=self._at()), anyway=True)
+
+    # ---- what the pages of the HTTP server ask
+
+    def unready(self) -> tuple[str, ...]:
+        """Why this agent cannot do its work now, in words; empty when it can."""
+        view = self._view
+        return unready(view.observed, view.plan) if view else ("no pass has ended yet",)
+
+    def status(self) -> Mapping[str, Any]:
+        """The host as the last pass saw it: the status key's content, the plan, what is held back."""
+        view = self._view
+        if view is None:
+            return {"ready": False, "unready": self.unready()}
+        accepted = view.observed.cluster.accepted if view.observed.cluster else None
+        return {
+            "host": view.observed.me,
+            "ready": not self.unready(),
+            "unready": self.unready(),
+            "in_force": accepted.revision if accepted else 0,
+            "leader": view.observed.cluster.leader if view.observed.cluster else None,
+            "drift": [each._asdict() for each in sorted(view.drift)],
+            "plan": [str(step) for step in view.plan.steps],
+            "in_flight": [str(step) for step in view.in_flight],
+            "blocked": view.status.blocked,
+            "status": view.status,
+        }
+
+    # ----
+
+    def _recall(self, observed: Observed) -> None:
+        """Go on from what an earlier run said, so that a restart does not look like work undone."""
+        if self._recalled or observed.cluster is None or observed.stale:
+            return
+        try:
+            recalled = self._key.recall()
+        except SwarmkeeperError as error:
+            log.debug("status of an earlier run not read", error=str(error))
+            return
+        self._recalled = True
+        self._previous = self._previous or recalled
+
+    def _look(
+        self,
+        observed: Observed,
+        plan: Plan,
+        in_flight: tuple[Step, ...],
+        failures: Mapping[str, Failure],
+    ) -> View:
+        before = self._view.drift if self._view else frozenset()
+        status = host_status(observed, plan, in_flight, failures, self._previous, self._at(), self._version)
+        return View(
+            observed=observed,
+            plan=plan,
+            in_flight=in_flight,
+            failures=failures,
+            status=status,
+            drift=find_drift(observed, plan, in_flight, before),
+        )
+
+    def _at(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
+
+    def _tell_systemd(self, text: str) -> None:
+        """READY=1 with the first pass that ends, also one that could only hold: see the unit."""
+        if text == self._told:
+            return
+        first, self._told = not self._told, text
+        self._notify(*(["READY=1"] if first else []), f"STATUS={text}")
+
+
+@contextmanager
+def _unharmed(what: str) -> Iterator[None]:
+    """The loop must go on even if it cannot be told of."""
+    try:
+        yield
+    except Exception:
+        log.exception("report failed", part=what)

@@ -1,0 +1,202 @@
+"""What a host says of itself in etcd: its status key, made of what was observed and planned."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from agent.backoff import Failure
+from agent.model.intent import GWBRIDGE, Intent
+from agent.model.observed import ContainerState, HostState, NetworkState, NodeState, Observed
+from agent.model.records import (
+    BlockedReport,
+    BridgeReport,
+    CopyReport,
+    DifferenceReport,
+    HostStatus,
+    NetworkReport,
+    NodeReport,
+)
+from agent.model.spec import Pairs
+from agent.model.steps import Blocked, Plan, Step
+
+
+def host_status(
+    observed: Observed,
+    plan: Plan,
+    in_flight: tuple[Step, ...],
+    failures: Mapping[str, Failure],
+    previous: HostStatus | None,
+    now: str,
+    version: str,
+) -> HostStatus:
+    """The status to write; `previous` is the last one of this host, also of an earlier run, or None.
+
+    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339.
+    """
+    known = previous or HostStatus(instance="", at="", agent_version="")
+    host = observed.host
+    status = replace(
+        _unseen(known, observed) if host is None else _seen(known, observed, host),
+        instance=observed.instance,
+        at=now,
+        agent_version=version,
+        advertise=observed.advertise,
+        leading=observed.fence is not None,
+        steps=_distinct(str(step) for step in (*plan.steps, *in_flight)),
+        blocked=_blocked(plan.blocked, failures),
+    )
+    return replace(status, revision=applied_revision(observed, plan, in_flight, known.revision))
+
+
+def applied_revision(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
+    """The accepted revision that this host has carried out in full; `before` while it is not there yet."""
+    cluster = observed.cluster
+    accepted = cluster.accepted if cluster else None
+    if cluster is None or accepted is None:
+        return before
+    if before > accepted.revision:
+        before = 0  # an etcd that was made anew counts from the beginning
+    if observed.host is None or observed.stale or cluster.assignment is None:
+        return before
+    busy = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
+    held = any(_concerns_host(each, accepted) for each in plan.blocked)
+    done = cluster.assignment.revision == accepted.revision and not busy and not held
+    return accepted.revision if done else before
+
+
+def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
+    """Whether it keeps this host from what the intent says of it; the rest is the leader's business."""
+    kind, _, name = blocked.resource.partition("/")
+    if kind == "network":
+        declared = intent.network(name)
+        return declared is None or declared.driver != "overlay"
+    return kind in ("container", "image", "volume", "swarm", "host", "engine")
+
+
+def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
+    return replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
+
+
+def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
+    swarm, outside = host.swarm, host.swarm.local == "inactive"
+    return replace(
+        known,
+        engine_up=True,
+        engine_fault="",
+        engine_version=host.engine_version,
+        live_restore=host.live_restore,
+        state=swarm.local,
+        swarm_error=swarm.error,
+        node_id=swarm.node_id,
+        swarm_id=swarm.swarm_id,
+        is_manager=swarm.is_manager,
+        swarm_address=swarm.address,
+        managers=swarm.managers,
+        nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
+        bridge=_bridge(host),
+        networks=tuple(_network(each, outside=outside) for each in host.networks),
+        images=tuple(sorted(host.images)),
+        volumes=tuple(sorted(host.volumes)),
+        foreign_names=_foreign_names(observed, host),
+        routes=tuple((str(network), device) for network, device in host.routes) if outside else (),
+        copies=tuple(_copy(each) for each in host.containers),
+    )
+
+
+def _bridge(host: HostState) -> BridgeReport:
+    link = host.bridge_link
+    kernel = BridgeReport(
+        device=link is not None,
+        address=str(link.address) if link and link.address else "",
+        up=link is not None and link.up,
+    )
+    if not host.bridges:
+        return kernel
+    found = host.bridges[0]
+    subnet = str(found.subnet) if found.subnet else ""
+    return replace(kernel, subnet=subnet, gateway=found.gateway or "", options=found.options)
+
+
+def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
+    """Only those that could stand in our way: what else runs on the host is nobody's business in etcd."""
+    accepted = observed.cluster.accepted if observed.cluster else None
+    if accepted is None:
+        return ()
+    return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
+
+
+def _network(found: NetworkState, *, outside: bool) -> NetworkReport:
+    return NetworkReport(
+        id=found.id,
+        name=found.name,
+        driver=found.driver,
+        scope=found.scope,
+        subnet=str(found.subnet) if found.subnet else "",
+        gateway=found.gateway or "",
+        options=found.options,
+        attachable=found.attachable,
+        internal=found.internal,
+        endpoints=found.endpoints if outside and found.name == GWBRIDGE else (),
+    )
+
+
+def _node(found: NodeState) -> NodeReport:
+    return NodeReport(
+        id=found.id,
+        hostname=found.hostname,
+        role=found.role,
+        availability=found.availability,
+        state=found.state,
+        address=found.address,
+        leader=found.leader,
+        reachable=found.reachable,
+        manager_address=found.manager_address,
+    )
+
+
+def _copy(found: ContainerState) -> CopyReport:
+    return CopyReport(
+        service=found.copy.service,
+        number=found.copy.number,
+        spec=found.copy.spec,
+        id=found.id,
+        name=found.name,
+        status=found.status,
+        health=found.health,
+        exit_code=found.exit_code,
+        error=found.error,
+        started_at=found.started_at,
+        restarts=found.restarts,
+        addresses=_sorted(found.addresses),
+        differences=tuple(
+            DifferenceReport(
+                field=each.field,
+                wanted=each.wanted,
+                found=each.found,
+                repair=each.repair,
+                subject=each.subject,
+            )
+            for each in found.differences
+        ),
+    )
+
+
+def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[BlockedReport, ...]:
+    held = [BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked]
+    # No instant of the next try: the key would change with every one, and wake the leader.
+    failed = [
+        BlockedReport(resource=resource, reason=f"{each.error} ({_tries(each)})", kind="error")
+        for resource, each in sorted(failures.items())
+    ]
+    return tuple(dict.fromkeys((*held, *failed)))
+
+
+def _tries(failure: Failure) -> str:
+    return f"tried {'once' if failure.tries == 1 else f'{failure.tries} times'}, and tried again"
+
+
+def _distinct(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(lines))
+
+
+def _sorted(pairs: Pairs) -> Pairs:
+    return tuple(sorted(pairs))

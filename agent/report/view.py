@@ -1,0 +1,39 @@
+"""A pass as the reporter looks at it: what was seen and planned, and what was made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.backoff import Failure
+from agent.model.observed import Observed
+from agent.model.records import HostStatus
+from agent.model.steps import Plan, Step
+from agent.report.drift import Drift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    observed: Observed
+    plan: Plan
+    in_flight: tuple[Step, ...]
+    failures: Mapping[str, Failure]
+    status: HostStatus
+    drift: frozenset[Drift]
+
+    @property
+    def etcd_answered(self) -> bool:
+        return self.observed.cluster is not None and not self.observed.stale
+
+    @property
+    def applied(self) -> bool:
+        """Whether the intent in force is carried out in full on this host."""
+        accepted = self.observed.cluster.accepted if self.observed.cluster else None
+        return accepted is not None and self.status.revision == accepted.revision
+
+    @property
+    def result(self) -> str:
+        """What came of the pass, in the metric's words: error, ok (something to do), blocked or noop."""
+        if not self.etcd_answered or self.observed.host is None or self.failures:
+            return "error"
+        if self.plan.steps or self.in_flight:
+            return "ok"
+        return "blocked" if self.plan.blocked else "noop"

@@ -1,0 +1,82 @@
+"""Every metric of the agent: name, kind, labels, meaning. docs/metrics.md and the rules of deploy/ speak of these."""
+
+from typing import Literal, NamedTuple
+
+PREFIX = "swarmkeeper_"
+
+
+class Metric(NamedTuple):
+    name: str
+    """Without the prefix, as it is exposed: a counter ends in `_total`."""
+    kind: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+CATALOGUE = (
+    Metric("build_info", "gauge", ("version", "python", "docker_api", "etcd"), "What runs here, 1."),
+    # ---- the intent
+    Metric(
+        "intent_revision", "gauge", ("kind",), "etcd revision of the newest document seen, accepted, applied."
+    ),
+    Metric("intent_valid", "gauge", (), "0 while the newest document is refused, else 1."),
+    Metric("intent_rejections_total", "counter", ("reason",), "Documents found refused."),
+    Metric(
+        "intent_applied_timestamp_seconds", "gauge", (), "When this host last carried an intent out in full."
+    ),
+    Metric("mode", "gauge", ("mode",), "1 for the mode of the intent in force."),
+    # ---- leader, lease, etcd
+    Metric("leader", "gauge", (), "1 while this agent holds the leader lock."),
+    Metric("leader_changes_total", "counter", (), "How often this agent took the lead."),
+    Metric("lease_ttl_seconds", "gauge", (), "How long the lease is still provably ours."),
+    Metric("store_up", "gauge", (), "Whether etcd answered the last pass."),
+    Metric("store_last_contact_timestamp_seconds", "gauge", (), "When etcd last answered anything."),
+    Metric("store_request_duration_seconds", "histogram", ("op",), "Calls to etcd, each try by itself."),
+    Metric("store_errors_total", "counter", ("op",), "Calls to etcd that failed."),
+    # ---- the loop
+    Metric("reconcile_duration_seconds", "histogram", ("phase",), "Parts of a pass."),
+    Metric("reconcile_total", "counter", ("result",), "Passes, by what came of them."),
+    Metric(
+        "reconcile_last_success_timestamp_seconds", "gauge", (), "Last pass that saw both etcd and dockerd."
+    ),
+    Metric("actions_total", "counter", ("kind", "action", "result"), "Steps carried out."),
+    Metric("actions_pending", "gauge", ("kind",), "Steps planned and not done yet."),
+    Metric("blocked", "gauge", ("reason",), "1 while something is seen as wrong and not touched, by why."),
+    Metric("drift", "gauge", ("kind", "object", "field"), "1 while it differs from the intent."),
+    Metric("drift_since_timestamp_seconds", "gauge", ("kind", "object"), "Since when it has differed."),
+    Metric("drift_detected_total", "counter", ("kind", "field"), "Differences found."),
+    Metric("drift_healed_total", "counter", ("kind",), "Objects that differed and are right again."),
+    # ---- the swarm
+    Metric("swarm_state", "gauge", ("state",), "1 for the engine's own membership state."),
+    Metric("swarm_role", "gauge", ("role",), "1 for the engine's role in its swarm."),
+    Metric(
+        "swarm_control_available", "gauge", (), "Whether this engine is a manager that answers for its swarm."
+    ),
+    Metric("swarm_managers_declared", "gauge", (), "Managers the intent declares."),
+    Metric("swarm_managers_reachable", "gauge", (), "Managers that raft reaches, as seen from here."),
+    Metric("swarm_quorum", "gauge", (), "Whether this manager sees a majority of managers."),
+    Metric("swarm_nodes", "gauge", ("state",), "Nodes of the swarm by state, as this manager lists them."),
+    # ---- networks and copies
+    Metric(
+        "network_info", "gauge", ("network", "subnet", "gateway"), "A declared network as it is found, 1."
+    ),
+    Metric("gwbridge_ok", "gauge", (), "Whether docker_gwbridge is as agreed, in docker and in the kernel."),
+    Metric("overlay_ok", "gauge", (), "Whether every declared overlay is there for containers to join."),
+    Metric("service_copies_desired", "gauge", ("service",), "Copies assigned to this host."),
+    Metric("service_copies_running", "gauge", ("service",), "Of these, how many run."),
+    Metric(
+        "service_copies_healthy", "gauge", ("service",), "Of these, how many pass their check or have none."
+    ),
+    Metric(
+        "container_restarts_total", "counter", ("service", "copy"), "Starts of a container that had ended."
+    ),
+    Metric(
+        "container_start_failures_total", "counter", ("service", "reason"), "Copies that did not come up."
+    ),
+    # ---- dockerd
+    Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),
+    Metric("docker_request_duration_seconds", "histogram", ("call",), "Requests to dockerd."),
+)
+
+LABELS = {PREFIX + each.name: each.labels for each in CATALOGUE}
+"""Label names by full name."""
