@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.clients.engine.errors import start_failure
+from agent.clients.engine.errors import network_failure
 from agent.clients.engine.images import Images
 from agent.clients.engine.protocol import Containers as Found
 from agent.clients.engine.reading import container_state
@@ -61,7 +61,7 @@ class Containers(Images):
     ) -> ContainerState | None:
         """None when it vanished since it was listed."""
         try:
-            raw = self._inspect(container)
+            raw = self._container(container)
         except Missing:
             return None
         return container_state(raw, copy, self._differences(raw, copy, spec, fill_for))
@@ -86,7 +86,7 @@ class Containers(Images):
                 self._images[image_id] = {"Config": known.get("Config")}
         return known
 
-    def _inspect(self, container: str) -> Mapping[str, Any]:
+    def _container(self, container: str) -> Mapping[str, Any]:
         raw: Mapping[str, Any] = self._ask(
             "container_inspect", "GET", f"/containers/{quoted(container)}/json"
         )
@@ -114,7 +114,7 @@ class Containers(Images):
     def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
         """Whoever has the name, if it is this very copy. Raises Conflict, saying who has it, if not."""
         try:
-            holder = self._inspect(request.name)
+            holder = self._container(request.name)
         except Missing:
             raise conflict from None
         copy = self._copy((holder.get("Config") or {}).get("Labels") or {})
@@ -130,10 +130,7 @@ class Containers(Images):
             return
 
     def start(self, container: str) -> None:
-        try:
-            self._act(container, "start", timeout_s=_SLOW_S)
-        except Missing as error:
-            raise start_failure(error) from error
+        self._act(container, "start", timeout_s=_SLOW_S, as_error=network_failure)
 
     def stop(self, container: str, grace_s: float) -> None:
         self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
@@ -152,7 +149,7 @@ class Containers(Images):
             return
 
     def rename(self, container: str, name: str) -> None:
-        if self._inspect(container)["Name"] != f"/{name}":
+        if self._container(container)["Name"] != f"/{name}":
             self._act(container, "rename", params={"name": name})
 
     def update(self, container: str, spec: ContainerSpec) -> None:
@@ -161,7 +158,7 @@ class Containers(Images):
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}
         path = f"/networks/{quoted(attachment.network)}/connect"
-        self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S)
+        self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=network_failure)
 
     def disconnect(self, container: str, network: str) -> None:
         body = {"Container": container, "Force": False}

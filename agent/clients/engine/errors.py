@@ -106,9 +106,17 @@ def pull_failure(status: int, message: str) -> SwarmkeeperError:
     return Unreachable(message) if _has(message.lower(), (*_NOT_NOW, *_REGISTRY_BUSY)) else Refused(message)
 
 
-def start_failure(error: Missing) -> SwarmkeeperError:
-    """A start answered by 404 is about the container, or about a network that is not on this host (yet)."""
-    return error if "no such container" in str(error).lower() else Unreachable(str(error))
+def network_failure(status: int, message: str) -> SwarmkeeperError:
+    """As `failure`, for what needs a network: one that is not found may not be on this host yet."""
+    error = failure(status, message)
+    awaited = isinstance(error, Missing) and "no such container" not in message.lower()
+    return Unreachable(message) if awaited else error
+
+
+def creation_failure(status: int, message: str) -> SwarmkeeperError:
+    """As `failure`, for making something new: what is not found is not that, but the driver it needs."""
+    error = failure(status, message)
+    return Refused(message) if isinstance(error, Missing) else error
 
 
 def _has(text: str, words: tuple[str, ...]) -> bool:

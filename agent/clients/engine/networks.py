@@ -1,14 +1,23 @@
 """Networks and volumes."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
 from agent.clients.engine.door import Door
+from agent.clients.engine.errors import creation_failure
 from agent.clients.engine.reading import endpoint_names, network_state
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Missing, Refused
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import NetworkState
+
+_SLOW_S = 30.0
+"""A driver that is a plugin is looked for, and may take its time."""
+_ALLOCATED_S = 2.0
+"""A healthy swarm allocates a network within milliseconds; one it cannot allocate stays without a driver for ever."""
 
 
 class Networks(Door):
@@ -18,7 +27,10 @@ class Networks(Door):
         return tuple(network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
     def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
-        return endpoint_names(self._inspect(network_id))
+        try:
+            return endpoint_names(self._network(network_id))
+        except Missing:
+            return ()
 
     def volumes(self) -> frozenset[str]:
         return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())
@@ -63,7 +75,7 @@ class Networks(Door):
             "DriverOpts": dict(volume.options),
             "Labels": dict(volume.labels),
         }
-        self._ask("volume_create", "POST", "/volumes/create", body=body)
+        self._make("volume_create", "/volumes/create", body)
 
     def _create(self, network: NetworkIntent) -> NetworkState:
         body: dict[str, Any] = {
@@ -80,10 +92,21 @@ class Networks(Door):
         if network.subnet is not None:
             gateway = {"Gateway": str(network.gateway)} if network.gateway is not None else {}
             body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": str(network.subnet), **gateway}]}
-        made = self._ask("network_create", "POST", "/networks/create", body=body)
-        return network_state(self._inspect(made["Id"]))
+        made = self._make("network_create", "/networks/create", body)
+        # A swarm allocates a network after it has said 201.
+        settled = Retrying(
+            stop=stop_after_delay(_ALLOCATED_S),
+            wait=wait_fixed(_ALLOCATED_S / 20),
+            retry=retry_if_result(lambda state: not state.driver),
+            retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+        )
+        state: NetworkState = settled(lambda: network_state(self._network(made["Id"])))
+        return state
 
-    def _inspect(self, network_id: str) -> Any:
+    def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
+        return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=creation_failure)
+
+    def _network(self, network_id: str) -> Any:
         return self._ask("network_inspect", "GET", f"/networks/{quoted(network_id)}")
 
 

@@ -129,7 +129,10 @@ class Transport:
         return f"{major}.{minor}"
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"dockerd at {self.url} does not answer: {_cause(error)}")
+        slow = isinstance(error, requests.Timeout)
+        return Unreachable(
+            f"dockerd at {self.url} does not answer: {'it took too long' if slow else _cause(error)}"
+        )
 
     @contextmanager
     def _told(self, call: str) -> Iterator[None]:
