@@ -4,6 +4,7 @@ import re
 
 from agent.document import Cursor, Reader
 from agent.document.scalars import matching, sequence_of, string
+from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
 
 project_name = matching(
@@ -12,10 +13,7 @@ project_name = matching(
 name = matching(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
 )
-host_name = matching(
-    r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?",
-    "a host name: letters, digits, . and -, 63 characters at most",
-)
+host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
 OURS = "io.swarmkeeper."
 """Labels that begin so are how the agent knows its own things."""

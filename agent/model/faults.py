@@ -29,14 +29,16 @@ class Fault:
 
 
 class InvalidDocument(Invalid):
-    """A document with faults; `str` is one line for each, in the order of the document."""
+    """A document with faults; `str` is one line for each, in the order of the document, led by `source` if given."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], source: str = "") -> None:
+        self.source = source
         self.faults = tuple(sorted(faults, key=_place))
         super().__init__(self.faults)
 
     def __str__(self) -> str:
-        shown = [str(each) for each in self.faults[:MOST_SHOWN]]
+        lead = f"{self.source}: " if self.source else ""
+        shown = [f"{lead}{each}" for each in self.faults[:MOST_SHOWN]]
         hidden = len(self.faults) - len(shown)
         return "\n".join([*shown, f"... and {hidden} more"] if hidden else shown)
 

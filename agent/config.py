@@ -1,0 +1,261 @@
+"""agent.yaml: what one agent must know before it can ask etcd for the rest. deploy/agent.yaml explains each option."""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from agent.document import Cursor, Fields, Reader, open_document
+from agent.document.scalars import address, boolean, choice, duration, integer, matching, sequence_of, text
+from agent.document.words import quoted
+from agent.errors import Invalid
+from agent.model.endpoint import store_faults
+from agent.model.faults import InvalidDocument
+from agent.model.intent import HOST_NAME
+from agent.model.store import SessionSettings, StoreSettings, timing_faults
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+LogFormat = Literal["auto", "console", "json", "journal"]
+
+STATE_DIRECTORY = "/var/lib/swarmkeeper"
+"""Where the last accepted assignment and specs are kept for a boot without etcd."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerSettings:
+    """Where the engine is, and how long one of its answers may take."""
+
+    url: str = "unix:///run/docker.sock"
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmSettings:
+    """How this host presents itself to the swarm; None: by the address that the intent declares."""
+
+    advertise_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileSettings:
+    """The rhythm of the loop."""
+
+    resync_s: float = 30.0
+    settle_s: float = 0.05
+    workers: int = 8
+    pulls: int = 3
+    backoff_min_s: float = 1.0
+    backoff_max_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where /metrics, /healthz, /readyz and /status are served."""
+
+    listen: str = "127.0.0.1:9477"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is logged, and in which form."""
+
+    level: LogLevel = "info"
+    format: LogFormat = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of agent.yaml, every default filled in."""
+
+    cluster: str
+    host: str
+    store: StoreSettings
+    docker: DockerSettings = DockerSettings()
+    swarm: SwarmSettings = SwarmSettings()
+    session: SessionSettings = field(default_factory=SessionSettings)
+    reconcile: ReconcileSettings = ReconcileSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    state_directory: str = STATE_DIRECTORY
+
+
+def load_config(path: Path) -> Config:
+    """Return what the file at `path` says.
+
+    Raises InvalidDocument with every fault at once; Invalid when the file cannot be read at all.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return _read(open_document(raw))
+    except InvalidDocument as error:
+        raise InvalidDocument(error.faults, source=str(path)) from None
+
+
+def _absolute(cursor: Cursor) -> str | None:
+    value = text(cursor)
+    if value is None or value.startswith("/"):
+        return value
+    cursor.fault(f"{cursor.shown} is a relative path", "begin it with /: an agent has no folder of its own")
+    return None
+
+
+def _file(cursor: Cursor) -> str | None:
+    path = _absolute(cursor)
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        cursor.fault(f"there is no file {cursor.shown}")
+    elif not os.access(path, os.R_OK):
+        cursor.fault(
+            f"the file {cursor.shown} cannot be read", "give the agent's account the right to read it"
+        )
+    else:
+        return path
+    return None
+
+
+def _address(cursor: Cursor) -> str | None:
+    found = address(cursor)
+    return None if found is None else str(found)
+
+
+_LISTEN = matching(
+    r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5}",
+    "an address and port, such as 127.0.0.1:9477",
+)
+_URL = matching(
+    r"unix:///[^\s]+|(?:tcp|https?)://[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}",
+    "an engine's address, such as unix:///run/docker.sock",
+)
+_LEVEL: Reader[LogLevel] = choice(get_args(LogLevel))
+_FORMAT: Reader[LogFormat] = choice(get_args(LogFormat))
+_NAME = matching(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
+)
+_HOST = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
+
+_DAY_S = 86400.0
+
+OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
+    "etcd": {
+        "endpoints": ("endpoints", sequence_of(text, at_least=1, distinct=True)),
+        "ca_file": ("ca_file", _file),
+        "cert_file": ("cert_file", _file),
+        "key_file": ("key_file", _file),
+        "user": ("user", text),
+        "password_file": ("password_file", _file),
+        "allow_plaintext_password": ("allow_plaintext_password", boolean),
+        "timeout": ("timeout_s", duration(0.1, 60.0)),
+        "budget": ("budget_s", duration(0.1, 600.0)),
+    },
+    "docker": {
+        "url": ("url", _URL),
+        "timeout": ("timeout_s", duration(1.0, 600.0)),
+    },
+    "swarm": {
+        "advertise_address": ("advertise_address", _address),
+    },
+    "session": {
+        "ttl": ("ttl_s", duration(1.0, _DAY_S)),
+        "interval": ("interval_s", duration(0.1, _DAY_S)),
+        "timeout": ("timeout_s", duration(0.1, _DAY_S)),
+        "margin": ("margin_s", duration(0.1, _DAY_S)),
+    },
+    "reconcile": {
+        "resync": ("resync_s", duration(1.0, _DAY_S)),
+        "settle": ("settle_s", duration(0.0, 10.0)),
+        "workers": ("workers", integer(1, 64)),
+        "pulls": ("pulls", integer(1, 16)),
+        "backoff_min": ("backoff_min_s", duration(0.1, 3600.0)),
+        "backoff_max": ("backoff_max_s", duration(0.1, 3600.0)),
+    },
+    "http": {
+        "listen": ("listen", _LISTEN),
+    },
+    "log": {
+        "level": ("level", _LEVEL),
+        "format": ("format", _FORMAT),
+    },
+}
+"""Section, option: the field of the section's settings, and how it is read."""
+
+TOP_OPTIONS = ("cluster", "host", "state_directory")
+
+
+def _read(root: Cursor) -> Config:
+    fields = root.fields((*TOP_OPTIONS, *OPTIONS))
+    cluster = fields.require("cluster", _NAME, "name the cluster: its keys are under /swarmkeeper/<cluster>/")
+    host = fields.read("host", _HOST) if "host" in fields else _own_name(root)
+    directory = fields.read("state_directory", _absolute, STATE_DIRECTORY)
+    store = StoreSettings(**{"endpoints": (), **_section(fields, "etcd", _check_store)})
+    session = SessionSettings(**_section(fields, "session", _check_timings))
+    reconcile = ReconcileSettings(**_section(fields, "reconcile", _check_backoff))
+    docker = DockerSettings(**_section(fields, "docker"))
+    swarm = SwarmSettings(**_section(fields, "swarm"))
+    http, log = HttpSettings(**_section(fields, "http")), LogSettings(**_section(fields, "log"))
+    root.faults.raise_if_any()
+    assert cluster is not None
+    assert host is not None
+    return Config(
+        cluster=cluster,
+        host=host,
+        store=store,
+        docker=docker,
+        swarm=swarm,
+        session=session,
+        reconcile=reconcile,
+        http=http,
+        log=log,
+        state_directory=directory,
+    )
+
+
+def _own_name(root: Cursor) -> str | None:
+    name = socket.gethostname()
+    if re.fullmatch(HOST_NAME, name):
+        return name
+    root.hidden().fault(
+        f"this machine calls itself {quoted(name)}, which names no host", "give it a name with host:"
+    )
+    return None
+
+
+Said = dict[str, Any]
+Check = Callable[[Said], tuple[str, ...]]
+
+
+def _section(fields: Fields, section: str, check: Check | None = None) -> Said:
+    """Read the options of a section, and `check` them together if each is fine by itself.
+
+    A section whose options are all commented out has no value, and that is as if it were not there.
+    """
+    options, place, before = OPTIONS[section], fields.at(section), len(fields.cursor.faults)
+    said: Said = {}
+    if place is not None and not place.is_null:
+        inner = place.fields(options)
+        read = {field: inner.read(key, reader) for key, (field, reader) in options.items()}
+        said = {field: value for field, value in read.items() if value is not None}
+    if check is not None and len(fields.cursor.faults) == before and fields.cursor.is_mapping:
+        for problem in check(said):
+            (place or fields.cursor).hidden().fault(problem, "deploy/agent.yaml explains the options")
+    return said
+
+
+def _check_store(said: Said) -> tuple[str, ...]:
+    return store_faults(StoreSettings(**{"endpoints": (), **said}))
+
+
+def _check_timings(said: Said) -> tuple[str, ...]:
+    return timing_faults(SessionSettings(**said))
+
+
+def _check_backoff(said: Said) -> tuple[str, ...]:
+    settings = ReconcileSettings(**said)
+    low, high = settings.backoff_min_s, settings.backoff_max_s
+    return (f"backoff_min ({low:g} s) is above backoff_max ({high:g} s)",) if low > high else ()
