@@ -77,16 +77,22 @@ class Lan:
         input: str | None = None,  # noqa: A002  subprocess's word for it
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program on the LAN and return what it said. `timeout` in seconds."""
-        source = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
-        return subprocess.run(
+        """Run a program on the LAN and return what it said; `timeout` in seconds.
+
+        Raises LabError if the lab is down or, with `check`, if the program fails: with all it said.
+        """
+        done = subprocess.run(
             [*self.enter_command(), *argv],
-            check=check,
+            input=input or "",
+            check=False,
             capture_output=True,
             text=True,
             timeout=timeout,
-            **source,
         )
+        if check and done.returncode != 0:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise LabError(f"{' '.join(argv)} on the LAN ended with {done.returncode}: {said}")
+        return done
 
     def popen(self, *argv: str, **options: Any) -> subprocess.Popen[str]:
         """Start a program on the LAN. It is the lab's: `down` ends it, whoever started it."""

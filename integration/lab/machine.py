@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from integration.lab.errors import LabError
+from integration.lab.images import find_busybox
 
 PROGRAMS = {
     "dockerd": "docker.io (or Docker CE)",
@@ -35,6 +36,7 @@ def check_machine() -> None:
     missing += [
         f"the kernel's {name} namespaces" for name in ("time", "cgroup", "pid", "net") if not _knows(name)
     ]
+    missing += [] if find_busybox() else ["a static busybox (package busybox-static)"]
     if missing:
         raise LabError("this machine lacks: " + ", ".join(missing))
 
