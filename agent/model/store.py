@@ -1,7 +1,7 @@
 """What is read from and written to etcd, and the settings of the client and of the session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,11 @@ class SessionSettings:
     interval_s: float = 5.0
     timeout_s: float = 2.0
     margin_s: float = 2.0
+
+
+def for_session(store: StoreSettings, session: SessionSettings) -> StoreSettings:
+    """Return the settings of the session's own client: two tries, which is what timing_faults() leaves room for."""
+    return replace(store, timeout_s=session.timeout_s, budget_s=2 * session.timeout_s)
 
 
 def timing_faults(settings: SessionSettings) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The store on a real etcd."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,7 +68,7 @@ class EtcdStore:
 
     def grant(self, ttl_s: float) -> Lease:
         def call(client: Any) -> Lease:
-            granted = client.lease(int(ttl_s))
+            granted = client.lease(math.ceil(ttl_s))
             return Lease(id=granted.id, ttl_s=float(granted.ttl))
 
         return self._calls.repeated("grant", call)
@@ -91,7 +92,7 @@ class EtcdStore:
 
     def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
         watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
-        self._watches.append(watch)
+        self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
 
     def health(self) -> StoreHealth:

@@ -16,7 +16,7 @@ from agent.clients.store.messages import read_request
 from agent.clients.store.pool import Pool
 from agent.clients.store.progress import Progress
 from agent.clients.store.stream import StreamEnded, WatchStream
-from agent.errors import Refused, SwarmkeeperError
+from agent.errors import Refused, Unreachable
 from agent.model.store import KeyRange
 
 log = structlog.get_logger("store")
@@ -26,6 +26,7 @@ LAST_RESTART_S = 2.0
 # A range that we may not read stays so until somebody changes a role: no need to ask every second.
 LAST_RESTART_REFUSED_S = 10.0
 CLOSE_S = 1.0
+REARMED = "rearmed"
 
 
 class EtcdWatch:
@@ -55,6 +56,10 @@ class EtcdWatch:
         self._thread.start()
 
     @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
+    @property
     def healthy(self) -> bool:
         return self._healthy
 
@@ -65,7 +70,7 @@ class EtcdWatch:
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
         with self._lock:
             self._ranges = tuple(ranges)
-        self._end_stream("rearmed", "other ranges are to be watched")
+        self._end_stream(REARMED, "other ranges are to be watched")
 
     def close(self) -> None:
         self._closed.set()
@@ -79,9 +84,13 @@ class EtcdWatch:
             try:
                 self._watch_once()
             except StreamEnded as ended:
+                self._progress.lost(ended.reason)
                 self._broken(ended.reason, ended.details)
-            except SwarmkeeperError as error:
-                self._broken("refused" if isinstance(error, Refused) else "unreachable", str(error))
+            except Unreachable as error:
+                self._broken("unreachable", str(error))
+            except Refused as error:
+                self._progress.lost("refused")
+                self._broken("refused", str(error))
             except Exception as error:
                 # A dead thread would be a watch that is never woken again: worse than any fault it can have.
                 log.exception("watch: unexpected fault")
@@ -121,14 +130,12 @@ class EtcdWatch:
         """Tell, once for each time it had been open, and wait before the next try."""
         was_healthy, first_fault = self._healthy, self._fault is None
         self._healthy, self._fault = False, details
-        if self._closed.is_set():
+        if self._closed.is_set() or reason == REARMED:
             return
-        self._progress.lost(reason)
         if was_healthy or first_fault:
             log.warning("watch: ended", reason=reason, details=details)
             self._on_wake(f"watch: {reason}")
-        if reason != "rearmed":
-            self._closed.wait(self._restart_s(reason))
+        self._closed.wait(self._restart_s(reason))
 
     def _restart_s(self, reason: str) -> float:
         most_s = LAST_RESTART_REFUSED_S if reason == "refused" else LAST_RESTART_S
