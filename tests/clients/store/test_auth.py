@@ -1,5 +1,6 @@
 """User and password: tokens that run out, roles that forbid, and an authentication that is switched on and off."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +173,36 @@ def test_authentication_may_be_off_be_switched_on_and_off_again(
     server.ctl("auth", "disable", user="root:secret")
     put(store, "/c/a")
     assert store.read(OURS).get("/c/a") is not None
+
+
+def test_a_jwt_that_expires_or_is_outdated_by_a_new_role_is_replaced(
+    tmp_path: Path, new_store: NewStore, password_file: Path
+) -> None:
+    private, public = tmp_path / "jwt.key", tmp_path / "jwt.pub"
+    subprocess.run(["openssl", "genrsa", "-out", str(private), "2048"], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "rsa", "-in", str(private), "-pubout", "-out", str(public)],
+        check=True,
+        capture_output=True,
+    )
+    jwt = f"jwt,pub-key={public},priv-key={private},sign-method=RS256,ttl=2s"
+    with running(
+        EtcdServer(tmp_path / "etcd", arguments=[f"--auth-token={jwt}", "--bcrypt-cost=4"])
+    ) as server:
+        server.ctl("user", "add", "root:secret")
+        server.ctl("user", "grant-role", "root", "root")
+        server.ctl("auth", "enable")
+        errors: list[str | None] = []
+        store = new_store(
+            server.endpoint,
+            user="root",
+            password_file=str(password_file),
+            allow_plaintext_password=True,
+            observe_call=lambda op, seconds, error: errors.append(error),
+        )
+        put(store, "/c/a")
+        server.ctl("role", "add", "later", user="root:secret")
+        put(store, "/c/a")
+        assert errors == [None, "invalid_argument", None], "the auth store is newer than the token"
+        eventually(lambda: put(store, "/c/a") and "unauthenticated" in errors, 6)
+        assert errors[-1] is None
