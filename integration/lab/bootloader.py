@@ -1,4 +1,4 @@
-"""The program that becomes a host: `python -m integration.lab.bootloader SPEC.json`.
+"""The program that becomes a host: `python -m integration.lab.bootloader SPEC.json PARENT`.
 
 Three processes, all in the host's cgroup so that nothing has to be remembered elsewhere:
 the *supervisor* stays and boots again when the host reboots itself; the *guardian*, one per boot, owns the new
@@ -21,6 +21,7 @@ from integration.lab.cgroups import LAN, PAYLOAD, SUPERVISOR, Cgroups
 from integration.lab.disk import attach
 from integration.lab.mounts import build_root
 from integration.lab.network import cable_script
+from integration.lab.programs import register
 from integration.lab.rootfs import prepare
 from integration.lab.spec import HostSpec
 
@@ -126,14 +127,11 @@ def become_init(spec: HostSpec, groups: Cgroups) -> NoReturn:
     os.execve(INIT, [INIT, "--system", *arguments], environment)
 
 
-def main(source: Path) -> None:
+def main(source: Path, parent: int) -> None:
     spec = HostSpec.load(source)
-    Cgroups(spec.lab).join(f"{spec.group}/{SUPERVISOR}")
-    if os.fork():  # the caller waits only for this: from here on the host is in the registry
-        os._exit(0)
-    os.setsid()
+    register(Cgroups(spec.lab), f"{spec.group}/{SUPERVISOR}", parent)
     raise SystemExit(supervise(spec))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

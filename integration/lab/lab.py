@@ -100,9 +100,9 @@ class Lab:
         """
         with route.locked(self.name):
             check_machine()
-            self.state.mkdir(parents=True, exist_ok=True)
             with route.locked("machine"):
                 route.close_range()
+                self.state.mkdir(parents=True, exist_ok=True)
                 self.lan.up(self.state / "lan.log")
             self._side_by_side(Host.boot, parallel)
             self._fill_registry()
@@ -138,6 +138,11 @@ class Lab:
             self._side_by_side(self._wipe)
         self.up()
 
+    def _end_lan(self) -> bool:
+        for group in (CLIENTS, LAN):
+            self.groups.kill(group)
+        return not self.groups.processes()
+
     def _wipe(self, host: Host) -> None:
         host.off()
         shutil.rmtree(host.spec.root, ignore_errors=True)
@@ -147,9 +152,7 @@ class Lab:
         with route.locked(self.name):
             self.hosts = type(self)(self.name, {*self.known(), *(h.name for h in self.hosts)}).hosts
             self._side_by_side(self._wipe)
-            for group in (CLIENTS, LAN):
-                self.groups.kill(group)
-            eventually(lambda: not self.groups.processes(), 10, f"every process of lab {self.name} ended")
+            eventually(self._end_lan, 10, f"every process of lab {self.name} ended")
             self.groups.remove()
             shutil.rmtree(self.state, ignore_errors=True)
             with route.locked("machine"):
