@@ -7,7 +7,7 @@ import yaml
 
 from agent.document.faultlist import Faults
 from agent.document.nodes import Mapping, Node, Scalar, Sequence
-from agent.document.words import quoted, step
+from agent.document.words import quoted, shown_key, step
 
 MAX_NODES = 100_000
 """Values in a document once its aliases are expanded: about 2000 services. An alias counts as what it stands for."""
@@ -170,7 +170,7 @@ class _Composer:
         if isinstance(node, Scalar) and node.is_text:
             return node
         text = node.text if isinstance(node, Scalar) else ""
-        what = quoted(text) if isinstance(node, Scalar) else "a list or mapping"
+        what = shown_key(text) if isinstance(node, Scalar) else "a list or mapping"
         self._faults.add(
             path=self._path(),
             problem=f"the key {what} is not text",
@@ -191,7 +191,7 @@ class _Composer:
         first = earlier[0]
         self._faults.add(
             path=self._path(),
-            problem=f"duplicate key {quoted(key.text)}, first at line {first.line}, column {first.column}",
+            problem=f"duplicate key {shown_key(key.text)}, first at line {first.line}, column {first.column}",
             remedy="keep one of them",
             line=key.line,
             column=key.column,

@@ -7,10 +7,12 @@ from typing import TypeVar, overload
 
 from agent.document.faultlist import Faults
 from agent.document.nodes import Mapping, Node, Scalar, Sequence
-from agent.document.words import guess, quoted, step
+from agent.document.words import nearest, quoted, shown_key, step
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+_NOTHING: Lookup[str, str] = {}
 
 MOST_GUESSED = 100
 """Guesses are slow (difflib): a document with more faults than this gets the rest without."""
@@ -78,24 +80,37 @@ class Cursor:
             yield replace(self, node=key, path=path, secret=False), self._below(value, path)
 
     def fields(
-        self, known: Collection[str], refused: Lookup[str, str] | None = None, *, extensions: bool = False
+        self, known: Collection[str], refused: Lookup[str, str] = _NOTHING, *, extensions: bool = False
     ) -> "Fields":
         """Return the fields of a mapping with `known` keys, and note each other key as a fault.
 
         A key in `refused` gets those words; with `extensions`, keys that start with `x-` are left alone.
         """
         found: dict[str, Cursor] = {}
+        meant: set[str] = set()
         for key, value in self.entries():
             assert isinstance(key.node, Scalar)
             name = key.node.text
             if name in known:
                 found[name] = value
-            elif name in (refused or {}):
-                key.hidden().fault(f"{quoted(name)} {(refused or {})[name]}")
+            elif name in refused:
+                key.hidden().fault(f"{quoted(name)} {refused[name]}")
             elif not (extensions and name.startswith("x-")):
-                remedy = guess(name, known) if len(self.faults) < MOST_GUESSED else ""
-                key.hidden().fault(f"unknown key {quoted(name)}", remedy)
-        return Fields(self, found)
+                near = key.nearest(name, known)
+                key.hidden().fault(
+                    f"unknown key {shown_key(name)}", f"did you mean {quoted(near)}?" if near else ""
+                )
+                meant |= {near} if near else set()
+        return Fields(self, found, frozenset(meant))
+
+    def guess(self, word: str, known: Collection[str]) -> str:
+        """Return "did you mean 'image'?" for the known word nearest to `word`; empty when none is near."""
+        near = self.nearest(word, known)
+        return f"did you mean {quoted(near)}?" if near else ""
+
+    def nearest(self, word: str, known: Collection[str]) -> str | None:
+        """Return the known word nearest to `word`; None when none is near, or too many faults are found already."""
+        return nearest(word, known) if len(self.faults) < MOST_GUESSED else None
 
     def at(self, *steps: str | int) -> "Cursor":
         """Go down by keys and positions, as far as the document goes."""
@@ -131,9 +146,9 @@ Reader = Callable[[Cursor], T | None]
 class Fields:
     """The fields of a mapping with known keys."""
 
-    def __init__(self, cursor: Cursor, found: dict[str, Cursor]) -> None:
+    def __init__(self, cursor: Cursor, found: dict[str, Cursor], meant: frozenset[str]) -> None:
         self.cursor = cursor
-        self._found = found
+        self._found, self._meant = found, meant
 
     def __contains__(self, key: str) -> bool:
         return key in self._found
@@ -162,6 +177,10 @@ class Fields:
         place = self._found.get(key)
         if place is not None:
             return reader(place)
-        if self.cursor.is_mapping:
-            self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)
+        self.missing(key, remedy)
         return None
+
+    def missing(self, key: str, remedy: str) -> None:
+        """Note that `key` is absent; not when an unknown key seems to be it, or there is no mapping: that is said."""
+        if self.cursor.is_mapping and key not in self._meant:
+            self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from agent.document.cursor import Cursor, Reader
 from agent.document.nodes import Scalar
-from agent.document.words import guess
 
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
@@ -69,7 +68,7 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
         value = text(cursor)
         if value is None or value in by_word:
             return None if value is None else by_word[value]
-        cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", guess(value, options))
+        cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options))
         return None
 
     return read
@@ -185,12 +184,14 @@ def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False)
         if cursor.is_sequence and len(places) < at_least:
             cursor.fault("is an empty list" if not places else f"wants at least {at_least} members")
         found: list[T] = []
+        seen: set[T] = set()
         for each in places:
             value = reader(each)
-            if distinct and value in found:
+            if distinct and value in seen:
                 each.fault(f"{each.shown} is there twice", "keep one of them")
             elif value is not None:
                 found.append(value)
+                seen.add(value)
         return tuple(found)
 
     return read

@@ -19,6 +19,9 @@ from agent.model.intent import Intent, NetworkIntent, ServiceIntent, VolumeInten
 
 __all__ = ["parse_intent", "warnings"]
 
+MOST_NAMED = 1000
+"""Services, networks, volumes: each so many; the checks across them are bounded by it."""
+
 TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "services")
 
 
@@ -68,10 +71,10 @@ def _services(
     networks: tuple[NetworkIntent, ...],
     volumes: tuple[VolumeIntent, ...],
 ) -> tuple[ServiceIntent, ...]:
-    if "services" not in fields and root.is_mapping:
-        root.fault("'services' is missing", "write services: {} if nothing shall run")
+    if "services" not in fields:
+        fields.missing("services", "write services: {} if nothing shall run")
     declared = root.at("x-cluster", "hosts")
-    hosts = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
+    hosts = tuple((string(key) or "", 1) for key, _ in declared.entries()) if declared.is_mapping else ()
     by_key, volumes_by_key = {each.key: each for each in networks}, {each.key: each for each in volumes}
     return tuple(
         resolve(read_service(key, place, hosts), place, by_key, volumes_by_key)
@@ -84,4 +87,7 @@ def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:
     place = fields.at(section)
     if place is None or (place.is_null and section != "services"):
         return []
-    return [(key, value) for key_place, value in place.entries() if (key := name(key_place)) is not None]
+    named = [(key, value) for key_place, value in place.entries() if (key := name(key_place)) is not None]
+    if len(named) > MOST_NAMED:
+        place.fault(f"has more than {MOST_NAMED} members", "split the cluster")
+    return named[:MOST_NAMED]

@@ -1,11 +1,17 @@
 """Checks across the parts of a document, except for addresses."""
 
+from collections.abc import Mapping, Sequence
+
 from agent.document import Cursor
-from agent.document.words import guess
 from agent.intent.cluster import Cluster
 from agent.intent.ports import clash
 from agent.model.intent import NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
 from agent.model.spec import Port
+
+Links = Mapping[str, Sequence[str]]
+
+MOST_PUBLISHED = 100_000
+"""Published ports of all services on all hosts together."""
 
 _RAFT_PORT = 2377
 _GOSSIP_PORT = 7946
@@ -33,6 +39,11 @@ def check_names(root: Cursor, networks: tuple[NetworkIntent, ...], volumes: tupl
 
 def check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
     """Note a fault for each port of a host that two copies want, or that the swarm itself needs."""
+    if sum(len(each.spec.ports) * len(each.placement) for each in services) > MOST_PUBLISHED:
+        root.at("services").fault(
+            f"more than {MOST_PUBLISHED} published ports", "use network_mode: host for some"
+        )
+        return
     taken: dict[tuple[str, int, str], list[tuple[Port, str]]] = {}
     for service in services:
         place = root.at("services", service.name, "ports")
@@ -42,15 +53,17 @@ def check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: S
                     f"port {port.published}/{port.protocol} of a host is the swarm's own", "publish another"
                 )
             for host, copies in service.placement:
-                if copies > 1:
-                    problem = (
-                        f"{copies} copies on {host} cannot all publish port {port.published}/{port.protocol}"
-                    )
-                    place.fault(problem, "run one copy for each host, or publish nothing")
+                _check_copies(place, port, host, copies)
                 if copies:
                     holders = taken.setdefault((host, port.published or 0, port.protocol), [])
                     _check_holders(place, port, host, holders)
                     holders.append((port, service.name))
+
+
+def _check_copies(place: Cursor, port: Port, host: str, copies: int) -> None:
+    if copies > 1:
+        problem = f"{copies} copies on {host} cannot all publish port {port.published}/{port.protocol}"
+        place.fault(problem, "run one copy for each host, or publish nothing")
 
 
 def _check_holders(place: Cursor, port: Port, host: str, holders: list[tuple[Port, str]]) -> None:
@@ -75,38 +88,34 @@ def check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declar
         place = root.at("services", service.name, "depends_on")
         for name, _ in service.depends_on:
             if name not in declared:
-                place.fault(f"the service '{name}' is not declared", guess(name, declared))
+                place.fault(f"the service '{name}' is not declared", place.guess(name, declared))
     for name in _in_circles(waits):
-        root.at("services", name, "depends_on").fault("waits for itself, in a circle", "break the circle")
+        root.at("services", name, "depends_on").fault(
+            "is in a circle of services that wait for each other", "break it"
+        )
 
 
-def _in_circles(waits: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return the services left when those that wait for nothing (left) are taken away again and again."""
-    left = dict(waits)
-    wanted_by: dict[str, list[str]] = {}
+def _in_circles(waits: Links) -> list[str]:
+    """Return what is left without the services that wait for none of the others, and those for which none waits."""
+    wanted_by: dict[str, list[str]] = {name: [] for name in waits}
     for name, needs in waits.items():
         for need in needs:
-            wanted_by.setdefault(need, []).append(name)
-    open_needs = {name: len(needs) for name, needs in waits.items()}
-    ready = [name for name, count in open_needs.items() if count == 0]
-    while ready:
-        done = ready.pop()
-        left.pop(done, None)
-        for name in wanted_by.get(done, ()):
-            open_needs[name] -= 1
-            if open_needs[name] == 0:
-                ready.append(name)
-    return [name for name in left if _reaches(name, left)]
+            wanted_by[need].append(name)
+    left = _without_ends(list(waits), waits, wanted_by)
+    return _without_ends(left, wanted_by, waits)
 
 
-def _reaches(start: str, waits: dict[str, tuple[str, ...]]) -> bool:
-    """Whether `start` waits, through others, for itself; what merely waits for a circle does not."""
-    seen, open_ends = set[str](), list(waits[start])
-    while open_ends:
-        name = open_ends.pop()
-        if name == start:
-            return True
-        if name not in seen:
-            seen.add(name)
-            open_ends.extend(waits.get(name, ()))
-    return False
+def _without_ends(names: list[str], ahead: Links, behind: Links) -> list[str]:
+    """Take away, again and again, each name with nothing left ahead of it."""
+    left = set(names)
+    links = {name: sum(each in left for each in ahead[name]) for name in names}
+    ends = [name for name, count in links.items() if count == 0]
+    while ends:
+        end = ends.pop()
+        left.discard(end)
+        for name in behind[end]:
+            if name in left:
+                links[name] -= 1
+                if links[name] == 0:
+                    ends.append(name)
+    return [name for name in names if name in left]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from itertools import islice
 from typing import get_args
 
 from agent.document import Cursor, Fields, Reader
@@ -23,6 +24,7 @@ from agent.model.intent import (
 from agent.model.spec import Pairs
 
 VERSION = 1
+MOST_HOSTS = 1000
 KEYS = ("version", "hosts", "swarm", "gwbridge", "policy")
 HOST_KEYS = ("address", "role", "availability", "labels")
 SWARM_KEYS = (
@@ -92,9 +94,11 @@ def _version(cursor: Cursor) -> int | None:
 
 
 def _hosts(cursor: Cursor) -> tuple[HostIntent, ...]:
-    found = [_host(key, place) for key, place in cursor.entries()]
+    found = [_host(key, place) for key, place in islice(cursor.entries(), MOST_HOSTS + 1)]
     if cursor.is_mapping and not found:
         cursor.fault("names no host", "name at least one manager")
+    if len(found) > MOST_HOSTS:
+        cursor.fault(f"names more than {MOST_HOSTS} hosts", "split the cluster")
     return tuple(each for each in found if each is not None)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from agent.document import Cursor
 from agent.document.nodes import Scalar
-from agent.document.words import guess, listed
+from agent.document.words import listed, nearest
 from agent.model.spec import ContainerSpec
 
 KNOWN = ("Node.Hostname", "Service.Name", "Task.Slot")
@@ -36,10 +36,9 @@ def check_placeholders(service: Cursor, spec: ContainerSpec) -> None:
 
 
 def _refuse(place: Cursor, name: str) -> None:
-    offered = (*KNOWN, OVERLAY_IP)
-    near = guess(name, [each.lower() for each in offered])
-    spelled = next((each for each in offered if each.lower() in near), "") if near else ""
-    remedy = f"did you mean {{{{.{spelled}}}}}?" if spelled else f"{listed(offered)} are"
+    offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
+    near = nearest(name, offered)
+    remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"{listed(offered.values())} are"
     place.fault(f"{{{{.{name}}}}} is not a placeholder that is offered", remedy)
 
 

@@ -2,7 +2,7 @@
 
 from agent.document import Cursor, Fields
 from agent.document.scalars import integer, text
-from agent.document.words import guess, listed
+from agent.document.words import listed
 
 MOST_COPIES = 1000
 """Copies of one service on one host."""
@@ -10,20 +10,19 @@ MOST_COPIES = 1000
 Placement = tuple[tuple[str, int], ...]
 
 
-def read_placement(fields: Fields, hosts: tuple[str, ...], *, everywhere: bool) -> Placement:
-    """Return (host, copies) in the document's order; `everywhere` is deploy.mode: global, one on each of `hosts`."""
+def read_placement(fields: Fields, hosts: Placement, *, everywhere: bool) -> Placement:
+    """Return (host, copies) in the document's order; `everywhere`: `hosts`, which is one copy on each of them."""
     place = fields.at("x-hosts")
     if place is None:
         if everywhere:
-            return tuple((host, 1) for host in hosts)
-        if fields.cursor.is_mapping:
-            remedy = f"say where it runs, for example x-hosts: [{hosts[0] if hosts else 'node-1'}]"
-            fields.cursor.hidden().fault("'x-hosts' is missing", remedy)
+            return hosts
+        example = hosts[0][0] if hosts else "node-1"
+        fields.missing("x-hosts", f"say where it runs, for example x-hosts: [{example}]")
         return ()
     if everywhere:
         place.hidden().fault("x-hosts and deploy.mode: global say different things", "keep one of them")
     pairs = _from_mapping(place) if place.is_mapping else _from_list(place)
-    return _checked(pairs, hosts)
+    return _checked(pairs, dict(hosts))
 
 
 def _from_mapping(place: Cursor) -> list[tuple[Cursor, int]]:
@@ -41,7 +40,7 @@ def _from_list(place: Cursor) -> list[tuple[Cursor, int]]:
     return found
 
 
-def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placement:
+def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placement:
     found: dict[str, int] = {}
     for place, count in pairs:
         host = text(place)
@@ -50,7 +49,7 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: tuple[str, ...]) -> Placeme
         if host in found:
             place.fault(f"names the host {place.shown} twice", "write host: 2 for two copies on one host")
         elif hosts and host not in hosts:
-            known = guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
+            known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
             place.fault(f"{place.shown} is no declared host", known)
         found[host] = count
     return tuple(found.items())

@@ -15,7 +15,7 @@ PortMode = Literal["host", "ingress"]
 MODE: Reader[PortMode] = choice(get_args(PortMode))
 _PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
 _HIGHEST = 65535
-_MOST = 1000
+_MOST = 200
 _RANGE = r"\d{1,5}(?:-\d{1,5})?"
 _SHORT = re.compile(
     rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE}):)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
@@ -33,18 +33,26 @@ _NOT_OFFERED = {
 
 def ports(cursor: Cursor) -> tuple[Port, ...] | None:
     """Read a list of ports, sorted; a port of the host may be published once."""
-    found: list[Port] = []
+    found: dict[tuple[int | None, str], list[Port]] = {}
+    count = 0
     for place in cursor.items():
         for port in _long(place) if place.is_mapping else _short(place):
-            if any(clash(port, other) for other in found):
+            holders = found.setdefault((port.published, port.protocol), [])
+            if any(clash(port, other) for other in holders):
                 place.fault(
                     f"publishes port {port.published}/{port.protocol} of the host twice", "keep one of them"
                 )
             else:
-                found.append(port)
-    return tuple(
-        sorted(found, key=lambda each: (each.target, each.published or 0, each.protocol, each.host_ip))
-    )
+                holders.append(port)
+                count += 1
+        if count > _MOST:
+            place.fault(f"publishes more than {_MOST} ports", "publish fewer, or use network_mode: host")
+            break
+    return tuple(sorted((port for ports in found.values() for port in ports), key=_order))
+
+
+def _order(port: Port) -> tuple[int, int, str, str]:
+    return port.target, port.published or 0, port.protocol, port.host_ip
 
 
 def clash(one: Port, other: Port) -> bool:
@@ -69,6 +77,8 @@ def _short(place: Cursor) -> list[Port]:
         return []
     host_ip = _host_ip(place, found["ip"] or "")
     published, target = _range(place, found["published"]), _range(place, found["target"])
+    if not published or not target:
+        return []
     if len(published) != len(target):
         place.fault("the two ranges differ in length", "give as many ports of the host as of the container")
         return []

@@ -49,8 +49,8 @@ def restart(cursor: Cursor) -> Restart | None:
         return Restart(name=_RESTARTS[written])
     if found := _RETRIES.fullmatch(written):
         return Restart(name="on-failure", max_retries=int(found[1]))
-    remedy = 'write "no"' if cursor.shown == "'false'" else ""
-    cursor.fault(f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3", remedy)
+    problem = f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3"
+    cursor.fault(problem, cursor.guess(written, _RESTARTS))
     return None
 
 

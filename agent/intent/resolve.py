@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from agent.document import Cursor
-from agent.document.words import guess
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
 
@@ -37,10 +36,9 @@ def _networks(
     for each in spec.networks:
         network = declared.get(each.network)
         if network is None:
-            place = cursor.at("networks")
-            place.fault(
-                f"the network '{each.network}' is not declared", _remedy(each.network, declared, "networks")
-            )
+            place = cursor.at("networks", each.network)
+            remedy = _remedy(place, each.network, declared, "networks")
+            place.fault(f"the network '{each.network}' is not declared", remedy)
         else:
             yield replace(each, network=network.name)
 
@@ -65,10 +63,9 @@ def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeI
             yield replace(mount, source=volume.name)
         else:
             place = cursor.at("volumes")
-            place.fault(
-                f"the volume '{mount.source}' is not declared", _remedy(mount.source, declared, "volumes")
-            )
+            remedy = _remedy(place, mount.source, declared, "volumes")
+            place.fault(f"the volume '{mount.source}' is not declared", remedy)
 
 
-def _remedy(name: str, declared: Mapping[str, object], section: str) -> str:
-    return guess(name, declared) or f"declare it under the top-level '{section}'"
+def _remedy(place: Cursor, name: str, declared: Mapping[str, object], section: str) -> str:
+    return place.guess(name, list(declared)) or f"declare it under the top-level '{section}'"

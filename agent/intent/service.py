@@ -13,7 +13,7 @@ from agent.intent.image import image
 from agent.intent.limits import capabilities, cpus, devices, memory, pids, reservation, ulimits
 from agent.intent.mounts import mounts, tmpfs
 from agent.intent.placeholders import check_placeholders
-from agent.intent.placement import read_placement
+from agent.intent.placement import Placement, read_placement
 from agent.intent.ports import ports
 from agent.intent.process import (
     IPC,
@@ -40,7 +40,7 @@ class Field:
     read: Reader[Any]
 
 
-_FROM_AGENT = 'has no value; it would be taken from the agent\'s environment: write one, or "" for none'
+_FROM_AGENT = ("has no value", 'it would be taken from the agent\'s environment: write one, or "" for none')
 _label = matching(r"[A-Za-z0-9{}.][A-Za-z0-9{} ._-]{0,251}", "a name that a host can have")
 _signal = matching(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?", "a signal, such as SIGTERM")
 _user = matching(
@@ -75,7 +75,7 @@ FIELDS: dict[str, Field] = {
     "cap_drop": Field("cap_drop", capabilities),
     "security_opt": Field("security_opt", distinct_texts),
     "ulimits": Field("ulimits", ulimits),
-    "sysctls": Field("sysctls", pairs(without_value="has no value")),
+    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write one"))),
     "shm_size": Field("shm_size_bytes", size(1)),
     "tmpfs": Field("tmpfs", tmpfs),
     "dns": Field("dns", addresses),
@@ -98,8 +98,8 @@ _UNREADABLE = "unreadable"
 """Stands for an image that was refused already, so that reading can go on to the other faults."""
 
 
-def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
-    """Read one service; `hosts` are the declared ones, in order. Networks and volumes keep the document's names."""
+def read_service(name: str, cursor: Cursor, hosts: Placement) -> ServiceIntent:
+    """Read one service; `hosts` has one copy on each declared host. Networks and volumes keep the document's names."""
     fields = cursor.fields((*FIELDS, *OTHER_KEYS), SERVICE_REFUSED, extensions=True)
     deploy = fields.at("deploy")
     update, everywhere, limits = read_deploy(deploy) if deploy else (Update(), False, {})
@@ -116,8 +116,8 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
 
 def _read_spec(fields: Fields, limits: dict[str, Any]) -> ContainerSpec:
     said: dict[str, Any] = dict(limits)
-    if "image" not in fields and fields.cursor.is_mapping:
-        fields.cursor.hidden().fault("'image' is missing", "say what the copies run")
+    if "image" not in fields:
+        fields.missing("image", "say what the copies run")
     for key in fields:
         field = FIELDS.get(key)
         value = None if field is None else fields.read(key, field.read)

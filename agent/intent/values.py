@@ -54,10 +54,10 @@ def distinct_texts(cursor: Cursor) -> tuple[str, ...] | None:
     return None if found is None else tuple(sorted(found))
 
 
-def pairs(*, without_value: str | None = None, secret: bool = False) -> Reader[Pairs]:
+def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False) -> Reader[Pairs]:
     """Make a reader of a mapping of text, which may also be a list of `key=value`; sorted by key.
 
-    A key without a value means empty text, unless `without_value` says in words what is wrong with it. Under
+    A key without a value means empty text, unless `without_value` has the problem and the remedy. Under
     `secret` no value is repeated in a fault.
     """
 
@@ -74,7 +74,7 @@ def pairs(*, without_value: str | None = None, secret: bool = False) -> Reader[P
                     f"the keys that begin with {OURS} are the agent's own", "choose another key"
                 )
             elif value is None and without_value is not None:
-                value_place.fault(*without_value.split("; ", 1))
+                value_place.fault(*without_value)
             else:
                 found[key] = value or ""
         return tuple(sorted(found.items()))
