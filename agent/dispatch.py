@@ -136,7 +136,7 @@ class Dispatcher:
             self._apply(step)
         except SwarmkeeperError as error:
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the worker down
+        except Exception as error:
             return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
         return Outcome(step=step, seconds=self._clock() - began)
 

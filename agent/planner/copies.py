@@ -109,7 +109,7 @@ class _Scene:
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self.host)
             elif not self._overlay_ready(network):
-                plan += _blocked(wanted.name, "dependency", f"network {network} is not ready yet")
+                plan += _blocked(wanted.name, "waiting", f"network {network} is not ready yet")
         return plan
 
     def _overlay_ready(self, network: str) -> bool:

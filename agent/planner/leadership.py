@@ -45,6 +45,8 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
     if swarm.local == "active":
         return "" if swarm.is_manager else "this host's engine is a worker"
+    if swarm.local == "pending" and record and record.claimed_by == observed.me:
+        return ""  # the init that the claim was for
     if swarm.local != "inactive":
         return f"this host's engine is {swarm.local}"
     # A swarm that exists is adopted rather than a second one made; only one of its managers can do that.

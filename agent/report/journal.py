@@ -31,18 +31,22 @@ class Journal:
         self._say_blocked(plan)
 
     def started(self, step: Step) -> None:
-        log.debug(f"start: {step.verb}", resource=step.resource, reason=step.reason)
+        log.debug(f"start: {step.verb} {step.resource}", reason=step.reason)
 
     def ended(self, outcome: Outcome, now: float) -> None:
         """One line per step. `now` is on the clock of the outcome's failure."""
         step, failure = outcome.step, outcome.failure
-        about = {"resource": step.resource, "reason": step.reason, "seconds": round(outcome.seconds, 3)}
+        about = {"reason": step.reason, "seconds": round(outcome.seconds, 3)}
         if not outcome.error:
-            log.info(step.verb, **about)
+            log.info(f"{step.verb} {step.resource}", **about)
             return
         retry = {"tries": failure.tries, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
         log.warning(
-            f"failed: {step.verb}", **about, error=outcome.error, **retry, exc_info=outcome.unexpected
+            f"failed: {step.verb} {step.resource}",
+            **about,
+            error=outcome.error,
+            **retry,
+            exc_info=outcome.unexpected,
         )
 
     def _say_leader(self, observed: Observed) -> None:
