@@ -1,12 +1,12 @@
 """The lease: when it is held, for how long it can be relied on, and what is said when it goes."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from agent.errors import Refused, Unreachable
-from agent.model.store import KeyRange, Lease, SessionSettings, timing_faults
+from agent.model.store import Compare, Delete, KeyRange, Lease, Put, SessionSettings, TxnResult, timing_faults
 from agent.session import GRANTED, LOST, Session, boottime_s
 from tests.etcd_server import eventually
 from tests.fake_store import FakeClock, FakeEtcd, FakeStore
@@ -185,6 +185,40 @@ def test_a_lease_without_presence_is_not_a_session_and_is_not_granted_twice() ->
     assert world.said == [GRANTED]
     assert isinstance(world.store, CountingGrants)
     assert world.store.granted == 1
+
+
+class LosingWrites(FakeStore):
+    """A store whose transactions do not reach etcd for as long as it is told so."""
+
+    losing = True
+
+    def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
+        if self.losing:
+            raise Unreachable("not sent")
+        return super().txn(compares, operations)
+
+
+def test_a_presence_that_could_not_be_put_is_put_later() -> None:
+    world = World(LosingWrites)
+    assert isinstance(world.store, LosingWrites)
+    world.run_for(3)
+    assert world.said == []
+    world.store.losing = False
+    world.run_for(2)
+    assert world.said == [GRANTED]
+    assert world.presence() == b"first"
+
+
+def test_a_presence_that_cannot_be_put_again_does_not_cost_the_lease_that_is_renewed() -> None:
+    world = World(LosingWrites)
+    assert isinstance(world.store, LosingWrites)
+    world.store.losing = False
+    world.run_for(1)
+    world.store.losing = True
+    world.session.reassert()
+    world.run_for(30)
+    assert world.session.lease_id is not None
+    assert world.said == [GRANTED]
 
 
 def test_a_presence_that_was_deleted_by_hand_is_put_again_when_asked_for(world: World) -> None:

@@ -39,7 +39,8 @@ def test_a_tls_failure_writes_nothing_to_stderr_but_is_an_error_with_a_text() ->
         "from agent.errors import Unreachable\n"
         "from agent.model.store import KeyRange, StoreSettings\n"
         "import sys\n"
-        "store = EtcdStore(StoreSettings(endpoints=('127.0.0.1:1',), ca_file='/etc/hostname', timeout_s=0.5, budget_s=0.5))\n"
+        "settings = StoreSettings(endpoints=('127.0.0.1:1',), ca_file='/etc/hostname', timeout_s=0.5, budget_s=0.5)\n"
+        "store = EtcdStore(settings)\n"
         "try:\n    store.read([KeyRange(key='a')])\n"
         "except Unreachable as error:\n    print(error)\n"
     )
