@@ -14,6 +14,7 @@ from agent.model.spec import ContainerSpec
 from agent.model.steps import Plan, PublishAssignment, PublishSwarm, PublishVerdict, Step
 from agent.planner.bridge import bridge_faults
 from agent.planner.overlays import overlay_faults
+from agent.planner.repair import finished
 from agent.planner.wanted import container_name
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
@@ -51,12 +52,11 @@ def find_drift(
         return before
     if intent.policy.mode == "paused":
         return frozenset()
-    scene = _Scene(intent, cluster, host, observed.me, (*plan.steps, *in_flight))
-    held = {each for each in before if each.kind not in _LOOKED_AT_WITHOUT_ETCD} if observed.stale else ()
-    planned = {step.resource for step in plan.steps} | {each.resource for each in plan.blocked}
-    resources = planned | {step.resource for step in in_flight}
-    found = (drift for resource in resources for drift in scene.drift_of(resource))
-    return frozenset(found) | frozenset(_leaders_drift(plan.steps)) | frozenset(held)
+    scene = _Scene(intent, cluster, host, observed.me)
+    held = {each for each in before if each.kind not in _LOOKED_AT_WITHOUT_ETCD} if observed.stale else set()
+    resources = {each.resource for each in (*plan.steps, *in_flight, *plan.blocked)}
+    found = {drift for resource in resources for drift in scene.drift_of(resource)}
+    return frozenset((*found, *scene.copies(), *_leaders_drift(plan.steps), *held))
 
 
 def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
@@ -80,21 +80,13 @@ def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
 class _Scene:
     """What is there to find a difference in. Holds no state of its own."""
 
-    def __init__(
-        self, intent: Intent, cluster: ClusterState, host: HostState, me: str, steps: tuple[Step, ...]
-    ) -> None:
+    def __init__(self, intent: Intent, cluster: ClusterState, host: HostState, me: str) -> None:
         self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
-        self.started = {step.resource for step in steps if step.verb in ("start", "unpause", "create")}
-        assignment = cluster.assignment
-        copies = assignment.copies if assignment else ()
-        self.project = assignment.project if assignment else intent.project
-        self.assigned = {container_name(self.project, copy): copy for copy in copies}
 
     def drift_of(self, resource: str) -> Iterator[Drift]:
+        """What differs in something that is no container."""
         kind, _, name = resource.partition("/")
-        if kind == "container":
-            yield from self._container(name)
-        elif kind == "network":
+        if kind == "network":
             yield from self._network(name)
         elif (kind == "image" and name not in self.host.images) or (
             kind == "volume" and name not in self.host.volumes
@@ -103,19 +95,25 @@ class _Scene:
         elif resource == "swarm" and (field := self._membership()):
             yield Drift("swarm", self.me, field)
 
-    def _container(self, name: str) -> Iterator[Drift]:
-        if (copy := self.assigned.get(name)) is not None:
-            for field in self._fields(name, copy):
-                yield Drift("container", name, field)
+    def copies(self) -> Iterator[Drift]:
+        """What differs in containers, also in those that only wait for an image: the plan does not name them yet."""
+        assignment = self.cluster.assignment
+        if assignment is None:
             return
-        for found in self.host.containers:
-            if found.name == name:
-                # By its label, not by the name it has now: that may be anything.
-                yield Drift("container", container_name(self.project, found.copy), "surplus")
+        found: dict[tuple[str, int], list[ContainerState]] = {}
+        for each in self.host.containers:
+            found.setdefault((each.copy.service, each.copy.number), []).append(each)
+        for copy in assignment.copies:
+            name, candidates = (
+                container_name(assignment.project, copy),
+                found.pop((copy.service, copy.number), []),
+            )
+            yield from (Drift("container", name, field) for field in self._fields(name, copy, candidates))
+        for surplus in found.values():
+            # By its label, not by the name it has now: that may be anything.
+            yield Drift("container", container_name(assignment.project, surplus[0].copy), "surplus")
 
-    def _fields(self, name: str, copy: Copy) -> Iterator[str]:
-        key = (copy.service, copy.number)
-        candidates = [each for each in self.host.containers if (each.copy.service, each.copy.number) == key]
+    def _fields(self, name: str, copy: Copy, candidates: list[ContainerState]) -> Iterator[str]:
         if not candidates:
             yield "missing"
             return
@@ -125,14 +123,16 @@ class _Scene:
         yield from (each.field for each in found.differences)
         if found.name != name:
             yield "name"
-        if not self._runs(found, name):
+        if not self._runs(found):
             yield "running"
+        if len(candidates) > 1:
+            yield "surplus"
 
-    def _runs(self, found: ContainerState, name: str) -> bool:
-        """Whether it runs, or has done its work and may rest."""
-        return found.status == "running" or (
-            found.status == "exited" and f"container/{name}" not in self.started
-        )
+    def _runs(self, found: ContainerState) -> bool:
+        """Whether it runs, is being restarted by Docker, or has done its work and may rest."""
+        spec = self.cluster.specs.get(found.copy.spec)
+        rests = found.status == "exited" and spec is not None and finished(spec, found)
+        return rests or found.status in ("running", "restarting")
 
     def _changed(self, old: str, new: str) -> tuple[str, ...]:
         before, after = self.cluster.specs.get(old), self.cluster.specs.get(new)

@@ -38,7 +38,8 @@ class Figures:
         self._metrics.count("reconcile_total", view.result)
         if view.etcd_answered and view.observed.host is not None:
             self._succeeded_at = now
-            self._applied_at = now if view.applied else self._applied_at
+        if view.carried_out:
+            self._applied_at = now
         self._metrics.show(gauges(self._shown(view)))
 
     def timed(self, phases: Mapping[str, float]) -> None:

@@ -22,7 +22,7 @@ from agent.report.drift import find_drift
 from agent.report.figures import Figures
 from agent.report.journal import Journal
 from agent.report.key import StatusKey
-from agent.report.status import host_status
+from agent.report.status import carried_out, host_status
 from agent.report.summary import summary, unready
 from agent.report.view import View
 from agent.web.metrics import Metrics
@@ -160,10 +160,11 @@ class Reporter:
             failures=failures,
             status=status,
             drift=find_drift(observed, plan, in_flight, before),
+            carried_out=carried_out(observed, plan, in_flight),
         )
 
     def _at(self) -> str:
-        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def _tell_systemd(self, text: str) -> None:
         """READY=1 with the first pass that ends, also one that could only hold: see the unit."""

@@ -44,23 +44,29 @@ def host_status(
         steps=_distinct(str(step) for step in (*plan.steps, *in_flight)),
         blocked=_blocked(plan.blocked, failures),
     )
-    return replace(status, revision=applied_revision(observed, plan, in_flight, known.revision))
+    return replace(status, revision=_applied(observed, plan, in_flight, known.revision))
 
 
-def applied_revision(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
-    """The accepted revision that this host has carried out in full; `before` while it is not there yet."""
+def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:
+    """Whether this host is in every way as the intent in force says of it."""
     cluster = observed.cluster
     accepted = cluster.accepted if cluster else None
-    if cluster is None or accepted is None:
-        return before
-    if before > accepted.revision:
-        before = 0  # an etcd that was made anew counts from the beginning
-    if observed.host is None or observed.stale or cluster.assignment is None:
-        return before
+    assignment = cluster.assignment if cluster else None
+    if accepted is None or assignment is None or observed.host is None or observed.stale:
+        return False
     busy = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
     held = any(_concerns_host(each, accepted) for each in plan.blocked)
-    done = cluster.assignment.revision == accepted.revision and not busy and not held
-    return accepted.revision if done else before
+    return assignment.revision == accepted.revision and not busy and not held
+
+
+def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
+    accepted = observed.cluster.accepted if observed.cluster else None
+    if accepted is None:
+        return before
+    if carried_out(observed, plan, in_flight):
+        return accepted.revision
+    # An etcd that was made anew counts from the beginning.
+    return before if before <= accepted.revision else 0
 
 
 def _concerns_host(blocked: Blocked, intent: Intent) -> bool:

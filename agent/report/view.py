@@ -18,16 +18,12 @@ class View:
     failures: Mapping[str, Failure]
     status: HostStatus
     drift: frozenset[Drift]
+    carried_out: bool
+    """Whether the host is in every way as the intent in force says of it."""
 
     @property
     def etcd_answered(self) -> bool:
         return self.observed.cluster is not None and not self.observed.stale
-
-    @property
-    def applied(self) -> bool:
-        """Whether the intent in force is carried out in full on this host."""
-        accepted = self.observed.cluster.accepted if self.observed.cluster else None
-        return accepted is not None and self.status.revision == accepted.revision
 
     @property
     def result(self) -> str:

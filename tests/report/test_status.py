@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+from agent.backoff import Failure
+from agent.model.intent import GWBRIDGE
+from agent.model.observed import Difference, Observed
+from agent.model.records import Assignment, HostStatus, decode, encode
+from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
+from agent.planner import make_plan
+from agent.planner.reported import host_of
+from agent.report.status import host_status
+from tests.report.scenes import (
+    FENCE,
+    INTENT,
+    OVERLAY,
+    SWARM,
+    cluster,
+    container,
+    host,
+    observed,
+)
+
+START = StartContainer(name="prod-order-1", reason="exited with 1")
+PULL = PullImage(image="somecom/order:1.0.1", reason="wanted by prod-order-1")
+
+
+def status_of(
+    seen: Observed,
+    plan: Plan | None = None,
+    *,
+    in_flight: tuple[StartContainer | PullImage, ...] = (),
+    failures: dict[str, Failure] | None = None,
+    previous: HostStatus | None = None,
+) -> HostStatus:
+    plan = make_plan(seen) if plan is None else plan
+    return host_status(seen, plan, in_flight, failures or {}, previous, "2026-01-01T00:00:00Z", "1.0")
+
+
+def said(revision: int) -> HostStatus:
+    return HostStatus(instance="run-0", at="", agent_version="0.9", revision=revision)
+
+
+def test_a_host_that_is_as_its_intent_says_has_carried_it_out() -> None:
+    status = status_of(observed(), previous=said(6))
+
+    assert (status.revision, status.steps, status.blocked) == (7, (), ())
+    assert (status.instance, status.agent_version, status.at) == ("run-1", "1.0", "2026-01-01T00:00:00Z")
+
+
+def test_a_host_with_a_step_to_do_stays_at_the_revision_before() -> None:
+    seen = observed(host=host(containers=(container(1),)))
+
+    status = status_of(seen, previous=said(6))
+
+    assert status.revision == 6
+    assert any(step.startswith("create container/prod-order-2") for step in status.steps)
+
+
+def test_a_step_in_flight_is_not_done_yet() -> None:
+    status = status_of(observed(), in_flight=(START,), previous=said(6))
+
+    assert status.revision == 6
+    assert status.steps == (str(START),)
+
+
+def test_a_pull_in_flight_is_not_done_yet() -> None:
+    assert status_of(observed(), in_flight=(PULL,), previous=said(6)).revision == 6
+
+
+def test_a_step_that_is_planned_and_in_flight_is_told_once() -> None:
+    assert status_of(observed(), Plan((START,)), in_flight=(START,)).steps == (str(START),)
+
+
+def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
+    tidying = CollectSpecs(digests=("0" * 64,), reason="no copy has them any more")
+    held = Blocked(resource="assignment/node-x", reason="node-x left the intent", kind="removal")
+
+    status = status_of(observed(fence=FENCE), Plan((tidying,), (held,)), previous=said(6))
+
+    assert status.revision == 7
+    assert status.leading
+
+
+def test_a_wrong_bridge_that_is_left_alone_keeps_the_host_from_being_done() -> None:
+    held = Blocked(resource=BRIDGE, reason="subnet differs", kind="bridge")
+
+    assert status_of(observed(), Plan((), (held,)), previous=said(6)).revision == 6
+
+
+def test_a_wrong_overlay_is_the_leaders_business() -> None:
+    held = Blocked(resource=f"network/{OVERLAY}", reason="subnet differs", kind="foreign")
+
+    assert status_of(observed(), Plan((), (held,))).revision == 7
+
+
+def test_a_host_waits_for_the_assignment_of_the_accepted_revision() -> None:
+    old = Assignment(revision=6, project="prod", copies=cluster().assignment.copies)  # type: ignore[union-attr]
+
+    assert status_of(observed(cluster=cluster(assignment=old)), previous=said(6)).revision == 6
+
+
+def test_an_intent_key_without_an_accepted_document_changes_no_revision() -> None:
+    assert status_of(observed(cluster=cluster(accepted=None)), previous=said(6)).revision == 6
+
+
+def test_an_etcd_made_anew_starts_at_its_own_revisions() -> None:
+    seen = observed(host=host(containers=(container(1),)))
+
+    assert status_of(seen, previous=said(4000)).revision == 0
+
+
+def test_while_dockerd_is_away_the_engines_part_stays_as_last_seen() -> None:
+    before = status_of(observed())
+
+    status = status_of(observed(host=None, engine_fault="dockerd cannot be read: refused"), previous=before)
+
+    assert (status.engine_up, status.state) == (False, "unknown")
+    assert status.engine_fault == "dockerd cannot be read: refused"
+    assert (status.copies, status.node_id, status.is_manager) == (before.copies, "node1", True)
+    assert status.revision == 7
+
+
+def test_dockers_own_words_stand_in_the_status_with_the_number_of_tries() -> None:
+    failure = Failure(error="port is already allocated", tries=3, retry_at=1234.5, task="start")
+
+    (blocked,) = status_of(observed(), failures={"container/prod-order-1": failure}).blocked
+
+    assert blocked.resource == "container/prod-order-1"
+    assert blocked.reason == "port is already allocated (tried 3 times, and tried again)"
+    assert blocked.kind == "error"
+
+
+def test_the_wait_before_the_next_try_does_not_change_the_status() -> None:
+    tries = [Failure(error="no", tries=2, retry_at=at, task="start") for at in (10.0, 11.0)]
+
+    one, other = (status_of(observed(), failures={"container/x": each}) for each in tries)
+
+    assert one == other
+
+
+def test_a_plan_can_be_made_from_the_status_as_from_the_host() -> None:
+    wrong = Difference(field="image", wanted="a", found="b", repair="replace")
+    seen = observed(
+        host=host(
+            containers=(container(1, differences=(wrong,)), container(2, status="paused")),
+            foreign_names=(("prod-billing-1", "id-x"),),
+            volumes=frozenset({"data"}),
+        )
+    )
+    status = decode(HostStatus, encode(status_of(seen)))
+
+    again = host_of(status)
+
+    assert again is not None
+    assert str(make_plan(replace(seen, host=again))) == str(make_plan(seen))
+    assert again.swarm == SWARM
+
+
+def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
+    seen = observed(host=host(foreign_names=(("prod-x-1", "id-1"), ("somebody-elses", "id-2"))))
+
+    assert status_of(seen).foreign_names == ("prod-x-1",)
+
+
+def test_routes_and_bridge_endpoints_are_told_only_outside_a_swarm() -> None:
+    status = status_of(observed(host=host(routes=((INTENT.gwbridge.subnet, GWBRIDGE),))))
+
+    assert status.routes == ()
+
+
+def test_no_value_of_an_environment_stands_in_a_status() -> None:
+    seen = observed(host=host(containers=()))
+
+    assert b"hunter2" not in encode(status_of(seen))
