@@ -17,6 +17,7 @@ from agent.model.steps import (
     Step,
     StopContainer,
 )
+from agent.planner.names import Names
 from agent.planner.overlays import plan_local_network
 from agent.planner.repair import plan_repair
 from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
@@ -31,32 +32,29 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     assert host is not None
     if cluster.assignment is None:
         return Plan()
-    plan, keep = Plan(), set[str]()
-    for copy in cluster.assignment.copies:
-        candidates = _candidates(copy, host)
+    project = cluster.assignment.project
+    chosen = {copy: _best(_candidates(copy, host), copy) for copy in cluster.assignment.copies}
+    keep = {found.id for found in chosen.values() if found}
+    unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
+    keep |= {each.id for copy in unknown for each in _candidates(copy, host)}
+    scene = _Scene(intent, host, cluster, Names(host, keep, project, cluster.assignment.copies))
+    plan = Plan()
+    for copy, found in chosen.items():
         spec = cluster.specs.get(copy.spec)
         if spec is None:
-            keep |= {each.id for each in candidates}
-            name = container_name(cluster.assignment.project, copy)
+            name = container_name(project, copy)
             plan += _blocked(name, "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd")
             continue
-        found = _best(candidates, copy)
-        keep |= {found.id} if found else set()
-        wanted = Wanted(
-            copy=copy,
-            project=cluster.assignment.project,
-            spec=spec,
-            context=fill_context(intent, observed.me, host.swarm.node_id, copy),
-        )
-        plan += _Scene(intent, host, cluster).plan(wanted, found)
+        context = fill_context(intent, observed.me, host.swarm.node_id, copy)
+        plan += scene.plan(Wanted(copy=copy, project=project, spec=spec, context=context), found)
     return _once(_plan_surplus(host, keep) + plan)
 
 
 class _Scene:
     """What a copy is decided upon with. Holds no state of its own."""
 
-    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState) -> None:
-        self.intent, self.host, self.cluster = intent, host, cluster
+    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, names: Names) -> None:
+        self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
@@ -65,13 +63,15 @@ class _Scene:
             return _blocked(wanted.name, "dependency", str(error))
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
+        if found and found.status == "removing":
+            return Plan()
+        if taken := self.names.plan(wanted, found):
+            return taken
         if found is None:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
-        if found.status == "removing":
-            return Plan()
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
-        return plan_repair(wanted, found, self.host)
+        return plan_repair(wanted, found)
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.copy.spec != wanted.copy.spec:
@@ -89,8 +89,6 @@ class _Scene:
         return Plan(_away(wanted.name, found, wanted.grace_s, reason)) + create
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
-        if wanted.name in dict(self.host.foreign_names):
-            return _blocked(wanted.name, "name", "a container that is not ours has this name")
         waits = self._networks(wanted) + self._volumes(wanted)
         if wanted.spec.image not in self.host.images:
             pull = PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}")

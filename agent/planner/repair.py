@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from agent.model.observed import ContainerState, HostState
+from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec
 from agent.model.steps import (
-    Blocked,
     ConnectNetwork,
     DisconnectNetwork,
     Plan,
@@ -18,12 +17,11 @@ from agent.model.steps import (
 from agent.planner.wanted import Wanted
 
 
-def plan_repair(wanted: Wanted, found: ContainerState, host: HostState) -> Plan:
-    """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be."""
-    if found.name != wanted.name and wanted.name in dict(host.foreign_names):
-        reason = f"{found.name} cannot get its name back: a container that is not ours has it"
-        blocked = Blocked(resource=f"container/{wanted.name}", reason=reason, kind="name")
-        return Plan(blocked=(blocked,))
+def plan_repair(wanted: Wanted, found: ContainerState) -> Plan:
+    """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
+
+    The name it shall have must be free (names.py sees to that).
+    """
     steps = (*_rename(wanted, found), *_update(wanted, found), *_reconnect(wanted, found))
     return Plan((*steps, *_run(wanted, found)))
 

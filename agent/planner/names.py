@@ -1,0 +1,49 @@
+"""Names: docker gives each to one container only, and people rename and swap ours by hand."""
+
+from collections.abc import Collection, Iterable
+
+from agent.model.observed import ContainerState, HostState
+from agent.model.records import Copy
+from agent.model.steps import Blocked, Plan, RenameContainer
+from agent.planner.wanted import Wanted, container_name
+
+_SHORT_ID = 12
+
+
+class Names:
+    """Who has which name on a host. `kept`: ids of the containers that are copies assigned here."""
+
+    def __init__(
+        self, host: HostState, kept: Collection[str], project: str, assigned: Iterable[Copy]
+    ) -> None:
+        self._foreign = frozenset(name for name, _ in host.foreign_names)
+        # What is surplus is removed before a container of its name is made: its steps are of the same resource.
+        self._ours = {
+            each.name: each for each in host.containers if each.id in kept or each.status == "removing"
+        }
+        self._assigned = frozenset(container_name(project, copy) for copy in assigned)
+
+    def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan | None:
+        """What to do while somebody else has the name that `wanted` shall have; None: nobody has.
+
+        A container that in turn has the name of another copy steps aside, so that of several that wait for each
+        other one always can go on.
+        """
+        holder = self._holder(wanted.name, found)
+        if not holder:
+            return None
+        if found and found.name in self._assigned:
+            aside = f"{wanted.name}-{found.id[:_SHORT_ID]}"
+            reason = f"it has the name of another copy, and {holder} has its own"
+            return Plan((RenameContainer(name=aside, id=found.id, reason=reason),))
+        blocked = Blocked(resource=f"container/{wanted.name}", reason=f"{holder} has this name", kind="name")
+        return Plan(blocked=(blocked,))
+
+    def _holder(self, name: str, found: ContainerState | None) -> str:
+        if name in self._foreign:
+            return "a container that is not ours"
+        holder = self._ours.get(name)
+        if holder is None or holder is found:
+            return ""
+        going = ", which is being removed," if holder.status == "removing" else ""
+        return f"copy {holder.copy.number} of {holder.copy.service}{going}"
