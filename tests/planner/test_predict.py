@@ -1,0 +1,186 @@
+"""Whatever state a cluster is in, its agents come to an end, and do nothing on the way that they must not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from agent.model import steps
+from agent.model.observed import ContainerState, HostState
+from agent.model.steps import Step
+from agent.planner import make_plan
+from agent.planner.predict import predict
+from agent.planner.repair import finished
+from agent.planner.whole_cluster import MOST_ROUNDS, settle
+from agent.planner.world import World
+from tests.planner.generators import HOSTS, worlds
+
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+Interruptions = st.lists(st.tuples(st.sampled_from(HOSTS), st.integers(0, 6)), max_size=12)
+"""Which agent has its turn, and after how many steps of its plan it is cut short: a crash, a failed call."""
+
+
+def journey(world: World) -> Iterator[tuple[World, str, Step]]:
+    """Every step that is taken until nothing is left, with the world before it and the host it is taken on."""
+    for _ in range(MOST_ROUNDS):
+        moved = False
+        for name in HOSTS:
+            for step in make_plan(world.observed(name)).steps:
+                yield world, name, step
+                world, moved = predict(world, name, step), True
+        if not moved:
+            return
+
+
+def interrupted(world: World, turns: list[tuple[str, int]]) -> World:
+    """The world after agents took their turns in this order, each cut short after so many steps."""
+    for name, most in turns:
+        for step in make_plan(world.observed(name)).steps[:most]:
+            world = predict(world, name, step)
+    return world
+
+
+@thorough
+@given(worlds())
+def test_every_cluster_settles_and_an_empty_plan_stays_empty(world: World) -> None:
+    settled, done, came_to_an_end = settle(world, HOSTS)
+
+    event(f"about {sum(map(len, done.values())) // 10 * 10} steps")
+    assert came_to_an_end
+    assert all(make_plan(settled.observed(name)).steps == () for name in HOSTS)
+
+
+@thorough
+@given(worlds())
+def test_where_nothing_is_blocked_exactly_the_assigned_copies_run(world: World) -> None:
+    settled, _, _ = settle(world, HOSTS)
+
+    for name in HOSTS:
+        seen, host = settled.observed(name), settled.agents[name].host
+        if host is None or make_plan(seen).blocked:
+            continue
+        assert seen.cluster is not None
+        assert seen.cluster.assignment is not None
+        staying = [each for each in host.containers if each.status != "removing"]
+        assert set(seen.cluster.assignment.copies) >= {each.copy for each in staying}
+        assert all(_is_as_it_should_be(each, settled) for each in staying)
+        event("a host with nothing blocked")
+
+
+def _is_as_it_should_be(found: ContainerState, world: World) -> bool:
+    """Up, or done for good; named by what it is; without a difference."""
+    up = found.status in ("running", "restarting") or finished(world.cluster.specs[found.copy.spec], found)
+    right_name = found.name == f"prod-{found.copy.service}-{found.copy.number}"
+    return up and right_name and not found.differences
+
+
+@thorough
+@given(worlds(), Interruptions)
+def test_wherever_agents_are_interrupted_the_cluster_recovers(
+    world: World, turns: list[tuple[str, int]]
+) -> None:
+    settled, _, came_to_an_end = settle(interrupted(world, turns), HOSTS)
+
+    assert came_to_an_end
+    assert all(make_plan(settled.observed(name)).steps == () for name in HOSTS)
+
+
+@thorough
+@given(worlds())
+def test_no_step_touches_what_is_not_ours(world: World) -> None:
+    for before, name, step in journey(world):
+        host = before.agents[name].host
+        if isinstance(step, steps.RemoveBridge):
+            assert host is not None
+            assert _is_free_bridge(host, step.id)
+        elif container_id := getattr(step, "id", None):
+            assert host is not None
+            assert container_id in {each.id for each in host.containers}
+
+
+def _is_free_bridge(host: HostState, network_id: str) -> bool:
+    found = [each for each in host.bridges if each.id == network_id]
+    return bool(found) and not found[0].endpoints and host.swarm.local == "inactive"
+
+
+@thorough
+@given(worlds())
+def test_no_step_asks_for_a_name_that_is_taken(world: World) -> None:
+    for before, name, step in journey(world):
+        if isinstance(step, steps.CreateContainer | steps.RenameContainer):
+            host = before.host(name)
+            taken = {each.name for each in host.containers} | {each for each, _ in host.foreign_names}
+            assert step.name not in taken
+
+
+@thorough
+@given(worlds())
+def test_no_plan_undoes_what_it_does(world: World) -> None:
+    for name in HOSTS:
+        made: set[tuple[str, str]] = set()
+        for step in make_plan(world.observed(name)).steps:
+            if isinstance(step, steps.StopContainer | steps.RemoveContainer):
+                assert ("up", step.name) not in made
+            elif isinstance(step, steps.DisconnectNetwork):
+                assert (step.network, step.id) not in made
+            elif isinstance(step, steps.ConnectNetwork):
+                made.add((step.attachment.network, step.id))
+            elif isinstance(step, steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer):
+                made.add(("up", step.name))
+
+
+@thorough
+@given(worlds())
+def test_no_step_is_planned_twice_in_one_plan(world: World) -> None:
+    for name in HOSTS:
+        planned = make_plan(world.observed(name)).steps
+
+        assert len(planned) == len(set(planned))
+
+
+@thorough
+@given(worlds(), Interruptions)
+def test_a_swarm_is_made_only_where_none_is_recorded_and_only_once(
+    world: World, turns: list[tuple[str, int]]
+) -> None:
+    made = 0
+    for before, _, step in journey(interrupted(world, turns)):
+        if isinstance(step, steps.InitSwarm):
+            made += 1
+            assert before.cluster.record is not None
+            assert before.cluster.record.swarm_id is None
+
+    assert made <= 1
+
+
+@thorough
+@given(worlds())
+def test_nobody_leaves_the_declared_role_or_joins_past_a_wrong_bridge(world: World) -> None:
+    for before, name, step in journey(world):
+        if not isinstance(step, steps.JoinSwarm | steps.InitSwarm):
+            continue
+        host, intent = before.host(name), before.cluster.accepted
+        assert intent is not None
+        assert [each.subnet for each in host.bridges] == [intent.gwbridge.subnet]
+        if isinstance(step, steps.JoinSwarm):
+            assert (name, step.role) in [(each.name, each.role) for each in intent.hosts]
+
+
+@thorough
+@given(worlds())
+def test_the_same_observation_gives_the_same_plan_in_whatever_order_it_was_read(world: World) -> None:
+    cluster = world.cluster
+    shuffled = replace(
+        world,
+        cluster=replace(
+            cluster,
+            specs=dict(reversed(list(cluster.specs.items()))),
+            assignments=dict(reversed(list(cluster.assignments.items()))),
+        ),
+        agents=dict(reversed(list(world.agents.items()))),
+    )
+
+    for name in HOSTS:
+        assert str(make_plan(shuffled.observed(name))) == str(make_plan(world.observed(name)))
