@@ -28,16 +28,13 @@ class WebServer:
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
+        host, port = server.socket.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
+        """(host, port) it listens on."""
         self._thread = threading.Thread(
             target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="web", daemon=True
         )
         self._thread.start()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """(host, port) it listens on."""
-        host, port = self._server.socket.getsockname()[:2]
-        return host, port
 
     def close(self) -> None:
         """Stop serving; requests under way are cut."""
