@@ -12,7 +12,10 @@ from agent.document.nodes import Scalar
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
 
-_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s))+", re.ASCII)
+LONGEST_TEXT = 131_071
+"""Linux starts no process with a longer argument or variable: execve(2), MAX_ARG_STRLEN."""
+
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s)){1,5}", re.ASCII)
 _DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
@@ -30,6 +33,9 @@ def string(cursor: Cursor) -> str | None:
         return None
     if node.is_null:
         cursor.fault("has no value", 'give it one, or take the key out; empty text is ""')
+        return None
+    if len(node.text) > LONGEST_TEXT:
+        cursor.fault(f"has {len(node.text)} characters", f"{LONGEST_TEXT} are the most")
         return None
     if "\0" in node.text:
         cursor.fault("holds a NUL character", "no value of Linux or Docker may")

@@ -18,38 +18,41 @@ _EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
 
 
 def check_placeholders(service: Cursor, spec: ContainerSpec) -> None:
-    """Note a fault for each placeholder in `service` that could not be filled in."""
+    """Note a fault for each value of `service` with a placeholder that could not be filled in."""
     fixed = len(spec.networks) == 1 and spec.networks[0].ipv4_address is not None
     for key in FILLED_KEYS:
         below = service.at(key)
         if below.path == service.path:
             continue
-        place = below.hidden() if key == "environment" else below
-        for scalar, name, exact in _placeholders(place):
-            if name == OVERLAY_IP and exact and not fixed:
-                scalar.fault(
-                    f"{{{{.{OVERLAY_IP}}}}} needs a fixed address, until addresses are pinned for every copy",
-                    "give the service one network with an ipv4_address, and one copy",
-                )
-            elif not exact or name not in (*KNOWN, OVERLAY_IP):
-                _refuse(scalar, name)
+        for place, text in _scalars(below.hidden() if key == "environment" else below):
+            _check(place, text, fixed=fixed)
 
 
-def _refuse(place: Cursor, name: str) -> None:
-    offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
-    near = nearest(name, offered)
-    remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"{listed(offered.values())} are"
-    place.fault(f"{{{{.{name}}}}} is not a placeholder that is offered", remedy)
+def _check(place: Cursor, text: str, *, fixed: bool) -> None:
+    """Note the first placeholder of `text` that is wrong; `fixed` is whether the copy's address is known."""
+    for found in _PLACEHOLDER.finditer(text):
+        name, exact = found[1], bool(_EXACT.fullmatch(found[0]))
+        if exact and (name in KNOWN or (name == OVERLAY_IP and fixed)):
+            continue
+        if exact and name == OVERLAY_IP:
+            place.fault(
+                f"{{{{.{OVERLAY_IP}}}}} needs a fixed address, until addresses are pinned for every copy",
+                "give the service one network with an ipv4_address, and one copy",
+            )
+        else:
+            offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
+            near = nearest(name, offered)
+            remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"{listed(offered.values())} are"
+            place.fault(f"{{{{.{name}}}}} is not a placeholder that is offered", remedy)
+        return
 
 
-def _placeholders(place: Cursor) -> Iterator[tuple[Cursor, str, bool]]:
-    """Yield the scalar, the placeholder's name, and whether it is written in the one form that is filled in."""
+def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
     if isinstance(place.node, Scalar):
-        for found in _PLACEHOLDER.finditer(place.node.text):
-            yield place, found[1], bool(_EXACT.fullmatch(found[0]))
+        yield place, place.node.text
     elif place.is_sequence:
         for each in place.items():
-            yield from _placeholders(each)
+            yield from _scalars(each)
     else:
         for _, value in place.entries():
-            yield from _placeholders(value)
+            yield from _scalars(value)

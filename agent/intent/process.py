@@ -18,6 +18,8 @@ _RESTARTS: dict[str, RestartName] = {each: each for each in get_args(RestartName
 _RETRIES = re.compile(r"on-failure:(\d{1,6})", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 _GATEWAY = "host-gateway"
+_LONGEST_LINE = 16_384
+"""Splitting takes time that grows with the square of a word's length."""
 
 
 def words(cursor: Cursor) -> tuple[str, ...] | None:
@@ -26,6 +28,9 @@ def words(cursor: Cursor) -> tuple[str, ...] | None:
         return texts_or_empty(cursor)
     line = anything(cursor)
     if line is None:
+        return None
+    if len(line) > _LONGEST_LINE:
+        cursor.fault(f"is a line of {len(line)} characters", "write it as a list")
         return None
     try:
         return tuple(shlex.split(line))

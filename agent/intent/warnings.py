@@ -6,8 +6,8 @@ from ipaddress import IPv4Network
 from agent.model.intent import Intent
 
 _WIDE = 16
-_LOCAL_POOLS = (IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"))
-"""Where an engine puts its own local networks: moby, daemon/libnetwork/ipamutils (localScopeDefaultNetworks)."""
+_LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
+"""Where an engine puts its own networks first, docker0 among them: moby, libnetwork/ipamutils."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
@@ -25,12 +25,11 @@ def _managers(intent: Intent) -> Iterator[str]:
 
 def _hosts(intent: Intent) -> Iterator[str]:
     for host in intent.hosts:
-        for pool in _LOCAL_POOLS[:1]:
-            if host.address in pool:
-                yield (
-                    f"host {host.name}: {host.address} lies in Docker's default pool {pool}; "
-                    "give the engine another bip and default-address-pools"
-                )
+        if any(host.address in pool for pool in _LOCAL_POOL):
+            yield (
+                f"host {host.name}: {host.address} lies where Docker puts its own networks (172.17 to 172.31); "
+                "give every engine another bip and default-address-pools"
+            )
 
 
 def _networks(intent: Intent) -> Iterator[str]:
