@@ -50,32 +50,66 @@ DIGESTS = {spec_hash(each): each for each in SPECS}
 IMAGES = tuple(sorted({each.image for each in SPECS}))
 
 
-@st.composite
-def intents(draw: st.DrawFn, revision: int) -> Intent:
-    """An intent for one to three hosts, the first of them a manager, with up to two services."""
-    names = HOSTS[: draw(st.integers(1, 3))]
-    roles = ("manager", *(draw(st.sampled_from(("manager", "worker"))) for _ in names[1:]))
-    return builders.intent(
-        *draw(_services(names)),
-        revision=revision,
-        hosts=" ".join(f"{name}:{role}" for name, role in zip(names, roles, strict=True)),
-        networks=NETWORKS,
-        volumes=(VOLUME,),
-    )
+def worlds() -> st.SearchStrategy[World]:
+    """Clusters in any state: most of each sort, so that neither hides what only the other would show."""
+    return st.one_of(torn_worlds(), sound_worlds())
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def torn_worlds(draw: st.DrawFn) -> World:
     """A cluster in which anything may be half done, wrong, or somebody else's."""
-    older, newer = draw(intents(5)), draw(intents(9))
-    accepted = draw(st.sampled_from((None, older, newer)))
-    cluster = draw(_clusters(newer, accepted, draw(st.sampled_from((older, newer)))))
+    older, newer = draw(_intents(5, draw(_declarations()))), draw(_intents(9, draw(_declarations())))
+    accepted, assigned = draw(st.sampled_from((None, older, newer))), draw(st.sampled_from((older, newer)))
     memberships = draw(_memberships())
-    agents = {name: Agent(host=draw(st.none() | _hosts(name, memberships[name]))) for name in HOSTS}
+    agents = {
+        name: Agent(host=draw(st.none() | _hosts(memberships[name], _any_bridges(), _THEIRS)))
+        for name in HOSTS
+    }
+    return World(cluster=draw(_clusters(newer, accepted, assigned)), agents=agents)
+
+
+@st.composite
+def sound_worlds(draw: st.DrawFn) -> World:
+    """A cluster on its way: nothing foreign, one swarm of those that have joined so far; copies in any state."""
+    declared = draw(_declarations())
+    older, newer = draw(_intents(5, declared)), draw(_intents(9, declared))
+    roles = {each.name: each.role for each in newer.hosts}
+    others = draw(st.sets(st.sampled_from(sorted(roles))))
+    joined = {name: roles[name] for name in sorted({"h1"} | others)} if draw(st.integers(0, 3)) else {}
+    nodes = tuple(builders.node(name, role) for name, role in joined.items())
+    overlays = (builders.overlay_network(),) if draw(st.booleans()) else ()
+    agents = {}
+    for name, role in roles.items():
+        swarm = _membership(name, role, builders.SWARM, nodes) if name in joined else builders.outside()
+        seen = overlays if swarm.is_manager else ()
+        agents[name] = Agent(
+            host=draw(_hosts((swarm, seen), _right_bridges(in_swarm=name in joined), st.just(set())))
+        )
+    cluster = draw(_clusters(newer, draw(st.sampled_from((older, newer))), older))
+    record = draw(st.sampled_from((None, builders.record()))) if joined else None
+    tokens = draw(st.sampled_from((None, builders.tokens()))) if record else None
+    leader = draw(st.sampled_from((None, "h1")))
+    cluster = replace(cluster, record=record, record_revision=50, tokens=tokens, leader=leader)
     return World(cluster=cluster, agents=agents)
 
 
 # ---- what the operator wants
+
+
+@st.composite
+def _declarations(draw: st.DrawFn) -> str:
+    """One to three hosts with their roles, the first of them a manager."""
+    others = HOSTS[1 : draw(st.integers(1, 3))]
+    roles = [draw(st.sampled_from(("manager", "worker"))) for _ in others]
+    return " ".join(("h1", *(f"{name}:{role}" for name, role in zip(others, roles, strict=True))))
+
+
+@st.composite
+def _intents(draw: st.DrawFn, revision: int, declared: str) -> Intent:
+    names = tuple(each.partition(":")[0] for each in declared.split())
+    return builders.intent(
+        *draw(_services(names)), revision=revision, hosts=declared, networks=NETWORKS, volumes=(VOLUME,)
+    )
 
 
 @st.composite
@@ -170,19 +204,28 @@ def _unallocated() -> NetworkState:
     return builders.overlay_network(driver="", subnet=None, gateway=None)
 
 
+_THEIRS = st.sets(st.sampled_from(("prod-order-1", "prod-billing-1", "their-own")))
+
+Bridges = tuple[tuple[NetworkState, ...], LinkState | None]
+
+
 @st.composite
-def _hosts(draw: st.DrawFn, name: str, membership: tuple[SwarmState, tuple[NetworkState, ...]]) -> HostState:
+def _hosts(
+    draw: st.DrawFn,
+    membership: tuple[SwarmState, tuple[NetworkState, ...]],
+    bridges: st.SearchStrategy[Bridges],
+    foreign: st.SearchStrategy[set[str]],
+) -> HostState:
     swarm, overlays = membership
-    bridges, link = draw(_bridges())
+    found, link = draw(bridges)
     local = draw(st.sampled_from(((), (_local(),), (_local(IPv4Network("10.30.0.0/24")),))))
     containers = draw(_containers())
-    taken = {each.name for each in containers}
-    foreign = draw(st.sets(st.sampled_from(("prod-order-1", "prod-billing-1", "their-own"))))
+    theirs = draw(foreign) - {each.name for each in containers}
     return builders.host(
         *containers,
         swarm=swarm,
-        networks=(*bridges, *overlays, *local),
-        foreign_names=tuple((each, f"foreign-{each}") for each in sorted(foreign - taken)),
+        networks=(*found, *overlays, *local),
+        foreign_names=tuple((each, f"foreign-{each}") for each in sorted(theirs)),
         images=frozenset(draw(st.sets(st.sampled_from(IMAGES)))),
         volumes=frozenset(draw(st.sets(st.just("data")))),
         bridge_link=link,
@@ -190,13 +233,18 @@ def _hosts(draw: st.DrawFn, name: str, membership: tuple[SwarmState, tuple[Netwo
 
 
 @st.composite
-def _bridges(draw: st.DrawFn) -> tuple[tuple[NetworkState, ...], LinkState | None]:
+def _any_bridges(draw: st.DrawFn) -> Bridges:
     right = builders.bridge_network()
     wrong = builders.bridge_network(id="wrong-id", subnet=IPv4Network("172.18.0.0/16"), gateway="172.18.0.1")
     used = replace(wrong, endpoints=("their-own",))
     found = draw(st.sampled_from(((), (right,), (right,), (wrong,), (used,), (right, wrong))))
     there = bool(found) and draw(st.integers(0, 9)) > 0
     return found, builders.host().bridge_link if there else None
+
+
+def _right_bridges(*, in_swarm: bool) -> st.SearchStrategy[Bridges]:
+    right: Bridges = ((builders.bridge_network(),), builders.host().bridge_link)
+    return st.just(right) if in_swarm else st.sampled_from((right, ((), None)))
 
 
 def _local(subnet: IPv4Network | None = builders.LOCAL.subnet) -> NetworkState:
