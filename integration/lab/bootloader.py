@@ -93,10 +93,12 @@ def guard(spec: HostSpec) -> NoReturn:
 
 def _plug_in(spec: HostSpec, lan: int) -> None:
     """Connect this network namespace to the LAN by a fresh cable, unless the lab holds it cut."""
-    for namespace, script in cable_script(spec, guardian=os.getpid()).items():
-        enter = ["nsenter", f"--net=/proc/{lan}/ns/net"] if namespace == "lan" else []
-        force = ["-force"] if namespace == "lan" else []  # the old cable to delete may be gone already
-        subprocess.run([*enter, "ip", *force, "-batch", "-"], input=script, text=True, check=not force)
+    on_lan = ["nsenter", f"--net=/proc/{lan}/ns/net"]
+    # The cable of the boot before goes with its namespace, but lazily.
+    subprocess.run([*on_lan, "ip", "link", "del", spec.name], check=False, stderr=subprocess.DEVNULL)
+    scripts = cable_script(spec, guardian=os.getpid())
+    for prefix, script in ((on_lan, scripts["lan"]), ([], scripts["host"])):
+        subprocess.run([*prefix, "ip", "-batch", "-"], input=script, text=True, check=True)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 

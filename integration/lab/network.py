@@ -38,10 +38,9 @@ link set {BRIDGE} up
 
 
 def cable_script(spec: HostSpec, guardian: int) -> dict[str, str]:
-    """`ip -batch` commands that connect the guardian's namespace: on the LAN's side, then on the host's."""
+    """`ip -batch` commands that connect the guardian's namespace by a new cable: the LAN's side, then the host's."""
     state = "down" if (Path(spec.disk) / CUT).exists() else "up"
     lan = f"""\
-link del {spec.name}
 link add {spec.name} type veth peer name eth0 netns {guardian}
 link set {spec.name} alias {label(spec.lab, spec.name)}
 link set {spec.name} master {BRIDGE} {state}
