@@ -119,7 +119,7 @@ class Session:
             log.warning("session: not renewed", error=str(error), valid_s=round(self._valid_for_s(), 1))
             wait_s = RETRY_S
         self._tell()
-        return min(wait_s, self._valid_for_s()) if self._told is not None else wait_s
+        return wait_s
 
     def close(self) -> None:
         """Revoke the lease, and with it all that hangs on it, within about 1 s; else it is left to expire."""
