@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -90,11 +91,14 @@ class DockerDaemon:
     def _serves(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"dockerd ended; see {self.directory}/log"
-        with contextlib.closing(self.client()) as client:
+        # By hand, because the docker package leaves the socket of a refused connection to the garbage collector.
+        with socket.socket(socket.AF_UNIX) as wire:
             try:
-                return bool(client.ping())
-            except (docker.errors.DockerException, OSError):
+                wire.connect(str(self.directory / "docker.sock"))
+            except OSError:
                 return False
+        with contextlib.closing(self.client()) as client:
+            return bool(client.ping())
 
     def _command(self) -> list[str]:
         own = self.directory

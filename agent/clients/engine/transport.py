@@ -1,7 +1,9 @@
 """Requests to dockerd, on the `docker` package's low-level client: one per thread, one API version for all."""
 
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -23,6 +25,7 @@ Failure = Callable[[int, str], SwarmkeeperError]
 _NEWEST = (1, 45)
 """The newest API whose answers were seen on a real engine (26.1); a newer engine still speaks it."""
 _OLDEST = "1.24"
+_UNIX = "unix://"
 _NOT_SAID = "dockerd gave no reason"
 
 
@@ -39,6 +42,7 @@ class Transport:
         self._observe_call = observe_call
         self._version: str | None = None
         self._threads = threading.local()
+        self._clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
     def ask(
         self,
@@ -76,8 +80,8 @@ class Transport:
             return self._send(method, path, as_error, stream=True, params=params, timeout=timeouts)
 
     def close(self) -> None:
-        """Close the connection of the calling thread; the others' go with their threads."""
-        if (client := getattr(self._threads, "client", None)) is not None:
+        """Close every connection. No thread may be in a call."""
+        for client in list(self._clients):
             client.close()
 
     def parts(self, response: requests.Response) -> Iterator[Any]:
@@ -96,7 +100,6 @@ class Transport:
         try:
             response = client.request(method, f"{client.base_url}/v{client.api_version}{path}", **options)
         except (requests.RequestException, OSError) as error:
-            self._version = None  # what answers next may be another version of dockerd
             raise self._unreachable(error) from error
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
@@ -110,7 +113,10 @@ class Transport:
         version = self._version = self._version or self._negotiate()
         client: docker.APIClient | None = getattr(self._threads, "client", None)
         if client is None or client.api_version != version:
+            if client is not None:
+                client.close()
             client = self._threads.client = self._connect(version)
+            self._clients.add(client)
         return client
 
     def _connect(self, version: str) -> docker.APIClient:
@@ -121,6 +127,7 @@ class Transport:
     def _negotiate(self) -> str:
         with self._connect(_OLDEST) as client:
             try:
+                self._knock()
                 response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
                 newest = str(response.json()["ApiVersion"])
             except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as error:
@@ -128,7 +135,18 @@ class Transport:
         major, minor = min(_NEWEST, tuple(int(each) for each in newest.split(".")))
         return f"{major}.{minor}"
 
+    def _knock(self) -> None:
+        """Raise OSError when nobody listens.
+
+        Tried by hand, because the docker package leaves the socket of a refused connection to the garbage collector.
+        """
+        if self.url.startswith(_UNIX):
+            with socket.socket(socket.AF_UNIX) as wire:
+                wire.settimeout(self.timeout_s)
+                wire.connect(self.url.removeprefix(_UNIX))
+
     def _unreachable(self, error: Exception) -> Unreachable:
+        self._version = None  # what answers next may be another version of dockerd
         slow = isinstance(error, requests.Timeout)
         return Unreachable(
             f"dockerd at {self.url} does not answer: {'it took too long' if slow else _cause(error)}"

@@ -1,0 +1,139 @@
+"""The containers of an engine in memory, kept as `inspect` shows them, so that they are compared as real ones are."""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network
+from typing import Any
+
+from agent.errors import Conflict, Missing, Refused, Unreachable
+from tests.simulated_inspect import attached, inspect_of
+
+Raw = dict[str, Any]
+Subnets = Callable[[str], IPv4Network | None]
+"""The subnet of a network by name; None when it is not to be had on this host."""
+
+RUNNING = ("running", "paused", "restarting")
+
+
+class FakeContainers:
+    """What is done to containers, by the agent or by hand. Names and ids are both understood."""
+
+    def __init__(self, has_network: Callable[[str], bool], address: Callable[[str], str]) -> None:
+        self.raws: dict[str, Raw] = {}
+        self._has_network = has_network
+        self._address = address
+        self._numbers = itertools.count(1)
+
+    def create(self, body: Mapping[str, Any], image: Mapping[str, Any], name: str) -> Raw:
+        if holder := self._named(name):
+            raise Conflict(f'The container name "/{name}" is already in use by container "{holder["Id"]}".')
+        container_id = hashlib.sha256(str(next(self._numbers)).encode()).hexdigest()
+        raw = inspect_of(body, image, container_id=container_id, name=name)
+        self.raws[container_id] = raw
+        return raw
+
+    def get(self, name: str) -> Raw:
+        raw = self.raws.get(name) or self._named(name)
+        if raw is None:
+            raise Missing(f"No such container: {name}")
+        return raw
+
+    def start(self, name: str) -> Raw:
+        raw = self.get(name)
+        if raw["State"]["Status"] in RUNNING:
+            return raw
+        try:
+            self._check_networks(raw)
+            self._check_ports(raw)
+        except (Refused, Unreachable) as error:
+            raw["State"] |= {"Error": str(error)}
+            raise
+        for network, each in raw["NetworkSettings"]["Networks"].items():
+            fixed = (each.get("IPAMConfig") or {}).get("IPv4Address")
+            each["IPAddress"] = fixed or self._address(network)
+        raw["State"] |= {"Status": "running", "Error": "", "StartedAt": self._now(), "ExitCode": 0}
+        return raw
+
+    def end(self, name: str, exit_code: int = 0) -> None:
+        """The process ends: by itself, by a stop, by a kill."""
+        raw = self.get(name)
+        if raw["State"]["Status"] in RUNNING:
+            raw["State"] |= {"Status": "exited", "ExitCode": exit_code, "FinishedAt": self._now()}
+            for each in raw["NetworkSettings"]["Networks"].values():
+                each["IPAddress"] = ""
+
+    def pause(self, name: str) -> None:
+        self.get(name)["State"]["Status"] = "paused"
+
+    def unpause(self, name: str) -> None:
+        raw = self.get(name)
+        if raw["State"]["Status"] == "paused":
+            raw["State"]["Status"] = "running"
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        raw = self.get(name)
+        if raw["State"]["Status"] in RUNNING and not force:
+            raise Conflict(f"You cannot remove a running container {raw['Id']}.")
+        del self.raws[raw["Id"]]
+
+    def rename(self, name: str, to: str) -> None:
+        raw, holder = self.get(name), self._named(to)
+        if holder is not None and holder is not raw:
+            raise Conflict(f'The container name "/{to}" is already in use by container "{holder["Id"]}".')
+        raw["Name"] = f"/{to}"
+
+    def update(self, name: str, changes: Mapping[str, Any]) -> None:
+        """`docker update`: `changes` are of HostConfig."""
+        self.get(name)["HostConfig"].update(changes)
+
+    def connect(self, name: str, network: str, endpoint: Mapping[str, Any]) -> None:
+        raw = self.get(name)
+        networks = raw["NetworkSettings"]["Networks"]
+        running = raw["State"]["Status"] in RUNNING
+        if running and network in networks:
+            raise Conflict(f"endpoint with name {raw['Name'][1:]} already exists in network {network}")
+        if running and not self._has_network(network):
+            raise Unreachable(f"network {network} not found")
+        made = attached(endpoint, raw["Id"])
+        fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
+        networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
+
+    def disconnect(self, name: str, network: str) -> None:
+        self.get(name)["NetworkSettings"]["Networks"].pop(network, None)
+
+    def on(self, network: str) -> list[str]:
+        """Names of the running containers on a network."""
+        return [
+            raw["Name"][1:]
+            for raw in self.raws.values()
+            if raw["State"]["Status"] in RUNNING and network in raw["NetworkSettings"]["Networks"]
+        ]
+
+    def addresses(self, network: str) -> set[str]:
+        networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
+        return {each[network]["IPAddress"] for each in networks if network in each}
+
+    def _named(self, name: str) -> Raw | None:
+        return next((raw for raw in self.raws.values() if raw["Name"] == f"/{name}"), None)
+
+    def _check_networks(self, raw: Raw) -> None:
+        for network in raw["NetworkSettings"]["Networks"]:
+            if not self._has_network(network):
+                raise Unreachable(f"network {network} not found")
+
+    def _check_ports(self, raw: Raw) -> None:
+        others = (each for each in self.raws.values() if each["State"]["Status"] in RUNNING)
+        taken = {port for each in others for port in _published(each)}
+        for port in _published(raw):
+            if port in taken:
+                raise Refused(f"Bind for 0.0.0.0:{port[1]} failed: port is already allocated")
+
+    def _now(self) -> str:
+        return f"2024-01-01T00:00:{next(self._numbers):09.6f}Z"
+
+
+def _published(raw: Raw) -> Iterable[tuple[str, str]]:
+    for target, bindings in (raw["HostConfig"].get("PortBindings") or {}).items():
+        for each in bindings or ():
+            yield target.rpartition("/")[2], each["HostPort"]

@@ -1,0 +1,263 @@
+"""An engine in memory, with the refusals of the real one that matter. It keeps the same contract as DockerEngine."""
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network
+from typing import Any, Self
+
+from agent.clients.engine import Containers, EngineInfo
+from agent.clients.engine.reading import container_state
+from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
+from agent.fields import (
+    CLUSTER,
+    CreateRequest,
+    FillContext,
+    differences,
+    endpoint,
+    familiar,
+    fill,
+    identity,
+    update_request,
+)
+from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
+from agent.model.records import Copy, Tokens
+from agent.model.spec import Attachment, ContainerSpec
+from tests.fake_containers import FakeContainers, Raw
+from tests.fake_networks import FakeNetworks
+from tests.fake_swarm import FakeLan, FakeSwarm
+from tests.fake_wire import FakeWire, call
+
+SWARM_POOL = IPv4Network("10.0.0.0/8")
+FillFor = Callable[[Copy], FillContext]
+
+
+def unheard(_text: str) -> None:
+    """The progress callback of nobody."""
+
+
+class FakeEngine(FakeWire):
+    """One host's engine.
+
+    What an operator does by hand is done to `by_hand` (containers) and `nets`: it is no call, and makes no event unless
+    the test says so with `happens`.
+    """
+
+    def __init__(self, name: str, address: str, lan: FakeLan, cluster: str = "test") -> None:
+        super().__init__()
+        self.name, self.address = name, address
+        self.volume_names: set[str] = set()
+        self.image_configs: dict[str, Raw] = {}
+        """Reference, as `familiar`, -> GET /images/{id}/json."""
+        self.by_hand = FakeContainers(self._attachable, self._free_address)
+        self.nets = FakeNetworks(lan, self, self.by_hand.on)
+        self._lan, self._cluster = lan, cluster
+        lan.address_books.append(self.by_hand.addresses)
+
+    def load_image(self, reference: str, **config: Any) -> None:
+        """Put an image there: `docker load`."""
+        self.image_configs[familiar(reference)] = {"Id": f"sha256:{familiar(reference)}", "Config": config}
+
+    def run_foreign(self, name: str, **host_config: Any) -> str:
+        """Run a container that is not ours."""
+        image = {"Id": "sha256:foreign", "Config": {"Cmd": ["serve"]}}
+        made = self.by_hand.create({"Image": "foreign", "HostConfig": host_config}, image, name)
+        return str(self.by_hand.start(made["Id"])["Id"])
+
+    # ---- observation
+
+    @call()
+    def info(self) -> EngineInfo:
+        return EngineInfo(version="20.10.24", name=self.name, live_restore=False, swarm=self._swarm_state())
+
+    @call()
+    def nodes(self) -> tuple[NodeState, ...]:
+        return self.nets.managed().nodes()
+
+    @call()
+    def networks(self) -> tuple[NetworkState, ...]:
+        return tuple(self.nets.listed().values())
+
+    @call()
+    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
+        return self.nets.endpoints(network_id)
+
+    @call()
+    def containers(self, specs: Mapping[str, ContainerSpec], fill_for: FillFor) -> Containers:
+        ours, foreign = [], []
+        for raw in self.by_hand.raws.values():
+            if copy := self._copy(raw):
+                ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
+            else:
+                foreign.append((raw["Name"][1:], raw["Id"]))
+        return Containers(tuple(sorted(ours, key=lambda each: each.name)), tuple(sorted(foreign)))
+
+    @call()
+    def images(self, references: Iterable[str]) -> frozenset[str]:
+        return frozenset(each for each in references if familiar(each) in self.image_configs)
+
+    @call()
+    def volumes(self) -> frozenset[str]:
+        return frozenset(self.volume_names)
+
+    # ---- swarm
+
+    @call("swarm init")
+    def init_swarm(
+        self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
+    ) -> None:
+        self.nets.check_outside()
+        swarm = FakeSwarm(self._lan, pool[0] if pool else SWARM_POOL)
+        self.nets.become(swarm, swarm.add(self, "manager"))
+
+    @call("swarm join")
+    def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
+        self.nets.check_outside()
+        swarm = self._lan.swarm_at(list(remotes))
+        self.nets.become(swarm, swarm.join(self, token))
+
+    @call()
+    def swarm_tokens(self) -> Tokens:
+        return self.nets.managed().tokens
+
+    @call()
+    def rotate_tokens(self) -> None:
+        self.nets.managed().rotate()
+
+    # ---- networks and volumes
+
+    def create_bridge(self, bridge: BridgeIntent) -> None:
+        self.create_network(
+            NetworkIntent(
+                key=GWBRIDGE,
+                name=GWBRIDGE,
+                driver="bridge",
+                attachable=False,
+                subnet=bridge.subnet,
+                gateway=bridge.gateway,
+                options=bridge.options,
+            )
+        )
+
+    @call("network create")
+    def create_network(self, network: NetworkIntent) -> None:
+        self.nets.create(network)
+
+    @call("network destroy")
+    def remove_network(self, network_id: str) -> None:
+        self.nets.remove(network_id)
+
+    @call("volume create")
+    def create_volume(self, volume: VolumeIntent) -> None:
+        self.volume_names.add(volume.name)
+
+    # ---- images
+
+    @call("image pull")
+    def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
+        if not self._lan.registry_answers:
+            raise Unreachable("dial tcp 10.159.62.231:80: connect: connection refused")
+        if image not in self._lan.registry:
+            raise Refused(f"manifest for {image} not found: manifest unknown: manifest unknown")
+        progress(f"Pulling {image}")
+        self.load_image(image, Cmd=["serve"])
+
+    # ---- containers
+
+    @call("container create")
+    def create_container(self, request: CreateRequest) -> str:
+        image = self.image_configs.get(familiar(request.body["Image"]))
+        if image is None:
+            raise Missing(f"No such image: {request.body['Image']}")
+        try:
+            raw = self.by_hand.create(request.body, image, request.name)
+        except Conflict as conflict:
+            return self._taken_over(request, conflict)
+        for each in request.more:
+            self.by_hand.connect(raw["Id"], each.network, endpoint(each, each.aliases))
+        return str(raw["Id"])
+
+    @call("container start")
+    def start(self, container: str) -> None:
+        self.by_hand.start(container)
+
+    @call("container die")
+    def stop(self, container: str, grace_s: float) -> None:
+        self.by_hand.end(container, exit_code=143)
+
+    @call("container unpause")
+    def unpause(self, container: str) -> None:
+        self.by_hand.unpause(container)
+
+    @call("container destroy")
+    def remove_container(self, container: str) -> None:
+        try:
+            self.by_hand.remove(container)
+        except Missing:
+            return
+
+    @call("container rename")
+    def rename(self, container: str, name: str) -> None:
+        self.by_hand.rename(container, name)
+
+    @call("container update")
+    def update(self, container: str, spec: ContainerSpec) -> None:
+        self.by_hand.update(container, update_request(spec))
+
+    @call("network connect")
+    def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
+        self.by_hand.connect(container, attachment.network, endpoint(attachment, aliases))
+
+    @call("network disconnect")
+    def disconnect(self, container: str, network: str) -> None:
+        try:
+            self.by_hand.disconnect(container, network)
+        except Missing:
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- inside
+
+    def _attachable(self, network: str) -> bool:
+        return self.nets.attachable(network)
+
+    def _free_address(self, network: str) -> str:
+        return self.nets.free_address(network)
+
+    def _swarm_state(self) -> SwarmState:
+        if self.nets.membership is None:
+            return SwarmState(local="inactive")
+        swarm, member = self.nets.membership
+        managers = [each for each in swarm.members if each.role == "manager"]
+        return SwarmState(
+            local="active",
+            node_id=member.node_id,
+            swarm_id=swarm.id if member.role == "manager" else None,
+            is_manager=member.role == "manager",
+            address=self.address,
+            managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
+        )
+
+    def _copy(self, raw: Raw) -> Copy | None:
+        labels = raw["Config"]["Labels"] or {}
+        return identity(labels) if labels.get(CLUSTER) == self._cluster else None
+
+    def _state(self, raw: Raw, copy: Copy, spec: ContainerSpec | None, fill_for: FillFor) -> ContainerState:
+        image = next((each for each in self.image_configs.values() if each["Id"] == raw["Image"]), None)
+        try:
+            found = differences(fill(spec, fill_for(copy)), raw, image) if spec else ()
+        except Invalid:
+            found = ()
+        return container_state(raw, copy, found)
+
+    def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
+        holder = self.by_hand.get(request.name)
+        copy = self._copy(holder)
+        if copy == request.copy:
+            return str(holder["Id"])
+        who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
+        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
