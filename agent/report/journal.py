@@ -71,8 +71,9 @@ class Journal:
             self._accepted = accepted.revision
 
     def _say_refused(self, document: Document, *, leading: bool) -> None:
-        """Every fault, but only by the one whose verdict it is."""
-        log.warning("intent refused", revision=document.revision, faults=len(document.faults))
+        """Every fault, but only by the one whose verdict it is; the others say the first."""
+        first, number = str(document.faults[0]), len(document.faults)
+        log.warning("intent refused", revision=document.revision, faults=number, first=first)
         for fault in document.faults if leading else ():
             log.warning("intent fault", revision=document.revision, fault=str(fault))
 

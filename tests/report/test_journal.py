@@ -100,6 +100,7 @@ def test_a_follower_leaves_the_faults_to_the_leader(journal: Journal, lines: Lin
     journal.passed(observed(cluster=cluster(document=refused(9))), Plan())
 
     assert told(lines) == [("warning", "intent refused")]
+    assert lines[0]["first"] == "line 1, column 1: services: is not a mapping"
 
 
 def test_a_new_intent_in_force_is_said(journal: Journal, lines: Lines) -> None:
@@ -122,11 +123,13 @@ def test_a_step_that_ended_is_one_line_with_its_reason_and_duration(journal: Jou
     journal.started(START)
     journal.ended(Outcome(step=START, seconds=0.12345), now=0.0)
 
-    assert told(lines) == [("debug", "start: start"), ("info", "start")]
+    assert told(lines) == [
+        ("debug", "start: start container/prod-order-1"),
+        ("info", "start container/prod-order-1"),
+    ]
     assert lines[1] == {
-        "event": "start",
+        "event": "start container/prod-order-1",
         "log_level": "info",
-        "resource": "container/prod-order-1",
         "reason": "exited with 1",
         "seconds": 0.123,
     }
@@ -140,7 +143,7 @@ def test_a_step_that_failed_says_why_how_often_and_when_it_is_tried_again(
 
     journal.ended(outcome, now=100.0)
 
-    assert told(lines) == [("warning", "failed: start")]
+    assert told(lines) == [("warning", "failed: start container/prod-order-1")]
     assert (lines[0]["error"], lines[0]["tries"], lines[0]["again_in_s"]) == (
         "port is already allocated",
         3,
