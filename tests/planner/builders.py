@@ -29,6 +29,7 @@ from agent.model.observed import (
 )
 from agent.model.records import Assignment, Copy, HostStatus, SwarmRecord, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.planner.assignments import assign
 
@@ -270,3 +271,8 @@ def observed(
             **more,
         }
     )
+
+
+def told(plan: Plan) -> list[str]:
+    """The plan as people read it, line by line."""
+    return str(plan).splitlines()

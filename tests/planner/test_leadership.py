@@ -1,0 +1,124 @@
+import pytest
+
+from agent.model.observed import ClusterState, HostState, SwarmState
+from agent.model.records import SwarmRecord
+from agent.planner.leadership import plan_leadership
+from tests.planner import builders
+from tests.planner.builders import (
+    cluster,
+    document,
+    host,
+    intent,
+    member,
+    observed,
+    outside,
+    status,
+    told,
+    worker,
+)
+
+WANTED = intent(hosts="h1 h2 h3:worker")
+
+
+def free(**more: object) -> ClusterState:
+    """etcd while nobody holds the lock."""
+    return cluster(WANTED, "h2", leader=None, **more)
+
+
+def plan(state: ClusterState, seen: HostState | None, **more: object) -> list[str]:
+    return told(plan_leadership(observed(state, seen, **{"me": "h2", **more})))  # type: ignore[arg-type]
+
+
+def test_a_manager_of_the_swarm_takes_a_free_lock() -> None:
+    assert plan(free(), host(swarm=member("h2"))) == ["campaign for leader: nobody leads"]
+
+
+def test_a_lock_that_somebody_holds_is_left_to_him() -> None:
+    assert plan(cluster(WANTED, "h2"), host(swarm=member("h2"))) == []
+
+
+def test_nobody_campaigns_without_a_lease() -> None:
+    assert plan(free(), host(swarm=member("h2")), lease=False) == []
+
+
+def test_nobody_campaigns_on_what_etcd_said_before_it_went_away() -> None:
+    assert plan(free(), host(swarm=member("h2")), stale=True) == []
+
+
+def test_a_declared_worker_does_not_campaign() -> None:
+    assert plan(free(), host(swarm=member("h3")), me="h3") == []
+
+
+def test_a_host_that_the_intent_does_not_name_does_not_campaign() -> None:
+    assert plan(free(), host(swarm=member("h2")), me="stranger") == []
+
+
+@pytest.mark.parametrize(
+    "swarm", [worker("h2"), member("h2", swarm_id="swarm-of-others"), outside(), outside("pending")]
+)
+def test_once_there_is_a_swarm_only_its_managers_campaign(swarm: SwarmState) -> None:
+    assert plan(free(), host(swarm=swarm)) == []
+
+
+def test_before_there_is_a_swarm_a_declared_manager_campaigns() -> None:
+    assert plan(free(record=None), host(swarm=outside())) == ["campaign for leader: nobody leads"]
+
+
+def test_who_has_no_swarm_leaves_the_lead_to_a_manager_that_has_one() -> None:
+    state = free(record=None, statuses={"h1": status("h1")}, present={"h1": "run-h1"})
+
+    assert plan(state, host(swarm=outside())) == []
+
+
+def test_what_an_agent_reported_in_an_earlier_run_counts_for_nothing() -> None:
+    state = free(record=None, statuses={"h1": status("h1")}, present={"h1": "a later run"})
+
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+
+
+def test_before_the_first_verdict_the_newest_document_says_who_may_lead() -> None:
+    state = builders.cluster(None, leader=None, record=None, document=document(WANTED))
+
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+
+
+def test_without_any_intent_nobody_leads() -> None:
+    assert plan(builders.cluster(None, leader=None, record=None), host(swarm=outside())) == []
+
+
+def test_while_dockerd_is_away_nobody_takes_the_lock() -> None:
+    assert plan(free(), None) == []
+
+
+def test_who_leads_goes_on_while_his_dockerd_is_away() -> None:
+    assert plan(cluster(WANTED, "h2", leader="h2"), None, leads=True) == []
+
+
+def test_who_leads_goes_on_while_his_dockerd_finds_back_into_the_swarm() -> None:
+    assert plan(cluster(WANTED, "h2", leader="h2"), host(swarm=outside("pending")), leads=True) == []
+
+
+def test_who_claimed_the_init_leads_on_while_it_is_under_way() -> None:
+    state = cluster(WANTED, "h2", leader="h2", record=SwarmRecord(claimed_by="h2"))
+
+    assert plan(state, host(swarm=outside("pending")), leads=True) == []
+
+
+@pytest.mark.parametrize(
+    ("swarm", "why"),
+    [
+        (worker("h2"), "this host's engine is a worker"),
+        (member("h2", swarm_id="swarm-of-others"), "this host is in another swarm, swarm-of-others"),
+        (outside(), "this host's engine is inactive, not a manager of swarm swarm-1"),
+    ],
+)
+def test_who_leads_and_may_not_any_more_gives_the_lock_back(swarm: SwarmState, why: str) -> None:
+    assert plan(cluster(WANTED, "h2", leader="h2"), host(swarm=swarm), leads=True) == [
+        f"resign as leader: {why}"
+    ]
+
+
+def test_a_leader_that_the_intent_makes_a_worker_gives_the_lock_back() -> None:
+    assert plan(cluster(WANTED, "h3"), host(swarm=member("h3")), me="h3", leads=True) == [
+        "resign as leader: the intent does not declare this host a manager"
+    ]

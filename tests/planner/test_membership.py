@@ -1,0 +1,119 @@
+import pytest
+
+from agent.model.observed import SwarmState
+from agent.model.records import SwarmRecord
+from agent.model.steps import JoinSwarm, Plan
+from agent.planner.membership import plan_membership
+from tests.planner import builders
+from tests.planner.builders import cluster, host, intent, observed, outside, record, tokens, told
+
+WANTED = intent(hosts="h1 h2 h3:worker")
+CLAIMED = SwarmRecord(claimed_by="h1")
+
+
+def plan(
+    me: str, swarm: SwarmState, *, leads: bool = False, bridge_ready: bool = True, **etcd: object
+) -> Plan:
+    state = cluster(WANTED, me, **etcd)
+    seen = observed(state, host(swarm=swarm), me=me, leads=leads)
+    return plan_membership(WANTED, seen, bridge_ready=bridge_ready)
+
+
+def test_who_holds_the_claim_makes_the_swarm() -> None:
+    assert told(plan("h1", outside(), leads=True, record=CLAIMED)) == [
+        "init swarm: no swarm yet, and this host holds the claim"
+    ]
+
+
+def test_a_claim_without_the_leader_lock_is_not_enough_to_make_the_swarm() -> None:
+    assert told(plan("h1", outside(), record=CLAIMED)) == ["blocked swarm: h1 is making the swarm"]
+
+
+def test_the_others_wait_while_the_swarm_is_made() -> None:
+    assert told(plan("h2", outside(), record=CLAIMED)) == ["blocked swarm: h1 is making the swarm"]
+
+
+def test_nobody_joins_before_a_swarm_is_recorded() -> None:
+    assert told(plan("h2", outside(), record=None)) == ["blocked swarm: no swarm is recorded yet"]
+
+
+def test_nobody_joins_without_the_tokens_of_that_very_swarm() -> None:
+    assert told(plan("h2", outside(), tokens=tokens("swarm-before"))) == [
+        "blocked swarm: no join tokens for swarm swarm-1 are published yet"
+    ]
+
+
+def test_a_host_joins_in_its_declared_role() -> None:
+    assert told(plan("h2", outside(), tokens=tokens())) == ["join swarm: declared a manager of swarm swarm-1"]
+    assert told(plan("h3", outside(), tokens=tokens())) == ["join swarm: declared a worker of swarm swarm-1"]
+
+
+@pytest.mark.parametrize(("me", "token"), [("h2", "manager-token"), ("h3", "worker-token")])
+def test_a_join_uses_the_token_of_the_role_and_shows_it_to_nobody(me: str, token: str) -> None:
+    (step,) = plan(me, outside(), tokens=tokens()).steps
+
+    assert isinstance(step, JoinSwarm)
+    assert step.token == token
+    assert step.remotes == ("10.0.0.1:2377",)
+    assert token not in repr(step)
+
+
+def test_nobody_joins_before_the_bridge_is_as_agreed() -> None:
+    assert told(plan("h2", outside(), bridge_ready=False, tokens=tokens())) == []
+
+
+def test_a_member_as_declared_is_left_alone() -> None:
+    assert told(plan("h1", builders.member("h1"))) == []
+    assert told(plan("h3", builders.worker("h3"))) == []
+
+
+def test_a_member_of_another_swarm_is_never_left_unasked() -> None:
+    assert told(plan("h2", builders.member("h2", swarm_id="swarm-of-others"), tokens=tokens())) == [
+        "blocked swarm: in swarm swarm-of-others, while the cluster's is swarm-1"
+    ]
+
+
+def test_a_worker_that_cannot_tell_its_swarm_is_believed() -> None:
+    assert told(plan("h3", builders.worker("h3", swarm_id=None))) == []
+
+
+def test_a_role_that_is_not_as_declared_is_reported_and_not_changed() -> None:
+    assert told(plan("h2", builders.worker("h2"))) == [
+        "blocked swarm: manager wanted, worker found: roles of members are not changed yet"
+    ]
+
+
+def test_a_node_at_another_address_is_reported() -> None:
+    assert told(plan("h2", builders.member("h1"))) == [
+        "blocked swarm: address: 10.0.0.2 wanted, 10.0.0.1 found: needs leave and join"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("swarm", "why"),
+    [
+        (outside("pending"), "docker is still joining"),
+        (outside("pending", "no route"), "docker is still joining: no route"),
+        (outside("locked"), "the swarm is locked; `docker swarm unlock` needs the unlock key"),
+        (outside("error", "certificate expired"), "docker reports the swarm as error: certificate expired"),
+    ],
+)
+def test_an_engine_between_the_states_is_waited_for(swarm: SwarmState, why: str) -> None:
+    assert told(plan("h2", swarm, tokens=tokens())) == [f"blocked swarm: {why}"]
+
+
+def test_a_host_that_the_intent_does_not_name_is_left_as_it_is() -> None:
+    wanted = intent(hosts="h1")
+    seen = observed(cluster(wanted), host(swarm=builders.member("h2")), me="h2")
+
+    assert told(plan_membership(wanted, seen, bridge_ready=True)) == [
+        "blocked swarm: the intent does not name h2: this host is left as it is"
+    ]
+
+
+def test_a_manager_joins_where_raft_reaches_somebody() -> None:
+    two = record(managers=(("node-h1", "10.0.0.1:2377"), ("node-h2", "10.0.0.2:2377")))
+    (step,) = plan("h3", outside(), record=two, tokens=tokens()).steps
+
+    assert isinstance(step, JoinSwarm)
+    assert step.remotes == ("10.0.0.1:2377", "10.0.0.2:2377")
