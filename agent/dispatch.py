@@ -150,4 +150,5 @@ class Dispatcher:
 
 
 def _task(chain: Chain) -> str:
-    return "; ".join(str(step) for step in chain)
+    # Without the reasons: docker's words for one and the same failure vary, and each would count as a new task.
+    return "; ".join(f"{step.verb} {step.resource}" for step in chain)

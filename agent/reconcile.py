@@ -70,7 +70,7 @@ class Reconciler:
         """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
         began = self._clock()
         self._dispatcher.begin_pass()
-        observed = self._observer.observe()
+        observed = self._observer.observe(frozenset(step.resource for step in self._dispatcher.in_flight))
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence

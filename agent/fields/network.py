@@ -11,6 +11,7 @@ from agent.model.spec import Attachment, ContainerSpec, Port
 SERVICE = f"{PREFIX}service"
 _SHORT_ID = 12
 _ATTACHED = "attached"
+_AT_REST = ("created", "exited", "dead")
 _SPECIAL = ("host", "none")
 _ENGINES_OWN = frozenset({"default", "bridge"})
 
@@ -49,13 +50,21 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
     service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
     have = _attached(found)
-    # What address a network gave out by itself cannot be told from a fixed one on a swarm network.
     return {
         each.network: _phrase(
-            aliases(each, service), each.ipv4_address or _fixed_address(have.get(each.network) or {})
+            aliases(each, service), each.ipv4_address or _given_address(found, have.get(each.network) or {})
         )
         for each in spec.networks
     }
+
+
+def _given_address(found: Found, endpoint: dict[str, Any]) -> str:
+    """What address a swarm network gave out by itself, where that is no difference.
+
+    While a container runs it cannot be told from a fixed one. One that does not run has given its address back, unless
+    its start failed half-way: then it would ask for the same one for ever, and not get it.
+    """
+    return "" if found.at("State.Status") in _AT_REST else _fixed_address(endpoint)
 
 
 def _attached(found: Found) -> dict[str, Any]:

@@ -108,7 +108,9 @@ class ContainerState:
     finished_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
-    """(network, IPv4 address)"""
+    """(network, IPv4 address) of every network it belongs to; no address while it does not run."""
+    busy: bool = False
+    """dockerd is working on it, and answers for it only when that is done: little else is known then."""
     differences: tuple[Difference, ...] = ()
     """Against the spec its label names."""
 
@@ -211,6 +213,8 @@ class Observed:
     """None: not leading."""
     lease: bool = False
     """Whether a lease is provably ours now: without one nobody may campaign."""
+    in_flight: frozenset[str] = frozenset()
+    """The resources that steps are working on: nothing more is planned for them meanwhile."""
     instance: str = ""
     """This run of the agent, as its presence names it."""
     advertise: str | None = None

@@ -61,12 +61,15 @@ class Observer:
         """What a change of could change the next observation."""
         return self._cluster.watched()
 
-    def observe(self) -> Observed:
-        """One snapshot. Never raises for an etcd or a dockerd that is away: that is what it says then."""
+    def observe(self, in_flight: frozenset[str] = frozenset()) -> Observed:
+        """One snapshot; `in_flight` are the resources that steps are working on.
+
+        Never raises for an etcd or a dockerd that is away: that is what it says then.
+        """
         # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
         lease_id = self._lease_id()
         cluster, fence, store_fault = self._observe_cluster(lease_id)
-        host, engine_fault = self._observe_host(cluster)
+        host, engine_fault = self._observe_host(cluster, in_flight)
         return Observed(
             me=self._identity.host,
             host=host,
@@ -76,6 +79,7 @@ class Observer:
             store_fault=store_fault,
             fence=fence,
             lease=lease_id is not None,
+            in_flight=in_flight,
             instance=self._identity.instance,
             advertise=self._identity.advertise,
         )
@@ -99,8 +103,12 @@ class Observer:
         else:
             self._kept = values
 
-    def _observe_host(self, cluster: ClusterState | None) -> tuple[HostState | None, str]:
+    def _observe_host(
+        self, cluster: ClusterState | None, in_flight: frozenset[str]
+    ) -> tuple[HostState | None, str]:
+        prefix = "container/"
+        busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:
-            return self._host.read(cluster), ""
+            return self._host.read(cluster, busy), ""
         except (Unreachable, Refused) as error:
             return None, f"dockerd cannot be read: {error}"

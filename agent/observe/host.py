@@ -20,15 +20,18 @@ class HostReader:
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
-    def read(self, cluster: ClusterState | None) -> HostState:
-        """One look at the engine and the kernel. Raises Unreachable when dockerd does not answer."""
+    def read(self, cluster: ClusterState | None, busy: frozenset[str] = frozenset()) -> HostState:
+        """One look at the engine and the kernel; `busy` are the names of containers that steps are working on.
+
+        Raises Unreachable when dockerd does not answer.
+        """
         info = self._engine.info()
         intent = cluster.accepted if cluster else None
 
         def context(copy: Copy) -> FillContext:
             return fill_context(intent, self._me, info.swarm.node_id, copy)
 
-        found = self._engine.containers(cluster.specs if cluster else {}, context)
+        found = self._engine.containers(cluster.specs if cluster else {}, context, busy)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return HostState(
             engine_version=info.version,

@@ -17,6 +17,7 @@ from agent.model.steps import (
     Step,
     StopContainer,
 )
+from agent.planner.endpoints import keep_last_endpoints
 from agent.planner.names import Names
 from agent.planner.overlays import plan_local_network
 from agent.planner.repair import plan_repair
@@ -37,7 +38,9 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     keep = {found.id for found in chosen.values() if found}
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
     keep |= {each.id for copy in unknown for each in _candidates(copy, host)}
-    scene = _Scene(intent, host, cluster, Names(host, keep, project, cluster.assignment.copies))
+    scene = _Scene(
+        intent, host, cluster, Names(host, keep, project, cluster.assignment.copies), observed.in_flight
+    )
     plan = Plan()
     for copy, found in chosen.items():
         spec = cluster.specs.get(copy.spec)
@@ -47,14 +50,22 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
             continue
         context = fill_context(intent, observed.me, host.swarm.node_id, copy)
         plan += scene.plan(Wanted(copy=copy, project=project, spec=spec, context=context), found)
-    return _once(_plan_surplus(host, keep) + plan)
+    return keep_last_endpoints(_once(_plan_surplus(host, keep) + plan), host)
 
 
 class _Scene:
     """What a copy is decided upon with. Holds no state of its own."""
 
-    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, names: Names) -> None:
+    def __init__(
+        self,
+        intent: Intent,
+        host: HostState,
+        cluster: ClusterState,
+        names: Names,
+        in_flight: frozenset[str],
+    ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
+        self.in_flight = in_flight
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
@@ -65,6 +76,8 @@ class _Scene:
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
             return Plan()
+        if found and found.busy:
+            return self._wait_for_dockerd(found)
         if taken := self.names.plan(wanted, found):
             return taken
         if found is None:
@@ -72,6 +85,11 @@ class _Scene:
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return plan_repair(wanted, found)
+
+    def _wait_for_dockerd(self, found: ContainerState) -> Plan:
+        if f"container/{found.name}" in self.in_flight:
+            return Plan()
+        return _blocked(found.name, "waiting", "dockerd is working on it and does not answer for it")
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.copy.spec != wanted.copy.spec:
@@ -148,7 +166,7 @@ def _best(candidates: list[ContainerState], copy: Copy) -> ContainerState | None
 def _plan_surplus(host: HostState, keep: set[str]) -> Plan:
     plan = Plan()
     for found in host.containers:
-        if found.id not in keep and found.status != "removing":
+        if found.id not in keep and not found.busy and found.status != "removing":
             reason = f"{found.copy.service} copy {found.copy.number} is no longer assigned here"
             plan += Plan(_away(found.name, found, DEFAULT_GRACE_S, reason))
     return plan

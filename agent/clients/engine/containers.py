@@ -8,9 +8,9 @@ from typing import Any
 from agent.clients.engine.errors import network_failure
 from agent.clients.engine.images import Images
 from agent.clients.engine.protocol import Containers as Found
-from agent.clients.engine.reading import container_state
+from agent.clients.engine.reading import busy_state, container_state
 from agent.clients.engine.transport import quoted
-from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError
+from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError, Unreachable
 from agent.fields import (
     CLUSTER,
     CreateRequest,
@@ -29,6 +29,8 @@ FillFor = Callable[[Copy], FillContext]
 
 _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
+_BUSY_S = 5.0
+"""An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
 
 
 class Containers(Images):
@@ -41,7 +43,9 @@ class Containers(Images):
 
     # ---- observation
 
-    def containers(self, specs: Mapping[str, ContainerSpec], fill_for: FillFor) -> Found:
+    def containers(
+        self, specs: Mapping[str, ContainerSpec], fill_for: FillFor, busy: frozenset[str] = frozenset()
+    ) -> Found:
         ours, foreign = [], []
         for each in self._ask("containers", "GET", "/containers/json", params={"all": "1"}):
             copy = self._copy(each.get("Labels") or {})
@@ -49,7 +53,9 @@ class Containers(Images):
                 # "/other/alias" is a name that another container's link gives it.
                 names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
                 foreign += [(name, each["Id"]) for name in names]
-            elif (state := self._state(each["Id"], copy, specs.get(copy.spec), fill_for)) is not None:
+            elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
+                ours.append(busy_state(each, copy))
+            elif (state := self._state(each, copy, specs.get(copy.spec), fill_for)) is not None:
                 ours.append(state)
         return Found(tuple(sorted(ours, key=lambda state: (state.name, state.id))), tuple(sorted(foreign)))
 
@@ -57,13 +63,16 @@ class Containers(Images):
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
 
     def _state(
-        self, container: str, copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
+        self, listed: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
     ) -> ContainerState | None:
         """None when it vanished since it was listed."""
         try:
-            raw = self._container(container)
+            raw = self._container(listed["Id"], timeout_s=_BUSY_S)
         except Missing:
             return None
+        except Unreachable:
+            # dockerd was just able to list it, so it is this one container that does not answer.
+            return busy_state(listed, copy)
         return container_state(raw, copy, self._differences(raw, copy, spec, fill_for))
 
     def _differences(
@@ -86,10 +95,9 @@ class Containers(Images):
                 self._images[image_id] = {"Config": known.get("Config")}
         return known
 
-    def _container(self, container: str) -> Mapping[str, Any]:
-        raw: Mapping[str, Any] = self._ask(
-            "container_inspect", "GET", f"/containers/{quoted(container)}/json"
-        )
+    def _container(self, container: str, timeout_s: float | None = None) -> Mapping[str, Any]:
+        path = f"/containers/{quoted(container)}/json"
+        raw: Mapping[str, Any] = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
         return raw
 
     # ---- acts

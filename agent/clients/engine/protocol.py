@@ -71,9 +71,15 @@ class Engine(Protocol):
         """Names of the endpoints on one network of this host, sorted."""
 
     def containers(
-        self, specs: Mapping[str, ContainerSpec], fill_for: Callable[[Copy], FillContext]
+        self,
+        specs: Mapping[str, ContainerSpec],
+        fill_for: Callable[[Copy], FillContext],
+        busy: frozenset[str] = frozenset(),
     ) -> Containers:
-        """Every container; ours compared with the spec their label names, where `specs` (by hash) has it."""
+        """Every container; ours compared with the spec their label names, where `specs` (by hash) has it.
+
+        Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
+        """
 
     def images(self, references: Iterable[str]) -> frozenset[str]:
         """Those of `references` that are here."""

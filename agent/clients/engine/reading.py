@@ -93,9 +93,7 @@ def container_state(
     """GET /containers/{id}/json of a container of ours."""
     state = raw.get("State") or {}
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    addresses = {
-        name: each.get("IPAddress") for name, each in networks.items() if each and each.get("IPAddress")
-    }
+    addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
     return ContainerState(
         id=raw["Id"],
         name=raw["Name"].removeprefix("/"),
@@ -109,6 +107,21 @@ def container_state(
         restarts=int(raw.get("RestartCount") or 0),
         addresses=pairs(addresses),
         differences=differences,
+    )
+
+
+def busy_state(raw: Mapping[str, Any], copy: Copy) -> ContainerState:
+    """One of GET /containers/json, of a container of ours that cannot be inspected now."""
+    names = [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
+    return ContainerState(
+        id=raw["Id"],
+        name=names[0] if names else raw["Id"],
+        copy=copy,
+        status=raw.get("State") or "created",
+        addresses=pairs(addresses),
+        busy=True,
     )
 
 
