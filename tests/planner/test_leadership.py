@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from agent.model.observed import ClusterState, HostState, SwarmState
@@ -20,13 +22,13 @@ from tests.planner.builders import (
 WANTED = intent(hosts="h1 h2 h3:worker")
 
 
-def free(**more: object) -> ClusterState:
+def free(**more: Any) -> ClusterState:
     """etcd while nobody holds the lock."""
     return cluster(WANTED, "h2", leader=None, **more)
 
 
-def plan(state: ClusterState, seen: HostState | None, **more: object) -> list[str]:
-    return told(plan_leadership(observed(state, seen, **{"me": "h2", **more})))  # type: ignore[arg-type]
+def plan(state: ClusterState, seen: HostState | None, **more: Any) -> list[str]:
+    return told(plan_leadership(observed(state, seen, **{"me": "h2", **more})))
 
 
 def test_a_manager_of_the_swarm_takes_a_free_lock() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from agent.model.observed import SwarmState
@@ -11,9 +13,7 @@ WANTED = intent(hosts="h1 h2 h3:worker")
 CLAIMED = SwarmRecord(claimed_by="h1")
 
 
-def plan(
-    me: str, swarm: SwarmState, *, leads: bool = False, bridge_ready: bool = True, **etcd: object
-) -> Plan:
+def plan(me: str, swarm: SwarmState, *, leads: bool = False, bridge_ready: bool = True, **etcd: Any) -> Plan:
     state = cluster(WANTED, me, **etcd)
     seen = observed(state, host(swarm=swarm), me=me, leads=leads)
     return plan_membership(WANTED, seen, bridge_ready=bridge_ready)

@@ -1,0 +1,126 @@
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.records import Assignment, Copy, CopyReport
+from agent.model.spec import spec_hash
+from agent.model.steps import PublishAssignment
+from agent.planner.assignments import assign, plan_assignments
+from tests.planner.builders import REVISION, cluster, intent, order, service, status, told
+
+
+def assigned(wanted: Intent, current: dict[str, Assignment] | None = None) -> dict[str, list[str]]:
+    """Host -> its copies as `order-1`."""
+    return {
+        host: [f"{copy.service}-{copy.number}" for copy in each.copies]
+        for host, each in assign(wanted, current or {}).items()
+    }
+
+
+def later(*services: ServiceIntent, hosts: str = "h1 h2") -> Intent:
+    return intent(*services, hosts=hosts, revision=REVISION + 1)
+
+
+def test_numbers_follow_the_order_of_the_document() -> None:
+    wanted = intent(service(on={"h2": 2, "h1": 1}), hosts="h1 h2")
+
+    assert assigned(wanted) == {"h1": ["order-3"], "h2": ["order-1", "order-2"]}
+
+
+def test_every_declared_host_has_an_assignment_even_an_empty_one() -> None:
+    assert assigned(intent(hosts="h1 h2")) == {"h1": [], "h2": []}
+
+
+def test_a_copy_keeps_its_number_and_host_when_another_is_added() -> None:
+    before = assign(intent(service(on={"h1": 1, "h2": 1}), hosts="h1 h2"), {})
+
+    assert assigned(later(service(on={"h1": 2, "h2": 1})), before) == {
+        "h1": ["order-1", "order-3"],
+        "h2": ["order-2"],
+    }
+
+
+def test_the_highest_number_of_a_host_goes_first_when_it_runs_fewer() -> None:
+    before = assign(intent(service(on={"h1": 3}), hosts="h1 h2"), {})
+
+    assert assigned(later(service(on={"h1": 1})), before) == {"h1": ["order-1"], "h2": []}
+
+
+def test_a_number_that_became_free_is_given_again() -> None:
+    before = {
+        "h2": Assignment(revision=1, project="prod", copies=(Copy(service="order", number=2, spec="x"),))
+    }
+
+    assert assigned(later(service(on={"h1": 2, "h2": 1})), before) == {
+        "h1": ["order-1", "order-3"],
+        "h2": ["order-2"],
+    }
+
+
+def test_a_number_stays_taken_on_a_host_that_left_the_intent() -> None:
+    before = assign(intent(service(on={"h3": 1}), hosts="h1 h3"), {})
+
+    assert assigned(later(service(on={"h1": 1}), hosts="h1"), before) == {"h1": ["order-2"]}
+
+
+def test_a_copy_keeps_its_number_when_its_spec_changes() -> None:
+    before = assign(intent(service(on={"h1": 2}), hosts="h1 h2"), {})
+    after = assign(later(service(on={"h1": 2}, spec=order("1.0.1"))), before)
+
+    assert [copy.number for copy in after["h1"].copies] == [1, 2]
+    assert {copy.spec for copy in after["h1"].copies} == {spec_hash(order("1.0.1"))}
+
+
+def test_a_first_document_is_published_to_every_host_with_its_counts() -> None:
+    wanted = intent(service(on={"h1": 2}), hosts="h1 h2")
+
+    assert told(plan_assignments(wanted, cluster(wanted))) == [
+        "publish assignment/h1: revision 7: 2 new",
+        "publish assignment/h2: revision 7: no copy changed",
+    ]
+
+
+def test_nothing_is_published_again() -> None:
+    wanted = intent(service(on={"h1": 1}), hosts="h1 h2")
+
+    assert told(plan_assignments(wanted, cluster(wanted, assignments=assign(wanted, {})))) == []
+
+
+def test_a_changed_document_says_what_it_changes_for_each_host() -> None:
+    before = assign(
+        intent(service(on={"h1": 2, "h2": 1}), service("billing", on={"h2": 1}), hosts="h1 h2"), {}
+    )
+    wanted = later(service(on={"h1": 1, "h2": 2}, spec=order("1.0.1")))
+
+    assert told(plan_assignments(wanted, cluster(wanted, assignments=before))) == [
+        "publish assignment/h1: revision 8: 1 changed, 1 dropped",
+        "publish assignment/h2: revision 8: 1 new, 1 changed, 1 dropped",
+    ]
+
+
+def test_only_specs_that_etcd_lacks_are_written_with_an_assignment() -> None:
+    wanted = intent(service(), service("billing", spec=order("1.0.1")))
+    state = cluster(wanted, stored_specs=frozenset({spec_hash(order())}))
+    (step,) = plan_assignments(wanted, state).steps
+
+    assert isinstance(step, PublishAssignment)
+    assert step.specs == (order("1.0.1"),)
+
+
+def test_specs_that_no_copy_has_any_more_are_collected_once_all_is_assigned() -> None:
+    wanted = intent(service())
+    stored = frozenset({spec_hash(order()), spec_hash(order("0.9.0"))})
+    state = cluster(wanted, assignments=assign(wanted, {}), stored_specs=stored)
+
+    assert told(plan_assignments(wanted, state)) == ["collect specs: no copy has them any more"]
+
+
+def test_a_spec_stays_while_a_host_still_runs_a_copy_of_it() -> None:
+    wanted = intent(service())
+    old = spec_hash(order("0.9.0"))
+    running = CopyReport(service="order", number=1, spec=old, id="x", name="prod-order-1", status="running")
+    state = cluster(
+        wanted,
+        assignments=assign(wanted, {}),
+        stored_specs=frozenset({spec_hash(order()), old}),
+        statuses={"h1": status("h1", copies=(running,))},
+    )
+
+    assert told(plan_assignments(wanted, state)) == []

@@ -1,0 +1,328 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.intent import Intent, NetworkIntent, VolumeIntent
+from agent.model.observed import ContainerState, HostState
+from agent.model.records import Assignment
+from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
+from agent.model.steps import CreateContainer, StopContainer
+from agent.planner.copies import plan_copies
+from tests.planner import builders
+from tests.planner.builders import (
+    LOCAL,
+    cluster,
+    container,
+    differs,
+    empty_host,
+    host,
+    intent,
+    observed,
+    order,
+    record,
+    service,
+    told,
+)
+
+ONE = intent(service())
+TWO = intent(service(on={"h1": 2}))
+NEWER = order("1.0.1")
+WHY_NEWER = "image order:1.0.0 -> order:1.0.1"
+
+
+def copies(wanted: Intent, seen: HostState, **etcd: Any) -> list[str]:
+    """What h1 plans for its copies."""
+    return told(plan_copies(wanted, observed(cluster(wanted, **etcd), seen)))
+
+
+def changed(spec: ContainerSpec, **etcd: Any) -> tuple[Intent, dict[str, Any]]:
+    """The intent with the one service changed to `spec`, and etcd with the old spec still known."""
+    specs = {spec_hash(each): each for each in (order(), spec)}
+    return intent(service(spec=spec)), {"specs": specs, **etcd}
+
+
+# ---- made
+
+
+def test_copies_that_run_are_left_alone() -> None:
+    assert copies(TWO, host(container(1), container(2))) == []
+
+
+def test_an_assigned_copy_is_created_and_started() -> None:
+    assert copies(ONE, host()) == [
+        "create container/prod-order-1: order copy 1 is assigned here",
+        "start container/prod-order-1: order copy 1 is assigned here",
+    ]
+
+
+def test_before_an_assignment_nothing_is_run_and_nothing_removed() -> None:
+    assert copies(ONE, host(container(5)), assignment=None) == []
+
+
+def test_an_empty_assignment_removes_all_of_ours() -> None:
+    nothing = Assignment(revision=7, project="prod")
+
+    assert copies(ONE, host(container(1)), assignment=nothing) == [
+        "stop container/prod-order-1: order copy 1 is no longer assigned here",
+        "remove container/prod-order-1: order copy 1 is no longer assigned here",
+    ]
+
+
+def test_an_image_is_pulled_once_for_all_copies_before_any_is_created() -> None:
+    assert copies(TWO, host(images=frozenset())) == ["pull image/order:1.0.0: wanted by prod-order-1"]
+
+
+def test_an_image_is_pulled_before_the_host_is_in_the_swarm() -> None:
+    assert copies(ONE, empty_host())[0] == "pull image/order:1.0.0: wanted by prod-order-1"
+
+
+def test_placeholders_are_filled_in_for_the_copy() -> None:
+    spec = order(hostname="{{.Service.Name}}-{{.Task.Slot}}")
+    plan = plan_copies(intent(service(spec=spec)), observed(cluster(intent(service(spec=spec))), host()))
+    create = plan.steps[0]
+
+    assert isinstance(create, CreateContainer)
+    assert create.spec.hostname == "order-1"
+
+
+def test_a_placeholder_without_a_value_holds_back_only_its_copy() -> None:
+    wanted = intent(service(spec=order(hostname="{{.Node.ID}}")), service("billing"))
+    nowhere = replace(builders.member(), node_id=None)
+    lines = copies(wanted, host(swarm=nowhere))
+
+    assert "blocked container/prod-order-1: {{.Node.ID}} has no value here: this host is in no swarm" in lines
+    assert "create container/prod-billing-1: billing copy 1 is assigned here" in lines
+
+
+def test_a_spec_that_cannot_be_read_holds_its_copy_as_it_is() -> None:
+    assert copies(ONE, host(container(1)), specs={}) == [
+        f"blocked container/prod-order-1: its spec {spec_hash(order())[:12]} cannot be read from etcd"
+    ]
+
+
+# ---- waited for
+
+
+def test_a_copy_waits_for_its_overlay() -> None:
+    seen = host(networks=(builders.bridge_network(),))
+
+    assert copies(ONE, seen, record=record(networks=())) == [
+        "blocked container/prod-order-1: network net is not ready yet"
+    ]
+
+
+def test_a_worker_that_cannot_see_an_overlay_takes_the_leaders_word() -> None:
+    seen = host(swarm=builders.worker(), networks=(builders.bridge_network(),))
+
+    assert copies(ONE, seen)[0] == "create container/prod-order-1: order copy 1 is assigned here"
+
+
+def test_the_leaders_word_on_an_overlay_is_no_good_outside_the_swarm() -> None:
+    seen = host(swarm=builders.outside(), networks=(builders.bridge_network(),))
+
+    assert copies(ONE, seen) == ["blocked container/prod-order-1: network net is not ready yet"]
+
+
+def test_a_network_of_the_host_is_created_before_its_copies() -> None:
+    spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="local"),))
+    wanted = intent(service(spec=spec, on={"h1": 2}), networks=(LOCAL,))
+
+    assert copies(wanted, host()) == ["create network/local: declared, and missing on this host"]
+
+
+def test_a_missing_volume_is_created_before_its_copies() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data"),))
+
+    assert copies(wanted, host()) == ["create volume/data: wanted by prod-order-1"]
+    assert len(copies(wanted, host(volumes=frozenset({"data"})))) == 2
+
+
+def test_a_missing_external_volume_is_waited_for() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data", external=True),))
+
+    assert copies(wanted, host()) == [
+        "blocked container/prod-order-1: the external volume data does not exist"
+    ]
+
+
+def test_a_missing_external_network_is_waited_for() -> None:
+    spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="theirs"),))
+    theirs = NetworkIntent(key="theirs", name="theirs", driver="bridge", external=True)
+
+    assert copies(intent(service(spec=spec), networks=(theirs,)), host()) == [
+        "blocked network/theirs: declared external, but it does not exist"
+    ]
+
+
+# ---- replaced
+
+
+def test_a_changed_service_is_replaced_with_what_changed_as_the_reason() -> None:
+    wanted, etcd = changed(NEWER)
+
+    assert copies(wanted, host(container(1)), **etcd) == [
+        f"stop container/prod-order-1: {WHY_NEWER}",
+        f"remove container/prod-order-1: {WHY_NEWER}",
+        f"create container/prod-order-1: {WHY_NEWER}",
+        f"start container/prod-order-1: {WHY_NEWER}",
+    ]
+
+
+def test_the_old_copy_runs_until_the_new_image_is_there() -> None:
+    wanted, etcd = changed(NEWER)
+    seen = host(container(1), images=frozenset({"order:1.0.0"}))
+
+    assert copies(wanted, seen, **etcd) == ["pull image/order:1.0.1: wanted by prod-order-1"]
+
+
+def test_the_old_copy_runs_until_the_new_ones_network_is_there() -> None:
+    spec = ContainerSpec(image="order:1.0.1", networks=(Attachment(network="other"),))
+    wanted, etcd = changed(spec)
+
+    assert copies(wanted, host(container(1)), **etcd) == [
+        "blocked container/prod-order-1: network other is not ready yet"
+    ]
+
+
+def test_a_stopped_copy_is_replaced_without_being_stopped() -> None:
+    wanted, etcd = changed(NEWER)
+
+    assert copies(wanted, host(container(1, status="exited")), **etcd)[0] == (
+        f"remove container/prod-order-1: {WHY_NEWER}"
+    )
+
+
+def test_a_value_of_the_environment_is_never_told() -> None:
+    wanted, etcd = changed(order(environment=(("PASSWORD", "secret"),)))
+
+    assert copies(wanted, host(container(1)), **etcd)[0] == (
+        "stop container/prod-order-1: environment PASSWORD changed"
+    )
+
+
+def test_a_copy_of_an_unknown_spec_is_replaced_by_hash() -> None:
+    wanted = intent(service(spec=NEWER))
+
+    assert copies(wanted, host(container(1)))[0] == (
+        f"stop container/prod-order-1: spec {spec_hash(order())[:12]} -> {spec_hash(NEWER)[:12]}"
+    )
+
+
+def test_a_copy_that_was_changed_by_hand_beyond_repair_is_replaced() -> None:
+    seen = host(container(1, differences=(differs("command", "replace"), differs("memory", "update"))))
+
+    assert copies(ONE, seen)[0] == "stop container/prod-order-1: command: this wanted, that found"
+
+
+def test_a_dead_copy_is_replaced() -> None:
+    assert copies(ONE, host(container(1, status="dead"))) == [
+        "remove container/prod-order-1: docker calls it dead",
+        "create container/prod-order-1: docker calls it dead",
+        "start container/prod-order-1: docker calls it dead",
+    ]
+
+
+def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
+    wanted, etcd = changed(order("1.0.1", stop_grace_period_s=42.0))
+    stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[0]
+
+    assert isinstance(stop, StopContainer)
+    assert stop.grace_s == 42.0
+
+
+# ---- removed
+
+
+@pytest.mark.parametrize("status", ["running", "paused", "restarting"])
+def test_a_copy_that_is_not_assigned_any_more_is_stopped_and_removed(status: str) -> None:
+    assert copies(ONE, host(container(1), container(2, status=status))) == [
+        "stop container/prod-order-2: order copy 2 is no longer assigned here",
+        "remove container/prod-order-2: order copy 2 is no longer assigned here",
+    ]
+
+
+@pytest.mark.parametrize("status", ["created", "exited", "dead"])
+def test_a_stopped_copy_that_is_not_assigned_any_more_is_removed(status: str) -> None:
+    assert copies(ONE, host(container(1), container(2, status=status))) == [
+        "remove container/prod-order-2: order copy 2 is no longer assigned here"
+    ]
+
+
+def test_what_docker_is_removing_already_is_left_to_it() -> None:
+    assert copies(ONE, host(container(1), container(2, status="removing"))) == []
+    assert copies(ONE, host(container(1, status="removing"))) == []
+
+
+def test_of_two_containers_of_one_copy_the_running_one_with_the_right_spec_stays() -> None:
+    stopped = container(1, id="a", name="a-copy", status="exited")
+    outdated = container(1, id="b", name="an-outdated-copy", of=order("0.9.0"))
+
+    assert copies(ONE, host(stopped, outdated, container(1))) == [
+        "remove container/a-copy: order copy 1 is no longer assigned here",
+        "stop container/an-outdated-copy: order copy 1 is no longer assigned here",
+        "remove container/an-outdated-copy: order copy 1 is no longer assigned here",
+    ]
+
+
+def test_what_is_not_ours_is_never_touched() -> None:
+    assert copies(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
+
+
+# ---- names
+
+
+def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
+    assert copies(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
+        "blocked container/prod-order-1: a container that is not ours has this name"
+    ]
+
+
+def test_a_renamed_copy_whose_name_somebody_else_took_is_left_as_it_is() -> None:
+    seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
+
+    assert copies(ONE, seen) == ["blocked container/prod-order-1: a container that is not ours has this name"]
+
+
+def test_a_name_is_given_back_before_the_copy_that_it_belongs_to_is_made() -> None:
+    assert copies(TWO, host(container(1, name="prod-order-2"))) == [
+        "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-2 found",
+        "blocked container/prod-order-2: copy 1 of order has this name",
+    ]
+
+
+def test_of_copies_whose_names_were_swapped_each_steps_aside_first() -> None:
+    swapped = (container(1, id="a", name="prod-order-2"), container(2, id="b", name="prod-order-1"))
+
+    assert copies(TWO, host(*swapped)) == [
+        "rename container/prod-order-1-a: it has the name of another copy, and copy 2 of order has its own",
+        "rename container/prod-order-2-b: it has the name of another copy, and copy 1 of order has its own",
+    ]
+
+
+def test_copies_that_stepped_aside_get_their_names() -> None:
+    aside = (container(1, id="a", name="prod-order-1-a"), container(2, id="b", name="prod-order-2-b"))
+
+    assert copies(TWO, host(*aside)) == [
+        "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-1-a found",
+        "rename container/prod-order-2: name: prod-order-2 wanted, prod-order-2-b found",
+    ]
+
+
+def test_the_name_of_what_is_removed_is_free_afterwards() -> None:
+    surplus: ContainerState = container(3, name="prod-order-1")
+
+    assert copies(ONE, host(surplus)) == [
+        "stop container/prod-order-1: order copy 3 is no longer assigned here",
+        "remove container/prod-order-1: order copy 3 is no longer assigned here",
+        "create container/prod-order-1: order copy 1 is assigned here",
+        "start container/prod-order-1: order copy 1 is assigned here",
+    ]
+
+
+def test_the_name_of_what_docker_is_removing_is_waited_for() -> None:
+    assert copies(ONE, host(container(3, name="prod-order-1", status="removing"))) == [
+        "blocked container/prod-order-1: copy 3 of order, which is being removed, has this name"
+    ]

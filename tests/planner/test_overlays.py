@@ -1,0 +1,103 @@
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from agent.model.intent import Intent, NetworkIntent
+from agent.model.observed import HostState, NetworkState
+from agent.planner.overlays import plan_local_network, plan_overlays
+from tests.planner import builders
+from tests.planner.builders import (
+    LOCAL,
+    OVERLAY,
+    cluster,
+    host,
+    intent,
+    member,
+    observed,
+    overlay_network,
+    told,
+)
+
+EXTERNAL = NetworkIntent(key="net", name="net", driver="overlay", external=True)
+
+
+def overlays(seen: HostState, wanted: Intent | None = None) -> list[str]:
+    wanted = wanted or intent()
+    return told(plan_overlays(wanted, observed(cluster(wanted), seen, leads=True)))
+
+
+def with_networks(*networks: NetworkState) -> HostState:
+    return host(networks=(builders.bridge_network(), *networks))
+
+
+def test_a_declared_overlay_that_is_missing_is_created_once_by_the_leader() -> None:
+    assert overlays(with_networks()) == ["create network/net: declared, and missing in the swarm"]
+
+
+def test_an_overlay_as_declared_is_left_alone() -> None:
+    assert overlays(with_networks(overlay_network())) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (
+            overlay_network(subnet=IPv4Network("10.99.0.0/16")),
+            "subnet: 10.10.0.0/16 wanted, 10.99.0.0/16 found",
+        ),
+        (overlay_network(gateway="10.10.0.1"), "gateway: 10.10.0.254 wanted, 10.10.0.1 found"),
+        (overlay_network(attachable=False), "attachable: true wanted, false found"),
+        (overlay_network(driver="bridge"), "driver: overlay wanted, bridge found"),
+        (overlay_network(driver=""), "driver: overlay wanted, none (never allocated) found"),
+    ],
+)
+def test_an_overlay_that_is_not_as_declared_is_reported_and_not_changed(
+    found: NetworkState, why: str
+) -> None:
+    assert overlays(with_networks(found)) == [
+        f"blocked network/net: {why}: an existing overlay is not changed"
+    ]
+
+
+def test_an_external_overlay_is_used_and_never_created() -> None:
+    wanted = intent(networks=(EXTERNAL,))
+
+    assert overlays(with_networks(), wanted) == [
+        "blocked network/net: declared external, but the swarm has none of that name"
+    ]
+    assert overlays(with_networks(overlay_network(subnet=IPv4Network("10.99.0.0/16"))), wanted) == []
+
+
+def test_without_a_quorum_no_overlay_is_thought_missing() -> None:
+    silent = replace(member(), nodes=None)
+
+    assert overlays(host(swarm=silent, networks=())) == []
+
+
+def test_networks_of_a_single_host_are_not_the_leaders_business() -> None:
+    assert overlays(with_networks(overlay_network()), intent(networks=(OVERLAY, LOCAL))) == []
+
+
+def local(subnet: str) -> NetworkState:
+    return NetworkState(
+        id="l", name="local", driver="bridge", scope="local", subnet=IPv4Network(subnet), gateway=None
+    )
+
+
+def test_a_missing_network_of_the_host_is_created() -> None:
+    assert told(plan_local_network(LOCAL, host())) == [
+        "create network/local: declared, and missing on this host"
+    ]
+
+
+def test_a_network_of_the_host_with_another_subnet_is_reported_and_not_changed() -> None:
+    assert told(plan_local_network(LOCAL, with_networks(local("10.30.0.0/24")))) == [
+        "blocked network/local: subnet: 10.20.0.0/24 wanted, 10.30.0.0/24 found"
+    ]
+
+
+def test_a_missing_external_network_of_the_host_is_waited_for() -> None:
+    assert told(plan_local_network(replace(LOCAL, external=True), host())) == [
+        "blocked network/local: declared external, but it does not exist"
+    ]

@@ -1,0 +1,188 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.intent import Intent, SwarmIntent
+from agent.model.observed import HostState, LocalState
+from agent.model.records import SwarmRecord
+from agent.model.steps import ClaimInit, Plan, PublishSwarm
+from agent.planner.swarm import plan_swarm
+from tests.planner import builders
+from tests.planner.builders import (
+    cluster,
+    empty_host,
+    host,
+    intent,
+    member,
+    node,
+    observed,
+    outside,
+    record,
+    status,
+    tokens,
+    told,
+)
+
+WANTED = intent(hosts="h1 h2")
+BOTH = (node("h1"), node("h2"))
+REPORTS = {"h1": status("h1"), "h2": status("h2")}
+RECORDED = record(managers=(("node-h1", "10.0.0.1:2377"), ("node-h2", "10.0.0.2:2377")))
+
+
+def plan(seen: HostState, *, wanted: Intent = WANTED, **etcd: Any) -> Plan:
+    """What the leader, h1, decides; both hosts have joined and reported where nothing else is said."""
+    state = cluster(wanted, **{"record": RECORDED, "statuses": REPORTS, **etcd})
+    return plan_swarm(wanted, observed(state, seen, leads=True))
+
+
+def everybody_in() -> HostState:
+    return host(swarm=member("h1", of=BOTH))
+
+
+def test_nothing_is_to_be_done_when_all_are_in() -> None:
+    assert told(plan(everybody_in())) == []
+
+
+# ---- who makes the swarm
+
+
+def test_the_leader_claims_the_init_when_there_is_no_swarm() -> None:
+    assert told(plan(empty_host(), record=None, statuses={})) == ["claim swarm-record: there is no swarm yet"]
+
+
+def test_an_own_claim_is_not_claimed_again() -> None:
+    assert told(plan(empty_host(), record=SwarmRecord(claimed_by="h1"))) == []
+
+
+def test_the_claim_of_a_host_that_is_there_is_respected() -> None:
+    present = {"h1": "run-h1", "h2": "run-h2"}
+
+    assert told(plan(empty_host(), record=SwarmRecord(claimed_by="h2"), present=present)) == [
+        "blocked swarm-record: h2 claimed the init and is still there"
+    ]
+
+
+def test_the_claim_of_a_host_that_is_gone_is_taken_over_at_the_revision_seen() -> None:
+    taken = plan(empty_host(), record=SwarmRecord(claimed_by="h2"), record_revision=44, statuses={})
+
+    assert told(taken) == ["claim swarm-record: h2, who claimed it, is gone"]
+    (step,) = taken.steps
+    assert isinstance(step, ClaimInit)
+    assert step.over == 44
+
+
+def test_no_swarm_is_made_before_everybody_there_has_said_whether_he_has_one() -> None:
+    present = {"h1": "run-h1", "h2": "a later run", "h3": "run-h3"}
+
+    assert told(plan(empty_host(), record=None, present=present)) == [
+        "blocked swarm-record: h2, h3 did not report yet"
+    ]
+
+
+@pytest.mark.parametrize("local", ["pending", "locked", "error"])
+def test_nothing_is_claimed_while_the_own_engine_is_between_states(local: LocalState) -> None:
+    seen = host(swarm=outside(local))
+
+    assert told(plan(seen, record=None, statuses={})) == []
+
+
+def test_no_second_swarm_is_claimed_beside_the_recorded_one() -> None:
+    assert told(plan(empty_host())) == []
+
+
+# ---- its record
+
+
+def test_the_swarm_that_was_made_is_recorded() -> None:
+    assert told(plan(everybody_in(), record=SwarmRecord(claimed_by="h1"))) == [
+        "publish swarm-record: swarm swarm-1 is made"
+    ]
+
+
+def test_a_swarm_that_was_there_before_is_adopted() -> None:
+    assert told(plan(everybody_in(), record=None)) == [
+        "publish swarm-record: this host is in swarm swarm-1 already: adopted"
+    ]
+
+
+def test_a_foreign_swarm_is_never_recorded_over_ours() -> None:
+    seen = host(swarm=member("h1", of=BOTH, swarm_id="swarm-of-others"))
+
+    assert told(plan(seen)) == []
+
+
+def test_a_manager_that_raft_cannot_reach_is_no_place_to_join() -> None:
+    seen = host(swarm=member("h1", of=(node("h1"), node("h2", reachable=False))))
+    published = plan(seen)
+
+    assert told(published) == ["publish swarm-record: managers or networks changed"]
+    (step,) = published.steps
+    assert isinstance(step, PublishSwarm)
+    assert step.record.managers == (("node-h1", "10.0.0.1:2377"),)
+
+
+def test_an_overlay_is_told_to_the_workers_as_soon_as_containers_can_join_it() -> None:
+    (step,) = plan(everybody_in(), record=replace(RECORDED, networks=())).steps
+
+    assert isinstance(step, PublishSwarm)
+    assert step.record.networks == ("net",)
+
+
+def test_an_overlay_that_was_never_allocated_is_not_told() -> None:
+    unallocated = builders.overlay_network(driver="", subnet=None, gateway=None)
+    seen = host(swarm=member("h1", of=BOTH), networks=(builders.bridge_network(), unallocated))
+
+    assert told(plan(seen, record=replace(RECORDED, networks=()))) == []
+
+
+def test_without_a_quorum_the_record_is_kept_as_it_is() -> None:
+    silent = replace(member("h1"), nodes=None)
+
+    assert told(plan(host(swarm=silent, networks=()))) == []
+
+
+# ---- its join tokens
+
+
+def test_tokens_are_published_while_a_declared_host_is_missing() -> None:
+    assert told(plan(host(swarm=member("h1")), record=record(), statuses={"h1": status("h1")})) == [
+        "publish tokens: h2 not joined yet"
+    ]
+
+
+def test_published_tokens_stay_while_a_host_is_missing() -> None:
+    waiting = plan(host(swarm=member("h1")), record=record(), statuses={"h1": status("h1")}, tokens=tokens())
+
+    assert told(waiting) == []
+
+
+def test_tokens_of_another_swarm_are_replaced() -> None:
+    replaced = plan(
+        host(swarm=member("h1")),
+        record=record(),
+        statuses={"h1": status("h1")},
+        tokens=tokens("swarm-before"),
+    )
+
+    assert told(replaced) == ["publish tokens: h2 not joined yet"]
+
+
+def test_tokens_are_rotated_and_then_withdrawn_when_the_last_host_is_in() -> None:
+    assert told(plan(everybody_in(), tokens=tokens())) == [
+        "rotate tokens: every declared host has joined",
+        "withdraw tokens: every declared host has joined",
+    ]
+
+
+def test_tokens_are_only_withdrawn_where_the_operator_wants_them_kept() -> None:
+    swarm = SwarmIntent(default_addr_pool=(), rotate_tokens="never")
+    wanted = intent(hosts="h1 h2", swarm=swarm)
+
+    assert told(plan(everybody_in(), wanted=wanted, tokens=tokens())) == [
+        "withdraw tokens: every declared host has joined"
+    ]
+
+
+def test_a_node_that_never_reported_counts_as_missing() -> None:
+    assert told(plan(everybody_in(), statuses={"h1": status("h1")})) == ["publish tokens: h2 not joined yet"]
