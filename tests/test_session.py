@@ -274,7 +274,7 @@ def threaded(store: FakeStore, said: list[str], presence: Callable[[], bytes] = 
         store,
         presence_key=KEY,
         presence=presence,
-        settings=SessionSettings(ttl_s=3, interval_s=0.05, timeout_s=0.5, margin_s=0.5),
+        settings=SessionSettings(ttl_s=2, interval_s=0.05, timeout_s=0.5, margin_s=0.5),
         on_change=said.append,
     )
 

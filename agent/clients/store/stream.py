@@ -74,7 +74,8 @@ class WatchStream:
         finally:
             self._connection.forget(self._retired)
             self._requests.put(None)
-            self._call.cancel()
+            if self._call is not None:  # None: the channel was closed before the stream could be opened
+                self._call.cancel()
 
     def end(self, reason: str, details: str) -> None:
         """End it from any thread; the first reason given is the one that listen() raises."""

@@ -7,6 +7,8 @@ import pytest
 
 from agent.clients.store.channel import Connection
 from agent.clients.store.pool import Pool
+from agent.clients.store.progress import Progress
+from agent.clients.store.stream import StreamEnded, WatchStream
 from agent.errors import Invalid, Unreachable
 from agent.model.endpoint import parse_endpoint
 from agent.model.store import Put, StoreSettings
@@ -74,6 +76,13 @@ def test_a_write_under_way_is_not_cut_off_by_the_failure_of_another_call(new_sto
         etcd.slow.set()
         assert write.result(5).succeeded
         store.close()
+
+
+def test_a_stream_on_a_channel_that_was_just_closed_ends_like_any_other(connection: Connection) -> None:
+    connection.retire(now=True)
+    stream = WatchStream(connection, RANGES, (), Progress())
+    with pytest.raises(StreamEnded):
+        stream.listen(after_revision=1, on_open=lambda: None, on_change=lambda: None)
 
 
 def test_every_endpoint_has_its_turn_from_a_random_start(monkeypatch: pytest.MonkeyPatch) -> None:
