@@ -101,7 +101,7 @@ def _absolute(cursor: Cursor) -> str | None:
     value = text(cursor)
     if value is None or value.startswith("/"):
         return value
-    cursor.fault(f"{cursor.shown} is a relative path", "begin it with /: an agent has no folder of its own")
+    cursor.fault(f"{cursor.shown} is a relative path", "begin it with /")
     return None
 
 

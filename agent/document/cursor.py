@@ -89,6 +89,8 @@ class Cursor:
         found: dict[str, Cursor] = {}
         meant: set[str] = set()
         for key, value in self.entries():
+            if self.faults.is_full:
+                break
             assert isinstance(key.node, Scalar)
             name = key.node.text
             if name in known:

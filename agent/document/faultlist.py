@@ -18,6 +18,11 @@ class Faults:
     def __len__(self) -> int:
         return len(self._found)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is noted: then there is no point in looking further."""
+        return len(self._found) >= MOST_KEPT
+
     def add(
         self,
         *,
@@ -31,7 +36,7 @@ class Faults:
         """Note a fault at `line`, `column` (from 1)."""
         if len(path) > LONGEST_PATH:
             path = path[: LONGEST_PATH - 3] + "..."
-        if len(self._found) < MOST_KEPT:
+        if not self.is_full:
             self._found.append(
                 Fault(path=path, value=value, problem=problem, remedy=remedy, line=line, column=column)
             )

@@ -17,7 +17,7 @@ LONGEST_TEXT = 131_071
 
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s)){1,5}", re.ASCII)
 _DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
@@ -132,7 +132,8 @@ def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
         if not _DURATION.fullmatch(value):
             cursor.fault(f"{cursor.shown} is not a time with a unit", "write for example 90s, 1m30s or 500ms")
             return None
-        seconds = sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION_PART.findall(value))
+        parts = _DURATION_PART.findall(value)
+        seconds = sum(float(amount) * _MICROSECONDS[unit] for amount, unit in parts) / 1e6
         return _bounded(cursor, seconds, low_s, high_s, "{:g}s".format)
 
     return read

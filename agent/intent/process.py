@@ -76,13 +76,15 @@ def addresses(cursor: Cursor) -> tuple[str, ...] | None:
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     """Read names and addresses as `name:address`, from a list of `name:address` or a mapping; sorted."""
     if cursor.is_mapping:
-        return _sorted_hosts([(place, text(key) or "", text(place) or "") for key, place in cursor.entries()])
+        return _sorted_hosts(
+            [(place, text(key) or "", anything(place) or "") for key, place in cursor.entries()]
+        )
     split = []
     for place in cursor.items():
         line = text(place)
         if line is not None:
             host, _, found = line.partition("=" if "=" in line else ":")
-            split.append((place, host, found or "nothing"))
+            split.append((place, host, found))
     return _sorted_hosts(split)
 
 
@@ -92,7 +94,7 @@ def _sorted_hosts(split: list[tuple[Cursor, str, str]]) -> tuple[str, ...]:
         if not _HOST.fullmatch(host):
             place.fault(f"'{host[:60]}' is not a host's name", "write name:address")
         elif not written:
-            continue
+            place.fault("gives no address", "write name:address")
         elif written == _GATEWAY:
             found.add(f"{host}:{written}")
         elif (address := _address(place, written)) is not None:

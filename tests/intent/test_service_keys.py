@@ -1,0 +1,168 @@
+"""Each key of a service: its forms, what they become, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from agent.model.spec import (
+    Attachment,
+    Device,
+    Healthcheck,
+    Logging,
+    Mount,
+    Port,
+    Restart,
+    Ulimit,
+    encode,
+    spec_hash,
+)
+from tests.intent.documents import faults, parse, service, spec_of
+
+INNER = "shop_inner"
+
+BECOMES: list[tuple[str, str, Any]] = [
+    ("command: sleep 5", "command", ("sleep", "5")),
+    ("command: [sleep, '5']", "command", ("sleep", "5")),
+    ("command: []", "command", ()),
+    ("command: ''", "command", ()),
+    ("entrypoint: /bin/sh -c 'a b'", "entrypoint", ("/bin/sh", "-c", "a b")),
+    ("environment: {B: 1, A: true}", "environment", (("A", "true"), ("B", "1"))),
+    ("environment: [B=1, 'A=x=y']", "environment", (("A", "x=y"), ("B", "1"))),
+    ("labels: {a: }", "labels", (("a", ""),)),
+    ("labels: [a=1]", "labels", (("a", "1"),)),
+    ("ports: ['80:8080']", "ports", (Port(target=8080, published=80),)),
+    ("ports: [22:22]", "ports", (Port(target=22, published=22),)),
+    ("ports: ['0.0.0.0:80:80']", "ports", (Port(target=80, published=80),)),
+    ("ports: [{target: 80, published: 81}]", "ports", (Port(target=80, published=81),)),
+    ("ports: [{target: '80', published: '81', name: }]", "", "web.ports[0].name: 'name' is not offered yet"),
+    ("volumes: ['data:/d']", "volumes", (Mount(type="volume", source="shop_data", target="/d"),)),
+    ("volumes: [/a:/b]", "volumes", (Mount(type="bind", source="/a", target="/b", create_host_path=True),)),
+    ("networks: [inner]", "networks", (Attachment(network=INNER),)),
+    ("networks: {inner: }", "networks", (Attachment(network=INNER),)),
+    ("networks: {inner: {aliases: [b, a]}}", "networks", (Attachment(network=INNER, aliases=("a", "b")),)),
+    ("restart: no", "restart", Restart(name="no")),
+    ("restart: 'no'", "restart", Restart(name="no")),
+    (
+        "restart: false",
+        "",
+        "web.restart: 'false' is not one of: no, always, on-failure, unless-stopped, on-failure:3",
+    ),
+    ("restart: on-failure", "restart", Restart(name="on-failure")),
+    ("restart: on-failure:3", "restart", Restart(name="on-failure", max_retries=3)),
+    ("healthcheck: {test: a b}", "healthcheck", Healthcheck(test=("CMD-SHELL", "a b"))),
+    ("healthcheck: {test: [CMD, a]}", "healthcheck", Healthcheck(test=("CMD", "a"))),
+    ("healthcheck: {test: [NONE]}", "healthcheck", Healthcheck(disable=True)),
+    ("healthcheck: {disable: true, interval: 5s}", "healthcheck", Healthcheck(disable=True)),
+    ("healthcheck: {interval: 0s}", "", "web.healthcheck.interval: '0s' is too small"),
+    ("stop_grace_period: 1m30s", "stop_grace_period_s", 90.0),
+    ("stop_signal: SIGRTMIN+3", "stop_signal", "SIGRTMIN+3"),
+    ("stop_signal: quickly", "", "web.stop_signal: 'quickly' is not a signal, such as SIGTERM"),
+    ("user: 1000:1000", "user", "1000:1000"),
+    ("user: '1000; rm'", "", "web.user: '1000; rm' is not a user: name or number, and :group if wanted"),
+    ("init: false", "init", False),
+    ("tty: false", "tty", False),
+    ("cap_add: [CAP_NET_ADMIN, net_raw]", "cap_add", ("NET_ADMIN", "NET_RAW")),
+    ("ulimits: {nofile: -1}", "ulimits", (Ulimit(name="nofile", soft=-1, hard=-1),)),
+    ("ulimits: {nofile: {soft: 3, hard: 2}}", "", "web.ulimits.nofile: the soft limit is above the hard one"),
+    ("ulimits: {nofile: {soft: 3}}", "", "web.ulimits.nofile: 'hard' is missing"),
+    ("sysctls: [a.b=1]", "sysctls", (("a.b", "1"),)),
+    ("sysctls: {a.b: }", "", "web.sysctls['a.b']: has no value"),
+    ("shm_size: 1g", "shm_size_bytes", 1 << 30),
+    ("shm_size: 1048576", "shm_size_bytes", 1 << 20),
+    ("tmpfs: /run", "tmpfs", (("/run", ""),)),
+    ("tmpfs: ['/b:size=1m,mode=755', /a]", "tmpfs", (("/a", ""), ("/b", "size=1m,mode=755"))),
+    ("tmpfs: ['/b:si ze']", "", "web.tmpfs[0]: '/b:si ze' has options that tmpfs does not know"),
+    ("dns: [10.0.0.53, 10.0.0.1]", "dns", ("10.0.0.53", "10.0.0.1")),
+    ("dns: nameserver", "", "web.dns: 'nameserver' is not an IP address"),
+    ("extra_hosts: {b: 10.0.0.9, a: '::1'}", "extra_hosts", ("a:::1", "b:10.0.0.9")),
+    ("extra_hosts: ['a:::1']", "extra_hosts", ("a:::1",)),
+    ("extra_hosts: [alone]", "", "web.extra_hosts[0]: gives no address"),
+    ("logging: {driver: none}", "logging", Logging(driver="none")),
+    ("logging: {options: {tag: '{{.ID}}'}}", "logging", Logging(options=(("tag", "{{.ID}}"),))),
+    ("devices: [/dev/a]", "devices", (Device(source="/dev/a", target="/dev/a"),)),
+    ("devices: ['/dev/a:rw']", "devices", (Device(source="/dev/a", target="/dev/a", permissions="rw"),)),
+    ("devices: [dev]", "", "web.devices[0]: 'dev' is not a device"),
+    ("mem_limit: 64mb", "memory_limit_bytes", 64 << 20),
+    ("mem_limit: 1m", "", "web.mem_limit: '1m' is too small"),
+    ("cpus: 0.25", "nano_cpus", 250_000_000),
+    ("cpus: half", "", "web.cpus: 'half' is not a number"),
+    ("pids_limit: -1", "pids_limit", -1),
+    ("pid: host", "pid", "host"),
+    ("pid: 'service:db'", "", "web.pid: 'service:db' is not one of: host"),
+    ("ipc: shareable", "ipc", "shareable"),
+    ("network_mode: host", "network_mode", "host"),
+    ("network_mode: bridge", "", "web.network_mode: 'bridge' is not one of: none, host"),
+    ("hostname: '{{.Node.Hostname}}-a'", "hostname", "{{.Node.Hostname}}-a"),
+    ("hostname: 'a b'", "", "web.hostname: 'a b' is not a name that a host can have"),
+    ("hostname: a/b", "", "web.hostname: 'a/b' is not a name that a host can have"),
+    ("deploy: {resources: {limits: {cpus: '2', memory: 1g, pids: 5}}}", "nano_cpus", 2_000_000_000),
+    ("deploy: {mode: replicated}", "image", "web"),
+    (
+        "deploy: {restart_policy: {}}",
+        "",
+        "web.deploy.restart_policy: 'restart_policy' is not offered yet: use restart",
+    ),
+    ("x-anything: {goes: [1]}", "image", "web"),
+]
+
+
+@pytest.mark.parametrize(("key", "attribute", "value"), BECOMES, ids=[each[0] for each in BECOMES])
+def test_a_key_becomes_a_field_or_is_refused(key: str, attribute: str, value: Any) -> None:
+    if attribute:
+        assert getattr(spec_of(key), attribute) == value
+    else:
+        assert faults(service(key)) == [f"services.{value}"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("environment: {A: 1, B: 2}", "environment: [B=2, A=1]"),
+        ("ports: ['80:80', '81:81']", "ports: [{target: 81, published: 81}, '0.0.0.0:80:80/tcp']"),
+        ("cap_add: [SYS_TIME, NET_RAW]", "cap_add: [net_raw, CAP_SYS_TIME]"),
+        ("mem_limit: 1g", "deploy: {resources: {limits: {memory: 1024m}}}"),
+        ("healthcheck: {test: a, interval: 60s}", "healthcheck: {test: [CMD-SHELL, a], interval: 1m}"),
+        ("networks: [inner]", "networks: {inner: {}}"),
+        ("networks: [inner]", ""),
+        ("volumes: ['data:/d', '/a:/a']", "volumes: ['/a:/a', 'data:/d/']"),
+        ("tty: false", ""),
+    ],
+)
+def test_two_spellings_of_one_thing_are_one_spec(one: str, other: str) -> None:
+    assert spec_hash(spec_of(one)) == spec_hash(spec_of(other))
+
+
+def test_a_key_that_is_taken_out_leaves_no_trace() -> None:
+    assert encode(spec_of("network_mode: none")) == b'{"image":"web","network_mode":"none"}'
+
+
+def test_a_service_without_networks_joins_default_when_it_is_declared() -> None:
+    text = service("").replace("networks: {", "networks: {default: {name: everyones}, ")
+    assert parse(text).services[0].spec.networks == (Attachment(network="everyones"),)
+
+
+def test_a_service_without_networks_and_no_overlay_is_told_what_to_say() -> None:
+    text = service("").replace("networks: {inner", "x-none: {inner")
+    assert faults(text) == ["services.web: names no network, and no overlays are declared"]
+
+
+@pytest.mark.parametrize(
+    "placeholder", ["{{.Node.Hostname}}", "{{ .Service.Name }}", "{{.Task.Slot}}", "{{.ID}}x", "{{json .}}"]
+)
+def test_placeholders_are_known_or_refused_where_they_are_filled_in(placeholder: str) -> None:
+    refused = "ID" in placeholder
+    assert bool(faults(service(f"environment: {{A: '{placeholder}'}}"))) == refused
+    assert not faults(service(f"logging: {{options: {{tag: '{placeholder}'}}}}"))
+
+
+def test_the_overlay_address_is_known_for_a_copy_with_one_fixed_address() -> None:
+    fixed = "networks: {inner: {ipv4_address: 10.10.0.9}}\n"
+    assert not faults(service(fixed + "environment: {IP: '{{.Overlay.IP}}'}"))
+
+
+@pytest.mark.parametrize(
+    "key", ["build", "profiles", "extends", "env_file", "links", "scale", "container_name", "secrets"]
+)
+def test_what_compose_has_and_we_have_not_is_refused_with_a_reason(key: str) -> None:
+    (said,) = faults(service(f"{key}: x"))
+    assert said.startswith(f"services.web.{key}: '{key}' is not offered")
