@@ -141,8 +141,10 @@ class Reporter:
         except SwarmkeeperError as error:
             log.debug("status of an earlier run not read", error=str(error))
             return
-        self._recalled = True
-        self._previous = self._previous or recalled
+        self._recalled, seen = True, self._previous
+        if recalled and seen and seen.engine_up:
+            recalled = replace(seen, revision=recalled.revision)
+        self._previous = recalled or seen
 
     def _look(
         self,

@@ -76,6 +76,18 @@ def test_a_status_that_could_not_be_written_is_written_with_the_next_pass(
     assert decode(HostStatus, kept(store).value) == STATUS
 
 
+def test_a_status_whose_writing_went_unanswered_may_be_there_and_is_written_over(
+    key: StatusKey, store: FakeStore
+) -> None:
+    key.write(STATUS)
+    store.lose_next_answer()
+    key.write(replace(STATUS, revision=8))
+
+    key.write(STATUS)
+
+    assert decode(HostStatus, kept(store).value) == STATUS
+
+
 def test_the_status_of_an_earlier_run_is_recalled(key: StatusKey, store: FakeStore) -> None:
     store.txn([], [Put(key=KEY, value=encode(STATUS))])
 

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from agent.dispatch import Outcome
 from agent.model.faults import Fault
-from agent.model.observed import Document, Observed
+from agent.model.observed import Document, HostState, Observed
 from agent.model.records import encode
 from agent.model.steps import Blocked, Plan, PullImage, StartContainer
 from agent.model.store import Put
@@ -54,6 +54,20 @@ def test_a_restarted_agent_goes_on_from_its_last_status(bench: Bench) -> None:
     assert status is not None
     assert status.revision == 7
     assert [each.name for each in status.copies] == ["prod-order-1", "prod-order-2"]
+
+
+@pytest.mark.parametrize("engine", [None, host(containers=())])
+def test_so_does_one_that_finds_etcd_only_later(bench: Bench, engine: HostState | None) -> None:
+    bench.passed(observed())
+    bench.restart()
+    bench.passed(observed(host=engine, stale=True))
+
+    bench.passed(observed(host=engine))
+
+    status = bench.status()
+    assert status is not None
+    assert status.revision == 7
+    assert len(status.copies) == (2 if engine is None else 0)
 
 
 def test_a_status_of_another_format_is_overwritten(bench: Bench) -> None:
@@ -187,6 +201,15 @@ def test_restarts_of_a_copy_are_counted(bench: Bench) -> None:
 
     assert bench.value("container_restarts_total", service="order", copy="1") == 3
     assert bench.value("container_restarts_total", service="order", copy="2") == 0
+
+
+def test_a_copy_that_ends_as_soon_as_it_began_is_a_failed_start(bench: Bench) -> None:
+    bench.passed(observed())
+    ended = container(1, status="exited", exit_code=1, finished_at="2026-01-01T10:00:02Z")
+
+    bench.passed(observed(host=host(containers=(ended, container(2)))))
+
+    assert bench.value("container_start_failures_total", service="order", reason="exit") == 1
 
 
 def test_the_series_of_a_service_that_left_the_host_go_away(bench: Bench) -> None:

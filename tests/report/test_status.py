@@ -1,14 +1,17 @@
 from dataclasses import replace
 
+import pytest
+
 from agent.backoff import Failure
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import Difference, Observed
+from agent.model.observed import Difference, Observed, SwarmState
 from agent.model.records import Assignment, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.reported import host_of
 from agent.report.status import host_status
 from tests.report.scenes import (
+    BRIDGE_FOUND,
     FENCE,
     INTENT,
     OVERLAY,
@@ -161,10 +164,15 @@ def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
     assert status_of(seen).foreign_names == ("prod-x-1",)
 
 
-def test_routes_and_bridge_endpoints_are_told_only_outside_a_swarm() -> None:
-    status = status_of(observed(host=host(routes=((INTENT.gwbridge.subnet, GWBRIDGE),))))
+@pytest.mark.parametrize(("swarm", "told"), [(SWARM, False), (SwarmState(local="inactive"), True)])
+def test_routes_and_bridge_endpoints_are_told_only_outside_a_swarm(swarm: SwarmState, told: bool) -> None:
+    bridge = replace(BRIDGE_FOUND, endpoints=("somebody",))
+    routes = ((INTENT.gwbridge.subnet, GWBRIDGE),)
 
-    assert status.routes == ()
+    status = status_of(observed(host=host(swarm=swarm, networks=(bridge,), routes=routes)))
+
+    assert status.routes == ((("172.21.0.0/20", GWBRIDGE),) if told else ())
+    assert status.networks[0].endpoints == (("somebody",) if told else ())
 
 
 def test_no_value_of_an_environment_stands_in_a_status() -> None:

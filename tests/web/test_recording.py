@@ -153,6 +153,10 @@ def test_an_overlay_is_there_when_it_is_seen_or_the_leader_says_so(
     assert shown(seen)["overlay_ok"] == {(): ok}
 
 
+def test_an_overlay_reaches_nobody_outside_the_swarm() -> None:
+    assert shown(observed(host=host(swarm=SwarmState(local="inactive"))))["overlay_ok"] == {(): 0}
+
+
 def test_copies_are_counted_by_service() -> None:
     seen = shown(
         observed(host=host(containers=(container(1, health="unhealthy"), container(2, status="exited"))))

@@ -137,6 +137,7 @@ def test_a_head_has_the_length_and_no_body(web: WebServer) -> None:
     status, body, headers = ask(web, "/metrics", "HEAD")
 
     assert (status, body, headers["Content-Length"]) == (200, b"", "23")
+    assert said(web, b"HEAD /metrics HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
