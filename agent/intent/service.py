@@ -1,5 +1,6 @@
 """One service: the table of its keys, and how they become a ServiceIntent."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +130,8 @@ def _read_spec(fields: Fields, limits: dict[str, Any]) -> ContainerSpec:
         said[field.attribute] = value
     spec = ContainerSpec(**{"image": _UNREADABLE, **said})
     _check_network_mode(fields, spec)
+    if (spec.memory_limit_bytes or sys.maxsize) < (spec.memory_reservation_bytes or 0):
+        fields.cursor.hidden().fault("reserves more memory than its limit", "lower the reservation")
     return spec
 
 

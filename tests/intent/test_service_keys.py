@@ -84,6 +84,7 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("devices: [dev]", "", "web.devices[0]: 'dev' is not a device"),
     ("mem_limit: 64mb", "memory_limit_bytes", 64 << 20),
     ("mem_limit: 1m", "", "web.mem_limit: '1m' is too small"),
+    ("mem_limit: 64m\nmem_reservation: 1g", "", "web: reserves more memory than its limit"),
     ("cpus: 0.25", "nano_cpus", 250_000_000),
     ("cpus: half", "", "web.cpus: 'half' is not a number"),
     ("pids_limit: -1", "pids_limit", -1),

@@ -1,0 +1,72 @@
+"""docs/intent-reference.md names every key that is offered, and no service key that is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from agent.document.scalars import LONGEST_TEXT
+from agent.intent import MOST_NAMED, TOP_KEYS, attachments, cluster, deploy, health, mounts, networks, ports
+from agent.intent.checks import MOST_PUBLISHED
+from agent.intent.placeholders import KNOWN
+from agent.intent.refused import SERVICE_REFUSED
+from agent.intent.service import FIELDS, OTHER_KEYS
+
+PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next one of its kind."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def keys_of_the_table(text: str) -> set[str]:
+    """What the first column of the tables in `text` names."""
+    cells = re.findall(r"(?m)^\| (`[^|]+) \|", text)
+    return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("Top level", TOP_KEYS),
+        ("networks.*", (*networks.NETWORK_KEYS, *networks.SUBNET_KEYS)),
+        ("volumes.*", networks.VOLUME_KEYS),
+        ("services.*", (*FIELDS, *OTHER_KEYS, *attachments.KEYS, *health.KEYS, *ports.LONG_KEYS)),
+        ("services.*", (*mounts.LONG_KEYS, *mounts.BIND_KEYS, *mounts.VOLUME_KEYS, *mounts.TMPFS_KEYS)),
+        ("services.*", (*deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
+        ("x-cluster", cluster.KEYS),
+        ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST_KEYS]),
+        ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE_KEYS]),
+        ("x-cluster", [f"swarm.{key}" for key in cluster.SWARM_KEYS]),
+        ("x-cluster", [f"swarm.join_tokens.{key}" for key in cluster.TOKEN_KEYS]),
+        ("x-cluster", [f"policy.{key}" for key in cluster.POLICY_KEYS]),
+    ],
+)
+def test_every_key_that_is_offered_is_in_the_reference(title: str, keys: list[str]) -> None:
+    text = section(title)
+    named = {
+        word
+        for quoted in re.findall(r"`([^`]+)`", text)
+        for word in (quoted, quoted.split(":")[0], *quoted.split("."))
+    }
+    assert [key for key in keys if key not in named] == []
+
+
+def test_no_service_key_is_in_the_table_that_is_not_offered() -> None:
+    table = keys_of_the_table(section("services.*").split("**ports**")[0])
+    assert table - {"io.swarmkeeper.*"} == {*FIELDS, *OTHER_KEYS}
+    assert not table & set(SERVICE_REFUSED)
+
+
+def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
+    bounds = PAGE.split("**Bounds**")[1].split("\n\n")[0]
+    for bound in (MAX_BYTES, MAX_NODES, MOST_PUBLISHED, LONGEST_TEXT):
+        assert f"{bound:,}" in bounds
+    for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
+        assert str(bound) in bounds
+
+
+def test_every_placeholder_is_in_the_reference() -> None:
+    assert [name for name in KNOWN if f"`{{{{.{name}}}}}`" not in PAGE] == []
