@@ -28,6 +28,7 @@ from agent.dispatch import Dispatcher, Outcome
 from agent.model.keys import Keys
 from agent.model.records import Presence, encode
 from agent.model.steps import Step
+from agent.model.store import for_session
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import Reporter
@@ -72,7 +73,7 @@ class Daemon:
             config.docker.url, config.docker.timeout_s, config.cluster, metrics.observe_engine_call
         )
         self._session = Session(
-            EtcdStore(config.store),
+            EtcdStore(for_session(config.store, config.session)),
             presence_key=keys.presence(config.host),
             presence=partial(_presence, instance),
             settings=config.session,

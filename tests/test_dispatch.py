@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -46,6 +47,9 @@ class Stage:
         with self._changed:
             self.outcomes.append(outcome)
             self._changed.notify_all()
+
+    def tried(self, times: int) -> bool:
+        return len(self.outcomes) == times
 
     def until(self, condition: Callable[[], bool]) -> None:
         with self._changed:
@@ -169,7 +173,7 @@ def test_a_failure_is_tried_again_only_after_its_wait(stage: Stage) -> None:
             stage.now = now
             dispatcher.begin_pass()
             dispatcher.dispatch(Plan((start("a"),)))
-            stage.until(lambda tries=tries: len(stage.outcomes) == tries)
+            stage.until(partial(stage.tried, tries))
             assert not dispatcher.in_flight
     assert [each.failure.tries for each in stage.outcomes if each.failure] == [1, 2, 3]
 

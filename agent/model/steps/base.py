@@ -1,0 +1,32 @@
+"""What every step has."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Lane = Literal["host", "leader", "pull"]
+"""Whose work a step is. The lanes do not wait for each other: a leader whose own host is busy goes on leading."""
+
+LEADER_BUDGET_S = 5.0
+"""Short enough to fit between two renewals of the lease, with the default timings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseStep:
+    """What every step has. Steps of one resource run in order; those of different resources side by side."""
+
+    reason: str
+    lane: ClassVar[Lane] = "host"
+    verb: ClassVar[str]
+    kind: ClassVar[str]
+    """For the metrics: swarm, gwbridge, overlay, container, image, volume, leadership or intent."""
+    barrier: ClassVar[bool] = False
+    """Runs alone in its lane: nothing of the lane starts before it is done."""
+    budget_s: ClassVar[float] = 10.0
+    """How long it may take. A leader step starts only if its budget ends before the lease could."""
+
+    @property
+    def resource(self) -> str:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}: {self.reason}"

@@ -1,0 +1,79 @@
+"""Steps of a host on itself: its docker_gwbridge, its membership, its networks, volumes and images."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Literal
+
+from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
+
+BRIDGE = f"network/{GWBRIDGE}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateBridge(BaseStep):
+    bridge: BridgeIntent
+    verb, kind, resource, barrier = "create", "gwbridge", BRIDGE, True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBridge(BaseStep):
+    """Remove a docker_gwbridge that is not as agreed. Only ever on a host outside a swarm."""
+
+    id: str
+    verb, kind, resource, barrier = "remove", "gwbridge", BRIDGE, True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitSwarm(BaseStep):
+    advertise: str
+    pool: tuple[IPv4Network, ...]
+    mask_length: int
+    data_path_port: int | None
+    # The call takes 0.6 s; the budget is what must be left of the lease, so that nobody else can init meanwhile.
+    verb, kind, resource, barrier, budget_s = "init", "swarm", "swarm", True, LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinSwarm(BaseStep):
+    """Join through one of `remotes`, the first that answers. The token is read when it is needed."""
+
+    role: Literal["manager", "worker"]
+    advertise: str
+    remotes: tuple[str, ...]
+    token: str = field(repr=False)
+    verb, kind, resource, barrier, budget_s = "join", "swarm", "swarm", True, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateNetwork(BaseStep):
+    """A network of this host alone."""
+
+    network: NetworkIntent
+    verb, kind = "create", "network"
+
+    @property
+    def resource(self) -> str:
+        return f"network/{self.network.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVolume(BaseStep):
+    volume: VolumeIntent
+    verb, kind = "create", "volume"
+
+    @property
+    def resource(self) -> str:
+        return f"volume/{self.volume.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullImage(BaseStep):
+    """Pulls touch no network and take their time: they wait for nobody's barrier, and have a limit of their own."""
+
+    image: str
+    lane, verb, kind, budget_s = "pull", "pull", "image", 3600.0
+
+    @property
+    def resource(self) -> str:
+        return f"image/{self.image}"

@@ -1,0 +1,91 @@
+"""Steps of the leader: the lock itself, the intent, the swarm's record and tokens, overlays, assignments."""
+
+from dataclasses import dataclass, field
+
+from agent.model.records import Assignment, SwarmRecord, Verdict
+from agent.model.spec import ContainerSpec
+from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
+from agent.model.steps.host import CreateNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign(BaseStep):
+    """Try to take the leader lock."""
+
+    lane, verb, kind, resource, budget_s = "leader", "campaign for", "leadership", "leader", 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resign(BaseStep):
+    """Give the leader lock back."""
+
+    lane, verb, kind, resource, budget_s = "leader", "resign as", "leadership", "leader", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishVerdict(BaseStep):
+    """Say what came of the newest document; an accepted one is put in force in the same transaction."""
+
+    verdict: Verdict
+    document: str | None = field(default=None, repr=False)
+    lane, verb, kind, resource, budget_s = "leader", "publish", "intent", "verdict", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimInit(BaseStep):
+    """Claim the one `swarm init` of the cluster, or take the claim over from a host that is gone."""
+
+    over: int = 0
+    """mod_revision of the claim that is taken over; 0: there is none."""
+    lane, verb, kind, resource, budget_s = "leader", "claim", "swarm", "swarm-record", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSwarm(BaseStep):
+    record: SwarmRecord
+    lane, verb, kind, resource, budget_s = "leader", "publish", "swarm", "swarm-record", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishTokens(BaseStep):
+    swarm_id: str
+    lane, verb, kind, resource, budget_s = "leader", "publish", "swarm", "tokens", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateTokens(BaseStep):
+    lane, verb, kind, resource, budget_s = "leader", "rotate", "swarm", "tokens", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawTokens(BaseStep):
+    lane, verb, kind, resource, budget_s = "leader", "withdraw", "swarm", "tokens", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishAssignment(BaseStep):
+    """Tell a host its copies; the specs it needs and etcd lacks are written in the same transaction."""
+
+    host: str
+    assignment: Assignment
+    specs: tuple[ContainerSpec, ...] = field(repr=False)
+    lane, verb, kind, budget_s = "leader", "publish", "intent", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"assignment/{self.host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectSpecs(BaseStep):
+    """Delete specs that no assignment names any more."""
+
+    digests: tuple[str, ...]
+    lane, verb, kind, resource, budget_s = "leader", "collect", "intent", "specs", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOverlay(CreateNetwork):
+    """An overlay, for the whole swarm."""
+
+    lane, kind, budget_s = "leader", "overlay", LEADER_BUDGET_S

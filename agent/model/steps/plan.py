@@ -1,0 +1,82 @@
+"""What a plan is made of: any step, what is blocked, and the plan itself."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from agent.model.steps.containers import (
+    ConnectNetwork,
+    CreateContainer,
+    DisconnectNetwork,
+    RemoveContainer,
+    RenameContainer,
+    StartContainer,
+    StopContainer,
+    UnpauseContainer,
+    UpdateContainer,
+)
+from agent.model.steps.host import (
+    CreateBridge,
+    CreateNetwork,
+    CreateVolume,
+    InitSwarm,
+    JoinSwarm,
+    PullImage,
+    RemoveBridge,
+)
+from agent.model.steps.leader import (
+    Campaign,
+    ClaimInit,
+    CollectSpecs,
+    CreateOverlay,
+    PublishAssignment,
+    PublishSwarm,
+    PublishTokens,
+    PublishVerdict,
+    Resign,
+    RotateTokens,
+    WithdrawTokens,
+)
+
+Step = (
+    Campaign | Resign | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | CreateNetwork | CreateOverlay
+    | CreateVolume | PullImage | CreateContainer | StartContainer | UnpauseContainer | StopContainer
+    | RemoveContainer | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
+    | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
+)  # fmt: skip
+
+BlockedKind = Literal[
+    "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
+    "waiting", "engine", "store", "garbage", "mode", "error",
+]  # fmt: skip
+"""Why nothing is done, in one word for the metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Seen as not as it should be, and deliberately not touched."""
+
+    resource: str
+    reason: str
+    kind: BlockedKind
+
+    def __str__(self) -> str:
+        return f"blocked {self.resource}: {self.reason}"
+
+
+class Plan(NamedTuple):
+    """Drift is a plan that is not empty, or blocked."""
+
+    steps: tuple[Step, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(str(each) for each in (*self.steps, *self.blocked))
+
+    def __add__(self, other: object) -> "Plan":
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return Plan((*self.steps, *other.steps), (*self.blocked, *other.blocked))
+
+    def without(self, resources: frozenset[str]) -> "Plan":
+        """The plan less the steps of `resources`: those that are in flight."""
+        return Plan(tuple(each for each in self.steps if each.resource not in resources), self.blocked)
