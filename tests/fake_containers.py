@@ -95,7 +95,7 @@ class FakeContainers:
             raise Conflict(f"endpoint with name {raw['Name'][1:]} already exists in network {network}")
         if running and not self._has_network(network):
             raise Unreachable(f"network {network} not found")
-        made = attached(endpoint, raw["Id"])
+        made = attached(endpoint, [raw["Id"][:12]])
         fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
         networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
 

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from typing import Any, Self
 
 from agent.clients.engine import Containers, EngineInfo
-from agent.clients.engine.reading import container_state
+from agent.clients.engine.reading import busy_state, container_state
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.fields import (
     CLUSTER,
@@ -29,6 +29,11 @@ from tests.fake_wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
 FillFor = Callable[[Copy], FillContext]
+
+
+def _listed(raw: Raw) -> Raw:
+    """A container as the list of all shows it."""
+    return {**raw, "Names": [raw["Name"]], "State": raw["State"]["Status"]}
 
 
 def unheard(_text: str) -> None:
@@ -82,13 +87,17 @@ class FakeEngine(FakeWire):
         return self.nets.endpoints(network_id)
 
     @call()
-    def containers(self, specs: Mapping[str, ContainerSpec], fill_for: FillFor) -> Containers:
+    def containers(
+        self, specs: Mapping[str, ContainerSpec], fill_for: FillFor, busy: frozenset[str] = frozenset()
+    ) -> Containers:
         ours, foreign = [], []
         for raw in self.by_hand.raws.values():
-            if copy := self._copy(raw):
-                ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
-            else:
+            if (copy := self._copy(raw)) is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
+            elif raw["Name"][1:] in busy:
+                ours.append(busy_state(_listed(raw), copy))
+            else:
+                ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
         return Containers(tuple(sorted(ours, key=lambda each: each.name)), tuple(sorted(foreign)))
 
     @call()

@@ -59,6 +59,8 @@ def inspect_of(
     request = copy.deepcopy(dict(body))
     host = {**HOST_DEFAULTS, **request.pop("HostConfig", {})}
     endpoints = request.pop("NetworkingConfig", {}).get("EndpointsConfig", {})
+    own = [container_id[:_SHORT_ID], *([request["Hostname"]] if request.get("Hostname") else [])]
+    networks = _networks(host["NetworkMode"], endpoints, own)
     if host["Privileged"] or host["PidMode"] == "host" or host["IpcMode"] == "host":
         host["SecurityOpt"] = [*(host["SecurityOpt"] or []), "label=disable"]
     return {
@@ -69,7 +71,7 @@ def inspect_of(
         "RestartCount": 0,
         "Config": _merged(request, image["Config"], container_id),
         "HostConfig": host,
-        "NetworkSettings": {"Networks": _networks(host["NetworkMode"], endpoints, container_id)},
+        "NetworkSettings": {"Networks": networks},
     }
 
 
@@ -98,16 +100,16 @@ def _check(said: Mapping[str, Any] | None, image: Mapping[str, Any] | None) -> d
     return {**(image or {}), **(said or {})}
 
 
-def _networks(mode: str, endpoints: Mapping[str, Any], container_id: str) -> dict[str, Any]:
+def _networks(mode: str, endpoints: Mapping[str, Any], own: list[str]) -> dict[str, Any]:
     if not endpoints:
         return {"bridge" if mode == "default" else mode: {"Aliases": None, "IPAMConfig": None}}
-    return {name: attached(endpoint, container_id) for name, endpoint in endpoints.items()}
+    return {name: attached(endpoint, own) for name, endpoint in endpoints.items()}
 
 
-def attached(endpoint: Mapping[str, Any], container_id: str) -> dict[str, Any]:
-    """One of `Networks`, as an engine before 25 shows it: with the short id among the aliases."""
+def attached(endpoint: Mapping[str, Any], own: list[str]) -> dict[str, Any]:
+    """One of `Networks`, as an engine before 25 shows it: with the container's own names among the aliases."""
     return {
-        "Aliases": [*(endpoint.get("Aliases") or []), container_id[:_SHORT_ID]],
+        "Aliases": [*(endpoint.get("Aliases") or []), *own],
         "IPAMConfig": endpoint.get("IPAMConfig") or {},
         "IPAddress": "",
     }

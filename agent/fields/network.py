@@ -49,10 +49,11 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
         # On no network of ours it is on the engine's default one, whatever that is called.
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
     service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
-    have = _attached(found)
+    have, own = _attached(found), _own_names(found)
     return {
         each.network: _phrase(
-            aliases(each, service), each.ipv4_address or _given_address(found, have.get(each.network) or {})
+            {*aliases(each, service)} - own,
+            each.ipv4_address or _given_address(found, have.get(each.network) or {}),
         )
         for each in spec.networks
     }
@@ -80,9 +81,12 @@ def _attachment(found: Found, name: str) -> str:
     raw = _attached(found).get(name) or {}
     if name in {*_SPECIAL, *_ENGINES_OWN}:
         return _ATTACHED
-    # Engines before 25 add the container's short id.
-    own = str(found.at("Id") or "")[:_SHORT_ID]
-    return _phrase((each for each in raw.get("Aliases") or () if each != own), _fixed_address(raw))
+    return _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
+
+
+def _own_names(found: Found) -> set[str]:
+    """What an engine before 25 adds to the aliases by itself: the container's short id, and its hostname."""
+    return {str(found.at("Id") or "")[:_SHORT_ID], str(found.at("Config.Hostname") or "")}
 
 
 def _phrase(names: Iterable[str], address: str) -> str:

@@ -297,6 +297,14 @@ def test_a_copy_whose_spec_is_not_known_is_seen_without_differences(engine: Engi
     assert found.differences == ()
 
 
+def test_of_a_busy_copy_no_more_is_told_than_that_it_is_there(engine: Engine) -> None:
+    engine.create_container(_request())
+
+    (found,) = engine.containers({spec_hash(SPEC): SPEC}, _context, busy=frozenset({NAME})).ours
+
+    assert (found.name, found.copy.service, found.status, found.busy) == (NAME, "order", "created", True)
+
+
 def test_placeholders_are_filled_in_before_a_copy_is_compared(engine: Engine) -> None:
     spec = replace(SPEC, environment=(("COPY", "{{.Service.Name}}-{{.Task.Slot}}"),))
     copy = Copy(service="order", number=1, spec=spec_hash(spec))

@@ -1,0 +1,79 @@
+"""Every field of the vocabulary on a real engine: what was said is found, and nothing that image or engine adds is."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.clients.engine import Engine
+from agent.errors import Refused
+from agent.fields import FillContext, create_request
+from agent.model.intent import NetworkIntent
+from agent.model.observed import Difference
+from agent.model.records import Copy
+from agent.model.spec import ContainerSpec, spec_hash
+from tests.contract.engines import CLUSTER, DockerScene
+from tests.docker_daemon import BARE, RICH, DockerDaemon
+from tests.fields.samples import SAMPLES, Sample
+from tests.fields.strategies import NETWORKS, specs
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def engine(dockerd: DockerDaemon) -> Iterator[Engine]:
+    scene = DockerScene(dockerd)
+    for number, name in enumerate(NETWORKS):
+        subnet = IPv4Network(f"10.2{number}.0.0/16")
+        scene.engine.create_network(NetworkIntent(key=name, name=name, driver="bridge", subnet=subnet))
+    yield scene.engine
+    scene.clean()
+    scene.close()
+
+
+def _differences(engine: Engine, spec: ContainerSpec) -> tuple[Difference, ...]:
+    """Create a container as `spec` says, look at it, and remove it."""
+    copy = Copy(service="order", number=next(_numbers), spec=spec_hash(spec))
+    name = f"prod-order-{copy.number}"
+    made = engine.create_container(create_request(spec, copy, project="prod", cluster=CLUSTER, name=name))
+    try:
+        (found,) = engine.containers({copy.spec: spec}, _context).ours
+    finally:
+        engine.remove_container(made)
+    return found.differences
+
+
+def _context(copy: Copy) -> FillContext:
+    return FillContext(host="host-1", service=copy.service, number=copy.number)
+
+
+@pytest.mark.parametrize("image", [BARE, RICH])
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_what_was_said_is_found_again(engine: Engine, sample: Sample, image: str) -> None:
+    said = {"image": image, "command": ("sleep", "1000"), **sample.more}
+    spec = ContainerSpec(**said)
+    if sample.field != "image":
+        spec = replace(spec, **{sample.field: sample.value})
+
+    assert _differences(engine, spec) == ()
+
+
+def test_of_an_image_that_says_everything_nothing_is_a_difference(engine: Engine) -> None:
+    assert _differences(engine, ContainerSpec(image=RICH)) == ()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spec=st.sampled_from([BARE, RICH]).flatmap(lambda image: specs(image=image)))
+def test_a_container_made_from_any_spec_has_no_differences(engine: Engine, spec: ContainerSpec) -> None:
+    assert _differences(engine, spec) == ()
+
+
+def test_what_the_engine_does_not_take_is_refused_and_leaves_nothing(engine: Engine) -> None:
+    with pytest.raises(Refused):
+        _differences(engine, ContainerSpec(image=BARE, command=("true",), working_dir="not/absolute"))
+
+    assert engine.containers({}, _context).ours == ()
