@@ -40,17 +40,30 @@ def tmpfs(cursor: Cursor) -> Pairs | None:
     found: dict[str, str] = {}
     for place, written in _written(cursor):
         path, colon, options = written.partition(":")
-        target = absolute_path(place, path)
+        target = _target(place, path)
         if colon and not _TMPFS_OPTIONS.fullmatch(options):
             place.fault(
-                f"{place.shown} has options that tmpfs does not know",
-                "write for example /run:size=64m",
+                f"{place.shown} has options that tmpfs does not know", "write for example /run:size=64m"
             )
         elif target in found:
             place.fault(f"mounts '{target}' a second time", "keep one of them")
         elif target is not None:
             found[target] = options
     return tuple(sorted(found.items()))
+
+
+def _target(place: Cursor, path: str) -> str | None:
+    """Return the path in the container, without superfluous slashes."""
+    target = absolute_path(place, path)
+    if target == "/":
+        place.fault("mounts over the container's root", "name a directory below it")
+        return None
+    return target
+
+
+def _long_target(place: Cursor) -> str | None:
+    path = text(place)
+    return None if path is None else _target(place, path)
 
 
 def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
@@ -64,7 +77,7 @@ def _short(place: Cursor) -> Mount | None:
         return None
     parts = written.split(":")
     if len(parts) == 1:
-        target = absolute_path(place, written)
+        target = _target(place, written)
         return None if target is None else Mount(type="volume", target=target)
     source, path, modes = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []  # noqa: PLR2004
     if len(parts) > 3 or not path.startswith("/"):  # noqa: PLR2004
@@ -77,10 +90,7 @@ def _short(place: Cursor) -> Mount | None:
 
 
 def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
-    target = absolute_path(place, path)
-    if target == "/":
-        place.fault("mounts over the container's root", "name a directory below it")
-        return None
+    target = _target(place, path)
     if source.startswith("/"):
         on_host = absolute_path(place, source)
         if target is None or on_host is None:
@@ -116,7 +126,7 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
 def _long(place: Cursor) -> Mount | None:
     fields = place.fields(LONG_KEYS, {"consistency": "has no meaning on Linux"}, extensions=True)
     kind: MountType | None = fields.require("type", TYPE, "write bind, volume or tmpfs")
-    target = fields.require("target", absolute, "say where in the container")
+    target = fields.require("target", _long_target, "say where in the container")
     if kind is None or target is None:
         return None
     for other in {"bind", "volume", "tmpfs"} - {kind}:

@@ -37,6 +37,13 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("ports: [{target: '80', published: '81', name: }]", "", "web.ports[0].name: 'name' is not offered yet"),
     ("volumes: ['data:/d']", "volumes", (Mount(type="volume", source="shop_data", target="/d"),)),
     ("volumes: [/a:/b]", "volumes", (Mount(type="bind", source="/a", target="/b", create_host_path=True),)),
+    ("volumes: ['data:/']", "", "web.volumes[0]: mounts over the container's root"),
+    ("volumes: [{type: tmpfs, target: //}]", "", "web.volumes[0].target: mounts over the container's root"),
+    (
+        "volumes: ['/:/host:ro']",
+        "volumes",
+        (Mount(type="bind", source="/", target="/host", read_only=True, create_host_path=True),),
+    ),
     ("networks: [inner]", "networks", (Attachment(network=INNER),)),
     ("networks: {inner: }", "networks", (Attachment(network=INNER),)),
     ("networks: {inner: {aliases: [b, a]}}", "networks", (Attachment(network=INNER, aliases=("a", "b")),)),
