@@ -141,10 +141,8 @@ class Reporter:
         except SwarmkeeperError as error:
             log.debug("status of an earlier run not read", error=str(error))
             return
-        self._recalled, seen = True, self._previous
-        if recalled and seen and seen.engine_up:
-            recalled = replace(seen, revision=recalled.revision)
-        self._previous = recalled or seen
+        self._recalled = True
+        self._previous = recalled or self._previous
 
     def _look(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 import pytest
 from structlog.testing import capture_logs
 
+from agent.backoff import Failure
 from agent.dispatch import Outcome
 from agent.model.faults import Fault
 from agent.model.observed import Document, HostState, Observed
@@ -168,6 +169,14 @@ def test_passes_are_counted_by_what_came_of_them(bench: Bench, seen: Observed, r
         each: bench.value("reconcile_total", result=each) for each in ("ok", "noop", "blocked", "error")
     }
     assert results == {"ok": 0, "noop": 0, "blocked": 0, "error": 0} | {result: 1}
+
+
+def test_a_pass_while_something_fails_again_and_again_is_no_good_one(bench: Bench) -> None:
+    failure = Failure(error="no", tries=1, retry_at=0.0, task="start")
+
+    bench.passed(observed(), {"container/prod-order-1": failure})
+
+    assert bench.value("reconcile_total", result="error") == 1
 
 
 def test_taking_the_lead_is_counted(bench: Bench) -> None:
