@@ -6,7 +6,7 @@ client, and the daemon, which is started by `run`, never loads the tables.
 # ruff: noqa: PLC0415 - see above
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -14,6 +14,7 @@ from agent.cli.group import Group
 
 CONFIG = Path("/etc/swarmkeeper/agent.yaml")
 CHANGES = 4
+STDIN = "<stdin>"
 
 HELP = (
     "Keep a Docker Swarm cluster, its docker_gwbridge and its containers as one document in etcd says.\n\n"
@@ -60,6 +61,10 @@ Document = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
+def _name_of(document: BinaryIO) -> str:
+    return str(getattr(document, "name", STDIN))  # standard input may be a stream without a name
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from agent import __version__
@@ -91,7 +96,7 @@ def validate(document: Document) -> None:
     """Say everything that is wrong with a document, with line and column. Needs neither etcd nor Docker."""
     from agent.cli.validate import show_validity
 
-    show_validity(document.name, document.read())
+    show_validity(_name_of(document), document.read())
 
 
 @app.command()
@@ -120,7 +125,7 @@ def plan(
     with connected(config, endpoint, cluster) as connection:
         found = connection.read()
     if document:
-        found = in_mind(found, document.name, document.read())
+        found = in_mind(found, _name_of(document), document.read())
     shown = show_plan(found, as_json=as_json)
     raise typer.Exit(CHANGES if exit_code and shown.steps else 0)
 
@@ -148,11 +153,11 @@ def apply(
     from agent.cli.apply import Applying
     from agent.cli.connect import connected
 
-    if document.name == "<stdin>" and not yes:
+    if _name_of(document) == STDIN and not yes:
         raise typer.BadParameter("a document from standard input needs --yes: nobody can be asked")
     with connected(config, endpoint, cluster) as connection:
         applying = Applying(connection, wait_s=wait)
-        revision = applying.put(document.name, document.read(), ask=not yes)
+        revision = applying.put(_name_of(document), document.read(), ask=not yes)
         if not no_wait or until_converged:
             applying.await_verdict(revision)
         if until_converged:

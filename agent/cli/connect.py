@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from agent.clients.store import EtcdStore, Store
 from agent.config import load_config
-from agent.errors import Invalid
+from agent.errors import Invalid, Unreachable
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
 from agent.model.store import KeyRange, StoreSettings
@@ -37,14 +37,21 @@ class Connection:
         return self._reader().read(self.store, None, stored).state
 
     def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
-        """Read again at every change until `found` returns something, and return that; None after `timeout_s`."""
+        """Read again at every change until `found` returns something, and return that; None after `timeout_s`.
+
+        Raises Unreachable when etcd does not answer at the end of that time.
+        """
         deadline, changed = time.monotonic() + timeout_s, threading.Event()
         watch = self.store.watch(self.everything, lambda _: changed.set())
         try:
             while True:
                 changed.clear()
-                if (result := found(self.read())) is not None:
-                    return result
+                try:
+                    if (result := found(self.read())) is not None:
+                        return result
+                except Unreachable:
+                    if time.monotonic() >= deadline:
+                        raise
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return None

@@ -18,6 +18,8 @@ class Group(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough: typer ends quietly
         except (SwarmkeeperError, OSError) as error:
             if ctx.params.get("debug"):
                 raise

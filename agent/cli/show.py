@@ -30,11 +30,15 @@ def show_plan_lines(plan: ClusterPlan) -> None:
         typer.echo(painted("on every host", bold=True))
         for each in plan.everywhere:
             typer.echo(f"  {_blocked(each)}")
-    typer.echo(f"\n{summary(plan)}")
+    if plan.hosts:
+        typer.echo()
+    typer.echo(summary(plan))
 
 
 def summary(plan: ClusterPlan) -> str:
     """One sentence for the whole plan."""
+    if not plan.hosts:
+        return "There is no intent, and no agent has reported yet: nothing to plan."
     if not plan.steps and not plan.blocked:
         return "Nothing to do: the cluster is as the intent says."
     hosts = sum(1 for host in plan.hosts if host.steps)

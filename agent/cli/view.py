@@ -82,7 +82,8 @@ class ClusterView:
 
 def view_of(name: str, cluster: ClusterState) -> ClusterView:
     """What there is to tell of the cluster called `name`: declared hosts in declared order, then others."""
-    declared = [host.name for host in cluster.accepted.hosts] if cluster.accepted else []
+    intent = _intent_of(cluster)
+    declared = [host.name for host in intent.hosts] if intent else []
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
     return ClusterView(
         cluster=name,
@@ -92,6 +93,11 @@ def view_of(name: str, cluster: ClusterState) -> ClusterView:
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
         unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
     )
+
+
+def _intent_of(cluster: ClusterState) -> Intent | None:
+    """The one in force; before there is one, the newest."""
+    return cluster.accepted or (cluster.document.intent if cluster.document else None)
 
 
 def _intent(cluster: ClusterState) -> IntentView:
@@ -111,7 +117,7 @@ def _intent(cluster: ClusterState) -> IntentView:
 
 
 def _host(name: str, cluster: ClusterState) -> HostView:
-    intent, status = cluster.accepted, cluster.statuses.get(name)
+    intent, status = _intent_of(cluster), cluster.statuses.get(name)
     declared = intent.host(name) if intent else None
     wanted = declared.role if declared else ""
     if status is None:
@@ -160,7 +166,8 @@ def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]
 def _wanted(name: str, cluster: ClusterState) -> int:
     if assignment := cluster.assignments.get(name):
         return len(assignment.copies)
-    return sum(service.copies_on(name) for service in cluster.accepted.services) if cluster.accepted else 0
+    intent = _intent_of(cluster)
+    return sum(service.copies_on(name) for service in intent.services) if intent else 0
 
 
 def _copies(wanted: int, found: tuple[CopyReport, ...]) -> CopiesView:
