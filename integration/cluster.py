@@ -87,7 +87,11 @@ class Cluster:
 
     def put(self, document: str) -> int:
         """`etcdctl put` of the intent; returns the revision it got."""
-        answer = self.etcdctl("put", f"{PREFIX}intent", "-w", "json", document=document)
+        key = f"{PREFIX}intent"
+        if document:
+            answer = self.etcdctl("put", key, "-w", "json", document=document)
+        else:
+            answer = self.etcdctl("put", key, "", "-w", "json")  # it takes an empty input for none
         return int(json.loads(answer)["header"]["revision"])
 
     def put_unless_in_force(self, document: str) -> int:

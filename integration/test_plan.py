@@ -7,6 +7,7 @@ from integration.test_bad_documents import events
 from integration.test_edits import edited
 
 GOOD = DOCUMENT.read_text()
+DONE = re.compile(r'^info (.+? \S+) reason=(?:"(.*?)"|(\S+)) seconds=')
 STEP = re.compile(r"^\s*(?:\d+\.?\s+)?((?:pull|create|start|stop|remove|publish|collect|update|connect) .*)$")
 
 
@@ -52,9 +53,8 @@ def steps(text: str) -> list[str]:
 
 
 def steps_done(journal: list[dict[str, str]]) -> list[str]:
-    lines = (entry["MESSAGE"] for entry in journal)
-    found = (re.search(r'step="([^"]+)"', line) for line in lines if "done" in line)
-    return [without_revision(match[1]) for match in found if match]
+    found = (DONE.match(str(entry["MESSAGE"])) for entry in journal)
+    return [without_revision(f"{each[1]}: {each[2] or each[3]}") for each in found if each]
 
 
 def without_revision(step: str) -> str:
