@@ -58,8 +58,16 @@ class Reconciler:
         """Pass after pass until `stop` is called."""
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
-            self.run_pass(reasons)
+            self._run_guarded(reasons)
             reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or frozenset({"resync"})
+
+    def _run_guarded(self, reasons: frozenset[str]) -> None:
+        """A fault of ours in one pass must not end the loop: the next one may see another world."""
+        try:
+            self.run_pass(reasons)
+        except Exception:
+            log.exception("pass failed", reasons=", ".join(sorted(reasons)))
+            self._reporter.pass_failed()
 
     def stop(self) -> None:
         """End `run` after the pass under way."""

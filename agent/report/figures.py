@@ -42,6 +42,9 @@ class Figures:
             self._applied_at = now
         self._metrics.show(gauges(self._shown(view)))
 
+    def pass_failed(self) -> None:
+        self._metrics.count("reconcile_total", "error")
+
     def timed(self, phases: Mapping[str, float]) -> None:
         for phase, seconds in phases.items():
             self._metrics.time("reconcile_duration_seconds", seconds, phase)

@@ -86,6 +86,11 @@ class Reporter:
             rounded = {f"{phase}_s": round(seconds, 4) for phase, seconds in phases.items()}
             log.debug("pass", reasons=", ".join(sorted(reasons)), **rounded)
 
+    def pass_failed(self) -> None:
+        """A pass ended with a fault of the agent's own."""
+        with _unharmed("metrics"):
+            self._figures.pass_failed()
+
     def step_started(self, step: Step) -> None:
         """A worker begins with `step`."""
         with _unharmed("start of a step"):

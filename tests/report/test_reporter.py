@@ -171,6 +171,11 @@ def test_passes_are_counted_by_what_came_of_them(bench: Bench, seen: Observed, r
     assert results == {"ok": 0, "noop": 0, "blocked": 0, "error": 0} | {result: 1}
 
 
+def test_a_pass_that_broke_counts_as_one_that_failed(bench: Bench) -> None:
+    bench.reporter.pass_failed()
+    assert bench.value("reconcile_total", result="error") == 1
+
+
 def test_a_pass_while_something_fails_again_and_again_is_no_good_one(bench: Bench) -> None:
     failure = Failure(error="no", tries=1, retry_at=0.0, task="start")
 
