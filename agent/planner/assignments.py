@@ -62,9 +62,9 @@ def _numbers(
 def _collect(wanted: Mapping[str, Assignment], cluster: ClusterState) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {copy.spec for assignment in assigned for copy in assignment.copies}
-    # A host that still runs the old spec compares with it, until the replacement is done.
+    # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
     running = {copy.spec for status in cluster.statuses.values() for copy in status.copies}
-    unused = tuple(sorted(cluster.stored_specs - named - running))
+    unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
     return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
 
 

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Assignment, Copy, CopyReport
 from agent.model.spec import spec_hash
-from agent.model.steps import PublishAssignment
+from agent.model.steps import CollectSpecs, PublishAssignment
 from agent.planner.assignments import assign, plan_assignments
 from tests.planner.builders import REVISION, cluster, intent, order, service, status, told
 
@@ -112,15 +114,20 @@ def test_specs_that_no_copy_has_any_more_are_collected_once_all_is_assigned() ->
     assert told(plan_assignments(wanted, state)) == ["collect specs: no copy has them any more"]
 
 
-def test_a_spec_stays_while_a_host_still_runs_a_copy_of_it() -> None:
+def test_specs_are_collected_all_at_once_when_no_host_runs_an_old_one_any_more() -> None:
     wanted = intent(service())
-    old = spec_hash(order("0.9.0"))
+    old, older = spec_hash(order("0.9.0")), spec_hash(order("0.8.0"))
     running = CopyReport(service="order", number=1, spec=old, id="x", name="prod-order-1", status="running")
     state = cluster(
         wanted,
         assignments=assign(wanted, {}),
-        stored_specs=frozenset({spec_hash(order()), old}),
+        stored_specs=frozenset({spec_hash(order()), old, older}),
         statuses={"h1": status("h1", copies=(running,))},
     )
 
     assert told(plan_assignments(wanted, state)) == []
+
+    done = replace(state, statuses={"h1": status("h1")})
+    (step,) = plan_assignments(wanted, done).steps
+    assert isinstance(step, CollectSpecs)
+    assert set(step.digests) == {old, older}
