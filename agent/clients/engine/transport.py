@@ -91,7 +91,7 @@ class Transport:
                 if line.strip():
                     yield _parsed(line)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            if any(isinstance(each, urllib3.exceptions.ReadTimeoutError) for each in (error, *error.args)):
+            if _timed_out(error):
                 raise Quiet(f"dockerd at {self.url} is silent") from error
             raise self._unreachable(error) from error
 
@@ -147,7 +147,7 @@ class Transport:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         self._version = None  # what answers next may be another version of dockerd
-        slow = isinstance(error, requests.Timeout)
+        slow = _timed_out(error)
         return Unreachable(
             f"dockerd at {self.url} does not answer: {'it took too long' if slow else _cause(error)}"
         )
@@ -183,6 +183,12 @@ def _message(response: requests.Response) -> str:
         return str(msgspec.json.decode(response.content)["message"]).strip() or _NOT_SAID
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, requests.RequestException):
         return _NOT_SAID
+
+
+def _timed_out(error: Exception) -> bool:
+    # requests has a Timeout of its own, but not for an answer that stops half-way.
+    stopped = (error, *error.args)
+    return any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError) for each in stopped)
 
 
 def _cause(error: BaseException) -> str:

@@ -1,0 +1,210 @@
+"""Answers a real engine gives only at the wrong moment, or in another version."""
+
+from typing import Any
+
+import pytest
+
+from agent.clients.engine import DockerEngine
+from agent.clients.engine.errors import creation_failure, failure, network_failure, pull_failure
+from agent.clients.engine.reading import network_state, node_state, swarm_state
+from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.fields import FillContext
+from agent.model.records import Copy
+from agent.model.spec import ContainerSpec
+from tests.clients.engine.stub import StubDockerd
+
+LABELS = {
+    "io.swarmkeeper.cluster": "test",
+    "io.swarmkeeper.service": "order",
+    "io.swarmkeeper.copy": "1",
+    "io.swarmkeeper.spec": "5bec",
+}
+NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader."
+
+
+def _context(copy: Copy) -> FillContext:
+    return FillContext(host="host-1", service=copy.service, number=copy.number)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (404, "No such container: x", Missing),
+        (409, "You cannot remove a running container", Conflict),
+        (400, "A valid join token is necessary to join this cluster", Refused),
+        (403, "Pool overlaps with other one on this address space", Refused),
+        (403, "error while removing network: network x id y has active endpoints", Conflict),
+        (403, "conflicts with network x (docker_gwbridge): networks have same bridge name", Conflict),
+        (429, "toomanyrequests", Unreachable),
+        (500, "driver failed programming external connectivity: port is already allocated", Refused),
+        (500, "name conflicts with an existing object", Conflict),
+        (500, "invalid join token", Refused),
+        (500, "remote CA does not match fingerprint. Expected: 3a", Refused),
+        (500, "OCI runtime create failed: no such file or directory", Refused),
+        (500, "Key not found in store", Conflict),
+        (500, NO_LEADER, Unreachable),
+        (500, "attaching to network failed: context deadline exceeded", Unreachable),
+        (500, "something nobody has seen yet", Unreachable),
+        (503, "Timeout was reached before node joined. The attempt to join the swarm will continue", Unreachable),
+        (503, "rpc error: dial tcp 10.0.0.1:2377: connect: connection refused", Unreachable),
+        (503, "This node is already part of a swarm. Use ...", Conflict),
+        (503, "This node is not a swarm manager. Use ...", Refused),
+        (503, "Swarm is encrypted and needs to be unlocked", Refused),
+    ],
+)  # fmt: skip
+def test_dockers_words_decide_what_an_error_is(
+    status: int, message: str, kind: type[SwarmkeeperError]
+) -> None:
+    error = failure(status, message)
+
+    assert (type(error), str(error)) == (kind, message)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (404, "manifest for x:1 not found: manifest unknown: manifest unknown", Refused),
+        (404, "pull access denied for x, repository does not exist or may require 'docker login'", Refused),
+        (500, "unauthorized: authentication required", Refused),
+        (500, 'Get "http://10.0.0.1/v2/": dial tcp 10.0.0.1:80: connect: connection refused', Unreachable),
+        (500, "received unexpected HTTP status: 503 Service Unavailable", Unreachable),
+        (500, "error pulling image configuration: unexpected EOF", Unreachable),
+    ],
+)
+def test_of_a_pull_only_what_the_registry_means_as_no_is_one(
+    status: int, message: str, kind: type[SwarmkeeperError]
+) -> None:
+    assert type(pull_failure(status, message)) is kind
+
+
+def test_a_network_that_is_not_found_may_come_a_container_will_not() -> None:
+    assert type(network_failure(404, "network my-overlay not found")) is Unreachable
+    assert type(network_failure(404, "No such container: x")) is Missing
+
+
+def test_a_driver_that_is_not_found_is_no_thing_that_went_away() -> None:
+    assert type(creation_failure(404, 'plugin "nope" not found')) is Refused
+
+
+def test_a_container_that_vanishes_between_list_and_inspect_is_not_there(
+    stub: StubDockerd, engine: DockerEngine
+) -> None:
+    stub.answers["GET /containers/json"] = (
+        200,
+        [{"Id": "c0ffee", "Names": ["/prod-order-1"], "Labels": LABELS}],
+    )
+    stub.answers["GET /containers/c0ffee/json"] = (404, {"message": "No such container: c0ffee"})
+
+    assert engine.containers({}, _context) == ((), ())
+
+
+def test_a_name_that_a_link_gives_is_not_the_containers_own(stub: StubDockerd, engine: DockerEngine) -> None:
+    listed = {"Id": "c0ffee", "Names": ["/web/db", "/db"], "Labels": None}
+    stub.answers["GET /containers/json"] = (200, [listed])
+
+    assert engine.containers({}, _context).foreign_names == (("db", "c0ffee"),)
+
+
+@pytest.mark.parametrize("number", ["", "one", "-1", "²"])
+def test_labels_that_say_no_number_make_no_copy_of_ours(
+    stub: StubDockerd, engine: DockerEngine, number: str
+) -> None:
+    labels = {**LABELS, "io.swarmkeeper.copy": number}
+    stub.answers["GET /containers/json"] = (200, [{"Id": "c0ffee", "Names": ["/x"], "Labels": labels}])
+
+    found = engine.containers({}, _context)
+
+    assert (found.ours, found.foreign_names) == ((), (("x", "c0ffee"),))
+
+
+def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
+    raw: dict[str, Any] = {
+        "Id": "c0ffee",
+        "Name": "/prod-order-1",
+        "Image": "sha256:1",
+        "Config": {},
+        "State": {},
+    }
+    stub.answers["GET /containers/json"] = (
+        200,
+        [{"Id": "c0ffee", "Names": ["/prod-order-1"], "Labels": LABELS}],
+    )
+    stub.answers["GET /containers/c0ffee/json"] = (200, raw)
+    stub.answers["GET /images/sha256%3A1/json"] = (200, {"Id": "sha256:1", "Config": {}})
+
+    for _ in range(3):
+        engine.containers({"5bec": ContainerSpec(image="x")}, _context)
+
+    assert len([each for each in stub.asked if "/images/" in each]) == 1
+
+
+def test_a_pull_reports_progress_and_raises_what_the_stream_says_went_wrong(
+    stub: StubDockerd, engine: DockerEngine
+) -> None:
+    def stream(send: Any) -> None:
+        send(
+            '{"status":"Pulling from order","id":"1.0.0"}\r\n{"status":"Downloading","id":"ab","progress":"1/2"}\r\n'
+        )
+        send('{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}\r\n')
+
+    stub.answers["POST /images/create"] = stream
+    heard: list[str] = []
+
+    with pytest.raises(Refused, match="no space left on device"):
+        engine.pull("10.159.62.231/somecom/order:1.0.0", heard.append)
+    assert heard == ["1.0.0 Pulling from order", "ab Downloading 1/2"]
+    assert stub.asked[-1].endswith("fromImage=10.159.62.231%2Fsomecom%2Forder&tag=1.0.0")
+
+
+def test_a_worker_knows_its_node_and_its_managers_but_not_the_swarms_id() -> None:
+    """As 20.10 and 26.1 answer: only a manager has Cluster."""
+    state = swarm_state(
+        {
+            "NodeID": "n2", "NodeAddr": "10.0.0.2", "LocalNodeState": "active", "ControlAvailable": False, "Error": "",
+            "RemoteManagers": [{"NodeID": "n1", "Addr": "10.0.0.1:2377"}], "Cluster": None,
+        }
+    )  # fmt: skip
+
+    assert (state.node_id, state.swarm_id, state.is_manager) == ("n2", None, False)
+    assert state.managers == (("n1", "10.0.0.1:2377"),)
+
+
+def test_a_manager_without_quorum_says_so_in_its_state() -> None:
+    raw = {"NodeID": "n1", "LocalNodeState": "active", "ControlAvailable": True, "Error": NO_LEADER}
+
+    state = swarm_state({**raw, "RemoteManagers": None})
+
+    assert (state.is_manager, state.error, state.managers) == (True, NO_LEADER, ())
+
+
+def test_a_leader_that_knows_itself_as_0_0_0_0_has_the_address_it_advertises() -> None:
+    state = node_state(
+        {
+            "ID": "n1", "Spec": {"Role": "manager", "Availability": "drain", "Labels": {"zone": "a"}},
+            "Description": {"Hostname": "host-1"}, "Status": {"State": "ready", "Addr": "0.0.0.0"},
+            "ManagerStatus": {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"},
+        }
+    )  # fmt: skip
+
+    assert (state.address, state.manager_address) == ("10.0.0.1", "10.0.0.1:2377")
+    assert (state.leader, state.reachable, state.availability, state.labels) == (
+        True,
+        True,
+        "drain",
+        (("zone", "a"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "subnet", "gateway"),
+    [
+        ([{"Subnet": "172.21.0.1/20", "Gateway": "172.21.0.1"}], "172.21.0.0/20", "172.21.0.1"),
+        ([{"Subnet": "fd00::/64"}, {"Subnet": "10.1.0.0/16", "Gateway": "10.1.0.1/16"}], "10.1.0.0/16", "10.1.0.1"),
+        ([{"Subnet": "10.1.0.0/16"}], "10.1.0.0/16", None),
+        (None, None, None),
+    ],
+)  # fmt: skip
+def test_a_subnet_is_read_in_every_form_an_engine_keeps_it_in(config: Any, subnet: str, gateway: str) -> None:
+    state = network_state({"Id": "n", "Name": "net", "IPAM": {"Config": config}, "Driver": ""})
+
+    assert (str(state.subnet) if state.subnet else None, state.gateway) == (subnet, gateway)
