@@ -24,7 +24,8 @@ HELP = (
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 invalid, refused, or changed by somebody else; 2 wrong usage;"
-    " 3 no answer from etcd, or none in time; 4 there is something to do (only with `plan --exit-code`)."
+    " 3 no answer from etcd, or none in time; 4 there is something to do (only with `plan --exit-code`);"
+    " 78 the configuration is faulty (only `run`: systemd does not start it again)."
 )
 
 app = typer.Typer(

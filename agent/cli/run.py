@@ -2,10 +2,21 @@
 
 from pathlib import Path
 
+import typer
+
 from agent import daemon
 from agent.config import load_config
+from agent.errors import Invalid
+
+FAULTY_CONFIG = 78
+"""EX_CONFIG of sysexits.h: the unit names it in RestartPreventExitStatus=."""
 
 
 def run_agent(config: Path) -> int:
-    """Run the agent until it is told to end; returns the exit code. Raises Invalid for a faulty configuration."""
-    return daemon.run(load_config(config))
+    """Run the agent until it is told to end; returns the exit code."""
+    try:
+        loaded = load_config(config)
+    except Invalid as error:
+        typer.secho(f"swarmkeeper: {error}", err=True)
+        return FAULTY_CONFIG
+    return daemon.run(loaded)

@@ -31,6 +31,8 @@ class Figures:
 
     def passed(self, view: View, now: float) -> None:
         """Count and show one pass; `now` in seconds since the epoch."""
+        if view.observed.host:
+            self._metrics.show_engine(view.observed.host.engine_version)
         self._count_leadership(view.observed)
         self._count_refusal(view.observed.cluster.document if view.observed.cluster else None)
         self._count_drift(view, now)

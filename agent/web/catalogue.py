@@ -14,7 +14,7 @@ class Metric(NamedTuple):
 
 
 CATALOGUE = (
-    Metric("build_info", "gauge", ("version", "python", "docker_api", "etcd"), "What runs here, 1."),
+    Metric("build_info", "gauge", ("version", "python", "engine"), "What runs here, 1."),
     # ---- the intent
     Metric(
         "intent_revision", "gauge", ("kind",), "etcd revision of the newest document seen, accepted, applied."

@@ -28,7 +28,7 @@ prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """All figures of one agent. Every method may be called from every thread, and none waits."""
 
-    def __init__(self, *, version: str, docker_api: str = "", etcd: str = "") -> None:
+    def __init__(self, *, version: str) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._counters = {
             each.name: prometheus.Counter(PREFIX + each.name, each.help, each.labels, registry=self._registry)
@@ -48,13 +48,19 @@ class Metrics:
             "store_last_contact_timestamp_seconds": lambda: self._last_contact,
             "lease_ttl_seconds": lambda: 0.0,
         }
-        build = (version, platform.python_version(), docker_api, etcd)
-        self._fixed: Gauges = {"build_info": {build: 1.0}}
+        self._version = version
+        self._fixed: Gauges = {}
+        self.show_engine("")
         self._shown: Gauges = gauges(NOTHING_YET)
         self._begin_at_zero()
         for collector in (_Snapshot(self.gauges), Process()):
             self._registry.register(collector)
         GCCollector(self._registry)
+
+    def show_engine(self, version: str) -> None:
+        """Say which engine this host has; empty: it has not answered yet."""
+        build = (self._version, platform.python_version(), version)
+        self._fixed = {"build_info": {build: 1.0}}
 
     def observe_store_call(self, op: str, seconds: float, error: str | None) -> None:
         """Note one try of a call to etcd. `error` is a word, or None."""

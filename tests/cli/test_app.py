@@ -51,7 +51,7 @@ def test_a_faulty_configuration_is_refused_with_line_and_column(tmp_path: Path) 
     config.write_text("cluster: prod\nbogus: 1\n")
     ended = swarmkeeper("run", "--config", str(config))
 
-    assert ended.code == 1
+    assert ended.code == 78
     assert "line 2, column 1: bogus" in ended.err
 
 

@@ -72,7 +72,7 @@ def test_no_series_tells_when_another_was_created(metrics: Metrics) -> None:
 
 
 def test_what_runs_here_is_told(metrics: Metrics) -> None:
-    assert b'swarmkeeper_build_info{docker_api="",etcd="",python="3.' in metrics.exposition()
+    assert b'swarmkeeper_build_info{engine="",python="3.' in metrics.exposition()
     assert b'version="1.2.3"} 1.0' in metrics.exposition()
 
 
