@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker_daemon import DockerDaemon, running
+from tests.docker_daemon import DockerDaemon, load_images, running
 
-collect_ignore = [] if os.geteuid() == 0 else ["contract/test_fields_on_docker.py"]
+collect_ignore = [] if os.geteuid() == 0 else ["contract/test_fields_on_docker.py", "contract/test_pull.py"]
 """Only root can have a dockerd of its own."""
 
 
@@ -15,4 +15,5 @@ collect_ignore = [] if os.geteuid() == 0 else ["contract/test_fields_on_docker.p
 def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
     """A real engine of the test session's own."""
     with running(DockerDaemon(tmp_path_factory.mktemp("dockerd"))) as daemon:
+        load_images(daemon)
         yield daemon

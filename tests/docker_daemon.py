@@ -47,8 +47,9 @@ exec dockerd "$@"
 class DockerDaemon:
     """One engine. It may be killed, frozen and started again on the same disk."""
 
-    def __init__(self, directory: Path, *, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, *, address: str = ADDRESS, arguments: Sequence[str] = ()) -> None:
         self.directory = directory
+        self.address = address
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,6 +75,29 @@ class DockerDaemon:
             self._process.wait()
             self._process = None
             (self.directory / "docker.sock").unlink(missing_ok=True)
+
+    def link_to(self, other: "DockerDaemon") -> None:
+        """A cable between the two."""
+        made = [
+            "ip",
+            "link",
+            "add",
+            "cable",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "cable",
+            "netns",
+            str(other.pid),
+        ]
+        self.inside(*made)
+        for each in (self, other):
+            each.inside("ip", "link", "set", "cable", "master", "lan", "up")
+
+    def inside(self, *command: str) -> None:
+        """Run a command in its network; fails when the command does."""
+        subprocess.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", *command], check=True, timeout=20)
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
@@ -121,17 +145,21 @@ class DockerDaemon:
             "--kill-child",
             "--mount-proc",
         ]
-        return [*namespaces, "sh", "-ec", _INSIDE.format(address=ADDRESS), "sh", *daemon]
+        return [*namespaces, "sh", "-ec", _INSIDE.format(address=self.address), "sh", *daemon]
+
+
+def load_images(daemon: DockerDaemon) -> None:
+    """Put BARE and RICH there."""
+    with contextlib.closing(daemon.client()) as client:
+        client.import_image_from_data(_root(), repository="bare", tag="1")
+        client.import_image_from_data(_root(), repository="rich", tag="1", changes=list(RICH_SAYS))
 
 
 @contextlib.contextmanager
 def running(daemon: DockerDaemon) -> Iterator[DockerDaemon]:
-    """Start it with the two images, and leave nothing behind."""
+    """Start it, without images, and leave nothing behind."""
     try:
         daemon.start()
-        with contextlib.closing(daemon.client()) as client:
-            client.import_image_from_data(_root(), repository="bare", tag="1")
-            client.import_image_from_data(_root(), repository="rich", tag="1", changes=list(RICH_SAYS))
         yield daemon
     finally:
         daemon.kill()

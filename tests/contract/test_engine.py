@@ -16,7 +16,7 @@ from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
 from tests.contract.engines import CLUSTER, DockerScene, FakeScene, Scene
-from tests.docker_daemon import BARE, DockerDaemon
+from tests.docker_daemon import BARE, DockerDaemon, running
 from tests.etcd_server import eventually
 
 KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]
@@ -516,21 +516,25 @@ def test_what_happens_is_heard_until_the_listener_closes(engine: Engine) -> None
         assert any(each.startswith(hint) for each in heard), hint
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_when_dockerd_dies_the_listener_learns_it_at_once_and_every_call_says_so(
-    kind: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    scene: FakeScene | DockerScene = FakeScene()
-    if kind == "dockerd":
-        daemon = DockerDaemon(tmp_path_factory.mktemp("dying"))
-        daemon.start()
+@pytest.fixture(params=KINDS)
+def mortal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """An engine that may die."""
+    if request.param == "in memory":
+        yield FakeScene()
+        return
+    with running(DockerDaemon(tmp_path_factory.mktemp("mortal"))) as daemon:
         scene = DockerScene(daemon)
-    events = scene.engine.events()
-    death = threading.Timer(0.1, scene.die)
+        yield scene
+        scene.close()
+
+
+def test_when_dockerd_dies_the_listener_learns_it_at_once_and_every_call_says_so(mortal: Scene) -> None:
+    events = mortal.engine.events()
+    death = threading.Timer(0.1, mortal.die)
     death.start()
 
     with pytest.raises(Unreachable):
         list(events)
     death.join()
     with pytest.raises(Unreachable, match="does not answer"):
-        scene.engine.info()
+        mortal.engine.info()
