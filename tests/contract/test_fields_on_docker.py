@@ -1,5 +1,6 @@
 """Every field of the vocabulary on a real engine: what was said is found, and nothing that image or engine adds is."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.clients.engine import Engine
 from agent.errors import Refused
-from agent.fields import FillContext, create_request
+from agent.fields import TABLE, FillContext, create_request
+from agent.fields.row import Found
 from agent.model.intent import NetworkIntent
 from agent.model.observed import Difference
 from agent.model.records import Copy
@@ -20,6 +22,7 @@ from tests.contract.engines import CLUSTER, DockerScene
 from tests.docker_daemon import BARE, RICH, DockerDaemon
 from tests.fields.samples import SAMPLES, Sample
 from tests.fields.strategies import NETWORKS, specs
+from tests.simulated_inspect import inspect_of
 
 _numbers = itertools.count(1)
 
@@ -47,6 +50,11 @@ def _differences(engine: Engine, spec: ContainerSpec) -> tuple[Difference, ...]:
     return found.differences
 
 
+def _said(sample: Sample, image: str) -> ContainerSpec:
+    spec = ContainerSpec(image=image, command=("sleep", "1000"))
+    return spec if sample.field == "image" else replace(spec, **{sample.field: sample.value})
+
+
 def _context(copy: Copy) -> FillContext:
     return FillContext(host="host-1", service=copy.service, number=copy.number)
 
@@ -54,12 +62,27 @@ def _context(copy: Copy) -> FillContext:
 @pytest.mark.parametrize("image", [BARE, RICH])
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_what_was_said_is_found_again(engine: Engine, sample: Sample, image: str) -> None:
-    said = {"image": image, "command": ("sleep", "1000"), **sample.more}
-    spec = ContainerSpec(**said)
-    if sample.field != "image":
-        spec = replace(spec, **{sample.field: sample.value})
+    assert _differences(engine, _said(sample, image)) == ()
 
-    assert _differences(engine, spec) == ()
+
+@pytest.mark.parametrize("image", [BARE, RICH])
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_the_engine_in_memory_shows_what_the_real_one_shows(
+    engine: Engine, dockerd: DockerDaemon, sample: Sample, image: str
+) -> None:
+    spec = _said(sample, image)
+    copy = Copy(service="order", number=next(_numbers), spec=spec_hash(spec))
+    request = create_request(spec, copy, project="prod", cluster=CLUSTER, name=f"prod-order-{copy.number}")
+    made = engine.create_container(request)
+    with contextlib.closing(dockerd.client()) as client:
+        real = client.inspect_container(made)
+        of_image = client.inspect_image(image)  # type: ignore[no-untyped-call]
+    engine.remove_container(made)
+
+    simulated = inspect_of(request.body, of_image, container_id=made, name=request.name)
+
+    for row in TABLE:
+        assert row.found(Found(simulated, of_image)) == row.found(Found(real, of_image)), row.field
 
 
 def test_of_an_image_that_says_everything_nothing_is_a_difference(engine: Engine) -> None:

@@ -28,8 +28,6 @@ class Sample:
     spelled: Changes = dataclasses.field(default_factory=dict)
     """Done to inspect: the same value in another spelling."""
     repair: str = "replace"
-    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Other fields the value needs to be valid."""
 
     def __str__(self) -> str:
         return self.field

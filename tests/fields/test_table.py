@@ -33,7 +33,7 @@ FIELDS = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 
 
 def _spec(sample: Sample) -> ContainerSpec:
-    return ContainerSpec(**{"image": "bare:1", **sample.more, sample.field: sample.value})
+    return ContainerSpec(**{"image": "bare:1", sample.field: sample.value})
 
 
 def _inspect(spec: ContainerSpec, image: dict[str, Any]) -> dict[str, Any]:
