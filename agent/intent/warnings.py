@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.model.intent import Intent
+from agent.model.intent import Intent, PolicyIntent, SwarmIntent, Update
 
 _WIDE = 16
+_DEFAULT_TTL_S = SwarmIntent(default_addr_pool=()).token_ttl_s
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
 """Where an engine puts its own networks first, docker0 among them: moby, libnetwork/ipamutils."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
     """Return what the operator of `intent` should know, one sentence each; nothing of it hinders anything."""
-    return (*_managers(intent), *_hosts(intent), *_networks(intent))
+    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_not_carried_out(intent))
 
 
 def _managers(intent: Intent) -> Iterator[str]:
@@ -36,3 +37,24 @@ def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
             yield f"network {network.key}: {network.subnet} is large; Docker advises /24 for an overlay"
+
+
+def _not_carried_out(intent: Intent) -> Iterator[str]:
+    """What the intent reference marks as accepted: nobody shall count on it."""
+    told = [
+        *(f"host {each.name}: availability" for each in intent.hosts if each.availability != "active"),
+        *(f"host {each.name}: labels" for each in intent.hosts if each.labels),
+        *_policies(intent.policy),
+        *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
+        *(f"service {each.name}: update_config" for each in intent.services if each.update != Update()),
+        *(f"service {each.name}: depends_on" for each in intent.services if each.depends_on),
+    ]
+    for what in told:
+        yield f"{what} is accepted, but this version does not act on it"
+
+
+def _policies(policy: PolicyIntent) -> Iterator[str]:
+    if policy.max_unavailable_hosts != 1:
+        yield "policy.max_unavailable_hosts"
+    if policy.deletion_guard_percent is not None:
+        yield "policy.deletion_guard"
