@@ -8,6 +8,8 @@ from agent.model import steps
 from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec
 
+_ADDRESS = "(address)"
+
 Containers = tuple[ContainerState, ...]
 
 ContainerStep = (
@@ -23,8 +25,7 @@ def on_container(
     """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
     match step:
         case steps.CreateContainer():
-            made = ContainerState(id=f"({step.name})", name=step.name, copy=step.copy, status="created")
-            return (*containers, made)
+            return (*containers, _created(step))
         case steps.RemoveContainer():
             return tuple(each for each in containers if each.id != step.id)
         case steps.StartContainer():
@@ -33,8 +34,23 @@ def on_container(
             return tuple(_changed(each, step, specs) if each.id == step.id else each for each in containers)
 
 
+def _created(step: steps.CreateContainer) -> ContainerState:
+    return ContainerState(
+        id=f"({step.name})",
+        name=step.name,
+        copy=step.copy,
+        status="created",
+        addresses=tuple((each.network, "") for each in step.spec.networks),
+    )
+
+
 def _started(found: ContainerState) -> ContainerState:
-    return replace(found, status="running", exit_code=0, error="", started_at="(now)")
+    addresses = tuple((network, address or _ADDRESS) for network, address in found.addresses)
+    return replace(found, status="running", exit_code=0, error="", started_at="(now)", addresses=addresses)
+
+
+def _stopped(found: ContainerState) -> ContainerState:
+    return replace(found, status="exited", addresses=tuple((network, "") for network, _ in found.addresses))
 
 
 def _changed(
@@ -51,7 +67,7 @@ def _changed(
         case steps.UnpauseContainer():
             return replace(found, status="running")
         case steps.StopContainer():
-            return replace(found, status="exited")
+            return _stopped(found)
         case steps.RenameContainer():
             return replace(found, name=step.name)
         case steps.UpdateContainer():
@@ -65,7 +81,7 @@ def _changed(
 
 
 def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
-    address = (step.attachment.network, step.attachment.ipv4_address or "")
+    address = (step.attachment.network, _ADDRESS if found.status == "running" else "")
     return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
 
 

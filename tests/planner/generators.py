@@ -7,6 +7,7 @@ etcd and the hosts say need not.
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import Literal, get_args
 
 from hypothesis import strategies as st
 
@@ -47,6 +48,8 @@ SPECS: tuple[ContainerSpec, ...] = (
     ContainerSpec(image="job:1.0.0", restart=Restart(name="no")),
 )
 DIGESTS = {spec_hash(each): each for each in SPECS}
+Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 IMAGES = tuple(sorted({each.image for each in SPECS}))
 
 
@@ -273,28 +276,42 @@ def _container(draw: st.DrawFn, identity: str, name: str) -> ContainerState:
     if draw(st.integers(0, 4)) == 0:
         service, number = draw(st.sampled_from(SERVICES)), str(draw(st.integers(1, 3)))
     digest = draw(st.sampled_from((*sorted(DIGESTS), "0" * 64)))
+    status = draw(st.sampled_from(STATUSES))
+    differences = draw(_differences(digest))
+    address = "10.10.0.5" if status in ("running", "paused", "restarting") else ""
     return ContainerState(
         id=identity,
         name=name,
         copy=Copy(service=service, number=int(number), spec=digest),
-        status=draw(
-            st.sampled_from(("running", "created", "paused", "restarting", "removing", "exited", "dead"))
-        ),
+        status=status,
         exit_code=draw(st.integers(0, 1)),
         error=draw(st.sampled_from(("", "port is already allocated"))),
         started_at=draw(st.sampled_from(("", "2024-05-01T00:00:00Z"))),
         restarts=draw(st.integers(0, 4)),
-        addresses=draw(st.sampled_from(((), (("net", "10.10.0.5"),)))),
-        differences=draw(_differences(digest)),
+        addresses=tuple((network, address) for network in draw(_attached(digest, differences))),
+        differences=differences,
     )
 
 
 @st.composite
 def _differences(draw: st.DrawFn, digest: str) -> tuple[Difference, ...]:
-    declared = [each.network for each in DIGESTS[digest].networks] if digest in DIGESTS else []
+    declared = _declared(digest)
     possible = [
         builders.differs("image", "replace"),
         builders.differs("memory_limit_bytes", "update"),
         *(builders.differs("networks", "reconnect", network) for network in (*declared, "bridge")),
     ]
     return tuple(draw(st.lists(st.sampled_from(possible), unique=True, max_size=2)))
+
+
+@st.composite
+def _attached(draw: st.DrawFn, digest: str, differences: tuple[Difference, ...]) -> list[str]:
+    """The networks it is on: those declared, except some that differ; and those that only differ."""
+    differing = [each.subject for each in differences if each.repair == "reconnect"]
+    declared = _declared(digest)
+    kept = [network for network in declared if network not in differing or draw(st.booleans())]
+    return kept + [network for network in differing if network not in declared]
+
+
+def _declared(digest: str) -> list[str]:
+    return [each.network for each in DIGESTS[digest].networks] if digest in DIGESTS else []
