@@ -72,16 +72,18 @@ def _put_log(spec: ContainerSpec, body: Body) -> None:
 def update_request(spec: ContainerSpec) -> Body:
     """The JSON of POST /containers/{id}/update that puts right every field whose repair is "update".
 
-    What the engine cannot take away in place (a memory or CPU limit that the spec does not say) is not in it.
+    What the engine cannot take away in place (a memory or CPU limit that the spec does not say) is not in it. A
+    reservation of -1 is taken, but on cgroup v2 it reserves everything (runc writes memory.low = max).
     """
     body: Body = {
         "RestartPolicy": _raw_restart(spec.restart or Restart(name="no")),
         "PidsLimit": _pids(spec.pids_limit) or -1,
-        "MemoryReservation": spec.memory_reservation_bytes or -1,
     }
     if spec.memory_limit_bytes:
         # The engine gives a new container as much swap as memory, and refuses a memory limit above the old sum of both.
         body |= {"Memory": spec.memory_limit_bytes, "MemorySwap": 2 * spec.memory_limit_bytes}
+    if spec.memory_reservation_bytes:
+        body["MemoryReservation"] = spec.memory_reservation_bytes
     if spec.nano_cpus:
         body["NanoCpus"] = spec.nano_cpus
     return body
@@ -91,7 +93,7 @@ ROWS = (
     plain("memory_limit_bytes", "HostConfig.Memory", unsaid=0, repair="update", show=size, word="memory"),
     plain(
         "memory_reservation_bytes", "HostConfig.MemoryReservation", unsaid=0, repair="update", show=size,
-        read=lambda raw: max(raw or 0, 0), unset="update", word="memory_reservation",
+        read=lambda raw: max(raw or 0, 0), word="memory_reservation",
     ),
     plain("nano_cpus", "HostConfig.NanoCpus", unsaid=0, repair="update", show=cpus, word="cpus"),
     plain(

@@ -164,5 +164,5 @@ def test_an_update_raises_the_swap_limit_with_the_memory_limit() -> None:
 def test_an_update_does_not_touch_what_the_engine_cannot_take_away() -> None:
     body = update_request(ContainerSpec(image="x"))
 
-    assert not {"Memory", "NanoCpus"} & set(body)
+    assert not {"Memory", "MemoryReservation", "NanoCpus"} & set(body)
     assert (body["PidsLimit"], body["RestartPolicy"]["Name"]) == (-1, "no")

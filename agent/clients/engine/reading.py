@@ -102,8 +102,8 @@ def container_state(
         health=_health(state),
         exit_code=int(state.get("ExitCode") or 0),
         error=state.get("Error") or "",
-        started_at=state.get("StartedAt") or "",
-        finished_at=state.get("FinishedAt") or "",
+        started_at=_time(state.get("StartedAt")),
+        finished_at=_time(state.get("FinishedAt")),
         restarts=int(raw.get("RestartCount") or 0),
         addresses=pairs(addresses),
         differences=differences,
@@ -123,6 +123,11 @@ def busy_state(raw: Mapping[str, Any], copy: Copy) -> ContainerState:
         addresses=pairs(addresses),
         busy=True,
     )
+
+
+def _time(raw: str | None) -> str:
+    """Empty for what has not happened yet: Go's zero time."""
+    return "" if raw is None or raw.startswith("0001-") else raw
 
 
 def _health(state: Mapping[str, Any]) -> str:
