@@ -8,13 +8,17 @@ from rich.text import Text
 
 from agent.cli.view import ClusterView, HostView
 
-NARROW = 100
-"""Columns below which the table would only break its words apart."""
 _NO_TERMINAL = 160
 """Width where there is no terminal: lines of a log may be long."""
 
 _AGENT = {"leads": "green", "there": "green", "starting": "yellow", "away": "red", "never seen": "red"}
+_GAP = 2
+"""Between two columns, as Rich pads them."""
 _HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Copies", "Healthy", "Revision", "To do", "Blocked")
+_MOST_TELLING = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
+"""The columns of the table where not all have room."""
+
+Cells = tuple[Text, ...]
 
 
 def make_console() -> Console:
@@ -27,7 +31,10 @@ def make_console() -> Console:
 
 def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
     """The cluster in `width` columns; `fault`: why there is nothing newer to show."""
-    hosts = _table(view) if width >= NARROW else Group(*(_block(each) for each in view.hosts))
+    rows = [tuple(map(Text, _HEADERS)), *(_cells(each) for each in view.hosts)]
+    short = [tuple(row[column] for column in _MOST_TELLING) for row in rows]
+    fitting = next((table for table in (rows, short) if _table_width(table) <= width), None)
+    hosts = _table(fitting) if fitting else Group(*map(_block, rows[1:]))
     lines = [*_intent_lines(view), *_host_lines(view)]
     if fault:
         lines.append(Text(fault, style="red"))
@@ -40,22 +47,27 @@ def _title(view: ClusterView) -> str:
     return f"Cluster {view.cluster}: {converged}, {leader}, {f'swarm {view.swarm}' if view.swarm else 'no swarm'}"
 
 
-def _table(view: ClusterView) -> Table:
-    table = Table(*_HEADERS, box=None, pad_edge=False, header_style="dim")
-    for host in view.hosts:
-        table.add_row(*_cells(host))
+def _table(rows: list[Cells]) -> Table:
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="dim")
+    for row in rows[1:]:
+        table.add_row(*row)
     return table
 
 
-def _block(host: HostView) -> Text:
-    name, *cells = _cells(host)
-    rows = (
+def _table_width(rows: list[Cells]) -> int:
+    """Columns that the table takes when no word of it is broken."""
+    return sum(max(map(len, column)) for column in zip(*rows, strict=True)) + _GAP * (len(rows[0]) - 1)
+
+
+def _block(row: Cells) -> Text:
+    name, *cells = row
+    lines = (
         Text.assemble((f"  {head:<9}", "dim"), cell) for head, cell in zip(_HEADERS[1:], cells, strict=True)
     )
-    return Text("\n").join((name, *rows))
+    return Text("\n").join((name, *lines))
 
 
-def _cells(host: HostView) -> tuple[Text, ...]:
+def _cells(host: HostView) -> Cells:
     copies, due = host.copies, bool(host.to_do)
     return (
         Text(host.name, style="bold"),
