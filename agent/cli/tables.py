@@ -48,7 +48,7 @@ def _title(view: ClusterView) -> str:
 
 
 def _table(rows: list[Cells]) -> Table:
-    table = Table(*rows[0], box=None, pad_edge=False, header_style="dim")
+    table = Table(*(head.plain for head in rows[0]), box=None, pad_edge=False, header_style="dim")
     for row in rows[1:]:
         table.add_row(*row)
     return table
