@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.clients.engine import Engine
 from agent.clients.kernel import Kernel
-from agent.errors import Unreachable
+from agent.errors import Refused, Unreachable
 from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
@@ -52,10 +52,11 @@ class HostReader:
         return replace(swarm, nodes=self._nodes())
 
     def _nodes(self) -> tuple[NodeState, ...] | None:
-        # Without a quorum the node list is refused or hangs, while containers and local networks go on working.
+        # Without a quorum the node list hangs or fails, and right after a demotion it is refused, while containers
+        # and local networks go on working.
         try:
             return self._engine.nodes()
-        except Unreachable:
+        except (Unreachable, Refused):
             return None
 
     def _with_endpoints(

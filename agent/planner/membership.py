@@ -1,7 +1,8 @@
 """The host's own membership: join the recorded swarm by role, or say why not. Never leave, never force."""
 
 from agent.model.intent import HostIntent, Intent
-from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.observed import ClusterState, HostState, Observed, SwarmState
+from agent.model.records import SwarmRecord
 from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
 
 
@@ -60,8 +61,8 @@ def _not_active(host: HostState) -> Plan:
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
-    if record and record.swarm_id and swarm.swarm_id and swarm.swarm_id != record.swarm_id:
-        return _blocked("foreign", f"in swarm {swarm.swarm_id}, while the cluster's is {record.swarm_id}")
+    if record and (other := _other_swarm(record, swarm)):
+        return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
         return _blocked("role", f"{declared.role} wanted, {role} found: roles of members are not changed yet")
@@ -69,6 +70,18 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
     if swarm.address and swarm.address != wanted:
         return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: needs leave and join")
     return Plan()
+
+
+def _other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
+    """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
+
+    A worker does not know the id of its swarm (GET /info says it to managers only), but it knows who manages it.
+    """
+    if swarm.swarm_id:
+        return f"swarm {swarm.swarm_id}" if record.swarm_id not in (None, swarm.swarm_id) else ""
+    known, recorded = {node for node, _ in swarm.managers}, {node for node, _ in record.managers}
+    strangers = known and recorded and not known & recorded
+    return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""
 
 
 def _blocked(kind: BlockedKind, reason: str) -> Plan:

@@ -117,3 +117,17 @@ def test_a_manager_joins_where_raft_reaches_somebody() -> None:
 
     assert isinstance(step, JoinSwarm)
     assert step.remotes == ("10.0.0.1:2377", "10.0.0.2:2377")
+
+
+def a_worker(*managers: str) -> SwarmState:
+    known = tuple((each, f"10.0.0.1:{2377}") for each in managers)
+    return SwarmState(local="active", node_id="node-h3", managers=known, address="10.0.0.3")
+
+
+def test_a_worker_that_knows_no_manager_of_the_recorded_swarm_is_in_another_one() -> None:
+    recorded = SwarmRecord(claimed_by="h1", swarm_id="ours", managers=(("m1", "a"), ("m2", "b")))
+    assert told(plan("h3", a_worker("x1", "x2"), record=recorded)) == [
+        "blocked swarm: in the swarm managed by x1, x2, while the cluster's is ours"
+    ]
+    assert "the cluster's is" not in str(plan("h3", a_worker("m2", "m9"), record=recorded))
+    assert "the cluster's is" not in str(plan("h3", a_worker(), record=recorded))
