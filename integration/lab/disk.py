@@ -11,7 +11,7 @@ from pathlib import Path
 from integration.lab.eventually import eventually
 from integration.lab.spec import HostSpec
 
-NO_UPPER_LAYER = ("overlay", "nfs", "9p", "fuse", "vfat")  # file systems an overlay cannot write to
+NO_UPPER_LAYER = ("overlay", "nfs", "v9fs", "fuse", "msdos")  # file systems an overlay cannot write to
 
 
 def image(spec: HostSpec) -> Path:
@@ -63,8 +63,9 @@ def restore(spec: HostSpec, taken: Path) -> None:
 def needs_image(folder: Path) -> bool:
     """Whether the file system below `folder` cannot carry an overlay's upper layer."""
     existing = next(p for p in (folder, *folder.parents) if p.exists())
+    # Not findmnt: in a chroot the folder need not lie below any mount point that is listed.
     found = subprocess.run(
-        ["findmnt", "-no", "FSTYPE", "-T", str(existing)], capture_output=True, text=True, check=True
+        ["stat", "--file-system", "--format=%T", str(existing)], capture_output=True, text=True, check=True
     )
     return found.stdout.strip().startswith(NO_UPPER_LAYER)
 

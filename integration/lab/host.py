@@ -111,7 +111,8 @@ class Host:
     def enter_command(self, *variables: str) -> list[str]:
         """The beginning of a command line that runs something in the host, with some variables (`A=b`) more."""
         environment = ["env", "-i", f"PATH={PATH}", "LANG=C.UTF-8", "HOME=/root", *variables]
-        return ["nsenter", f"--target={self.pid1}", "--all", *environment]
+        # --root: where this tool runs in a chroot, the host's mount namespace still has the machine's own root.
+        return ["nsenter", f"--target={self.pid1}", "--all", "--root", "--wd", *environment]
 
     def systemctl(self, *argv: str, check: bool = True, timeout: float = 120) -> str:
         """Run systemctl in the host and return its output without the last newline."""
