@@ -73,9 +73,7 @@ class Daemon:
             config.docker.url, config.docker.timeout_s, config.cluster, metrics.observe_engine_call
         )
         self._session = Session(
-            EtcdStore(
-                for_session(config.store, config.session), observe_call=metrics.observe_store_call
-            ),
+            EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),
             presence_key=keys.presence(config.host),
             presence=partial(_presence, instance),
             settings=config.session,

@@ -16,6 +16,7 @@ from agent.fields import (
     familiar,
     fill,
     identity,
+    split,
     update_request,
 )
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
@@ -102,7 +103,10 @@ class FakeEngine(FakeWire):
 
     @call()
     def images(self, references: Iterable[str]) -> frozenset[str]:
-        return frozenset(each for each in references if familiar(each) in self.image_configs)
+        wanted = frozenset(references)
+        repositories = {split(familiar(each))[0] for each in wanted}
+        others = {each for each in self.image_configs if split(each)[0] in repositories}
+        return frozenset(others | {each for each in wanted if familiar(each) in self.image_configs})
 
     @call()
     def volumes(self) -> frozenset[str]:

@@ -135,7 +135,8 @@ class HostState:
     foreign_names: Pairs = ()
     """(name, id) of the containers that are not ours."""
     images: frozenset[str] = frozenset()
-    """Those of the wanted image references that are here."""
+    """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
+    of those pulls nothing, and a plan should know."""
     volumes: frozenset[str] = frozenset()
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""

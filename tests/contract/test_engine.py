@@ -246,6 +246,11 @@ def test_an_image_is_found_by_every_spelling_of_its_name(engine: Engine) -> None
     assert engine.images(asked) == {"bare:1", "docker.io/library/bare:1"}
 
 
+def test_another_tag_of_a_wanted_repository_is_told_too(engine: Engine) -> None:
+    assert engine.images(["bare:2"]) == {"bare:1"}
+    assert engine.images(["other:1"]) == frozenset()
+
+
 def test_a_registry_that_does_not_answer_is_unreachable(engine: Engine) -> None:
     with pytest.raises(Unreachable, match="connection refused"):
         engine.pull("127.0.0.1:5/order:1.0.0")

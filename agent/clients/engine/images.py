@@ -27,7 +27,9 @@ class Images(Door):
         here: set[str] = set()
         for each in self._ask("images", "GET", "/images/json"):
             here |= {each["Id"], *(each.get("RepoTags") or ()), *(each.get("RepoDigests") or ())}
-        return frozenset(each for each in wanted if _local(each) in here)
+        repositories = {split(familiar(each))[0] for each in wanted}
+        others = {each for each in here if split(each)[0] in repositories}
+        return others | {each for each in wanted if _local(each) in here}
 
     def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
         name, tag = split(image)

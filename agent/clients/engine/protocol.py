@@ -82,7 +82,7 @@ class Engine(Protocol):
         """
 
     def images(self, references: Iterable[str]) -> frozenset[str]:
-        """Those of `references` that are here."""
+        """Those of `references` that are here, and the other tags of the same repositories."""
 
     def volumes(self) -> frozenset[str]:
         """Names of the volumes."""
