@@ -29,7 +29,7 @@ class Images(Door):
             here |= {each["Id"], *(each.get("RepoTags") or ()), *(each.get("RepoDigests") or ())}
         repositories = {split(familiar(each))[0] for each in wanted}
         others = {each for each in here if split(each)[0] in repositories}
-        return others | {each for each in wanted if _local(each) in here}
+        return frozenset(others | {each for each in wanted if _local(each) in here})
 
     def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
         name, tag = split(image)
