@@ -19,7 +19,7 @@ from agent.model.steps import (
 )
 from agent.planner.endpoints import keep_last_endpoints
 from agent.planner.names import Names
-from agent.planner.overlays import plan_local_network
+from agent.planner.overlays import overlay_faults, plan_local_network
 from agent.planner.repair import plan_repair
 from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
 
@@ -131,8 +131,11 @@ class _Scene:
     def _overlay_ready(self, network: str) -> bool:
         # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
         known = self.cluster.record.networks if self.cluster.record else ()
-        there = network in known or self.host.network(network) is not None
-        return there and self.host.swarm.local == "active"
+        return self.host.swarm.local == "active" and (network in known or self._sees_ready(network))
+
+    def _sees_ready(self, network: str) -> bool:
+        declared, found = self.intent.network(network), self.host.network(network)
+        return bool(declared and found and not overlay_faults(declared, found))
 
     def _volumes(self, wanted: Wanted) -> Plan:
         plan = Plan()
