@@ -51,16 +51,21 @@ class Triggers:
         lost = False
         while not self._closing.is_set():
             try:
-                self._events = self._engine.events()
+                events = self._events = self._engine.events()
+                if self._closing.is_set():
+                    events.close()  # close() came while the stream was being opened
                 if lost:
                     log.info("dockerd answers again")
                 lost = False
                 self._wake.wake("engine: listening")
-                for hint in self._events:
+                for hint in events:
                     self._wake.wake(hint)
             except SwarmkeeperError as error:
                 if not lost and not self._closing.is_set():
                     log.warning("dockerd is not heard", error=str(error))
                 lost = True
                 self._wake.wake("engine: lost")
+            except Exception:
+                # Without this thread only the resync would see what happens in the engine, and nobody would say so.
+                log.exception("listening to dockerd failed")
             self._closing.wait(RECONNECT_S)

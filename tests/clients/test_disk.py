@@ -1,0 +1,194 @@
+"""What is kept on disk: whole or not at all, for its owner alone, and never believed when it is damaged."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.clients.disk import FILE, StateDirectory
+from agent.errors import Invalid, Refused
+from agent.model.store import KeyValue
+
+
+def kv(key: str, value: bytes) -> KeyValue:
+    return KeyValue(key=key, value=value, create_revision=3, mod_revision=7, lease=0)
+
+
+OLD = (kv("/c/accepted", b"old"),)
+NEW = (kv("/c/accepted", b"\x00\xff not text"), kv("/c/swarm", b'{"v":1}'))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    return StateDirectory(tmp_path)
+
+
+def test_what_was_kept_is_found_again_byte_for_byte(state: StateDirectory) -> None:
+    state.save(NEW)
+    assert state.load() == NEW
+
+
+def test_where_nothing_was_kept_nothing_is_found(state: StateDirectory) -> None:
+    assert state.load() == ()
+
+
+def test_what_is_kept_takes_the_place_of_what_was(state: StateDirectory) -> None:
+    state.save(OLD)
+    state.save(())
+    assert state.load() == ()
+
+
+def test_only_the_owner_may_read_it_whatever_the_umask(state: StateDirectory, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        state.save(NEW)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+def test_the_new_file_is_on_the_disk_before_it_takes_the_place_of_the_old(
+    state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.save(OLD)
+    happened = recorded(monkeypatch)
+    state.save(NEW)
+    assert happened == [f"sync {FILE.replace('.json', '.new')}", f"rename to {FILE}", f"sync {tmp_path.name}"]
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to files from now on, in order."""
+    happened: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recording_fsync(descriptor: int) -> None:
+        happened.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def recording_replace(self: Path, target: Path) -> Path:
+        happened.append(f"rename to {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "replace", recording_replace)
+    return happened
+
+
+@pytest.mark.parametrize("dies_at", range(3))
+def test_a_power_cut_at_any_moment_leaves_the_old_or_the_new(
+    state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    state.save(OLD)
+    with monkeypatch.context() as patch:
+        dying(patch, dies_at)
+        with pytest.raises(PowerCut):
+            state.save(NEW)
+    found = StateDirectory(tmp_path).load()
+    assert found == (NEW if dies_at == 2 else OLD)
+    StateDirectory(tmp_path).save(NEW)
+    assert state.load() == NEW
+
+
+class PowerCut(BaseException):
+    pass
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
+    """Let the machine end at the sync of the file (0), the rename (1) or the sync of the directory (2)."""
+    left: Iterator[int] = iter(range(10))
+
+    def perhaps(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if next(left) == dies_at:
+                raise PowerCut
+            return whole(*arguments)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", perhaps(os.fsync))
+    monkeypatch.setattr(Path, "replace", perhaps(Path.replace))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_takes_nothing_is_refused_in_words_and_keeps_what_it_had(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    state.save(OLD)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(Refused, match=os.strerror(number)):
+            state.save(NEW)
+    assert state.load() == OLD
+
+
+def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="No such file or directory"):
+        StateDirectory(tmp_path / "none").save(NEW)
+
+
+def test_a_file_that_cannot_be_read_is_invalid_and_not_absent(state: StateDirectory, tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(Invalid, match="Is a directory"):
+        state.load()
+
+
+def test_another_format_is_refused_by_its_number(state: StateDirectory, tmp_path: Path) -> None:
+    state.save(NEW)
+    body = msgspec.json.decode((tmp_path / FILE).read_bytes())
+    (tmp_path / FILE).write_bytes(msgspec.json.encode(body | {"v": 2}))
+    with pytest.raises(Invalid, match="has format 2; this agent reads format 1"):
+        state.load()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[]", b"{}", b'{"v":1}', b"\xff\xfe", b"\x00" * 4096, b"[" * 100_000]
+)
+def test_a_file_of_something_else_is_damaged(state: StateDirectory, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(Invalid, match="is damaged"):
+        state.load()
+
+
+tampering = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@tampering
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_flipped_bit_is_believed(state: StateDirectory, tmp_path: Path, place: float, bit: int) -> None:
+    state.save(NEW)
+    raw = bytearray((tmp_path / FILE).read_bytes())
+    raw[int(place * len(raw))] ^= 1 << bit
+    (tmp_path / FILE).write_bytes(raw)
+    assert_not_misread(state)
+
+
+@tampering
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_no_truncated_file_is_believed(state: StateDirectory, tmp_path: Path, share: float) -> None:
+    state.save(NEW)
+    raw = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(raw[: int(share * len(raw))])
+    with pytest.raises(Invalid):
+        state.load()
+
+
+def assert_not_misread(state: StateDirectory) -> None:
+    """It is refused, or it is what was kept: a flip in the name of an unknown field would change nothing."""
+    try:
+        found = state.load()
+    except Invalid:
+        return
+    assert found == NEW

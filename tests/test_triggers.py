@@ -1,0 +1,177 @@
+"""What wakes the loop: etcd, the engine, and the engine coming back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from agent import triggers
+from agent.model.store import KeyRange, Put
+from agent.triggers import Triggers
+from agent.wake import WakeUps
+from tests.etcd_server import eventually
+from tests.fake_engine import FakeEngine
+from tests.fake_store import FakeEtcd, FakeStore
+from tests.fake_swarm import FakeLan
+
+WITHIN_S = 5.0
+MINE = (KeyRange(key="/c/intent"),)
+ALL = (*MINE, KeyRange(key="/c/hosts/", prefix=True))
+
+
+class Scene:
+    """Triggers on an engine and an etcd in memory."""
+
+    def __init__(self) -> None:
+        self.store = FakeStore(FakeEtcd())
+        self.engine = FakeEngine("h1", "10.0.0.1", FakeLan())
+        self.wake = WakeUps()
+        self.triggers = Triggers(self.store, self.engine, self.wake)
+
+    def put(self, key: str) -> None:
+        self.store.txn([], [Put(key=key, value=b"x")])
+
+    def reasons(self) -> frozenset[str]:
+        """What has woken the loop since the last call; waits for nothing."""
+        return self.wake.wait(0.0)
+
+    def woken_by(self, reason: str) -> None:
+        """Wait until that has woken the loop."""
+        heard: set[str] = set()
+
+        def came() -> bool:
+            heard.update(self.wake.wait(0.05))
+            return reason in heard
+
+        eventually(came, WITHIN_S, f"{reason}; heard {heard}")
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(triggers, "RECONNECT_S", 0.02)
+    scene = Scene()
+    scene.triggers.start(MINE)
+    scene.woken_by("engine: listening")
+    scene.reasons()
+    yield scene
+    scene.triggers.close()
+    ended(scene)
+
+
+def ended(scene: Scene) -> None:
+    scene.triggers._listener.join(WITHIN_S)
+    assert not scene.triggers._listener.is_alive()
+
+
+def test_a_change_in_a_watched_key_wakes(scene: Scene) -> None:
+    scene.put("/c/intent")
+    assert scene.reasons() == {"watch: change"}
+
+
+def test_a_change_elsewhere_does_not(scene: Scene) -> None:
+    scene.put("/c/hosts/h2/status")
+    assert not scene.reasons()
+
+
+def test_other_ranges_are_watched_from_when_they_are_named(scene: Scene) -> None:
+    scene.triggers.rearm(ALL)
+    assert scene.reasons() == {"watch: open"}
+    scene.put("/c/hosts/h2/status")
+    assert scene.reasons() == {"watch: change"}
+
+
+def test_the_same_ranges_again_disturb_nothing(scene: Scene) -> None:
+    scene.triggers.rearm(list(MINE))
+    assert not scene.reasons()
+
+
+def test_before_the_start_there_is_nothing_to_rearm() -> None:
+    scene = Scene()
+    scene.triggers.rearm(ALL)
+    assert not scene.reasons()
+    scene.triggers.close()
+
+
+def test_an_event_of_the_engine_wakes_with_its_hint(scene: Scene) -> None:
+    scene.engine.happens("container die prod-order-1")
+    scene.woken_by("container die prod-order-1")
+
+
+def test_a_dockerd_that_goes_wakes_and_so_does_its_return(scene: Scene) -> None:
+    scene.engine.go_down()
+    scene.woken_by("engine: lost")
+    scene.engine.answers = True
+    scene.woken_by("engine: listening")
+    scene.engine.happens("container start prod-order-1")
+    scene.woken_by("container start prod-order-1")
+
+
+def test_a_stream_that_ends_by_itself_is_opened_again(scene: Scene) -> None:
+    scene.engine.close()
+    scene.woken_by("engine: listening")
+
+
+def test_a_fault_of_ours_while_listening_is_logged_and_does_not_end_it(scene: Scene) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for stream in scene.engine._listeners:
+            stream.put(KeyError("Actor"))
+        scene.woken_by("engine: listening")
+    assert [each["event"] for each in lines] == ["listening to dockerd failed"]
+
+
+def test_an_absence_of_dockerd_is_logged_once_and_so_is_its_return(scene: Scene) -> None:
+    with structlog.testing.capture_logs() as lines:
+        scene.engine.go_down()
+        for _ in range(3):
+            scene.woken_by("engine: lost")
+        scene.engine.answers = True
+        scene.woken_by("engine: listening")
+    assert [each["event"] for each in lines] == ["dockerd is not heard", "dockerd answers again"]
+
+
+def test_an_agent_that_starts_without_dockerd_hears_it_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "RECONNECT_S", 0.02)
+    scene = Scene()
+    scene.engine.answers = False
+    scene.triggers.start(MINE)
+    scene.woken_by("engine: lost")
+    scene.engine.answers = True
+    scene.woken_by("engine: listening")
+    scene.triggers.close()
+    ended(scene)
+
+
+def test_close_ends_a_listener_that_waits_for_an_event(scene: Scene) -> None:
+    scene.triggers.close()
+    ended(scene)
+    scene.put("/c/intent")
+    assert not scene.reasons()
+
+
+def test_close_ends_a_listener_that_waits_to_try_again() -> None:
+    scene = Scene()
+    scene.engine.answers = False
+    scene.triggers.start(MINE)
+    scene.woken_by("engine: lost")
+    scene.triggers.close()
+    ended(scene)
+
+
+def test_close_ends_a_listener_that_is_just_opening_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    opening, go_on = threading.Event(), threading.Event()
+    events: Callable[[], Any] = scene.engine.events
+
+    def slow_events() -> Any:
+        opening.set()
+        assert go_on.wait(WITHIN_S)
+        return events()
+
+    monkeypatch.setattr(scene.engine, "events", slow_events)
+    scene.triggers.start(MINE)
+    assert opening.wait(WITHIN_S)
+    scene.triggers.close()
+    go_on.set()
+    ended(scene)
