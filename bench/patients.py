@@ -103,7 +103,7 @@ class SwarmService(Patient):
         policy = (
             None if self._delay_s is None else RestartPolicy(condition="any", delay=self._delay_s * 10**9)
         )
-        self.host.docker.services.create(
+        self.host.docker.services.create(  # type: ignore[no-untyped-call]
             IMAGE,
             name=self._service,
             networks=[NETWORK],

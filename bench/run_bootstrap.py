@@ -1,6 +1,8 @@
 """bench/bootstrap: from wiped hosts to every copy running, by a shell, by Ansible and by Swarmkeeper, in turns."""
 
 import time
+from dataclasses import dataclass
+from enum import StrEnum, auto
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,7 @@ from bench.contenders import Ansible, Contender, Floor, Swarmkeeper
 from bench.engine_events import all_running, listening
 from bench.lab_session import NAME, benchmark_lab
 from bench.playbook import WORK
+from bench.processor import used_s
 from bench.scenario import COPIES
 from bench.statistics import Series, Target, table, verdicts
 from bench.upkeep import WATCHED_S, measure, report, wait_quiet
@@ -22,7 +25,24 @@ TARGETS = (
     Target(of=Swarmkeeper.name, against=Floor.name, at_most=1.3),
     Target(of=Swarmkeeper.name, against=Ansible.name, at_most=0.5),
 )
-KINDS = {"floor": Floor.name, "ansible": Ansible.name, "swarmkeeper": Swarmkeeper.name}
+
+
+class Kind(StrEnum):
+    FLOOR = auto()
+    ANSIBLE = auto()
+    SWARMKEEPER = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one contender took once."""
+
+    seconds: float
+    processor_s: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:6.2f} s, processors of the hosts {self.processor_s:5.1f} s"
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -30,25 +50,23 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often each contender starts from wiped hosts.")] = 5,
-    only: Annotated[str, typer.Option(help="Measure only these of them.")] = ",".join(KINDS),
+    only: Annotated[list[Kind], typer.Option(help="Measure only this one; repeat for more.")] = [],  # noqa: B006
     idle: Annotated[float, typer.Option(help="Seconds to watch the unchanged cluster; 0: not.")] = WATCHED_S,
     lab: Annotated[str, typer.Option(help="Name of the lab to make and to remove.")] = NAME,
     log_level: Annotated[str, typer.Option(help="Of the agents; journals go to build/bench/.")] = "info",
 ) -> None:
     """Measure how long a first boot takes, and what the agents of an unchanged cluster cost."""
     swarmkeeper = Swarmkeeper(log_level)
-    contenders = [
-        e for e in (Floor(), Ansible(), swarmkeeper) if e.name in {KINDS[k] for k in only.split(",")}
-    ]
-    taken: dict[str, list[float]] = {each.name: [] for each in contenders}
+    all_kinds = {Kind.FLOOR: Floor(), Kind.ANSIBLE: Ansible(), Kind.SWARMKEEPER: swarmkeeper}
+    contenders = [each for kind, each in all_kinds.items() if kind in (only or Kind)]
+    taken: dict[str, list[Round]] = {each.name: [] for each in contenders}
     with benchmark_lab(lab) as hosts:
         for number in range(1, rounds + 1):
             for contender in contenders:
                 taken[contender.name].append(one_round(hosts, contender, number))
         if swarmkeeper in contenders and idle:
             watch(swarmkeeper.cluster(hosts), swarmkeeper.revision, idle)
-    series = [Series(name=name, values_s=tuple(values)) for name, values in taken.items()]
-    print(f"\nfrom wiped hosts to every copy running\n{table(series)}\n{verdicts(series, TARGETS)}")
+    print_results(taken)
 
 
 def watch(cluster: Cluster, revision: int, seconds: float) -> None:
@@ -56,24 +74,37 @@ def watch(cluster: Cluster, revision: int, seconds: float) -> None:
     cluster.wait_converged(revision)
     wait_quiet(cluster)
     print(f"\nan unchanged cluster, over {seconds:g} s\n{report(measure(cluster, seconds))}", flush=True)
+    keep_journals(cluster.lab, WORK / "unchanged")
 
 
-def one_round(lab: Lab, contender: Contender, number: int) -> float:
-    """Wipe the hosts, let one contender bring the cluster up, return the seconds from its start to the last copy's."""
+def one_round(lab: Lab, contender: Contender, number: int) -> Round:
+    """Wipe the hosts and let one contender bring the cluster up, from its start to the start of the last copy."""
     lab.renew()
     contender.prepare(lab)
     with listening(lab.hosts) as listener:
-        began_ns = time.time_ns()
+        used_before_s, began_ns = used_s(lab), time.time_ns()
         contender.go(lab)
-        ended_ns = listener.wait_for(
-            partial(all_running, wanted=COPIES), WITHIN_S, f"{contender.name}: every copy runs"
-        )
-    taken_s = (ended_ns - began_ns) / 1e9
-    load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"round {number}  {contender.name:14} {taken_s:6.2f} s   (load {load})", flush=True)
+        found = partial(all_running, wanted=COPIES)
+        ended_ns = listener.wait_for(found, WITHIN_S, f"{contender.name}: every copy runs")
+    took = Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used_s(lab) - used_before_s)
+    print(f"round {number}  {contender.name:14} {took}   (load of the machine: {load()})", flush=True)
     if isinstance(contender, Swarmkeeper):
         keep_journals(lab, WORK / f"round-{number}")
-    return taken_s
+    return took
+
+
+def load() -> str:
+    """How many processes wanted a processor in the last minute: what others do here at the same time."""
+    return Path("/proc/loadavg").read_text().split()[0]
+
+
+def print_results(taken: dict[str, list[Round]]) -> None:
+    seconds = [Series(name=name, values_s=tuple(e.seconds for e in rounds)) for name, rounds in taken.items()]
+    used = [
+        Series(name=name, values_s=tuple(e.processor_s for e in rounds)) for name, rounds in taken.items()
+    ]
+    print(f"\nprocessors, in the hosts only\n{table(used)}")
+    print(f"\nfrom wiped hosts to every copy running\n{table(seconds)}\n{verdicts(seconds, TARGETS)}")
 
 
 def keep_journals(lab: Lab, folder: Path) -> None:
