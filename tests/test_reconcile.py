@@ -17,6 +17,7 @@ from agent.model.records import HostStatus, decode
 from agent.model.steps import BRIDGE, Plan
 from agent.observe import Observer
 from agent.reconcile import Reconciler
+from agent.report.key import REFRESH_S
 from agent.wake import WakeUps
 from tests.etcd_server import eventually
 from tests.simulated_cluster import (
@@ -202,6 +203,61 @@ def test_a_deleted_intent_changes_nothing(settled: SimulatedCluster) -> None:
     settled.rounds(5)
     assert settled.ids() == before
     assert settled.running() == EXPECTED
+
+
+# ---- keys that cannot be read
+
+
+@pytest.mark.parametrize("key", [KEYS.assignment("node-232"), KEYS.verdict, KEYS.status("node-232")])
+def test_what_agents_write_is_written_again_when_it_is_damaged(settled: SimulatedCluster, key: str) -> None:
+    before = settled.ids()
+    settled.put(key, b"\x00")
+    settled.clock.advance(REFRESH_S)
+    settled.settle()
+    settled.round()
+    assert all(agent.at_rest for agent in settled.agents.values())
+    found = settled.read(key)
+    assert found is not None
+    assert found.value != b"\x00"
+    assert settled.ids() == before
+
+
+def test_damaged_and_lost_specs_are_written_again(settled: SimulatedCluster) -> None:
+    keys = sorted(each for each in settled.written() if each.startswith(KEYS.specs))
+    settled.put(keys[0], b"{}")
+    settled.delete(keys[1])
+    settled.settle()
+    settled.start()
+    settled.clock.advance(TTL_S)
+    settled.settle()
+    assert sorted(each for each in settled.written() if each.startswith(KEYS.specs)) == keys
+
+
+def test_a_damaged_accepted_document_stays_in_force_and_says_so(settled: SimulatedCluster) -> None:
+    settled.put(KEYS.accepted, b"\x00")
+    settled.hosts["node-231"].engine.by_hand.remove("prod-console-1", force=True)
+    settled.rounds(5)
+    assert settled.running() == EXPECTED
+    for agent in settled.agents.values():
+        assert KEYS.accepted in {each.resource for each in agent.plan.blocked}
+
+
+def test_a_damaged_record_of_the_swarm_is_held_and_written_anew_when_it_is_deleted(
+    settled: SimulatedCluster,
+) -> None:
+    record = settled.record()
+    settled.put(KEYS.swarm, b"\x00")
+    settled.rounds(3)
+    found = settled.read(KEYS.swarm)
+    assert found is not None
+    assert found.value == b"\x00"
+    assert settled.running() == EXPECTED
+    settled.delete(KEYS.swarm)
+    settled.settle()
+    after = settled.record()
+    assert record is not None
+    assert after is not None
+    assert after.swarm_id == record.swarm_id
 
 
 # ---- etcd is away

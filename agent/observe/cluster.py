@@ -1,5 +1,6 @@
 """What etcd holds, decoded. A value that cannot be read is named and held; it is never guessed at."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +17,11 @@ from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 
 R = TypeVar("R")
+
+LONGEST_PROBLEM = 200
+"""Of what is said about a value that cannot be read: it goes into logs and statuses, the value may be of any size."""
+UNREADABLE = "?"
+"""Who holds the lock, or is there, by a record that cannot be read: somebody, and not us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,8 @@ class ClusterReader:
         self._keys, self._me = keys, me
         self._newest: Document | None = None
         self._in_force: Document | None = None
+        self._readable: dict[str, KeyValue] = {}
+        """Of the keys a host needs to go on, the last value that could be read."""
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self.wide = True
@@ -61,14 +69,11 @@ class ClusterReader:
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = _Values(snapshot)
-        assignment = values.one(self._keys.assignment(self._me), records.Assignment)
+        assignment = self._assignment(values)
         named = {copy.spec for copy in assignment.copies} if assignment else set()
         self._learn_specs(store, named | running, values)
-        return Reading(
-            state=self._state(values, assignment),
-            lock=snapshot.get(self._keys.leader),
-            kept=self._kept(snapshot),
-        )
+        state = self._state(values, assignment)
+        return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(values))
 
     def watched(self) -> tuple[KeyRange, ...]:
         """What an agent that reads this much wants to be woken for."""
@@ -91,22 +96,21 @@ class ClusterReader:
     def _state(self, values: "_Values", assignment: records.Assignment | None) -> ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
-        present = values.of_hosts(keys.hosts, "/presence", records.Presence)
         return ClusterState(
             revision=snapshot.revision,
             document=self._document(snapshot.get(keys.intent)),
             accepted=self._accepted(values),
             verdict=values.one(keys.verdict, records.Verdict),
-            leader=lock.host if lock else ("?" if snapshot.get(keys.leader) else None),
+            leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),
             record=values.one(keys.swarm, records.SwarmRecord),
             record_revision=record.mod_revision if record else 0,
             tokens=values.one(keys.tokens, records.Tokens),
             assignment=assignment,
             specs=dict(self._specs),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
-            stored_specs=frozenset(each.key.removeprefix(keys.specs) for each in snapshot.under(keys.specs)),
+            stored_specs=_whole_specs(snapshot, keys.specs),
             statuses=values.of_hosts(keys.hosts, "/status", records.HostStatus),
-            present={host: each.instance for host, each in present.items()},
+            present=values.present(keys.hosts),
             garbage=tuple(sorted(values.garbage.items())),
         )
 
@@ -123,10 +127,18 @@ class ClusterReader:
         if kept and (self._in_force is None or self._in_force.revision != kept.revision):
             document = read_document(kept.document.encode(), kept.revision)
             if document.intent is None:
-                values.garbage[self._keys.accepted] = "; ".join(str(each) for each in document.faults)
+                values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
             else:
                 self._in_force = document
         return self._in_force.intent if self._in_force else None
+
+    def _assignment(self, values: "_Values") -> records.Assignment | None:
+        """The host's own; when its key cannot be read any more, the last one that could be."""
+        key = self._keys.assignment(self._me)
+        found = values.one(key, records.Assignment)
+        if key in values.garbage and (last := self._readable.get(key)):
+            return records.decode(records.Assignment, last.value)
+        return found
 
     def _learn_specs(self, store: Store | None, wanted: set[str], values: "_Values") -> None:
         self._specs = {digest: spec for digest, spec in self._specs.items() if digest in wanted}
@@ -137,16 +149,21 @@ class ClusterReader:
         for key, digest in keys.items():
             if found := snapshot.get(key):
                 try:
-                    self._specs[digest] = decode(found.value)
+                    self._specs[digest] = _decode_spec(digest, found.value)
                     self._spec_values[digest] = found
                 except Invalid as error:
-                    values.garbage[key] = str(error)
+                    values.hold(key, str(error))
         self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
 
-    def _kept(self, snapshot: Snapshot) -> tuple[KeyValue, ...]:
-        keys = (self._keys.accepted, self._keys.swarm, self._keys.assignment(self._me))
-        found = [value for key in keys if (value := snapshot.get(key))]
-        return (*found, *(self._spec_values[digest] for digest in sorted(self._spec_values)))
+    def _kept(self, values: "_Values") -> tuple[KeyValue, ...]:
+        for key in (self._keys.accepted, self._keys.swarm, self._keys.assignment(self._me)):
+            found = values.snapshot.get(key)
+            if found is None:
+                self._readable.pop(key, None)
+            elif key not in values.garbage:
+                self._readable[key] = found
+        specs = (self._spec_values[digest] for digest in sorted(self._spec_values))
+        return (*(self._readable[key] for key in sorted(self._readable)), *specs)
 
 
 def read_document(raw: bytes, revision: int) -> Document:
@@ -159,6 +176,18 @@ def read_document(raw: bytes, revision: int) -> Document:
     return Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
 
 
+def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise Invalid("not the spec of that name: its content has another hash")
+    return decode(raw)
+
+
+def _whole_specs(snapshot: Snapshot, prefix: str) -> frozenset[str]:
+    """Names of the specs that are what their name says: one that is damaged is as good as missing."""
+    named = ((each.key.removeprefix(prefix), each.value) for each in snapshot.under(prefix))
+    return frozenset(digest for digest, raw in named if hashlib.sha256(raw).hexdigest() == digest)
+
+
 class _Values:
     """Decodes the values of one snapshot and notes those that cannot be."""
 
@@ -169,6 +198,20 @@ class _Values:
     def one(self, key: str, kind: type[R]) -> R | None:
         found = self.snapshot.get(key)
         return self._decode(found, kind) if found else None
+
+    def hold(self, key: str, problem: str) -> None:
+        """Note that the value of `key` cannot be read."""
+        shortened = len(problem) > LONGEST_PROBLEM
+        self.garbage[key] = f"{problem[:LONGEST_PROBLEM]}..." if shortened else problem
+
+    def present(self, prefix: str) -> dict[str, str]:
+        """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""
+        suffix = "/presence"
+        present = {
+            host: each.instance for host, each in self.of_hosts(prefix, suffix, records.Presence).items()
+        }
+        unreadable = (key for key in self.garbage if key.startswith(prefix) and key.endswith(suffix))
+        return present | {key.removeprefix(prefix).removesuffix(suffix): UNREADABLE for key in unreadable}
 
     def of_hosts(self, prefix: str, suffix: str, kind: type[R]) -> dict[str, R]:
         """Host name -> what lies at `<prefix><host><suffix>`."""
@@ -185,5 +228,5 @@ class _Values:
         try:
             return records.decode(kind, found.value)
         except Invalid as error:
-            self.garbage[found.key] = str(error)
+            self.hold(found.key, str(error))
             return None

@@ -32,9 +32,9 @@ def plan_assignments(intent: Intent, cluster: ClusterState) -> Plan:
     specs = {spec_hash(service.spec): service.spec for service in intent.services}
     steps = []
     for host, assignment in sorted(wanted.items()):
-        if cluster.assignments.get(host) == assignment:
-            continue
         needed = sorted({copy.spec for copy in assignment.copies} - cluster.stored_specs)
+        if cluster.assignments.get(host) == assignment and not needed:
+            continue
         change = _change(cluster.assignments.get(host), assignment)
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
@@ -78,5 +78,5 @@ def _change(old: Assignment | None, new: Assignment) -> str:
         (len(before.keys() - after.keys()), "dropped"),
     )
     told = [f"{count} {word}" for count, word in counts if count]
-    what = ", ".join(told) if told else "no copy changed"
+    what = ", ".join(told) if told else "no copy changed" if old != new else "its specs were lost"
     return f"revision {new.revision}: {what}"

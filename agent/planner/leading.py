@@ -19,7 +19,15 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_assignments(cluster.accepted, cluster) + _left_over(cluster.accepted, observed)
     if observed.host is None:
         return plan
+    if cluster.record is None and cluster.record_revision:
+        return plan + _record_held()
     return plan + plan_swarm(cluster.accepted, observed) + plan_overlays(cluster.accepted, observed)
+
+
+def _record_held() -> Plan:
+    """Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it."""
+    reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
+    return Plan(blocked=(Blocked(resource="swarm-record", reason=reason, kind="garbage"),))
 
 
 def _left_over(intent: Intent, observed: Observed) -> Plan:

@@ -131,3 +131,17 @@ def test_specs_are_collected_all_at_once_when_no_host_runs_an_old_one_any_more()
     (step,) = plan_assignments(wanted, done).steps
     assert isinstance(step, CollectSpecs)
     assert set(step.digests) == {old, older}
+
+
+def test_specs_that_were_lost_are_written_again_with_an_assignment_that_did_not_change() -> None:
+    wanted = intent(service(on={"h1": 1, "h2": 1}), hosts="h1 h2")
+    assignments = assign(wanted, {})
+    state = cluster(wanted, assignments=assignments, stored_specs=frozenset())
+
+    plan = plan_assignments(wanted, state)
+
+    assert told(plan) == [
+        "publish assignment/h1: revision 7: its specs were lost",
+        "publish assignment/h2: revision 7: its specs were lost",
+    ]
+    assert all(isinstance(step, PublishAssignment) and step.specs == (order(),) for step in plan.steps)

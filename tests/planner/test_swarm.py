@@ -7,6 +7,7 @@ from agent.model.intent import Intent, SwarmIntent
 from agent.model.observed import HostState, LocalState
 from agent.model.records import SwarmRecord
 from agent.model.steps import ClaimInit, Plan, PublishSwarm
+from agent.planner.leading import plan_leading
 from agent.planner.swarm import plan_swarm
 from tests.planner import builders
 from tests.planner.builders import (
@@ -186,3 +187,15 @@ def test_tokens_are_only_withdrawn_where_the_operator_wants_them_kept() -> None:
 
 def test_a_node_that_never_reported_counts_as_missing() -> None:
     assert told(plan(everybody_in(), statuses={"h1": status("h1")})) == ["publish tokens: h2 not joined yet"]
+
+
+@pytest.mark.parametrize("seen", [empty_host(), everybody_in()])
+def test_while_the_record_cannot_be_read_no_swarm_is_made_and_none_is_taken_for_the_clusters(
+    seen: HostState,
+) -> None:
+    unreadable = cluster(WANTED, record=None, record_revision=50, statuses=REPORTS)
+
+    steps, blocked = plan_leading(observed(unreadable, seen, leads=True))
+
+    assert [step for step in steps if step.kind in ("swarm", "overlay")] == []
+    assert [each.kind for each in blocked if each.resource == "swarm-record"] == ["garbage"]

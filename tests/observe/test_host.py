@@ -1,0 +1,183 @@
+"""Looking at one engine: only for what there is a reason to ask for, and only where asking disturbs nothing."""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from agent.errors import Refused, SwarmkeeperError, Unreachable
+from agent.fields import create_request
+from agent.model.intent import GWBRIDGE, VolumeIntent
+from agent.model.observed import ClusterState, HostState, LinkState
+from agent.model.records import Copy
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.observe import HostReader
+from tests.fake_engine import FakeEngine
+from tests.fake_swarm import FakeLan
+from tests.planner.builders import BRIDGE, intent, service
+from tests.planner.builders import cluster as cluster_of
+
+POOL = (IPv4Network("10.200.0.0/16"),)
+SPEC = ContainerSpec(image="order:1.0.0", network_mode="none")
+WANTED = intent(service(spec=SPEC))
+
+
+class StillKernel:
+    """A kernel with one device and one route."""
+
+    def link(self, name: str) -> LinkState | None:
+        return LinkState(address=None, up=True) if name == GWBRIDGE else None
+
+    def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
+        return ((IPv4Network("10.0.0.0/24"), "eth0"),)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.lan = FakeLan(registry={"order:1.0.0"})
+        self.engine = FakeEngine("h1", "10.0.0.1", self.lan, cluster="prod")
+        self.reader = HostReader(self.engine, StillKernel(), "h1")
+
+    def run(self, name: str, spec: ContainerSpec = SPEC, number: int = 1) -> None:
+        """A running copy of ours."""
+        copy = Copy(service="order", number=number, spec=spec_hash(spec))
+        self.engine.load_image(spec.image)
+        self.engine.create_container(
+            create_request(spec, copy=copy, project="prod", cluster="prod", name=name)
+        )
+        self.engine.start(name)
+
+    def init(self) -> None:
+        self.engine.init_swarm(advertise="10.0.0.1", pool=POOL, mask_length=24, data_path_port=None)
+
+    def read(self, cluster: ClusterState | None = None, busy: frozenset[str] = frozenset()) -> HostState:
+        self.engine.calls.clear()
+        return self.reader.read(cluster, busy)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def cluster(**more: Any) -> ClusterState:
+    return cluster_of(WANTED, **more)
+
+
+def test_an_empty_host_is_seen_as_it_is(scene: Scene) -> None:
+    seen = scene.read(cluster())
+    assert seen.swarm.local == "inactive"
+    assert (seen.containers, seen.networks, seen.images) == ((), (), frozenset())
+    assert seen.bridge_link == LinkState(address=None, up=True)
+    assert seen.routes == ((IPv4Network("10.0.0.0/24"), "eth0"),)
+
+
+def test_without_a_dockerd_there_is_nothing_to_see(scene: Scene) -> None:
+    scene.engine.go_down()
+    with pytest.raises(Unreachable):
+        scene.read(cluster())
+
+
+def test_our_copies_are_compared_with_the_spec_they_are_named_after(scene: Scene) -> None:
+    scene.run("prod-order-1")
+    scene.engine.by_hand.update("prod-order-1", {"Memory": 64 * 2**20})
+    (found,) = scene.read(cluster()).containers
+    assert [each.field for each in found.differences] == ["memory"]
+
+
+def test_without_etcd_our_copies_are_still_seen(scene: Scene) -> None:
+    scene.run("prod-order-1")
+    (found,) = scene.read(None).containers
+    assert (found.name, found.status, found.differences) == ("prod-order-1", "running", ())
+
+
+def test_what_is_not_ours_is_known_by_name_alone(scene: Scene) -> None:
+    foreign = scene.engine.run_foreign("database")
+    seen = scene.read(cluster())
+    assert seen.containers == ()
+    assert seen.foreign_names == (("database", foreign),)
+
+
+def test_the_specs_of_what_runs_are_asked_for_next_time(scene: Scene) -> None:
+    assert scene.reader.running_specs == frozenset()
+    older = replace(SPEC, image="order:0.9.0")
+    scene.run("prod-order-1")
+    scene.run("prod-order-2", older, number=2)
+    scene.read(cluster())
+    assert scene.reader.running_specs == {spec_hash(SPEC), spec_hash(older)}
+
+
+def test_a_copy_that_is_being_worked_on_is_not_inspected(scene: Scene) -> None:
+    scene.run("prod-order-1")
+    scene.run("prod-order-2", number=2)
+    scene.engine.by_hand.update("prod-order-1", {"Memory": 1})
+    scene.engine.by_hand.update("prod-order-2", {"Memory": 1})
+    seen = scene.read(cluster(), busy=frozenset({"prod-order-1"}))
+    assert [(each.name, each.busy, bool(each.differences)) for each in seen.containers] == [
+        ("prod-order-1", True, False),
+        ("prod-order-2", False, True),
+    ]
+
+
+# ---- what is asked for
+
+
+def test_only_a_manager_is_asked_for_nodes(scene: Scene) -> None:
+    assert scene.read(cluster()).swarm.nodes is None
+    assert "nodes" not in scene.engine.calls
+    scene.init()
+    nodes = scene.read(cluster()).swarm.nodes
+    assert nodes is not None
+    assert [each.hostname for each in nodes] == ["h1"]
+
+
+@pytest.mark.parametrize(
+    "answer", [Unreachable("The swarm does not have a leader."), Refused("This node is not a swarm manager.")]
+)
+def test_a_manager_whose_swarm_lists_no_nodes_is_seen_all_the_same(
+    scene: Scene, answer: SwarmkeeperError
+) -> None:
+    scene.init()
+    scene.run("prod-order-1")
+    scene.engine.failures["nodes"] = answer
+    seen = scene.read(cluster())
+    assert seen.swarm.is_manager
+    assert seen.swarm.nodes is None
+    assert len(seen.containers) == 1
+
+
+def test_who_is_on_the_bridge_matters_only_outside_a_swarm(scene: Scene) -> None:
+    scene.engine.create_bridge(BRIDGE)
+    scene.read(cluster())
+    assert "bridge_endpoints" in scene.engine.calls
+    scene.init()
+    (bridge,) = scene.read(cluster()).bridges
+    assert bridge.endpoints == ()
+    assert "bridge_endpoints" not in scene.engine.calls
+
+
+def test_of_several_networks_only_the_bridge_is_asked_for_its_endpoints(scene: Scene) -> None:
+    scene.engine.create_bridge(BRIDGE)
+    scene.engine.by_hand.create({"Image": "x"}, {"Id": "sha256:x", "Config": {}}, "guest")
+    scene.engine.by_hand.connect("guest", GWBRIDGE, {})
+    scene.engine.by_hand.start("guest")
+    (bridge,) = scene.read(cluster()).bridges
+    assert bridge.endpoints == ("guest",)
+
+
+def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:
+    database = ContainerSpec(image="database:5")
+    specs = {spec_hash(each): each for each in (SPEC, database)}
+    for each in specs.values():
+        scene.engine.load_image(each.image)
+    assert scene.read(cluster(specs=specs)).images == {"order:1.0.0"}
+    assert scene.read(cluster(specs=specs, assignment=None)).images == frozenset()
+
+
+def test_volumes_are_asked_for_only_where_the_intent_has_some(scene: Scene) -> None:
+    scene.engine.volume_names.add("data")
+    assert scene.read(cluster()).volumes == frozenset()
+    assert "volumes" not in scene.engine.calls
+    with_volume = replace(WANTED, volumes=(VolumeIntent(key="data", name="data"),))
+    assert scene.read(cluster_of(with_volume)).volumes == {"data"}

@@ -1,0 +1,256 @@
+"""One observation: etcd or dockerd may be away, and then what was known before goes on to count."""
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from agent.clients.disk import FILE, StateDirectory
+from agent.errors import Refused
+from agent.model.observed import Observed
+from agent.model.store import KeyRange
+from agent.observe import ClusterReader, HostReader, Identity, Observer
+from tests.fake_engine import FakeEngine
+from tests.fake_swarm import FakeLan
+from tests.observe.keys import GOOD, KEYS, ME, OTHER, RECORDS, SPEC, RecordingStore, Scene
+from tests.simulated_cluster import FakeKernel
+
+
+class Bench(Scene):
+    """The keys, an engine, a disk, and the observer of them all."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+        self.engine = FakeEngine(ME, "10.0.0.1", FakeLan(), cluster="prod")
+        self.lease_id: int | None = self.lease
+        self.restart()
+
+    def restart(self) -> None:
+        """Another run of the agent."""
+        self.reader = ClusterReader(KEYS, ME)
+        self.observer = Observer(
+            self.reader,
+            HostReader(self.engine, FakeKernel(self.engine), ME),
+            self.store,
+            StateDirectory(self.directory),
+            Identity(host=ME, instance="run-1", advertise="10.9.9.9"),
+            lambda: self.lease_id,
+        )
+        self.observer.recall()
+
+    def observe(self, *in_flight: str) -> Observed:
+        return self.observer.observe(frozenset(in_flight))
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged meanwhile."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_an_observation_says_who_looked_and_what_is_under_way(bench: Bench) -> None:
+    seen = bench.observe("container/prod-order-1", "image/x")
+    assert (seen.me, seen.instance, seen.advertise) == (ME, "run-1", "10.9.9.9")
+    assert seen.in_flight == {"container/prod-order-1", "image/x"}
+    assert (seen.stale, seen.store_fault, seen.engine_fault, seen.lease) == (False, "", "", True)
+
+
+def test_what_steps_are_working_on_is_not_inspected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[frozenset[str]] = []
+    containers = bench.engine.containers
+
+    def recording(specs: Any, fill_for: Any, busy: frozenset[str]) -> Any:
+        asked.append(busy)
+        return containers(specs, fill_for, busy)
+
+    monkeypatch.setattr(bench.engine, "containers", recording)
+    bench.observe("container/prod-order-1", "image/registry/container/x", "swarm")
+    assert asked == [frozenset({"prod-order-1"})]
+
+
+# ---- who leads
+
+
+def test_a_lock_on_our_lease_is_a_fence(bench: Bench) -> None:
+    assert bench.observe().fence is None
+    bench.lead()
+    fence = bench.observe().fence
+    lock = bench.store.read([KeyRange(key=KEYS.leader)]).values[KEYS.leader]
+    assert fence is not None
+    assert (fence.key, fence.create_revision) == (KEYS.leader, lock.create_revision)
+
+
+def test_without_a_provable_lease_the_lock_is_no_fence(bench: Bench) -> None:
+    bench.lead()
+    bench.lease_id = None
+    seen = bench.observe()
+    assert seen.fence is None
+    assert not seen.lease
+
+
+def test_a_lease_that_ends_while_etcd_is_read_leaves_no_fence_for_the_next_one(bench: Bench) -> None:
+    bench.lead()
+    next_lease = bench.store.grant(15).id
+    ids = iter([next_lease, bench.lease])
+    bench.observer._lease_id = lambda: next(ids)
+    assert bench.observe().fence is None
+
+
+# ---- etcd is away
+
+
+def test_while_etcd_is_away_what_it_said_last_is_told_as_stale(bench: Bench) -> None:
+    bench.lead()
+    known = bench.observe().cluster
+    bench.store.cut()
+    seen = bench.observe()
+    assert seen.stale
+    assert seen.cluster is known
+    assert seen.store_fault == "etcd cannot be read: etcd is unreachable"
+    assert seen.fence is None
+    assert seen.host is not None
+
+
+def test_an_etcd_that_refuses_is_as_good_as_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_ranges: object) -> None:
+        raise Refused("etcdserver: permission denied")
+
+    monkeypatch.setattr(bench.store, "read", refused)
+    seen = bench.observe()
+    assert seen.stale
+    assert "permission denied" in seen.store_fault
+
+
+def test_an_etcd_that_never_answered_leaves_nothing_known(bench: Bench) -> None:
+    bench.store.cut()
+    seen = bench.observe()
+    assert seen.stale
+    assert seen.cluster is None
+    assert seen.host is not None
+
+
+def test_after_a_restart_without_etcd_the_host_knows_what_it_shall_run(bench: Bench) -> None:
+    before = bench.observe().cluster
+    bench.store.cut()
+    bench.restart()
+    seen = bench.observe()
+    assert seen.stale
+    assert seen.cluster is not None
+    assert before is not None
+    assert seen.cluster.accepted == before.accepted
+    assert seen.cluster.assignment == RECORDS[KEYS.assignment(ME)]
+    assert set(seen.cluster.specs.values()) == {SPEC}
+    assert seen.cluster.tokens is None
+    assert seen.cluster.leader is None
+
+
+def test_what_etcd_says_counts_more_than_what_was_kept(bench: Bench) -> None:
+    bench.observe()
+    bench.delete(KEYS.assignment(ME))
+    bench.restart()
+    seen = bench.observe()
+    assert not seen.stale
+    assert seen.cluster is not None
+    assert seen.cluster.assignment is None
+
+
+# ---- dockerd is away
+
+
+def test_while_dockerd_is_away_etcd_is_seen_all_the_same(bench: Bench) -> None:
+    bench.lead()
+    bench.engine.go_down()
+    seen = bench.observe()
+    assert seen.host is None
+    assert seen.engine_fault.startswith("dockerd cannot be read: dockerd does not answer")
+    assert seen.cluster is not None
+    assert seen.fence is not None
+
+
+def test_with_both_away_there_is_still_an_observation(bench: Bench) -> None:
+    bench.store.cut()
+    bench.engine.go_down()
+    seen = bench.observe()
+    assert (seen.host, seen.cluster, seen.stale) == (None, None, True)
+
+
+# ---- the disk
+
+
+def kept(bench: Bench) -> set[str]:
+    return {each.key for each in StateDirectory(bench.directory).load()}
+
+
+def test_what_is_kept_is_written_when_it_changes_and_only_then(bench: Bench) -> None:
+    bench.observe()
+    first = (bench.directory / FILE).stat().st_ino
+    bench.put(**{KEYS.status(OTHER): GOOD[KEYS.status(OTHER)]})
+    bench.observe()
+    assert (bench.directory / FILE).stat().st_ino == first
+    bench.put(**{KEYS.assignment(ME): GOOD[KEYS.assignment(ME)]})
+    bench.observe()
+    assert (bench.directory / FILE).stat().st_ino != first
+
+
+def test_an_outage_overwrites_nothing(bench: Bench) -> None:
+    bench.observe()
+    before = kept(bench)
+    bench.store.cut()
+    bench.observe()
+    assert kept(bench) == before
+
+
+class FullDisk(StateDirectory):
+    """Takes nothing."""
+
+    def save(self, values: object) -> None:
+        raise Refused("cannot keep state: No space left on device")
+
+
+def test_a_full_disk_is_reported_and_tried_again_and_stops_nothing(
+    bench: Bench, logged: list[MutableMapping[str, Any]]
+) -> None:
+    bench.observer._disk = FullDisk(bench.directory)
+    for _ in range(2):
+        assert bench.observe().cluster is not None
+    assert [(each["event"], each["error"]) for each in logged] == [
+        ("state is not kept", "cannot keep state: No space left on device")
+    ] * 2
+    bench.observer._disk = StateDirectory(bench.directory)
+    bench.observe()
+    assert KEYS.assignment(ME) in kept(bench)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"v":9}', b"\xff" * 100])
+def test_a_damaged_file_is_reported_and_replaced(
+    bench: Bench, damage: bytes, logged: list[MutableMapping[str, Any]]
+) -> None:
+    bench.observe()
+    (bench.directory / FILE).write_bytes(damage)
+    bench.restart()
+    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
+    bench.observe()
+    assert KEYS.assignment(ME) in kept(bench)
+
+
+def test_a_damaged_file_and_no_etcd_leave_nothing_known_and_nothing_broken(bench: Bench) -> None:
+    bench.observe()
+    (bench.directory / FILE).write_bytes(b"{")
+    bench.store.cut()
+    bench.restart()
+    assert bench.observe().cluster is None
+
+
+def test_the_ranges_to_watch_are_those_of_the_last_reading(bench: Bench) -> None:
+    bench.observe()
+    assert bench.observer.watched() == bench.reader.watched()
+    assert isinstance(bench.store, RecordingStore)
