@@ -1,0 +1,298 @@
+"""Whatever happens to a cluster, in whatever order: one swarm, nothing foreign touched, and in the end all is well.
+
+Three whole agents on hosts in memory live through histories of crashes after any step, outages, lost answers, changes
+made by hand, and good and bad documents. An event that cannot happen at its moment does nothing.
+"""
+
+import copy
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import SwarmkeeperError
+from agent.model.records import Assignment, decode
+from agent.planner.wanted import container_name
+from tests.fake_containers import Raw
+from tests.simulated_cluster import (
+    EXAMPLE,
+    KEYS,
+    NAMES,
+    TTL_S,
+    Crash,
+    SimulatedAgent,
+    SimulatedCluster,
+    SimulatedHost,
+    images,
+    parsed,
+)
+
+DOCUMENTS = (
+    EXAMPLE,
+    EXAMPLE.replace("order:1.0.0", "order:1.0.1"),
+    EXAMPLE.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 1, node-233: 2}"),
+    EXAMPLE.replace("x-hosts: [node-232, node-233]", "x-hosts: [node-232]"),
+    EXAMPLE.replace("restart: always", "restart: unless-stopped"),
+)
+BAD = ("", "services: 1", EXAMPLE.replace("172.21.0.0/20", "172.21.0.0/33"))
+REST_ROUNDS, REST_S = 100, 5.0
+"""A cluster left alone gets this long: the longest back-off is a minute, a damaged status is rewritten after five."""
+
+
+class History:
+    """A cluster to which things happen. `begun` is false for hosts with nothing on them."""
+
+    def __init__(self, directory: Path, *, begun: bool) -> None:
+        self.cluster = SimulatedCluster(directory)
+        for document in DOCUMENTS:
+            self.cluster.lan.registry |= images(document)
+        self.foreign: dict[tuple[str, str], Raw] = {}
+        self.in_the_way: list[tuple[str, str]] = []
+        self.swarms: set[str] = set()
+        self.cluster.etcd.add_watch(self)
+        for host in self.cluster.hosts.values():
+            self._note_foreign(host, host.engine.run_foreign("database", Memory=64))
+        self.cluster.put_intent()
+        self.cluster.start()
+        if begun:
+            self.cluster.settle()
+
+    # ---- it listens to etcd, as a watch does
+
+    def changed(self, keys: Sequence[str]) -> None:
+        record = self.cluster.record() if KEYS.swarm in keys else None
+        if record and record.swarm_id:
+            self.swarms.add(record.swarm_id)
+        for key in keys:
+            if key.startswith(KEYS.assignments):
+                self._check_specs(key)
+
+    def wake(self, reason: str) -> None: ...
+
+    def _check_specs(self, key: str) -> None:
+        """Whoever reads an assignment must find every spec it names."""
+        found = self.cluster.read(key)
+        with suppress(SwarmkeeperError):
+            named = {each.spec for each in decode(Assignment, found.value).copies} if found else set()
+            assert all(self.cluster.read(KEYS.spec(digest)) for digest in named)
+
+    # ---- what agents do
+
+    def turn(self, name: str, _number: int) -> None:
+        if agent := self.agent(name):
+            agent.turn()
+
+    def look(self, name: str, _number: int) -> None:
+        """A pass whose steps are left waiting: the world may change before they are carried out."""
+        if agent := self.agent(name):
+            agent.look()
+
+    def work(self, name: str, number: int) -> None:
+        if agent := self.agent(name):
+            agent.stepped.pool.run(number % 3 + 1)
+
+    def crash(self, name: str, number: int) -> None:
+        """The agent ends after some more of its steps."""
+        if agent := self.agent(name):
+            agent.crash_after(number % 4 + 1)
+            with suppress(Crash):
+                agent.turn()
+            self.cluster.lose_agent(name)
+
+    def start(self, name: str, _number: int) -> None:
+        if not self.agent(name):
+            self.cluster.start(name)
+
+    def restart_in_order(self, name: str, _number: int) -> None:
+        if agent := self.agent(name):
+            agent.session.close()
+            self.cluster.start(name)
+
+    # ---- what fails
+
+    def time_passes(self, _name: str, number: int) -> None:
+        self.cluster.clock.advance((0.5, 3.0, TTL_S + 1, 70.0)[number % 4])
+
+    def etcd_goes(self, name: str, _number: int) -> None:
+        if agent := self.agent(name):
+            agent.cut_etcd()
+
+    def etcd_comes(self, name: str, _number: int) -> None:
+        if agent := self.agent(name):
+            agent.heal_etcd()
+
+    def an_answer_is_lost(self, name: str, _number: int) -> None:
+        if agent := self.agent(name):
+            agent.store.lose_next_answer()
+
+    def dockerd_goes(self, name: str, _number: int) -> None:
+        self.host(name).engine.answers = False
+
+    def dockerd_comes(self, name: str, _number: int) -> None:
+        self.host(name).engine.answers = True
+
+    def registry_goes(self, _name: str, number: int) -> None:
+        self.cluster.lan.registry_answers = bool(number % 2)
+
+    # ---- what people do
+
+    def by_hand(self, name: str, number: int) -> None:
+        """Something is done to one of our copies behind the agent's back."""
+        engine, ours = self.host(name).engine.by_hand, sorted(self.host(name).copies())
+        if not ours:
+            return
+        victim = ours[number % len(ours)]
+        deeds: tuple[Callable[[], object], ...] = (
+            lambda: engine.end(victim, exit_code=137),
+            lambda: engine.remove(victim, force=True),
+            lambda: engine.pause(victim),
+            lambda: engine.rename(victim, f"renamed-{number}"),
+            lambda: engine.update(victim, {"Memory": 2**26}),
+            lambda: engine.disconnect(victim, "my-network-overlay"),
+        )
+        with suppress(SwarmkeeperError):
+            deeds[number % len(deeds)]()
+
+    def name_is_taken(self, name: str, number: int) -> None:
+        """A container that is not ours gets a name that one of ours has or could get."""
+        host = self.host(name)
+        wanted = ("prod-order-1", "prod-api-2", "prod-terminal-1")[number % 3]
+        with suppress(SwarmkeeperError):
+            container_id = host.engine.run_foreign(wanted)
+            self._note_foreign(host, container_id)
+            self.in_the_way.append((name, container_id))
+
+    def put(self, _name: str, number: int) -> None:
+        self.cluster.put_intent(DOCUMENTS[number % len(DOCUMENTS)])
+
+    def put_bad(self, _name: str, number: int) -> None:
+        self.cluster.put_intent(BAD[number % len(BAD)])
+
+    def take_lock(self, _name: str, _number: int) -> None:
+        self.cluster.delete(KEYS.leader)
+
+    def damage(self, name: str, number: int) -> None:
+        """Garbage in a key that agents write."""
+        keys = (KEYS.assignment(name), KEYS.verdict, KEYS.status(name), KEYS.accepted, *self._specs())
+        self.cluster.put(keys[number % len(keys)], b"\x00")
+
+    # ----
+
+    def agent(self, name: str) -> SimulatedAgent | None:
+        return self.cluster.agents.get(name)
+
+    def host(self, name: str) -> SimulatedHost:
+        return self.cluster.hosts[name]
+
+    def check(self) -> None:
+        """What must be true at every moment."""
+        assert len(self.swarms) <= 1, f"swarms recorded: {self.swarms}"
+        for (name, container_id), before in self.foreign.items():
+            assert self.host(name).engine.by_hand.raws.get(container_id) == before
+
+    def rest(self, document: str) -> None:
+        """Everything works again, everybody is there, nobody interferes."""
+        self.cluster.lan.registry_answers = True
+        for name, container_id in self.in_the_way:
+            self.host(name).engine.by_hand.remove(container_id, force=True)
+            del self.foreign[name, container_id]
+        for name in NAMES:
+            self.dockerd_comes(name, 0)
+            self.etcd_comes(name, 0)
+            self.start(name, 0)
+        self.cluster.put_intent(document)
+        for _ in range(REST_ROUNDS):
+            self.cluster.round(seconds=REST_S)
+            self.check()
+            if self.is_well():
+                return
+        raise AssertionError(f"does not come to rest:\n{self.cluster.told()}")
+
+    def is_well(self) -> bool:
+        """Somebody leads and nothing is left to do; but a host in a swarm of its own is left alone and says so."""
+        agents = self.cluster.agents.values()
+        well = all(agent.at_rest or _says_foreign(agent) for agent in agents)
+        return well and len([agent for agent in agents if agent.leads]) == 1
+
+    def expected(self) -> dict[str, dict[str, str]]:
+        """The copies that the members of the swarm shall run, by what is assigned."""
+        return {name: self._assigned(name) for name in self.members()}
+
+    def members(self) -> list[str]:
+        (swarm_id,) = self.swarms
+        return [name for name, host in self.cluster.hosts.items() if host.swarm_id == swarm_id]
+
+    def _assigned(self, name: str) -> dict[str, str]:
+        assignment = self.cluster.assignment(name)
+        found = self.cluster.read(KEYS.accepted)
+        assert assignment is not None
+        assert found is not None
+        specs = {each.name: each.spec for each in parsed(self.in_force).services}
+        return {container_name("prod", each): specs[each.service].image for each in assignment.copies}
+
+    in_force = EXAMPLE
+
+    def _specs(self) -> list[str]:
+        return sorted(key for key in self.cluster.written() if key.startswith(KEYS.specs))
+
+    def _note_foreign(self, host: SimulatedHost, container_id: str) -> None:
+        raw = host.engine.by_hand.get(container_id)
+        self.foreign[host.name, container_id] = copy.deepcopy(raw)
+
+
+def _says_foreign(agent: SimulatedAgent) -> bool:
+    return any((each.resource, each.kind) == ("swarm", "foreign") for each in agent.plan.blocked)
+
+
+LIKELY = ("turn", "turn", "turn", "look", "look", "work", "work", "work")
+RARE = (
+    "crash", "start", "start", "restart_in_order", "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost",
+    "dockerd_goes", "dockerd_comes", "registry_goes", "by_hand", "by_hand", "name_is_taken", "put", "put_bad",
+    "take_lock", "damage",
+)  # fmt: skip
+Event = tuple[str, str, int]
+events = st.tuples(
+    st.one_of(st.sampled_from(LIKELY), st.sampled_from(RARE)), st.sampled_from(NAMES), st.integers(0, 11)
+)
+histories = settings(
+    max_examples=1000 if os.environ.get("SWARMKEEPER_LONG") else 40, deadline=None, print_blob=True
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unlogged() -> Iterator[None]:
+    with structlog.testing.capture_logs():
+        yield
+
+
+@contextmanager
+def history(*, begun: bool) -> Iterator[History]:
+    with tempfile.TemporaryDirectory() as directory:
+        yield History(Path(directory), begun=begun)
+
+
+@histories
+@given(begun=st.booleans(), happens=st.lists(events, max_size=60), last=st.sampled_from(DOCUMENTS))
+def test_whatever_happens_the_cluster_comes_to_what_its_last_document_says(
+    begun: bool, happens: list[Event], last: str
+) -> None:
+    with history(begun=begun) as told:
+        for what, name, number in happens:
+            getattr(told, what)(name, number)
+            told.check()
+        told.in_force = last
+        told.rest(last)
+
+        running = told.cluster.running()
+        assert {name: running[name] for name in told.members()} == told.expected()
+        assert told.members()
+        ids = told.cluster.ids()
+        told.cluster.rounds(3)
+        assert told.is_well()
+        assert told.cluster.ids() == ids
