@@ -63,7 +63,11 @@ def _used() -> set[str]:
 
 
 @pytest.fixture
-def lab(session_lab: Lab, _used: set[str]) -> Lab:
+def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Lab:
+    """Hosts without agents, in whatever state the tests before left them."""
+    if session_lab.name in _agents_run_on:
+        session_lab.renew()
+        _agents_run_on.discard(session_lab.name)
     _used.add(session_lab.name)
     return session_lab
 
