@@ -4,6 +4,7 @@ import faulthandler
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -46,7 +47,10 @@ STEPS_END_S = 10.0
 
 
 def run(config: Config) -> int:
-    """Be the agent until SIGTERM or SIGINT; returns the exit code. Stopping the agent stops no container."""
+    """Be the agent until SIGTERM or SIGINT; returns the exit code. Stopping the agent stops no container.
+
+    Raises Refused when the HTTP port is taken, Invalid for an address that is none: then nothing has begun.
+    """
     faulthandler.enable()  # systemd's watchdog ends a hung agent with SIGABRT: the journal gets every thread's stack
     logs.configure(config.log.level, config.log.format)
     stopping = threading.Event()
@@ -55,11 +59,13 @@ def run(config: Config) -> int:
     daemon = Daemon(config)
     try:
         daemon.start(config.http.listen)
-        daemon.watch_over(stopping)
+        code = 0 if daemon.watch_over(stopping) else 1
     finally:
-        daemon.close()
+        ended = daemon.close()
     log.info("stopped")
-    return 0
+    if not ended:
+        _exit_now(code)
+    return code
 
 
 class Daemon:
@@ -138,27 +144,35 @@ class Daemon:
         self._triggers.start(self._reader.watched())
         self._thread.start()
 
-    def watch_over(self, stopping: threading.Event) -> None:
-        """Tell systemd that all is well for as long as it is; returns when `stopping` is set or the loop has died."""
+    def watch_over(self, stopping: threading.Event) -> bool:
+        """Tell systemd that all is well for as long as it is.
+
+        Returns True when `stopping` is set, False when the loop has died.
+        """
         interval_s = systemd.watchdog_interval() or STALLED_S / 4
         while not stopping.wait(interval_s):
             if not self._thread.is_alive():
                 log.critical("the loop has ended by itself")
-                return
+                return False
             if self._is_alive():
                 systemd.notify("WATCHDOG=1")
             else:
                 log.error("the loop hangs", seconds=round(time.monotonic() - self._loop.last_pass_at))
+        return True
 
-    def close(self) -> None:
-        """End in the order that hands over soonest: no new pass, the lease given back, then the rest."""
+    def close(self) -> bool:
+        """End in the order that hands over soonest: no new pass, the lease given back, then the rest.
+
+        Returns whether all steps have ended; those that have not hold worker threads.
+        """
         systemd.notify("STOPPING=1")
         self._loop.stop()
         self._triggers.close()
+        self._session.close()  # a pass or a step that hangs in dockerd must not delay the next leader
         if self._thread.is_alive():
             self._thread.join(STEPS_END_S)
-        self._session.close()
-        if not self._dispatcher.close(STEPS_END_S):
+        ended = self._dispatcher.close(STEPS_END_S)
+        if not ended:
             log.warning(
                 "steps in flight are left to dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
             )
@@ -167,6 +181,7 @@ class Daemon:
             self._web.close()
         self._engine.close()
         self._store.close()
+        return ended
 
     def _step(self, apply: Callable[[Step], None]) -> Callable[[Step], None]:
         def begin_and_apply(step: Step) -> None:
@@ -197,6 +212,13 @@ def _presence(instance: str) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _exit_now(code: int) -> None:
+    """Exit without waiting for worker threads: at a common exit Python joins them, and a pull may hang for an hour."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _on_signals(stopping: threading.Event) -> None:

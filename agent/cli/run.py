@@ -6,8 +6,9 @@ import typer
 
 from agent import daemon
 from agent.config import load_config
-from agent.errors import Invalid
+from agent.errors import Invalid, SwarmkeeperError
 
+FAILED = 1
 FAULTY_CONFIG = 78
 """EX_CONFIG of sysexits.h: the unit names it in RestartPreventExitStatus=."""
 
@@ -19,4 +20,8 @@ def run_agent(config: Path) -> int:
     except Invalid as error:
         typer.secho(f"swarmkeeper: {error}", err=True)
         return FAULTY_CONFIG
-    return daemon.run(loaded)
+    try:
+        return daemon.run(loaded)
+    except SwarmkeeperError as error:
+        typer.secho(f"swarmkeeper: {error}", err=True)
+        return FAULTY_CONFIG if isinstance(error, Invalid) else FAILED

@@ -1,0 +1,146 @@
+"""The agent as a process of its own, with an engine in memory that may hang; run as `python -m tests.agent_process`."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from agent import daemon
+from agent.config import load_config
+from agent.reconcile import Reconciler
+from tests.etcd_server import eventually, free_ports
+from tests.fake_engine import FakeEngine
+from tests.fake_swarm import FakeLan
+
+WITHIN_S = 20.0
+STEPS_END_S = 0.6
+"""What steps in flight get here when the agent ends, instead of the real 10 s."""
+
+
+class AgentProcess:
+    """One run. `how` says what its engine is: see MODES; none: there is no dockerd at all."""
+
+    def __init__(self, directory: Path, etcd: str, *, how: str = "none", listen: str = "") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.listen = listen or f"127.0.0.1:{free_ports(1)[0]}"
+        self._config = directory / "agent.yaml"
+        self._config.write_text(
+            f"cluster: prod\nhost: h1\nstate_directory: {directory}\n"
+            f"etcd: {{endpoints: ['{etcd}'], timeout: 500ms, budget: 1s}}\n"
+            "session: {ttl: 15s, interval: 1s, timeout: 500ms}\n"
+            f"docker: {{url: 'unix://{directory}/none.sock'}}\n"
+            f"http: {{listen: '{self.listen}'}}\n"
+            "log: {format: json}\n"
+        )
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(f"{directory}/notify")
+        self._socket.setblocking(False)
+        self._heard: list[str] = []
+        self._log = directory / "log"
+        module = ["agent", "run", "--config"] if how == "none" else ["tests.agent_process", how]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module, str(self._config)],
+                env=os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"},
+                stdout=log,
+                stderr=log,
+            )
+
+    def says(self, what: str) -> bool:
+        """Whether it has told systemd something that begins so."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._heard += self._socket.recv(4096).decode().splitlines()
+        return any(each.startswith(what) for each in self._heard)
+
+    def until_it_says(self, what: str) -> None:
+        eventually(lambda: self.says(what) or self._fail_if_ended(), WITHIN_S, f"{what}:\n{self.log()}")
+
+    def get(self, page: str) -> tuple[int, str]:
+        """Status and body of one of its pages."""
+        try:
+            with urllib.request.urlopen(f"http://{self.listen}{page}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def ended(self, within_s: float) -> int:
+        """Its exit code; fails when it does not end in time."""
+        eventually(lambda: self.process.poll() is not None, within_s, f"end of the agent:\n{self.log()}")
+        code = self.process.returncode
+        assert isinstance(code, int)
+        return code
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._socket.close()
+
+    def _fail_if_ended(self) -> bool:
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log()}"
+        return False
+
+
+@contextlib.contextmanager
+def running(directory: Path, etcd: str, **how: str) -> Iterator[AgentProcess]:
+    agent = AgentProcess(directory, etcd, **how)
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+def _hang(*_arguments: object, **_more: object) -> Any:
+    threading.Event().wait()
+
+
+def _pull_hangs(engine: FakeEngine) -> None:
+    engine.pull = _hang  # type: ignore[method-assign]
+
+
+def _all_hangs(engine: FakeEngine) -> None:
+    engine.info = _hang  # type: ignore[method-assign]
+    daemon.STEPS_END_S = 60.0
+
+
+def _loop_ends(_engine: FakeEngine) -> None:
+    Reconciler.run = _return_at_once  # type: ignore[assignment, method-assign]
+    daemon.STALLED_S = 0.4
+
+
+def _return_at_once(_loop: Reconciler) -> None: ...
+
+
+MODES: dict[str, Callable[[FakeEngine], None]] = {
+    "pull-hangs": _pull_hangs,
+    "all-hangs": _all_hangs,
+    "loop-ends": _loop_ends,
+}
+
+
+def main(mode: str, config: str) -> int:
+    """Run the agent on an engine in memory."""
+    engine = FakeEngine("h1", "10.0.0.1", FakeLan(), cluster="prod")
+    daemon.STEPS_END_S = STEPS_END_S
+    MODES[mode](engine)
+    daemon.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
+    return daemon.run(load_config(Path(config)))
+
+
+if __name__ == "__main__":
+    signal.alarm(120)  # whatever becomes of the test, this process ends
+    sys.exit(main(*sys.argv[1:]))

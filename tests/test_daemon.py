@@ -1,0 +1,192 @@
+"""The agent as a process: how it begins, how it ends, and that nothing it waits for keeps it from ending."""
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.clients.store import EtcdStore
+from agent.config import load_config
+from agent.daemon import Daemon
+from agent.errors import Refused
+from agent.model.keys import Keys
+from agent.model.records import HostStatus, decode
+from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
+from tests.agent_process import WITHIN_S, AgentProcess, running
+from tests.etcd_server import EtcdServer, eventually
+from tests.etcd_server import running as running_etcd
+
+KEYS = Keys("prod")
+SOON_S = 2.0
+DOCUMENT = b"""\
+name: prod
+x-cluster:
+  version: 1
+  hosts: {h1: {address: 10.0.0.1, role: manager}}
+  gwbridge: {subnet: 172.21.0.0/20, gateway: 172.21.0.1}
+services:
+  order: {image: "order:1.0.0", x-hosts: [h1], network_mode: none}
+"""
+Start = Callable[..., AbstractContextManager[AgentProcess]]
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    with running_etcd(EtcdServer(tmp_path_factory.mktemp("etcd"))) as server:
+        yield server
+
+
+@pytest.fixture
+def store(etcd: EtcdServer) -> Iterator[EtcdStore]:
+    """An operator, and an etcd with nothing in it."""
+    store = EtcdStore(StoreSettings(endpoints=(etcd.endpoint,)))
+    store.txn([], [Delete(key=KEYS.root, prefix=True)])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, etcd: EtcdServer, store: EtcdStore) -> Start:
+    return partial(running, tmp_path, etcd.endpoint)
+
+
+def read(store: EtcdStore, key: str) -> KeyValue | None:
+    return store.read([KeyRange(key=key)]).get(key)
+
+
+def status(store: EtcdStore) -> HostStatus:
+    found = read(store, KEYS.status("h1"))
+    assert found is not None
+    return decode(HostStatus, found.value)
+
+
+# ---- the beginning
+
+
+def test_without_a_dockerd_it_becomes_ready_and_holds(start: Start, store: EtcdStore) -> None:
+    with start() as agent:
+        agent.until_it_says("READY=1")
+        agent.until_it_says("STATUS=no intent in force, dockerd away")
+        assert agent.get("/healthz") == (200, "ok\n")
+        code, reasons = agent.get("/readyz")
+        assert (code, "no intent is in force" in reasons, "dockerd" in reasons) == (503, True, True)
+        eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+        assert not status(store).engine_up
+        assert json.loads(agent.get("/status")[1])["host"] == "h1"
+
+
+def test_without_an_etcd_it_becomes_ready_and_is_there_when_etcd_comes(tmp_path: Path) -> None:
+    server = EtcdServer(tmp_path / "etcd")
+    with running(tmp_path / "agent", server.endpoint) as agent:
+        agent.until_it_says("READY=1")
+        assert agent.says("STATUS=no intent in force, dockerd away, etcd away")
+        with running_etcd(server):
+            store = EtcdStore(StoreSettings(endpoints=(server.endpoint,)))
+            eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+            eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S)
+            store.close()
+
+
+def test_a_taken_port_is_said_clearly_and_ends_it_before_anything_began(
+    start: Start, store: EtcdStore
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with start(listen=listen) as agent:
+            assert agent.ended(WITHIN_S) == 1
+            assert f"cannot listen on {listen} for HTTP: Address already in use" in agent.log()
+            assert "Traceback" not in agent.log()
+            assert not agent.says("READY=1")
+    assert read(store, KEYS.presence("h1")) is None
+
+
+def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, etcd: EtcdServer) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        f"cluster: prod\nhost: h1\netcd: {{endpoints: ['{etcd.endpoint}']}}\nstate_directory: {tmp_path}\n"
+        f"docker: {{url: 'unix://{tmp_path}/none.sock'}}\n"
+    )
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        daemon = Daemon(load_config(config))
+        with pytest.raises(Refused, match="Address already in use"):
+            daemon.start(f"127.0.0.1:{taken.getsockname()[1]}")
+        daemon.close()
+    eventually(lambda: set(threading.enumerate()) <= before, SOON_S, "threads of the daemon end")
+
+
+# ---- the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_soon_and_gives_the_lease_back(
+    start: Start, store: EtcdStore, number: signal.Signals
+) -> None:
+    with start() as agent:
+        agent.until_it_says("READY=1")
+        eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+        agent.signal(number)
+        assert agent.ended(SOON_S) == 0
+        assert agent.says("STOPPING=1")
+        assert read(store, KEYS.presence("h1")) is None
+
+
+def test_a_leader_that_ends_gives_the_lock_back_and_says_that_it_leads_no_more(
+    start: Start, store: EtcdStore
+) -> None:
+    store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
+    with start(how="pull-hangs") as agent:
+        eventually(lambda: read(store, KEYS.status("h1")) and status(store).leading, WITHIN_S)
+        agent.signal(signal.SIGTERM)
+        eventually(lambda: read(store, KEYS.leader) is None, SOON_S)
+        agent.ended(WITHIN_S)
+        assert not status(store).leading
+
+
+def until_it_pulls(agent: AgentProcess) -> None:
+    agent.until_it_says("READY=1")
+    eventually(lambda: "pull image/order:1.0.0" in in_flight(agent), WITHIN_S, "a pull that hangs")
+
+
+def in_flight(agent: AgentProcess) -> str:
+    return str(json.loads(agent.get("/status")[1]).get("in_flight"))
+
+
+def test_a_step_that_hangs_in_dockerd_does_not_keep_it_from_ending(start: Start, store: EtcdStore) -> None:
+    store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
+    with start(how="pull-hangs") as agent:
+        until_it_pulls(agent)
+        agent.signal(signal.SIGTERM)
+        assert agent.ended(SOON_S) == 0
+        assert "steps in flight are left to dockerd" in agent.log()
+        assert '"event":"stopped"' in agent.log().replace(" ", "")
+
+
+def test_a_pass_that_hangs_in_dockerd_does_not_delay_the_next_leader(start: Start, store: EtcdStore) -> None:
+    with start(how="all-hangs") as agent:
+        eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+        agent.signal(signal.SIGTERM)
+        eventually(lambda: read(store, KEYS.presence("h1")) is None, SOON_S)
+        assert agent.process.poll() is None
+
+
+def test_a_second_signal_ends_it_at_once(start: Start, store: EtcdStore) -> None:
+    store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
+    with start(how="pull-hangs") as agent:
+        until_it_pulls(agent)
+        agent.signal(signal.SIGTERM)
+        agent.until_it_says("STOPPING=1")
+        agent.signal(signal.SIGTERM)
+        assert agent.ended(SOON_S) == 128 + signal.SIGTERM
+
+
+def test_a_loop_that_ends_by_itself_ends_the_agent_with_an_error(start: Start) -> None:
+    with start(how="loop-ends") as agent:
+        assert agent.ended(WITHIN_S) == 1
+        assert "the loop has ended by itself" in agent.log()
