@@ -44,7 +44,7 @@ class ReconcileSettings:
     """The rhythm of the loop."""
 
     resync_s: float = 30.0
-    settle_s: float = 0.05
+    settle_s: float = 0.02
     workers: int = 8
     pulls: int = 3
     backoff_min_s: float = 1.0

@@ -32,7 +32,7 @@ from agent.model.steps import Step
 from agent.model.store import for_session
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.reconcile import Reconciler, Rhythm
-from agent.report import Reporter
+from agent.report import NewestWins, Reporter
 from agent.session import Session, boottime_s
 from agent.triggers import Triggers
 from agent.wake import WakeUps
@@ -42,6 +42,8 @@ log = structlog.get_logger()
 
 STALLED_S = 60.0
 """A loop without a finished pass for this long is hung: systemd is not told that all is well any more."""
+STATUS_PAUSE_S = 0.25
+"""At most four writes of the status key a second, however busy the host is."""
 STEPS_END_S = 10.0
 """What steps in flight get to end in when the agent stops; they are observed anew by the next run."""
 
@@ -96,7 +98,10 @@ class Daemon:
             lambda: self._session.lease_id,
         )
         self._triggers = Triggers(self._store, self._engine, self._wake)
-        self._reporter = Reporter(self._store, keys, config.host, metrics, version=__version__)
+        self._status_writer = NewestWins(STATUS_PAUSE_S)
+        self._reporter = Reporter(
+            self._store, keys, config.host, metrics, version=__version__, later=self._status_writer
+        )
         metrics.follow("lease_ttl_seconds", self._lease_left_s)
         metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
         applier = Applier(
@@ -177,6 +182,7 @@ class Daemon:
                 "steps in flight are left to dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
             )
         self._reporter.close()
+        self._status_writer.close()
         if self._web:
             self._web.close()
         self._engine.close()

@@ -1,7 +1,7 @@
 """What wakes the loop besides time: changes in etcd and events of the engine. Hints, never data."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 RECONNECT_S = 1.0
 """Between two tries to hear the engine again; the first success wakes the loop, so nothing is missed for good."""
+GATHER_S = 0.2
+"""How long news of all hosts is gathered: each of them reports several times while it is at work."""
 
 
 class Triggers:
@@ -22,30 +24,45 @@ class Triggers:
 
     def __init__(self, store: Store, engine: Engine, wake: WakeUps) -> None:
         self._store, self._engine, self._wake = store, engine, wake
-        self._ranges: tuple[KeyRange, ...] = ()
-        self._watch: Watch | None = None
+        self._ranges: dict[str, tuple[KeyRange, ...]] = {}
+        self._watches: dict[str, Watch] = {}
+        """Of the cluster's own keys, and of what all hosts say of themselves, which is less urgent."""
         self._events: EngineEvents | None = None
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
 
     def start(self, ranges: Sequence[KeyRange]) -> None:
         """Begin to listen to the engine and to watch `ranges` in etcd."""
-        self._ranges = tuple(ranges)
-        self._watch = self._store.watch(self._ranges, self._wake.wake)
         self._listener.start()
+        self.rearm(ranges)
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
-        """Watch these ranges from now on; nothing happens when they are the same."""
-        if self._watch and tuple(ranges) != self._ranges:
-            self._ranges = tuple(ranges)
-            self._watch.rearm(self._ranges)
+        """Watch these ranges from now on; nothing happens when they are the same, or before the start."""
+        if self._listener.is_alive():
+            self._watch("keys", [each for each in ranges if not each.prefix], self._wake.wake)
+            self._watch("hosts", [each for each in ranges if each.prefix], self._woken_by_hosts)
 
     def close(self) -> None:
         self._closing.set()
-        if self._watch:
-            self._watch.close()
+        for watch in self._watches.values():
+            watch.close()
         if events := self._events:
             events.close()
+
+    def _watch(self, what: str, ranges: Sequence[KeyRange], woken: Callable[[str], None]) -> None:
+        if tuple(ranges) == self._ranges.get(what, ()):
+            return
+        self._ranges[what] = tuple(ranges)
+        watch = self._watches.get(what)
+        if watch and ranges:
+            watch.rearm(ranges)
+        elif watch:
+            self._watches.pop(what).close()
+        else:
+            self._watches[what] = self._store.watch(ranges, woken)
+
+    def _woken_by_hosts(self, reason: str) -> None:
+        self._wake.wake_later(f"hosts: {reason}", GATHER_S)
 
     def _listen(self) -> None:
         lost = False

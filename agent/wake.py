@@ -1,6 +1,8 @@
 """Wake-ups: hints that something may have changed. They carry a reason for the log, never data."""
 
+import math
 import threading
+import time
 
 
 class WakeUps:
@@ -8,12 +10,18 @@ class WakeUps:
 
     def __init__(self) -> None:
         self._reasons: set[str] = set()
+        self._due = math.inf
         self._woken = threading.Condition()
 
     def wake(self, reason: str) -> None:
         """Wake the loop. Never blocks for long: it is called from the threads of the watches."""
+        self.wake_later(reason, 0.0)
+
+    def wake_later(self, reason: str, delay_s: float) -> None:
+        """Wake the loop, but not before `delay_s` have passed since the first of such reasons: there may be more."""
         with self._woken:
             self._reasons.add(reason)
+            self._due = min(self._due, time.monotonic() + delay_s)
             self._woken.notify_all()
 
     def wait(self, timeout_s: float, settle_s: float = 0.0) -> frozenset[str]:
@@ -21,9 +29,12 @@ class WakeUps:
 
         Returns the reasons since the last call; empty when there was none.
         """
+        end = time.monotonic() + timeout_s
         with self._woken:
-            if not self._woken.wait_for(lambda: bool(self._reasons), timeout_s):
+            while (left_s := min(self._due, end) - time.monotonic()) > 0:
+                self._woken.wait(left_s)
+            if self._due > end:
                 return frozenset()
             self._woken.wait_for(lambda: False, settle_s)
-            reasons, self._reasons = frozenset(self._reasons), set()
+            reasons, self._reasons, self._due = frozenset(self._reasons), set(), math.inf
             return reasons

@@ -76,7 +76,7 @@ def test_what_is_not_said_is_the_default(tmp_path: Path) -> None:
     assert config.store.endpoints == ("10.0.0.1:2379",)
     assert (config.docker.url, config.http.listen) == ("unix:///run/docker.sock", "127.0.0.1:9477")
     assert config.session == SessionSettings(ttl_s=15.0, interval_s=5.0, timeout_s=2.0, margin_s=2.0)
-    assert (config.reconcile.resync_s, config.reconcile.settle_s) == (30.0, 0.05)
+    assert (config.reconcile.resync_s, config.reconcile.settle_s) == (30.0, 0.02)
     assert config.state_directory == "/var/lib/swarmkeeper"
 
 

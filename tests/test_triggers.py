@@ -77,9 +77,21 @@ def test_a_change_elsewhere_does_not(scene: Scene) -> None:
 
 def test_other_ranges_are_watched_from_when_they_are_named(scene: Scene) -> None:
     scene.triggers.rearm(ALL)
-    assert scene.reasons() == {"watch: open"}
+    scene.woken_by("hosts: watch: open")
     scene.put("/c/hosts/h2/status")
-    assert scene.reasons() == {"watch: change"}
+    scene.woken_by("hosts: watch: change")
+    scene.triggers.rearm(MINE)
+    scene.put("/c/hosts/h2/status")
+    assert not scene.wake.wait(2 * triggers.GATHER_S)
+
+
+def test_news_of_all_hosts_are_gathered_and_the_clusters_own_keys_are_not(scene: Scene) -> None:
+    scene.triggers.rearm(ALL)
+    scene.woken_by("hosts: watch: open")
+    scene.put("/c/hosts/h2/status")
+    assert not scene.reasons()
+    scene.put("/c/intent")
+    assert scene.reasons() == {"hosts: watch: change", "watch: change"}
 
 
 def test_the_same_ranges_again_disturb_nothing(scene: Scene) -> None:

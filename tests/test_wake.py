@@ -37,3 +37,18 @@ def test_a_waiting_loop_is_woken_at_once_from_another_thread() -> None:
     wake.wake("docker")
     waiter.join(5.0)
     assert got == [{"docker"}]
+
+
+def test_what_can_wait_is_gathered_and_what_cannot_takes_it_along() -> None:
+    wake = WakeUps()
+    wake.wake_later("a host", 60.0)
+    assert wake.wait(0.01) == frozenset()
+    wake.wake("intent")
+    assert wake.wait(0.0) == {"a host", "intent"}
+
+
+def test_what_can_wait_wakes_by_itself_when_its_time_has_come() -> None:
+    wake = WakeUps()
+    wake.wake_later("a host", 0.02)
+    assert wake.wait(5.0) == {"a host"}
+    assert wake.wait(0.0) == frozenset()

@@ -1,8 +1,10 @@
 """What the engine and the kernel of this host say."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
-from agent.clients.engine import Engine
+from agent.clients.engine import Engine, EngineInfo
 from agent.clients.kernel import Kernel
 from agent.errors import Refused, Unreachable
 from agent.fields import FillContext
@@ -11,12 +13,20 @@ from agent.model.observed import ClusterState, HostState, NetworkState, NodeStat
 from agent.model.records import Copy
 from agent.planner.wanted import fill_context
 
+INFO_S = 2.0
+"""How long an active membership is believed. Asking anew makes dockerd start two programs, for their versions: 12 ms,
+more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
+
 
 class HostReader:
     """Looks at one engine. Asks only for what the cluster's state gives a reason to ask for."""
 
-    def __init__(self, engine: Engine, kernel: Kernel, me: str) -> None:
-        self._engine, self._kernel, self._me = engine, kernel, me
+    def __init__(
+        self, engine: Engine, kernel: Kernel, me: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
+        self._known: EngineInfo | None = None
+        self._known_at = 0.0
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
@@ -25,7 +35,7 @@ class HostReader:
 
         Raises Unreachable when dockerd does not answer.
         """
-        info = self._engine.info()
+        info = self._info()
         intent = cluster.accepted if cluster else None
 
         def context(copy: Copy) -> FillContext:
@@ -46,6 +56,12 @@ class HostReader:
             routes=self._kernel.routes(),
         )
 
+    def _info(self) -> EngineInfo:
+        fresh = self._clock() - self._known_at < INFO_S
+        if self._known is None or not fresh or self._known.swarm.local != "active":
+            self._known_at, self._known = self._clock(), self._engine.info()
+        return self._known
+
     def _with_nodes(self, swarm: SwarmState) -> SwarmState:
         if swarm.local != "active" or not swarm.is_manager:
             return swarm
@@ -57,6 +73,7 @@ class HostReader:
         try:
             return self._engine.nodes()
         except (Unreachable, Refused):
+            self._known = None
             return None
 
     def _with_endpoints(

@@ -84,7 +84,7 @@ class _Scene:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
-        return plan_repair(wanted, found)
+        return self._repair(wanted, found)
 
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
@@ -101,22 +101,41 @@ class _Scene:
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
-        create = self._create(wanted, reason)
-        if not any(isinstance(step, CreateContainer) for step in create.steps):
-            return create  # pull first, or wait: the old copy runs until the new one can be made
-        return Plan(_away(wanted.name, found, wanted.grace_s, reason)) + create
-
-    def _create(self, wanted: Wanted, reason: str) -> Plan:
-        waits = self._networks(wanted) + self._volumes(wanted)
-        if wanted.spec.image not in self.host.images:
-            pull = PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}")
-            return Plan((pull,)) + waits
+        made, waits = self._make(wanted, reason), self._networks(wanted)
+        if not _creates(made):
+            return made + waits  # pull first: the old copy runs until the new one can be made
         if waits != Plan():
             return waits
+        start = Plan((StartContainer(name=wanted.name, reason=reason),))
+        return Plan(_away(wanted.name, found, wanted.grace_s, reason)) + made + start
+
+    def _create(self, wanted: Wanted, reason: str) -> Plan:
+        made, waits = self._make(wanted, reason), self._networks(wanted)
+        if not _creates(made):
+            return made + waits
+        if waits == Plan():
+            return made + Plan((StartContainer(name=wanted.name, reason=reason),))
+        # dockerd looks for the only network of a container when it starts: what can be done before, is done.
+        overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
+        return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
+
+    def _make(self, wanted: Wanted, reason: str) -> Plan:
+        """Create the container, or first what has to be there for that."""
+        if wanted.spec.image not in self.host.images:
+            return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
+        if (missing := self._volumes(wanted)) != Plan():
+            return missing
         create = CreateContainer(
             name=wanted.name, copy=wanted.copy, project=wanted.project, spec=wanted.filled, reason=reason
         )
-        return Plan((create, StartContainer(name=wanted.name, reason=reason)))
+        return Plan((create,))
+
+    def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
+        repaired, waits = plan_repair(wanted, found), self._networks(wanted)
+        starts = tuple(step for step in repaired.steps if isinstance(step, StartContainer))
+        if not starts or waits == Plan():
+            return repaired
+        return Plan(tuple(step for step in repaired.steps if step not in starts), repaired.blocked) + waits
 
     def _networks(self, wanted: Wanted) -> Plan:
         plan = Plan()
@@ -150,6 +169,10 @@ class _Scene:
             else:
                 plan += Plan((CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
+
+
+def _creates(plan: Plan) -> bool:
+    return any(isinstance(step, CreateContainer) for step in plan.steps)
 
 
 def _candidates(copy: Copy, host: HostState) -> list[ContainerState]:

@@ -1,7 +1,8 @@
 """Tells what the loop does: status key, metrics, log, systemd, and the pages of the HTTP server."""
 
 from agent.report.drift import Drift, find_drift
+from agent.report.newest import NewestWins
 from agent.report.reporter import Reporter
 from agent.report.status import host_status
 
-__all__ = ["Drift", "Reporter", "find_drift", "host_status"]
+__all__ = ["Drift", "NewestWins", "Reporter", "find_drift", "host_status"]

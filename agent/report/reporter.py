@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -30,8 +31,13 @@ from agent.web.metrics import Metrics
 log = structlog.get_logger()
 
 
+def at_once(job: Callable[[], None]) -> None:
+    """Do a job where it was asked for."""
+    job()
+
+
 class Reporter:
-    """Tells of one host. No method raises; the longest wait is one try of one write to etcd, once per pass."""
+    """Tells of one host. No method raises, and with a `later` that does not wait none waits for etcd."""
 
     def __init__(
         self,
@@ -44,8 +50,13 @@ class Reporter:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         notify: Callable[..., bool] = systemd.notify,
+        later: Callable[[Callable[[], None]], None] = at_once,
     ) -> None:
-        """`clock` is the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch."""
+        """`clock` is the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch.
+
+        `later` does what may take its time, if need be on another thread; of several such jobs only the last counts.
+        """
+        self._later = later
         self._key = StatusKey(store, keys.status(me), clock)
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._figures = Journal(), Figures(metrics)
@@ -75,7 +86,7 @@ class Reporter:
                 self._journal.passed(observed, plan)
             with _unharmed("status key"):
                 if view.etcd_answered:
-                    self._key.write(view.status)
+                    self._later(partial(self._key.write, view.status))
             with _unharmed("systemd"):
                 self._tell_systemd(summary(observed, view.status, len(view.drift)))
 
@@ -107,7 +118,8 @@ class Reporter:
         """Leave a last status: whoever reads it must not take this host for the leader any more."""
         with _unharmed("last status"):
             if self._view is not None and self._view.etcd_answered:
-                self._key.write(replace(self._view.status, leading=False, at=self._at()), anyway=True)
+                last = replace(self._view.status, leading=False, at=self._at())
+                self._later(partial(self._key.write, last, anyway=True))
 
     # ---- what the pages of the HTTP server ask
 

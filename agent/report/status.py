@@ -99,7 +99,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         managers=swarm.managers,
         nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
         bridge=_bridge(host),
-        networks=tuple(_network(each, outside=outside) for each in host.networks),
+        networks=tuple(_network(each, outside=outside) for each in _by_name(host.networks)),
         images=tuple(sorted(host.images)),
         volumes=tuple(sorted(host.volumes)),
         foreign_names=_foreign_names(observed, host),
@@ -206,3 +206,8 @@ def _distinct(lines: Iterable[str]) -> tuple[str, ...]:
 
 def _sorted(pairs: Pairs) -> Pairs:
     return tuple(sorted(pairs))
+
+
+def _by_name(networks: Iterable[NetworkState]) -> list[NetworkState]:
+    """In an order of their own: docker lists them in another one each time, which is no news."""
+    return sorted(networks, key=lambda each: (each.name, each.id))

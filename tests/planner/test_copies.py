@@ -108,6 +108,16 @@ def test_a_copy_waits_for_its_overlay() -> None:
     seen = host(networks=(builders.bridge_network(),))
 
     assert copies(ONE, seen, record=record(networks=())) == [
+        "create container/prod-order-1: order copy 1 is assigned here",
+        "blocked container/prod-order-1: network net is not ready yet",
+    ]
+
+
+def test_a_copy_that_is_made_is_not_started_before_its_overlay_is_there() -> None:
+    made = builders.container(status="created")
+    seen = host(containers=(made,), networks=(builders.bridge_network(),))
+
+    assert copies(ONE, seen, record=record(networks=())) == [
         "blocked container/prod-order-1: network net is not ready yet"
     ]
 
@@ -121,7 +131,10 @@ def test_a_worker_that_cannot_see_an_overlay_takes_the_leaders_word() -> None:
 def test_the_leaders_word_on_an_overlay_is_no_good_outside_the_swarm() -> None:
     seen = host(swarm=builders.outside(), networks=(builders.bridge_network(),))
 
-    assert copies(ONE, seen) == ["blocked container/prod-order-1: network net is not ready yet"]
+    assert copies(ONE, seen) == [
+        "create container/prod-order-1: order copy 1 is assigned here",
+        "blocked container/prod-order-1: network net is not ready yet",
+    ]
 
 
 def test_a_network_of_the_host_is_created_before_its_copies() -> None:

@@ -81,18 +81,18 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
         "  publish swarm-record: swarm (new swarm) is made",
         "  publish tokens: h2 not joined yet",
         "  create network/net: declared, and missing in the swarm",
+        "  create container/prod-order-1: order copy 1 is assigned here",
         "  publish swarm-record: managers or networks changed",
         "  rotate tokens: every declared host has joined",
         "  withdraw tokens: every declared host has joined",
-        "  create container/prod-order-1: order copy 1 is assigned here",
-        "  start container/prod-order-1: order copy 1 is assigned here",
+        "  start container/prod-order-1: created, but never started",
         "h2",
         "  (no agent seen yet: planned as for an engine with nothing on it)",
         "  create network/docker_gwbridge: there is no docker_gwbridge",
         "  pull image/order:1.0.0: wanted by prod-order-2",
-        "  join swarm: declared a manager of swarm (new swarm)",
         "  create container/prod-order-2: order copy 2 is assigned here",
-        "  start container/prod-order-2: order copy 2 is assigned here",
+        "  join swarm: declared a manager of swarm (new swarm)",
+        "  start container/prod-order-2: created, but never started",
     ]
 
 

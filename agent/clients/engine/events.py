@@ -11,7 +11,7 @@ import requests
 from agent.clients.engine.transport import Quiet, Transport
 from agent.errors import Unreachable
 
-_QUIET_S = 45.0
+_QUIET_S = 300.0
 """After so long without an event the stream is opened anew; a dockerd that hangs does not answer that."""
 
 _FILTERS = json.dumps(
