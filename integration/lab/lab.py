@@ -136,7 +136,7 @@ class Lab:
         """Give every host an empty disk and boot it again: a fresh cluster in the time of one boot."""
         with route.locked(self.name):
             self._side_by_side(self._wipe)
-        for host in self.hosts:
+        for host in self.hosts if self.lan.is_up else ():
             host.heal()  # cuts outlast a boot
         self.up()
 
