@@ -550,8 +550,9 @@ def test_a_burst_of_wake_ups_is_one_pass(settled: SimulatedCluster) -> None:
         before = passes(agent)
         for number in range(500):
             agent.wake.wake(f"event {number}")
+        eventually(lambda: passes(agent) > before, WITHIN_S)
         eventually(quiet(agent), WITHIN_S)
-        assert 1 <= passes(agent) - before <= 2
+        assert passes(agent) - before <= 2
 
 
 def test_an_event_of_the_engine_brings_a_killed_copy_back(settled: SimulatedCluster) -> None:
