@@ -191,7 +191,7 @@ def test_a_document_as_large_as_can_be_is_answered_soon(kind: str) -> None:
     parses_or_is_refused(LARGE[kind].encode())
 
 
-MEMORY = """
+MEMORY = r"""
 import re, sys
 from pathlib import Path
 from agent.intent import parse_intent
