@@ -527,7 +527,7 @@ def running(cluster: SimulatedCluster, name: str) -> Iterator[SimulatedAgent]:
 
 
 def passes(agent: SimulatedAgent) -> int:
-    return agent.host.engine.calls.count("info")
+    return agent.host.engine.calls.count("networks")
 
 
 def quiet(agent: SimulatedAgent) -> Callable[[], bool]:
