@@ -37,7 +37,8 @@ class Scene:
     def __init__(self) -> None:
         self.lan = FakeLan(registry={"order:1.0.0"})
         self.engine = FakeEngine("h1", "10.0.0.1", self.lan, cluster="prod")
-        self.reader = HostReader(self.engine, StillKernel(), "h1")
+        self.now = 100.0
+        self.reader = HostReader(self.engine, StillKernel(), "h1", lambda: self.now)
 
     def run(self, name: str, spec: ContainerSpec = SPEC, number: int = 1) -> None:
         """A running copy of ours."""
@@ -181,3 +182,26 @@ def test_volumes_are_asked_for_only_where_the_intent_has_some(scene: Scene) -> N
     assert "volumes" not in scene.engine.calls
     with_volume = replace(WANTED, volumes=(VolumeIntent(key="data", name="data"),))
     assert scene.read(cluster_of(with_volume)).volumes == {"data"}
+
+
+def test_an_active_membership_is_believed_for_a_moment_and_one_that_comes_is_looked_for_each_time(
+    scene: Scene,
+) -> None:
+    scene.read(cluster())
+    scene.read(cluster())
+    assert "info" in scene.engine.calls
+    scene.init()
+    assert scene.read(cluster()).swarm.local == "active"
+    for passed_s, asked in ((0.5, False), (1.4, False), (0.2, True), (1.9, False)):
+        scene.now += passed_s
+        scene.read(cluster())
+        assert ("info" in scene.engine.calls) == asked, passed_s
+
+
+def test_a_node_list_that_is_refused_makes_the_membership_be_looked_at_again(scene: Scene) -> None:
+    scene.init()
+    scene.read(cluster())
+    scene.engine.failures["nodes"] = Refused("This node is not a swarm manager.")
+    assert scene.read(cluster()).swarm.nodes is None
+    scene.read(cluster())
+    assert "info" in scene.engine.calls
