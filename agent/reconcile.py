@@ -51,6 +51,7 @@ class Reconciler:
         self._stopping = threading.Event()
         self.fence: Fence | None = None
         """The leader lock as the last pass saw it held."""
+        self._settles_in_s = 0.0
         self.last_pass_at = clock()
         """When the last pass ended; what the watchdog looks at."""
 
@@ -82,6 +83,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
+        self._settles_in_s = observed.host.settles_in_s if observed.host else 0.0
         self._triggers.rearm(self._observer.watched())
         self._forgive(observed)
         planned = self._clock()
@@ -109,4 +111,6 @@ class Reconciler:
         jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
         resync_s = self._rhythm.resync_s * (1 + jitter)
         retry_s = self._dispatcher.next_retry()
-        return resync_s if retry_s is None else max(0.0, min(resync_s, retry_s))
+        if retry_s is not None:
+            resync_s = min(resync_s, retry_s)
+        return max(0.0, min(resync_s, self._settles_in_s or resync_s))

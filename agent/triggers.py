@@ -27,6 +27,7 @@ class Triggers:
         self._ranges: dict[str, tuple[KeyRange, ...]] = {}
         self._watches: dict[str, Watch] = {}
         """Of the cluster's own keys, and of what all hosts say of themselves, which is less urgent."""
+        self._watching = threading.Lock()  # guards both: the loop may still rearm while the agent ends
         self._events: EngineEvents | None = None
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
@@ -38,14 +39,17 @@ class Triggers:
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
         """Watch these ranges from now on; nothing happens when they are the same, or before the start."""
-        if self._listener.is_alive():
+        with self._watching:
+            if self._closing.is_set() or not self._listener.is_alive():
+                return
             self._watch("keys", [each for each in ranges if not each.prefix], self._wake.wake)
             self._watch("hosts", [each for each in ranges if each.prefix], self._woken_by_hosts)
 
     def close(self) -> None:
-        self._closing.set()
-        for watch in self._watches.values():
-            watch.close()
+        with self._watching:
+            self._closing.set()
+            for watch in self._watches.values():
+                watch.close()
         if events := self._events:
             events.close()
 

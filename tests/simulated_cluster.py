@@ -4,6 +4,7 @@ The hosts share one LAN, and with it one swarm; the agents share one etcd. A hos
 agent, which may crash after any step and start again.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -148,7 +149,7 @@ class SimulatedAgent:
         reader = ClusterReader(KEYS, host.name)
         self.observer = Observer(
             reader,
-            HostReader(host.engine, host.kernel, host.name),
+            HostReader(host.engine, host.kernel, host.name, clock if stepped else time.monotonic),
             self.store,
             StateDirectory(host.directory),
             Identity(host=host.name, instance=instance, advertise=None),

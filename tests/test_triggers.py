@@ -162,6 +162,13 @@ def test_close_ends_a_listener_that_waits_for_an_event(scene: Scene) -> None:
     assert not scene.reasons()
 
 
+def test_a_last_pass_that_names_other_ranges_after_the_close_begins_no_watch(scene: Scene) -> None:
+    scene.triggers.close()
+    scene.triggers.rearm(ALL)
+    scene.put("/c/hosts/h2/status")
+    assert not scene.reasons()
+
+
 def test_close_ends_a_listener_that_waits_to_try_again() -> None:
     scene = Scene()
     scene.engine.answers = False

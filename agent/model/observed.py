@@ -130,6 +130,8 @@ class HostState:
     engine_version: str
     live_restore: bool
     swarm: SwarmState
+    settles_in_s: float = 0.0
+    """How long ago the host came into the swarm is too short by so much for its first step onto an overlay."""
     networks: tuple[NetworkState, ...] = ()
     containers: tuple[ContainerState, ...] = ()
     foreign_names: Pairs = ()

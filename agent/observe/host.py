@@ -18,6 +18,11 @@ INFO_S = 2.0
 more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
 
 
+SETTLE_S = 0.6
+"""After a host came into a swarm its peers learn of it by gossip, in rounds of 0.2 s. One that steps onto an overlay
+before they have asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
+
+
 class HostReader:
     """Looks at one engine. Asks only for what the cluster's state gives a reason to ask for."""
 
@@ -27,6 +32,7 @@ class HostReader:
         self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
         self._known: EngineInfo | None = None
         self._known_at = 0.0
+        self._active_since: float | None = None
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
@@ -47,6 +53,7 @@ class HostReader:
             engine_version=info.version,
             live_restore=info.live_restore,
             swarm=self._with_nodes(info.swarm),
+            settles_in_s=self._settles_in_s(info.swarm),
             networks=self._with_endpoints(self._engine.networks(), info.swarm),
             containers=found.ours,
             foreign_names=found.foreign_names,
@@ -61,6 +68,14 @@ class HostReader:
         if self._known is None or not fresh or self._known.swarm.local != "active":
             self._known_at, self._known = self._clock(), self._engine.info()
         return self._known
+
+    def _settles_in_s(self, swarm: SwarmState) -> float:
+        if swarm.local != "active":
+            self._active_since = None
+            return 0.0
+        if self._active_since is None:
+            self._active_since = self._clock()
+        return max(0.0, self._active_since + SETTLE_S - self._clock())
 
     def _with_nodes(self, swarm: SwarmState) -> SwarmState:
         if swarm.local != "active" or not swarm.is_manager:

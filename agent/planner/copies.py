@@ -150,7 +150,8 @@ class _Scene:
     def _overlay_ready(self, network: str) -> bool:
         # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
         known = self.cluster.record.networks if self.cluster.record else ()
-        return self.host.swarm.local == "active" and (network in known or self._sees_ready(network))
+        settled = self.host.swarm.local == "active" and not self.host.settles_in_s
+        return settled and (network in known or self._sees_ready(network))
 
     def _sees_ready(self, network: str) -> bool:
         declared, found = self.intent.network(network), self.host.network(network)

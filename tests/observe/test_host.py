@@ -205,3 +205,15 @@ def test_a_node_list_that_is_refused_makes_the_membership_be_looked_at_again(sce
     assert scene.read(cluster()).swarm.nodes is None
     scene.read(cluster())
     assert "info" in scene.engine.calls
+
+
+def test_a_host_that_has_just_come_into_the_swarm_says_how_long_it_should_keep_off_the_overlays(
+    scene: Scene,
+) -> None:
+    assert scene.read(cluster()).settles_in_s == 0.0
+    scene.init()
+    assert scene.read(cluster()).settles_in_s == pytest.approx(0.6)
+    scene.now += 0.5
+    assert scene.read(cluster()).settles_in_s == pytest.approx(0.1)
+    scene.now += 0.2
+    assert scene.read(cluster()).settles_in_s == 0.0

@@ -113,6 +113,15 @@ def test_a_copy_waits_for_its_overlay() -> None:
     ]
 
 
+def test_a_copy_is_not_started_on_an_overlay_while_its_host_has_just_come_into_the_swarm() -> None:
+    seen = host(containers=(builders.container(status="created"),))
+
+    assert copies(ONE, replace(seen, settles_in_s=0.3)) == [
+        "blocked container/prod-order-1: network net is not ready yet"
+    ]
+    assert copies(ONE, seen) == ["start container/prod-order-1: created, but never started"]
+
+
 def test_a_copy_that_is_made_is_not_started_before_its_overlay_is_there() -> None:
     made = builders.container(status="created")
     seen = host(containers=(made,), networks=(builders.bridge_network(),))
