@@ -5,7 +5,6 @@ made by hand, and good and bad documents. An event that cannot happen at its mom
 """
 
 import copy
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +31,7 @@ from tests.simulated_cluster import (
     images,
     parsed,
 )
+from tests.thoroughness import examples
 
 DOCUMENTS = (
     EXAMPLE,
@@ -55,6 +55,8 @@ class History:
         self.foreign: dict[tuple[str, str], Raw] = {}
         self.in_the_way: list[tuple[str, str]] = []
         self.swarms: set[str] = set()
+        """Ids of the swarms that were ever recorded."""
+        self.last = EXAMPLE
         self.cluster.etcd.add_watch(self)
         for host in self.cluster.hosts.values():
             self._note_foreign(host, host.engine.run_foreign("database", Memory=64))
@@ -206,6 +208,7 @@ class History:
             self.dockerd_comes(name, 0)
             self.etcd_comes(name, 0)
             self.start(name, 0)
+        self.last = document
         self.cluster.put_intent(document)
         for _ in range(REST_ROUNDS):
             self.cluster.round(seconds=REST_S)
@@ -230,13 +233,9 @@ class History:
 
     def _assigned(self, name: str) -> dict[str, str]:
         assignment = self.cluster.assignment(name)
-        found = self.cluster.read(KEYS.accepted)
         assert assignment is not None
-        assert found is not None
-        specs = {each.name: each.spec for each in parsed(self.in_force).services}
+        specs = {each.name: each.spec for each in parsed(self.last).services}
         return {container_name("prod", each): specs[each.service].image for each in assignment.copies}
-
-    in_force = EXAMPLE
 
     def _specs(self) -> list[str]:
         return sorted(key for key in self.cluster.written() if key.startswith(KEYS.specs))
@@ -260,9 +259,7 @@ Event = tuple[str, str, int]
 events = st.tuples(
     st.one_of(st.sampled_from(LIKELY), st.sampled_from(RARE)), st.sampled_from(NAMES), st.integers(0, 11)
 )
-histories = settings(
-    max_examples=1000 if os.environ.get("SWARMKEEPER_LONG") else 40, deadline=None, print_blob=True
-)
+histories = settings(max_examples=examples(40), deadline=None, print_blob=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -286,7 +283,6 @@ def test_whatever_happens_the_cluster_comes_to_what_its_last_document_says(
         for what, name, number in happens:
             getattr(told, what)(name, number)
             told.check()
-        told.in_force = last
         told.rest(last)
 
         running = told.cluster.running()

@@ -55,8 +55,13 @@ def test_a_faulty_configuration_is_refused_with_line_and_column(tmp_path: Path) 
     assert "line 2, column 1: bogus" in ended.err
 
 
-def test_an_etcd_that_does_not_answer_ends_with_3() -> None:
-    ended = swarmkeeper("status", "--endpoint", "http://127.0.0.1:1", "--cluster", "prod")
+def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        "cluster: prod\netcd: {endpoints: ['http://127.0.0.1:1'], timeout: 200ms, budget: 300ms}\n"
+    )
+
+    ended = swarmkeeper("status", "--config", str(config))
 
     assert ended.code == 3
     assert ended.err.startswith("swarmkeeper: etcd at http://127.0.0.1:1")

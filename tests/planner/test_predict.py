@@ -15,8 +15,9 @@ from agent.planner.repair import finished
 from agent.planner.whole_cluster import MOST_ROUNDS, settle
 from agent.planner.world import World
 from tests.planner.generators import worlds
+from tests.thoroughness import examples
 
-thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Interruptions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=12)
 """Whose turn it is, and after how many steps of its plan the agent is cut short: a crash, a failed call."""

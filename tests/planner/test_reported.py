@@ -13,9 +13,10 @@ from agent.planner.world import World
 from agent.report.status import host_status
 from tests.planner.builders import cluster, host, intent, observed, service, status
 from tests.planner.generators import worlds
+from tests.thoroughness import examples
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds())
 def test_the_report_of_a_host_is_enough_to_plan_for_it(world: World) -> None:
     for name in world.agents:

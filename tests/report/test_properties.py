@@ -16,10 +16,11 @@ from agent.report.drift import Drift, find_drift
 from agent.report.status import carried_out, host_status
 from tests.planner.generators import sound_worlds, worlds
 from tests.report.bench import Bench
+from tests.thoroughness import examples
 
 HOST_KINDS = {"container", "gwbridge", "swarm", "network", "image", "volume"}
 
-every_world = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+every_world = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def seen_by_each(world: World) -> list[Observed]:
