@@ -85,7 +85,15 @@ class EtcdServer:
             self._process = None
 
     def freeze(self) -> None:
+        """Return when every thread of it has stopped: until then one may still answer."""
         os.kill(self.pid, signal.SIGSTOP)
+        eventually(self._stands_still, 5)
+
+    def _stands_still(self) -> bool:
+        states = (
+            stat.read_text().rpartition(")")[2] for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")
+        )
+        return all(state.split()[0] in "Tt" for state in states)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
