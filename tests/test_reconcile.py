@@ -106,6 +106,22 @@ def test_the_bridge_is_there_before_the_host_enters_a_swarm(settled: SimulatedCl
         assert not agent.failed()
 
 
+def test_a_claimant_that_starts_again_before_it_could_init_still_makes_the_swarm(
+    cluster: SimulatedCluster,
+) -> None:
+    while cluster.record() is None:
+        cluster.round()
+    record = cluster.record()
+    assert record is not None
+    assert record.swarm_id is None
+    cluster.start(record.claimed_by)  # its lock lingers on the lease of the run before
+    others = [name for name in NAMES if name != record.claimed_by]
+    for _ in range(int(TTL_S) + 1):
+        cluster.round(*others, record.claimed_by)
+    cluster.settle()
+    assert cluster.running() == EXPECTED
+
+
 def test_no_join_token_is_left_when_everybody_is_in(settled: SimulatedCluster) -> None:
     assert settled.read(KEYS.tokens) is None
 

@@ -52,7 +52,23 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
     # A swarm that exists is adopted rather than a second one made; only one of its managers can do that.
     if elsewhere := host_with_a_swarm(observed.me, cluster, intent):
         return f"{elsewhere} is in a swarm already and has to lead"
+    # Only the leader inits, and only on its own claim: a claimant that lost the lock in between has to get it back.
+    if claimant := _claimant_that_can(observed.me, cluster, intent):
+        return f"{claimant} claimed the init and has to lead"
     return ""
+
+
+def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | None:
+    """Name of another host that claimed the init, did not do it yet, and says in this run that it could."""
+    record = cluster.record
+    if record is None or record.swarm_id or record.claimed_by == me:
+        return None
+    declared, status = intent.host(record.claimed_by), cluster.statuses.get(record.claimed_by)
+    if declared is None or declared.role != "manager" or status is None:
+        return None
+    fresh = cluster.present.get(record.claimed_by) == status.instance
+    able = status.engine_up and status.state in ("inactive", "pending")
+    return record.claimed_by if fresh and able else None
 
 
 def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | None:

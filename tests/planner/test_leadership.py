@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.planner import builders
 from tests.planner.builders import (
     cluster,
     document,
+    empty_host,
     host,
     intent,
     member,
@@ -124,3 +126,44 @@ def test_a_leader_that_the_intent_makes_a_worker_gives_the_lock_back() -> None:
     assert plan(cluster(WANTED, "h3"), host(swarm=member("h3")), me="h3", leads=True) == [
         "resign as leader: the intent does not declare this host a manager"
     ]
+
+
+# ---- a claimant that lost the lock before it could init
+
+CLAIMED = SwarmRecord(claimed_by="h1")
+ABLE = status("h1", state="inactive", is_manager=False, node_id=None, swarm_id=None)
+
+
+def claimed(**more: Any) -> ClusterState:
+    """etcd while h1 holds the claim, is there, could init, and does not lead."""
+    etcd = {"record": CLAIMED, "present": {"h1": "run-h1"}, "statuses": {"h1": ABLE}, "leader": "h2"}
+    return cluster(WANTED, "h2", **{**etcd, **more})
+
+
+def test_whoever_leads_makes_room_for_the_claimant() -> None:
+    assert plan(claimed(), empty_host(), leads=True) == [
+        "resign as leader: h1 claimed the init and has to lead"
+    ]
+
+
+def test_nobody_but_the_claimant_campaigns() -> None:
+    free_lock = claimed(leader=None)
+    assert plan(free_lock, empty_host()) == []
+    assert plan(free_lock, empty_host(), me="h1") == ["campaign for leader: nobody leads"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"present": {}},
+        {"present": {"h1": "another run"}},
+        {"statuses": {}},
+        {"statuses": {"h1": replace(ABLE, engine_up=False)}},
+        {"statuses": {"h1": replace(ABLE, state="error")}},
+        {"record": SwarmRecord(claimed_by="h3"), "statuses": {"h3": ABLE}, "present": {"h3": "run-h1"}},
+        {"record": SwarmRecord(claimed_by="h9"), "statuses": {"h9": ABLE}, "present": {"h9": "run-h1"}},
+    ],
+    ids=["gone", "started again", "silent", "without dockerd", "with a broken engine", "a worker", "unknown"],
+)
+def test_no_room_is_made_for_a_claimant_that_could_not_lead(more: dict[str, Any]) -> None:
+    assert plan(claimed(**more), empty_host(), leads=True) == []
