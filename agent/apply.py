@@ -1,7 +1,8 @@
 """Carries out one step: no decisions here. Every call tolerates having happened already."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from agent import election
 from agent.clients.engine import Engine
@@ -57,6 +58,24 @@ class Applier:
             case steps.PullImage():
                 engine.pull(step.image)
             case _:
+                self._act_on_bridge(step)
+
+    def _act_on_bridge(self, step: steps.Step) -> None:
+        engine = self.engine
+        match step:
+            case steps.TakeTurn() | steps.GiveBackTurn():
+                self._turn(step)
+            case steps.CreateParking():
+                engine.create_network(step.network)
+            case steps.Park():
+                engine.park(step.container, step.network)
+            case steps.SwapBridge():
+                self._swap_bridge(step)
+            case steps.Unpark():
+                engine.unpark(step.container, step.network)
+            case steps.RemoveParking():
+                engine.remove_network(step.network)
+            case _:
                 self._act_on_container(step)
 
     def _act_on_container(self, step: steps.Step) -> None:
@@ -85,6 +104,20 @@ class Applier:
                 engine.disconnect(step.id, step.network)
             case _:
                 raise TypeError(f"no host step: {step}")
+
+    def _swap_bridge(self, step: steps.SwapBridge) -> None:
+        for network, endpoint in step.release:
+            self.engine.release_endpoint(network, endpoint)
+        for network in step.old:
+            self.engine.remove_network(network)
+        self.engine.create_bridge(step.bridge)
+
+    def _turn(self, step: steps.TakeTurn | steps.GiveBackTurn) -> None:
+        state: Literal["taken", "done"] = "taken" if isinstance(step, steps.TakeTurn) else "done"
+        seen = Compare(key=self.keys.disruption, mod_revision=step.revision)
+        turn = _put(self.keys.disruption, replace(step.turn, state=state))
+        if not self.store.txn([seen], [turn]).succeeded:
+            raise Conflict("somebody changed the turn in the meantime")
 
     def _init(self, step: steps.InitSwarm) -> None:
         # The claim is the leader's; the init is a host's step because it is a barrier among those.
@@ -125,12 +158,22 @@ class Applier:
                 self._publish_tokens(fence, step)
             case steps.WithdrawTokens():
                 write(fence, [Delete(key=keys.tokens)])
+            case steps.OfferTurn() | steps.EndTurn():
+                self._write_turn(fence, step)
             case steps.PublishAssignment():
                 self._publish_assignment(fence, step)
             case steps.CollectSpecs():
                 write(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
             case _:
                 raise TypeError(f"no leader step: {step}")
+
+    def _write_turn(self, fence: Fence, step: steps.OfferTurn | steps.EndTurn) -> None:
+        key = self.keys.disruption
+        write: Put | Delete = Delete(key=key)
+        if isinstance(step, steps.OfferTurn):
+            turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
+            write = _put(key, turn)
+        self.store.write_fenced(fence, [write], [Compare(key=key, mod_revision=step.over)])
 
     def _campaign(self) -> None:
         lease_id = self.session.lease_id

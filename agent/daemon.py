@@ -88,16 +88,16 @@ class Daemon:
             on_change=self._wake.wake,
         )
         identity = Identity(host=config.host, instance=instance, advertise=config.swarm.advertise_address)
-        self._reader = ClusterReader(keys, config.host)
+        self._reader, kernel = ClusterReader(keys, config.host), LinuxKernel()
         self._observer = Observer(
             self._reader,
-            HostReader(self._engine, LinuxKernel(), config.host),
+            HostReader(self._engine, kernel, config.host),
             self._store,
             StateDirectory(Path(config.state_directory)),
             identity,
             lambda: self._session.lease_id,
         )
-        self._triggers = Triggers(self._store, self._engine, self._wake)
+        self._triggers = Triggers(self._store, self._engine, kernel, self._wake)
         self._status_writer = NewestWins(STATUS_PAUSE_S)
         self._reporter = Reporter(
             self._store, keys, config.host, metrics, version=__version__, later=self._status_writer

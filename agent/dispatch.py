@@ -102,13 +102,14 @@ class Dispatcher:
         busy = [chain for chain in self._flying.values() if chain[0].lane == lane]
         if any(chain[0].barrier for chain in busy):
             return
-        chains = list(chains)
+        # A barrier that waits for its next try holds nobody up.
+        now = self._clock()
+        chains = [chain for chain in chains if self._backoff.ready(chain[0].resource, _task(chain), now)]
         if barriers := [chain for chain in chains if chain[0].barrier]:
             chains = [] if busy else barriers[:1]
         for chain in chains:
             resource = chain[0].resource
-            moving = resource in self._flying or resource in self._landed
-            if not moving and not self._closed and self._backoff.ready(resource, _task(chain), self._clock()):
+            if resource not in self._flying and resource not in self._landed and not self._closed:
                 self._flying[resource] = chain
                 self._pools[lane].submit(self._run, chain)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from agent.clients.engine import Engine, EngineEvents
+from agent.clients.kernel import Kernel
 from agent.clients.store import Store, Watch
 from agent.errors import SwarmkeeperError
+from agent.model.intent import GWBRIDGE
 from agent.model.store import KeyRange
 from agent.wake import WakeUps
 
@@ -15,6 +17,8 @@ log = structlog.get_logger()
 
 RECONNECT_S = 1.0
 """Between two tries to hear the engine again; the first success wakes the loop, so nothing is missed for good."""
+LOOK_S = 5.0
+"""Between two looks at docker_gwbridge: one call that takes a millisecond, and three ioctls."""
 GATHER_S = 0.2
 """How long news of all hosts is gathered: each of them reports several times while it is at work."""
 
@@ -22,8 +26,8 @@ GATHER_S = 0.2
 class Triggers:
     """Turns changes elsewhere into wake-ups, until closed."""
 
-    def __init__(self, store: Store, engine: Engine, wake: WakeUps) -> None:
-        self._store, self._engine, self._wake = store, engine, wake
+    def __init__(self, store: Store, engine: Engine, kernel: Kernel, wake: WakeUps) -> None:
+        self._store, self._engine, self._kernel, self._wake = store, engine, kernel, wake
         self._ranges: dict[str, tuple[KeyRange, ...]] = {}
         self._watches: dict[str, Watch] = {}
         """Of the cluster's own keys, and of what all hosts say of themselves, which is less urgent."""
@@ -31,10 +35,12 @@ class Triggers:
         self._events: EngineEvents | None = None
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
+        self._looker = threading.Thread(target=self._look, name="bridge", daemon=True)
 
     def start(self, ranges: Sequence[KeyRange]) -> None:
         """Begin to listen to the engine and to watch `ranges` in etcd."""
         self._listener.start()
+        self._looker.start()
         self.rearm(ranges)
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
@@ -67,6 +73,18 @@ class Triggers:
 
     def _woken_by_hosts(self, reason: str) -> None:
         self._wake.wake_later(f"hosts: {reason}", GATHER_S)
+
+    def _look(self) -> None:
+        """Docker says nothing of a docker_gwbridge that it makes itself, nor of a gateway that is lost: look."""
+        last = None
+        while not self._closing.wait(LOOK_S):
+            try:
+                seen = (self._kernel.link(GWBRIDGE), self._engine.bridge_endpoints(GWBRIDGE))
+            except SwarmkeeperError:
+                continue  # the listener says that dockerd is away
+            if last is not None and seen != last:
+                self._wake.wake("docker_gwbridge changed")
+            last = seen
 
     def _listen(self) -> None:
         lost = False

@@ -110,6 +110,14 @@ class FakeContainers:
             if raw["State"]["Status"] in RUNNING and network in raw["NetworkSettings"]["Networks"]
         ]
 
+    def running(self) -> dict[str, list[str]]:
+        """Id of every running container, with the names of its networks."""
+        return {
+            raw["Id"]: list(raw["NetworkSettings"]["Networks"])
+            for raw in self.raws.values()
+            if raw["State"]["Status"] in RUNNING
+        }
+
     def addresses(self, network: str) -> set[str]:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
         return {each[network]["IPAddress"] for each in networks if network in each}

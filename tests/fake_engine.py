@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from typing import Any, Self
 
 from agent.clients.engine import Containers, EngineInfo
-from agent.clients.engine.reading import busy_state, container_state
+from agent.clients.engine.reading import attached, busy_state, container_state
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.fields import (
     CLUSTER,
@@ -22,7 +22,7 @@ from agent.fields import (
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
-from agent.model.spec import Attachment, ContainerSpec
+from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fake_containers import FakeContainers, Raw
 from tests.fake_networks import FakeNetworks
 from tests.fake_swarm import FakeLan, FakeSwarm
@@ -55,7 +55,7 @@ class FakeEngine(FakeWire):
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
         self.by_hand = FakeContainers(self._attachable, self._free_address)
-        self.nets = FakeNetworks(lan, self, self.by_hand.on)
+        self.nets = FakeNetworks(lan, self, self.by_hand.on, self.by_hand.running)
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
 
@@ -84,8 +84,8 @@ class FakeEngine(FakeWire):
         return tuple(self.nets.listed().values())
 
     @call()
-    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
-        return self.nets.endpoints(network_id)
+    def bridge_endpoints(self, network: str) -> Pairs:
+        return self.nets.endpoints(network)
 
     @call()
     def containers(
@@ -99,7 +99,12 @@ class FakeEngine(FakeWire):
                 ours.append(busy_state(_listed(raw), copy))
             else:
                 ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
-        return Containers(tuple(sorted(ours, key=lambda each: each.name)), tuple(sorted(foreign)))
+        everyone = [attached(_listed(raw)) for raw in self.by_hand.raws.values()]
+        return Containers(
+            tuple(sorted(ours, key=lambda each: each.name)),
+            tuple(sorted(foreign)),
+            tuple(sorted(everyone, key=lambda each: each.name)),
+        )
 
     @call()
     def images(self, references: Iterable[str]) -> frozenset[str]:
@@ -158,6 +163,23 @@ class FakeEngine(FakeWire):
     @call("network destroy")
     def remove_network(self, network_id: str) -> None:
         self.nets.remove(network_id)
+
+    @call()
+    def park(self, container: str, network: str) -> None:
+        if self.nets.named(network) is None:
+            raise Unreachable(f"network {network} not found")
+        if network not in self.by_hand.get(container)["NetworkSettings"]["Networks"]:
+            self.by_hand.connect(container, network, {})
+
+    @call()
+    def unpark(self, container: str, network: str) -> None:
+        if container in self.by_hand.raws:
+            self.by_hand.disconnect(container, network)
+
+    @call()
+    def release_endpoint(self, network: str, endpoint: str) -> None:
+        if (named := self.nets.named(network)) is not None:
+            self.nets.released.add((named, endpoint))
 
     @call("volume create")
     def create_volume(self, volume: VolumeIntent) -> None:

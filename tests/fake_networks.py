@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from agent.errors import Conflict, Refused
 from agent.model.intent import GWBRIDGE, NetworkIntent
 from agent.model.observed import NetworkState
+from agent.model.spec import Pairs
 from tests.fake_swarm import ALREADY, NOT_A_MANAGER, FakeLan, FakeSwarm, Host, Member, network_state
 
 AUTOMATIC_BRIDGE = IPv4Network("172.18.0.0/16")
@@ -16,11 +17,19 @@ _PREDEFINED = ("bridge", "host", "none")
 
 
 class FakeNetworks:
-    """`on` tells the running containers of this host on a network."""
+    """`on` tells the running containers of this host on a network, `running` all of them: id and networks."""
 
-    def __init__(self, lan: FakeLan, host: Host, on: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self,
+        lan: FakeLan,
+        host: Host,
+        on: Callable[[str], list[str]],
+        running: Callable[[], dict[str, list[str]]],
+    ) -> None:
         self.local: dict[str, NetworkState] = {}
-        self._lan, self._host, self._on = lan, host, on
+        self.released: set[tuple[str, str]] = set()
+        """(network, endpoint) that was taken off by force."""
+        self._lan, self._host, self._on, self._running = lan, host, on, running
 
     # ---- the swarm
 
@@ -87,15 +96,30 @@ class FakeNetworks:
 
     def remove(self, network_id: str) -> None:
         for each in list(self.local.values()):
-            if each.id == network_id:
+            if network_id in (each.id, each.name):
                 if self.endpoints(network_id):
                     raise Conflict(f"error while removing network: network {each.name} has active endpoints")
                 del self.local[each.name]
+                self.released = {pair for pair in self.released if pair[0] != each.name}
 
-    def endpoints(self, network_id: str) -> tuple[str, ...]:
-        named = next((each.name for each in self.local.values() if each.id == network_id), "")
-        gateway = ["gateway_ingress-sbox"] if named == GWBRIDGE and self.membership else []
-        return tuple(sorted([*self._on(named), *gateway]))
+    def endpoints(self, network: str) -> Pairs:
+        """(whose, name); a container on overlays alone has its gateway on docker_gwbridge."""
+        named = self.named(network) or ""
+        found = {(each, each) for each, networks in self._running().items() if named in networks}
+        if named == GWBRIDGE and self.membership:
+            overlays = self.membership[0].networks.keys()
+            found.add(("ingress-sbox", "gateway_ingress-sbox"))
+            found |= {
+                (each, f"gateway_{each[:12]}")
+                for each, networks in self._running().items()
+                if networks and overlays >= set(networks)
+            }
+        found -= {(whose, name) for whose, name in found if (named, name) in self.released}
+        return tuple(sorted(found))
+
+    def named(self, network: str) -> str | None:
+        """The name of a network of this host, named or by id."""
+        return next((each.name for each in self.local.values() if network in (each.id, each.name)), None)
 
     def free_address(self, name: str) -> str:
         """An address nobody on that network has; empty where it has no subnet."""

@@ -165,7 +165,7 @@ class SimulatedAgent:
             now=clock,
             notify=lambda *_: True,
         )
-        self.triggers = Triggers(self.store, host.engine, self.wake)
+        self.triggers = Triggers(self.store, host.engine, host.kernel, self.wake)
         self.stepped = SteppedDispatcher(self._apply, self._done, clock)
         self.dispatcher = self.stepped if stepped else self._threaded(clock)
         self.loop = Reconciler(

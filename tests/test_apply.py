@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import pytest
 
@@ -14,7 +14,16 @@ from agent.fields import create_request
 from agent.model import records, steps
 from agent.model.intent import VolumeIntent
 from agent.model.keys import Keys
-from agent.model.records import Accepted, Assignment, Copy, LeaderRecord, SwarmRecord, Tokens, Verdict
+from agent.model.records import (
+    Accepted,
+    Assignment,
+    Copy,
+    Disruption,
+    LeaderRecord,
+    SwarmRecord,
+    Tokens,
+    Verdict,
+)
 from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
 from agent.model.steps import LEADER_BUDGET_S, Step
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
@@ -185,6 +194,14 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         steps.DisconnectNetwork(name="prod-order-1", id="c", network="net", reason="r"),
         ("disconnect", ("c", "net"), {}),
     ),
+    (steps.CreateParking(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
+    (steps.Park(container="c", name="order", network="p", reason="r"), ("park", ("c", "p"), {})),
+    (
+        steps.SwapBridge(bridge=BRIDGE, old=(), release=(), reason="r"),
+        ("create_bridge", (BRIDGE,), {}),
+    ),
+    (steps.Unpark(container="c", name="order", network="p", reason="r"), ("unpark", ("c", "p"), {})),
+    (steps.RemoveParking(network="p", reason="r"), ("remove_network", ("p",), {})),
 ]
 
 
@@ -227,12 +244,56 @@ FENCED: list[Step] = [
     steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"),
     steps.CollectSpecs(digests=("a", "b"), reason="r"),
     steps.CreateOverlay(network=OVERLAY, reason="r"),
+    steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
+    steps.EndTurn(host="h2", over=0, reason="r"),
     INIT,
 ]
+TURN = Disruption(host="h1", state="offered", reason="r", quorum=True)
+TURNS: list[tuple[Step, Literal["taken", "done"]]] = [
+    (steps.TakeTurn(turn=TURN, revision=0, reason="r"), "taken"),
+    (steps.GiveBackTurn(turn=TURN, revision=0, reason="r"), "done"),
+]
+
+
+@pytest.mark.parametrize(("step", "state"), TURNS, ids=named)
+def test_a_host_takes_and_gives_back_a_turn_only_as_it_saw_it(
+    bench: Bench, step: Step, state: Literal["taken", "done"]
+) -> None:
+    offered = bench.put(KEYS.disruption, records.encode(TURN))
+    with pytest.raises(Conflict, match="changed the turn"):
+        bench.apply(replace(cast(steps.TakeTurn, step), revision=offered - 1))
+    assert bench.record(Disruption, KEYS.disruption) == TURN
+
+    bench.apply(replace(cast(steps.TakeTurn, step), revision=offered))
+
+    assert bench.record(Disruption, KEYS.disruption) == replace(TURN, state=state)
+
+
+def test_a_turn_is_offered_and_ended_only_over_the_one_that_was_seen(leading: Bench) -> None:
+    leading.apply(steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"))
+    with pytest.raises(Conflict):
+        leading.apply(steps.OfferTurn(host="h3", quorum=True, over=0, reason="r"))
+    with pytest.raises(Conflict):
+        leading.apply(steps.EndTurn(host="h2", over=1, reason="r"))
+    assert leading.record(Disruption, KEYS.disruption) == replace(TURN, host="h2")
+
+
+def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_taken_off_first(
+    bench: Bench,
+) -> None:
+    ingress = ("old", "gateway_ingress-sbox")
+    bench.apply(steps.SwapBridge(bridge=BRIDGE, old=("old",), release=(ingress,), reason="r"))
+
+    assert [(name, args) for name, args, _ in bench.engine.called] == [
+        ("release_endpoint", ingress),
+        ("remove_network", ("old",)),
+        ("create_bridge", (BRIDGE,)),
+    ]
 
 
 def test_every_kind_of_step_is_tried_here() -> None:
     tried = {type(step) for step, _ in HOST_STEPS} | {type(step) for step in FENCED} | {steps.Campaign}
+    tried |= {type(step) for step, _ in TURNS}
     assert tried == set(get_args(Step))
 
 

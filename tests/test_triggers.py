@@ -15,6 +15,7 @@ from tests.etcd_server import eventually
 from tests.fake_engine import FakeEngine
 from tests.fake_store import FakeEtcd, FakeStore
 from tests.fake_swarm import FakeLan
+from tests.simulated_cluster import FakeKernel
 
 WITHIN_S = 5.0
 MINE = (KeyRange(key="/c/intent"),)
@@ -28,7 +29,7 @@ class Scene:
         self.store = FakeStore(FakeEtcd())
         self.engine = FakeEngine("h1", "10.0.0.1", FakeLan())
         self.wake = WakeUps()
-        self.triggers = Triggers(self.store, self.engine, self.wake)
+        self.triggers = Triggers(self.store, self.engine, FakeKernel(self.engine), self.wake)
 
     def put(self, key: str) -> None:
         self.store.txn([], [Put(key=key, value=b"x")])

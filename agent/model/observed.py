@@ -10,6 +10,7 @@ from agent.model.intent import GWBRIDGE, Intent
 from agent.model.records import (
     Assignment,
     Copy,
+    Disruption,
     HostStatus,
     SwarmRecord,
     Tokens,
@@ -71,8 +72,9 @@ class NetworkState:
     attachable: bool = False
     internal: bool = False
     labels: Pairs = ()
-    endpoints: tuple[str, ...] = ()
-    """Names of the endpoints on it, for docker_gwbridge."""
+    endpoints: Pairs = ()
+    """(whose, name) of the endpoints on it, for docker_gwbridge and the temporary network beside it: whose is the id of
+    a container, or `ingress-sbox`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,20 @@ class ContainerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A container, ours or not, and the networks it is on, or will be on when it is started."""
+
+    id: str
+    name: str
+    running: bool = True
+    """Or paused: it has its networks now."""
+    networks: tuple[str, ...] = ()
+    """Their names, sorted."""
+    ports: tuple[str, ...] = ()
+    """What it publishes on the host, as `8080/tcp`, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
     """A network device as the kernel has it."""
 
@@ -136,6 +152,8 @@ class HostState:
     containers: tuple[ContainerState, ...] = ()
     foreign_names: Pairs = ()
     """(name, id) of the containers that are not ours."""
+    attached: tuple[Attached, ...] = ()
+    """Every container of the engine, by name."""
     images: frozenset[str] = frozenset()
     """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
     of those pulls nothing, and a plan should know."""
@@ -182,6 +200,9 @@ class ClusterState:
     record_revision: int = 0
     """mod_revision of the record; 0: there is none."""
     tokens: Tokens | None = None
+    disruption: Disruption | None = None
+    disruption_revision: int = 0
+    """mod_revision of the disruption; 0: there is none."""
     assignment: Assignment | None = None
     """This host's own."""
     specs: Mapping[str, ContainerSpec] = field(default_factory=dict)

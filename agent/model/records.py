@@ -55,6 +55,21 @@ class Tokens:
     manager: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disruption:
+    """The one host whose turn it is to be disturbed.
+
+    The leader offers, the host takes and gives back, each by comparing what it last saw: so at no time two hosts act on
+    a turn. It hangs on no lease: a host that dies in its turn keeps it, and goes on with it when it is back.
+    """
+
+    host: str
+    state: Literal["offered", "taken", "done"]
+    reason: str
+    quorum: bool
+    """Whether the swarm had a leader when the turn was offered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Copy:
     """One copy of a service: its number is unique within the service, its spec is named by hash."""
@@ -142,6 +157,22 @@ class BridgeReport:
     """Whether the kernel has the device."""
     address: str = ""
     up: bool = False
+    phase: Literal["", "right", "waiting", "moving", "held"] = ""
+    """right: as agreed, and every container has its gateway on it; waiting: for its turn; held: blocked, and not by
+    others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""
+    revision: int = 0
+    """The accepted revision that `phase` speaks of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedReport:
+    """A container, ours or not, and the networks it is on."""
+
+    id: str
+    name: str
+    running: bool = True
+    networks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +186,12 @@ class NetworkReport:
     subnet: str = ""
     gateway: str = ""
     options: Pairs = ()
+    labels: Pairs = ()
+    """Only those that mark it as ours."""
     attachable: bool = False
     internal: bool = False
-    endpoints: tuple[str, ...] = ()
-    """Of docker_gwbridge, and only while the host is outside a swarm: those that keep it from being replaced."""
+    endpoints: Pairs = ()
+    """Of docker_gwbridge and the temporary network beside it, and only while the bridge is not as agreed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +249,9 @@ class HostStatus:
     foreign_names: tuple[str, ...] = ()
     """Containers that are not ours but have a name that copies of this project could get: `<project>-...`."""
     routes: Pairs = ()
-    """(destination, device), only while the host is outside a swarm: a new bridge must not overlap them."""
+    """(destination, device), only while docker_gwbridge is not as agreed: a new one must not overlap them."""
+    attached: tuple[AttachedReport, ...] = ()
+    """Who runs here, only while docker_gwbridge is not as agreed: whom its change touches."""
     copies: tuple[CopyReport, ...] = ()
     steps: tuple[str, ...] = ()
     """What is still to be done."""

@@ -78,7 +78,10 @@ class ClusterReader:
     def watched(self) -> tuple[KeyRange, ...]:
         """What an agent that reads this much wants to be woken for."""
         keys = self._keys
-        mine = (keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.assignment(self._me))
+        mine = (
+            *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.disruption),
+            keys.assignment(self._me),
+        )
         ranges = tuple(KeyRange(key=key) for key in mine)
         return (*ranges, KeyRange(key=keys.hosts, prefix=True)) if self.wide else ranges
 
@@ -96,6 +99,7 @@ class ClusterReader:
     def _state(self, values: "_Values", assignment: records.Assignment | None) -> ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
+        turn = snapshot.get(keys.disruption)
         return ClusterState(
             revision=snapshot.revision,
             document=self._document(snapshot.get(keys.intent)),
@@ -105,6 +109,8 @@ class ClusterReader:
             record=values.one(keys.swarm, records.SwarmRecord),
             record_revision=record.mod_revision if record else 0,
             tokens=values.one(keys.tokens, records.Tokens),
+            disruption=values.one(keys.disruption, records.Disruption),
+            disruption_revision=turn.mod_revision if turn else 0,
             assignment=assignment,
             specs=dict(self._specs),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),

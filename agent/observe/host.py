@@ -54,8 +54,9 @@ class HostReader:
             live_restore=info.live_restore,
             swarm=self._with_nodes(info.swarm),
             settles_in_s=self._settles_in_s(info.swarm),
-            networks=self._with_endpoints(self._engine.networks(), info.swarm),
+            networks=self._with_endpoints(self._engine.networks()),
             containers=found.ours,
+            attached=found.attached,
             foreign_names=found.foreign_names,
             images=self._engine.images(_images(cluster)),
             volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
@@ -91,12 +92,8 @@ class HostReader:
             self._known = None
             return None
 
-    def _with_endpoints(
-        self, networks: tuple[NetworkState, ...], swarm: SwarmState
-    ) -> tuple[NetworkState, ...]:
-        """Who is on docker_gwbridge matters only where it could be removed: outside a swarm."""
-        if swarm.local != "inactive":
-            return networks
+    def _with_endpoints(self, networks: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
+        """Who is on docker_gwbridge. Asked after the containers: one that runs by then has its gateway by now."""
         return tuple(
             replace(each, endpoints=self._engine.bridge_endpoints(each.id)) if each.name == GWBRIDGE else each
             for each in networks

@@ -2,10 +2,10 @@
 
 from agent.model.observed import Observed
 from agent.model.steps import Blocked, Plan
-from agent.planner.bridge import plan_bridge
 from agent.planner.copies import plan_copies
 from agent.planner.leadership import plan_leadership
 from agent.planner.leading import plan_leading
+from agent.planner.live_bridge import plan_bridge
 from agent.planner.membership import plan_membership
 
 __all__ = ["make_plan"]
@@ -30,9 +30,9 @@ def _plan_host(observed: Observed) -> Plan:
     if not cluster.accepted:
         return Plan(blocked=(Blocked(resource="host", reason="no intent accepted yet", kind="waiting"),))
     copies = plan_copies(cluster.accepted, observed)
+    bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
-        return copies
-    bridge = plan_bridge(cluster.accepted, host)
+        return bridge + copies
     return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
 
 

@@ -1,7 +1,7 @@
 """docker_gwbridge: the same subnet, gateway and options on every host.
 
 Docker makes a bridge of its own choice when it finds none at init or join, and refuses to change it later; so ours is
-made before either (docs/gwbridge.md). On a host that is in a swarm a wrong one is reported and left alone.
+made before either. How one is changed on a host that is in a swarm: parking.py (docs/gwbridge.md).
 """
 
 from ipaddress import IPv4Network
@@ -15,16 +15,12 @@ ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquera
 """What an option left out means to the engine; written out or not, it is the same bridge."""
 
 
-def plan_bridge(intent: Intent, host: HostState) -> Plan:
-    """Bring docker_gwbridge to the agreed form where that disturbs nothing: outside a swarm."""
+def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
+    """Bring docker_gwbridge to the agreed form outside a swarm, where that disturbs nobody."""
     wrong = bridge_faults(intent.gwbridge, host)
     if not wrong:
         return Plan()
-    if host.swarm.local != "inactive":
-        return _blocked(
-            "bridge", f"{'; '.join(wrong)} (the host is in a swarm: a live bridge is not changed)"
-        )
-    if users := sorted({name for bridge in host.bridges for name in bridge.endpoints}):
+    if users := sorted({name for bridge in host.bridges for _, name in bridge.endpoints}):
         return _blocked("foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
     if clash := overlap(intent.gwbridge.subnet, host):
         return _blocked("overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
@@ -39,7 +35,7 @@ def bridge_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
         return ("there is no docker_gwbridge",)
     if len(host.bridges) > 1:
         return (f"there are {len(host.bridges)} networks named {GWBRIDGE}",)
-    faults = _engine_faults(wanted, host.bridges[0])
+    faults = engine_faults(wanted, host.bridges[0])
     return faults or _kernel_faults(wanted, host)
 
 
@@ -58,7 +54,8 @@ def overlap(subnet: IPv4Network, host: HostState) -> str:
     return ""
 
 
-def _engine_faults(wanted: BridgeIntent, found: NetworkState) -> tuple[str, ...]:
+def engine_faults(wanted: BridgeIntent, found: NetworkState) -> tuple[str, ...]:
+    """How one docker_gwbridge differs from what was agreed, as docker tells it; options left out mean their default."""
     faults = []
     if found.driver != "bridge":
         faults.append(f"driver: bridge wanted, {found.driver} found")

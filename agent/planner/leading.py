@@ -6,6 +6,7 @@ from agent.model.steps import Blocked, Plan
 from agent.planner.assignments import plan_assignments
 from agent.planner.overlays import plan_overlays
 from agent.planner.swarm import plan_swarm
+from agent.planner.turns import plan_turns
 from agent.planner.verdict import plan_verdict
 
 
@@ -17,6 +18,7 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.accepted is None:
         return plan
     plan += plan_assignments(cluster.accepted, cluster) + _left_over(cluster.accepted, observed)
+    plan += plan_turns(cluster.accepted, observed)
     if observed.host is None:
         return plan
     if cluster.record is None and cluster.record_revision:

@@ -5,14 +5,14 @@ container are stand-ins in parentheses, which no real id looks like.
 """
 
 from dataclasses import replace
-from ipaddress import IPv4Interface
 from typing import assert_never
 
 from agent.model import steps
-from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
-from agent.model.observed import HostState, LinkState, NetworkState, NodeState, SwarmState
+from agent.model.intent import GWBRIDGE
+from agent.model.observed import HostState, NodeState, SwarmState
 from agent.model.records import SwarmRecord, Tokens
 from agent.model.spec import spec_hash
+from agent.planner.predict_bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
 from agent.planner.predict_copies import ContainerStep, on_container
 from agent.planner.world import World
 
@@ -35,12 +35,16 @@ def predict(world: World, me: str, step: steps.Step) -> World:
     """The world after `step` has succeeded on host `me`."""
     if isinstance(step, SwarmStep):  # first: an overlay is a network too
         return _on_swarm(world, me, step)
+    if isinstance(step, BridgeStep):
+        return world.with_host(me, on_bridge(world.host(me), step))
     if isinstance(step, EngineStep):
         return world.with_host(me, _on_engine(world.host(me), step))
     if isinstance(step, ContainerStep):
         host = world.host(me)
         declared = world.cluster.specs
         return world.with_host(me, replace(host, containers=on_container(host.containers, step, declared)))
+    if isinstance(step, TurnStep):
+        return world.with_cluster(on_turn(world.cluster, step))
     return _on_store(world, me, step)
 
 
@@ -50,48 +54,18 @@ def predict(world: World, me: str, step: steps.Step) -> World:
 def _on_engine(host: HostState, step: EngineStep) -> HostState:
     match step:
         case steps.CreateBridge():
-            link = LinkState(
-                address=IPv4Interface(f"{step.bridge.gateway}/{step.bridge.subnet.prefixlen}"), up=True
-            )
-            return replace(host, networks=(*host.networks, _bridge(step.bridge)), bridge_link=link)
+            return with_bridge(host, step.bridge)
         case steps.RemoveBridge():
             networks = tuple(each for each in host.networks if each.id != step.id)
             left = any(each.name == GWBRIDGE for each in networks)
             return replace(host, networks=networks, bridge_link=host.bridge_link if left else None)
         case steps.CreateNetwork():
-            return replace(host, networks=(*host.networks, _network(step.network)))
+            return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.CreateVolume():
             return replace(host, volumes=host.volumes | {step.volume.name})
         case steps.PullImage():
             return replace(host, images=host.images | {step.image})
     assert_never(step)
-
-
-def _bridge(wanted: BridgeIntent) -> NetworkState:
-    return NetworkState(
-        id=f"({GWBRIDGE})",
-        name=GWBRIDGE,
-        driver="bridge",
-        scope="local",
-        subnet=wanted.subnet,
-        gateway=str(wanted.gateway),
-        options=wanted.options,
-    )
-
-
-def _network(wanted: NetworkIntent) -> NetworkState:
-    return NetworkState(
-        id=f"({wanted.name})",
-        name=wanted.name,
-        driver=wanted.driver,
-        scope="swarm" if wanted.driver == "overlay" else "local",
-        subnet=wanted.subnet,
-        gateway=str(wanted.gateway) if wanted.gateway else None,
-        options=wanted.options,
-        attachable=wanted.attachable,
-        internal=wanted.internal,
-        labels=wanted.labels,
-    )
 
 
 # ---- the swarm, which all its managers see
@@ -107,7 +81,7 @@ def _on_swarm(world: World, me: str, step: SwarmStep) -> World:
             assert record.swarm_id is not None
             return _join(world, me, record.swarm_id, _node(me, step.advertise, leader=False, role=step.role))
         case steps.CreateOverlay():
-            network = _network(step.network)
+            network = network_of(step.network)
             for name in world.managers_of(world.host(me).swarm.swarm_id):
                 host = world.host(name)
                 world = world.with_host(name, replace(host, networks=(*host.networks, network)))

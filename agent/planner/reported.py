@@ -4,6 +4,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from agent.errors import Invalid
 from agent.model.observed import (
+    Attached,
     ContainerState,
     Difference,
     HostState,
@@ -12,7 +13,15 @@ from agent.model.observed import (
     NodeState,
     SwarmState,
 )
-from agent.model.records import BridgeReport, Copy, CopyReport, HostStatus, NetworkReport, NodeReport
+from agent.model.records import (
+    AttachedReport,
+    BridgeReport,
+    Copy,
+    CopyReport,
+    HostStatus,
+    NetworkReport,
+    NodeReport,
+)
 
 NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
 """A host that never reported: taken for an engine with nothing on it."""
@@ -37,6 +46,7 @@ def _host(status: HostStatus) -> HostState:
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.copies),
         foreign_names=tuple((name, "") for name in status.foreign_names),
+        attached=tuple(_attached(each) for each in status.attached),
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
         bridge_link=_link(status.bridge),
@@ -80,6 +90,7 @@ def _network(report: NetworkReport) -> NetworkState:
         subnet=IPv4Network(report.subnet) if report.subnet else None,
         gateway=report.gateway or None,
         options=report.options,
+        labels=report.labels,
         attachable=report.attachable,
         internal=report.internal,
         endpoints=report.endpoints,
@@ -105,6 +116,16 @@ def _container(report: CopyReport) -> ContainerState:
         restarts=report.restarts,
         addresses=report.addresses,
         differences=differences,
+    )
+
+
+def _attached(report: AttachedReport) -> Attached:
+    return Attached(
+        id=report.id,
+        name=report.name,
+        running=report.running,
+        networks=report.networks,
+        ports=report.ports,
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState, ContainerState, HostState, NodeState, Observed
-from agent.model.records import CopyReport, HostStatus
+from agent.model.records import BridgeReport, CopyReport, HostStatus
 from agent.model.store import Fence
+from agent.planner.live_bridge import bridge_phase
 
 _INSTANCE = "planned"
 """Every agent of a planned cluster is there and has reported: what it does is what is asked."""
@@ -37,7 +38,7 @@ class World:
         cluster = replace(
             self.cluster,
             assignment=self.cluster.assignments.get(me),
-            statuses={name: _status(each.host) for name, each in self.agents.items()},
+            statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
             present=dict.fromkeys(self.agents, _INSTANCE),
         )
         return Observed(
@@ -72,25 +73,32 @@ class World:
         lists = (self.host(name).swarm.nodes for name in self.managers_of(swarm_id))
         return next((nodes for nodes in lists if nodes is not None), None)
 
+    def _status(self, name: str, host: HostState | None) -> HostStatus:
+        if host is None:
+            return HostStatus(instance=_INSTANCE, at="", agent_version="")
+        return HostStatus(
+            instance=_INSTANCE,
+            at="",
+            agent_version="",
+            engine_up=True,
+            state=host.swarm.local,
+            node_id=host.swarm.node_id,
+            swarm_id=host.swarm.swarm_id,
+            is_manager=host.swarm.is_manager,
+            bridge=self._bridge(name, host),
+            copies=tuple(_copy(each) for each in host.containers),
+        )
+
+    def _bridge(self, name: str, host: HostState) -> BridgeReport:
+        intent = self.cluster.accepted
+        if intent is None:
+            return BridgeReport()
+        phase = bridge_phase(intent, name, host, self.cluster)
+        return BridgeReport(phase=phase, revision=intent.revision)
+
 
 def _manages(host: HostState | None, swarm_id: str | None) -> bool:
     return host is not None and host.swarm.is_manager and host.swarm.swarm_id == swarm_id
-
-
-def _status(host: HostState | None) -> HostStatus:
-    if host is None:
-        return HostStatus(instance=_INSTANCE, at="", agent_version="")
-    return HostStatus(
-        instance=_INSTANCE,
-        at="",
-        agent_version="",
-        engine_up=True,
-        state=host.swarm.local,
-        node_id=host.swarm.node_id,
-        swarm_id=host.swarm.swarm_id,
-        is_manager=host.swarm.is_manager,
-        copies=tuple(_copy(each) for each in host.containers),
-    )
 
 
 def _copy(found: ContainerState) -> CopyReport:

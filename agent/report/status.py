@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.backoff import Failure
-from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import ContainerState, HostState, NetworkState, NodeState, Observed
+from agent.model.intent import Intent
+from agent.model.observed import Attached, ContainerState, HostState, NetworkState, NodeState, Observed
 from agent.model.records import (
+    AttachedReport,
     BlockedReport,
     BridgeReport,
     CopyReport,
@@ -17,6 +18,8 @@ from agent.model.records import (
 )
 from agent.model.spec import Pairs
 from agent.model.steps import Blocked, Plan, Step
+from agent.planner.live_bridge import bridge_phase
+from agent.planner.parking import OURS
 
 
 def host_status(
@@ -83,7 +86,8 @@ def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
 
 
 def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
-    swarm, outside = host.swarm, host.swarm.local == "inactive"
+    swarm, bridge = host.swarm, _bridge(observed, host)
+    wrong = bridge.phase != "right"
     return replace(
         known,
         engine_up=True,
@@ -98,19 +102,23 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         swarm_address=swarm.address,
         managers=swarm.managers,
         nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
-        bridge=_bridge(host),
-        networks=tuple(_network(each, outside=outside) for each in _by_name(host.networks)),
+        bridge=bridge,
+        networks=tuple(_network(each, wrong=wrong) for each in _by_name(host.networks)),
         images=tuple(sorted(host.images)),
         volumes=tuple(sorted(host.volumes)),
         foreign_names=_foreign_names(observed, host),
-        routes=tuple((str(network), device) for network, device in host.routes) if outside else (),
+        routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
+        attached=tuple(_attached(each) for each in host.attached) if wrong else (),
         copies=tuple(_copy(each) for each in host.containers),
     )
 
 
-def _bridge(host: HostState) -> BridgeReport:
-    link = host.bridge_link
+def _bridge(observed: Observed, host: HostState) -> BridgeReport:
+    link, cluster = host.bridge_link, observed.cluster
+    intent = cluster.accepted if cluster else None
     kernel = BridgeReport(
+        phase=bridge_phase(intent, observed.me, host, cluster) if cluster and intent else "",
+        revision=intent.revision if intent else 0,
         device=link is not None,
         address=str(link.address) if link and link.address else "",
         up=link is not None and link.up,
@@ -122,6 +130,12 @@ def _bridge(host: HostState) -> BridgeReport:
     return replace(kernel, subnet=subnet, gateway=found.gateway or "", options=found.options)
 
 
+def _attached(found: Attached) -> AttachedReport:
+    return AttachedReport(
+        id=found.id, name=found.name, running=found.running, networks=found.networks, ports=found.ports
+    )
+
+
 def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     """Only those that could stand in our way: what else runs on the host is nobody's business in etcd."""
     accepted = observed.cluster.accepted if observed.cluster else None
@@ -130,7 +144,7 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _network(found: NetworkState, *, outside: bool) -> NetworkReport:
+def _network(found: NetworkState, *, wrong: bool) -> NetworkReport:
     return NetworkReport(
         id=found.id,
         name=found.name,
@@ -139,9 +153,10 @@ def _network(found: NetworkState, *, outside: bool) -> NetworkReport:
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
         options=found.options,
+        labels=tuple(each for each in found.labels if each in OURS),
         attachable=found.attachable,
         internal=found.internal,
-        endpoints=found.endpoints if outside and found.name == GWBRIDGE else (),
+        endpoints=found.endpoints if wrong else (),
     )
 
 

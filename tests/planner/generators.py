@@ -239,7 +239,7 @@ def _hosts(
 def _any_bridges(draw: st.DrawFn) -> Bridges:
     right = builders.bridge_network()
     wrong = builders.bridge_network(id="wrong-id", subnet=IPv4Network("172.18.0.0/16"), gateway="172.18.0.1")
-    used = replace(wrong, endpoints=("their-own",))
+    used = replace(wrong, endpoints=(("their-id", "their-own"),))
     found = draw(st.sampled_from(((), (right,), (right,), (wrong,), (used,), (right, wrong))))
     there = bool(found) and draw(st.integers(0, 9)) > 0
     return found, builders.host().bridge_link if there else None

@@ -3,8 +3,8 @@ from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 
-from agent.model.observed import HostState, LinkState, NetworkState, SwarmState
-from agent.planner.bridge import plan_bridge
+from agent.model.observed import HostState, LinkState, NetworkState
+from agent.planner.bridge import plan_bridge_outside
 from tests.planner import builders
 from tests.planner.builders import bridge_network, host, intent, outside, told
 
@@ -13,13 +13,13 @@ WHY_WRONG = "subnet: 172.21.0.0/20 wanted, 172.18.0.0/16 found; gateway: 172.21.
 
 
 def test_a_bridge_as_agreed_is_left_alone() -> None:
-    assert told(plan_bridge(intent(), host())) == []
+    assert told(plan_bridge_outside(intent(), host())) == []
 
 
 def test_a_missing_bridge_is_created_before_the_host_is_in_a_swarm() -> None:
     found = host(swarm=outside(), networks=(), bridge_link=None)
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         "create network/docker_gwbridge: there is no docker_gwbridge"
     ]
 
@@ -27,7 +27,7 @@ def test_a_missing_bridge_is_created_before_the_host_is_in_a_swarm() -> None:
 def test_a_wrong_bridge_is_replaced_before_the_host_is_in_a_swarm() -> None:
     found = host(swarm=outside(), networks=(WRONG,))
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         f"remove network/docker_gwbridge: {WHY_WRONG}",
         f"create network/docker_gwbridge: {WHY_WRONG}",
     ]
@@ -36,28 +36,19 @@ def test_a_wrong_bridge_is_replaced_before_the_host_is_in_a_swarm() -> None:
 def test_of_two_bridges_of_that_name_none_stays() -> None:
     found = host(swarm=outside(), networks=(bridge_network(), WRONG))
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         "remove network/docker_gwbridge: there are 2 networks named docker_gwbridge",
         "remove network/docker_gwbridge: there are 2 networks named docker_gwbridge",
         "create network/docker_gwbridge: there are 2 networks named docker_gwbridge",
     ]
 
 
-@pytest.mark.parametrize(
-    "swarm", [builders.member(), builders.worker(), outside("pending"), outside("locked")]
-)
-def test_a_wrong_bridge_of_a_host_in_a_swarm_is_reported_and_not_touched(swarm: SwarmState) -> None:
-    found = host(swarm=swarm, networks=(WRONG,))
-
-    assert told(plan_bridge(intent(), found)) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG} (the host is in a swarm: a live bridge is not changed)"
-    ]
-
-
 def test_a_wrong_bridge_that_somebody_uses_is_not_removed() -> None:
-    found = host(swarm=outside(), networks=(replace(WRONG, endpoints=("their-web", "their-db")),))
+    found = host(
+        swarm=outside(), networks=(replace(WRONG, endpoints=(("id-w", "their-web"), ("id-d", "their-db"))),)
+    )
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         f"blocked network/docker_gwbridge: {WHY_WRONG}, but it is in use by their-db, their-web"
     ]
 
@@ -73,7 +64,7 @@ def test_no_bridge_is_made_over_a_network_that_is_there() -> None:
     )
     found = host(swarm=outside(), networks=(compose,), bridge_link=None)
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         "blocked network/docker_gwbridge: 172.21.0.0/20 overlaps network compose (172.21.8.0/24)"
     ]
 
@@ -83,7 +74,7 @@ def test_no_bridge_is_made_over_a_route_of_the_host() -> None:
         swarm=outside(), networks=(), bridge_link=None, routes=((IPv4Network("172.16.0.0/12"), "tun0"),)
     )
 
-    assert told(plan_bridge(intent(), found)) == [
+    assert told(plan_bridge_outside(intent(), found)) == [
         "blocked network/docker_gwbridge: 172.21.0.0/20 overlaps the route 172.16.0.0/12 dev tun0"
     ]
 
@@ -95,7 +86,7 @@ def test_the_route_of_the_bridge_itself_is_no_overlap() -> None:
         routes=((IPv4Network("172.21.0.0/20"), "docker_gwbridge"),),
     )
 
-    assert len(plan_bridge(intent(), found).steps) == 2
+    assert len(plan_bridge_outside(intent(), found).steps) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,7 +104,7 @@ def test_the_route_of_the_bridge_itself_is_no_overlap() -> None:
 def test_a_bridge_that_only_docker_believes_in_is_wrong(link: LinkState | None, why: str) -> None:
     found = host(swarm=outside(), bridge_link=link)
 
-    assert told(plan_bridge(intent(), found))[0] == f"remove network/docker_gwbridge: {why}"
+    assert told(plan_bridge_outside(intent(), found))[0] == f"remove network/docker_gwbridge: {why}"
 
 
 def _with_options(*options: tuple[str, str]) -> HostState:
@@ -126,7 +117,7 @@ def test_an_option_that_differs_is_named_without_its_prefix() -> None:
         ("com.docker.network.bridge.name", "docker_gwbridge"),
     )
 
-    assert told(plan_bridge(intent(), found))[0] == (
+    assert told(plan_bridge_outside(intent(), found))[0] == (
         "remove network/docker_gwbridge: enable_icc: false wanted, true found"
     )
 
@@ -136,4 +127,4 @@ def test_an_option_that_says_the_engines_own_default_is_no_difference() -> None:
         *builders.BRIDGE.options, ("com.docker.network.bridge.enable_ip_masquerade", "true")
     )
 
-    assert told(plan_bridge(intent(), found)) == []
+    assert told(plan_bridge_outside(intent(), found)) == []

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.model.intent import PolicyIntent
+from agent.model.intent import GWBRIDGE, PolicyIntent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.records import HostStatus, Verdict
 from agent.planner import make_plan
@@ -188,12 +188,15 @@ def test_what_is_blocked_on_every_host_alike_is_said_once() -> None:
     assert plan.hosts[0].blocked == ()
 
 
-def test_a_live_bridge_that_has_to_change_is_shown_as_blocked() -> None:
-    wanted = replace(WANTED, revision=9, gwbridge=replace(BRIDGE, options=()))
+def test_a_live_bridge_that_has_to_change_is_changed_on_one_host_after_the_other() -> None:
+    options = (("com.docker.network.bridge.enable_icc", "true"), ("com.docker.network.bridge.name", GWBRIDGE))
+    wanted = replace(WANTED, revision=9, gwbridge=replace(BRIDGE, options=options))
     plan = plan_cluster(replace(running(), document=document(wanted)))
 
-    assert {each.kind for each in plan.blocked} == {"bridge"}
-    assert not any(step.kind == "gwbridge" for step in plan.steps)
+    assert not plan.blocked
+    verbs = [step.verb for host in plan.hosts for step in host.steps if step.kind == "gwbridge"]
+    assert verbs.count("swap") == verbs.count("take") == verbs.count("give back") == verbs.count("offer")
+    assert verbs.count("swap") == len(plan.hosts)
 
 
 def test_in_mode_observe_everything_is_shown_as_what_would_be_done() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from agent.backoff import Failure
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import Difference, Observed, SwarmState
+from agent.model.observed import Attached, Difference, Observed
 from agent.model.records import Assignment, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
@@ -164,15 +164,19 @@ def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
     assert status_of(seen).foreign_names == ("prod-x-1",)
 
 
-@pytest.mark.parametrize(("swarm", "told"), [(SWARM, False), (SwarmState(local="inactive"), True)])
-def test_routes_and_bridge_endpoints_are_told_only_outside_a_swarm(swarm: SwarmState, told: bool) -> None:
-    bridge = replace(BRIDGE_FOUND, endpoints=("somebody",))
+@pytest.mark.parametrize(("gateway", "told"), [("172.21.0.1", False), ("172.21.0.2", True)])
+def test_who_a_change_of_the_bridge_touches_is_told_only_while_it_is_not_as_agreed(
+    gateway: str, told: bool
+) -> None:
+    bridge = replace(BRIDGE_FOUND, gateway=gateway, endpoints=(("c", "gateway_c"),))
     routes = ((INTENT.gwbridge.subnet, GWBRIDGE),)
+    seen = host(networks=(bridge,), routes=routes, attached=(Attached(id="c", name="theirs"),))
 
-    status = status_of(observed(host=host(swarm=swarm, networks=(bridge,), routes=routes)))
+    status = status_of(observed(host=seen))
 
     assert status.routes == ((("172.21.0.0/20", GWBRIDGE),) if told else ())
-    assert status.networks[0].endpoints == (("somebody",) if told else ())
+    assert status.networks[0].endpoints == ((("c", "gateway_c"),) if told else ())
+    assert [each.name for each in status.attached] == (["theirs"] if told else [])
 
 
 def test_no_value_of_an_environment_stands_in_a_status() -> None:

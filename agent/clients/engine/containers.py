@@ -8,7 +8,7 @@ from typing import Any
 from agent.clients.engine.errors import network_failure
 from agent.clients.engine.images import Images
 from agent.clients.engine.protocol import Containers as Found
-from agent.clients.engine.reading import busy_state, container_state
+from agent.clients.engine.reading import attached, busy_state, container_state
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError, Unreachable
 from agent.fields import (
@@ -47,7 +47,8 @@ class Containers(Images):
         self, specs: Mapping[str, ContainerSpec], fill_for: FillFor, busy: frozenset[str] = frozenset()
     ) -> Found:
         ours, foreign = [], []
-        for each in self._ask("containers", "GET", "/containers/json", params={"all": "1"}):
+        listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
+        for each in listed:
             copy = self._copy(each.get("Labels") or {})
             if copy is None:
                 # "/other/alias" is a name that another container's link gives it.
@@ -57,7 +58,12 @@ class Containers(Images):
                 ours.append(busy_state(each, copy))
             elif (state := self._state(each, copy, specs.get(copy.spec), fill_for)) is not None:
                 ours.append(state)
-        return Found(tuple(sorted(ours, key=lambda state: (state.name, state.id))), tuple(sorted(foreign)))
+        everyone = [attached(each) for each in listed]
+        return Found(
+            tuple(sorted(ours, key=lambda state: (state.name, state.id))),
+            tuple(sorted(foreign)),
+            tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
+        )
 
     def _copy(self, labels: Mapping[str, str]) -> Copy | None:
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None

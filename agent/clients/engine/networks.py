@@ -8,11 +8,12 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.errors import creation_failure
-from agent.clients.engine.reading import endpoint_names, network_state
+from agent.clients.engine.reading import endpoints, network_state
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Missing, Refused
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import NetworkState
+from agent.model.spec import Pairs
 
 _SLOW_S = 30.0
 """A driver that is a plugin is looked for, and may take its time."""
@@ -26,9 +27,9 @@ class Networks(Door):
     def networks(self) -> tuple[NetworkState, ...]:
         return tuple(network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
-    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
+    def bridge_endpoints(self, network: str) -> Pairs:
         try:
-            return endpoint_names(self._network(network_id))
+            return endpoints(self._network(network))
         except Missing:
             return ()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 
 from agent.fields import CreateRequest, FillContext
 from agent.model.intent import BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
+from agent.model.observed import Attached, ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
@@ -40,6 +40,8 @@ class Containers(NamedTuple):
     ours: tuple[ContainerState, ...]
     foreign_names: Pairs
     """(name, id) of those that do not carry our labels for this cluster, sorted."""
+    attached: tuple[Attached, ...] = ()
+    """Every one with its networks, by name."""
 
 
 class EngineEvents(Protocol):
@@ -67,8 +69,11 @@ class Engine(Protocol):
     def networks(self) -> tuple[NetworkState, ...]:
         """Every network, without endpoints."""
 
-    def bridge_endpoints(self, network_id: str) -> tuple[str, ...]:
-        """Names of the endpoints on one network of this host, sorted."""
+    def bridge_endpoints(self, network: str) -> Pairs:
+        """(whose, name) of the endpoints on one network of this host, by name or id, sorted; none when it is missing.
+
+        Whose is the id of a container, or `ingress-sbox`.
+        """
 
     def containers(
         self,
@@ -118,6 +123,15 @@ class Engine(Protocol):
         """Make a network; Refused, and the network removed again, when an overlay could not be allocated."""
 
     def remove_network(self, network_id: str) -> None: ...
+
+    def park(self, container: str, network: str) -> None:
+        """Attach a container, running or paused, to a bridge network: its gateway on docker_gwbridge moves there."""
+
+    def unpark(self, container: str, network: str) -> None:
+        """Take it off again: its gateway comes back onto docker_gwbridge, which must be there."""
+
+    def release_endpoint(self, network: str, endpoint: str) -> None:
+        """Take an endpoint that is no container's, like that of the ingress sandbox, off a network, named or by id."""
 
     def create_volume(self, volume: VolumeIntent) -> None: ...
 

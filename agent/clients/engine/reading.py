@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
-from agent.model.observed import ContainerState, Difference, LocalState, NetworkState, NodeState, SwarmState
+from agent.model.observed import (
+    Attached,
+    ContainerState,
+    Difference,
+    LocalState,
+    NetworkState,
+    NodeState,
+    SwarmState,
+)
 from agent.model.records import Copy
 from agent.model.spec import Pairs
 
@@ -67,13 +75,34 @@ def network_state(raw: Mapping[str, Any]) -> NetworkState:
         attachable=bool(raw.get("Attachable")),
         internal=bool(raw.get("Internal")),
         labels=pairs(raw.get("Labels")),
-        endpoints=endpoint_names(raw),
+        endpoints=endpoints(raw),
     )
 
 
-def endpoint_names(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the endpoints, sorted; a list of networks does not have them, an inspect does."""
-    return tuple(sorted(each["Name"] for each in (raw.get("Containers") or {}).values()))
+def endpoints(raw: Mapping[str, Any]) -> Pairs:
+    """(whose, name) of the endpoints, sorted; a list of networks does not have them, an inspect does."""
+    return tuple(sorted((whose, each["Name"]) for whose, each in (raw.get("Containers") or {}).items()))
+
+
+def attached(raw: Mapping[str, Any]) -> Attached:
+    """One of GET /containers/json."""
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    ports = {
+        f"{each['PublicPort']}/{each['Type']}" for each in raw.get("Ports") or () if each.get("PublicPort")
+    }
+    return Attached(
+        id=raw["Id"],
+        name=listed_name(raw),
+        running=raw.get("State") in ("running", "paused"),
+        networks=tuple(sorted(networks)),
+        ports=tuple(sorted(ports)),
+    )
+
+
+def listed_name(raw: Mapping[str, Any]) -> str:
+    """The name of one of GET /containers/json: "/other/alias" is one that another container's link gives it."""
+    names = [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
+    return names[0] if names else str(raw["Id"])
 
 
 def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
@@ -112,12 +141,11 @@ def container_state(
 
 def busy_state(raw: Mapping[str, Any], copy: Copy) -> ContainerState:
     """One of GET /containers/json, of a container of ours that cannot be inspected now."""
-    names = [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
     return ContainerState(
         id=raw["Id"],
-        name=names[0] if names else raw["Id"],
+        name=listed_name(raw),
         copy=copy,
         status=raw.get("State") or "created",
         addresses=pairs(addresses),

@@ -36,11 +36,23 @@ from agent.model.steps.leader import (
     RotateTokens,
     WithdrawTokens,
 )
+from agent.model.steps.parking import (
+    CreateParking,
+    EndTurn,
+    GiveBackTurn,
+    OfferTurn,
+    Park,
+    RemoveParking,
+    SwapBridge,
+    TakeTurn,
+    Unpark,
+)
 
 Step = (
     Campaign | Resign | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | CreateNetwork | CreateOverlay
     | CreateVolume | PullImage | CreateContainer | StartContainer | UnpauseContainer | StopContainer
     | RemoveContainer | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
+    | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
 )  # fmt: skip
 

@@ -95,7 +95,7 @@ def test_a_container_that_vanishes_between_list_and_inspect_is_not_there(
     )
     stub.answers["GET /containers/c0ffee/json"] = (404, {"message": "No such container: c0ffee"})
 
-    assert engine.containers({}, _context) == ((), ())
+    assert engine.containers({}, _context).ours == ()
 
 
 def test_a_name_that_a_link_gives_is_not_the_containers_own(stub: StubDockerd, engine: DockerEngine) -> None:

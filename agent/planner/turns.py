@@ -1,0 +1,133 @@
+"""Whose turn it is to be disturbed, from the leader's side: one host at a time, and the next only when all is well.
+
+Workers come first, then managers, the raft leader last. A turn that was taken ends only by its host's own word: a host
+that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
+"""
+
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, NodeState, Observed
+from agent.model.records import Disruption, HostStatus
+from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan
+
+
+def plan_turns(intent: Intent, observed: Observed) -> Plan:
+    """Offer the turn, and end one that is over."""
+    cluster = observed.cluster
+    assert cluster is not None
+    turn = cluster.disruption
+    if turn is None:
+        return Plan() if cluster.disruption_revision else _next(intent, observed)
+    if turn.state == "done":
+        return _after(intent, observed, turn)
+    if turn.host not in cluster.present:
+        return _host_is_away(intent, observed, turn)
+    if turn.state == "offered" and turn.host not in _waiting(intent, cluster):
+        return _end(observed, turn, "it does not need its turn any more")
+    return Plan()
+
+
+def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+    if turn.state == "offered" or intent.host(turn.host) is None:
+        return _end(observed, turn, f"the agent of {turn.host} is gone")
+    reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
+    return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
+
+
+def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+    cluster = observed.cluster
+    assert cluster is not None
+    if not _waiting(intent, cluster):
+        return _end(observed, turn, "nobody else needs a turn")
+    if unwell := why_unwell(intent, observed, turn):
+        reason = f"the next host waits: {'; '.join(unwell)}"
+        return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
+    return _next(intent, observed)
+
+
+def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[str, ...]:
+    """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
+    cluster, name = observed.cluster, turn.host
+    assert cluster is not None
+    if intent.host(name) is None:
+        return ()
+    status = _status(cluster, name)
+    if status is None or not status.engine_up:
+        return (f"{name} does not report",)
+    faults = []
+    if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
+        faults.append(f"docker_gwbridge of {name} is not as agreed")
+    faults += [
+        f"{each.name} on {name} is {each.status}" for each in status.copies if _is_down(each.name, status)
+    ]
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None:
+        # Lost before this turn it is none of our doing, and the change needs none.
+        return (*faults, "the swarm lost its leader meanwhile") if turn.quorum else tuple(faults)
+    return (*faults, *_node_faults(name, status, nodes))
+
+
+def _is_down(name: str, status: HostStatus) -> bool:
+    """Whether something is still to be done for a copy, or cannot be: one that has done its work may rest."""
+    resource = f"container/{name}"
+    return any(each.resource == resource for each in status.blocked) or any(
+        f" {resource}: " in step for step in status.steps
+    )
+
+
+def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
+    node = next((each for each in nodes if each.id == status.node_id), None)
+    if node is None or node.state != "ready":
+        return (f"the swarm calls the node of {name} {node.state if node else 'unknown'}",)
+    managers = [each for each in nodes if each.role == "manager"]
+    reached = sum(bool(each.reachable) for each in managers)
+    if 2 * reached <= len(managers) or (node.role == "manager" and not node.reachable):
+        return (f"{reached} of {len(managers)} managers are reachable",)
+    return ()
+
+
+def _next(intent: Intent, observed: Observed) -> Plan:
+    cluster = observed.cluster
+    assert cluster is not None
+    waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
+    if not waiting:
+        return Plan()
+    name = waiting[0]
+    step = OfferTurn(
+        host=name,
+        quorum=observed.host is not None and observed.host.swarm.nodes is not None,
+        over=cluster.disruption_revision,
+        reason=f"docker_gwbridge of {name} is not as agreed",
+    )
+    return Plan((step,))
+
+
+def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, str]:
+    """Workers, then managers, the raft leader last; without a node list this host, which leads, last."""
+    assert observed.cluster is not None
+    status = _status(observed.cluster, name)
+    nodes = (observed.host.swarm.nodes if observed.host else None) or ()
+    node = next((each for each in nodes if status and each.id == status.node_id), None)
+    manager = node.role == "manager" if node else bool(status and status.is_manager)
+    return (manager, bool(node and node.leader), name == observed.me, name)
+
+
+def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn."""
+    return tuple(
+        each.name
+        for each in intent.hosts
+        if (status := _status(cluster, each.name))
+        and status.bridge.phase == "waiting"
+        and status.bridge.revision == intent.revision
+    )
+
+
+def _status(cluster: ClusterState, name: str) -> HostStatus | None:
+    """What a host says of itself, if it says it in this run of its agent."""
+    status = cluster.statuses.get(name)
+    return status if status and cluster.present.get(name) == status.instance else None
+
+
+def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:
+    assert observed.cluster is not None
+    return Plan((EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),))
