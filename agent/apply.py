@@ -141,8 +141,26 @@ class Applier:
                 self.engine.rotate_tokens()
             case steps.CreateOverlay():
                 self.engine.create_network(step.network)
+            case steps.PromoteNode() | steps.DemoteNode() | steps.UpdateNode() | steps.RemoveNode():
+                self._act_on_node(step)
             case _:
                 self._write(fence, step)
+
+    def _act_on_node(
+        self, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode
+    ) -> None:
+        engine = self.engine
+        match step:
+            case steps.PromoteNode():
+                engine.update_node(step.node_id, role="manager")
+            case steps.DemoteNode():
+                engine.update_node(step.node_id, role="worker")
+            case steps.UpdateNode():
+                engine.update_node(
+                    step.node_id, availability=step.availability, labels=step.labels, without=step.without
+                )
+            case steps.RemoveNode():
+                engine.remove_node(step.node_id)
 
     def _write(self, fence: Fence, step: steps.Step) -> None:
         keys, write = self.keys, self.store.write_fenced
@@ -164,6 +182,8 @@ class Applier:
                 self._publish_assignment(fence, step)
             case steps.CollectSpecs():
                 write(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
+            case steps.ForgetHost():
+                write(fence, [Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
             case _:
                 raise TypeError(f"no leader step: {step}")
 

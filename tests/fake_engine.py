@@ -19,7 +19,7 @@ from agent.fields import (
     split,
     update_request,
 )
-from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
 from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
@@ -140,6 +140,22 @@ class FakeEngine(FakeWire):
     @call()
     def rotate_tokens(self) -> None:
         self.nets.managed().rotate()
+
+    @call("node update")
+    def update_node(
+        self,
+        node_id: str,
+        *,
+        role: Role | None = None,
+        availability: Availability | None = None,
+        labels: Pairs = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self.nets.managed().update_node(node_id, role, availability, labels, without)
+
+    @call("node remove")
+    def remove_node(self, node_id: str) -> None:
+        self.nets.managed().remove_node(node_id)
 
     # ---- networks and volumes
 
@@ -267,12 +283,12 @@ class FakeEngine(FakeWire):
         if self.nets.membership is None:
             return SwarmState(local="inactive")
         swarm, member = self.nets.membership
-        managers = [each for each in swarm.members if each.role == "manager"]
+        managers = [each for each in swarm.members if each.in_raft]
         return SwarmState(
             local="active",
             node_id=member.node_id,
-            swarm_id=swarm.id if member.role == "manager" else None,
-            is_manager=member.role == "manager",
+            swarm_id=swarm.id if member.in_raft else None,
+            is_manager=member.in_raft,
             address=self.address,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
         )

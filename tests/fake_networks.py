@@ -39,7 +39,7 @@ class FakeNetworks:
 
     def managed(self) -> FakeSwarm:
         """The swarm this host manages. Refused when it does not, Unreachable without a quorum."""
-        if self.membership is None or self.membership[1].role != "manager":
+        if self.membership is None or not self.membership[1].in_raft:
             raise Refused(NOT_A_MANAGER)
         self.membership[0].check_quorum()
         return self.membership[0]
@@ -56,9 +56,9 @@ class FakeNetworks:
             self.local[GWBRIDGE] = network_state(self._lan, made, AUTOMATIC_BRIDGE, str(AUTOMATIC_BRIDGE[1]))
 
     def leave(self) -> None:
-        """`docker swarm leave --force`; docker_gwbridge stays."""
-        swarm, member = self._lan.members.pop(self._host.address)
-        swarm.members.remove(member)
+        """`docker swarm leave --force`; docker_gwbridge stays, and among the nodes one that is down."""
+        _, member = self._lan.members.pop(self._host.address)
+        member.gone = True
 
     # ---- the networks
 
@@ -67,9 +67,7 @@ class FakeNetworks:
         if self.membership is None:
             return dict(self.local)
         swarm, member = self.membership
-        seen = {
-            name: each for name, each in swarm.networks.items() if member.role == "manager" or self._on(name)
-        }
+        seen = {name: each for name, each in swarm.networks.items() if member.in_raft or self._on(name)}
         return {**self.local, **seen}
 
     def known(self, name: str) -> NetworkState | None:

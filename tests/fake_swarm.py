@@ -1,4 +1,7 @@
-"""A LAN with swarms on it, in memory: what managers agree on, who is a member, what a join needs."""
+"""A LAN with swarms on it, in memory: what managers agree on, who is a member, what a join needs.
+
+A role that is asked for is taken on at once, or, while the LAN `lags`, when the test calls `settle`.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -6,10 +9,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Protocol
 
-from agent.errors import Conflict, Refused, Unreachable
-from agent.model.intent import NetworkIntent
+from agent.errors import Conflict, Missing, Refused, Unreachable
+from agent.model.intent import Availability, NetworkIntent, Role
 from agent.model.observed import NetworkState, NodeState
 from agent.model.records import Tokens
+from agent.model.spec import Pairs
 
 NOT_A_MANAGER = (
     "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state."
@@ -20,6 +24,14 @@ ALREADY = (
 NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. "
     "It's possible that too few managers are online."
+)
+LAST_MANAGER = (
+    "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm"
+)
+NOT_DOWN = "rpc error: code = FailedPrecondition desc = node {} is not down and can't be removed"
+STILL_A_MANAGER = (
+    "rpc error: code = FailedPrecondition desc = node {} is a cluster manager and is a member of the raft cluster. "
+    "It must be demoted to worker before removal"
 )
 
 
@@ -35,11 +47,22 @@ class Host(Protocol):
 
 @dataclass(eq=False)
 class Member:
-    """A host in a swarm."""
+    """A node: a host in a swarm, or what is left of one that went."""
 
     node_id: str
     host: Host
-    role: str
+    role: Role
+    """What is asked of it."""
+    in_raft: bool
+    """Whether it is a manager now."""
+    availability: Availability = "active"
+    labels: dict[str, str] = field(default_factory=dict)
+    gone: bool = False
+    """Its host has left, or was wiped: nothing will answer for this node again."""
+
+    @property
+    def answers(self) -> bool:
+        return self.host.answers and not self.gone
 
 
 class FakeSwarm:
@@ -58,8 +81,8 @@ class FakeSwarm:
             raise Refused("A valid join token is necessary to join this cluster")
         return self.add(host, "manager" if token == self.tokens.manager else "worker")
 
-    def add(self, host: Host, role: str) -> Member:
-        member = Member(self._lan.new_id("node"), host, role)
+    def add(self, host: Host, role: Role) -> Member:
+        member = Member(self._lan.new_id("node"), host, role, in_raft=role == "manager")
         self.members.append(member)
         return member
 
@@ -68,14 +91,65 @@ class FakeSwarm:
 
     def check_quorum(self) -> None:
         """Raise Unreachable when fewer than a majority of the managers answer."""
-        managers = [each for each in self.members if each.role == "manager"]
-        if 2 * len([each for each in managers if each.host.answers]) <= len(managers):
+        if not self.has_quorum:
             raise Unreachable(NO_LEADER)
+
+    @property
+    def has_quorum(self) -> bool:
+        raft = self._raft()
+        return 2 * len([each for each in raft if each.answers]) > len(raft)
 
     def nodes(self) -> tuple[NodeState, ...]:
         self.check_quorum()
-        leader = next(each for each in self.members if each.role == "manager" and each.host.answers)
+        leader = next(each for each in self._raft() if each.answers)
         return tuple(self._node(each, each is leader) for each in self.members)
+
+    def update_node(
+        self,
+        node_id: str,
+        role: Role | None,
+        availability: Availability | None,
+        labels: Pairs,
+        without: tuple[str, ...],
+    ) -> None:
+        member = self.member(node_id)
+        if role == "worker" and [each for each in self.members if each.role == "manager"] == [member]:
+            raise Refused(LAST_MANAGER)
+        member.role = role or member.role
+        member.availability = availability or member.availability
+        kept = {name: value for name, value in member.labels.items() if name not in without}
+        member.labels = {**kept, **dict(labels)}
+        if not self._lan.lags:
+            self.settle()
+
+    def settle(self) -> None:
+        """Those that answer take on the role that is asked of them; nobody is voted out below a quorum."""
+        for member in self.members:
+            if member.role == "manager" and not member.in_raft and member.answers:
+                member.in_raft = True
+            elif member.role == "worker" and member.in_raft:
+                others = [each for each in self._raft() if each is not member]
+                member.in_raft = 2 * len([each for each in others if each.answers]) <= len(others)
+
+    def remove_node(self, node_id: str) -> None:
+        member = next((each for each in self.members if each.node_id == node_id), None)
+        if member is None:
+            return
+        if member.role == "manager" or member.in_raft:
+            raise Refused(STILL_A_MANAGER.format(node_id))
+        if member.answers:
+            raise Refused(NOT_DOWN.format(node_id))
+        self.members.remove(member)
+
+    def member(self, node_id: str) -> Member:
+        """The node of that id. Raises Missing."""
+        for each in self.members:
+            if each.node_id == node_id:
+                return each
+        raise Missing(f"node {node_id} not found")
+
+    def _raft(self) -> list[Member]:
+        return [each for each in self.members if each.in_raft]
 
     def add_network(self, network: NetworkIntent) -> None:
         if network.name in self.networks:
@@ -91,17 +165,17 @@ class FakeSwarm:
         return next(each for each in self.pool.subnets(new_prefix=24) if not any(map(each.overlaps, taken)))
 
     def _node(self, member: Member, leader: bool) -> NodeState:
-        manager = member.role == "manager"
         return NodeState(
             id=member.node_id,
             hostname=member.host.name,
-            role="manager" if manager else "worker",
-            availability="active",
-            state="ready" if member.host.answers else "down",
+            role=member.role,
+            availability=member.availability,
+            state="ready" if member.answers else "down",
             address=member.host.address,
             leader=leader,
-            reachable=member.host.answers if manager else None,
-            manager_address=f"{member.host.address}:2377" if manager else "",
+            reachable=member.answers if member.in_raft else None,
+            manager_address=f"{member.host.address}:2377" if member.in_raft else "",
+            labels=tuple(sorted(member.labels.items())),
         )
 
     def _new_tokens(self) -> Tokens:
@@ -115,6 +189,7 @@ class FakeLan:
 
     registry: set[str] = field(default_factory=set)
     registry_answers: bool = True
+    lags: bool = False
     members: dict[str, tuple[FakeSwarm, Member]] = field(default_factory=dict)
     """By address."""
     address_books: list[Callable[[str], set[str]]] = field(default_factory=list)
@@ -133,7 +208,7 @@ class FakeLan:
         """The swarm one of whose managers answers at one of `remotes`. Raises Unreachable when none does."""
         for each in remotes:
             swarm, member = self.members.get(each.rpartition(":")[0], (None, None))
-            if swarm and member and member.role == "manager" and member.host.answers:
+            if swarm and member and member.in_raft and member.answers:
                 return swarm
         raise Unreachable(f"no manager answers: {', '.join(remotes) or 'none is known'}")
 

@@ -233,6 +233,20 @@ ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 
 
+NODE_STEPS: list[tuple[Step, Call]] = [
+    (steps.PromoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "manager"})),
+    (steps.DemoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "worker"})),
+    (
+        steps.UpdateNode(node_id="n", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"),
+        (
+            "update_node",
+            ("n",),
+            {"availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
+        ),
+    ),
+    (steps.RemoveNode(node_id="n", reason="r"), ("remove_node", ("n",), {})),
+]
+
 FENCED: list[Step] = [
     steps.Resign(reason="r"),
     steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
@@ -246,7 +260,9 @@ FENCED: list[Step] = [
     steps.CreateOverlay(network=OVERLAY, reason="r"),
     steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
     steps.EndTurn(host="h2", over=0, reason="r"),
+    steps.ForgetHost(host="h2", reason="r"),
     INIT,
+    *(step for step, _ in NODE_STEPS),
 ]
 TURN = Disruption(host="h1", state="offered", reason="r", quorum=True)
 TURNS: list[tuple[Step, Literal["taken", "done"]]] = [
@@ -321,6 +337,7 @@ WRITING = [
     step
     for step in FENCED
     if not isinstance(step, steps.RotateTokens | steps.CreateOverlay | steps.InitSwarm)
+    and step not in [each for each, _ in NODE_STEPS]
 ]
 """Of the others the engine is the judge: etcd's lock means nothing to it."""
 
@@ -382,6 +399,22 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
 def test_an_overlay_is_made_by_the_engine(leading: Bench) -> None:
     leading.apply(steps.CreateOverlay(network=OVERLAY, reason="r"))
     assert leading.engine.called == [("create_network", (OVERLAY,), {})]
+
+
+@pytest.mark.parametrize(("step", "call"), NODE_STEPS, ids=named)
+def test_a_step_on_a_node_is_one_call_to_the_engine(leading: Bench, step: Step, call: Call) -> None:
+    leading.apply(step)
+    assert leading.engine.called == [call]
+
+
+def test_a_host_that_is_forgotten_loses_its_own_keys_and_no_others(leading: Bench) -> None:
+    theirs = [KEYS.assignment("h2"), KEYS.status("h2")]
+    others = [KEYS.assignment("h20"), KEYS.status("h20"), KEYS.presence("h2")]
+    for key in (*theirs, *others):
+        leading.put(key)
+    leading.apply(steps.ForgetHost(host="h2", reason="r"))
+    assert [leading.read(key) for key in theirs] == [None, None]
+    assert [leading.read(key) for key in others] == [b"other"] * 3
 
 
 def test_a_lock_given_back_is_free(leading: Bench) -> None:

@@ -14,11 +14,10 @@ from agent.model.records import SwarmRecord, Tokens
 from agent.model.spec import spec_hash
 from agent.planner.predict_bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
 from agent.planner.predict_copies import ContainerStep, on_container
+from agent.planner.predict_nodes import SWARM_PORT, NodeStep, on_node
 from agent.planner.world import World
 
 NEW_SWARM = "(new swarm)"
-
-_SWARM_PORT = 2377
 
 EngineStep = (
     steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
@@ -37,6 +36,8 @@ def predict(world: World, me: str, step: steps.Step) -> World:
         return _on_swarm(world, me, step)
     if isinstance(step, BridgeStep):
         return world.with_host(me, on_bridge(world.host(me), step))
+    if isinstance(step, NodeStep):
+        return on_node(world, me, step)
     if isinstance(step, EngineStep):
         return world.with_host(me, _on_engine(world.host(me), step))
     if isinstance(step, ContainerStep):
@@ -123,7 +124,7 @@ def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
         address=address,
         leader=leader,
         reachable=True if manager else None,
-        manager_address=f"{address}:{_SWARM_PORT}" if manager else "",
+        manager_address=f"{address}:{SWARM_PORT}" if manager else "",
     )
 
 

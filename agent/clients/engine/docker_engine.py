@@ -4,13 +4,14 @@ from typing import Self
 
 from agent.clients.engine.containers import Containers
 from agent.clients.engine.events import DockerEvents
+from agent.clients.engine.nodes import Nodes
 from agent.clients.engine.parking import Parking
 from agent.clients.engine.protocol import ObserveCall, unobserved
 from agent.clients.engine.swarm import Swarm
 from agent.clients.engine.transport import Transport
 
 
-class DockerEngine(Swarm, Parking, Containers):
+class DockerEngine(Swarm, Nodes, Parking, Containers):
     """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
 
     A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is

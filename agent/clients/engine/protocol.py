@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, Self
 
 from agent.fields import CreateRequest, FillContext
-from agent.model.intent import BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.intent import Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
 from agent.model.observed import Attached, ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
@@ -113,6 +113,24 @@ class Engine(Protocol):
 
     def rotate_tokens(self) -> None:
         """Make the join tokens given out so far worthless."""
+
+    def update_node(
+        self,
+        node_id: str,
+        *,
+        role: Role | None = None,
+        availability: Availability | None = None,
+        labels: Pairs = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
+        """Change what is asked of a node: only what is given, and of its labels only those named.
+
+        Conflict when somebody else changed the node meanwhile, Missing when there is none of that id, Refused when the
+        last manager shall be a worker. A role is taken on a moment later, by the swarm itself.
+        """
+
+    def remove_node(self, node_id: str) -> None:
+        """Take the record of a node away. Refused while it is a manager, or not down."""
 
     # ---- networks and volumes
 

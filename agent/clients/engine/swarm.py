@@ -7,9 +7,8 @@ from typing import Any
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.protocol import EngineInfo
-from agent.clients.engine.reading import node_state, swarm_state
+from agent.clients.engine.reading import swarm_state
 from agent.errors import Unreachable
-from agent.model.observed import NodeState
 from agent.model.records import Tokens
 
 _LISTEN = "0.0.0.0:2377"
@@ -29,9 +28,6 @@ class Swarm(Door):
             live_restore=bool(raw.get("LiveRestoreEnabled")),
             swarm=swarm_state(raw.get("Swarm") or {}),
         )
-
-    def nodes(self) -> tuple[NodeState, ...]:
-        return tuple(node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
 
     def init_swarm(
         self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None

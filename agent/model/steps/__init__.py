@@ -35,6 +35,7 @@ from agent.model.steps.leader import (
     RotateTokens,
     WithdrawTokens,
 )
+from agent.model.steps.nodes import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
 from agent.model.steps.parking import (
     CreateParking,
     EndTurn,
@@ -63,8 +64,10 @@ __all__ = [
     "CreateOverlay",
     "CreateParking",
     "CreateVolume",
+    "DemoteNode",
     "DisconnectNetwork",
     "EndTurn",
+    "ForgetHost",
     "GiveBackTurn",
     "InitSwarm",
     "JoinSwarm",
@@ -72,6 +75,7 @@ __all__ = [
     "OfferTurn",
     "Park",
     "Plan",
+    "PromoteNode",
     "PublishAssignment",
     "PublishSwarm",
     "PublishTokens",
@@ -79,6 +83,7 @@ __all__ = [
     "PullImage",
     "RemoveBridge",
     "RemoveContainer",
+    "RemoveNode",
     "RemoveParking",
     "RenameContainer",
     "Resign",
@@ -91,5 +96,6 @@ __all__ = [
     "Unpark",
     "UnpauseContainer",
     "UpdateContainer",
+    "UpdateNode",
     "WithdrawTokens",
 ]

@@ -36,6 +36,7 @@ from agent.model.steps.leader import (
     RotateTokens,
     WithdrawTokens,
 )
+from agent.model.steps.nodes import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
 from agent.model.steps.parking import (
     CreateParking,
     EndTurn,
@@ -54,6 +55,7 @@ Step = (
     | RemoveContainer | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
     | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
+    | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost
 )  # fmt: skip
 
 BlockedKind = Literal[

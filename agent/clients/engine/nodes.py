@@ -1,0 +1,48 @@
+"""The nodes of the swarm, as its managers list and change them."""
+
+from typing import Any
+
+from agent.clients.engine.door import Door
+from agent.clients.engine.reading import node_state
+from agent.clients.engine.transport import quoted
+from agent.errors import Missing
+from agent.model.intent import Availability, Role
+from agent.model.observed import NodeState
+from agent.model.spec import Pairs
+
+
+class Nodes(Door):
+    """The part of an engine that speaks for its swarm's nodes."""
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        return tuple(node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
+
+    def update_node(
+        self,
+        node_id: str,
+        *,
+        role: Role | None = None,
+        availability: Availability | None = None,
+        labels: Pairs = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
+        # The call replaces the whole spec: it is read right before, and the version it was read at goes with it.
+        path = f"/nodes/{quoted(node_id)}"
+        found = self._ask("node", "GET", path)
+        spec: dict[str, Any] = found.get("Spec") or {}
+        kept = {name: value for name, value in (spec.get("Labels") or {}).items() if name not in without}
+        wanted = {
+            **spec,
+            "Role": role or spec.get("Role"),
+            "Availability": availability or spec.get("Availability"),
+            "Labels": {**kept, **dict(labels)},
+        }
+        if wanted != {**spec, "Labels": spec.get("Labels") or {}}:
+            params = {"version": found["Version"]["Index"]}
+            self._ask("node_update", "POST", f"{path}/update", params=params, body=wanted)
+
+    def remove_node(self, node_id: str) -> None:
+        try:
+            self._ask("node_remove", "DELETE", f"/nodes/{quoted(node_id)}")
+        except Missing:
+            return

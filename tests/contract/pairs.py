@@ -1,0 +1,53 @@
+"""Two engines of which the first has made a swarm: in memory, and as two dockerds with a cable between them."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.clients.engine import DockerEngine, Engine
+from tests.contract.engines import CLUSTER
+from tests.docker_daemon import ADDRESS, DockerDaemon, running
+from tests.fake_engine import FakeEngine
+from tests.fake_swarm import FakeLan
+
+OTHER = "10.99.0.2"
+"""The address of the second one."""
+KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]
+
+
+class Pair(NamedTuple):
+    """Two engines that reach each other."""
+
+    first: Engine
+    second: Engine
+    kill_first: Callable[[], None]
+
+
+@contextlib.contextmanager
+def swarm_and_outsider(kind: str, directory: Path) -> Iterator[Pair]:
+    """A manager, and an engine outside that can reach it; a dockerd lives in `directory`."""
+    with contextlib.ExitStack() as stack:
+        pair = stack.enter_context(_dockerds(directory)) if kind == "dockerd" else _fakes()
+        pool = (IPv4Network("10.200.0.0/16"),)
+        pair.first.init_swarm(advertise=ADDRESS, pool=pool, mask_length=24, data_path_port=None)
+        yield pair
+
+
+def _fakes() -> Pair:
+    lan = FakeLan()
+    first = FakeEngine("host-1", ADDRESS, lan)
+    return Pair(first, FakeEngine("host-2", OTHER, lan), first.go_down)
+
+
+@contextlib.contextmanager
+def _dockerds(directory: Path) -> Iterator[Pair]:
+    with contextlib.ExitStack() as stack:
+        daemons = [DockerDaemon(directory / address, address=address) for address in (ADDRESS, OTHER)]
+        for each in daemons:
+            stack.enter_context(running(each))
+        daemons[0].link_to(daemons[1])
+        first, second = (stack.enter_context(DockerEngine(each.url, 10.0, CLUSTER)) for each in daemons)
+        yield Pair(first, second, daemons[0].kill)

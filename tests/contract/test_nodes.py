@@ -1,0 +1,120 @@
+"""What is asked of a node, and what becomes of it: in memory, and with two dockerds. One story, told in order."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from agent.clients.engine import Engine
+from agent.errors import Missing, Refused
+from agent.model.observed import NodeState
+from tests.contract.pairs import KINDS, OTHER, Pair, swarm_and_outsider
+from tests.docker_daemon import ADDRESS
+from tests.etcd_server import eventually
+
+ROLE_S = 60.0
+"""A worker that has just been a manager may take 30 s to be one again: dockerd waits for a certificate."""
+DOWN_S = 60.0
+"""Docker's own: three heartbeats missed, some 14 s; longer after a change of the raft leader."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A manager and a worker."""
+    with swarm_and_outsider(request.param, tmp_path_factory.mktemp("nodes")) as pair:
+        token = pair.first.swarm_tokens().worker
+        pair.second.join_swarm(advertise=OTHER, remotes=[f"{ADDRESS}:2377"], token=token)
+        eventually(lambda: len(pair.first.nodes()) == 2, 10.0)
+        yield pair
+
+
+def _id(engine: Engine) -> str:
+    node_id = engine.info().swarm.node_id
+    assert node_id is not None
+    return node_id
+
+
+def _node(by: Engine, node_id: str) -> NodeState:
+    """A node as an engine lists it."""
+    return next(each for each in by.nodes() if each.id == node_id)
+
+
+def test_availability_and_labels_are_set_and_what_is_not_named_stays(pair: Pair) -> None:
+    manager, worker = pair.first, _id(pair.second)
+    manager.update_node(worker, labels=(("rack", "a"), ("theirs", "1")))
+
+    manager.update_node(worker, availability="drain", labels=(("rack", "b"),), without=("zone",))
+    found = _node(manager, worker)
+    assert (found.availability, found.labels) == ("drain", (("rack", "b"), ("theirs", "1")))
+
+    manager.update_node(worker, availability="active", without=("rack",))
+    found = _node(manager, worker)
+    assert (found.availability, found.role, found.labels) == ("active", "worker", (("theirs", "1"),))
+
+
+def test_what_is_asked_for_twice_is_done_already(pair: Pair) -> None:
+    worker = _id(pair.second)
+    before = _node(pair.first, worker)
+
+    for _ in range(2):
+        pair.first.update_node(worker, role="worker", availability="active", labels=before.labels)
+
+    assert _node(pair.first, worker) == before
+
+
+def test_a_node_that_is_not_there_is_missing_and_gone_already(pair: Pair) -> None:
+    with pytest.raises(Missing):
+        pair.first.update_node("0123456789abcdefghijklmno", availability="drain")
+    pair.first.remove_node("0123456789abcdefghijklmno")
+
+
+def test_only_a_manager_changes_nodes(pair: Pair) -> None:
+    with pytest.raises(Refused, match="not a swarm manager"):
+        pair.second.update_node(_id(pair.second), role="manager")
+    with pytest.raises(Refused, match="not a swarm manager"):
+        pair.second.remove_node(_id(pair.first))
+
+
+def test_the_last_manager_stays_one(pair: Pair) -> None:
+    only = _id(pair.first)
+    with pytest.raises(Refused, match="last manager"):
+        pair.first.update_node(only, role="worker")
+    assert _node(pair.first, only).role == "manager"
+
+
+def test_a_worker_is_promoted_and_demoted_again(pair: Pair) -> None:
+    first, second, node_id = pair.first, pair.second, _id(pair.second)
+    first.update_node(node_id, role="manager")
+    eventually(lambda: _node(first, node_id).reachable and second.info().swarm.is_manager, ROLE_S)
+    assert {each.id for each in second.nodes()} == {_id(first), node_id}
+
+    with pytest.raises(Refused, match="must be demoted"):
+        first.remove_node(node_id)
+    first.update_node(node_id, role="worker")
+    eventually(lambda: _node(first, node_id).reachable is None, ROLE_S)
+    eventually(lambda: not second.info().swarm.is_manager, ROLE_S)
+    assert _node(first, node_id).role == "worker"
+
+
+def test_the_raft_leader_hands_over_before_it_is_a_worker(pair: Pair) -> None:
+    first, second = pair.first, pair.second
+    old, new = _id(first), _id(second)
+    first.update_node(new, role="manager")
+    eventually(lambda: _node(first, new).reachable and second.info().swarm.is_manager, ROLE_S)
+
+    second.update_node(old, role="worker")
+    eventually(lambda: not first.info().swarm.is_manager, ROLE_S)
+
+    assert {each.id: each.leader for each in second.nodes()} == {old: False, new: True}
+
+
+def test_only_the_record_of_a_node_that_is_down_is_removed(pair: Pair) -> None:
+    old, manager = _id(pair.first), pair.second
+    eventually(lambda: _node(manager, old).state == "ready", DOWN_S)
+    with pytest.raises(Refused, match="not down"):
+        manager.remove_node(old)
+
+    pair.kill_first()
+    eventually(lambda: _node(manager, old).state == "down", DOWN_S)
+    assert _node(manager, old).address == ADDRESS
+    manager.remove_node(old)
+    assert [each.id for each in manager.nodes()] == [_id(manager)]
