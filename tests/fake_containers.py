@@ -19,10 +19,17 @@ RUNNING = ("running", "paused", "restarting")
 class FakeContainers:
     """What is done to containers, by the agent or by hand. Names and ids are both understood."""
 
-    def __init__(self, has_network: Callable[[str], bool], address: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        has_network: Callable[[str], bool],
+        address: Callable[[str], str],
+        plugged: Callable[[Raw], None] = lambda _: None,
+    ) -> None:
+        """`plugged` is told of every container that has joined or left a network, or has ended."""
         self.raws: dict[str, Raw] = {}
         self._has_network = has_network
         self._address = address
+        self._plugged = plugged
         self._numbers = itertools.count(1)
 
     def create(self, body: Mapping[str, Any], image: Mapping[str, Any], name: str) -> Raw:
@@ -41,13 +48,16 @@ class FakeContainers:
 
     def start(self, name: str) -> Raw:
         raw = self.get(name)
-        if raw["State"]["Status"] in RUNNING:
+        if is_up(raw):
             return raw
+        before = raw["State"]["Status"]
         try:
             self._check_networks(raw)
             self._check_ports(raw)
+            raw["State"]["Status"] = "running"
+            self._plugged(raw)
         except (Refused, Unreachable) as error:
-            raw["State"] |= {"Error": str(error)}
+            raw["State"] |= {"Status": before, "Error": str(error)}
             raise
         for network, each in raw["NetworkSettings"]["Networks"].items():
             fixed = (each.get("IPAMConfig") or {}).get("IPv4Address")
@@ -58,10 +68,11 @@ class FakeContainers:
     def end(self, name: str, exit_code: int = 0) -> None:
         """The process ends: by itself, by a stop, by a kill."""
         raw = self.get(name)
-        if raw["State"]["Status"] in RUNNING:
+        if is_up(raw):
             raw["State"] |= {"Status": "exited", "ExitCode": exit_code, "FinishedAt": self._now()}
             for each in raw["NetworkSettings"]["Networks"].values():
                 each["IPAddress"] = ""
+            self._plugged(raw)
 
     def pause(self, name: str) -> None:
         self.get(name)["State"]["Status"] = "paused"
@@ -73,8 +84,9 @@ class FakeContainers:
 
     def remove(self, name: str, *, force: bool = False) -> None:
         raw = self.get(name)
-        if raw["State"]["Status"] in RUNNING and not force:
+        if is_up(raw) and not force:
             raise Conflict(f"You cannot remove a running container {raw['Id']}.")
+        self.end(name)
         del self.raws[raw["Id"]]
 
     def rename(self, name: str, to: str) -> None:
@@ -90,7 +102,7 @@ class FakeContainers:
     def connect(self, name: str, network: str, endpoint: Mapping[str, Any]) -> None:
         raw = self.get(name)
         networks = raw["NetworkSettings"]["Networks"]
-        running = raw["State"]["Status"] in RUNNING
+        running = is_up(raw)
         if running and network in networks:
             raise Conflict(f"endpoint with name {raw['Name'][1:]} already exists in network {network}")
         if running and not self._has_network(network):
@@ -98,25 +110,20 @@ class FakeContainers:
         made = attached(endpoint, [raw["Id"][:12]])
         fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
         networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
+        self._plugged(raw)
 
     def disconnect(self, name: str, network: str) -> None:
-        self.get(name)["NetworkSettings"]["Networks"].pop(network, None)
+        raw = self.get(name)
+        if raw["NetworkSettings"]["Networks"].pop(network, None) is not None:
+            self._plugged(raw)
 
     def on(self, network: str) -> list[str]:
         """Names of the running containers on a network."""
         return [
             raw["Name"][1:]
             for raw in self.raws.values()
-            if raw["State"]["Status"] in RUNNING and network in raw["NetworkSettings"]["Networks"]
+            if is_up(raw) and network in raw["NetworkSettings"]["Networks"]
         ]
-
-    def running(self) -> dict[str, list[str]]:
-        """Id of every running container, with the names of its networks."""
-        return {
-            raw["Id"]: list(raw["NetworkSettings"]["Networks"])
-            for raw in self.raws.values()
-            if raw["State"]["Status"] in RUNNING
-        }
 
     def addresses(self, network: str) -> set[str]:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
@@ -131,7 +138,7 @@ class FakeContainers:
                 raise Unreachable(f"network {network} not found")
 
     def _check_ports(self, raw: Raw) -> None:
-        others = (each for each in self.raws.values() if each["State"]["Status"] in RUNNING)
+        others = (each for each in self.raws.values() if is_up(each))
         taken = {port for each in others for port in _published(each)}
         for port in _published(raw):
             if port in taken:
@@ -139,6 +146,10 @@ class FakeContainers:
 
     def _now(self) -> str:
         return f"2024-01-01T00:00:{next(self._numbers):09.6f}Z"
+
+
+def is_up(raw: Raw) -> bool:
+    return raw["State"]["Status"] in RUNNING
 
 
 def _published(raw: Raw) -> Iterable[tuple[str, str]]:

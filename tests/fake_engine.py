@@ -54,8 +54,8 @@ class FakeEngine(FakeWire):
         self.volume_names: set[str] = set()
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
-        self.by_hand = FakeContainers(self._attachable, self._free_address)
-        self.nets = FakeNetworks(lan, self, self.by_hand.on, self.by_hand.running)
+        self.by_hand = FakeContainers(self._attachable, self._free_address, self._plugged)
+        self.nets = FakeNetworks(lan, self, self.by_hand)
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
 
@@ -194,8 +194,7 @@ class FakeEngine(FakeWire):
 
     @call()
     def release_endpoint(self, network: str, endpoint: str) -> None:
-        if (named := self.nets.named(network)) is not None:
-            self.nets.released.add((named, endpoint))
+        self.nets.release(network, endpoint)
 
     @call("volume create")
     def create_volume(self, volume: VolumeIntent) -> None:
@@ -278,6 +277,9 @@ class FakeEngine(FakeWire):
 
     def _free_address(self, network: str) -> str:
         return self.nets.free_address(network)
+
+    def _plugged(self, raw: Raw) -> None:
+        self.nets.plug(raw)
 
     def _swarm_state(self) -> SwarmState:
         if self.nets.membership is None:

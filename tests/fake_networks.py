@@ -1,35 +1,36 @@
 """The networks of a host in memory: its own, and those of the swarm it is in."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 
 from agent.errors import Conflict, Refused
 from agent.model.intent import GWBRIDGE, NetworkIntent
-from agent.model.observed import NetworkState
+from agent.model.observed import LinkState, NetworkState
 from agent.model.spec import Pairs
+from tests.fake_containers import FakeContainers, Raw, is_up
+from tests.fake_gateways import FakeGateways
 from tests.fake_swarm import ALREADY, NOT_A_MANAGER, FakeLan, FakeSwarm, Host, Member, network_state
 
 AUTOMATIC_BRIDGE = IPv4Network("172.18.0.0/16")
-"""What docker_gwbridge gets when dockerd has to make it itself."""
+"""What docker_gwbridge gets when dockerd has to make it itself, or the next one that is free."""
+AUTOMATIC_OPTIONS = (
+    ("com.docker.network.bridge.enable_icc", "false"),
+    ("com.docker.network.bridge.enable_ip_masquerade", "true"),
+    ("com.docker.network.bridge.name", GWBRIDGE),
+)
 OVERLAPS = "Pool overlaps with other one on this address space"
 _PREDEFINED = ("bridge", "host", "none")
 
 
 class FakeNetworks:
-    """`on` tells the running containers of this host on a network, `running` all of them: id and networks."""
+    """The networks of one host, with the endpoints that `containers` have on them."""
 
-    def __init__(
-        self,
-        lan: FakeLan,
-        host: Host,
-        on: Callable[[str], list[str]],
-        running: Callable[[], dict[str, list[str]]],
-    ) -> None:
+    def __init__(self, lan: FakeLan, host: Host, containers: FakeContainers) -> None:
         self.local: dict[str, NetworkState] = {}
-        self.released: set[tuple[str, str]] = set()
-        """(network, endpoint) that was taken off by force."""
-        self._lan, self._host, self._on, self._running = lan, host, on, running
+        self.damaged: dict[str, LinkState | None] = {}
+        """Network id -> its device as somebody left it, in place of the one dockerd made."""
+        self.gateways = FakeGateways(self.known, self._bridge, lambda network: self.link(network) is not None)
+        self._lan, self._host, self._containers = lan, host, containers
 
     # ---- the swarm
 
@@ -51,14 +52,21 @@ class FakeNetworks:
     def become(self, swarm: FakeSwarm, member: Member) -> None:
         """A member needs docker_gwbridge: dockerd makes it in its own way when there is none."""
         self._lan.members[self._host.address] = (swarm, member)
-        if GWBRIDGE not in self.local:
-            made = NetworkIntent(key=GWBRIDGE, name=GWBRIDGE, driver="bridge", attachable=False)
-            self.local[GWBRIDGE] = network_state(self._lan, made, AUTOMATIC_BRIDGE, str(AUTOMATIC_BRIDGE[1]))
+        self.gateways.enter_swarm()
 
     def leave(self) -> None:
         """`docker swarm leave --force`; docker_gwbridge stays, and among the nodes one that is down."""
         _, member = self._lan.members.pop(self._host.address)
         member.gone = True
+        self.gateways.leave_swarm()
+
+    def restart(self) -> None:
+        """dockerd is started anew, while the containers ran on: every gateway is made again."""
+        self.gateways.forget()
+        if self.membership:
+            self.gateways.enter_swarm()
+        for raw in self._containers.raws.values():
+            self.plug(raw)
 
     # ---- the networks
 
@@ -67,7 +75,8 @@ class FakeNetworks:
         if self.membership is None:
             return dict(self.local)
         swarm, member = self.membership
-        seen = {name: each for name, each in swarm.networks.items() if member.in_raft or self._on(name)}
+        overlays = swarm.networks.items()
+        seen = {name: each for name, each in overlays if member.in_raft or self._containers.on(name)}
         return {**self.local, **seen}
 
     def known(self, name: str) -> NetworkState | None:
@@ -80,13 +89,14 @@ class FakeNetworks:
 
     def create(self, network: NetworkIntent) -> None:
         if (there := self.listed().get(network.name)) is not None:
-            if there.driver == network.driver and network.subnet in (None, there.subnet):
+            same = (network.driver, network.subnet or there.subnet) == (there.driver, there.subnet)
+            if same and set(network.options) <= set(there.options):
                 return
             raise Conflict(f"network with name {network.name} already exists")
         if network.driver == "overlay":
             self.managed().add_network(network)
             return
-        subnet = network.subnet or AUTOMATIC_BRIDGE
+        subnet = network.subnet or self._free_subnet()
         if any(subnet.overlaps(each.subnet) for each in self.listed().values() if each.subnet):
             raise Refused(OVERLAPS)
         gateway = str(network.gateway or subnet[1])
@@ -96,24 +106,44 @@ class FakeNetworks:
         for each in list(self.local.values()):
             if network_id in (each.id, each.name):
                 if self.endpoints(network_id):
-                    raise Conflict(f"error while removing network: network {each.name} has active endpoints")
+                    raise Conflict(
+                        f"error while removing network: network {each.name} id {each.id} has active endpoints"
+                    )
                 del self.local[each.name]
-                self.released = {pair for pair in self.released if pair[0] != each.name}
+
+    def prune(self) -> None:
+        """`docker network prune`: every local network on which nobody is."""
+        for name, each in list(self.local.items()):
+            if not self.endpoints(each.id):
+                del self.local[name]
+
+    def plug(self, raw: Raw) -> None:
+        """A container has joined or left a network, or has ended."""
+        self.gateways.look(raw["Id"], raw["NetworkSettings"]["Networks"] if is_up(raw) else ())
+
+    def release(self, network: str, endpoint: str) -> None:
+        """`docker network disconnect --force`, of an endpoint by its name."""
+        if (named := self.named(network)) is None:
+            return
+        self.gateways.release(self.local[named].id, endpoint)
+        if endpoint in self._containers.on(named):
+            self._containers.disconnect(endpoint, named)
 
     def endpoints(self, network: str) -> Pairs:
-        """(whose, name); a container on overlays alone has its gateway on docker_gwbridge."""
-        named = self.named(network) or ""
-        found = {(each, each) for each, networks in self._running().items() if named in networks}
-        if named == GWBRIDGE and self.membership:
-            overlays = self.membership[0].networks.keys()
-            found.add(("ingress-sbox", "gateway_ingress-sbox"))
-            found |= {
-                (each, f"gateway_{each[:12]}")
-                for each, networks in self._running().items()
-                if networks and overlays >= set(networks)
-            }
-        found -= {(whose, name) for whose, name in found if (named, name) in self.released}
-        return tuple(sorted(found))
+        """(whose, name): of the running containers that are on it, and of the gateways that were made there."""
+        named = self.named(network)
+        if named is None:
+            return ()
+        on_it = {(self._containers.get(each)["Id"], each) for each in self._containers.on(named)}
+        return tuple(sorted({*on_it, *self.gateways.of(self.local[named].id)}))
+
+    def link(self, network: NetworkState) -> LinkState | None:
+        """The device of a local network, as the kernel has it."""
+        if network.id in self.damaged:
+            return self.damaged[network.id]
+        if network.subnet is None:
+            return None
+        return LinkState(address=IPv4Interface(f"{network.gateway}/{network.subnet.prefixlen}"), up=True)
 
     def named(self, network: str) -> str | None:
         """The name of a network of this host, named or by id."""
@@ -130,3 +160,18 @@ class FakeNetworks:
     def relabel(self, name: str, **changes: object) -> None:
         """Change a local network by hand, as removing and making it again would."""
         self.local[name] = replace(self.local[name], **changes)  # type: ignore[arg-type]
+
+    def _bridge(self) -> NetworkState:
+        """docker_gwbridge; without one dockerd makes it, in the first range that is free, and says so to nobody."""
+        if GWBRIDGE not in self.local:
+            made = NetworkIntent(
+                key=GWBRIDGE, name=GWBRIDGE, driver="bridge", attachable=False, options=AUTOMATIC_OPTIONS
+            )
+            subnet = self._free_subnet()
+            self.local[GWBRIDGE] = network_state(self._lan, made, subnet, str(subnet[1]))
+        return self.local[GWBRIDGE]
+
+    def _free_subnet(self) -> IPv4Network:
+        taken = [each.subnet for each in self.listed().values() if each.subnet]
+        pools = IPv4Network("172.16.0.0/12").subnets(new_prefix=AUTOMATIC_BRIDGE.prefixlen)
+        return next(each for each in pools if each >= AUTOMATIC_BRIDGE and not any(map(each.overlaps, taken)))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -19,7 +18,6 @@ from agent.dispatch import Dispatcher, Outcome
 from agent.intent import parse_intent
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
-from agent.model.observed import LinkState
 from agent.model.records import Assignment, Presence, SwarmRecord, Verdict, decode, encode
 from agent.model.steps import Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
@@ -32,6 +30,7 @@ from agent.wake import WakeUps
 from agent.web import Metrics
 from tests.fake_containers import Raw
 from tests.fake_engine import FakeEngine
+from tests.fake_kernel import FakeKernel
 from tests.fake_store import FakeClock, FakeEtcd, FakeStore
 from tests.fake_swarm import FakeLan
 
@@ -78,22 +77,6 @@ class SteppedDispatcher(Dispatcher):
         super().__init__(apply, done, Backoff(1.0, 60.0, lambda: 1.0), clock, workers=1, pulls=1)
         self.pool = HeldPool()
         self._pools = dict.fromkeys(self._pools, self.pool)
-
-
-class FakeKernel:
-    """A kernel that shows what the engine made: a device for each local network."""
-
-    def __init__(self, engine: FakeEngine) -> None:
-        self._engine = engine
-
-    def link(self, name: str) -> LinkState | None:
-        found = self._engine.nets.local.get(name)
-        if found is None or found.subnet is None:
-            return None
-        return LinkState(address=IPv4Interface(f"{found.gateway}/{found.subnet.prefixlen}"), up=True)
-
-    def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
-        return tuple((each.subnet, each.name) for each in self._engine.nets.local.values() if each.subnet)
 
 
 class SimulatedHost:

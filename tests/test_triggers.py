@@ -13,9 +13,9 @@ from agent.triggers import Triggers
 from agent.wake import WakeUps
 from tests.etcd_server import eventually
 from tests.fake_engine import FakeEngine
+from tests.fake_kernel import FakeKernel
 from tests.fake_store import FakeEtcd, FakeStore
 from tests.fake_swarm import FakeLan
-from tests.simulated_cluster import FakeKernel
 
 WITHIN_S = 5.0
 MINE = (KeyRange(key="/c/intent"),)

@@ -154,7 +154,7 @@ def test_of_several_networks_only_the_bridge_is_asked_for_its_endpoints(scene: S
     scene.engine.by_hand.connect("guest", GWBRIDGE, {})
     scene.engine.by_hand.start("guest")
     (bridge,) = scene.read(cluster()).bridges
-    assert [name for _, name in bridge.endpoints] == [scene.engine.by_hand.get("guest")["Id"]]
+    assert bridge.endpoints == ((scene.engine.by_hand.get("guest")["Id"], "guest"),)
 
 
 def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:

@@ -13,9 +13,9 @@ from agent.model.observed import Observed
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from tests.fake_engine import FakeEngine
+from tests.fake_kernel import FakeKernel
 from tests.fake_swarm import FakeLan
 from tests.observe.keys import GOOD, KEYS, ME, OTHER, RECORDS, SPEC, RecordingStore, Scene
-from tests.simulated_cluster import FakeKernel
 
 
 class Bench(Scene):
