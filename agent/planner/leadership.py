@@ -3,6 +3,7 @@
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.steps import Campaign, Plan, Resign
+from agent.planner.membership import other_swarm
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -38,8 +39,8 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
     if record and record.swarm_id:
         if swarm.local == "active" and not swarm.is_manager:
             return "this host's engine is a worker"
-        if swarm.local == "active" and swarm.swarm_id != record.swarm_id:
-            return f"this host is in another swarm, {swarm.swarm_id}"
+        if swarm.local == "active" and (other := other_swarm(record, swarm)):
+            return f"this host is in {other}"
         if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
             return ""
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"

@@ -61,7 +61,7 @@ def _not_active(host: HostState) -> Plan:
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
-    if record and (other := _other_swarm(record, swarm)):
+    if record and (other := other_swarm(record, swarm)):
         return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
@@ -72,10 +72,11 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
     return Plan()
 
 
-def _other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
+def other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
     """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
 
-    A worker does not know the id of its swarm (GET /info says it to managers only), but it knows who manages it.
+    A worker does not know the id of its swarm (GET /info says it to managers only), nor does a manager while the swarm
+    has no leader; but both know who manages it.
     """
     if swarm.swarm_id:
         return f"swarm {swarm.swarm_id}" if record.swarm_id not in (None, swarm.swarm_id) else ""

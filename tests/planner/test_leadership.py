@@ -14,6 +14,7 @@ from tests.planner.builders import (
     host,
     intent,
     member,
+    node,
     observed,
     outside,
     status,
@@ -112,7 +113,7 @@ def test_who_claimed_the_init_leads_on_while_it_is_under_way() -> None:
     ("swarm", "why"),
     [
         (worker("h2"), "this host's engine is a worker"),
-        (member("h2", swarm_id="swarm-of-others"), "this host is in another swarm, swarm-of-others"),
+        (member("h2", swarm_id="swarm-of-others"), "this host is in swarm swarm-of-others"),
         (outside(), "this host's engine is inactive, not a manager of swarm swarm-1"),
     ],
 )
@@ -120,6 +121,23 @@ def test_who_leads_and_may_not_any_more_gives_the_lock_back(swarm: SwarmState, w
     assert plan(cluster(WANTED, "h2", leader="h2"), host(swarm=swarm), leads=True) == [
         f"resign as leader: {why}"
     ]
+
+
+def test_a_manager_that_cannot_tell_its_swarm_because_the_quorum_is_lost_leads_on_and_takes_a_free_lock() -> (
+    None
+):
+    """Engine 20.10 leaves out the swarm's id then, but knows its managers."""
+    seen = host(swarm=replace(member("h2", of=(node("h1"), node("h2"))), swarm_id=None, nodes=None))
+
+    assert plan(cluster(WANTED, "h2", leader="h2"), seen, leads=True) == []
+    assert plan(free(), seen) == ["campaign for leader: nobody leads"]
+
+
+def test_a_manager_without_a_swarm_id_whose_managers_are_all_strangers_does_not_lead() -> None:
+    seen = host(swarm=replace(member("h2"), swarm_id=None, nodes=None, managers=(("x", "192.0.2.1:2377"),)))
+    known = SwarmRecord(claimed_by="h1", swarm_id="swarm-1", managers=(("node-h1", "192.0.2.9:2377"),))
+
+    assert plan(free(record=known), seen) == []
 
 
 def test_a_leader_that_the_intent_makes_a_worker_gives_the_lock_back() -> None:
