@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent.dispatch import Dispatcher
-from agent.model.observed import Observed
+from agent.model.observed import HostState, Observed
 from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.observe import Observer
@@ -21,6 +21,10 @@ log = structlog.get_logger()
 
 RESYNC_JITTER = 0.1
 """Of the resync interval, so that hosts started together do not stay in step."""
+
+
+UNSETTLED_S = 2.0
+"""How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +51,13 @@ class Reconciler:
     ) -> None:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
         self._triggers, self._wake, self._rhythm, self._clock = triggers, wake, rhythm, clock
-        self._revision: int | None = None
+        self._ground: object = None
+        """What steps were last tried on: the intent, and an engine and a swarm that answer."""
         self._stopping = threading.Event()
         self.fence: Fence | None = None
         """The leader lock as the last pass saw it held."""
-        self._settles_in_s = 0.0
+        self._look_again_s = 0.0
+        """0: not before the resync."""
         self.last_pass_at = clock()
         """When the last pass ended; what the watchdog looks at."""
 
@@ -83,7 +89,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
-        self._settles_in_s = observed.host.settles_in_s if observed.host else 0.0
+        self._look_again_s = _look_again_s(observed.host)
         self._triggers.rearm(self._observer.watched())
         self._forgive(observed)
         planned = self._clock()
@@ -100,11 +106,15 @@ class Reconciler:
         return plan
 
     def _forgive(self, observed: Observed) -> None:
-        """A new intent gets a new try at once, whatever failed before."""
+        """Whatever failed before gets a new try at once on new ground: a new intent, a dockerd or a swarm come back."""
         accepted = observed.cluster.accepted if observed.cluster else None
-        revision = accepted.revision if accepted else None
-        if revision != self._revision:
-            self._revision = revision
+        swarm = observed.host.swarm if observed.host else None
+        ground = (
+            accepted.revision if accepted else None,
+            swarm and (swarm.local, swarm.leaderless),
+        )
+        if ground != self._ground:
+            self._ground = ground
             self._dispatcher.reset()
 
     def _until_next(self) -> float:
@@ -113,4 +123,11 @@ class Reconciler:
         retry_s = self._dispatcher.next_retry()
         if retry_s is not None:
             resync_s = min(resync_s, retry_s)
-        return max(0.0, min(resync_s, self._settles_in_s or resync_s))
+        return max(0.0, min(resync_s, self._look_again_s or resync_s))
+
+
+def _look_again_s(host: HostState | None) -> float:
+    """In how many seconds to look again although nothing tells; 0: not before the resync."""
+    if host is None:
+        return 0.0
+    return host.settles_in_s or (UNSETTLED_S if host.swarm.unsettled else 0.0)

@@ -16,7 +16,7 @@ from agent.errors import Unreachable
 from agent.model.records import HostStatus, decode
 from agent.model.steps import BRIDGE, Plan
 from agent.observe import Observer
-from agent.reconcile import Reconciler
+from agent.reconcile import UNSETTLED_S, Reconciler
 from agent.report.key import REFRESH_S
 from agent.wake import WakeUps
 from tests.etcd_server import eventually
@@ -424,6 +424,47 @@ def test_a_dockerd_that_was_away_finds_its_copies_again(settled: SimulatedCluste
     host.engine.answers = True
     settled.settle()
     assert settled.running() == EXPECTED
+
+
+def test_copies_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_is_one(
+    settled: SimulatedCluster,
+) -> None:
+    agent, host = settled.agents["node-231"], settled.hosts["node-231"]
+    others = [settled.hosts[name].engine for name in ("node-232", "node-233")]
+    for each in others:
+        each.answers = False
+    host.engine.by_hand.end("prod-order-1")
+    starts = host.engine.calls.count("start")
+    for _ in range(10):
+        agent.turn()
+        settled.clock.advance(1.0)
+    assert host.engine.calls.count("start") == starts
+    assert [each.resource for each in agent.plan.blocked if each.kind == "waiting"] == [
+        "container/prod-order-1"
+    ]
+    ((timeout_s, _),) = run_passes(agent, 1)
+    assert timeout_s == UNSETTLED_S
+    for each in others:
+        each.answers = True
+    settled.settle()
+    assert settled.running() == EXPECTED
+
+
+def test_what_failed_before_is_tried_at_once_when_dockerd_is_back(settled: SimulatedCluster) -> None:
+    agent, host = settled.agents["node-231"], settled.hosts["node-231"]
+    host.engine.by_hand.end("prod-order-1")
+    for _ in range(40):
+        host.engine.failures["start"] = Unreachable("context deadline exceeded")
+        agent.turn()
+        settled.clock.advance(1.0)
+    host.engine.failures.clear()
+    assert (agent.dispatcher.next_retry() or 0) > 4.0
+    host.engine.answers = False
+    agent.turn()
+    host.engine.answers = True
+    agent.turn()
+    agent.turn()
+    assert "prod-order-1" in settled.running()["node-231"]
 
 
 # ---- the loop itself

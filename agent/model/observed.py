@@ -57,6 +57,16 @@ class SwarmState:
     nodes: tuple[NodeState, ...] | None = None
     """Managers only; None when not asked, or when the swarm has no leader to answer."""
 
+    @property
+    def leaderless(self) -> bool:
+        """Whether this manager gets no answer from a leader: nothing new can step onto an overlay meanwhile."""
+        return self.local == "active" and self.is_manager and self.nodes is None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it may change any moment, of which dockerd sends no event."""
+        return self.local in ("pending", "locked") or self.leaderless
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:

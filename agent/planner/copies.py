@@ -8,8 +8,10 @@ from agent.model.records import Copy
 from agent.model.steps import (
     Blocked,
     BlockedKind,
+    ConnectNetwork,
     CreateContainer,
     CreateVolume,
+    DisconnectNetwork,
     Plan,
     PullImage,
     RemoveContainer,
@@ -132,10 +134,22 @@ class _Scene:
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
         repaired, waits = plan_repair(wanted, found), self._networks(wanted)
-        starts = tuple(step for step in repaired.steps if isinstance(step, StartContainer))
-        if not starts or waits == Plan():
+        if waits == Plan():
             return repaired
-        return Plan(tuple(step for step in repaired.steps if step not in starts), repaired.blocked) + waits
+        kept = tuple(step for step in repaired.steps if not self._needs_network(step))
+        return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
+
+    def _needs_network(self, step: Step) -> bool:
+        """Whether it ends in an attachment; leaving a network to come back is no better than a start that fails."""
+        match step:
+            case ConnectNetwork():
+                return self._is_overlay(step.attachment.network) and bool(
+                    self._why_not(step.attachment.network)
+                )
+            case DisconnectNetwork():
+                return self._is_overlay(step.network) and bool(self._why_not(step.network))
+            case _:
+                return isinstance(step, StartContainer)
 
     def _networks(self, wanted: Wanted) -> Plan:
         plan = Plan()
@@ -143,15 +157,25 @@ class _Scene:
             declared = self.intent.network(network)
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self.host)
-            elif not self._overlay_ready(network):
-                plan += _blocked(wanted.name, "waiting", f"network {network} is not ready yet")
+            elif reason := self._why_not(network):
+                plan += _blocked(wanted.name, "waiting", reason)
         return plan
 
-    def _overlay_ready(self, network: str) -> bool:
+    def _is_overlay(self, network: str) -> bool:
+        declared = self.intent.network(network)
+        return declared is not None and declared.driver == "overlay"
+
+    def _why_not(self, network: str) -> str:
+        """Why nothing can step onto that overlay now; empty when it can."""
+        swarm = self.host.swarm
+        if swarm.leaderless:
+            # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
+            return f"the swarm has no leader that could give out an address on network {network}"
         # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
         known = self.cluster.record.networks if self.cluster.record else ()
-        settled = self.host.swarm.local == "active" and not self.host.settles_in_s
-        return settled and (network in known or self._sees_ready(network))
+        settled = swarm.local == "active" and not self.host.settles_in_s
+        ready = settled and (network in known or self._sees_ready(network))
+        return "" if ready else f"network {network} is not ready yet"
 
     def _sees_ready(self, network: str) -> bool:
         declared, found = self.intent.network(network), self.host.network(network)

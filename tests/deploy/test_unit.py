@@ -95,7 +95,13 @@ def test_the_agent_outlives_dockerd() -> None:
     tied = {"Requires", "Requisite", "BindsTo", "PartOf", "Upholds"} & settings(UNIT).keys()
 
     assert not tied
-    assert "docker.service" in settings(UNIT)["After"][0].split()
+
+
+def test_the_agent_is_there_before_dockerd_answers() -> None:
+    after = settings(UNIT)["After"][0].split()
+
+    assert "docker.service" not in after
+    assert {"docker.socket", "etcd.service"} <= set(after)
 
 
 def test_the_agent_is_started_again_whatever_happens() -> None:

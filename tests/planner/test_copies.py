@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
-from agent.model.observed import ContainerState, HostState
+from agent.model.observed import ContainerState, HostState, LocalState
 from agent.model.records import Assignment
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer
@@ -28,6 +28,14 @@ from tests.planner.builders import (
 ONE = intent(service())
 TWO = intent(service(on={"h1": 2}))
 NEWER = order("1.0.1")
+GIVEN_UP = (
+    "attaching to network failed, make sure your network options are correct and check manager logs: "
+    "context deadline exceeded",
+    "Could not attach to network xyz: context deadline exceeded",
+    "network xyz not found",
+    "invalid cluster node while attaching to network",
+)
+"""What docker says of containers that it does not start again by itself (moby#32607)."""
 WHY_NEWER = "image order:1.0.0 -> order:1.0.1"
 
 
@@ -120,6 +128,50 @@ def test_a_copy_is_not_started_on_an_overlay_while_its_host_has_just_come_into_t
         "blocked container/prod-order-1: network net is not ready yet"
     ]
     assert copies(ONE, seen) == ["start container/prod-order-1: created, but never started"]
+
+
+@pytest.mark.parametrize("local", ["inactive", "pending", "locked", "error"])
+def test_a_copy_that_docker_gave_up_on_is_not_started_before_its_host_is_in_the_swarm(
+    local: LocalState,
+) -> None:
+    given_up = container(status="exited", error="invalid cluster node while attaching to network")
+
+    assert copies(ONE, host(given_up, swarm=builders.outside(local))) == [
+        "blocked container/prod-order-1: network net is not ready yet"
+    ]
+
+
+@pytest.mark.parametrize("words", GIVEN_UP)
+def test_a_copy_that_docker_gave_up_on_is_started_once_its_host_is_in_the_swarm(words: str) -> None:
+    given_up = container(status="exited", exit_code=128, error=words)
+
+    assert copies(ONE, host(given_up)) == [f"start container/prod-order-1: {words}"]
+
+
+def test_a_copy_is_not_started_while_the_swarm_has_no_leader() -> None:
+    leaderless = replace(builders.member(), nodes=None)
+    waits = [
+        "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
+    ]
+
+    assert copies(ONE, host(container(status="exited"), swarm=leaderless)) == waits
+    assert copies(ONE, host(swarm=leaderless))[1:] == waits
+    assert copies(ONE, host(container(), swarm=leaderless)) == []
+
+
+def test_a_copy_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_it() -> None:
+    renamed = container(
+        differences=(differs("networks", "reconnect", "net"),), addresses=(("net", "10.10.0.2"),)
+    )
+    leaderless = replace(builders.member(), nodes=None)
+
+    assert [line.split(":")[0] for line in copies(ONE, host(renamed))] == [
+        "disconnect container/prod-order-1",
+        "connect container/prod-order-1",
+    ]
+    assert copies(ONE, host(renamed, swarm=leaderless)) == [
+        "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
+    ]
 
 
 def test_a_copy_that_is_made_is_not_started_before_its_overlay_is_there() -> None:
