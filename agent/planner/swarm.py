@@ -82,13 +82,14 @@ def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
 def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
     """Declared hosts that are not nodes of this swarm, as far as nodes and statuses tell.
 
-    A manager whose join failed half-way leaves a node behind that looks ready, so the host itself has to agree.
+    A manager whose join failed half-way leaves a node behind that looks ready, so the host itself has to agree. One
+    whose dockerd is away says what it was last.
     """
     nodes = {node.id for node in host.swarm.nodes or ()}
     joined = {
         name
         for name, status in cluster.statuses.items()
-        if status.state == "active" and status.node_id in nodes
+        if status.state in ("active", "unknown") and status.node_id in nodes
     }
     return tuple(each.name for each in intent.hosts if each.name not in joined)
 

@@ -29,8 +29,7 @@ ONE = intent(service())
 TWO = intent(service(on={"h1": 2}))
 NEWER = order("1.0.1")
 GIVEN_UP = (
-    "attaching to network failed, make sure your network options are correct and check manager logs: "
-    "context deadline exceeded",
+    "attaching to network failed, make sure your network options are correct and check manager logs: context deadline",
     "Could not attach to network xyz: context deadline exceeded",
     "network xyz not found",
     "invalid cluster node while attaching to network",

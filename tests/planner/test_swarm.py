@@ -189,6 +189,12 @@ def test_a_node_that_never_reported_counts_as_missing() -> None:
     assert told(plan(everybody_in(), statuses={"h1": status("h1")})) == ["publish tokens: h2 not joined yet"]
 
 
+def test_a_node_whose_dockerd_is_away_has_joined_all_the_same() -> None:
+    away = status("h2", engine_up=False, state="unknown")
+
+    assert told(plan(everybody_in(), statuses={"h1": status("h1"), "h2": away})) == []
+
+
 @pytest.mark.parametrize("seen", [empty_host(), everybody_in()])
 def test_while_the_record_cannot_be_read_no_swarm_is_made_and_none_is_taken_for_the_clusters(
     seen: HostState,
