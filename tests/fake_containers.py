@@ -127,7 +127,7 @@ class FakeContainers:
 
     def addresses(self, network: str) -> set[str]:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
-        return {each[network]["IPAddress"] for each in networks if network in each}
+        return {each[network].get("IPAddress", "") for each in networks if network in each}
 
     def _named(self, name: str) -> Raw | None:
         return next((raw for raw in self.raws.values() if raw["Name"] == f"/{name}"), None)
@@ -139,8 +139,8 @@ class FakeContainers:
 
     def _check_ports(self, raw: Raw) -> None:
         others = (each for each in self.raws.values() if is_up(each))
-        taken = {port for each in others for port in _published(each)}
-        for port in _published(raw):
+        taken = {port for each in others for port in published(each)}
+        for port in published(raw):
             if port in taken:
                 raise Refused(f"Bind for 0.0.0.0:{port[1]} failed: port is already allocated")
 
@@ -152,7 +152,8 @@ def is_up(raw: Raw) -> bool:
     return raw["State"]["Status"] in RUNNING
 
 
-def _published(raw: Raw) -> Iterable[tuple[str, str]]:
+def published(raw: Raw) -> Iterable[tuple[str, str]]:
+    """(protocol, port of the host) of what it publishes."""
     for target, bindings in (raw["HostConfig"].get("PortBindings") or {}).items():
         for each in bindings or ():
             yield target.rpartition("/")[2], each["HostPort"]

@@ -23,18 +23,13 @@ from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkInte
 from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
-from tests.fake_containers import FakeContainers, Raw
+from tests.fake_containers import FakeContainers, Raw, published
 from tests.fake_networks import FakeNetworks
 from tests.fake_swarm import FakeLan, FakeSwarm
 from tests.fake_wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
 FillFor = Callable[[Copy], FillContext]
-
-
-def _listed(raw: Raw) -> Raw:
-    """A container as the list of all shows it."""
-    return {**raw, "Names": [raw["Name"]], "State": raw["State"]["Status"]}
 
 
 def unheard(_text: str) -> None:
@@ -96,10 +91,10 @@ class FakeEngine(FakeWire):
             if (copy := self._copy(raw)) is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
             elif raw["Name"][1:] in busy:
-                ours.append(busy_state(_listed(raw), copy))
+                ours.append(busy_state(self._listed(raw), copy))
             else:
                 ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
-        everyone = [attached(_listed(raw)) for raw in self.by_hand.raws.values()]
+        everyone = [attached(self._listed(raw)) for raw in self.by_hand.raws.values()]
         return Containers(
             tuple(sorted(ours, key=lambda each: each.name)),
             tuple(sorted(foreign)),
@@ -184,7 +179,8 @@ class FakeEngine(FakeWire):
     def park(self, container: str, network: str) -> None:
         if self.nets.named(network) is None:
             raise Unreachable(f"network {network} not found")
-        if network not in self.by_hand.get(container)["NetworkSettings"]["Networks"]:
+        raw = self.by_hand.raws.get(container)
+        if raw and network not in raw["NetworkSettings"]["Networks"]:
             self.by_hand.connect(container, network, {})
 
     @call()
@@ -271,6 +267,12 @@ class FakeEngine(FakeWire):
         self.close()
 
     # ---- inside
+
+    def _listed(self, raw: Raw) -> Raw:
+        """A container as the list of all shows it: its ports only while there is a way to them."""
+        reached = published(raw) if self.nets.leads_out(raw) else ()
+        ports = [{"PublicPort": int(port), "Type": protocol} for protocol, port in reached]
+        return {**raw, "Names": [raw["Name"]], "State": raw["State"]["Status"], "Ports": ports}
 
     def _attachable(self, network: str) -> bool:
         return self.nets.attachable(network)

@@ -55,6 +55,9 @@ class FakeGateways:
         """(whose, name of the endpoint) on one network."""
         return tuple((whose, _name(whose)) for whose, at in self._at.items() if at == network_id)
 
+    def has(self, whose: str) -> bool:
+        return whose in self._at
+
     def release(self, network_id: str, endpoint: str) -> None:
         """`docker network disconnect --force`: gone, and made again only when the sandbox is looked at."""
         for whose, name in self.of(network_id):

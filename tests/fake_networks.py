@@ -121,6 +121,11 @@ class FakeNetworks:
         """A container has joined or left a network, or has ended."""
         self.gateways.look(raw["Id"], raw["NetworkSettings"]["Networks"] if is_up(raw) else ())
 
+    def leads_out(self, raw: Raw) -> bool:
+        """Whether a container can be reached from outside: by its gateway, or on a bridge of its own."""
+        own = any(name == "bridge" or name in self.local for name in raw["NetworkSettings"]["Networks"])
+        return is_up(raw) and (own or self.gateways.has(raw["Id"]))
+
     def release(self, network: str, endpoint: str) -> None:
         """`docker network disconnect --force`, of an endpoint by its name."""
         if (named := self.named(network)) is None:

@@ -1,4 +1,4 @@
-"""What the contract of the store is checked on: the fake always, and a real etcd."""
+"""What the contracts are checked on: the fakes always, a real etcd, and for root a real dockerd."""
 
 import itertools
 import shutil
@@ -7,8 +7,10 @@ from typing import Protocol
 
 import pytest
 
+from agent.clients.engine import Engine
 from agent.clients.store import EtcdStore, Store
 from agent.model.store import StoreSettings
+from tests.contract.engines import KINDS, DockerScene, FakeScene, Scene
 from tests.etcd_server import EtcdServer, eventually, running
 from tests.fake_store import FakeClock, FakeEtcd, FakeStore
 from tests.wakes import Wakes
@@ -90,3 +92,19 @@ def root() -> str:
 @pytest.fixture
 def wakes() -> Wakes:
     return Wakes()
+
+
+@pytest.fixture(params=KINDS)
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    if request.param == "in memory":
+        yield FakeScene()
+        return
+    real = DockerScene(request.getfixturevalue("dockerd"))
+    yield real
+    real.clean()
+    real.close()
+
+
+@pytest.fixture
+def engine(scene: Scene) -> Engine:
+    return scene.engine

@@ -1,6 +1,7 @@
 """The two engines the contract is checked on, each with a way to do by hand what an operator would."""
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
 
 CLUSTER = "test"
+KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]
 RICH_CONFIG: Mapping[str, Any] = {
     "Env": ["GREETING=hello", "NAME=image"],
     "Labels": {"maker": "image"},
@@ -36,11 +38,19 @@ class Scene(Protocol):
     @property
     def address(self) -> str: ...
 
-    def run_foreign(self, name: str, port: int | None = None) -> str: ...
+    def run_foreign(self, name: str, port: int | None = None, network: str | None = None) -> str: ...
 
     def update(self, container: str, **host_config: Any) -> None: ...
 
     def pause(self, container: str) -> None: ...
+
+    def end(self, container: str) -> None: ...
+
+    def remove(self, container: str) -> None: ...
+
+    def prune(self) -> None: ...
+
+    def started(self) -> dict[str, str]: ...
 
     def rename(self, container: str, name: str) -> None: ...
 
@@ -64,12 +74,25 @@ class FakeScene:
         self.disconnect = self.engine.by_hand.disconnect
         self.die = self.engine.go_down
 
+    def end(self, container: str) -> None:
+        self.engine.by_hand.end(container, exit_code=137)
+
+    def remove(self, container: str) -> None:
+        self.engine.by_hand.remove(container, force=True)
+
+    def prune(self) -> None:
+        self.engine.nets.prune()
+
+    def started(self) -> dict[str, str]:
+        """When each container was started."""
+        return {name: raw["State"]["StartedAt"] for name, raw in self.engine.by_hand.raws.items()}
+
     def rename(self, container: str, name: str) -> None:
         self.engine.by_hand.rename(container, name)
 
-    def run_foreign(self, name: str, port: int | None = None) -> str:
+    def run_foreign(self, name: str, port: int | None = None, network: str | None = None) -> str:
         bindings = {"80/tcp": [{"HostIp": "", "HostPort": str(port)}]} if port else {}
-        return self.engine.run_foreign(name, PortBindings=bindings)
+        return self.engine.run_foreign(name, PortBindings=bindings, NetworkMode=network or "default")
 
     def update(self, container: str, **host_config: Any) -> None:
         self.engine.by_hand.update(container, host_config)
@@ -93,14 +116,29 @@ class DockerScene:
         self.disconnect = self._hands.disconnect_container_from_network
         self.die = daemon.kill
 
-    def run_foreign(self, name: str, port: int | None = None) -> str:
+    def run_foreign(self, name: str, port: int | None = None, network: str | None = None) -> str:
         ports: dict[int | str, Any] = {80: port} if port else {}
-        config = self._hands.create_host_config(port_bindings=ports)
+        config = self._hands.create_host_config(port_bindings=ports, network_mode=network)
         made = self._hands.create_container(
             BARE, ["sleep", "1000"], name=name, ports=[80] if port else [], host_config=config
         )
         self._hands.start(made["Id"])
         return str(made["Id"])
+
+    def end(self, container: str) -> None:
+        self._hands.kill(container)
+        self._hands.wait(container)
+
+    def remove(self, container: str) -> None:
+        self._hands.remove_container(container, force=True)
+
+    def prune(self) -> None:
+        self._hands.prune_networks()  # type: ignore[no-untyped-call]
+
+    def started(self) -> dict[str, str]:
+        """When each container was started."""
+        ids = [each["Id"] for each in self._hands.containers(all=True)]
+        return {each: self._hands.inspect_container(each)["State"]["StartedAt"] for each in ids}
 
     def update(self, container: str, **host_config: Any) -> None:
         answer = self._hands.post(

@@ -1,6 +1,5 @@
 """What an engine promises the agent: kept by the one in memory and by a real dockerd."""
 
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +14,10 @@ from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeInte
 from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
-from tests.contract.engines import CLUSTER, DockerScene, FakeScene, Scene
+from tests.contract.engines import CLUSTER, KINDS, DockerScene, FakeScene, Scene
 from tests.docker_daemon import BARE, DockerDaemon, running
 from tests.etcd_server import eventually
 
-KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]
 MIB = 2**20
 NAME = "prod-order-1"
 BRIDGE = BridgeIntent(
@@ -42,22 +40,6 @@ OVERLAY = replace(
     NET, key="ov", name="ov", driver="overlay", subnet=IPv4Network("10.10.0.0/16"), gateway=None
 )
 SPEC = ContainerSpec(image=BARE, command=("sleep", "1000"), stop_signal="SIGKILL")
-
-
-@pytest.fixture(params=KINDS)
-def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    if request.param == "in memory":
-        yield FakeScene()
-        return
-    real = DockerScene(request.getfixturevalue("dockerd"))
-    yield real
-    real.clean()
-    real.close()
-
-
-@pytest.fixture
-def engine(scene: Scene) -> Engine:
-    return scene.engine
 
 
 def _request(spec: ContainerSpec = SPEC, name: str = NAME, cluster: str = CLUSTER) -> CreateRequest:

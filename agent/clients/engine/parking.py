@@ -11,6 +11,7 @@ from agent.errors import Conflict, Missing, SwarmkeeperError
 
 _SLOW_S = 30.0
 """A connect takes 0.1 s, and more behind a container that is being started or stopped."""
+_DONE = ("already", "marked for removal")
 _GONE = ("is not connected to", "no such container", "not found")
 
 
@@ -22,8 +23,10 @@ class Parking(Networks):
         path = f"/networks/{quoted(network)}/connect"
         try:
             self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=network_failure)
+        except Missing:
+            return  # it has ended, and with it went what was to be moved
         except Conflict as error:
-            if "already" not in str(error):
+            if not any(words in str(error).lower() for words in _DONE):
                 raise
 
     def unpark(self, container: str, network: str) -> None:

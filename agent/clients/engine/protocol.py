@@ -143,10 +143,13 @@ class Engine(Protocol):
     def remove_network(self, network_id: str) -> None: ...
 
     def park(self, container: str, network: str) -> None:
-        """Attach a container, running or paused, to a bridge network: its gateway on docker_gwbridge moves there."""
+        """Attach a container to a bridge network: if it runs its gateway on docker_gwbridge moves there.
+
+        For one that is gone there is nothing to be done.
+        """
 
     def unpark(self, container: str, network: str) -> None:
-        """Take it off again: its gateway comes back onto docker_gwbridge, which must be there."""
+        """Take it off again, if it is there: its gateway comes back onto docker_gwbridge, which must be there."""
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
         """Take an endpoint that is no container's, like that of the ingress sandbox, off a network, named or by id."""
