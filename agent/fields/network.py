@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.fields.process import PREFIX
 from agent.fields.row import Body, Found, Row, place, plain
+from agent.model.intent import PARKING
 from agent.model.spec import Attachment, ContainerSpec, Port
 
 SERVICE = f"{PREFIX}service"
@@ -69,8 +70,9 @@ def _given_address(found: Found, endpoint: dict[str, Any]) -> str:
 
 
 def _attached(found: Found) -> dict[str, Any]:
-    networks = found.at("NetworkSettings.Networks")
-    return dict(networks) if networks else {}
+    """Its networks; the one it is parked on while docker_gwbridge is changed is taken away by who put it there."""
+    networks = found.at("NetworkSettings.Networks") or {}
+    return {name: each for name, each in networks.items() if name != PARKING}
 
 
 def _fixed_address(raw: dict[str, Any]) -> str:

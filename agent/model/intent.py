@@ -7,6 +7,8 @@ from typing import Literal
 from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
+PARKING = "swarmkeeper_parking"
+"""The temporary network beside docker_gwbridge while that is changed (docs/gwbridge.md)."""
 HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
 """What a host may be called, as a regular expression: it is part of a key in etcd, and what a hostname may be."""
 

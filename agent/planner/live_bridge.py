@@ -6,7 +6,15 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.steps import BRIDGE, Blocked, GiveBackTurn, Plan, TakeTurn
 from agent.planner.bridge import bridge_faults, plan_bridge_outside
-from agent.planner.parking import PARKING, bridge_is_right, needs_turn, plan_swap, touched, why_held
+from agent.planner.parking import (
+    bridge_is_right,
+    is_begun,
+    needs_turn,
+    plan_retreat,
+    plan_swap,
+    touched,
+    why_held,
+)
 
 Phase = Literal["", "right", "waiting", "moving", "held"]
 
@@ -16,19 +24,20 @@ def plan_bridge(intent: Intent, observed: Observed) -> Plan:
     host, cluster = observed.host, observed.cluster
     assert host is not None
     assert cluster is not None
-    if host.swarm.local == "inactive":
+    if intent.host(observed.me) is None:
+        plan = _let_go(intent, observed.me, host, cluster)
+    elif host.swarm.local == "inactive":
         return Plan() if observed.stale else plan_bridge_outside(intent, host)
-    if host.swarm.local != "active":
+    elif host.swarm.local != "active":
         return _unsettled(intent, host)
-    plan = _plan_live(intent, observed.me, host, cluster)
-    if observed.stale:
-        return Plan(tuple(step for step in plan.steps if step.resource == BRIDGE), plan.blocked)
-    return plan
+    else:
+        plan = _plan_live(intent, observed.me, host, cluster)
+    return _without_etcd(intent, host, plan) if observed.stale else plan
 
 
 def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Phase:
     """Where a host stands with its bridge, for the leader to see (records.BridgeReport)."""
-    if host.swarm.local != "active":
+    if host.swarm.local != "active" or intent.host(me) is None:
         return ""
     if bridge_is_right(intent, host):
         return "right"
@@ -45,11 +54,9 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
         return _give_back(me, cluster)
     if not needs_turn(intent, host):
         return plan_swap(intent, host, "")
-    if intent.host(me) is None:
-        return Plan()
     if (held := why_held(intent, host)) != Plan():
         # Where nothing was begun yet others may go first.
-        return held if host.network(PARKING) else _give_back(me, cluster, "it cannot be changed now") + held
+        return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
     if turn and mine and turn.state == "taken":
         return plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
@@ -57,6 +64,22 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     if turn and mine and turn.state == "offered":
         return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
     return waits
+
+
+def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+    """A host that the intent does not name is left as it is; but what was begun there is brought to an end."""
+    if not is_begun(host):
+        return _give_back(me, cluster, f"the intent does not name {me}")
+    return plan_retreat(host) if host.bridges or host.swarm.local != "active" else plan_swap(intent, host, "")
+
+
+def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
+    """What is broken is repaired and what was begun is brought to an end; nothing that works is begun to be changed."""
+    steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
+    if not steps or is_begun(host) or not needs_turn(intent, host):
+        return Plan(steps, plan.blocked)
+    wrong = "; ".join(bridge_faults(intent.gwbridge, host))
+    return Plan(blocked=(Blocked(resource=BRIDGE, reason=f"{wrong}; waits for etcd", kind="waiting"),))
 
 
 def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:

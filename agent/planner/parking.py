@@ -8,7 +8,7 @@ Each pass looks anew, so what a crash leaves behind is only another beginning.
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from agent.model.intent import Intent, NetworkIntent
+from agent.model.intent import PARKING, Intent, NetworkIntent
 from agent.model.observed import Attached, HostState, NetworkState
 from agent.model.spec import Pairs
 from agent.model.steps import (
@@ -25,7 +25,6 @@ from agent.model.steps import (
 )
 from agent.planner.bridge import bridge_faults, engine_faults, overlap
 
-PARKING = "swarmkeeper_parking"
 OURS = (("io.swarmkeeper.parking", "true"),)
 _OPTIONS = (
     ("com.docker.network.bridge.enable_icc", "false"),
@@ -38,6 +37,8 @@ _PLACES = tuple(
 """Where the temporary network may lie: at the ends of the private ranges, where seldom anybody is."""
 _GATEWAY = "gateway_"
 """How libnetwork begins the name of an endpoint that is somebody's gateway; what is attached by hand has its own."""
+_LONG_ID = 64
+"""Length of the id of a container; other sandboxes are called otherwise: ingress-sbox, ep-..."""
 _AWAY = "for about 0.1 s"
 
 
@@ -51,14 +52,15 @@ def needs_turn(intent: Intent, host: HostState) -> bool:
     )
 
 
+def is_begun(host: HostState) -> bool:
+    """Whether a change of the bridge was begun here: the temporary network is there, and it is ours."""
+    found = host.network(PARKING)
+    return found is not None and set(OURS) <= set(found.labels)
+
+
 def bridge_is_right(intent: Intent, host: HostState) -> bool:
     """Whether the bridge is as agreed, every container has its gateway on it, and nothing temporary is left."""
-    return (
-        not bridge_faults(intent.gwbridge, host)
-        and not host.network(PARKING)
-        and not _parked(host)
-        and not without_gateway(host)
-    )
+    return not bridge_faults(intent.gwbridge, host) and not is_begun(host) and not without_gateway(host)
 
 
 def why_held(intent: Intent, host: HostState) -> Plan:
@@ -67,13 +69,14 @@ def why_held(intent: Intent, host: HostState) -> Plan:
     if host.live_restore:
         return _blocked("guard", f"{wrong}, but live-restore is on: a swarm and it do not go together")
     if strangers := _attached_by_hand(host):
-        return _blocked("foreign", f"{wrong}, but {', '.join(strangers)} is attached to it by hand")
+        return _blocked("foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
     if clash := overlap(intent.gwbridge.subnet, host):
         return _blocked("overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
-    parking = host.network(PARKING)
-    if parking and not set(OURS) <= set(parking.labels):
+    if is_begun(host):
+        return Plan()
+    if host.network(PARKING):
         return _blocked("name", f"{wrong}, but a network that is not ours is named {PARKING}")
-    if not parking and _parking_place(intent, host) is None:
+    if _parking_place(intent, host) is None:
         return _blocked("overlap", f"{wrong}, but there is no room for the temporary network beside it")
     return Plan()
 
@@ -93,8 +96,14 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
     steps = [*_park(intent, host, moving, faults)]
     if faults:
         steps.append(_swap(intent, host, faults, quorum))
-    steps += _unpark([*parked, *(each for each in moving if each not in parked)])
+    if moving or is_begun(host):
+        steps += _unpark([*parked, *(each for each in moving if each not in parked)])
     return Plan(tuple(steps))
+
+
+def plan_retreat(host: HostState) -> Plan:
+    """Take back what was begun, as far as it can be: every container off the temporary network, and that away."""
+    return Plan(tuple(_unpark(_parked(host)))) if is_begun(host) else Plan()
 
 
 def touched(host: HostState) -> str:
@@ -108,7 +117,7 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
     if len(host.bridges) != 1 or host.swarm.local != "active":
         return ()
     there = {whose for whose, _ in host.bridges[0].endpoints}
-    local = {each.name for each in host.networks if each.scope != "swarm"} | {PARKING}
+    local = {each.name for each in host.networks if each.scope != "swarm"}
     inside = {each.name for each in host.networks if each.internal}
     known = {each.name for each in host.networks if each.driver == "overlay"}
     return tuple(
@@ -146,8 +155,8 @@ def _is_open_overlay(found: NetworkState) -> bool:
 
 
 def _parked(host: HostState) -> tuple[Attached, ...]:
-    """Containers on the temporary network, also those that have ended since."""
-    return tuple(each for each in host.attached if PARKING in each.networks)
+    """Containers on our temporary network, also those that have ended since."""
+    return tuple(each for each in host.attached if is_begun(host) and PARKING in each.networks)
 
 
 def _attached_by_hand(host: HostState) -> list[str]:
@@ -162,13 +171,17 @@ def _attached_by_hand(host: HostState) -> list[str]:
 
 
 def _nobodys(host: HostState) -> Pairs:
-    """Endpoints on a bridge that is to go which no running container has: the ingress sandbox's, and left-overs."""
-    running = {each.id for each in host.attached if each.running}
+    """Endpoints on a bridge that is to go which are no container's: the ingress sandbox's, and left-overs.
+
+    One of a container that came after the list of containers was read is let be: docker refuses to remove the bridge
+    then, and the next pass knows that container.
+    """
+    runs = {each.id: each.running for each in host.attached}
     return tuple(
         (bridge.id, name)
         for bridge in host.bridges
         for whose, name in bridge.endpoints
-        if whose not in running
+        if not runs.get(whose, len(whose) == _LONG_ID)
     )
 
 

@@ -34,14 +34,18 @@ def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
 
 
 def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+    """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
     cluster = observed.cluster
     assert cluster is not None
-    if not _waiting(intent, cluster):
-        return _end(observed, turn, "nobody else needs a turn")
+    waiting = _waiting(intent, cluster)
+    if turn.host in waiting:
+        return _offer(turn.host, observed)
     if unwell := why_unwell(intent, observed, turn):
+        # Also while nobody waits: who does may not have said so yet, after a new intent or a start of its agent.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
-    return _next(intent, observed)
+        held = Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting")
+        return Plan(blocked=(held,) if waiting else ())
+    return _next(intent, observed) if waiting else _end(observed, turn, "nobody else needs a turn")
 
 
 def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[str, ...]:
@@ -91,11 +95,15 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    name = waiting[0]
+    return _offer(waiting[0], observed)
+
+
+def _offer(name: str, observed: Observed) -> Plan:
+    assert observed.cluster is not None
     step = OfferTurn(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
-        over=cluster.disruption_revision,
+        over=observed.cluster.disruption_revision,
         reason=f"docker_gwbridge of {name} is not as agreed",
     )
     return Plan((step,))

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from agent.fields import TABLE, create_request, differences
+from agent.model.intent import PARKING
 from agent.model.records import Copy
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.fields.samples import SAMPLES, Changes, Sample
 from tests.simulated_inspect import inspect_of
 
@@ -122,3 +123,16 @@ def test_an_empty_entrypoint_takes_the_images_away() -> None:
 
     assert inspect["Config"]["Entrypoint"] is None
     assert differences(spec, inspect, RICH) == ()
+
+
+def test_the_temporary_network_beside_the_bridge_is_no_difference() -> None:
+    """It is put there and taken away by the change of docker_gwbridge; what is on another one is put right."""
+    spec = ContainerSpec(image="bare:1", networks=(Attachment(network="net"),))
+    inspect = _inspect(spec, BARE)
+    endpoint = inspect["NetworkSettings"]["Networks"]["net"]
+
+    parked = _changed(inspect, {f"NetworkSettings.Networks.{PARKING}": endpoint})
+    strayed = _changed(inspect, {"NetworkSettings.Networks.other": endpoint})
+
+    assert differences(spec, parked, BARE) == ()
+    assert [each.field for each in differences(spec, strayed, BARE)] == ["networks.other"]

@@ -112,7 +112,7 @@ class Unpark(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveParking(_BridgeStep):
-    """Remove the temporary network; `id` is empty where it is yet to be made."""
+    """Remove the temporary network."""
 
     network: str
     verb = "clear"

@@ -1,0 +1,294 @@
+"""Who is disturbed when: one host at a time, in an order, and the next only when the last one is well."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.observed import ClusterState, NodeState, Observed
+from agent.model.records import BlockedReport, CopyReport, Disruption, HostStatus
+from agent.planner.turns import plan_turns, why_unwell
+from tests.planner.builders import REVISION, cluster, host, intent, member, node, observed, told
+from tests.planner.guests import says, turn
+
+HOSTS = "h1 h2 h3"
+NODES = (node("h1", leader=True), node("h2"), node("h3"))
+
+
+def seen(
+    phases: Mapping[str, Any],
+    now: Disruption | None = None,
+    *,
+    hosts: str = HOSTS,
+    nodes: Iterable[NodeState] | None = NODES,
+    me: str = "h1",
+    away: Iterable[str] = (),
+    statuses: Iterable[HostStatus] = (),
+    revision: int = 60,
+) -> Observed:
+    """What the leader sees, when each host says in which phase its bridge is, or all that it says."""
+    roles = {name: role or "manager" for name, _, role in (each.partition(":") for each in hosts.split())}
+    said = {
+        name: says(name, phase, is_manager=roles.get(name) == "manager") for name, phase in phases.items()
+    }
+    said |= {each.node_id.removeprefix("node-"): each for each in statuses if each.node_id}
+    state = cluster(
+        intent(hosts=hosts),
+        statuses=said,
+        present={name: f"run-{name}" for name in said if name not in away},
+        disruption=now,
+        disruption_revision=revision if now else 0,
+    )
+    swarm = replace(member(me), nodes=None) if nodes is None else member(me, of=nodes)
+    return observed(state, host(swarm=swarm), me=me, leads=True)
+
+
+def planned(found: Observed) -> list[str]:
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+    return told(plan_turns(found.cluster.accepted, found))
+
+
+def offer(name: str) -> list[str]:
+    return [f"offer turn/{name}: docker_gwbridge of {name} is not as agreed"]
+
+
+# ---- whose turn
+
+
+def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:
+    assert planned(seen({"h1": "right", "h2": "moving", "h3": "held"})) == []
+    assert planned(seen({"h1": "", "h2": ""})) == []
+
+
+def test_one_gets_it_at_a_time() -> None:
+    waiting = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
+
+    assert planned(seen(waiting)) == offer("h2")
+    assert planned(seen(waiting, turn("h2", "offered"))) == []
+    assert planned(seen({**waiting, "h2": "moving"}, turn("h2", "taken"))) == []
+    assert planned(seen({**waiting, "h2": "right"}, turn("h2", "done"))) == offer("h3")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "first"),
+    [("h1 h2 h3", "h3"), ("h1 h2", "h2"), ("h1", "h1")],
+)
+def test_workers_come_first_then_managers_and_the_raft_leader_last(waiting: str, first: str) -> None:
+    nodes = (node("h1", leader=True), node("h2"), node("h3", "worker"))
+    found = seen(dict.fromkeys(waiting.split(), "waiting"), hosts="h1 h2 h3:worker", nodes=nodes)
+
+    assert planned(found) == offer(first)
+
+
+def test_the_raft_leader_is_last_also_where_another_host_leads_the_cluster() -> None:
+    nodes = (node("h1"), node("h2", leader=True), node("h3"))
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, nodes=nodes)) == offer("h3")
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, nodes=nodes)) == offer("h1")
+
+
+def test_without_a_node_list_the_roles_that_hosts_report_count_and_this_host_is_last() -> None:
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, hosts="h1 h2 h3:worker", nodes=None)) == offer("h3")
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, nodes=None)) == offer("h2")
+
+
+def test_a_lone_manager_gets_its_turn() -> None:
+    assert planned(seen({"h1": "waiting"}, hosts="h1", nodes=(node("h1", leader=True),))) == offer("h1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("h2", "waiting", revision=REVISION - 1),
+        says("h2", "waiting", instance="an earlier run"),
+    ],
+    ids=["of another intent", "of an earlier run of the agent"],
+)
+def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
+    assert planned(seen({"h1": "right"}, statuses=[said])) == []
+
+
+def test_a_host_the_intent_does_not_name_gets_no_turn() -> None:
+    assert planned(seen({"h2": "waiting"}, hosts="h1")) == []
+
+
+def test_a_host_that_cannot_be_changed_lets_the_others_go() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"})) == offer("h1")
+    assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"}, turn("h2", "done"))) == offer("h1")
+
+
+def test_a_key_that_cannot_be_read_is_somebodys_turn() -> None:
+    found = seen({"h1": "waiting"})
+    assert found.cluster is not None
+    state: ClusterState = cluster(
+        intent(hosts=HOSTS),
+        statuses=found.cluster.statuses,
+        present=found.cluster.present,
+        disruption_revision=9,
+    )
+
+    assert planned(observed(state, found.host, leads=True)) == []
+
+
+# ---- how a turn ends
+
+
+def test_a_turn_nobody_needs_any_more_ends() -> None:
+    assert planned(seen({"h1": "right", "h2": "right"}, turn("h2", "done"))) == [
+        "end turn/h2: nobody else needs a turn"
+    ]
+    assert planned(seen({"h1": "waiting", "h2": "right"}, turn("h2", "offered"))) == [
+        "end turn/h2: it does not need its turn any more"
+    ]
+
+
+def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, turn("h2", "offered"), away=["h2"])) == [
+        "end turn/h2: the agent of h2 is gone"
+    ]
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, away=["h2"])) == offer("h1")
+
+
+def test_a_host_that_dies_in_its_turn_keeps_it_and_that_is_said() -> None:
+    (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), away=["h2"]))
+    assert held == (
+        "blocked turn/h2: h2 went away in its turn (docker_gwbridge of h2 is not as agreed): "
+        "nobody else is disturbed before it is back"
+    )
+
+
+def test_a_host_that_died_in_its_turn_and_is_not_in_the_intent_any_more_keeps_nobody_up() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), hosts="h1 h3", away=["h2"])) == [
+        "end turn/h2: the agent of h2 is gone"
+    ]
+
+
+def test_a_host_that_is_there_ends_its_turn_itself_whatever_it_says() -> None:
+    for phase in ("moving", "right", "held", "waiting", ""):
+        assert planned(seen({"h1": "waiting", "h2": phase}, turn("h2"))) == []
+
+
+def test_a_host_whose_bridge_is_wrong_again_after_its_turn_gets_it_again_before_any_other() -> None:
+    again = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
+
+    assert planned(seen(again, turn("h3", "done"))) == offer("h3")
+
+
+def test_a_turn_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
+    down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), copies=(copy(),))
+
+    assert planned(seen({"h1": "moving"}, turn("h2", "done"), statuses=[down])) == []
+
+
+# ---- whether the last one is well
+
+
+def copy(name: str = "prod-order-1", status: Any = "exited") -> CopyReport:
+    return CopyReport(service="order", number=1, spec="s", id="id", name=name, status=status)
+
+
+def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: Any) -> list[str]:
+    done = now or turn("h2", "done")
+    found = seen({"h1": "waiting", "h3": "right"}, done, statuses=[after] if after else [], **more)
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+    faults = list(why_unwell(found.cluster.accepted, found, done))
+    if faults:
+        assert planned(found) == [f"blocked turn/h2: the next host waits: {'; '.join(faults)}"]
+    else:
+        assert planned(found) == offer("h1")
+    return faults
+
+
+def test_the_next_one_goes_when_the_last_one_is_well() -> None:
+    assert unwell(after=says("h2", "right", copies=(copy(status="running"),))) == []
+
+
+def test_a_host_that_does_not_report_is_not_well() -> None:
+    assert unwell(after=None) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right"), away=["h2"]) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right", instance="an earlier run")) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right", engine_up=False)) == ["h2 does not report"]
+
+
+@pytest.mark.parametrize("phase", ["moving", ""])
+def test_a_bridge_that_is_not_right_yet_is_not_well(phase: str) -> None:
+    assert unwell(after=says("h2", phase)) == ["docker_gwbridge of h2 is not as agreed"]
+
+
+def test_what_was_right_for_an_earlier_intent_was_well() -> None:
+    assert unwell(after=says("h2", "moving", revision=REVISION - 1)) == []
+
+
+def test_a_copy_that_is_still_to_be_started_is_not_well() -> None:
+    to_do = says("h2", "right", copies=(copy(),), steps=("start container/prod-order-1: exited with 137",))
+    held = BlockedReport(
+        resource="container/prod-order-1", reason="network net is not ready yet", kind="waiting"
+    )
+
+    assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
+    assert unwell(after=says("h2", "right", copies=(copy(),), blocked=(held,))) == [
+        "prod-order-1 on h2 is exited"
+    ]
+
+
+def test_a_copy_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
+    others = ("start container/prod-order-10: exited with 1",)
+
+    assert unwell(after=says("h2", "right", copies=(copy(),), steps=others)) == []
+
+
+@pytest.mark.parametrize("state", ["down", "unknown", "disconnected"])
+def test_a_node_that_is_not_ready_is_not_well(state: str) -> None:
+    nodes = (node("h1", leader=True), node("h2", state=state), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == [f"the swarm calls the node of h2 {state}"]
+
+
+def test_a_node_the_swarm_does_not_know_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == ["the swarm calls the node of h2 unknown"]
+
+
+def test_a_manager_that_raft_does_not_reach_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h2", reachable=False), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == ["2 of 3 managers are reachable"]
+
+
+def test_a_majority_that_is_lost_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h2"), node("h3", reachable=False))
+    four = (*nodes, node("h3", id="ghost", reachable=False))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == []
+    assert unwell(after=says("h2", "right"), nodes=four) == ["2 of 4 managers are reachable"]
+
+
+def test_a_quorum_lost_during_the_turn_holds_the_next_one() -> None:
+    assert unwell(after=says("h2", "right"), nodes=None) == ["the swarm lost its leader meanwhile"]
+
+
+def test_a_quorum_lost_before_the_turn_does_not() -> None:
+    done = turn("h2", "done", quorum=False)
+
+    assert unwell(after=says("h2", "right"), now=done, nodes=None) == []
+
+
+def test_a_turn_remembers_whether_there_was_a_quorum_when_it_was_offered() -> None:
+    def quorum_of(found: Observed) -> list[bool]:
+        assert found.cluster is not None
+        assert found.cluster.accepted is not None
+        return [step.quorum for step in plan_turns(found.cluster.accepted, found).steps]  # type: ignore[union-attr]
+
+    assert quorum_of(seen({"h2": "waiting"})) == [True]
+    assert quorum_of(seen({"h2": "waiting"}, nodes=None)) == [False]
+
+
+def test_a_host_taken_out_of_the_intent_after_its_turn_is_nobodys_worry() -> None:
+    assert planned(seen({"h1": "waiting"}, turn("h2", "done"), hosts="h1 h3")) == offer("h1")
