@@ -13,6 +13,7 @@ from agent.model.intent import (
     GWBRIDGE,
     Availability,
     BridgeIntent,
+    BridgeMethod,
     HostIntent,
     Mode,
     PolicyIntent,
@@ -35,13 +36,14 @@ SWARM_KEYS = (
     "autolock",
 )
 TOKEN_KEYS = ("rotate", "ttl")
-BRIDGE_KEYS = ("subnet", "gateway", "driver_opts")
+BRIDGE_KEYS = ("subnet", "gateway", "driver_opts", "method")
 POLICY_KEYS = ("mode", "unmanaged", "max_unavailable_hosts", "deletion_guard")
 
 ROLE: Reader[Role] = choice(get_args(Role))
 AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
 ROTATE: Reader[Rotation] = choice(get_args(Rotation))
 MODE: Reader[Mode] = choice(get_args(Mode))
+METHOD: Reader[BridgeMethod] = choice(get_args(BridgeMethod))
 UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
 
 _LATER = "is not offered yet"
@@ -49,7 +51,7 @@ _SWARM_REFUSED = {
     "advertise": "is not offered here: a host's address is advertised",
     "force_new_cluster": "is never done",
 }
-_BRIDGE_REFUSED = {"method": f"{_LATER}: a live bridge is not changed yet", "name": f"is always {GWBRIDGE}"}
+_BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
 _POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -119,9 +121,10 @@ def _bridge(cursor: Cursor) -> BridgeIntent | None:
     subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
     gateway = read_gateway(fields.at("gateway"), subnet)
     options = _bridge_options(fields)
+    method: BridgeMethod = fields.read("method", METHOD, "parking")
     if subnet is None or gateway is None:
         return None
-    return BridgeIntent(subnet=subnet, gateway=gateway, options=options)
+    return BridgeIntent(subnet=subnet, gateway=gateway, options=options, method=method)
 
 
 def _bridge_options(fields: Fields) -> Pairs:

@@ -17,6 +17,7 @@ Availability = Literal["active", "pause", "drain"]
 Rotation = Literal["after-join", "never"]
 Mode = Literal["enforce", "observe", "paused"]
 Unmanaged = Literal["ignore"]
+BridgeMethod = Literal["parking", "rejoin"]
 NetworkDriver = Literal["overlay", "bridge"]
 UpdateOrder = Literal["stop-first", "start-first"]
 FailureAction = Literal["pause", "continue", "rollback"]
@@ -40,6 +41,8 @@ class BridgeIntent:
     subnet: IPv4Network
     gateway: IPv4Address
     options: Pairs
+    method: BridgeMethod = "parking"
+    """How it is changed on a host that is in the swarm: under the running containers, or by leaving and coming back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
