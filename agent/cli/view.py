@@ -10,6 +10,10 @@ from agent.model.records import CopyReport, HostStatus
 from agent.planner.bridge import bridge_faults
 from agent.planner.reported import host_of
 
+_NO_MESH = (
+    "services published with mode ingress do not answer at this host before dockerd starts again "
+    "(docker_gwbridge was changed)"
+)
 Presence = Literal["leads", "there", "starting", "away", "never seen"]
 
 
@@ -46,6 +50,8 @@ class HostView:
     """Revision carried out in full; 0: none yet."""
     to_do: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is as it is, and good to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,8 @@ class ClusterView:
     swarm: str | None
     intent: IntentView
     hosts: tuple[HostView, ...] = ()
+    turn: str = ""
+    """Whose turn it is to be disturbed, and why; empty: nobody's."""
     unreadable: tuple[str, ...] = ()
     """Keys in etcd that nobody can read, and why."""
 
@@ -91,6 +99,7 @@ def view_of(name: str, cluster: ClusterState) -> ClusterView:
         swarm=cluster.record.swarm_id if cluster.record else None,
         intent=_intent(cluster),
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
+        turn=_turn(cluster),
         unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
     )
 
@@ -141,7 +150,13 @@ def _host(name: str, cluster: ClusterState) -> HostView:
         applied=status.revision,
         to_do=status.steps,
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
+        notes=() if status.bridge.mesh else (_NO_MESH,),
     )
+
+
+def _turn(cluster: ClusterState) -> str:
+    turn = cluster.disruption
+    return f"{turn.host} ({turn.state}): {turn.reason}" if turn else ""
 
 
 def _presence(name: str, cluster: ClusterState, status: HostStatus) -> Presence:

@@ -157,6 +157,8 @@ class BridgeReport:
     """Whether the kernel has the device."""
     address: str = ""
     up: bool = False
+    mesh: bool = True
+    """Whether the swarm's ingress sandbox has its gateway on it: without one, the routing mesh does not answer here."""
     phase: Literal["", "right", "waiting", "moving", "held"] = ""
     """right: as agreed, and every container has its gateway on it; waiting: for its turn; held: blocked, and not by
     others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""

@@ -16,6 +16,7 @@ from agent.planner.parking import (
     why_held,
 )
 
+INGRESS = "ingress-sbox"
 Phase = Literal["", "right", "waiting", "moving", "held"]
 
 
@@ -97,6 +98,13 @@ def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
         f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
     )
     return f"{wrong}; waits for its turn ({who}){disturbs}"
+
+
+def has_mesh(host: HostState) -> bool:
+    """Whether the ingress sandbox has its gateway. One that a swap took off gets it back when dockerd starts again."""
+    meshed = host.swarm.local == "active" and host.network("ingress") is not None
+    there = {whose for bridge in host.bridges for whose, _ in bridge.endpoints}
+    return not meshed or INGRESS in there
 
 
 def quorum(host: HostState) -> str:

@@ -18,7 +18,7 @@ from agent.model.records import (
 )
 from agent.model.spec import Pairs
 from agent.model.steps import Blocked, Plan, Step
-from agent.planner.live_bridge import bridge_phase
+from agent.planner.live_bridge import bridge_phase, has_mesh
 from agent.planner.parking import OURS
 
 
@@ -119,6 +119,7 @@ def _bridge(observed: Observed, host: HostState) -> BridgeReport:
     kernel = BridgeReport(
         phase=bridge_phase(intent, observed.me, host, cluster) if cluster and intent else "",
         revision=intent.revision if intent else 0,
+        mesh=has_mesh(host),
         device=link is not None,
         address=str(link.address) if link and link.address else "",
         up=link is not None and link.up,

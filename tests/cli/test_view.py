@@ -5,7 +5,15 @@ import pytest
 
 from agent.cli.view import ClusterView, CopiesView, HostView, view_of
 from agent.model.observed import ClusterState, Document
-from agent.model.records import BlockedReport, BridgeReport, CopyReport, HostStatus, NetworkReport, Verdict
+from agent.model.records import (
+    BlockedReport,
+    BridgeReport,
+    CopyReport,
+    Disruption,
+    HostStatus,
+    NetworkReport,
+    Verdict,
+)
 from agent.planner.assignments import assign
 from tests.planner.builders import BRIDGE, cluster, document, intent, service, status
 
@@ -172,3 +180,18 @@ def test_a_status_that_makes_no_sense_is_shown_and_not_fatal() -> None:
         .bridge_faults[0]
         .startswith("not a host status")
     )
+
+
+def test_whose_turn_it_is_to_be_disturbed_is_told() -> None:
+    turn = Disruption(host="h2", state="taken", reason="docker_gwbridge of h2 is not as agreed", quorum=True)
+
+    assert seen(state(disruption=turn)).turn == "h2 (taken): docker_gwbridge of h2 is not as agreed"
+    assert seen(state()).turn == ""
+
+
+def test_a_routing_mesh_that_waits_for_dockerd_is_noted_and_is_no_fault() -> None:
+    status = reported("h1")
+    found = state(statuses={"h1": replace(status, bridge=replace(status.bridge, mesh=False))})
+
+    assert "mode ingress" in first(found).notes[0]
+    assert first(state()).notes == first(found).blocked == ()
