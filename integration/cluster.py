@@ -54,8 +54,8 @@ class Cluster:
 
     def install(self) -> None:
         """Install the package on every host and write its agent.yaml; nothing is started."""
-        deb = package()
-        self.on_every_host(lambda host: self._install(host, deb))
+        debs = {base: package(base) for base in {host.spec.base for host in self.lab.hosts}}
+        self.on_every_host(lambda host: self._install(host, debs[host.spec.base]))
 
     def _install(self, host: Host, deb: Path) -> None:
         host.install(deb)
@@ -188,8 +188,9 @@ def running_on(host: Host, *, everything: bool = False) -> Iterable[Running]:
         )
 
 
-def package() -> Path:
-    """The .deb of this tree, built if it changed."""
-    built = subprocess.run([ROOT / "script/package"], capture_output=True, text=True, check=False)
+def package(base: str, tree: Path = ROOT) -> Path:
+    """The .deb of a tree for hosts of a base, built if it changed."""
+    command = [str(tree / "script/package"), "--base", base]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    return ROOT / built.stdout.strip().splitlines()[-1]
+    return Path(built.stdout.strip().splitlines()[-1])

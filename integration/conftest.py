@@ -2,6 +2,9 @@
 
 `lab` is one lab for the whole session, in whatever state the tests before left it. `fresh_lab` is the same one with
 empty disks: a first boot of three hosts, in a few seconds. Both bring the package's dependencies only, not the agent.
+
+The hosts' distribution is this machine's own, or the one SWARMKEEPER_BASE names. What is marked `every_base` runs, in
+the long mode, on every base there is.
 """
 
 import os
@@ -12,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from integration.cluster import DOCUMENT, Cluster
+from integration.lab import base as bases
 from integration.lab.errors import LabError
 from integration.lab.lab import Lab, state_root
 from integration.lab.programs import REPOSITORY
 
 CONVERGE_S = 90
+LONG = "SWARMKEEPER_LONG"
 KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
@@ -32,6 +37,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "base" not in metafunc.fixturenames or bases.CHOSEN in os.environ or not os.environ.get(LONG):
+        return
+    if metafunc.definition.get_closest_marker("every_base"):
+        metafunc.parametrize("base", [base.name for base in bases.BASES], scope="session")
+
+
+@pytest.fixture(scope="session")
+def base() -> str:
+    """The distribution of the session's lab."""
+    return bases.find().name
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _sweep() -> None:
     """Remove what sessions that were killed left, unless it was to be kept."""
@@ -42,9 +60,9 @@ def _sweep() -> None:
 
 
 @pytest.fixture(scope="session")
-def session_lab(_sweep: None) -> Iterator[Lab]:
+def session_lab(_sweep: None, base: str) -> Iterator[Lab]:
     """The session's lab as it is; tests ask for `lab` or `fresh_lab`."""
-    lab = Lab(session_name())
+    lab = Lab(session_name("" if base == bases.MACHINE.name else f"-{base}"), base=base)
     try:
         lab.up()
         yield lab

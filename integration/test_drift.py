@@ -9,6 +9,8 @@ from integration.cluster import Cluster, Running, running_on
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
+pytestmark = pytest.mark.every_base
+
 HEAL_S = 20
 
 ByHand = Callable[[Host], object]

@@ -6,6 +6,8 @@ from integration.cluster import Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
+pytestmark = pytest.mark.every_base
+
 BACK_S = 120
 
 

@@ -120,12 +120,7 @@ def test_a_host_shows_nothing_of_the_machines_owner(lab: Lab) -> None:
     known = {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt"}
     known |= {"opt", "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"}
     assert set(host.exec("ls", "-A", "/").stdout.split()) <= known
-    assert host.exec("ls", "-A", "/home", "/mnt", "/srv", "/usr/local").stdout.split() == [
-        "/home:",
-        "/mnt:",
-        "/srv:",
-        "/usr/local:",
-    ]
+    assert host.exec("find", "/home", "/mnt", "/srv", "/usr/local", "-type", "f").stdout == ""
     enabled = host.systemctl("list-unit-files", "--state=enabled", "--no-legend", "--full").splitlines()
     ours = {
         "containerd.service",
@@ -289,7 +284,7 @@ def test_a_frozen_host_stands_still_and_goes_on(lab: Lab) -> None:
         "-c",
         "systemd-run --quiet --unit=writer sh -c 'while :; do date +%s%N >/run/tick; sleep 0.01; done'",
     )
-    eventually(lambda: host.read("/run/tick"), 5, "the writer writes")
+    eventually(lambda: host.exec("cat", "/run/tick", check=False).stdout, 5, "the writer writes")
     host.freeze()
     stood = host.read("/run/tick")
     start = time.monotonic()

@@ -11,6 +11,8 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 
+pytestmark = pytest.mark.every_base
+
 COPIES = {
     "prod-order-1": "node-231",
     "prod-order-2": "node-231",

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from integration.cluster import Cluster
+from integration.cluster import Cluster, package
 from integration.conftest import session_name
+from integration.lab.base import MACHINE
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.programs import REPOSITORY
+
+pytestmark = pytest.mark.every_base
 
 CONFIG = "/etc/swarmkeeper/agent.yaml"
 UNIT = "swarmkeeper.service"
@@ -46,15 +49,9 @@ except OSError:
 """
 
 
-def build(checkout: Path) -> Path:
-    """Run script/package of a checkout and return the package."""
-    done = subprocess.run([checkout / "script/package"], capture_output=True, text=True, check=True)
-    return Path(done.stdout.splitlines()[-1])
-
-
 @pytest.fixture(scope="module")
-def deb() -> Path:
-    return build(REPOSITORY)
+def deb(base: str) -> Path:
+    return package(base)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +69,8 @@ def newer_deb(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lab_of_one() -> Iterator[Lab]:
-    lab = Lab(session_name("-package"), hosts=("node-241",))
+def lab_of_one(base: str) -> Iterator[Lab]:
+    lab = Lab(session_name("-package"), hosts=("node-241",), base=base)
     try:
         lab.up()
         host = lab["node-241"]
@@ -234,11 +231,14 @@ def test_a_purge_leaves_the_operators_keys_and_their_owner(running: Host) -> Non
     running.exec("rm", "-r", "/etc/swarmkeeper")
 
 
-def test_the_same_commit_gives_the_same_bytes_wherever_it_is_built(deb: Path, tmp_path: Path) -> None:
+def test_the_same_commit_gives_the_same_bytes_wherever_it_is_built(tmp_path: Path) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     copy = ["cp", "--parents", "--archive", f"--target-directory={tmp_path}", ".git", *names.split("\0")[:-1]]
     subprocess.run(copy, cwd=REPOSITORY, check=True)
     (tmp_path / ".venv").symlink_to(REPOSITORY / ".venv")
 
-    assert build(tmp_path).read_bytes() == deb.read_bytes()
+    built = package(MACHINE.name, tmp_path)
+
+    assert built.is_relative_to(tmp_path)
+    assert built.read_bytes() == package(MACHINE.name).read_bytes()

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from integration.lab import route
+from integration.lab import base as bases
+from integration.lab import debootstrap, inside, route
 from integration.lab.errors import LabError
 from integration.lab.host import Host
 from integration.lab.lab import HOSTS, Lab
@@ -28,10 +29,11 @@ def up(
     name: Name = "lab",
     host: Annotated[list[str], typer.Option(help="A host's name; repeat for more. [default: three]")] = [],  # noqa: B006
     disk: Annotated[str, typer.Option(help="Size of a disk image per host (2G); `lose` needs one.")] = "",
+    base: Annotated[str, typer.Option(envvar=bases.CHOSEN, help="The hosts' distribution.")] = "",
     parallel: Annotated[int, typer.Option(help="How many hosts boot at a time; 0: all.")] = 0,
 ) -> None:
     """Bring the lab up; what is up stays as it is."""
-    Lab(name, host or Lab.existing(name).known() or HOSTS, disk).up(parallel)
+    Lab(name, host or Lab.existing(name).known() or HOSTS, disk, base).up(parallel)
     ls(name)
 
 
@@ -46,7 +48,8 @@ def ls(name: Name = "lab") -> None:
     """List the hosts, each with its docker socket."""
     for host in Lab.existing(name):
         socket = f"unix://{host.socket}" if host.is_up else ""
-        typer.echo(f"{host.name}  {host.address}  {'up ' if host.is_up else 'off'}  {socket}".rstrip())
+        state = "up " if host.is_up else "off"
+        typer.echo(f"{host.name}  {host.address}  {host.spec.base}  {state}  {socket}".rstrip())
 
 
 @app.command(context_settings=COMMAND)
@@ -109,6 +112,27 @@ def leaks(name: Name = "lab") -> None:
     found = Lab(name, hosts=()).leaks()
     typer.echo(str(found))
     raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def base(
+    name: Annotated[str, typer.Argument(metavar="[BASE]")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove its tree.")] = False,
+) -> None:
+    """Make the tree of a base, or list what bases there are."""
+    if not name:
+        for each in bases.BASES:
+            typer.echo(f"{each.name}  {each.root if debootstrap.is_made(each) else 'not made'}")
+    elif remove:
+        debootstrap.remove(bases.find(name))
+    else:
+        debootstrap.make(bases.find(name))
+
+
+@app.command("inside", context_settings=COMMAND)
+def run_inside(context: typer.Context, base_name: Annotated[str, typer.Argument(metavar="BASE")]) -> None:
+    """Run a command in a base that is not booted, in this repository (default: a shell)."""
+    inside.run(bases.find(base_name), context.args or ["bash"])
 
 
 def _add(command: str, action: Callable[[Host], None], help_text: str) -> None:

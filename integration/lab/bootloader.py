@@ -124,6 +124,7 @@ def become_init(spec: HostSpec, groups: Cgroups) -> NoReturn:
     arguments = [
         f"systemd.unified_cgroup_hierarchy={int(pure_v2)}",
         f"systemd.legacy_systemd_cgroup_controller={int(not hybrid)}",
+        *([] if pure_v2 else ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]),  # asked for by systemd 256 and later
     ]
     environment = {"container": "swarmkeeper-lab", "PATH": PATH, "LANG": "C.UTF-8"}
     os.execve(INIT, [INIT, "--system", *arguments], environment)

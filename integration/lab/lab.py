@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from integration.lab import registry, route, stock
+from integration.lab.base import find
 from integration.lab.cgroups import CLIENTS, LAN, Cgroups
+from integration.lab.debootstrap import make
 from integration.lab.disk import needs_image
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
@@ -31,18 +33,20 @@ DISK = "8G"  # sparse; used where the machine's own file system cannot be writte
 class Lab:
     """Some hosts, each with docker and a member of one etcd cluster. `name` tells labs on one machine apart.
 
-    `disk` (for instance "2G") gives each host a disk image of that size, which `Host.lose` needs; hosts that are
-    there already keep the disk they have. State lies in SWARMKEEPER_LAB_STATE or /var/tmp/swarmkeeper-lab.
+    `disk` (for instance "2G") gives each host a disk image of that size, which `Host.lose` needs; `base` is the
+    distribution of the hosts (SWARMKEEPER_BASE, else this machine's own). Hosts that are there already keep the disk
+    and the base they have. State lies in SWARMKEEPER_LAB_STATE or /var/tmp/swarmkeeper-lab.
     """
 
-    def __init__(self, name: str = "", hosts: Iterable[str] = HOSTS, disk: str = "") -> None:
+    def __init__(self, name: str = "", hosts: Iterable[str] = HOSTS, disk: str = "", base: str = "") -> None:
         self.name = name or os.environ.get("SWARMKEEPER_LAB", "lab")
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,29}", self.name):
             raise LabError(f"a lab's name is lower-case letters, digits and dashes, not {self.name!r}")
         self.state = state_root() / self.name
         self.groups = Cgroups(self.name)
         self.lan = Lan(self.groups)
-        self.hosts = self._describe(tuple(hosts), disk or (DISK if needs_image(self.state.parent) else ""))
+        disk = disk or (DISK if needs_image(self.state.parent) else "")
+        self.hosts = self._describe(tuple(hosts), disk, find(base).name)
 
     @classmethod
     def existing(cls, name: str = "") -> Self:
@@ -50,19 +54,21 @@ class Lab:
         lab = cls(name, hosts=())
         return cls(name, hosts=lab.known())
 
-    def _describe(self, names: tuple[str, ...], disk: str) -> tuple[Host, ...]:
+    def _describe(self, names: tuple[str, ...], disk: str, base: str) -> tuple[Host, ...]:
         addresses = {name: address_of(name) for name in names}
-        return tuple(Host(self._spec(n, addresses, disk), self.lan, self.groups, names) for n in names)
+        return tuple(Host(self._spec(n, addresses, disk, base), self.lan, self.groups, names) for n in names)
 
-    def _spec(self, name: str, addresses: dict[str, str], disk: str) -> HostSpec:
+    def _spec(self, name: str, addresses: dict[str, str], disk: str, base: str) -> HostSpec:
         saved = self.state / name / "spec.json"
         if saved.exists():
-            disk = HostSpec.load(saved).image_size
+            known = HostSpec.load(saved)
+            disk, base = known.image_size, known.base
         return HostSpec(
             lab=self.name,
             name=name,
             address=addresses[name],
             disk=str(self.state / name),
+            base=base,
             image_size=disk,
             files=stock.files(self.name, name, addresses),
             units=stock.units(addresses[name]),
@@ -99,7 +105,9 @@ class Lab:
         What is up already stays as it is. Raises LabError if the machine cannot carry a lab or a host fails.
         """
         with route.locked(self.name):
-            check_machine()
+            for base in {host.spec.base for host in self.hosts}:
+                make(find(base))
+                check_machine(find(base))
             with route.locked("machine"):
                 route.close_range()
                 self.state.mkdir(parents=True, exist_ok=True)

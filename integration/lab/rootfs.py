@@ -1,9 +1,10 @@
-"""A host's root: this machine's distribution with nothing of its owner in it.
+"""A host's root: a base (this machine's distribution, or a tree of another) with nothing of any owner in it.
 
-The root is an overlay with the machine's `/` below and the host's own disk above. What belongs to the machine's
-owner is hidden by *opaque* directories in the upper layer (Documentation/filesystems/overlayfs.rst): they show
-nothing of what lies below and keep, over reboots, what the host writes. So only the packages are shared: no unit
-the owner enabled, no configuration of docker, etcd or the network, no home, no state.
+The root is an overlay with the base below and the host's own disk above. What belongs to the machine's owner is
+hidden by *opaque* directories in the upper layer (Documentation/filesystems/overlayfs.rst): they show nothing of
+what lies below and keep, over reboots, what the host writes. So only the packages are shared: no unit the owner
+enabled, no configuration of docker, etcd or the network, no home, no state. A tree has no owner; of it only the
+choice of units is replaced.
 """
 
 import os
@@ -12,6 +13,7 @@ import stat
 import uuid
 from pathlib import Path
 
+from integration.lab.base import Base, find
 from integration.lab.kernel import MS_NODEV, MS_NOSUID, mount
 from integration.lab.spec import HostSpec
 
@@ -25,7 +27,7 @@ SYSTEM = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin"
 VOLATILE = {"run": "755", "tmp": "1777"}
 PACKAGE_STATE = {"apt", "dpkg", "pam", "python", "ucf"}
 OWNERS_ETC = (
-    *("systemd", "docker", "containerd", "etcd", "swarmkeeper", "prometheus", "cni", "ssh"),
+    *("docker", "containerd", "etcd", "swarmkeeper", "prometheus", "cni", "ssh"),
     *("network", "netplan", "NetworkManager", "sysctl.d", "modules-load.d", "tmpfiles.d"),
     *("cron.d", "cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"),
     *(f"rc{level}.d" for level in "0123456S"),
@@ -42,9 +44,9 @@ GENERATORS = ("/usr/lib/systemd/system-generators", "/lib/systemd/system-generat
 class Layers:
     """The overlays of one host and where in their upper directories a path of the host lies."""
 
-    def __init__(self, disk: Path) -> None:
-        self.disk = disk
-        self.points = ["/", *(p for p in SEPARATE if Path(p).is_mount())]
+    def __init__(self, disk: Path, base: Base) -> None:
+        self.disk, self.base = disk, base
+        self.points = ["/", *(p for p in SEPARATE if base.is_machine and Path(p).is_mount())]
 
     def upper(self, path: str) -> Path:
         """Where the host's own version of an absolute path is stored."""
@@ -62,7 +64,7 @@ class Layers:
     def mount(self, target: Path) -> None:
         for point in self.points:
             upper, work = self._store(point, "upper"), self._store(point, "work")
-            options = f"lowerdir={point},upperdir={upper},workdir={work}"
+            options = f"lowerdir={self.base.path(point)},upperdir={upper},workdir={work}"
             mount("root", target / point.strip("/"), "overlay", options=options)
 
     # -- writing, before anything is mounted
@@ -74,15 +76,17 @@ class Layers:
             if path != "/":
                 self.directory(os.path.dirname(path))  # noqa: PTH120  (text paths throughout: they are the host's)
             target.mkdir(exist_ok=True)
-            if Path(path).is_dir():
-                known = Path(path).stat()
+            below = self.base.path(path)
+            if below.is_dir():
+                known = below.stat()
                 os.chown(target, known.st_uid, known.st_gid)
                 target.chmod(stat.S_IMODE(known.st_mode))
         return target
 
     def empty(self, path: str) -> None:
-        """Let the host find an empty directory where the machine has its own."""
-        if Path(path).is_dir() and not Path(path).is_symlink():
+        """Let the host find an empty directory where the base has its own."""
+        below = self.base.path(path)
+        if below.is_dir() and not below.is_symlink():
             os.setxattr(self.directory(path), "trusted.overlay.opaque", b"y")
 
     def hide(self, path: str) -> None:
@@ -100,12 +104,13 @@ class Layers:
 
 def prepare(spec: HostSpec, disk: Path) -> Layers:
     """Lay out the upper side of a host's root on its disk, once; a disk half laid out is laid out again."""
-    layers = Layers(disk)
+    layers = Layers(disk, find(spec.base))
     done = disk / "prepared"
     if not done.exists():
         shutil.rmtree(disk / "upper", ignore_errors=True)
         layers.make()
-        _hide_the_owner(layers)
+        if layers.base.is_machine:
+            _hide_the_owner(layers)
         _name_the_host(layers, spec)
         _choose_units(layers, spec)
         for path, text in spec.files.items():
@@ -143,6 +148,7 @@ def _name_the_host(layers: Layers, spec: HostSpec) -> None:
 
 def _choose_units(layers: Layers, spec: HostSpec) -> None:
     units = "/etc/systemd/system"
+    layers.empty("/etc/systemd")  # installing a package enables its units
     layers.link(f"{units}/default.target", "/lib/systemd/system/multi-user.target")
     for unit in MASKED:
         layers.link(f"{units}/{unit}", "/dev/null")
@@ -150,8 +156,8 @@ def _choose_units(layers: Layers, spec: HostSpec) -> None:
         layers.link(f"{units}/{target}.wants/{unit}", f"/lib/systemd/system/{unit}")
     # Generators turn the machine's fstab, init scripts and cloud settings into units: none of these is the host's.
     for directory in GENERATORS:
-        if Path(directory).is_dir():
-            for generator in os.scandir(directory):
+        if layers.base.path(directory).is_dir():
+            for generator in os.scandir(layers.base.path(directory)):
                 layers.link(f"/etc/systemd/system-generators/{generator.name}", "/dev/null")
 
 

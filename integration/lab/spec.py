@@ -9,6 +9,7 @@ from pathlib import Path
 class HostSpec:
     """One host. `disk` is its directory on the machine; `image_size` makes it a disk image (`2G`) instead of a folder.
 
+    `base` names the distribution its root is laid over.
     `files` are laid over the distribution's own at first boot, `units` are enabled then, as (unit, wanted by).
     """
 
@@ -16,6 +17,7 @@ class HostSpec:
     name: str
     address: str
     disk: str
+    base: str = "machine"
     image_size: str = ""
     files: dict[str, str] = field(default_factory=dict)
     units: tuple[tuple[str, str], ...] = ()
