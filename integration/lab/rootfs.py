@@ -32,6 +32,8 @@ OWNERS_ETC = (
     *("cron.d", "cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"),
     *(f"rc{level}.d" for level in "0123456S"),
 )
+# Whether packages may start and stop services: container images forbid it.
+POLICY = "/usr/sbin/policy-rc.d"
 # Static units that would reach for the machine's kernel or hardware.
 MASKED = (
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount", "dev-hugepages.mount"),
@@ -135,6 +137,8 @@ def _hide_the_owner(layers: Layers) -> None:
         if entry.name not in PACKAGE_STATE:
             layers.empty(f"/var/lib/{entry.name}")
     layers.empty("/usr/local")
+    if Path(POLICY).exists():
+        layers.hide(POLICY)
 
 
 def _name_the_host(layers: Layers, spec: HostSpec) -> None:
