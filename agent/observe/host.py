@@ -11,6 +11,7 @@ from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
+from agent.planner.ports import IN_USE
 from agent.planner.wanted import fill_context
 
 INFO_S = 2.0
@@ -62,6 +63,7 @@ class HostReader:
             volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
             bridge_link=self._kernel.link(GWBRIDGE),
             routes=self._kernel.routes(),
+            listening=self._kernel.listening() if any(IN_USE in each.error for each in found.ours) else None,
         )
 
     def _info(self) -> EngineInfo:
