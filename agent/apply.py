@@ -143,6 +143,8 @@ class Applier:
                 self.engine.create_network(step.network)
             case steps.PromoteNode() | steps.DemoteNode() | steps.UpdateNode() | steps.RemoveNode():
                 self._act_on_node(step)
+            case steps.RemoveOverlay():
+                self.engine.remove_network(step.id)
             case _:
                 self._write(fence, step)
 

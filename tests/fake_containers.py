@@ -23,14 +23,14 @@ class FakeContainers:
         self,
         has_network: Callable[[str], bool],
         address: Callable[[str], str],
+        network_id: Callable[[str], str] = lambda name: name,
         plugged: Callable[[Raw], None] = lambda _: None,
     ) -> None:
         """`plugged` is told of every container that has joined or left a network, or has ended."""
         self.raws: dict[str, Raw] = {}
-        self.kept_ports: set[tuple[str, str]] = set()
-        """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
         self._has_network = has_network
         self._address = address
+        self._network_id = network_id
         self._plugged = plugged
         self._numbers = itertools.count(1)
 
@@ -64,6 +64,7 @@ class FakeContainers:
         for network, each in raw["NetworkSettings"]["Networks"].items():
             fixed = (each.get("IPAMConfig") or {}).get("IPv4Address")
             each["IPAddress"] = fixed or self._address(network)
+            each["NetworkID"] = self._network_id(network)
         raw["State"] |= {"Status": "running", "Error": "", "StartedAt": self._now(), "ExitCode": 0}
         return raw
 
@@ -111,6 +112,7 @@ class FakeContainers:
             raise Unreachable(f"network {network} not found")
         made = attached(endpoint, [raw["Id"][:12]])
         fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
+        made["NetworkID"] = self._network_id(network)
         networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
         self._plugged(raw)
 
@@ -127,6 +129,10 @@ class FakeContainers:
             if is_up(raw) and network in raw["NetworkSettings"]["Networks"]
         ]
 
+    def ids_on(self, network: str) -> list[str]:
+        """Ids of the running containers on a network."""
+        return [self.get(name)["Id"] for name in self.on(network)]
+
     def addresses(self, network: str) -> set[str]:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
         return {each[network].get("IPAddress", "") for each in networks if network in each}
@@ -135,13 +141,16 @@ class FakeContainers:
         return next((raw for raw in self.raws.values() if raw["Name"] == f"/{name}"), None)
 
     def _check_networks(self, raw: Raw) -> None:
-        for network in raw["NetworkSettings"]["Networks"]:
+        for network, each in raw["NetworkSettings"]["Networks"].items():
             if not self._has_network(network):
                 raise Unreachable(f"network {network} not found")
+            # One that was removed and made anew is another one to a container that was on it.
+            if (known := each.get("NetworkID")) and known != self._network_id(network):
+                raise Unreachable(f"Could not attach to network {known}: network {known} not found")
 
     def _check_ports(self, raw: Raw) -> None:
         others = (each for each in self.raws.values() if is_up(each))
-        taken = {port for each in others for port in published(each)} | self.kept_ports
+        taken = {port for each in others for port in published(each)}
         for port in published(raw):
             if port in taken:
                 raise Refused(f"Bind for 0.0.0.0:{port[1]} failed: port is already allocated")

@@ -49,10 +49,11 @@ class FakeEngine(FakeWire):
         self.volume_names: set[str] = set()
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
-        self.by_hand = FakeContainers(self._attachable, self._free_address, self._plugged)
+        self.by_hand = FakeContainers(self._attachable, self._free_address, self._network_id, self._plugged)
         self.nets = FakeNetworks(lan, self, self.by_hand)
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
+        lan.containers_on[address] = self.by_hand.ids_on
 
     def load_image(self, reference: str, **config: Any) -> None:
         """Put an image there: `docker load`."""
@@ -81,6 +82,14 @@ class FakeEngine(FakeWire):
     @call()
     def bridge_endpoints(self, network: str) -> Pairs:
         return self.nets.endpoints(network)
+
+    @call()
+    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
+        return self.nets.peers(network_id)
+
+    @call()
+    def overlay_users(self, network_id: str) -> Pairs:
+        return self.nets.users(network_id)
 
     @call()
     def containers(
@@ -283,6 +292,9 @@ class FakeEngine(FakeWire):
     def _plugged(self, raw: Raw) -> None:
         self.nets.plug(raw)
 
+    def _network_id(self, network: str) -> str:
+        return self.nets.id_of(network)
+
     def _swarm_state(self) -> SwarmState:
         if self.nets.membership is None:
             return SwarmState(local="inactive")
@@ -295,6 +307,7 @@ class FakeEngine(FakeWire):
             is_manager=member.in_raft,
             address=self.address,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
+            pool=(swarm.pool,) if member.in_raft else (),
         )
 
     def _copy(self, raw: Raw) -> Copy | None:

@@ -100,7 +100,8 @@ class FakeNetworks:
         if any(subnet.overlaps(each.subnet) for each in self.listed().values() if each.subnet):
             raise Refused(OVERLAPS)
         gateway = str(network.gateway or subnet[1])
-        self.local[network.name] = network_state(self._lan, network, subnet, gateway)
+        ours = network.name != GWBRIDGE
+        self.local[network.name] = network_state(self._lan, network, subnet, gateway, ours=ours)
 
     def remove(self, network_id: str) -> None:
         for each in list(self.local.values()):
@@ -110,6 +111,30 @@ class FakeNetworks:
                         f"error while removing network: network {each.name} id {each.id} has active endpoints"
                     )
                 del self.local[each.name]
+        overlays = self.membership[0].networks if self.membership else {}
+        for each in list(overlays.values()):
+            if each.id == network_id:
+                self.managed().remove_network(each.name)
+
+    def peers(self, network_id: str) -> tuple[str, ...]:
+        """Addresses of the members with a container on an overlay; none when this host has none there."""
+        if self.membership is None:
+            return ()
+        swarm = self.membership[0]
+        name = next((each.name for each in swarm.networks.values() if each.id == network_id), "")
+        if not self._containers.on(name):
+            return ()
+        nodes = {node for _, node in swarm.users(name)}
+        return tuple(sorted(each.host.address for each in swarm.members if each.node_id in nodes))
+
+    def users(self, network_id: str) -> tuple[tuple[str, str], ...]:
+        swarm = self.managed()
+        return next((swarm.users(each.name) for each in swarm.networks.values() if each.id == network_id), ())
+
+    def id_of(self, name: str) -> str:
+        """The id of the network that this host knows by `name`; empty when it knows none."""
+        known = self.known(name)
+        return known.id if known else ""
 
     def prune(self) -> None:
         """`docker network prune`: every local network on which nobody is."""

@@ -151,14 +151,27 @@ class FakeSwarm:
     def _raft(self) -> list[Member]:
         return [each for each in self.members if each.in_raft]
 
-    def add_network(self, network: NetworkIntent) -> None:
+    def add_network(self, network: NetworkIntent, *, ours: bool = True) -> None:
         if network.name in self.networks:
             raise Conflict(f"network with name {network.name} already exists")
         subnet = network.subnet or self._free_subnet()
         if any(subnet.overlaps(each.subnet) for each in self.networks.values() if each.subnet):
             raise Refused(f"network {network.name} came out wrong and was removed again: its subnet is taken")
         gateway = str(network.gateway or subnet[1])
-        self.networks[network.name] = network_state(self._lan, network, subnet, gateway)
+        self.networks[network.name] = network_state(self._lan, network, subnet, gateway, ours=ours)
+
+    def remove_network(self, name: str) -> None:
+        """Refused while a container of any member is on it."""
+        if users := self.users(name):
+            network_id = self.networks[name].id
+            raise Refused(f"rpc error: network {network_id} is in use by task {users[0][0]}")
+        del self.networks[name]
+
+    def users(self, name: str) -> tuple[tuple[str, str], ...]:
+        """(container id, node id) of what runs on a network, on every member."""
+        on = self._lan.containers_on
+        members = ((each.node_id, on.get(each.host.address)) for each in self.members if not each.gone)
+        return tuple(sorted((found, node) for node, told in members if told for found in told(name)))
 
     def _free_subnet(self) -> IPv4Network:
         taken = [each.subnet for each in self.networks.values() if each.subnet]
@@ -194,6 +207,8 @@ class FakeLan:
     """By address."""
     address_books: list[Callable[[str], set[str]]] = field(default_factory=list)
     """Of each host: the addresses its containers have on a network."""
+    containers_on: dict[str, Callable[[str], list[str]]] = field(default_factory=dict)
+    """By address: the ids of the host's running containers on a network."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def new_id(self, kind: str) -> str:
@@ -213,7 +228,9 @@ class FakeLan:
         raise Unreachable(f"no manager answers: {', '.join(remotes) or 'none is known'}")
 
 
-def network_state(lan: FakeLan, network: NetworkIntent, subnet: IPv4Network, gateway: str) -> NetworkState:
+def network_state(
+    lan: FakeLan, network: NetworkIntent, subnet: IPv4Network, gateway: str, *, ours: bool = False
+) -> NetworkState:
     """A network as it comes out of its intent."""
     return NetworkState(
         id=lan.new_id("net"),
@@ -226,4 +243,5 @@ def network_state(lan: FakeLan, network: NetworkIntent, subnet: IPv4Network, gat
         attachable=network.attachable and network.driver == "overlay",
         internal=network.internal,
         labels=network.labels,
+        ours=ours,
     )

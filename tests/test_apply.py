@@ -234,19 +234,17 @@ RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 
 
 NODE_STEPS: list[tuple[Step, Call]] = [
-    (steps.PromoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "manager"})),
-    (steps.DemoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "worker"})),
+    (steps.PromoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "manager"})),
+    (steps.DemoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "worker"})),
     (
-        steps.UpdateNode(
-            node_id="n", host="h2", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"
-        ),
+        steps.UpdateNode(node_id="n", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"),
         (
             "update_node",
             ("n",),
             {"availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
         ),
     ),
-    (steps.RemoveNode(node_id="n", host="h2", reason="r"), ("remove_node", ("n",), {})),
+    (steps.RemoveNode(node_id="n", reason="r"), ("remove_node", ("n",), {})),
 ]
 
 FENCED: list[Step] = [
@@ -263,6 +261,7 @@ FENCED: list[Step] = [
     steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
     steps.EndTurn(host="h2", over=0, reason="r"),
     steps.ForgetHost(host="h2", reason="r"),
+    steps.RemoveOverlay(network="net", id="n", reason="r"),
     INIT,
     *(step for step, _ in NODE_STEPS),
 ]
@@ -338,7 +337,7 @@ def test_with_a_lease_that_could_end_before_the_step_does_nothing_is_changed(
 WRITING = [
     step
     for step in FENCED
-    if not isinstance(step, steps.RotateTokens | steps.CreateOverlay | steps.InitSwarm)
+    if not isinstance(step, steps.RotateTokens | steps.CreateOverlay | steps.RemoveOverlay | steps.InitSwarm)
     and step not in [each for each, _ in NODE_STEPS]
 ]
 """Of the others the engine is the judge: etcd's lock means nothing to it."""
@@ -363,6 +362,11 @@ def test_a_leader_whose_lock_is_gone_does_not_write_either(leading: Bench) -> No
     with pytest.raises(LeadershipLost):
         leading.apply(steps.PublishSwarm(record=RECORD, reason="r"))
     assert leading.read(KEYS.swarm) is None
+
+
+def test_an_overlay_is_removed_by_its_id_whatever_has_its_name_now(leading: Bench) -> None:
+    leading.apply(steps.RemoveOverlay(network="net", id="old-id", reason="r"))
+    assert leading.engine.called == [("remove_network", ("old-id",), {})]
 
 
 def test_a_document_is_put_in_force_together_with_its_verdict(leading: Bench) -> None:

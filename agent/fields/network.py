@@ -83,7 +83,19 @@ def _attachment(found: Found, name: str) -> str:
     raw = _attached(found).get(name) or {}
     if name in {*_SPECIAL, *_ENGINES_OWN}:
         return _ATTACHED
-    return _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
+    told = _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
+    return f"{told}, to a network that is gone" if _is_gone(found, raw) else told
+
+
+def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
+    """Whether it could not be started because the network it was on is another one now, of the same name.
+
+    It keeps the id of the old one, and with it no start succeeds, until it is disconnected and connected anew.
+    """
+    network_id = endpoint.get("NetworkID") or ""
+    error = str(found.at("State.Error") or "")
+    at_rest = found.at("State.Status") in _AT_REST
+    return bool(network_id) and at_rest and f"network {network_id} not found" in error
 
 
 def _own_names(found: Found) -> set[str]:

@@ -6,7 +6,7 @@ section that could not be read is left out of the later steps, so that one error
 
 from agent.document import Cursor, Fields, open_document
 from agent.document.scalars import string
-from agent.intent.addresses import check_addresses, check_fixed_addresses, with_pool
+from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
 from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
 from agent.intent.cluster import Cluster, read_cluster
 from agent.intent.networks import read_network, read_volume
@@ -43,6 +43,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     check_managers(root, cluster)
     check_names(root, networks, volumes)
     check_addresses(root, cluster, networks)
+    check_registries(root, cluster, networks, services)
     check_fixed_addresses(root, networks, services)
     check_host_ports(root, services, swarm)
     check_dependencies(root, services, tuple(each.name for each in services))

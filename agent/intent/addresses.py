@@ -72,6 +72,37 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
                 place.fault(problem, "the host would become unreachable: choose another network")
 
 
+def check_registries(
+    root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...], services: tuple[ServiceIntent, ...]
+) -> None:
+    """Note a fault for each image whose registry is an address that a bridge on every host would take over."""
+    bridges = [
+        (network.subnet, network.gateway, f"network {network.key}")
+        for network in networks
+        if network.driver == "bridge" and network.subnet is not None
+    ]
+    if cluster.gwbridge is not None:
+        bridges.append((cluster.gwbridge.subnet, cluster.gwbridge.gateway, GWBRIDGE))
+    for service in services:
+        registry = _registry_address(service.spec.image)
+        for subnet, gateway, what in bridges:
+            # The gateway is the host itself: a registry may well listen there.
+            if registry is not None and registry in subnet and registry != gateway:
+                problem = f"the registry {registry} lies inside {subnet} ({what})"
+                root.at("services", service.name, "image").fault(
+                    problem, "no host could reach it: choose another network"
+                )
+
+
+def _registry_address(image: str) -> IPv4Address | None:
+    """The address in `10.0.0.1:5000/team/name:1.0`; None when the registry has a name, or none is said."""
+    domain, slash, _ = image.partition("/")
+    try:
+        return IPv4Address(domain.partition(":")[0]) if slash else None
+    except ValueError:
+        return None
+
+
 def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmIntent:
     """Return the swarm settings with an address pool: the one declared, or the first /16 clear of everything else.
 

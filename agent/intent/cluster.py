@@ -37,7 +37,7 @@ SWARM_KEYS = (
 )
 TOKEN_KEYS = ("rotate", "ttl")
 BRIDGE_KEYS = ("subnet", "gateway", "driver_opts", "method")
-POLICY_KEYS = ("mode", "unmanaged", "max_unavailable_hosts", "deletion_guard")
+POLICY_KEYS = ("mode", "unmanaged", "max_unavailable_hosts", "deletion_guard", "allow_network_recreate")
 
 ROLE: Reader[Role] = choice(get_args(Role))
 AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
@@ -172,4 +172,5 @@ def _policy(cursor: Cursor) -> PolicyIntent:
         unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
         max_unavailable_hosts=fields.read("max_unavailable_hosts", integer(1, 1000), 1),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
+        allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
     )

@@ -67,6 +67,8 @@ class PolicyIntent:
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
     """An edit that drops more than this share of the copies waits for a confirmation; None: none does."""
+    allow_network_recreate: bool = False
+    """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

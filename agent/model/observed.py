@@ -56,6 +56,8 @@ class SwarmState:
     """(node id, address:port) of the managers this node knows."""
     nodes: tuple[NodeState, ...] | None = None
     """Managers only; None when not asked, or when the swarm has no leader to answer."""
+    pool: tuple[IPv4Network, ...] = ()
+    """What the swarm was made with to take the subnets of overlays from. A worker has it from the recorded swarm."""
 
     @property
     def leaderless(self) -> bool:
@@ -85,6 +87,14 @@ class NetworkState:
     endpoints: Pairs = ()
     """(whose, name) of the endpoints on it, for docker_gwbridge and the temporary network beside it: whose is the id of
     a container, or `ingress-sbox`."""
+    ours: bool = False
+    """Whether it carries the label of this cluster: then an agent made it."""
+    peers: tuple[str, ...] = ()
+    """An overlay that copies here are on: addresses of the hosts on it that this one has heard of, its own among them.
+    Empty: not looked at."""
+    users: Pairs = ()
+    """An overlay of ours, seen by the leader: (what, node id) of all that keeps the swarm from removing it; containers
+    by id, services (without a node) as `service <name>`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +148,7 @@ class Attached:
     networks: tuple[str, ...] = ()
     """Their names, sorted."""
     ports: tuple[str, ...] = ()
-    """What it publishes on the host, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
+    """What it publishes on the host, as `8080/tcp`, sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +182,8 @@ class HostState:
     """The device docker_gwbridge; None when the kernel has none."""
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
-    listening: tuple[str, ...] | None = None
-    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it."""
+    addresses: tuple[tuple[IPv4Interface, str], ...] = ()
+    """(address, device) of every device that has one, up or down: a device that is down has no route."""
 
     def network(self, name: str) -> NetworkState | None:
         """The network of that name; of several (engine 20.10 allows it) the first."""
@@ -251,8 +261,6 @@ class Observed:
     """Whether a lease is provably ours now: without one nobody may campaign."""
     in_flight: frozenset[str] = frozenset()
     """The resources that steps are working on: nothing more is planned for them meanwhile."""
-    failures: Mapping[str, str] = field(default_factory=dict)
-    """Resource -> why the last try of the step that is planned for it failed, in the words of the other side."""
     instance: str = ""
     """This run of the agent, as its presence names it."""
     advertise: str | None = None

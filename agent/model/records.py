@@ -44,6 +44,10 @@ class SwarmRecord:
     """(node id, address:port) to join at."""
     networks: tuple[str, ...] = ()
     """Overlays that containers can join: a worker cannot see them for itself."""
+    recreating: tuple[str, ...] = ()
+    """Overlays that are about to be made anew: whoever has copies on one takes them off it."""
+    pool: tuple[str, ...] = ()
+    """The networks that the swarm takes the subnets of overlays from: only managers are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +196,12 @@ class NetworkReport:
     """Only those that mark it as ours."""
     attachable: bool = False
     internal: bool = False
+    ours: bool = False
+    """Whether an agent of this cluster made it."""
+    peers: tuple[str, ...] = ()
+    """Of an overlay that copies here are on: addresses of the hosts on it that this one has heard of."""
+    users: Pairs = ()
+    """Of an overlay of ours, told by the leader: (what, node id) of what is on it and no agent knows."""
     endpoints: Pairs = ()
     """Of docker_gwbridge and the temporary network beside it, and only while the bridge is not as agreed."""
 
@@ -209,7 +219,6 @@ class NodeReport:
     leader: bool = False
     reachable: bool | None = None
     manager_address: str = ""
-    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +249,8 @@ class HostStatus:
     """The address agent.yaml asks for; None: the one the intent declares."""
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
+    pool: tuple[str, ...] = ()
+    """The networks that the swarm takes the subnets of overlays from."""
     nodes: tuple[NodeReport, ...] | None = None
     """Managers only; None: not a manager, or the swarm did not answer."""
     leading: bool = False
@@ -253,8 +264,11 @@ class HostStatus:
     """Containers that are not ours but have a name that copies of this project could get: `<project>-...`."""
     routes: Pairs = ()
     """(destination, device), only while docker_gwbridge is not as agreed: a new one must not overlap them."""
+    addresses: Pairs = ()
+    """(address/prefix, device) of every device, only while docker_gwbridge is not as agreed, as above."""
     attached: tuple[AttachedReport, ...] = ()
-    """Who runs here, only while docker_gwbridge is not as agreed: whom its change touches."""
+    """While docker_gwbridge is not as agreed: every container here, whom its change may touch. Else those that are not
+    ours and belong to an overlay the document declares: whom a change of that would touch."""
     copies: tuple[CopyReport, ...] = ()
     steps: tuple[str, ...] = ()
     """What is still to be done."""

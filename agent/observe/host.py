@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 from agent.clients.engine import Engine, EngineInfo
 from agent.clients.kernel import Kernel
@@ -11,7 +12,7 @@ from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
-from agent.planner.ports import IN_USE
+from agent.observe.overlays import OverlayReader
 from agent.planner.wanted import fill_context
 
 INFO_S = 2.0
@@ -31,6 +32,7 @@ class HostReader:
         self, engine: Engine, kernel: Kernel, me: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
+        self._overlays = OverlayReader(engine, me, clock)
         self._known: EngineInfo | None = None
         self._known_at = 0.0
         self._active_since: float | None = None
@@ -53,9 +55,9 @@ class HostReader:
         return HostState(
             engine_version=info.version,
             live_restore=info.live_restore,
-            swarm=self._with_nodes(info.swarm),
+            swarm=_with_pool(self._with_nodes(info.swarm), cluster),
             settles_in_s=self._settles_in_s(info.swarm),
-            networks=self._with_endpoints(self._engine.networks()),
+            networks=self._overlays.read(self._with_endpoints(self._engine.networks()), found.ours, cluster),
             containers=found.ours,
             attached=found.attached,
             foreign_names=found.foreign_names,
@@ -63,7 +65,7 @@ class HostReader:
             volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
             bridge_link=self._kernel.link(GWBRIDGE),
             routes=self._kernel.routes(),
-            listening=self._kernel.listening() if any(IN_USE in each.error for each in found.ours) else None,
+            addresses=self._kernel.addresses(),
         )
 
     def _info(self) -> EngineInfo:
@@ -100,6 +102,17 @@ class HostReader:
             replace(each, endpoints=self._engine.bridge_endpoints(each.id)) if each.name == GWBRIDGE else each
             for each in networks
         )
+
+
+def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
+    """A worker's engine does not say what the swarm was made with; the swarm's record does."""
+    record = cluster.record if cluster else None
+    if swarm.pool or swarm.local != "active" or record is None:
+        return swarm
+    try:
+        return replace(swarm, pool=tuple(IPv4Network(each) for each in record.pool))
+    except ValueError:
+        return swarm
 
 
 def _images(cluster: ClusterState | None) -> frozenset[str]:

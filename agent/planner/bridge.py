@@ -40,10 +40,11 @@ def bridge_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
 
 
 def overlap(subnet: IPv4Network, host: HostState) -> str:
-    """What on the host lies within `subnet`, in words; empty when nothing does.
+    """What of the host shares addresses with `subnet`, in words; empty when nothing does.
 
     Docker answers 201 when a new bridge overlaps a route or an address of the host and leaves two equal routes
-    behind, so this has to be asked before.
+    behind, so this has to be asked before. The pool of the swarm counts as well: on an overlay that gets a subnet out
+    of what is a bridge of the host no container can be started there.
     """
     for network in host.networks:
         if network.name != GWBRIDGE and network.subnet and network.subnet.overlaps(subnet):
@@ -51,7 +52,12 @@ def overlap(subnet: IPv4Network, host: HostState) -> str:
     for route, device in host.routes:
         if device != GWBRIDGE and route.overlaps(subnet):
             return f"the route {route} dev {device}"
-    return ""
+    for address, device in host.addresses:
+        # A device that is down has no route until it is up again.
+        if device != GWBRIDGE and address.network.overlaps(subnet):
+            return f"the address {address} dev {device}"
+    pool = next((each for each in host.swarm.pool if each.overlaps(subnet)), None)
+    return f"the swarm's address pool {pool}" if pool else ""
 
 
 def engine_faults(wanted: BridgeIntent, found: NetworkState) -> tuple[str, ...]:

@@ -20,13 +20,11 @@ from agent.model.steps import (
     StopContainer,
 )
 from agent.planner.endpoints import keep_last_endpoints
+from agent.planner.making_way import STOPPABLE, made_anew, make_way
 from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
-from agent.planner.ports import heed_ports
 from agent.planner.repair import plan_repair
 from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
-
-STOPPABLE = ("running", "paused", "restarting")
 
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:
@@ -42,7 +40,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
     keep |= {each.id for copy in unknown for each in _candidates(copy, host)}
     names = Names(host, keep, project, cluster.assignment.copies)
-    scene = _Scene(intent, host, cluster, names, observed)
+    scene = _Scene(intent, host, cluster, names, observed.in_flight, made_anew(intent, observed))
     plan = Plan()
     for copy, found in chosen.items():
         spec = cluster.specs.get(copy.spec)
@@ -64,10 +62,11 @@ class _Scene:
         host: HostState,
         cluster: ClusterState,
         names: Names,
-        observed: Observed,
+        in_flight: frozenset[str],
+        anew: frozenset[str],
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
-        self.in_flight, self.failures = observed.in_flight, observed.failures
+        self.in_flight, self.anew = in_flight, anew
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
@@ -80,6 +79,8 @@ class _Scene:
             return Plan()
         if found and found.busy:
             return self._wait_for_dockerd(found)
+        if (way := make_way(wanted, found, self.anew)) is not None:
+            return self._image(wanted) + way
         if taken := self.names.plan(wanted, found):
             return taken
         if found is None:
@@ -123,8 +124,8 @@ class _Scene:
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
         """Create the container, or first what has to be there for that."""
-        if wanted.spec.image not in self.host.images:
-            return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
+        if (lacking := self._image(wanted)) != Plan():
+            return lacking
         if (missing := self._volumes(wanted)) != Plan():
             return missing
         create = CreateContainer(
@@ -132,10 +133,13 @@ class _Scene:
         )
         return Plan((create,))
 
+    def _image(self, wanted: Wanted) -> Plan:
+        if wanted.spec.image in self.host.images:
+            return Plan()
+        return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
+
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
-        failed_with = self.failures.get(f"container/{wanted.name}", "")
-        repaired = heed_ports(plan_repair(wanted, found), wanted.spec, found, self.host, failed_with)
-        waits = self._networks(wanted)
+        repaired, waits = plan_repair(wanted, found), self._networks(wanted)
         if waits == Plan():
             return repaired
         kept = tuple(step for step in repaired.steps if not self._needs_network(step))

@@ -8,7 +8,7 @@ and its kin; docs/engine-quirks.md). So one of the copies that go waits until an
 from collections.abc import Iterable
 
 from agent.model.observed import HostState
-from agent.model.steps import Blocked, CreateContainer, Plan, StartContainer, StopContainer
+from agent.model.steps import Blocked, ConnectNetwork, CreateContainer, Plan, StartContainer, StopContainer
 
 SWARM = "swarm"
 
@@ -18,7 +18,7 @@ def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
     stopping = {step.name for step in plan.steps if isinstance(step, StopContainer)}
     for network in sorted(_overlays(host)):
         on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
-        coming = {step.name for step in plan.steps if isinstance(step, StartContainer)}
+        coming = _coming(network, plan, host)
         if on_it and on_it <= stopping and len(on_it | coming) > 1 and coming:
             plan = _hold(plan, _last(on_it, plan), network)
     return plan
@@ -31,6 +31,17 @@ def _overlays(host: HostState) -> set[str]:
 
 def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
     return any(name == network and address for name, address in addresses)
+
+
+def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
+    """Names of the copies that the plan starts on it."""
+    starting = {step.name for step in plan.steps if isinstance(step, StartContainer)}
+    joined = {each.name for each in host.containers if network in dict(each.addresses)}
+    created = (step for step in plan.steps if isinstance(step, CreateContainer))
+    connected = (step for step in plan.steps if isinstance(step, ConnectNetwork))
+    joined |= {step.name for step in created if network in {each.network for each in step.spec.networks}}
+    joined |= {step.name for step in connected if step.attachment.network == network}
+    return starting & joined
 
 
 def _last(names: set[str], plan: Plan) -> str:

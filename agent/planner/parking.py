@@ -232,8 +232,8 @@ def _ports(found: Attached) -> str:
 def _parking_place(intent: Intent, host: HostState) -> IPv4Network | None:
     taken = [each.subnet for each in host.networks if each.subnet]
     taken += [each.subnet for each in intent.networks if each.subnet]
-    taken += [network for network, _ in host.routes]
-    taken += [intent.gwbridge.subnet, *intent.swarm.default_addr_pool]
+    taken += [network for network, _ in host.routes] + [each.network for each, _ in host.addresses]
+    taken += [intent.gwbridge.subnet, *intent.swarm.default_addr_pool, *host.swarm.pool]
     return next((place for place in _PLACES if not any(map(place.overlaps, taken))), None)
 
 

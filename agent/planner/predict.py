@@ -22,7 +22,7 @@ NEW_SWARM = "(new swarm)"
 EngineStep = (
     steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
 )
-SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.CreateOverlay
+SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.CreateOverlay | steps.RemoveOverlay
 StoreStep = (
     steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
@@ -87,7 +87,17 @@ def _on_swarm(world: World, me: str, step: SwarmStep) -> World:
                 host = world.host(name)
                 world = world.with_host(name, replace(host, networks=(*host.networks, network)))
             return world
+        case steps.RemoveOverlay():
+            return _without_network(world, step.id)
     assert_never(step)
+
+
+def _without_network(world: World, network_id: str) -> World:
+    for name, agent in world.agents.items():
+        if host := agent.host:
+            left = tuple(each for each in host.networks if each.id != network_id)
+            world = world.with_host(name, replace(host, networks=left))
+    return world
 
 
 def _join(world: World, me: str, swarm_id: str, node: NodeState) -> World:

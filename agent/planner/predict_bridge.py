@@ -75,6 +75,7 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
         attachable=wanted.attachable,
         internal=wanted.internal,
         labels=wanted.labels,
+        ours=True,
     )
 
 

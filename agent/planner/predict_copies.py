@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from agent.model import steps
-from agent.model.observed import ContainerState
+from agent.model.observed import ContainerState, Difference
 from agent.model.spec import ContainerSpec
 
 _ADDRESS = "(address)"
@@ -87,8 +87,13 @@ def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerSt
 
 def _disconnected(found: ContainerState, network: str, spec: ContainerSpec | None) -> ContainerState:
     left = replace(found, addresses=tuple(each for each in found.addresses if each[0] != network))
-    declared = spec is not None and any(each.network == network for each in spec.networks)
-    return left if declared else _without_difference(left, network)
+    left = _without_difference(left, network)
+    if spec is None or all(each.network != network for each in spec.networks):
+        return left
+    missing = Difference(
+        field=f"networks.{network}", wanted="attached", found="nothing", repair="reconnect", subject=network
+    )
+    return replace(left, differences=(*left.differences, missing))
 
 
 def _without_difference(found: ContainerState, network: str) -> ContainerState:

@@ -51,6 +51,7 @@ def _host(status: HostStatus) -> HostState:
         volumes=frozenset(status.volumes),
         bridge_link=_link(status.bridge),
         routes=tuple((IPv4Network(destination), device) for destination, device in status.routes),
+        addresses=tuple((IPv4Interface(address), device) for address, device in status.addresses),
     )
 
 
@@ -64,6 +65,7 @@ def _swarm(status: HostStatus) -> SwarmState:
         address=status.swarm_address,
         managers=status.managers,
         nodes=None if status.nodes is None else tuple(_node(each) for each in status.nodes),
+        pool=tuple(IPv4Network(each) for each in status.pool),
     )
 
 
@@ -78,7 +80,6 @@ def _node(report: NodeReport) -> NodeState:
         leader=report.leader,
         reachable=report.reachable,
         manager_address=report.manager_address,
-        labels=report.labels,
     )
 
 
@@ -94,6 +95,9 @@ def _network(report: NetworkReport) -> NetworkState:
         labels=report.labels,
         attachable=report.attachable,
         internal=report.internal,
+        ours=report.ours,
+        peers=report.peers,
+        users=report.users,
         endpoints=report.endpoints,
     )
 

@@ -15,6 +15,7 @@ from agent.model.steps import (
     WithdrawTokens,
 )
 from agent.planner.overlays import ready_overlays
+from agent.planner.recreate import to_recreate
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
@@ -52,23 +53,34 @@ def _plan_claim(observed: Observed, cluster: ClusterState, record: SwarmRecord |
 
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
+    before = record or SwarmRecord(claimed_by=observed.me)
+    anew = to_recreate(intent, observed)
+    ready = ready_overlays(intent, host, {*before.networks, *before.recreating})
     found = SwarmRecord(
-        claimed_by=record.claimed_by if record else observed.me,
+        claimed_by=before.claimed_by,
         swarm_id=swarm.swarm_id,
         managers=_managers(host),
-        networks=ready_overlays(intent, host),
+        networks=tuple(each for each in ready if each not in anew),
+        recreating=anew,
+        pool=tuple(str(each) for each in swarm.pool) or before.pool,
     )
     if swarm.nodes is None and record and record.swarm_id:
-        found = replace(found, managers=record.managers, networks=record.networks)
+        found = replace(
+            found, managers=record.managers, networks=record.networks, recreating=record.recreating
+        )
     if found == record:
         return Plan()
-    if record is None:
-        reason = f"this host is in swarm {swarm.swarm_id} already: adopted"
-    elif record.swarm_id is None:
-        reason = f"swarm {swarm.swarm_id} is made"
-    else:
-        reason = "managers or networks changed"
-    return Plan((PublishSwarm(record=found, reason=reason),))
+    return Plan((PublishSwarm(record=found, reason=_record_change(record, found)),))
+
+
+def _record_change(before: SwarmRecord | None, after: SwarmRecord) -> str:
+    if before is None:
+        return f"this host is in swarm {after.swarm_id} already: adopted"
+    if before.swarm_id is None:
+        return f"swarm {after.swarm_id} is made"
+    if begun := set(after.recreating) - set(before.recreating):
+        return f"{', '.join(sorted(begun))} is to be made anew"
+    return "managers or networks changed"
 
 
 def _managers(host: HostState) -> tuple[tuple[str, str], ...]:

@@ -95,6 +95,10 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
+    record = cluster.record
+    if record and record.recreating:
+        reason = f"its turn comes when {', '.join(record.recreating)} is made anew"
+        return Plan(blocked=(Blocked(resource=f"turn/{waiting[0]}", reason=reason, kind="waiting"),))
     return _offer(waiting[0], observed)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agent.model.observed import ClusterState, ContainerState, HostState, NodeState, Observed
-from agent.model.records import BridgeReport, CopyReport, HostStatus
+from agent.model.observed import Attached, ClusterState, ContainerState, HostState, NodeState, Observed
+from agent.model.records import AttachedReport, BridgeReport, CopyReport, HostStatus
 from agent.model.store import Fence
 from agent.planner.live_bridge import bridge_phase
 
@@ -85,8 +85,8 @@ class World:
             node_id=host.swarm.node_id,
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
-            swarm_address=host.swarm.address,
             bridge=self._bridge(name, host),
+            attached=tuple(_attached(each) for each in host.attached),
             copies=tuple(_copy(each) for each in host.containers),
         )
 
@@ -102,6 +102,12 @@ def _manages(host: HostState | None, swarm_id: str | None) -> bool:
     return host is not None and host.swarm.is_manager and host.swarm.swarm_id == swarm_id
 
 
+def _attached(found: Attached) -> AttachedReport:
+    return AttachedReport(
+        id=found.id, name=found.name, running=found.running, networks=found.networks, ports=found.ports
+    )
+
+
 def _copy(found: ContainerState) -> CopyReport:
     return CopyReport(
         service=found.copy.service,
@@ -110,4 +116,5 @@ def _copy(found: ContainerState) -> CopyReport:
         id=found.id,
         name=found.name,
         status=found.status,
+        addresses=found.addresses,
     )

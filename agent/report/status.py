@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.backoff import Failure
-from agent.model.intent import Intent
+from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Attached, ContainerState, HostState, NetworkState, NodeState, Observed
 from agent.model.records import (
     AttachedReport,
@@ -20,6 +20,10 @@ from agent.model.spec import Pairs
 from agent.model.steps import Blocked, Plan, Step
 from agent.planner.live_bridge import bridge_phase, has_mesh
 from agent.planner.parking import OURS
+from agent.planner.recreate import others_on
+
+_KNOWN_DEVICES = ("lo", GWBRIDGE)
+"""One is on every host, the other has a report of its own."""
 
 
 def host_status(
@@ -101,14 +105,18 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         is_manager=swarm.is_manager,
         swarm_address=swarm.address,
         managers=swarm.managers,
+        pool=tuple(str(each) for each in swarm.pool),
         nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
         bridge=bridge,
-        networks=tuple(_network(each, wrong=wrong) for each in _by_name(host.networks)),
+        networks=tuple(_network(each, observed, wrong=wrong) for each in _by_name(host.networks)),
         images=tuple(sorted(host.images)),
         volumes=tuple(sorted(host.volumes)),
         foreign_names=_foreign_names(observed, host),
         routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
-        attached=tuple(_attached(each) for each in host.attached) if wrong else (),
+        addresses=tuple(
+            (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
+        ),
+        attached=tuple(_attached(each) for each in (host.attached if wrong else _strangers(observed, host))),
         copies=tuple(_copy(each) for each in host.containers),
     )
 
@@ -145,7 +153,17 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _network(found: NetworkState, *, wrong: bool) -> NetworkReport:
+def _strangers(observed: Observed, host: HostState) -> tuple[Attached, ...]:
+    """Who else is on an overlay that is declared: whom a change of it would touch."""
+    accepted = observed.cluster.accepted if observed.cluster else None
+    overlays = {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
+    ours = {each.id for each in host.containers}
+    return tuple(
+        each for each in host.attached if each.id not in ours and not overlays.isdisjoint(each.networks)
+    )
+
+
+def _network(found: NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
     return NetworkReport(
         id=found.id,
         name=found.name,
@@ -157,6 +175,9 @@ def _network(found: NetworkState, *, wrong: bool) -> NetworkReport:
         labels=tuple(each for each in found.labels if each in OURS),
         attachable=found.attachable,
         internal=found.internal,
+        ours=found.ours,
+        peers=found.peers,
+        users=others_on(found, observed.cluster) if observed.cluster else (),
         endpoints=found.endpoints if wrong else (),
     )
 
@@ -172,7 +193,6 @@ def _node(found: NodeState) -> NodeReport:
         leader=found.leader,
         reachable=found.reachable,
         manager_address=found.manager_address,
-        labels=found.labels,
     )
 
 

@@ -1,6 +1,8 @@
 """What the kernel says of devices and routes."""
 
-import socket
+import os
+import subprocess
+import sys
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -16,12 +18,6 @@ docker_gwbridge\t000015AC\t00000000\t0001\t0\t0\t0\t00F0FFFF\t0\t0\t0
 eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 broken line
 """
-SOCKETS = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 20551 1
-   1: 0100007F:094C 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 20552 1
-broken line
-"""
 
 
 def test_loopback_is_up_and_has_its_address() -> None:
@@ -34,9 +30,10 @@ def test_a_device_that_is_not_there_is_none(name: str) -> None:
 
 
 def test_routes_are_read_with_their_devices_and_without_the_default(tmp_path: Path) -> None:
-    (tmp_path / "route").write_text(TABLE)
+    table = tmp_path / "route"
+    table.write_text(TABLE)
 
-    assert LinuxKernel(tmp_path).routes() == (
+    assert LinuxKernel(table).routes() == (
         (IPv4Network("172.21.0.0/20"), "docker_gwbridge"),
         (IPv4Network("192.168.0.0/24"), "eth0"),
     )
@@ -46,25 +43,37 @@ def test_a_kernel_without_that_table_has_no_routes(tmp_path: Path) -> None:
     assert LinuxKernel(tmp_path / "none").routes() == ()
 
 
+def test_this_machine_has_the_address_of_loopback() -> None:
+    assert (IPv4Interface("127.0.0.1/8"), "lo") in LinuxKernel().addresses()
+
+
+NETWORK = """
+ip link add one type bridge
+ip address add 172.30.5.1/24 dev one
+ip address add 172.30.6.1/28 dev one label one:x
+ip address add 172.30.5.9/24 dev one
+ip link add two type bridge
+ip address add 10.0.0.1/32 dev two
+ip link set two up
+ip link add three type bridge
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace of its own")
+def test_every_address_is_told_with_its_own_mask_also_of_a_device_that_is_down() -> None:
+    ask = "from agent.clients.kernel import LinuxKernel; print(*LinuxKernel().addresses(), sep='\\n')"
+    said = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", f'{NETWORK}\nexec "$0" -c "{ask}"', sys.executable],
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+
+    assert said.stdout.splitlines() == [
+        "(IPv4Interface('172.30.5.1/24'), 'one')",
+        "(IPv4Interface('172.30.6.1/28'), 'one')",
+        "(IPv4Interface('172.30.5.9/24'), 'one')",
+        "(IPv4Interface('10.0.0.1/32'), 'two')",
+    ]
+
+
 def test_the_routes_of_this_machine_can_be_read() -> None:
     assert all(network.prefixlen > 0 and device for network, device in LinuxKernel().routes())
-
-
-def test_sockets_that_wait_for_peers_are_told_with_their_address_unless_that_is_every_one(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "tcp").write_text(SOCKETS)
-    (tmp_path / "tcp6").write_text(
-        "header\n 0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A\n"
-        " 1: 00000000000000000000000001000000:0277 00000000000000000000000000000000:0000 0A\n"
-    )
-
-    assert LinuxKernel(tmp_path).listening() == ("127.0.0.1:2379/tcp", "8080/tcp", "::1:631/tcp")
-
-
-def test_a_port_this_process_listens_on_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-        datagrams.bind(("127.0.0.1", 0))
-        told = {f"127.0.0.1:{server.getsockname()[1]}/tcp", f"127.0.0.1:{datagrams.getsockname()[1]}/udp"}
-
-        assert told <= set(LinuxKernel().listening())

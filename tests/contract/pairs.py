@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from agent.clients.engine import DockerEngine, Engine
 from tests.contract.engines import CLUSTER
-from tests.docker_daemon import ADDRESS, DockerDaemon, running
+from tests.docker_daemon import ADDRESS, BARE, DockerDaemon, load_images, running
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
 
@@ -27,10 +27,13 @@ class Pair(NamedTuple):
 
 
 @contextlib.contextmanager
-def swarm_and_outsider(kind: str, directory: Path) -> Iterator[Pair]:
-    """A manager, and an engine outside that can reach it; a dockerd lives in `directory`."""
+def swarm_and_outsider(kind: str, directory: Path, *, images: bool = False) -> Iterator[Pair]:
+    """A manager, and an engine outside that can reach it; a dockerd lives in `directory`.
+
+    With `images` both have those that containers can be made of.
+    """
     with contextlib.ExitStack() as stack:
-        pair = stack.enter_context(_dockerds(directory)) if kind == "dockerd" else _fakes()
+        pair = stack.enter_context(_dockerds(directory, images=images)) if kind == "dockerd" else _fakes()
         pool = (IPv4Network("10.200.0.0/16"),)
         pair.first.init_swarm(advertise=ADDRESS, pool=pool, mask_length=24, data_path_port=None)
         yield pair
@@ -38,16 +41,20 @@ def swarm_and_outsider(kind: str, directory: Path) -> Iterator[Pair]:
 
 def _fakes() -> Pair:
     lan = FakeLan()
-    first = FakeEngine("host-1", ADDRESS, lan)
-    return Pair(first, FakeEngine("host-2", OTHER, lan), first.go_down)
+    first, second = (FakeEngine(*each, lan, CLUSTER) for each in (("host-1", ADDRESS), ("host-2", OTHER)))
+    for each in (first, second):
+        each.load_image(BARE)
+    return Pair(first, second, first.go_down)
 
 
 @contextlib.contextmanager
-def _dockerds(directory: Path) -> Iterator[Pair]:
+def _dockerds(directory: Path, *, images: bool) -> Iterator[Pair]:
     with contextlib.ExitStack() as stack:
         daemons = [DockerDaemon(directory / address, address=address) for address in (ADDRESS, OTHER)]
         for each in daemons:
             stack.enter_context(running(each))
+            if images:
+                load_images(each)
         daemons[0].link_to(daemons[1])
         first, second = (stack.enter_context(DockerEngine(each.url, 10.0, CLUSTER)) for each in daemons)
         yield Pair(first, second, daemons[0].kill)

@@ -42,6 +42,30 @@ def test_a_document_that_leaves_no_pool_is_refused() -> None:
     assert said == ["x-cluster: no /16 of 10.0.0.0/8 is left for Docker's own networks"]
 
 
+@pytest.mark.parametrize(
+    ("image", "fine"),
+    [
+        ("172.21.0.1:5000/a", True),  # the gateway is the host itself
+        ("172.20.0.2/a", True),
+        ("172.21.0.2/a", False),
+        ("10.30.0.9:80/a", False),
+        ("10.31.0.9:80/a", True),
+        ("172.21.0.2:1.0", True),  # a name with a tag, from the registry that is not said
+    ],
+)
+def test_a_registry_must_not_lie_in_a_bridge_that_the_hosts_get(image: str, fine: bool) -> None:
+    networks = (
+        "networks: {default: {driver: bridge, ipam: {config: [{subnet: 10.30.0.0/24}]}},"
+        " over: {ipam: {config: [{subnet: 10.31.0.0/24}]}}}\n"
+    )
+    services = f"services: {{a: {{image: '{image}', x-hosts: [h], networks: [over]}}}}\n"
+    said = faults(
+        cluster("h: {address: 192.0.2.1, role: manager}", networks).replace("services: {}\n", services)
+    )
+    assert [each for each in said if "lies inside" in each] == said
+    assert (said == []) == fine
+
+
 def test_a_gateway_that_is_not_said_is_the_first_address() -> None:
     assert str(parse(service("")).gwbridge.gateway) == "172.21.0.1"
 

@@ -99,6 +99,11 @@ def test_anchors_and_merge_keys_mean_what_compose_users_expect() -> None:
     assert intent.policy.deletion_guard_percent == 50
 
 
+def test_nothing_is_made_anew_unless_the_document_says_so() -> None:
+    assert not load("production").policy.allow_network_recreate
+    assert load("everything").policy.allow_network_recreate
+
+
 def test_hosts_where_docker_puts_its_own_networks_are_warned_of() -> None:
     said = [each for each in warnings(load("production")) if each.startswith("host ")]
     assert len(said) == 3
@@ -176,6 +181,6 @@ def test_no_environment_variable_is_shown_by_repr() -> None:
 
 def test_what_is_accepted_but_not_carried_out_is_warned_of() -> None:
     said = "\n".join(warnings(load("everything")))
-    for what in ("update_config", "depends_on", "policy.deletion_guard"):
+    for what in ("availability", "labels", "update_config", "depends_on", "policy.deletion_guard"):
         assert f"{what} is accepted, but this version does not act on it" in said
     assert "does not act on it" not in "\n".join(warnings(load("customer")))

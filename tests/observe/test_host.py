@@ -1,7 +1,7 @@
 """Looking at one engine: only for what there is a reason to ask for, and only where asking disturbs nothing."""
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
@@ -10,12 +10,12 @@ from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.fields import create_request
 from agent.model.intent import GWBRIDGE, VolumeIntent
 from agent.model.observed import ClusterState, HostState, LinkState
-from agent.model.records import Copy
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.records import Copy, Disruption
+from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
-from tests.planner.builders import BRIDGE, intent, service
+from tests.planner.builders import BRIDGE, OVERLAY, intent, record, service
 from tests.planner.builders import cluster as cluster_of
 
 POOL = (IPv4Network("10.200.0.0/16"),)
@@ -24,7 +24,7 @@ WANTED = intent(service(spec=SPEC))
 
 
 class StillKernel:
-    """A kernel with one device and one route."""
+    """A kernel with one device, one route and one address."""
 
     def link(self, name: str) -> LinkState | None:
         return LinkState(address=None, up=True) if name == GWBRIDGE else None
@@ -32,8 +32,8 @@ class StillKernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         return ((IPv4Network("10.0.0.0/24"), "eth0"),)
 
-    def listening(self) -> tuple[str, ...]:
-        return ("22/tcp",)
+    def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
+        return ((IPv4Interface("10.0.0.1/24"), "eth0"),)
 
 
 class Scene:
@@ -75,14 +75,7 @@ def test_an_empty_host_is_seen_as_it_is(scene: Scene) -> None:
     assert (seen.containers, seen.networks, seen.images) == ((), (), frozenset())
     assert seen.bridge_link == LinkState(address=None, up=True)
     assert seen.routes == ((IPv4Network("10.0.0.0/24"), "eth0"),)
-
-
-def test_who_listens_is_looked_at_only_when_a_start_has_failed_for_it(scene: Scene) -> None:
-    scene.run("prod-order-1")
-    assert scene.read(cluster()).listening is None
-    (raw,) = scene.engine.by_hand.raws.values()
-    raw["State"] |= {"Status": "exited", "Error": "listen tcp4 0.0.0.0:22: bind: address already in use"}
-    assert scene.read(cluster()).listening == ("22/tcp",)
+    assert seen.addresses == ((IPv4Interface("10.0.0.1/24"), "eth0"),)
 
 
 def test_without_a_dockerd_there_is_nothing_to_see(scene: Scene) -> None:
@@ -206,6 +199,89 @@ def test_a_node_list_that_is_refused_makes_the_membership_be_looked_at_again(sce
     assert scene.read(cluster()).swarm.nodes is None
     scene.read(cluster())
     assert "info" in scene.engine.calls
+
+
+NET = replace(OVERLAY, name="net")
+ON_NET = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="net"),))
+
+
+def overlay_asked(scene: Scene) -> list[str]:
+    return [each for each in scene.engine.calls if each.startswith("overlay_")]
+
+
+def test_the_peers_of_an_overlay_our_copies_are_on_are_asked_for_every_ten_seconds(scene: Scene) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.read(cluster(leader="h2"))
+    assert overlay_asked(scene) == []
+    scene.run("prod-order-1", ON_NET)
+    for passed_s, asked in ((0.1, True), (5.0, False), (4.9, False), (0.2, True), (9.9, False)):
+        scene.now += passed_s
+        seen = scene.read(cluster(leader="h2")).network("net")
+        assert seen is not None
+        assert seen.peers == ("10.0.0.1",)
+        assert overlay_asked(scene) == (["overlay_peers"] if asked else []), passed_s
+
+
+def test_while_a_host_has_its_turn_they_are_asked_for_at_each_look(scene: Scene) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.run("prod-order-1", ON_NET)
+    turn = Disruption(host="h2", state="taken", reason="r", quorum=True)
+    for _ in range(3):
+        scene.read(cluster(leader="h2", disruption=turn))
+        assert overlay_asked(scene) == ["overlay_peers"]
+
+
+def test_who_uses_an_overlay_of_ours_is_asked_by_the_leader_and_at_each_look_while_it_is_to_be_changed(
+    scene: Scene,
+) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.engine.by_hand.create({"Image": "x"}, {"Id": "sha256:x", "Config": {}}, "guest")
+    scene.engine.by_hand.connect("guest", "net", {})
+    guest = scene.engine.by_hand.start("guest")["Id"]
+    moved = replace(WANTED, networks=(replace(NET, subnet=IPv4Network("10.99.0.0/16")),))
+    assert overlay_asked(scene) == []
+    scene.read(cluster(leader="h2"))
+    assert overlay_asked(scene) == []
+    for state, asked in ((cluster(), True), (cluster(), False), (cluster_of(moved), True)):
+        seen = scene.read(state).network("net")
+        assert seen is not None
+        assert [what for what, _ in seen.users] == [guest]
+        assert (overlay_asked(scene) == ["overlay_users"]) == asked
+    scene.read(cluster_of(moved))
+    assert overlay_asked(scene) == ["overlay_users"]
+
+
+def test_an_overlay_that_others_made_is_not_looked_into(scene: Scene) -> None:
+    scene.init()
+    scene.engine.nets.managed().add_network(NET, ours=False)
+    scene.read(cluster())
+    assert overlay_asked(scene) == []
+
+
+def test_a_swarm_that_does_not_say_who_uses_an_overlay_is_asked_again(scene: Scene) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.engine.failures["overlay_users"] = Unreachable("The swarm does not have a leader.")
+    seen = scene.read(cluster()).network("net")
+    assert seen is not None
+    assert seen.users == ()
+    scene.read(cluster())
+    assert overlay_asked(scene) == ["overlay_users"]
+
+
+def test_a_worker_knows_the_pool_of_its_swarm_from_the_record(scene: Scene) -> None:
+    first = FakeEngine("h2", "10.0.0.2", scene.lan, cluster="prod")
+    first.init_swarm(advertise="10.0.0.2", pool=POOL, mask_length=24, data_path_port=None)
+    scene.engine.join_swarm(
+        advertise="10.0.0.1", remotes=["10.0.0.2:2377"], token=first.swarm_tokens().worker
+    )
+    assert first.info().swarm.pool == POOL
+    assert scene.read(cluster(record=record(pool=("10.200.0.0/16",)))).swarm.pool == POOL
+    assert scene.read(cluster(record=record())).swarm.pool == ()
+    assert scene.read(cluster(record=record(pool=("garbage",)))).swarm.pool == ()
 
 
 def test_a_host_that_has_just_come_into_the_swarm_says_how_long_it_should_keep_off_the_overlays(

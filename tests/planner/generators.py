@@ -11,8 +11,9 @@ from typing import Literal, get_args
 
 from hypothesis import strategies as st
 
-from agent.model.intent import Intent, ServiceIntent, VolumeIntent
+from agent.model.intent import Intent, PolicyIntent, ServiceIntent, VolumeIntent
 from agent.model.observed import (
+    Attached,
     ClusterState,
     ContainerState,
     Difference,
@@ -80,7 +81,7 @@ def sound_worlds(draw: st.DrawFn) -> World:
     others = draw(st.sets(st.sampled_from(sorted(roles))))
     joined = {name: roles[name] for name in sorted({"h1"} | others)} if draw(st.integers(0, 3)) else {}
     nodes = tuple(builders.node(name, role) for name, role in joined.items())
-    overlays = (builders.overlay_network(),) if draw(st.booleans()) else ()
+    overlays = draw(st.sampled_from(((), (builders.overlay_network(),), (_ours(),), (_moved(),))))
     agents = {}
     for name, role in roles.items():
         swarm = _membership(name, role, builders.SWARM, nodes) if name in joined else builders.outside()
@@ -111,7 +112,12 @@ def _declarations(draw: st.DrawFn) -> str:
 def _intents(draw: st.DrawFn, revision: int, declared: str) -> Intent:
     names = tuple(each.partition(":")[0] for each in declared.split())
     return builders.intent(
-        *draw(_services(names)), revision=revision, hosts=declared, networks=NETWORKS, volumes=(VOLUME,)
+        *draw(_services(names)),
+        revision=revision,
+        hosts=declared,
+        networks=NETWORKS,
+        volumes=(VOLUME,),
+        policy=PolicyIntent(allow_network_recreate=draw(st.booleans())),
     )
 
 
@@ -168,8 +174,15 @@ def _records(draw: st.DrawFn) -> SwarmRecord | None:
         return None
     swarm_id = draw(st.sampled_from((None, builders.SWARM)))
     networks = draw(st.sampled_from(((), ("net",)))) if swarm_id else ()
+    recreating = draw(st.sampled_from(((), (), ("net",)))) if swarm_id else ()
     managers: Pairs = (("node-h1", "10.0.0.1:2377"),) if swarm_id else ()
-    return SwarmRecord(claimed_by=claimed_by, swarm_id=swarm_id, managers=managers, networks=networks)
+    return SwarmRecord(
+        claimed_by=claimed_by,
+        swarm_id=swarm_id,
+        managers=managers,
+        networks=networks,
+        recreating=recreating,
+    )
 
 
 # ---- what the hosts are
@@ -188,7 +201,7 @@ def _memberships(draw: st.DrawFn) -> dict[str, tuple[SwarmState, tuple[NetworkSt
             if role in ("manager", "worker") and swarms[name] == swarm_id
         }
         nodes = tuple(builders.node(name, role) for name, role in inside.items())
-        overlays = draw(st.sampled_from(((), (builders.overlay_network(),), (_unallocated(),))))
+        overlays = draw(st.sampled_from(_OVERLAYS))
         for name, role in inside.items():
             told[name] = (_membership(name, role, swarm_id, nodes), overlays if role == "manager" else ())
     for name in HOSTS:
@@ -207,6 +220,25 @@ def _unallocated() -> NetworkState:
     return builders.overlay_network(driver="", subnet=None, gateway=None)
 
 
+def _ours() -> NetworkState:
+    return builders.overlay_network(ours=True)
+
+
+def _moved() -> NetworkState:
+    """An overlay of ours that is declared otherwise by now."""
+    return builders.overlay_network(ours=True, subnet=IPv4Network("10.99.0.0/16"), gateway="10.99.0.1")
+
+
+_OVERLAYS: tuple[tuple[NetworkState, ...], ...] = (
+    (),
+    (builders.overlay_network(),),
+    (_ours(),),
+    (_moved(),),
+    (replace(_moved(), ours=False),),
+    (replace(_moved(), users=(("service web", ""),)),),
+    (_unallocated(),),
+    (replace(_unallocated(), ours=True),),
+)
 _THEIRS = st.sets(st.sampled_from(("prod-order-1", "prod-billing-1", "their-own")))
 
 Bridges = tuple[tuple[NetworkState, ...], LinkState | None]
@@ -229,9 +261,24 @@ def _hosts(
         swarm=swarm,
         networks=(*found, *overlays, *local),
         foreign_names=tuple((each, f"foreign-{each}") for each in sorted(theirs)),
+        attached=draw(_foreign(theirs)),
         images=frozenset(draw(st.sets(st.sampled_from(IMAGES)))),
         volumes=frozenset(draw(st.sets(st.just("data")))),
         bridge_link=link,
+    )
+
+
+@st.composite
+def _foreign(draw: st.DrawFn, names: set[str]) -> tuple[Attached, ...]:
+    """Containers of others, stopped ones, some of them on the overlay."""
+    return tuple(
+        Attached(
+            id=f"foreign-{name}",
+            name=name,
+            running=False,
+            networks=draw(st.sampled_from((("bridge",), ("net",)))),
+        )
+        for name in sorted(names)
     )
 
 

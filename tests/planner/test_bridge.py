@@ -4,9 +4,9 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from agent.model.observed import HostState, LinkState, NetworkState
-from agent.planner.bridge import plan_bridge_outside
+from agent.planner.bridge import overlap, plan_bridge_outside
 from tests.planner import builders
-from tests.planner.builders import bridge_network, host, intent, outside, told
+from tests.planner.builders import bridge_network, host, intent, member, outside, told
 
 WRONG = bridge_network(id="wrong-id", subnet=IPv4Network("172.18.0.0/16"), gateway="172.18.0.1")
 WHY_WRONG = "subnet: 172.21.0.0/20 wanted, 172.18.0.0/16 found; gateway: 172.21.0.1 wanted, 172.18.0.1 found"
@@ -77,6 +77,29 @@ def test_no_bridge_is_made_over_a_route_of_the_host() -> None:
     assert told(plan_bridge_outside(intent(), found)) == [
         "blocked network/docker_gwbridge: 172.21.0.0/20 overlaps the route 172.16.0.0/12 dev tun0"
     ]
+
+
+def test_no_bridge_is_made_over_an_address_that_has_no_route_as_its_device_is_down() -> None:
+    address = (IPv4Interface("172.21.3.1/24"), "eth1")
+    found = host(swarm=outside(), networks=(), bridge_link=None, addresses=(address,))
+
+    assert told(plan_bridge_outside(intent(), found)) == [
+        "blocked network/docker_gwbridge: 172.21.0.0/20 overlaps the address 172.21.3.1/24 dev eth1"
+    ]
+
+
+def test_the_bridge_must_not_lie_in_the_pool_the_swarm_was_made_with() -> None:
+    """It may be another one than the document's: the swarm was adopted."""
+    found = host(swarm=replace(member(), pool=(IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"))))
+
+    assert overlap(IPv4Network("172.21.0.0/20"), found) == "the swarm's address pool 172.16.0.0/12"
+    assert overlap(IPv4Network("192.168.0.0/20"), found) == ""
+
+
+def test_the_address_of_the_bridge_itself_is_no_overlap() -> None:
+    found = host(addresses=((IPv4Interface("172.21.0.1/20"), "docker_gwbridge"),))
+
+    assert overlap(IPv4Network("172.21.0.0/20"), found) == ""
 
 
 def test_the_route_of_the_bridge_itself_is_no_overlap() -> None:

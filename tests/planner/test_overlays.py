@@ -5,7 +5,9 @@ import pytest
 
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import HostState, NetworkState
-from agent.planner.overlays import plan_local_network, plan_overlays
+from agent.planner import make_plan
+from agent.planner.overlays import overlay_faults, plan_local_network, plan_overlays, ready_overlays
+from agent.report.drift import find_drift
 from tests.planner import builders
 from tests.planner.builders import (
     LOCAL,
@@ -16,7 +18,9 @@ from tests.planner.builders import (
     member,
     observed,
     overlay_network,
+    service,
     told,
+    worker,
 )
 
 EXTERNAL = NetworkIntent(key="net", name="net", driver="overlay", external=True)
@@ -50,14 +54,58 @@ def test_an_overlay_as_declared_is_left_alone() -> None:
         (overlay_network(attachable=False), "attachable: true wanted, false found"),
         (overlay_network(driver="bridge"), "driver: overlay wanted, bridge found"),
         (overlay_network(driver=""), "driver: overlay wanted, none (never allocated) found"),
+        (overlay_network(internal=True), "internal: false wanted, true found"),
+        (overlay_network(options=(("encrypted", ""),)), "driver_opts.encrypted: nothing wanted, '' found"),
     ],
 )
-def test_an_overlay_that_is_not_as_declared_is_reported_and_not_changed(
+def test_an_overlay_of_others_that_is_not_as_declared_is_reported_and_not_changed(
     found: NetworkState, why: str
 ) -> None:
     assert overlays(with_networks(found)) == [
-        f"blocked network/net: {why}: an existing overlay is not changed"
+        f"blocked network/net: {why}: an existing overlay that no agent of this cluster made is not changed"
     ]
+
+
+def test_an_option_that_is_declared_and_not_there_is_a_difference_and_what_the_swarm_adds_is_none() -> None:
+    wanted = replace(OVERLAY, options=(("encrypted", ""),))
+    ids = ("com.docker.network.driver.overlay.vxlanid_list", "4097")
+
+    assert overlay_faults(wanted, overlay_network(options=(ids,))) == (
+        "driver_opts.encrypted: '' wanted, nothing found",
+    )
+    assert overlay_faults(wanted, overlay_network(options=(ids, ("encrypted", "")))) == ()
+
+
+# ---- what containers can join
+
+
+def test_an_overlay_that_was_ready_stays_so_when_it_is_declared_otherwise_later() -> None:
+    """What runs on it goes on, and is started again when it ends."""
+    other = with_networks(overlay_network(subnet=IPv4Network("10.99.0.0/16")))
+
+    ours = with_networks(overlay_network(subnet=IPv4Network("10.99.0.0/16"), ours=True))
+
+    assert ready_overlays(intent(), other, known=()) == ()
+    assert ready_overlays(intent(), other, known=("net",)) == ("net",)
+    assert ready_overlays(intent(), ours, known=()) == ("net",)
+
+
+@pytest.mark.parametrize("broken", [overlay_network(driver=""), overlay_network(attachable=False)])
+def test_an_overlay_that_takes_no_containers_is_never_ready(broken: NetworkState) -> None:
+    assert ready_overlays(intent(), with_networks(broken), known=("net",)) == ()
+
+
+def test_an_overlay_that_a_worker_does_not_list_is_no_drift_and_copies_start_on_it() -> None:
+    wanted = intent(service(), hosts="h2 h1:worker")
+    seen = host(swarm=worker(), networks=(builders.bridge_network(),))
+    there = observed(cluster(wanted), seen)
+    plan = make_plan(there)
+
+    assert [str(step) for step in plan.steps] == [
+        "create container/prod-order-1: order copy 1 is assigned here",
+        "start container/prod-order-1: order copy 1 is assigned here",
+    ]
+    assert not any(each.kind in ("overlay", "network") for each in find_drift(there, plan, (), frozenset()))
 
 
 def test_an_external_overlay_is_used_and_never_created() -> None:

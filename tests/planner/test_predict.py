@@ -65,7 +65,9 @@ def test_where_nothing_is_blocked_exactly_the_assigned_copies_run(world: World) 
         if host is None or make_plan(seen).blocked:
             continue
         assert seen.cluster is not None
-        assert seen.cluster.assignment is not None
+        if seen.cluster.assignment is None:
+            assert settled.cluster.leader is None  # of all hosts none could lead
+            continue
         staying = [each for each in host.containers if each.status != "removing"]
         assert set(seen.cluster.assignment.copies) >= {each.copy for each in staying}
         assert all(_is_as_it_should_be(each, settled) for each in staying)
@@ -98,9 +100,30 @@ def test_no_step_touches_what_is_not_ours(world: World) -> None:
         if isinstance(step, steps.RemoveBridge):
             assert host is not None
             assert _is_free_bridge(host, step.id)
+        elif isinstance(step, steps.RemoveOverlay):
+            assert _is_free_overlay(before, name, step)
         elif container_id := getattr(step, "id", None):
             assert host is not None
             assert container_id in {each.id for each in host.containers}
+
+
+def _is_free_overlay(world: World, me: str, step: steps.RemoveOverlay) -> bool:
+    """Ours, allowed to go, and nobody's: no container, running or not, and no service is on it."""
+    intent = world.cluster.accepted
+    assert intent is not None
+    hosts = [agent.host for agent in world.agents.values() if agent.host]
+    (found,) = (each for each in world.host(me).networks if each.id == step.id)
+    names = {name for host in hosts for each in host.containers for name, _ in each.addresses}
+    names |= {
+        name
+        for host in hosts
+        for each in host.attached
+        if each.id.startswith("foreign-")
+        for name in each.networks
+    }
+    never_used = not found.driver
+    unused = found.name not in names and not found.users and intent.policy.allow_network_recreate
+    return found.ours and (never_used or unused)
 
 
 def _is_free_bridge(host: HostState, network_id: str) -> bool:

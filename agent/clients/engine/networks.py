@@ -1,5 +1,6 @@
 """Networks and volumes."""
 
+import json
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
@@ -8,9 +9,11 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.errors import creation_failure
+from agent.clients.engine.overlays import overlay_users, peers
 from agent.clients.engine.reading import endpoints, network_state
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Missing, Refused
+from agent.fields import CLUSTER
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import NetworkState
 from agent.model.spec import Pairs
@@ -20,18 +23,32 @@ _SLOW_S = 30.0
 _ALLOCATED_S = 2.0
 """A healthy swarm allocates a network within milliseconds; one it cannot allocate stays without a driver for ever."""
 
+_EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
+"""Without it GET /tasks keeps quiet about containers that are attached by hand."""
+
 
 class Networks(Door):
     """The networks and volumes of an engine."""
 
     def networks(self) -> tuple[NetworkState, ...]:
-        return tuple(network_state(each) for each in self._ask("networks", "GET", "/networks"))
+        return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
     def bridge_endpoints(self, network: str) -> Pairs:
         try:
             return endpoints(self._network(network))
         except Missing:
             return ()
+
+    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
+        try:
+            return peers(self._network(network_id))
+        except Missing:
+            return ()
+
+    def overlay_users(self, network_id: str) -> Pairs:
+        tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
+        services = self._ask("services", "GET", "/services")
+        return overlay_users(network_id, tasks, services)
 
     def volumes(self) -> frozenset[str]:
         return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())
@@ -88,6 +105,8 @@ class Networks(Door):
             "Options": dict(network.options),
             "Labels": dict(network.labels),
         }
+        if network.name != GWBRIDGE:
+            body["Labels"][CLUSTER] = self._cluster
         if network.driver == "overlay":
             body["Attachable"] = network.attachable
         if network.subnet is not None:
@@ -101,8 +120,11 @@ class Networks(Door):
             retry=retry_if_result(lambda state: not state.driver),
             retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
         )
-        state: NetworkState = settled(lambda: network_state(self._network(made["Id"])))
+        state: NetworkState = settled(lambda: self._network_state(self._network(made["Id"])))
         return state
+
+    def _network_state(self, raw: Mapping[str, Any]) -> NetworkState:
+        return network_state(raw, self._cluster)
 
     def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=creation_failure)

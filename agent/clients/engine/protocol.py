@@ -75,6 +75,15 @@ class Engine(Protocol):
         Whose is the id of a container, or `ingress-sbox`.
         """
 
+    def overlay_peers(self, network_id: str) -> tuple[str, ...]:
+        """Addresses of the hosts on an overlay that this host has heard of, sorted; none when it is not on it."""
+
+    def overlay_users(self, network_id: str) -> Pairs:
+        """(what, node id) of all that keeps the swarm from removing an overlay: containers by id, services by name.
+
+        Only a manager knows them: Refused elsewhere, Unreachable without a quorum.
+        """
+
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
@@ -138,9 +147,10 @@ class Engine(Protocol):
         """Make docker_gwbridge; Refused when what came out is not what was asked for."""
 
     def create_network(self, network: NetworkIntent) -> None:
-        """Make a network; Refused, and the network removed again, when an overlay could not be allocated."""
+        """Make a network of ours; Refused, and the network removed again, when an overlay could not be allocated."""
 
-    def remove_network(self, network_id: str) -> None: ...
+    def remove_network(self, network_id: str) -> None:
+        """Remove a network. Refused or Conflict while anybody is on it: for an overlay, anywhere in the swarm."""
 
     def park(self, container: str, network: str) -> None:
         """Attach a container to a bridge network: if it runs its gateway on docker_gwbridge moves there.

@@ -1,9 +1,10 @@
 """What dockerd answers, as what the planner knows. Pure: JSON in, states out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
+from agent.fields import CLUSTER
 from agent.model.observed import (
     Attached,
     ContainerState,
@@ -15,8 +16,6 @@ from agent.model.observed import (
 )
 from agent.model.records import Copy
 from agent.model.spec import Pairs
-
-_EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
@@ -36,7 +35,12 @@ def swarm_state(raw: Mapping[str, Any]) -> SwarmState:
         is_manager=bool(raw.get("ControlAvailable")),
         address=raw.get("NodeAddr") or None,
         managers=pairs(managers),
+        pool=_pool(cluster.get("DefaultAddrPool") or ()),
     )
+
+
+def _pool(raw: Iterable[str]) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(each, strict=False) for each in raw if ":" not in each)
 
 
 def node_state(raw: Mapping[str, Any]) -> NodeState:
@@ -63,8 +67,8 @@ def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) 
     return str(status.get("Addr", ""))
 
 
-def network_state(raw: Mapping[str, Any]) -> NetworkState:
-    """One of GET /networks, or GET /networks/{id}."""
+def network_state(raw: Mapping[str, Any], cluster: str) -> NetworkState:
+    """One of GET /networks, or GET /networks/{id}; ours when it carries the label of `cluster`."""
     subnet, gateway = _ipv4(raw)
     return NetworkState(
         id=raw["Id"],
@@ -78,6 +82,7 @@ def network_state(raw: Mapping[str, Any]) -> NetworkState:
         internal=bool(raw.get("Internal")),
         labels=pairs(raw.get("Labels")),
         endpoints=endpoints(raw),
+        ours=(raw.get("Labels") or {}).get(CLUSTER) == cluster,
     )
 
 
@@ -86,17 +91,12 @@ def endpoints(raw: Mapping[str, Any]) -> Pairs:
     return tuple(sorted((whose, each["Name"]) for whose, each in (raw.get("Containers") or {}).items()))
 
 
-def published(raw: Mapping[str, Any]) -> str:
-    """One of `Ports` of GET /containers/json, with its address where that is not every one."""
-    address = raw.get("IP") or ""
-    place = "" if address in _EVERY else f"{address}:"
-    return f"{place}{raw['PublicPort']}/{raw['Type']}"
-
-
 def attached(raw: Mapping[str, Any]) -> Attached:
     """One of GET /containers/json."""
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    ports = {published(each) for each in raw.get("Ports") or () if each.get("PublicPort")}
+    ports = {
+        f"{each['PublicPort']}/{each['Type']}" for each in raw.get("Ports") or () if each.get("PublicPort")
+    }
     return Attached(
         id=raw["Id"],
         name=listed_name(raw),

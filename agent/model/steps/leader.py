@@ -89,3 +89,16 @@ class CreateOverlay(CreateNetwork):
     """An overlay, for the whole swarm."""
 
     lane, kind, budget_s = "leader", "overlay", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveOverlay(BaseStep):
+    """Remove an overlay of ours that nobody is on, by its id: another one of that name is not meant."""
+
+    network: str
+    id: str
+    lane, verb, kind, budget_s = "leader", "remove", "overlay", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"network/{self.network}"

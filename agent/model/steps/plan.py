@@ -32,6 +32,7 @@ from agent.model.steps.leader import (
     PublishSwarm,
     PublishTokens,
     PublishVerdict,
+    RemoveOverlay,
     Resign,
     RotateTokens,
     WithdrawTokens,
@@ -55,7 +56,7 @@ Step = (
     | RemoveContainer | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
     | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
-    | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost
+    | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost | RemoveOverlay
 )  # fmt: skip
 
 BlockedKind = Literal[

@@ -1,11 +1,13 @@
 """Answers a real engine gives only at the wrong moment, or in another version."""
 
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
 
 from agent.clients.engine import DockerEngine
 from agent.clients.engine.errors import creation_failure, failure, network_failure, pull_failure
+from agent.clients.engine.overlays import overlay_users, peers
 from agent.clients.engine.reading import network_state, node_state, swarm_state
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import FillContext
@@ -86,6 +88,63 @@ def test_a_driver_that_is_not_found_is_no_thing_that_went_away() -> None:
     assert type(creation_failure(404, 'plugin "nope" not found')) is Refused
 
 
+def test_a_task_that_is_over_holds_no_overlay_and_a_service_without_a_task_does() -> None:
+    def task(number: int, state: str, desired: str = "running", on: str = "n") -> dict[str, Any]:
+        return {
+            "ID": f"task-{number}", "NodeID": f"node-{number}", "DesiredState": desired, "Status": {"State": state},
+            "Spec": {"NetworkAttachmentSpec": {"ContainerID": f"container-{number}"}},
+            "NetworksAttachments": [{"Network": {"ID": on}}],
+        }  # fmt: skip
+
+    starting = {**task(4, "preparing"), "Spec": {"ContainerSpec": {}}}
+    serving = {
+        **starting,
+        "ID": "task-5",
+        "Status": {"State": "running", "ContainerStatus": {"ContainerID": "c-5"}},
+    }
+    tasks = [
+        task(1, "running"),
+        task(2, "shutdown"),
+        task(3, "running", "shutdown"),
+        task(6, "running", on="x"),
+    ]
+    services = [
+        {"ID": "s1", "Spec": {"Name": "web", "TaskTemplate": {"Networks": [{"Target": "n"}]}}},
+        {"ID": "s2", "Spec": {"Name": "old", "Networks": [{"Target": "n"}]}},
+        {"ID": "s3", "Spec": {"Name": "other", "TaskTemplate": {"Networks": [{"Target": "x"}]}}},
+    ]
+
+    assert overlay_users("n", [*tasks, starting, serving], services) == (
+        ("c-5", "node-4"),
+        ("container-1", "node-1"),
+        ("service old", ""),
+        ("service web", ""),
+        ("task-4", "node-4"),
+    )
+
+
+def test_an_overlay_that_nobody_here_is_on_has_no_peers() -> None:
+    assert peers({"Peers": None}) == ()
+    assert peers({"Peers": [{"Name": "b", "IP": "10.0.0.2"}, {"Name": "a", "IP": "10.0.0.1"}]}) == (
+        "10.0.0.1",
+        "10.0.0.2",
+    )
+
+
+def test_a_network_is_ours_by_its_label() -> None:
+    raw = {"Id": "n", "Name": "net", "Labels": {"io.swarmkeeper.cluster": "test"}}
+
+    assert network_state(raw, "test").ours
+    assert not network_state(raw, "another").ours
+    assert not network_state({**raw, "Labels": None}, "test").ours
+
+
+def test_the_pool_of_a_swarm_is_told_without_what_is_ipv6() -> None:
+    cluster = {"ID": "s", "DefaultAddrPool": ["10.200.0.0/16", "fd00::/48"]}
+
+    assert swarm_state({"Cluster": cluster}).pool == (IPv4Network("10.200.0.0/16"),)
+
+
 def test_a_container_that_vanishes_between_list_and_inspect_is_not_there(
     stub: StubDockerd, engine: DockerEngine
 ) -> None:
@@ -103,23 +162,6 @@ def test_a_name_that_a_link_gives_is_not_the_containers_own(stub: StubDockerd, e
     stub.answers["GET /containers/json"] = (200, [listed])
 
     assert engine.containers({}, _context).foreign_names == (("db", "c0ffee"),)
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [("0.0.0.0", "8080/tcp"), ("::", "8080/tcp"), ("", "8080/tcp"), ("10.0.0.1", "10.0.0.1:8080/tcp")],
-)
-def test_a_published_port_is_told_with_its_address_unless_that_is_every_one(
-    stub: StubDockerd, engine: DockerEngine, address: str, told: str
-) -> None:
-    ports = [
-        {"IP": address, "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
-        {"PrivatePort": 81, "Type": "tcp"},
-    ]
-    listed = {"Id": "c0ffee", "Names": ["/web"], "Labels": None, "State": "running", "Ports": ports}
-    stub.answers["GET /containers/json"] = (200, [listed])
-
-    assert engine.containers({}, _context).attached[0].ports == (told,)
 
 
 @pytest.mark.parametrize("number", ["", "one", "-1", "²"])
@@ -222,6 +264,6 @@ def test_a_leader_that_knows_itself_as_0_0_0_0_has_the_address_it_advertises() -
     ],
 )  # fmt: skip
 def test_a_subnet_is_read_in_every_form_an_engine_keeps_it_in(config: Any, subnet: str, gateway: str) -> None:
-    state = network_state({"Id": "n", "Name": "net", "IPAM": {"Config": config}, "Driver": ""})
+    state = network_state({"Id": "n", "Name": "net", "IPAM": {"Config": config}, "Driver": ""}, "test")
 
     assert (str(state.subnet) if state.subnet else None, state.gateway) == (subnet, gateway)

@@ -1,0 +1,244 @@
+"""Another subnet for an overlay: refused without the word, done with it, and nothing else touched; who sees whom."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from agent.clients.engine import DockerEngine
+from agent.errors import Conflict
+from agent.intent import parse_intent
+from agent.model.intent import NetworkIntent
+from agent.model.records import HostStatus, decode
+from agent.planner.peers import unseen_peers
+from integration.cluster import DOCUMENT, Cluster, running_on
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.test_main_job import COPIES, whole_chain
+
+NET = "my-network-overlay"
+GOOD = DOCUMENT.read_text()
+MOVED = GOOD.replace("subnet: 10.10.0.0/16, gateway: 10.10.0.254", "subnet: 10.99.0.0/16, gateway: 10.99.0.1")
+WORD = "  policy: {allow_network_recreate: true}\n\nnetworks:\n"
+assert MOVED != GOOD
+ROUNDS = 20
+CUT_S, HEALED_S = 60, 60
+
+
+def allowed(document: str) -> str:
+    return document.replace("networks:\n", WORD, 1)
+
+
+def overlay(host: Host) -> dict[str, Any]:
+    return dict(host.docker.api.inspect_network(NET))
+
+
+def subnets(cluster: Cluster) -> set[str]:
+    return {overlay(host)["IPAM"]["Config"][0]["Subnet"] for host in cluster.lab.hosts}
+
+
+def ids(cluster: Cluster) -> dict[str, str]:
+    return {each.name: each.id for each in cluster.containers()}
+
+
+def nodes(cluster: Cluster) -> list[str]:
+    return sorted(each["ID"] for each in cluster.lab.hosts[0].docker.api.nodes())
+
+
+def leaders_blocked(cluster: Cluster) -> list[dict[str, str]]:
+    leader = (cluster.get("leader") or {})["host"]
+    return list(cluster.status(cluster.lab[leader])["blocked"])
+
+
+@pytest.fixture
+def back(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster; afterwards the overlay has the subnet of the example again."""
+    yield cluster
+    cluster.wait_converged(cluster.put(allowed(GOOD)), 90)
+    cluster.wait_converged(cluster.put(GOOD), 60)
+
+
+def has_applied(cluster: Cluster, host: Host, revision: int) -> bool:
+    return bool(cluster.status(host)["revision"] == revision)
+
+
+class Client:
+    """Somebody on the LAN who asks for one URL all the time."""
+
+    def __init__(self, cluster: Cluster, url: str) -> None:
+        self._lan, self._url = cluster.lab.lan, url
+        self._ends = threading.Event()
+        self._answered: list[float] = []
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> "Client":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    @property
+    def longest_gap_s(self) -> float:
+        pairs = zip(self._answered, self._answered[1:], strict=False)
+        return max((later - earlier for earlier, later in pairs), default=0.0)
+
+    def _ask(self) -> None:
+        while not self._ends.is_set():
+            with suppress(OSError):
+                if self._lan.http_get(self._url, timeout=1).status == 200:
+                    self._answered.append(time.monotonic())
+            time.sleep(0.02)
+
+
+def test_without_the_word_nothing_is_touched_and_everything_it_would_touch_is_named(cluster: Cluster) -> None:
+    before, was = cluster.started(), ids(cluster)
+    cluster.lab["node-231"].write("/tmp/moved.yaml", MOVED)
+    planned = cluster.command("plan", "/tmp/moved.yaml").stdout
+    revision = cluster.put(MOVED)
+
+    eventually(lambda: [each["kind"] for each in leaders_blocked(cluster)] == ["guard"], 30, "it is said")
+    (said,) = leaders_blocked(cluster)
+    assert said["resource"] == f"network/{NET}"
+    for name, where in COPIES.items():
+        assert name in said["reason"].split(f"on {where} ")[1].split(";")[0], where
+    for port in ("8080/tcp", "20880/tcp", "80/tcp"):
+        assert f"publishes {port}" in said["reason"]
+    assert "x-cluster.policy.allow_network_recreate: true" in said["reason"]
+    assert said["reason"] in planned.replace("\n", " ")
+    assert "stop container" not in planned
+
+    for host in cluster.lab.hosts:
+        eventually(partial(has_applied, cluster, host, revision), 30, "the rest is done")
+    assert subnets(cluster) == {"10.10.0.0/16"}
+    assert (cluster.started(), ids(cluster)) == (before, was)
+    cluster.wait_converged(cluster.put(GOOD), 30)
+    assert cluster.started() == before
+
+
+def test_with_the_word_every_copy_gets_a_new_address_and_nothing_else_is_touched(back: Cluster) -> None:
+    cluster = back
+    host = cluster.lab["node-231"]
+    image = next(each.image for each in running_on(host))
+    host.exec("docker", "run", "-d", "--name", "theirs", image)
+    host.exec("docker", "network", "create", "theirs-net")
+    theirs = {each.name: each.started_at for each in running_on(host) if each.name == "theirs"}
+    was, members, old = ids(cluster), nodes(cluster), overlay(host)["Id"]
+    bridges = [each.docker.api.inspect_network("docker_gwbridge")["Id"] for each in cluster.lab.hosts]
+
+    with Client(cluster, f"http://{cluster.lab['node-231'].address}:8080/") as client:
+        began = time.monotonic()
+        cluster.wait_converged(cluster.put(allowed(MOVED)), 90)
+        took_s = time.monotonic() - began
+    print(f"\nmade anew in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
+
+    assert subnets(cluster) == {"10.99.0.0/16"}
+    assert overlay(host)["Id"] != old
+    assert overlay(host)["Labels"]["io.swarmkeeper.cluster"] == "prod"
+    assert ids(cluster) == was
+    assert {each.name: each.host for each in cluster.containers() if each.name != "theirs"} == COPIES
+    for each in cluster.lab.hosts:
+        for container in overlay(each)["Containers"].values():
+            assert IPv4Address(container["IPv4Address"].split("/")[0]) in IPv4Network("10.99.0.0/16")
+    for name in ("node-232", "node-233"):
+        eventually(partial(whole_chain, cluster.lab, name), 60, f"the api on {name} reaches billing")
+
+    assert {each.name: each.started_at for each in running_on(host) if each.name == "theirs"} == theirs
+    assert nodes(cluster) == members
+    assert [each.docker.api.inspect_network("docker_gwbridge")["Id"] for each in cluster.lab.hosts] == bridges
+    host.exec("docker", "rm", "-f", "theirs")
+    host.exec("docker", "network", "rm", "theirs-net")
+    for each in cluster.lab.hosts:
+        assert "failed: " not in each.journal_text("swarmkeeper").split("is to be made anew")[-1]
+
+
+def test_a_container_of_others_on_it_is_named_and_nothing_happens_until_it_is_gone(back: Cluster) -> None:
+    cluster, host = back, back.lab["node-232"]
+    image = next(each.image for each in running_on(host))
+    host.exec("docker", "run", "-d", "--name", "theirs", "--network", NET, image)
+    host.exec("docker", "stop", "-t", "0", "theirs")
+    before = cluster.started()
+    cluster.put(allowed(MOVED))
+
+    eventually(
+        lambda: leaders_blocked(cluster)[0]["reason"].endswith("on it: theirs on node-232"), 30, "it is named"
+    )
+    assert leaders_blocked(cluster)[0]["kind"] == "foreign"
+    assert (cluster.started(), subnets(cluster)) == (before, {"10.10.0.0/16"})
+
+    host.exec("docker", "rm", "-f", "theirs")
+    eventually(lambda: subnets(cluster) == {"10.99.0.0/16"}, 60, "it is made anew")
+    cluster.wait_converged(int((cluster.get("accepted") or {})["revision"]), 60)
+
+
+def test_managers_that_create_an_overlay_at_the_same_moment_make_one(cluster: Cluster) -> None:
+    hosts = cluster.lab.hosts
+    engines = [DockerEngine(f"unix://{host.socket}", 10.0, "prod") for host in hosts]
+    failed = 0
+    for number in range(ROUNDS):
+        wanted = NetworkIntent(
+            key="race", name=f"race-{number}", driver="overlay", subnet=IPv4Network("10.77.0.0/16")
+        )
+        together = threading.Barrier(len(engines))
+
+        def create(engine: DockerEngine, wanted: NetworkIntent = wanted, at: Any = together) -> bool:
+            at.wait()
+            try:
+                engine.create_network(wanted)
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(len(engines)) as pool:
+            failed += list(pool.map(create, engines)).count(False)
+        for engine in engines:
+            eventually(partial(is_one, engine, wanted), 10, "there is exactly one, on every manager")
+            engine.create_network(wanted)
+        (found,) = (each for each in engines[0].networks() if each.name == wanted.name)
+        engines[0].remove_network(found.id)
+    print(f"\n{ROUNDS} rounds with {len(engines)} managers: {failed} told to look again")
+    for engine in engines:
+        engine.close()
+
+
+def is_one(engine: DockerEngine, wanted: NetworkIntent) -> bool:
+    found = [each for each in engine.networks() if each.name == wanted.name]
+    return [(each.driver, each.subnet, each.ours) for each in found] == [("overlay", wanted.subnet, True)]
+
+
+def unseen(cluster: Cluster) -> tuple[str, ...]:
+    """Who does not see whom, as the leader would say."""
+    told = {
+        host.name: decode(HostStatus, json.dumps(cluster.status(host)).encode()) for host in cluster.lab.hosts
+    }
+    return unseen_peers(told, parse_intent(GOOD.encode(), 1))
+
+
+def test_a_host_that_is_cut_off_is_missed_on_the_overlay_and_seen_again(cluster: Cluster) -> None:
+    assert unseen(cluster) == ()
+    host = cluster.lab["node-233"]
+    began = time.monotonic()
+    host.cut()
+    try:
+        eventually(
+            lambda: (
+                {f"{name} does not see node-233 on {NET}" for name in ("node-231", "node-232")}
+                <= set(unseen(cluster))
+            ),
+            CUT_S,
+            "both others miss it",
+        )
+        print(f"\nmissed after {time.monotonic() - began:.1f} s")
+    finally:
+        host.heal()
+    began = time.monotonic()
+    eventually(lambda: unseen(cluster) == (), HEALED_S, "all see each other again")
+    print(f"seen again after {time.monotonic() - began:.1f} s")
