@@ -85,7 +85,10 @@ class Reconciler:
         """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
         began = self._clock()
         self._dispatcher.begin_pass()
-        observed = self._observer.observe(frozenset(step.resource for step in self._dispatcher.in_flight))
+        observed = self._observer.observe(
+            frozenset(step.resource for step in self._dispatcher.in_flight),
+            {resource: each.error for resource, each in self._dispatcher.failures.items()},
+        )
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence

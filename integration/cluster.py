@@ -55,9 +55,10 @@ class Cluster:
     def install(self) -> None:
         """Install the package on every host and write its agent.yaml; nothing is started."""
         debs = {base: package(base) for base in {host.spec.base for host in self.lab.hosts}}
-        self.on_every_host(lambda host: self._install(host, debs[host.spec.base]))
+        self.on_every_host(lambda host: self.install_on(host, debs[host.spec.base]))
 
-    def _install(self, host: Host, deb: Path) -> None:
+    def install_on(self, host: Host, deb: Path) -> None:
+        """Install a package on one host and write its agent.yaml."""
         host.install(deb)
         host.write("/etc/swarmkeeper/agent.yaml", self.config(host), mode=0o644)
 

@@ -28,6 +28,8 @@ class FakeContainers:
     ) -> None:
         """`plugged` is told of every container that has joined or left a network, or has ended."""
         self.raws: dict[str, Raw] = {}
+        self.kept_ports: set[tuple[str, str]] = set()
+        """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
         self._has_network = has_network
         self._address = address
         self._network_id = network_id
@@ -150,7 +152,7 @@ class FakeContainers:
 
     def _check_ports(self, raw: Raw) -> None:
         others = (each for each in self.raws.values() if is_up(each))
-        taken = {port for each in others for port in published(each)}
+        taken = {port for each in others for port in published(each)} | self.kept_ports
         for port in published(raw):
             if port in taken:
                 raise Refused(f"Bind for 0.0.0.0:{port[1]} failed: port is already allocated")

@@ -13,6 +13,8 @@ class FakeKernel:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.foreign_routes: list[tuple[IPv4Network, str]] = []
+        self.processes: tuple[str, ...] = ()
+        """What processes of the host listen on."""
         self.foreign_addresses: list[tuple[IPv4Interface, str]] = []
 
     def link(self, name: str) -> LinkState | None:
@@ -22,6 +24,9 @@ class FakeKernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         local = self._engine.nets.local.values()
         return (*self.foreign_routes, *((each.subnet, each.name) for each in local if each.subnet))
+
+    def listening(self) -> tuple[str, ...]:
+        return self.processes
 
     def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
         found = ((self.link(name), name) for name in self._engine.nets.local)

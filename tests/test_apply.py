@@ -234,17 +234,19 @@ RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 
 
 NODE_STEPS: list[tuple[Step, Call]] = [
-    (steps.PromoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "manager"})),
-    (steps.DemoteNode(node_id="n", reason="r"), ("update_node", ("n",), {"role": "worker"})),
+    (steps.PromoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "manager"})),
+    (steps.DemoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "worker"})),
     (
-        steps.UpdateNode(node_id="n", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"),
+        steps.UpdateNode(
+            node_id="n", host="h2", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"
+        ),
         (
             "update_node",
             ("n",),
             {"availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
         ),
     ),
-    (steps.RemoveNode(node_id="n", reason="r"), ("remove_node", ("n",), {})),
+    (steps.RemoveNode(node_id="n", host="h2", reason="r"), ("remove_node", ("n",), {})),
 ]
 
 FENCED: list[Step] = [

@@ -467,6 +467,38 @@ def test_what_failed_before_is_tried_at_once_when_dockerd_is_back(settled: Simul
     assert "prod-order-1" in settled.running()["node-231"]
 
 
+def test_a_port_that_nobody_has_is_told_until_dockerd_has_forgotten_it(settled: SimulatedCluster) -> None:
+    agent, host = settled.agents["node-233"], settled.hosts["node-233"]
+    host.engine.by_hand.kept_ports.add(("tcp", "20880"))
+    host.engine.by_hand.end("prod-terminal-1")
+    for _ in range(3):
+        agent.turn()
+        settled.clock.advance(1.0)
+    told = [each for each in agent.plan.blocked if each.kind == "port"]
+    assert [each.resource for each in told] == ["container/prod-terminal-1"]
+    assert "systemctl restart docker" in told[0].reason
+    host.engine.by_hand.kept_ports.clear()
+    settled.settle()
+    assert settled.running() == EXPECTED
+
+
+def test_a_port_that_another_container_has_is_told_with_its_name_and_not_tried(
+    settled: SimulatedCluster,
+) -> None:
+    agent, host = settled.agents["node-233"], settled.hosts["node-233"]
+    host.engine.by_hand.end("prod-terminal-1")
+    host.engine.run_foreign("nginx", PortBindings={"80/tcp": [{"HostPort": "20880"}]})
+    calls = len(host.engine.calls)
+    for _ in range(20):
+        agent.turn()
+        settled.clock.advance(1.0)
+    assert [each.reason for each in agent.plan.blocked] == ["port 20880/tcp is held by the container nginx"]
+    assert host.engine.calls[calls:].count("start") == 1
+    host.engine.by_hand.end("nginx")
+    settled.settle()
+    assert settled.running() == EXPECTED
+
+
 # ---- the loop itself
 
 

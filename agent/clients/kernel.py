@@ -4,7 +4,9 @@ import array
 import fcntl
 import socket
 import struct
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network, ip_address
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +25,8 @@ _IFCONF = struct.Struct("iP")
 """Length and address of a buffer for ifreqs, of which each takes as much as the union of its members: 40 bytes."""
 _LONGEST_NAME = 15
 _DEFAULT = IPv4Network("0.0.0.0/0")
+_LISTENING = {"tcp": "0A", "udp": "07"}
+"""The state of a socket that waits for peers (include/net/tcp_states.h); one of UDP has no other unless connected."""
 _MOST_ADDRESSES = 1000
 
 
@@ -38,12 +42,15 @@ class Kernel(Protocol):
     def routes(self) -> Routes:
         """(destination, device) of the main table's IPv4 routes, without default ones, in the kernel's order."""
 
+    def listening(self) -> tuple[str, ...]:
+        """What sockets wait for peers on: `8080/tcp`, or `10.0.0.1:8080/tcp` on one address only; sorted."""
+
 
 class LinuxKernel:
     """The kernel this process runs on, in the network namespace it runs in."""
 
-    def __init__(self, routes: Path = Path("/proc/self/net/route")) -> None:
-        self._routes = routes
+    def __init__(self, tables: Path = Path("/proc/self/net")) -> None:
+        self._tables = tables
 
     def link(self, name: str) -> LinkState | None:
         if not 0 < len(name.encode()) <= _LONGEST_NAME:
@@ -65,11 +72,36 @@ class LinuxKernel:
 
     def routes(self) -> Routes:
         try:
-            lines = self._routes.read_text("ascii").splitlines()[1:]
+            lines = (self._tables / "route").read_text("ascii").splitlines()[1:]
         except FileNotFoundError:
             return ()
         found = (_route(line.split()) for line in lines)
         return tuple(each for each in found if each is not None and each[0] != _DEFAULT)
+
+    def listening(self) -> tuple[str, ...]:
+        found = set()
+        for protocol, state in _LISTENING.items():
+            for table in (protocol, f"{protocol}6"):
+                with suppress(FileNotFoundError):
+                    lines = (self._tables / table).read_text("ascii").splitlines()[1:]
+                    found |= {f"{place}/{protocol}" for place in _waiting(lines, state)}
+        return tuple(sorted(found))
+
+
+def _waiting(lines: Iterable[str], state: str) -> Iterator[str]:
+    """Where the sockets of /proc/net/tcp (and its kin) in that state are bound: the 2nd and 4th column."""
+    for columns in (line.split() for line in lines):
+        with suppress(IndexError, ValueError):
+            if columns[3] == state:
+                address, _, port = columns[1].partition(":")
+                yield _place(bytes.fromhex(address), int(port, 16))
+
+
+def _place(address: bytes, port: int) -> str:
+    # Words of 32 bits in the host's byte order, as many as the address is long.
+    words = (address[at : at + 4][::-1] for at in range(0, len(address), 4))
+    found = ip_address(b"".join(words))
+    return str(port) if found.is_unspecified else f"{found}:{port}"
 
 
 def _ask(asker: socket.socket, request: int, name: str) -> bytes | None:

@@ -42,8 +42,6 @@ def _networks(intent: Intent) -> Iterator[str]:
 def _not_carried_out(intent: Intent) -> Iterator[str]:
     """What the intent reference marks as accepted: nobody shall count on it."""
     told = [
-        *(f"host {each.name}: availability" for each in intent.hosts if each.availability != "active"),
-        *(f"host {each.name}: labels" for each in intent.hosts if each.labels),
         *_policies(intent.policy),
         *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
         *(f"service {each.name}: update_config" for each in intent.services if each.update != Update()),

@@ -148,7 +148,7 @@ class Attached:
     networks: tuple[str, ...] = ()
     """Their names, sorted."""
     ports: tuple[str, ...] = ()
-    """What it publishes on the host, as `8080/tcp`, sorted."""
+    """What it publishes on the host, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +182,8 @@ class HostState:
     """The device docker_gwbridge; None when the kernel has none."""
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
+    listening: tuple[str, ...] | None = None
+    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
     """(address, device) of every device that has one, up or down: a device that is down has no route."""
 
@@ -261,6 +263,8 @@ class Observed:
     """Whether a lease is provably ours now: without one nobody may campaign."""
     in_flight: frozenset[str] = frozenset()
     """The resources that steps are working on: nothing more is planned for them meanwhile."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Resource -> why the last try of the step that is planned for it failed, in the words of the other side."""
     instance: str = ""
     """This run of the agent, as its presence names it."""
     advertise: str | None = None

@@ -219,6 +219,7 @@ class NodeReport:
     leader: bool = False
     reachable: bool | None = None
     manager_address: str = ""
+    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

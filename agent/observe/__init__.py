@@ -1,6 +1,6 @@
 """Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -61,8 +61,10 @@ class Observer:
         """What a change of could change the next observation."""
         return self._cluster.watched()
 
-    def observe(self, in_flight: frozenset[str] = frozenset()) -> Observed:
-        """One snapshot; `in_flight` are the resources that steps are working on.
+    def observe(
+        self, in_flight: frozenset[str] = frozenset(), failures: Mapping[str, str] | None = None
+    ) -> Observed:
+        """One snapshot; `in_flight` are the resources that steps are working on, `failures` why their last try failed.
 
         Never raises for an etcd or a dockerd that is away: that is what it says then.
         """
@@ -80,6 +82,7 @@ class Observer:
             fence=fence,
             lease=lease_id is not None,
             in_flight=in_flight,
+            failures=failures or {},
             instance=self._identity.instance,
             advertise=self._identity.advertise,
         )

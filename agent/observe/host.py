@@ -13,6 +13,7 @@ from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
 from agent.observe.overlays import OverlayReader
+from agent.planner.ports import IN_USE
 from agent.planner.wanted import fill_context
 
 INFO_S = 2.0
@@ -65,6 +66,7 @@ class HostReader:
             volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
             bridge_link=self._kernel.link(GWBRIDGE),
             routes=self._kernel.routes(),
+            listening=self._kernel.listening() if any(IN_USE in each.error for each in found.ours) else None,
             addresses=self._kernel.addresses(),
         )
 

@@ -10,14 +10,15 @@ from agent.model.steps import CollectSpecs, Plan, PublishAssignment
 
 
 def assign(intent: Intent, current: Mapping[str, Assignment]) -> dict[str, Assignment]:
-    """The copies of every declared host.
+    """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
     that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
     """
     copies: dict[str, list[Copy]] = {each.name: [] for each in intent.hosts}
+    copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
-        for host, numbers in _numbers(service, current, frozenset(copies)).items():
+        for host, numbers in _numbers(service, current).items():
             digest = spec_hash(service.spec)
             copies[host] += [Copy(service=service.name, number=number, spec=digest) for number in numbers]
     return {
@@ -38,20 +39,16 @@ def plan_assignments(intent: Intent, cluster: ClusterState) -> Plan:
         change = _change(cluster.assignments.get(host), assignment)
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
-    return Plan(tuple(steps)) if steps else _collect(wanted, cluster)
+    return Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster)
 
 
-def _numbers(
-    service: ServiceIntent, current: Mapping[str, Assignment], declared: frozenset[str]
-) -> dict[str, list[int]]:
+def _numbers(service: ServiceIntent, current: Mapping[str, Assignment]) -> dict[str, list[int]]:
     has = {
         host: sorted(copy.number for copy in assignment.copies if copy.service == service.name)
         for host, assignment in current.items()
     }
     kept = {host: has.get(host, [])[:count] for host, count in service.placement}
-    # Numbers on hosts that left the intent are still in use there: see leading.py.
-    held = {number for host, numbers in has.items() if host not in declared for number in numbers}
-    used = held | {number for numbers in kept.values() for number in numbers}
+    used = {number for numbers in kept.values() for number in numbers}
     free = (number for number in range(1, 1_000_000) if number not in used)
     return {
         host: kept[host] + [next(free) for _ in range(count - len(kept[host]))]
@@ -59,11 +56,13 @@ def _numbers(
     }
 
 
-def _collect(wanted: Mapping[str, Assignment], cluster: ClusterState) -> Plan:
+def _collect(intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterState) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {copy.spec for assignment in assigned for copy in assignment.copies}
     # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
-    running = {copy.spec for status in cluster.statuses.values() for copy in status.copies}
+    # One that was removed has nothing to compare with, and its last report may stay for good.
+    declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
+    running = {copy.spec for status in declared for copy in status.copies}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
     return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
 

@@ -23,6 +23,7 @@ from agent.planner.endpoints import keep_last_endpoints
 from agent.planner.making_way import STOPPABLE, made_anew, make_way
 from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
+from agent.planner.ports import heed_ports
 from agent.planner.repair import plan_repair
 from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
 
@@ -40,7 +41,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
     keep |= {each.id for copy in unknown for each in _candidates(copy, host)}
     names = Names(host, keep, project, cluster.assignment.copies)
-    scene = _Scene(intent, host, cluster, names, observed.in_flight, made_anew(intent, observed))
+    scene = _Scene(intent, host, cluster, names, observed)
     plan = Plan()
     for copy, found in chosen.items():
         spec = cluster.specs.get(copy.spec)
@@ -62,11 +63,11 @@ class _Scene:
         host: HostState,
         cluster: ClusterState,
         names: Names,
-        in_flight: frozenset[str],
-        anew: frozenset[str],
+        observed: Observed,
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
-        self.in_flight, self.anew = in_flight, anew
+        self.in_flight, self.failures = observed.in_flight, observed.failures
+        self.anew = made_anew(intent, observed)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
@@ -139,7 +140,9 @@ class _Scene:
         return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
-        repaired, waits = plan_repair(wanted, found), self._networks(wanted)
+        failed_with = self.failures.get(f"container/{wanted.name}", "")
+        repaired = heed_ports(plan_repair(wanted, found), wanted.spec, found, self.host, failed_with)
+        waits = self._networks(wanted)
         if waits == Plan():
             return repaired
         kept = tuple(step for step in repaired.steps if not self._needs_network(step))

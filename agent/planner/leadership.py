@@ -1,4 +1,8 @@
-"""Who may lead: only a declared manager, and once there is a swarm only a manager of that swarm."""
+"""Who may lead: only a declared manager, and once there is a swarm only a manager of that swarm.
+
+Where the swarm has no declared manager yet, one that it has leads until a declared one can: nobody else could promote
+that one.
+"""
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
@@ -26,12 +30,34 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     if intent is None:
         return "no intent says who may lead"
     declared = intent.host(observed.me)
-    if declared is None or declared.role != "manager":
+    if (declared is None or declared.role != "manager") and not _stands_in(observed, cluster, intent):
         return "the intent does not declare this host a manager"
     if observed.host is None:
         # A dockerd that restarts is back in seconds; who leads keeps leading, who does not waits for his engine.
         return "" if observed.fence else "dockerd does not answer"
     return _unfit_engine(observed, cluster, observed.host, intent)
+
+
+def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:
+    """Whether the swarm has no declared manager that could lead instead of this host."""
+    record = cluster.record
+    if record is None or record.swarm_id is None:
+        return False
+    if observed.fence:
+        return not any(_could_lead(each.name, cluster) for each in intent.managers)
+    # Only the leader reads what the others report; who follows knows the swarm's own list.
+    nodes = observed.host.swarm.nodes if observed.host else None
+    addresses = {str(each.address) for each in intent.managers}
+    return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
+
+
+def _could_lead(name: str, cluster: ClusterState) -> bool:
+    """Whether a host says, in this run of its agent, that it manages the recorded swarm."""
+    status, record = cluster.statuses.get(name), cluster.record
+    if record is None or status is None or cluster.present.get(name) != status.instance:
+        return False
+    manages = status.is_manager and status.swarm_id == record.swarm_id
+    return status.engine_up and status.state == "active" and manages
 
 
 def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:

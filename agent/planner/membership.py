@@ -65,7 +65,9 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
         return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
-        return _blocked("role", f"{declared.role} wanted, {role} found: roles of members are not changed yet")
+        return _blocked(
+            "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
+        )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
         return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: needs leave and join")

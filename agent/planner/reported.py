@@ -80,6 +80,7 @@ def _node(report: NodeReport) -> NodeState:
         leader=report.leader,
         reachable=report.reachable,
         manager_address=report.manager_address,
+        labels=report.labels,
     )
 
 

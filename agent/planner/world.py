@@ -85,6 +85,7 @@ class World:
             node_id=host.swarm.node_id,
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
+            swarm_address=host.swarm.address,
             bridge=self._bridge(name, host),
             attached=tuple(_attached(each) for each in host.attached),
             copies=tuple(_copy(each) for each in host.containers),

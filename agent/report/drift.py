@@ -11,7 +11,17 @@ from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
-from agent.model.steps import Plan, PublishAssignment, PublishSwarm, PublishVerdict, Step
+from agent.model.steps import (
+    DemoteNode,
+    Plan,
+    PromoteNode,
+    PublishAssignment,
+    PublishSwarm,
+    PublishVerdict,
+    RemoveNode,
+    Step,
+    UpdateNode,
+)
 from agent.planner.bridge import bridge_faults
 from agent.planner.overlays import overlay_faults
 from agent.planner.repair import finished
@@ -73,6 +83,12 @@ def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
                 yield Drift("intent", "verdict", "verdict")
             case PublishSwarm():
                 yield Drift("swarm", "record", "record")
+            case PromoteNode() | DemoteNode():
+                yield Drift("swarm", step.host, "role")
+            case UpdateNode():
+                yield Drift("swarm", step.host, "availability" if step.availability else "labels")
+            case RemoveNode():
+                yield Drift("swarm", step.host, "node")
             case _:
                 pass
 

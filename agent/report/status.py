@@ -193,6 +193,7 @@ def _node(found: NodeState) -> NodeReport:
         leader=found.leader,
         reachable=found.reachable,
         manager_address=found.manager_address,
+        labels=found.labels,
     )
 
 

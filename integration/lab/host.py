@@ -6,15 +6,19 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integration.lab import cables, disk, docker_socket
+from integration.lab.base import find
 from integration.lab.cgroups import PAYLOAD, SUPERVISOR, Cgroups
+from integration.lab.debootstrap import make
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.lan import Lan
 from integration.lab.programs import start
+from integration.lab.reinstall import set_aside
 from integration.lab.spec import HostSpec
 
 if TYPE_CHECKING:
@@ -236,6 +240,20 @@ class Host:
             self.exec("systemctl", "poweroff", check=False)
             eventually(lambda: not self._groups.processes(self.name), 120, f"{self.name} shut down")
         self.off()
+
+    def reinstall(self, base: str) -> None:
+        """Shut it down and boot it from another base, as after an upgrade of its operating system.
+
+        dockerd's disk and what `reinstall.KEPT` names stay; nothing else does, no installed package either.
+        Raises LabError for a disk image, which is not open while its host is off.
+        """
+        if self.spec.image_size:
+            raise LabError(f"{self.name} has a disk image; make the lab with folders for disks")
+        make(find(base))
+        self.stop()
+        set_aside(self.spec.root / "disk")
+        self.spec = replace(self.spec, base=base)
+        self.boot()
 
     def freeze(self) -> None:
         """Stop every process of the host between two instructions; the kernel goes on answering pings for it."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from integration.lab.base import Base, find
 from integration.lab.kernel import MS_NODEV, MS_NOSUID, mount
+from integration.lab.reinstall import put_back
 from integration.lab.spec import HostSpec
 
 SEPARATE = (
@@ -117,6 +118,7 @@ def prepare(spec: HostSpec, disk: Path) -> Layers:
         _choose_units(layers, spec)
         for path, text in spec.files.items():
             layers.write(path, text)
+        put_back(disk, layers.base)
         (disk / "docker").mkdir(mode=0o710, exist_ok=True)
         done.touch()
     return layers

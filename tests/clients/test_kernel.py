@@ -1,6 +1,7 @@
 """What the kernel says of devices and routes."""
 
 import os
+import socket
 import subprocess
 import sys
 from ipaddress import IPv4Interface, IPv4Network
@@ -18,6 +19,12 @@ docker_gwbridge\t000015AC\t00000000\t0001\t0\t0\t0\t00F0FFFF\t0\t0\t0
 eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 broken line
 """
+SOCKETS = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:094B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 20551 1
+   1: 0100007F:094C 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 20552 1
+broken line
+"""
 
 
 def test_loopback_is_up_and_has_its_address() -> None:
@@ -30,10 +37,9 @@ def test_a_device_that_is_not_there_is_none(name: str) -> None:
 
 
 def test_routes_are_read_with_their_devices_and_without_the_default(tmp_path: Path) -> None:
-    table = tmp_path / "route"
-    table.write_text(TABLE)
+    (tmp_path / "route").write_text(TABLE)
 
-    assert LinuxKernel(table).routes() == (
+    assert LinuxKernel(tmp_path).routes() == (
         (IPv4Network("172.21.0.0/20"), "docker_gwbridge"),
         (IPv4Network("192.168.0.0/24"), "eth0"),
     )
@@ -77,3 +83,23 @@ def test_every_address_is_told_with_its_own_mask_also_of_a_device_that_is_down()
 
 def test_the_routes_of_this_machine_can_be_read() -> None:
     assert all(network.prefixlen > 0 and device for network, device in LinuxKernel().routes())
+
+
+def test_sockets_that_wait_for_peers_are_told_with_their_address_unless_that_is_every_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tcp").write_text(SOCKETS)
+    (tmp_path / "tcp6").write_text(
+        "header\n 0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A\n"
+        " 1: 00000000000000000000000001000000:0277 00000000000000000000000000000000:0000 0A\n"
+    )
+
+    assert LinuxKernel(tmp_path).listening() == ("127.0.0.1:2379/tcp", "8080/tcp", "::1:631/tcp")
+
+
+def test_a_port_this_process_listens_on_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        told = {f"127.0.0.1:{server.getsockname()[1]}/tcp", f"127.0.0.1:{datagrams.getsockname()[1]}/udp"}
+
+        assert told <= set(LinuxKernel().listening())

@@ -32,6 +32,9 @@ class StillKernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         return ((IPv4Network("10.0.0.0/24"), "eth0"),)
 
+    def listening(self) -> tuple[str, ...]:
+        return ("22/tcp",)
+
     def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
         return ((IPv4Interface("10.0.0.1/24"), "eth0"),)
 
@@ -76,6 +79,14 @@ def test_an_empty_host_is_seen_as_it_is(scene: Scene) -> None:
     assert seen.bridge_link == LinkState(address=None, up=True)
     assert seen.routes == ((IPv4Network("10.0.0.0/24"), "eth0"),)
     assert seen.addresses == ((IPv4Interface("10.0.0.1/24"), "eth0"),)
+
+
+def test_who_listens_is_looked_at_only_when_a_start_has_failed_for_it(scene: Scene) -> None:
+    scene.run("prod-order-1")
+    assert scene.read(cluster()).listening is None
+    (raw,) = scene.engine.by_hand.raws.values()
+    raw["State"] |= {"Status": "exited", "Error": "listen tcp4 0.0.0.0:22: bind: address already in use"}
+    assert scene.read(cluster()).listening == ("22/tcp",)
 
 
 def test_without_a_dockerd_there_is_nothing_to_see(scene: Scene) -> None:

@@ -32,10 +32,11 @@ from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.planner.assignments import assign
+from agent.planner.census import HOST_LABEL
 
 SWARM = "swarm-1"
 REVISION = 7
-ADDRESSES = {"h1": "10.0.0.1", "h2": "10.0.0.2", "h3": "10.0.0.3"}
+ADDRESSES = {f"h{number}": f"10.0.0.{number}" for number in range(1, 6)}
 
 BRIDGE = BridgeIntent(
     subnet=IPv4Network("172.21.0.0/20"),
@@ -128,7 +129,7 @@ def overlay_network(**more: Any) -> NetworkState:
 
 
 def node(name: str, role: str = "manager", **more: Any) -> NodeState:
-    """The host of that name as a node of the swarm."""
+    """The host of that name as a node of the swarm, with the leader's note on it."""
     manager = role == "manager"
     made = NodeState(
         id=f"node-{name}",
@@ -139,6 +140,7 @@ def node(name: str, role: str = "manager", **more: Any) -> NodeState:
         address=ADDRESSES[name],
         reachable=True if manager else None,
         manager_address=f"{ADDRESSES[name]}:2377" if manager else "",
+        labels=((HOST_LABEL, name),),
     )
     return replace(made, **more)
 

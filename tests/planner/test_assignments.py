@@ -56,10 +56,10 @@ def test_a_number_that_became_free_is_given_again() -> None:
     }
 
 
-def test_a_number_stays_taken_on_a_host_that_left_the_intent() -> None:
+def test_a_host_that_left_the_intent_has_no_copies_and_its_numbers_are_free() -> None:
     before = assign(intent(service(on={"h3": 1}), hosts="h1 h3"), {})
 
-    assert assigned(later(service(on={"h1": 1}), hosts="h1"), before) == {"h1": ["order-2"]}
+    assert assigned(later(service(on={"h1": 1}), hosts="h1"), before) == {"h1": ["order-1"], "h3": []}
 
 
 def test_a_copy_keeps_its_number_when_its_spec_changes() -> None:

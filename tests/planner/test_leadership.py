@@ -51,11 +51,14 @@ def test_nobody_campaigns_on_what_etcd_said_before_it_went_away() -> None:
 
 
 def test_a_declared_worker_does_not_campaign() -> None:
-    assert plan(free(), host(swarm=member("h3")), me="h3") == []
+    assert plan(free(), host(swarm=worker("h3")), me="h3") == []
+    both = (node("h1"), node("h3"))
+    assert plan(free(), host(swarm=member("h3", of=both)), me="h3") == []
 
 
 def test_a_host_that_the_intent_does_not_name_does_not_campaign() -> None:
-    assert plan(free(), host(swarm=member("h2")), me="stranger") == []
+    both = (node("h1"), node("h2"))
+    assert plan(free(), host(swarm=member("h2", of=both)), me="stranger") == []
 
 
 @pytest.mark.parametrize(
@@ -140,10 +143,58 @@ def test_a_manager_without_a_swarm_id_whose_managers_are_all_strangers_does_not_
     assert plan(free(record=known), seen) == []
 
 
-def test_a_leader_that_the_intent_makes_a_worker_gives_the_lock_back() -> None:
-    assert plan(cluster(WANTED, "h3"), host(swarm=member("h3")), me="h3", leads=True) == [
+# ---- a leader that the intent makes a worker, or takes out
+
+
+def led_by(me: str, **more: Any) -> list[str]:
+    """The plan of a manager of the swarm that holds the lock; h1 is there, a manager, and says so."""
+    etcd = {"statuses": {"h1": status("h1")}, "present": {"h1": "run-h1"}, **more}
+    nodes = (node("h1"), node("h3"))
+    return plan(cluster(WANTED, leader=me, **etcd), host(swarm=member("h3", of=nodes)), me=me, leads=True)
+
+
+@pytest.mark.parametrize("me", ["h3", "stranger"])
+def test_it_gives_the_lock_back_once_a_declared_manager_can_lead(me: str) -> None:
+    assert led_by(me) == ["resign as leader: the intent does not declare this host a manager"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"present": {}},
+        {"present": {"h1": "a later run"}},
+        {"statuses": {"h1": status("h1", is_manager=False)}},
+        {"statuses": {"h1": status("h1", engine_up=False)}},
+        {"statuses": {"h1": status("h1", swarm_id="swarm-of-others")}},
+        {"statuses": {"h3": status("h3")}, "present": {"h3": "run-h3"}},
+    ],
+    ids=["gone", "just started", "a worker", "without dockerd", "elsewhere", "only itself"],
+)
+def test_it_leads_on_while_no_declared_manager_can(more: dict[str, Any]) -> None:
+    assert led_by("h3", **more) == []
+
+
+def test_before_there_is_a_swarm_only_a_declared_manager_leads() -> None:
+    assert led_by("h3", record=None, statuses={}) == [
         "resign as leader: the intent does not declare this host a manager"
     ]
+
+
+def test_a_free_lock_is_taken_by_an_undeclared_manager_only_when_the_swarm_has_no_declared_one() -> None:
+    mine = node("h3")
+    for others, expected in (
+        ((), ["campaign for leader: nobody leads"]),
+        ((node("h1", "worker"),), ["campaign for leader: nobody leads"]),
+        ((node("h1", reachable=False),), ["campaign for leader: nobody leads"]),
+        ((node("h1"),), []),
+    ):
+        assert plan(free(), host(swarm=member("h3", of=(mine, *others))), me="h3") == expected
+
+
+def test_an_undeclared_manager_that_cannot_see_the_swarm_takes_no_lock() -> None:
+    blind = replace(member("h3"), nodes=None)
+
+    assert plan(free(), host(swarm=blind), me="h3") == []
 
 
 # ---- a claimant that lost the lock before it could init

@@ -77,9 +77,9 @@ def test_a_worker_that_cannot_tell_its_swarm_is_believed() -> None:
     assert told(plan("h3", builders.worker("h3", swarm_id=None))) == []
 
 
-def test_a_role_that_is_not_as_declared_is_reported_and_not_changed() -> None:
+def test_a_role_that_is_not_as_declared_is_the_leaders_to_change() -> None:
     assert told(plan("h2", builders.worker("h2"))) == [
-        "blocked swarm: manager wanted, worker found: roles of members are not changed yet"
+        "blocked swarm: manager wanted, worker found: the leader changes roles, one by one"
     ]
 
 

@@ -85,6 +85,8 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
         "  publish swarm-record: managers or networks changed",
         "  rotate tokens: every declared host has joined",
         "  withdraw tokens: every declared host has joined",
+        "  update node/(node h1): h1: it says that it is this node",
+        "  update node/(node h2): h2: it says that it is this node",
         "  start container/prod-order-1: created, but never started",
         "h2",
         "  (no agent seen yet: planned as for an engine with nothing on it)",

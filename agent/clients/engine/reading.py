@@ -17,6 +17,8 @@ from agent.model.observed import (
 from agent.model.records import Copy
 from agent.model.spec import Pairs
 
+_EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
+
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
     """A mapping of strings in its one form."""
@@ -91,12 +93,17 @@ def endpoints(raw: Mapping[str, Any]) -> Pairs:
     return tuple(sorted((whose, each["Name"]) for whose, each in (raw.get("Containers") or {}).items()))
 
 
+def published(raw: Mapping[str, Any]) -> str:
+    """One of `Ports` of GET /containers/json, with its address where that is not every one."""
+    address = raw.get("IP") or ""
+    place = "" if address in _EVERY else f"{address}:"
+    return f"{place}{raw['PublicPort']}/{raw['Type']}"
+
+
 def attached(raw: Mapping[str, Any]) -> Attached:
     """One of GET /containers/json."""
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    ports = {
-        f"{each['PublicPort']}/{each['Type']}" for each in raw.get("Ports") or () if each.get("PublicPort")
-    }
+    ports = {published(each) for each in raw.get("Ports") or () if each.get("PublicPort")}
     return Attached(
         id=raw["Id"],
         name=listed_name(raw),

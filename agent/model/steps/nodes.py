@@ -10,6 +10,8 @@ from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NodeStep(BaseStep):
     node_id: str
+    host: str
+    """Whose node it is, or was."""
     lane, kind, budget_s = "leader", "swarm", LEADER_BUDGET_S
 
     @property

@@ -164,6 +164,23 @@ def test_a_name_that_a_link_gives_is_not_the_containers_own(stub: StubDockerd, e
     assert engine.containers({}, _context).foreign_names == (("db", "c0ffee"),)
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("0.0.0.0", "8080/tcp"), ("::", "8080/tcp"), ("", "8080/tcp"), ("10.0.0.1", "10.0.0.1:8080/tcp")],
+)
+def test_a_published_port_is_told_with_its_address_unless_that_is_every_one(
+    stub: StubDockerd, engine: DockerEngine, address: str, told: str
+) -> None:
+    ports = [
+        {"IP": address, "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+        {"PrivatePort": 81, "Type": "tcp"},
+    ]
+    listed = {"Id": "c0ffee", "Names": ["/web"], "Labels": None, "State": "running", "Ports": ports}
+    stub.answers["GET /containers/json"] = (200, [listed])
+
+    assert engine.containers({}, _context).attached[0].ports == (told,)
+
+
 @pytest.mark.parametrize("number", ["", "one", "-1", "²"])
 def test_labels_that_say_no_number_make_no_copy_of_ours(
     stub: StubDockerd, engine: DockerEngine, number: str

@@ -1,0 +1,249 @@
+"""Whole agents in memory change the roles of their hosts; a client asks for the quorum after every single step."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agent.planner.census import HOST_LABEL
+from tests.fake_swarm import FakeSwarm, Member
+from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
+
+OTHERS = {name: [each for each in NAMES if each != name] for name in NAMES}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _unlogged() -> Iterator[None]:
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> SimulatedCluster:
+    """Three managers at rest, on a LAN where a role is taken on a while after it was asked for."""
+    made = SimulatedCluster(tmp_path)
+    made.lan.lags = True
+    made.put_intent()
+    made.start()
+    made.settle()
+    return made
+
+
+def with_roles(**roles: str) -> str:
+    """The example with other roles: `node_231="worker"`."""
+    document = EXAMPLE
+    for name, role in roles.items():
+        address = f"10.159.62.{name[-3:]}"
+        document = document.replace(f"address: {address}, role: manager", f"address: {address}, role: {role}")
+    return document
+
+
+def without(name: str) -> str:
+    """The example less one host and its copies."""
+    lines = [line for line in EXAMPLE.splitlines() if f"    {name}: {{address" not in line]
+    document = "\n".join(lines)
+    for old in (
+        "{node-231: 2, node-232: 1}",
+        "[node-232, node-233]",
+        "[node-231]",
+        "[node-232]",
+        "[node-233]",
+    ):
+        document = document.replace(f"x-hosts: {old}", f"x-hosts: [{OTHERS[name][0]}]")
+    return document
+
+
+def swarm_of(cluster: SimulatedCluster) -> FakeSwarm:
+    """The one swarm."""
+    found = {membership[0] for membership in cluster.lan.members.values()}
+    (swarm,) = found
+    return swarm
+
+
+def member(cluster: SimulatedCluster, name: str) -> Member:
+    membership = cluster.hosts[name].engine.nets.membership
+    assert membership is not None
+    return membership[1]
+
+
+def managers(cluster: SimulatedCluster) -> set[str]:
+    return {each.host.name for each in swarm_of(cluster).members if each.in_raft}
+
+
+def watched(cluster: SimulatedCluster, rounds: int = 60) -> None:
+    """Go on until all is at rest; between any two agents' turns there is a quorum, and at most one role is moving."""
+    swarm = swarm_of(cluster)
+    for _ in range(rounds):
+        for name in list(cluster.agents):
+            cluster.agents[name].turn()
+            assert swarm.has_quorum, cluster.told()
+            moving = [each for each in swarm.members if (each.role == "manager") != each.in_raft]
+            assert len(moving) <= 1, cluster.told()
+        swarm.settle()
+        cluster.clock.advance(1.0)
+        agents = cluster.agents.values()
+        if all(map(_rests, agents)) and any(agent.leads for agent in agents):
+            return
+    raise AssertionError(f"not at rest:\n{cluster.told()}")
+
+
+def _rests(agent: SimulatedAgent) -> bool:
+    """At rest, also where nobody asks anything of the host: it says that the intent does not name it."""
+    unnamed = {(each.resource, each.kind) for each in agent.plan.blocked} == {("swarm", "removal")}
+    return agent.at_rest or (unnamed and not agent.plan.steps and not agent.dispatcher.in_flight)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_host_in_turn_becomes_a_worker_and_a_manager_again_without_losing_the_quorum(
+    cluster: SimulatedCluster, name: str
+) -> None:
+    before = cluster.ids()
+    cluster.put_intent(with_roles(**{name: "worker"}))
+    watched(cluster)
+    assert managers(cluster) == set(OTHERS[name])
+    assert cluster.leader().name != name
+
+    cluster.put_intent(EXAMPLE)
+    watched(cluster)
+    assert managers(cluster) == set(NAMES)
+    assert cluster.ids() == before
+
+
+def test_three_managers_become_one_and_three_again(cluster: SimulatedCluster) -> None:
+    for name in NAMES:
+        cluster.put_intent(with_roles(**dict.fromkeys(OTHERS[name], "worker")))
+        watched(cluster)
+        assert managers(cluster) == {name}
+        assert cluster.leader().name == name
+    cluster.put_intent(EXAMPLE)
+    watched(cluster)
+    assert managers(cluster) == set(NAMES)
+
+
+def test_the_only_manager_changes_from_one_host_to_another_and_the_lead_goes_with_it(
+    cluster: SimulatedCluster,
+) -> None:
+    """The one that leads has to promote the other before anybody but it can lead."""
+    cluster.put_intent(with_roles(node_232="worker", node_233="worker"))
+    watched(cluster)
+
+    cluster.put_intent(with_roles(node_231="worker", node_232="worker"))
+    watched(cluster)
+
+    assert managers(cluster) == {"node-233"}
+    assert cluster.leader().name == "node-233"
+
+
+def test_the_agent_of_the_only_manager_starts_again_in_the_middle_of_the_change(
+    cluster: SimulatedCluster,
+) -> None:
+    cluster.put_intent(with_roles(node_232="worker", node_233="worker"))
+    watched(cluster)
+    cluster.put_intent(with_roles(node_231="worker", node_232="worker"))
+    cluster.round("node-231")
+    assert managers(cluster) == {"node-231"}
+
+    cluster.lose_agent("node-231")
+    cluster.clock.advance(30.0)
+    cluster.start("node-231")
+    watched(cluster)
+
+    assert managers(cluster) == {"node-233"}
+
+
+def test_while_a_manager_is_away_no_role_changes_and_then_it_does(cluster: SimulatedCluster) -> None:
+    cluster.hosts["node-232"].engine.answers = False
+    cluster.put_intent(with_roles(node_233="worker"))
+    for _ in range(10):
+        cluster.round()
+        swarm_of(cluster).settle()
+    assert managers(cluster) == set(NAMES)
+    held = [str(each) for each in cluster.leader().plan.blocked if each.kind == "quorum"]
+    assert len(held) == 1
+    assert "node-232 cannot be reached" in held[0]
+
+    cluster.hosts["node-232"].engine.answers = True
+    watched(cluster)
+    assert managers(cluster) == {"node-231", "node-232"}
+
+
+def test_a_dead_manager_is_replaced_by_a_worker_in_one_edit(cluster: SimulatedCluster) -> None:
+    cluster.put_intent(with_roles(node_233="worker"))
+    watched(cluster)
+    cluster.put_intent()
+    watched(cluster)
+    cluster.hosts["node-232"].engine.answers = False
+    cluster.put_intent(with_roles(node_232="worker"))
+    for _ in range(10):
+        cluster.round()
+        swarm_of(cluster).settle()
+
+    assert managers(cluster) == {"node-231", "node-233"}
+
+
+def test_what_is_changed_by_hand_on_a_node_is_put_right(cluster: SimulatedCluster) -> None:
+    by_hand = member(cluster, "node-232")
+    by_hand.availability = "drain"
+    by_hand.role, by_hand.in_raft = "worker", False
+    by_hand.labels = {"theirs": "x"}
+
+    watched(cluster)
+
+    assert (by_hand.availability, by_hand.in_raft) == ("active", True)
+    assert by_hand.labels == {"theirs": "x", HOST_LABEL: "node-232"}
+
+
+def test_availability_and_labels_come_from_the_intent_and_go_with_it(cluster: SimulatedCluster) -> None:
+    said = "address: 10.159.62.233, role: manager"
+    cluster.put_intent(EXAMPLE.replace(said, f"{said}, availability: pause, labels: {{rack: a, zone: b}}"))
+    watched(cluster)
+    found = member(cluster, "node-233")
+    said_of_it = (found.availability, found.labels.get("rack"), found.labels.get("zone"))
+    assert said_of_it == ("pause", "a", "b")
+
+    cluster.put_intent(EXAMPLE.replace(said, f"{said}, labels: {{rack: a}}"))
+    watched(cluster)
+    assert (member(cluster, "node-233").availability, found.labels.get("zone")) == ("active", None)
+
+    cluster.put_intent()
+    watched(cluster)
+    assert found.labels == {HOST_LABEL: "node-233"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_host_that_is_taken_out_is_emptied_drained_and_demoted(
+    cluster: SimulatedCluster, name: str
+) -> None:
+    cluster.put_intent(without(name))
+    for _ in range(30):
+        cluster.round()
+        swarm_of(cluster).settle()
+        assert swarm_of(cluster).has_quorum
+
+    assert cluster.hosts[name].copies() == {}
+    assert managers(cluster) == set(OTHERS[name])
+    found = member(cluster, name)
+    assert (found.availability, found.role) == ("drain", "worker")
+    assert cluster.leader().name != name
+
+    cluster.put_intent()
+    watched(cluster)
+    assert managers(cluster) == set(NAMES)
+    assert found.availability == "active"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_host_that_was_taken_out_and_has_left_is_forgotten(cluster: SimulatedCluster, name: str) -> None:
+    cluster.put_intent(without(name))
+    for _ in range(30):
+        cluster.round()
+        swarm_of(cluster).settle()
+    swarm = swarm_of(cluster)
+    if cluster.hosts[name].engine.nets.membership:
+        cluster.hosts[name].engine.nets.leave()
+
+    watched(cluster)
+
+    assert {each.host.name for each in swarm.members} == set(OTHERS[name])
+    assert cluster.read(KEYS.assignment(name)) is None
