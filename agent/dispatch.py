@@ -50,7 +50,8 @@ class Dispatcher:
         self._pools = {lane: ThreadPoolExecutor(size, lane) for lane, size in sizes.items()}
         self._changed = threading.Condition()  # guards everything below, and the backoff
         self._flying: dict[str, Chain] = {}
-        self._landed: set[str] = set()
+        self._landed: dict[str, Lane] = {}
+        """What has ended since the pass began, which may have seen it half done."""
         self._closed = False
 
     @property
@@ -106,7 +107,9 @@ class Dispatcher:
         now = self._clock()
         chains = [chain for chain in chains if self._backoff.ready(chain[0].resource, _task(chain), now)]
         if barriers := [chain for chain in chains if chain[0].barrier]:
-            chains = [] if busy else barriers[:1]
+            # What it rests on must not have moved while it was looked at.
+            quiet = not busy and lane not in self._landed.values()
+            chains = barriers[:1] if quiet else []
         for chain in chains:
             resource = chain[0].resource
             if resource not in self._flying and resource not in self._landed and not self._closed:
@@ -127,7 +130,7 @@ class Dispatcher:
             if not outcome.error:
                 self._backoff.succeeded(outcome.step.resource)
             self._flying.pop(outcome.step.resource, None)
-            self._landed.add(outcome.step.resource)
+            self._landed[outcome.step.resource] = outcome.step.lane
             self._changed.notify_all()
         self._done(outcome)
 

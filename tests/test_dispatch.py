@@ -149,6 +149,9 @@ def test_a_barrier_waits_until_its_lane_is_quiet_and_then_runs_alone(stage: Stag
         assert len(dispatcher.in_flight) == 1
         stage.hold["container/a"].set()
         stage.until(lambda: len(stage.outcomes) == 1)
+        dispatcher.dispatch(plan)  # planned from before it landed
+        assert stage.began[-1] == "start container/a"
+        dispatcher.begin_pass()
         dispatcher.dispatch(plan)
         stage.until(lambda: stage.began[-1] == "join swarm")
         dispatcher.dispatch(Plan((start("b"),)))
