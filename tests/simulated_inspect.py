@@ -10,9 +10,24 @@ from typing import Any
 _SHORT_ID = 12
 
 HOST_DEFAULTS: Mapping[str, Any] = {
+    "Annotations": None,
     "Binds": None,
+    "BlkioDeviceReadBps": None,
+    "BlkioDeviceReadIOps": None,
+    "BlkioDeviceWriteBps": None,
+    "BlkioDeviceWriteIOps": None,
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": None,
     "CapAdd": None,
     "CapDrop": None,
+    "CgroupParent": "",
+    "CgroupnsMode": "private",
+    "CpuPeriod": 0,
+    "CpuQuota": 0,
+    "CpuShares": 0,
+    "CpusetCpus": "",
+    "DeviceCgroupRules": None,
+    "DeviceRequests": None,
     "Devices": [],
     "Dns": [],
     "DnsOptions": [],
@@ -23,19 +38,25 @@ HOST_DEFAULTS: Mapping[str, Any] = {
     "LogConfig": {"Type": "json-file", "Config": {}},
     "Memory": 0,
     "MemoryReservation": 0,
+    "MemorySwap": 0,
+    "MemorySwappiness": None,
     "NanoCpus": 0,
     "NetworkMode": "default",
+    "OomKillDisable": False,
+    "OomScoreAdj": 0,
     "PidMode": "",
     "PidsLimit": None,
     "PortBindings": {},
     "Privileged": False,
     "PublishAllPorts": False,
     "ReadonlyRootfs": False,
+    "Runtime": "runc",
     "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
     "SecurityOpt": None,
     "ShmSize": 64 * 2**20,
     "UTSMode": "",
     "Ulimits": None,
+    "UsernsMode": "",
     "VolumesFrom": None,
 }
 CONFIG_DEFAULTS: Mapping[str, Any] = {
@@ -58,6 +79,8 @@ def inspect_of(
     """GET /containers/{id}/json right after POST /containers/create with `body`, for an image of that config."""
     request = copy.deepcopy(dict(body))
     host = {**HOST_DEFAULTS, **request.pop("HostConfig", {})}
+    if host["Memory"] and not host["MemorySwap"]:
+        host["MemorySwap"] = 2 * host["Memory"]
     endpoints = request.pop("NetworkingConfig", {}).get("EndpointsConfig", {})
     own = [container_id[:_SHORT_ID], *([request["Hostname"]] if request.get("Hostname") else [])]
     networks = _networks(host["NetworkMode"], endpoints, own)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agent.fields.row import Found, Unsaid, plain
-from agent.model.spec import ContainerSpec, Device, Pairs
+from agent.fields.row import AtLeast, Found, Unsaid, plain
+from agent.model.spec import ContainerSpec, Device, DeviceRequest, Pairs
 
 _SHARED = frozenset({"", "private", "shareable"})
 
@@ -74,6 +74,47 @@ def _mapping(pairs: Pairs) -> dict[str, str]:
     return dict(pairs)
 
 
+def _raw_requests(requests: tuple[DeviceRequest, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "Driver": each.driver,
+            "Count": each.count,
+            "DeviceIDs": list(each.device_ids),
+            "Capabilities": [list(each.capabilities)],
+            "Options": dict(each.options),
+        }
+        for each in requests
+    ]
+
+
+def _request(raw: dict[str, Any]) -> str:
+    """A request in one line that is equal for equal ones; capabilities are alternatives of several together."""
+    what = "|".join(sorted("+".join(sorted(each)) for each in raw.get("Capabilities") or ()))
+    options = ",".join(f"{key}={value}" for key, value in sorted((raw.get("Options") or {}).items()))
+    named = ",".join(sorted(raw.get("DeviceIDs") or ()))
+    count = raw.get("Count") or 0
+    which = named or ("all" if count < 0 else str(count))
+    return " ".join(each for each in (what, which, raw.get("Driver") or "", options) if each)
+
+
+def _requests(raw: Any) -> frozenset[str]:
+    return frozenset(map(_request, raw or ()))
+
+
+def _rule(text: str) -> str:
+    """`c 1:3 mr`: the letters of the last word may come in any order."""
+    head, _, letters = text.rpartition(" ")
+    return f"{head} {''.join(sorted(letters))}"
+
+
+def _rules(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_rule, texts))
+
+
+def _wanted_annotations(spec: ContainerSpec, _found: Found) -> Any:
+    return AtLeast(dict(spec.annotations))
+
+
 ROWS = (
     plain("privileged", "HostConfig.Privileged", unsaid=False, normal=bool),
     plain("cap_add", "HostConfig.CapAdd", unsaid=frozenset(), normal=_capabilities, write=list),
@@ -91,4 +132,22 @@ ROWS = (
     plain("init", "HostConfig.Init", read=lambda raw: raw),
     plain("pid", "HostConfig.PidMode", unsaid="", read=lambda raw: raw or ""),
     replace(plain("ipc", "HostConfig.IpcMode", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""), wanted=_wanted_ipc),
+    plain("uts", "HostConfig.UTSMode", unsaid="", read=lambda raw: raw or ""),
+    plain("userns_mode", "HostConfig.UsernsMode", unsaid="", read=lambda raw: raw or ""),
+    plain("cgroup", "HostConfig.CgroupnsMode", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""),
+    plain("cgroup_parent", "HostConfig.CgroupParent", unsaid="", read=lambda raw: raw or ""),
+    plain("runtime", "HostConfig.Runtime", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""),
+    replace(
+        # An engine before 24 does not know them, and drops them without a word.
+        plain(
+            "annotations", "HostConfig.Annotations", unsaid=Unsaid.UNTOLD, write=_mapping, read=lambda raw: raw or {},
+            lossy=True,
+        ),
+        wanted=_wanted_annotations,
+    ),
+    plain("device_cgroup_rules", "HostConfig.DeviceCgroupRules", unsaid=frozenset(), normal=_rules, write=list),
+    plain(
+        "gpus", "HostConfig.DeviceRequests", unsaid=frozenset(),
+        normal=lambda value: _requests(_raw_requests(value)), write=_raw_requests, read=_requests,
+    ),
 )  # fmt: skip

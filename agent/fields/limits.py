@@ -1,5 +1,6 @@
 """How much the container may use, how it is restarted, and where its output goes."""
 
+from dataclasses import replace
 from typing import Any
 
 from agent.fields.row import AtLeast, Body, Found, Row, Unsaid, place, plain
@@ -7,6 +8,7 @@ from agent.fields.words import cpus, size, words
 from agent.model.spec import ContainerSpec, Restart, Ulimit
 
 _UNLIMITED = (None, 0, -1)
+_UNLIMITED_SWAP = -1
 
 
 def _restart(policy: Restart) -> str:
@@ -28,6 +30,18 @@ def _read_restart(raw: dict[str, Any] | None) -> str:
 def _pids(value: int | None) -> int | None:
     """None, 0 and -1 are all no limit."""
     return None if value in _UNLIMITED else value
+
+
+def _wanted_swap(spec: ContainerSpec, found: Found) -> Any:
+    if spec.memory_swap_bytes is not None:
+        return spec.memory_swap_bytes
+    # What the engine chooses: as much swap as memory; -1 where the kernel counts no swap.
+    chosen = 2 * (spec.memory_limit_bytes or 0)
+    return Unsaid.UNTOLD if found.at("HostConfig.MemorySwap") in (0, -1, None) else chosen
+
+
+def _swap_words(value: int | None) -> str:
+    return "unlimited" if value == _UNLIMITED_SWAP else size(value)
 
 
 def _ulimits(limits: tuple[Ulimit, ...]) -> dict[str, str]:
@@ -81,12 +95,18 @@ def update_request(spec: ContainerSpec) -> Body:
     }
     if spec.memory_limit_bytes:
         # The engine gives a new container as much swap as memory, and refuses a memory limit above the old sum of both.
-        body |= {"Memory": spec.memory_limit_bytes, "MemorySwap": 2 * spec.memory_limit_bytes}
-    if spec.memory_reservation_bytes:
-        body["MemoryReservation"] = spec.memory_reservation_bytes
-    if spec.nano_cpus:
-        body["NanoCpus"] = spec.nano_cpus
-    return body
+        swap = spec.memory_swap_bytes or 2 * spec.memory_limit_bytes
+        body |= {"Memory": spec.memory_limit_bytes, "MemorySwap": swap}
+    said = {
+        "MemoryReservation": spec.memory_reservation_bytes,
+        "NanoCpus": spec.nano_cpus,
+        "CpuShares": spec.cpu_shares,
+        "CpuPeriod": spec.cpu_period_us,
+        "CpuQuota": spec.cpu_quota_us,
+        "CpusetCpus": spec.cpuset,
+        "BlkioWeight": spec.blkio_weight,
+    }
+    return body | {key: value for key, value in said.items() if value}
 
 
 ROWS = (
@@ -95,6 +115,18 @@ ROWS = (
         "memory_reservation_bytes", "HostConfig.MemoryReservation", unsaid=0, repair="update", show=size,
         read=lambda raw: max(raw or 0, 0), word="memory_reservation",
     ),
+    replace(
+        plain(
+            "memory_swap_bytes", "HostConfig.MemorySwap", unsaid=Unsaid.UNTOLD, repair="update", show=_swap_words,
+            read=lambda raw: raw or 0, word="memswap_limit",
+        ),
+        wanted=_wanted_swap, unsaid="as much swap as memory",
+    ),
+    plain(
+        "memory_swappiness", "HostConfig.MemorySwappiness", read=lambda raw: raw, word="mem_swappiness", lossy=True,
+    ),
+    plain("oom_kill_disable", "HostConfig.OomKillDisable", unsaid=False, normal=bool, lossy=True),
+    plain("oom_score_adj", "HostConfig.OomScoreAdj", unsaid=0),
     plain("nano_cpus", "HostConfig.NanoCpus", unsaid=0, repair="update", show=cpus, word="cpus"),
     plain(
         "pids_limit", "HostConfig.PidsLimit", normal=_pids, read=_pids, repair="update", unset="update",

@@ -14,6 +14,7 @@ _SHORT_ID = 12
 _ATTACHED = "attached"
 _AT_REST = ("created", "exited", "dead")
 _SPECIAL = ("host", "none")
+_BRIDGE = "bridge"
 _ENGINES_OWN = frozenset({"default", "bridge"})
 
 
@@ -45,7 +46,8 @@ def _put_networks(spec: ContainerSpec, body: Body) -> None:
 
 def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
     if spec.network_mode is not None:
-        return {spec.network_mode: _ATTACHED}
+        # That it is there at all is the network_mode's to say.
+        return {spec.network_mode: _ATTACHED} if spec.network_mode in _attached(found) else {}
     if not spec.networks:
         # On no network of ours it is on the engine's default one, whatever that is called.
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
@@ -108,10 +110,18 @@ def _phrase(names: Iterable[str], address: str) -> str:
     return f"{told} at {address}" if address else told
 
 
-def _special_mode(found: Found) -> str | None:
-    """host, none, or another container's; anything else is a network's name, and seen as an attachment."""
+def _mode(found: Found) -> str | None:
+    """host, none, bridge, or another container's; anything else is a network's name, and seen as an attachment."""
     mode = str(found.at("HostConfig.NetworkMode") or "")
+    if mode in _ENGINES_OWN:
+        return _BRIDGE if _BRIDGE in _attached(found) else None
     return mode if mode in _SPECIAL or mode.startswith("container:") else None
+
+
+def _wanted_mode(spec: ContainerSpec, found: Found) -> Any:
+    if spec.network_mode is None and not spec.networks:
+        return None if _mode(found) != _BRIDGE else _BRIDGE  # the engine's own default
+    return spec.network_mode
 
 
 def _port(published: int | str, target: str, host_ip: str) -> str:
@@ -171,8 +181,8 @@ ROWS = (
     ),
     replace(
         plain("network_mode", "HostConfig.NetworkMode"),
-        wanted=lambda spec, _found: spec.network_mode,
-        found=_special_mode,
+        wanted=_wanted_mode,
+        found=_mode,
     ),
     Row(
         field="ports", at="HostConfig.PortBindings", unsaid="none published", put=_put_ports, wanted=_wanted_ports,

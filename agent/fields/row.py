@@ -14,7 +14,7 @@ from agent.fields.words import NOTHING, words
 from agent.model.observed import Difference
 from agent.model.spec import ContainerSpec
 
-Repair = Literal["replace", "update", "reconnect"]
+Repair = Literal["replace", "update", "reconnect", "none"]
 Body = dict[str, Any]
 """The JSON of POST /containers/create: container config at the top, `HostConfig` and `NetworkingConfig` in it."""
 
@@ -71,6 +71,9 @@ class Row:
     show: Callable[[Any], str] = words
     secret: bool = False
     """Values may be passwords: they are compared, never shown."""
+    lossy: bool = False
+    """An engine or kernel that cannot do this drops it. Nobody can take it away by hand, so when it is not there it was
+    dropped, and would be again."""
     named: bool = False
     """The name of an entry is what its repair acts upon."""
 
@@ -107,9 +110,14 @@ class Row:
             field=f"{self.called}.{entry}" if entry else self.called,
             wanted=self._shown(wanted, "the declared value"),
             found=self._shown(found, "another one"),
-            repair=self.repair if wanted else self.unset,
+            repair=self._repair(wanted, found),
             subject=entry if self.named else "",
         )
+
+    def _repair(self, wanted: Any, found: Any) -> Repair:
+        if self.lossy and wanted and not found:
+            return "none"
+        return self.repair if wanted else self.unset
 
     def _shown(self, value: Any, instead: str) -> str:
         if self.secret:

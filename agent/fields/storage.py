@@ -1,22 +1,25 @@
 """What is mounted where. What was asked for is read back, so that an image's own volumes are never drift."""
 
-from typing import Any
+from typing import Any, get_args
 
 from agent.fields.row import Body, Found, Row, Unsaid, place, plain
 from agent.fields.words import size
-from agent.model.spec import ContainerSpec, Mount, Pairs
+from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_LABELS: tuple[Relabel, ...] = get_args(Relabel)
 _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def _bound_by_text(mount: Mount) -> bool:
-    """Whether a bind goes into `Binds`: only there do all engines make the host's directory when it is missing."""
-    return mount.type == "bind" and mount.create_host_path and ":" not in f"{mount.source}{mount.target}"
+    """Whether a bind goes into `Binds`: only there do all engines make the host's directory, and set labels."""
+    only_there = mount.create_host_path or mount.relabel
+    return mount.type == "bind" and bool(only_there) and ":" not in f"{mount.source}{mount.target}"
 
 
 def _bind_text(mount: Mount) -> str:
-    options = [each for each in ("ro" if mount.read_only else "", mount.propagation or "") if each]
+    told = ("ro" if mount.read_only else "", mount.relabel or "", mount.propagation or "")
+    options = [each for each in told if each]
     return ":".join([str(mount.source), mount.target, *([",".join(options)] if options else [])])
 
 
@@ -46,6 +49,7 @@ def _phrase(mount: Mount) -> str:
     options = [
         "ro" if mount.read_only else "",
         mount.propagation if mount.propagation and mount.propagation != "rprivate" else "",
+        mount.relabel or "",
         "nocopy" if mount.nocopy else "",
         f"size={mount.tmpfs_size_bytes}" if mount.tmpfs_size_bytes else "",
         f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode is not None else "",
@@ -79,6 +83,7 @@ def _of_text(text: str) -> Mount:
         source=source,
         read_only="ro" in told,
         propagation=next(iter(told & _PROPAGATIONS), None),
+        relabel=next((each for each in _LABELS if each in told), None),
         nocopy="nocopy" in told,
     )
 

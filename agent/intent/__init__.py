@@ -9,9 +9,10 @@ from agent.document.scalars import string
 from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
 from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
 from agent.intent.cluster import Cluster, read_cluster
+from agent.intent.files import read_file
 from agent.intent.networks import read_network, read_volume
 from agent.intent.refused import TOP_REFUSED
-from agent.intent.resolve import resolve
+from agent.intent.resolve import Declared, resolve
 from agent.intent.service import read_service
 from agent.intent.values import name, project_name
 from agent.intent.warnings import warnings
@@ -22,7 +23,7 @@ __all__ = ["parse_intent", "warnings"]
 MOST_NAMED = 1000
 """Services, networks, volumes: each so many; the checks across them are bounded by it."""
 
-TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "services")
+TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "secrets", "configs", "services")
 
 
 def parse_intent(raw: bytes, revision: int) -> Intent:
@@ -76,10 +77,14 @@ def _services(
         fields.missing("services", "write services: {} if nothing shall run")
     declared = root.at("x-cluster", "hosts")
     hosts = tuple((string(key) or "", 1) for key, _ in declared.entries()) if declared.is_mapping else ()
-    by_key, volumes_by_key = {each.key: each for each in networks}, {each.key: each for each in volumes}
+    known = Declared(
+        networks={each.key: each for each in networks},
+        volumes={each.key: each for each in volumes},
+        secrets={key: read_file(place) for key, place in _named(fields, "secrets")},
+        configs={key: read_file(place) for key, place in _named(fields, "configs")},
+    )
     return tuple(
-        resolve(read_service(key, place, hosts), place, by_key, volumes_by_key)
-        for key, place in _named(fields, "services")
+        resolve(read_service(key, place, hosts), place, known) for key, place in _named(fields, "services")
     )
 
 

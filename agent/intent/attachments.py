@@ -6,15 +6,15 @@ from agent.intent.values import name
 from agent.model.spec import Attachment
 
 KEYS = ("aliases", "ipv4_address")
-_LATER = "is not offered yet"
+_NEW = "is not offered: engines before 28 do not know it"
 _REFUSED = {
     "ipv6_address": "is not offered: overlays here are IPv4",
-    "link_local_ips": _LATER,
-    "mac_address": _LATER,
-    "driver_opts": _LATER,
-    "gw_priority": _LATER,
-    "interface_name": _LATER,
-    "priority": _LATER,
+    "link_local_ips": "is not offered: overlays have none",
+    "mac_address": "is not offered: two copies with one address disturb each other",
+    "driver_opts": "is not offered: give them to the network itself",
+    "gw_priority": _NEW,
+    "interface_name": _NEW,
+    "priority": "is not offered: networks are joined in the order of their names",
 }
 
 alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a name that DNS can answer for")

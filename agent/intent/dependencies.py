@@ -10,7 +10,10 @@ KEYS = ("condition",)
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 CONDITION: Reader[Condition] = choice(get_args(Condition))
-_REFUSED = {"restart": "is not offered yet", "required": "is not offered yet"}
+_REFUSED = {
+    "restart": "is not offered: a copy is started again when it ends itself",
+    "required": "is not offered: what is named is declared, or the document is refused",
+}
 
 Dependencies = tuple[tuple[str, str], ...]
 

@@ -1,16 +1,21 @@
 """The `deploy` section: how changes are rolled out, and limits in Swarm's words."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import choice, duration, integer, number
+from agent.intent.gpus import reserved_devices
 from agent.intent.limits import cpus, memory, pids, reservation
 from agent.model.intent import FailureAction, Update, UpdateOrder
+from agent.model.spec import Restart, RestartName
 
-KEYS = ("mode", "update_config", "resources")
+KEYS = ("mode", "update_config", "rollback_config", "restart_policy", "resources")
 UPDATE_KEYS = ("parallelism", "order", "failure_action", "monitor", "delay", "max_failure_ratio")
 LIMIT_KEYS = ("cpus", "memory", "pids")
-RESERVATION_KEYS = ("memory",)
+RESERVATION_KEYS = ("memory", "devices")
+RESTART_KEYS = ("condition", "max_attempts")
 
 ServiceMode = Literal["global", "replicated"]
 MODE: Reader[ServiceMode] = choice(get_args(ServiceMode))
@@ -21,35 +26,77 @@ _LATER = "is not offered yet"
 _REFUSED = {
     "replicas": f"{_LATER}: use x-hosts, which says how many copies run on which host",
     "placement": f"{_LATER}: use x-hosts",
-    "rollback_config": _LATER,
-    "restart_policy": f"{_LATER}: use restart",
     "endpoint_mode": "is not offered: copies are containers, without a virtual address",
     "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
 }
-_RESERVED = dict.fromkeys(("cpus", "devices", "generic_resources", "pids"), f"{_LATER} as a reservation")
-_LIMITED = dict.fromkeys(("devices",), _LATER)
+_RESERVED = {
+    "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
+    "generic_resources": "is not offered: only Swarm's own services know them",
+    "pids": "is not offered: nothing reserves processes",
+}
+_LIMITED = {"devices": "is not offered: a device is given or not; use devices, or reservations"}
+_ENGINE = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
+_RESTART_REFUSED = {"delay": _ENGINE, "window": _ENGINE}
+
+Condition = Literal["none", "on-failure", "any"]
+CONDITION: Reader[Condition] = choice(get_args(Condition))
+_RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
+"""As Compose takes Swarm's words."""
 
 
-def read_deploy(cursor: Cursor) -> tuple[Update, bool, dict[str, Any]]:
-    """Read the section: how to update, whether every host runs a copy, and fields of ContainerSpec."""
+_AS_SWARM = Update()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    """What `deploy` says."""
+
+    update: Update = _AS_SWARM
+    rollback: Update | None = None
+    everywhere: bool = False
+    """Whether every host runs a copy."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ContainerSpec."""
+
+
+def read_deploy(cursor: Cursor) -> Deploy:
+    """Read the section."""
     fields = cursor.fields(KEYS, _REFUSED, extensions=True)
-    update = fields.read("update_config", update_config, Update())
-    everywhere = fields.read("mode", MODE) == "global"
     place = fields.at("resources")
-    return update, everywhere, {} if place is None else _resources(place)
+    spec = {} if place is None else _resources(place)
+    if restart := fields.read("restart_policy", restart_policy):
+        spec["restart"] = restart
+    return Deploy(
+        update=fields.read("update_config", update_config, _AS_SWARM),
+        rollback=fields.read("rollback_config", update_config),
+        everywhere=fields.read("mode", MODE) == "global",
+        spec=spec,
+    )
+
+
+def restart_policy(cursor: Cursor) -> Restart | None:
+    """Read what happens when the process ends, in Swarm's words; without a condition it is always started again."""
+    fields = cursor.fields(RESTART_KEYS, _RESTART_REFUSED, extensions=True)
+    condition: Condition = fields.read("condition", CONDITION, "any")
+    tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
+    place = fields.at("max_attempts")
+    if tries and place and condition != "on-failure":
+        place.fault(
+            "the engine counts attempts only after failures", "write condition: on-failure, or take it out"
+        )
+    return Restart(name=_RESTARTS[condition], max_retries=tries if condition == "on-failure" else 0)
 
 
 def update_config(cursor: Cursor) -> Update | None:
     """Read how a change is rolled out; what is not said is as in Swarm."""
     fields = cursor.fields(UPDATE_KEYS, extensions=True)
-    unsaid = Update()
     return Update(
-        parallelism=fields.read("parallelism", integer(0, 10_000), unsaid.parallelism),
-        order=fields.read("order", ORDER, unsaid.order),
-        failure_action=fields.read("failure_action", ON_FAILURE, unsaid.failure_action),
-        monitor_s=fields.read("monitor", duration(), unsaid.monitor_s),
-        delay_s=fields.read("delay", duration(), unsaid.delay_s),
-        max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), unsaid.max_failure_ratio),
+        parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
+        order=fields.read("order", ORDER, _AS_SWARM.order),
+        failure_action=fields.read("failure_action", ON_FAILURE, _AS_SWARM.failure_action),
+        monitor_s=fields.read("monitor", duration(), _AS_SWARM.monitor_s),
+        delay_s=fields.read("delay", duration(), _AS_SWARM.delay_s),
+        max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), _AS_SWARM.max_failure_ratio),
     )
 
 
@@ -64,6 +111,7 @@ def _resources(cursor: Cursor) -> dict[str, Any]:
         said["pids_limit"] = limits.read("pids", pids)
     if reservations is not None:
         said["memory_reservation_bytes"] = reservations.read("memory", reservation)
+        said["gpus"] = reservations.read("devices", reserved_devices)
     return {attribute: value for attribute, value in said.items() if value is not None}
 
 

@@ -4,6 +4,7 @@ import re
 
 from agent.document import Cursor
 from agent.intent.values import text
+from agent.model.intent import Pull
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -14,6 +15,9 @@ _TAG = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
 _DIGEST = r"(?:@sha256:[a-f0-9]{64})?"
 _REFERENCE = re.compile(_NAME + _TAG + _DIGEST, re.ASCII)
 _LONGEST = 511
+
+_PULLS: dict[str, Pull] = {"missing": "missing", "if_not_present": "missing", "never": "never"}
+_LATER = ("always", "daily", "weekly")
 
 
 def image(cursor: Cursor) -> str | None:
@@ -26,4 +30,20 @@ def image(cursor: Cursor) -> str | None:
     if len(value) <= _LONGEST and _REFERENCE.fullmatch(lower):
         remedy = f"names are lower case: did you mean '{lower}'?"
     cursor.fault(f"{cursor.shown} is not an image reference", remedy)
+    return None
+
+
+def pull_policy(cursor: Cursor) -> Pull | None:
+    """Read when an image is fetched."""
+    written = text(cursor)
+    if written is None or written in _PULLS:
+        return None if written is None else _PULLS[written]
+    if written in _LATER or written.startswith("every_"):
+        cursor.fault(
+            f"{cursor.shown} is not offered yet: an image is pulled when the host lacks it", "name a new tag"
+        )
+    elif written == "build":
+        cursor.fault("'build' is not offered: push an image to a registry and name it")
+    else:
+        cursor.fault(f"{cursor.shown} is not one of: missing, never", cursor.guess(written, _PULLS))
     return None

@@ -3,8 +3,9 @@
 import re
 
 from agent.document import Cursor
+from agent.document.nodes import Scalar
 from agent.document.scalars import integer, matching, number, sequence_of, size
-from agent.intent.values import absolute_path, name, text
+from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Device, Ulimit
 
 NANO = 1_000_000_000
@@ -16,6 +17,9 @@ memory = size(_LEAST_MEMORY)
 reservation = size(1)
 pids = integer(-1, 1 << 22)
 
+DEVICE_KEYS = ("source", "target", "permissions")
+_rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
+_permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
 _capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")
 _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
@@ -54,10 +58,40 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     return Ulimit(name=limit, soft=soft, hard=hard)
 
 
+def memory_and_swap(cursor: Cursor) -> int | None:
+    """Read how much memory and swap together; -1 is unlimited swap."""
+    if isinstance(cursor.node, Scalar) and cursor.node.integer == -1:
+        return -1
+    return memory(cursor)
+
+
+def cgroup_rules(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read rules such as `c 1:3 mr`, their letters in one order, sorted."""
+    found = sequence_of(_rule, distinct=True)(cursor)
+    if found is None:
+        return None
+    return tuple(sorted({f"{head} {''.join(sorted(letters))}" for head, letters in map(_split_rule, found)}))
+
+
+def _split_rule(text: str) -> tuple[str, str]:
+    head, _, letters = text.rpartition(" ")
+    return head, letters
+
+
 def devices(cursor: Cursor) -> tuple[Device, ...] | None:
-    """Read `source[:target[:rwm]]`, sorted by target."""
-    found = [_device(place) for place in cursor.items()]
+    """Read `source[:target[:rwm]]`, or the same as a mapping; sorted by target."""
+    found = [_long_device(place) if place.is_mapping else _device(place) for place in cursor.items()]
     return tuple(sorted((each for each in found if each), key=lambda each: each.target))
+
+
+def _long_device(place: Cursor) -> Device | None:
+    fields = place.fields(DEVICE_KEYS, extensions=True)
+    source = fields.require("source", absolute, "say which device of the host")
+    target = fields.read("target", absolute, source)
+    permissions = fields.read("permissions", _permissions, "rwm")
+    if source is None or target is None:
+        return None
+    return Device(source=source, target=target, permissions=permissions)
 
 
 def _device(place: Cursor) -> Device | None:

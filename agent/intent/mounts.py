@@ -7,18 +7,28 @@ from typing import Any, get_args
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import boolean, choice, size
 from agent.intent.values import absolute, absolute_path, text
-from agent.model.spec import Mount, MountType, Pairs
+from agent.model.spec import Mount, MountType, Pairs, Relabel
 
 TYPE: Reader[MountType] = choice(get_args(MountType))
+RELABEL: Reader[Relabel] = choice(get_args(Relabel))
+_LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 LONG_KEYS = ("type", "source", "target", "read_only", "bind", "volume", "tmpfs")
-BIND_KEYS = ("propagation", "create_host_path")
+_LONG_REFUSED = {
+    "consistency": "has no meaning on Linux",
+    "image": "is not offered: engines before 28 do not know it",
+}
+_BIND_REFUSED = {"recursive": "is not offered: engines before 25 do not know it"}
+_VOLUME_REFUSED = {
+    "subpath": "is not offered: engines before 26 do not know it",
+    "labels": "is not offered: give the labels to the volume itself, at the top",
+}
+BIND_KEYS = ("propagation", "create_host_path", "selinux")
 VOLUME_KEYS = ("nocopy",)
 TMPFS_KEYS = ("size", "mode")
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _TMPFS_OPTIONS = re.compile(r"[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?(?:,[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?)*", re.ASCII)
-_LABELS = "(SELinux labels) is not offered yet"
 _SHORT_REMEDY = 'write "name:/in/container", "/on/host:/in/container" or the same with ":ro"'
 
 
@@ -114,17 +124,15 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, nocopy=True)
     if mode in PROPAGATION and mount.type == "bind":
         return replace(mount, propagation=mode)
-    problem = (
-        f"'{mode}' {_LABELS}"
-        if mode in ("z", "Z")
-        else f"'{mode[:60]}' is not a mode of a {mount.type} mount"
-    )
+    if mode in _LABELS and mount.type == "bind":
+        return replace(mount, relabel=_LABELS[mode])
+    problem = f"'{mode[:60]}' is not a mode of a {mount.type} mount"
     place.fault(problem, "ro and rw are")
     return None
 
 
 def _long(place: Cursor) -> Mount | None:
-    fields = place.fields(LONG_KEYS, {"consistency": "has no meaning on Linux"}, extensions=True)
+    fields = place.fields(LONG_KEYS, _LONG_REFUSED, extensions=True)
     kind: MountType | None = fields.require("type", TYPE, "write bind, volume or tmpfs")
     target = fields.require("target", _long_target, "say where in the container")
     if kind is None or target is None:
@@ -139,22 +147,26 @@ def _long(place: Cursor) -> Mount | None:
 
 def _bind(fields: Fields) -> dict[str, Any] | None:
     source = fields.require("source", absolute, "say which path of the host")
-    inner = _inner(fields, "bind", BIND_KEYS, {"selinux": _LABELS, "recursive": "is not offered yet"})
+    inner = _inner(fields, "bind", BIND_KEYS, _BIND_REFUSED)
     if source is None:
         return None
     if inner is None:
         return {"source": source, "create_host_path": True}
+    relabel = inner.read("selinux", RELABEL)
+    create = inner.read("create_host_path", boolean, True)
+    place = inner.at("selinux")
+    if place and relabel and (not create or ":" in source):
+        place.fault("the engine labels only a path that it may make, and without ':'", "take one of them out")
     return {
         "source": source,
         "propagation": inner.read("propagation", choice(PROPAGATION)),
-        "create_host_path": inner.read("create_host_path", boolean, True),
+        "create_host_path": create,
+        "relabel": relabel,
     }
 
 
 def _volume(fields: Fields) -> dict[str, Any]:
-    inner = _inner(
-        fields, "volume", VOLUME_KEYS, {"subpath": "is not offered yet", "labels": "is not offered yet"}
-    )
+    inner = _inner(fields, "volume", VOLUME_KEYS, _VOLUME_REFUSED)
     nocopy = inner.read("nocopy", boolean, False) if inner else False
     return {"source": fields.read("source", text), "nocopy": nocopy}
 

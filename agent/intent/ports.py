@@ -26,8 +26,8 @@ _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
 LONG_KEYS = ("target", "published", "protocol", "host_ip", "mode")
 _NOT_OFFERED = {
-    "name": "is not offered yet",
-    "app_protocol": "is not offered yet",
+    "name": "is not offered: Docker has no names for ports",
+    "app_protocol": "is not offered: nothing here looks into what is said on a port",
 }
 
 

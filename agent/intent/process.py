@@ -3,23 +3,58 @@
 import re
 import shlex
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import get_args
+from typing import TypeVar, get_args
 
 from agent.document import Cursor, Reader
+from agent.document.nodes import Scalar
 from agent.document.scalars import choice
 from agent.intent.values import anything, pairs, text
-from agent.model.spec import Ipc, Logging, NetworkMode, Pid, Restart, RestartName
+from agent.model.spec import (
+    CgroupNamespace,
+    Ipc,
+    Logging,
+    NetworkMode,
+    Pid,
+    Restart,
+    RestartName,
+    UserNamespace,
+    Uts,
+)
 
-IPC: Reader[Ipc] = choice(get_args(Ipc))
-PID: Reader[Pid] = choice(get_args(Pid))
-NETWORK_MODE: Reader[NetworkMode] = choice(get_args(NetworkMode))
+W = TypeVar("W", bound=str)
+
+UTS: Reader[Uts] = choice(get_args(Uts))
+USER_NAMESPACE: Reader[UserNamespace] = choice(get_args(UserNamespace))
+CGROUP_NAMESPACE: Reader[CgroupNamespace] = choice(get_args(CgroupNamespace))
 
 _RESTARTS: dict[str, RestartName] = {each: each for each in get_args(RestartName)}
 _RETRIES = re.compile(r"on-failure:(\d{1,6})", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 _GATEWAY = "host-gateway"
+_ANOTHERS = ("service:", "container:")
 _LONGEST_LINE = 16_384
 """Splitting takes time that grows with the square of a word's length."""
+
+
+def _unshared(reader: Reader[W]) -> Reader[W]:
+    """Make a reader that says why a namespace of another container is refused."""
+
+    def read(cursor: Cursor) -> W | None:
+        if isinstance(cursor.node, Scalar) and cursor.node.text.startswith(_ANOTHERS):
+            cursor.fault(
+                "the namespace of another container is not offered",
+                "copies are replaced one by one: use networks",
+            )
+            return None
+        return reader(cursor)
+
+    return read
+
+
+_IPC: Reader[Ipc] = choice(get_args(Ipc))
+_PID: Reader[Pid] = choice(get_args(Pid))
+_NETWORK_MODE: Reader[NetworkMode] = choice(get_args(NetworkMode))
+IPC, PID, NETWORK_MODE = _unshared(_IPC), _unshared(_PID), _unshared(_NETWORK_MODE)
 
 
 def words(cursor: Cursor) -> tuple[str, ...] | None:

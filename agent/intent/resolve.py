@@ -1,27 +1,48 @@
 """From the names a document uses among its own parts to the names that Docker knows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.document import Cursor
+from agent.intent.files import Kind, files, read_uses
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
+
+Files = Mapping[str, str | None]
+"""Path on the host by name; None for one that was refused already."""
 
 DEFAULT = "default"
 """Compose's name for the network of services that name none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the sections of the top level have, by the names that services use."""
+
+    networks: Mapping[str, NetworkIntent]
+    volumes: Mapping[str, VolumeIntent]
+    secrets: Files
+    configs: Files
+
+
 def resolve(
     service: ServiceIntent,
     cursor: Cursor,
-    networks: Mapping[str, NetworkIntent],
-    volumes: Mapping[str, VolumeIntent],
+    declared: Declared,
 ) -> ServiceIntent:
-    """Return `service` with the real names of its networks and volumes; notes a fault for each undeclared one."""
+    """Return `service` with the real names of its networks and volumes, and with the files of its secrets and configs.
+
+    Notes a fault for each that is not declared.
+    """
+    networks = _networks(service.spec, cursor, declared.networks)
+    mounts = [*_volumes(service.spec, cursor, declared.volumes)]
+    of_kind: tuple[tuple[Kind, Files], ...] = (("secrets", declared.secrets), ("configs", declared.configs))
+    for kind, known in of_kind:
+        mounts += _files(service.spec, mounts, cursor, kind, known)
     spec = replace(
         service.spec,
-        networks=tuple(sorted(_networks(service.spec, cursor, networks), key=lambda each: each.network)),
-        volumes=tuple(_volumes(service.spec, cursor, volumes)),
+        networks=tuple(sorted(networks, key=lambda each: each.network)),
+        volumes=tuple(sorted(mounts, key=lambda each: each.target)),
     )
     return replace(service, spec=spec)
 
@@ -65,6 +86,16 @@ def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeI
             place = cursor.at("volumes")
             remedy = _remedy(place, mount.source, declared, "volumes")
             place.fault(f"the volume '{mount.source}' is not declared", remedy)
+
+
+def _files(
+    spec: ContainerSpec, mounts: list[Mount], cursor: Cursor, kind: Kind, declared: Files
+) -> Iterator[Mount]:
+    place = cursor.at(kind)
+    if place.path == cursor.path:
+        return
+    taken = {**dict.fromkeys(each.target for each in mounts), **dict.fromkeys(path for path, _ in spec.tmpfs)}
+    yield from files(read_uses(place, kind), kind, declared, taken)
 
 
 def _remedy(place: Cursor, name: str, declared: Mapping[str, object], section: str) -> str:

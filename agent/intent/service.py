@@ -1,25 +1,39 @@
 """One service: the table of its keys, and how they become a ServiceIntent."""
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent.document import Cursor, Fields, Reader
-from agent.document.scalars import boolean, duration, matching, one_or_more, size
+from agent.document.scalars import boolean, duration, integer, matching, one_or_more, size
 from agent.intent.attachments import attachments
 from agent.intent.dependencies import depends_on
-from agent.intent.deploy import read_deploy
+from agent.intent.deploy import Deploy, read_deploy
+from agent.intent.gpus import gpus
 from agent.intent.health import healthcheck
-from agent.intent.image import image
-from agent.intent.limits import capabilities, cpus, devices, memory, pids, reservation, ulimits
+from agent.intent.image import image, pull_policy
+from agent.intent.limits import (
+    capabilities,
+    cgroup_rules,
+    cpus,
+    devices,
+    memory,
+    memory_and_swap,
+    pids,
+    reservation,
+    ulimits,
+)
 from agent.intent.mounts import mounts, tmpfs
 from agent.intent.placeholders import check_placeholders
 from agent.intent.placement import Placement, read_placement
 from agent.intent.ports import ports
 from agent.intent.process import (
+    CGROUP_NAMESPACE,
     IPC,
     NETWORK_MODE,
     PID,
+    USER_NAMESPACE,
+    UTS,
     addresses,
     extra_hosts,
     logging,
@@ -28,16 +42,18 @@ from agent.intent.process import (
     words,
 )
 from agent.intent.refused import SERVICE_REFUSED
+from agent.intent.together import check_together
+from agent.intent.usage import blkio_config, cpu_period, cpu_quota, cpu_shares, cpuset
 from agent.intent.values import absolute, distinct_texts, pairs, text
-from agent.model.intent import ServiceIntent, Update
+from agent.model.intent import ServiceIntent
 from agent.model.spec import ContainerSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a key of the document becomes a field of ContainerSpec."""
+    """How a key of the document becomes a field of ContainerSpec; without one, it reads several by their names."""
 
-    attribute: str
+    attribute: str | None
     read: Reader[Any]
 
 
@@ -47,6 +63,11 @@ _signal = matching(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?", "a signal, such
 _user = matching(
     r"[A-Za-z0-9_.-]{1,64}(?::[A-Za-z0-9_.-]{1,64})?", "a user: name or number, and :group if wanted"
 )
+
+_cgroup = matching(
+    r"/?[A-Za-z0-9_.@:-]{1,200}(?:/[A-Za-z0-9_.@:-]{1,200}){0,10}", "a cgroup, such as /jobs or jobs.slice"
+)
+_runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the engine knows, such as runc")
 
 FIELDS: dict[str, Field] = {
     "image": Field("image", image),
@@ -91,32 +112,55 @@ FIELDS: dict[str, Field] = {
     "pids_limit": Field("pids_limit", pids),
     "pid": Field("pid", PID),
     "ipc": Field("ipc", IPC),
+    "uts": Field("uts", UTS),
+    "userns_mode": Field("userns_mode", USER_NAMESPACE),
+    "cgroup": Field("cgroup", CGROUP_NAMESPACE),
+    "cgroup_parent": Field("cgroup_parent", _cgroup),
+    "runtime": Field("runtime", _runtime),
+    "annotations": Field("annotations", pairs()),
+    "device_cgroup_rules": Field("device_cgroup_rules", cgroup_rules),
+    "gpus": Field("gpus", gpus),
+    "memswap_limit": Field("memory_swap_bytes", memory_and_swap),
+    "mem_swappiness": Field("memory_swappiness", integer(0, 100)),
+    "oom_kill_disable": Field("oom_kill_disable", boolean),
+    "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000)),
+    "cpu_shares": Field("cpu_shares", cpu_shares),
+    "cpuset": Field("cpuset", cpuset),
+    "cpu_period": Field("cpu_period_us", cpu_period),
+    "cpu_quota": Field("cpu_quota_us", cpu_quota),
+    "blkio_config": Field(None, blkio_config),
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 
-OTHER_KEYS = ("x-hosts", "deploy", "depends_on")
+OTHER_KEYS = ("x-hosts", "deploy", "depends_on", "pull_policy", "secrets", "configs")
 _UNREADABLE = "unreadable"
 """Stands for an image that was refused already, so that reading can go on to the other faults."""
 
 
 def read_service(name: str, cursor: Cursor, hosts: Placement) -> ServiceIntent:
-    """Read one service; `hosts` has one copy on each declared host. Networks and volumes keep the document's names."""
+    """Read one service; `hosts` has one copy on each declared host. Networks and volumes keep the document's names.
+
+    Its secrets and configs are read by resolve.py, which knows the files.
+    """
     fields = cursor.fields((*FIELDS, *OTHER_KEYS), SERVICE_REFUSED, extensions=True)
-    deploy = fields.at("deploy")
-    update, everywhere, limits = read_deploy(deploy) if deploy else (Update(), False, {})
-    spec = _read_spec(fields, limits)
+    place = fields.at("deploy")
+    deploy = read_deploy(place) if place else Deploy()
+    spec = _read_spec(fields, deploy.spec)
     check_placeholders(cursor, spec)
+    check_together(fields, spec)
     return ServiceIntent(
         name=name,
         spec=spec,
-        placement=read_placement(fields, hosts, everywhere=everywhere),
-        update=update,
+        placement=read_placement(fields, hosts, everywhere=deploy.everywhere),
+        update=deploy.update,
+        rollback=deploy.rollback,
+        pull=fields.read("pull_policy", pull_policy, "missing"),
         depends_on=fields.read("depends_on", depends_on, ()),
     )
 
 
-def _read_spec(fields: Fields, limits: dict[str, Any]) -> ContainerSpec:
-    said: dict[str, Any] = dict(limits)
+def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
+    said: dict[str, Any] = dict(in_deploy)
     if "image" not in fields:
         fields.missing("image", "say what the copies run")
     for key in fields:
@@ -125,20 +169,7 @@ def _read_spec(fields: Fields, limits: dict[str, Any]) -> ContainerSpec:
         if field is None or value is None:
             continue
         place = fields.at(key)
-        if field.attribute in limits and place:
-            place.fault(f"'{key}' is said in deploy.resources too", "keep one of them")
-        said[field.attribute] = value
-    spec = ContainerSpec(**{"image": _UNREADABLE, **said})
-    _check_network_mode(fields, spec)
-    if (spec.memory_limit_bytes or sys.maxsize) < (spec.memory_reservation_bytes or 0):
-        fields.cursor.hidden().fault("reserves more memory than its limit", "lower the reservation")
-    return spec
-
-
-def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
-    place = fields.at("network_mode")
-    if place is None or spec.network_mode is None:
-        return
-    for key, said in (("networks", spec.networks), ("ports", spec.ports)):
-        if said:
-            place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
+        if field.attribute in in_deploy and place:
+            place.fault(f"'{key}' is said in deploy too", "keep one of them")
+        said |= value if field.attribute is None else {field.attribute: value}
+    return ContainerSpec(**{"image": _UNREADABLE, **said})

@@ -45,6 +45,7 @@ def _not_carried_out(intent: Intent) -> Iterator[str]:
         *_policies(intent.policy),
         *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
         *(f"service {each.name}: update_config" for each in intent.services if each.update != Update()),
+        *(f"service {each.name}: rollback_config" for each in intent.services if each.rollback is not None),
         *(f"service {each.name}: depends_on" for each in intent.services if each.depends_on),
     ]
     for what in told:

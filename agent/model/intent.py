@@ -20,6 +20,7 @@ Unmanaged = Literal["ignore"]
 BridgeMethod = Literal["parking", "rejoin"]
 NetworkDriver = Literal["overlay", "bridge"]
 UpdateOrder = Literal["stop-first", "start-first"]
+Pull = Literal["missing", "never"]
 FailureAction = Literal["pause", "continue", "rollback"]
 
 
@@ -122,6 +123,9 @@ class ServiceIntent:
     placement: tuple[tuple[str, int], ...]
     """(host, copies) in the document's order, which is also the order of the copies' numbers."""
     update: Update = Update()
+    rollback: Update | None = None
+    """How a rollback is rolled out; None: like a change."""
+    pull: Pull = "missing"
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
 

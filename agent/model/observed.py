@@ -104,8 +104,9 @@ class Difference:
     field: str
     wanted: str
     found: str
-    repair: Literal["replace", "update", "reconnect"]
-    """replace: needs a new container; update: `docker update`; reconnect: leave and join the network `subject`."""
+    repair: Literal["replace", "update", "reconnect", "none"]
+    """replace: needs a new container; update: `docker update`; reconnect: leave and join the network `subject`; none:
+    this engine or kernel cannot do it and dropped it, so nothing helps."""
     subject: str = ""
 
     def __str__(self) -> str:

@@ -127,7 +127,7 @@ class DifferenceReport:
     field: str
     wanted: str
     found: str
-    repair: Literal["replace", "update", "reconnect"]
+    repair: Literal["replace", "update", "reconnect", "none"]
     subject: str = ""
 
 

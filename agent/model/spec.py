@@ -21,9 +21,14 @@ Pairs = tuple[tuple[str, str], ...]
 Protocol = Literal["tcp", "udp", "sctp"]
 MountType = Literal["bind", "volume", "tmpfs"]
 RestartName = Literal["no", "always", "on-failure", "unless-stopped"]
-NetworkMode = Literal["none", "host"]
+NetworkMode = Literal["none", "host", "bridge"]
 Pid = Literal["host"]
 Ipc = Literal["host", "private", "shareable", "none"]
+Uts = Literal["host"]
+UserNamespace = Literal["host"]
+CgroupNamespace = Literal["host", "private"]
+Relabel = Literal["z", "Z"]
+BlkioLimit = Literal["weight", "read_bps", "read_iops", "write_bps", "write_iops"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,8 @@ class Mount:
     """Bind only: rprivate, rshared, ... as the engine knows them."""
     create_host_path: bool = False
     """Bind only: make the host's directory when it is missing."""
+    relabel: Relabel | None = None
+    """Bind only, with SELinux: z for a label that containers share, Z for one of its own."""
     nocopy: bool = False
     """Volume only: do not fill a new volume with what the image has at `target`."""
     tmpfs_size_bytes: int | None = None
@@ -114,6 +121,26 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """Devices that a driver of the engine gives out: GPUs. `count` is how many, -1 all, 0 those in `device_ids`."""
+
+    driver: str = ""
+    count: int = -1
+    device_ids: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ("gpu",)
+    options: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlkioDevice:
+    """A limit on the use of one block device: bytes or operations a second, or a weight from 10 to 1000."""
+
+    limit: BlkioLimit
+    path: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """One copy of a service. `environment` may hold passwords: it is kept out of `repr`."""
 
@@ -162,6 +189,26 @@ class ContainerSpec:
     """-1 is unlimited."""
     pid: Pid | None = None
     ipc: Ipc | None = None
+    uts: Uts | None = None
+    userns_mode: UserNamespace | None = None
+    cgroup: CgroupNamespace | None = None
+    cgroup_parent: str | None = None
+    runtime: str | None = None
+    annotations: Pairs = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    gpus: tuple[DeviceRequest, ...] = ()
+    memory_swap_bytes: int | None = None
+    """Memory and swap together; -1 is unlimited swap."""
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool = False
+    oom_score_adj: int | None = None
+    cpu_shares: int | None = None
+    cpuset: str | None = None
+    """As the kernel lists them: `0-2,5`."""
+    cpu_period_us: int | None = None
+    cpu_quota_us: int | None = None
+    blkio_weight: int | None = None
+    blkio_devices: tuple[BlkioDevice, ...] = ()
 
 
 def encode(spec: ContainerSpec) -> bytes:

@@ -137,6 +137,10 @@ class _Scene:
     def _image(self, wanted: Wanted) -> Plan:
         if wanted.spec.image in self.host.images:
             return Plan()
+        service = self.intent.service(wanted.copy.service)
+        if service and service.pull == "never":
+            why = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
+            return _blocked(wanted.name, "dependency", why)
         return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:

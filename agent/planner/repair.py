@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec
 from agent.model.steps import (
+    Blocked,
     ConnectNetwork,
     DisconnectNetwork,
     Plan,
@@ -23,7 +24,7 @@ def plan_repair(wanted: Wanted, found: ContainerState) -> Plan:
     The name it shall have must be free (names.py sees to that).
     """
     steps = (*_rename(wanted, found), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan((*steps, *_run(wanted, found)))
+    return Plan((*steps, *_run(wanted, found)), tuple(_dropped(wanted, found)))
 
 
 def finished(spec: ContainerSpec, found: ContainerState) -> bool:
@@ -37,6 +38,12 @@ def finished(spec: ContainerSpec, found: ContainerState) -> bool:
         return bool(found.started_at) and not found.error
     tried = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
     return found.exit_code == 0 or bool(tried)
+
+
+def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+    if dropped := [str(each) for each in found.differences if each.repair == "none"]:
+        reason = f"{'; '.join(dropped)}: the engine or the kernel of this host cannot do it"
+        yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="unsupported")
 
 
 def _rename(wanted: Wanted, found: ContainerState) -> Iterable[Step]:

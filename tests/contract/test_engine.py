@@ -396,6 +396,7 @@ def test_limits_changed_by_hand_are_named_and_put_right_in_place(scene: Scene) -
     found = _ours(scene.engine, spec)
     assert {str(each) for each in found.differences} == {
         "memory: 64 MiB wanted, 32 MiB found",
+        "memswap_limit: 128 MiB wanted, 32 MiB found",
         "cpus: 0.5 CPUs wanted, 0.25 CPUs found",
         "pids_limit: 50 wanted, 10 found",
         "restart: always wanted, no found",

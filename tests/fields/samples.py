@@ -9,7 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.model.spec import Attachment, Device, Healthcheck, Logging, Mount, Port, Restart, Ulimit
+from agent.model.spec import (
+    Attachment,
+    BlkioDevice,
+    Device,
+    DeviceRequest,
+    Healthcheck,
+    Logging,
+    Mount,
+    Port,
+    Restart,
+    Ulimit,
+)
 
 Changes = Mapping[str, Any]
 MIB = 2**20
@@ -28,6 +39,10 @@ class Sample:
     spelled: Changes = dataclasses.field(default_factory=dict)
     """Done to inspect: the same value in another spelling."""
     repair: str = "replace"
+    dropped: bool = False
+    """Whether there are engines or kernels that cannot do it, and drop it."""
+    beside: Changes = dataclasses.field(default_factory=dict)
+    """Other fields, without which an engine does not take it."""
 
     def __str__(self) -> str:
         return self.field
@@ -226,5 +241,90 @@ SAMPLES = (
     Sample(field="pid", value="host", by_hand={"HostConfig.PidMode": ""}, named="pid: host wanted, nothing found"),
     Sample(
         field="ipc", value="private", by_hand={"HostConfig.IpcMode": "host"}, named="ipc: private wanted, host found"
+    ),
+    Sample(field="uts", value="host", by_hand={"HostConfig.UTSMode": ""}, named="uts: host wanted, nothing found"),
+    Sample(
+        field="userns_mode", value="host", by_hand={"HostConfig.UsernsMode": ""},
+        named="userns_mode: host wanted, nothing found",
+    ),
+    Sample(
+        field="cgroup", value="host", by_hand={"HostConfig.CgroupnsMode": "private"},
+        named="cgroup: host wanted, private found",
+    ),
+    Sample(
+        field="cgroup_parent", value="/jobs", by_hand={"HostConfig.CgroupParent": ""},
+        named="cgroup_parent: /jobs wanted, nothing found",
+    ),
+    Sample(
+        field="runtime", value="runc", by_hand={"HostConfig.Runtime": "crun"}, named="runtime: runc wanted, crun found",
+    ),
+    Sample(
+        field="annotations", value=(("com.shop.tier", "1"),), dropped=True,
+        spelled={"HostConfig.Annotations": {"com.shop.tier": "1", "of.the.engine": "x"}},
+        by_hand={"HostConfig.Annotations": {"com.shop.tier": "2"}},
+        named="annotations.com.shop.tier: 1 wanted, 2 found",
+    ),
+    Sample(
+        field="device_cgroup_rules", value=("c 1:3 mr",), spelled={"HostConfig.DeviceCgroupRules": ["c 1:3 rm"]},
+        by_hand={"HostConfig.DeviceCgroupRules": ["c 1:* rm"]},
+        named="device_cgroup_rules: c 1:3 mr wanted, c 1:* mr found",
+    ),
+    Sample(
+        field="gpus",
+        value=(DeviceRequest(capabilities=("gpu", "utility")), DeviceRequest(count=0, device_ids=("b", "a"))),
+        spelled={
+            "HostConfig.DeviceRequests": [
+                {"Driver": "", "Count": 0, "DeviceIDs": ["a", "b"], "Capabilities": [["gpu"]], "Options": {}},
+                {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["utility", "gpu"]], "Options": None},
+            ]
+        },
+        by_hand={"HostConfig.DeviceRequests": [{"Driver": "cdi", "Count": 1, "Capabilities": [["gpu"]]}]},
+        named="gpus: gpu a,b, gpu+utility all wanted, gpu 1 cdi found",
+    ),
+    Sample(
+        field="memory_swap_bytes", value=96 * MIB, beside={"memory_limit_bytes": 64 * MIB}, repair="update",
+        by_hand={"HostConfig.MemorySwap": -1},
+        named="memswap_limit: 96 MiB wanted, unlimited found",
+    ),
+    Sample(
+        field="memory_swappiness", value=10, by_hand={"HostConfig.MemorySwappiness": 60}, dropped=True,
+        named="mem_swappiness: 10 wanted, 60 found",
+    ),
+    Sample(
+        field="oom_kill_disable", value=True, by_hand={"HostConfig.OomKillDisable": False}, dropped=True, repair="none",
+        named="oom_kill_disable: yes wanted, no found",
+    ),
+    Sample(
+        field="oom_score_adj", value=-500, by_hand={"HostConfig.OomScoreAdj": 0},
+        named="oom_score_adj: -500 wanted, 0 found",
+    ),
+    Sample(
+        field="cpu_shares", value=512, by_hand={"HostConfig.CpuShares": 2}, repair="update",
+        named="cpu_shares: 512 wanted, 2 found",
+    ),
+    Sample(
+        field="cpuset", value="0-1", spelled={"HostConfig.CpusetCpus": "1,0"}, by_hand={"HostConfig.CpusetCpus": "1"},
+        repair="update", named="cpuset: 0-1 wanted, 1 found",
+    ),
+    Sample(
+        field="cpu_period_us", value=50_000, by_hand={"HostConfig.CpuPeriod": 100_000}, repair="update",
+        named="cpu_period: 50000 wanted, 100000 found",
+    ),
+    Sample(
+        field="cpu_quota_us", value=25_000, by_hand={"HostConfig.CpuQuota": 50_000}, repair="update",
+        named="cpu_quota: 25000 wanted, 50000 found",
+    ),
+    Sample(
+        field="blkio_weight", value=300, by_hand={"HostConfig.BlkioWeight": 400}, repair="update", dropped=True,
+        named="blkio_config.weight: 300 wanted, 400 found",
+    ),
+    Sample(
+        field="blkio_devices", dropped=True,
+        value=(
+            BlkioDevice(limit="read_bps", path="/dev/vda", value=MIB),
+            BlkioDevice(limit="write_iops", path="/dev/vda", value=100),
+        ),
+        by_hand={"HostConfig.BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 5}]},
+        named="blkio_config.read_bps./dev/vda: 1048576 wanted, 5 found",
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from agent.model.spec import (
     Attachment,
     ContainerSpec,
     Device,
+    DeviceRequest,
     Healthcheck,
     Logging,
     Mount,
@@ -144,6 +145,17 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "nano_cpus": st.sampled_from([10_000_000, 500_000_000, 1_000_000_000]),
     "pids_limit": st.sampled_from([-1, 5, 100]),
     "ipc": st.sampled_from(["private", "shareable", "none"]),
+    "userns_mode": st.just("host"),
+    "cgroup": st.sampled_from(["host", "private"]),
+    "cgroup_parent": st.sampled_from(["/jobs", "jobs"]),
+    "runtime": st.just("runc"),
+    "device_cgroup_rules": _several(st.sampled_from(["c 1:3 mr", "b *:* rwm", "a *:* m"])),
+    "gpus": st.just((DeviceRequest(),)) | st.just((DeviceRequest(count=0, device_ids=("a",), options=(("x", "1"),)),)),
+    "memory_swappiness": st.integers(0, 100),
+    "oom_kill_disable": st.booleans(),
+    "oom_score_adj": st.integers(-1000, 1000),
+    "cpu_shares": st.integers(2, 262_144),
+    "cpuset": st.sampled_from(["0", "0-1", "1"]),
 }  # fmt: skip
 
 
@@ -153,4 +165,17 @@ def specs(draw: st.DrawFn, image: str = "bare:1") -> ContainerSpec:
     said: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=_FIELDS))
     if said.get("entrypoint") == () or image == "bare:1":
         said.setdefault("command", ("sleep", "1000"))
+    if "memory_limit_bytes" in said:
+        said |= draw(
+            st.fixed_dictionaries({}, optional={"memory_swap_bytes": _swap(said["memory_limit_bytes"])})
+        )
+    if "nano_cpus" not in said:
+        said |= draw(st.fixed_dictionaries({}, optional=_PERIOD))
     return ContainerSpec(image=image, **said)
+
+
+def _swap(memory: int) -> st.SearchStrategy[int]:
+    return st.just(-1) | st.integers(0, 64).map(lambda more: memory + more * MIB)
+
+
+_PERIOD = {"cpu_period_us": st.integers(1000, 1_000_000), "cpu_quota_us": st.integers(1000, 1_000_000)}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.fields import TABLE, create_request, differences
+from agent.fields.usage import cpu_set
 from agent.model.intent import PARKING
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
@@ -29,12 +30,15 @@ RICH = {
         "Healthcheck": {"Test": ["CMD-SHELL", "/bin/true"], "Interval": 7_000_000_000, "Retries": 5},
     },
 }
+ENGINES_CHOICE = {
+    "image", "logging", "ulimits", "shm_size_bytes", "ipc", "cgroup", "runtime", "annotations",
+}  # fmt: skip
 IMAGES = pytest.mark.parametrize("image", [BARE, RICH], ids=["bare image", "rich image"])
 FIELDS = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 
 
 def _spec(sample: Sample) -> ContainerSpec:
-    return ContainerSpec(**{"image": "bare:1", sample.field: sample.value})
+    return ContainerSpec(**{"image": "bare:1", **sample.beside, sample.field: sample.value})
 
 
 def _inspect(spec: ContainerSpec, image: dict[str, Any]) -> dict[str, Any]:
@@ -100,13 +104,13 @@ def test_a_container_of_which_nothing_but_the_image_was_said_has_no_differences(
 def test_what_the_spec_does_not_say_and_somebody_did_is_a_difference_where_it_can_be_told(
     sample: Sample,
 ) -> None:
-    """Not where dockerd's own configuration may have said it: log options, ulimits, size of /dev/shm."""
+    """Not where dockerd's own configuration may have said it: log options, ulimits, size of /dev/shm and the like."""
     inspect = _inspect(_spec(sample), BARE)
 
     found = differences(ContainerSpec(image="bare:1"), inspect, BARE)
 
     told = {each.field.partition(".")[0] for each in found}
-    cannot_be_told = sample.field in {"image", "logging", "ulimits", "shm_size_bytes", "ipc"}
+    cannot_be_told = sample.field in ENGINES_CHOICE
     assert bool(told) != cannot_be_told, told
 
 
@@ -136,3 +140,25 @@ def test_the_temporary_network_beside_the_bridge_is_no_difference() -> None:
 
     assert differences(spec, parked, BARE) == ()
     assert [each.field for each in differences(spec, strayed, BARE)] == ["networks.other"]
+
+
+@pytest.mark.parametrize("sample", [each for each in SAMPLES if each.dropped], ids=str)
+def test_what_the_engine_dropped_is_named_and_not_tried_again_by_a_new_container(sample: Sample) -> None:
+    spec = _spec(sample)
+
+    found = differences(spec, _inspect(_spec_without(sample), BARE), BARE)
+
+    assert found
+    assert "replace" not in {each.repair for each in found}
+
+
+def _spec_without(sample: Sample) -> ContainerSpec:
+    return ContainerSpec(image="bare:1", **sample.beside)
+
+
+@pytest.mark.parametrize(
+    ("written", "listed"),
+    [("0", "0"), ("3,0-1,2", "0-3"), ("5,1-3,2", "1-3,5"), ("0-8191", "0-8191"), ("f,g", "f,g")],
+)
+def test_cpus_have_one_form(written: str, listed: str) -> None:
+    assert cpu_set(written) == listed

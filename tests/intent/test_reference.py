@@ -7,7 +7,21 @@ import pytest
 
 from agent.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from agent.document.scalars import LONGEST_TEXT
-from agent.intent import MOST_NAMED, TOP_KEYS, attachments, cluster, deploy, health, mounts, networks, ports
+from agent.intent import (
+    MOST_NAMED,
+    TOP_KEYS,
+    attachments,
+    cluster,
+    deploy,
+    files,
+    gpus,
+    health,
+    limits,
+    mounts,
+    networks,
+    ports,
+    usage,
+)
 from agent.intent.checks import MOST_PUBLISHED
 from agent.intent.placeholders import KNOWN
 from agent.intent.refused import SERVICE_REFUSED
@@ -35,7 +49,12 @@ def keys_of_the_table(text: str) -> set[str]:
         ("volumes.*", networks.VOLUME_KEYS),
         ("services.*", (*FIELDS, *OTHER_KEYS, *attachments.KEYS, *health.KEYS, *ports.LONG_KEYS)),
         ("services.*", (*mounts.LONG_KEYS, *mounts.BIND_KEYS, *mounts.VOLUME_KEYS, *mounts.TMPFS_KEYS)),
-        ("services.*", (*deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
+        ("services.*", (*deploy.KEYS, *deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
+        (
+            "services.*",
+            (*deploy.RESTART_KEYS, *gpus.KEYS, *usage.BLKIO_KEYS, *limits.DEVICE_KEYS, *files.KEYS),
+        ),
+        ("secrets.*, configs.*", files.TOP_KEYS),
         ("x-cluster", cluster.KEYS),
         ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST_KEYS]),
         ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE_KEYS]),
@@ -58,6 +77,13 @@ def test_no_service_key_is_in_the_table_that_is_not_offered() -> None:
     table = keys_of_the_table(section("services.*").split("**ports**")[0])
     assert table - {"io.swarmkeeper.*"} == {*FIELDS, *OTHER_KEYS}
     assert not table & set(SERVICE_REFUSED)
+
+
+def test_every_service_key_that_is_not_offered_is_said_to_be() -> None:
+    """Those for Windows are named together."""
+    said = section("services.*").split("**Not offered**")[1]
+    windows = {key for key, reason in SERVICE_REFUSED.items() if "Windows" in reason}
+    assert [key for key in SERVICE_REFUSED if key not in windows and f"`{key}`" not in said] == []
 
 
 def test_the_bounds_in_the_reference_are_the_real_ones() -> None:

@@ -80,6 +80,15 @@ def test_an_image_is_pulled_once_for_all_copies_before_any_is_created() -> None:
     assert copies(TWO, host(images=frozenset())) == ["pull image/order:1.0.0: wanted by prod-order-1"]
 
 
+def test_an_image_that_is_never_to_be_pulled_is_waited_for() -> None:
+    wanted = intent(replace(service(), pull="never"))
+
+    assert copies(wanted, host(images=frozenset())) == [
+        "blocked container/prod-order-1: the image order:1.0.0 is not on this host, and pull_policy is never"
+    ]
+    assert copies(wanted, host(container(1), images=frozenset())) == []
+
+
 def test_an_image_is_pulled_before_the_host_is_in_the_swarm() -> None:
     assert copies(ONE, empty_host())[0] == "pull image/order:1.0.0: wanted by prod-order-1"
 

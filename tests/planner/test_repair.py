@@ -143,3 +143,17 @@ def test_a_copy_that_has_not_done_its_work_is_started_again(
     restart: Restart | None, found: ContainerState
 ) -> None:
     assert [line.split()[0] for line in repair(found, order(restart=restart))] == ["start"]
+
+
+def test_what_the_kernel_dropped_is_told_and_nothing_is_tried() -> None:
+    found = container(1, differences=(differs("mem_swappiness", "none"),))
+
+    plan = plan_repair(wanted(), found)
+
+    assert plan.steps == ()
+    assert [(each.kind, each.reason) for each in plan.blocked] == [
+        (
+            "unsupported",
+            "mem_swappiness: this wanted, that found: the engine or the kernel of this host cannot do it",
+        )
+    ]

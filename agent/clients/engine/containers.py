@@ -10,7 +10,7 @@ from agent.clients.engine.images import Images
 from agent.clients.engine.protocol import Containers as Found
 from agent.clients.engine.reading import attached, busy_state, container_state
 from agent.clients.engine.transport import quoted
-from agent.errors import Conflict, Invalid, Missing, SwarmkeeperError, Unreachable
+from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import (
     CLUSTER,
     CreateRequest,
@@ -31,6 +31,8 @@ _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
 _BUSY_S = 5.0
 """An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
+_SWAP_UNCOUNTED = "limited without swap"
+"""A warning that leaves the limit itself in force; every other one of an update says that something was discarded."""
 
 
 class Containers(Images):
@@ -167,7 +169,11 @@ class Containers(Images):
             self._act(container, "rename", params={"name": name})
 
     def update(self, container: str, spec: ContainerSpec) -> None:
-        self._act(container, "update", body=update_request(spec))
+        path = f"/containers/{quoted(container)}/update"
+        answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
+        dropped = [each for each in answer.get("Warnings") or () if _SWAP_UNCOUNTED not in each]
+        if dropped:
+            raise Refused("; ".join(dropped))
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}

@@ -190,7 +190,7 @@ class Engine(Protocol):
     def rename(self, container: str, name: str) -> None: ...
 
     def update(self, container: str, spec: ContainerSpec) -> None:
-        """Put limits and restart policy right in place."""
+        """Put limits and restart policy right in place. Refused, in its words, when the kernel cannot do one."""
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         """Attach to a network under `aliases`, with the attachment's address. Conflict when it is attached already."""
