@@ -23,7 +23,7 @@ from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkInte
 from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
-from tests.fake_containers import FakeContainers, Raw, published
+from tests.fake_containers import FakeContainers, Raw, is_up, published
 from tests.fake_networks import FakeNetworks
 from tests.fake_swarm import FakeLan, FakeSwarm
 from tests.fake_wire import FakeWire, call
@@ -194,8 +194,12 @@ class FakeEngine(FakeWire):
 
     @call()
     def unpark(self, container: str, network: str) -> None:
-        if container in self.by_hand.raws:
-            self.by_hand.disconnect(container, network)
+        if (raw := self.by_hand.raws.get(container)) is None:
+            return
+        self.by_hand.disconnect(container, network)
+        up = is_up(raw) and raw["NetworkSettings"]["Networks"]
+        if up and container not in dict(self.nets.endpoints(GWBRIDGE)):
+            raise Conflict(f"the gateway of {container[:12]} did not come back onto {GWBRIDGE}")
 
     @call()
     def release_endpoint(self, network: str, endpoint: str) -> None:

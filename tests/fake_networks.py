@@ -19,7 +19,25 @@ AUTOMATIC_OPTIONS = (
     ("com.docker.network.bridge.name", GWBRIDGE),
 )
 OVERLAPS = "Pool overlaps with other one on this address space"
-_PREDEFINED = ("bridge", "host", "none")
+
+
+def _predefined(name: str, driver: str, subnet: str = "") -> NetworkState:
+    network = IPv4Network(subnet) if subnet else None
+    gateway = str(network[1]) if network else None
+    return NetworkState(
+        id=f"net-{name}", name=name, driver=driver, scope="local", subnet=network, gateway=gateway
+    )
+
+
+_PREDEFINED = {
+    each.name: each
+    for each in (
+        _predefined("bridge", "bridge", "172.17.0.0/16"),
+        _predefined("host", "host"),
+        _predefined("none", "null"),
+    )
+}
+"""What every engine has, and nobody can remove."""
 
 
 class FakeNetworks:
@@ -73,19 +91,19 @@ class FakeNetworks:
     def listed(self) -> dict[str, NetworkState]:
         """What this host lists: a worker has an overlay only while a container of its own is on it."""
         if self.membership is None:
-            return dict(self.local)
+            return {**_PREDEFINED, **self.local}
         swarm, member = self.membership
         overlays = swarm.networks.items()
         seen = {name: each for name, each in overlays if member.in_raft or self._containers.on(name)}
-        return {**self.local, **seen}
+        return {**_PREDEFINED, **self.local, **seen}
 
     def known(self, name: str) -> NetworkState | None:
         """A network a container of this host can be attached to."""
         swarm = self.membership[0].networks if self.membership else {}
-        return self.local.get(name) or swarm.get(name)
+        return self.local.get(name) or swarm.get(name) or _PREDEFINED.get(name)
 
     def attachable(self, name: str) -> bool:
-        return name in _PREDEFINED or self.known(name) is not None
+        return self.known(name) is not None
 
     def create(self, network: NetworkIntent) -> None:
         if (there := self.listed().get(network.name)) is not None:

@@ -117,16 +117,8 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
     if len(host.bridges) != 1 or host.swarm.local != "active":
         return ()
     there = {whose for whose, _ in host.bridges[0].endpoints}
-    local = {each.name for each in host.networks if each.scope != "swarm"}
-    inside = {each.name for each in host.networks if each.internal}
-    known = {each.name for each in host.networks if each.driver == "overlay"}
     return tuple(
-        each
-        for each in host.attached
-        if each.running
-        and each.id not in there
-        and set(each.networks) & known
-        and not set(each.networks) & (local | inside)
+        each for each in host.attached if each.running and each.id not in there and _overlays_only(each, host)
     )
 
 
@@ -145,6 +137,7 @@ def _to_move(host: HostState) -> tuple[Attached, ...]:
 
 
 def _overlays_only(found: Attached, host: HostState) -> bool:
+    """On another network, also one that cannot be told, the gateway may be there; on an internal one it wants none."""
     by_name = {each.name: each for each in host.networks}
     on = [by_name[name] for name in found.networks if name in by_name]
     return bool(on) and len(on) == len(found.networks) and all(_is_open_overlay(each) for each in on)

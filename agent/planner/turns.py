@@ -21,9 +21,20 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
         return _after(intent, observed, turn)
     if turn.host not in cluster.present:
         return _host_is_away(intent, observed, turn)
-    if turn.state == "offered" and turn.host not in _waiting(intent, cluster):
-        return _end(observed, turn, "it does not need its turn any more")
-    return Plan()
+    if turn.state == "offered":
+        needed = turn.host in _waiting(intent, cluster)
+        return Plan() if needed else _end(observed, turn, "it does not need its turn any more")
+    return _under_way(cluster, turn)
+
+
+def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
+    """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
+    status = _status(cluster, turn.host)
+    if status is None or (status.engine_up and status.bridge.phase != "held"):
+        return Plan()
+    why = "what it began is held" if status.engine_up else "its dockerd does not answer"
+    reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
+    return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
 
 
 def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:

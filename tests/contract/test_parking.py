@@ -166,6 +166,17 @@ def test_unparking_what_was_never_parked_or_has_no_place_any_more_changes_nothin
     assert len(live.gateway(guest)) == 1
 
 
+def test_a_gateway_that_does_not_come_back_is_said(live: Live) -> None:
+    guest = live.run("guest")
+    live.engine.create_network(PLACE)
+    live.engine.park(guest, PARKING)
+    live.scene.connect(guest, "bridge")
+
+    with pytest.raises(Conflict, match="did not come back"):
+        live.engine.unpark(guest, PARKING)
+    assert live.attached(guest).networks == ("bridge", OVERLAY.name)
+
+
 def test_without_its_place_nothing_can_be_parked(live: Live) -> None:
     guest = live.run("guest")
 

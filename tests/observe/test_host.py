@@ -75,7 +75,8 @@ def cluster(**more: Any) -> ClusterState:
 def test_an_empty_host_is_seen_as_it_is(scene: Scene) -> None:
     seen = scene.read(cluster())
     assert seen.swarm.local == "inactive"
-    assert (seen.containers, seen.networks, seen.images) == ((), (), frozenset())
+    assert (seen.containers, seen.images) == ((), frozenset())
+    assert {each.name for each in seen.networks} == {"bridge", "host", "none"}
     assert seen.bridge_link == LinkState(address=None, up=True)
     assert seen.routes == ((IPv4Network("10.0.0.0/24"), "eth0"),)
     assert seen.addresses == ((IPv4Interface("10.0.0.1/24"), "eth0"),)

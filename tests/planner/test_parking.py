@@ -158,6 +158,8 @@ def test_containers_that_are_not_ours_are_moved_like_ours() -> None:
         guest("aside", "host"),
         guest("aside", "none"),
         guest("aside", "bridge"),
+        guest("aside", "net", "macvlan"),
+        guest("aside", "net", "cannot-be-told"),
         guest("aside", running=False),
     ],
     ids=lambda each: "-".join(each.networks),
@@ -166,7 +168,8 @@ def test_containers_that_are_not_ours_are_moved_like_ours() -> None:
 def test_who_has_no_gateway_there_and_needs_none_is_never_moved(aside: object, bridge: object) -> None:
     docker0 = replace(LOCAL, id="docker0", name="bridge", subnet=IPv4Network("172.17.0.0/16"))
     special = [replace(LOCAL, id=name, name=name, subnet=None, driver=name) for name in ("host", "none")]
-    found = hosting(aside, bridge=bridge, beside=[LOCAL, docker0, *special])  # type: ignore[arg-type]
+    macvlan = overlay_network(id="macvlan-id", name="macvlan", driver="macvlan")
+    found = hosting(aside, bridge=bridge, beside=[LOCAL, docker0, macvlan, *special])  # type: ignore[arg-type]
 
     assert not [each for each in planned(found) if "container/" in each]
 

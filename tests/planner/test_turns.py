@@ -168,9 +168,22 @@ def test_a_host_that_died_in_its_turn_and_is_not_in_the_intent_any_more_keeps_no
     ]
 
 
-def test_a_host_that_is_there_ends_its_turn_itself_whatever_it_says() -> None:
-    for phase in ("moving", "right", "held", "waiting", ""):
+def test_a_host_that_is_there_ends_its_turn_itself() -> None:
+    for phase in ("moving", "right", "waiting", ""):
         assert planned(seen({"h1": "waiting", "h2": phase}, turn("h2"))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (says("h2", "moving", engine_up=False), "its dockerd does not answer"),
+        (says("h2", "held"), "what it began is held"),
+    ],
+)
+def test_that_a_host_cannot_go_on_in_its_turn_is_said(said: HostStatus, why: str) -> None:
+    has = "h2 has the turn (docker_gwbridge of h2 is not as agreed) and does not go on"
+
+    assert planned(seen({"h1": "waiting"}, turn("h2"), statuses=[said])) == [f"blocked turn/h2: {has}: {why}"]
 
 
 def test_a_host_whose_bridge_is_wrong_again_after_its_turn_gets_it_again_before_any_other() -> None:

@@ -4,10 +4,14 @@ libnetwork looks anew at where the gateway of a container is whenever it joins o
 it has its gateway there, on overlays alone it gets one on whatever network is named docker_gwbridge.
 """
 
+import json
+
 from agent.clients.engine.errors import network_failure
 from agent.clients.engine.networks import Networks
+from agent.clients.engine.reading import attached
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Missing, SwarmkeeperError
+from agent.model.intent import GWBRIDGE
 
 _SLOW_S = 30.0
 """A connect takes 0.1 s, and more behind a container that is being started or stopped."""
@@ -31,10 +35,19 @@ class Parking(Networks):
 
     def unpark(self, container: str, network: str) -> None:
         self._take_off(container, network, force=False)
+        # dockerd says that all went well; and whoever comes after us would try again and again if it did not.
+        if self._is_up(container) and container not in dict(self.bridge_endpoints(GWBRIDGE)):
+            raise Conflict(f"the gateway of {container[:12]} did not come back onto {GWBRIDGE}")
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
         # Without force dockerd looks for a container of that name and finds none.
         self._take_off(endpoint, network, force=True)
+
+    def _is_up(self, container: str) -> bool:
+        """Whether it runs, and is on a network. Of the list: an inspect waits for whatever is done to it."""
+        params = {"filters": json.dumps({"id": [container]})}
+        found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
+        return any(each.id == container and each.running and each.networks for each in found)
 
     def _take_off(self, whose: str, network: str, *, force: bool) -> None:
         body = {"Container": whose, "Force": force}

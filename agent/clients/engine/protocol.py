@@ -159,7 +159,10 @@ class Engine(Protocol):
         """
 
     def unpark(self, container: str, network: str) -> None:
-        """Take it off again, if it is there: its gateway comes back onto docker_gwbridge, which must be there."""
+        """Take it off again, if it is there: its gateway comes back onto docker_gwbridge, which must be there.
+
+        Conflict when it did not come back. `container` is an id.
+        """
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
         """Take an endpoint that is no container's, like that of the ingress sandbox, off a network, named or by id."""
