@@ -119,6 +119,9 @@ class SimulatedAgent:
         self.metrics = Metrics(version="test")
         self.outcomes: list[Outcome] = []
         self.plan = Plan()
+        self.before: Callable[[Step], None] = lambda _: None
+        self.after: Callable[[Step], None] = lambda _: None
+        """Told of every step that is carried out; what they raise is the step's failure."""
         self._steps_left: int | None = None
         presence = Presence(instance=instance, boot_id="boot", version="test", since="2026-01-01T00:00:00Z")
         self.session = Session(
@@ -221,7 +224,9 @@ class SimulatedAgent:
 
     def _apply(self, step: Step) -> None:
         self.reporter.step_started(step)
+        self.before(step)
         self._applier.apply(step)
+        self.after(step)
         if self._steps_left is not None:
             self._steps_left -= 1
             if self._steps_left <= 0:

@@ -2,7 +2,9 @@
 
 import os
 
+thorough = bool(os.environ.get("SWARMKEEPER_LONG"))
+
 
 def examples(usual: int, long: int = 1000) -> int:
     """How many examples hypothesis tries of a property that costs more than a few milliseconds each."""
-    return long if os.environ.get("SWARMKEEPER_LONG") else usual
+    return long if thorough else usual
