@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from integration import by_hand
 from integration.cluster import DOCUMENT, Cluster
 from integration.lab import base as bases
 from integration.lab.errors import LabError
 from integration.lab.lab import Lab, state_root
 from integration.lab.programs import REPOSITORY
+from integration.live_bridge import FIRST, NO_SERVICES, Live
 
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
@@ -81,20 +83,22 @@ def _used() -> set[str]:
 
 
 @pytest.fixture
-def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Lab:
+def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
     """Hosts without agents, in whatever state the tests before left them."""
-    if session_lab.name in _agents_run_on:
+    if session_lab.name in _agents_run_on or session_lab.name in _live:
         session_lab.renew()
         _agents_run_on.discard(session_lab.name)
+        _live.pop(session_lab.name, None)
     _used.add(session_lab.name)
     return session_lab
 
 
 @pytest.fixture
-def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Lab:
+def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
     if session_lab.name in _used:
         session_lab.renew()
     _agents_run_on.discard(session_lab.name)
+    _live.pop(session_lab.name, None)
     _used.add(session_lab.name)
     return session_lab
 
@@ -105,8 +109,14 @@ def _agents_run_on() -> set[str]:
     return set()
 
 
+@pytest.fixture(scope="session")
+def _live() -> dict[str, Live]:
+    """Labs with a swarm made by hand and agents that came later, by name."""
+    return {}
+
+
 @pytest.fixture
-def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Cluster:
+def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
     """The example document carried out by three agents; a test may change it and leave it so."""
     cluster = Cluster(session_lab)
     if session_lab.name not in _agents_run_on:
@@ -116,6 +126,7 @@ def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str]) -> Clus
         cluster.install()
         cluster.start()
         _agents_run_on.add(session_lab.name)
+        _live.pop(session_lab.name, None)
     revision = cluster.put_unless_in_force(DOCUMENT.read_text())
     cluster.wait_converged(revision, CONVERGE_S)
     return cluster
@@ -127,6 +138,32 @@ def fresh_cluster(fresh_lab: Lab) -> Cluster:
     cluster = Cluster(fresh_lab)
     cluster.install()
     return cluster
+
+
+@pytest.fixture
+def live_anew(fresh_lab: Lab, _live: dict[str, Live]) -> Live:
+    """Empty hosts that the test makes a swarm of by hand; it starts the agents, and `live` goes on with it."""
+    _live[fresh_lab.name] = Live(fresh_lab, by_hand.ALL_MANAGERS)
+    return _live[fresh_lab.name]
+
+
+@pytest.fixture
+def live(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Live:
+    """Three managers with containers, all made by hand; then agents came, and the bridge is as agreed (`agreed`).
+
+    A test that ends well leaves it so, with a bridge of its choice.
+    """
+    live = _live.get(session_lab.name)
+    if live is None or live.services != NO_SERVICES or not live.is_well():
+        if session_lab.name in _used:
+            session_lab.renew()
+        _agents_run_on.discard(session_lab.name)
+        _used.add(session_lab.name)
+        live = _live[session_lab.name] = Live(session_lab, by_hand.ALL_MANAGERS)
+        by_hand.make_everything(session_lab, live.roles)
+        live.cluster.install_and_start()
+        live.change(FIRST)
+    return live
 
 
 @pytest.hookimpl(wrapper=True)
