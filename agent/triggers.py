@@ -82,8 +82,9 @@ class Triggers:
                 seen = (self._kernel.link(GWBRIDGE), self._engine.bridge_endpoints(GWBRIDGE))
             except SwarmkeeperError:
                 continue  # the listener says that dockerd is away
-            if last is not None and seen != last:
-                self._wake.wake("docker_gwbridge changed")
+            # The first look wakes too: nobody knows what happened between the first pass and it.
+            if seen != last:
+                self._wake.wake("docker_gwbridge changed" if last else "docker_gwbridge looked at")
             last = seen
 
     def _listen(self) -> None:

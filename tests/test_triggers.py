@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
 import structlog
 
 from agent import triggers
+from agent.model.intent import BridgeIntent
 from agent.model.store import KeyRange, Put
 from agent.triggers import Triggers
 from agent.wake import WakeUps
@@ -29,7 +31,8 @@ class Scene:
         self.store = FakeStore(FakeEtcd())
         self.engine = FakeEngine("h1", "10.0.0.1", FakeLan())
         self.wake = WakeUps()
-        self.triggers = Triggers(self.store, self.engine, FakeKernel(self.engine), self.wake)
+        self.kernel = FakeKernel(self.engine)
+        self.triggers = Triggers(self.store, self.engine, self.kernel, self.wake)
 
     def put(self, key: str) -> None:
         self.store.txn([], [Put(key=key, value=b"x")])
@@ -168,6 +171,23 @@ def test_a_last_pass_that_names_other_ranges_after_the_close_begins_no_watch(sce
     scene.triggers.rearm(ALL)
     scene.put("/c/hosts/h2/status")
     assert not scene.reasons()
+
+
+def test_a_bridge_that_the_kernel_lost_wakes_also_when_that_was_before_the_first_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first pass may have seen it whole a moment before."""
+    monkeypatch.setattr(triggers, "LOOK_S", 0.02)
+    scene = Scene()
+    subnet = IPv4Network("172.21.0.0/20")
+    scene.engine.create_bridge(BridgeIntent(subnet=subnet, gateway=subnet[1], options=()))
+    scene.kernel.delete_address()
+    scene.triggers.start(MINE)
+    scene.woken_by("docker_gwbridge looked at")
+    scene.kernel.delete_link()
+    scene.woken_by("docker_gwbridge changed")
+    scene.triggers.close()
+    ended(scene)
 
 
 def test_close_ends_a_listener_that_waits_to_try_again() -> None:
