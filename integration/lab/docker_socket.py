@@ -16,13 +16,22 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def answers(path: Path, timeout: float = 2) -> bool:
-    """Whether a dockerd answers on this socket within `timeout` seconds."""
+def get(path: Path, resource: str, timeout: float = 2) -> tuple[int, str]:
+    """The HTTP status and body that a dockerd gives for a resource. Raises OSError when it gives none in time."""
     connection = _UnixConnection(path, timeout)
     try:
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
+        connection.request("GET", resource)
+        response = connection.getresponse()
+        return response.status, response.read().decode(errors="replace")
+    except http.client.HTTPException as error:
+        raise OSError(f"{path}: {error!r}") from error
     finally:
         connection.close()
+
+
+def answers(path: Path, timeout: float = 2) -> bool:
+    """Whether a dockerd answers on this socket within `timeout` seconds."""
+    try:
+        return get(path, "/_ping", timeout)[0] == 200
+    except OSError:
+        return False

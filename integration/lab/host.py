@@ -172,12 +172,16 @@ class Host:
 
         etcd is not waited for: alone, a member does not become ready. Raises LabError with the console's end.
         """
+        self.switch_on()
+        self.wait_up()
+
+    def switch_on(self) -> None:
+        """Switch it on without waiting for anything; nothing happens if it is on."""
         if not self.is_up:
             self.off()
             saved = self.spec.save()
             with self.console.open("a") as log:
                 start("bootloader", str(saved), log)
-        self.wait_up()
 
     def wait_up(self, within_s: float = BOOT_S) -> None:
         """Return when systemd and dockerd of the host answer, for instance after it rebooted itself."""

@@ -1,0 +1,128 @@
+"""All hosts lose power at once, dockerds crash, a swarm is locked: every copy runs again without a person."""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from integration.cluster import Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.outage import Wanted, black_out, crash
+from integration.test_main_job import COPIES, asks
+
+LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
+POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)
+SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+BACK_S = 240
+"""Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
+PASSES = "swarmkeeper_reconcile_total"
+BRIDGE = [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
+
+
+def by_host() -> Wanted:
+    return {
+        host: frozenset(each for each, on in COPIES.items() if on == host) for host in set(COPIES.values())
+    }
+
+
+def membership(host: Host) -> tuple[str, str, str]:
+    """(swarm, node, state) as the host's engine says."""
+    swarm = host.docker.api.info()["Swarm"]
+    return swarm["Cluster"]["ID"], swarm["NodeID"], swarm["LocalNodeState"]
+
+
+def containers(cluster: Cluster) -> dict[str, str]:
+    """Id of every container of all hosts, running or not, by host and name."""
+    return {f"{each.host}/{each.name}": each.id for each in cluster.containers(everything=True)}
+
+
+def whole(cluster: Cluster) -> None:
+    """AssertionError unless every host has carried out the document and every copy runs where it should."""
+    revision = int((cluster.get("accepted") or {})["revision"])
+    for host in cluster.lab.hosts:
+        cluster.check_converged(host, revision)
+    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == COPIES
+
+
+@contextmanager
+def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
+    """The same swarm with the same nodes, the same containers and the agreed bridge when the block has ended."""
+    members = [membership(host) for host in cluster.lab.hosts]
+    made = containers(cluster)
+    yield
+    eventually(lambda: whole(cluster), BACK_S, "everything converges")
+    assert [membership(host) for host in cluster.lab.hosts] == members
+    assert containers(cluster) == made
+    for host in cluster.lab.hosts:
+        assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
+
+
+@pytest.mark.parametrize("_cut", range(POWER_CUTS))
+def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster: Cluster, _cut: int) -> None:
+    with the_same_afterwards(cluster):
+        recovery = black_out(cluster.lab, by_host(), BACK_S)
+        print(f"\npower cut of all hosts: {recovery}")
+        assert not recovery.down
+    for host in cluster.lab.hosts:
+        inside = min(name for name, where in COPIES.items() if where == host.name)
+        for name in ("prod-order-1", "prod-billing-1"):
+            reached = partial(asks, host, inside, f"http://{name}:8080/")
+            eventually(reached, BACK_S, f"{inside} on {host.name} reaches {name}")
+
+
+def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluster) -> None:
+    """At once after the one before, or when that one's copies are back: what a crash interrupts differs."""
+    chance = random.Random(SEED)
+    print(f"\nseed {SEED} (SWARMKEEPER_SEED)")
+    for _ in range(CRASHES):
+        host = chance.choice(cluster.lab.hosts)
+        with the_same_afterwards(cluster):
+            crash(host, by_host()[host.name], within_s=chance.choice((0.0, chance.uniform(0, 6))))
+            print(f"{host.name}: {crash(host, by_host()[host.name], BACK_S)}")
+            restart_as_told(cluster, host)
+
+
+def restart_as_told(cluster: Cluster, host: Host) -> None:
+    """Restart dockerd where the agent says that only this cures a port, as an operator does."""
+
+    def back_or_told() -> bool:
+        blocked = (cluster.get(f"hosts/{host.name}/status") or {}).get("blocked", ())
+        if any("systemctl restart docker" in each["reason"] for each in blocked):
+            print(f"{host.name}: {blocked}")
+            host.systemctl("restart", "docker")
+            return False
+        whole(cluster)
+        return True
+
+    eventually(back_or_told, BACK_S, f"{host.name} has its copies, or says what it needs")
+
+
+def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> None:
+    host, other = cluster.lab["node-233"], cluster.lab["node-231"]
+    other.exec("docker", "swarm", "update", "--autolock=true")
+    try:
+        key = other.exec("docker", "swarm", "unlock-key", "--quiet").stdout.strip()
+        with the_same_afterwards(cluster):
+            since = host.exec("date", "+%F %T.%N").stdout.strip()
+            host.systemctl("restart", "docker")
+            eventually(lambda: check_locked(cluster, host), BACK_S, "the host says that it is locked")
+            seen = passes(cluster, host)
+            eventually(lambda: passes(cluster, host) > seen + 3, BACK_S, "the agent looks again and again")
+            assert "start: start container" not in host.journal_text("swarmkeeper", since)
+            host.exec("docker", "swarm", "unlock", input=f"{key}\n")
+    finally:
+        other.exec("docker", "swarm", "update", "--autolock=false")
+
+
+def check_locked(cluster: Cluster, host: Host) -> None:
+    """AssertionError unless the host's status names the lock, and every copy as waiting for it."""
+    held = {each["resource"]: each["kind"] for each in cluster.status(host)["blocked"]}
+    assert held == {"swarm": "locked"} | {f"container/{name}": "waiting" for name in by_host()[host.name]}
+
+
+def passes(cluster: Cluster, host: Host) -> float:
+    return sum(value for name, value in cluster.metrics(host).items() if name.startswith(PASSES))
