@@ -100,7 +100,11 @@ class Live:
 
     def put(self, agreed: Agreed) -> int:
         self._agreed = agreed
-        return self.cluster.put(document(self.lab, self.roles, agreed, self.services))
+        return self.cluster.put(self.document(agreed))
+
+    def document(self, agreed: Agreed) -> str:
+        """The intent with that bridge."""
+        return document(self.lab, self.roles, agreed, self.services)
 
     def other(self) -> Agreed:
         """Another bridge than the one last put."""

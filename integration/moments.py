@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 
-WITHIN_S = 120
+WITHIN_S = 300
 _SCRIPT = """\
 agent=$(systemctl show --property=MainPID --value swarmkeeper)
 dockerd=$(systemctl show --property=MainPID --value docker)

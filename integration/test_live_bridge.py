@@ -89,6 +89,19 @@ def test_enable_icc_alone_is_changed_like_everything_else(live: Live) -> None:
         assert len(turns(live.change(replace(live.agreed, icc="true")))) == len(live.lab.hosts)
 
 
+def test_the_plan_of_another_bridge_names_every_container_and_port_and_how_the_managers_stand(
+    live: Live,
+) -> None:
+    host = live.lab.hosts[0]
+    assert "nothing to do" in live.cluster.command("plan").stdout.lower()
+    host.write("/tmp/other.yaml", live.document(live.other()))
+    planned = live.cluster.command("plan", "/tmp/other.yaml").stdout
+    for each in by_hand.CONTAINERS:
+        away = f"park container/{each.name}: its gateway leaves {BRIDGE}; port {each.port}/tcp away for about 0.1 s"
+        assert planned.count(away) == len(live.lab.hosts), planned
+    assert planned.count("3 of 3 managers reachable, before and after") == len(live.lab.hosts), planned
+
+
 def test_the_bridge_is_changed_while_the_swarm_has_lost_its_quorum(live: Live) -> None:
     lab = live.lab
     raft(lab, "-A")

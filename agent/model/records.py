@@ -268,8 +268,8 @@ class HostStatus:
     addresses: Pairs = ()
     """(address/prefix, device) of every device, only while docker_gwbridge is not as agreed, as above."""
     attached: tuple[AttachedReport, ...] = ()
-    """While docker_gwbridge is not as agreed: every container here, whom its change may touch. Else those that are not
-    ours and belong to an overlay the document declares: whom a change of that would touch."""
+    """While docker_gwbridge is not as agreed: every container here, whom its change may touch. Else those that are on
+    an overlay: whom a change of that, or of docker_gwbridge, would touch."""
     copies: tuple[CopyReport, ...] = ()
     steps: tuple[str, ...] = ()
     """What is still to be done."""

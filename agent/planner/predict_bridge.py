@@ -41,7 +41,7 @@ def on_bridge(host: HostState, step: BridgeStep) -> HostState:
             left = tuple(each for each in host.networks if each.id not in step.old)
             return with_bridge(replace(host, networks=left), step.bridge)
         case steps.Unpark():
-            return _with_endpoint(_without_network(host, step.container, step.network), step.container)
+            return with_gateway(_without_network(host, step.container, step.network), step.container)
         case steps.RemoveParking():
             return replace(host, networks=tuple(each for each in host.networks if each.name != step.network))
     assert_never(step)
@@ -97,7 +97,8 @@ def _without_network(host: HostState, container: str, network: str) -> HostState
     return replace(host, attached=attached)
 
 
-def _with_endpoint(host: HostState, container: str) -> HostState:
+def with_gateway(host: HostState, container: str) -> HostState:
+    """The host with the gateway of a container on docker_gwbridge."""
     endpoint = (container, f"gateway_{container[:12]}")
     return _on_bridges(host, lambda found: tuple(sorted({*found.endpoints, endpoint})))
 

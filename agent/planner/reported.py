@@ -22,6 +22,8 @@ from agent.model.records import (
     NetworkReport,
     NodeReport,
 )
+from agent.planner.parking import without_gateway
+from agent.planner.predict_bridge import with_gateway
 
 NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
 """A host that never reported: taken for an engine with nothing on it."""
@@ -33,7 +35,7 @@ def host_of(status: HostStatus) -> HostState | None:
     Raises Invalid for an address or a subnet that is none.
     """
     try:
-        return _host(status) if status.engine_up else None
+        return _with_gateways(_host(status), status) if status.engine_up else None
     except ValueError as error:
         raise Invalid(f"not a host status: {error}") from error
 
@@ -53,6 +55,14 @@ def _host(status: HostStatus) -> HostState:
         routes=tuple((IPv4Network(destination), device) for destination, device in status.routes),
         addresses=tuple((IPv4Interface(address), device) for address, device in status.addresses),
     )
+
+
+def _with_gateways(host: HostState, status: HostStatus) -> HostState:
+    """Where the bridge is right every container has its gateway on it: that is what right says."""
+    if status.bridge.phase == "right":
+        for each in without_gateway(host):
+            host = with_gateway(host, each.id)
+    return host
 
 
 def _swarm(status: HostStatus) -> SwarmState:

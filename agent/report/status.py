@@ -116,7 +116,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         addresses=tuple(
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
-        attached=tuple(_attached(each) for each in (host.attached if wrong else _strangers(observed, host))),
+        attached=tuple(_attached(each) for each in (host.attached if wrong else _on_overlays(host))),
         copies=tuple(_copy(each) for each in host.containers),
     )
 
@@ -153,14 +153,10 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _strangers(observed: Observed, host: HostState) -> tuple[Attached, ...]:
-    """Who else is on an overlay that is declared: whom a change of it would touch."""
-    accepted = observed.cluster.accepted if observed.cluster else None
-    overlays = {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
-    ours = {each.id for each in host.containers}
-    return tuple(
-        each for each in host.attached if each.id not in ours and not overlays.isdisjoint(each.networks)
-    )
+def _on_overlays(host: HostState) -> tuple[Attached, ...]:
+    """Whom a change of an overlay or of docker_gwbridge would touch: others too, as a plan names them beforehand."""
+    overlays = {each.name for each in host.networks if each.driver == "overlay"}
+    return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
 
 def _network(found: NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:

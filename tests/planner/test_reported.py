@@ -1,18 +1,22 @@
 """A plan made from what a host reported is the plan that the host makes itself, word for word."""
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agent.errors import Invalid
 from agent.model.records import BridgeReport, HostStatus, decode, encode
+from agent.model.steps import Plan
 from agent.planner import make_plan
+from agent.planner.parking import plan_swap
 from agent.planner.reported import host_of
 from agent.planner.world import World
 from agent.report.status import host_status
-from tests.planner.builders import cluster, host, intent, observed, service, status
+from tests.planner.builders import bridge_network, cluster, host, intent, observed, service, status
 from tests.planner.generators import worlds
+from tests.planner.guests import guest, hosting
 from tests.thoroughness import examples
 
 
@@ -43,6 +47,29 @@ def test_the_names_of_other_peoples_containers_stay_on_the_host_unless_they_are_
     report = host_status(seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
 
     assert report.foreign_names == ("prod-order-1",)
+
+
+def test_a_plan_of_another_bridge_names_beforehand_every_container_that_it_would_touch() -> None:
+    """Also others', as their ports are away as well; the bridge that is there is right, so nothing speaks of them."""
+    found = hosting(
+        guest("theirs", ports=("8080/tcp",)), guest("elsewhere", "local"), bridge=bridge_network()
+    )
+    now = intent(service())
+    seen = observed(cluster(now), found)
+    report = host_status(seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+    told = host_of(decode(HostStatus, encode(report)))
+
+    assert told is not None
+    assert plan_swap(now, told, "") == Plan()
+    other = replace(now, gwbridge=replace(now.gwbridge, subnet=IPv4Network("172.22.0.0/20")))
+    planned = [str(step).split(": ")[0] for step in plan_swap(other, told, "").steps]
+    assert planned == [
+        "prepare network/swarmkeeper_parking",
+        "park container/theirs",
+        "swap network/docker_gwbridge",
+        "unpark container/theirs",
+        "clear network/swarmkeeper_parking",
+    ]
 
 
 def test_a_report_with_an_address_that_is_none_is_refused() -> None:
