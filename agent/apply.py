@@ -51,6 +51,10 @@ class Applier:
                 self._init(step)
             case steps.JoinSwarm():
                 engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
+            case steps.LeaveSwarm():
+                engine.leave_swarm()
+            case steps.TakePresence():
+                self.session.insist()
             case steps.CreateNetwork():
                 engine.create_network(step.network)
             case steps.CreateVolume():
@@ -174,20 +178,29 @@ class Applier:
                 write(fence, [_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
             case steps.PublishSwarm():
                 write(fence, [_put(keys.swarm, step.record)])
-            case steps.PublishTokens():
-                self._publish_tokens(fence, step)
-            case steps.WithdrawTokens():
-                write(fence, [Delete(key=keys.tokens)])
+            case steps.PublishTokens() | steps.WithdrawTokens():
+                self._write_tokens(fence, step)
             case steps.OfferTurn() | steps.EndTurn():
                 self._write_turn(fence, step)
             case steps.PublishAssignment():
                 self._publish_assignment(fence, step)
             case steps.CollectSpecs():
                 write(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
+            case steps.PublishRuling() | steps.WithdrawRuling():
+                self._write_ruling(fence, step)
             case steps.ForgetHost():
                 write(fence, [Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
             case _:
                 raise TypeError(f"no leader step: {step}")
+
+    def _write_ruling(self, fence: Fence, step: steps.PublishRuling | steps.WithdrawRuling) -> None:
+        key = self.keys.ruling(step.host)
+        write: Put | Delete = Delete(key=key)
+        if isinstance(step, steps.PublishRuling):
+            if step.unlisted and self.engine.has_node(step.unlisted):
+                raise Conflict(f"the swarm does know node {step.unlisted}")
+            write = _put(key, step.ruling)
+        self.store.write_fenced(fence, [write])
 
     def _write_turn(self, fence: Fence, step: steps.OfferTurn | steps.EndTurn) -> None:
         key = self.keys.disruption
@@ -222,7 +235,10 @@ class Applier:
         judged = Compare(key=self.keys.intent, mod_revision=step.verdict.revision)
         self.store.write_fenced(fence, operations, [judged])
 
-    def _publish_tokens(self, fence: Fence, step: steps.PublishTokens) -> None:
+    def _write_tokens(self, fence: Fence, step: steps.PublishTokens | steps.WithdrawTokens) -> None:
+        if isinstance(step, steps.WithdrawTokens):
+            self.store.write_fenced(fence, [Delete(key=self.keys.tokens)])
+            return
         tokens = self.engine.swarm_tokens()
         if tokens.swarm_id != step.swarm_id:
             raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")

@@ -26,8 +26,9 @@ from agent.clients.kernel import LinuxKernel
 from agent.clients.store import EtcdStore
 from agent.config import Config
 from agent.dispatch import Dispatcher, Outcome
+from agent.errors import Invalid
 from agent.model.keys import Keys
-from agent.model.records import Presence, encode
+from agent.model.records import Presence, decode, encode
 from agent.model.steps import Step
 from agent.model.store import for_session
 from agent.observe import ClusterReader, HostReader, Identity, Observer
@@ -86,12 +87,20 @@ class Daemon:
             presence=partial(_presence, instance),
             settings=config.session,
             on_change=self._wake.wake,
+            left_here=_left_here,
         )
-        identity = Identity(host=config.host, instance=instance, advertise=config.swarm.advertise_address)
+        identity = Identity(
+            host=config.host,
+            instance=instance,
+            boot_id=_boot_id(),
+            machine_id=_machine_id(),
+            advertise=config.swarm.advertise_address,
+        )
         self._reader, kernel = ClusterReader(keys, config.host), LinuxKernel()
+        self._host = HostReader(self._engine, kernel, config.host)
         self._observer = Observer(
             self._reader,
-            HostReader(self._engine, kernel, config.host),
+            self._host,
             self._store,
             StateDirectory(Path(config.state_directory)),
             identity,
@@ -197,6 +206,8 @@ class Daemon:
         return begin_and_apply
 
     def _step_done(self, outcome: Outcome) -> None:
+        if outcome.step.kind == "swarm":
+            self._host.forget()
         self._reporter.step_done(outcome)
         self._wake.wake("step ended")
 
@@ -212,8 +223,34 @@ class Daemon:
 
 
 def _presence(instance: str) -> bytes:
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return encode(Presence(instance=instance, boot_id=boot_id, version=__version__, since=_now()))
+    return encode(
+        Presence(
+            instance=instance,
+            boot_id=_boot_id(),
+            version=__version__,
+            since=_now(),
+            machine_id=_machine_id(),
+        )
+    )
+
+
+def _left_here(value: bytes) -> bool:
+    """Whether this presence was put by an earlier agent of this boot, so that nobody else waits for it."""
+    try:
+        return decode(Presence, value).boot_id == _boot_id()
+    except Invalid:
+        return False
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _now() -> str:

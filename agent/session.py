@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import structlog
 
 from agent.clients.store import Store
-from agent.errors import Missing, SwarmkeeperError
-from agent.model.store import Lease, Put, SessionSettings
+from agent.errors import Conflict, Missing, SwarmkeeperError
+from agent.model.store import Compare, KeyRange, Lease, Put, SessionSettings
 
 log = structlog.get_logger("session")
 
@@ -45,6 +45,9 @@ class Session:
 
     `on_change` is called with GRANTED or LOST on the session's thread whenever `lease_id` appears or goes away. The
     properties may be read from every thread.
+
+    A presence that somebody else put there is left to him, unless `left_here` says that its value is from an earlier
+    agent of this boot: there is no session before it is gone, or `insist` is called.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Session:
         presence: Callable[[], bytes],
         settings: SessionSettings,
         on_change: Callable[[str], None],
+        left_here: Callable[[bytes], bool] = lambda _: True,
         clock: Callable[[], float] = boottime_s,
     ) -> None:
         self._store = store
@@ -62,10 +66,13 @@ class Session:
         self._presence = presence
         self._settings = settings
         self._on_change = on_change
+        self._left_here = left_here
         self._clock = clock
         self._lease: Lease | None = None
         self._held: _Held | None = None
         self._present = False
+        self._insists = False
+        self._contested = False
         self._generation = 0
         self._told: int | None = None
         self._wakened = threading.Event()
@@ -105,6 +112,11 @@ class Session:
         self._present = False
         self._wakened.set()
 
+    def insist(self) -> None:
+        """Put the presence key soon, whoever put it before: this host is the one of its name."""
+        self._insists = True
+        self.reassert()
+
     def run_once(self) -> float:
         """Do what is due: grant, renew, put the presence. Return the seconds until there is more to do."""
         try:
@@ -114,6 +126,10 @@ class Session:
             self._lease = self._held = None
             self._present = False
             wait_s = 0.0
+        except Conflict as error:
+            if not self._contested:
+                log.warning("session: no presence", error=str(error))
+            self._contested, wait_s = True, RETRY_S
         except SwarmkeeperError as error:
             # The lease is kept: an etcd out of space grants no new one, but goes on renewing those it has.
             log.warning("session: not renewed", error=str(error), valid_s=round(self._valid_for_s(), 1))
@@ -164,12 +180,26 @@ class Session:
         if self._present:
             return
         # Noted before it is done: a reassert() meanwhile must not be forgotten.
-        self._present = True
+        self._present, insists = True, self._insists
         try:
-            self._store.txn([], [Put(key=self._presence_key, value=self._presence(), lease=lease_id)])
+            self._claim_presence(Put(key=self._presence_key, value=self._presence(), lease=lease_id), insists)
         except BaseException:
             self._present = False
             raise
+        if insists:
+            self._insists = False
+        self._contested = False
+
+    def _claim_presence(self, mine: Put, insists: bool) -> None:
+        """Raises Conflict when another agent has the key."""
+        if self._store.txn([Compare(key=mine.key, create_revision=0)], [mine]).succeeded:
+            return
+        found = self._store.read([KeyRange(key=mine.key)]).get(mine.key)
+        if found and not (insists or found.lease == mine.lease or self._left_here(found.value)):
+            raise Conflict("another agent is there under this host's name")
+        seen = Compare(key=mine.key, mod_revision=found.mod_revision if found else 0)
+        if not self._store.txn([seen], [mine]).succeeded:
+            raise Conflict("somebody else changed the presence in the meantime")
 
     def _valid_for_s(self) -> float:
         return max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)

@@ -123,6 +123,12 @@ class FakeContainers:
         if raw["NetworkSettings"]["Networks"].pop(network, None) is not None:
             self._plugged(raw)
 
+    def cut_off(self, networks: Iterable[str]) -> None:
+        """The host leaves the swarm: what runs on its overlays loses them for good, what is stopped keeps them."""
+        for raw in self.raws.values():
+            for network in networks if is_up(raw) else ():
+                self.disconnect(raw["Id"], network)
+
     def on(self, network: str) -> list[str]:
         """Names of the running containers on a network."""
         return [

@@ -25,7 +25,7 @@ from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up, published
 from tests.fake_networks import FakeNetworks
-from tests.fake_swarm import FakeLan, FakeSwarm
+from tests.fake_swarm import A_MANAGER, ALREADY, FakeLan, FakeSwarm
 from tests.fake_wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
@@ -51,6 +51,10 @@ class FakeEngine(FakeWire):
         """Reference, as `familiar`, -> GET /images/{id}/json."""
         self.by_hand = FakeContainers(self._attachable, self._free_address, self._network_id, self._plugged)
         self.nets = FakeNetworks(lan, self, self.by_hand)
+        self.advertised = address
+        """The address of its node, as last said at an init or a join."""
+        self.stuck: SwarmState | None = None
+        """What the engine says of its membership after a join that came to nothing."""
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
         lan.containers_on[address] = self.by_hand.ids_on
@@ -69,7 +73,13 @@ class FakeEngine(FakeWire):
 
     @call()
     def info(self) -> EngineInfo:
-        return EngineInfo(version="20.10.24", name=self.name, live_restore=False, swarm=self._swarm_state())
+        return EngineInfo(
+            version="20.10.24",
+            name=self.name,
+            live_restore=False,
+            swarm=self._swarm_state(),
+            root="/nowhere",
+        )
 
     @call()
     def nodes(self) -> tuple[NodeState, ...]:
@@ -130,12 +140,31 @@ class FakeEngine(FakeWire):
         self.nets.check_outside()
         swarm = FakeSwarm(self._lan, pool[0] if pool else SWARM_POOL)
         self.nets.become(swarm, swarm.add(self, "manager"))
+        self.advertised = advertise
 
     @call("swarm join")
     def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
         self.nets.check_outside()
+        if self.stuck is not None:
+            raise Conflict(ALREADY)
         swarm = self._lan.swarm_at(list(remotes))
         self.nets.become(swarm, swarm.join(self, token))
+        self.advertised = advertise
+
+    @call("swarm leave")
+    def leave_swarm(self) -> None:
+        if self.stuck is not None:
+            self.stuck = None
+        elif self.nets.membership is not None:
+            swarm, member = self.nets.membership
+            if member.in_raft:
+                raise Refused(A_MANAGER)
+            self.by_hand.cut_off(swarm.networks)
+            self.nets.leave()
+
+    @call()
+    def has_node(self, node_id: str) -> bool:
+        return node_id in {each.id for each in self.nets.managed().nodes()}
 
     @call()
     def swarm_tokens(self) -> Tokens:
@@ -301,7 +330,7 @@ class FakeEngine(FakeWire):
 
     def _swarm_state(self) -> SwarmState:
         if self.nets.membership is None:
-            return SwarmState(local="inactive")
+            return self.stuck or SwarmState(local="inactive")
         swarm, member = self.nets.membership
         managers = [each for each in swarm.members if each.in_raft]
         return SwarmState(
@@ -309,7 +338,7 @@ class FakeEngine(FakeWire):
             node_id=member.node_id,
             swarm_id=swarm.id if member.in_raft else None,
             is_manager=member.in_raft,
-            address=self.address,
+            address=self.advertised,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
             pool=(swarm.pool,) if member.in_raft else (),
         )

@@ -31,7 +31,8 @@ class FakeKernel:
     def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
         found = ((self.link(name), name) for name in self._engine.nets.local)
         local = tuple((link.address, name) for link, name in found if link and link.address)
-        return (*self.foreign_addresses, *local)
+        own = (IPv4Interface(f"{self._engine.address}/24"), "lan")
+        return (own, *self.foreign_addresses, *local)
 
     # ---- what people do
 

@@ -99,8 +99,13 @@ class FakeNetworks:
 
     def known(self, name: str) -> NetworkState | None:
         """A network a container of this host can be attached to."""
-        swarm = self.membership[0].networks if self.membership else {}
-        return self.local.get(name) or swarm.get(name) or _PREDEFINED.get(name)
+        return self.local.get(name) or self._overlays().get(name) or _PREDEFINED.get(name)
+
+    def _overlays(self) -> dict[str, NetworkState]:
+        """Those of its swarm; a node that the swarm removed gets none, although its engine calls itself active."""
+        if self.membership is None or self.membership[1] not in self.membership[0].members:
+            return {}
+        return self.membership[0].networks
 
     def attachable(self, name: str) -> bool:
         return self.known(name) is not None

@@ -21,6 +21,7 @@ NOT_A_MANAGER = (
 ALREADY = (
     'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
 )
+A_MANAGER = "You are attempting to leave the swarm on a node that is participating as a manager. "
 NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. "
     "It's possible that too few managers are online."

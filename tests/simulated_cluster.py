@@ -85,6 +85,7 @@ class SimulatedHost:
     def __init__(self, name: str, address: str, lan: FakeLan, directory: Path) -> None:
         directory.mkdir(parents=True)
         self.name, self.directory = name, directory
+        self.machine_id, self.boot_id = f"machine of {name}", f"boot of {directory}"
         self.engine = FakeEngine(name, address, lan, cluster=CLUSTER)
         self.kernel = FakeKernel(self.engine)
 
@@ -123,22 +124,32 @@ class SimulatedAgent:
         self.after: Callable[[Step], None] = lambda _: None
         """Told of every step that is carried out; what they raise is the step's failure."""
         self._steps_left: int | None = None
-        presence = Presence(instance=instance, boot_id="boot", version="test", since="2026-01-01T00:00:00Z")
+        presence = Presence(
+            instance=instance,
+            boot_id=host.boot_id,
+            version="test",
+            since="2026-01-01T00:00:00Z",
+            machine_id=host.machine_id,
+        )
         self.session = Session(
             self._lease_store,
             presence_key=KEYS.presence(host.name),
             presence=lambda: encode(presence),
             settings=SessionSettings(),
             on_change=self.wake.wake,
+            left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
             clock=clock,
         )
         reader = ClusterReader(KEYS, host.name)
+        self._host_reader = HostReader(
+            host.engine, host.kernel, host.name, clock if stepped else time.monotonic
+        )
         self.observer = Observer(
             reader,
-            HostReader(host.engine, host.kernel, host.name, clock if stepped else time.monotonic),
+            self._host_reader,
             self.store,
             StateDirectory(host.directory),
-            Identity(host=host.name, instance=instance, advertise=None),
+            Identity(host=host.name, instance=instance, boot_id=host.boot_id, machine_id=host.machine_id),
             lambda: self.session.lease_id,
         )
         self.reporter = Reporter(
@@ -234,6 +245,8 @@ class SimulatedAgent:
 
     def _done(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        if outcome.step.kind == "swarm":
+            self._host_reader.forget()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")
 

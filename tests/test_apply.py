@@ -50,13 +50,15 @@ class RecordingEngine:
         self.called: list[Call] = []
         self.tokens = TOKENS
         self.refusing: Exception | None = None
+        self.has = False
+        """What `has_node` says."""
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         def call(*args: Any, **kwargs: Any) -> object:
             self.called.append((name, args, kwargs))
             if self.refusing:
                 raise self.refusing
-            return self.tokens if name == "swarm_tokens" else None
+            return {"swarm_tokens": self.tokens, "has_node": self.has}.get(name)
 
         return call
 
@@ -155,6 +157,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ),
         ("join_swarm", (), {"advertise": "10.0.0.1", "remotes": ("m:2377",), "token": TOKENS.worker}),
     ),
+    (steps.LeaveSwarm(reason="r"), ("leave_swarm", (), {})),
     (steps.CreateNetwork(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
     (
         steps.CreateVolume(volume=VolumeIntent(key="v", name="v"), reason="r"),
@@ -231,6 +234,7 @@ def test_what_the_engine_says_no_to_is_heard_as_it_was_said(bench: Bench, step: 
 VERDICT = Verdict(revision=9, accepted=True, in_force=9)
 ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
+RULING = records.Ruling(state="active", node_id="n", what="leave", reason="r")
 
 
 NODE_STEPS: list[tuple[Step, Call]] = [
@@ -264,6 +268,8 @@ FENCED: list[Step] = [
     steps.EndTurn(host="h2", over=0, reason="r"),
     steps.ForgetHost(host="h2", reason="r"),
     steps.RemoveOverlay(network="net", id="n", reason="r"),
+    steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
+    steps.WithdrawRuling(host="h2", reason="r"),
     INIT,
     *(step for step, _ in NODE_STEPS),
 ]
@@ -311,7 +317,11 @@ def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_tak
 
 
 def test_every_kind_of_step_is_tried_here() -> None:
-    tried = {type(step) for step, _ in HOST_STEPS} | {type(step) for step in FENCED} | {steps.Campaign}
+    tried = (
+        {type(step) for step, _ in HOST_STEPS}
+        | {type(step) for step in FENCED}
+        | {steps.Campaign, steps.TakePresence}
+    )
     tried |= {type(step) for step, _ in TURNS}
     assert tried == set(get_args(Step))
 
@@ -576,3 +586,35 @@ def test_no_record_and_no_write_shows_a_secret() -> None:
     put = Put(key="k", value=b"hunter2")
     told = "".join(map(repr, (TOKENS, accepted, SPEC, join, publish, put))) + f"{join} {publish}"
     assert not [secret for secret in SECRETS if secret in told]
+
+
+# ---- the word on a host's membership
+
+
+def test_a_ruling_is_written_for_its_host_and_withdrawn(leading: Bench) -> None:
+    leading.apply(steps.PublishRuling(host="h2", ruling=RULING, reason="r"))
+    assert leading.record(records.Ruling, KEYS.ruling("h2")) == RULING
+    assert leading.engine.called == []
+    leading.apply(steps.WithdrawRuling(host="h2", reason="r"))
+    assert leading.read(KEYS.ruling("h2")) is None
+
+
+def test_that_a_node_is_unknown_is_not_said_before_the_swarm_has_confirmed_it(leading: Bench) -> None:
+    step = steps.PublishRuling(host="h2", ruling=RULING, unlisted="n", reason="r")
+    leading.engine.has = True
+    with pytest.raises(Conflict, match="does know node n"):
+        leading.apply(step)
+    leading.engine.refusing = Unreachable("The swarm does not have a leader")
+    with pytest.raises(Unreachable):
+        leading.apply(step)
+    assert leading.read(KEYS.ruling("h2")) is None
+    leading.engine.has, leading.engine.refusing = False, None
+    leading.apply(step)
+    assert leading.record(records.Ruling, KEYS.ruling("h2")) == RULING
+
+
+def test_a_presence_is_taken_over_by_whoever_is_told_to(bench: Bench) -> None:
+    bench.put(KEYS.presence("h1"), b"another one")
+    bench.apply(steps.TakePresence(reason="r"))
+    bench.session.run_once()
+    assert bench.read(KEYS.presence("h1")) == b"{}"

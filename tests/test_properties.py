@@ -15,7 +15,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.errors import SwarmkeeperError
+from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.records import Assignment, decode
 from agent.planner.wanted import container_name
 from tests.fake_containers import Raw
@@ -39,6 +39,7 @@ DOCUMENTS = (
     EXAMPLE.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 1, node-233: 2}"),
     EXAMPLE.replace("x-hosts: [node-232, node-233]", "x-hosts: [node-232]"),
     EXAMPLE.replace("restart: always", "restart: unless-stopped"),
+    EXAMPLE.replace("address: 10.159.62.233, role: manager", "address: 10.159.62.233, role: worker"),
 )
 BAD = ("", "services: 1", EXAMPLE.replace("172.21.0.0/20", "172.21.0.0/33"))
 REST_ROUNDS, REST_S = 100, 5.0
@@ -161,6 +162,18 @@ class History:
         with suppress(SwarmkeeperError):
             deeds[number % len(deeds)]()
 
+    def removed_by_force(self, name: str, _number: int) -> None:
+        """`docker node rm --force`, of a worker: its own engine does not notice."""
+        membership = self.host(name).engine.nets.membership
+        if membership and not membership[1].in_raft and membership[1] in membership[0].members:
+            membership[0].members.remove(membership[1])
+
+    def join_fails(self, name: str, _number: int) -> None:
+        """A join that is under way is never answered, and comes to nothing."""
+        engine = self.host(name).engine
+        if engine.nets.membership is None and self.cluster.agents.get(name):
+            engine.failures["join_swarm"] = Unreachable("Timeout was reached before node joined.")
+
     def name_is_taken(self, name: str, number: int) -> None:
         """A container that is not ours gets a name that one of ours has or could get."""
         host = self.host(name)
@@ -253,7 +266,7 @@ LIKELY = ("turn", "turn", "turn", "look", "look", "work", "work", "work")
 RARE = (
     "crash", "start", "start", "restart_in_order", "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost",
     "dockerd_goes", "dockerd_comes", "registry_goes", "by_hand", "by_hand", "name_is_taken", "put", "put_bad",
-    "take_lock", "damage",
+    "take_lock", "damage", "removed_by_force", "join_fails",
 )  # fmt: skip
 Event = tuple[str, str, int]
 events = st.tuples(

@@ -24,12 +24,15 @@ class World:
         self.store = store_type(self.etcd)
         self.said: list[str] = []
         self.value = b"first"
+        self.left_by: tuple[bytes, ...] = ()
+        """What an earlier agent of this boot may have put."""
         self.session = Session(
             self.store,
             presence_key=KEY,
             presence=lambda: self.value,
             settings=SETTINGS,
             on_change=self.said.append,
+            left_here=lambda value: value in self.left_by,
             clock=self.clock,
         )
 
@@ -230,6 +233,43 @@ def test_a_presence_that_was_deleted_by_hand_is_put_again_when_asked_for(world: 
     assert world.presence() == b"second"
     assert world.session.lease_id == lease
     assert world.said == [GRANTED]
+
+
+def test_the_presence_of_another_agent_is_left_to_it_until_it_is_gone(world: World) -> None:
+    other = FakeStore(world.etcd)
+    lease = other.grant(15).id
+    other.txn([], [Put(key=KEY, value=b"other", lease=lease)])
+    world.run_for(10)
+    assert world.presence() == b"other"
+    assert world.session.lease_id is None
+    assert world.said == []
+    other.revoke(lease)
+    world.run_for(2)
+    assert world.presence() == b"first"
+    assert world.said == [GRANTED]
+
+
+def test_the_presence_of_an_earlier_agent_of_this_boot_is_taken_over_at_once(world: World) -> None:
+    other = FakeStore(world.etcd)
+    other.txn([], [Put(key=KEY, value=b"earlier", lease=other.grant(15).id)])
+    world.left_by = (b"earlier",)
+    world.session.run_once()
+    assert world.presence() == b"first"
+    assert world.session.lease_id is not None
+
+
+def test_who_insists_gets_the_presence_and_gets_it_back(world: World) -> None:
+    other = FakeStore(world.etcd)
+    lease = other.grant(15).id
+    for _ in range(2):
+        other.txn([], [Put(key=KEY, value=b"other", lease=lease)])
+        world.session.insist()
+        world.session.run_once()
+        assert world.presence() == b"first"
+    other.txn([], [Put(key=KEY, value=b"other", lease=lease)])
+    world.session.reassert()
+    world.session.run_once()
+    assert world.presence() == b"other"
 
 
 def test_closing_takes_presence_and_everything_on_the_lease_away(world: World) -> None:

@@ -62,6 +62,14 @@ class Keys:
         return f"{self.assignments}{host}"
 
     @property
+    def rulings(self) -> str:
+        return f"{self.root}rulings/"
+
+    def ruling(self, host: str) -> str:
+        """What the leader says of a host's membership; there only while there is something to say."""
+        return f"{self.rulings}{host}"
+
+    @property
     def hosts(self) -> str:
         return f"{self.root}hosts/"
 

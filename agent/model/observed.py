@@ -12,6 +12,8 @@ from agent.model.records import (
     Copy,
     Disruption,
     HostStatus,
+    Presence,
+    Ruling,
     SwarmRecord,
     Tokens,
     Verdict,
@@ -58,6 +60,8 @@ class SwarmState:
     """Managers only; None when not asked, or when the swarm has no leader to answer."""
     pool: tuple[IPv4Network, ...] = ()
     """What the swarm was made with to take the subnets of overlays from. A worker has it from the recorded swarm."""
+    tokens: Tokens | None = field(default=None, repr=False)
+    """The join tokens that are good now; known only to who leads, and while there are published ones to compare."""
 
     @property
     def leaderless(self) -> bool:
@@ -150,6 +154,8 @@ class Attached:
     """Their names, sorted."""
     ports: tuple[str, ...] = ()
     """What it publishes on the host, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
+    task: bool = False
+    """Of a swarm service: the swarm made it, and takes it away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +236,10 @@ class ClusterState:
     """mod_revision of the disruption; 0: there is none."""
     assignment: Assignment | None = None
     """This host's own."""
+    ruling: Ruling | None = None
+    """Of this host's membership."""
+    presence: Presence | None = None
+    """Whichever agent is there under this host's name."""
     specs: Mapping[str, ContainerSpec] = field(default_factory=dict)
     """By hash: those this host's assignment and containers name."""
     garbage: Pairs = ()
@@ -237,6 +247,7 @@ class ClusterState:
     # The leader's own reading; empty on everybody else.
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
+    rulings: Mapping[str, Ruling] = field(default_factory=dict)
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
     """Host -> the agent instance that is there now."""
@@ -268,5 +279,9 @@ class Observed:
     """Resource -> why the last try of the step that is planned for it failed, in the words of the other side."""
     instance: str = ""
     """This run of the agent, as its presence names it."""
+    boot_id: str = ""
+    """This boot of the machine."""
+    machine_id: str = ""
+    """The machine, as long as nobody copies it."""
     advertise: str | None = None
     """The operator's own choice of address (agent.yaml); None: the one the intent declares."""

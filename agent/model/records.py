@@ -25,6 +25,8 @@ class Presence:
     boot_id: str
     version: str
     since: str
+    machine_id: str = ""
+    """What /etc/machine-id says: a copy of a machine has the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,21 @@ class SwarmRecord:
     """Overlays that are about to be made anew: whoever has copies on one takes them off it."""
     pool: tuple[str, ...] = ()
     """The networks that the swarm takes the subnets of overlays from: only managers are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """The leader's word on what a host's engine says of its membership. No host leaves a swarm without one.
+
+    A worker cannot know by itself that its swarm removed it, or was made anew: only a manager's list of nodes tells.
+    """
+
+    state: Literal["pending", "active", "error"]
+    node_id: str | None
+    """With `state`, what the host said: the ruling means nothing to a host of which that is no longer true."""
+    what: Literal["leave", "hold"]
+    """leave: leave the swarm; hold: another host has this node's identity, so do nothing at all."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +258,8 @@ class HostStatus:
     live_restore: bool = False
     state: Literal["inactive", "pending", "active", "error", "locked", "unknown"] = "unknown"
     swarm_error: str = ""
+    joining: str | None = None
+    """The swarm that it is joining, or failed to join, by the agent's doing."""
     node_id: str | None = None
     swarm_id: str | None = None
     is_manager: bool = False

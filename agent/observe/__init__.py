@@ -27,7 +27,11 @@ class Identity:
     """Its name in the intent."""
     instance: str
     """This run of it, as its presence names it."""
-    advertise: str | None
+    boot_id: str = ""
+    """This boot of the machine."""
+    machine_id: str = ""
+    """The machine, as long as nobody copies it."""
+    advertise: str | None = None
     """The address of the host for the swarm, where agent.yaml says one."""
 
 
@@ -84,6 +88,8 @@ class Observer:
             in_flight=in_flight,
             failures=failures or {},
             instance=self._identity.instance,
+            boot_id=self._identity.boot_id,
+            machine_id=self._identity.machine_id,
             advertise=self._identity.advertise,
         )
 

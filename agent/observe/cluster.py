@@ -80,7 +80,7 @@ class ClusterReader:
         keys = self._keys
         mine = (
             *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.disruption),
-            keys.assignment(self._me),
+            *(keys.assignment(self._me), keys.ruling(self._me), keys.presence(self._me)),
         )
         ranges = tuple(KeyRange(key=key) for key in mine)
         return (*ranges, KeyRange(key=keys.hosts, prefix=True)) if self.wide else ranges
@@ -113,7 +113,10 @@ class ClusterReader:
             disruption_revision=turn.mod_revision if turn else 0,
             assignment=assignment,
             specs=dict(self._specs),
+            ruling=values.one(keys.ruling(self._me), records.Ruling),
+            presence=values.one(keys.presence(self._me), records.Presence),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
+            rulings=values.of_hosts(keys.rulings, "", records.Ruling),
             stored_specs=_whole_specs(snapshot, keys.specs),
             statuses=values.of_hosts(keys.hosts, "/status", records.HostStatus),
             present=values.present(keys.hosts),

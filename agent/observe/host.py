@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Network
 
+from agent.clients.certificate import NodeCertificate, node_certificate
 from agent.clients.engine import Engine, EngineInfo
 from agent.clients.kernel import Kernel
 from agent.errors import Refused, Unreachable
@@ -26,16 +27,29 @@ SETTLE_S = 0.6
 before they have asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
 
 
+PENDING_S = 2.0
+"""dockerd goes on with a join in the background, and tells nobody when that has come to an end."""
+
+
 class HostReader:
     """Looks at one engine. Asks only for what the cluster's state gives a reason to ask for."""
 
     def __init__(
-        self, engine: Engine, kernel: Kernel, me: str, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        kernel: Kernel,
+        me: str,
+        clock: Callable[[], float] = time.monotonic,
+        certificate: Callable[[str], NodeCertificate | None] = node_certificate,
     ) -> None:
         self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
         self._overlays = OverlayReader(engine, me, clock)
+        self._certificate = certificate
+        self._swarm_ids: dict[str, str] = {}
+        """The swarm of the node that this engine is, by node id."""
         self._known: EngineInfo | None = None
         self._known_at = 0.0
+        self._forgotten_at = -1.0
         self._active_since: float | None = None
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
@@ -45,7 +59,8 @@ class HostReader:
 
         Raises Unreachable when dockerd does not answer.
         """
-        info = self._info()
+        # With a ruling a host may leave its swarm: upon what is so now, not upon what was a moment ago.
+        info = self._info(anew=bool(cluster and cluster.ruling))
         intent = cluster.accepted if cluster else None
 
         def context(copy: Copy) -> FillContext:
@@ -56,7 +71,7 @@ class HostReader:
         return HostState(
             engine_version=info.version,
             live_restore=info.live_restore,
-            swarm=_with_pool(self._with_nodes(info.swarm), cluster),
+            swarm=self._with_tokens(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
             settles_in_s=self._settles_in_s(info.swarm),
             networks=self._overlays.read(self._with_endpoints(self._engine.networks()), found.ours, cluster),
             containers=found.ours,
@@ -70,16 +85,33 @@ class HostReader:
             addresses=self._kernel.addresses(),
         )
 
-    def _info(self) -> EngineInfo:
-        fresh = self._clock() - self._known_at < INFO_S
-        if self._known is None or not fresh or self._known.swarm.local != "active":
-            self._known_at, self._known = self._clock(), self._engine.info()
+    def forget(self) -> None:
+        """Ask anew for the membership: a step has changed it. May be called from any thread."""
+        self._forgotten_at = self._clock()
+
+    def _info(self, *, anew: bool) -> EngineInfo:
+        fresh = self._known_at > self._forgotten_at and self._clock() - self._known_at < INFO_S
+        if anew or self._known is None or not fresh or self._known.swarm.local != "active":
+            self._known_at, info = self._clock(), self._engine.info()
+            self._known = replace(info, swarm=self._with_swarm_id(info))
         return self._known
+
+    def _with_swarm_id(self, info: EngineInfo) -> SwarmState:
+        """A worker's engine does not say which swarm it is in; its node's certificate does, if it can be read."""
+        swarm = info.swarm
+        if swarm.swarm_id or not swarm.node_id:
+            return swarm
+        if swarm.node_id not in self._swarm_ids:
+            found = self._certificate(info.root) if info.root else None
+            if found is None or found.node_id != swarm.node_id:
+                return swarm
+            self._swarm_ids = {found.node_id: found.swarm_id}
+        return replace(swarm, swarm_id=self._swarm_ids[swarm.node_id])
 
     def _settles_in_s(self, swarm: SwarmState) -> float:
         if swarm.local != "active":
             self._active_since = None
-            return 0.0
+            return PENDING_S if swarm.local == "pending" else 0.0
         if self._active_since is None:
             self._active_since = self._clock()
         return max(0.0, self._active_since + SETTLE_S - self._clock())
@@ -88,6 +120,15 @@ class HostReader:
         if swarm.local != "active" or not swarm.is_manager:
             return swarm
         return replace(swarm, nodes=self._nodes())
+
+    def _with_tokens(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
+        """Published tokens may have been made worthless by hand, or by a leader that then lost the lock."""
+        if swarm.nodes is None or cluster is None or cluster.tokens is None or cluster.leader != self._me:
+            return swarm
+        try:
+            return replace(swarm, tokens=self._engine.swarm_tokens())
+        except (Unreachable, Refused):
+            return swarm
 
     def _nodes(self) -> tuple[NodeState, ...] | None:
         # Without a quorum the node list hangs or fails, and right after a demotion it is refused, while containers

@@ -5,8 +5,10 @@ from agent.model.steps import Blocked, Plan
 from agent.planner.copies import plan_copies
 from agent.planner.leadership import plan_leadership
 from agent.planner.leading import plan_leading
+from agent.planner.leaving import plan_leave, ruling_for
 from agent.planner.live_bridge import plan_bridge
 from agent.planner.membership import plan_membership
+from agent.planner.namesakes import must_not_act, plan_namesake
 
 __all__ = ["make_plan"]
 
@@ -17,7 +19,10 @@ def make_plan(observed: Observed) -> Plan:
     Pure, total and deterministic. A plan only goes as far as can be seen: what depends on the outcome of a step
     is planned when that outcome has been observed.
     """
-    plan = _faults(observed) + plan_leadership(observed)
+    plan = _faults(observed) + plan_namesake(observed)
+    if must_not_act(observed):
+        return plan
+    plan += plan_leadership(observed)
     if observed.fence and not observed.stale:
         plan += plan_leading(observed)
     return _by_policy(observed, plan + _plan_host(observed))
@@ -29,11 +34,22 @@ def _plan_host(observed: Observed) -> Plan:
         return Plan()
     if not cluster.accepted:
         return Plan(blocked=(Blocked(resource="host", reason="no intent accepted yet", kind="waiting"),))
+    ruling = ruling_for(observed)
+    if ruling and ruling.what == "hold":
+        return Plan(blocked=(Blocked(resource="swarm", reason=ruling.reason, kind="foreign"),))
     copies = plan_copies(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
         return bridge + copies
+    if ruling:
+        leave = plan_leave(cluster.accepted, observed, ruling)
+        return leave + _pulls(copies) if leave.steps else bridge + leave + copies
     return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
+
+
+def _pulls(copies: Plan) -> Plan:
+    """What of the copies' plan can be done while the host leaves a swarm: none starts on what is about to go."""
+    return Plan(tuple(step for step in copies.steps if step.lane == "pull"))
 
 
 def _faults(observed: Observed) -> Plan:

@@ -8,6 +8,7 @@ from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
 from agent.planner.recreate import plan_recreations
 from agent.planner.removal import plan_removals
+from agent.planner.rulings import plan_rulings
 from agent.planner.swarm import plan_swarm
 from agent.planner.turns import plan_turns
 from agent.planner.verdict import plan_verdict
@@ -29,6 +30,7 @@ def plan_leading(observed: Observed) -> Plan:
         return plan + _record_held()
     plan += plan_swarm(cluster.accepted, observed) + plan_overlays(cluster.accepted, observed)
     plan += plan_recreations(cluster.accepted, observed)
+    plan += plan_rulings(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan
 
 

@@ -1,9 +1,11 @@
-"""The host's own membership: join the recorded swarm by role, or say why not. Never leave, never force."""
+"""The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
+
+_ON_ITS_WORD = "leaves the swarm on the leader's word"
 
 
 def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
@@ -13,7 +15,7 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     assert host is not None
     declared = intent.host(observed.me)
     if declared is None:
-        return _blocked("removal", f"the intent does not name {observed.me}: this host is left as it is")
+        return _removed(observed, cluster, host)
     if host.swarm.local == "inactive":
         return _enter(intent, declared, observed, cluster) if bridge_ready else Plan()
     if host.swarm.local != "active":
@@ -52,11 +54,16 @@ def _init(intent: Intent, advertise: str) -> Plan:
 def _not_active(host: HostState) -> Plan:
     swarm = host.swarm
     words = f": {swarm.error}" if swarm.error else ""
+    if swarm.local == "pending" and swarm.is_manager:
+        # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
+        return _blocked("waiting", f"docker looks for the other managers of its swarm{words}")
     if swarm.local == "pending":
         return _blocked("waiting", f"docker is still joining{words}")
     if swarm.local == "locked":
         return _blocked("locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}")
-    return _blocked("error", f"docker reports the swarm as {swarm.local}{words}")
+    return _blocked(
+        "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
+    )
 
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
@@ -70,8 +77,34 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
         )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
-        return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: needs leave and join")
+        how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
+        return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: {how}")
     return Plan()
+
+
+def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    """The intent does not name this host (any more). What it is in is left only if it is the cluster's swarm."""
+    record, swarm = cluster.record, host.swarm
+    if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
+        # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
+        reason = f"the intent does not name {observed.me}: nothing is done here"
+        return Plan(blocked=(Blocked(resource=f"host/{observed.me}", reason=reason, kind="waiting"),))
+    if cluster.assignment is None:
+        waits = "this host is left as it is"  # it never was named
+    elif swarm.is_manager:
+        waits = "the leader demotes it first"
+    elif host.containers:
+        waits = f"{len(host.containers)} of our copies are still here"
+    else:
+        waits = _ON_ITS_WORD
+    return _blocked("removal", f"the intent does not name {observed.me}: {waits}")
+
+
+def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
+    """Whether that is known to be the recorded swarm."""
+    if swarm.swarm_id:
+        return swarm.swarm_id == record.swarm_id
+    return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
 
 
 def other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:

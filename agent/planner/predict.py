@@ -22,12 +22,13 @@ NEW_SWARM = "(new swarm)"
 EngineStep = (
     steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
 )
-SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.CreateOverlay | steps.RemoveOverlay
+SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.CreateOverlay | steps.RemoveOverlay
 StoreStep = (
     steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
-    | steps.CollectSpecs
+    | steps.CollectSpecs | steps.TakePresence
 )  # fmt: skip
+RulingStep = steps.PublishRuling | steps.WithdrawRuling
 
 
 def predict(world: World, me: str, step: steps.Step) -> World:
@@ -46,6 +47,8 @@ def predict(world: World, me: str, step: steps.Step) -> World:
         return world.with_host(me, replace(host, containers=on_container(host.containers, step, declared)))
     if isinstance(step, TurnStep):
         return world.with_cluster(on_turn(world.cluster, step))
+    if isinstance(step, RulingStep):
+        return _on_ruling(world, step)
     return _on_store(world, me, step)
 
 
@@ -81,6 +84,8 @@ def _on_swarm(world: World, me: str, step: SwarmStep) -> World:
             assert record is not None
             assert record.swarm_id is not None
             return _join(world, me, record.swarm_id, _node(me, step.advertise, leader=False, role=step.role))
+        case steps.LeaveSwarm():
+            return _leave(world, me)
         case steps.CreateOverlay():
             network = network_of(step.network)
             for name in world.managers_of(world.host(me).swarm.swarm_id):
@@ -123,6 +128,20 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState) -> World:
     return world.with_host(me, replace(host, swarm=swarm, networks=(*host.networks, *overlays)))
 
 
+def _leave(world: World, me: str) -> World:
+    """`me` is outside, without the swarm's networks; its node stays in the list, and is down."""
+    host = world.host(me)
+    for name in world.managers_of(host.swarm.swarm_id):
+        manager = world.host(name)
+        nodes = manager.swarm.nodes and tuple(
+            replace(each, state="down") if each.id == host.swarm.node_id else each
+            for each in manager.swarm.nodes
+        )
+        world = world.with_host(name, replace(manager, swarm=replace(manager.swarm, nodes=nodes)))
+    networks = tuple(each for each in host.networks if each.scope != "swarm")
+    return world.with_host(me, replace(host, swarm=SwarmState(local="inactive"), networks=networks))
+
+
 def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
     manager = role == "manager"
     return NodeState(
@@ -156,8 +175,10 @@ def _on_store(world: World, me: str, step: StoreStep) -> World:
             return _record(world, SwarmRecord(claimed_by=me))
         case steps.PublishSwarm():
             return _record(world, step.record)
-        case steps.RotateTokens():
-            return world  # the engine's secret changes, nothing that is looked at
+        case steps.RotateTokens() | steps.TakePresence():
+            return (
+                world  # the engine's secret changes, or who speaks for a host: nothing that is planned upon
+            )
         case steps.PublishTokens() | steps.WithdrawTokens():
             return world.with_cluster(replace(cluster, tokens=_tokens(step)))
         case steps.PublishAssignment():
@@ -167,6 +188,12 @@ def _on_store(world: World, me: str, step: StoreStep) -> World:
             kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
             return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
     assert_never(step)
+
+
+def _on_ruling(world: World, step: RulingStep) -> World:
+    others = {name: each for name, each in world.cluster.rulings.items() if name != step.host}
+    said = {step.host: step.ruling} if isinstance(step, steps.PublishRuling) else {}
+    return world.with_cluster(replace(world.cluster, rulings={**others, **said}))
 
 
 def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:

@@ -113,6 +113,9 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
     assert swarm_id is not None
     if missing and (tokens is None or tokens.swarm_id != swarm_id):
         return Plan((PublishTokens(swarm_id=swarm_id, reason=f"{', '.join(missing)} not joined yet"),))
+    if missing and tokens and host.swarm.tokens not in (None, tokens):
+        reason = "the published join tokens are not the swarm's any more"
+        return Plan((PublishTokens(swarm_id=swarm_id, reason=reason),))
     if missing or tokens is None:
         return Plan()
     reason = "every declared host has joined"

@@ -38,6 +38,7 @@ class World:
         cluster = replace(
             self.cluster,
             assignment=self.cluster.assignments.get(me),
+            ruling=self.cluster.rulings.get(me),
             statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
             present=dict.fromkeys(self.agents, _INSTANCE),
         )
@@ -86,6 +87,8 @@ class World:
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
             swarm_address=host.swarm.address,
+            advertise=self.agents[name].advertise,
+            managers=host.swarm.managers,
             bridge=self._bridge(name, host),
             attached=tuple(_attached(each) for each in host.attached),
             copies=tuple(_copy(each) for each in host.containers),

@@ -85,7 +85,7 @@ class Reporter:
             with _unharmed("journal"):
                 self._journal.passed(observed, plan)
             with _unharmed("status key"):
-                if view.etcd_answered:
+                if view.may_write:
                     self._later(partial(self._key.write, view.status))
             with _unharmed("systemd"):
                 self._tell_systemd(summary(observed, view.status, len(view.drift)))
@@ -117,7 +117,7 @@ class Reporter:
     def close(self) -> None:
         """Leave a last status: whoever reads it must not take this host for the leader any more."""
         with _unharmed("last status"):
-            if self._view is not None and self._view.etcd_answered:
+            if self._view is not None and self._view.may_write:
                 last = replace(self._view.status, leading=False, at=self._at())
                 self._later(partial(self._key.write, last, anyway=True))
 

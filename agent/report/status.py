@@ -17,7 +17,7 @@ from agent.model.records import (
     NodeReport,
 )
 from agent.model.spec import Pairs
-from agent.model.steps import Blocked, Plan, Step
+from agent.model.steps import Blocked, JoinSwarm, Plan, Step
 from agent.planner.live_bridge import bridge_phase, has_mesh
 from agent.planner.parking import OURS
 from agent.planner.recreate import others_on
@@ -48,10 +48,20 @@ def host_status(
         agent_version=version,
         advertise=observed.advertise,
         leading=observed.fence is not None,
+        joining=_joining(observed, in_flight, known),
         steps=_distinct(str(step) for step in (*plan.steps, *in_flight)),
         blocked=_blocked(plan.blocked, failures),
     )
     return replace(status, revision=_applied(observed, plan, in_flight, known.revision))
+
+
+def _joining(observed: Observed, in_flight: tuple[Step, ...], known: HostStatus) -> str | None:
+    """Kept while dockerd is at it, or has failed: it says of neither that it was asked to by us."""
+    record = observed.cluster.record if observed.cluster else None
+    if any(isinstance(step, JoinSwarm) for step in in_flight):
+        return record.swarm_id if record else None
+    unsettled = observed.host is None or observed.host.swarm.local in ("pending", "error")
+    return known.joining if unsettled else None
 
 
 def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:

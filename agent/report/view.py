@@ -7,6 +7,7 @@ from agent.backoff import Failure
 from agent.model.observed import Observed
 from agent.model.records import HostStatus
 from agent.model.steps import Plan, Step
+from agent.planner.namesakes import must_not_act
 from agent.report.drift import Drift
 
 
@@ -24,6 +25,11 @@ class View:
     @property
     def etcd_answered(self) -> bool:
         return self.observed.cluster is not None and not self.observed.stale
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this agent may speak in the name of its host now."""
+        return self.etcd_answered and not must_not_act(self.observed)
 
     @property
     def result(self) -> str:

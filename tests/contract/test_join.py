@@ -57,3 +57,41 @@ def test_only_a_manager_has_tokens_and_makes_overlays(swarm: tuple[Engine, Engin
     assert "ov" in {each.name for each in first.networks()}
     # Until a container of its own is on it, a worker does not list an overlay.
     assert "ov" not in {each.name for each in second.networks()}
+
+
+def test_a_node_is_known_by_its_id_and_only_to_managers(swarm: tuple[Engine, Engine]) -> None:
+    first, second = swarm
+    worker = second.info().swarm.node_id
+    assert worker
+
+    assert first.has_node(worker)
+    assert not first.has_node("0" * 25)
+    with pytest.raises(Refused):
+        second.has_node(worker)
+
+
+def test_a_manager_does_not_leave_and_a_worker_leaves_once(swarm: tuple[Engine, Engine]) -> None:
+    first, second = swarm
+    with pytest.raises(Refused, match="participating as a manager"):
+        first.leave_swarm()
+
+    second.leave_swarm()
+    second.leave_swarm()
+
+    assert first.info().swarm.local == "active"
+    left = second.info().swarm
+    assert (left.local, left.node_id, left.managers) == ("inactive", None, ())
+    second.join_swarm(advertise=OTHER, remotes=[FIRST], token=first.swarm_tokens().worker)
+    assert second.info().swarm.local == "active"
+
+
+def test_a_token_that_was_rotated_is_refused_and_leaves_the_engine_outside(
+    swarm: tuple[Engine, Engine],
+) -> None:
+    first, second = swarm
+    second.leave_swarm()
+    token = first.swarm_tokens().worker
+    first.rotate_tokens()
+    with pytest.raises(Refused, match="A valid join token is necessary"):
+        second.join_swarm(advertise=OTHER, remotes=[FIRST], token=token)
+    assert second.info().swarm.local == "inactive"

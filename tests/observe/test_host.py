@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from agent.clients.certificate import NodeCertificate
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.fields import create_request
 from agent.model.intent import GWBRIDGE, VolumeIntent
-from agent.model.observed import ClusterState, HostState, LinkState
-from agent.model.records import Copy, Disruption
+from agent.model.observed import ClusterState, HostState, LinkState, SwarmState
+from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
 from tests.fake_engine import FakeEngine
@@ -305,4 +306,60 @@ def test_a_host_that_has_just_come_into_the_swarm_says_how_long_it_should_keep_o
     scene.now += 0.5
     assert scene.read(cluster()).settles_in_s == pytest.approx(0.1)
     scene.now += 0.2
+    assert scene.read(cluster()).settles_in_s == 0.0
+
+
+# ---- membership
+
+
+def worker(scene: Scene, certificate: NodeCertificate | None) -> HostReader:
+    """h1 becomes a worker of another host's swarm; the reader that finds this certificate on its disk."""
+    other = FakeEngine("h2", "10.0.0.2", scene.lan, cluster="prod")
+    other.init_swarm(advertise="10.0.0.2", pool=POOL, mask_length=24, data_path_port=None)
+    token = other.swarm_tokens().worker
+    scene.engine.join_swarm(advertise="10.0.0.1", remotes=["10.0.0.2:2377"], token=token)
+    return HostReader(scene.engine, StillKernel(), "h1", lambda: scene.now, lambda _root: certificate)
+
+
+def test_a_worker_knows_its_swarm_by_the_certificate_of_its_node(scene: Scene) -> None:
+    worker(scene, None)
+    mine = scene.engine.info().swarm.node_id
+    assert mine is not None
+    found = NodeCertificate(swarm_id="swarm-x", node_id=mine)
+    reader = HostReader(scene.engine, StillKernel(), "h1", lambda: scene.now, lambda _root: found)
+    assert reader.read(cluster()).swarm.swarm_id == "swarm-x"
+
+
+def test_without_a_certificate_or_with_another_nodes_a_worker_does_not_know_its_swarm(scene: Scene) -> None:
+    assert worker(scene, None).read(cluster()).swarm.swarm_id is None
+    stale = NodeCertificate(swarm_id="swarm-x", node_id="node-before")
+    reader = HostReader(scene.engine, StillKernel(), "h1", lambda: scene.now, lambda _root: stale)
+    assert reader.read(cluster()).swarm.swarm_id is None
+
+
+def test_after_a_step_has_changed_the_membership_it_is_asked_anew(scene: Scene) -> None:
+    reader = worker(scene, None)
+    assert reader.read(cluster()).swarm.local == "active"
+    scene.engine.leave_swarm()
+    scene.now += 0.1
+    assert reader.read(cluster()).swarm.local == "active"  # believed for a while
+    reader.forget()
+    scene.now += 0.1
+    assert reader.read(cluster()).swarm.local == "inactive"
+
+
+def test_the_tokens_that_are_good_are_asked_for_by_who_leads_while_some_are_published(scene: Scene) -> None:
+    scene.init()
+    assert scene.read(cluster()).swarm.tokens is None
+    published = Tokens(swarm_id="s", worker="w", manager="m")
+    assert scene.read(cluster(tokens=published, leader="h2")).swarm.tokens is None
+    assert scene.read(cluster(tokens=published)).swarm.tokens == scene.engine.swarm_tokens()
+    scene.engine.failures["swarm_tokens"] = Unreachable("The swarm does not have a leader")
+    assert scene.read(cluster(tokens=published)).swarm.tokens is None
+
+
+def test_a_join_that_goes_on_in_the_background_is_looked_at_again_soon(scene: Scene) -> None:
+    scene.engine.stuck = SwarmState(local="pending")
+    assert scene.read(cluster()).settles_in_s == 2.0
+    scene.engine.stuck = SwarmState(local="error", error="no route to host")
     assert scene.read(cluster()).settles_in_s == 0.0

@@ -240,7 +240,8 @@ def document(wanted: Intent | None, **more: Any) -> Document:
 
 def assignment(wanted: Intent, me: str = "h1") -> Assignment:
     """The copies of one host, numbered as on a first boot."""
-    return assign(wanted, {})[me]
+    none = Assignment(revision=wanted.revision, project=wanted.project)
+    return assign(wanted, {}).get(me, none)
 
 
 def cluster(wanted: Intent | None, me: str = "h1", **more: Any) -> ClusterState:

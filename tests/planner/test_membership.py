@@ -1,8 +1,9 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agent.model.observed import SwarmState
+from agent.model.observed import ContainerState, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import JoinSwarm, Plan
 from agent.planner.membership import plan_membership
@@ -10,6 +11,7 @@ from tests.planner import builders
 from tests.planner.builders import cluster, host, intent, observed, outside, record, tokens, told
 
 WANTED = intent(hosts="h1 h2 h3:worker")
+WORD = "leaves it on the leader's word"
 CLAIMED = SwarmRecord(claimed_by="h1")
 
 
@@ -85,7 +87,13 @@ def test_a_role_that_is_not_as_declared_is_the_leaders_to_change() -> None:
 
 def test_a_node_at_another_address_is_reported() -> None:
     assert told(plan("h2", builders.member("h1"))) == [
-        "blocked swarm: address: 10.0.0.2 wanted, 10.0.0.1 found: needs leave and join"
+        (
+            "blocked swarm: address: 10.0.0.2 wanted, 10.0.0.1 found: a manager keeps its address: "
+            "declare it a worker first"
+        )
+    ]
+    assert told(plan("h3", replace(builders.worker("h3"), address="10.0.0.9"))) == [
+        "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found: leaves the swarm on the leader's word"
     ]
 
 
@@ -95,18 +103,49 @@ def test_a_node_at_another_address_is_reported() -> None:
         (outside("pending"), "docker is still joining"),
         (outside("pending", "no route"), "docker is still joining: no route"),
         (outside("locked"), "the swarm is locked; `docker swarm unlock` needs the unlock key"),
-        (outside("error", "certificate expired"), "docker reports the swarm as error: certificate expired"),
+        (
+            outside("error", "certificate expired"),
+            f"docker reports the swarm as error: certificate expired; {WORD}",
+        ),
     ],
 )
 def test_an_engine_between_the_states_is_waited_for(swarm: SwarmState, why: str) -> None:
     assert told(plan("h2", swarm, tokens=tokens())) == [f"blocked swarm: {why}"]
 
 
-def test_a_host_that_the_intent_does_not_name_is_left_as_it_is() -> None:
+def removed(swarm: SwarmState, *copies: ContainerState, **etcd: Any) -> list[str]:
+    """What is said of h2, which the intent does not name."""
     wanted = intent(hosts="h1")
-    seen = observed(cluster(wanted), host(swarm=builders.member("h2")), me="h2")
+    seen = observed(cluster(wanted, **etcd), host(*copies, swarm=swarm), me="h2")
+    return told(plan_membership(wanted, seen, bridge_ready=True))
 
-    assert told(plan_membership(wanted, seen, bridge_ready=True)) == [
+
+def test_a_host_that_was_taken_out_says_what_it_waits_for() -> None:
+    assert removed(builders.member("h2")) == [
+        "blocked swarm: the intent does not name h2: the leader demotes it first"
+    ]
+    assert removed(builders.worker("h2"), builders.container()) == [
+        "blocked swarm: the intent does not name h2: 1 of our copies are still here"
+    ]
+    assert removed(builders.worker("h2")) == [
+        "blocked swarm: the intent does not name h2: leaves the swarm on the leader's word"
+    ]
+
+
+NOTHING = ["blocked host/h2: the intent does not name h2: nothing is done here"]
+
+
+def test_a_host_that_was_taken_out_and_has_left_has_nothing_more_to_do() -> None:
+    assert removed(outside()) == NOTHING
+
+
+def test_the_swarm_of_a_host_that_the_intent_never_named_is_nobodys_business() -> None:
+    assert removed(builders.member("h2", swarm_id="swarm-of-others")) == NOTHING
+    assert removed(a_worker("x1")) == NOTHING
+
+
+def test_a_member_that_the_intent_never_named_is_left_as_it_is() -> None:
+    assert removed(builders.worker("h2"), assignment=None) == [
         "blocked swarm: the intent does not name h2: this host is left as it is"
     ]
 

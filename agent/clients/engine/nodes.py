@@ -46,3 +46,13 @@ class Nodes(Door):
             self._ask("node_remove", "DELETE", f"/nodes/{quoted(node_id)}")
         except Missing:
             return
+
+    def has_node(self, node_id: str) -> bool:
+        raw = self._ask("swarm", "GET", "/swarm")
+        params = {"version": raw["Version"]["Index"]}
+        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+        try:
+            self._ask("node", "GET", f"/nodes/{quoted(node_id)}")
+        except Missing:
+            return False
+        return True

@@ -32,6 +32,8 @@ class EngineInfo:
     name: str
     live_restore: bool
     swarm: SwarmState
+    root: str = ""
+    """Where the engine keeps its data, on its own machine."""
 
 
 class Containers(NamedTuple):
@@ -115,6 +117,20 @@ class Engine(Protocol):
         """Join through the first of `remotes` (address:port) that answers; the token decides the role.
 
         Conflict when the engine is in a swarm already. After Unreachable the join may go on by itself: look again.
+        """
+
+    def leave_swarm(self) -> None:
+        """Leave the swarm the engine is in, never by force: Refused while it is a manager, or locked.
+
+        Containers that run on an overlay lose their networks for good; those that are stopped keep them. May take 20 s
+        while a join goes on in the background.
+        """
+
+    def has_node(self, node_id: str) -> bool:
+        """Whether the swarm has a node of that id. Only a manager knows.
+
+        Asked after a write that a majority agreed on: a manager that is cut off from the others, and lists what it knew
+        before, cannot say no. Unreachable when there is no majority.
         """
 
     def swarm_tokens(self) -> Tokens:

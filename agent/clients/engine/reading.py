@@ -18,6 +18,8 @@ from agent.model.records import Copy
 from agent.model.spec import Pairs
 
 _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
+_TASK = "com.docker.swarm.task.id"
+"""The label that the swarm puts on the containers of its services."""
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
@@ -110,6 +112,7 @@ def attached(raw: Mapping[str, Any]) -> Attached:
         running=raw.get("State") in ("running", "paused"),
         networks=tuple(sorted(networks)),
         ports=tuple(sorted(ports)),
+        task=_TASK in (raw.get("Labels") or {}),
     )
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from agent.clients.engine.door import Door
 from agent.clients.engine.protocol import EngineInfo
 from agent.clients.engine.reading import swarm_state
-from agent.errors import Unreachable
+from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.records import Tokens
 
 _LISTEN = "0.0.0.0:2377"
 _MEMBERSHIP_S = 30.0
 """dockerd answers a join within 20 s, done or not; a client that gives up earlier learns nothing."""
 _PROBE_S = 2.0
+_OUTSIDE = "not part of a swarm"
 
 
 class Swarm(Door):
@@ -27,6 +28,7 @@ class Swarm(Door):
             name=raw.get("Name") or "",
             live_restore=bool(raw.get("LiveRestoreEnabled")),
             swarm=swarm_state(raw.get("Swarm") or {}),
+            root=raw.get("DockerRootDir") or "",
         )
 
     def init_swarm(
@@ -51,6 +53,13 @@ class Swarm(Door):
             "JoinToken": token,
         }
         self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
+
+    def leave_swarm(self) -> None:
+        try:
+            self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
+        except SwarmkeeperError as error:
+            if _OUTSIDE not in str(error):
+                raise
 
     def swarm_tokens(self) -> Tokens:
         raw = self._ask("swarm", "GET", "/swarm")

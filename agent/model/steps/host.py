@@ -46,6 +46,13 @@ class JoinSwarm(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveSwarm(BaseStep):
+    """Leave the swarm. Only ever by the leader's ruling, as a worker, with nothing running on an overlay; no force."""
+
+    verb, kind, resource, barrier, budget_s = "leave", "swarm", "swarm", True, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(BaseStep):
     """A network of this host alone."""
 

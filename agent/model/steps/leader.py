@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.model.records import Assignment, SwarmRecord, Verdict
+from agent.model.records import Assignment, Ruling, SwarmRecord, Verdict
 from agent.model.spec import ContainerSpec
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 from agent.model.steps.host import CreateNetwork
@@ -20,6 +20,13 @@ class Resign(BaseStep):
     """Give the leader lock back."""
 
     lane, verb, kind, resource, budget_s = "leader", "resign as", "leadership", "leader", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakePresence(BaseStep):
+    """Say that this agent is the one of the host's name, although another one said so of itself."""
+
+    verb, kind, resource = "take", "leadership", "presence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +67,33 @@ class RotateTokens(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawTokens(BaseStep):
     lane, verb, kind, resource, budget_s = "leader", "withdraw", "swarm", "tokens", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRuling(BaseStep):
+    """Give a host the leader's word on its membership."""
+
+    host: str
+    ruling: Ruling
+    unlisted: str | None = None
+    """The node id that the swarm must not know, asked once more before it is said: stopping copies rests upon it."""
+    lane, verb, kind, budget_s = "leader", "rule on", "swarm", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"ruling/{self.host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRuling(BaseStep):
+    """Take the word back: what it was about is no longer so, or cannot be told any more."""
+
+    host: str
+    lane, verb, kind, budget_s = "leader", "withdraw", "swarm", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"ruling/{self.host}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

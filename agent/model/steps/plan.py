@@ -20,6 +20,7 @@ from agent.model.steps.host import (
     CreateVolume,
     InitSwarm,
     JoinSwarm,
+    LeaveSwarm,
     PullImage,
     RemoveBridge,
 )
@@ -29,12 +30,15 @@ from agent.model.steps.leader import (
     CollectSpecs,
     CreateOverlay,
     PublishAssignment,
+    PublishRuling,
     PublishSwarm,
     PublishTokens,
     PublishVerdict,
     RemoveOverlay,
     Resign,
     RotateTokens,
+    TakePresence,
+    WithdrawRuling,
     WithdrawTokens,
 )
 from agent.model.steps.nodes import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
@@ -51,12 +55,14 @@ from agent.model.steps.parking import (
 )
 
 Step = (
-    Campaign | Resign | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | CreateNetwork | CreateOverlay
-    | CreateVolume | PullImage | CreateContainer | StartContainer | UnpauseContainer | StopContainer
-    | RemoveContainer | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
+    Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | LeaveSwarm
+    | CreateNetwork | CreateOverlay | CreateVolume | PullImage | CreateContainer | StartContainer
+    | UnpauseContainer | StopContainer | RemoveContainer
+    | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
     | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
-    | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost | RemoveOverlay
+    | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost | RemoveOverlay | PublishRuling
+    | WithdrawRuling
 )  # fmt: skip
 
 BlockedKind = Literal[
