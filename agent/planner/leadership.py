@@ -8,6 +8,7 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.steps import Campaign, Plan, Resign
 from agent.planner.membership import other_swarm
+from agent.planner.rejoin import rejoining_host
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -29,6 +30,8 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:
         return "no intent says who may lead"
+    if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
+        return "it is this host's turn to leave the swarm and come back"
     declared = intent.host(observed.me)
     if (declared is None or declared.role != "manager") and not _stands_in(observed, cluster, intent):
         return "the intent does not declare this host a manager"
@@ -43,12 +46,22 @@ def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> boo
     record = cluster.record
     if record is None or record.swarm_id is None:
         return False
+    managers = tuple(each for each in intent.managers if each.name != rejoining_host(intent, cluster))
     if observed.fence:
-        return not any(_could_lead(each.name, cluster) for each in intent.managers)
+        return not any(_could_lead(each.name, cluster) for each in managers)
     # Only the leader reads what the others report; who follows knows the swarm's own list.
     nodes = observed.host.swarm.nodes if observed.host else None
-    addresses = {str(each.address) for each in intent.managers}
+    addresses = {str(each.address) for each in managers}
     return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
+
+
+def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
+    """Whether somebody else could lead while this host is out of the swarm."""
+    if observed.fence:
+        return any(_could_lead(name, cluster) for name in cluster.present if name != observed.me)
+    swarm = observed.host.swarm if observed.host else None
+    nodes = (swarm.nodes if swarm else None) or ()
+    return any(each.reachable for each in nodes if swarm and each.id != swarm.node_id)
 
 
 def _could_lead(name: str, cluster: ClusterState) -> bool:

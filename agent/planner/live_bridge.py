@@ -15,6 +15,7 @@ from agent.planner.parking import (
     touched,
     why_held,
 )
+from agent.planner.rejoin import plan_rejoin, why_not_rejoin
 
 INGRESS = "ingress-sbox"
 Phase = Literal["", "right", "waiting", "moving", "held"]
@@ -55,16 +56,23 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
         return _give_back(me, cluster)
     if not needs_turn(intent, host):
         return plan_swap(intent, host, "")
-    if (held := why_held(intent, host)) != Plan():
+    if (held := _why_held(intent, host)) != Plan():
         # Where nothing was begun yet others may go first.
         return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
     if turn and mine and turn.state == "taken":
+        if intent.gwbridge.method == "rejoin":
+            return plan_rejoin(host)
         return plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
     waits = Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind="waiting"),))
     if turn and mine and turn.state == "offered":
         return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
     return waits
+
+
+def _why_held(intent: Intent, host: HostState) -> Plan:
+    held = why_held(intent, host)
+    return held if held != Plan() or intent.gwbridge.method != "rejoin" else why_not_rejoin(host)
 
 
 def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:

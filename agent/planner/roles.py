@@ -11,6 +11,7 @@ from agent.model.intent import Intent, Role
 from agent.model.observed import NodeState, Observed
 from agent.model.steps import Blocked, BlockedKind, DemoteNode, Plan, PromoteNode
 from agent.planner.census import Census, fresh_status, gone_nodes, removed_hosts
+from agent.planner.rejoin import rejoining_host, role_for_now
 
 Why = tuple[BlockedKind, str]
 
@@ -56,11 +57,13 @@ def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
 
 def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change]:
     assert observed.cluster is not None
-    wanted: list[tuple[str, NodeState, Role, str]] = [
-        (each.name, node, each.role, f"{each.name}: {each.role} wanted, {node.role} found")
-        for each in intent.hosts
-        if (node := census.now.get(each.name))
-    ]
+    wanted: list[tuple[str, NodeState, Role, str]] = []
+    for each in intent.hosts:
+        node, role = census.now.get(each.name), role_for_now(each, intent, observed.cluster)
+        if node:
+            why = "" if role == each.role else " for the turn of a host that leaves and comes back"
+            reason = f"{each.name}: {role} wanted{why}, {node.role} found"
+            wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
     for name in removed_hosts(intent, observed.cluster):
         node = census.now.get(name)
@@ -123,9 +126,15 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
         )
     if change.is_loss and observed.host and change.node.id == observed.host.swarm.node_id:
         return "waiting", "another declared manager has to lead first"
-    if change.is_loss and after < len(intent.managers):
+    if change.is_loss and after < len(intent.managers) and change.host != _leaving(intent, observed):
         return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
     return None
+
+
+def _leaving(intent: Intent, observed: Observed) -> str | None:
+    """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
+    assert observed.cluster is not None
+    return rejoining_host(intent, observed.cluster)
 
 
 def _nodes(observed: Observed) -> tuple[NodeState, ...]:

@@ -9,6 +9,7 @@ from agent.model.observed import NodeState, Observed
 from agent.model.records import HostStatus, Ruling
 from agent.model.steps import Plan, PublishRuling, Step, WithdrawRuling
 from agent.planner.census import Census, fresh_status
+from agent.planner.rejoin import has_to_leave, rejoining_host
 
 
 def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:
@@ -102,6 +103,10 @@ class _Reports:
             return None
         if self.intent.host(name) is None:
             return self._removed(name, status)
+        if rejoining_host(self.intent, self.cluster) == name and has_to_leave(name, self.cluster):
+            return _ruling(
+                status, "leave", "method rejoin: its docker_gwbridge is made anew outside the swarm"
+            )
         wanted = self._address(name)
         if wanted is None or status.swarm_address in (None, wanted) or not self._may_move(name):
             return None

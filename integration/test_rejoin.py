@@ -1,0 +1,77 @@
+"""docker_gwbridge changed by leaving the swarm and coming back, where the intent asks for that way."""
+
+import json
+import threading
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.host import Host
+
+BRIDGE = "docker_gwbridge"
+AGREED = "subnet: 172.21.0.0/20"
+GOOD = DOCUMENT.read_text()
+CHANGED_S = 300
+
+
+def rejoining() -> str:
+    """The example with another subnet for the bridge, to be brought about by leaving and coming back."""
+    text = GOOD.replace("172.21.0.1", "172.22.16.1").replace(
+        AGREED, "subnet: 172.22.16.0/20\n    method: rejoin"
+    )
+    assert "method: rejoin" in text
+    return text
+
+
+def bridge_of(host: Host) -> str:
+    config = json.loads(host.exec("docker", "network", "inspect", BRIDGE).stdout)[0]["IPAM"]["Config"][0]
+    return f"{config['Subnet']} {config['Gateway']}"
+
+
+def nodes(cluster: Cluster) -> dict[str, str]:
+    """Node id -> what `docker node ls` says of it."""
+    listed = cluster.lab.hosts[0].exec(
+        "docker", "node", "ls", "--format", "{{.ID}} {{.Status}} {{.ManagerStatus}}"
+    )
+    return dict(line.split(" ", 1) for line in listed.stdout.splitlines())
+
+
+class Watch:
+    """Looks all the time whether some manager has a leader to tell of."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._ended = cluster, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.looks = self.without = 0
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.5):
+            said = [host.exec("docker", "node", "ls", check=False).stdout for host in self._cluster.lab.hosts]
+            self.looks += 1
+            self.without += not any("Leader" in each for each in said)
+
+
+def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never_lost(
+    cluster: Cluster,
+) -> None:
+    before, copies = nodes(cluster), {each.name for each in cluster.containers()}
+    with Watch(cluster) as watch:
+        cluster.wait_converged(cluster.put(rejoining()), CHANGED_S)
+
+    assert {bridge_of(host) for host in cluster.lab.hosts} == {"172.22.16.0/20 172.22.16.1"}
+    after = nodes(cluster)
+    assert len(after) == len(before) == 3
+    assert not set(after) & set(before)
+    assert all(
+        said.startswith("Ready") and said.split()[-1] in ("Leader", "Reachable") for said in after.values()
+    )
+    assert {each.name for each in cluster.containers() if each.status == "running"} == copies
+    print(f"\n{watch.looks} looks at the swarm, {watch.without} without a leader")
+    assert watch.looks
+    assert not watch.without
