@@ -85,8 +85,9 @@ class Reconciler:
         """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
         began = self._clock()
         self._dispatcher.begin_pass()
+        flying = self._dispatcher.in_flight
         observed = self._observer.observe(
-            frozenset(step.resource for step in self._dispatcher.in_flight),
+            frozenset(step.resource for step in flying),
             {resource: each.error for resource, each in self._dispatcher.failures.items()},
         )
         seen = self._clock()
@@ -100,7 +101,8 @@ class Reconciler:
         self._reporter.passed(
             observed,
             plan,
-            in_flight=self._dispatcher.in_flight,
+            # What has ended meanwhile was not looked at: what comes of it, the next pass will see.
+            in_flight=tuple(dict.fromkeys((*flying, *self._dispatcher.in_flight))),
             failures=self._dispatcher.failures,
         )
         ended = self.last_pass_at = self._clock()

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent import reconcile
 from agent.errors import Unreachable
+from agent.model.observed import Observed
 from agent.model.records import HostStatus, decode
 from agent.model.steps import BRIDGE, Plan
 from agent.observe import Observer
@@ -684,6 +685,35 @@ def test_a_step_that_hangs_delays_neither_other_copies_nor_the_leaders_duties(
         finally:
             released.set()
         eventually(lambda: first in host.running(), WITHIN_S)
+
+
+def test_a_step_that_ends_while_the_host_is_looked_at_does_not_make_it_seem_done(
+    settled: SimulatedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = settled.agents["node-233"]
+    agent.host.engine.by_hand.end("prod-terminal-1", exit_code=1)
+    agent.look()
+    assert in_flight(agent) == ["container/prod-terminal-1"]
+    looked = agent.observer.observe
+
+    def ends_meanwhile(*arguments: Any) -> Observed:
+        seen = looked(*arguments)
+        agent.stepped.pool.run()
+        return seen
+
+    monkeypatch.setattr(agent.observer, "observe", ends_meanwhile)
+    agent.look()
+    assert in_flight(agent) == []
+    assert status(settled, "node-233").steps == ("start container/prod-terminal-1: exited with 1",)
+    monkeypatch.undo()
+    agent.look()
+    assert status(settled, "node-233").steps == ()
+
+
+def status(cluster: SimulatedCluster, name: str) -> HostStatus:
+    found = cluster.read(KEYS.status(name))
+    assert found is not None
+    return decode(HostStatus, found.value)
 
 
 def in_flight(agent: SimulatedAgent) -> list[str]:
