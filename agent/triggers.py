@@ -82,6 +82,9 @@ class Triggers:
                 seen = (self._kernel.link(GWBRIDGE), self._engine.bridge_endpoints(GWBRIDGE))
             except SwarmkeeperError:
                 continue  # the listener says that dockerd is away
+            except Exception:
+                log.exception(f"looking at {GWBRIDGE} failed")
+                continue
             # The first look wakes too: nobody knows what happened between the first pass and it.
             if seen != last:
                 self._wake.wake("docker_gwbridge changed" if last else "docker_gwbridge looked at")

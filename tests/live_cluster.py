@@ -4,10 +4,12 @@ Whatever the agents do to it is watched, step by step: nobody may be restarted, 
 hosts only the one whose turn it is may be disturbed.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from agent.errors import Invalid
+from agent.errors import Invalid, SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import HostState, SwarmState
 from agent.model.records import Disruption, decode
@@ -61,6 +63,12 @@ class LiveCluster(SimulatedCluster):
     def put_intent(self, document: str = EXAMPLE) -> None:
         self._intent = parsed(document)
         super().put_intent(document)
+
+    def by_hand(self, name: str, deed: Callable[[], object]) -> None:
+        """Somebody does something on a host, and is told by docker when it cannot be done; who is restarted, is."""
+        with suppress(SwarmkeeperError):
+            deed()
+        self.started = self.when_started()
 
     # ---- what is there
 
@@ -151,7 +159,9 @@ class LiveCluster(SimulatedCluster):
             return
         if isinstance(step, SwapBridge):
             self.swapped.append(name)
-        if not needs_turn(self._intent, _seen(self.hosts[name])):
+        last = self.agents[name].observer._last
+        intent = (last.accepted if last else None) or self._intent
+        if not needs_turn(intent, _seen(self.hosts[name])):
             return
         self._changing.add(name)
         turn = self.turn()

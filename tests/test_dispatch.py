@@ -14,6 +14,7 @@ from agent.model.steps import (
     Plan,
     PublishAssignment,
     PullImage,
+    RemoveBridge,
     StartContainer,
     Step,
     StopContainer,
@@ -190,6 +191,37 @@ def test_another_task_for_a_failed_container_is_tried_at_once(stage: Stage) -> N
         dispatcher.dispatch(Plan((UnpauseContainer(name="a", id="1", reason="it is paused"),)))
         stage.until(lambda: len(stage.outcomes) == 2)
     assert stage.began == ["start container/a", "unpause container/a"]
+
+
+def test_a_barrier_in_back_off_holds_nobody_up_until_it_is_tried_again(stage: Stage) -> None:
+    stage.refuse = {"swarm"}
+    with stage.dispatcher() as dispatcher:
+        dispatcher.dispatch(Plan((a_join(), start("a"))))
+        stage.until(partial(stage.tried, 1))
+        assert stage.began == ["join swarm"]
+
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan((a_join(), start("a"))))
+        stage.until(partial(stage.tried, 2))
+        assert stage.began[1:] == ["start container/a"]
+
+        stage.now = 1.0
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan((a_join(), start("b"))))
+        stage.until(partial(stage.tried, 3))
+        assert stage.began[2:] == ["join swarm"]
+
+
+def test_behind_a_barrier_in_back_off_another_barrier_gets_its_turn(stage: Stage) -> None:
+    bridge = RemoveBridge(id="b", reason="there are 2")
+    stage.refuse = {"swarm"}
+    with stage.dispatcher() as dispatcher:
+        dispatcher.dispatch(Plan((a_join(), bridge)))
+        stage.until(partial(stage.tried, 1))
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan((a_join(), bridge)))
+        stage.until(partial(stage.tried, 2))
+    assert stage.began == ["join swarm", "remove network/docker_gwbridge"]
 
 
 def test_a_fault_of_ours_is_an_outcome_and_costs_no_worker(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from agent import triggers
-from agent.model.intent import BridgeIntent
+from agent.model.intent import GWBRIDGE, BridgeIntent
 from agent.model.store import KeyRange, Put
 from agent.triggers import Triggers
 from agent.wake import WakeUps
@@ -20,6 +20,7 @@ from tests.fake_store import FakeEtcd, FakeStore
 from tests.fake_swarm import FakeLan
 
 WITHIN_S = 5.0
+POOL = (IPv4Network("10.200.0.0/16"),)
 MINE = (KeyRange(key="/c/intent"),)
 ALL = (*MINE, KeyRange(key="/c/hosts/", prefix=True))
 
@@ -30,8 +31,8 @@ class Scene:
     def __init__(self) -> None:
         self.store = FakeStore(FakeEtcd())
         self.engine = FakeEngine("h1", "10.0.0.1", FakeLan())
-        self.wake = WakeUps()
         self.kernel = FakeKernel(self.engine)
+        self.wake = WakeUps()
         self.triggers = Triggers(self.store, self.engine, self.kernel, self.wake)
 
     def put(self, key: str) -> None:
@@ -215,3 +216,95 @@ def test_close_ends_a_listener_that_is_just_opening_a_stream(monkeypatch: pytest
     scene.triggers.close()
     go_on.set()
     ended(scene)
+
+
+# ---- the look at docker_gwbridge, of which docker tells nothing
+
+CHANGED = "docker_gwbridge changed"
+LOOKS = 5
+
+
+class Looked(Scene):
+    """A member of a swarm with docker_gwbridge, at which is looked all the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine.init_swarm(advertise="10.0.0.1", pool=POOL, mask_length=24, data_path_port=None)
+
+    def looks(self) -> int:
+        return self.engine.calls.count("bridge_endpoints")
+
+    def after_looks(self) -> frozenset[str]:
+        """What has woken the loop when there was time for several more looks."""
+        before = self.looks()
+        eventually(lambda: self.looks() >= before + LOOKS, WITHIN_S)
+        return self.reasons()
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Looked]:
+    monkeypatch.setattr(triggers, "LOOK_S", 0.01)
+    monkeypatch.setattr(triggers, "RECONNECT_S", 0.02)
+    scene = Looked()
+    scene.triggers.start(MINE)
+    scene.woken_by("engine: listening")
+    scene.after_looks()
+    yield scene
+    scene.triggers.close()
+    ended(scene)
+    scene.triggers._looker.join(WITHIN_S)
+    assert not scene.triggers._looker.is_alive()
+
+
+def test_a_bridge_that_is_as_it_was_wakes_nobody(looked: Looked) -> None:
+    assert looked.after_looks() == frozenset()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda scene: scene.kernel.delete_address(),
+        lambda scene: scene.kernel.set_down(),
+        lambda scene: scene.kernel.delete_link(),
+        lambda scene: scene.engine.nets.release(GWBRIDGE, "gateway_ingress-sbox"),
+        lambda scene: scene.engine.nets.local.pop(GWBRIDGE),
+        lambda scene: scene.engine.nets.relabel(GWBRIDGE, gateway="172.18.0.9"),
+    ],
+    ids=["address", "link down", "link gone", "endpoint", "network gone", "another gateway"],
+)
+def test_whatever_changes_on_it_wakes_once(looked: Looked, damage: Callable[[Looked], object]) -> None:
+    damage(looked)
+
+    looked.woken_by(CHANGED)
+    assert looked.after_looks() == frozenset()
+
+
+def test_a_dockerd_that_is_away_is_survived_and_a_change_meanwhile_is_seen_when_it_is_back(
+    looked: Looked,
+) -> None:
+    looked.engine.answers = False
+    assert CHANGED not in looked.after_looks()
+
+    looked.kernel.delete_address()
+    looked.engine.answers = True
+
+    looked.woken_by(CHANGED)
+
+
+def test_a_fault_of_ours_while_looking_is_logged_and_does_not_end_it(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise KeyError("Containers")
+
+    with structlog.testing.capture_logs() as lines, monkeypatch.context() as patched:
+        patched.setattr(looked.kernel, "link", broken)
+        eventually(lambda: lines, WITHIN_S)
+    assert {each["event"] for each in lines} == {"looking at docker_gwbridge failed"}
+
+    looked.kernel.delete_address()
+    looked.woken_by(CHANGED)
+
+
+def test_the_look_is_every_five_seconds() -> None:
+    assert triggers.LOOK_S == 5.0

@@ -174,6 +174,43 @@ def test_of_several_networks_only_the_bridge_is_asked_for_its_endpoints(scene: S
     assert bridge.endpoints == ((scene.engine.by_hand.get("guest")["Id"], "guest"),)
 
 
+def test_who_is_on_the_bridge_is_asked_after_who_runs_so_that_nobody_new_seems_to_lack_a_gateway(
+    scene: Scene,
+) -> None:
+    scene.init()
+    scene.read(cluster())
+
+    asked = [each for each in scene.engine.calls if each in ("containers", "networks", "bridge_endpoints")]
+
+    assert asked == ["containers", "networks", "bridge_endpoints"]
+
+
+def test_every_container_is_seen_with_its_networks_ports_and_gateway_ours_or_not(scene: Scene) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.run("prod-order-1", ON_NET)
+    bindings = {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}
+    theirs = scene.engine.run_foreign("theirs", NetworkMode="net", PortBindings=bindings)
+    scene.engine.run_foreign("aside", NetworkMode="net")
+    scene.engine.by_hand.connect("aside", "bridge", {})
+    scene.engine.by_hand.pause("theirs")
+    stopped = scene.engine.run_foreign("stopped", NetworkMode="net", PortBindings={})
+    scene.engine.by_hand.end("stopped")
+
+    seen = scene.read(cluster())
+
+    (bridge,) = seen.bridges
+    assert {each.name: (each.running, each.networks, each.ports) for each in seen.attached} == {
+        "aside": (True, ("bridge", "net"), ()),
+        "prod-order-1": (True, ("net",), ()),
+        "stopped": (False, ("net",), ()),
+        "theirs": (True, ("net",), ("8080/tcp",)),
+    }
+    having = {whose for whose, _ in bridge.endpoints}
+    assert having == {scene.engine.by_hand.get("prod-order-1")["Id"], theirs, "ingress-sbox"}
+    assert stopped not in having
+
+
 def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:
     database = ContainerSpec(image="database:5")
     specs = {spec_hash(each): each for each in (SPEC, database)}

@@ -1,13 +1,15 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from agent.backoff import Failure
-from agent.model.intent import GWBRIDGE
-from agent.model.observed import Attached, Difference, Observed
-from agent.model.records import Assignment, HostStatus, decode, encode
+from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.observed import Attached, Difference, HostState, NetworkState, Observed, SwarmState
+from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
+from agent.planner.parking import OURS
 from agent.planner.reported import host_of
 from agent.report.status import host_status
 from tests.report.scenes import (
@@ -15,6 +17,7 @@ from tests.report.scenes import (
     FENCE,
     INTENT,
     OVERLAY,
+    OVERLAY_FOUND,
     SWARM,
     cluster,
     container,
@@ -164,19 +167,75 @@ def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
     assert status_of(seen).foreign_names == ("prod-x-1",)
 
 
-@pytest.mark.parametrize(("gateway", "told"), [("172.21.0.1", False), ("172.21.0.2", True)])
-def test_who_a_change_of_the_bridge_touches_is_told_only_while_it_is_not_as_agreed(
-    gateway: str, told: bool
+GUEST = Attached(id="c" * 64, name="theirs", networks=(OVERLAY,), ports=("80/tcp",))
+ENDPOINTS = ((GUEST.id, "gateway_c"),)
+LEFT_OVER = NetworkState(
+    id="p",
+    name=PARKING,
+    driver="bridge",
+    scope="local",
+    subnet=None,
+    gateway=None,
+    labels=(*OURS, ("a", "b")),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, False),
+        ({"gateway": "172.21.0.2"}, True),
+        ({"endpoints": ()}, True),
+    ],
+    ids=["as agreed", "another gateway", "a container without a gateway"],
+)
+def test_more_than_whom_a_change_of_the_bridge_touches_is_told_only_while_it_is_not_as_agreed(
+    change: dict[str, Any], told: bool
 ) -> None:
-    bridge = replace(BRIDGE_FOUND, gateway=gateway, endpoints=(("c", "gateway_c"),))
+    bridge = replace(BRIDGE_FOUND, **{"endpoints": ENDPOINTS, **change})
     routes = ((INTENT.gwbridge.subnet, GWBRIDGE),)
-    seen = host(networks=(bridge,), routes=routes, attached=(Attached(id="c", name="theirs"),))
+    aside = Attached(id="a" * 64, name="aside", networks=("bridge",))
+    seen = host(networks=(bridge, OVERLAY_FOUND), routes=routes, attached=(aside, GUEST))
 
     status = status_of(observed(host=seen))
 
     assert status.routes == ((("172.21.0.0/20", GWBRIDGE),) if told else ())
-    assert status.networks[0].endpoints == ((("c", "gateway_c"),) if told else ())
-    assert [each.name for each in status.attached] == (["theirs"] if told else [])
+    assert status.networks[0].endpoints == (bridge.endpoints if told else ())
+    # Who is on an overlay is told always: a plan for another bridge names them.
+    assert [each.name for each in status.attached] == (["aside", "theirs"] if told else ["theirs"])
+
+
+@pytest.mark.parametrize(
+    ("seen", "disruption", "phase"),
+    [
+        (host(), None, "right"),
+        (host(swarm=SwarmState(local="inactive")), None, ""),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), None, "waiting"),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), "node-b", "waiting"),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), "node-a", "moving"),
+        (host(bridge_link=None), None, "moving"),
+        (host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER)), None, "moving"),
+        (
+            host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND), live_restore=True),
+            None,
+            "held",
+        ),
+    ],
+)
+def test_the_leader_is_told_where_a_host_stands_with_its_bridge_and_by_which_intent(
+    seen: HostState, disruption: str | None, phase: str
+) -> None:
+    turn = Disruption(host=disruption, state="taken", reason="r", quorum=True) if disruption else None
+
+    bridge = status_of(observed(host=seen, cluster=cluster(disruption=turn))).bridge
+
+    assert (bridge.phase, bridge.revision) == (phase, 7)
+
+
+def test_of_the_labels_of_networks_only_the_one_that_makes_it_ours_is_told() -> None:
+    status = status_of(observed(host=host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER))))
+
+    assert {each.name: each.labels for each in status.networks if each.labels} == {PARKING: OURS}
 
 
 def test_no_value_of_an_environment_stands_in_a_status() -> None:
