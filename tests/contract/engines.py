@@ -152,7 +152,8 @@ class DockerScene:
             self._hands.remove_container(each["Id"], force=True, v=True)
         with contextlib.suppress(docker.errors.APIError):
             self._hands.leave_swarm(force=True)
-        for each in self._hands.networks(filters={"type": "custom"}):
+        # The swarm's own networks go with the swarm, some only a moment after it was left.
+        for each in self._hands.networks(filters={"type": "custom", "scope": "local"}):
             self._hands.remove_network(each["Id"])
         for each in self._hands.volumes()["Volumes"] or ():
             self._hands.remove_volume(each["Name"], force=True)
