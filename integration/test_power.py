@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +17,7 @@ from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import COPIES, asks
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
+TRIES = 12
 POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
@@ -86,19 +89,42 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluste
             restart_as_told(cluster, host)
 
 
-def restart_as_told(cluster: Cluster, host: Host) -> None:
-    """Restart dockerd where the agent says that only this cures a port, as an operator does."""
+def restart_as_told(cluster: Cluster, host: Host) -> str:
+    """Wait for all to be well; restart dockerd, as an operator does, where the agent says that only this cures a port.
 
-    def back_or_told() -> bool:
+    Returns what it said.
+    """
+    told: list[str] = []
+
+    def well() -> bool:
         blocked = (cluster.get(f"hosts/{host.name}/status") or {}).get("blocked", ())
-        if any("systemctl restart docker" in each["reason"] for each in blocked):
-            print(f"{host.name}: {blocked}")
+        if cures := [each["reason"] for each in blocked if "systemctl restart docker" in each["reason"]]:
+            print(f"{host.name}: {', '.join(cures)}")
+            told.extend(cures)
             host.systemctl("restart", "docker")
             return False
         whole(cluster)
         return True
 
-    eventually(back_or_told, BACK_S, f"{host.name} has its copies, or says what it needs")
+    eventually(well, BACK_S, f"{host.name} has its copies, or says what it needs")
+    return "; ".join(told)
+
+
+def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster: Cluster) -> None:
+    """Killed while a container gets another way out, dockerd restores the mapping of an endpoint that is gone."""
+    host, chance = cluster.lab["node-233"], random.Random(SEED)
+    host.exec("docker", "network", "create", "another-way")
+    try:
+        for _ in range(TRIES):
+            connecting = ("docker", "network", "connect", "another-way", "prod-terminal-1")
+            with cluster.lab.lan.popen(*host.enter_command(), *connecting, stderr=subprocess.DEVNULL):
+                time.sleep(chance.uniform(0.05, 0.6))  # the moment of the kill
+                crash(host, frozenset(), 0)
+            if "nobody has port 20880/tcp" in restart_as_told(cluster, host):
+                return
+        pytest.skip(f"dockerd kept no port in {TRIES} crashes (seed {SEED})")
+    finally:
+        host.exec("docker", "network", "rm", "another-way")
 
 
 def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> None:

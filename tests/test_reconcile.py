@@ -451,6 +451,26 @@ def test_copies_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_
     assert settled.running() == EXPECTED
 
 
+@pytest.mark.parametrize(
+    "words", ["network xyz not found", "Could not attach to network xyz: context deadline exceeded"]
+)
+def test_a_copy_that_docker_gave_up_on_is_started_ever_less_often_until_it_runs(
+    settled: SimulatedCluster, words: str
+) -> None:
+    agent, host = settled.agents["node-231"], settled.hosts["node-231"]
+    host.engine.by_hand.end("prod-order-1")
+    host.engine.by_hand.get("prod-order-1")["State"]["Error"] = words
+    calls = len(host.engine.calls)
+    for _ in range(60):
+        host.engine.failures["start"] = Unreachable(words)
+        agent.turn()
+        settled.clock.advance(1.0)
+    assert 5 <= host.engine.calls[calls:].count("start") <= 8
+    host.engine.failures.clear()
+    settled.rounds(70)
+    assert settled.running() == EXPECTED
+
+
 def test_what_failed_before_is_tried_at_once_when_dockerd_is_back(settled: SimulatedCluster) -> None:
     agent, host = settled.agents["node-231"], settled.hosts["node-231"]
     host.engine.by_hand.end("prod-order-1")

@@ -230,13 +230,17 @@ class Host:
 
     def lose(self) -> None:
         """Lose power and come back with only what was synced to the disk. Needs a lab with disk images."""
+        self.lose_power()
+        self.boot()
+
+    def lose_power(self) -> None:
+        """Cut its power and leave on its disk only what was synced to it. Needs a lab with disk images."""
         if not self.spec.image_size:
             raise LabError(f"{self.name} has a folder for a disk; make the lab with disk images (disk='2G')")
         self.freeze()
         kept = disk.snapshot(self.spec)  # before the kill: unmounting would write out what must be lost
         self.off()
         disk.restore(self.spec, kept)
-        self.boot()
 
     def stop(self) -> None:
         """Shut it down cleanly, as `systemctl poweroff` does."""

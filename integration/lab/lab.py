@@ -148,9 +148,14 @@ class Lab:
             host.heal()  # cuts outlast a boot
         self.up()
 
-    def black_out(self) -> None:
-        """Cut the power of all hosts at once and give it back to all at once, without waiting for anything."""
-        self._side_by_side(Host.off)
+    def black_out(self, *, synced_only: bool = False) -> None:
+        """Cut the power of all hosts at once and give it back to all at once, without waiting for anything.
+
+        With `synced_only` the disks, which must be images, have only what was synced to them.
+        """
+        if synced_only:
+            self._side_by_side(Host.freeze)
+        self._side_by_side(Host.lose_power if synced_only else Host.off)
         self._side_by_side(Host.switch_on)
 
     def _end_lan(self) -> bool:

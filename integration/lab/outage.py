@@ -46,9 +46,12 @@ class Recovery:
         return f"{len(self.down)} of {len(self.down) + len(self.running_s)} never: {words} {answered}"
 
 
-def black_out(lab: Lab, wanted: Wanted, within_s: float) -> Recovery:
-    """Cut the power of all hosts, give it back, and watch for `within_s` seconds at most until all of `wanted` runs."""
-    lab.black_out()
+def black_out(lab: Lab, wanted: Wanted, within_s: float, *, synced_only: bool = False) -> Recovery:
+    """Cut the power of all hosts, give it back, and watch for `within_s` seconds at most until all of `wanted` runs.
+
+    With `synced_only` the disks have only what was synced to them.
+    """
+    lab.black_out(synced_only=synced_only)
     return watch(lab, wanted, within_s)
 
 

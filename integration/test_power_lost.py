@@ -1,0 +1,52 @@
+"""Hosts lose power and with it what was not synced to their disks: nobody misses it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.conftest import session_name
+from integration.lab.eventually import eventually
+from integration.lab.lab import Lab
+from integration.lab.outage import black_out
+from integration.test_power import BACK_S, by_host, the_same_afterwards, whole
+
+CONVERGE_S = 120
+OLD, NEW = "order:1.0.0", "order:1.0.1"
+
+
+@pytest.fixture(scope="module")
+def made(_sweep: None) -> Iterator[Cluster]:
+    """The example document carried out on hosts that each have a disk image."""
+    lab = Lab(session_name("-disks"), disk="4G")
+    try:
+        lab.up()
+        cluster = Cluster(lab)
+        cluster.install_and_start()
+        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
+        yield cluster
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def synced(made: Cluster) -> Cluster:
+    """As after a quiet minute: docker does not sync the layers of images that it unpacks, the kernel does in time."""
+    made.on_every_host(lambda host: host.exec("sync"))
+    return made
+
+
+def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(synced: Cluster) -> None:
+    with the_same_afterwards(synced):
+        recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
+        print(f"\npower cut of all hosts, unsynced data lost: {recovery}")
+        assert not recovery.down
+
+
+def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(synced: Cluster) -> None:
+    document = DOCUMENT.read_text()
+    synced.wait_converged(synced.put(document.replace(OLD, NEW)), CONVERGE_S)
+    synced.lab["node-231"].lose()
+    eventually(lambda: whole(synced), BACK_S, "everything converges")
+    orders = {each.image for each in synced.containers() if "order" in each.name}
+    assert {image.rpartition("/")[2] for image in orders} == {NEW}
