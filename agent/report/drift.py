@@ -12,6 +12,7 @@ from agent.model.observed import ClusterState, ContainerState, HostState, Observ
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 from agent.model.steps import (
+    BRIDGE,
     DemoteNode,
     Plan,
     PromoteNode,
@@ -24,11 +25,17 @@ from agent.model.steps import (
 )
 from agent.planner.bridge import bridge_faults
 from agent.planner.overlays import overlay_faults
+from agent.planner.parking import is_begun, without_gateway
 from agent.planner.repair import finished
 from agent.planner.wanted import container_name
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
 _LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")
+_ENDPOINT = "endpoint"
+"""Of docker_gwbridge: a container that should have its gateway there has none."""
+_PARKING = "parking"
+"""Of docker_gwbridge: the temporary network beside it is left over."""
+_MOVING = (_ENDPOINT, _PARKING)
 _FAULTS_WITHOUT_COLON = {
     "there is no": "missing",
     "there are": "duplicate",
@@ -64,6 +71,10 @@ def find_drift(
         return frozenset()
     scene = _Scene(intent, cluster, host, observed.me)
     held = {each for each in before if each.kind not in _LOOKED_AT_WITHOUT_ETCD} if observed.stale else set()
+    if BRIDGE in observed.in_flight:
+        # Seen in the middle of its change: who is parked lacks nothing, and nothing is left over.
+        scene.bridge_is_moving = True
+        held |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.blocked)}
     found = {drift for resource in resources for drift in scene.drift_of(resource)}
     return frozenset((*found, *scene.copies(), *_leaders_drift(plan.steps), *held))
@@ -94,10 +105,11 @@ def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
 
 
 class _Scene:
-    """What is there to find a difference in. Holds no state of its own."""
+    """What is there to find a difference in."""
 
     def __init__(self, intent: Intent, cluster: ClusterState, host: HostState, me: str) -> None:
         self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
+        self.bridge_is_moving = False
 
     def drift_of(self, resource: str) -> Iterator[Drift]:
         """What differs in something that is no container."""
@@ -158,8 +170,7 @@ class _Scene:
 
     def _network(self, name: str) -> Iterator[Drift]:
         if name == GWBRIDGE:
-            faults = bridge_faults(self.intent.gwbridge, self.host)
-            yield from (Drift("gwbridge", GWBRIDGE, _field(fault)) for fault in faults)
+            yield from (Drift("gwbridge", GWBRIDGE, field) for field in self._bridge())
             return
         declared, found = self.intent.network(name), self.host.network(name)
         if declared is None:
@@ -171,6 +182,15 @@ class _Scene:
             yield from (Drift(kind, name, _field(fault)) for fault in overlay_faults(declared, found))
         elif declared.subnet and found.subnet != declared.subnet:
             yield Drift(kind, name, "subnet")
+
+    def _bridge(self) -> Iterator[str]:
+        yield from (_field(fault) for fault in bridge_faults(self.intent.gwbridge, self.host))
+        if self.bridge_is_moving:
+            return
+        if without_gateway(self.host):
+            yield _ENDPOINT
+        if is_begun(self.host):
+            yield _PARKING
 
     def _membership(self) -> str:
         declared, swarm, record = self.intent.host(self.me), self.host.swarm, self.cluster.record

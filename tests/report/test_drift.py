@@ -4,12 +4,21 @@ from typing import Any
 
 import pytest
 
-from agent.model.intent import GWBRIDGE, VolumeIntent
-from agent.model.observed import Difference, LinkState, Observed, SwarmState
+from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
+from agent.model.observed import (
+    Attached,
+    Difference,
+    HostState,
+    LinkState,
+    NetworkState,
+    Observed,
+    SwarmState,
+)
 from agent.model.records import Assignment
 from agent.model.spec import Mount, Restart, spec_hash
-from agent.model.steps import CreateVolume, Plan, StartContainer
+from agent.model.steps import BRIDGE, CreateVolume, Plan, StartContainer
 from agent.planner import make_plan
+from agent.planner.parking import OURS
 from agent.report.drift import Drift, find_drift, since_when
 from tests.report.scenes import (
     BRIDGE_FOUND,
@@ -177,6 +186,42 @@ def test_an_id_is_never_an_object() -> None:
 )
 def test_each_way_in_which_the_bridge_can_be_wrong_has_a_field(change: dict[str, Any], field: str) -> None:
     assert drift_of(observed(host=host(**change))) == {("gwbridge", GWBRIDGE, field)}
+
+
+GUEST = Attached(id="c" * 64, name="theirs", networks=(OVERLAY,))
+LEFT_OVER = NetworkState(
+    id="p", name=PARKING, driver="bridge", scope="local", subnet=None, gateway=None, labels=OURS
+)
+LACKING = host(attached=(GUEST,))
+BEGUN = host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER))
+
+
+@pytest.mark.parametrize(("seen", "field"), [(LACKING, "endpoint"), (BEGUN, "parking")])
+def test_what_is_wrong_around_the_bridge_has_a_field_too(seen: HostState, field: str) -> None:
+    assert drift_of(observed(host=seen)) == {("gwbridge", GWBRIDGE, field)}
+
+
+def test_a_container_with_its_gateway_on_the_bridge_lacks_nothing() -> None:
+    bridge = replace(BRIDGE_FOUND, endpoints=((GUEST.id, "gateway_c"),))
+
+    assert drift_of(observed(host=replace(LACKING, networks=(bridge, OVERLAY_FOUND)))) == set()
+
+
+@pytest.mark.parametrize("seen", [LACKING, BEGUN])
+def test_what_is_seen_in_the_middle_of_a_change_of_the_bridge_is_neither_found_nor_healed(
+    seen: HostState,
+) -> None:
+    moving = observed(host=seen, in_flight=frozenset({BRIDGE}))
+    left = frozenset({Drift("gwbridge", GWBRIDGE, "parking"), Drift("gwbridge", GWBRIDGE, "subnet")})
+
+    assert drift_of(moving) == set()
+    assert drift_of(moving, left) == {("gwbridge", GWBRIDGE, "parking")}
+
+
+def test_the_network_of_others_that_has_the_temporary_name_is_nothing_left_over() -> None:
+    theirs = replace(LEFT_OVER, labels=())
+
+    assert drift_of(observed(host=replace(BEGUN, networks=(BRIDGE_FOUND, OVERLAY_FOUND, theirs)))) == set()
 
 
 @pytest.mark.parametrize(
