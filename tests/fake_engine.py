@@ -25,7 +25,7 @@ from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up, published
 from tests.fake_networks import FakeNetworks
-from tests.fake_swarm import A_MANAGER, ALREADY, FakeLan, FakeSwarm
+from tests.fake_swarm import A_MANAGER, ALREADY, NOBODY_LETS_IN, FakeLan, FakeSwarm
 from tests.fake_wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
@@ -53,6 +53,8 @@ class FakeEngine(FakeWire):
         self.nets = FakeNetworks(lan, self, self.by_hand)
         self.advertised = address
         """The address of its node, as last said at an init or a join."""
+        self.joined_through: str | None = None
+        """As SwarmState tells it."""
         self.stuck: SwarmState | None = None
         """What the engine says of its membership after a join that came to nothing."""
         self._lan, self._cluster = lan, cluster
@@ -140,6 +142,7 @@ class FakeEngine(FakeWire):
         self.nets.check_outside()
         swarm = FakeSwarm(self._lan, pool[0] if pool else SWARM_POOL)
         self.nets.become(swarm, swarm.add(self, "manager"))
+        self.joined_through = ""
         self.advertised = advertise
 
     @call("swarm join")
@@ -147,8 +150,9 @@ class FakeEngine(FakeWire):
         self.nets.check_outside()
         if self.stuck is not None:
             raise Conflict(ALREADY)
-        swarm = self._lan.swarm_at(list(remotes))
-        self.nets.become(swarm, swarm.join(self, token))
+        swarm, through = self._lan.swarm_at(list(remotes))
+        self.nets.become(swarm, swarm.join(self, token, through.rpartition(":")[0]))
+        self.joined_through = through
         self.advertised = advertise
 
     @call("swarm leave")
@@ -332,6 +336,8 @@ class FakeEngine(FakeWire):
         if self.nets.membership is None:
             return self.stuck or SwarmState(local="inactive")
         swarm, member = self.nets.membership
+        if member.failed:
+            return SwarmState(local="error", error=NOBODY_LETS_IN)
         managers = [each for each in swarm.members if each.in_raft]
         return SwarmState(
             local="active",
@@ -341,6 +347,7 @@ class FakeEngine(FakeWire):
             address=self.advertised,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
             pool=(swarm.pool,) if member.in_raft else (),
+            joined_through=self.joined_through,
         )
 
     def _copy(self, raw: Raw) -> Copy | None:

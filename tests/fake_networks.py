@@ -79,9 +79,14 @@ class FakeNetworks:
         self.gateways.leave_swarm()
 
     def restart(self) -> None:
-        """dockerd is started anew, while the containers ran on: every gateway is made again."""
+        """dockerd is started anew, while the containers ran on: it makes every gateway again, and its own `bridge`."""
+        anew = self._lan.new_id("net")
+        self.local["bridge"] = NetworkState(
+            id=anew, name="bridge", driver="bridge", scope="local", subnet=None, gateway=None
+        )
         self.gateways.forget()
         if self.membership:
+            self.membership[1].joined_through = ""
             self.gateways.enter_swarm()
         for raw in self._containers.raws.values():
             self.plug(raw)

@@ -30,6 +30,9 @@ LAST_MANAGER = (
     "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm"
 )
 NOT_DOWN = "rpc error: code = FailedPrecondition desc = node {} is not down and can't be removed"
+NOBODY_LETS_IN = (
+    "manager stopped: can't initialize raft node: rpc error: code = Unavailable desc = connection error"
+)
 STILL_A_MANAGER = (
     "rpc error: code = FailedPrecondition desc = node {} is a cluster manager and is a member of the raft cluster. "
     "It must be demoted to worker before removal"
@@ -60,10 +63,14 @@ class Member:
     labels: dict[str, str] = field(default_factory=dict)
     gone: bool = False
     """Its host has left, or was wiped: nothing will answer for this node again."""
+    joined_through: str = ""
+    """Address of the manager it would ask to become one, too; empty: any of them."""
+    failed: bool = False
+    """It should have become a manager, and nobody was there to ask."""
 
     @property
     def answers(self) -> bool:
-        return self.host.answers and not self.gone
+        return self.host.answers and not self.gone and not self.failed
 
 
 class FakeSwarm:
@@ -77,10 +84,12 @@ class FakeSwarm:
         self.networks: dict[str, NetworkState] = {}
         self.tokens = self._new_tokens()
 
-    def join(self, host: Host, token: str) -> Member:
+    def join(self, host: Host, token: str, through: str) -> Member:
         if token not in (self.tokens.worker, self.tokens.manager):
             raise Refused("A valid join token is necessary to join this cluster")
-        return self.add(host, "manager" if token == self.tokens.manager else "worker")
+        member = self.add(host, "manager" if token == self.tokens.manager else "worker")
+        member.joined_through = through
+        return member
 
     def add(self, host: Host, role: Role) -> Member:
         member = Member(self._lan.new_id("node"), host, role, in_raft=role == "manager")
@@ -126,8 +135,9 @@ class FakeSwarm:
     def settle(self) -> None:
         """Those that answer take on the role that is asked of them; nobody is voted out below a quorum."""
         for member in self.members:
-            if member.role == "manager" and not member.in_raft and member.answers:
-                member.in_raft = True
+            if member.role == "manager" and not member.in_raft and member.host.answers and not member.gone:
+                member.failed = not self._lets_in(member)
+                member.in_raft = not member.failed
             elif member.role == "worker" and member.in_raft:
                 others = [each for each in self._raft() if each is not member]
                 member.in_raft = 2 * len([each for each in others if each.answers]) <= len(others)
@@ -148,6 +158,10 @@ class FakeSwarm:
             if each.node_id == node_id:
                 return each
         raise Missing(f"node {node_id} not found")
+
+    def _lets_in(self, member: Member) -> bool:
+        asked = [each for each in self._raft() if member.joined_through in ("", each.host.address)]
+        return any(each.answers for each in asked)
 
     def _raft(self) -> list[Member]:
         return [each for each in self.members if each.in_raft]
@@ -220,12 +234,12 @@ class FakeLan:
         """Every address that somebody has on that network."""
         return {address for book in self.address_books for address in book(network)}
 
-    def swarm_at(self, remotes: list[str]) -> FakeSwarm:
-        """The swarm one of whose managers answers at one of `remotes`. Raises Unreachable when none does."""
+    def swarm_at(self, remotes: list[str]) -> tuple[FakeSwarm, str]:
+        """The swarm one of whose managers answers at one of `remotes`, and there. Raises Unreachable when none does."""
         for each in remotes:
             swarm, member = self.members.get(each.rpartition(":")[0], (None, None))
             if swarm and member and member.in_raft and member.answers:
-                return swarm
+                return swarm, each
         raise Unreachable(f"no manager answers: {', '.join(remotes) or 'none is known'}")
 
 

@@ -118,9 +118,9 @@ def test_three_managers_become_one_and_three_again(cluster: SimulatedCluster) ->
         watched(cluster)
         assert managers(cluster) == {name}
         assert cluster.leader().name == name
-    cluster.put_intent(EXAMPLE)
-    watched(cluster)
-    assert managers(cluster) == set(NAMES)
+        cluster.put_intent(EXAMPLE)
+        watched(cluster)
+        assert managers(cluster) == set(NAMES)
 
 
 def test_the_only_manager_changes_from_one_host_to_another_and_the_lead_goes_with_it(
@@ -152,6 +152,49 @@ def test_the_agent_of_the_only_manager_starts_again_in_the_middle_of_the_change(
     watched(cluster)
 
     assert managers(cluster) == {"node-233"}
+
+
+def test_a_worker_whose_dockerd_would_ask_in_vain_is_promoted_only_after_a_new_start_of_it(
+    cluster: SimulatedCluster,
+) -> None:
+    """All have joined through the host that made the swarm; that one is a worker now."""
+    (maker,) = (name for name in NAMES if not member(cluster, name).joined_through)
+    one, other = OTHERS[maker]
+    only_one = {maker.replace("-", "_"): "worker", other.replace("-", "_"): "worker"}
+    cluster.put_intent(with_roles(**only_one))
+    watched(cluster)
+    assert managers(cluster) == {one}
+
+    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker"}))
+    cluster.rounds(5)
+    assert managers(cluster) == {one}
+    (held,) = (each for each in cluster.leader().plan.blocked if each.kind == "role")
+    assert "no manager is there now" in held.reason
+
+    cluster.hosts[other].engine.nets.restart()
+    watched(cluster)
+    assert managers(cluster) == {one, other}
+
+
+def test_a_promotion_that_failed_is_taken_back_and_the_host_leaves_and_joins_as_a_manager(
+    cluster: SimulatedCluster,
+) -> None:
+    """By hand, as the agents would not have done it."""
+    (maker,) = (name for name in NAMES if not member(cluster, name).joined_through)
+    one, other = OTHERS[maker]
+    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker", other.replace("-", "_"): "worker"}))
+    watched(cluster)
+    before = member(cluster, other)
+    before.role = "manager"
+    swarm_of(cluster).settle()
+    assert before.failed
+
+    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker"}))
+    watched(cluster)
+
+    assert managers(cluster) == {one, other}
+    assert {each.host.name for each in swarm_of(cluster).members} == set(NAMES)
+    assert member(cluster, other) is not before
 
 
 def test_while_a_manager_is_away_no_role_changes_and_then_it_does(cluster: SimulatedCluster) -> None:

@@ -240,6 +240,17 @@ class NodeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedReport:
+    """How a host came into the swarm as the node that it is: what it can become depends on it."""
+
+    node_id: str
+    through: str | None
+    """address:port of the manager it would ask to become one, too; empty: any of them; None: not known."""
+    engine: str
+    """Id of the engine's network `bridge`: another one whenever dockerd was started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
     """What a host last said of itself: enough to tell people, and to plan for it from elsewhere as it would itself.
 
@@ -269,6 +280,8 @@ class HostStatus:
     """The address agent.yaml asks for; None: the one the intent declares."""
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
+    joined: JoinedReport | None = None
+    """None: it is not in a swarm, or never was while the agent was there."""
     pool: tuple[str, ...] = ()
     """The networks that the swarm takes the subnets of overlays from."""
     nodes: tuple[NodeReport, ...] | None = None

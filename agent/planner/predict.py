@@ -78,12 +78,13 @@ def _on_engine(host: HostState, step: EngineStep) -> HostState:
 def _on_swarm(world: World, me: str, step: SwarmStep) -> World:
     match step:
         case steps.InitSwarm():
-            return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"))
+            return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
         case steps.JoinSwarm():
             record = world.cluster.record
             assert record is not None
             assert record.swarm_id is not None
-            return _join(world, me, record.swarm_id, _node(me, step.advertise, leader=False, role=step.role))
+            node = _node(me, step.advertise, leader=False, role=step.role)
+            return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
         case steps.LeaveSwarm():
             return _leave(world, me)
         case steps.CreateOverlay():
@@ -105,7 +106,7 @@ def _without_network(world: World, network_id: str) -> World:
     return world
 
 
-def _join(world: World, me: str, swarm_id: str, node: NodeState) -> World:
+def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | None) -> World:
     """`me` becomes `node`; a manager sees the swarm's nodes and overlays from then on, and all managers see it."""
     members = world.managers_of(swarm_id)
     known = world.nodes_of(swarm_id) if members else ()
@@ -121,6 +122,7 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState) -> World:
         is_manager=manager,
         address=node.address,
         managers=tuple((each.id, each.manager_address) for each in nodes or () if each.manager_address),
+        joined_through=through,
         nodes=nodes if manager else None,
     )
     seen = world.host(members[0]).networks if manager and members else ()

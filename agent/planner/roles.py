@@ -11,6 +11,7 @@ from agent.model.intent import Intent, Role
 from agent.model.observed import NodeState, Observed
 from agent.model.steps import Blocked, BlockedKind, DemoteNode, Plan, PromoteNode
 from agent.planner.census import Census, fresh_status, gone_nodes, removed_hosts
+from agent.planner.promotable import why_not_promotable
 from agent.planner.rejoin import rejoining_host, role_for_now
 
 Why = tuple[BlockedKind, str]
@@ -72,11 +73,22 @@ def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change
     wanted += [
         (each.host, each.node, "worker", f"{each.reason}, and this one is down") for each in gone.values()
     ]
+    wanted += [
+        (name, node, "worker", f"{name} failed to become a manager: it goes back, leaves and joins as one")
+        for name, node in census.former
+        if intent.host(name) and _has_failed(name, node, observed)
+    ]
     return [
         _Change(host=host, node=node, role=role, reason=reason)
         for host, node, role, reason in wanted
         if node.role != role
     ]
+
+
+def _has_failed(name: str, node: NodeState, observed: Observed) -> bool:
+    """Whether a promotion came to nothing: dockerd gave up, and tells no node id since (promotable.py)."""
+    status = fresh_status(observed, name)
+    return node.reachable is None and status is not None and status.state == "error"
 
 
 def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
@@ -110,10 +122,10 @@ def _moving(observed: Observed, census: Census, changes: list[_Change]) -> str:
 def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
     """Why this role cannot be changed now; None when it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
-    if change.role == "manager" and change.node.state != "ready":
-        return "role", f"its node is {change.node.state}"
     if change.role == "worker" and not change.is_loss:
         return None
+    if change.node.state != "ready" and change.role == "manager":
+        return _why_not_promoted(change, observed)
     away = [each.hostname for each in managers if not each.reachable]
     after = len(managers) + (1 if change.role == "manager" else -1)
     if change.is_loss and after == 0:
@@ -124,9 +136,11 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
             f"of {after} managers {after // 2 + 1} would have to be reached, {reached} would be for certain; "
             f"no role is changed while {', '.join(away)} cannot be reached"
         )
-    if change.is_loss and observed.host and change.node.id == observed.host.swarm.node_id:
+    if change.role == "manager":
+        return _why_not_promoted(change, observed)
+    if observed.host and change.node.id == observed.host.swarm.node_id:
         return "waiting", "another declared manager has to lead first"
-    if change.is_loss and after < len(intent.managers) and change.host != _leaving(intent, observed):
+    if after < len(intent.managers) and change.host != _leaving(intent, observed):
         return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
     return None
 
@@ -135,6 +149,12 @@ def _leaving(intent: Intent, observed: Observed) -> str | None:
     """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
     assert observed.cluster is not None
     return rejoining_host(intent, observed.cluster)
+
+
+def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
+    status = observed.cluster.statuses.get(change.host) if observed.cluster else None
+    why = why_not_promotable(change.node, status, _nodes(observed))
+    return ("role", why) if why else None
 
 
 def _nodes(observed: Observed) -> tuple[NodeState, ...]:

@@ -7,6 +7,7 @@ from agent.model.observed import Attached, ClusterState, ContainerState, HostSta
 from agent.model.records import AttachedReport, BridgeReport, CopyReport, HostStatus
 from agent.model.store import Fence
 from agent.planner.live_bridge import bridge_phase
+from agent.planner.promotable import note_join
 
 _INSTANCE = "planned"
 """Every agent of a planned cluster is there and has reported: what it does is what is asked."""
@@ -87,6 +88,7 @@ class World:
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
             swarm_address=host.swarm.address,
+            joined=note_join(None, host),
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),

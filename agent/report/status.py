@@ -20,6 +20,7 @@ from agent.model.spec import Pairs
 from agent.model.steps import Blocked, JoinSwarm, Plan, Step
 from agent.planner.live_bridge import bridge_phase, has_mesh
 from agent.planner.parking import OURS
+from agent.planner.promotable import note_join
 from agent.planner.recreate import others_on
 
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
@@ -115,6 +116,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         is_manager=swarm.is_manager,
         swarm_address=swarm.address,
         managers=swarm.managers,
+        joined=note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),
         nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
         bridge=bridge,

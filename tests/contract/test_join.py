@@ -35,6 +35,8 @@ def test_a_worker_joins_through_the_one_manager_that_answers(swarm: tuple[Engine
 
     manager, worker = first.info().swarm, second.info().swarm
     assert (worker.local, worker.is_manager, worker.address) == ("active", False, OTHER)
+    # Where it joined is the agent's own knowledge: dockerd asks there again, and tells nobody.
+    assert (manager.joined_through, worker.joined_through) == ("", FIRST)
     # A worker is not told which swarm it is in, but who manages it.
     assert worker.swarm_id is None
     eventually(lambda: second.info().swarm.managers == ((manager.node_id, FIRST),), 10.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.model.intent import Intent
 from agent.model.observed import NodeState, Observed
-from agent.model.records import Assignment, HostStatus
+from agent.model.records import Assignment, HostStatus, JoinedReport
 from agent.planner.assignments import assign
 from tests.planner.builders import cluster, host, intent, member, node, observed, status
 
@@ -27,6 +27,7 @@ def said_by(nodes: tuple[NodeState, ...]) -> dict[str, HostStatus]:
             node_id=each.id,
             is_manager=each.role == "manager",
             swarm_address=each.address,
+            joined=JoinedReport(node_id=each.id, through="", engine="bridge-1"),
         )
         for each in nodes
     }

@@ -7,6 +7,7 @@ import pytest
 
 from agent.model.intent import Intent
 from agent.model.observed import NodeState
+from agent.model.records import JoinedReport
 from agent.model.steps import Plan
 from agent.planner.census import take_census
 from agent.planner.roles import plan_roles
@@ -187,6 +188,42 @@ def test_a_node_that_no_host_of_ours_is_keeps_its_role() -> None:
     foreign = node("h4", id="somebody-elses-node", labels=())
 
     assert told(plan("h1 h2", (*nodes_of("h1 h2"), foreign), statuses={"h4": None})) == []
+
+
+# ---- a promotion that would fail, or has
+
+
+IN_VAIN = (
+    "its dockerd would ask at gone:1, as when it joined, and no manager is there now; "
+    "start that dockerd anew first"
+)
+
+
+def test_a_worker_whose_dockerd_would_ask_in_vain_is_not_promoted_and_holds_nobody_up() -> None:
+    stuck = status(
+        "h2", is_manager=False, joined=JoinedReport(node_id="node-h2", through="gone:1", engine="e")
+    )
+
+    assert told(plan("h1 h2 h3", "h1 h2:worker h3:worker", statuses={"h2": stuck})) == [
+        "promote node/node-h3: h3: manager wanted, worker found",
+        f"blocked node/node-h2: h2: manager wanted, worker found: {IN_VAIN}",
+    ]
+
+
+@pytest.mark.parametrize("state", ["ready", "down"])
+def test_a_promotion_that_failed_is_taken_back(state: str) -> None:
+    failed = status("h2", state="error", node_id=None, is_manager=False)
+    nodes = changed("h1 h2", h2={"reachable": None, "state": state})
+
+    assert told(plan("h1 h2", nodes, statuses={"h2": failed})) == [
+        "demote node/node-h2: h2 failed to become a manager: it goes back, leaves and joins as one"
+    ]
+
+
+def test_a_manager_whose_engine_has_trouble_keeps_its_role() -> None:
+    failed = status("h2", state="error", node_id=None, is_manager=False)
+
+    assert told(plan("h1 h2 h3", changed("h1 h2 h3", h2=DOWN), statuses={"h2": failed})) == []
 
 
 # ---- hosts that were taken out

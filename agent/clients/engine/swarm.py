@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -21,13 +22,16 @@ _OUTSIDE = "not part of a swarm"
 class Swarm(Door):
     """The swarm side of an engine."""
 
+    _joined_through: str | None = None
+    """What SwarmState tells of it: dockerd itself does not."""
+
     def info(self) -> EngineInfo:
         raw = self._ask("info", "GET", "/info")
         return EngineInfo(
             version=raw.get("ServerVersion") or "",
             name=raw.get("Name") or "",
             live_restore=bool(raw.get("LiveRestoreEnabled")),
-            swarm=swarm_state(raw.get("Swarm") or {}),
+            swarm=replace(swarm_state(raw.get("Swarm") or {}), joined_through=self._joined_through),
             root=raw.get("DockerRootDir") or "",
         )
 
@@ -42,16 +46,19 @@ class Swarm(Door):
         }
         if data_path_port is not None:
             body["DataPathPort"] = data_path_port
+        self._joined_through = ""
         self._ask("swarm_init", "POST", "/swarm/init", body=body, timeout_s=_MEMBERSHIP_S)
 
     def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
         # Of several addresses dockerd tries one, and waits 20 s for it: it gets one that answers.
+        remote = _answering(remotes)
         body = {
             "ListenAddr": _LISTEN,
             "AdvertiseAddr": advertise,
-            "RemoteAddrs": [_answering(remotes)],
+            "RemoteAddrs": [remote],
             "JoinToken": token,
         }
+        self._joined_through = remote
         self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
 
     def leave_swarm(self) -> None:

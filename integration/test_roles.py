@@ -1,0 +1,189 @@
+"""Roles, availability and labels by the document; hosts that were wiped, taken out and added again."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.quorum import QuorumWatch
+
+GOOD = DOCUMENT.read_text()
+NAMES = ("node-231", "node-232", "node-233")
+ROLES_S = 150
+"""dockerd may take half a minute to make a manager again of what has just become a worker (docs/engine-quirks.md)."""
+GAP_S = 10.0
+"""Raft elects within a second or two; a swarm that has lost its quorum says so for as long as it has."""
+DOWN_S = 120
+"""Until the swarm calls a node down that has gone, with time for what follows."""
+
+
+def with_roles(roles: Mapping[str, str]) -> str:
+    """The example with the roles of some hosts changed."""
+    document = GOOD
+    for name, role in roles.items():
+        before = f"{name}: {{address: 10.159.62.{name[-3:]}, role: manager"
+        assert before in document
+        document = document.replace(before, before.replace("role: manager", f"role: {role}"))
+    return document
+
+
+def others(name: str) -> list[str]:
+    return [each for each in NAMES if each != name]
+
+
+def by_host(cluster: Cluster, manager: Host) -> dict[str, dict[str, Any]]:
+    """The node of each host by what the host says it is, as a manager lists it."""
+    nodes = {node["ID"]: node for node in manager.docker.api.nodes()}
+    return {host.name: nodes[cluster.status(host)["node_id"]] for host in cluster.lab.hosts}
+
+
+def check_managers(cluster: Cluster, names: set[str]) -> None:
+    """AssertionError unless just these hosts are managers, by the swarm and by their own engines."""
+    manager = cluster.lab[min(names)]
+    nodes = by_host(cluster, manager)
+    found = {name: (node["Spec"]["Role"], "ManagerStatus" in node) for name, node in nodes.items()}
+    wanted = {name: ("manager", True) if name in names else ("worker", False) for name in found}
+    assert found == wanted
+    engines = {host.name for host in cluster.lab.hosts if host.docker.api.info()["Swarm"]["ControlAvailable"]}
+    assert engines == names
+
+
+def put_roles(cluster: Cluster, roles: Mapping[str, str]) -> None:
+    """Put the document, and return when the roles are so and all is well."""
+    cluster.wait_converged(cluster.put(with_roles(roles)), ROLES_S)
+    wanted = {name for name in NAMES if roles.get(name, "manager") == "manager"}
+    eventually(lambda: check_managers(cluster, wanted), ROLES_S, f"the managers are {sorted(wanted)}")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_manager_becomes_a_worker_and_a_manager_again_and_the_quorum_is_never_lost(
+    cluster: Cluster, name: str
+) -> None:
+    before = cluster.started()
+    led = [
+        host
+        for host, node in by_host(cluster, cluster.lab[name]).items()
+        if node["ManagerStatus"].get("Leader")
+    ]
+    with QuorumWatch(cluster.lab[others(name)[0]]) as one, QuorumWatch(cluster.lab[others(name)[1]]) as other:
+        put_roles(cluster, {name: "worker"})
+        assert "an odd number is better" in str((cluster.get("verdict") or {})["warnings"])
+        put_roles(cluster, {})
+    for watch in (one, other):
+        print(f"{name} (raft leader: {led[0]}): {watch}")
+        assert watch.answers > 20
+        assert watch.lost == []
+        assert watch.longest_gap_s < GAP_S, str(watch)
+    assert cluster.started() == before
+
+
+def maker_of(cluster: Cluster) -> str:
+    """The host that made the swarm: the others' dockerds joined through it, and ask it again when they are promoted."""
+    joined = {host.name: cluster.status(host)["joined"]["through"] for host in cluster.lab.hosts}
+    return next(name for name, through in joined.items() if through == "")
+
+
+@pytest.mark.timeout(900)
+def test_the_only_manager_hands_over_and_what_would_ask_there_waits_for_a_new_start_of_its_dockerd(
+    fresh_cluster: Cluster,
+) -> None:
+    cluster = fresh_cluster
+    cluster.start()
+    cluster.wait_converged(cluster.put(GOOD), 120)
+    before, maker = cluster.started(), maker_of(cluster)
+    heir, third = others(maker)
+    put_roles(cluster, {heir: "worker", third: "worker"})
+    assert (cluster.get("leader") or {})["host"] == maker
+    put_roles(cluster, {maker: "worker", third: "worker"})
+    assert (cluster.get("leader") or {})["host"] == heir
+    assert cluster.started() == before
+
+    revision = cluster.put(with_roles({maker: "worker"}))
+
+    def is_held() -> None:
+        held = [each for each in cluster.status(cluster.lab[heir])["blocked"] if each["kind"] == "role"]
+        assert f"would ask at {cluster.lab[maker].address}:2377" in str(held), held
+
+    eventually(is_held, 30, f"the promotion of {third} is held")
+    check_managers(cluster, {heir})
+    cluster.lab[third].systemctl("restart", "docker")
+    cluster.wait_converged(revision, ROLES_S)
+    eventually(lambda: check_managers(cluster, {heir, third}), ROLES_S, f"{third} is a manager")
+
+
+def test_a_document_without_a_manager_is_refused_and_changes_nothing(cluster: Cluster) -> None:
+    revision = cluster.put(with_roles(dict.fromkeys(NAMES, "worker")))
+
+    def refused() -> None:
+        verdict = cluster.get("verdict") or {}
+        assert verdict["revision"] == revision
+        assert not verdict["accepted"]
+        assert "no host is a manager" in str(verdict["errors"])
+
+    eventually(refused, 30, "the document is refused")
+    check_managers(cluster, set(NAMES))
+
+
+def test_availability_and_labels_are_those_of_the_document_and_foreign_labels_stay(cluster: Cluster) -> None:
+    manager, said = cluster.lab["node-231"], "node-233: {address: 10.159.62.233, role: manager"
+    before = cluster.started()
+    node_id = cluster.status(cluster.lab["node-233"])["node_id"]
+    manager.exec("docker", "node", "update", "--label-add", "theirs=x", node_id)
+
+    def spec() -> dict[str, Any]:
+        found = dict(json.loads(manager.exec("docker", "node", "inspect", node_id).stdout)[0]["Spec"])
+        labels = {
+            key: value for key, value in found["Labels"].items() if not key.startswith("io.swarmkeeper.")
+        }
+        return {"availability": found["Availability"], "labels": labels}
+
+    def becomes(availability: str, labels: dict[str, str]) -> None:
+        wanted = {"availability": availability, "labels": labels}
+        eventually(lambda: _equal(spec(), wanted), 30, f"the node is {wanted}")
+
+    cluster.wait_converged(
+        cluster.put(GOOD.replace(said, f"{said}, availability: drain, labels: {{rack: a, zone: b}}"))
+    )
+    becomes("drain", {"rack": "a", "zone": "b", "theirs": "x"})
+    manager.exec("docker", "node", "update", "--availability", "pause", "--label-rm", "rack", node_id)
+    becomes("drain", {"rack": "a", "zone": "b", "theirs": "x"})
+
+    cluster.wait_converged(cluster.put(GOOD.replace(said, f"{said}, labels: {{rack: a}}")))
+    becomes("active", {"rack": "a", "theirs": "x"})
+    cluster.wait_converged(cluster.put(GOOD))
+    becomes("active", {"theirs": "x"})
+    assert cluster.started() == before
+
+
+def _equal(found: object, wanted: object) -> None:
+    assert found == wanted
+
+
+@pytest.mark.timeout(600)
+def test_a_wiped_manager_joins_again_and_its_old_record_goes(cluster: Cluster) -> None:
+    host, manager = cluster.lab["node-233"], cluster.lab["node-231"]
+    old = cluster.status(host)["node_id"]
+    with QuorumWatch(manager) as watch:
+        host.systemctl("stop", "swarmkeeper", "docker.socket", "docker")
+        host.exec(
+            "sh", "-c", "rm -rf /var/lib/docker/* /var/lib/swarmkeeper/* /var/lib/private/swarmkeeper/*"
+        )
+        host.systemctl("start", "docker")
+        host.systemctl("start", "swarmkeeper")
+
+        def is_new() -> None:
+            nodes = {node["ID"]: node for node in manager.docker.api.nodes()}
+            assert old not in nodes
+            assert len(nodes) == len(NAMES)
+
+        eventually(is_new, DOWN_S, "the record of the node it was is gone")
+        cluster.wait_converged(int((cluster.get("accepted") or {})["revision"]), DOWN_S)
+    check_managers(cluster, set(NAMES))
+    print(f"{host.name} wiped: {watch}")
+    assert watch.lost == []
+    assert watch.longest_gap_s < GAP_S, str(watch)
