@@ -106,11 +106,26 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    record = cluster.record
-    if record and record.recreating:
-        reason = f"its turn comes when {', '.join(record.recreating)} is made anew"
+    if reason := _why_not_yet(intent, cluster):
         return Plan(blocked=(Blocked(resource=f"turn/{waiting[0]}", reason=reason, kind="waiting"),))
     return _offer(waiting[0], observed)
+
+
+def _why_not_yet(intent: Intent, cluster: ClusterState) -> str:
+    record = cluster.record
+    if record and record.recreating:
+        return f"its turn comes when {', '.join(record.recreating)} is made anew"
+    # Who is first of all that need a turn is known only when all have said whether they do.
+    silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
+    return f"{', '.join(silent)} is yet to say whether it needs a turn first" if silent else ""
+
+
+def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
+    """Whether an agent is there that has not looked at its bridge since the intent; without dockerd it cannot."""
+    if name not in cluster.present:
+        return False
+    status = _status(cluster, name)
+    return status is None or (status.engine_up and status.bridge.revision != intent.revision)
 
 
 def _offer(name: str, observed: Observed) -> Plan:

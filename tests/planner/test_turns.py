@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agent.model.observed import ClusterState, NodeState, Observed
-from agent.model.records import BlockedReport, CopyReport, Disruption, HostStatus
+from agent.model.records import BlockedReport, BridgeReport, CopyReport, Disruption, HostStatus
 from agent.planner.turns import plan_turns, why_unwell
-from tests.planner.builders import REVISION, cluster, host, intent, member, node, observed, told
+from tests.planner.builders import REVISION, cluster, host, intent, member, node, observed, status, told
 from tests.planner.guests import says, turn
 
 HOSTS = "h1 h2 h3"
@@ -111,6 +111,28 @@ def test_a_lone_manager_gets_its_turn() -> None:
 )
 def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
     assert planned(seen({"h1": "right"}, statuses=[said])) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("h2", "waiting", revision=REVISION - 1),
+        says("h2", "waiting", instance="an earlier run"),
+    ],
+    ids=["of another intent", "of an earlier run of the agent"],
+)
+def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_a_turn(
+    said: HostStatus,
+) -> None:
+    waits = "blocked turn/h1: h2 is yet to say whether it needs a turn first"
+    assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
+    assert planned(seen({"h1": "waiting", "h3": "right"}, turn("h3", "done"), statuses=[said])) == [waits]
+    assert planned(seen({"h1": "waiting"}, statuses=[said], away=["h2"])) == offer("h1")
+
+
+def test_a_host_whose_dockerd_is_down_cannot_say_and_is_not_waited_for() -> None:
+    down = status("h2", engine_up=False, bridge=BridgeReport())
+    assert planned(seen({"h1": "waiting"}, statuses=[down])) == offer("h1")
 
 
 def test_a_host_the_intent_does_not_name_gets_no_turn() -> None:
@@ -235,7 +257,12 @@ def test_a_bridge_that_is_not_right_yet_is_not_well(phase: str) -> None:
 
 
 def test_what_was_right_for_an_earlier_intent_was_well() -> None:
-    assert unwell(after=says("h2", "moving", revision=REVISION - 1)) == []
+    said = says("h2", "moving", revision=REVISION - 1)
+    found = seen({"h1": "waiting", "h3": "right"}, turn("h2", "done"), statuses=[said])
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+
+    assert why_unwell(found.cluster.accepted, found, turn("h2", "done")) == ()
 
 
 def test_a_copy_that_is_still_to_be_started_is_not_well() -> None:
