@@ -1,7 +1,7 @@
-"""The lease of this agent: what its presence, the leader lock and the disruption slot hang on.
+"""The lease of this agent: what its presence and the leader lock hang on.
 
 It has a thread and an etcd client of its own, so that no slow work and no long read ever delays a renewal. When the
-lease is lost, all three are lost together, and whoever leads finds `lease_id` None.
+lease is lost, both are lost together, and whoever leads finds `lease_id` None.
 
 Validity is counted from *before* the renewal was sent, because etcd may have counted from any moment since, and on
 CLOCK_BOOTTIME, because a suspended machine goes on losing its lease.
