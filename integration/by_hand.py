@@ -44,6 +44,13 @@ CONTAINERS = (
 
 
 def make_swarm(lab: Lab, roles: Mapping[str, str]) -> None:
+    """The swarm on hosts where nobody made docker_gwbridge: docker has, in its own way, when this returns."""
+    join_all(lab, roles)
+    for host in lab:
+        eventually(lambda: _subnet(host) == DOCKERS_CHOICE, SETTLE_S, f"{host.name} has docker's own bridge")  # noqa: B023
+
+
+def join_all(lab: Lab, roles: Mapping[str, str]) -> None:
     """`docker swarm init` on the first manager, `docker swarm join` on the others; all are ready when it returns."""
     first, *others = (lab[name] for name in sorted(roles, key=lambda name: (roles[name] != "manager", name)))
     first.exec("docker", "swarm", "init", "--advertise-addr", first.address)
@@ -52,8 +59,6 @@ def make_swarm(lab: Lab, roles: Mapping[str, str]) -> None:
         join = ("docker", "swarm", "join", "--advertise-addr", host.address, "--token", token)
         host.exec(*join, f"{first.address}:2377")
     eventually(lambda: _all_ready(lab, roles), SETTLE_S, "every node is ready")
-    for host in lab:
-        eventually(lambda: _subnet(host) == DOCKERS_CHOICE, SETTLE_S, f"{host.name} has docker's own bridge")  # noqa: B023
 
 
 def _all_ready(lab: Lab, roles: Mapping[str, str]) -> bool:

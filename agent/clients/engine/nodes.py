@@ -1,11 +1,12 @@
 """The nodes of the swarm, as its managers list and change them."""
 
+import contextlib
 from typing import Any
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.reading import node_state
 from agent.clients.engine.transport import quoted
-from agent.errors import Missing
+from agent.errors import Conflict, Missing
 from agent.model.intent import Availability, Role
 from agent.model.observed import NodeState
 from agent.model.spec import Pairs
@@ -50,7 +51,9 @@ class Nodes(Door):
     def has_node(self, node_id: str) -> bool:
         raw = self._ask("swarm", "GET", "/swarm")
         params = {"version": raw["Version"]["Index"]}
-        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+        # Whose change came in between does not matter: a majority has agreed on that one.
+        with contextlib.suppress(Conflict):
+            self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
         try:
             self._ask("node", "GET", f"/nodes/{quoted(node_id)}")
         except Missing:

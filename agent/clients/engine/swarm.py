@@ -24,8 +24,19 @@ class Swarm(Door):
 
     _joined_through: str | None = None
     """What SwarmState tells of it: dockerd itself does not."""
+    _was_inside = False
+    """Whether the engine was last seen in a swarm, or on its way into one."""
 
     def info(self) -> EngineInfo:
+        found = self._info()
+        if self._was_inside and found.swarm.local == "inactive":
+            # A dockerd that is ending has put its swarm away, and still answers on connections it had; not on new ones.
+            self._transport.hang_up()
+            found = self._info()
+        self._was_inside = found.swarm.local != "inactive"
+        return found
+
+    def _info(self) -> EngineInfo:
         raw = self._ask("info", "GET", "/info")
         return EngineInfo(
             version=raw.get("ServerVersion") or "",

@@ -79,6 +79,16 @@ class Transport:
             timeouts = (self.timeout_s, stall_s)
             return self._send(method, path, as_error, stream=True, params=params, timeout=timeouts)
 
+    def hang_up(self) -> None:
+        """Let the next call of this thread go over a new connection. Raises Unreachable when nobody takes one."""
+        client: docker.APIClient | None = getattr(self._threads, "client", None)
+        if client is not None:
+            client.close()
+        try:
+            self._knock()
+        except OSError as error:
+            raise self._unreachable(error) from error
+
     def close(self) -> None:
         """Close every connection. No thread may be in a call."""
         for client in list(self._clients):
