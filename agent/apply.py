@@ -242,6 +242,7 @@ class Applier:
         tokens = self.engine.swarm_tokens()
         if tokens.swarm_id != step.swarm_id:
             raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
+        tokens = tokens if step.managers else replace(tokens, manager="")
         self.store.write_fenced(fence, [_put(self.keys.tokens, tokens)])
 
     def _publish_assignment(self, fence: Fence, step: steps.PublishAssignment) -> None:

@@ -414,6 +414,11 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
     assert [name for name, _, _ in leading.engine.called] == ["swarm_tokens", "rotate_tokens"]
 
 
+def test_tokens_are_published_without_the_one_for_managers_where_none_may_join(leading: Bench) -> None:
+    leading.apply(steps.PublishTokens(swarm_id="swarm-1", managers=False, reason="r"))
+    assert leading.record(Tokens, KEYS.tokens) == replace(TOKENS, manager="")
+
+
 def test_an_overlay_is_made_by_the_engine(leading: Bench) -> None:
     leading.apply(steps.CreateOverlay(network=OVERLAY, reason="r"))
     assert leading.engine.called == [("create_network", (OVERLAY,), {})]

@@ -197,6 +197,32 @@ def test_a_promotion_that_failed_is_taken_back_and_the_host_leaves_and_joins_as_
     assert member(cluster, other) is not before
 
 
+def test_a_wiped_manager_joins_as_a_worker_and_is_promoted_when_its_old_record_counts_no_more(
+    cluster: SimulatedCluster,
+) -> None:
+    """Two of three managers are left: a fourth that counts before it answers could cost them the quorum."""
+    engine, swarm = cluster.hosts["node-233"].engine, swarm_of(cluster)
+    old = member(cluster, "node-233")
+    engine.nets.leave()
+    for each in list(engine.by_hand.raws):
+        engine.by_hand.remove(each, force=True)
+    engine.nets.local.clear()
+    joined_as: list[str] = []
+    for _ in range(60):
+        for name in list(cluster.agents):
+            cluster.agents[name].turn()
+            assert len([each for each in swarm.members if each.in_raft]) <= 3
+        if engine.nets.membership and not joined_as:
+            joined_as.append(member(cluster, "node-233").role)
+        swarm.settle()
+        cluster.clock.advance(1.0)
+
+    assert joined_as == ["worker"]
+    assert managers(cluster) == set(NAMES)
+    assert old not in swarm.members
+    assert all(map(_rests, cluster.agents.values())), cluster.told()
+
+
 def test_while_a_manager_is_away_no_role_changes_and_then_it_does(cluster: SimulatedCluster) -> None:
     cluster.hosts["node-232"].engine.answers = False
     cluster.put_intent(with_roles(node_233="worker"))

@@ -69,7 +69,7 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Join tokens of the recorded swarm."""
+    """Join tokens of the recorded swarm. Without one for managers all join as workers, to be promoted later."""
 
     swarm_id: str
     worker: str = field(repr=False)
@@ -281,7 +281,7 @@ class HostStatus:
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
     joined: JoinedReport | None = None
-    """None: it is not in a swarm, or never was while the agent was there."""
+    """Of the node that it is, or was last; None: it was none while an agent was there."""
     pool: tuple[str, ...] = ()
     """The networks that the swarm takes the subnets of overlays from."""
     nodes: tuple[NodeReport, ...] | None = None

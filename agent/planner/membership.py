@@ -1,6 +1,6 @@
 """The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
-from agent.model.intent import HostIntent, Intent
+from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
@@ -33,10 +33,13 @@ def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: Cl
         return _blocked("waiting", f"{record.claimed_by} is making the swarm")
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
         return _blocked("waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
-    token = cluster.tokens.manager if declared.role == "manager" else cluster.tokens.worker
+    later = declared.role == "manager" and not cluster.tokens.manager
+    role: Role = "worker" if later else declared.role
+    token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
     remotes = tuple(address for _, address in record.managers)
-    reason = f"declared a {declared.role} of swarm {record.swarm_id}"
-    step = JoinSwarm(role=declared.role, advertise=advertise, remotes=remotes, token=token, reason=reason)
+    for_now = ", but a worker at first: a manager of it cannot be reached" if later else ""
+    reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
+    step = JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
     return Plan((step,))
 
 

@@ -201,7 +201,7 @@ def _on_ruling(world: World, step: RulingStep) -> World:
 def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:
     if isinstance(step, steps.WithdrawTokens):
         return None
-    return Tokens(swarm_id=step.swarm_id, worker="", manager="")
+    return Tokens(swarm_id=step.swarm_id, worker="(token)", manager="(token)" if step.managers else "")
 
 
 def _record(world: World, record: SwarmRecord) -> World:

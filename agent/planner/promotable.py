@@ -17,10 +17,8 @@ _REMEDY = "start that dockerd anew first"
 def note_join(known: JoinedReport | None, host: HostState) -> JoinedReport | None:
     """What a host is to report of its joining; `known` is what it reported last, also in an earlier run."""
     swarm, network = host.swarm, host.network("bridge")
-    if swarm.local == "inactive":
-        return None
     if swarm.local != "active" or swarm.node_id is None:
-        return known
+        return known  # also outside: a dockerd that starts says so of itself for a moment
     engine = network.id if network else ""
     if known is None or known.node_id != swarm.node_id:
         return JoinedReport(node_id=swarm.node_id, through=swarm.joined_through, engine=engine)

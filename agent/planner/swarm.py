@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.records import SwarmRecord
+from agent.model.records import SwarmRecord, Tokens
 from agent.model.steps import (
     Blocked,
     ClaimInit,
@@ -14,6 +14,7 @@ from agent.model.steps import (
     RotateTokens,
     WithdrawTokens,
 )
+from agent.planner.census import HOST_LABEL
 from agent.planner.overlays import ready_overlays
 from agent.planner.recreate import to_recreate
 
@@ -111,12 +112,11 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
         return Plan()
     missing, tokens, swarm_id = missing_hosts(intent, cluster, host), cluster.tokens, host.swarm.swarm_id
     assert swarm_id is not None
-    if missing and (tokens is None or tokens.swarm_id != swarm_id):
-        return Plan((PublishTokens(swarm_id=swarm_id, reason=f"{', '.join(missing)} not joined yet"),))
-    if missing and tokens and host.swarm.tokens not in (None, tokens):
-        reason = "the published join tokens are not the swarm's any more"
-        return Plan((PublishTokens(swarm_id=swarm_id, reason=reason),))
-    if missing or tokens is None:
+    if missing:
+        why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
+        step = PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
+        return Plan((step,)) if why else Plan()
+    if tokens is None:
         return Plan()
     reason = "every declared host has joined"
     withdraw = WithdrawTokens(reason=reason)
@@ -124,6 +124,28 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
         return Plan((withdraw,))
     # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
     return Plan((RotateTokens(reason=reason), withdraw))
+
+
+def _why_publish(host: HostState, published: Tokens | None, missing: str) -> str:
+    """Why join tokens have to be published, in words; empty when the published ones are right."""
+    if published is None or published.swarm_id != host.swarm.swarm_id:
+        return missing
+    lost, current = _lost_managers(host), host.swarm.tokens
+    if bool(published.manager) == bool(lost):
+        how = f"as workers at first, as {', '.join(lost)} cannot be reached" if lost else "as managers, too"
+        return f"who joins may do so {how}"
+    if current and published not in (current, replace(current, manager="")):
+        return "the published join tokens are not the swarm's any more"
+    return ""
+
+
+def _lost_managers(host: HostState) -> tuple[str, ...]:
+    """The managers that count for the quorum and cannot be reached. One that is just coming in is not noted yet.
+
+    A host that joined as a manager beside them would count before it answers: the quorum would hang on its success.
+    """
+    managers = [each for each in host.swarm.nodes or () if each.reachable is False]
+    return tuple(each.hostname for each in managers if HOST_LABEL in dict(each.labels))
 
 
 def _waiting(reason: str) -> Plan:

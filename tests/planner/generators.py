@@ -153,7 +153,7 @@ def _clusters(draw: st.DrawFn, newest: Intent, accepted: Intent | None, assigned
         record=record,
         record_revision=50 if record else 0,
         tokens=draw(
-            st.sampled_from((None, *(Tokens(swarm_id=each, worker="", manager="") for each in SWARMS)))
+            st.sampled_from((None, *(Tokens(swarm_id=each, worker="w", manager="m") for each in SWARMS)))
         ),
         specs={digest: DIGESTS[digest] for digest in sorted(known)},
         assignments=assignments,

@@ -50,6 +50,16 @@ def test_a_host_joins_in_its_declared_role() -> None:
     assert told(plan("h3", outside(), tokens=tokens())) == ["join swarm: declared a worker of swarm swarm-1"]
 
 
+def test_without_a_token_for_managers_a_declared_one_joins_as_a_worker() -> None:
+    (step,) = plan("h2", outside(), tokens=replace(tokens(), manager="")).steps
+
+    assert isinstance(step, JoinSwarm)
+    assert (step.role, step.token) == ("worker", "worker-token")
+    assert str(step) == (
+        "join swarm: declared a manager of swarm swarm-1, but a worker at first: a manager of it cannot be reached"
+    )
+
+
 @pytest.mark.parametrize(("me", "token"), [("h2", "manager-token"), ("h3", "worker-token")])
 def test_a_join_uses_the_token_of_the_role_and_shows_it_to_nobody(me: str, token: str) -> None:
     (step,) = plan(me, outside(), tokens=tokens()).steps

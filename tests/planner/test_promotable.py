@@ -48,10 +48,10 @@ def test_another_node_is_another_join() -> None:
     )
 
 
-def test_what_was_noted_is_held_while_the_engine_is_between_the_states_and_dropped_outside() -> None:
-    assert note_join(THROUGH_H1, host(swarm=outside("pending"))) == THROUGH_H1
-    assert note_join(THROUGH_H1, host(swarm=outside("error"))) == THROUGH_H1
-    assert note_join(THROUGH_H1, host(swarm=outside())) is None
+@pytest.mark.parametrize("local", ["pending", "error", "inactive", "locked"])
+def test_what_was_noted_is_held_while_the_engine_is_not_active(local: Any) -> None:
+    """A dockerd that starts calls itself inactive for a moment."""
+    assert note_join(THROUGH_H1, host(swarm=outside(local))) == THROUGH_H1
 
 
 # ---- what the leader makes of it

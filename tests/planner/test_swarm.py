@@ -6,7 +6,7 @@ import pytest
 from agent.model.intent import Intent, SwarmIntent
 from agent.model.observed import HostState, LocalState
 from agent.model.records import SwarmRecord
-from agent.model.steps import ClaimInit, Plan, PublishSwarm
+from agent.model.steps import ClaimInit, Plan, PublishSwarm, PublishTokens
 from agent.planner.leading import plan_leading
 from agent.planner.swarm import plan_swarm
 from tests.planner import builders
@@ -156,6 +156,49 @@ def test_published_tokens_stay_while_a_host_is_missing() -> None:
     waiting = plan(host(swarm=member("h1")), record=record(), statuses={"h1": status("h1")}, tokens=tokens())
 
     assert told(waiting) == []
+
+
+def with_a_dead_manager(**more: Any) -> Plan:
+    """h1 and h2 manage the swarm with h3, which cannot be reached; h4 is missing."""
+    nodes = (node("h1"), node("h2"), node("h3", state="down", reachable=False))
+    said = {name: status(name) for name in ("h1", "h2", "h3")}
+    wanted = intent(hosts="h1 h2 h3 h4")
+    seen = host(swarm=member("h1", of=nodes))
+    managers = tuple((f"node-{name}", f"10.0.0.{name[1:]}:2377") for name in ("h1", "h2"))
+    return plan(seen, wanted=wanted, record=record(managers=managers), statuses=said, **more)
+
+
+def test_while_a_manager_cannot_be_reached_nobody_joins_as_one() -> None:
+    (step,) = with_a_dead_manager().steps
+    assert isinstance(step, PublishTokens)
+    assert (str(step), step.managers) == ("publish tokens: h4 not joined yet", False)
+
+    (step,) = with_a_dead_manager(tokens=tokens()).steps
+    assert isinstance(step, PublishTokens)
+    assert (str(step), step.managers) == (
+        "publish tokens: who joins may do so as workers at first, as h3 cannot be reached",
+        False,
+    )
+    assert told(with_a_dead_manager(tokens=replace(tokens(), manager=""))) == []
+
+
+def test_once_every_manager_is_reached_hosts_join_as_managers_again() -> None:
+    waiting = plan(
+        host(swarm=member("h1")),
+        record=record(),
+        statuses={"h1": status("h1")},
+        tokens=replace(tokens(), manager=""),
+    )
+    assert told(waiting) == ["publish tokens: who joins may do so as managers, too"]
+
+
+def test_a_manager_that_is_just_coming_in_keeps_nobody_out() -> None:
+    nodes = (node("h1"), node("h2", reachable=False, labels=()))
+    coming = plan(
+        host(swarm=member("h1", of=nodes)), record=record(), statuses={"h1": status("h1")}, tokens=tokens()
+    )
+
+    assert told(coming) == []
 
 
 def test_tokens_of_another_swarm_are_replaced() -> None:

@@ -56,6 +56,8 @@ class PublishSwarm(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishTokens(BaseStep):
     swarm_id: str
+    managers: bool = True
+    """Whether hosts may join as managers now."""
     lane, verb, kind, resource, budget_s = "leader", "publish", "swarm", "tokens", LEADER_BUDGET_S
 
 
