@@ -76,7 +76,8 @@ class Dispatcher:
         for step in plan.steps:
             chains.setdefault(step.resource, []).append(step)
         with self._changed:
-            self._backoff.forget(frozenset(chains.keys() | self._flying.keys()))
+            # What landed meanwhile may have been in flight when it was looked at: that nothing is planned says nothing.
+            self._backoff.forget(frozenset(chains.keys() | self._flying.keys() | self._landed.keys()))
             for lane in self._pools:
                 self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
 

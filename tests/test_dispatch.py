@@ -182,6 +182,24 @@ def test_a_failure_is_tried_again_only_after_its_wait(stage: Stage) -> None:
     assert [each.failure.tries for each in stage.outcomes if each.failure] == [1, 2, 3]
 
 
+def test_a_failure_during_a_pass_that_planned_nothing_for_what_was_in_flight_keeps_its_wait(
+    stage: Stage,
+) -> None:
+    stage.refuse = {"container/a"}
+    with stage.dispatcher() as dispatcher:
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan((start("a"),)))
+        stage.until(partial(stage.tried, 1))
+        dispatcher.dispatch(Plan())  # looked at while the start was under way
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan((start("a"),)))
+        assert not dispatcher.in_flight
+        dispatcher.begin_pass()
+        dispatcher.dispatch(Plan())  # it runs after all
+        assert not dispatcher.failures
+    assert stage.began == ["start container/a"]
+
+
 def test_another_task_for_a_failed_container_is_tried_at_once(stage: Stage) -> None:
     stage.refuse = {"container/a"}
     with stage.dispatcher() as dispatcher:
