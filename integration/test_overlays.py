@@ -41,7 +41,9 @@ def overlay(host: Host) -> dict[str, Any]:
 
 
 def subnets(cluster: Cluster) -> set[str]:
-    return {overlay(host)["IPAM"]["Config"][0]["Subnet"] for host in cluster.lab.hosts}
+    """As every manager has it; empty while the swarm has made the overlay and not allocated it yet."""
+    ranges = [(overlay(host)["IPAM"]["Config"] or [{}])[0] for host in cluster.lab.hosts]
+    return {each.get("Subnet", "") for each in ranges}
 
 
 def ids(cluster: Cluster) -> dict[str, str]:
