@@ -87,7 +87,7 @@ class Applier:
         match step:
             case steps.CreateContainer():
                 request = create_request(
-                    step.spec, copy=step.copy, project=step.project, cluster=self.cluster, name=step.name
+                    step.spec, copy=step.copy, project=step.project, cluster=self.cluster, name=step.made_as
                 )
                 engine.create_container(request)
             case steps.StartContainer():

@@ -4,7 +4,6 @@ from agent.errors import Invalid
 from agent.fields import describe_change
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
-from agent.model.records import Copy
 from agent.model.steps import (
     Blocked,
     BlockedKind,
@@ -14,18 +13,17 @@ from agent.model.steps import (
     DisconnectNetwork,
     Plan,
     PullImage,
-    RemoveContainer,
     StartContainer,
     Step,
-    StopContainer,
 )
 from agent.planner.endpoints import keep_last_endpoints
-from agent.planner.making_way import STOPPABLE, made_anew, make_way
+from agent.planner.making_way import made_anew, make_way
 from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
 from agent.planner.ports import heed_ports
 from agent.planner.repair import plan_repair
-from agent.planner.wanted import DEFAULT_GRACE_S, Wanted, container_name, fill_context
+from agent.planner.replacement import best, candidates, clear_away, plan_surplus, replacement
+from agent.planner.wanted import Wanted, container_name, fill_context
 
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:
@@ -36,10 +34,10 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     if cluster.assignment is None:
         return Plan()
     project = cluster.assignment.project
-    chosen = {copy: _best(_candidates(copy, host), copy) for copy in cluster.assignment.copies}
+    chosen = {copy: best(candidates(copy, host), copy) for copy in cluster.assignment.copies}
     keep = {found.id for found in chosen.values() if found}
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
-    keep |= {each.id for copy in unknown for each in _candidates(copy, host)}
+    keep |= {each.id for copy in unknown for each in candidates(copy, host)}
     names = Names(host, keep, project, cluster.assignment.copies)
     scene = _Scene(intent, host, cluster, names, observed)
     plan = Plan()
@@ -50,8 +48,11 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
             plan += _blocked(name, "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd")
             continue
         context = fill_context(intent, observed.me, host.swarm.node_id, copy)
-        plan += scene.plan(Wanted(copy=copy, project=project, spec=spec, context=context), found)
-    return keep_last_endpoints(_once(_plan_surplus(host, keep) + plan), host)
+        wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
+        others = [each for each in candidates(copy, host) if found and each.id != found.id]
+        plan += clear_away(others, scene.plan(wanted, found), wanted)
+    surplus = plan_surplus(host, frozenset(cluster.assignment.copies), keep)
+    return keep_last_endpoints(_once(surplus + plan), host)
 
 
 class _Scene:
@@ -110,8 +111,7 @@ class _Scene:
             return made + waits  # pull first: the old copy runs until the new one can be made
         if waits != Plan():
             return waits
-        start = Plan((StartContainer(name=wanted.name, reason=reason),))
-        return Plan(_away(wanted.name, found, wanted.grace_s, reason)) + made + start
+        return replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self._networks(wanted)
@@ -211,36 +211,6 @@ class _Scene:
 
 def _creates(plan: Plan) -> bool:
     return any(isinstance(step, CreateContainer) for step in plan.steps)
-
-
-def _candidates(copy: Copy, host: HostState) -> list[ContainerState]:
-    key = (copy.service, copy.number)
-    return [each for each in host.containers if (each.copy.service, each.copy.number) == key]
-
-
-def _best(candidates: list[ContainerState], copy: Copy) -> ContainerState | None:
-    """Of several containers that claim to be the same copy, the one to keep: right spec, running, lowest id."""
-    return min(
-        candidates,
-        key=lambda each: (each.copy.spec != copy.spec, each.status != "running", each.id),
-        default=None,
-    )
-
-
-def _plan_surplus(host: HostState, keep: set[str]) -> Plan:
-    plan = Plan()
-    for found in host.containers:
-        if found.id not in keep and not found.busy and found.status != "removing":
-            reason = f"{found.copy.service} copy {found.copy.number} is no longer assigned here"
-            plan += Plan(_away(found.name, found, DEFAULT_GRACE_S, reason))
-    return plan
-
-
-def _away(name: str, found: ContainerState, grace_s: float, reason: str) -> tuple[Step, ...]:
-    remove = RemoveContainer(name=name, id=found.id, reason=reason)
-    if found.status not in STOPPABLE:
-        return (remove,)
-    return (StopContainer(name=name, id=found.id, grace_s=grace_s, reason=reason), remove)
 
 
 def _once(plan: Plan) -> Plan:

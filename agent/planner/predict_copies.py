@@ -31,13 +31,16 @@ def on_container(
         case steps.StartContainer():
             return tuple(_started(each) if each.name == step.name else each for each in containers)
         case _:
-            return tuple(_changed(each, step, specs) if each.id == step.id else each for each in containers)
+            return tuple(
+                _changed(each, step, specs) if step.id in (each.id, each.name) else each
+                for each in containers
+            )
 
 
 def _created(step: steps.CreateContainer) -> ContainerState:
     return ContainerState(
-        id=f"({step.name})",
-        name=step.name,
+        id=f"({step.made_as})",
+        name=step.made_as,
         copy=step.copy,
         status="created",
         addresses=tuple((each.network, "") for each in step.spec.networks),

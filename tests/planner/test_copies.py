@@ -246,11 +246,45 @@ def test_a_changed_service_is_replaced_with_what_changed_as_the_reason() -> None
     wanted, etcd = changed(NEWER)
 
     assert copies(wanted, host(container(1)), **etcd) == [
+        f"create container/prod-order-1: {WHY_NEWER}",
         f"stop container/prod-order-1: {WHY_NEWER}",
         f"remove container/prod-order-1: {WHY_NEWER}",
-        f"create container/prod-order-1: {WHY_NEWER}",
+        f"rename container/prod-order-1: {WHY_NEWER}",
         f"start container/prod-order-1: {WHY_NEWER}",
     ]
+
+
+def test_the_new_copy_is_made_beside_the_old_one_so_that_a_refusal_costs_nothing() -> None:
+    wanted, etcd = changed(NEWER)
+    create = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[0]
+
+    assert isinstance(create, CreateContainer)
+    assert create.resource == "container/prod-order-1"
+    assert create.made_as == f"prod-order-1-{spec_hash(NEWER)[:12]}"
+
+
+def test_a_replacement_that_was_interrupted_goes_on_with_the_container_that_was_made() -> None:
+    wanted, etcd = changed(NEWER)
+    aside = f"prod-order-1-{spec_hash(NEWER)[:12]}"
+    made = container(1, id="new", name=aside, of=NEWER, status="created")
+
+    assert copies(wanted, host(container(1), made), **etcd) == [
+        "stop container/prod-order-1: another container is order copy 1 now",
+        "remove container/prod-order-1: another container is order copy 1 now",
+        f"rename container/prod-order-1: name: prod-order-1 wanted, {aside} found",
+        "start container/prod-order-1: created, but never started",
+    ]
+
+
+def test_the_old_copy_stays_while_the_one_that_was_made_cannot_be_started() -> None:
+    wanted, etcd = changed(NEWER)
+    made = container(1, id="new", name="prod-order-1-new", of=NEWER, status="created")
+    unready = host(container(1), made, networks=(builders.bridge_network(),))
+
+    plan = copies(wanted, unready, record=record(networks=()), **etcd)
+
+    assert "blocked container/prod-order-1: network net is not ready yet" in plan
+    assert not [each for each in plan if each.startswith(("stop", "remove"))]
 
 
 def test_the_old_copy_runs_until_the_new_image_is_there() -> None:
@@ -272,16 +306,16 @@ def test_the_old_copy_runs_until_the_new_ones_network_is_there() -> None:
 def test_a_stopped_copy_is_replaced_without_being_stopped() -> None:
     wanted, etcd = changed(NEWER)
 
-    assert copies(wanted, host(container(1, status="exited")), **etcd)[0] == (
-        f"remove container/prod-order-1: {WHY_NEWER}"
-    )
+    assert [each.split()[0] for each in copies(wanted, host(container(1, status="exited")), **etcd)] == [
+        "create", "remove", "rename", "start",
+    ]  # fmt: skip
 
 
 def test_a_value_of_the_environment_is_never_told() -> None:
     wanted, etcd = changed(order(environment=(("PASSWORD", "secret"),)))
 
     assert copies(wanted, host(container(1)), **etcd)[0] == (
-        "stop container/prod-order-1: environment PASSWORD changed"
+        "create container/prod-order-1: environment PASSWORD changed"
     )
 
 
@@ -289,27 +323,28 @@ def test_a_copy_of_an_unknown_spec_is_replaced_by_hash() -> None:
     wanted = intent(service(spec=NEWER))
 
     assert copies(wanted, host(container(1)))[0] == (
-        f"stop container/prod-order-1: spec {spec_hash(order())[:12]} -> {spec_hash(NEWER)[:12]}"
+        f"create container/prod-order-1: spec {spec_hash(order())[:12]} -> {spec_hash(NEWER)[:12]}"
     )
 
 
 def test_a_copy_that_was_changed_by_hand_beyond_repair_is_replaced() -> None:
     seen = host(container(1, differences=(differs("command", "replace"), differs("memory", "update"))))
 
-    assert copies(ONE, seen)[0] == "stop container/prod-order-1: command: this wanted, that found"
+    assert copies(ONE, seen)[0] == "create container/prod-order-1: command: this wanted, that found"
 
 
 def test_a_dead_copy_is_replaced() -> None:
     assert copies(ONE, host(container(1, status="dead"))) == [
-        "remove container/prod-order-1: docker calls it dead",
         "create container/prod-order-1: docker calls it dead",
+        "remove container/prod-order-1: docker calls it dead",
+        "rename container/prod-order-1: docker calls it dead",
         "start container/prod-order-1: docker calls it dead",
     ]
 
 
 def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
     wanted, etcd = changed(order("1.0.1", stop_grace_period_s=42.0))
-    stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[0]
+    stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[1]
 
     assert isinstance(stop, StopContainer)
     assert stop.grace_s == 42.0
@@ -343,9 +378,9 @@ def test_of_two_containers_of_one_copy_the_running_one_with_the_right_spec_stays
     outdated = container(1, id="b", name="an-outdated-copy", of=order("0.9.0"))
 
     assert copies(ONE, host(stopped, outdated, container(1))) == [
-        "remove container/a-copy: order copy 1 is no longer assigned here",
-        "stop container/an-outdated-copy: order copy 1 is no longer assigned here",
-        "remove container/an-outdated-copy: order copy 1 is no longer assigned here",
+        "remove container/prod-order-1: another container is order copy 1 now",
+        "stop container/prod-order-1: another container is order copy 1 now",
+        "remove container/prod-order-1: another container is order copy 1 now",
     ]
 
 

@@ -138,7 +138,7 @@ def test_no_step_asks_for_a_name_that_is_taken(world: World) -> None:
         if isinstance(step, steps.CreateContainer | steps.RenameContainer):
             host = before.host(name)
             taken = {each.name for each in host.containers} | {each for each, _ in host.foreign_names}
-            assert step.name not in taken
+            assert (step.made_as if isinstance(step, steps.CreateContainer) else step.name) not in taken
 
 
 @thorough
@@ -153,7 +153,9 @@ def test_no_plan_undoes_what_it_does(world: World) -> None:
                 assert (step.network, step.id) not in made
             elif isinstance(step, steps.ConnectNetwork):
                 made.add((step.attachment.network, step.id))
-            elif isinstance(step, steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer):
+            elif isinstance(step, steps.CreateContainer):
+                made.add(("up", step.made_as))
+            elif isinstance(step, steps.StartContainer | steps.UnpauseContainer):
                 made.add(("up", step.name))
 
 

@@ -25,7 +25,13 @@ class CreateContainer(_ContainerStep):
     copy: Copy
     project: str
     spec: ContainerSpec
+    under: str = ""
+    """The name it is made under while another container has its own; empty: its own."""
     verb, budget_s = "create", 30.0
+
+    @property
+    def made_as(self) -> str:
+        return self.under or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +63,7 @@ class RemoveContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameContainer(_ContainerStep):
-    """Give the container `id` its name back."""
+    """Give the container `id` its name. The id may be what it is called, where the id itself is not known yet."""
 
     id: str
     verb = "rename"
