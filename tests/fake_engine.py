@@ -11,11 +11,13 @@ from agent.fields import (
     CLUSTER,
     CreateRequest,
     FillContext,
+    by_number,
     differences,
     endpoint,
     familiar,
     fill,
     identity,
+    regarded,
     split,
     update_request,
 )
@@ -105,11 +107,18 @@ class FakeEngine(FakeWire):
 
     @call()
     def containers(
-        self, specs: Mapping[str, ContainerSpec], fill_for: FillFor, busy: frozenset[str] = frozenset()
+        self,
+        specs: Mapping[str, ContainerSpec],
+        fill_for: FillFor,
+        busy: frozenset[str] = frozenset(),
+        assigned: frozenset[Copy] = frozenset(),
     ) -> Containers:
         ours, foreign = [], []
         for raw in self.by_hand.raws.values():
-            if (copy := self._copy(raw)) is None:
+            copy = self._copy(raw)
+            if copy is not None:
+                copy = regarded(copy, raw["Config"]["Labels"], by_number(assigned), specs, fill_for)
+            if copy is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
             elif raw["Name"][1:] in busy:
                 ours.append(busy_state(self._listed(raw), copy))

@@ -3,11 +3,13 @@
 from agent.fields.compare import describe_change, differences
 from agent.fields.fill import FillContext, fill
 from agent.fields.identity import CLUSTER, identity
+from agent.fields.in_place import by_number, in_place, regarded
 from agent.fields.limits import update_request
 from agent.fields.network import aliases, endpoint
 from agent.fields.reference import familiar, split
 from agent.fields.request import CreateRequest, create_request
 from agent.fields.row import Row
+from agent.fields.shape import shape
 from agent.fields.table import TABLE
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "FillContext",
     "Row",
     "aliases",
+    "by_number",
     "create_request",
     "describe_change",
     "differences",
@@ -24,6 +27,9 @@ __all__ = [
     "familiar",
     "fill",
     "identity",
+    "in_place",
+    "regarded",
+    "shape",
     "split",
     "update_request",
 ]

@@ -1,4 +1,4 @@
-"""Which copy a container is: four labels, and nothing else, make it ours."""
+"""Which copy a container is: a few labels, and nothing else, make it ours."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,8 @@ PROJECT = f"{PREFIX}project"
 SERVICE = f"{PREFIX}service"
 NUMBER = f"{PREFIX}copy"
 SPEC = f"{PREFIX}spec"
+SHAPE = f"{PREFIX}shape"
+"""What of the spec cannot change in place: see shape.py."""
 
 
 def labels(copy: Copy, project: str, cluster: str) -> dict[str, str]:

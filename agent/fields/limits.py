@@ -37,7 +37,8 @@ def _wanted_swap(spec: ContainerSpec, found: Found) -> Any:
         return spec.memory_swap_bytes
     # What the engine chooses: as much swap as memory; -1 where the kernel counts no swap.
     chosen = 2 * (spec.memory_limit_bytes or 0)
-    return Unsaid.UNTOLD if found.at("HostConfig.MemorySwap") in (0, -1, None) else chosen
+    theirs = (0, -1, None, 2 * (found.at("HostConfig.Memory") or 0))
+    return Unsaid.UNTOLD if found.at("HostConfig.MemorySwap") in theirs else chosen
 
 
 def _swap_words(value: int | None) -> str:

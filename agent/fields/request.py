@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from agent.fields.identity import labels
+from agent.fields.identity import SHAPE, labels
 from agent.fields.network import aliases
 from agent.fields.row import Body
+from agent.fields.shape import shape
 from agent.fields.table import TABLE
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec
@@ -24,7 +25,7 @@ class CreateRequest:
 
 def create_request(spec: ContainerSpec, copy: Copy, project: str, cluster: str, name: str) -> CreateRequest:
     """How to create `copy` under `name`. `spec` has its placeholders filled in; `copy.spec` names the unfilled one."""
-    body: Body = {"HostConfig": {}, "Labels": labels(copy, project, cluster)}
+    body: Body = {"HostConfig": {}, "Labels": {**labels(copy, project, cluster), SHAPE: shape(spec)}}
     for row in TABLE:
         row.put(spec, body)
     more = tuple(_named(each, copy.service) for each in spec.networks[1:])

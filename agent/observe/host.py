@@ -66,7 +66,9 @@ class HostReader:
         def context(copy: Copy) -> FillContext:
             return fill_context(intent, self._me, info.swarm.node_id, copy)
 
-        found = self._engine.containers(cluster.specs if cluster else {}, context, busy)
+        assignment = cluster.assignment if cluster else None
+        assigned = frozenset(assignment.copies) if assignment else frozenset()
+        found = self._engine.containers(cluster.specs if cluster else {}, context, busy, assigned)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return HostState(
             engine_version=info.version,

@@ -12,6 +12,7 @@ from agent.model.intent import GWBRIDGE
 from agent.model.observed import HostState, NodeState, SwarmState
 from agent.model.records import SwarmRecord, Tokens
 from agent.model.spec import spec_hash
+from agent.planner.becoming import with_assignment
 from agent.planner.predict_bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
 from agent.planner.predict_copies import ContainerStep, on_container
 from agent.planner.predict_nodes import SWARM_PORT, NodeStep, on_node
@@ -211,11 +212,17 @@ def _record(world: World, record: SwarmRecord) -> World:
 
 def _assigned(world: World, step: steps.PublishAssignment) -> World:
     cluster, specs = world.cluster, {spec_hash(each): each for each in step.specs}
-    return world.with_cluster(
+    world = world.with_cluster(
         replace(
             cluster,
             assignments={**cluster.assignments, step.host: step.assignment},
             specs={**cluster.specs, **specs},
             stored_specs=cluster.stored_specs | specs.keys(),
         )
+    )
+    if step.host not in world.agents or (host := world.agents[step.host].host) is None:
+        return world
+    known = world.cluster.specs
+    return world.with_host(
+        step.host, with_assignment(host, step.host, step.assignment, known, world.cluster.accepted)
     )

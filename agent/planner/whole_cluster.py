@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.model.observed import ClusterState
-from agent.model.records import HostStatus
 from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
+from agent.planner.becoming import with_assignment
 from agent.planner.predict import predict
 from agent.planner.reported import NOTHING_THERE, host_of
 from agent.planner.world import Agent, World
@@ -104,15 +104,17 @@ def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tu
 
 def world_of(cluster: ClusterState) -> World:
     """The world that etcd tells of. Raises Invalid for a status with an address that is none."""
-    return World(
-        cluster=cluster, agents={name: _agent(cluster.statuses.get(name)) for name in _names(cluster)}
-    )
+    return World(cluster=cluster, agents={name: _agent(name, cluster) for name in _names(cluster)})
 
 
-def _agent(status: HostStatus | None) -> Agent:
+def _agent(name: str, cluster: ClusterState) -> Agent:
+    status = cluster.statuses.get(name)
     if status is None:
         return Agent(host=NOTHING_THERE)
-    return Agent(host=host_of(status), advertise=status.advertise, engine_fault=status.engine_fault)
+    host = host_of(status)
+    if host is not None:  # a report may be older than the assignment
+        host = with_assignment(host, name, cluster.assignments.get(name), cluster.specs, cluster.accepted)
+    return Agent(host=host, advertise=status.advertise, engine_fault=status.engine_fault)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

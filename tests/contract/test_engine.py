@@ -409,6 +409,27 @@ def test_limits_changed_by_hand_are_named_and_put_right_in_place(scene: Scene) -
     assert (healed.id, healed.started_at, healed.differences) == (made, found.started_at, ())
 
 
+def test_a_container_becomes_what_is_assigned_to_it_without_being_made_anew(scene: Scene) -> None:
+    old = replace(SPEC, memory_limit_bytes=64 * MIB)
+    new = replace(old, memory_limit_bytes=96 * MIB, restart=Restart(name="always"))
+    made = scene.engine.create_container(_request(old))
+    scene.engine.start(made)
+    before = _ours(scene.engine, old)
+    known = {spec_hash(each): each for each in (old, new)}
+    assigned = frozenset({Copy(service="order", number=1, spec=spec_hash(new))})
+
+    (found,) = scene.engine.containers(known, _context, assigned=assigned).ours
+    assert {str(each) for each in found.differences} == {
+        "memory: 96 MiB wanted, 64 MiB found",
+        "restart: always wanted, no found",
+    }
+    scene.engine.update(made, new)
+
+    (after,) = scene.engine.containers(known, _context, assigned=assigned).ours
+    assert (after.id, after.started_at, after.differences) == (made, before.started_at, ())
+    assert after.copy.spec == spec_hash(new)
+
+
 def test_limits_somebody_set_where_none_were_said_are_taken_away_where_docker_can(scene: Scene) -> None:
     made = scene.engine.create_container(_request())
     scene.engine.start(made)

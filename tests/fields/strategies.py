@@ -174,6 +174,24 @@ def specs(draw: st.DrawFn, image: str = "bare:1") -> ContainerSpec:
     return ContainerSpec(image=image, **said)
 
 
+def changes() -> st.SearchStrategy[dict[str, Any]]:
+    """Fields to replace in a spec: such as change in place, and a few that do not."""
+    some = (
+        "restart",
+        "memory_limit_bytes",
+        "nano_cpus",
+        "pids_limit",
+        "cpu_shares",
+        "cpuset",
+        "networks",
+        "init",
+    )
+    unsaid = ContainerSpec(image="bare:1")
+    return st.fixed_dictionaries(
+        {}, optional={name: _FIELDS[name] | st.just(getattr(unsaid, name)) for name in some}
+    )
+
+
 def _swap(memory: int) -> st.SearchStrategy[int]:
     return st.just(-1) | st.integers(0, 64).map(lambda more: memory + more * MIB)
 

@@ -123,6 +123,25 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_copy() -> No
     ]
 
 
+def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
+    limited = intent(
+        service(on={"h1": 1, "h2": 1}, spec=order(memory_limit_bytes=64 << 20)), hosts="h1 h2", revision=9
+    )
+    plan = plan_cluster(replace(running(), document=document(limited)))
+
+    assert plan.settled
+    assert lines(plan) == [
+        "h1 (leads)",
+        "  publish verdict: revision 9 is accepted",
+        "  publish assignment/h1: revision 9: 1 changed",
+        "  publish assignment/h2: revision 9: 1 changed",
+        "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
+        "  collect specs: no copy has them any more",
+        "h2",
+        "  update container/prod-order-2: memory: 64 MiB wanted, no limit found",
+    ]
+
+
 def test_the_cluster_that_was_asked_about_is_not_changed() -> None:
     state = replace(running(), document=document(CHANGED))
     before = repr(state)

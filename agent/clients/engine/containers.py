@@ -15,10 +15,12 @@ from agent.fields import (
     CLUSTER,
     CreateRequest,
     FillContext,
+    by_number,
     differences,
     endpoint,
     fill,
     identity,
+    regarded,
     update_request,
 )
 from agent.model.observed import ContainerState, Difference
@@ -46,12 +48,19 @@ class Containers(Images):
     # ---- observation
 
     def containers(
-        self, specs: Mapping[str, ContainerSpec], fill_for: FillFor, busy: frozenset[str] = frozenset()
+        self,
+        specs: Mapping[str, ContainerSpec],
+        fill_for: FillFor,
+        busy: frozenset[str] = frozenset(),
+        assigned: frozenset[Copy] = frozenset(),
     ) -> Found:
-        ours, foreign = [], []
+        ours, foreign, becomes = [], [], by_number(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
         for each in listed:
-            copy = self._copy(each.get("Labels") or {})
+            labels = each.get("Labels") or {}
+            copy = self._copy(labels)
+            if copy is not None:
+                copy = regarded(copy, labels, becomes, specs, fill_for)
             if copy is None:
                 # "/other/alias" is a name that another container's link gives it.
                 names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]

@@ -91,8 +91,11 @@ class Engine(Protocol):
         specs: Mapping[str, ContainerSpec],
         fill_for: Callable[[Copy], FillContext],
         busy: frozenset[str] = frozenset(),
+        assigned: frozenset[Copy] = frozenset(),
     ) -> Containers:
         """Every container; ours compared with the spec their label names, where `specs` (by hash) has it.
+
+        One that can become what is `assigned` here without being made anew is compared with that, and told as that.
 
         Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
         """
