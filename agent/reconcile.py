@@ -11,7 +11,7 @@ from agent.dispatch import Dispatcher
 from agent.model.observed import HostState, Observed
 from agent.model.steps import Plan
 from agent.model.store import Fence
-from agent.observe import Observer
+from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
 from agent.report import Reporter
 from agent.triggers import Triggers
@@ -135,4 +135,8 @@ def _look_again_s(host: HostState | None) -> float:
     """In how many seconds to look again although nothing tells; 0: not before the resync."""
     if host is None:
         return 0.0
-    return host.settles_in_s or (UNSETTLED_S if host.swarm.unsettled else 0.0)
+    if host.settles_in_s:
+        return host.settles_in_s
+    if host.doubtful:
+        return DOUBT_S
+    return UNSETTLED_S if host.swarm.unsettled else 0.0

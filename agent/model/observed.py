@@ -184,6 +184,8 @@ class HostState:
     """(name, id) of the containers that are not ours."""
     attached: tuple[Attached, ...] = ()
     """Every container of the engine, by name."""
+    doubtful: frozenset[str] = frozenset()
+    """Ids of those that lack their gateway, but not for long: one that ends has lost it before docker says so."""
     images: frozenset[str] = frozenset()
     """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
     of those pulls nothing, and a plan should know."""

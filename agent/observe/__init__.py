@@ -12,9 +12,9 @@ from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
-from agent.observe.host import HostReader
+from agent.observe.host import DOUBT_S, HostReader
 
-__all__ = ["ClusterReader", "HostReader", "Identity", "Observer"]
+__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "Observer"]
 
 log = structlog.get_logger()
 

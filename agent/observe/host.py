@@ -14,6 +14,7 @@ from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
 from agent.observe.overlays import OverlayReader
+from agent.planner.parking import without_gateway
 from agent.planner.ports import IN_USE
 from agent.planner.wanted import fill_context
 
@@ -29,6 +30,11 @@ before they have asks a peer that does not know it, and waits 30 s for the answe
 
 PENDING_S = 2.0
 """dockerd goes on with a join in the background, and tells nobody when that has come to an end."""
+
+
+DOUBT_S = 1.0
+"""A container that ends has lost its gateway 0.1 to 0.5 s before docker says that it has ended; only one that lacks it
+for longer is in need of it."""
 
 
 class HostReader:
@@ -51,6 +57,8 @@ class HostReader:
         self._known_at = 0.0
         self._forgotten_at = -1.0
         self._active_since: float | None = None
+        self._lacking: dict[str, float] = {}
+        """Containers without a gateway, and since when they are seen so."""
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
@@ -70,21 +78,34 @@ class HostReader:
         assigned = frozenset(assignment.copies) if assignment else frozenset()
         found = self._engine.containers(cluster.specs if cluster else {}, context, busy, assigned)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
-        return HostState(
-            engine_version=info.version,
-            live_restore=info.live_restore,
-            swarm=self._with_tokens(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
-            settles_in_s=self._settles_in_s(info.swarm),
-            networks=self._overlays.read(self._with_endpoints(self._engine.networks()), found.ours, cluster),
-            containers=found.ours,
-            attached=found.attached,
-            foreign_names=found.foreign_names,
-            images=self._engine.images(_images(cluster)),
-            volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
-            bridge_link=self._kernel.link(GWBRIDGE),
-            routes=self._kernel.routes(),
-            listening=self._kernel.listening() if any(IN_USE in each.error for each in found.ours) else None,
-            addresses=self._kernel.addresses(),
+        return self._with_doubts(
+            HostState(
+                engine_version=info.version,
+                live_restore=info.live_restore,
+                swarm=self._with_tokens(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
+                settles_in_s=self._settles_in_s(info.swarm),
+                networks=self._overlays.read(
+                    self._with_endpoints(self._engine.networks()), found.ours, cluster
+                ),
+                containers=found.ours,
+                attached=found.attached,
+                foreign_names=found.foreign_names,
+                images=self._engine.images(_images(cluster)),
+                volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
+                bridge_link=self._kernel.link(GWBRIDGE),
+                routes=self._kernel.routes(),
+                listening=self._kernel.listening()
+                if any(IN_USE in each.error for each in found.ours)
+                else None,
+                addresses=self._kernel.addresses(),
+            )
+        )
+
+    def _with_doubts(self, seen: HostState) -> HostState:
+        now = self._clock()
+        self._lacking = {each.id: self._lacking.get(each.id, now) for each in without_gateway(seen)}
+        return replace(
+            seen, doubtful=frozenset(whose for whose, since in self._lacking.items() if now - since < DOUBT_S)
         )
 
     def forget(self) -> None:

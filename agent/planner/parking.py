@@ -118,7 +118,9 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
         return ()
     there = {whose for whose, _ in host.bridges[0].endpoints}
     return tuple(
-        each for each in host.attached if each.running and each.id not in there and _overlays_only(each, host)
+        each
+        for each in host.attached
+        if each.running and each.id not in there | host.doubtful and _overlays_only(each, host)
     )
 
 

@@ -14,6 +14,7 @@ from agent.model.observed import ClusterState, HostState, LinkState, SwarmState
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
+from agent.planner.parking import without_gateway
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
 from tests.planner.builders import BRIDGE, OVERLAY, intent, record, service
@@ -209,6 +210,24 @@ def test_every_container_is_seen_with_its_networks_ports_and_gateway_ours_or_not
     having = {whose for whose, _ in bridge.endpoints}
     assert having == {scene.engine.by_hand.get("prod-order-1")["Id"], theirs, "ingress-sbox"}
     assert stopped not in having
+
+
+def test_a_container_lacks_its_gateway_only_when_it_still_does_a_second_later(scene: Scene) -> None:
+    """One that ends has lost it before docker says that it has ended."""
+    scene.init()
+    scene.engine.create_network(NET)
+    theirs = scene.engine.run_foreign("theirs", NetworkMode="net")
+    assert scene.read(cluster()).doubtful == frozenset()
+    (bridge,) = scene.read(cluster()).bridges
+    scene.engine.release_endpoint(bridge.id, dict(bridge.endpoints)[theirs])
+
+    seen = scene.read(cluster())
+    assert seen.doubtful == {theirs}
+    assert without_gateway(seen) == ()
+    scene.now += 1.0
+    seen = scene.read(cluster())
+    assert seen.doubtful == frozenset()
+    assert [each.id for each in without_gateway(seen)] == [theirs]
 
 
 def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:
