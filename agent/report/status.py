@@ -128,7 +128,9 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         addresses=tuple(
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
-        attached=tuple(_attached(each) for each in (host.attached if wrong else _on_overlays(host))),
+        attached=tuple(
+            _attached(each) for each in (host.attached if wrong else _on_overlays(observed, host))
+        ),
         copies=tuple(_copy(each) for each in host.containers),
     )
 
@@ -165,9 +167,12 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _on_overlays(host: HostState) -> tuple[Attached, ...]:
+def _on_overlays(observed: Observed, host: HostState) -> tuple[Attached, ...]:
     """Whom a change of an overlay or of docker_gwbridge would touch: others too, as a plan names them beforehand."""
+    accepted = observed.cluster.accepted if observed.cluster else None
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
+    # One that a worker does not list now may have containers there that do not run.
+    overlays |= {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
     return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
 

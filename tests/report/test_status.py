@@ -205,6 +205,13 @@ def test_more_than_whom_a_change_of_the_bridge_touches_is_told_only_while_it_is_
     assert [each.name for each in status.attached] == (["aside", "theirs"] if told else ["theirs"])
 
 
+def test_a_container_of_others_that_rests_is_told_also_where_its_overlay_is_not_listed() -> None:
+    """On a worker whose last running container has left it: made anew, the overlay would be lost to that one."""
+    seen = host(networks=(BRIDGE_FOUND,), attached=(replace(GUEST, running=False),))
+
+    assert [each.name for each in status_of(observed(host=seen)).attached] == ["theirs"]
+
+
 @pytest.mark.parametrize(
     ("seen", "disruption", "phase"),
     [
