@@ -16,6 +16,8 @@ from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, SWAP, Live, left_no_swarm, turns
 from integration.watching.clients import Seen, knocking, line_between
 
+pytestmark = pytest.mark.every_base
+
 AWAY_S = 30.0
 """Longer is not a change but an outage. How long a port was away is printed: that is a figure of the machine, too, and
 beside other labs every change of a network waits in the kernel (docs/gwbridge.md has what was measured)."""

@@ -13,6 +13,8 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.live_bridge import BRIDGE, FIRST, SECOND, Live, check_bridge
 
+pytestmark = pytest.mark.every_base
+
 FOUND_S = 10
 HEALED_S = 30
 BROKEN = {

@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import pytest
+
 from integration import by_hand
 from integration.by_hand import CONTAINERS, OVERLAY, all_answer, answers, untouched
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, Live, check_bridge
+
+pytestmark = pytest.mark.every_base
 
 SETTLE_S = 30
 TASK_PORT = 8090

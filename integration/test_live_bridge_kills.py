@@ -15,6 +15,8 @@ from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, NO_SERVICES, SWAP, Agreed, Live, turns
 from integration.moments import when
 
+pytestmark = pytest.mark.every_base
+
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 CONVERGE_S = 240
 """A dockerd that was killed may take 35 s until it answers again."""

@@ -23,6 +23,8 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES, whole_chain
 
+pytestmark = pytest.mark.every_base
+
 NET = "my-network-overlay"
 GOOD = DOCUMENT.read_text()
 MOVED = GOOD.replace("subnet: 10.10.0.0/16, gateway: 10.10.0.254", "subnet: 10.99.0.0/16, gateway: 10.99.0.1")

@@ -16,6 +16,8 @@ from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import COPIES, asks
 
+pytestmark = pytest.mark.every_base
+
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 TRIES = 12
 POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)

@@ -11,14 +11,16 @@ from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, by_host, the_same_afterwards, whole
 
+pytestmark = pytest.mark.every_base
+
 CONVERGE_S = 120
 OLD, NEW = "order:1.0.0", "order:1.0.1"
 
 
 @pytest.fixture(scope="module")
-def made(_sweep: None) -> Iterator[Cluster]:
+def made(_sweep: None, base: str) -> Iterator[Cluster]:
     """The example document carried out on hosts that each have a disk image."""
-    lab = Lab(session_name("-disks"), disk="4G")
+    lab = Lab(session_name("-disks"), disk="4G", base=base)
     try:
         lab.up()
         cluster = Cluster(lab)

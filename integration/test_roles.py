@@ -1,7 +1,9 @@
 """Roles, availability and labels by the document; hosts that were wiped, taken out and added again."""
 
 import json
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from integration.cluster import DOCUMENT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.quorum import QuorumWatch
+
+pytestmark = pytest.mark.every_base
 
 GOOD = DOCUMENT.read_text()
 NAMES = ("node-231", "node-232", "node-233")
@@ -189,3 +193,51 @@ def test_a_wiped_manager_joins_again_and_its_old_record_goes(cluster: Cluster) -
     assert watch.lost == []
     # Was it the raft leader, dockerd takes some 15 s to elect another one: that is nothing an agent does.
     assert watch.longest_gap_s < ELECTED_S, str(watch)
+
+
+def without(name: str) -> str:
+    """The example without a host: others run its copies."""
+    one, other = others(name)
+    document = re.sub(rf"(?m)^ *{name}: {{address.*\n", "", GOOD)
+
+    def elsewhere(found: re.Match[str]) -> str:
+        return f"x-hosts: [{', '.join(each for each in found[1].split(', ') if each != name) or one}]"
+
+    document = re.sub(r"x-hosts: \[([^]]*)\]", elsewhere, document)
+    return document.replace("{node-231: 2, node-232: 1}", f"{{{one}: 2, {other}: 1}}")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("who", ["the leader", "a follower"])
+def test_a_host_that_is_taken_out_is_emptied_and_forgotten_and_comes_back_when_it_is_added_again(
+    cluster: Cluster, who: str
+) -> None:
+    leader = str((cluster.get("leader") or {})["host"])
+    name = leader if who == "the leader" else others(leader)[0]
+    host, manager = cluster.lab[name], cluster.lab[others(name)[0]]
+    stay = [cluster.lab[each] for each in others(name)]
+    old = cluster.status(host)["node_id"]
+    before = cluster.started()
+    with QuorumWatch(stay[0]) as one, QuorumWatch(stay[1]) as other:
+        revision = cluster.put(without(name))
+
+        def is_out() -> None:
+            assert host.docker.api.info()["Swarm"]["LocalNodeState"] == "inactive"
+            assert [each for each in cluster.containers(everything=True) if each.host == name] == []
+            assert old not in {node["ID"] for node in manager.docker.api.nodes()}
+            assert cluster.get(f"assignments/{name}") is None
+
+        eventually(is_out, DOWN_S, f"{name} is out of the swarm, and its record and its assignment are gone")
+        for each in stay:
+            eventually(
+                lambda each=each: cluster.check_converged(each, revision), DOWN_S, "the others converge"
+            )
+        kept = {each: at for each, at in before.items() if not at.startswith(name)}
+        assert {each: cluster.started()[each] for each in kept} == kept
+
+        cluster.wait_converged(cluster.put(GOOD), ROLES_S)
+    check_managers(cluster, set(NAMES))
+    for watch in (one, other):
+        print(f"{name} ({who}) taken out and added again: {watch}")
+        assert watch.lost == []
+        assert watch.longest_gap_s < ELECTED_S, str(watch)
