@@ -19,12 +19,13 @@ from integration.test_main_job import COPIES, asks
 pytestmark = pytest.mark.every_base
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
-TRIES = 12
+TRIES = 30 if LONG else 8
 POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
 PASSES = "swarmkeeper_reconcile_total"
+LONGEST_S = 1800 if LONG else 900
 BRIDGE = [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
 
 
@@ -66,6 +67,7 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
         assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
 
 
+@pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("_cut", range(POWER_CUTS))
 def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster: Cluster, _cut: int) -> None:
     with the_same_afterwards(cluster):
@@ -79,6 +81,7 @@ def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster:
             eventually(reached, BACK_S, f"{inside} on {host.name} reaches {name}")
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluster) -> None:
     """At once after the one before, or when that one's copies are back: what a crash interrupts differs."""
     chance = random.Random(SEED)
@@ -89,6 +92,18 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluste
             crash(host, by_host()[host.name], within_s=chance.choice((0.0, chance.uniform(0, 6))))
             print(f"{host.name}: {crash(host, by_host()[host.name], BACK_S)}")
             restart_as_told(cluster, host)
+
+
+@pytest.mark.timeout(LONGEST_S)
+def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(cluster: Cluster) -> None:
+    """While it ends, dockerd says that it is in no swarm, and that its containers have ended."""
+    since = {host.name: host.exec("date", "+%F %T.%N").stdout.strip() for host in cluster.lab.hosts}
+    for host in cluster.lab.hosts:
+        with the_same_afterwards(cluster):
+            host.systemctl("restart", "docker")
+    done = "".join(host.journal_text("swarmkeeper", since[host.name]) for host in cluster.lab.hosts)
+    assert "join swarm" not in done
+    assert "publish tokens" not in done
 
 
 def restart_as_told(cluster: Cluster, host: Host) -> str:
@@ -112,6 +127,7 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
     return "; ".join(told)
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster: Cluster) -> None:
     """Killed while a container gets another way out, dockerd restores the mapping of an endpoint that is gone."""
     host, chance = cluster.lab["node-233"], random.Random(SEED)
@@ -129,6 +145,7 @@ def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster
         host.exec("docker", "network", "rm", "another-way")
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> None:
     host, other = cluster.lab["node-233"], cluster.lab["node-231"]
     other.exec("docker", "swarm", "update", "--autolock=true")

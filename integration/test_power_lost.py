@@ -9,7 +9,7 @@ from integration.conftest import session_name
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
-from integration.test_power import BACK_S, by_host, the_same_afterwards, whole
+from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
 
 pytestmark = pytest.mark.every_base
 
@@ -38,6 +38,7 @@ def synced(made: Cluster) -> Cluster:
     return made
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(synced: Cluster) -> None:
     with the_same_afterwards(synced):
         recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
@@ -45,6 +46,7 @@ def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(sy
         assert not recovery.down
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(synced: Cluster) -> None:
     document = DOCUMENT.read_text()
     synced.wait_converged(synced.put(document.replace(OLD, NEW)), CONVERGE_S)
