@@ -1,8 +1,7 @@
-"""A client that asks one manager for the swarm's nodes all the time, as `docker node ls` does, and keeps the times."""
+"""A client that asks managers for the swarm's nodes all the time, as `docker node ls` does, and keeps the times."""
 
 import threading
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,21 +14,20 @@ PAUSE_S = 0.02
 CALL_S = 5
 
 
-@dataclass(eq=False)
 class QuorumWatch:
-    """Use it as a context; afterwards it says how long the manager did not answer with a raft leader at most."""
+    """Use it as a context; afterwards it says how long none of the hosts answered with a raft leader at most."""
 
-    host: Host
-    longest_gap_s: float = 0.0
-    answers: int = 0
-    errors: list[str] = field(default_factory=list)
-    """What it said instead, each once."""
-    lost: list[str] = field(default_factory=list)
-    """Answers by which no more than half of the managers were reached."""
-
-    def __post_init__(self) -> None:
+    def __init__(self, *hosts: Host) -> None:
+        self.names = " or ".join(host.name for host in hosts)
+        self.longest_gap_s = 0.0
+        self.answers = 0
+        self.errors: list[str] = []
+        """What they said instead, each once."""
+        self.lost: list[str] = []
+        """Answers by which no more than half of the managers were reached."""
+        self._sockets = [f"unix://{host.socket}" for host in hosts]
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"quorum on {self.host.name}")
+        self._thread = threading.Thread(target=self._run, name=f"quorum on {self.names}")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -44,21 +42,22 @@ class QuorumWatch:
     def __str__(self) -> str:
         said = f"; instead it said: {'; '.join(self.errors)}" if self.errors else ""
         return (
-            f"{self.host.name}: {self.answers} answers with a raft leader, the longest gap between two of them "
+            f"{self.names}: {self.answers} answers with a raft leader, the longest gap between two of them "
             f"{self.longest_gap_s:.2f} s{said}"
         )
 
     def _run(self) -> None:
-        client = docker.APIClient(base_url=f"unix://{self.host.socket}", version="1.41", timeout=CALL_S)
+        clients = [docker.APIClient(base_url=each, version="1.41", timeout=CALL_S) for each in self._sockets]
         good_at = time.monotonic()
         while not self._stop.is_set():
-            if self._ask(client):
+            if any(self._ask(client) for client in clients):
                 now = time.monotonic()
                 self.longest_gap_s = max(self.longest_gap_s, now - good_at)
                 good_at, self.answers = now, self.answers + 1
             self._stop.wait(PAUSE_S)
         self.longest_gap_s = max(self.longest_gap_s, time.monotonic() - good_at)
-        client.close()
+        for client in clients:
+            client.close()
 
     def _ask(self, client: docker.APIClient) -> bool:
         try:

@@ -187,10 +187,9 @@ def test_tokens_that_were_rotated_by_hand_are_published_anew(members: Members) -
     host.exec("iptables", "--append", "OUTPUT", *away)
     try:
         host.exec("docker", "swarm", "leave")
-        before = eventually(lambda: members.cluster.get("tokens"), SAID_S, "tokens are published")
+        before = eventually(lambda: members.cluster.get("tokens") or {}, SAID_S, "tokens are published")
         manager.exec("docker", "swarm", "join-token", "--rotate", "worker")
         good = manager.exec("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
-        assert before
         assert before["worker"] != good
 
         def renewed() -> None:
@@ -268,7 +267,10 @@ def test_of_two_hosts_with_one_nodes_identity_the_copy_holds_still(members: Memb
 
     begin_with(copied, identity)
     members.says(SECOND, "foreign", "one of the two machines was copied from the other")
-    assert members.node(SECOND) == members.node(THIRD) == node
+    # A dockerd that starts has no node id yet, and two of one id push each other out of their sessions.
+    eventually(
+        lambda: members.node(SECOND) == members.node(THIRD) == node, BACK_S, "both say they are that node"
+    )
     assert not members.cluster.status(copied)["steps"]
     assert members.started_elsewhere(SECOND) == elsewhere
 

@@ -1,16 +1,18 @@
 """docker_gwbridge changed by leaving the swarm and coming back, where the intent asks for that way."""
 
 import json
-import threading
 
 from integration.cluster import DOCUMENT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from integration.quorum import QuorumWatch
 
 BRIDGE = "docker_gwbridge"
 AGREED = "subnet: 172.21.0.0/20"
 GOOD = DOCUMENT.read_text()
 CHANGED_S = 300
+ELECTED_S = 40.0
+"""A raft leader that leaves is handed over first; one that the others have to miss is replaced within some 15 s."""
 
 
 def rejoining() -> str:
@@ -35,34 +37,11 @@ def nodes(cluster: Cluster) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in listed.stdout.splitlines())
 
 
-class Watch:
-    """Looks all the time whether some manager has a leader to tell of."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._ended = cluster, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.looks = self.without = 0
-
-    def __enter__(self) -> "Watch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.5):
-            said = [host.exec("docker", "node", "ls", check=False).stdout for host in self._cluster.lab.hosts]
-            self.looks += 1
-            self.without += not any("Leader" in each for each in said)
-
-
 def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never_lost(
     cluster: Cluster,
 ) -> None:
     before, copies = nodes(cluster), {each.name for each in cluster.containers()}
-    with Watch(cluster) as watch:
+    with QuorumWatch(*cluster.lab.hosts) as watch:
         cluster.wait_converged(cluster.put(rejoining()), CHANGED_S)
 
     assert {bridge_of(host) for host in cluster.lab.hosts} == {"172.22.16.0/20 172.22.16.1"}
@@ -78,6 +57,7 @@ def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never
         said.startswith("Ready") and said.split()[-1] in ("Leader", "Reachable") for said in after.values()
     )
     assert {each.name for each in cluster.containers() if each.status == "running"} == copies
-    print(f"\n{watch.looks} looks at the swarm, {watch.without} without a leader")
-    assert watch.looks
-    assert not watch.without
+    print(f"\n{watch}")
+    assert watch.answers
+    assert watch.lost == []
+    assert watch.longest_gap_s < ELECTED_S, str(watch)

@@ -229,9 +229,7 @@ def test_a_host_that_is_taken_out_is_emptied_and_forgotten_and_comes_back_when_i
 
         eventually(is_out, DOWN_S, f"{name} is out of the swarm, and its record and its assignment are gone")
         for each in stay:
-            eventually(
-                lambda each=each: cluster.check_converged(each, revision), DOWN_S, "the others converge"
-            )
+            eventually(partial(cluster.check_converged, each, revision), DOWN_S, "the others converge")
         kept = {each: at for each, at in before.items() if not at.startswith(name)}
         assert {each: cluster.started()[each] for each in kept} == kept
 
