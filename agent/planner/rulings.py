@@ -48,9 +48,8 @@ class _Reports:
         return {name: ruling for name, ruling in found.items() if ruling}
 
     def _rule(self, name: str, status: HostStatus) -> Ruling | None:
-        if owner := self._owner_of(name, status):
-            node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
-            return _ruling(status, "hold", f"{node}: one of the two machines was copied from the other")
+        if doubles := self._doubles(name, status):
+            return self._of_one_node(name, status, doubles)
         if status.state == "error":
             return self._failed(name, status)
         if status.node_id is None or status.is_manager or status.state not in ("active", "pending"):
@@ -60,13 +59,19 @@ class _Reports:
             return self._unlisted(name, status)
         return self._listed(name, status, node_state) if status.state == "active" else None
 
-    def _owner_of(self, name: str, status: HostStatus) -> str | None:
-        """Who else says that he is this host's node, and has the address of that node; this one then has not."""
-        node = self.nodes.get(status.node_id or "")
-        if node is None or self._address(name) == node.address:
+    def _doubles(self, name: str, status: HostStatus) -> list[str]:
+        """The other hosts that say they are this host's node."""
+        same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
+        return [each for each in same if each != name]
+
+    def _of_one_node(self, name: str, status: HostStatus, doubles: list[str]) -> Ruling | None:
+        # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
+        # that an engine has of itself was copied along with its identity.
+        owner = next((each for each in doubles if self._address(each) == status.swarm_address), None)
+        if owner is None or self._address(name) == status.swarm_address:
             return None
-        others = [each for each, other in self.reports.items() if other.node_id == node.id and each != name]
-        return next((each for each in others if self._address(each) == node.address), None)
+        node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
+        return _ruling(status, "hold", f"{node}: one of the two machines was copied from the other")
 
     def _failed(self, name: str, status: HostStatus) -> Ruling | None:
         """An engine that gave up. What it holds is known only if the join was ours, or if it was a worker of ours."""

@@ -203,14 +203,21 @@ def test_a_member_that_the_intent_never_named_is_left_alone() -> None:
 # ---- two hosts, one node
 
 
-def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_holds_still() -> None:
+@pytest.mark.parametrize("listed", ["10.0.0.2", "10.0.0.3", "10.0.0.9"])
+def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_holds_still(listed: str) -> None:
+    """The swarm lists the address of the one that spoke to a manager last, which may be the copy."""
     copied = worker(instance="run-h2", node_id="node-h3")
-    plan = rule(ALL, h2=copied, h3=worker())
+    nodes = (*MANAGERS, replace(node("h3", "worker"), address=listed))
     why = (
         "node node-h3 is h3's, and h2 says that it is the same one: "
         "one of the two machines was copied from the other"
     )
-    assert told(plan) == [f"rule on ruling/h2: hold: {why}"]
+    assert told(rule(nodes, h2=copied, h3=worker())) == [f"rule on ruling/h2: hold: {why}"]
+
+
+def test_while_nobody_can_tell_which_of_two_hosts_is_the_copy_none_is_told_to_leave() -> None:
+    of_neither = worker(swarm_address="10.0.0.9")
+    assert rule(ALL, h2=replace(of_neither, instance="run-h2"), h3=of_neither) == Plan()
 
 
 # ---- afterwards
