@@ -280,6 +280,7 @@ def copy_of(cluster: SimulatedCluster, directory: Path, name: str, address: str)
     """A copy of the worker's machine, which dockerd there takes for the same node."""
     host = SimulatedHost(name, address, cluster.lan, directory / "copy")
     host.machine_id = cluster.hosts[WORKER].machine_id
+    host.engine.advertised = cluster.hosts[WORKER].engine.advertised
     cluster.lan.members[address] = membership(cluster)
     return host
 
