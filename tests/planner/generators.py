@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from hypothesis import strategies as st
 
-from agent.model.intent import Intent, PolicyIntent, ServiceIntent, VolumeIntent
+from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
 from agent.model.observed import (
     Attached,
     ClusterState,
@@ -28,7 +28,7 @@ from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
 from agent.planner.assignments import assign
 from agent.planner.world import Agent, World
-from tests.planner import builders
+from tests.planner import builders, guests
 
 HOSTS = ("h1", "h2", "h3")
 SERVICES = ("order", "billing")
@@ -56,7 +56,7 @@ IMAGES = tuple(sorted({each.image for each in SPECS}))
 
 def worlds() -> st.SearchStrategy[World]:
     """Clusters in any state: most of each sort, so that neither hides what only the other would show."""
-    return st.one_of(torn_worlds(), sound_worlds())
+    return st.one_of(torn_worlds(), sound_worlds(), live_worlds())
 
 
 @st.composite
@@ -95,6 +95,34 @@ def sound_worlds(draw: st.DrawFn) -> World:
     leader = draw(st.sampled_from((None, "h1")))
     cluster = replace(cluster, record=record, record_revision=50, tokens=tokens, leader=leader)
     return World(cluster=cluster, agents=agents)
+
+
+@st.composite
+def live_worlds(draw: st.DrawFn) -> World:
+    """A swarm of all hosts in which docker_gwbridge and who is on it, and whose turn it is, may be in any state."""
+    declared = draw(_declarations())
+    wanted = draw(_intents(9, declared))
+    roles = {each.name: each.role for each in wanted.hosts} | draw(st.sampled_from(({}, {"h3": "worker"})))
+    nodes = tuple(builders.node(name, role, leader=name == "h1") for name, role in roles.items())
+    quorum = draw(st.integers(0, 3)) > 0
+    agents = {}
+    for name, role in roles.items():
+        swarm = _membership(name, role, builders.SWARM, nodes)
+        agents[name] = Agent(host=draw(live_hosts(swarm if quorum else replace(swarm, nodes=None))))
+    turn = draw(st.none() | st.builds(guests.turn, st.sampled_from(HOSTS), _TURNS, quorum=st.booleans()))
+    cluster = replace(
+        draw(_clusters(wanted, wanted, wanted)),
+        record=builders.record(),
+        record_revision=50,
+        tokens=None,
+        leader=draw(st.sampled_from((None, "h1"))),
+        disruption=turn,
+        disruption_revision=60 if turn else 0,
+    )
+    return World(cluster=cluster, agents=agents)
+
+
+_TURNS = st.sampled_from(("offered", "taken", "done"))
 
 
 # ---- what the operator wants
@@ -266,6 +294,43 @@ def _hosts(
         volumes=frozenset(draw(st.sets(st.just("data")))),
         bridge_link=link,
     )
+
+
+@st.composite
+def live_hosts(draw: st.DrawFn, swarm: SwarmState) -> HostState:
+    """A member of a swarm with containers of others, some of which lost their gateway or are parked."""
+    right, wrong, none = (builders.bridge_network(),), (guests.WRONG,), ()
+    bridges = draw(st.sampled_from((right, right, wrong, wrong, wrong, none, (*right, *wrong))))
+    beside = draw(st.sampled_from(((), (), (guests.PLACE,), (guests.PLACE,), (_THEIR_PLACE,))))
+    names = draw(st.sets(st.sampled_from(("web", "db", "job"))))
+    here = tuple(draw(_guest(name, parked=bool(beside))) for name in sorted(names))
+    having = tuple(each for each in here if each.networks == ("net",) and each.running and draw(_MOSTLY))
+    ingress = draw(_MOSTLY)
+    found = tuple(
+        replace(each, endpoints=guests.endpoints(*(having if each == bridges[0] else ()), ingress=ingress))
+        for each in bridges
+    )
+    there = bool(found) and draw(_MOSTLY)
+    return builders.host(
+        swarm=swarm,
+        networks=(*found, builders.overlay_network(), guests.LOCAL, *beside),
+        attached=here,
+        foreign_names=tuple((each.name, each.id) for each in here),
+        live_restore=draw(st.integers(0, 9)) == 0,
+        bridge_link=builders.host().bridge_link if there else None,
+    )
+
+
+_THEIR_PLACE = replace(guests.PLACE, labels=())
+_MOSTLY = st.integers(0, 3).map(bool)
+
+
+@st.composite
+def _guest(draw: st.DrawFn, name: str, *, parked: bool) -> Attached:
+    places: tuple[tuple[str, ...], ...] = (("net",), ("net",), ("net",), ("local", "net"), ("local",))
+    if parked:
+        places = (*places, ("net", PARKING), ("net", PARKING), (PARKING,))
+    return guests.guest(name, *draw(st.sampled_from(places)), running=draw(_MOSTLY))
 
 
 @st.composite

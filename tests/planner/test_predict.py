@@ -7,14 +7,16 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from agent.model import steps
+from agent.model.intent import PARKING
 from agent.model.observed import ContainerState, HostState
 from agent.model.steps import Step
 from agent.planner import make_plan
+from agent.planner.parking import is_begun, needs_turn
 from agent.planner.predict import predict
 from agent.planner.repair import finished
 from agent.planner.whole_cluster import MOST_ROUNDS, settle
 from agent.planner.world import World
-from tests.planner.generators import worlds
+from tests.planner.generators import live_worlds, worlds
 from tests.thoroughness import examples
 
 thorough = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -214,3 +216,48 @@ def test_the_same_observation_gives_the_same_plan_in_whatever_order_it_was_read(
 
     for name in world.agents:
         assert str(make_plan(shuffled.observed(name))) == str(make_plan(world.observed(name)))
+
+
+# ---- docker_gwbridge under running containers
+
+
+@thorough
+@given(live_worlds(), Interruptions)
+def test_a_bridge_that_works_is_changed_by_nobody_but_the_host_whose_turn_it_is(
+    world: World, turns: list[tuple[int, int]]
+) -> None:
+    for before, name, step in journey(interrupted(world, turns)):
+        intent, turn = before.cluster.accepted, before.cluster.disruption
+        assert intent is not None
+        if isinstance(step, steps.SwapBridge) and needs_turn(intent, before.host(name)):
+            assert turn is not None
+            assert (turn.host, turn.state) == (name, "taken")
+            event("a change in its turn")
+
+
+@thorough
+@given(live_worlds(), Interruptions)
+def test_only_who_is_there_is_parked_and_only_ours_is_made_and_removed(
+    world: World, turns: list[tuple[int, int]]
+) -> None:
+    for before, name, step in journey(interrupted(world, turns)):
+        host = before.agents[name].host
+        known = {each.id: each for each in host.attached} if host else {}
+        if isinstance(step, steps.Park | steps.Unpark | steps.RemoveParking):
+            assert host is not None
+            assert is_begun(host)
+        if isinstance(step, steps.Park):
+            assert known[step.container].networks == ("net",)
+            assert known[step.container].running
+        elif isinstance(step, steps.Unpark):
+            assert PARKING in known[step.container].networks
+            # Whoever goes back without a bridge makes docker make one of its own choice.
+            assert host is not None
+            assert host.bridges
+        elif isinstance(step, steps.CreateParking):
+            assert host is not None
+            assert host.network(PARKING) is None
+        elif isinstance(step, steps.SwapBridge):
+            assert host is not None
+            having = {whose for each in host.bridges for whose, _ in each.endpoints}
+            assert not having & {each.id for each in host.attached if each.running}
