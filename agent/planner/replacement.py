@@ -59,9 +59,13 @@ def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> 
 
     While the one that is kept waits for something, the others stay: one of them may still do its work.
     """
+    others = tuple(others)
     gone = [each for each in others if _may_go(each)]
-    if not gone or (plan.blocked and not any(isinstance(step, StartContainer) for step in plan.steps)):
-        return plan
+    waits = plan.blocked and not any(isinstance(step, StartContainer) for step in plan.steps)
+    if waits or not gone:
+        names = {each.name for each in others}
+        free = (step for step in plan.steps if not (isinstance(step, RenameContainer) and step.name in names))
+        return Plan(tuple(free), plan.blocked)
     reason = f"another container is {wanted.copy.service} copy {wanted.copy.number} now"
     steps = tuple(step for each in gone for step in away(wanted.name, each, wanted.grace_s, reason))
     return Plan(steps) + plan

@@ -384,6 +384,15 @@ def test_of_two_containers_of_one_copy_the_running_one_with_the_right_spec_stays
     ]
 
 
+def test_of_two_containers_of_one_copy_neither_gets_the_others_name_while_they_wait_for_a_network() -> None:
+    outdated = container(1, of=order("0.9.0"), status="created")
+    seen = host(outdated, container(1, id="b", name="aside", status="created"), networks=())
+
+    assert copies(ONE, seen, record=record(networks=())) == [
+        "blocked container/prod-order-1: network net is not ready yet"
+    ]
+
+
 def test_what_is_not_ours_is_never_touched() -> None:
     assert copies(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
 
