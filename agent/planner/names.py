@@ -1,6 +1,6 @@
 """Names: docker gives each to one container only, and people rename and swap ours by hand."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Copy
@@ -14,12 +14,16 @@ class Names:
     """Who has which name on a host. `kept`: ids of the containers that are copies assigned here."""
 
     def __init__(
-        self, host: HostState, kept: Collection[str], project: str, assigned: Iterable[Copy]
+        self, host: HostState, kept: Collection[str], project: str, assigned: Collection[Copy]
     ) -> None:
         self._foreign = frozenset(name for name, _ in host.foreign_names)
-        # What is surplus is removed before a container of its name is made: its steps are of the same resource.
+        copies = {_key(copy) for copy in assigned}
+        # What is surplus is removed before a container of its name is made: its steps are of the same resource. A
+        # second container of a copy that is assigned may have to stay for a while.
         self._ours = {
-            each.name: each for each in host.containers if each.id in kept or each.status == "removing"
+            each.name: each
+            for each in host.containers
+            if each.id in kept or each.status == "removing" or _key(each.copy) in copies
         }
         self._assigned = frozenset(container_name(project, copy) for copy in assigned)
 
@@ -29,7 +33,7 @@ class Names:
         A container that in turn has the name of another copy steps aside, so that of several that wait for each
         other one always can go on.
         """
-        holder = self._holder(wanted.name, found)
+        holder = self._holder(wanted, found)
         if not holder:
             return None
         if found and found.name in self._assigned:
@@ -39,11 +43,19 @@ class Names:
         blocked = Blocked(resource=f"container/{wanted.name}", reason=f"{holder} has this name", kind="name")
         return Plan(blocked=(blocked,))
 
-    def _holder(self, name: str, found: ContainerState | None) -> str:
-        if name in self._foreign:
+    def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
+        if wanted.name in self._foreign:
             return "a container that is not ours"
-        holder = self._ours.get(name)
-        if holder is None or holder is found:
+        holder = self._ours.get(wanted.name)
+        if holder is None or holder is found or self._makes_way(holder, wanted):
             return ""
         going = ", which is being removed," if holder.status == "removing" else ""
         return f"copy {holder.copy.number} of {holder.copy.service}{going}"
+
+    def _makes_way(self, holder: ContainerState, wanted: Wanted) -> bool:
+        """Whether it is removed as the second container of this very copy, before its name is taken."""
+        return holder.status != "removing" and _key(holder.copy) == _key(wanted.copy)
+
+
+def _key(copy: Copy) -> tuple[str, int]:
+    return copy.service, copy.number

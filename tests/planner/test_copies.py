@@ -393,6 +393,14 @@ def test_of_two_containers_of_one_copy_neither_gets_the_others_name_while_they_w
     ]
 
 
+def test_a_copy_waits_for_the_name_that_a_second_container_of_another_one_has() -> None:
+    seen = host(container(1, status="created"), container(1, id="b", name="prod-order-2"), networks=())
+
+    assert "blocked container/prod-order-2: copy 1 of order has this name" in copies(
+        TWO, seen, record=record(networks=())
+    )
+
+
 def test_what_is_not_ours_is_never_touched() -> None:
     assert copies(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
 

@@ -135,8 +135,8 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
         "  publish verdict: revision 9 is accepted",
         "  publish assignment/h1: revision 9: 1 changed",
         "  publish assignment/h2: revision 9: 1 changed",
-        "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
         "  collect specs: no copy has them any more",
+        "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
         "h2",
         "  update container/prod-order-2: memory: 64 MiB wanted, no limit found",
     ]
