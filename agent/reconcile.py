@@ -139,4 +139,4 @@ def _look_again_s(host: HostState | None) -> float:
         return host.settles_in_s
     if host.doubtful:
         return DOUBT_S
-    return UNSETTLED_S if host.swarm.unsettled else 0.0
+    return UNSETTLED_S if host.swarm.unsettled or host.gossip_is_taken else 0.0

@@ -88,7 +88,12 @@ class Members:
 
     def changed(self, name: str, before: str) -> None:
         """Return when a host is another node than it was."""
-        eventually(lambda: self.node(name) not in ("", before), BACK_S, f"{name} has joined anew")
+
+        def joined() -> bool:
+            self.cluster.heed(self.lab[name])
+            return self.node(name) not in ("", before)
+
+        eventually(joined, BACK_S, f"{name} has joined anew")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,9 @@ from agent.model.records import (
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.store import Fence
 
+GOSSIP = "7946/tcp"
+"""Where the dockerds of a swarm tell each other who is on which overlay (docs.docker.com: swarm mode, open ports)."""
+
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
 
 
@@ -195,9 +198,15 @@ class HostState:
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
     listening: tuple[str, ...] | None = None
-    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it."""
+    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it and
+    the host is in a swarm."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
     """(address, device) of every device that has one, up or down: a device that is down has no route."""
+
+    @property
+    def gossip_is_taken(self) -> bool:
+        """Whether somebody listens where dockerd will talk to the other hosts about overlays once it is in a swarm."""
+        return any(f":{each}".endswith(f":{GOSSIP}") for each in self.listening or ())
 
     def network(self, name: str) -> NetworkState | None:
         """The network of that name; of several (engine 20.10 allows it) the first."""

@@ -11,7 +11,7 @@ from agent.clients.kernel import Kernel
 from agent.errors import Refused, Unreachable
 from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import ClusterState, HostState, NetworkState, NodeState, SwarmState
+from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
 from agent.observe.overlays import OverlayReader
 from agent.planner.parking import without_gateway
@@ -94,12 +94,14 @@ class HostReader:
                 volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
                 bridge_link=self._kernel.link(GWBRIDGE),
                 routes=self._kernel.routes(),
-                listening=self._kernel.listening()
-                if any(IN_USE in each.error for each in found.ours)
-                else None,
+                listening=self._listening(info.swarm, found.ours),
                 addresses=self._kernel.addresses(),
             )
         )
+
+    def _listening(self, swarm: SwarmState, ours: tuple[ContainerState, ...]) -> tuple[str, ...] | None:
+        failed = any(IN_USE in each.error for each in ours)
+        return self._kernel.listening() if failed or swarm.local == "inactive" else None
 
     def _with_doubts(self, seen: HostState) -> HostState:
         now = self._clock()

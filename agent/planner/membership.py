@@ -1,11 +1,15 @@
 """The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.observed import ClusterState, HostState, Observed, SwarmState
+from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
+_GOSSIP_IS_TAKEN = (
+    f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
+    "and goes on after some seconds, for the swarm it was in, `systemctl restart docker` helps"
+)
 
 
 def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
@@ -27,6 +31,8 @@ def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: Cl
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
         return _blocked("waiting", "no swarm is recorded yet")
+    if observed.host and observed.host.gossip_is_taken:
+        return _blocked("waiting", _GOSSIP_IS_TAKEN)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
             return _init(intent, advertise)

@@ -50,6 +50,21 @@ def test_a_host_joins_in_its_declared_role() -> None:
     assert told(plan("h3", outside(), tokens=tokens())) == ["join swarm: declared a worker of swarm swarm-1"]
 
 
+@pytest.mark.parametrize("taken", ["7946/tcp", "10.0.0.2:7946/tcp", "::1:7946/tcp"])
+def test_nobody_joins_while_the_port_for_the_talk_about_overlays_is_taken(taken: str) -> None:
+    """A dockerd that was slow to leave its swarm keeps it until it is started anew."""
+    state = cluster(WANTED, "h2", tokens=tokens())
+    seen = host(swarm=outside(), listening=("22/tcp", taken))
+    (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked
+
+    assert blocked.kind == "waiting"
+    assert "somebody listens on port 7946/tcp of this host" in blocked.reason
+    free = host(swarm=outside(), listening=("17946/tcp",))
+    assert told(plan_membership(WANTED, observed(state, free, me="h2"), bridge_ready=True)) == [
+        "join swarm: declared a manager of swarm swarm-1"
+    ]
+
+
 def test_without_a_token_for_managers_a_declared_one_joins_as_a_worker() -> None:
     (step,) = plan("h2", outside(), tokens=replace(tokens(), manager="")).steps
 
