@@ -56,7 +56,8 @@ class Reconciler:
         self._stopping = threading.Event()
         self.fence: Fence | None = None
         """The leader lock as the last pass saw it held."""
-        self._look_again_s = 0.0
+        self.look_again_s = 0.0
+        """In how many seconds the next pass comes although nothing tells of anything; 0: not before the resync."""
         """0: not before the resync."""
         self.last_pass_at = clock()
         """When the last pass ended; what the watchdog looks at."""
@@ -93,7 +94,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
-        self._look_again_s = _look_again_s(observed.host)
+        self.look_again_s = _look_again_s(observed.host)
         self._triggers.rearm(self._observer.watched())
         self._forgive(observed)
         planned = self._clock()
@@ -128,7 +129,7 @@ class Reconciler:
         retry_s = self._dispatcher.next_retry()
         if retry_s is not None:
             resync_s = min(resync_s, retry_s)
-        return max(0.0, min(resync_s, self._look_again_s or resync_s))
+        return max(0.0, min(resync_s, self.look_again_s or resync_s))
 
 
 def _look_again_s(host: HostState | None) -> float:

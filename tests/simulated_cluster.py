@@ -220,8 +220,8 @@ class SimulatedAgent:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the last pass found nothing to do, nothing blocked and nothing under way."""
-        return self.plan == Plan() and not self.dispatcher.in_flight
+        """Whether the last pass found nothing to do, nothing blocked, nothing under way and nothing in doubt."""
+        return self.plan == Plan() and not self.dispatcher.in_flight and not self.loop.look_again_s
 
     def failed(self) -> list[str]:
         """The errors of all steps so far."""

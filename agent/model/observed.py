@@ -188,7 +188,8 @@ class HostState:
     attached: tuple[Attached, ...] = ()
     """Every container of the engine, by name."""
     doubtful: frozenset[str] = frozenset()
-    """Ids of those that lack their gateway, but not for long: one that ends has lost it before docker says so."""
+    """Ids of those that lack their gateway, but not for long: one that ends has lost it before docker says so. And of
+    those that have one and do not run, but not for long: one that starts has it before docker says so."""
     images: frozenset[str] = frozenset()
     """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
     of those pulls nothing, and a plan should know."""

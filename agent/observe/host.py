@@ -14,7 +14,7 @@ from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
 from agent.observe.overlays import OverlayReader
-from agent.planner.parking import without_gateway
+from agent.planner.parking import resting, without_gateway
 from agent.planner.ports import IN_USE
 from agent.planner.wanted import fill_context
 
@@ -35,6 +35,9 @@ PENDING_S = 2.0
 DOUBT_S = 1.0
 """A container that ends has lost its gateway 0.1 to 0.5 s before docker says that it has ended; only one that lacks it
 for longer is in need of it."""
+START_S = 10.0
+"""A container that starts has its gateway before docker says that it runs, for a second or two on a busy machine. Taken
+from it then, dockerd would keep its published ports for nobody."""
 
 
 class HostReader:
@@ -59,6 +62,8 @@ class HostReader:
         self._active_since: float | None = None
         self._lacking: dict[str, float] = {}
         """Containers without a gateway, and since when they are seen so."""
+        self._resting: dict[str, float] = {}
+        """Who has a gateway and does not run, and since when it is seen so."""
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
@@ -106,9 +111,10 @@ class HostReader:
     def _with_doubts(self, seen: HostState) -> HostState:
         now = self._clock()
         self._lacking = {each.id: self._lacking.get(each.id, now) for each in without_gateway(seen)}
-        return replace(
-            seen, doubtful=frozenset(whose for whose, since in self._lacking.items() if now - since < DOUBT_S)
-        )
+        self._resting = {each: self._resting.get(each, now) for each in resting(seen)}
+        lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
+        starting = {each for each, since in self._resting.items() if now - since < START_S}
+        return replace(seen, doubtful=frozenset(lacking | starting))
 
     def forget(self) -> None:
         """Ask anew for the membership: a step has changed it. May be called from any thread."""

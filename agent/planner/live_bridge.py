@@ -7,6 +7,7 @@ from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.steps import BRIDGE, Blocked, GiveBackTurn, Plan, TakeTurn
 from agent.planner.bridge import bridge_faults, plan_bridge_outside
 from agent.planner.parking import (
+    INGRESS,
     bridge_is_right,
     is_begun,
     needs_turn,
@@ -17,7 +18,6 @@ from agent.planner.parking import (
 )
 from agent.planner.rejoin import plan_rejoin, why_not_rejoin
 
-INGRESS = "ingress-sbox"
 Phase = Literal["", "right", "waiting", "moving", "held"]
 
 

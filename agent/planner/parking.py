@@ -37,6 +37,8 @@ _PLACES = tuple(
 """Where the temporary network may lie: at the ends of the private ranges, where seldom anybody is."""
 _GATEWAY = "gateway_"
 """How libnetwork begins the name of an endpoint that is somebody's gateway; what is attached by hand has its own."""
+INGRESS = "ingress-sbox"
+"""Whose endpoint it is through which a swarm's own published ports come in."""
 _LONG_ID = 64
 """Length of the id of a container; other sandboxes are called otherwise: ingress-sbox, ep-..."""
 _AWAY = "for about 0.1 s"
@@ -124,6 +126,13 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
     )
 
 
+def resting(host: HostState) -> tuple[str, ...]:
+    """Whose endpoint on a bridge it is that no running container has: one that ended, or starts, or nobody."""
+    runs = {each.id: each.running for each in host.attached}
+    ends = [whose for bridge in host.bridges for whose, _ in bridge.endpoints if whose != INGRESS]
+    return tuple(whose for whose in ends if not runs.get(whose, len(whose) == _LONG_ID))
+
+
 # ---- who
 
 
@@ -168,15 +177,15 @@ def _attached_by_hand(host: HostState) -> list[str]:
 def _nobodys(host: HostState) -> Pairs:
     """Endpoints on a bridge that is to go which are no container's: the ingress sandbox's, and left-overs.
 
-    One of a container that came after the list of containers was read is let be: docker refuses to remove the bridge
-    then, and the next pass knows that container.
+    One of a container that came after the list of containers was read, or that may be starting, is let be: docker
+    refuses to remove the bridge then, and the next pass knows more of that container.
     """
-    runs = {each.id: each.running for each in host.attached}
+    left_over = set(resting(host)) - host.doubtful
     return tuple(
         (bridge.id, name)
         for bridge in host.bridges
         for whose, name in bridge.endpoints
-        if not runs.get(whose, len(whose) == _LONG_ID)
+        if whose == INGRESS or whose in left_over
     )
 
 

@@ -234,6 +234,21 @@ def test_a_container_lacks_its_gateway_only_when_it_still_does_a_second_later(sc
     assert [each.id for each in without_gateway(seen)] == [theirs]
 
 
+def test_a_container_that_does_not_run_but_has_a_gateway_may_be_starting_for_ten_seconds(
+    scene: Scene,
+) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    theirs = scene.engine.run_foreign("theirs", NetworkMode="net")
+    scene.engine.by_hand.get("theirs")["State"] |= {"Status": "created", "Running": False}
+
+    assert scene.read(cluster()).doubtful == {theirs}
+    scene.now += 9.9
+    assert scene.read(cluster()).doubtful == {theirs}
+    scene.now += 0.2
+    assert scene.read(cluster()).doubtful == frozenset()
+
+
 def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:
     database = ContainerSpec(image="database:5")
     specs = {spec_hash(each): each for each in (SPEC, database)}

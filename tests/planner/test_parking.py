@@ -214,6 +214,16 @@ def test_only_what_is_no_containers_is_taken_off_by_force() -> None:
     )
 
 
+def test_what_may_be_starting_keeps_its_gateway() -> None:
+    """dockerd would keep its published ports for nobody: it says that a container runs a moment after its network."""
+    starting = guest("starting", running=False)
+    found = hosting(starting, bridge=replace(WRONG, endpoints=endpoints(starting)))
+
+    doubted = replace(found, doubtful=frozenset({starting.id}))
+    assert swap(doubted).release == (("wrong-id", INGRESS[1]),)
+    assert len(swap(found).release) == 2
+
+
 # ---- resuming
 
 
