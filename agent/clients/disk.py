@@ -7,6 +7,7 @@ the new one; a checksum tells a damaged file from a good one.
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from agent.model.store import KeyValue
 
 VERSION = 1
 FILE = "kept.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Format:
+    v: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,13 @@ class StateDirectory:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
+
+    @property
+    def saved_at(self) -> float:
+        """When something was kept last, in seconds since the epoch; 0: never."""
+        with suppress(OSError):
+            return self._file.stat().st_mtime
+        return 0.0
 
     def save(self, values: Sequence[KeyValue]) -> None:
         """Keep `values` instead of what was kept before. Raises Refused (disk full, no such directory)."""
@@ -52,11 +65,13 @@ class StateDirectory:
         except OSError as error:
             raise Invalid(f"cannot read {self._file}: {error.strerror}") from error
         try:
+            # The format first: what a newer one looks like is not ours to judge.
+            version = msgspec.json.decode(raw, type=_Format).v
+            if version != VERSION:
+                raise Invalid(f"{self._file} has format {version}; this agent reads format {VERSION}")
             kept = msgspec.json.decode(raw, type=_Kept)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"{self._file} is damaged: {error}") from error
-        if kept.v != VERSION:
-            raise Invalid(f"{self._file} has format {kept.v}; this agent reads format {VERSION}")
         if kept.sha256 != _digest(kept.values):
             raise Invalid(f"{self._file} is damaged: its checksum does not hold")
         return kept.values

@@ -282,6 +282,12 @@ class Observed:
     """etcd does not answer; `cluster` is what it said last."""
     store_fault: str = ""
     """Why etcd could not be read, in words."""
+    source: Literal["etcd", "disk"] = "etcd"
+    """Where the assignment that counts is from; disk: what was kept there, by this run of the agent or before."""
+    seen_at: float = 0.0
+    """When etcd last said so, as far as is known, in seconds since the epoch; 0: never."""
+    state_fault: str = ""
+    """Why what is in force is not kept on this host's disk, in words; empty: it is."""
     engine_fault: str = ""
     """Why dockerd could not be read, in words."""
     fence: Fence | None = None

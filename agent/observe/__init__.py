@@ -1,5 +1,6 @@
 """Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -46,20 +47,29 @@ class Observer:
         disk: StateDirectory,
         identity: Identity,
         lease_id: Callable[[], int | None],
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`now` gives seconds since the epoch."""
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
-        self._identity, self._lease_id = identity, lease_id
+        self._identity, self._lease_id, self._now = identity, lease_id, now
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
+        self._seen_at = 0.0
+        self._state_fault = ""
 
     def recall(self) -> None:
         """Begin with what an earlier run kept on disk, for as long as etcd does not answer."""
         try:
-            self._kept = self._disk.load()
+            kept = self._disk.load()
+            self._last = self._cluster.recall(kept) if kept else None
         except Invalid as error:
             log.warning("what was kept on disk is not used", error=str(error))
-        if self._kept:
-            self._last = self._cluster.recall(self._kept)
+            return
+        self._kept = kept
+        if kept:
+            self._seen_at = self._disk.saved_at
+            revision = self._last.accepted.revision if self._last and self._last.accepted else 0
+            log.info("kept on disk", revision=revision, age_s=round(self._now() - self._seen_at))
 
     def watched(self) -> tuple[KeyRange, ...]:
         """What a change of could change the next observation."""
@@ -83,6 +93,9 @@ class Observer:
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
+            source="disk" if store_fault else "etcd",
+            seen_at=self._seen_at,
+            state_fault=self._state_fault,
             fence=fence,
             lease=lease_id is not None,
             in_flight=in_flight,
@@ -98,7 +111,7 @@ class Observer:
             reading = self._cluster.read(self._store, lease_id, self._host.running_specs)
         except (Unreachable, Refused) as error:
             return self._last, None, f"etcd cannot be read: {error}"
-        self._last = reading.state
+        self._last, self._seen_at = reading.state, self._now()
         self._keep(reading.kept)
         return reading.state, held_fence(reading.lock, lease_id), ""
 
@@ -108,9 +121,9 @@ class Observer:
         try:
             self._disk.save(values)
         except Refused as error:
-            log.warning("state is not kept", error=str(error))
+            self._state_fault = str(error)
         else:
-            self._kept = values
+            self._kept, self._state_fault = values, ""
 
     def _observe_host(
         self, cluster: ClusterState | None, in_flight: frozenset[str]

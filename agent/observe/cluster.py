@@ -62,7 +62,12 @@ class ClusterReader:
         return self._decode(snapshot, running, store)
 
     def recall(self, kept: Sequence[KeyValue]) -> ClusterState:
-        """The state that an earlier reading was kept from, when etcd cannot be asked."""
+        """The state that an earlier reading was kept from, when etcd cannot be asked.
+
+        Raises Invalid when it is another cluster's.
+        """
+        if foreign := [each.key for each in kept if not each.key.startswith(self._keys.root)]:
+            raise Invalid(f"{foreign[0]} is no key of this cluster, {self._keys.root}")
         values = {each.key: each for each in kept}
         revision = max((each.mod_revision for each in kept), default=0)
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state

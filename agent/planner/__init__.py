@@ -62,7 +62,7 @@ def _faults(observed: Observed) -> Plan:
         )
     if observed.cluster is None or observed.stale:
         held = observed.cluster.accepted if observed.cluster else None
-        what = f"holding revision {held.revision}" if held else "nothing known from before"
+        what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
         blocked.append(
             Blocked(
                 resource="store",
@@ -70,6 +70,9 @@ def _faults(observed: Observed) -> Plan:
                 kind="store",
             )
         )
+    if observed.state_fault:
+        reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
+        blocked.append(Blocked(resource="state", reason=reason, kind="disk"))
     if observed.cluster:
         blocked += [
             Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage

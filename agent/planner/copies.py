@@ -4,6 +4,7 @@ from agent.errors import Invalid
 from agent.fields import describe_change
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.records import Copy
 from agent.model.steps import (
     Blocked,
     BlockedKind,
@@ -41,7 +42,8 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     names = Names(host, keep, project, cluster.assignment.copies)
     scene = _Scene(intent, host, cluster, names, observed)
     plan = Plan()
-    for copy, found in chosen.items():
+    for assigned, found in chosen.items():
+        copy = _as_it_is(assigned, found, observed)
         spec = cluster.specs.get(copy.spec)
         if spec is None:
             name = container_name(project, copy)
@@ -52,7 +54,21 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         others = [each for each in candidates(copy, host) if found and each.id != found.id]
         plan += clear_away(others, scene.plan(wanted, found), wanted)
     surplus = plan_surplus(host, frozenset(cluster.assignment.copies), keep)
+    if observed.stale:
+        surplus = _later(surplus)
     return keep_last_endpoints(_once(surplus + plan), host)
+
+
+def _as_it_is(copy: Copy, found: ContainerState | None, observed: Observed) -> Copy:
+    """The copy to hold the container to. While etcd is away that is what it was made as: what was kept may be older."""
+    return found.copy if found and observed.stale else copy
+
+
+def _later(surplus: Plan) -> Plan:
+    """Nothing is taken away on the word of what was kept: the copy may have been assigned since."""
+    names = dict.fromkeys(step.resource for step in surplus.steps)
+    reason = "not assigned here by what was kept; it is left until etcd answers"
+    return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
 
 
 class _Scene:

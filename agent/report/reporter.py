@@ -140,6 +140,7 @@ class Reporter:
             "unready": self.unready(),
             "in_force": accepted.revision if accepted else 0,
             "leader": view.observed.cluster.leader if view.observed.cluster else None,
+            "assignment": {"source": view.observed.source, "seen_at": view.observed.seen_at},
             "drift": [each._asdict() for each in sorted(view.drift)],
             "plan": [str(step) for step in view.plan.steps],
             "in_flight": [str(step) for step in view.in_flight],

@@ -31,6 +31,14 @@ CATALOGUE = (
     Metric("lease_ttl_seconds", "gauge", (), "How long the lease is still provably ours."),
     Metric("store_up", "gauge", (), "Whether etcd answered the last pass."),
     Metric("store_last_contact_timestamp_seconds", "gauge", (), "When etcd last answered anything."),
+    Metric("assignment_source", "gauge", ("source",), "1 for where the assignment that counts is from."),
+    Metric(
+        "assignment_seen_timestamp_seconds",
+        "gauge",
+        (),
+        "When etcd last said what is carried out here, as far as is known.",
+    ),
+    Metric("state_kept", "gauge", (), "Whether what is in force is kept on this host's disk."),
     Metric("store_request_duration_seconds", "histogram", ("op",), "Calls to etcd, each try by itself."),
     Metric("store_errors_total", "counter", ("op",), "Calls to etcd that failed."),
     # ---- the loop

@@ -76,6 +76,9 @@ def _store(observed: Observed) -> dict[str, Series]:
         "leader": _is(observed.fence is not None),
         "store_up": _is(observed.cluster is not None and not observed.stale),
         "docker_up": _is(observed.host is not None),
+        "assignment_source": _one_of(zeros.SOURCES, observed.source if observed.cluster else None),
+        "assignment_seen_timestamp_seconds": {(): observed.seen_at},
+        "state_kept": _is(not observed.state_fault),
     }
 
 

@@ -151,6 +151,18 @@ def test_another_format_is_refused_by_its_number(state: StateDirectory, tmp_path
         state.load()
 
 
+def test_a_newer_format_is_named_whatever_it_looks_like(state: StateDirectory, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b'{"v":2,"keys":{"of":"another form"}}')
+    with pytest.raises(Invalid, match="has format 2; this agent reads format 1"):
+        state.load()
+
+
+def test_when_something_was_kept_is_known(state: StateDirectory, tmp_path: Path) -> None:
+    assert state.saved_at == 0
+    state.save(NEW)
+    assert state.saved_at == (tmp_path / FILE).stat().st_mtime
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"null", b"[]", b"{}", b'{"v":1}', b"\xff\xfe", b"\x00" * 4096, b"[" * 100_000]
 )

@@ -1,6 +1,7 @@
 """One observation: etcd or dockerd may be away, and then what was known before goes on to count."""
 
 from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Bench(Scene):
         self.directory = directory
         self.engine = FakeEngine(ME, "10.0.0.1", FakeLan(), cluster="prod")
         self.lease_id: int | None = self.lease
+        self.now = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -38,6 +40,7 @@ class Bench(Scene):
             StateDirectory(self.directory),
             Identity(host=ME, instance="run-1", advertise="10.9.9.9"),
             lambda: self.lease_id,
+            lambda: self.now,
         )
         self.observer.recall()
 
@@ -216,18 +219,43 @@ class FullDisk(StateDirectory):
         raise Refused("cannot keep state: No space left on device")
 
 
-def test_a_full_disk_is_reported_and_tried_again_and_stops_nothing(
-    bench: Bench, logged: list[MutableMapping[str, Any]]
-) -> None:
+def test_a_full_disk_is_reported_and_tried_again_and_stops_nothing(bench: Bench) -> None:
     bench.observer._disk = FullDisk(bench.directory)
     for _ in range(2):
-        assert bench.observe().cluster is not None
-    assert [(each["event"], each["error"]) for each in logged] == [
-        ("state is not kept", "cannot keep state: No space left on device")
-    ] * 2
+        seen = bench.observe()
+        assert seen.cluster is not None
+        assert seen.state_fault == "cannot keep state: No space left on device"
     bench.observer._disk = StateDirectory(bench.directory)
-    bench.observe()
+    assert bench.observe().state_fault == ""
     assert KEYS.assignment(ME) in kept(bench)
+
+
+def test_what_counts_is_said_to_be_from_etcd_or_from_the_disk_and_how_old_it_is(bench: Bench) -> None:
+    bench.now = 5_000_000_000.0
+    seen = bench.observe()
+    assert (seen.source, seen.seen_at) == ("etcd", bench.now)
+    bench.store.cut()
+    bench.now += 60
+    seen = bench.observe()
+    assert (seen.source, seen.seen_at) == ("disk", bench.now - 60)
+    bench.restart()
+    seen = bench.observe()
+    assert (seen.source, seen.seen_at) == ("disk", (bench.directory / FILE).stat().st_mtime)
+
+
+def test_what_another_cluster_kept_is_reported_and_not_used(
+    bench: Bench, logged: list[MutableMapping[str, Any]]
+) -> None:
+    bench.observe()
+    values = StateDirectory(bench.directory).load()
+    StateDirectory(bench.directory).save(
+        [replace(each, key=f"/swarmkeeper/other{each.key}") for each in values]
+    )
+    bench.store.cut()
+    bench.restart()
+    assert bench.observe().cluster is None
+    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
+    assert "no key of this cluster" in logged[0]["error"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"v":9}', b"\xff" * 100])

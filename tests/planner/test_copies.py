@@ -460,3 +460,34 @@ def test_the_name_of_what_docker_is_removing_is_waited_for() -> None:
     assert copies(ONE, host(container(3, name="prod-order-1", status="removing"))) == [
         "blocked container/prod-order-1: copy 3 of order, which is being removed, has this name"
     ]
+
+
+# ---- etcd is away
+
+
+def without_etcd(wanted: Intent, seen: HostState, **more: Any) -> list[str]:
+    return told(plan_copies(wanted, observed(cluster(wanted, **more), seen, stale=True)))
+
+
+def test_while_etcd_is_away_a_copy_that_is_missing_is_made_from_what_was_kept() -> None:
+    assert without_etcd(ONE, host()) == copies(ONE, host())
+
+
+def test_while_etcd_is_away_a_copy_that_has_ended_is_started() -> None:
+    ended = host(container(1, status="exited", exit_code=137))
+    assert without_etcd(ONE, ended) == copies(ONE, ended)
+    assert any(line.startswith("start container/prod-order-1") for line in copies(ONE, ended))
+
+
+def test_while_etcd_is_away_nothing_that_is_not_assigned_is_taken_away() -> None:
+    assert without_etcd(ONE, host(container(1), container(5))) == [
+        "blocked container/prod-order-5: not assigned here by what was kept; it is left until etcd answers"
+    ]
+
+
+def test_while_etcd_is_away_a_copy_of_another_spec_is_kept_as_it_is() -> None:
+    specs = {spec_hash(each): each for each in (order(), NEWER)}
+    assert without_etcd(ONE, host(container(1, of=NEWER)), specs=specs) == []
+    ended = host(container(1, of=NEWER, status="exited"))
+    (line,) = without_etcd(ONE, ended, specs=specs)
+    assert line.startswith("start container/prod-order-1")

@@ -98,6 +98,16 @@ def test_a_stale_view_of_etcd_is_not_up_but_still_shown() -> None:
     assert seen["intent_revision"][("accepted",)] == 7
 
 
+def test_where_the_assignment_is_from_and_how_old_it_is_is_shown() -> None:
+    seen = shown(observed(stale=True, source="disk", seen_at=17.0, state_fault="no space"))
+    assert one(seen["assignment_source"]) == "disk"
+    assert seen["assignment_seen_timestamp_seconds"] == {(): 17}
+    assert seen["state_kept"] == {(): 0}
+
+    assert one(shown(observed())["assignment_source"]) == "etcd"
+    assert one(gauges(NOTHING_YET)["assignment_source"]) is None
+
+
 def test_the_holder_of_the_lock_leads() -> None:
     assert shown(observed(fence=FENCE))["leader"] == {(): 1}
     assert shown(observed())["leader"] == {(): 0}
