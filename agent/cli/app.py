@@ -101,6 +101,14 @@ def validate(document: Document) -> None:
 
 
 @app.command()
+def schema() -> None:
+    """Print the JSON Schema of the document, for editors that complete and check while one writes."""
+    from agent.cli.schema import show_schema
+
+    show_schema()
+
+
+@app.command()
 def plan(
     document: Annotated[
         typer.FileBinaryRead | None,

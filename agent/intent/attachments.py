@@ -2,6 +2,7 @@
 
 from agent.document import Cursor
 from agent.document.scalars import address, matching, sequence_of
+from agent.intent import forms
 from agent.intent.values import name
 from agent.model.spec import Attachment
 
@@ -16,6 +17,11 @@ _REFUSED = {
     "interface_name": _NEW,
     "priority": "is not offered: networks are joined in the order of their names",
 }
+
+_FORM = forms.section(
+    forms.of(KEYS, {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS}), refused=_REFUSED
+)
+FORM = forms.either(forms.list_of(forms.NAME), forms.mapping_of(forms.either(_FORM, forms.NOTHING)))
 
 alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a name that DNS can answer for")
 

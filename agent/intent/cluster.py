@@ -47,12 +47,12 @@ METHOD: Reader[BridgeMethod] = choice(get_args(BridgeMethod))
 UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
 
 _LATER = "is not offered yet"
-_SWARM_REFUSED = {
+SWARM_REFUSED = {
     "advertise": "is not offered here: a host's address is advertised",
     "force_new_cluster": "is never done",
 }
-_BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
-_POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
+BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
+POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -117,7 +117,7 @@ def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
 
 
 def _bridge(cursor: Cursor) -> BridgeIntent | None:
-    fields = cursor.fields(BRIDGE_KEYS, _BRIDGE_REFUSED)
+    fields = cursor.fields(BRIDGE_KEYS, BRIDGE_REFUSED)
     subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
     gateway = read_gateway(fields.at("gateway"), subnet)
     options = _bridge_options(fields)
@@ -137,7 +137,7 @@ def _bridge_options(fields: Fields) -> Pairs:
 
 
 def _swarm(cursor: Cursor) -> SwarmIntent:
-    fields = cursor.fields(SWARM_KEYS, _SWARM_REFUSED)
+    fields = cursor.fields(SWARM_KEYS, SWARM_REFUSED)
     pools = fields.read("default_addr_pool", sequence_of(usable_network, at_least=1, distinct=True), ())
     mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
     autolock = fields.at("autolock")
@@ -165,7 +165,7 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
 
 
 def _policy(cursor: Cursor) -> PolicyIntent:
-    fields = cursor.fields(POLICY_KEYS, _POLICY_REFUSED)
+    fields = cursor.fields(POLICY_KEYS, POLICY_REFUSED)
     guard = fields.read("deletion_guard", _percent)
     return PolicyIntent(
         mode=fields.read("mode", MODE, "enforce"),

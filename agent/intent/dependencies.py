@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from agent.document import Cursor, Reader
 from agent.document.scalars import choice, sequence_of
+from agent.intent import forms
 from agent.intent.values import name
 
 KEYS = ("condition",)
@@ -14,6 +15,11 @@ _REFUSED = {
     "restart": "is not offered: a copy is started again when it ends itself",
     "required": "is not offered: what is named is declared, or the document is refused",
 }
+
+FORM = forms.either(
+    forms.list_of(forms.NAME),
+    forms.mapping_of(forms.section({"condition": forms.choice(get_args(Condition))}, KEYS, _REFUSED)),
+)
 
 Dependencies = tuple[tuple[str, str], ...]
 

@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import choice, duration, integer, number
-from agent.intent.gpus import reserved_devices
+from agent.intent import forms
+from agent.intent.gpus import REQUEST, reserved_devices
 from agent.intent.limits import cpus, memory, pids, reservation
 from agent.model.intent import FailureAction, Update, UpdateOrder
 from agent.model.spec import Restart, RestartName
@@ -45,6 +46,49 @@ _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failu
 
 
 _AS_SWARM = Update()
+
+_UPDATE = forms.section(
+    forms.of(
+        UPDATE_KEYS,
+        {
+            "parallelism": forms.integer(0, 10_000),
+            "order": forms.choice(get_args(UpdateOrder)),
+            "failure_action": forms.choice(get_args(FailureAction)),
+            **dict.fromkeys(("monitor", "delay"), forms.DURATION),
+            "max_failure_ratio": forms.number(0.0, 1.0),
+        },
+    )
+)
+_LIMITS = {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)}
+_RESERVATIONS = {"memory": forms.SIZE, "devices": forms.list_of(REQUEST)}
+FORM = forms.section(
+    forms.of(
+        KEYS,
+        {
+            "mode": forms.choice(get_args(ServiceMode)),
+            **dict.fromkeys(("update_config", "rollback_config"), _UPDATE),
+            "restart_policy": forms.section(
+                forms.of(
+                    RESTART_KEYS,
+                    {
+                        "condition": forms.choice(get_args(Condition)),
+                        "max_attempts": forms.integer(0, 1_000_000),
+                    },
+                ),
+                refused=_RESTART_REFUSED,
+            ),
+            "resources": forms.section(
+                {
+                    "limits": forms.section(forms.of(LIMIT_KEYS, _LIMITS), refused=_LIMITED),
+                    "reservations": forms.section(
+                        forms.of(RESERVATION_KEYS, _RESERVATIONS), refused=_RESERVED
+                    ),
+                }
+            ),
+        },
+    ),
+    refused=_REFUSED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

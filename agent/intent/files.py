@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.document import Cursor
+from agent.intent import forms
 from agent.intent.values import absolute, name, text
 from agent.model.spec import Mount
 
@@ -25,6 +26,14 @@ _TOP_REFUSED = {
 }
 _AS_IT_IS = "is not offered: the file is mounted as it is on the host; set it there"
 _REFUSED = dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS)
+
+TOP_FORM = forms.section({"file": forms.ABSOLUTE}, TOP_KEYS, _TOP_REFUSED)
+FORM = forms.list_of(
+    forms.either(
+        forms.NAME,
+        forms.section(forms.of(KEYS, {"source": forms.NAME, "target": forms.TEXT}), ["source"], _REFUSED),
+    )
+)
 
 _SECRETS = "/run/secrets/"
 

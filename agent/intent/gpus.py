@@ -3,11 +3,25 @@
 from agent.document import Cursor
 from agent.document.nodes import Scalar
 from agent.document.scalars import integer
+from agent.intent import forms
 from agent.intent.values import distinct_texts, pairs, text
 from agent.model.spec import DeviceRequest
 
 KEYS = ("driver", "count", "device_ids", "capabilities", "options")
 ALL = "all"
+REQUEST = forms.section(
+    forms.of(
+        KEYS,
+        {
+            "driver": forms.TEXT,
+            "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
+            "device_ids": forms.TEXTS,
+            "capabilities": forms.TEXTS,
+            "options": forms.PAIRS,
+        },
+    )
+)
+FORM = forms.either(forms.choice([ALL]), forms.list_of(REQUEST))
 _ALL_OF_THEM = -1
 _count = integer(1, 1000)
 

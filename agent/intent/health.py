@@ -2,6 +2,7 @@
 
 from agent.document import Cursor
 from agent.document.scalars import boolean, duration, integer
+from agent.intent import forms
 from agent.intent.values import text, texts
 from agent.model.spec import Healthcheck
 
@@ -9,6 +10,18 @@ KEYS = ("test", "interval", "timeout", "start_period", "retries", "disable")
 _REFUSED = {"start_interval": "is not offered yet: engines before 25 do not know it"}
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
+FORM = forms.section(
+    forms.of(
+        KEYS,
+        {
+            "test": forms.WORDS,
+            **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
+            "retries": forms.integer(1, 1000),
+            "disable": forms.BOOLEAN,
+        },
+    ),
+    refused=_REFUSED,
+)
 _positive = duration(_SHORTEST_S)
 
 

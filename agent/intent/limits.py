@@ -5,6 +5,7 @@ import re
 from agent.document import Cursor
 from agent.document.nodes import Scalar
 from agent.document.scalars import integer, matching, number, sequence_of, size
+from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Device, Ulimit
 
@@ -18,6 +19,22 @@ reservation = size(1)
 pids = integer(-1, 1 << 22)
 
 DEVICE_KEYS = ("source", "target", "permissions")
+DEVICES = forms.list_of(
+    forms.either(
+        forms.TEXT,
+        forms.section(
+            forms.of(
+                DEVICE_KEYS,
+                {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT},
+            ),
+            ["source"],
+        ),
+    )
+)
+_LIMIT = forms.integer(-1, _MOST)
+ULIMITS = forms.mapping_of(
+    forms.either(_LIMIT, forms.section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard")))
+)
 _rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
 _capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import boolean, choice, size
+from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
 
@@ -26,6 +27,37 @@ _VOLUME_REFUSED = {
 BIND_KEYS = ("propagation", "create_host_path", "selinux")
 VOLUME_KEYS = ("nocopy",)
 TMPFS_KEYS = ("size", "mode")
+
+_INNER = {
+    "bind": forms.section(
+        forms.of(
+            BIND_KEYS,
+            {
+                "propagation": forms.choice(PROPAGATION),
+                "create_host_path": forms.BOOLEAN,
+                "selinux": forms.choice(_LABELS),
+            },
+        ),
+        refused=_BIND_REFUSED,
+    ),
+    "volume": forms.section(forms.of(VOLUME_KEYS, {"nocopy": forms.BOOLEAN}), refused=_VOLUME_REFUSED),
+    "tmpfs": forms.section(forms.of(TMPFS_KEYS, {"size": forms.SIZE, "mode": forms.TEXT})),
+}
+_FORM = forms.section(
+    forms.of(
+        LONG_KEYS,
+        {
+            "type": forms.choice(get_args(MountType)),
+            "source": forms.TEXT,
+            "target": forms.ABSOLUTE,
+            "read_only": forms.BOOLEAN,
+            **_INNER,
+        },
+    ),
+    ("type", "target"),
+    _LONG_REFUSED,
+)
+MOUNTS = forms.list_of(forms.either(forms.TEXT, _FORM))
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _TMPFS_OPTIONS = re.compile(r"[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?(?:,[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?)*", re.ASCII)

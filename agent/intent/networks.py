@@ -5,6 +5,7 @@ from typing import get_args
 
 from agent.document import Cursor, Reader
 from agent.document.scalars import address, boolean, choice, network, sequence_of
+from agent.intent import forms
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 
@@ -21,6 +22,36 @@ _NETWORK_REFUSED = {"enable_ipv6": _LATER, "enable_ipv4": _LATER}
 _IPAM_REFUSED = {"driver": _LATER, "options": _LATER}
 _SUBNET_REFUSED = {"ip_range": _LATER, "aux_addresses": _LATER}
 _OTHERS = "is not said for something external: whoever made it said it"
+_SUBNET = forms.section(
+    forms.of(SUBNET_KEYS, {"subnet": forms.NETWORK, "gateway": forms.ADDRESS}), ["subnet"], _SUBNET_REFUSED
+)
+_FLAGS = ("attachable", "external", "internal")
+NETWORK = forms.section(
+    forms.of(
+        NETWORK_KEYS,
+        {
+            "name": forms.NAME,
+            "driver": forms.choice(get_args(NetworkDriver)),
+            **dict.fromkeys(_FLAGS, forms.BOOLEAN),
+            "ipam": forms.section(
+                {"config": {**forms.list_of(_SUBNET, 1), "maxItems": 1}}, refused=_IPAM_REFUSED
+            ),
+            **dict.fromkeys(("driver_opts", "labels"), forms.PAIRS),
+        },
+    ),
+    refused=_NETWORK_REFUSED,
+)
+VOLUME = forms.section(
+    forms.of(
+        VOLUME_KEYS,
+        {
+            "name": forms.NAME,
+            "driver": forms.TEXT,
+            "external": forms.BOOLEAN,
+            **dict.fromkeys(("driver_opts", "labels"), forms.PAIRS),
+        },
+    )
+)
 
 
 def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:

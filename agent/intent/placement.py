@@ -3,11 +3,13 @@
 from agent.document import Cursor, Fields
 from agent.document.scalars import integer, text
 from agent.document.words import listed
+from agent.intent import forms
 
 MOST_COPIES = 1000
 """Copies of one service on one host."""
 
 Placement = tuple[tuple[str, int], ...]
+FORM = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
 
 
 def read_placement(fields: Fields, hosts: Placement, *, everywhere: bool) -> Placement:

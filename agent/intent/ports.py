@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from agent.document import Cursor, Reader
 from agent.document.scalars import address, choice, integer
+from agent.intent import forms
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
 
@@ -29,6 +30,22 @@ _NOT_OFFERED = {
     "name": "is not offered: Docker has no names for ports",
     "app_protocol": "is not offered: nothing here looks into what is said on a port",
 }
+_PORT = forms.integer(1, 65535)
+_FORM = forms.section(
+    forms.of(
+        LONG_KEYS,
+        {
+            "target": _PORT,
+            "published": _PORT,
+            "protocol": forms.choice(get_args(Protocol)),
+            "host_ip": forms.ADDRESS,
+            "mode": forms.choice(["host"]),
+        },
+    ),
+    ("target", "published"),
+    _NOT_OFFERED,
+)
+FORM = forms.list_of(forms.either(forms.TEXT, _FORM))
 
 
 def ports(cursor: Cursor) -> tuple[Port, ...] | None:

@@ -8,6 +8,7 @@ from typing import TypeVar, get_args
 from agent.document import Cursor, Reader
 from agent.document.nodes import Scalar
 from agent.document.scalars import choice
+from agent.intent import forms
 from agent.intent.values import anything, pairs, text
 from agent.model.spec import (
     CgroupNamespace,
@@ -34,6 +35,12 @@ _GATEWAY = "host-gateway"
 _ANOTHERS = ("service:", "container:")
 _LONGEST_LINE = 16_384
 """Splitting takes time that grows with the square of a word's length."""
+LOGGING = forms.section({"driver": forms.SCALAR, "options": forms.PAIRS})
+EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
+RESTART = forms.either(
+    {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
+)
+"""YAML 1.1, which many an editor reads, takes a plain `no` for false."""
 
 
 def _unshared(reader: Reader[W]) -> Reader[W]:

@@ -2,17 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import boolean, duration, integer, matching, one_or_more, size
+from agent.intent import forms
+from agent.intent.attachments import FORM as ATTACHMENTS
 from agent.intent.attachments import attachments
 from agent.intent.dependencies import depends_on
 from agent.intent.deploy import Deploy, read_deploy
+from agent.intent.forms import Form
+from agent.intent.gpus import FORM as GPUS
 from agent.intent.gpus import gpus
+from agent.intent.health import FORM as HEALTH
 from agent.intent.health import healthcheck
 from agent.intent.image import image, pull_policy
 from agent.intent.limits import (
+    DEVICES,
+    ULIMITS,
     capabilities,
     cgroup_rules,
     cpus,
@@ -23,15 +30,19 @@ from agent.intent.limits import (
     reservation,
     ulimits,
 )
-from agent.intent.mounts import mounts, tmpfs
+from agent.intent.mounts import MOUNTS, mounts, tmpfs
 from agent.intent.placeholders import check_placeholders
 from agent.intent.placement import Placement, read_placement
+from agent.intent.ports import FORM as PORTS
 from agent.intent.ports import ports
 from agent.intent.process import (
     CGROUP_NAMESPACE,
+    EXTRA_HOSTS,
     IPC,
+    LOGGING,
     NETWORK_MODE,
     PID,
+    RESTART,
     USER_NAMESPACE,
     UTS,
     addresses,
@@ -43,10 +54,10 @@ from agent.intent.process import (
 )
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.together import check_together
-from agent.intent.usage import blkio_config, cpu_period, cpu_quota, cpu_shares, cpuset
+from agent.intent.usage import BLKIO, blkio_config, cpu_period, cpu_quota, cpu_shares, cpuset
 from agent.intent.values import absolute, distinct_texts, pairs, text
 from agent.model.intent import ServiceIntent
-from agent.model.spec import ContainerSpec
+from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class Field:
 
     attribute: str | None
     read: Reader[Any]
+    form: Form
+    """What it may look like, for editors."""
 
 
 _FROM_AGENT = ("has no value", 'it would be taken from the agent\'s environment: write one, or "" for none')
@@ -70,65 +83,67 @@ _cgroup = matching(
 _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the engine knows, such as runc")
 
 FIELDS: dict[str, Field] = {
-    "image": Field("image", image),
-    "command": Field("command", words),
-    "entrypoint": Field("entrypoint", words),
-    "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True)),
-    "labels": Field("labels", pairs()),
-    "ports": Field("ports", ports),
-    "volumes": Field("volumes", mounts),
-    "networks": Field("networks", attachments),
-    "network_mode": Field("network_mode", NETWORK_MODE),
-    "restart": Field("restart", restart),
-    "healthcheck": Field("healthcheck", healthcheck),
-    "stop_signal": Field("stop_signal", _signal),
-    "stop_grace_period": Field("stop_grace_period_s", duration()),
-    "user": Field("user", _user),
-    "group_add": Field("group_add", distinct_texts),
-    "working_dir": Field("working_dir", absolute),
-    "hostname": Field("hostname", _label),
-    "domainname": Field("domainname", _label),
-    "read_only": Field("read_only", boolean),
-    "privileged": Field("privileged", boolean),
-    "init": Field("init", boolean),
-    "tty": Field("tty", boolean),
-    "stdin_open": Field("stdin_open", boolean),
-    "cap_add": Field("cap_add", capabilities),
-    "cap_drop": Field("cap_drop", capabilities),
-    "security_opt": Field("security_opt", distinct_texts),
-    "ulimits": Field("ulimits", ulimits),
-    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write one"))),
-    "shm_size": Field("shm_size_bytes", size(1)),
-    "tmpfs": Field("tmpfs", tmpfs),
-    "dns": Field("dns", addresses),
-    "dns_search": Field("dns_search", one_or_more(text)),
-    "dns_opt": Field("dns_opt", texts_or_empty),
-    "extra_hosts": Field("extra_hosts", extra_hosts),
-    "logging": Field("logging", logging),
-    "devices": Field("devices", devices),
-    "mem_limit": Field("memory_limit_bytes", memory),
-    "mem_reservation": Field("memory_reservation_bytes", reservation),
-    "cpus": Field("nano_cpus", cpus),
-    "pids_limit": Field("pids_limit", pids),
-    "pid": Field("pid", PID),
-    "ipc": Field("ipc", IPC),
-    "uts": Field("uts", UTS),
-    "userns_mode": Field("userns_mode", USER_NAMESPACE),
-    "cgroup": Field("cgroup", CGROUP_NAMESPACE),
-    "cgroup_parent": Field("cgroup_parent", _cgroup),
-    "runtime": Field("runtime", _runtime),
-    "annotations": Field("annotations", pairs()),
-    "device_cgroup_rules": Field("device_cgroup_rules", cgroup_rules),
-    "gpus": Field("gpus", gpus),
-    "memswap_limit": Field("memory_swap_bytes", memory_and_swap),
-    "mem_swappiness": Field("memory_swappiness", integer(0, 100)),
-    "oom_kill_disable": Field("oom_kill_disable", boolean),
-    "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000)),
-    "cpu_shares": Field("cpu_shares", cpu_shares),
-    "cpuset": Field("cpuset", cpuset),
-    "cpu_period": Field("cpu_period_us", cpu_period),
-    "cpu_quota": Field("cpu_quota_us", cpu_quota),
-    "blkio_config": Field(None, blkio_config),
+    "image": Field("image", image, forms.TEXT),
+    "command": Field("command", words, forms.WORDS),
+    "entrypoint": Field("entrypoint", words, forms.WORDS),
+    "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
+    "labels": Field("labels", pairs(), forms.PAIRS),
+    "ports": Field("ports", ports, PORTS),
+    "volumes": Field("volumes", mounts, MOUNTS),
+    "networks": Field("networks", attachments, ATTACHMENTS),
+    "network_mode": Field("network_mode", NETWORK_MODE, forms.choice(get_args(NetworkMode))),
+    "restart": Field("restart", restart, RESTART),
+    "healthcheck": Field("healthcheck", healthcheck, HEALTH),
+    "stop_signal": Field("stop_signal", _signal, forms.TEXT),
+    "stop_grace_period": Field("stop_grace_period_s", duration(), forms.DURATION),
+    "user": Field("user", _user, forms.TEXT),
+    "group_add": Field("group_add", distinct_texts, forms.TEXTS),
+    "working_dir": Field("working_dir", absolute, forms.ABSOLUTE),
+    "hostname": Field("hostname", _label, forms.TEXT),
+    "domainname": Field("domainname", _label, forms.TEXT),
+    "read_only": Field("read_only", boolean, forms.BOOLEAN),
+    "privileged": Field("privileged", boolean, forms.BOOLEAN),
+    "init": Field("init", boolean, forms.BOOLEAN),
+    "tty": Field("tty", boolean, forms.BOOLEAN),
+    "stdin_open": Field("stdin_open", boolean, forms.BOOLEAN),
+    "cap_add": Field("cap_add", capabilities, forms.TEXTS),
+    "cap_drop": Field("cap_drop", capabilities, forms.TEXTS),
+    "security_opt": Field("security_opt", distinct_texts, forms.TEXTS),
+    "ulimits": Field("ulimits", ulimits, ULIMITS),
+    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write one")), forms.PAIRS),
+    "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
+    "tmpfs": Field("tmpfs", tmpfs, forms.one_or_more(forms.TEXT)),
+    "dns": Field("dns", addresses, forms.one_or_more(forms.TEXT)),
+    "dns_search": Field("dns_search", one_or_more(text), forms.one_or_more(forms.TEXT)),
+    "dns_opt": Field("dns_opt", texts_or_empty, forms.list_of(forms.SCALAR)),
+    "extra_hosts": Field("extra_hosts", extra_hosts, EXTRA_HOSTS),
+    "logging": Field("logging", logging, LOGGING),
+    "devices": Field("devices", devices, DEVICES),
+    "mem_limit": Field("memory_limit_bytes", memory, forms.SIZE),
+    "mem_reservation": Field("memory_reservation_bytes", reservation, forms.SIZE),
+    "cpus": Field("nano_cpus", cpus, forms.number(0.001, 10_000)),
+    "pids_limit": Field("pids_limit", pids, forms.integer(-1, 1 << 22)),
+    "pid": Field("pid", PID, forms.choice(get_args(Pid))),
+    "ipc": Field("ipc", IPC, forms.choice(get_args(Ipc))),
+    "uts": Field("uts", UTS, forms.choice(get_args(Uts))),
+    "userns_mode": Field("userns_mode", USER_NAMESPACE, forms.choice(get_args(UserNamespace))),
+    "cgroup": Field("cgroup", CGROUP_NAMESPACE, forms.choice(get_args(CgroupNamespace))),
+    "cgroup_parent": Field("cgroup_parent", _cgroup, forms.TEXT),
+    "runtime": Field("runtime", _runtime, forms.TEXT),
+    "annotations": Field("annotations", pairs(), forms.PAIRS),
+    "device_cgroup_rules": Field("device_cgroup_rules", cgroup_rules, forms.TEXTS),
+    "gpus": Field("gpus", gpus, GPUS),
+    "memswap_limit": Field(
+        "memory_swap_bytes", memory_and_swap, forms.either({"enum": [-1, "-1"]}, forms.SIZE)
+    ),
+    "mem_swappiness": Field("memory_swappiness", integer(0, 100), forms.integer(0, 100)),
+    "oom_kill_disable": Field("oom_kill_disable", boolean, forms.BOOLEAN),
+    "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000), forms.integer(-1000, 1000)),
+    "cpu_shares": Field("cpu_shares", cpu_shares, forms.integer(2, 262_144)),
+    "cpuset": Field("cpuset", cpuset, forms.TEXT),
+    "cpu_period": Field("cpu_period_us", cpu_period, forms.MICROSECONDS),
+    "cpu_quota": Field("cpu_quota_us", cpu_quota, forms.MICROSECONDS),
+    "blkio_config": Field(None, blkio_config, BLKIO),
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 

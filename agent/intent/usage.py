@@ -7,6 +7,7 @@ from agent.document import Cursor, Fields, Reader
 from agent.document.nodes import Scalar
 from agent.document.scalars import duration, integer, matching, size
 from agent.fields.usage import cpu_set
+from agent.intent import forms
 from agent.intent.values import absolute
 from agent.model.spec import BlkioDevice, BlkioLimit
 
@@ -31,6 +32,16 @@ _DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
     "device_write_bps": ("write_bps", "rate", size(1)),
     "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
 }
+_RATES = {
+    key: forms.list_of(
+        forms.section(
+            {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
+            ("path", number),
+        )
+    )
+    for key, (_, number, _reader) in _DEVICE_KEYS.items()
+}
+BLKIO = forms.section(forms.of(BLKIO_KEYS, {"weight": forms.integer(10, 1000), **_RATES}))
 
 
 def cpuset(cursor: Cursor) -> str | None:

@@ -78,6 +78,7 @@ def test_a_traceback_is_only_for_who_asks() -> None:
     [
         ("agent.cli.app", ("grpc", "etcd3", "docker", "rich", "agent.planner")),
         ("agent.cli.validate", ("grpc", "etcd3", "docker", "rich")),
+        ("agent.cli.schema", ("grpc", "etcd3", "docker", "rich")),
         ("agent.cli.run", ("rich.live", "agent.cli.tables", "agent.planner.whole_cluster")),
     ],
 )

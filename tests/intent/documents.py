@@ -4,6 +4,7 @@ from agent.intent import parse_intent
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
+from tests.intent.offered import complaints
 
 CLUSTER = """\
 name: shop
@@ -16,7 +17,10 @@ NETWORKS = "networks: {inner: {ipam: {config: [{subnet: 10.10.0.0/16}]}}}\nvolum
 
 
 def parse(text: str) -> Intent:
-    return parse_intent(text.encode(), revision=1)
+    """What the document says. Of one that is good an editor must not say anything else."""
+    intent = parse_intent(text.encode(), revision=1)
+    assert complaints(text) == []
+    return intent
 
 
 def faults(text: str) -> list[str]:

@@ -1,0 +1,95 @@
+"""What a value may look like, as JSON Schema, for editors. What it means the readers know."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Form = Mapping[str, Any]
+
+ANY: Form = {}
+NOTHING: Form = {"type": "null"}
+SCALAR: Form = {"type": ["string", "number", "boolean"]}
+"""Text: YAML gives an unquoted 80 or 1.10 as a number, and it is read as it was written."""
+TEXT: Form = {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
+BOOLEAN: Form = {"enum": [True, False, "true", "false"]}
+SIZE: Form = {
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": r"^[0-9.]+ ?[kmgtpKMGTP]?[iI]?[bB]?$"},
+    ]
+}
+DURATION: Form = {"type": "string", "pattern": r"^([0-9.]+(h|ms|us|m|s)){1,5}$"}
+MICROSECONDS: Form = {
+    "anyOf": [{"type": "integer", "minimum": 1000}, DURATION, {"type": "string", "pattern": "^[0-9]+$"}]
+}
+ABSOLUTE: Form = {"type": "string", "pattern": "^/"}
+ADDRESS: Form = {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$"}
+NETWORK: Form = {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"}
+NAME: Form = {"type": ["string", "number"], "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"}
+NAME_KEYS = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+EXTENSION_KEYS = "^x-"
+
+
+def choice(options: Iterable[str]) -> Form:
+    return {"enum": list(options)}
+
+
+def integer(low: int, high: int) -> Form:
+    """A whole number in bounds, or text that is one: then the bounds are the reader's."""
+    return {
+        "anyOf": [
+            {"type": "integer", "minimum": low, "maximum": high},
+            {"type": "string", "pattern": "^-?[0-9]+$"},
+        ]
+    }
+
+
+def number(low: float, high: float) -> Form:
+    """A number in bounds, or text that is one."""
+    written = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
+    return {"anyOf": [{"type": "number", "minimum": low, "maximum": high}, written]}
+
+
+def either(*forms: Form) -> Form:
+    return {"anyOf": list(forms)}
+
+
+def list_of(form: Form, at_least: int = 0) -> Form:
+    return {"type": "array", "items": form, **({"minItems": at_least} if at_least else {})}
+
+
+def one_or_more(form: Form) -> Form:
+    return either(form, list_of(form))
+
+
+def mapping_of(form: Form) -> Form:
+    """A mapping whose keys are the document's own."""
+    return {"type": "object", "additionalProperties": form}
+
+
+def section(
+    known: Mapping[str, Form],
+    required: Iterable[str] = (),
+    refused: Mapping[str, str] | None = None,
+    *,
+    extensions: bool = True,
+) -> Form:
+    """A mapping with known keys. A refused one is there with its reason, so that an editor can show it."""
+    never = {key: {"not": {}, "description": f"{key} {reason}"} for key, reason in (refused or {}).items()}
+    needed = list(required)
+    return {
+        "type": "object",
+        "properties": {**known, **never},
+        "additionalProperties": False,
+        **({"patternProperties": {EXTENSION_KEYS: {}}} if extensions else {}),
+        **({"required": needed} if needed else {}),
+    }
+
+
+def of(keys: Iterable[str], forms: Mapping[str, Form]) -> dict[str, Form]:
+    """The form of each key; one that has none yet may be anything."""
+    return {key: forms.get(key, ANY) for key in keys}
+
+
+PAIRS: Form = either(mapping_of({"type": ["string", "number", "boolean", "null"]}), list_of(SCALAR))
+TEXTS: Form = list_of(TEXT)
+WORDS: Form = either(SCALAR, list_of(SCALAR))

@@ -1,0 +1,32 @@
+"""A document as an editor sees it, with the JSON Schema."""
+
+from typing import Any
+
+import jsonschema
+
+from agent.document import open_document
+from agent.document.nodes import Mapping, Node, Scalar, Sequence
+from agent.intent.schema import json_schema
+
+SCHEMA = jsonschema.Draft7Validator(json_schema())
+
+
+def complaints(text: str) -> list[str]:
+    """What an editor would underline."""
+    plain = _plain(open_document(text.encode()).node)
+    return [f"{'.'.join(map(str, each.path))}: {each.message}" for each in SCHEMA.iter_errors(plain)]
+
+
+def _plain(node: Node) -> Any:
+    """What the core schema of YAML 1.2 makes of it."""
+    match node:
+        case Mapping():
+            return {key: _plain(value) for key, (_, value) in node.entries.items()}
+        case Sequence():
+            return [_plain(each) for each in node.items]
+        case Scalar() if node.is_null or node.is_text:
+            return None if node.is_null else node.text
+        case Scalar(integer=None, boolean=None):
+            return float(node.text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        case Scalar():
+            return node.integer if node.boolean is None else node.boolean
