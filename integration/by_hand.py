@@ -72,13 +72,13 @@ def _subnet(host: Host) -> str:
 
 
 def leader_of(lab: Lab) -> Host:
-    """The host that leads the raft."""
+    """The host that leads the raft. LookupError when no manager knows one."""
     for host in lab:
         if host.docker.api.info()["Swarm"]["ControlAvailable"]:
-            nodes = host.docker.api.nodes()
-            leads = next(each for each in nodes if each.get("ManagerStatus", {}).get("Leader"))
-            return lab[leads["Description"]["Hostname"]]
-    raise LookupError("nobody manages a swarm")
+            for node in host.docker.api.nodes():
+                if node.get("ManagerStatus", {}).get("Leader"):
+                    return lab[node["Description"]["Hostname"]]
+    raise LookupError("no manager knows a leader")
 
 
 def make_overlay(host: Host) -> None:
