@@ -229,7 +229,7 @@ class Applier:
     def _publish_verdict(self, fence: Fence, step: steps.PublishVerdict) -> None:
         operations = [_put(self.keys.verdict, step.verdict)]
         if step.document is not None:
-            accepted = records.Accepted(revision=step.verdict.revision, document=step.document)
+            accepted = records.Accepted(revision=step.verdict.revision, document=step.document, era=step.era)
             operations.append(_put(self.keys.accepted, accepted))
         # A document put in the meantime gets a verdict of its own.
         judged = Compare(key=self.keys.intent, mod_revision=step.verdict.revision)

@@ -238,7 +238,13 @@ class ClusterState:
     document: Document | None = None
     """The newest, accepted or not; None: there is no intent key."""
     accepted: Intent | None = None
-    """What is in force."""
+    """What is in force: what etcd says, unless this host knows something newer."""
+    era: int = 0
+    """Of what is in force: how often an operator has confirmed an etcd that had gone back."""
+    went_back: str = ""
+    """What in etcd is older than what this host knows to be accepted, in words; empty: nothing."""
+    confirmed: bool = False
+    """Whether an operator has put `document` since that was noticed, or it is what is in force anyway."""
     verdict: Verdict | None = None
     leader: str | None = None
     """Host name of the holder of the leader lock."""
@@ -251,6 +257,8 @@ class ClusterState:
     """mod_revision of the disruption; 0: there is none."""
     assignment: Assignment | None = None
     """This host's own."""
+    assignment_held: bool = False
+    """Whether it is not in etcd like that any more."""
     ruling: Ruling | None = None
     """Of this host's membership."""
     presence: Presence | None = None

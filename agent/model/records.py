@@ -107,6 +107,8 @@ class Assignment:
     revision: int
     project: str
     copies: tuple[Copy, ...] = ()
+    era: int = 0
+    """As in Accepted: what counts more is of a later era, or within one of a later revision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,8 @@ class Accepted:
 
     revision: int
     document: str = field(repr=False)
+    era: int = 0
+    """How often an operator has confirmed an etcd that had gone back: its revisions count anew then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ class Observer:
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
-            source="disk" if store_fault else "etcd",
+            source="disk" if store_fault or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
             state_fault=self._state_fault,
             fence=fence,

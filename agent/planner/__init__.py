@@ -1,6 +1,8 @@
 """What to do: pure functions from what was observed to a plan. No I/O, no clock, no logging, no randomness."""
 
-from agent.model.observed import Observed
+from dataclasses import replace
+
+from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Blocked, Plan
 from agent.planner.copies import plan_copies
 from agent.planner.leadership import plan_leadership
@@ -32,6 +34,8 @@ def _plan_host(observed: Observed) -> Plan:
     cluster, host = observed.cluster, observed.host
     if not cluster or not host:
         return Plan()
+    if cluster.went_back:
+        observed = replace(observed, stale=True)
     if not cluster.accepted:
         return Plan(blocked=(Blocked(resource="host", reason="no intent accepted yet", kind="waiting"),))
     ruling = ruling_for(observed)
@@ -70,6 +74,8 @@ def _faults(observed: Observed) -> Plan:
                 kind="store",
             )
         )
+    elif observed.cluster.went_back:
+        blocked.append(_went_back(observed.cluster))
     if observed.state_fault:
         reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
         blocked.append(Blocked(resource="state", reason=reason, kind="disk"))
@@ -78,6 +84,12 @@ def _faults(observed: Observed) -> Plan:
             Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage
         ]
     return Plan(blocked=tuple(blocked))
+
+
+def _went_back(cluster: ClusterState) -> Blocked:
+    held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
+    reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put anew"
+    return Blocked(resource="store", reason=reason, kind="confirm")
 
 
 def _by_policy(observed: Observed, plan: Plan) -> Plan:

@@ -6,10 +6,10 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
-from agent.model.steps import CollectSpecs, Plan, PublishAssignment
+from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment
 
 
-def assign(intent: Intent, current: Mapping[str, Assignment]) -> dict[str, Assignment]:
+def assign(intent: Intent, current: Mapping[str, Assignment], era: int = 0) -> dict[str, Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
@@ -22,14 +22,19 @@ def assign(intent: Intent, current: Mapping[str, Assignment]) -> dict[str, Assig
             digest = spec_hash(service.spec)
             copies[host] += [Copy(service=service.name, number=number, spec=digest) for number in numbers]
     return {
-        host: Assignment(revision=intent.revision, project=intent.project, copies=tuple(sorted(mine)))
+        host: Assignment(
+            revision=intent.revision, project=intent.project, copies=tuple(sorted(mine)), era=era
+        )
         for host, mine in copies.items()
     }
 
 
 def plan_assignments(intent: Intent, cluster: ClusterState) -> Plan:
     """Publish every assignment that is not what the intent says, and collect the specs nobody names any more."""
-    wanted = assign(intent, cluster.assignments)
+    if silent := _silent(intent, cluster):
+        reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
+        return Plan(blocked=(Blocked(resource="assignments", reason=reason, kind="waiting"),))
+    wanted = assign(intent, _current(intent, cluster), cluster.era)
     specs = {spec_hash(service.spec): service.spec for service in intent.services}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -40,6 +45,44 @@ def plan_assignments(intent: Intent, cluster: ClusterState) -> Plan:
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
     return Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster)
+
+
+def _current(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
+    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs."""
+    current, lost = dict(cluster.assignments), _lost(intent, cluster)
+    taken = {
+        (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
+    }
+    for name in lost:
+        status = cluster.statuses.get(name)
+        runs = {(each.service, each.number): each.spec for each in status.copies} if status else {}
+        copies = tuple(
+            Copy(service=service, number=number, spec=runs[service, number])
+            for service, number in sorted(runs.keys() - taken)
+        )
+        taken |= runs.keys()
+        if name in current or copies:
+            current[name] = Assignment(revision=intent.revision, project=intent.project, copies=copies)
+    return current
+
+
+def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Declared hosts without an assignment of this era."""
+    found = cluster.assignments
+    names = (each.name for each in intent.hosts)
+    return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+
+
+def _silent(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Hosts that are there, did not report yet, and have to be asked for what they run."""
+    if not cluster.era:
+        return ()
+    return tuple(
+        name
+        for name in _lost(intent, cluster)
+        if name in cluster.present
+        and (name not in cluster.statuses or cluster.statuses[name].instance != cluster.present[name])
+    )
 
 
 def _numbers(service: ServiceIntent, current: Mapping[str, Assignment]) -> dict[str, list[int]]:

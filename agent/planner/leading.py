@@ -19,7 +19,7 @@ def plan_leading(observed: Observed) -> Plan:
     cluster = observed.cluster
     assert cluster is not None
     plan = plan_verdict(cluster)
-    if cluster.accepted is None:
+    if cluster.accepted is None or cluster.went_back:
         return plan
     census = take_census(cluster.accepted, observed)
     plan += plan_assignments(cluster.accepted, cluster) + plan_removals(cluster.accepted, observed, census)

@@ -173,7 +173,16 @@ def _on_store(world: World, me: str, step: StoreStep) -> World:
         case steps.PublishVerdict():
             document = cluster.document if step.document is not None else None
             accepted = document.intent if document else cluster.accepted
-            return world.with_cluster(replace(cluster, verdict=step.verdict, accepted=accepted))
+            era = step.era if document else cluster.era
+            return world.with_cluster(
+                replace(
+                    cluster,
+                    verdict=step.verdict,
+                    accepted=accepted,
+                    era=era,
+                    went_back="" if document else cluster.went_back,
+                )
+            )
         case steps.ClaimInit():
             return _record(world, SwarmRecord(claimed_by=me))
         case steps.PublishSwarm():

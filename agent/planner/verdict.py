@@ -1,5 +1,7 @@
 """Accept or refuse the newest document. A refused one changes nothing: the last accepted stays in force."""
 
+from dataclasses import replace
+
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.steps import Blocked, Plan, PublishVerdict
@@ -11,14 +13,15 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if cluster.document is None:
         reason = f"there is no intent; holding revision {in_force}" if in_force else "there is no intent yet"
         return Plan(blocked=(Blocked(resource="intent", reason=reason, kind="waiting"),))
-    verdict = judge(cluster.document, in_force)
+    verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
     refused = () if verdict.accepted else (_refusal(verdict),)
     if cluster.verdict == verdict and verdict.in_force == in_force:
         return Plan(blocked=refused)
     if verdict.accepted:
         text = cluster.document.text
+        era = cluster.era + 1 if cluster.went_back else cluster.era
         step = PublishVerdict(
-            verdict=verdict, document=text, reason=f"revision {verdict.revision} is accepted"
+            verdict=verdict, document=text, era=era, reason=f"revision {verdict.revision} is accepted"
         )
     else:
         step = PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} is refused")
@@ -35,6 +38,14 @@ def judge(document: Document, in_force: int) -> Verdict:
         errors=tuple(str(each) for each in document.faults),
         warnings=document.warnings,
     )
+
+
+def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> Verdict:
+    """An etcd that went back has an old document, too: whoever put it did not mean to undo what came after it."""
+    if not cluster.went_back or cluster.confirmed or not verdict.accepted:
+        return verdict
+    why = f"etcd went back, {cluster.went_back}: put the document that shall count once more"
+    return replace(verdict, accepted=False, in_force=in_force, errors=(why,))
 
 
 def _refusal(verdict: Verdict) -> Blocked:

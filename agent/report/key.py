@@ -22,6 +22,11 @@ class StatusKey:
         self._store, self._key, self._clock = store, key, clock
         self._written: HostStatus | None = None
         self._written_at = 0.0
+        self._losses = self._losses_seen = 0
+
+    def forget(self) -> None:
+        """Write it again soon, whatever it says: etcd has lost it. May be called from any thread."""
+        self._losses += 1
 
     def recall(self) -> HostStatus | None:
         """What an earlier run wrote, or None. Raises Unreachable, Refused."""
@@ -34,7 +39,9 @@ class StatusKey:
 
     def write(self, status: HostStatus, *, anyway: bool = False) -> None:
         """Write `status` if it says something new or the last writing is old. One try; a failure is logged."""
-        fresh = self._clock() - self._written_at < REFRESH_S
+        # Noted before it is written: what is lost meanwhile must not be forgotten.
+        losses = self._losses
+        fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
         if self._written is not None and fresh and not anyway and _same(status, self._written):
             return
         try:
@@ -43,7 +50,7 @@ class StatusKey:
             log.warning("status not written", error=str(error))
             self._written = None
         else:
-            self._written, self._written_at = status, self._clock()
+            self._written, self._written_at, self._losses_seen = status, self._clock(), losses
 
 
 def _same(one: HostStatus, other: HostStatus) -> bool:

@@ -78,6 +78,8 @@ class Reporter:
         """A pass has ended with this plan; `in_flight` is what is being done, `failures` are by resource."""
         with _unharmed("view"):
             self._recall(observed)
+            if self._view and _has_lost_keys(self._view.observed, observed):
+                self._key.forget()
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _unharmed("metrics"):
@@ -190,6 +192,14 @@ class Reporter:
             return
         first, self._told = not self._told, text
         self._notify(*(["READY=1"] if first else []), f"STATUS={text}")
+
+
+def _has_lost_keys(before: Observed, now: Observed) -> bool:
+    """Whether etcd began anew since, or somebody deleted what this host had there: its status is gone then, too."""
+    if before.cluster is None or now.cluster is None or now.stale:
+        return False
+    unsaid = before.cluster.presence is not None and now.cluster.presence is None
+    return unsaid or now.cluster.revision < before.cluster.revision
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from agent.model.observed import ClusterState
 from agent.model.records import LeaderRecord, SwarmRecord, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader
-from agent.observe.cluster import LONGEST_PROBLEM
+from agent.observe.values import LONGEST_PROBLEM
 from tests.fake_etcd import in_any
 from tests.observe.keys import (
     ACCEPTED_AT,
@@ -376,10 +376,10 @@ def test_of_a_key_that_cannot_be_read_any_more_the_last_readable_value_is_kept(
     assert scene.read().kept == before
 
 
-def test_a_key_that_was_deleted_is_kept_no_longer(scene: Scene) -> None:
+def test_a_swarm_record_that_was_deleted_is_kept_no_longer(scene: Scene) -> None:
     scene.read()
-    scene.delete(KEYS.assignment(ME))
-    assert KEYS.assignment(ME) not in {each.key for each in scene.read().kept}
+    scene.delete(KEYS.swarm)
+    assert KEYS.swarm not in {each.key for each in scene.read().kept}
 
 
 def test_a_recalled_document_stays_in_force_when_etcd_comes_back_with_garbage(scene: Scene) -> None:

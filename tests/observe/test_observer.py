@@ -11,12 +11,13 @@ import structlog
 from agent.clients.disk import FILE, StateDirectory
 from agent.errors import Refused
 from agent.model.observed import Observed
+from agent.model.records import Assignment, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from tests.fake_engine import FakeEngine
 from tests.fake_kernel import FakeKernel
 from tests.fake_swarm import FakeLan
-from tests.observe.keys import GOOD, KEYS, ME, OTHER, RECORDS, SPEC, RecordingStore, Scene
+from tests.observe.keys import ACCEPTED_AT, GOOD, KEYS, ME, OTHER, RECORDS, SPEC, RecordingStore, Scene
 
 
 class Bench(Scene):
@@ -158,12 +159,13 @@ def test_after_a_restart_without_etcd_the_host_knows_what_it_shall_run(bench: Be
 
 def test_what_etcd_says_counts_more_than_what_was_kept(bench: Bench) -> None:
     bench.observe()
-    bench.delete(KEYS.assignment(ME))
+    emptied = Assignment(revision=ACCEPTED_AT, project="prod")
+    bench.put(**{KEYS.assignment(ME): encode(emptied)})
     bench.restart()
     seen = bench.observe()
     assert not seen.stale
     assert seen.cluster is not None
-    assert seen.cluster.assignment is None
+    assert seen.cluster.assignment == emptied
 
 
 # ---- dockerd is away

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from typing import Any
 
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.records import Assignment, Copy, CopyReport
+from agent.model.observed import ClusterState
+from agent.model.records import Assignment, Copy, CopyReport, HostStatus
 from agent.model.spec import spec_hash
 from agent.model.steps import CollectSpecs, PublishAssignment
 from agent.planner.assignments import assign, plan_assignments
@@ -145,3 +147,57 @@ def test_specs_that_were_lost_are_written_again_with_an_assignment_that_did_not_
         "publish assignment/h2: revision 7: its specs were lost",
     ]
     assert all(isinstance(step, PublishAssignment) and step.specs == (order(),) for step in plan.steps)
+
+
+# ---- etcd went back
+
+
+def runs(name: str, *numbers: int) -> HostStatus:
+    copies = tuple(
+        CopyReport(service="order", number=each, spec="old", id="", name="", status="running")
+        for each in numbers
+    )
+    return status(name, copies=copies)
+
+
+def lost(**more: Any) -> ClusterState:
+    state = cluster(intent(service(on={"h1": 1, "h2": 2}), hosts="h1 h2"), era=1, assignments={})
+    said = {"h1": runs("h1", 3), "h2": runs("h2", 1, 2)}
+    there = {name: each.instance for name, each in said.items()}
+    return replace(state, **{"statuses": said, "present": there, **more})
+
+
+def numbers(state: ClusterState) -> dict[str, list[int]]:
+    assert state.accepted is not None
+    steps = [
+        each for each in plan_assignments(state.accepted, state).steps if isinstance(each, PublishAssignment)
+    ]
+    assert all(each.assignment.era == state.era for each in steps)
+    return {each.host: [copy.number for copy in each.assignment.copies] for each in steps}
+
+
+def test_what_etcd_has_lost_is_taken_from_what_the_hosts_run() -> None:
+    assert numbers(lost()) == {"h1": [3], "h2": [1, 2]}
+
+
+def test_an_assignment_of_an_earlier_era_is_as_good_as_lost() -> None:
+    old = {"h1": Assignment(revision=7, project="prod", copies=(Copy(service="order", number=9, spec="x"),))}
+    assert numbers(lost(assignments=old)) == {"h1": [3], "h2": [1, 2]}
+
+
+def test_a_number_that_two_hosts_say_they_run_stays_with_one() -> None:
+    twice = lost()
+    assert numbers(replace(twice, statuses={**twice.statuses, "h2": runs("h2", 3, 1)})) == {
+        "h1": [3],
+        "h2": [1, 2],
+    }
+
+
+def test_a_host_that_is_there_and_says_nothing_yet_is_waited_for() -> None:
+    silent = lost()
+    silent = replace(silent, statuses={"h1": silent.statuses["h1"]})
+    assert silent.accepted is not None
+    assert told(plan_assignments(silent.accepted, silent)) == [
+        "blocked assignments: h2 did not report yet which copies run there, and etcd has lost it"
+    ]
+    assert numbers(replace(silent, present={"h1": "run-h1"})) == {"h1": [3], "h2": [1, 2]}

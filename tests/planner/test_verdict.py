@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from agent.model.faults import Fault
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
@@ -91,3 +93,32 @@ def test_warnings_are_part_of_the_verdict() -> None:
 
     assert isinstance(step, PublishVerdict)
     assert step.verdict.warnings == ("10.10.0.0/16 is large",)
+
+
+# ---- etcd went back
+
+WENT_BACK = cluster(intent(), document=document(intent(revision=5)), went_back="it has revision 5 in force")
+
+
+def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
+    plan = plan_verdict(WENT_BACK)
+    (step,) = plan.steps
+    assert isinstance(step, PublishVerdict)
+    assert step.document is None
+    assert (step.verdict.accepted, step.verdict.in_force) == (False, 7)
+    assert step.verdict.errors == (
+        "etcd went back, it has revision 5 in force: put the document that shall count once more",
+    )
+    assert told(plan_verdict(replace(WENT_BACK, verdict=step.verdict)))[0].startswith("blocked intent")
+
+
+def test_a_document_that_was_put_after_that_begins_another_era() -> None:
+    (step,) = plan_verdict(replace(WENT_BACK, confirmed=True, era=2)).steps
+    assert isinstance(step, PublishVerdict)
+    assert (step.document, step.era, step.verdict.accepted) == ("text", 3, True)
+
+
+def test_any_other_document_is_of_the_era_in_force() -> None:
+    (step,) = plan_verdict(cluster(intent(), document=document(NEWER), era=2)).steps
+    assert isinstance(step, PublishVerdict)
+    assert step.era == 2

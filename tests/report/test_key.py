@@ -101,3 +101,15 @@ def test_a_status_that_cannot_be_read_is_taken_for_none(
     store.txn([], [Put(key=KEY, value=value)])
 
     assert key.recall() is None
+
+
+def test_a_status_that_etcd_has_lost_is_written_again(key: StatusKey, store: FakeStore) -> None:
+    key.write(STATUS)
+    store.etcd.wipe()
+    key.forget()
+
+    key.write(STATUS)
+    first = kept(store).mod_revision
+    key.write(STATUS)
+
+    assert kept(store).mod_revision == first

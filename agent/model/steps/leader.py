@@ -35,6 +35,7 @@ class PublishVerdict(BaseStep):
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
+    era: int = 0
     lane, verb, kind, resource, budget_s = "leader", "publish", "intent", "verdict", LEADER_BUDGET_S
 
 

@@ -67,7 +67,7 @@ Step = (
 
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
-    "waiting", "engine", "store", "disk", "garbage", "mode", "error", "unsupported",
+    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported",
 ]  # fmt: skip
 """Why nothing is done, in one word for the metric."""
 

@@ -1,0 +1,153 @@
+"""What is in force on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
+
+An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
+deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an era and a
+revision: within an era etcd only counts upwards, and an operator who confirms what etcd says begins the next era.
+"""
+
+from dataclasses import dataclass
+
+from agent.intent import parse_intent, warnings
+from agent.model.faults import InvalidDocument
+from agent.model.intent import Intent
+from agent.model.keys import Keys
+from agent.model.observed import Document
+from agent.model.records import Accepted, Assignment, SwarmRecord, decode
+from agent.model.store import KeyValue
+from agent.observe.values import Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What counts, be it from etcd or from what was known before."""
+
+    intent: Intent | None
+    text: str = ""
+    """The document of `intent`, word for word."""
+    era: int
+    assignment: Assignment | None
+    assignment_held: bool
+    """Whether that is not what etcd has now."""
+    record: SwarmRecord | None
+    went_back: str
+    """What is older in etcd than here, in words; empty: nothing."""
+    noticed_at: int
+    """etcd's revision when that was noticed."""
+
+    def is_confirmed_by(self, document: Document | None) -> bool:
+        """Whether an operator has put it since, or it is what is in force anyway."""
+        return document is not None and (document.revision > self.noticed_at or document.text == self.text)
+
+
+class InForce:
+    """Remembers, of the keys that a host goes by, the newest that could be read."""
+
+    def __init__(self, keys: Keys, me: str) -> None:
+        self._keys, self._assigned = keys, keys.assignment(me)
+        self._me = me
+        self._document: Document | None = None
+        self._era = 0
+        self._went_back, self._noticed_at = "", 0
+        self._known: dict[str, KeyValue] = {}
+
+    @property
+    def kept(self) -> tuple[KeyValue, ...]:
+        """What to keep on disk; no join tokens among it."""
+        return tuple(self._known[key] for key in sorted(self._known))
+
+    def look(self, values: Values) -> Held:
+        """Compare a snapshot with what is known, and remember what is newer."""
+        self._look_at_accepted(values)
+        assignment = self._assignment(values)
+        found = values.one(self._assigned, Assignment)
+        return Held(
+            intent=self._document.intent if self._document else None,
+            text=self._document.text if self._document else "",
+            era=self._era,
+            assignment=assignment,
+            assignment_held=assignment is not None and assignment != found,
+            record=self._record(values),
+            went_back=self._went_back,
+            noticed_at=self._noticed_at,
+        )
+
+    def _look_at_accepted(self, values: Values) -> None:
+        key = self._keys.accepted
+        value, found = values.snapshot.get(key), values.one(key, Accepted)
+        if value is None:
+            self._notice("there is no accepted document any more" if self._document else "", values)
+        elif found is None:
+            return  # it cannot be read: the last one that could be stays in force
+        elif self._is_older(found):
+            self._notice(f"it has revision {found.revision} in force", values)
+        elif self._adopt(found, values):
+            self._known[key] = value
+            self._notice("", values)
+
+    def _is_older(self, found: Accepted) -> bool:
+        if self._document is None:
+            return False
+        known = (self._era, self._document.revision)
+        other = (found.era, found.revision) == known and found.document != self._document.text
+        return other or (found.era, found.revision) < known
+
+    def _adopt(self, found: Accepted, values: Values) -> bool:
+        if self._document is None or (self._era, self._document.revision) != (found.era, found.revision):
+            document = read_document(found.document.encode(), found.revision)
+            if document.intent is None:
+                values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
+                return False
+            self._document, self._era = document, found.era
+        return True
+
+    def _notice(self, what: str, values: Values) -> None:
+        """From when it is noticed, or etcd begins anew once more, a document put later is the operator's word."""
+        revision = values.snapshot.revision
+        if what and (not self._went_back or revision < self._noticed_at):
+            self._noticed_at = revision
+        self._went_back = what
+
+    def _assignment(self, values: Values) -> Assignment | None:
+        """The host's own. None is believed only where none of its copies would be left without a word about it."""
+        value, found = values.snapshot.get(self._assigned), values.one(self._assigned, Assignment)
+        last = self._last_assignment()
+        if last and ((value and found is None) or self._counts_more(last, found)):
+            return last
+        if value and found:
+            self._known[self._assigned] = value
+        elif value is None:
+            self._known.pop(self._assigned, None)
+        return found
+
+    def _counts_more(self, last: Assignment, found: Assignment | None) -> bool:
+        if found:
+            return (found.era, found.revision) < (last.era, last.revision)
+        intent = self._document.intent if self._document else None
+        return bool(last.copies and intent and intent.host(self._me))
+
+    def _last_assignment(self) -> Assignment | None:
+        known = self._known.get(self._assigned)
+        return decode(Assignment, known.value) if known else None
+
+    def _record(self, values: Values) -> SwarmRecord | None:
+        """While etcd has gone back, a swarm that it does not know is still the one to be in."""
+        key = self._keys.swarm
+        value, found = values.snapshot.get(key), values.one(key, SwarmRecord)
+        known = self._known.get(key)
+        if self._went_back and known:
+            return decode(SwarmRecord, known.value)
+        if found and value:
+            self._known[key] = value
+        elif value is None:
+            self._known.pop(key, None)
+        return found
+
+
+def read_document(raw: bytes, revision: int) -> Document:
+    """Parse the operator's document; faults are part of the result. `revision` is its etcd mod_revision."""
+    try:
+        intent = parse_intent(raw, revision)
+    except InvalidDocument as error:
+        return Document(revision=revision, intent=None, faults=error.faults)
+    text = raw.decode()
+    return Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
