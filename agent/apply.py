@@ -186,10 +186,19 @@ class Applier:
                 self._publish_assignment(fence, step)
             case steps.CollectSpecs():
                 write(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
-            case steps.PublishRuling() | steps.WithdrawRuling():
-                self._write_ruling(fence, step)
             case steps.ForgetHost():
                 write(fence, [Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
+            case _:
+                self._write_note(fence, step)
+
+    def _write_note(self, fence: Fence, step: steps.Step) -> None:
+        match step:
+            case steps.PublishRuling() | steps.WithdrawRuling():
+                self._write_ruling(fence, step)
+            case steps.PublishRollout():
+                self.store.write_fenced(fence, [_put(self.keys.rollout(step.service), step.rollout)])
+            case steps.WithdrawRollout():
+                self.store.write_fenced(fence, [Delete(key=self.keys.rollout(step.service))])
             case _:
                 raise TypeError(f"no leader step: {step}")
 

@@ -13,6 +13,7 @@ from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
+from agent.planner.rollout import looks_again_in_s
 from agent.report import Reporter
 from agent.triggers import Triggers
 from agent.wake import WakeUps
@@ -94,7 +95,7 @@ class Reconciler:
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
-        self.look_again_s = _look_again_s(observed.host)
+        self.look_again_s = _look_again_s(observed)
         self._triggers.rearm(self._observer.watched())
         self._forgive(observed)
         planned = self._clock()
@@ -132,8 +133,13 @@ class Reconciler:
         return max(0.0, min(resync_s, self.look_again_s or resync_s))
 
 
-def _look_again_s(host: HostState | None) -> float:
+def _look_again_s(observed: Observed) -> float:
     """In how many seconds to look again although nothing tells; 0: not before the resync."""
+    times = (_looks_at_host_in_s(observed.host), looks_again_in_s(observed))
+    return min((each for each in times if each), default=0.0)
+
+
+def _looks_at_host_in_s(host: HostState | None) -> float:
     if host is None:
         return 0.0
     if host.settles_in_s:

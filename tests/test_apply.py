@@ -24,6 +24,7 @@ from agent.model.records import (
     Tokens,
     Verdict,
 )
+from agent.model.rollout import Rollout
 from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
 from agent.model.steps import LEADER_BUDGET_S, Step
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
@@ -234,6 +235,7 @@ def test_what_the_engine_says_no_to_is_heard_as_it_was_said(bench: Bench, step: 
 VERDICT = Verdict(revision=9, accepted=True, in_force=9)
 ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
+ROLLOUT = Rollout(before="a", to="b", state="rolling-back", failed=(1,), why="order-1: it exited with 1")
 RULING = records.Ruling(state="active", node_id="n", what="leave", reason="r")
 
 
@@ -270,6 +272,8 @@ FENCED: list[Step] = [
     steps.RemoveOverlay(network="net", id="n", reason="r"),
     steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
     steps.WithdrawRuling(host="h2", reason="r"),
+    steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"),
+    steps.WithdrawRollout(service="order", reason="r"),
     INIT,
     *(step for step, _ in NODE_STEPS),
 ]
@@ -594,6 +598,14 @@ def test_no_record_and_no_write_shows_a_secret() -> None:
 
 
 # ---- the word on a host's membership
+
+
+def test_a_rollout_is_written_for_its_service_and_withdrawn(leading: Bench) -> None:
+    leading.apply(steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"))
+    assert leading.record(Rollout, KEYS.rollout("order")) == ROLLOUT
+
+    leading.apply(steps.WithdrawRollout(service="order", reason="r"))
+    assert leading.read(KEYS.rollout("order")) is None
 
 
 def test_a_ruling_is_written_for_its_host_and_withdrawn(leading: Bench) -> None:

@@ -388,7 +388,7 @@ def test_a_failing_step_is_tried_ever_less_often(settled: SimulatedCluster) -> N
     settled.lan.registry -= images(NEWER) - images(EXAMPLE)
     settled.put_intent(NEWER)
     settled.rounds(4)
-    agent = settled.agents["node-232"]
+    agent = settled.agents["node-231"]
     before = pulls(agent)
     settled.rounds(120)
     assert 4 <= pulls(agent) - before <= 8
@@ -399,7 +399,7 @@ def test_a_new_document_is_tried_at_once_whatever_failed_before(settled: Simulat
     settled.put_intent(NEWER)
     settled.rounds(100)
     settled.put_intent(NEWER + "\n# the same again\n")
-    agent = settled.agents["node-232"]
+    agent = settled.agents["node-231"]
     before = pulls(agent)
     settled.rounds(4)
     assert pulls(agent) > before

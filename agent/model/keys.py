@@ -70,6 +70,14 @@ class Keys:
         return f"{self.rulings}{host}"
 
     @property
+    def rollouts(self) -> str:
+        return f"{self.root}rollouts/"
+
+    def rollout(self, service: str) -> str:
+        """How far a service is on its way to another spec; there only while it is not simply there."""
+        return f"{self.rollouts}{service}"
+
+    @property
     def hosts(self) -> str:
         return f"{self.root}hosts/"
 

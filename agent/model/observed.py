@@ -18,6 +18,7 @@ from agent.model.records import (
     Tokens,
     Verdict,
 )
+from agent.model.rollout import CopyKey, CopyWatch, Rollout
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.store import Fence
 
@@ -274,6 +275,13 @@ class ClusterState:
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
     """Host -> the agent instance that is there now."""
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """By service: those that are under way or did not come out as the intent says."""
+
+    def status_of(self, host: str) -> HostStatus | None:
+        """What a host says of itself, if it says it in this run of its agent."""
+        status = self.statuses.get(host)
+        return status if status and self.present.get(host) == status.instance else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,3 +322,5 @@ class Observed:
     """The machine, as long as nobody copies it."""
     advertise: str | None = None
     """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
+    watches: Mapping[CopyKey, CopyWatch] = field(default_factory=dict)
+    """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""

@@ -109,6 +109,8 @@ class Assignment:
     copies: tuple[Copy, ...] = ()
     era: int = 0
     """As in Accepted: what counts more is of a later era, or within one of a later revision."""
+    pending: tuple[str, ...] = ()
+    """Services with a copy here that is not as that intent says (yet): a rollout moves it in its turn, or went back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

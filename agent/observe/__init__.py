@@ -13,6 +13,7 @@ from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
+from agent.observe.copy_watch import CopyWatcher
 from agent.observe.host import DOUBT_S, HostReader
 
 __all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "Observer"]
@@ -52,6 +53,8 @@ class Observer:
         """`now` gives seconds since the epoch."""
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
+        self.watcher = CopyWatcher(time.monotonic)
+        """What a leader remembers of the copies."""
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
@@ -104,6 +107,7 @@ class Observer:
             boot_id=self._identity.boot_id,
             machine_id=self._identity.machine_id,
             advertise=self._identity.advertise,
+            watches=self.watcher.look(cluster if fence else None),
         )
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:

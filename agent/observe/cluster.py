@@ -1,7 +1,7 @@
 """What etcd holds, decoded. A value that cannot be read is named and held; it is never guessed at."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.clients.store import Store
@@ -9,6 +9,7 @@ from agent.errors import Invalid
 from agent.model import records
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState, Document
+from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.in_force import Held, InForce, read_document
@@ -67,8 +68,10 @@ class ClusterReader:
         values = Values(snapshot)
         held = self._in_force.look(values)
         named = {copy.spec for copy in held.assignment.copies} if held.assignment else set()
+        rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
+        named |= {each.before for each in rollouts.values()}
         self._learn_specs(store, named | running, values)
-        state = self._state(values, held)
+        state = self._state(values, held, rollouts)
         return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept())
 
     def watched(self) -> tuple[KeyRange, ...]:
@@ -79,7 +82,8 @@ class ClusterReader:
             *(keys.assignment(self._me), keys.ruling(self._me), keys.presence(self._me)),
         )
         ranges = tuple(KeyRange(key=key) for key in mine)
-        return (*ranges, KeyRange(key=keys.hosts, prefix=True)) if self.wide else ranges
+        wide = (KeyRange(key=keys.hosts, prefix=True), KeyRange(key=keys.rollouts, prefix=True))
+        return (*ranges, *wide) if self.wide else ranges
 
     def _ranges(self) -> tuple[KeyRange, ...]:
         if self.wide:
@@ -92,7 +96,7 @@ class ClusterReader:
         leading = lock is not None and lease_id is not None and lock.lease == lease_id
         return leading or record is None or b'"swarm_id":null' in record.value
 
-    def _state(self, values: Values, held: Held) -> ClusterState:
+    def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         turn = snapshot.get(keys.disruption)
@@ -121,6 +125,7 @@ class ClusterReader:
             stored_specs=_whole_specs(snapshot, keys.specs),
             statuses=values.of_hosts(keys.hosts, "/status", records.HostStatus),
             present=values.present(keys.hosts),
+            rollouts=rollouts,
             garbage=tuple(sorted(values.garbage.items())),
         )
 

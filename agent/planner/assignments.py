@@ -1,15 +1,25 @@
 """Which host runs which copies, and telling the hosts so."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
-from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment
+from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment, PublishRollout, WithdrawRollout
+from agent.planner.current import current_of, silent_hosts
+from agent.planner.numbers import numbers_of
+from agent.planner.rollout import Course
+
+Courses = Mapping[str, Course]
+NONE: Courses = MappingProxyType({})
+"""Every copy has what the intent says at once."""
 
 
-def assign(intent: Intent, current: Mapping[str, Assignment], era: int = 0) -> dict[str, Assignment]:
+def assign(
+    intent: Intent, current: Mapping[str, Assignment], era: int = 0, courses: Courses = NONE
+) -> dict[str, Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
@@ -18,90 +28,118 @@ def assign(intent: Intent, current: Mapping[str, Assignment], era: int = 0) -> d
     copies: dict[str, list[Copy]] = {each.name: [] for each in intent.hosts}
     copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
-        for host, numbers in _numbers(service, current).items():
-            digest = spec_hash(service.spec)
-            copies[host] += [Copy(service=service.name, number=number, spec=digest) for number in numbers]
+        course = courses.get(service.name) or Course(target=spec_hash(service.spec))
+        for host, numbers in numbers_of(service, current).items():
+            specs = {number: course.stays.get((host, number), course.target) for number in numbers}
+            copies[host] += [Copy(service=service.name, number=n, spec=spec) for n, spec in specs.items()]
     return {
         host: Assignment(
-            revision=intent.revision, project=intent.project, copies=tuple(sorted(mine)), era=era
+            revision=intent.revision,
+            project=intent.project,
+            copies=tuple(sorted(mine)),
+            era=era,
+            pending=_pending(intent, mine),
         )
         for host, mine in copies.items()
     }
 
 
-def plan_assignments(intent: Intent, cluster: ClusterState) -> Plan:
-    """Publish every assignment that is not what the intent says, and collect the specs nobody names any more."""
-    if silent := _silent(intent, cluster):
+def plan_assignments(intent: Intent, cluster: ClusterState, courses: Courses = NONE) -> Plan:
+    """Publish every assignment that is not as it shall be, and collect the specs nobody names any more."""
+    if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
         return Plan(blocked=(Blocked(resource="assignments", reason=reason, kind="waiting"),))
-    wanted = assign(intent, _current(intent, cluster), cluster.era)
-    specs = {spec_hash(service.spec): service.spec for service in intent.services}
+    wanted = assign(intent, current_of(intent, cluster), cluster.era, courses)
+    specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
-        needed = sorted({copy.spec for copy in assignment.copies} - cluster.stored_specs)
+        lost = {copy.spec for copy in assignment.copies} - cluster.stored_specs
+        needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(cluster.assignments.get(host), assignment)
+        change = _change(intent, cluster.assignments.get(host), assignment) + _moves(host, courses)
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
-    return Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster)
+    plan = _note(intent, cluster, courses)
+    return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
 
 
-def _current(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
-    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs."""
-    current, lost = dict(cluster.assignments), _lost(intent, cluster)
-    taken = {
-        (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
-    }
-    for name in lost:
-        status = cluster.statuses.get(name)
-        runs = {(each.service, each.number): each.spec for each in status.copies} if status else {}
-        copies = tuple(
-            Copy(service=service, number=number, spec=runs[service, number])
-            for service, number in sorted(runs.keys() - taken)
-        )
-        taken |= runs.keys()
-        if name in current or copies:
-            current[name] = Assignment(revision=intent.revision, project=intent.project, copies=copies)
-    return current
+def _pending(intent: Intent, copies: list[Copy]) -> tuple[str, ...]:
+    asked = {service.name: spec_hash(service.spec) for service in intent.services}
+    return tuple(sorted({copy.service for copy in copies if copy.spec != asked[copy.service]}))
 
 
-def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts without an assignment of this era."""
-    found = cluster.assignments
-    names = (each.name for each in intent.hosts)
-    return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+def _note(intent: Intent, cluster: ClusterState, courses: Courses) -> Plan:
+    """Keep the records of the rollouts, and say what they wait for."""
+    steps: list[PublishRollout | WithdrawRollout] = []
+    blocked = []
+    for name, course in courses.items():
+        before, service = cluster.rollouts.get(name), intent.service(name)
+        assert service is not None
+        if course.record and course.record != before:
+            reason = _noted(service, course, cluster)
+            steps.append(PublishRollout(service=name, rollout=course.record, reason=reason))
+        elif before and not course.record:
+            steps.append(
+                WithdrawRollout(
+                    service=name, reason=f"all copies have {_called(service, course.target, cluster)}"
+                )
+            )
+        elif course.record and course.waits and not course.moves:
+            blocked.append(_waiting(service, course, cluster))
+    gone = sorted(cluster.rollouts.keys() - courses.keys()) if courses is not NONE else ()
+    steps += [WithdrawRollout(service=name, reason="the intent does not name the service") for name in gone]
+    return Plan(tuple(steps), tuple(blocked))
 
 
-def _silent(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts that are there, did not report yet, and have to be asked for what they run."""
-    if not cluster.era:
-        return ()
-    return tuple(
-        name
-        for name in _lost(intent, cluster)
-        if name in cluster.present
-        and (name not in cluster.statuses or cluster.statuses[name].instance != cluster.present[name])
+def _noted(service: ServiceIntent, course: Course, cluster: ClusterState) -> str:
+    record = course.record
+    assert record is not None
+    before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
+    what = {
+        "moving": f"{before} -> {to}",
+        "paused": f"{before} -> {to} is paused",
+        "rolling-back": f"{to} -> {before}, back again",
+        "rollback-paused": f"{to} -> {before}, back again, is paused",
+        "rolled-back": f"back at {before}",
+    }[record.state]
+    return f"{what}: {record.why}" if record.why else what
+
+
+def _waiting(service: ServiceIntent, course: Course, cluster: ClusterState) -> Blocked:
+    record = course.record
+    assert record is not None
+    target = _called(service, course.target, cluster)
+    reason = f"{course.moved} of {course.total} copies moved to {target}; {course.waits}"
+    under_way = record.state in ("moving", "rolling-back")
+    return Blocked(
+        resource=f"rollout/{service.name}", reason=reason, kind="waiting" if under_way else "rollout"
     )
 
 
-def _numbers(service: ServiceIntent, current: Mapping[str, Assignment]) -> dict[str, list[int]]:
-    has = {
-        host: sorted(copy.number for copy in assignment.copies if copy.service == service.name)
-        for host, assignment in current.items()
-    }
-    kept = {host: has.get(host, [])[:count] for host, count in service.placement}
-    used = {number for numbers in kept.values() for number in numbers}
-    free = (number for number in range(1, 1_000_000) if number not in used)
-    return {
-        host: kept[host] + [next(free) for _ in range(count - len(kept[host]))]
-        for host, count in service.placement
-    }
+def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
+    """The image of a spec, with its hash where that alone does not tell it from the one of the intent."""
+    if digest == spec_hash(service.spec):
+        return service.spec.image
+    spec = cluster.specs.get(digest)
+    if spec is None:
+        return f"spec {digest[:12]}"
+    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({digest[:12]})"
 
 
-def _collect(intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterState) -> Plan:
+def _moves(host: str, courses: Courses) -> str:
+    told = [f"{name}-{number}" for name, each in courses.items() for at, number in each.moves if at == host]
+    return f" ({', '.join(told)} is moved)" if told else ""
+
+
+def _collect(
+    intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterState, courses: Courses
+) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {copy.spec for assignment in assigned for copy in assignment.copies}
+    # The way back of a rollout goes to the spec before, also when no copy has it any more.
+    records = (*cluster.rollouts.values(), *(each.record for each in courses.values() if each.record))
+    named |= {digest for each in records for digest in (each.before, each.to)}
     # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
     # One that was removed has nothing to compare with, and its last report may stay for good.
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
@@ -110,7 +148,7 @@ def _collect(intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterS
     return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
 
 
-def _change(old: Assignment | None, new: Assignment) -> str:
+def _change(intent: Intent, old: Assignment | None, new: Assignment) -> str:
     before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
     after = {(copy.service, copy.number): copy.spec for copy in new.copies}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
@@ -120,5 +158,6 @@ def _change(old: Assignment | None, new: Assignment) -> str:
         (len(before.keys() - after.keys()), "dropped"),
     )
     told = [f"{count} {word}" for count, word in counts if count]
-    what = ", ".join(told) if told else "no copy changed" if old != new else "its specs were lost"
-    return f"revision {new.revision}: {what}"
+    unchanged = "no copy changed yet" if new.pending else "no copy changed"
+    what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
+    return f"revision {intent.revision}: {what}"

@@ -8,6 +8,7 @@ from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
 from agent.planner.recreate import plan_recreations
 from agent.planner.removal import plan_removals
+from agent.planner.rollout import chart
 from agent.planner.rulings import plan_rulings
 from agent.planner.swarm import plan_swarm
 from agent.planner.turns import plan_turns
@@ -22,7 +23,9 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.accepted is None or cluster.went_back:
         return plan
     census = take_census(cluster.accepted, observed)
-    plan += plan_assignments(cluster.accepted, cluster) + plan_removals(cluster.accepted, observed, census)
+    courses = chart(cluster.accepted, observed)
+    plan += plan_assignments(cluster.accepted, cluster, courses)
+    plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
     if observed.host is None:
         return plan

@@ -30,6 +30,7 @@ StoreStep = (
     | steps.CollectSpecs | steps.TakePresence
 )  # fmt: skip
 RulingStep = steps.PublishRuling | steps.WithdrawRuling
+RolloutStep = steps.PublishRollout | steps.WithdrawRollout
 
 
 def predict(world: World, me: str, step: steps.Step) -> World:
@@ -50,6 +51,8 @@ def predict(world: World, me: str, step: steps.Step) -> World:
         return world.with_cluster(on_turn(world.cluster, step))
     if isinstance(step, RulingStep):
         return _on_ruling(world, step)
+    if isinstance(step, RolloutStep):
+        return _on_rollout(world, step)
     return _on_store(world, me, step)
 
 
@@ -206,6 +209,12 @@ def _on_ruling(world: World, step: RulingStep) -> World:
     others = {name: each for name, each in world.cluster.rulings.items() if name != step.host}
     said = {step.host: step.ruling} if isinstance(step, steps.PublishRuling) else {}
     return world.with_cluster(replace(world.cluster, rulings={**others, **said}))
+
+
+def _on_rollout(world: World, step: RolloutStep) -> World:
+    others = {name: each for name, each in world.cluster.rollouts.items() if name != step.service}
+    noted = {step.service: step.rollout} if isinstance(step, steps.PublishRollout) else {}
+    return world.with_cluster(replace(world.cluster, rollouts={**others, **noted}))
 
 
 def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:

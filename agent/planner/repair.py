@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from agent.model.observed import ContainerState
+from agent.model.records import CopyReport
 from agent.model.spec import ContainerSpec
 from agent.model.steps import (
     Blocked,
@@ -27,7 +28,7 @@ def plan_repair(wanted: Wanted, found: ContainerState) -> Plan:
     return Plan((*steps, *_run(wanted, found)), tuple(_dropped(wanted, found)))
 
 
-def finished(spec: ContainerSpec, found: ContainerState) -> bool:
+def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
     """Whether an exited copy has done its work and stays so.
 
     Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.

@@ -29,7 +29,7 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
 
 def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
     """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
-    status = _status(cluster, turn.host)
+    status = cluster.status_of(turn.host)
     if status is None or (status.engine_up and status.bridge.phase != "held"):
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
@@ -65,7 +65,7 @@ def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[st
     assert cluster is not None
     if intent.host(name) is None:
         return ()
-    status = _status(cluster, name)
+    status = cluster.status_of(name)
     if status is None or not status.engine_up:
         return (f"{name} does not report",)
     faults = []
@@ -124,7 +124,7 @@ def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
     """Whether an agent is there that has not looked at its bridge since the intent; without dockerd it cannot."""
     if name not in cluster.present:
         return False
-    status = _status(cluster, name)
+    status = cluster.status_of(name)
     return status is None or (status.engine_up and status.bridge.revision != intent.revision)
 
 
@@ -142,7 +142,7 @@ def _offer(name: str, observed: Observed) -> Plan:
 def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, str]:
     """Workers, then managers, the raft leader last; without a node list this host, which leads, last."""
     assert observed.cluster is not None
-    status = _status(observed.cluster, name)
+    status = observed.cluster.status_of(name)
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
@@ -154,16 +154,10 @@ def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     return tuple(
         each.name
         for each in intent.hosts
-        if (status := _status(cluster, each.name))
+        if (status := cluster.status_of(each.name))
         and status.bridge.phase == "waiting"
         and status.bridge.revision == intent.revision
     )
-
-
-def _status(cluster: ClusterState, name: str) -> HostStatus | None:
-    """What a host says of itself, if it says it in this run of its agent."""
-    status = cluster.statuses.get(name)
-    return status if status and cluster.present.get(name) == status.instance else None
 
 
 def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:

@@ -15,8 +15,9 @@ from agent.planner.predict import predict
 from agent.planner.reported import NOTHING_THERE, host_of
 from agent.planner.world import Agent, World
 
-MOST_ROUNDS = 50
-"""A first boot takes about ten; more is a planner that never is content."""
+_MOST_ROUNDS = 50
+"""A first boot takes about ten; more is a planner that never is content. A rollout takes some for each copy."""
+_ROUNDS_FOR_A_COPY = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,10 @@ def plan_cluster(cluster: ClusterState) -> ClusterPlan:
 def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tuple[Step, ...]], bool]:
     """Let every host of `order` in turn carry out its plan, until none has one.
 
-    Returns the world then, the steps of each host, and whether it came to that end within MOST_ROUNDS.
+    Returns the world then, the steps of each host, and whether it came to that end within `most_rounds`.
     """
     done: dict[str, tuple[Step, ...]] = dict.fromkeys(order, ())
-    for _ in range(MOST_ROUNDS):
+    for _ in range(most_rounds(world)):
         before = sum(map(len, done.values()))
         for name in order:
             steps = make_plan(world.observed(name)).steps
@@ -100,6 +101,15 @@ def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tu
         if sum(map(len, done.values())) == before:
             return world, done, True
     return world, done, False
+
+
+def most_rounds(world: World) -> int:
+    """In how many rounds the hosts of `world` come to an end, if they ever do."""
+    intents = [world.cluster.accepted, world.cluster.document.intent if world.cluster.document else None]
+    copies = [
+        count for intent in intents if intent for each in intent.services for _, count in each.placement
+    ]
+    return _MOST_ROUNDS + _ROUNDS_FOR_A_COPY * sum(copies)
 
 
 def world_of(cluster: ClusterState) -> World:

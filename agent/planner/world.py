@@ -2,15 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
-from agent.model.observed import Attached, ClusterState, ContainerState, HostState, NodeState, Observed
-from agent.model.records import AttachedReport, BridgeReport, CopyReport, HostStatus
+from agent.model.observed import (
+    Attached,
+    ClusterState,
+    ContainerState,
+    Difference,
+    HostState,
+    NodeState,
+    Observed,
+)
+from agent.model.records import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
+from agent.model.rollout import CopyKey, CopyWatch
 from agent.model.store import Fence
 from agent.planner.live_bridge import bridge_phase
 from agent.planner.promotable import note_join
+from agent.planner.repair import finished
 
 _INSTANCE = "planned"
 """Every agent of a planned cluster is there and has reported: what it does is what is asked."""
+_FOR_LONG = CopyWatch(steady_s=inf)
+"""Between two turns of a planned cluster passes whatever time somebody waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +65,27 @@ class World:
             lease=True,
             instance=_INSTANCE,
             advertise=agent.advertise,
+            watches=self._watches() if leads else {},
         )
+
+    def _watches(self) -> dict[CopyKey, CopyWatch]:
+        """A copy that is down has just gone down: its host will start it, and who plans hopes that this helps."""
+        down = {
+            (name, each.copy.service, each.copy.number)
+            for name, agent in self.agents.items()
+            for each in (agent.host.containers if agent.host else ())
+            if each.status in ("created", "exited") and not self._rests(each)
+        }
+        copies = [
+            (host, copy.service, copy.number)
+            for host, assignment in self.cluster.assignments.items()
+            for copy in assignment.copies
+        ]
+        return {key: CopyWatch() if key in down else _FOR_LONG for key in copies}
+
+    def _rests(self, found: ContainerState) -> bool:
+        spec = self.cluster.specs.get(found.copy.spec)
+        return spec is not None and finished(spec, found)
 
     def host(self, name: str) -> HostState:
         """The host of that name, whose engine must answer: no step is ever planned for one that does not."""
@@ -122,5 +155,17 @@ def _copy(found: ContainerState) -> CopyReport:
         id=found.id,
         name=found.name,
         status=found.status,
+        health="" if found.health == "starting" else found.health,  # it will tell, and who plans hopes
+        exit_code=found.exit_code,
+        error=found.error,
+        started_at=found.started_at,
+        restarts=found.restarts,
         addresses=found.addresses,
+        differences=tuple(_difference(each) for each in found.differences),
+    )
+
+
+def _difference(found: Difference) -> DifferenceReport:
+    return DifferenceReport(
+        field=found.field, wanted=found.wanted, found=found.found, repair=found.repair, subject=found.subject
     )

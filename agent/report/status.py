@@ -74,7 +74,8 @@ def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> 
         return False
     busy = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
     held = any(_concerns_host(each, accepted) for each in plan.blocked)
-    return assignment.revision == accepted.revision and not busy and not held
+    assigned = assignment.revision == accepted.revision and not assignment.pending
+    return assigned and not busy and not held
 
 
 def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:

@@ -14,7 +14,7 @@ from agent.planner import make_plan
 from agent.planner.parking import is_begun, needs_turn
 from agent.planner.predict import predict
 from agent.planner.repair import finished
-from agent.planner.whole_cluster import MOST_ROUNDS, settle
+from agent.planner.whole_cluster import most_rounds, settle
 from agent.planner.world import World
 from tests.planner.generators import live_worlds, worlds
 from tests.thoroughness import examples
@@ -27,7 +27,7 @@ Interruptions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_si
 
 def journey(world: World) -> Iterator[tuple[World, str, Step]]:
     """Every step that is taken until nothing is left, with the world before it and the host it is taken on."""
-    for _ in range(MOST_ROUNDS):
+    for _ in range(most_rounds(world)):
         moved = False
         for name in world.agents:
             for step in make_plan(world.observed(name)).steps:

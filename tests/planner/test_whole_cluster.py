@@ -104,15 +104,19 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_copy() -> No
     assert lines(plan_cluster(state)) == [
         "h1 (leads)",
         "  publish verdict: revision 9 is accepted",
-        "  publish assignment/h1: revision 9: 1 new, 1 changed",
-        "  publish assignment/h2: revision 9: 1 changed",
+        "  publish rollout/order: order:1.0.0 -> order:1.0.1",
+        "  publish assignment/h1: revision 9: 1 new",
+        "  publish assignment/h2: revision 9: no copy changed yet",
+        "  create container/prod-order-3: order copy 3 is assigned here",
+        "  start container/prod-order-3: order copy 3 is assigned here",
+        "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  create container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  remove container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  rename container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  start container/prod-order-1: image order:1.0.0 -> order:1.0.1",
-        "  create container/prod-order-3: order copy 3 is assigned here",
-        "  start container/prod-order-3: order copy 3 is assigned here",
+        "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
+        "  withdraw rollout/order: all copies have order:1.0.1",
         "  collect specs: no copy has them any more",
         "h2",
         "  create container/prod-order-2: image order:1.0.0 -> order:1.0.1",
@@ -133,10 +137,14 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
     assert lines(plan) == [
         "h1 (leads)",
         "  publish verdict: revision 9 is accepted",
-        "  publish assignment/h1: revision 9: 1 changed",
-        "  publish assignment/h2: revision 9: 1 changed",
-        "  collect specs: no copy has them any more",
+        "  publish rollout/order: order:1.0.0 as before (466c5f742cca) -> order:1.0.0",
+        "  publish assignment/h1: revision 9: no copy changed yet",
+        "  publish assignment/h2: revision 9: no copy changed yet",
+        "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
+        "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
+        "  withdraw rollout/order: all copies have order:1.0.0",
+        "  collect specs: no copy has them any more",
         "h2",
         "  update container/prod-order-2: memory: 64 MiB wanted, no limit found",
     ]
@@ -228,8 +236,8 @@ def test_in_mode_observe_everything_is_shown_as_what_would_be_done() -> None:
 
     assert [str(step) for step in plan.steps] == ["publish verdict: revision 9 is accepted"]
     assert lines(plan)[2:4] == [
-        "  blocked assignment/h1: mode observe: would publish assignment/h1: revision 9: 1 new, 1 changed",
-        "  blocked assignment/h2: mode observe: would publish assignment/h2: revision 9: 1 changed",
+        "  blocked rollout/order: mode observe: would publish rollout/order: order:1.0.0 -> order:1.0.1",
+        "  blocked assignment/h1: mode observe: would publish assignment/h1: revision 9: 1 new",
     ]
 
 

@@ -29,6 +29,7 @@ from agent.model.steps.leader import (
     CollectSpecs,
     CreateOverlay,
     PublishAssignment,
+    PublishRollout,
     PublishRuling,
     PublishSwarm,
     PublishTokens,
@@ -37,6 +38,7 @@ from agent.model.steps.leader import (
     Resign,
     RotateTokens,
     TakePresence,
+    WithdrawRollout,
     WithdrawRuling,
     WithdrawTokens,
 )
@@ -83,6 +85,7 @@ __all__ = [
     "Plan",
     "PromoteNode",
     "PublishAssignment",
+    "PublishRollout",
     "PublishRuling",
     "PublishSwarm",
     "PublishTokens",
@@ -106,6 +109,7 @@ __all__ = [
     "UnpauseContainer",
     "UpdateContainer",
     "UpdateNode",
+    "WithdrawRollout",
     "WithdrawRuling",
     "WithdrawTokens",
 ]

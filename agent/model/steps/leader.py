@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from agent.model.records import Assignment, Ruling, SwarmRecord, Verdict
+from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 from agent.model.steps.host import CreateNetwork
@@ -111,6 +112,31 @@ class PublishAssignment(BaseStep):
     @property
     def resource(self) -> str:
         return f"assignment/{self.host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRollout(BaseStep):
+    """Note how far a service is on its way to another spec. Always before a copy is moved by it."""
+
+    service: str
+    rollout: Rollout
+    lane, verb, kind, budget_s = "leader", "publish", "intent", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"rollout/{self.service}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRollout(BaseStep):
+    """Forget a rollout that is over."""
+
+    service: str
+    lane, verb, kind, budget_s = "leader", "withdraw", "intent", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"rollout/{self.service}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

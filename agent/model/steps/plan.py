@@ -30,6 +30,7 @@ from agent.model.steps.leader import (
     CollectSpecs,
     CreateOverlay,
     PublishAssignment,
+    PublishRollout,
     PublishRuling,
     PublishSwarm,
     PublishTokens,
@@ -38,6 +39,7 @@ from agent.model.steps.leader import (
     Resign,
     RotateTokens,
     TakePresence,
+    WithdrawRollout,
     WithdrawRuling,
     WithdrawTokens,
 )
@@ -62,12 +64,12 @@ Step = (
     | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
     | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost | RemoveOverlay | PublishRuling
-    | WithdrawRuling
+    | WithdrawRuling | PublishRollout | WithdrawRollout
 )  # fmt: skip
 
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
-    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported",
+    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
 ]  # fmt: skip
 """Why nothing is done, in one word for the metric."""
 

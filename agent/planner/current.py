@@ -1,0 +1,45 @@
+"""What is assigned now, also where etcd has lost it."""
+
+from collections.abc import Mapping
+
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState
+from agent.model.records import Assignment, Copy
+
+
+def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
+    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs."""
+    current, lost = dict(cluster.assignments), _lost(intent, cluster)
+    taken = {
+        (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
+    }
+    for name in lost:
+        status = cluster.statuses.get(name)
+        runs = {(each.service, each.number): each.spec for each in status.copies} if status else {}
+        copies = tuple(
+            Copy(service=service, number=number, spec=runs[service, number])
+            for service, number in sorted(runs.keys() - taken)
+        )
+        taken |= runs.keys()
+        if name in current or copies:
+            current[name] = Assignment(revision=intent.revision, project=intent.project, copies=copies)
+    return current
+
+
+def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Declared hosts without an assignment of this era."""
+    found = cluster.assignments
+    names = (each.name for each in intent.hosts)
+    return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+
+
+def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Hosts that are there, did not report yet, and have to be asked for what they run."""
+    if not cluster.era:
+        return ()
+    return tuple(
+        name
+        for name in _lost(intent, cluster)
+        if name in cluster.present
+        and (name not in cluster.statuses or cluster.statuses[name].instance != cluster.present[name])
+    )
