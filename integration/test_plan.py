@@ -9,7 +9,9 @@ from integration.test_edits import edited
 NEWER = "10.159.62.231/somecom/order:1.0.1"
 GOOD = DOCUMENT.read_text()
 DONE = re.compile(r'^info (.+? \S+) reason=(?:"(.*?)"|(\S+)) seconds=')
-STEP = re.compile(r"^\s*(?:\d+\.?\s+)?((?:pull|create|start|stop|remove|publish|collect|update|connect) .*)$")
+STEP = re.compile(
+    r"^\s*(?:\d+\.?\s+)?((?:pull|create|start|stop|remove|rename|publish|collect|update|connect) .*)$"
+)
 
 
 def test_twenty_plans_cause_no_docker_event_and_no_write_to_etcd(cluster: Cluster) -> None:

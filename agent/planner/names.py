@@ -36,6 +36,8 @@ class Names:
         holder = self._holder(wanted, found)
         if not holder:
             return None
+        if self._goes(wanted):
+            return Plan()
         if found and found.name in self._assigned:
             aside = f"{wanted.name}-{found.id[:_SHORT_ID]}"
             reason = f"it has the name of another copy, and {holder} has its own"
@@ -51,6 +53,11 @@ class Names:
             return ""
         going = ", which is being removed," if holder.status == "removing" else ""
         return f"copy {holder.copy.number} of {holder.copy.service}{going}"
+
+    def _goes(self, wanted: Wanted) -> bool:
+        """Whether the one before it in this very place is being removed: its end is told, and nothing is to be said."""
+        holder = self._ours.get(wanted.name)
+        return bool(holder and holder.status == "removing" and _key(holder.copy) == _key(wanted.copy))
 
     def _makes_way(self, holder: ContainerState, wanted: Wanted) -> bool:
         """Whether it is removed as the second container of this very copy, before its name is taken."""

@@ -401,6 +401,12 @@ def test_a_copy_waits_for_the_name_that_a_second_container_of_another_one_has() 
     )
 
 
+def test_while_the_one_before_it_is_being_removed_nothing_is_said_of_its_name() -> None:
+    made = container(1, id="b", name="prod-order-1-abc", status="created")
+
+    assert copies(ONE, host(container(1, status="removing"), made)) == []
+
+
 def test_what_is_not_ours_is_never_touched() -> None:
     assert copies(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
 
