@@ -32,6 +32,8 @@ class Applier:
     """The lock as last observed."""
     now: Callable[[], str]
     """The time of day in RFC 3339, for people."""
+    seal: Callable[[records.Tokens], records.Tokens] = lambda tokens: tokens
+    """What is done to join tokens before anybody who reads etcd can see them."""
 
     def apply(self, step: steps.Step) -> None:
         """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
@@ -252,7 +254,7 @@ class Applier:
         if tokens.swarm_id != step.swarm_id:
             raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
         tokens = tokens if step.managers else replace(tokens, manager="")
-        self.store.write_fenced(fence, [_put(self.keys.tokens, tokens)])
+        self.store.write_fenced(fence, [_put(self.keys.tokens, self.seal(tokens))])
 
     def _publish_assignment(self, fence: Fence, step: steps.PublishAssignment) -> None:
         puts = [Put(key=self.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]

@@ -40,6 +40,13 @@ class SwarmSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """How join tokens are kept from those who can read etcd; None: they are not."""
+
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileSettings:
     """The rhythm of the loop."""
 
@@ -75,6 +82,7 @@ class Config:
     store: StoreSettings
     docker: DockerSettings = DockerSettings()
     swarm: SwarmSettings = SwarmSettings()
+    tokens: TokenSettings = TokenSettings()
     session: SessionSettings = field(default_factory=SessionSettings)
     reconcile: ReconcileSettings = ReconcileSettings()
     http: HttpSettings = HttpSettings()
@@ -120,6 +128,13 @@ def _file(cursor: Cursor) -> str | None:
     return None
 
 
+def _secret_file(cursor: Cursor) -> str | None:
+    path = _file(cursor)
+    if path is not None and Path(path).stat().st_mode & 0o007:
+        cursor.fault(f"the file {cursor.shown} is open to every account", "chmod 0640, or 0600")
+    return path
+
+
 def _address(cursor: Cursor) -> str | None:
     found = address(cursor)
     return None if found is None else str(found)
@@ -161,6 +176,9 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     "swarm": {
         "advertise_address": ("advertise_address", _address),
     },
+    "tokens": {
+        "key_file": ("key_file", _secret_file),
+    },
     "session": {
         "ttl": ("ttl_s", duration(1.0, _DAY_S)),
         "interval": ("interval_s", duration(0.1, _DAY_S)),
@@ -198,6 +216,7 @@ def _read(root: Cursor) -> Config:
     reconcile = ReconcileSettings(**_section(fields, "reconcile", _check_backoff))
     docker = DockerSettings(**_section(fields, "docker"))
     swarm = SwarmSettings(**_section(fields, "swarm"))
+    tokens = TokenSettings(**_section(fields, "tokens"))
     http, log = HttpSettings(**_section(fields, "http")), LogSettings(**_section(fields, "log"))
     root.faults.raise_if_any()
     assert cluster is not None
@@ -208,6 +227,7 @@ def _read(root: Cursor) -> Config:
         store=store,
         docker=docker,
         swarm=swarm,
+        tokens=tokens,
         session=session,
         reconcile=reconcile,
         http=http,

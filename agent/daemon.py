@@ -23,6 +23,7 @@ from agent.clients import systemd
 from agent.clients.disk import StateDirectory
 from agent.clients.engine import DockerEngine
 from agent.clients.kernel import LinuxKernel
+from agent.clients.seal import load_seal
 from agent.clients.store import EtcdStore
 from agent.config import Config
 from agent.dispatch import Dispatcher, Outcome
@@ -31,7 +32,7 @@ from agent.model.keys import Keys
 from agent.model.records import Presence, decode, encode
 from agent.model.steps import Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, HostReader, Identity, Observer
+from agent.observe import ClusterReader, HostReader, Identity, Observer, TokenOpener
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import NewestWins, Reporter
 from agent.session import Session, boottime_s
@@ -96,7 +97,9 @@ class Daemon:
             machine_id=_machine_id(),
             advertise=config.swarm.advertise_address,
         )
-        self._reader, kernel = ClusterReader(keys, config.host), LinuxKernel()
+        seal = load_seal(config.cluster, config.tokens.key_file)
+        opener = TokenOpener(open=seal.open, seals=config.tokens.key_file is not None)
+        self._reader, kernel = ClusterReader(keys, config.host, opener), LinuxKernel()
         self._host = HostReader(self._engine, kernel, config.host)
         self._observer = Observer(
             self._reader,
@@ -122,6 +125,7 @@ class Daemon:
             cluster=config.cluster,
             fence=lambda: self._loop.fence,
             now=_now,
+            seal=seal.close,
         )
         rhythm = config.reconcile
         self._dispatcher = Dispatcher(

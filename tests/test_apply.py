@@ -418,6 +418,13 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
     assert [name for name, _, _ in leading.engine.called] == ["swarm_tokens", "rotate_tokens"]
 
 
+def test_tokens_are_published_as_the_seal_leaves_them(leading: Bench) -> None:
+    sealed = Tokens(swarm_id="swarm-1", worker="", manager="", sealed="closed")
+    leading.applier = replace(leading.applier, seal=lambda _: sealed)
+    leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
+    assert leading.record(Tokens, KEYS.tokens) == sealed
+
+
 def test_tokens_are_published_without_the_one_for_managers_where_none_may_join(leading: Bench) -> None:
     leading.apply(steps.PublishTokens(swarm_id="swarm-1", managers=False, reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == replace(TOKENS, manager="")

@@ -65,7 +65,7 @@ def test_every_field_of_the_settings_can_be_set_by_an_option() -> None:
     read = {section: {attribute for attribute, _ in options.values()} for section, options in OPTIONS.items()}
     assert read["etcd"] == {each.name for each in fields(StoreSettings)}
     assert read["session"] == {each.name for each in fields(SessionSettings)}
-    for section in ("docker", "swarm", "reconcile", "http", "log"):
+    for section in ("docker", "swarm", "tokens", "reconcile", "http", "log"):
         settings = type(getattr(load_config(SHIPPED), section))
         assert read[section] == {each.name for each in fields(settings)}, section
 
@@ -145,6 +145,19 @@ def test_a_lease_that_one_failed_renewal_could_lose_is_refused(
         assert load(tmp_path, LEAST + timings).session.margin_s == 2.0
     else:
         assert all("session: " in line for line in refusal(tmp_path, LEAST + timings))
+
+
+@pytest.mark.parametrize(("mode", "good"), [(0o600, True), (0o640, True), (0o644, False), (0o604, False)])
+def test_a_key_that_every_account_can_read_is_refused(tmp_path: Path, mode: int, good: bool) -> None:
+    key = tmp_path / "tokens.key"
+    key.touch()
+    key.chmod(mode)
+    document = f"{LEAST}tokens: {{key_file: {key}}}\n"
+    if good:
+        assert load(tmp_path, document).tokens.key_file == str(key)
+    else:
+        (said,) = refusal(tmp_path, document)
+        assert said.endswith("is open to every account; chmod 0640, or 0600")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -253,6 +253,10 @@ class ClusterState:
     record_revision: int = 0
     """mod_revision of the record; 0: there is none."""
     tokens: Tokens | None = None
+    tokens_exposed: bool = False
+    """Whether they are there unsealed, though this host has a key to seal them with."""
+    tokens_locked: bool = False
+    """Whether they are sealed with a key that this host does not have."""
     disruption: Disruption | None = None
     disruption_revision: int = 0
     """mod_revision of the disruption; 0: there is none."""

@@ -74,6 +74,8 @@ class Tokens:
     swarm_id: str
     worker: str = field(repr=False)
     manager: str = field(repr=False)
+    sealed: str = field(default="", repr=False)
+    """Both of them, sealed with a key of the hosts; the fields above are empty then. Empty: they are not sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
 from agent.observe.host import DOUBT_S, HostReader
+from agent.observe.tokens import TokenOpener
 
-__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "Observer"]
+__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "Observer", "TokenOpener"]
 
 log = structlog.get_logger()
 

@@ -13,6 +13,7 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.in_force import Held, InForce, read_document
+from agent.observe.tokens import TokenOpener
 from agent.observe.values import UNREADABLE, Values
 
 
@@ -29,8 +30,8 @@ class Reading:
 class ClusterReader:
     """Reads the keys of one cluster. A document is parsed once per revision, a spec once per hash."""
 
-    def __init__(self, keys: Keys, me: str) -> None:
-        self._keys, self._me = keys, me
+    def __init__(self, keys: Keys, me: str, opener: TokenOpener = TokenOpener()) -> None:  # noqa: B008 - frozen
+        self._keys, self._me, self._opener = keys, me, opener
         self._newest: Document | None = None
         self._put: tuple[int, bytes] | None = None
         """What `_newest` was made of."""
@@ -101,6 +102,7 @@ class ClusterReader:
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         turn = snapshot.get(keys.disruption)
         document = self._document(snapshot.get(keys.intent))
+        tokens = self._opener.look(values, keys.tokens)
         return ClusterState(
             revision=snapshot.revision,
             document=document,
@@ -112,7 +114,9 @@ class ClusterReader:
             leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),
             record=held.record,
             record_revision=record.mod_revision if record else 0,
-            tokens=values.one(keys.tokens, records.Tokens),
+            tokens=tokens.opened,
+            tokens_exposed=tokens.exposed,
+            tokens_locked=tokens.locked,
             disruption=values.one(keys.disruption, records.Disruption),
             disruption_revision=turn.mod_revision if turn else 0,
             assignment=held.assignment,

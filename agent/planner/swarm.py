@@ -108,12 +108,13 @@ def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tup
 
 
 def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan:
-    if host.swarm.nodes is None:
+    if host.swarm.nodes is None or cluster.tokens_locked:
         return Plan()
     missing, tokens, swarm_id = missing_hosts(intent, cluster, host), cluster.tokens, host.swarm.swarm_id
     assert swarm_id is not None
     if missing:
         why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
+        why = why or ("the published join tokens are not sealed" if cluster.tokens_exposed else "")
         step = PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
         return Plan((step,)) if why else Plan()
     if tokens is None:

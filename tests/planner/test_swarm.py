@@ -201,6 +201,23 @@ def test_a_manager_that_is_just_coming_in_keeps_nobody_out() -> None:
     assert told(coming) == []
 
 
+def test_tokens_that_were_published_unsealed_are_sealed() -> None:
+    said = {"h1": status("h1")}
+    exposed = plan(
+        host(swarm=member("h1")), record=record(), statuses=said, tokens=tokens(), tokens_exposed=True
+    )
+
+    assert told(exposed) == ["publish tokens: the published join tokens are not sealed"]
+
+
+def test_tokens_sealed_with_a_key_of_others_are_neither_replaced_nor_withdrawn() -> None:
+    locked = plan(
+        host(swarm=member("h1")), record=record(), statuses={"h1": status("h1")}, tokens_locked=True
+    )
+
+    assert told(locked) == []
+
+
 def test_tokens_of_another_swarm_are_replaced() -> None:
     replaced = plan(
         host(swarm=member("h1")),

@@ -1,0 +1,41 @@
+"""Join tokens as published: opened, or what keeps this host from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.errors import Invalid
+from agent.model.records import Tokens
+from agent.observe.values import Values
+
+UNOPENED = "sealed"
+
+
+def unopened(tokens: Tokens) -> Tokens:
+    """Tokens for whoever need not know them: that there are some is enough to plan with."""
+    return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTokens:
+    opened: Tokens | None = None
+    exposed: bool = False
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOpener:
+    """How this host opens tokens. `open` raises Invalid for those it cannot open."""
+
+    open: Callable[[Tokens], Tokens] = unopened
+    seals: bool = False
+    """Whether this host seals those that it publishes."""
+
+    def look(self, values: Values, key: str) -> PublishedTokens:
+        found = values.one(key, Tokens)
+        if found is None:
+            return PublishedTokens()
+        try:
+            return PublishedTokens(opened=self.open(found), exposed=self.seals and not found.sealed)
+        except Invalid as error:
+            values.hold(key, str(error))
+            return PublishedTokens(locked=True)

@@ -1,0 +1,55 @@
+"""Published join tokens: opened, or held with the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.model.records import encode
+from agent.observe import ClusterReader, TokenOpener
+from tests.clients.test_seal import new_key, seal
+from tests.observe.keys import KEYS, ME, TOKENS, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def with_key(scene: Scene, directory: Path, key: str) -> None:
+    scene.reader = ClusterReader(KEYS, ME, TokenOpener(open=seal(directory, key).open, seals=True))
+
+
+def test_sealed_tokens_are_opened_with_the_key(scene: Scene, tmp_path: Path) -> None:
+    key = new_key()
+    with_key(scene, tmp_path, key)
+    scene.put(**{KEYS.tokens: encode(seal(tmp_path, key).close(TOKENS))})
+    state = scene.read().state
+    assert (state.tokens, state.tokens_exposed, state.tokens_locked, state.garbage) == (
+        TOKENS,
+        False,
+        False,
+        (),
+    )
+
+
+def test_tokens_that_cannot_be_opened_are_held_and_named(scene: Scene, tmp_path: Path) -> None:
+    with_key(scene, tmp_path, new_key())
+    scene.put(**{KEYS.tokens: encode(seal(tmp_path, new_key()).close(TOKENS))})
+    state = scene.read().state
+    assert (state.tokens, state.tokens_locked) == (None, True)
+    assert [key for key, _ in state.garbage] == [KEYS.tokens]
+    assert "a key that is not in" in state.garbage[0][1]
+
+
+def test_unsealed_tokens_are_good_but_known_to_be_exposed(scene: Scene, tmp_path: Path) -> None:
+    with_key(scene, tmp_path, new_key())
+    state = scene.read().state
+    assert (state.tokens, state.tokens_exposed) == (TOKENS, True)
+
+
+def test_who_needs_no_tokens_plans_with_sealed_ones(scene: Scene, tmp_path: Path) -> None:
+    scene.put(**{KEYS.tokens: encode(seal(tmp_path, new_key()).close(TOKENS))})
+    state = scene.read().state
+    assert state.tokens is not None
+    assert state.tokens.manager == "sealed"
+    assert state.garbage == ()
