@@ -272,6 +272,8 @@ class ClusterState:
     """By hash: those this host's assignment and containers name."""
     garbage: Pairs = ()
     """(key, problem) of the keys of ours that could not be read: they are held, never guessed at."""
+    newer: tuple[str, ...] = ()
+    """Of those, the keys that a newer agent has written as leader."""
     # The leader's own reading; empty on everybody else.
     assignments: Mapping[str, Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()

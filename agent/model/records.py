@@ -17,6 +17,10 @@ VERSION = 1
 R = TypeVar("R")
 
 
+class NewerFormat(Invalid):
+    """Written by an agent newer than this one: not damaged, and not ours to replace."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
     """An agent is there. Goes away with its lease."""
@@ -329,6 +333,8 @@ def decode(kind: type[R], raw: bytes) -> R:
         if not isinstance(body, dict):
             raise Invalid(f"not a {kind.__name__}: not a JSON object")
         version = body.pop("v", None)
+        if isinstance(version, int) and version > VERSION:
+            raise NewerFormat(f"a {kind.__name__} of format {version}; this agent reads format {VERSION}")
         if version != VERSION:
             raise Invalid(f"a {kind.__name__} of format {version!r}; this agent reads format {VERSION}")
         record = msgspec.convert(body, kind, strict=True)

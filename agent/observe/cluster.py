@@ -131,6 +131,7 @@ class ClusterReader:
             present=values.present(keys.hosts),
             rollouts=rollouts,
             garbage=tuple(sorted(values.garbage.items())),
+            newer=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
         )
 
     def _document(self, found: KeyValue | None) -> Document | None:

@@ -20,6 +20,8 @@ class Values:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.garbage: dict[str, str] = {}
+        self.newer: set[str] = set()
+        """Of those, the keys that a newer agent has written."""
 
     def one(self, key: str, kind: type[R]) -> R | None:
         found = self.snapshot.get(key)
@@ -55,4 +57,6 @@ class Values:
             return records.decode(kind, found.value)
         except Invalid as error:
             self.hold(found.key, str(error))
+            if isinstance(error, records.NewerFormat):
+                self.newer.add(found.key)
             return None

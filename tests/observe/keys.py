@@ -8,14 +8,17 @@ from agent.model.records import (
     Accepted,
     Assignment,
     Copy,
+    Disruption,
     HostStatus,
     LeaderRecord,
     Presence,
+    Ruling,
     SwarmRecord,
     Tokens,
     Verdict,
     encode,
 )
+from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.store import Delete, KeyRange, Put, Snapshot
 from agent.observe import ClusterReader
@@ -48,6 +51,7 @@ TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-mana
 PRESENCE = Presence(instance="run-2", boot_id="b", version="1", since="now")
 STATUS = HostStatus(instance="run-2", at="now", agent_version="1")
 ACCEPTED_AT = 7
+RULING = Ruling(state="pending", node_id="node-x", what="leave", reason="gone")
 
 RECORDS: dict[str, object] = {
     KEYS.accepted: Accepted(revision=ACCEPTED_AT, document=DOCUMENT),
@@ -57,6 +61,11 @@ RECORDS: dict[str, object] = {
     KEYS.tokens: TOKENS,
     KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", copies=(COPY,)),
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
+    KEYS.disruption: Disruption(host=OTHER, state="offered", reason="its turn", quorum=True),
+    KEYS.ruling(ME): RULING,
+    KEYS.ruling(OTHER): RULING,
+    KEYS.rollout(COPY.service): Rollout(before=DIGEST, to=DIGEST),
+    KEYS.presence(ME): PRESENCE,
     KEYS.presence(OTHER): PRESENCE,
     KEYS.status(OTHER): STATUS,
 }

@@ -1,5 +1,6 @@
 """Reading etcd: what is there, how much of it is asked for, and what cannot be read."""
 
+import hashlib
 from dataclasses import fields, replace
 
 import msgspec
@@ -8,14 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model import spec
-from agent.model.observed import ClusterState
+from agent.model.keys import Keys
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import LeaderRecord, SwarmRecord, encode
-from agent.model.store import KeyRange
+from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
 from agent.observe.values import LONGEST_PROBLEM
+from agent.planner import make_plan
 from tests.fake_etcd import in_any
 from tests.observe.keys import (
     ACCEPTED_AT,
+    COPY,
     DIGEST,
     DOCUMENT,
     GOOD,
@@ -24,6 +28,7 @@ from tests.observe.keys import (
     OLD_DIGEST,
     OLD_SPEC,
     OTHER,
+    PRESENCE,
     RECORDS,
     SPEC,
     STATUS,
@@ -67,7 +72,7 @@ def test_every_key_is_read_as_what_it_is(leading: Scene) -> None:
     assert state.assignments == {each: RECORDS[KEYS.assignment(each)] for each in (ME, OTHER)}
     assert state.stored_specs == {DIGEST, OLD_DIGEST}
     assert state.statuses == {OTHER: STATUS}
-    assert state.present == {OTHER: "run-2"}
+    assert state.present == {ME: "run-2", OTHER: "run-2"}
 
 
 def test_in_an_empty_etcd_nothing_is_there_and_nothing_is_wrong(scene: Scene) -> None:
@@ -224,6 +229,11 @@ SHOWN_IN = {
     KEYS.tokens: {"tokens"},
     KEYS.assignment(ME): {"assignment", "assignments", "specs"},
     KEYS.assignment(OTHER): {"assignments"},
+    KEYS.disruption: {"disruption", "disruption_revision"},
+    KEYS.ruling(ME): {"ruling", "rulings"},
+    KEYS.ruling(OTHER): {"rulings"},
+    KEYS.rollout(COPY.service): {"rollouts", "specs"},
+    KEYS.presence(ME): {"presence", "present"},
     KEYS.presence(OTHER): {"present"},
     KEYS.status(OTHER): {"statuses"},
 }
@@ -250,13 +260,82 @@ def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(
     ((where, problem),) = state.garbage
     assert where == key
     assert 0 < len(problem) <= LONGEST_PROBLEM + 3
-    suffers = SHOWN_IN[key] | {"revision", "garbage"}
+    suffers = SHOWN_IN[key] | {"revision", "garbage", "newer"}
     for name in {each.name for each in fields(ClusterState)} - suffers:
         assert getattr(state, name) == getattr(whole, name)
 
 
 def test_every_record_is_spoiled_here() -> None:
     assert SHOWN_IN.keys() == RECORDS.keys()
+
+
+def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
+    names = {name for name in dir(Keys) if not name.startswith("_")}
+    folders = {"root", "hosts", "assignments", "rulings", "rollouts", "specs", "cluster"}
+    named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
+    per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "ruling", "presence")} | {
+        KEYS.status(OTHER),
+        KEYS.rollout(COPY.service),
+    }
+    assert names - folders == {
+        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "disruption"),
+        *("spec", "assignment", "ruling", "rollout", "presence", "status"),
+    }
+    assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()
+
+
+LEADERS = sorted(key for key in RECORDS if not key.startswith(KEYS.hosts))
+
+
+@pytest.mark.parametrize("key", SHOWN_IN)
+def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key: str) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: b'{"v":2,"everything":"new"}'})
+    state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
+    assert state.newer == ((key,) if key in LEADERS else ())
+    assert dict(state.garbage)[key].endswith("of format 2; this agent reads format 1")
+    scene.put(**{key: b"\x00"})
+    assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer == ()
+
+
+@pytest.mark.parametrize("key", LEADERS)
+def test_no_agent_leads_where_a_newer_one_has_led(key: str) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: b'{"v":2}'})
+    reading = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset())
+    lock = Fence(key=KEYS.leader, create_revision=1)
+    leading = Observed(
+        me=ME, host=None, cluster=reading.state, fence=lock, lease=True, instance=PRESENCE.instance
+    )
+    (step,) = make_plan(leading).steps
+    assert str(step) == (
+        f"resign as leader: {key} is of a newer agent, and this one would overwrite what it cannot read"
+    )
+
+
+@pytest.mark.parametrize("key", [KEYS.accepted, KEYS.swarm, KEYS.assignment(ME)])
+def test_of_a_key_of_a_newer_agent_the_last_readable_value_counts_also_after_a_restart(
+    scene: Scene, key: str
+) -> None:
+    before = scene.read()
+    scene.put(**{key: b'{"v":2}'})
+    restarted = ClusterReader(KEYS, ME)
+    restarted.recall(before.kept)
+    reading = restarted.read(scene.store, None, frozenset())
+    assert reading.kept == before.kept
+    assert reading.state.assignment == before.state.assignment
+    assert reading.state.accepted is not None
+
+
+def test_a_spec_of_a_newer_agent_is_named_and_its_copy_is_left_as_it_is(scene: Scene) -> None:
+    raw = b'{"image":"registry.example/order:1.0.0","of_a_newer_version":1}'
+    digest = hashlib.sha256(raw).hexdigest()
+    scene.put(**{KEYS.spec(digest): raw})
+    state = scene.read(frozenset({digest})).state
+    assert digest not in state.specs
+    assert [key for key, _ in state.garbage] == [KEYS.spec(digest)]
 
 
 def test_a_lock_that_cannot_be_read_is_held_by_somebody(scene: Scene) -> None:
@@ -266,7 +345,7 @@ def test_a_lock_that_cannot_be_read_is_held_by_somebody(scene: Scene) -> None:
 
 def test_an_agent_whose_presence_cannot_be_read_is_there_all_the_same(leading: Scene) -> None:
     leading.put(**{KEYS.presence(OTHER): b'{"v":2}'})
-    assert leading.read().state.present == {OTHER: "?"}
+    assert leading.read().state.present == {ME: "run-2", OTHER: "?"}
 
 
 def test_a_record_that_cannot_be_read_is_not_taken_for_none(scene: Scene) -> None:
