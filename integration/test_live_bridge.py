@@ -22,7 +22,7 @@ AWAY_S = 30.0
 """Longer is not a change but an outage. How long a port was away is printed: that is a figure of the machine, too, and
 beside other labs every change of a network waits in the kernel (docs/gwbridge.md has what was measured)."""
 LOST_S, FOUND_S = 60, 240
-"""TCP doubles its pauses while nothing gets through: after a minute of that the managers may take another one or two."""
+"""TCP doubles its pauses while nothing gets through: after a minute of it the managers may take one or two more."""
 
 
 @contextmanager
