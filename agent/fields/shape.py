@@ -1,27 +1,40 @@
 """What of a spec needs a new container when it changes, and what is put right on the one that runs."""
 
-from dataclasses import replace
+import hashlib
+import json
 from typing import Any
 
+from agent.fields.row import Body, Found, Row
 from agent.fields.table import TABLE
-from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.spec import ContainerSpec
 
-_UNSAID: dict[str, Any] = {
-    row.field: ContainerSpec.__dataclass_fields__[row.field].default
-    for row in TABLE
-    if row.repair == "update"
-}
-_FIXED = "fixed"
+_FIXED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair == "replace")
+"""Rows of what no container can change."""
 
 
 def shape(spec: ContainerSpec) -> str:
     """A hash of all of `spec` that cannot change without a new container; on the container's label.
 
-    Of the networks that is the first, which the engine keeps as the container's mode, and which of them have a fixed
-    address: while a container runs, an address that is no longer wanted cannot be told from one that was given out.
+    Another spelling of the same value has the same shape: it is made of what a container would be compared by. Of the
+    networks it has the first, which the engine keeps as the container's mode, and which of them have a fixed address:
+    while a container runs, an address that is no longer wanted cannot be told from one that was given out.
     """
-    first = tuple(Attachment(network=each.network) for each in spec.networks[:1])
-    fixed = (
-        Attachment(network=each.network, ipv4_address=_FIXED) for each in spec.networks if each.ipv4_address
-    )
-    return spec_hash(replace(spec, **_UNSAID, networks=(*first, *fixed)))
+    made = _as_put(spec)
+    said = {row.field: row.found(made) for row in _FIXED if _is_said(row, spec)}
+    first = [each.network for each in spec.networks[:1]]
+    fixed = [each.network for each in spec.networks if each.ipv4_address]
+    canonical = json.dumps([said, first, fixed], sort_keys=True, default=sorted, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _is_said(row: Row, spec: ContainerSpec) -> bool:
+    """Said and the same as a default is not unsaid: an image may have something else."""
+    return bool(getattr(spec, row.field) != ContainerSpec.__dataclass_fields__[row.field].default)
+
+
+def _as_put(spec: ContainerSpec) -> Found:
+    body: Body = {"HostConfig": {}}
+    for row in _FIXED:
+        row.put(spec, body)
+    tree: dict[str, Any] = {"HostConfig": body.pop("HostConfig"), "Config": body}
+    return Found(tree)

@@ -67,6 +67,7 @@ ROWS = (
     plain("cpu_quota_us", "HostConfig.CpuQuota", unsaid=0, repair="update", show=_number, word="cpu_quota"),
     plain(
         "blkio_weight", "HostConfig.BlkioWeight", unsaid=0, repair="update", show=_number, word="blkio_config.weight",
+        lossy=True,
     ),
     replace(
         plain(

@@ -172,9 +172,7 @@ class _Scene:
         """Whether it ends in an attachment; leaving a network to come back is no better than a start that fails."""
         match step:
             case ConnectNetwork():
-                return self._is_overlay(step.attachment.network) and bool(
-                    self._why_not(step.attachment.network)
-                )
+                return self._cannot_attach(step.attachment.network)
             case DisconnectNetwork():
                 return self._is_overlay(step.network) and bool(self._why_not(step.network))
             case _:
@@ -193,6 +191,12 @@ class _Scene:
     def _is_overlay(self, network: str) -> bool:
         declared = self.intent.network(network)
         return declared is not None and declared.driver == "overlay"
+
+    def _cannot_attach(self, network: str) -> bool:
+        if self._is_overlay(network):
+            return bool(self._why_not(network))
+        declared = self.intent.network(network)
+        return declared is not None and self.host.network(declared.name) is None
 
     def _why_not(self, network: str) -> str:
         """Why nothing can step onto that overlay now; empty when it can."""

@@ -213,6 +213,21 @@ def test_a_network_of_the_host_is_created_before_its_copies() -> None:
     assert copies(wanted, host()) == ["create network/local: declared, and missing on this host"]
 
 
+def test_a_network_of_the_host_that_a_running_copy_shall_join_is_created_first() -> None:
+    both = ContainerSpec(
+        image="order:1.0.0", networks=(Attachment(network="local"), Attachment(network="new"))
+    )
+    new = NetworkIntent(key="new", name="new", driver="bridge")
+    wanted = intent(service(spec=both), networks=(LOCAL, new))
+    local = builders.bridge_network(id="local-id", name="local", subnet=LOCAL.subnet)
+    running = container(of=both, differences=(differs("networks.new", "reconnect", "new"),))
+    seen = host(networks=(local,), containers=(running,))
+
+    assert copies(wanted, seen) == ["create network/new: declared, and missing on this host"]
+    there = replace(seen, networks=(local, replace(local, id="new-id", name="new")))
+    assert [each.split(":")[0] for each in copies(wanted, there)] == ["connect container/prod-order-1"]
+
+
 def test_a_missing_volume_is_created_before_its_copies() -> None:
     spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
     wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data"),))

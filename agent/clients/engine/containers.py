@@ -33,8 +33,9 @@ _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
 _BUSY_S = 5.0
 """An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
-_SWAP_UNCOUNTED = "limited without swap"
-"""A warning that leaves the limit itself in force; every other one of an update says that something was discarded."""
+_NO_FAILURE = ("limited without swap", "Block I/O weight")
+"""Warnings of an update that did all it could. The next look finds no weight then, and says so; of every other one
+something was discarded that would be tried again and again without a word."""
 
 
 class Containers(Images):
@@ -180,7 +181,8 @@ class Containers(Images):
     def update(self, container: str, spec: ContainerSpec) -> None:
         path = f"/containers/{quoted(container)}/update"
         answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
-        dropped = [each for each in answer.get("Warnings") or () if _SWAP_UNCOUNTED not in each]
+        told = answer.get("Warnings") or ()
+        dropped = [each for each in told if not any(words in each for words in _NO_FAILURE)]
         if dropped:
             raise Refused("; ".join(dropped))
 
