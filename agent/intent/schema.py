@@ -20,7 +20,7 @@ _REPAIRS = {
     "reconnect": "Changed on the container that runs, by leaving and joining networks.",
     "replace": "A change needs a new container.",
 }
-_OTHERS: Mapping[str, Form] = {
+OTHERS: Mapping[str, Form] = {
     "x-hosts": placement.FORM,
     "deploy": deploy.FORM,
     "depends_on": dependencies.FORM,
@@ -28,6 +28,7 @@ _OTHERS: Mapping[str, Form] = {
     "secrets": files.FORM,
     "configs": files.FORM,
 }
+"""Keys of a service that are no field of a container."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _named(form: Form) -> Form:
 
 def _service() -> Form:
     known = {key: {**field.form, "description": _description(field)} for key, field in FIELDS.items()}
-    return forms.section({**known, **forms.of(OTHER_KEYS, _OTHERS)}, ["image"], SERVICE_REFUSED)
+    return forms.section({**known, **forms.of(OTHER_KEYS, OTHERS)}, ["image"], SERVICE_REFUSED)
 
 
 def _description(field: Field) -> str:

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, cast
@@ -157,26 +157,32 @@ class FieldHost:
         self._machine.engine.create_container(request)
 
     def _written(self, value: str) -> str:
-        head = (
-            f"name: {PROJECT}\n"
-            f"x-cluster:\n  version: 1\n  hosts: {{{HOST}: {{address: {self._daemon.address}, role: manager}}}}\n"
-            "  gwbridge: {subnet: 172.21.0.0/20}\n"
-            "networks:\n"
-            "  net: {driver: bridge, ipam: {config: [{subnet: 10.20.0.0/24}]}}\n"
-            "  other: {driver: bridge, ipam: {config: [{subnet: 10.21.0.0/24}]}}\n"
-            "volumes: {data: }\n"
-            f"secrets: {{token: {{file: {self._directory}/token}}}}\n"
-            f"configs: {{app: {{file: {self._directory}/app}}}}\n"
-            "services:\n"
-        )
-        names = dict.fromkeys(each.service for each in self.cases)
-        services = "".join(_service(name, self._lines(name, value)) for name in names)
-        return (head + services).replace("DEVICE", DEVICE)
+        return document(self.cases, value, self._daemon.address, self._directory)
 
-    def _lines(self, service: str, value: str) -> list[str]:
-        """`key: value` of all cases of a service."""
-        said = [f"{each.beside}\n{getattr(each, value)}" for each in self.cases if each.service == service]
-        return [line for each in said for line in each.split("\n") if line and not line.endswith(": ")]
+
+def document(cases: Sequence[Case], value: str, address: str, files: Path) -> str:
+    """An intent in which each case has its value of that name: first, same or second."""
+    head = (
+        f"name: {PROJECT}\n"
+        f"x-cluster:\n  version: 1\n  hosts: {{{HOST}: {{address: {address}, role: manager}}}}\n"
+        "  gwbridge: {subnet: 172.21.0.0/20}\n"
+        "networks:\n"
+        "  net: {driver: bridge, ipam: {config: [{subnet: 10.20.0.0/24}]}}\n"
+        "  other: {driver: bridge, ipam: {config: [{subnet: 10.21.0.0/24}]}}\n"
+        "volumes: {data: }\n"
+        f"secrets: {{token: {{file: {files}/token}}}}\n"
+        f"configs: {{app: {{file: {files}/app}}}}\n"
+        "services:\n"
+    )
+    names = dict.fromkeys(each.service for each in cases)
+    services = "".join(_service(name, _lines(cases, name, value)) for name in names)
+    return (head + services).replace("DEVICE", DEVICE)
+
+
+def _lines(cases: Sequence[Case], service: str, value: str) -> list[str]:
+    """`key: value` of all cases of a service."""
+    said = [f"{each.beside}\n{getattr(each, value)}" for each in cases if each.service == service]
+    return [line for each in said for line in each.split("\n") if line and not line.endswith(": ")]
 
 
 def _beside(found: ContainerState) -> list[str]:

@@ -8,16 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.fields import shape
 from agent.intent.service import FIELDS, OTHER_KEYS
 from agent.model.steps import CreateContainer
 from tests.contract.engines import DockerScene
 from tests.contract.field_cases import CASES, NOT_HERE, Case
-from tests.contract.field_host import DEVICE, FieldHost
+from tests.contract.field_host import DEVICE, FieldHost, document
 from tests.docker_daemon import DockerDaemon
+from tests.simulated_cluster import parsed
 
 PASSES = 3
 
@@ -53,9 +56,10 @@ def story(dockerd: DockerDaemon, tmp_path_factory: pytest.TempPathFactory) -> It
     try:
         yield _lived(host, Story(files=str(directory)))
     finally:
-        host.close()
         scene.clean()
         scene.close()
+        host.hands.remove_image("bare:2")
+        host.close()
 
 
 def _lived(host: FieldHost, story: Story) -> Story:
@@ -96,6 +100,22 @@ def _left_alone(host: FieldHost) -> list[str]:
 
 def test_every_key_of_a_service_is_tried_or_said_why_not() -> None:
     assert {case.key for case in CASES} | set(NOT_HERE) == {*FIELDS, *OTHER_KEYS}
+
+
+def _alone(case: Case, value: str) -> str:
+    """The shape of a copy whose service has this key and no other one that is tried."""
+    others = () if case.service == CASES[0].service else (CASES[0],)
+    intent = parsed(document((case, *others), value, "10.99.0.1", Path("/files")))
+    service = intent.service(case.service)
+    assert service is not None
+    return shape(service.spec)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_key_takes_a_new_container_by_itself_or_not_at_all(case: Case) -> None:
+    """On the engine several keys share a service, and so a container."""
+    assert _alone(case, "first") == _alone(case, "same")
+    assert (_alone(case, "first") != _alone(case, "second")) == (case.change == "anew")
 
 
 @pytest.mark.parametrize("chapter", ["after_first", "after_healing", "after_second"])

@@ -26,6 +26,7 @@ from agent.intent.checks import MOST_PUBLISHED
 from agent.intent.placeholders import KNOWN
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.service import FIELDS, OTHER_KEYS
+from tests.reference import written
 
 PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
 
@@ -92,6 +93,10 @@ def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
         assert f"{bound:,}" in bounds
     for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
         assert str(bound) in bounds
+
+
+def test_the_tables_that_are_made_from_the_code_are_not_older_than_it() -> None:
+    assert written(PAGE) == PAGE, "run script/reference"
 
 
 def test_every_placeholder_is_in_the_reference() -> None:
