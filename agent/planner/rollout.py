@@ -186,7 +186,8 @@ class _Way:
         idle = [place for place in pending if not known[place].up]
         able = sorted(
             (place for place in pending if known[place].up and known[place].is_ != "away"),
-            key=lambda place: (known[place].is_ != "failed", place[1], place[0]),
+            # On the way back, those the way forward has begun with come first: they are disturbed already.
+            key=lambda place: (known[place].is_ == "well", known[place].is_ != "failed", place[1], place[0]),
         )
         free = max(0, (config.parallelism or self.total) - busy)
         return (*sorted(idle), *able[: max(0, free - len(idle))])
