@@ -48,7 +48,8 @@ class AgentProcess:
         module = ["agent", "run", "--config"] if how == "none" else ["tests.agent_process", how]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *module, str(self._config)],
+                # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.
+                ["env", "--default-signal=INT", sys.executable, "-m", *module, str(self._config)],
                 env=os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"},
                 stdout=log,
                 stderr=log,

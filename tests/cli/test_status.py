@@ -152,7 +152,9 @@ def test_lines_are_not_broken_where_there_is_no_terminal(cluster: Cluster) -> No
 def test_a_watched_status_is_shown_again_when_something_changes_and_ends_on_interrupt(
     cluster: Cluster,
 ) -> None:
-    command = [sys.executable, "-m", "agent", "status", "--watch", "--json"]
+    # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, sys.executable, "-m", "agent", "status", "--watch", "--json"]
     options = ["--endpoint", cluster.endpoint, "--cluster", cluster.name]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
