@@ -18,27 +18,42 @@ from agent.config import load_config
 from agent.reconcile import Reconciler
 from tests.etcd_server import eventually, free_ports
 from tests.fake_engine import FakeEngine
+from tests.fake_kernel import FakeKernel
 from tests.fake_swarm import FakeLan
 
 WITHIN_S = 20.0
+IMAGE = "registry.example/order:1.0.0"
+"""The one that its registry has."""
 STEPS_END_S = 0.6
 """What steps in flight get here when the agent ends, instead of the real 10 s."""
 
 
 class AgentProcess:
-    """One run. `how` says what its engine is: see MODES; none: there is no dockerd at all."""
+    """One run. `how` says what its engine is: see MODES; none: there is no dockerd at all.
 
-    def __init__(self, directory: Path, etcd: str, *, how: str = "none", listen: str = "") -> None:
+    `etcd_options` and `options` are added to its configuration, the former to the section on etcd.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        etcd: str,
+        *,
+        how: str = "none",
+        listen: str = "",
+        etcd_options: str = "",
+        options: str = "",
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.listen = listen or f"127.0.0.1:{free_ports(1)[0]}"
         self._config = directory / "agent.yaml"
         self._config.write_text(
             f"cluster: prod\nhost: h1\nstate_directory: {directory}\n"
-            f"etcd: {{endpoints: ['{etcd}'], timeout: 500ms, budget: 1s}}\n"
+            f"etcd: {{endpoints: ['{etcd}'], timeout: 500ms, budget: 1s{etcd_options}}}\n"
             "session: {ttl: 15s, interval: 1s, timeout: 500ms}\n"
             f"docker: {{url: 'unix://{directory}/none.sock'}}\n"
             f"http: {{listen: '{self.listen}'}}\n"
-            "log: {format: json}\n"
+            f"log: {{format: json}}\n{options}"
         )
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"{directory}/notify")
@@ -126,7 +141,11 @@ def _loop_ends(_engine: FakeEngine) -> None:
 def _return_at_once(_loop: Reconciler) -> None: ...
 
 
+def _all_is_well(_engine: FakeEngine) -> None: ...
+
+
 MODES: dict[str, Callable[[FakeEngine], None]] = {
+    "all-is-well": _all_is_well,
     "pull-hangs": _pull_hangs,
     "all-hangs": _all_hangs,
     "loop-ends": _loop_ends,
@@ -134,11 +153,12 @@ MODES: dict[str, Callable[[FakeEngine], None]] = {
 
 
 def main(mode: str, config: str) -> int:
-    """Run the agent on an engine in memory."""
-    engine = FakeEngine("h1", "10.0.0.1", FakeLan(), cluster="prod")
+    """Run the agent on an engine in memory, with a kernel that shows what that has made."""
+    engine = FakeEngine("h1", "10.0.0.1", FakeLan(registry={IMAGE}), cluster="prod")
     daemon.STEPS_END_S = STEPS_END_S
     MODES[mode](engine)
     daemon.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
+    daemon.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
     return daemon.run(load_config(Path(config)))
 
 

@@ -193,3 +193,19 @@ def status(
             watch_status(connection, as_json=as_json)
         else:
             show_status(connection, as_json=as_json)
+
+
+@app.command()
+def etcd_roles(
+    *,
+    config: ConfigOption = CONFIG,
+    cluster: ClusterOption = None,
+) -> None:
+    """Print the etcdctl commands that make the cluster's roles in etcd: one for operators, one for agents.
+
+    An operator may write the intent and nothing else, an agent all the rest and not the intent. Nothing is changed:
+    `swarmkeeper etcd-roles | sh`, as a user who may, makes them.
+    """
+    from agent.cli.etcd_roles import show_roles
+
+    show_roles(config, cluster)

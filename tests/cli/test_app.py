@@ -7,7 +7,7 @@ import pytest
 from agent import __version__
 from tests.cli.conftest import swarmkeeper
 
-COMMANDS = ("run", "validate", "plan", "apply", "status")
+COMMANDS = ("run", "validate", "plan", "apply", "status", "etcd-roles")
 
 
 def test_the_version_is_told() -> None:

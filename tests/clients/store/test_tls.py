@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.clients.store import EtcdStore
-from agent.errors import Invalid, Unreachable
-from agent.model.store import KeyRange
+from agent.errors import Invalid, Refused, Unreachable
+from agent.model.store import KeyRange, Put
 from tests.certificates import Authority, Issued
 from tests.clients.store.conftest import NewStore
 from tests.etcd_server import EtcdServer, ServerTls, eventually, running
@@ -151,3 +151,28 @@ def test_settings_that_would_leave_something_unprotected_are_refused(new_store: 
         new_store("http://a:1", ca_file="/ca")
     with pytest.raises(Invalid, match="need the CA file"):
         new_store("https://a:1")
+
+
+def test_the_name_in_a_client_certificate_is_the_user_and_needs_no_password(
+    tmp_path: Path, authority: Authority, new_store: NewStore
+) -> None:
+    own = authority.issue("etcd")
+    tls = ServerTls(
+        ca_file=authority.ca_file,
+        cert_file=own.cert_file,
+        key_file=own.key_file,
+        ask_for_client_certificate=True,
+    )
+    with running(EtcdServer(tmp_path / "etcd", tls=tls)) as server:
+        for user, role in (("root", "root"), ("etcd", "root"), ("host-2", "hosts")):
+            server.ctl("user", "add", user, "--no-password")
+            if role != "root":
+                server.ctl("role", "add", role)
+                server.ctl("role", "grant-permission", role, "--prefix=true", "readwrite", "/c/")
+            server.ctl("user", "grant-role", user, role)
+        server.ctl("auth", "enable")
+        store = quick(new_store, server.endpoint, authority.ca_file, authority.issue("host-2"))
+        store.txn([], [Put(key="/c/a", value=b"x")])
+        assert store.read(RANGE).get("/c/a") is not None
+        with pytest.raises(Refused, match="permission denied"):
+            store.txn([], [Put(key="/foreign", value=b"x")])
