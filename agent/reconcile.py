@@ -26,6 +26,8 @@ RESYNC_JITTER = 0.1
 
 UNSETTLED_S = 2.0
 """How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
+DISTURBED_S = 5.0
+"""How often to look while a host is disturbed: the next one waits for peers that dockerd tells of by no event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,12 @@ class Reconciler:
 
 def _look_again_s(observed: Observed) -> float:
     """In how many seconds to look again although nothing tells; 0: not before the resync."""
-    times = (_looks_at_host_in_s(observed.host), looks_again_in_s(observed))
+    turn = observed.cluster is not None and observed.cluster.disruption is not None
+    times = (
+        _looks_at_host_in_s(observed.host),
+        looks_again_in_s(observed),
+        DISTURBED_S if turn and not observed.stale else 0.0,
+    )
     return min((each for each in times if each), default=0.0)
 
 

@@ -12,20 +12,19 @@ from agent.model.intent import Intent
 from agent.model.records import HostStatus
 
 
-def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent) -> tuple[str, ...]:
+def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str = "") -> tuple[str, ...]:
     """Who does not see whom, of each two hosts with running copies on one overlay: both must see the other there.
 
-    Sorted, in words; empty when all see each other. A host that did not say whom it sees counts as seeing nobody.
+    With `around` only what is missing between that host and the others counts. Sorted, in words; empty when all see
+    each other. A host that did not say whom it sees counts as seeing nobody.
     """
     unseen: list[str] = []
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
         on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
         for name, status in on_it.items():
             seen = _peers(status, overlay)
-            missed = [
-                other for other, each in on_it.items() if other != name and each.swarm_address not in seen
-            ]
-            if missed:
+            wanted = [other for other in on_it if other != name and around in ("", name, other)]
+            if missed := [other for other in wanted if on_it[other].swarm_address not in seen]:
                 unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
     return tuple(unseen)
 

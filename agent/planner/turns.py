@@ -8,6 +8,7 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import Disruption, HostStatus
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan
+from agent.planner.peers import unseen_peers
 
 
 def plan_turns(intent: Intent, observed: Observed) -> Plan:
@@ -78,7 +79,7 @@ def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[st
     if nodes is None:
         # Lost before this turn it is none of our doing, and the change needs none.
         return (*faults, "the swarm lost its leader meanwhile") if turn.quorum else tuple(faults)
-    return (*faults, *_node_faults(name, status, nodes))
+    return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
 
 
 def _is_down(name: str, status: HostStatus) -> bool:
@@ -98,6 +99,20 @@ def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) ->
     if 2 * reached <= len(managers) or (node.role == "manager" and not node.reachable):
         return (f"{reached} of {len(managers)} managers are reachable",)
     return ()
+
+
+def _peer_faults(
+    intent: Intent, cluster: ClusterState, name: str, nodes: tuple[NodeState, ...]
+) -> tuple[str, ...]:
+    """Whether the host and the others that are well have heard of each other on the overlays, both ways."""
+    ready = {each.id for each in nodes if each.state == "ready"}
+    known = {each.name: cluster.status_of(each.name) for each in intent.hosts}
+    well = {
+        host: status
+        for host, status in known.items()
+        if status and status.engine_up and (status.node_id in ready or host == name)
+    }
+    return unseen_peers(well, intent, around=name)
 
 
 def _next(intent: Intent, observed: Observed) -> Plan:

@@ -78,3 +78,16 @@ def test_each_overlay_is_looked_at_by_itself() -> None:
 
     assert unseen_peers(hosts, two) == ("h1 does not see h2 on a",)
     assert unseen_peers(hosts, INTENT) == ()
+
+
+def test_around_one_host_only_what_it_misses_and_who_misses_it_counts() -> None:
+    hosts = {"h1": on("h1"), "h2": on("h2", "h1"), "h3": on("h3", "h1", "h2")}
+
+    assert unseen_peers(hosts, INTENT, around="h3") == (
+        "h1 does not see h3 on net",
+        "h2 does not see h3 on net",
+    )
+    assert unseen_peers(hosts, INTENT, around="h2") == (
+        "h1 does not see h2 on net",
+        "h2 does not see h3 on net",
+    )

@@ -7,9 +7,27 @@ from typing import Any
 import pytest
 
 from agent.model.observed import ClusterState, NodeState, Observed
-from agent.model.records import BlockedReport, BridgeReport, CopyReport, Disruption, HostStatus
+from agent.model.records import (
+    BlockedReport,
+    BridgeReport,
+    CopyReport,
+    Disruption,
+    HostStatus,
+    NetworkReport,
+)
 from agent.planner.turns import plan_turns, why_unwell
-from tests.planner.builders import REVISION, cluster, host, intent, member, node, observed, status, told
+from tests.planner.builders import (
+    ADDRESSES,
+    REVISION,
+    cluster,
+    host,
+    intent,
+    member,
+    node,
+    observed,
+    status,
+    told,
+)
 from tests.planner.guests import says, turn
 
 HOSTS = "h1 h2 h3"
@@ -332,3 +350,52 @@ def test_a_turn_remembers_whether_there_was_a_quorum_when_it_was_offered() -> No
 
 def test_a_host_taken_out_of_the_intent_after_its_turn_is_nobodys_worry() -> None:
     assert planned(seen({"h1": "waiting"}, turn("h2", "done"), hosts="h1 h3")) == offer("h1")
+
+
+# ---- whether the overlay reaches
+
+
+def sees(name: str, *peers: str, phase: str = "right", **more: Any) -> HostStatus:
+    """A host with a copy on the overlay that has heard of itself and `peers` there."""
+    there = replace(copy(f"prod-order-{name[1:]}", "running"), addresses=(("net", f"10.10.0.{name[1:]}"),))
+    heard = tuple(ADDRESSES[each] for each in (name, *peers))
+    network = NetworkReport(id="net-id", name="net", driver="overlay", scope="swarm", peers=heard)
+    about = {"swarm_address": ADDRESSES[name], "copies": (there,), "networks": (network,), **more}
+    return says(name, phase, **about)
+
+
+def after_h2(*hosts: HostStatus, **more: Any) -> list[str]:
+    return planned(seen({}, turn("h2", "done"), statuses=hosts, **more))
+
+
+def test_the_next_one_waits_until_the_last_one_and_the_others_see_each_other_on_the_overlay() -> None:
+    waiting = sees("h1", "h3", phase="waiting")
+    held = "blocked turn/h2: the next host waits:"
+
+    assert after_h2(waiting, sees("h2", "h1", "h3"), sees("h3", "h1", "h2")) == [
+        f"{held} h1 does not see h2 on net"
+    ]
+    assert after_h2(
+        replace(waiting, networks=sees("h1", "h2", "h3").networks), sees("h2"), sees("h3", "h1", "h2")
+    ) == [f"{held} h2 does not see h1, h3 on net"]
+
+
+def test_what_the_others_do_not_see_of_each_other_is_none_of_this_turns_doing() -> None:
+    assert after_h2(sees("h1", "h2", phase="waiting"), sees("h2", "h1", "h3"), sees("h3", "h2")) == offer(
+        "h1"
+    )
+
+
+def test_a_host_that_the_swarm_misses_need_not_be_seen() -> None:
+    without = (node("h1", leader=True), node("h2"), replace(node("h3"), state="down"))
+
+    assert after_h2(sees("h1", "h2", phase="waiting"), sees("h2", "h1"), sees("h3"), nodes=without) == offer(
+        "h1"
+    )
+
+
+def test_without_a_quorum_nobody_can_tell_whom_it_sees_and_nobody_waits_for_that() -> None:
+    lost = turn("h2", "done", quorum=False)
+    hosts = (sees("h1", phase="waiting"), sees("h2"), sees("h3"))
+
+    assert planned(seen({}, lost, statuses=hosts, nodes=None)) == offer("h1")
