@@ -57,6 +57,7 @@ POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
+_ONE_AT_A_TIME = "one host at a time is disturbed, and the next when all is well again: write 1, or nothing"
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
 
 
@@ -164,13 +165,21 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
             )
 
 
+def _one_at_a_time(cursor: Cursor) -> int | None:
+    """Two hosts at a time could be two managers, or all that serve one service: no number but 1 is safe everywhere."""
+    value = integer(1, 1000)(cursor)
+    if value is not None and value > 1:
+        cursor.fault(f"{value} hosts at a time are not offered", _ONE_AT_A_TIME)
+    return value
+
+
 def _policy(cursor: Cursor) -> PolicyIntent:
     fields = cursor.fields(POLICY_KEYS, POLICY_REFUSED)
     guard = fields.read("deletion_guard", _percent)
     return PolicyIntent(
         mode=fields.read("mode", MODE, "enforce"),
         unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
-        max_unavailable_hosts=fields.read("max_unavailable_hosts", integer(1, 1000), 1),
+        max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
     )

@@ -1,6 +1,5 @@
 """Keys of Compose that are not offered, and why: so that nobody searches for a typing error in them."""
 
-_LATER = "is not offered yet"
 _NO_FILES = "is not offered: a host has no files of this document"
 _WINDOWS = "is not offered: it is for Windows"
 _NETWORKS = "is not offered: use networks and their aliases"
@@ -25,7 +24,7 @@ SERVICE_REFUSED: dict[str, str] = {
     "links": _NETWORKS,
     "mac_address": "is not offered: two copies with one address disturb each other",
     "models": "is not offered: a model is no container",
-    "platform": f"{_LATER}: every host pulls the image for its own",
+    "platform": "is not offered: every host runs the image for its own processor; any other would need an emulator there",
     "post_start": "is not offered: put it into the image, or into its entrypoint",
     "pre_stop": "is not offered: put it into the image; stop_signal and stop_grace_period are there",
     "profiles": "is not offered: what is in the document runs",

@@ -126,7 +126,7 @@ def _policy() -> Form:
     known: Mapping[str, Form] = {
         "mode": forms.choice(get_args(Mode)),
         "unmanaged": forms.choice(get_args(Unmanaged)),
-        "max_unavailable_hosts": forms.integer(1, 1000),
+        "max_unavailable_hosts": forms.integer(1, 1),
         "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
         "allow_network_recreate": forms.BOOLEAN,
     }

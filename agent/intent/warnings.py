@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.model.intent import Intent, PolicyIntent, SwarmIntent, Update
+from agent.model.intent import Intent, PolicyIntent, SwarmIntent
 
 _WIDE = 16
 _DEFAULT_TTL_S = SwarmIntent(default_addr_pool=()).token_ttl_s
@@ -44,8 +44,6 @@ def _not_carried_out(intent: Intent) -> Iterator[str]:
     told = [
         *_policies(intent.policy),
         *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
-        *(f"service {each.name}: update_config" for each in intent.services if each.update != Update()),
-        *(f"service {each.name}: rollback_config" for each in intent.services if each.rollback is not None),
         *(f"service {each.name}: depends_on" for each in intent.services if each.depends_on),
     ]
     for what in told:
@@ -53,7 +51,5 @@ def _not_carried_out(intent: Intent) -> Iterator[str]:
 
 
 def _policies(policy: PolicyIntent) -> Iterator[str]:
-    if policy.max_unavailable_hosts != 1:
-        yield "policy.max_unavailable_hosts"
     if policy.deletion_guard_percent is not None:
         yield "policy.deletion_guard"
