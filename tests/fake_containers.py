@@ -13,6 +13,11 @@ Raw = dict[str, Any]
 Subnets = Callable[[str], IPv4Network | None]
 """The subnet of a network by name; None when it is not to be had on this host."""
 
+ADDRESS_IS_TAKEN = (
+    "attaching to network failed, make sure your network options are correct and check manager logs: "
+    "context deadline exceeded"
+)
+"""What dockerd says after 20 s when somebody has the address that a container asks for."""
 RUNNING = ("running", "paused", "restarting")
 
 
@@ -25,8 +30,10 @@ class FakeContainers:
         address: Callable[[str], str],
         network_id: Callable[[str], str] = lambda name: name,
         plugged: Callable[[Raw], None] = lambda _: None,
+        taken: Callable[[str], set[str]] = lambda _: set(),
     ) -> None:
-        """`plugged` is told of every container that has joined or left a network, or has ended."""
+        """`plugged` is told of every container that has joined or left a network, or has ended; `taken` tells which
+        addresses of a network somebody has."""
         self.raws: dict[str, Raw] = {}
         self.kept_ports: set[tuple[str, str]] = set()
         """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
@@ -34,6 +41,7 @@ class FakeContainers:
         self._address = address
         self._network_id = network_id
         self._plugged = plugged
+        self._taken = taken
         self._numbers = itertools.count(1)
 
     def create(self, body: Mapping[str, Any], image: Mapping[str, Any], name: str) -> Raw:
@@ -114,6 +122,8 @@ class FakeContainers:
             raise Unreachable(f"network {network} not found")
         made = attached(endpoint, [raw["Id"][:12]])
         fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
+        if running:
+            self._check_address(network, made)
         made["NetworkID"] = self._network_id(network)
         networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
         self._plugged(raw)
@@ -145,6 +155,13 @@ class FakeContainers:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
         return {each[network].get("IPAddress", "") for each in networks if network in each}
 
+    def addresses_by_id(self, network: str) -> dict[str, str]:
+        """Of the running containers on a network."""
+        found = {
+            each: self.get(each)["NetworkSettings"]["Networks"][network] for each in self.ids_on(network)
+        }
+        return {each: raw["IPAddress"] for each, raw in found.items() if raw.get("IPAddress")}
+
     def _named(self, name: str) -> Raw | None:
         return next((raw for raw in self.raws.values() if raw["Name"] == f"/{name}"), None)
 
@@ -155,6 +172,12 @@ class FakeContainers:
             # One that was removed and made anew is another one to a container that was on it.
             if (known := each.get("NetworkID")) and known != self._network_id(network):
                 raise Unreachable(f"Could not attach to network {known}: network {known} not found")
+            self._check_address(network, each)
+
+    def _check_address(self, network: str, endpoint: Mapping[str, Any]) -> None:
+        fixed = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")
+        if fixed and fixed in self._taken(network):
+            raise Unreachable(ADDRESS_IS_TAKEN)
 
     def _check_ports(self, raw: Raw) -> None:
         others = (each for each in self.raws.values() if is_up(each))

@@ -22,7 +22,7 @@ from agent.fields import (
     update_request,
 )
 from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.observed import ContainerState, NetworkState, NodeState, SwarmState
+from agent.model.observed import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up, published
@@ -51,7 +51,9 @@ class FakeEngine(FakeWire):
         self.volume_names: set[str] = set()
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
-        self.by_hand = FakeContainers(self._attachable, self._free_address, self._network_id, self._plugged)
+        self.by_hand = FakeContainers(
+            self._attachable, self._free_address, self._network_id, self._plugged, lan.taken
+        )
         self.nets = FakeNetworks(lan, self, self.by_hand)
         self.advertised = address
         """The address of its node, as last said at an init or a join."""
@@ -62,6 +64,7 @@ class FakeEngine(FakeWire):
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
         lan.containers_on[address] = self.by_hand.ids_on
+        lan.addresses_on[address] = self.by_hand.addresses_by_id
 
     def load_image(self, reference: str, **config: Any) -> None:
         """Put an image there: `docker load`."""
@@ -104,6 +107,10 @@ class FakeEngine(FakeWire):
     @call()
     def overlay_users(self, network_id: str) -> Pairs:
         return self.nets.users(network_id)
+
+    @call()
+    def overlay_addresses(self, network_id: str) -> GivenOut:
+        return self.nets.given_out(network_id)
 
     @call()
     def containers(

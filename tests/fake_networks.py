@@ -5,7 +5,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from agent.errors import Conflict, Refused
 from agent.model.intent import GWBRIDGE, NetworkIntent
-from agent.model.observed import LinkState, NetworkState
+from agent.model.observed import GivenOut, LinkState, NetworkState
 from agent.model.spec import Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up
 from tests.fake_gateways import FakeGateways
@@ -158,6 +158,12 @@ class FakeNetworks:
     def users(self, network_id: str) -> tuple[tuple[str, str], ...]:
         swarm = self.managed()
         return next((swarm.users(each.name) for each in swarm.networks.values() if each.id == network_id), ())
+
+    def given_out(self, network_id: str) -> GivenOut:
+        """(address, container id, node id) on an overlay, wherever in the swarm."""
+        swarm = self.managed()
+        name = next((each.name for each in swarm.networks.values() if each.id == network_id), "")
+        return swarm.given_out(name)
 
     def id_of(self, name: str) -> str:
         """The id of the network that this host knows by `name`; empty when it knows none."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agent.errors import Conflict, Missing, Refused, Unreachable
 from agent.model.intent import Availability, NetworkIntent, Role
-from agent.model.observed import NetworkState, NodeState
+from agent.model.observed import GivenOut, NetworkState, NodeState
 from agent.model.records import Tokens
 from agent.model.spec import Pairs
 
@@ -188,6 +188,15 @@ class FakeSwarm:
         members = ((each.node_id, on.get(each.host.address)) for each in self.members if not each.gone)
         return tuple(sorted((found, node) for node, told in members if told for found in told(name)))
 
+    def given_out(self, name: str) -> GivenOut:
+        """(address, container id, node id) of what runs on a network; a node that is down keeps what it had."""
+        found = []
+        for each in self.members:
+            told = self._lan.addresses_on.get(each.host.address)
+            for container, address in (told(name) if told and not each.gone else {}).items():
+                found.append((address, container, each.node_id))
+        return tuple(sorted(found))
+
     def _free_subnet(self) -> IPv4Network:
         taken = [each.subnet for each in self.networks.values() if each.subnet]
         return next(each for each in self.pool.subnets(new_prefix=24) if not any(map(each.overlaps, taken)))
@@ -229,6 +238,9 @@ class FakeLan:
     def new_id(self, kind: str) -> str:
         """An id nothing else on this LAN has."""
         return f"{kind}-{next(self._numbers)}"
+
+    addresses_on: dict[str, Callable[[str], dict[str, str]]] = field(default_factory=dict)
+    """By address of a host: (container id -> address) of the host's running containers on a network."""
 
     def taken(self, network: str) -> set[str]:
         """Every address that somebody has on that network."""

@@ -1,9 +1,9 @@
 """ContainerSpec and the engine: one table says how each field is created, read back, compared and put right. No I/O."""
 
 from agent.fields.compare import describe_change, differences
-from agent.fields.fill import FillContext, fill
+from agent.fields.fill import FillContext, fill, uses_overlay_address
 from agent.fields.identity import CLUSTER, identity
-from agent.fields.in_place import by_number, in_place, regarded
+from agent.fields.in_place import by_number, differing, in_place, regarded
 from agent.fields.limits import update_request
 from agent.fields.network import aliases, endpoint
 from agent.fields.reference import familiar, split
@@ -23,6 +23,7 @@ __all__ = [
     "create_request",
     "describe_change",
     "differences",
+    "differing",
     "endpoint",
     "familiar",
     "fill",
@@ -32,4 +33,5 @@ __all__ = [
     "shape",
     "split",
     "update_request",
+    "uses_overlay_address",
 ]

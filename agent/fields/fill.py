@@ -1,18 +1,16 @@
-"""Placeholders: what a copy only learns on its host, in Swarm's own notation."""
+"""Placeholders: what a copy only learns on its host, in Swarm's own notation; and the addresses pinned for it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from agent.errors import Invalid
-from agent.model.spec import ContainerSpec, Pairs
-
-T = TypeVar("T", bound=str | None)
+from agent.model.spec import Attachment, ContainerSpec, Pairs
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}\}")
 
-NAMES = ("Node.Hostname", "Node.ID", "Service.Name", "Task.Slot", "Overlay.IP", "Host.Address")
+OVERLAY_IP = "Overlay.IP"
+NAMES = ("Node.Hostname", "Node.ID", "Service.Name", "Task.Slot", OVERLAY_IP, "Host.Address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +23,38 @@ class FillContext:
     node_id: str | None = None
     address: str | None = None
     """The host's own address."""
+    pinned: Pairs = ()
+    """(overlay, address) as the leader has pinned them."""
+    local: frozenset[str] = frozenset()
+    """Names of the networks that are no overlays: an address there is known on this host only."""
 
 
 def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
-    """`spec` with its placeholders filled in: in environment, command, entrypoint, labels, hostname and healthcheck.
+    """`spec` for one copy: with its pinned addresses, and with its placeholders filled in.
 
-    `{{...}}` of any other name is left as it is: it may be a template of the program in the container. Raises Invalid
-    when a placeholder is used whose value is not known.
+    They may be in environment, command, entrypoint, labels, hostname and healthcheck. `{{...}}` of any other name is
+    left as it is: it may be a template of the program in the container. Raises Invalid when a placeholder is used
+    whose value is not known.
     """
+    spec = replace(spec, networks=tuple(_pinned(each, dict(context.pinned)) for each in spec.networks))
     values = _values(spec, context)
+    return _each_text(spec, lambda raw: _PLACEHOLDER.sub(lambda match: _value(match, values), raw))
 
-    def text(raw: str) -> str:
-        return _PLACEHOLDER.sub(lambda match: _value(match, values), raw)
+
+def uses_overlay_address(spec: ContainerSpec) -> bool:
+    """Whether some value of `spec` has the placeholder of the copy's own overlay address."""
+    found: set[str] = set()
+
+    def note(raw: str) -> str:
+        found.update(_PLACEHOLDER.findall(raw))
+        return raw
+
+    _each_text(spec, note)
+    return OVERLAY_IP in found
+
+
+def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec:
+    """`spec` with every value that may hold placeholders as `text` makes it."""
 
     def texts(raw: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if raw is None else tuple(map(text, raw))
@@ -56,14 +74,20 @@ def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
     )
 
 
+def _pinned(attachment: Attachment, pins: Mapping[str, str]) -> Attachment:
+    if attachment.ipv4_address or attachment.network not in pins:
+        return attachment
+    return replace(attachment, pinned=pins[attachment.network])
+
+
 def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:
-    fixed = spec.networks[0].ipv4_address if len(spec.networks) == 1 else None
+    overlays = [each for each in spec.networks if each.network not in context.local]
     return {
         "Node.Hostname": context.host,
         "Node.ID": context.node_id,
         "Service.Name": context.service,
         "Task.Slot": str(context.number),
-        "Overlay.IP": fixed,
+        OVERLAY_IP: overlays[0].address if len(overlays) == 1 else None,
         "Host.Address": context.address,
     }
 
@@ -79,5 +103,6 @@ def _value(match: re.Match[str], values: Mapping[str, str | None]) -> str:
 
 _WHY = {
     "Node.ID": "this host is in no swarm",
-    "Overlay.IP": "the copy needs exactly one network, with a fixed ipv4_address",
+    "Host.Address": "the intent does not name this host",
+    OVERLAY_IP: "the copy needs exactly one overlay, with an address that is fixed or pinned",
 }

@@ -32,13 +32,13 @@ def regarded(
     """
     wanted = assigned.get((copy.service, copy.number), copy)
     spec = specs.get(wanted.spec)
-    if wanted == copy or spec is None:
+    if wanted.made_as == copy or spec is None:
         return copy
     try:
         fits = labels.get(SHAPE) == shape(fill(spec, fill_for(wanted)))
     except Invalid:
         return copy
-    return wanted if fits else copy
+    return wanted.made_as if fits else copy
 
 
 def by_number(copies: Iterable[Copy]) -> dict[tuple[str, int], Copy]:
@@ -52,6 +52,13 @@ def in_place(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Differ
         return None
     made = _as_made(old, copy)
     return tuple(each for row in TABLE if row.repair != "replace" for each in row.compare(new, made))
+
+
+def differing(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Difference, ...]:
+    """In what a container made as `old` will be found to differ from `new`: one spec, otherwise filled in."""
+    made = _as_made(old, copy)
+    told = {each.field for row in TABLE for each in row.compare(old, made)}
+    return tuple(each for row in TABLE for each in row.compare(new, made) if each.field not in told)
 
 
 def _as_made(spec: ContainerSpec, copy: Copy) -> Found:

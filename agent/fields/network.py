@@ -21,8 +21,8 @@ _ENGINES_OWN = frozenset({"default", "bridge"})
 def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
     """The JSON of one endpoint: its aliases and its fixed address, when it has one."""
     body: dict[str, Any] = {"Aliases": sorted(aliases)}
-    if attachment.ipv4_address:
-        body["IPAMConfig"] = {"IPv4Address": attachment.ipv4_address}
+    if attachment.address:
+        body["IPAMConfig"] = {"IPv4Address": attachment.address}
     return body
 
 
@@ -56,7 +56,7 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
     return {
         each.network: _phrase(
             {*aliases(each, service)} - own,
-            each.ipv4_address or _given_address(found, have.get(each.network) or {}),
+            each.address or _given_address(found, have.get(each.network) or {}),
         )
         for each in spec.networks
     }

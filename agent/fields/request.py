@@ -1,6 +1,6 @@
 """A spec as the engine takes it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.fields.identity import SHAPE, labels
 from agent.fields.network import aliases
@@ -33,8 +33,4 @@ def create_request(spec: ContainerSpec, copy: Copy, project: str, cluster: str, 
 
 
 def _named(attachment: Attachment, service: str) -> Attachment:
-    return Attachment(
-        network=attachment.network,
-        aliases=aliases(attachment, service),
-        ipv4_address=attachment.ipv4_address,
-    )
+    return replace(attachment, aliases=aliases(attachment, service))

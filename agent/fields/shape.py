@@ -17,7 +17,8 @@ def shape(spec: ContainerSpec) -> str:
 
     Another spelling of the same value has the same shape: it is made of what a container would be compared by. Of the
     networks it has the first, which the engine keeps as the container's mode, and which of them have a fixed address:
-    while a container runs, an address that is no longer wanted cannot be told from one that was given out.
+    while a container runs, an address that is no longer wanted cannot be told from one that was given out. A pinned one
+    is no part of it: the leader gives it to nobody else while a container has it.
     """
     made = _as_put(spec)
     said = {row.field: row.found(made) for row in _FIXED if _is_said(row, spec)}

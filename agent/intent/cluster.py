@@ -37,7 +37,14 @@ SWARM_KEYS = (
 )
 TOKEN_KEYS = ("rotate", "ttl")
 BRIDGE_KEYS = ("subnet", "gateway", "driver_opts", "method")
-POLICY_KEYS = ("mode", "unmanaged", "max_unavailable_hosts", "deletion_guard", "allow_network_recreate")
+POLICY_KEYS = (
+    "mode",
+    "unmanaged",
+    "max_unavailable_hosts",
+    "deletion_guard",
+    "allow_network_recreate",
+    "pin_addresses",
+)
 
 ROLE: Reader[Role] = choice(get_args(Role))
 AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
@@ -182,4 +189,5 @@ def _policy(cursor: Cursor) -> PolicyIntent:
         max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
+        pin_addresses=fields.read("pin_addresses", boolean, False),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from agent.document import Cursor
 from agent.intent.files import Kind, files, read_uses
+from agent.intent.placeholders import check_placeholders
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
 
@@ -32,7 +33,7 @@ def resolve(
 ) -> ServiceIntent:
     """Return `service` with the real names of its networks and volumes, and with the files of its secrets and configs.
 
-    Notes a fault for each that is not declared.
+    Notes a fault for each that is not declared, and for placeholders that could not be filled in.
     """
     networks = _networks(service.spec, cursor, declared.networks)
     mounts = [*_volumes(service.spec, cursor, declared.volumes)]
@@ -44,7 +45,17 @@ def resolve(
         networks=tuple(sorted(networks, key=lambda each: each.network)),
         volumes=tuple(sorted(mounts, key=lambda each: each.target)),
     )
+    check_placeholders(cursor, _overlays(service.spec, spec, declared.networks))
     return replace(service, spec=spec)
+
+
+def _overlays(said: ContainerSpec, resolved: ContainerSpec, declared: Mapping[str, NetworkIntent]) -> int:
+    """On how many overlays a service is; one, as usual, where a network is not declared: that is told already."""
+    asked = len(said.networks) or (0 if said.network_mode else 1)
+    if len(resolved.networks) < asked:
+        return 1
+    local = {each.name for each in declared.values() if each.driver != "overlay"}
+    return sum(each.network not in local for each in resolved.networks)
 
 
 def _networks(

@@ -129,6 +129,7 @@ def _policy() -> Form:
         "max_unavailable_hosts": forms.integer(1, 1),
         "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
         "allow_network_recreate": forms.BOOLEAN,
+        "pin_addresses": forms.BOOLEAN,
     }
     return forms.section(
         forms.of(cluster.POLICY_KEYS, known), refused=cluster.POLICY_REFUSED, extensions=False

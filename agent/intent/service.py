@@ -31,7 +31,6 @@ from agent.intent.limits import (
     ulimits,
 )
 from agent.intent.mounts import MOUNTS, mounts, tmpfs
-from agent.intent.placeholders import check_placeholders
 from agent.intent.placement import Placement, read_placement
 from agent.intent.ports import FORM as PORTS
 from agent.intent.ports import ports
@@ -155,13 +154,12 @@ _UNREADABLE = "unreadable"
 def read_service(name: str, cursor: Cursor, hosts: Placement) -> ServiceIntent:
     """Read one service; `hosts` has one copy on each declared host. Networks and volumes keep the document's names.
 
-    Its secrets and configs are read by resolve.py, which knows the files.
+    Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
     """
     fields = cursor.fields((*FIELDS, *OTHER_KEYS), SERVICE_REFUSED, extensions=True)
     place = fields.at("deploy")
     deploy = read_deploy(place) if place else Deploy()
     spec = _read_spec(fields, deploy.spec)
-    check_placeholders(cursor, spec)
     check_together(fields, spec)
     return ServiceIntent(
         name=name,

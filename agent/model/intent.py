@@ -70,6 +70,8 @@ class PolicyIntent:
     """An edit that drops more than this share of the copies waits for a confirmation; None: none does."""
     allow_network_recreate: bool = False
     """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
+    pin_addresses: bool = False
+    """Whether every copy keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

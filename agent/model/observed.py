@@ -25,6 +25,9 @@ from agent.model.store import Fence
 GOSSIP = "7946/tcp"
 """Where the dockerds of a swarm tell each other who is on which overlay (docs.docker.com: swarm mode, open ports)."""
 
+GivenOut = tuple[tuple[str, str, str], ...]
+"""(address, what, node id): who the swarm has given an address on an overlay, and where."""
+
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
 
 
@@ -106,6 +109,9 @@ class NetworkState:
     users: Pairs = ()
     """An overlay of ours, seen by the leader: (what, node id) of all that keeps the swarm from removing it; containers
     by id, services (without a node) as `service <name>`."""
+    holders: GivenOut | None = None
+    """An overlay that addresses are pinned on, seen by the leader: (address, what, node id) of all addresses that the
+    swarm has given out, with `what` as above. None: not looked at, or it could not be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,15 @@ class Copy:
     service: str
     number: int
     spec: str
+    addresses: Pairs = ()
+    """(overlay, IPv4 address) that the leader has pinned for it. It keeps them from container to container."""
+    held: str = ""
+    """Why it must not be started yet, in words: somebody else still has its address."""
+
+    @property
+    def made_as(self) -> "Copy":
+        """As the labels of its container name it: without what may change while that stays."""
+        return Copy(service=self.service, number=self.number, spec=self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +185,8 @@ class CopyReport:
     started_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
+    pinned: Pairs = ()
+    """As the assignment in force on its host says: should etcd lose that, the leader can read it here."""
     differences: tuple[DifferenceReport, ...] = ()
 
 

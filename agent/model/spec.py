@@ -70,6 +70,13 @@ class Attachment:
     network: str
     aliases: tuple[str, ...] = ()
     ipv4_address: str | None = None
+    pinned: str | None = None
+    """The address that the leader has pinned for one copy: filled in on its host, and never part of a stored spec."""
+
+    @property
+    def address(self) -> str | None:
+        """The address that it asks for; None: any."""
+        return self.ipv4_address or self.pinned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

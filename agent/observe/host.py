@@ -9,7 +9,7 @@ from agent.clients.certificate import NodeCertificate, node_certificate
 from agent.clients.engine import Engine, EngineInfo
 from agent.clients.kernel import Kernel
 from agent.errors import Refused, Unreachable
-from agent.fields import FillContext
+from agent.fields import FillContext, by_number
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
@@ -76,11 +76,14 @@ class HostReader:
         info = self._info(anew=bool(cluster and cluster.ruling))
         intent = cluster.accepted if cluster else None
 
-        def context(copy: Copy) -> FillContext:
-            return fill_context(intent, self._me, info.swarm.node_id, copy)
-
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.copies) if assignment else frozenset()
+        pinned = {key: each.addresses for key, each in by_number(assigned).items()}
+
+        def context(copy: Copy) -> FillContext:
+            addresses = pinned.get((copy.service, copy.number), ())
+            return fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
+
         found = self._engine.containers(cluster.specs if cluster else {}, context, busy, assigned)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return self._with_doubts(

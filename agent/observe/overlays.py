@@ -7,9 +7,10 @@ from typing import Generic, TypeVar
 from agent.clients.engine import Engine
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
-from agent.model.observed import ClusterState, ContainerState, NetworkState
+from agent.model.observed import ClusterState, ContainerState, GivenOut, NetworkState
 from agent.model.spec import Pairs
 from agent.planner.overlays import is_ours, overlay_faults
+from agent.planner.pinning import asks_for_addresses
 
 LOOK_S = 10.0
 """How long an answer is believed while nothing depends on it."""
@@ -18,12 +19,13 @@ T = TypeVar("T")
 
 
 class OverlayReader:
-    """Adds peers and users to the overlays of a host. `clock` gives monotonic seconds."""
+    """Adds peers, users and holders of addresses to the overlays of a host. `clock` gives monotonic seconds."""
 
     def __init__(self, engine: Engine, me: str, clock: Callable[[], float]) -> None:
         self._engine, self._me = engine, me
         self._peers: _Answers[tuple[str, ...]] = _Answers(engine.overlay_peers, clock)
         self._users: _Answers[Pairs] = _Answers(engine.overlay_users, clock)
+        self._given_out: _Answers[GivenOut] = _Answers(engine.overlay_addresses, clock)
 
     def read(
         self,
@@ -39,14 +41,16 @@ class OverlayReader:
         used = {name for each in containers for name, address in each.addresses if address}
         # While hosts are disturbed one after the other, the next one waits for what is seen now.
         believed_s = 0.0 if cluster.disruption else LOOK_S
-        self._peers.forget_all_but({each.id for each in networks})
-        self._users.forget_all_but({each.id for each in networks})
+        for answers in (self._peers, self._users, self._given_out):
+            answers.forget_all_but({each.id for each in networks})
         read = [
             self._with_peers(each, believed_s) if each.name in used & wanted.keys() else each
             for each in networks
         ]
         if cluster.leader == self._me:
+            asked = asks_for_addresses(intent)
             read = [self._with_users(each, wanted.get(each.name)) for each in read]
+            read = [self._with_holders(each) if each.name in asked else each for each in read]
         return tuple(read)
 
     def _with_peers(self, network: NetworkState, believed_s: float) -> NetworkState:
@@ -57,6 +61,11 @@ class OverlayReader:
             return network
         believed_s = 0.0 if overlay_faults(wanted, network) else LOOK_S
         return replace(network, users=self._users.get(network.id, believed_s))
+
+    def _with_holders(self, network: NetworkState) -> NetworkState:
+        if network.driver != "overlay":
+            return network
+        return replace(network, holders=self._given_out.get(network.id, LOOK_S) or None)
 
 
 class _Answers(Generic[T]):

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.observed import ClusterState
+from agent.model.observed import ClusterState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
 from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.planner.current import current_of, silent_hosts
 from agent.planner.numbers import numbers_of
+from agent.planner.pinning import pin_addresses
 from agent.planner.rollout import Course
 
+_MOST_TOLD = 8
+"""Addresses that are named in the reason of one step."""
 Courses = Mapping[str, Course]
 NONE: Courses = MappingProxyType({})
 """Every copy has what the intent says at once."""
@@ -44,12 +47,19 @@ def assign(
     }
 
 
-def plan_assignments(intent: Intent, cluster: ClusterState, courses: Courses = NONE) -> Plan:
-    """Publish every assignment that is not as it shall be, and collect the specs nobody names any more."""
+def plan_assignments(
+    intent: Intent, cluster: ClusterState, courses: Courses = NONE, seen: HostState | None = None
+) -> Plan:
+    """Publish every assignment that is not as it shall be, and collect the specs nobody names any more.
+
+    `seen` is the leader's own host, which sees what the swarm has on its overlays; None: its dockerd does not answer.
+    """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
         return Plan(blocked=(Blocked(resource="assignments", reason=reason, kind="waiting"),))
-    wanted = assign(intent, current_of(intent, cluster), cluster.era, courses)
+    current = current_of(intent, cluster)
+    wanted = assign(intent, current, cluster.era, courses)
+    wanted = pin_addresses(intent, wanted, current, cluster, seen)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -148,6 +158,28 @@ def _collect(
     return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
 
 
+def _addresses(old: Assignment | None, new: Assignment) -> list[str]:
+    """Which addresses change, and who does not wait for one any more."""
+    before = {(copy.service, copy.number): copy for copy in old.copies} if old else {}
+    told = []
+    for copy in new.copies:
+        was = before.get((copy.service, copy.number))
+        name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
+        for network, address in copy.addresses:
+            if had.get(network) != address:
+                instead = f" instead of {had[network]}" if network in had else ""
+                told.append(f"{name} is at {address} on {network}{instead}")
+        told += [
+            f"{name} keeps no address on {each}" for each in sorted(had.keys() - dict(copy.addresses).keys())
+        ]
+        if was and was.held and not copy.held:
+            told.append(f"{name} waits no more")
+        elif copy.held and not (was and was.held == copy.held):
+            told.append(f"{name} waits: {copy.held}")
+    more = len(told) - _MOST_TOLD
+    return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
+
+
 def _change(intent: Intent, old: Assignment | None, new: Assignment) -> str:
     before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
     after = {(copy.service, copy.number): copy.spec for copy in new.copies}
@@ -158,6 +190,7 @@ def _change(intent: Intent, old: Assignment | None, new: Assignment) -> str:
         (len(before.keys() - after.keys()), "dropped"),
     )
     told = [f"{count} {word}" for count, word in counts if count]
+    told += _addresses(old, new)
     unchanged = "no copy changed yet" if new.pending else "no copy changed"
     what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
     return f"revision {intent.revision}: {what}"

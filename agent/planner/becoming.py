@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.errors import Invalid
-from agent.fields import by_number, fill, in_place
+from agent.fields import by_number, differing, fill, in_place
 from agent.model.intent import Intent
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Assignment, Copy
@@ -24,7 +24,7 @@ def with_assignment(
 
     def regarded(found: ContainerState) -> ContainerState:
         copy = wanted.get((found.copy.service, found.copy.number))
-        if copy is None or copy == found.copy:
+        if copy is None or (copy.made_as == found.copy and not copy.addresses):
             return found
         return _become(found, copy)
 
@@ -32,15 +32,18 @@ def with_assignment(
         old, new = specs.get(found.copy.spec), specs.get(copy.spec)
         if old is None or new is None:
             return found
-        context = fill_context(intent, me, host.swarm.node_id, copy)
+        has = tuple((network, dict(found.addresses).get(network) or pin) for network, pin in copy.addresses)
         try:
-            changes = in_place(fill(old, context), fill(new, context), copy)
+            before = fill(old, fill_context(intent, me, host.swarm, replace(copy, addresses=has)))
+            after = fill(new, fill_context(intent, me, host.swarm, copy))
         except Invalid:
             return found
+        same = copy.spec == found.copy.spec
+        changes = differing(before, after, copy) if same else in_place(before, after, copy)
         if changes is None:
             return found
         told = {each.field for each in changes}
-        before = tuple(each for each in found.differences if each.field not in told)
-        return replace(found, copy=copy, differences=(*before, *changes))
+        kept = tuple(each for each in found.differences if each.field not in told)
+        return replace(found, copy=copy.made_as, differences=(*kept, *changes))
 
     return replace(host, containers=tuple(map(regarded, host.containers)))

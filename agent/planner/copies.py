@@ -1,5 +1,7 @@
 """The host's own copies: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
 
+from dataclasses import replace
+
 from agent.errors import Invalid
 from agent.fields import describe_change
 from agent.model.intent import Intent
@@ -23,7 +25,14 @@ from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
 from agent.planner.ports import heed_ports
 from agent.planner.repair import plan_repair
-from agent.planner.replacement import best, candidates, clear_away, plan_surplus, replacement
+from agent.planner.replacement import (
+    STOPPABLE,
+    best,
+    candidates,
+    clear_away,
+    plan_surplus,
+    replacement,
+)
 from agent.planner.wanted import Wanted, container_name, fill_context
 
 
@@ -49,7 +58,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
             name = container_name(project, copy)
             plan += _blocked(name, "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd")
             continue
-        context = fill_context(intent, observed.me, host.swarm.node_id, copy)
+        context = fill_context(intent, observed.me, host.swarm, copy)
         wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
         others = [each for each in candidates(copy, host) if found and each.id != found.id]
         plan += clear_away(others, scene.plan(wanted, found), wanted)
@@ -60,8 +69,8 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
 
 
 def _as_it_is(copy: Copy, found: ContainerState | None, observed: Observed) -> Copy:
-    """The copy to hold the container to. While etcd is away that is what it was made as: what was kept may be older."""
-    return found.copy if found and observed.stale else copy
+    """The copy to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
+    return replace(copy, spec=found.copy.spec) if found and observed.stale else copy
 
 
 def _later(surplus: Plan) -> Plan:
@@ -101,6 +110,9 @@ class _Scene:
             return self._image(wanted) + way
         if taken := self.names.plan(wanted, found):
             return taken
+        if wanted.copy.held and not (found and found.status in STOPPABLE):
+            # One that runs goes on: what somebody else waits for may be the address that it has.
+            return self._image(wanted) + _blocked(wanted.name, "waiting", wanted.copy.held)
         if found is None:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
         if reason := self._why_replace(wanted, found):

@@ -15,10 +15,10 @@ def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment
     }
     for name in lost:
         status = cluster.statuses.get(name)
-        runs = {(each.service, each.number): each.spec for each in status.copies} if status else {}
+        runs = {(each.service, each.number): each for each in status.copies} if status else {}
         copies = tuple(
-            Copy(service=service, number=number, spec=runs[service, number])
-            for service, number in sorted(runs.keys() - taken)
+            Copy(service=key[0], number=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
+            for key in sorted(runs.keys() - taken)
         )
         taken |= runs.keys()
         if name in current or copies:

@@ -24,7 +24,7 @@ def plan_leading(observed: Observed) -> Plan:
         return plan
     census = take_census(cluster.accepted, observed)
     courses = chart(cluster.accepted, observed)
-    plan += plan_assignments(cluster.accepted, cluster, courses)
+    plan += plan_assignments(cluster.accepted, cluster, courses, observed.host)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
     if observed.host is None:

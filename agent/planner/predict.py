@@ -14,7 +14,7 @@ from agent.model.records import SwarmRecord, Tokens
 from agent.model.spec import spec_hash
 from agent.planner.becoming import with_assignment
 from agent.planner.predict_bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
-from agent.planner.predict_copies import ContainerStep, on_container
+from agent.planner.predict_copies import Asked, ContainerStep, on_container
 from agent.planner.predict_nodes import SWARM_PORT, NodeStep, on_node
 from agent.planner.world import World
 
@@ -46,7 +46,8 @@ def predict(world: World, me: str, step: steps.Step) -> World:
     if isinstance(step, ContainerStep):
         host = world.host(me)
         declared = world.cluster.specs
-        return world.with_host(me, replace(host, containers=on_container(host.containers, step, declared)))
+        after = on_container(host.containers, step, declared, _asked(world, me))
+        return world.with_host(me, replace(host, containers=after))
     if isinstance(step, TurnStep):
         return world.with_cluster(on_turn(world.cluster, step))
     if isinstance(step, RulingStep):
@@ -54,6 +55,20 @@ def predict(world: World, me: str, step: steps.Step) -> World:
     if isinstance(step, RolloutStep):
         return _on_rollout(world, step)
     return _on_store(world, me, step)
+
+
+def _asked(world: World, me: str) -> Asked:
+    """The addresses that the copies on a host ask for: as their specs say, or as they are pinned."""
+    cluster = world.cluster
+    assignment = cluster.assignments.get(me)
+    asked = {}
+    for copy in assignment.copies if assignment else ():
+        spec = cluster.specs.get(copy.spec)
+        fixed = (
+            {each.network: each.ipv4_address for each in spec.networks if each.ipv4_address} if spec else {}
+        )
+        asked[copy.service, copy.number] = {**dict(copy.addresses), **fixed}
+    return asked
 
 
 # ---- the host's engine

@@ -11,6 +11,8 @@ from agent.model.spec import ContainerSpec
 _ADDRESS = "(address)"
 
 Containers = tuple[ContainerState, ...]
+Asked = Mapping[tuple[str, int], Mapping[str, str]]
+"""Service and number -> network -> the address that this copy asks for there."""
 
 ContainerStep = (
     steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer | steps.StopContainer
@@ -20,7 +22,7 @@ ContainerStep = (
 
 
 def on_container(
-    containers: Containers, step: ContainerStep, specs: Mapping[str, ContainerSpec]
+    containers: Containers, step: ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
 ) -> Containers:
     """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
     match step:
@@ -29,7 +31,12 @@ def on_container(
         case steps.RemoveContainer():
             return tuple(each for each in containers if each.id != step.id)
         case steps.StartContainer():
-            return tuple(_started(each) if each.name == step.name else each for each in containers)
+            return tuple(
+                _started(each, asked.get((each.copy.service, each.copy.number), {}))
+                if each.name == step.name
+                else each
+                for each in containers
+            )
         case _:
             return tuple(
                 _changed(each, step, specs) if step.id in (each.id, each.name) else each
@@ -47,8 +54,10 @@ def _created(step: steps.CreateContainer) -> ContainerState:
     )
 
 
-def _started(found: ContainerState) -> ContainerState:
-    addresses = tuple((network, address or _ADDRESS) for network, address in found.addresses)
+def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
+    addresses = tuple(
+        (network, address or asks.get(network, _ADDRESS)) for network, address in found.addresses
+    )
     return replace(found, status="running", exit_code=0, error="", started_at="(now)", addresses=addresses)
 
 
@@ -84,7 +93,8 @@ def _changed(
 
 
 def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
-    address = (step.attachment.network, _ADDRESS if found.status == "running" else "")
+    given = step.attachment.address or _ADDRESS
+    address = (step.attachment.network, given if found.status == "running" else "")
     return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
 
 

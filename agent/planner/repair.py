@@ -59,11 +59,10 @@ def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
 
 
 def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
-    declared = {each.network: each for each in wanted.spec.networks}
+    wrong = [each for each in found.differences if each.repair == "reconnect"]
+    declared = {each.network: each for each in wanted.filled.networks} if wrong else {}
     attached = {network for network, _ in found.addresses}
-    for each in found.differences:
-        if each.repair != "reconnect":
-            continue
+    for each in wrong:
         common = {"name": wanted.name, "id": found.id, "reason": str(each)}
         if each.subject in attached:
             yield DisconnectNetwork(network=each.subject, **common)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent.fields import FillContext, fill
 from agent.model.intent import Intent
+from agent.model.observed import SwarmState
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 
@@ -36,15 +37,21 @@ class Wanted:
         return DEFAULT_GRACE_S if self.spec.stop_grace_period_s is None else self.spec.stop_grace_period_s
 
 
-def fill_context(intent: Intent | None, host: str, node_id: str | None, copy: Copy) -> FillContext:
-    """What the placeholders of `copy` stand for on `host`."""
+def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy) -> FillContext:
+    """What the placeholders of `copy`, as assigned, stand for on `host`.
+
+    The node id counts only while the host is in the swarm: one of a join under way may never come to be.
+    """
     declared = intent.host(host) if intent else None
+    networks = intent.networks if intent else ()
     return FillContext(
         host=host,
         service=copy.service,
         number=copy.number,
-        node_id=node_id,
+        node_id=swarm.node_id if swarm.local == "active" else None,
         address=str(declared.address) if declared else None,
+        pinned=copy.addresses,
+        local=frozenset(each.name for each in networks if each.driver != "overlay"),
     )
 
 

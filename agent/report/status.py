@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.backoff import Failure
+from agent.fields import by_number
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Attached, ContainerState, HostState, NetworkState, NodeState, Observed
 from agent.model.records import (
@@ -132,7 +133,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         attached=tuple(
             _attached(each) for each in (host.attached if wrong else _on_overlays(observed, host))
         ),
-        copies=tuple(_copy(each) for each in host.containers),
+        copies=_copies(observed, host),
     )
 
 
@@ -211,7 +212,14 @@ def _node(found: NodeState) -> NodeReport:
     )
 
 
-def _copy(found: ContainerState) -> CopyReport:
+def _copies(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
+    assignment = observed.cluster.assignment if observed.cluster else None
+    assigned = by_number(assignment.copies) if assignment else {}
+    pins = {key: each.addresses for key, each in assigned.items()}
+    return tuple(_copy(each, pins.get((each.copy.service, each.copy.number), ())) for each in host.containers)
+
+
+def _copy(found: ContainerState, pinned: Pairs) -> CopyReport:
     return CopyReport(
         service=found.copy.service,
         number=found.copy.number,
@@ -225,6 +233,7 @@ def _copy(found: ContainerState) -> CopyReport:
         started_at=found.started_at,
         restarts=found.restarts,
         addresses=_sorted(found.addresses),
+        pinned=pinned,
         differences=tuple(
             DifferenceReport(
                 field=each.field,

@@ -10,7 +10,7 @@ from typing import Any, cast
 from agent.clients.engine import DockerEngine
 from agent.fields import create_request, fill
 from agent.fields.identity import SHAPE, SPEC
-from agent.model.observed import ContainerState, LinkState
+from agent.model.observed import ContainerState, LinkState, SwarmState
 from agent.model.records import Copy
 from agent.model.store import Put
 from agent.planner.wanted import container_name, fill_context
@@ -150,7 +150,7 @@ class FieldHost:
         service = intent.service(service_name)
         assert service is not None
         copy = Copy(service=service_name, number=1, spec=labels[SPEC])
-        spec = fill(service.spec, fill_context(intent, HOST, None, copy))
+        spec = fill(service.spec, fill_context(intent, HOST, SwarmState(local="inactive"), copy))
         request = create_request(spec, copy, project=PROJECT, cluster="prod", name=name)
         request.body["Labels"][SHAPE] = labels[SHAPE]
         self.hands.remove_container(name, force=True, v=True)

@@ -1,9 +1,20 @@
 """What an operator reads."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.errors import Invalid
-from agent.fields import FillContext, describe_change, familiar, fill, identity, split, update_request
+from agent.fields import (
+    FillContext,
+    describe_change,
+    familiar,
+    fill,
+    identity,
+    split,
+    update_request,
+    uses_overlay_address,
+)
 from agent.fields.words import cpus, seconds, size, words
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Healthcheck, Port, Restart
@@ -106,8 +117,8 @@ def test_the_overlay_address_is_the_fixed_one_of_the_only_network() -> None:
 @pytest.mark.parametrize(
     ("networks", "why"),
     [
-        ((Attachment(network="a"),), "fixed ipv4_address"),
-        ((Attachment(network="a", ipv4_address="10.0.0.9"), Attachment(network="b")), "exactly one network"),
+        ((Attachment(network="a"),), "fixed or pinned"),
+        ((Attachment(network="a", ipv4_address="10.0.0.9"), Attachment(network="b")), "exactly one overlay"),
     ],
 )
 def test_without_one_the_copy_cannot_be_told_its_overlay_address(
@@ -117,6 +128,33 @@ def test_without_one_the_copy_cannot_be_told_its_overlay_address(
 
     with pytest.raises(Invalid, match=why):
         fill(spec, HERE)
+
+
+def test_a_pinned_address_is_asked_for_and_known_and_a_fixed_one_goes_before_it() -> None:
+    spec = ContainerSpec(
+        image="order:1",
+        environment=(("IP", "{{.Overlay.IP}}"),),
+        networks=(Attachment(network="bridge-net"), Attachment(network="net")),
+    )
+    here = replace(HERE, pinned=(("net", "10.10.255.254"),), local=frozenset({"bridge-net"}))
+    fixed = replace(spec, networks=(Attachment(network="net", ipv4_address="10.10.1.20"),))
+
+    assert fill(spec, here).environment == (("IP", "10.10.255.254"),)
+    assert [each.address for each in fill(spec, here).networks] == [None, "10.10.255.254"]
+    assert fill(fixed, here).environment == (("IP", "10.10.1.20"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "uses"),
+    [
+        (ContainerSpec(image="x", command=("--ip={{ .Overlay.IP }}",)), True),
+        (ContainerSpec(image="x", healthcheck=Healthcheck(test=("CMD", "{{.Overlay.IP}}"))), True),
+        (ContainerSpec(image="x", domainname="{{.Overlay.IP}}"), False),
+        (ContainerSpec(image="x", environment=(("A", "{{.Node.ID}} Overlay.IP"),)), False),
+    ],
+)
+def test_a_spec_tells_whether_it_needs_its_overlay_address(spec: ContainerSpec, uses: bool) -> None:
+    assert uses_overlay_address(spec) == uses
 
 
 def test_identity_needs_all_of_service_number_and_spec() -> None:

@@ -284,17 +284,33 @@ def test_a_service_without_networks_and_no_overlay_is_told_what_to_say() -> None
 
 
 @pytest.mark.parametrize(
-    "placeholder", ["{{.Node.Hostname}}", "{{ .Service.Name }}", "{{.Task.Slot}}", "{{.ID}}x", "{{json .}}"]
+    "placeholder",
+    [
+        "{{.Node.Hostname}}",
+        "{{ .Service.Name }}",
+        "{{.Task.Slot}}",
+        "{{.Node.ID}}",
+        "{{.Host.Address}}",
+        "{{.ID}}x",
+        "{{json .}}",
+    ],
 )
 def test_placeholders_are_known_or_refused_where_they_are_filled_in(placeholder: str) -> None:
-    refused = "ID" in placeholder
+    refused = "{{.ID" in placeholder
     assert bool(faults(service(f"environment: {{A: '{placeholder}'}}"))) == refused
     assert not faults(service(f"logging: {{options: {{tag: '{placeholder}'}}}}"))
 
 
-def test_the_overlay_address_is_known_for_a_copy_with_one_fixed_address() -> None:
-    fixed = "networks: {inner: {ipv4_address: 10.10.0.9}}\n"
-    assert not faults(service(fixed + "environment: {IP: '{{.Overlay.IP}}'}"))
+@pytest.mark.parametrize(
+    "networks", ["", "networks: [inner]\n", "networks: {inner: {ipv4_address: 10.10.0.9}}\n"]
+)
+def test_the_overlay_address_is_offered_to_whoever_is_on_one_overlay(networks: str) -> None:
+    assert not faults(service(networks + "environment: {IP: '{{.Overlay.IP}}'}"))
+
+
+def test_a_bridge_network_beside_the_overlay_leaves_no_doubt_which_address_is_meant() -> None:
+    text = service("networks: [inner, own]\nenvironment: {IP: '{{.Overlay.IP}}'}")
+    assert not faults(text.replace("networks: {inner", "networks: {own: {driver: bridge}, inner"))
 
 
 @pytest.mark.parametrize(

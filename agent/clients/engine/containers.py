@@ -144,7 +144,7 @@ class Containers(Images):
         except Missing:
             raise conflict from None
         copy = self._copy((holder.get("Config") or {}).get("Labels") or {})
-        if copy == request.copy:
+        if copy == request.copy.made_as:
             return str(holder["Id"])
         who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
         raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict

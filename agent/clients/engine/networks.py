@@ -9,13 +9,13 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.errors import creation_failure
-from agent.clients.engine.overlays import overlay_users, peers
+from agent.clients.engine.overlays import overlay_addresses, overlay_users, peers
 from agent.clients.engine.reading import endpoints, network_state
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Missing, Refused
 from agent.fields import CLUSTER
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.observed import NetworkState
+from agent.model.observed import GivenOut, NetworkState
 from agent.model.spec import Pairs
 
 _SLOW_S = 30.0
@@ -49,6 +49,11 @@ class Networks(Door):
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
         services = self._ask("services", "GET", "/services")
         return overlay_users(network_id, tasks, services)
+
+    def overlay_addresses(self, network_id: str) -> GivenOut:
+        tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
+        services = self._ask("services", "GET", "/services")
+        return overlay_addresses(network_id, tasks, services)
 
     def volumes(self) -> frozenset[str]:
         return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())

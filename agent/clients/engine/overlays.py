@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent.model.observed import GivenOut
 from agent.model.spec import Pairs
 
 _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
@@ -24,6 +25,39 @@ def overlay_users(
     held = [_holder(each) for each in tasks if _is_on(each, network_id) and _may_run(each)]
     held += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
     return tuple(sorted(set(held)))
+
+
+def overlay_addresses(
+    network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
+) -> GivenOut:
+    """(address, what, node id) of all addresses on a network that the swarm has given out; `what` as `overlay_users`.
+
+    One is free again when its task is over. What each host has on the overlay for itself no manager tells.
+    """
+    held = {
+        (_bare(address), *_holder(task))
+        for task in tasks
+        if not _is_over(task)
+        for each in task.get("NetworksAttachments") or ()
+        if (each.get("Network") or {}).get("ID") == network_id
+        for address in each.get("Addresses") or ()
+    }
+    for each in services:
+        addresses = (each.get("Endpoint") or {}).get("VirtualIPs") or ()
+        held |= {
+            (_bare(one.get("Addr") or ""), f"service {_name(each)}", "")
+            for one in addresses
+            if one.get("NetworkID") == network_id
+        }
+    return tuple(sorted(held))
+
+
+def _bare(address: str) -> str:
+    return address.partition("/")[0]
+
+
+def _is_over(task: Mapping[str, Any]) -> bool:
+    return (task.get("Status") or {}).get("State") in _OVER
 
 
 def _is_on(task: Mapping[str, Any], network_id: str) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 
 from agent.fields import CreateRequest, FillContext
 from agent.model.intent import Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.observed import Attached, ContainerState, NetworkState, NodeState, SwarmState
+from agent.model.observed import Attached, ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
@@ -102,6 +102,12 @@ class Engine(Protocol):
 
     def images(self, references: Iterable[str]) -> frozenset[str]:
         """Those of `references` that are here, and the other tags of the same repositories."""
+
+    def overlay_addresses(self, network_id: str) -> GivenOut:
+        """(address, what, node id) of the addresses the swarm has given out on an overlay; only a manager can tell.
+
+        `what` as for `overlay_users`. What a host itself has on an overlay is not among them.
+        """
 
     def volumes(self) -> frozenset[str]:
         """Names of the volumes."""
