@@ -93,11 +93,25 @@ def run(config: ConfigOption = CONFIG) -> None:
 
 
 @app.command()
-def validate(document: Document) -> None:
+def validate(
+    document: Document,
+    *,
+    against: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="The document in force: say, too, whether the change would wait.",
+        ),
+    ] = None,
+) -> None:
     """Say everything that is wrong with a document, with line and column. Needs neither etcd nor Docker."""
-    from agent.cli.validate import show_validity
+    from agent.cli.validate import show_validity, show_whether_it_waits
 
-    show_validity(_name_of(document), document.read())
+    name, raw = _name_of(document), document.read()
+    show_validity(name, raw)
+    if against:
+        show_whether_it_waits(name, raw, _name_of(against), against.read())
 
 
 @app.command()
@@ -147,6 +161,14 @@ def apply(
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the document is put.")] = False,
+    confirm: Annotated[
+        str,
+        typer.Option(
+            "--confirm",
+            metavar="WORD",
+            help="Confirm what deletion_guard holds back, with the word that `plan` or the verdict gives.",
+        ),
+    ] = "",
     wait: Annotated[
         float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for an answer.")
     ] = 60.0,
@@ -166,7 +188,7 @@ def apply(
         raise typer.BadParameter("a document from standard input needs --yes: nobody can be asked")
     with connected(config, endpoint, cluster) as connection:
         applying = Applying(connection, wait_s=wait)
-        revision = applying.put(_name_of(document), document.read(), ask=not yes)
+        revision = applying.put(_name_of(document), document.read(), ask=not yes, confirm=confirm)
         if not no_wait or until_converged:
             applying.await_verdict(revision)
         if until_converged:

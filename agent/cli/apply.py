@@ -5,10 +5,12 @@ import typer
 from agent.cli.connect import Connection
 from agent.cli.plan import in_mind, show_plan
 from agent.cli.show import counted, painted
-from agent.errors import Conflict, Refused, Unreachable
+from agent.errors import Conflict, Invalid, Refused, Unreachable
+from agent.intent.confirming import confirmed
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.store import Compare, Put
+from agent.planner.verdict import guarding
 
 
 class Applying:
@@ -17,14 +19,14 @@ class Applying:
     def __init__(self, connection: Connection, *, wait_s: float) -> None:
         self._connection, self._wait_s = connection, wait_s
 
-    def put(self, name: str, raw: bytes, *, ask: bool) -> int:
+    def put(self, name: str, raw: bytes, *, ask: bool, confirm: str = "") -> int:
         """Show the plan, ask, and put. Returns the revision of the document in etcd.
 
-        Raises Invalid for a faulty document, Conflict when the intent was changed in the meantime, Refused when the
-        operator says no, Unreachable.
+        `confirm` is the operator's word for an edit that waits for it. Raises Invalid for a faulty document or another
+        word, Conflict when the intent was changed in the meantime, Refused when the operator says no, Unreachable.
         """
         cluster = self._connection.read()
-        planned = in_mind(cluster, name, raw)
+        planned = _confirmed(in_mind(cluster, name, raw), cluster, name, confirm)
         document = planned.document
         assert document is not None
         for warning in document.warnings:
@@ -33,6 +35,9 @@ class Applying:
             typer.echo(f"This document is there already, as revision {cluster.document.revision}.")
             return cluster.document.revision
         show_plan(planned, as_json=False)
+        if guarded := guarding(planned):
+            again = f"swarmkeeper apply --confirm {guarded[0]}"
+            typer.echo(painted(f"Nothing of it would be done before it is confirmed: {again}", "yellow"))
         if ask and not typer.confirm("\nPut it?"):
             raise Refused("nothing was put")
         revision = self._put(cluster.document.revision if cluster.document else 0, document)
@@ -58,8 +63,9 @@ class Applying:
         if not verdict.accepted:
             for error in verdict.errors:
                 typer.echo(painted(error, "red"), err=True)
+            what = "waits for a confirmation" if verdict.confirm else "is refused"
             raise Refused(
-                f"revision {revision} is refused; "
+                f"revision {revision} {what}; "
                 + (f"revision {verdict.in_force} stays in force" if verdict.in_force else "none is in force")
             )
         typer.echo(painted(f"Revision {revision} is accepted.", "green"))
@@ -99,6 +105,19 @@ class Applying:
         if now and now.revision != before and now.text == document.text:
             return now.revision
         raise Unreachable("etcd did not answer, and the document is not there: nothing was put")
+
+
+def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, word: str) -> ClusterState:
+    """As planned, with the operator's word in the document, if it waits for one."""
+    guarded, document = guarding(planned), planned.document
+    assert document is not None
+    if not word or guarded is None:
+        return planned
+    if guarded[0] != word:
+        raise Invalid(
+            f"{word} does not confirm this edit: it would take away {guarded[1]}; {guarded[0]} does"
+        )
+    return in_mind(cluster, name, confirmed(document.text.encode(), word))
 
 
 def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from agent.errors import Invalid
 from agent.intent import parse_intent, warnings
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
-from agent.model.observed import Document
+from agent.model.observed import ClusterState, Document
+from agent.planner.verdict import guarding
 
 
 def show_validity(name: str, raw: bytes) -> None:
@@ -17,6 +18,19 @@ def show_validity(name: str, raw: bytes) -> None:
     for warning in document.warnings:
         typer.echo(f"{name}: {painted('warning', 'yellow')}: {warning}")
     typer.echo(f"{name}: {painted('valid', 'green')}: {_extent(document.intent)}")
+
+
+def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: bytes) -> None:
+    """Print whether the document would wait for a confirmation were the other one in force. Raises Invalid."""
+    before = parse(name_in_force, in_force, revision=0, to_stderr=False)
+    after = parse(name, raw, revision=0, to_stderr=False)
+    guarded = guarding(ClusterState(revision=0, document=after, accepted=before.intent))
+    if guarded is None:
+        typer.echo(f"{name}: would not wait for a confirmation")
+        return
+    word, taken = guarded
+    typer.echo(f"{name}: {painted('would wait', 'yellow')} for x-cluster.policy.confirm: {word}")
+    typer.echo(f"{name}: it would take away {taken}")
 
 
 def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> Document:

@@ -14,6 +14,7 @@ _NO_MESH = (
     "services published with mode ingress do not answer at this host before dockerd starts again "
     "(docker_gwbridge was changed)"
 )
+Judgement = Literal["accepted", "refused", "waits for a confirmation", "not judged yet", "there is none"]
 Presence = Literal["leads", "there", "starting", "away", "never seen"]
 
 
@@ -60,7 +61,7 @@ class IntentView:
 
     seen: int = 0
     in_force: int = 0
-    judgement: Literal["accepted", "refused", "not judged yet", "there is none"] = "there is none"
+    judgement: Judgement = "there is none"
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -116,10 +117,11 @@ def _intent(cluster: ClusterState) -> IntentView:
     seen, verdict = cluster.document.revision, cluster.verdict
     if verdict is None or verdict.revision != seen:
         return IntentView(seen=seen, in_force=in_force, judgement="not judged yet")
+    refused: Judgement = "waits for a confirmation" if verdict.confirm else "refused"
     return IntentView(
         seen=seen,
         in_force=in_force,
-        judgement="accepted" if verdict.accepted else "refused",
+        judgement="accepted" if verdict.accepted else refused,
         errors=verdict.errors,
         warnings=verdict.warnings,
     )

@@ -9,6 +9,7 @@ from agent.document.scalars import string
 from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
 from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
 from agent.intent.cluster import Cluster, read_cluster
+from agent.intent.digest import document_hash
 from agent.intent.files import read_file
 from agent.intent.networks import read_network, read_volume
 from agent.intent.refused import TOP_REFUSED
@@ -64,6 +65,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
         networks=networks,
         volumes=volumes,
         services=services,
+        digest=document_hash(root.node),
     )
 
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from agent.document import Cursor, Fields, Reader
 from agent.document.scalars import address, boolean, choice, duration, integer, matching, sequence_of
+from agent.intent.digest import DIGITS
 from agent.intent.networks import read_gateway, usable_network
 from agent.intent.values import host_name, pairs
 from agent.model.intent import (
@@ -42,9 +43,12 @@ POLICY_KEYS = (
     "unmanaged",
     "max_unavailable_hosts",
     "deletion_guard",
+    "confirm",
     "allow_network_recreate",
     "pin_addresses",
 )
+CONFIRM = rf"[0-9a-f]{{{DIGITS}}}"
+"""What confirms an edit, as a regular expression."""
 
 ROLE: Reader[Role] = choice(get_args(Role))
 AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
@@ -65,6 +69,7 @@ _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
 _ONE_AT_A_TIME = "one host at a time is disturbed, and the next when all is well again: write 1, or nothing"
+_confirmation = matching(CONFIRM, f"the {DIGITS} digits that the verdict asks for")
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
 
 
@@ -187,6 +192,7 @@ def _policy(cursor: Cursor) -> PolicyIntent:
         mode=fields.read("mode", MODE, "enforce"),
         unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
         max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
+        confirm=fields.read("confirm", _confirmation, ""),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
         pin_addresses=fields.read("pin_addresses", boolean, False),

@@ -24,7 +24,7 @@ SERVICE_REFUSED: dict[str, str] = {
     "links": _NETWORKS,
     "mac_address": "is not offered: two copies with one address disturb each other",
     "models": "is not offered: a model is no container",
-    "platform": "is not offered: every host runs the image for its own processor; any other would need an emulator there",
+    "platform": "is not offered: every host runs the image for its own processor; another one would need an emulator",
     "post_start": "is not offered: put it into the image, or into its entrypoint",
     "pre_stop": "is not offered: put it into the image; stop_signal and stop_grace_period are there",
     "profiles": "is not offered: what is in the document runs",

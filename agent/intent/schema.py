@@ -128,6 +128,7 @@ def _policy() -> Form:
         "unmanaged": forms.choice(get_args(Unmanaged)),
         "max_unavailable_hosts": forms.integer(1, 1),
         "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
+        "confirm": {"type": ["string", "integer", "number"]},
         "allow_network_recreate": forms.BOOLEAN,
         "pin_addresses": forms.BOOLEAN,
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.model.intent import Intent, PolicyIntent, SwarmIntent
+from agent.model.intent import Intent, SwarmIntent
 
 _WIDE = 16
 _DEFAULT_TTL_S = SwarmIntent(default_addr_pool=()).token_ttl_s
@@ -42,14 +42,8 @@ def _networks(intent: Intent) -> Iterator[str]:
 def _not_carried_out(intent: Intent) -> Iterator[str]:
     """What the intent reference marks as accepted: nobody shall count on it."""
     told = [
-        *_policies(intent.policy),
         *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
         *(f"service {each.name}: depends_on" for each in intent.services if each.depends_on),
     ]
     for what in told:
         yield f"{what} is accepted, but this version does not act on it"
-
-
-def _policies(policy: PolicyIntent) -> Iterator[str]:
-    if policy.deletion_guard_percent is not None:
-        yield "policy.deletion_guard"

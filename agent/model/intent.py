@@ -67,7 +67,9 @@ class PolicyIntent:
     unmanaged: Unmanaged = "ignore"
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
-    """An edit that drops more than this share of the copies waits for a confirmation; None: none does."""
+    """An edit that drops more than this share of the copies, or most managers, waits for a word; None: none does."""
+    confirm: str = ""
+    """That word: which edit the operator has confirmed (agent/planner/guard.py)."""
     allow_network_recreate: bool = False
     """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
     pin_addresses: bool = False
@@ -149,6 +151,8 @@ class Intent:
     networks: tuple[NetworkIntent, ...] = ()
     volumes: tuple[VolumeIntent, ...] = ()
     services: tuple[ServiceIntent, ...] = ()
+    digest: str = ""
+    """Hash of what the document says, without the word that confirms it."""
 
     @property
     def managers(self) -> tuple[HostIntent, ...]:

@@ -149,6 +149,8 @@ class Verdict:
     """Revision of the document in force; 0: none yet."""
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    confirm: str = ""
+    """The document is good and waits for this word, as `x-cluster.policy.confirm` of it; empty: it does not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.steps import Blocked, Plan, PublishVerdict
+from agent.planner.guard import confirmation, what_it_takes
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:
@@ -24,7 +25,8 @@ def plan_verdict(cluster: ClusterState) -> Plan:
             verdict=verdict, document=text, era=era, reason=f"revision {verdict.revision} is accepted"
         )
     else:
-        step = PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} is refused")
+        what = "waits for a confirmation" if verdict.confirm else "is refused"
+        step = PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     return Plan((step,), refused)
 
 
@@ -41,11 +43,30 @@ def judge(document: Document, in_force: int) -> Verdict:
 
 
 def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> Verdict:
-    """An etcd that went back has an old document, too: whoever put it did not mean to undo what came after it."""
-    if not cluster.went_back or cluster.confirmed or not verdict.accepted:
+    """What is good, and yet not accepted before an operator has said that it is meant."""
+    if not verdict.accepted:
         return verdict
-    why = f"etcd went back, {cluster.went_back}: put the document that shall count once more"
-    return replace(verdict, accepted=False, in_force=in_force, errors=(why,))
+    why, confirm = [], ""
+    if cluster.went_back and not cluster.confirmed:
+        # Such an etcd has an old document, too: whoever put it did not mean to undo what came after it.
+        why.append(f"etcd went back, {cluster.went_back}: put the document that shall count once more")
+    if guarded := guarding(cluster):
+        confirm, taken = guarded
+        why.append(
+            f"it would take away {taken}: if that is meant, put it again with x-cluster.policy.confirm: {confirm}"
+        )
+    if not why:
+        return verdict
+    return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
+
+
+def guarding(cluster: ClusterState) -> tuple[str, str] | None:
+    """What the newest document waits for (the word that confirms it, what it takes away); None: for nothing."""
+    newest = cluster.document.intent if cluster.document else None
+    if cluster.accepted is None or newest is None:
+        return None
+    taken, confirm = what_it_takes(cluster.accepted, newest), confirmation(cluster.accepted, newest)
+    return (confirm, taken) if taken and newest.policy.confirm != confirm else None
 
 
 def _refusal(verdict: Verdict) -> Blocked:
@@ -54,6 +75,6 @@ def _refusal(verdict: Verdict) -> Blocked:
     held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
     return Blocked(
         resource="intent",
-        reason=f"revision {verdict.revision} is refused: {first}{more}{held}",
-        kind="guard",
+        reason=f"revision {verdict.revision} {'waits' if verdict.confirm else 'is refused'}: {first}{more}{held}",
+        kind="confirm" if verdict.confirm else "guard",
     )

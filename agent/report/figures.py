@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from agent.dispatch import Outcome
-from agent.model.observed import Document, Observed
+from agent.model.observed import Observed
 from agent.model.steps import Step
 from agent.report.copies import Copies
 from agent.report.drift import Drift, Since, since_when
@@ -34,7 +34,7 @@ class Figures:
         if view.observed.host:
             self._metrics.show_engine(view.observed.host.engine_version)
         self._count_leadership(view.observed)
-        self._count_refusal(view.observed.cluster.document if view.observed.cluster else None)
+        self._count_refusal(view)
         self._count_drift(view, now)
         self._count_copies(view.observed)
         self._metrics.count("reconcile_total", view.result)
@@ -80,11 +80,14 @@ class Figures:
             self._metrics.count("leader_changes_total")
         self._led = leads
 
-    def _count_refusal(self, document: Document | None) -> None:
-        if document is None or document.intent is not None or document.revision == self._refused:
+    def _count_refusal(self, view: View) -> None:
+        document = view.observed.cluster.document if view.observed.cluster else None
+        waits = any(each.resource == "intent" and each.kind == "confirm" for each in view.plan.blocked)
+        if document is None or document.revision == self._refused or (document.intent and not waits):
             return
         self._refused = document.revision
-        self._metrics.count("intent_rejections_total", rejection_reason(document.faults))
+        reason = "guard" if document.intent else rejection_reason(document.faults)
+        self._metrics.count("intent_rejections_total", reason)
 
     def _count_drift(self, view: View, now: float) -> None:
         for each in view.drift - self._drift:

@@ -1,3 +1,4 @@
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,3 +151,82 @@ def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: W
 def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
     assert cluster.run("apply", "-", stdin=GOOD).code == 2
     assert cluster.run("apply", "-", "--yes", "--no-wait", stdin=GOOD).code == 0
+
+
+# ---- an edit that the guard holds back
+
+GUARDED = GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 50%}\n")
+SMALLER = GUARDED.replace("{h1: 2, h2: 1}", "{h1: 1}")
+
+
+def word_of(text: str) -> str:
+    found = re.search(r"--confirm ([0-9a-f]{16})", text)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def guarded(cluster: Cluster) -> Cluster:
+    cluster.put(cluster.keys.intent, GUARDED)
+    cluster.put(cluster.keys.accepted, Accepted(revision=5, document=GUARDED))
+    return cluster
+
+
+def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Cluster, write: Write) -> None:
+    ended = guarded.run("apply", write(SMALLER), stdin="n\n")
+
+    assert "it would take away 2 of 3 copies (order 2 of 3)" in ended.out
+    assert ended.out.index("Nothing of it would be done before it is confirmed") < ended.out.index("Put it?")
+    assert "remove container" not in ended.out
+
+
+def test_with_the_word_the_document_is_put_with_it_and_the_plan_shows_what_comes(
+    guarded: Cluster, write: Write
+) -> None:
+    word = word_of(guarded.run("apply", write(SMALLER), stdin="n\n").out)
+    ended = guarded.run("apply", write(SMALLER), "--yes", "--no-wait", "--confirm", word)
+
+    assert ended.code == 0
+    assert "waits" not in ended.out
+    assert intent_of(guarded) == SMALLER.replace("policy: {", f'policy: {{"confirm": "{word}", ')
+
+
+def test_the_word_for_another_edit_puts_nothing(guarded: Cluster, write: Write) -> None:
+    ended = guarded.run("apply", write(SMALLER), "--yes", "--confirm", "0123456789abcdef")
+
+    assert ended.code == 1
+    assert "0123456789abcdef does not confirm this edit: it would take away 2 of 3 copies" in ended.err
+    assert intent_of(guarded) == GUARDED
+
+
+def test_a_word_is_not_needed_where_nothing_waits(guarded: Cluster, write: Write) -> None:
+    edited = GUARDED.replace("order:1.0.0", "order:1.0.1")
+    ended = guarded.run("apply", write(edited), "--yes", "--no-wait", "--confirm", "0123456789abcdef")
+
+    assert ended.code == 0
+    assert intent_of(guarded) == edited
+
+
+def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Cluster, write: Write) -> None:
+    connection = Connection(store=guarded.store, keys=guarded.keys)
+    before = connection.read().revision
+
+    def judge() -> None:
+        def found(state: ClusterState) -> int | None:
+            newest = state.document.revision if state.document else 0
+            return newest if newest > before else None
+
+        revision = connection.wait_for(found, 20.0)
+        assert revision is not None
+        verdict = Verdict(revision=revision, accepted=False, in_force=5, errors=("it waits",), confirm="word")
+        guarded.put(guarded.keys.verdict, verdict)
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    ended = guarded.run("apply", write(SMALLER), "--yes")
+    thread.join()
+
+    assert ended.code == 1
+    assert "it waits" in ended.err
+    assert "waits for a confirmation; revision 5 stays in force" in ended.err
+    assert "waits for a confirmation; revision 5 is in force" in guarded.run("status").out

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.cli.conftest import GOOD, swarmkeeper
 
@@ -53,3 +54,18 @@ def test_values_that_could_be_secret_are_not_told(write: Write) -> None:
 
     assert ended.code == 1
     assert "hunter2" not in ended.out + ended.err
+
+
+def test_against_the_document_in_force_it_says_whether_the_change_would_wait(
+    write: Write, tmp_path: Path
+) -> None:
+    in_force = tmp_path / "in-force.yaml"
+    in_force.write_text(GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 50%}\n"))
+    bold = swarmkeeper(
+        "validate", write(GOOD.replace("{h1: 2, h2: 1}", "{h1: 1}")), "--against", str(in_force)
+    )
+    tame = swarmkeeper("validate", write(GOOD), "--against", str(in_force))
+
+    assert "would wait for x-cluster.policy.confirm: " in bold.out
+    assert "it would take away 2 of 3 copies (order 2 of 3)" in bold.out
+    assert tame.out.splitlines()[-1].endswith("would not wait for a confirmation")
