@@ -30,6 +30,8 @@ class DockerSettings:
 
     url: str = "unix:///run/docker.sock"
     timeout_s: float = 30.0
+    registry_config: str | None = None
+    """A file in the form of Docker's config.json: credentials for registries; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     "docker": {
         "url": ("url", _URL),
         "timeout": ("timeout_s", duration(1.0, 600.0)),
+        "registry_config": ("registry_config", _secret_file),
     },
     "swarm": {
         "advertise_address": ("advertise_address", _address),

@@ -23,6 +23,7 @@ from agent.clients import systemd
 from agent.clients.disk import StateDirectory
 from agent.clients.engine import DockerEngine
 from agent.clients.kernel import LinuxKernel
+from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import load_seal
 from agent.clients.store import EtcdStore
 from agent.config import Config
@@ -79,8 +80,14 @@ class Daemon:
         keys, instance = Keys(config.cluster), uuid.uuid4().hex
         metrics, self._wake = Metrics(version=__version__), WakeUps()
         self._store = EtcdStore(config.store, observe_call=metrics.observe_store_call)
+        registries = RegistryConfig(config.docker.registry_config)
+        registries.check()
         self._engine = DockerEngine(
-            config.docker.url, config.docker.timeout_s, config.cluster, metrics.observe_engine_call
+            config.docker.url,
+            config.docker.timeout_s,
+            config.cluster,
+            metrics.observe_engine_call,
+            registries.header,
         )
         self._session = Session(
             EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),

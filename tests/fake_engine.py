@@ -1,5 +1,6 @@
 """An engine in memory, with the refusals of the real one that matter. It keeps the same contract as DockerEngine."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Self
@@ -139,11 +140,12 @@ class FakeEngine(FakeWire):
         )
 
     @call()
-    def images(self, references: Iterable[str]) -> frozenset[str]:
+    def images(self, references: Iterable[str]) -> Mapping[str, str]:
         wanted = frozenset(references)
         repositories = {split(familiar(each))[0] for each in wanted}
         others = {each for each in self.image_configs if split(each)[0] in repositories}
-        return frozenset(others | {each for each in wanted if familiar(each) in self.image_configs})
+        here = others | {each for each in wanted if familiar(each) in self.image_configs}
+        return {each: self.image_configs[familiar(each)]["Id"] for each in here}
 
     @call()
     def volumes(self) -> frozenset[str]:
@@ -266,8 +268,16 @@ class FakeEngine(FakeWire):
             raise Unreachable("dial tcp 10.159.62.231:80: connect: connection refused")
         if image not in self._lan.registry:
             raise Refused(f"manifest for {image} not found: manifest unknown: manifest unknown")
-        progress(f"Pulling {image}")
+        progress("0 of 1 layers")
         self.load_image(image, Cmd=["serve"])
+
+    @call()
+    def digest_of(self, image: str) -> str:
+        if not self._lan.registry_answers:
+            raise Unreachable("dial tcp 10.159.62.231:80: connect: connection refused")
+        if image not in self._lan.registry:
+            raise Refused(f"manifest for {image} not found: manifest unknown: manifest unknown")
+        return f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"
 
     # ---- containers
 

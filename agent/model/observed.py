@@ -149,6 +149,8 @@ class ContainerState:
     restarts: int = 0
     addresses: Pairs = ()
     """(network, IPv4 address) of every network it belongs to; no address while it does not run."""
+    image: str = ""
+    """Id of the image it was made from; empty: not known."""
     busy: bool = False
     """dockerd is working on it, and answers for it only when that is done: little else is known then."""
     differences: tuple[Difference, ...] = ()
@@ -200,6 +202,8 @@ class HostState:
     images: frozenset[str] = frozenset()
     """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
     of those pulls nothing, and a plan should know."""
+    image_ids: Pairs = ()
+    """(reference, id) of the wanted image references that are here, sorted."""
     volumes: frozenset[str] = frozenset()
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""

@@ -84,6 +84,8 @@ class HostReader:
             addresses = pinned.get((copy.service, copy.number), ())
             return fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
 
+        wanted = _images(cluster)
+        images = self._engine.images(wanted)
         found = self._engine.containers(cluster.specs if cluster else {}, context, busy, assigned)
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return self._with_doubts(
@@ -98,7 +100,8 @@ class HostReader:
                 containers=found.ours,
                 attached=found.attached,
                 foreign_names=found.foreign_names,
-                images=self._engine.images(_images(cluster)),
+                images=frozenset(images),
+                image_ids=tuple(sorted((each, images[each]) for each in wanted if each in images)),
                 volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
                 bridge_link=self._kernel.link(GWBRIDGE),
                 routes=self._kernel.routes(),

@@ -226,12 +226,14 @@ def test_a_volume_is_made_once(engine: Engine) -> None:
 def test_an_image_is_found_by_every_spelling_of_its_name(engine: Engine) -> None:
     asked = ["bare:1", "docker.io/library/bare:1", "bare:2", "bare"]
 
-    assert engine.images(asked) == {"bare:1", "docker.io/library/bare:1"}
+    found = engine.images(asked)
+    assert set(found) == {"bare:1", "docker.io/library/bare:1"}
+    assert len(set(found.values())) == 1
 
 
 def test_another_tag_of_a_wanted_repository_is_told_too(engine: Engine) -> None:
-    assert engine.images(["bare:2"]) == {"bare:1"}
-    assert engine.images(["other:1"]) == frozenset()
+    assert set(engine.images(["bare:2"])) == {"bare:1"}
+    assert engine.images(["other:1"]) == {}
 
 
 def test_a_registry_that_does_not_answer_is_unreachable(engine: Engine) -> None:

@@ -1,9 +1,11 @@
 """The real engine."""
 
+from collections.abc import Callable
 from typing import Self
 
 from agent.clients.engine.containers import Containers
 from agent.clients.engine.events import DockerEvents
+from agent.clients.engine.images import anonymous
 from agent.clients.engine.nodes import Nodes
 from agent.clients.engine.parking import Parking
 from agent.clients.engine.protocol import ObserveCall, unobserved
@@ -15,13 +17,19 @@ class DockerEngine(Swarm, Nodes, Parking, Containers):
     """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
 
     A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is
-    sent before the first call.
+    sent before the first call. `credentials` gives the header X-Registry-Auth for an image, or None.
     """
 
     def __init__(
-        self, url: str, timeout_s: float, cluster: str, observe_call: ObserveCall = unobserved
+        self,
+        url: str,
+        timeout_s: float,
+        cluster: str,
+        observe_call: ObserveCall = unobserved,
+        credentials: Callable[[str], str | None] = anonymous,
     ) -> None:
         super().__init__(Transport(url, timeout_s, observe_call), cluster)
+        self._credentials = credentials
 
     def events(self) -> DockerEvents:
         return DockerEvents(self._transport)

@@ -100,8 +100,8 @@ class Engine(Protocol):
         Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
         """
 
-    def images(self, references: Iterable[str]) -> frozenset[str]:
-        """Those of `references` that are here, and the other tags of the same repositories."""
+    def images(self, references: Iterable[str]) -> Mapping[str, str]:
+        """Ids of those of `references` that are here, and of the other tags of the same repositories."""
 
     def overlay_addresses(self, network_id: str) -> GivenOut:
         """(address, what, node id) of the addresses the swarm has given out on an overlay; only a manager can tell.
@@ -197,7 +197,13 @@ class Engine(Protocol):
     # ---- images
 
     def pull(self, image: str, progress: Callable[[str], None] = ...) -> None:
-        """Fetch an image. Refused, in the registry's own words, when it is not to be had."""
+        """Fetch an image. Refused, in the registry's own words, when it is not to be had.
+
+        `progress` is told how far it is, in words, at every step of the way.
+        """
+
+    def digest_of(self, image: str) -> str:
+        """What the registry has under that reference now: `sha256:...`. Nothing is fetched. Raises as `pull` does."""
 
     # ---- containers
 

@@ -152,6 +152,7 @@ def container_state(
         finished_at=_time(state.get("FinishedAt")),
         restarts=int(raw.get("RestartCount") or 0),
         addresses=pairs(addresses),
+        image=raw.get("Image") or "",
         differences=differences,
     )
 

@@ -52,6 +52,7 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
         as_error: Failure = failure,
     ) -> Any:
@@ -60,7 +61,12 @@ class Transport:
         Raises the error `as_error` makes of a refusal, or Unreachable when dockerd gives no answer within `timeout_s`.
         """
         with self._told(call):
-            options = {"params": params, "json": body, "timeout": timeout_s or self.timeout_s}
+            options = {
+                "params": params,
+                "json": body,
+                "headers": headers,
+                "timeout": timeout_s or self.timeout_s,
+            }
             with self._send(method, path, as_error, **options) as response:
                 return _parsed(response.content)
 
@@ -72,12 +78,13 @@ class Transport:
         *,
         params: Mapping[str, Any],
         stall_s: float,
+        headers: Mapping[str, str] | None = None,
         as_error: Failure = failure,
     ) -> requests.Response:
         """An answer that comes bit by bit, read with `parts`, to be closed. Quiet when nothing comes for `stall_s`."""
         with self._told(call):
-            timeouts = (self.timeout_s, stall_s)
-            return self._send(method, path, as_error, stream=True, params=params, timeout=timeouts)
+            options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
+            return self._send(method, path, as_error, stream=True, **options)
 
     def hang_up(self) -> None:
         """Let the next call of this thread go over a new connection. Raises Unreachable when nobody takes one."""

@@ -219,7 +219,8 @@ def test_a_pull_reports_progress_and_raises_what_the_stream_says_went_wrong(
 ) -> None:
     def stream(send: Any) -> None:
         send(
-            '{"status":"Pulling from order","id":"1.0.0"}\r\n{"status":"Downloading","id":"ab","progress":"1/2"}\r\n'
+            '{"status":"Pulling from order","id":"1.0.0"}\r\n'
+            '{"status":"Downloading","id":"ab","progressDetail":{"current":1048576,"total":4194304}}\r\n'
         )
         send('{"errorDetail":{"message":"no space left on device"},"error":"no space left on device"}\r\n')
 
@@ -228,7 +229,7 @@ def test_a_pull_reports_progress_and_raises_what_the_stream_says_went_wrong(
 
     with pytest.raises(Refused, match="no space left on device"):
         engine.pull("10.159.62.231/somecom/order:1.0.0", heard.append)
-    assert heard == ["1.0.0 Pulling from order", "ab Downloading 1/2"]
+    assert heard == ["0 of 1 layers, 1 of 4 MiB"]
     assert stub.asked[-1].endswith("fromImage=10.159.62.231%2Fsomecom%2Forder&tag=1.0.0")
 
 

@@ -1,0 +1,130 @@
+"""Credentials for registries, from a file on this host in the form of Docker's own `config.json`.
+
+Only `auths` is read. A credential helper is a program that would have to be run with the agent's rights, and mostly
+asks a keychain of a person that is not there: it is refused, not skipped in silence.
+"""
+
+import base64
+import binascii
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.errors import Invalid
+from agent.fields import HUB, registry_of
+
+_HELPERS = ("credsStore", "credHelpers")
+_HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
+"""Docker's own file calls its hub `https://index.docker.io/v1/`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Who the agent is at one registry."""
+
+    server: str
+    """As the file names it."""
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+    def header(self) -> str:
+        """The value of X-Registry-Auth (https://docs.docker.com/reference/api/engine/: Authentication)."""
+        said: dict[str, str] = {"serveraddress": self.server}
+        if self.identity_token:
+            said["identitytoken"] = self.identity_token
+        else:
+            said |= {"username": self.user, "password": self.password}
+        return base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+
+
+class RegistryConfig:
+    """The file at `path`, read again whenever it was replaced; None: there are no credentials."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self._path = Path(path) if path else None
+        self._lock = threading.Lock()
+        self._seen: tuple[int, ...] = ()
+        self._known: Mapping[str, Credentials] = {}
+
+    def check(self) -> None:
+        """Raises Invalid, in words without a secret, when the file is not as it should be."""
+        self._read()
+
+    def header(self, image: str) -> str | None:
+        """X-Registry-Auth for the registry that `image` is from; None when the file has nothing for it.
+
+        Raises Invalid when the file was replaced by one that cannot be used.
+        """
+        found = self._read().get(registry_of(image))
+        return found.header() if found else None
+
+    def _read(self) -> Mapping[str, Credentials]:
+        if self._path is None:
+            return {}
+        with self._lock:
+            try:
+                status = self._path.stat()
+                mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+                if mark != self._seen:
+                    self._known = read_auths(self._path.read_bytes())
+                    self._seen = mark
+            except OSError as error:
+                raise Invalid(f"{self._path}: cannot be read: {error.strerror or error}") from error
+            except Invalid as error:
+                raise Invalid(f"{self._path}: {error}") from error
+            return self._known
+
+
+def read_auths(raw: bytes) -> Mapping[str, Credentials]:
+    """Registry (host, and port if it has one) -> credentials. Raises Invalid, in words without a secret."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        # The parser's own words could show a piece of the file.
+        raise Invalid('not JSON: expected what `docker login` writes, {"auths": {...}}') from None
+    if not isinstance(body, dict):
+        raise Invalid('not a JSON object: expected what `docker login` writes, {"auths": {...}}')
+    for each in _HELPERS:
+        if body.get(each):
+            raise Invalid(f"{each}: no credential helper is run; write the credentials under auths")
+    auths = body.get("auths", {})
+    if not isinstance(auths, dict):
+        raise Invalid("auths: not a JSON object")
+    return {_registry(server): _credentials(server, entry) for server, entry in auths.items()}
+
+
+def _registry(server: str) -> str:
+    """The registry that an entry is for: Docker also writes `https://host/v1/`."""
+    host = server.partition("://")[2] or server
+    host = host.partition("/")[0]
+    return HUB if host in _HUB_NAMES else host
+
+
+def _credentials(server: str, entry: Any) -> Credentials:
+    place = f"auths.{server}"
+    if not isinstance(entry, dict) or not all(isinstance(each, str) for each in entry.values()):
+        raise Invalid(f"{place}: expected an object of strings")
+    if token := entry.get("identitytoken"):
+        return Credentials(server=server, identity_token=token)
+    if auth := entry.get("auth"):
+        user, password = _decoded(place, auth)
+    else:
+        user, password = entry.get("username", ""), entry.get("password", "")
+    if not user or not password:
+        raise Invalid(
+            f"{place}: has no credentials: expected auth (user:password in base64) or identitytoken"
+        )
+    return Credentials(server=server, user=user, password=password)
+
+
+def _decoded(place: str, auth: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(auth, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Invalid(f"{place}.auth: not base64 of user:password") from None
+    user, _, password = text.partition(":")
+    return user, password.rstrip("\0")
