@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import daemon
+from agent.clients.store import EtcdStore
 from agent.config import load_config
 from agent.reconcile import Reconciler
 from tests.etcd_server import eventually, free_ports
@@ -133,6 +134,18 @@ def _all_hangs(engine: FakeEngine) -> None:
     daemon.STEPS_END_S = 60.0
 
 
+def _freezes_in_its_write(_engine: FakeEngine) -> None:
+    """The process stands still when its leader's first write is decided, allowed and just not yet sent."""
+    write = EtcdStore.write_fenced
+
+    def write_later(store: EtcdStore, *arguments: Any) -> None:
+        EtcdStore.write_fenced = write  # type: ignore[method-assign]
+        os.kill(os.getpid(), signal.SIGSTOP)
+        write(store, *arguments)
+
+    EtcdStore.write_fenced = write_later  # type: ignore[method-assign, assignment]
+
+
 def _loop_ends(_engine: FakeEngine) -> None:
     Reconciler.run = _return_at_once  # type: ignore[assignment, method-assign]
     daemon.STALLED_S = 0.4
@@ -148,6 +161,7 @@ MODES: dict[str, Callable[[FakeEngine], None]] = {
     "all-is-well": _all_is_well,
     "pull-hangs": _pull_hangs,
     "all-hangs": _all_hangs,
+    "freezes-in-its-write": _freezes_in_its_write,
     "loop-ends": _loop_ends,
 }
 

@@ -22,7 +22,6 @@ from agent.model.records import Assignment, Presence, SwarmRecord, Verdict, deco
 from agent.model.steps import Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
-from agent.observe.copy_watch import CopyWatcher
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import Reporter
 from agent.session import Session
@@ -152,9 +151,8 @@ class SimulatedAgent:
             StateDirectory(host.directory),
             Identity(host=host.name, instance=instance, boot_id=host.boot_id, machine_id=host.machine_id),
             lambda: self.session.lease_id,
+            clock=clock if stepped else time.monotonic,
         )
-        if stepped:
-            self.observer.watcher = CopyWatcher(clock)
         self.reporter = Reporter(
             self.store,
             KEYS,

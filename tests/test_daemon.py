@@ -14,9 +14,10 @@ import pytest
 from agent.clients.store import EtcdStore
 from agent.config import load_config
 from agent.daemon import Daemon
+from agent.election import campaign
 from agent.errors import Refused
 from agent.model.keys import Keys
-from agent.model.records import HostStatus, decode
+from agent.model.records import HostStatus, LeaderRecord, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
 from tests.agent_process import WITHIN_S, AgentProcess, running
 from tests.etcd_server import EtcdServer, eventually
@@ -174,6 +175,33 @@ def test_a_pass_that_hangs_in_dockerd_does_not_delay_the_next_leader(start: Star
         agent.signal(signal.SIGTERM)
         eventually(lambda: read(store, KEYS.presence("h1")) is None, SOON_S)
         assert agent.process.poll() is None
+
+
+@pytest.mark.fault("a leader is frozen in the middle of a write and resumed when another one leads")
+def test_the_write_of_a_leader_that_is_resumed_when_another_one_leads_is_refused(
+    start: Start, store: EtcdStore
+) -> None:
+    store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
+    with start(how="freezes-in-its-write") as agent:
+        eventually(lambda: _stands_still(agent), WITHIN_S, "the leader is about to write")
+        assert read(store, KEYS.accepted) is None
+        eventually(lambda: read(store, KEYS.leader) is None, WITHIN_S, "its lease ends")
+        lease = store.grant(60)
+        assert campaign(store, KEYS.leader, encode(LeaderRecord(host="h2", since="now")), lease.id)
+        agent.signal(signal.SIGCONT)
+        eventually(
+            lambda: "failed: publish" in agent.log(), WITHIN_S, "what it was about to write is refused"
+        )
+        eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S, "it goes on as a host")
+        assert read(store, KEYS.accepted) is None
+        assert read(store, KEYS.verdict) is None
+        store.revoke(lease.id)
+        eventually(lambda: read(store, KEYS.accepted), WITHIN_S, "it leads again when it is let")
+
+
+def _stands_still(agent: AgentProcess) -> bool:
+    stat = Path(f"/proc/{agent.process.pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def test_a_second_signal_ends_it_at_once(start: Start, store: EtcdStore) -> None:

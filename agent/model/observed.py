@@ -322,6 +322,8 @@ class Observed:
     """Why what is in force is not kept on this host's disk, in words; empty: it is."""
     engine_fault: str = ""
     """Why dockerd could not be read, in words."""
+    engine_away_s: float = 0.0
+    """How long dockerd has not answered, in seconds; 0: it does."""
     fence: Fence | None = None
     """None: not leading."""
     lease: bool = False

@@ -50,11 +50,14 @@ class Observer:
         identity: Identity,
         lease_id: Callable[[], int | None],
         now: Callable[[], float] = time.time,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`now` gives seconds since the epoch."""
+        """`now` gives seconds since the epoch, `clock` seconds that nobody sets."""
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
-        self.watcher = CopyWatcher(time.monotonic)
+        self._clock, self._engine_seen_at = clock, clock()
+        self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
@@ -94,6 +97,7 @@ class Observer:
             me=self._identity.host,
             host=host,
             engine_fault=engine_fault,
+            engine_away_s=self._clock() - self._engine_seen_at if engine_fault else 0.0,
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
@@ -136,6 +140,8 @@ class Observer:
         prefix = "container/"
         busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:
-            return self._host.read(cluster, busy), ""
+            host = self._host.read(cluster, busy)
         except (Unreachable, Refused) as error:
             return None, f"dockerd cannot be read: {error}"
+        self._engine_seen_at = self._clock()
+        return host, ""

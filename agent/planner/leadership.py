@@ -2,6 +2,9 @@
 
 Where the swarm has no declared manager yet, one that it has leads until a declared one can: nobody else could promote
 that one.
+
+A leader whose dockerd does not answer for long gives the lock back if somebody else could do better: it cannot see the
+swarm, and each look at it that hangs delays all it does for the others.
 """
 
 from agent.model.intent import Intent
@@ -9,6 +12,10 @@ from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.steps import Campaign, Plan, Resign
 from agent.planner.membership import other_swarm
 from agent.planner.rejoin import rejoining_host
+
+LEADS_BLIND_S = 30.0
+"""A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told
+from one that is slow by the first that ends without an answer."""
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -38,8 +45,7 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     if (declared is None or declared.role != "manager") and not _stands_in(observed, cluster, intent):
         return "the intent does not declare this host a manager"
     if observed.host is None:
-        # A dockerd that restarts is back in seconds; who leads keeps leading, who does not waits for his engine.
-        return "" if observed.fence else "dockerd does not answer"
+        return _unfit_blind(observed, cluster, intent)
     return _unfit_engine(observed, cluster, observed.host, intent)
 
 
@@ -73,6 +79,30 @@ def _could_lead(name: str, cluster: ClusterState) -> bool:
         return False
     manages = status.is_manager and status.swarm_id == record.swarm_id
     return status.engine_up and status.state == "active" and manages
+
+
+def _unfit_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> str:
+    """Who leads keeps leading for a while, who does not waits for his engine."""
+    if not observed.fence:
+        return "dockerd does not answer"
+    away_s, record = observed.engine_away_s, cluster.record
+    begun = record is not None and record.swarm_id is None and record.claimed_by == observed.me
+    if (
+        away_s < LEADS_BLIND_S or begun
+    ):  # an init may be on its way into that dockerd: nobody else is to make one
+        return ""
+    if record is None or record.swarm_id is None:
+        others = any(_could_init(each.name, cluster) for each in intent.managers if each.name != observed.me)
+    else:
+        others = _another_manages(observed, cluster)
+    return f"dockerd has not answered for {away_s:.0f} s, and another host could lead" if others else ""
+
+
+def _could_init(name: str, cluster: ClusterState) -> bool:
+    """Whether a host says, in this run of its agent, that its engine could make the swarm, or is in one."""
+    status = cluster.statuses.get(name)
+    fresh = status is not None and cluster.present.get(name) == status.instance
+    return status is not None and fresh and status.engine_up and status.state in ("inactive", "active")
 
 
 def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:

@@ -42,6 +42,7 @@ class Bench(Scene):
             Identity(host=ME, instance="run-1", advertise="10.9.9.9"),
             lambda: self.lease_id,
             lambda: self.now,
+            clock=lambda: self.now,
         )
         self.observer.recall()
 
@@ -179,6 +180,16 @@ def test_while_dockerd_is_away_etcd_is_seen_all_the_same(bench: Bench) -> None:
     assert seen.engine_fault.startswith("dockerd cannot be read: dockerd does not answer")
     assert seen.cluster is not None
     assert seen.fence is not None
+
+
+def test_how_long_dockerd_is_away_is_counted_from_the_last_time_it_answered(bench: Bench) -> None:
+    bench.now = 100
+    assert bench.observe().engine_away_s == 0
+    bench.engine.go_down()
+    bench.now = 130
+    assert bench.observe().engine_away_s == 30
+    bench.engine.answers = True
+    assert bench.observe().engine_away_s == 0
 
 
 def test_with_both_away_there_is_still_an_observation(bench: Bench) -> None:

@@ -102,6 +102,48 @@ def test_who_leads_goes_on_while_his_dockerd_is_away() -> None:
     assert plan(cluster(WANTED, "h2", leader="h2"), None, leads=True) == []
 
 
+OTHER = {"statuses": {"h1": status("h1")}, "present": {"h1": "run-h1"}}
+
+
+def blind(away_s: float, **more: Any) -> list[str]:
+    """The plan of a leader whose dockerd has not answered for so long."""
+    state = cluster(WANTED, "h2", leader="h2", **{**OTHER, **more})
+    return plan(state, None, leads=True, engine_away_s=away_s)
+
+
+def test_who_leads_gives_the_lock_back_when_his_dockerd_is_away_for_long_and_another_could_lead() -> None:
+    assert blind(29) == []
+    assert blind(31) == ["resign as leader: dockerd has not answered for 31 s, and another host could lead"]
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [
+        {"present": {}},
+        {"present": {"h1": "a later run"}},
+        {"statuses": {"h1": status("h1", engine_up=False)}},
+        {"statuses": {"h1": status("h1", is_manager=False)}},
+    ],
+    ids=["gone", "just started", "without dockerd", "a worker"],
+)
+def test_a_leader_without_dockerd_leads_on_while_nobody_else_could(nobody: dict[str, Any]) -> None:
+    assert blind(1000, **nobody) == []
+
+
+def test_before_there_is_a_swarm_the_lock_goes_to_whose_dockerd_could_make_it() -> None:
+    able = status("h1", state="inactive", is_manager=False, node_id=None, swarm_id=None)
+    hanging = replace(able, engine_up=False)
+
+    assert blind(31, record=None, statuses={"h1": able}) != []
+    assert blind(31, record=None, statuses={"h1": hanging}) == []
+
+
+def test_a_leader_whose_init_may_be_on_its_way_into_a_dockerd_that_hangs_leads_on() -> None:
+    able = status("h1", state="inactive", is_manager=False, node_id=None, swarm_id=None)
+
+    assert blind(1000, record=SwarmRecord(claimed_by="h2"), statuses={"h1": able}) == []
+
+
 def test_who_leads_goes_on_while_his_dockerd_finds_back_into_the_swarm() -> None:
     assert plan(cluster(WANTED, "h2", leader="h2"), host(swarm=outside("pending")), leads=True) == []
 
