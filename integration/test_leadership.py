@@ -1,0 +1,149 @@
+"""The leader is killed, ended, frozen, or left without its dockerd: another one leads, and no container notices."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from agent.model.store import SessionSettings
+from integration.cluster import DOCUMENT, UNIT, Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from tests.reliability import SECONDS
+
+pytestmark = pytest.mark.every_base
+
+RecordProperty = Callable[[str, object], None]
+TTL_S = SessionSettings().ttl_s
+DEAD_S, ENDED_S = TTL_S + 3, 2.0
+"""How long the cluster may be without a leader that writes, after one that died and one that ended in order."""
+HUNG_S = 120.0
+BACK_S = 120
+KILLS = 10 if os.environ.get("SWARMKEEPER_LONG") else 2
+
+
+def leader(cluster: Cluster) -> Host:
+    """The host that holds the lock."""
+    held = eventually(lambda: cluster.get("leader"), 30, "somebody leads") or {}
+    return cluster.lab[held["host"]]
+
+
+def edited(cluster: Cluster) -> int:
+    """Put a document that differs in a comment alone: a verdict is due, and no change. Returns its revision."""
+    return cluster.put(f"{DOCUMENT.read_text()}# {time.time()}\n")
+
+
+def judged(cluster: Cluster, revision: int) -> None:
+    """AssertionError unless a leader has written its verdict on that revision."""
+    verdict = cluster.get("verdict") or {}
+    assert verdict["revision"] == revision, verdict
+
+
+def led_by_another_than(cluster: Cluster, host: Host) -> Mapping[str, str]:
+    found = cluster.get("leader") or {}
+    assert found["host"] != host.name, found
+    return found
+
+
+@contextmanager
+def nothing_stopped(cluster: Cluster) -> Iterator[None]:
+    """When the block has ended, all converges, and no container was started anew."""
+    before = cluster.started()
+    yield
+    cluster.wait_converged(int((cluster.get("accepted") or {})["revision"]), BACK_S)
+    assert cluster.started() == before
+
+
+def signal(host: Host, name: str, unit: str = UNIT) -> None:
+    host.systemctl("kill", "--kill-who=main", f"--signal={name}", unit)
+
+
+@pytest.mark.fault("the leader's agent is killed")
+@pytest.mark.parametrize("_kill", range(KILLS))
+def test_the_next_leader_writes_before_ttl_and_three_seconds_have_passed(
+    cluster: Cluster, _kill: int, record_property: RecordProperty
+) -> None:
+    with nothing_stopped(cluster):
+        host, began = leader(cluster), time.monotonic()
+        signal(host, "KILL")
+        revision = edited(cluster)
+        eventually(partial(judged, cluster, revision), DEAD_S + 10, "the next leader writes")
+        took_s = time.monotonic() - began
+    print(f"\n{host.name} led and was killed: {took_s:.2f} s to the first write of {leader(cluster).name}")
+    record_property(SECONDS, took_s)
+    assert took_s <= DEAD_S
+
+
+@pytest.mark.fault("the leader's agent is told to end (SIGTERM)")
+def test_a_leader_that_ends_hands_over_within_two_seconds(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
+    with nothing_stopped(cluster):
+        host, began = leader(cluster), time.monotonic()
+        signal(host, "TERM")
+        eventually(partial(led_by_another_than, cluster, host), 30, "another one leads")
+        took_s = time.monotonic() - began
+    print(f"\n{host.name} led and was ended: {took_s:.2f} s until {leader(cluster).name} led")
+    record_property(SECONDS, took_s)
+    assert took_s <= ENDED_S
+
+
+def freeze_agent(host: Host) -> None:
+    signal(host, "STOP")
+
+
+def thaw_agent(host: Host) -> None:
+    signal(host, "CONT")
+
+
+@pytest.mark.fault("the leader is frozen for longer than its lease lasts, and resumed")
+@pytest.mark.parametrize(
+    ("freeze", "thaw"), [(freeze_agent, thaw_agent), (Host.freeze, Host.thaw)], ids=["agent", "host"]
+)
+def test_a_leader_that_was_frozen_writes_nothing_when_it_is_resumed(
+    cluster: Cluster,
+    freeze: Callable[[Host], None],
+    thaw: Callable[[Host], None],
+    record_property: RecordProperty,
+) -> None:
+    """Documents come so fast that it is frozen in the middle of its work, with writes decided upon."""
+    with nothing_stopped(cluster):
+        host = leader(cluster)
+        for _ in range(5):
+            edited(cluster)
+        freeze(host)
+        began = time.monotonic()
+        try:
+            follower = eventually(partial(led_by_another_than, cluster, host), 60, "another one leads")
+            revision = edited(cluster)
+            eventually(partial(judged, cluster, revision), 30, "it writes")
+            record_property(SECONDS, time.monotonic() - began)
+        finally:
+            since = host.exec("date", "+%F %T.%N").stdout.strip()
+            thaw(host)
+        said = partial(host.journal_text, UNIT, since)
+        eventually(lambda: "leadership lost" in said(), 60, "the resumed one sees that it leads no more")
+        published = [line for line in said().splitlines() if "publish" in line]
+        assert not [line for line in published if "failed:" not in line and "start:" not in line]
+        assert cluster.get("leader") == follower
+
+
+@pytest.mark.fault("the leader's dockerd hangs")
+def test_a_leader_whose_dockerd_hangs_gives_the_lock_to_one_that_can_see_the_swarm(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
+    with nothing_stopped(cluster):
+        host = leader(cluster)
+        signal(host, "STOP", "docker")
+        began = time.monotonic()
+        try:
+            eventually(partial(led_by_another_than, cluster, host), HUNG_S, "another one leads")
+            took_s = time.monotonic() - began
+            eventually(partial(judged, cluster, edited(cluster)), 30, "it writes")
+        finally:
+            signal(host, "CONT", "docker")
+    print(f"\n{host.name} led and its dockerd hung: {took_s:.2f} s until {leader(cluster).name} led")
+    record_property(SECONDS, took_s)
