@@ -15,7 +15,16 @@ from agent.model.store import SessionSettings, StoreSettings
 SHIPPED = Path(__file__).parent.parent / "deploy/agent.yaml"
 LEAST = "cluster: prod\nhost: node-1\netcd: {endpoints: ['10.0.0.1:2379']}\n"
 EXPLAINED = "deploy/agent.yaml explains the options"
-UNSAID_BY_DEFAULT = {"host", "ca_file", "cert_file", "key_file", "user", "password_file", "advertise_address"}
+UNSAID_BY_DEFAULT = {
+    "host",
+    "ca_file",
+    "cert_file",
+    "key_file",
+    "user",
+    "password_file",
+    "advertise_address",
+    "registry_config",
+}
 
 
 def load(tmp_path: Path, text: str) -> Config:
