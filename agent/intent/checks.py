@@ -89,10 +89,27 @@ def check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declar
         for name, _ in service.depends_on:
             if name not in declared:
                 place.fault(f"the service '{name}' is not declared", place.guess(name, declared))
+    _check_conditions(root, services)
     for name in _in_circles(waits):
         root.at("services", name, "depends_on").fault(
             "is in a circle of services that wait for each other", "break it"
         )
+
+
+def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
+    """Note a fault for each condition that can never be met."""
+    specs = {each.name: each.spec for each in services}
+    for service in services:
+        for name, condition in service.depends_on:
+            place, spec = root.at("services", service.name, "depends_on", name, "condition"), specs.get(name)
+            if spec is None:
+                continue
+            restart = spec.restart.name if spec.restart else None
+            if condition == "service_completed_successfully" and restart not in ("no", "on-failure"):
+                problem = f"the service '{name}' never completes: it is started again whenever it ends"
+                place.fault(problem, 'give it restart: "no", or on-failure')
+            if condition == "service_healthy" and spec.healthcheck and spec.healthcheck.disable:
+                place.fault(f"the service '{name}' never is healthy: its check is disabled", "take that out")
 
 
 def _in_circles(waits: Links) -> list[str]:

@@ -43,7 +43,6 @@ def _not_carried_out(intent: Intent) -> Iterator[str]:
     """What the intent reference marks as accepted: nobody shall count on it."""
     told = [
         *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
-        *(f"service {each.name}: depends_on" for each in intent.services if each.depends_on),
     ]
     for what in told:
         yield f"{what} is accepted, but this version does not act on it"

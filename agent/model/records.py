@@ -108,6 +108,8 @@ class Copy:
     """(overlay, IPv4 address) that the leader has pinned for it. It keeps them from container to container."""
     held: str = ""
     """Why it must not be started yet, in words: somebody else still has its address."""
+    waits: str = ""
+    """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
 
     @property
     def made_as(self) -> "Copy":

@@ -9,6 +9,7 @@ from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
 from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.planner.current import current_of, silent_hosts
+from agent.planner.first_starts import hold_first_starts
 from agent.planner.numbers import numbers_of
 from agent.planner.pinning import pin_addresses
 from agent.planner.rollout import Course
@@ -60,6 +61,7 @@ def plan_assignments(
     current = current_of(intent, cluster)
     wanted = assign(intent, current, cluster.era, courses)
     wanted = pin_addresses(intent, wanted, current, cluster, seen)
+    wanted = hold_first_starts(intent, wanted, current, cluster)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -172,10 +174,11 @@ def _addresses(old: Assignment | None, new: Assignment) -> list[str]:
         told += [
             f"{name} keeps no address on {each}" for each in sorted(had.keys() - dict(copy.addresses).keys())
         ]
-        if was and was.held and not copy.held:
+        waits, waited = copy.held or copy.waits, (was.held or was.waits) if was else ""
+        if waited and not waits:
             told.append(f"{name} waits no more")
-        elif copy.held and not (was and was.held == copy.held):
-            told.append(f"{name} waits: {copy.held}")
+        elif waits != waited:
+            told.append(f"{name} waits: {waits}")
     more = len(told) - _MOST_TOLD
     return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
 

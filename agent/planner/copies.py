@@ -110,6 +110,8 @@ class _Scene:
             return self._image(wanted) + way
         if taken := self.names.plan(wanted, found):
             return taken
+        if wanted.copy.waits and found is None:
+            return self._image(wanted) + _blocked(wanted.name, "waiting", wanted.copy.waits)
         if wanted.copy.held and not (found and found.status in STOPPABLE):
             # One that runs goes on: what somebody else waits for may be the address that it has.
             return self._image(wanted) + _blocked(wanted.name, "waiting", wanted.copy.held)

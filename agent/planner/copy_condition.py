@@ -19,7 +19,7 @@ class Condition:
     """What is known of one copy."""
 
     is_: Literal["well", "coming", "failed", "away", "unseen"]
-    """away: its host cannot say anything now; unseen: its host never said anything."""
+    """away: its host cannot say anything now; unseen: its host never said anything, or it was never let start."""
     why: str = ""
     """Why it is not well, in words."""
     for_s: float = 0.0
@@ -32,6 +32,8 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     """How `copy`, as it is assigned to `host`, is now. `spec` is the one it has, if it is known."""
     cluster = observed.cluster
     assert cluster is not None
+    if copy.waits:
+        return Condition(is_="unseen", why=copy.waits)
     watch = observed.watches.get((host, copy.service, copy.number), _NOT_WATCHED)
     status = cluster.status_of(host)
     if status is None or not status.engine_up:

@@ -9,6 +9,8 @@ from agent.model.observed import ContainerState, Difference
 from agent.model.spec import ContainerSpec
 
 _ADDRESS = "(address)"
+NOW = "(now)"
+"""When a container was started that is not started yet."""
 
 Containers = tuple[ContainerState, ...]
 Asked = Mapping[tuple[str, int], Mapping[str, str]]
@@ -58,7 +60,7 @@ def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
     addresses = tuple(
         (network, address or asks.get(network, _ADDRESS)) for network, address in found.addresses
     )
-    return replace(found, status="running", exit_code=0, error="", started_at="(now)", addresses=addresses)
+    return replace(found, status="running", exit_code=0, error="", started_at=NOW, addresses=addresses)
 
 
 def _stopped(found: ContainerState) -> ContainerState:

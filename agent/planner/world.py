@@ -17,6 +17,7 @@ from agent.model.records import AttachedReport, BridgeReport, CopyReport, Differ
 from agent.model.rollout import CopyKey, CopyWatch
 from agent.model.store import Fence
 from agent.planner.live_bridge import bridge_phase
+from agent.planner.predict_copies import NOW
 from agent.planner.promotable import note_join
 from agent.planner.repair import finished
 
@@ -126,7 +127,17 @@ class World:
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),
             attached=tuple(_attached(each) for each in host.attached),
-            copies=tuple(_copy(each) for each in host.containers),
+            copies=tuple(_copy(each, self._jobs()) for each in host.containers),
+        )
+
+    def _jobs(self) -> frozenset[str]:
+        """Services that others wait for to complete."""
+        intent = self.cluster.accepted
+        return frozenset(
+            name
+            for each in (intent.services if intent else ())
+            for name, condition in each.depends_on
+            if condition == "service_completed_successfully"
         )
 
     def _bridge(self, name: str, host: HostState) -> BridgeReport:
@@ -147,16 +158,19 @@ def _attached(found: Attached) -> AttachedReport:
     )
 
 
-def _copy(found: ContainerState) -> CopyReport:
+def _copy(found: ContainerState, jobs: frozenset[str]) -> CopyReport:
+    """What its host will say of it a while later; who plans hopes that all goes well."""
+    done = found.copy.service in jobs and found.status == "running"
+    is_new = found.started_at == NOW and found.status == "running"
     return CopyReport(
         service=found.copy.service,
         number=found.copy.number,
         spec=found.copy.spec,
         id=found.id,
         name=found.name,
-        status=found.status,
-        health="" if found.health == "starting" else found.health,  # it will tell, and who plans hopes
-        exit_code=found.exit_code,
+        status="exited" if done else found.status,
+        health="healthy" if is_new or found.health == "starting" else found.health,
+        exit_code=0 if done else found.exit_code,
         error=found.error,
         started_at=found.started_at,
         restarts=found.restarts,
