@@ -10,6 +10,7 @@ from agent.clients.store import Store
 from agent.errors import Conflict, LeadershipLost, Unreachable
 from agent.fields import create_request
 from agent.model import records, spec, steps
+from agent.model.autolock import MOST_KEYS, UnlockKeys
 from agent.model.keys import Keys
 from agent.model.store import Compare, Delete, Fence, Put
 from agent.session import Session
@@ -34,6 +35,8 @@ class Applier:
     """The time of day in RFC 3339, for people."""
     seal: Callable[[records.Tokens], records.Tokens] = lambda tokens: tokens
     """What is done to join tokens before anybody who reads etcd can see them."""
+    seal_keys: Callable[[UnlockKeys], UnlockKeys] = lambda keys: keys
+    """As `seal`, for the swarm's unlock keys."""
 
     def apply(self, step: steps.Step) -> None:
         """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
@@ -51,10 +54,8 @@ class Applier:
                 engine.remove_network(step.id)
             case steps.InitSwarm():
                 self._init(step)
-            case steps.JoinSwarm():
-                engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
-            case steps.LeaveSwarm():
-                engine.leave_swarm()
+            case steps.JoinSwarm() | steps.LeaveSwarm() | steps.UnlockHost():
+                self._change_membership(step)
             case steps.TakePresence():
                 self.session.insist()
             case steps.CreateNetwork():
@@ -65,6 +66,15 @@ class Applier:
                 engine.pull(step.image)
             case _:
                 self._act_on_bridge(step)
+
+    def _change_membership(self, step: steps.JoinSwarm | steps.LeaveSwarm | steps.UnlockHost) -> None:
+        match step:
+            case steps.JoinSwarm():
+                self.engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
+            case steps.LeaveSwarm():
+                self.engine.leave_swarm()
+            case steps.UnlockHost():
+                self.engine.unlock_swarm(step.keys)
 
     def _act_on_bridge(self, step: steps.Step) -> None:
         engine = self.engine
@@ -151,8 +161,25 @@ class Applier:
                 self._act_on_node(step)
             case steps.RemoveOverlay():
                 self.engine.remove_network(step.id)
+            case steps.TurnAutolockOn() | steps.PublishUnlockKey() | steps.TurnAutolockOff():
+                self._autolock(fence, step)
             case _:
                 self._write(fence, step)
+
+    def _autolock(
+        self, fence: Fence, step: steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff
+    ) -> None:
+        """Switch, and publish what came of it: the key that is good now, and those that were before."""
+        on = not isinstance(step, steps.TurnAutolockOff)
+        swarm_id = self.engine.swarm_tokens().swarm_id
+        if swarm_id != step.known.swarm_id:
+            raise Conflict(f"the engine is in swarm {swarm_id}, not in {step.known.swarm_id}")
+        self.engine.set_autolock(on)
+        new = (self.engine.unlock_key(),) if on else ()
+        keys = tuple(dict.fromkeys((*new, *step.known.keys)))[:MOST_KEYS]
+        if keys:
+            published = self.seal_keys(replace(step.known, on=on, keys=keys))
+            self.store.write_fenced(fence, [_put(self.keys.unlock, published)])
 
     def _act_on_node(
         self, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode

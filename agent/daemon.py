@@ -24,7 +24,7 @@ from agent.clients.disk import StateDirectory
 from agent.clients.engine import DockerEngine
 from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
-from agent.clients.seal import load_seal
+from agent.clients.seal import Seal, load_seal
 from agent.clients.store import EtcdStore
 from agent.config import Config
 from agent.dispatch import Dispatcher, Outcome
@@ -33,7 +33,7 @@ from agent.model.keys import Keys
 from agent.model.records import Presence, decode, encode
 from agent.model.steps import Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, HostReader, Identity, Observer, TokenOpener
+from agent.observe import ClusterReader, HostReader, Identity, KeyOpener, Observer, TokenOpener
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import NewestWins, Reporter
 from agent.session import Session, boottime_s
@@ -105,8 +105,7 @@ class Daemon:
             advertise=config.swarm.advertise_address,
         )
         seal = load_seal(config.cluster, config.tokens.key_file)
-        opener = TokenOpener(open=seal.open, seals=config.tokens.key_file is not None)
-        self._reader, kernel = ClusterReader(keys, config.host, opener), LinuxKernel()
+        self._reader, kernel = _reader(config, keys, seal), LinuxKernel()
         self._host = HostReader(self._engine, kernel, config.host)
         self._observer = Observer(
             self._reader,
@@ -133,6 +132,7 @@ class Daemon:
             fence=lambda: self._loop.fence,
             now=_now,
             seal=seal.close,
+            seal_keys=seal.close_keys,
         )
         rhythm = config.reconcile
         self._dispatcher = Dispatcher(
@@ -231,6 +231,16 @@ class Daemon:
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._loop.last_pass_at < STALLED_S
+
+
+def _reader(config: Config, keys: Keys, seal: Seal) -> ClusterReader:
+    seals = config.tokens.key_file is not None
+    return ClusterReader(
+        keys,
+        config.host,
+        TokenOpener(open=seal.open, seals=seals),
+        KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
+    )
 
 
 def _presence(instance: str) -> bytes:

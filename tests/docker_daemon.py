@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker
+import requests
 
 from tests.etcd_server import eventually
 
@@ -71,10 +72,15 @@ class DockerDaemon:
     def kill(self) -> None:
         """End it without notice, and everything that runs in it."""
         if self._process is not None:
+            dockerd = Path(f"/proc/{self.pid}") if self._process.poll() is None else None
             self._process.kill()
             self._process.wait()
             self._process = None
-            (self.directory / "docker.sock").unlink(missing_ok=True)
+            eventually(lambda: dockerd is None or not dockerd.exists(), READY_S, "dockerd is gone, too")
+            for name in ("docker.sock", "pid"):
+                (self.directory / name).unlink(missing_ok=True)
+            # As after a reboot: the number in containerd's pid file may be anybody's in the next namespace.
+            shutil.rmtree(self.directory / "exec", ignore_errors=True)
 
     def link_to(self, other: "DockerDaemon") -> None:
         """A cable between the two."""
@@ -114,7 +120,7 @@ class DockerDaemon:
 
     def _serves(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, f"dockerd ended; see {self.directory}/log"
+        assert self._process.poll() is None, f"dockerd ended: {self._last_words()}"
         # By hand, because the docker package leaves the socket of a refused connection to the garbage collector.
         with socket.socket(socket.AF_UNIX) as wire:
             try:
@@ -122,7 +128,13 @@ class DockerDaemon:
             except OSError:
                 return False
         with contextlib.closing(self.client()) as client:
-            return bool(client.ping())
+            try:
+                return bool(client.ping())
+            except requests.ConnectionError:
+                return False
+
+    def _last_words(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")[-500:]
 
     def _command(self) -> list[str]:
         own = self.directory

@@ -28,7 +28,16 @@ from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up, published
 from tests.fake_networks import FakeNetworks
-from tests.fake_swarm import A_MANAGER, ALREADY, NOBODY_LETS_IN, FakeLan, FakeSwarm
+from tests.fake_swarm import (
+    A_MANAGER,
+    ALREADY,
+    LOCKED,
+    NOBODY_LETS_IN,
+    NOT_A_MANAGER,
+    WRONG_KEY,
+    FakeLan,
+    FakeSwarm,
+)
 from tests.fake_wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
@@ -196,6 +205,30 @@ class FakeEngine(FakeWire):
     def rotate_tokens(self) -> None:
         self.nets.managed().rotate()
 
+    @call()
+    def set_autolock(self, wanted: bool) -> None:
+        self.nets.managed().autolock(wanted)
+
+    @call()
+    def unlock_key(self) -> str:
+        return self.nets.managed().unlock_key
+
+    @call()
+    def unlock_swarm(self, keys: Iterable[str]) -> None:
+        if self.nets.membership is None:
+            raise Refused(NOT_A_MANAGER)
+        swarm, member = self.nets.membership
+        if member.locked and member.lock not in tuple(keys):
+            raise Refused(WRONG_KEY)
+        member.locked, member.lock = False, swarm.unlock_key
+
+    def boot(self) -> None:
+        """dockerd is started after it was down: a manager may be locked then."""
+        self.answers = True
+        if self.nets.membership:
+            _, member = self.nets.membership
+            member.locked = member.in_raft and bool(member.lock)
+
     @call("node update")
     def update_node(
         self,
@@ -362,6 +395,8 @@ class FakeEngine(FakeWire):
         if self.nets.membership is None:
             return self.stuck or SwarmState(local="inactive")
         swarm, member = self.nets.membership
+        if member.locked:
+            return SwarmState(local="locked", error=LOCKED)
         if member.failed:
             return SwarmState(local="error", error=NOBODY_LETS_IN)
         managers = [each for each in swarm.members if each.in_raft]
@@ -373,6 +408,7 @@ class FakeEngine(FakeWire):
             address=self.advertised,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
             pool=(swarm.pool,) if member.in_raft else (),
+            autolock=bool(swarm.unlock_key) if member.in_raft else None,
             joined_through=self.joined_through,
         )
 

@@ -9,7 +9,7 @@ from agent.model.observed import GivenOut, LinkState, NetworkState
 from agent.model.spec import Pairs
 from tests.fake_containers import FakeContainers, Raw, is_up
 from tests.fake_gateways import FakeGateways
-from tests.fake_swarm import ALREADY, NOT_A_MANAGER, FakeLan, FakeSwarm, Host, Member, network_state
+from tests.fake_swarm import ALREADY, LOCKED, NOT_A_MANAGER, FakeLan, FakeSwarm, Host, Member, network_state
 
 AUTOMATIC_BRIDGE = IPv4Network("172.18.0.0/16")
 """What docker_gwbridge gets when dockerd has to make it itself, or the next one that is free."""
@@ -58,6 +58,8 @@ class FakeNetworks:
 
     def managed(self) -> FakeSwarm:
         """The swarm this host manages. Refused when it does not, Unreachable without a quorum."""
+        if self.membership and self.membership[1].locked:
+            raise Refused(LOCKED)
         if self.membership is None or not self.membership[1].in_raft:
             raise Refused(NOT_A_MANAGER)
         self.membership[0].check_quorum()
@@ -95,7 +97,7 @@ class FakeNetworks:
 
     def listed(self) -> dict[str, NetworkState]:
         """What this host lists: a worker has an overlay only while a container of its own is on it."""
-        if self.membership is None:
+        if self.membership is None or self.membership[1].locked:
             return {**_PREDEFINED, **self.local}
         swarm, member = self.membership
         overlays = swarm.networks.items()
@@ -109,6 +111,8 @@ class FakeNetworks:
     def _overlays(self) -> dict[str, NetworkState]:
         """Those of its swarm; a node that the swarm removed gets none, although its engine calls itself active."""
         if self.membership is None or self.membership[1] not in self.membership[0].members:
+            return {}
+        if self.membership[1].locked:
             return {}
         return self.membership[0].networks
 

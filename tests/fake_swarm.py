@@ -15,6 +15,11 @@ from agent.model.observed import GivenOut, NetworkState, NodeState
 from agent.model.records import Tokens
 from agent.model.spec import Pairs
 
+LOCKED = (
+    "Swarm is encrypted and needs to be unlocked before it can be used. "
+    'Please use "docker swarm unlock" to unlock it.'
+)
+WRONG_KEY = "swarm could not be unlocked: invalid key provided"
 NOT_A_MANAGER = (
     "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state."
 )
@@ -65,12 +70,16 @@ class Member:
     """Its host has left, or was wiped: nothing will answer for this node again."""
     joined_through: str = ""
     """Address of the manager it would ask to become one, too; empty: any of them."""
+    lock: str = ""
+    """The key that it will need at its next start: what it was told last."""
+    locked: bool = False
+    """Its engine was started anew while autolock was on, or before it was told that it is off."""
     failed: bool = False
     """It should have become a manager, and nobody was there to ask."""
 
     @property
     def answers(self) -> bool:
-        return self.host.answers and not self.gone and not self.failed
+        return self.host.answers and not self.gone and not self.failed and not self.locked
 
 
 class FakeSwarm:
@@ -82,6 +91,8 @@ class FakeSwarm:
         self.pool = pool
         self.members: list[Member] = []
         self.networks: dict[str, NetworkState] = {}
+        self.unlock_key = ""
+        """Empty: autolock is off."""
         self.tokens = self._new_tokens()
 
     def join(self, host: Host, token: str, through: str) -> Member:
@@ -93,8 +104,21 @@ class FakeSwarm:
 
     def add(self, host: Host, role: Role) -> Member:
         member = Member(self._lan.new_id("node"), host, role, in_raft=role == "manager")
+        member.lock = self.unlock_key if member.in_raft else ""
         self.members.append(member)
         return member
+
+    def autolock(self, wanted: bool) -> None:
+        """Another key each time that it is turned on, as on a real one."""
+        if wanted != bool(self.unlock_key):
+            self.unlock_key = self._lan.new_id("SWMKEY-1") if wanted else ""
+        for each in self.members:
+            each.lock = self.unlock_key if each.in_raft and each.answers else each.lock
+
+    def rotate_unlock_key(self) -> None:
+        """`docker swarm unlock-key --rotate`."""
+        self.autolock(False)
+        self.autolock(True)
 
     def rotate(self) -> None:
         self.tokens = self._new_tokens()
@@ -138,6 +162,7 @@ class FakeSwarm:
             if member.role == "manager" and not member.in_raft and member.host.answers and not member.gone:
                 member.failed = not self._lets_in(member)
                 member.in_raft = not member.failed
+                member.lock = self.unlock_key
             elif member.role == "worker" and member.in_raft:
                 others = [each for each in self._raft() if each is not member]
                 member.in_raft = 2 * len([each for each in others if each.answers]) <= len(others)

@@ -12,6 +12,7 @@ from agent.clients.engine import Engine
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.fields import create_request
 from agent.model import records, steps
+from agent.model.autolock import UnlockKeys
 from agent.model.intent import VolumeIntent
 from agent.model.keys import Keys
 from agent.model.records import (
@@ -39,6 +40,7 @@ SECRETS = ("hunter2", "SWMTKN-manager", "SWMTKN-worker")
 SPEC = order(environment=(("PASSWORD", "hunter2"),))
 COPY = Copy(service="order", number=1, spec=spec_hash(SPEC))
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")
+NO_KEYS = UnlockKeys(swarm_id="swarm-1", on=False)
 ATTACHMENT = Attachment(network="net")
 
 Call = tuple[str, tuple[Any, ...], Mapping[str, Any]]
@@ -59,7 +61,8 @@ class RecordingEngine:
             self.called.append((name, args, kwargs))
             if self.refusing:
                 raise self.refusing
-            return {"swarm_tokens": self.tokens, "has_node": self.has}.get(name)
+            answers = {"swarm_tokens": self.tokens, "has_node": self.has, "unlock_key": "SWMKEY-1-now"}
+            return answers.get(name)
 
         return call
 
@@ -159,6 +162,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ("join_swarm", (), {"advertise": "10.0.0.1", "remotes": ("m:2377",), "token": TOKENS.worker}),
     ),
     (steps.LeaveSwarm(reason="r"), ("leave_swarm", (), {})),
+    (steps.UnlockHost(keys=("a", "b"), reason="r"), ("unlock_swarm", (("a", "b"),), {})),
     (steps.CreateNetwork(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
     (
         steps.CreateVolume(volume=VolumeIntent(key="v", name="v"), reason="r"),
@@ -263,6 +267,9 @@ FENCED: list[Step] = [
     steps.PublishTokens(swarm_id="swarm-1", reason="r"),
     steps.RotateTokens(reason="r"),
     steps.WithdrawTokens(reason="r"),
+    steps.TurnAutolockOn(known=NO_KEYS, reason="r"),
+    steps.PublishUnlockKey(known=NO_KEYS, reason="r"),
+    steps.TurnAutolockOff(known=replace(NO_KEYS, on=True, keys=("SWMKEY-1-old",)), reason="r"),
     steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"),
     steps.CollectSpecs(digests=("a", "b"), reason="r"),
     steps.CreateOverlay(network=OVERLAY, reason="r"),
@@ -423,6 +430,36 @@ def test_tokens_are_published_as_the_seal_leaves_them(leading: Bench) -> None:
     leading.applier = replace(leading.applier, seal=lambda _: sealed)
     leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == sealed
+
+
+def test_autolock_is_turned_on_and_the_key_published_at_once_and_sealed(leading: Bench) -> None:
+    seen: list[UnlockKeys] = []
+
+    def seal(keys: UnlockKeys) -> UnlockKeys:
+        seen.append(keys)
+        return replace(keys, keys=(), sealed="closed")
+
+    leading.applier = replace(leading.applier, seal_keys=seal)
+    known = replace(NO_KEYS, keys=("SWMKEY-1-a", "SWMKEY-1-now", "SWMKEY-1-b", "SWMKEY-1-c"))
+    leading.apply(steps.TurnAutolockOn(known=known, reason="r"))
+    assert ("set_autolock", (True,), {}) in leading.engine.called
+    assert seen == [replace(known, on=True, keys=("SWMKEY-1-now", "SWMKEY-1-a", "SWMKEY-1-b"))]
+    published = UnlockKeys(swarm_id="swarm-1", on=True, sealed="closed")
+    assert leading.record(UnlockKeys, KEYS.unlock) == published
+
+
+def test_autolock_is_turned_off_and_the_keys_stay(leading: Bench) -> None:
+    known = replace(NO_KEYS, on=True, keys=("SWMKEY-1-old",))
+    leading.apply(steps.TurnAutolockOff(known=known, reason="r"))
+    assert ("set_autolock", (False,), {}) in leading.engine.called
+    assert leading.record(UnlockKeys, KEYS.unlock) == replace(known, on=False)
+
+
+def test_the_key_of_another_swarm_is_not_published(leading: Bench) -> None:
+    leading.engine.tokens = replace(TOKENS, swarm_id="swarm-2")
+    with pytest.raises(Conflict, match="swarm-2"):
+        leading.apply(steps.TurnAutolockOn(known=NO_KEYS, reason="r"))
+    assert ("set_autolock", (True,), {}) not in leading.engine.called
 
 
 def test_tokens_are_published_without_the_one_for_managers_where_none_may_join(leading: Bench) -> None:

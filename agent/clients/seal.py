@@ -1,4 +1,4 @@
-"""Join tokens in etcd, sealed with a key that only the hosts have: who reads etcd cannot join with what he finds.
+"""Join tokens and unlock keys in etcd, sealed with a key that only the hosts have: who reads etcd can use neither.
 
 Fernet of the package `cryptography` (AES-128-CBC and HMAC-SHA256): what opens is what a holder of the key has sealed.
 """
@@ -8,27 +8,57 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from agent.errors import Invalid
+from agent.errors import Invalid, Refused
+from agent.model.autolock import UnlockKeys
 from agent.model.records import Tokens
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 KEY_BYTES = 32
+_NO_KEY = "sealed, and this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
+
+
+class _SealedTokens(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is inside a seal. One with join tokens does not pass for one with unlock keys."""
+
+    cluster: str
+    swarm_id: str
+    worker: str
+    manager: str
+
+
+class _SealedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    cluster: str
+    swarm_id: str
+    unlock: tuple[str, ...]
 
 
 class Seal(Protocol):
-    """What is done to join tokens on the way to etcd and back."""
+    """What is done to secrets on the way to etcd and back.
 
-    def close(self, tokens: Tokens) -> Tokens: ...
+    Both that open raise Invalid, in words that hold no secret, for what cannot be opened here.
+    """
 
-    def open(self, tokens: Tokens) -> Tokens:
-        """Raises Invalid, in words that hold no secret, for tokens that cannot be opened here."""
+    def close(self, tokens: Tokens, /) -> Tokens: ...
+
+    def open(self, tokens: Tokens, /) -> Tokens: ...
+
+    def close_keys(self, keys: UnlockKeys, /) -> UnlockKeys:
+        """Raises Refused where there is nothing to seal with: unlock keys are never published as they are."""
+        ...
+
+    def open_keys(self, keys: UnlockKeys, /) -> UnlockKeys: ...
+
+    def is_current(self, keys: UnlockKeys, /) -> bool:
+        """Whether they are sealed as they would be now: with the first key."""
         ...
 
 
@@ -48,10 +78,17 @@ class WithoutKey:
 
     def open(self, tokens: Tokens) -> Tokens:
         if tokens.sealed:
-            raise Invalid(
-                "sealed, and this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
-            )
+            raise Invalid(_NO_KEY)
         return tokens
+
+    def close_keys(self, _keys: UnlockKeys) -> UnlockKeys:
+        raise Refused("an unlock key is published sealed or not at all, and this host has no tokens.key_file")
+
+    def open_keys(self, _keys: UnlockKeys) -> UnlockKeys:
+        raise Invalid(_NO_KEY)
+
+    def is_current(self, _keys: UnlockKeys) -> bool:
+        return False
 
 
 class WithKeys:
@@ -60,24 +97,50 @@ class WithKeys:
     def __init__(self, cluster: str, keys: Sequence[bytes], named: str) -> None:
         """`keys` are of 32 bytes each; `named` is where they are from, for messages."""
         self._cluster, self._named = cluster, named
-        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(each)) for each in keys])
+        every = [Fernet(base64.urlsafe_b64encode(each)) for each in keys]
+        self._first, self._fernet = every[0], MultiFernet(every)
 
     def close(self, tokens: Tokens) -> Tokens:
         # The cluster and the swarm are sealed in: a value copied from elsewhere does not pass for this one.
-        content = msgspec.json.encode([self._cluster, tokens.swarm_id, tokens.worker, tokens.manager])
-        return replace(tokens, worker="", manager="", sealed=self._fernet.encrypt(content).decode())
+        content = _SealedTokens(self._cluster, tokens.swarm_id, tokens.worker, tokens.manager)
+        return replace(
+            tokens, worker="", manager="", sealed=self._fernet.encrypt(msgspec.json.encode(content)).decode()
+        )
 
     def open(self, tokens: Tokens) -> Tokens:
         if not tokens.sealed:
             return tokens
+        content = self._opened(tokens.sealed, _SealedTokens)
+        self._check(content.cluster, content.swarm_id, tokens.swarm_id)
+        return replace(tokens, worker=content.worker, manager=content.manager, sealed="")
+
+    def close_keys(self, keys: UnlockKeys) -> UnlockKeys:
+        content = _SealedKeys(cluster=self._cluster, swarm_id=keys.swarm_id, unlock=keys.keys)
+        return replace(keys, keys=(), sealed=self._fernet.encrypt(msgspec.json.encode(content)).decode())
+
+    def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
+        if not keys.sealed:
+            raise Invalid("not sealed: nobody of ours has written it")
+        content = self._opened(keys.sealed, _SealedKeys)
+        self._check(content.cluster, content.swarm_id, keys.swarm_id)
+        return replace(keys, keys=content.unlock, sealed="")
+
+    def is_current(self, keys: UnlockKeys) -> bool:
         try:
-            content = self._fernet.decrypt(tokens.sealed.encode())
-            cluster, swarm_id, worker, manager = msgspec.json.decode(content, type=tuple[str, str, str, str])
+            self._first.decrypt(keys.sealed.encode())
+        except InvalidToken:
+            return False
+        return True
+
+    def _opened(self, sealed: str, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(self._fernet.decrypt(sealed.encode()), type=kind)
         except (InvalidToken, msgspec.MsgspecError):
             raise Invalid(f"sealed with a key that is not in {self._named}") from None
-        if (cluster, swarm_id) != (self._cluster, tokens.swarm_id):
+
+    def _check(self, cluster: str, swarm_id: str, named: str) -> None:
+        if (cluster, swarm_id) != (self._cluster, named):
             raise Invalid("sealed for another cluster or swarm")
-        return replace(tokens, worker=worker, manager=manager, sealed="")
 
 
 def load_seal(cluster: str, key_file: str | None) -> Seal:

@@ -153,9 +153,6 @@ def _swarm(cursor: Cursor) -> SwarmIntent:
     fields = cursor.fields(SWARM_KEYS, SWARM_REFUSED)
     pools = fields.read("default_addr_pool", sequence_of(usable_network, at_least=1, distinct=True), ())
     mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
-    autolock = fields.at("autolock")
-    if autolock is not None and boolean(autolock):
-        autolock.fault(f"autolock {_LATER}", "write false, or nothing")
     _check_mask(fields, pools, mask_length)
     tokens = fields.at("join_tokens")
     inner = None if tokens is None else tokens.fields(TOKEN_KEYS)
@@ -165,6 +162,7 @@ def _swarm(cursor: Cursor) -> SwarmIntent:
         data_path_port=fields.read("data_path_port", integer(1024, 49151)),
         rotate_tokens=(inner.read("rotate", ROTATE) if inner else None) or "after-join",
         token_ttl_s=inner.read("ttl", duration(60.0), 900.0) if inner else 900.0,
+        autolock=fields.read("autolock", boolean),
     )
 
 

@@ -117,7 +117,7 @@ def _swarm() -> Form:
         "default_addr_pool_mask_length": forms.integer(8, 29),
         "data_path_port": forms.integer(1024, 49151),
         "join_tokens": forms.section(forms.of(cluster.TOKEN_KEYS, tokens), extensions=False),
-        "autolock": {"enum": [False, "false"]},
+        "autolock": forms.BOOLEAN,
     }
     return forms.section(forms.of(cluster.SWARM_KEYS, known), refused=cluster.SWARM_REFUSED, extensions=False)
 

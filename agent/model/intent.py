@@ -57,6 +57,8 @@ class SwarmIntent:
     """after-join: join tokens are rotated when the last declared host is in."""
     token_ttl_s: float = 900.0
     """How long published join tokens may stay before they are rotated."""
+    autolock: bool | None = None
+    """None: as it is found, and off again if it was declared before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,11 @@ class Keys:
         return f"{self.root}tokens"
 
     @property
+    def unlock(self) -> str:
+        """The swarm's unlock keys, sealed; there only if autolock is, or once was, declared."""
+        return f"{self.root}unlock"
+
+    @property
     def disruption(self) -> str:
         return f"{self.root}disruption"
 

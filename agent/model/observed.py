@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Literal
 
+from agent.model.autolock import UnlockKeys
 from agent.model.faults import Fault
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.records import (
@@ -72,6 +73,10 @@ class SwarmState:
     known. dockerd asks there again when it shall become a manager, until it is started anew."""
     tokens: Tokens | None = field(default=None, repr=False)
     """The join tokens that are good now; known only to who leads, and while there are published ones to compare."""
+    autolock: bool | None = None
+    """Whether a manager is locked when its dockerd starts; None: not known, as on a worker."""
+    unlock_key: str = field(default="", repr=False)
+    """What unlocks it; known only to who leads, and while autolock is declared and on."""
 
     @property
     def leaderless(self) -> bool:
@@ -267,6 +272,13 @@ class ClusterState:
     """Whether they are there unsealed, though this host has a key to seal them with."""
     tokens_locked: bool = False
     """Whether they are sealed with a key that this host does not have."""
+    unlock: UnlockKeys | None = None
+    unlock_aged: bool = False
+    """Whether they are sealed otherwise than this host would seal them now."""
+    unlock_locked: bool = False
+    """Whether they are there and this host cannot open them."""
+    can_seal: bool = True
+    """Whether this host has a key to seal with."""
     disruption: Disruption | None = None
     disruption_revision: int = 0
     """mod_revision of the disruption; 0: there is none."""

@@ -303,6 +303,8 @@ class HostStatus:
     is_manager: bool = False
     swarm_address: str | None = None
     """The address the node advertises."""
+    autolock: bool | None = None
+    """Managers only: whether they are locked when their dockerd starts."""
     advertise: str | None = None
     """The address agent.yaml asks for; None: the one the intent declares."""
     managers: Pairs = ()

@@ -15,9 +15,9 @@ from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
 from agent.observe.host import DOUBT_S, HostReader
-from agent.observe.tokens import TokenOpener
+from agent.observe.tokens import KeyOpener, TokenOpener
 
-__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "Observer", "TokenOpener"]
+__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "KeyOpener", "Observer", "TokenOpener"]
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.in_force import Held, InForce, read_document
-from agent.observe.tokens import TokenOpener
+from agent.observe.tokens import KeyOpener, TokenOpener
 from agent.observe.values import UNREADABLE, Values
 
 
@@ -30,8 +30,14 @@ class Reading:
 class ClusterReader:
     """Reads the keys of one cluster. A document is parsed once per revision, a spec once per hash."""
 
-    def __init__(self, keys: Keys, me: str, opener: TokenOpener = TokenOpener()) -> None:  # noqa: B008 - frozen
-        self._keys, self._me, self._opener = keys, me, opener
+    def __init__(
+        self,
+        keys: Keys,
+        me: str,
+        opener: TokenOpener = TokenOpener(),  # noqa: B008 - frozen
+        key_opener: KeyOpener = KeyOpener(),  # noqa: B008 - frozen
+    ) -> None:
+        self._keys, self._me, self._opener, self._key_opener = keys, me, opener, key_opener
         self._newest: Document | None = None
         self._put: tuple[int, bytes] | None = None
         """What `_newest` was made of."""
@@ -79,7 +85,7 @@ class ClusterReader:
         """What an agent that reads this much wants to be woken for."""
         keys = self._keys
         mine = (
-            *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.disruption),
+            *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
             *(keys.assignment(self._me), keys.ruling(self._me), keys.presence(self._me)),
         )
         ranges = tuple(KeyRange(key=key) for key in mine)
@@ -103,6 +109,7 @@ class ClusterReader:
         turn = snapshot.get(keys.disruption)
         document = self._document(snapshot.get(keys.intent))
         tokens = self._opener.look(values, keys.tokens)
+        unlock = self._key_opener.look(values, keys.unlock)
         return ClusterState(
             revision=snapshot.revision,
             document=document,
@@ -117,6 +124,10 @@ class ClusterReader:
             tokens=tokens.opened,
             tokens_exposed=tokens.exposed,
             tokens_locked=tokens.locked,
+            unlock=unlock.opened,
+            unlock_aged=unlock.aged,
+            unlock_locked=unlock.locked,
+            can_seal=self._key_opener.seals,
             disruption=values.one(keys.disruption, records.Disruption),
             disruption_revision=turn.mod_revision if turn else 0,
             assignment=held.assignment,

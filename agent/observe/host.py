@@ -92,7 +92,7 @@ class HostReader:
             HostState(
                 engine_version=info.version,
                 live_restore=info.live_restore,
-                swarm=self._with_tokens(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
+                swarm=self._with_secrets(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
                 settles_in_s=self._settles_in_s(info.swarm),
                 networks=self._overlays.read(
                     self._with_endpoints(self._engine.networks()), found.ours, cluster
@@ -158,12 +158,26 @@ class HostReader:
             return swarm
         return replace(swarm, nodes=self._nodes())
 
-    def _with_tokens(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
+    def _with_secrets(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
+        if swarm.nodes is None or cluster is None or cluster.leader != self._me:
+            return swarm
+        return self._with_unlock_key(self._with_tokens(swarm, cluster), cluster)
+
+    def _with_tokens(self, swarm: SwarmState, cluster: ClusterState) -> SwarmState:
         """Published tokens may have been made worthless by hand, or by a leader that then lost the lock."""
-        if swarm.nodes is None or cluster is None or cluster.tokens is None or cluster.leader != self._me:
+        if cluster.tokens is None:
             return swarm
         try:
             return replace(swarm, tokens=self._engine.swarm_tokens())
+        except (Unreachable, Refused):
+            return swarm
+
+    def _with_unlock_key(self, swarm: SwarmState, cluster: ClusterState) -> SwarmState:
+        """It may be changed by hand, and nobody is told."""
+        if not swarm.autolock or not cluster.accepted or not cluster.accepted.swarm.autolock:
+            return swarm
+        try:
+            return replace(swarm, unlock_key=self._engine.unlock_key())
         except (Unreachable, Refused):
             return swarm
 

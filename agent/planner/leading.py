@@ -3,6 +3,7 @@
 from agent.model.observed import Observed
 from agent.model.steps import Blocked, Plan
 from agent.planner.assignments import plan_assignments
+from agent.planner.autolock import plan_autolock
 from agent.planner.census import take_census
 from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
@@ -32,6 +33,7 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.record is None and cluster.record_revision:
         return plan + _record_held()
     plan += plan_swarm(cluster.accepted, observed) + plan_overlays(cluster.accepted, observed)
+    plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
     plan += plan_rulings(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan

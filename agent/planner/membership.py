@@ -4,6 +4,7 @@ from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
+from agent.planner.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
 _GOSSIP_IS_TAKEN = (
@@ -23,7 +24,7 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     if host.swarm.local == "inactive":
         return _enter(intent, declared, observed, cluster) if bridge_ready else Plan()
     if host.swarm.local != "active":
-        return _not_active(host)
+        return _not_active(cluster, host)
     return _member(declared, observed, cluster, host)
 
 
@@ -60,7 +61,7 @@ def _init(intent: Intent, advertise: str) -> Plan:
     return Plan((step,))
 
 
-def _not_active(host: HostState) -> Plan:
+def _not_active(cluster: ClusterState, host: HostState) -> Plan:
     swarm = host.swarm
     words = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending" and swarm.is_manager:
@@ -69,6 +70,8 @@ def _not_active(host: HostState) -> Plan:
     if swarm.local == "pending":
         return _blocked("waiting", f"docker is still joining{words}")
     if swarm.local == "locked":
+        if cluster.unlock:
+            return plan_unlock(cluster.unlock)
         return _blocked("locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}")
     return _blocked(
         "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"

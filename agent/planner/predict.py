@@ -29,6 +29,7 @@ StoreStep = (
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
     | steps.CollectSpecs | steps.TakePresence
 )  # fmt: skip
+AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
 RulingStep = steps.PublishRuling | steps.WithdrawRuling
 RolloutStep = steps.PublishRollout | steps.WithdrawRollout
 
@@ -50,6 +51,8 @@ def predict(world: World, me: str, step: steps.Step) -> World:
         return world.with_host(me, replace(host, containers=after))
     if isinstance(step, TurnStep):
         return world.with_cluster(on_turn(world.cluster, step))
+    if isinstance(step, AutolockStep):
+        return _on_autolock(world, me, step)
     if isinstance(step, RulingStep):
         return _on_ruling(world, step)
     if isinstance(step, RolloutStep):
@@ -143,10 +146,16 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | 
         managers=tuple((each.id, each.manager_address) for each in nodes or () if each.manager_address),
         joined_through=through,
         nodes=nodes if manager else None,
+        autolock=_autolock(world, members, through) if manager else None,
     )
     seen = world.host(members[0]).networks if manager and members else ()
     overlays = tuple(each for each in seen if each.scope == "swarm")
     return world.with_host(me, replace(host, swarm=swarm, networks=(*host.networks, *overlays)))
+
+
+def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bool | None:
+    """Of a swarm with these managers, before a host came in `through` one of them, or made it."""
+    return world.host(members[0]).swarm.autolock if members else False if through == "" else None
 
 
 def _leave(world: World, me: str) -> World:
@@ -218,6 +227,21 @@ def _on_store(world: World, me: str, step: StoreStep) -> World:
             kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
             return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
     assert_never(step)
+
+
+def _on_autolock(world: World, me: str, step: AutolockStep) -> World:
+    if isinstance(step, steps.UnlockHost):
+        host = world.host(me)
+        return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
+    on = not isinstance(step, steps.TurnAutolockOff)
+    for name in world.managers_of(step.known.swarm_id):
+        host = world.host(name)
+        key = host.swarm.unlock_key if on else ""
+        swarm = replace(host.swarm, autolock=on, unlock_key=key)
+        world = world.with_host(name, replace(host, swarm=swarm))
+    key = world.host(me).swarm.unlock_key
+    published = replace(step.known, on=on, keys=(key, *step.known.keys) if key else step.known.keys)
+    return world.with_cluster(replace(world.cluster, unlock=published, unlock_aged=False))
 
 
 def _on_ruling(world: World, step: RulingStep) -> World:

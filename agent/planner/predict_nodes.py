@@ -81,6 +81,7 @@ def _with_role(world: World, me: str, node_id: str, *, manager: bool) -> World:
                 is_manager=manager,
                 swarm_id=seen.swarm.swarm_id if manager else None,
                 nodes=seen.swarm.nodes if manager else None,
+                autolock=seen.swarm.autolock if manager else None,
             )
             networks = _with_overlays(host, overlays) if manager else _without_unused(host)
             world = world.with_host(name, replace(host, swarm=swarm, networks=networks))

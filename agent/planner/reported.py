@@ -77,6 +77,7 @@ def _swarm(status: HostStatus) -> SwarmState:
         joined_through=status.joined.through if status.joined else None,
         nodes=None if status.nodes is None else tuple(_node(each) for each in status.nodes),
         pool=tuple(IPv4Network(each) for each in status.pool),
+        autolock=status.autolock,
     )
 
 

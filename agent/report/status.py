@@ -117,6 +117,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         swarm_id=swarm.swarm_id,
         is_manager=swarm.is_manager,
         swarm_address=swarm.address,
+        autolock=swarm.autolock,
         managers=swarm.managers,
         joined=note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),

@@ -8,10 +8,13 @@ import pytest
 import structlog
 
 from agent.clients.seal import Seal, load_seal
-from agent.errors import Invalid
+from agent.errors import Invalid, Refused
+from agent.model.autolock import UnlockKeys
 from agent.model.records import Tokens, encode
 
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")
+
+UNLOCK = UnlockKeys(swarm_id="swarm-1", on=True, keys=("SWMKEY-1-new", "SWMKEY-1-old"))
 
 
 def new_key() -> str:
@@ -110,3 +113,57 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_what_openssl_writes_is_a_key(tmp_path: Path) -> None:
     made = seal(tmp_path, base64.b64encode(b"\xfb\xff" * 16).decode())
     assert made.open(made.close(TOKENS)) == TOKENS
+
+
+# ---- unlock keys
+
+
+def test_unlock_keys_are_sealed_and_opened_in_their_order(tmp_path: Path) -> None:
+    made = seal(tmp_path, new_key())
+    sealed = made.close_keys(UNLOCK)
+    assert b"SWMKEY" not in encode(sealed)
+    assert (sealed.keys, sealed.on) == ((), True)
+    assert made.open_keys(sealed) == UNLOCK
+    assert "SWMKEY" not in repr(UNLOCK)
+    assert sealed.sealed not in repr(sealed)
+
+
+def test_without_a_key_unlock_keys_are_not_published_at_all(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"sealed or not at all") as refused:
+        load_seal("prod", None).close_keys(UNLOCK)
+    assert "SWMKEY" not in str(refused.value)
+    with pytest.raises(Invalid, match=r"set tokens\.key_file"):
+        load_seal("prod", None).open_keys(seal(tmp_path, new_key()).close_keys(UNLOCK))
+
+
+def test_unlock_keys_that_somebody_wrote_unsealed_are_not_used(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="not sealed"):
+        seal(tmp_path, new_key()).open_keys(UNLOCK)
+
+
+def test_what_is_sealed_with_a_second_key_is_open_but_not_current(tmp_path: Path) -> None:
+    old, new = new_key(), new_key()
+    sealed = seal(tmp_path, old).close_keys(UNLOCK)
+    both = seal(tmp_path, new, old)
+    assert both.open_keys(sealed) == UNLOCK
+    assert not both.is_current(sealed)
+    assert both.is_current(both.close_keys(UNLOCK))
+
+
+def test_sealed_unlock_keys_of_another_cluster_or_swarm_are_not_used(tmp_path: Path) -> None:
+    key = new_key()
+    sealed = seal(tmp_path, key).close_keys(UNLOCK)
+    for made, found in (
+        (seal(tmp_path, key, cluster="other"), sealed),
+        (seal(tmp_path, key), UnlockKeys(swarm_id="swarm-2", on=True, sealed=sealed.sealed)),
+    ):
+        with pytest.raises(Invalid, match="another cluster or swarm"):
+            made.open_keys(found)
+
+
+def test_neither_sealed_secret_passes_for_the_other(tmp_path: Path) -> None:
+    made = seal(tmp_path, new_key())
+    with pytest.raises(Invalid):
+        made.open_keys(UnlockKeys(swarm_id="swarm-1", on=True, sealed=made.close(TOKENS).sealed))
+    with pytest.raises(Invalid):
+        made.open(Tokens(swarm_id="swarm-1", worker="", manager="", sealed=made.close_keys(UNLOCK).sealed))

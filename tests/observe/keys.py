@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agent.model import spec
+from agent.model.autolock import UnlockKeys
 from agent.model.keys import Keys
 from agent.model.records import (
     Accepted,
@@ -59,6 +60,7 @@ RECORDS: dict[str, object] = {
     KEYS.leader: LeaderRecord(host=OTHER, since="now"),
     KEYS.swarm: SwarmRecord(claimed_by=OTHER, swarm_id="swarm-1"),
     KEYS.tokens: TOKENS,
+    KEYS.unlock: UnlockKeys(swarm_id="swarm-1", on=True, sealed="sealed"),
     KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", copies=(COPY,)),
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
     KEYS.disruption: Disruption(host=OTHER, state="offered", reason="its turn", quorum=True),

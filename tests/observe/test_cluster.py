@@ -227,6 +227,7 @@ SHOWN_IN = {
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_revision"},
     KEYS.tokens: {"tokens"},
+    KEYS.unlock: {"unlock"},
     KEYS.assignment(ME): {"assignment", "assignments", "specs"},
     KEYS.assignment(OTHER): {"assignments"},
     KEYS.disruption: {"disruption", "disruption_revision"},
@@ -278,7 +279,7 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
         KEYS.rollout(COPY.service),
     }
     assert names - folders == {
-        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "disruption"),
+        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption"),
         *("spec", "assignment", "ruling", "rollout", "presence", "status"),
     }
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()

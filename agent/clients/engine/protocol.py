@@ -148,6 +148,18 @@ class Engine(Protocol):
     def rotate_tokens(self) -> None:
         """Make the join tokens given out so far worthless."""
 
+    def set_autolock(self, wanted: bool) -> None:
+        """Have managers locked, or not, when their dockerd starts. Only a manager can."""
+
+    def unlock_key(self) -> str:
+        """What unlocks a manager of this swarm; empty while autolock is off. Only a manager knows."""
+
+    def unlock_swarm(self, keys: Iterable[str]) -> None:
+        """Unlock this engine with the first of `keys` that fits; done already when it is not locked.
+
+        Refused when none fits. The others must answer for this one to come back: it may take as long as a join.
+        """
+
     def update_node(
         self,
         node_id: str,

@@ -40,7 +40,14 @@ def swarm_state(raw: Mapping[str, Any]) -> SwarmState:
         address=raw.get("NodeAddr") or None,
         managers=pairs(managers),
         pool=_pool(cluster.get("DefaultAddrPool") or ()),
+        autolock=autolocks(cluster) if cluster.get("ID") else None,
     )
+
+
+def autolocks(cluster: Mapping[str, Any]) -> bool:
+    """Whether a swarm (`Cluster` of GET /info, or GET /swarm) locks its managers."""
+    encryption = (cluster.get("Spec") or {}).get("EncryptionConfig") or {}
+    return bool(encryption.get("AutoLockManagers"))
 
 
 def _pool(raw: Iterable[str]) -> tuple[IPv4Network, ...]:

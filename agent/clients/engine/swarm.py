@@ -8,8 +8,8 @@ from typing import Any
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.protocol import EngineInfo
-from agent.clients.engine.reading import swarm_state
-from agent.errors import SwarmkeeperError, Unreachable
+from agent.clients.engine.reading import autolocks, swarm_state
+from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
 from agent.model.records import Tokens
 
 _LISTEN = "0.0.0.0:2377"
@@ -17,6 +17,7 @@ _MEMBERSHIP_S = 30.0
 """dockerd answers a join within 20 s, done or not; a client that gives up earlier learns nothing."""
 _PROBE_S = 2.0
 _OUTSIDE = "not part of a swarm"
+_UNLOCKED = "swarm is not locked"
 
 
 class Swarm(Door):
@@ -92,6 +93,37 @@ class Swarm(Door):
             "rotateManagerToken": "true",
         }
         self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+
+    def set_autolock(self, wanted: bool) -> None:
+        raw = self._ask("swarm", "GET", "/swarm")
+        if autolocks(raw) != wanted:
+            spec = raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}}
+            params = {"version": raw["Version"]["Index"]}
+            self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
+
+    def unlock_key(self) -> str:
+        return str(self._ask("swarm_unlock_key", "GET", "/swarm/unlockkey").get("UnlockKey") or "")
+
+    def unlock_swarm(self, keys: Iterable[str]) -> None:
+        refusal = Refused("no unlock key is known")
+        for key in keys:
+            try:
+                self._ask(
+                    "swarm_unlock",
+                    "POST",
+                    "/swarm/unlock",
+                    body={"UnlockKey": key},
+                    timeout_s=_MEMBERSHIP_S,
+                )
+            except Conflict as error:
+                if _UNLOCKED not in str(error):
+                    raise
+                return
+            except Refused as error:
+                refusal = error
+            else:
+                return
+        raise refusal
 
 
 def _answering(remotes: Iterable[str]) -> str:

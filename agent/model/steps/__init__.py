@@ -1,5 +1,6 @@
 """The plan: what is to be done, in order, each step with its resource and its reason, as data a person can read."""
 
+from agent.model.steps.autolock import PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost
 from agent.model.steps.base import LEADER_BUDGET_S, Lane
 from agent.model.steps.containers import (
     ConnectNetwork,
@@ -89,6 +90,7 @@ __all__ = [
     "PublishRuling",
     "PublishSwarm",
     "PublishTokens",
+    "PublishUnlockKey",
     "PublishVerdict",
     "PullImage",
     "RemoveBridge",
@@ -105,6 +107,9 @@ __all__ = [
     "SwapBridge",
     "TakePresence",
     "TakeTurn",
+    "TurnAutolockOff",
+    "TurnAutolockOn",
+    "UnlockHost",
     "Unpark",
     "UnpauseContainer",
     "UpdateContainer",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from agent.model.steps.autolock import PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost
 from agent.model.steps.containers import (
     ConnectNetwork,
     CreateContainer,
@@ -65,6 +66,7 @@ Step = (
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens | PublishAssignment | CollectSpecs
     | PromoteNode | DemoteNode | UpdateNode | RemoveNode | ForgetHost | RemoveOverlay | PublishRuling
     | WithdrawRuling | PublishRollout | WithdrawRollout
+    | TurnAutolockOn | PublishUnlockKey | TurnAutolockOff | UnlockHost
 )  # fmt: skip
 
 BlockedKind = Literal[
