@@ -160,7 +160,11 @@ class _Scene:
         if (missing := self._volumes(wanted)) != Plan():
             return missing
         create = CreateContainer(
-            name=wanted.name, copy=wanted.copy, project=wanted.project, spec=wanted.filled, reason=reason
+            name=wanted.name,
+            copy=wanted.copy.made_as,
+            project=wanted.project,
+            spec=wanted.filled,
+            reason=reason,
         )
         return Plan((create,))
 

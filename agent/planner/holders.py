@@ -54,7 +54,8 @@ class Holders:
         nodes = {status.node_id: name for name, status in cluster.statuses.items() if status.node_id}
         known = _named(cluster)
         for address, what, node in given_out or ():
-            self._add(address, self._given_out(what, known.get(what), nodes.get(node, ""), node))
+            on = nodes.get(node, "")
+            self._add(address, self._given_out(what, known.get((on, what)), on, node))
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -119,15 +120,15 @@ class Holders:
         self._by_address.setdefault(address, []).append(holder)
 
 
-def _named(cluster: ClusterState) -> dict[str, _Holder]:
-    """Everybody that a host has reported, by id."""
+def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
+    """Everybody that a host has reported, by host and id."""
     found = {}
     for name, status in sorted(cluster.statuses.items()):
         fresh = cluster.status_of(name)
         there = fresh is not None and fresh.engine_up
         for other in status.attached:
-            found[other.id] = _Holder(words=f"{other.name} on {name}", host=name, there=there)
+            found[name, other.id] = _Holder(words=f"{other.name} on {name}", host=name, there=there)
         for each in status.copies:
             words = f"{each.name} on {name}"
-            found[each.id] = _Holder(words=words, key=key_of(each), host=name, there=there)
+            found[name, each.id] = _Holder(words=words, key=key_of(each), host=name, there=there)
     return found

@@ -39,6 +39,7 @@ NETWORKS = (builders.OVERLAY, builders.LOCAL)
 SPECS: tuple[ContainerSpec, ...] = (
     builders.order("1.0.0"),
     builders.order("1.0.1"),
+    builders.order("1.0.1", environment=(("IP", "{{.Overlay.IP}}"),)),
     ContainerSpec(image="billing:1.0.0", networks=(Attachment(network="local"),)),
     ContainerSpec(image="billing:1.0.0", volumes=(Mount(type="volume", target="/data", source="data"),)),
     ContainerSpec(
@@ -145,7 +146,7 @@ def _intents(draw: st.DrawFn, revision: int, declared: str) -> Intent:
         hosts=declared,
         networks=NETWORKS,
         volumes=(VOLUME,),
-        policy=PolicyIntent(allow_network_recreate=draw(st.booleans())),
+        policy=PolicyIntent(allow_network_recreate=draw(st.booleans()), pin_addresses=draw(st.booleans())),
     )
 
 

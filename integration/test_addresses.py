@@ -1,0 +1,146 @@
+"""The address a copy is told is the one it has, keeps, and is reached at; which others reach it, and from where.
+
+docs/dubbo.md has the table that is measured here.
+"""
+
+from functools import partial
+
+import pytest
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+
+pytestmark = pytest.mark.every_base
+
+NET = "my-network-overlay"
+GOOD = DOCUMENT.read_text()
+TELL = '    environment: {DUBBO_IP_TO_REGISTRY: "{{.Overlay.IP}}"}\n'
+ALL_AT_ONCE = "    deploy: {update_config: {parallelism: 0}}\n"
+ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
+API = "    image: 10.159.62.231/somecom/api:1.0.0\n"
+TOLD = GOOD.replace(ORDER, ORDER + TELL + ALL_AT_ONCE).replace(API, API + TELL)
+ANEW = TOLD.replace('"{{.Overlay.IP}}"}\n' + ALL_AT_ONCE, '"{{.Overlay.IP}}", ANEW: "1"}\n' + ALL_AT_ONCE)
+MOVED = ANEW.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-232: 2, node-233: 1}")
+assert len({GOOD, TOLD, ANEW, MOVED}) == 4
+
+TOLD_COPIES = {
+    "prod-order-1": "node-231", "prod-order-2": "node-231", "prod-order-3": "node-232",
+    "prod-api-1": "node-232", "prod-api-2": "node-233",
+}  # fmt: skip
+NEIGHBOURS = {"node-231": "prod-console-1", "node-232": "prod-billing-1", "node-233": "prod-terminal-1"}
+"""A container on each host to ask from."""
+
+OVERLAY, GWBRIDGE, PUBLISHED = "its overlay address", "its docker_gwbridge address", "its host's address"
+REACHED = {
+    "a container on its own host": {OVERLAY: True, GWBRIDGE: False, PUBLISHED: True},
+    "a container on another host": {OVERLAY: True, GWBRIDGE: False, PUBLISHED: True},
+    "its own host": {OVERLAY: False, GWBRIDGE: True, PUBLISHED: True},
+    "another host": {OVERLAY: False, GWBRIDGE: False, PUBLISHED: True},
+    "a client on the LAN": {OVERLAY: False, GWBRIDGE: False, PUBLISHED: True},
+}
+
+
+@pytest.fixture
+def told(cluster: Cluster) -> Cluster:
+    """The cluster with order and api told their overlay addresses."""
+    cluster.wait_converged(cluster.put(TOLD), 90)
+    return cluster
+
+
+def host_of(cluster: Cluster, name: str) -> Host:
+    return cluster.lab[next(each.host for each in cluster.containers() if each.name == name)]
+
+
+def has(cluster: Cluster, name: str) -> str:
+    """The copy's address on the overlay, as docker shows it."""
+    shown = host_of(cluster, name).docker.api.inspect_container(name)
+    return str(shown["NetworkSettings"]["Networks"][NET]["IPAddress"])
+
+
+def is_told(cluster: Cluster, name: str) -> str:
+    """The address in its environment, as its own process sees it."""
+    command = ("docker", "exec", name, "printenv", "DUBBO_IP_TO_REGISTRY")
+    return host_of(cluster, name).exec(*command).stdout.strip()
+
+
+def addresses(cluster: Cluster) -> dict[str, str]:
+    """Of the copies that are told their addresses, what they have; it is what they are told."""
+    found = {name: has(cluster, name) for name in TOLD_COPIES}
+    assert found == {name: is_told(cluster, name) for name in TOLD_COPIES}
+    assert len(set(found.values())) == len(found)
+    return found
+
+
+def gateway_address(host: Host, container: str) -> str:
+    on_it = host.docker.api.inspect_network("docker_gwbridge")["Containers"]
+    whose = host.docker.api.inspect_container(container)["Id"]
+    return str(on_it[whose]["IPv4Address"]).partition("/")[0]
+
+
+def answers_container(cluster: Cluster, host: str, url: str) -> bool:
+    command = ("docker", "exec", NEIGHBOURS[host], "timeout", "3", "wget", "-q", "-O", "-", url)
+    return '"service":' in cluster.lab[host].exec(*command, check=False).stdout
+
+
+def answers_host(cluster: Cluster, host: str, url: str) -> bool:
+    command = ("busybox", "timeout", "3", "busybox", "wget", "-q", "-O", "-", url)
+    return '"service":' in cluster.lab[host].exec(*command, check=False).stdout
+
+
+def answers_lan(cluster: Cluster, url: str) -> bool:
+    try:
+        return cluster.lab.lan.http_get(url, timeout=3).status == 200
+    except OSError:
+        return False
+
+
+def test_what_a_copy_is_told_it_has_and_containers_on_every_host_reach_it_there(told: Cluster) -> None:
+    for name, address in addresses(told).items():
+        assert host_of(told, name).name == TOLD_COPIES[name]
+        for host in NEIGHBOURS:
+            check = partial(answers_container, told, host, f"http://{address}:8080/")
+            eventually(check, 30, f"{name} answers a container on {host}")
+
+
+def test_which_of_its_addresses_reaches_a_copy_and_from_where(told: Cluster) -> None:
+    host = told.lab["node-232"]
+    ways = {
+        OVERLAY: f"http://{has(told, 'prod-api-1')}:8080/",
+        GWBRIDGE: f"http://{gateway_address(host, 'prod-api-1')}:8080/",
+        PUBLISHED: f"http://{host.address}:80/",
+    }
+    ask = {
+        "a container on its own host": partial(answers_container, told, "node-232"),
+        "a container on another host": partial(answers_container, told, "node-231"),
+        "its own host": partial(answers_host, told, "node-232"),
+        "another host": partial(answers_host, told, "node-233"),
+        "a client on the LAN": partial(answers_lan, told),
+    }
+
+    def found() -> dict[str, dict[str, bool]]:
+        return {who: {way: answers(url) for way, url in ways.items()} for who, answers in ask.items()}
+
+    eventually(lambda: ask["a container on another host"](ways[OVERLAY]), 30, "the overlay is there")
+    table = found()
+    print(f"\n{ways}\n{table}")
+    assert table == REACHED
+
+
+def test_a_copy_keeps_its_address_when_it_is_replaced_moved_and_another_host_leads(told: Cluster) -> None:
+    before = addresses(told)
+    told.lab["node-231"].exec("docker", "rm", "-f", "prod-order-1")
+    eventually(lambda: has(told, "prod-order-1") == before["prod-order-1"], 60, "it is made anew")
+
+    told.wait_converged(told.put(ANEW), 90)
+    assert addresses(told) == before
+
+    leader = (told.get("leader") or {})["host"]
+    told.lab[leader].systemctl("restart", "swarmkeeper")
+    revision = told.put(MOVED)
+    told.wait_converged(revision, 120)
+    moved = {name: host_of(told, name).name for name in ("prod-order-1", "prod-order-2", "prod-order-3")}
+    assert sorted(moved.values()) == ["node-232", "node-232", "node-233"], moved
+    assert addresses(told) == before
+    for host in told.lab.hosts:
+        assert "attaching to network failed" not in host.journal_text("swarmkeeper")
