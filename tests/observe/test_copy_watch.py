@@ -67,6 +67,12 @@ def test_a_copy_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_again
     assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
 
 
+def test_a_copy_that_its_host_has_only_listed_has_not_ended_when_it_is_looked_at(bench: Bench) -> None:
+    listed = replace(RUNNING, started_at="")
+    assert not any(bench.look(each).ended for each in (listed, RUNNING, listed, RUNNING))
+    assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
+
+
 def test_a_copy_that_is_never_found_running_but_was_started_meanwhile_has_ended(bench: Bench) -> None:
     down = replace(RUNNING, status="exited")
     assert not bench.look(down).ended
