@@ -63,7 +63,7 @@ class CopyWatcher:
             return False
         (found,) = mine
         if found.status in ("running", "paused") and not found.started_at:
-            return False  # its host has only listed it, as steps are working on it, and does not know since when it runs
+            return False  # only listed by its host, as steps are working on it: since when it runs is not known
         seen = self._ran.get(key)
         if seen is None or (seen.spec, seen.id) != (copy.spec, found.id):
             seen = _Start(spec=copy.spec, id=found.id, at=found.started_at, ran=False)
