@@ -156,6 +156,8 @@ def _swarm(cursor: Cursor) -> SwarmIntent:
     _check_mask(fields, pools, mask_length)
     tokens = fields.at("join_tokens")
     inner = None if tokens is None else tokens.fields(TOKEN_KEYS)
+    if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
+        ttl.fault("tokens that are never rotated live for ever", "take it out, or write rotate: after-join")
     return SwarmIntent(
         default_addr_pool=pools,
         mask_length=mask_length,

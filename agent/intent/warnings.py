@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.model.intent import Intent, SwarmIntent
+from agent.model.intent import Intent
 
 _WIDE = 16
-_DEFAULT_TTL_S = SwarmIntent(default_addr_pool=()).token_ttl_s
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
 """Where an engine puts its own networks first, docker0 among them: moby, libnetwork/ipamutils."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
     """Return what the operator of `intent` should know, one sentence each; nothing of it hinders anything."""
-    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_not_carried_out(intent))
+    return (*_managers(intent), *_hosts(intent), *_networks(intent))
 
 
 def _managers(intent: Intent) -> Iterator[str]:
@@ -37,12 +36,3 @@ def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
             yield f"network {network.key}: {network.subnet} is large; Docker advises /24 for an overlay"
-
-
-def _not_carried_out(intent: Intent) -> Iterator[str]:
-    """What the intent reference marks as accepted: nobody shall count on it."""
-    told = [
-        *(["join_tokens.ttl"] if intent.swarm.token_ttl_s != _DEFAULT_TTL_S else []),
-    ]
-    for what in told:
-        yield f"{what} is accepted, but this version does not act on it"

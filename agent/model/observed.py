@@ -354,3 +354,5 @@ class Observed:
     """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
     watches: Mapping[CopyKey, CopyWatch] = field(default_factory=dict)
     """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""
+    tokens_age_s: float = 0.0
+    """How long this leader has seen the published join tokens as they are; 0 on everybody else."""

@@ -15,7 +15,7 @@ from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
 from agent.observe.host import DOUBT_S, HostReader
-from agent.observe.tokens import KeyOpener, TokenOpener
+from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
 
 __all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "KeyOpener", "Observer", "TokenOpener"]
 
@@ -59,6 +59,7 @@ class Observer:
         self._clock, self._engine_seen_at = clock, clock()
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
+        self._token_watcher = TokenWatcher(clock)
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
@@ -113,6 +114,7 @@ class Observer:
             machine_id=self._identity.machine_id,
             advertise=self._identity.advertise,
             watches=self.watcher.look(cluster if fence else None),
+            tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
         )
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:

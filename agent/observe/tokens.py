@@ -31,6 +31,24 @@ class PublishedTokens:
     locked: bool = False
 
 
+class TokenWatcher:
+    """How long the published tokens have been the same, on the leader's own clock. A new leader counts anew."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: tuple[str, float] | None = None
+        """Of the last look: the token of workers, which every rotation changes, and since when it is that."""
+
+    def look(self, tokens: Tokens | None) -> float:
+        """Seconds since these were first seen; None: there are none, or this host does not lead."""
+        if tokens is None:
+            self._seen = None
+            return 0.0
+        if self._seen is None or self._seen[0] != tokens.worker:
+            self._seen = (tokens.worker, self._clock())
+        return self._clock() - self._seen[1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOpener:
     """How this host opens tokens. `open` raises Invalid for those it cannot open."""

@@ -28,7 +28,7 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
         if record and record.swarm_id not in (None, host.swarm.swarm_id):
             return Plan()  # a foreign swarm: leadership.py resigns, membership.py says it
-        return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, cluster, host)
+        return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
     return _plan_claim(observed, cluster, record)
@@ -107,8 +107,9 @@ def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tup
     return tuple(each.name for each in intent.hosts if each.name not in joined)
 
 
-def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan:
-    if host.swarm.nodes is None or cluster.tokens_locked:
+def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
+    cluster = observed.cluster
+    if cluster is None or host.swarm.nodes is None or cluster.tokens_locked:
         return Plan()
     missing, tokens, swarm_id = missing_hosts(intent, cluster, host), cluster.tokens, host.swarm.swarm_id
     assert swarm_id is not None
@@ -116,7 +117,7 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
         why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
         why = why or ("the published join tokens are not sealed" if cluster.tokens_exposed else "")
         step = PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
-        return Plan((step,)) if why else Plan()
+        return Plan((step,)) if why else _expire(intent, observed, missing)
     if tokens is None:
         return Plan()
     reason = "every declared host has joined"
@@ -125,6 +126,18 @@ def _plan_tokens(intent: Intent, cluster: ClusterState, host: HostState) -> Plan
         return Plan((withdraw,))
     # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
     return Plan((RotateTokens(reason=reason), withdraw))
+
+
+def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Plan:
+    """Make tokens worthless that were there for too long: whoever read them meanwhile has nothing of it.
+
+    The next pass sees that the published ones are not the swarm's any more, and publishes those that are.
+    """
+    ttl_s = intent.swarm.token_ttl_s
+    if intent.swarm.rotate_tokens == "never" or observed.tokens_age_s < ttl_s:
+        return Plan()
+    reason = f"published {ttl_s:g} s ago, and {', '.join(missing)} did not join yet"
+    return Plan((RotateTokens(reason=reason),))
 
 
 def _why_publish(host: HostState, published: Tokens | None, missing: str) -> str:

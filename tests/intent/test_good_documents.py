@@ -179,9 +179,3 @@ def test_the_same_document_means_the_same_every_time(name: str) -> None:
 
 def test_no_environment_variable_is_shown_by_repr() -> None:
     assert "VERSION" not in repr(load("everything"))
-
-
-def test_what_is_accepted_but_not_carried_out_is_warned_of() -> None:
-    said = "\n".join(warnings(load("everything")))
-    assert "join_tokens.ttl is accepted, but this version does not act on it" in said
-    assert "does not act on it" not in "\n".join(warnings(load("customer")))

@@ -1,12 +1,15 @@
 """Published join tokens: opened, or held with the reason."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.model.records import encode
 from agent.observe import ClusterReader, TokenOpener
+from agent.observe.tokens import TokenWatcher
 from tests.clients.test_seal import new_key, seal
+from tests.fake_store import FakeClock
 from tests.observe.keys import KEYS, ME, TOKENS, Scene
 
 
@@ -53,3 +56,22 @@ def test_who_needs_no_tokens_plans_with_sealed_ones(scene: Scene, tmp_path: Path
     assert state.tokens is not None
     assert state.tokens.manager == "sealed"
     assert state.garbage == ()
+
+
+def test_a_leader_knows_for_how_long_it_has_seen_the_same_tokens() -> None:
+    clock = FakeClock()
+    watcher = TokenWatcher(clock)
+    assert watcher.look(TOKENS) == 0.0
+    clock.advance(60.0)
+    assert watcher.look(TOKENS) == 60.0
+    assert watcher.look(replace(TOKENS, manager="")) == 60.0, "another way to publish the same ones"
+    assert watcher.look(replace(TOKENS, worker="rotated")) == 0.0
+
+
+def test_without_tokens_and_without_the_lead_the_time_begins_anew() -> None:
+    clock = FakeClock()
+    watcher = TokenWatcher(clock)
+    watcher.look(TOKENS)
+    clock.advance(60.0)
+    assert watcher.look(None) == 0.0
+    assert watcher.look(TOKENS) == 0.0

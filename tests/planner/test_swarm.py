@@ -229,6 +229,20 @@ def test_tokens_of_another_swarm_are_replaced() -> None:
     assert told(replaced) == ["publish tokens: h2 not joined yet"]
 
 
+def missing_for(seconds: float, **more: Any) -> list[str]:
+    """h2 is missing, and the tokens have been there for so long."""
+    swarm = SwarmIntent(default_addr_pool=(), token_ttl_s=600.0, **more)
+    wanted, seen = intent(hosts="h1 h2", swarm=swarm), host(swarm=member("h1"))
+    state = builders.cluster(wanted, record=record(), statuses={"h1": status("h1")}, tokens=tokens())
+    return told(plan_swarm(wanted, builders.observed(state, seen, leads=True, tokens_age_s=seconds)))
+
+
+def test_tokens_that_were_there_for_too_long_are_rotated_although_a_host_is_missing() -> None:
+    assert missing_for(599.0) == []
+    assert missing_for(600.0) == ["rotate tokens: published 600 s ago, and h2 did not join yet"]
+    assert missing_for(9999.0, rotate_tokens="never") == []
+
+
 def test_tokens_are_rotated_and_then_withdrawn_when_the_last_host_is_in() -> None:
     assert told(plan(everybody_in(), tokens=tokens())) == [
         "rotate tokens: every declared host has joined",
