@@ -13,6 +13,7 @@ from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
+from agent.planner.handover import LOOK_S, tries
 from agent.planner.rollout import looks_again_in_s
 from agent.report import Reporter
 from agent.triggers import Triggers
@@ -153,4 +154,6 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return host.settles_in_s
     if host.doubtful:
         return DOUBT_S
+    if tries(host):
+        return LOOK_S
     return UNSETTLED_S if host.swarm.unsettled or host.gossip_is_taken else 0.0

@@ -348,6 +348,10 @@ class FakeEngine(FakeWire):
 
     @call("container rename")
     def rename(self, container: str, name: str) -> None:
+        raw = self.by_hand.get(container)
+        overlays = self.nets.membership[0].networks if self.nets.membership else {}
+        if is_up(raw) and raw["NetworkSettings"]["Networks"].keys() & overlays.keys():
+            raise Refused("could not add service state for endpoint to cluster on rename: already exists")
         self.by_hand.rename(container, name)
 
     @call("container update")

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from agent.fields import uses_overlay_address
 from agent.model.intent import Intent
+from agent.model.spec import why_alone
 
 _WIDE = 16
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
@@ -12,7 +14,7 @@ _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
     """Return what the operator of `intent` should know, one sentence each; nothing of it hinders anything."""
-    return (*_managers(intent), *_hosts(intent), *_networks(intent))
+    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_orders(intent))
 
 
 def _managers(intent: Intent) -> Iterator[str]:
@@ -36,3 +38,12 @@ def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
             yield f"network {network.key}: {network.subnet} is large; Docker advises /24 for an overlay"
+
+
+def _orders(intent: Intent) -> Iterator[str]:
+    for service in intent.services:
+        asked = [each for each in (service.update, service.rollback) if each and each.order == "start-first"]
+        pinned = intent.policy.pin_addresses or uses_overlay_address(service.spec)
+        why = why_alone(service.spec) or ("its address is pinned" if pinned and service.spec.networks else "")
+        if asked and why:
+            yield f"service {service.name}: a copy is replaced stop-first, although start-first is asked for: {why}"

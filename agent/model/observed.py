@@ -154,6 +154,8 @@ class ContainerState:
     restarts: int = 0
     addresses: Pairs = ()
     """(network, IPv4 address) of every network it belongs to; no address while it does not run."""
+    up_s: float = 0.0
+    """How long this agent has seen it run since it was started last."""
     image: str = ""
     """Id of the image it was made from; empty: not known."""
     busy: bool = False

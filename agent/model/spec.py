@@ -239,6 +239,16 @@ def spec_hash(spec: ContainerSpec) -> str:
     return hashlib.sha256(encode(spec)).hexdigest()
 
 
+def why_alone(spec: ContainerSpec) -> str:
+    """Why no second container can run like that on the same host at the same time; empty when one can."""
+    if any(port.published is not None for port in spec.ports):
+        return "it publishes a port of the host"
+    if spec.network_mode == "host":
+        return "it has the network of the host"
+    fixed = any(each.ipv4_address for each in spec.networks)
+    return "its address is fixed" if fixed else ""
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

@@ -62,6 +62,8 @@ class HostReader:
         self._active_since: float | None = None
         self._lacking: dict[str, float] = {}
         """Containers without a gateway, and since when they are seen so."""
+        self._up: dict[tuple[str, str], float] = {}
+        """Containers of ours that run, by id and start, and since when they are seen so."""
         self._resting: dict[str, float] = {}
         """Who has a gateway and does not run, and since when it is seen so."""
         self.running_specs: frozenset[str] = frozenset()
@@ -97,7 +99,7 @@ class HostReader:
                 networks=self._overlays.read(
                     self._with_endpoints(self._engine.networks()), found.ours, cluster
                 ),
-                containers=found.ours,
+                containers=self._with_times(found.ours),
                 attached=found.attached,
                 foreign_names=found.foreign_names,
                 images=frozenset(images),
@@ -121,6 +123,17 @@ class HostReader:
         lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
         starting = {each for each, since in self._resting.items() if now - since < START_S}
         return replace(seen, doubtful=frozenset(lacking | starting))
+
+    def _with_times(self, ours: tuple[ContainerState, ...]) -> tuple[ContainerState, ...]:
+        """How long each has run, on our own clock: docker tells the time of day, which may be set."""
+        now = self._clock()
+        running = [
+            (each.id, each.started_at) for each in ours if each.status == "running" and each.started_at
+        ]
+        listed = {each.id for each in ours if not each.started_at}  # steps are working on them
+        kept = {key: since for key, since in self._up.items() if key[0] in listed}
+        self._up = kept | {key: self._up.get(key, now) for key in running}
+        return tuple(replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
 
     def forget(self) -> None:
         """Ask anew for the membership: a step has changed it. May be called from any thread."""

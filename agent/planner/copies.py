@@ -16,10 +16,12 @@ from agent.model.steps import (
     DisconnectNetwork,
     Plan,
     PullImage,
+    RenameContainer,
     StartContainer,
     Step,
 )
 from agent.planner.endpoints import keep_last_endpoints
+from agent.planner.handover import on_trial, starts_first
 from agent.planner.making_way import made_anew, make_way
 from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
@@ -27,6 +29,7 @@ from agent.planner.ports import heed_ports
 from agent.planner.repair import plan_repair
 from agent.planner.replacement import (
     STOPPABLE,
+    beside,
     best,
     candidates,
     clear_away,
@@ -44,7 +47,10 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
     if cluster.assignment is None:
         return Plan()
     project = cluster.assignment.project
-    chosen = {copy: best(candidates(copy, host), copy) for copy in cluster.assignment.copies}
+    chosen = {
+        copy: best(candidates(copy, host), copy, container_name(project, copy))
+        for copy in cluster.assignment.copies
+    }
     keep = {found.id for found in chosen.values() if found}
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
     keep |= {each.id for copy in unknown for each in candidates(copy, host)}
@@ -61,7 +67,8 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         context = fill_context(intent, observed.me, host.swarm, copy)
         wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
         others = [each for each in candidates(copy, host) if found and each.id != found.id]
-        plan += clear_away(others, scene.plan(wanted, found), wanted)
+        tried = scene.try_out(wanted, found, others) if found else None
+        plan += clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
     surplus = plan_surplus(host, frozenset(cluster.assignment.copies), keep)
     if observed.stale:
         surplus = _later(surplus)
@@ -93,6 +100,7 @@ class _Scene:
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
+        self.stale = observed.stale
         self.anew = made_anew(intent, observed)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
@@ -100,6 +108,17 @@ class _Scene:
             return self._decide(wanted, found)
         except Invalid as error:
             return _blocked(wanted.name, "dependency", str(error))
+
+    def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
+        """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
+        service = self.intent.service(wanted.copy.service)
+        lacks = on_trial(service, wanted, found, others, stale=self.stale)
+        if not lacks or self.anew:
+            return None
+        if found.busy or found.status == "removing":
+            return Plan()
+        plan = self._repair(replace(wanted, called=found.name), found)
+        return plan if plan.steps else plan + _blocked(wanted.name, "waiting", lacks)
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
@@ -141,6 +160,8 @@ class _Scene:
             return made + waits  # pull first: the old copy runs until the new one can be made
         if waits != Plan():
             return waits
+        if starts_first(self.intent.service(wanted.copy.service), wanted, found):
+            return beside(made, wanted)
         return replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
@@ -179,11 +200,15 @@ class _Scene:
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
         failed_with = self.failures.get(f"container/{wanted.name}", "")
-        repaired = heed_ports(plan_repair(wanted, found), wanted.spec, found, self.host, failed_with)
+        overlays = [network for network, _ in found.addresses if self._is_overlay(network)]
+        repair = plan_repair(wanted, found, overlays)
+        repaired = heed_ports(repair, wanted.spec, found, self.host, failed_with)
         waits = self._networks(wanted)
         if waits == Plan():
             return repaired
         kept = tuple(step for step in repaired.steps if not self._needs_network(step))
+        if any(isinstance(step, DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
+            kept = tuple(step for step in kept if not isinstance(step, RenameContainer))
         return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
 
     def _needs_network(self, step: Step) -> bool:

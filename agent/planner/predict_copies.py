@@ -11,6 +11,8 @@ from agent.model.spec import ContainerSpec
 _ADDRESS = "(address)"
 NOW = "(now)"
 """When a container was started that is not started yet."""
+_LONG_S = 1e9
+"""Whatever a container that runs has to wait for, is over."""
 
 Containers = tuple[ContainerState, ...]
 Asked = Mapping[tuple[str, int], Mapping[str, str]]
@@ -60,7 +62,15 @@ def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
     addresses = tuple(
         (network, address or asks.get(network, _ADDRESS)) for network, address in found.addresses
     )
-    return replace(found, status="running", exit_code=0, error="", started_at=NOW, addresses=addresses)
+    return replace(
+        found,
+        status="running",
+        exit_code=0,
+        error="",
+        started_at=NOW,
+        addresses=addresses,
+        up_s=_LONG_S,
+    )
 
 
 def _stopped(found: ContainerState) -> ContainerState:

@@ -1,6 +1,7 @@
 """A copy with the right spec that is not as it should be: put right in place, with the same container."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from agent.model.observed import ContainerState
 from agent.model.records import CopyReport
@@ -18,13 +19,15 @@ from agent.model.steps import (
 )
 from agent.planner.wanted import Wanted
 
+_UP = ("running", "paused")
 
-def plan_repair(wanted: Wanted, found: ContainerState) -> Plan:
+
+def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
     """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
 
-    The name it shall have must be free (names.py sees to that).
+    The name it shall have must be free (names.py sees to that). `overlays` are those of its networks that are some.
     """
-    steps = (*_rename(wanted, found), *_update(wanted, found), *_reconnect(wanted, found))
+    steps = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
     return Plan((*steps, *_run(wanted, found)), tuple(_dropped(wanted, found)))
 
 
@@ -47,10 +50,29 @@ def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
         yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="unsupported")
 
 
-def _rename(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
-    if found.name != wanted.name:
-        reason = f"name: {wanted.name} wanted, {found.name} found"
-        yield RenameContainer(name=wanted.name, id=found.id, reason=reason)
+def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) -> Iterable[Step]:
+    """Off its overlays for that moment, while it runs: an engine renames no container on one (docs/engine-quirks.md).
+
+    It gets the address back that it had.
+    """
+    if found.name == wanted.name:
+        return
+    common = {
+        "name": wanted.name,
+        "id": found.id,
+        "reason": f"name: {wanted.name} wanted, {found.name} found",
+    }
+    on = [each for each in found.addresses if each[0] in overlays and found.status in _UP]
+    for network, _ in on:
+        yield DisconnectNetwork(network=network, **common)
+    yield RenameContainer(**common)
+    declared = {each.network: each for each in wanted.filled.networks} if on else {}
+    for network, address in on:
+        if attachment := declared.get(network):
+            back = replace(attachment, ipv4_address=attachment.address or address or None)
+            yield ConnectNetwork(
+                attachment=back, aliases=(wanted.copy.service, *attachment.aliases), **common
+            )
 
 
 def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:

@@ -26,13 +26,23 @@ _SHORT = 12
 
 def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) -> Plan:
     """`made`, which creates the new container, and then: the old one away, the new one into its name, and started."""
-    aside = f"{wanted.name}-{wanted.copy.spec[:_SHORT]}"
-    first = tuple(
+    rename = RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
+    start = StartContainer(name=wanted.name, reason=reason)
+    rest = (*away(wanted.name, old, wanted.grace_s, reason), rename, start)
+    return beside(made, wanted) + Plan(rest)
+
+
+def beside(made: Plan, wanted: Wanted) -> Plan:
+    """`made`, which creates the new container, under a name of its own."""
+    aside = _aside(wanted)
+    steps = tuple(
         replace(step, under=aside) if isinstance(step, CreateContainer) else step for step in made.steps
     )
-    rename = RenameContainer(name=wanted.name, id=aside, reason=reason)
-    start = StartContainer(name=wanted.name, reason=reason)
-    return Plan((*first, *away(wanted.name, old, wanted.grace_s, reason), rename, start), made.blocked)
+    return Plan(steps, made.blocked)
+
+
+def _aside(wanted: Wanted) -> str:
+    return f"{wanted.name}-{wanted.copy.spec[:_SHORT]}"
 
 
 def candidates(copy: Copy, host: HostState) -> list[ContainerState]:
@@ -41,17 +51,22 @@ def candidates(copy: Copy, host: HostState) -> list[ContainerState]:
     return [each for each in host.containers if (each.copy.service, each.copy.number) == key]
 
 
-def best(found: Iterable[ContainerState], copy: Copy) -> ContainerState | None:
-    """Of several containers that claim to be the same copy, the one to keep: as it shall be, running, lowest id."""
+def best(found: Iterable[ContainerState], copy: Copy, name: str) -> ContainerState | None:
+    """Of several containers that claim to be the same copy, the one to keep.
+
+    As it shall be, running, with its `name`; of those that are alike in all that, the one with the lowest id.
+    """
     return min(
         found,
-        key=lambda each: (each.copy.spec != copy.spec, _is_to_go(each), each.status != "running", each.id),
+        key=lambda each: (
+            each.copy.spec != copy.spec, _is_to_go(each), each.status != "running", each.name != name, each.id
+        ),
         default=None,
-    )
+    )  # fmt: skip
 
 
 def _is_to_go(found: ContainerState) -> bool:
-    return found.status == "dead" or any(each.repair == "replace" for each in found.differences)
+    return found.status in ("dead", "removing") or any(each.repair == "replace" for each in found.differences)
 
 
 def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> Plan:

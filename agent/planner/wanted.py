@@ -20,11 +20,13 @@ class Wanted:
     project: str
     spec: ContainerSpec
     context: FillContext
+    called: str = ""
+    """What its container is called while another one has its name; empty: by its name."""
 
     @property
     def name(self) -> str:
         """The name of its container."""
-        return container_name(self.project, self.copy)
+        return self.called or container_name(self.project, self.copy)
 
     @property
     def filled(self) -> ContainerSpec:
