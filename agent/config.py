@@ -65,6 +65,8 @@ class HttpSettings:
     """Where /metrics, /healthz, /readyz and /status are served."""
 
     listen: str = "127.0.0.1:9477"
+    web_config: str | None = None
+    """A file that says who may look, and over TLS; None: who reaches the port, over plain HTTP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     },
     "http": {
         "listen": ("listen", _LISTEN),
+        "web_config": ("web_config", _secret_file),
     },
     "log": {
         "level": ("level", _LEVEL),

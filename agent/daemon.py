@@ -39,7 +39,7 @@ from agent.report import NewestWins, Reporter
 from agent.session import Session, boottime_s
 from agent.triggers import Triggers
 from agent.wake import WakeUps
-from agent.web import Metrics, Sources, WebServer, serve
+from agent.web import Access, Metrics, Sources, WebServer, serve
 
 log = structlog.get_logger()
 
@@ -159,11 +159,12 @@ class Daemon:
             unready=self._reporter.unready,
             status=self._reporter.status,
         )
+        self._access = Access(config.http.web_config)
         self._web: WebServer | None = None
 
     def start(self, listen: str) -> None:
         """Start the threads: who looks at us first, who changes things last. Raises Refused when the port is taken."""
-        self._web = serve(listen, self._sources)
+        self._web = serve(listen, self._sources, self._access)
         self._session.start()
         self._observer.recall()
         self._triggers.start(self._reader.watched())

@@ -32,7 +32,7 @@ STEPS_END_S = 0.6
 class AgentProcess:
     """One run. `how` says what its engine is: see MODES; none: there is no dockerd at all.
 
-    `etcd_options` and `options` are added to its configuration, the former to the section on etcd.
+    `etcd_options` are added to the section on etcd of its configuration, `http` stands for the one of that name.
     """
 
     def __init__(
@@ -43,18 +43,19 @@ class AgentProcess:
         how: str = "none",
         listen: str = "",
         etcd_options: str = "",
-        options: str = "",
+        http: str = "",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.listen = listen or f"127.0.0.1:{free_ports(1)[0]}"
+        http = http or f"http: {{listen: '{self.listen}'}}"
         self._config = directory / "agent.yaml"
         self._config.write_text(
             f"cluster: prod\nhost: h1\nstate_directory: {directory}\n"
             f"etcd: {{endpoints: ['{etcd}'], timeout: 500ms, budget: 1s{etcd_options}}}\n"
             "session: {ttl: 15s, interval: 1s, timeout: 500ms}\n"
             f"docker: {{url: 'unix://{directory}/none.sock'}}\n"
-            f"http: {{listen: '{self.listen}'}}\n"
-            f"log: {{format: json}}\n{options}"
+            f"{http}\n"
+            "log: {format: json}\n"
         )
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"{directory}/notify")

@@ -24,6 +24,7 @@ UNSAID_BY_DEFAULT = {
     "password_file",
     "advertise_address",
     "registry_config",
+    "web_config",
 }
 
 

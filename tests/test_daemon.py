@@ -1,6 +1,8 @@
 """The agent as a process: how it begins, how it ends, and that nothing it waits for keeps it from ending."""
 
+import contextlib
 import json
+import resource
 import signal
 import socket
 import threading
@@ -19,7 +21,7 @@ from agent.errors import Refused
 from agent.model.keys import Keys
 from agent.model.records import HostStatus, LeaderRecord, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
-from tests.agent_process import WITHIN_S, AgentProcess, running
+from tests.agent_process import IMAGE, WITHIN_S, AgentProcess, running
 from tests.etcd_server import EtcdServer, eventually
 from tests.etcd_server import running as running_etcd
 
@@ -218,3 +220,57 @@ def test_a_loop_that_ends_by_itself_ends_the_agent_with_an_error(start: Start) -
     with start(how="loop-ends") as agent:
         assert agent.ended(WITHIN_S) == 1
         assert "the loop has ended by itself" in agent.log()
+
+
+# ---- who looks
+
+
+CROWD = 1000
+UNHURRIED_S = 5.0
+"""What a pass may take at most, from a document put to the status written, while a crowd is at the door."""
+
+
+@contextlib.contextmanager
+def a_crowd(listen: str) -> Iterator[list[socket.socket]]:
+    """So many connections at a time, each of which has begun to ask and does not go on."""
+    host, port = listen.split(":")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * CROWD)), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        crowd = []
+        for _ in range(CROWD):
+            crowd.append(stack.enter_context(socket.create_connection((host, int(port)), timeout=10)))
+            with contextlib.suppress(OSError):  # who is turned away at once may be gone already
+                crowd[-1].sendall(b"GET /metr")
+        yield crowd
+
+
+def test_a_thousand_connections_that_dawdle_do_not_delay_the_loop(start: Start, store: EtcdStore) -> None:
+    with start(how="all-is-well") as agent:
+        agent.until_it_says("READY=1")
+        eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+        with a_crowd(agent.listen) as crowd:
+            for copies in (1, 2, 3):
+                document = DOCUMENT.replace(b"x-hosts: [h1]", b"x-hosts: {h1: %d}" % copies)
+                document = document.replace(b"order:1.0.0", IMAGE.encode())
+                revision = store.txn([], [Put(key=KEYS.intent, value=document)]).revision
+                eventually(partial(carried_out, store, revision), UNHURRIED_S, "the loop goes on")
+            assert len(crowd) == CROWD
+        threads = len(list(Path(f"/proc/{agent.process.pid}/task").iterdir()))
+        assert threads < 50, "a connection costs no thread"
+        eventually(lambda: agent.get("/healthz") == (200, "ok\n"), WITHIN_S, "others are served again")
+
+
+def carried_out(store: EtcdStore, revision: int) -> bool:
+    return status(store).revision == revision
+
+
+def test_a_web_configuration_with_a_fault_is_a_faulty_configuration(tmp_path: Path, start: Start) -> None:
+    (tmp_path / "web.yaml").write_text("basic_auth_users: {a: plain}")
+    (tmp_path / "web.yaml").chmod(0o600)
+    configuration = f"http: {{listen: '127.0.0.1:0', web_config: {tmp_path}/web.yaml}}"
+    with start(http=configuration) as agent:
+        assert agent.ended(WITHIN_S) == 78
+        assert "web.yaml: line 1, column 23: basic_auth_users.a" in agent.log()
+        assert "Traceback" not in agent.log()

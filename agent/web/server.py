@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from agent.errors import Invalid, Refused
+from agent.web.access import Access
 from agent.web.pages import Page, Sources, page
 
 MOST_THREADS = 8
@@ -44,14 +45,15 @@ class WebServer:
         self._thread.join(DEADLINE_S)
 
 
-def serve(listen: str, sources: Sources) -> WebServer:
+def serve(listen: str, sources: Sources, access: Access | None = None) -> WebServer:
     """Serve `sources` on `listen` ("127.0.0.1:9477", "[::1]:9477"; port 0: any free one), on threads of its own.
 
+    Without `access` everybody may look.
     Raises Invalid when `listen` is no address, Refused when it cannot be listened on (taken, not ours).
     """
     family, address = _resolve(listen)
     try:
-        return WebServer(_Server(family, address, sources))
+        return WebServer(_Server(family, address, sources, access or Access(None)))
     except OSError as error:
         raise Refused(f"cannot listen on {listen} for HTTP: {error.strerror or error}") from error
 
@@ -75,13 +77,18 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, family: int, address: tuple[Any, ...], sources: Sources) -> None:
+    def __init__(self, family: int, address: tuple[Any, ...], sources: Sources, access: Access) -> None:
         self.address_family = family
-        self.sources = sources
+        self.sources, self.access = sources, access
         self._free = threading.BoundedSemaphore(MOST_THREADS)
         self._open: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Nothing is read or written here: a client that dawdles over its handshake costs its own thread."""
+        request, client_address = super().get_request()
+        return self.access.wrap(request), client_address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
@@ -112,7 +119,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             late = [each for each, since in self._open.items() if now - since >= seconds]
             for request in late:
                 try:
-                    request.shutdown(socket.SHUT_RDWR)
+                    # Not its own shutdown: one with TLS would go on in the clear on the thread that reads.
+                    socket.socket.shutdown(request, socket.SHUT_RDWR)
                 except OSError:
                     continue  # it went away by itself
 
@@ -122,7 +130,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def _turn_away(self, request: socket.socket) -> None:
         request.setblocking(False)
         with suppress(OSError):  # it is told as much by the closing
-            request.sendall(_BUSY)
+            if not self.access.is_encrypted:
+                request.sendall(_BUSY)
         self.shutdown_request(request)
 
     def _release(self, request: socket.socket) -> None:
@@ -138,7 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        self._answer(page(self.path, self.server.sources))
+        if self.server.access.allows(self.headers.get("Authorization")):
+            self._answer(page(self.path, self.server.sources))
+        else:
+            self._answer(Page(status=HTTPStatus.UNAUTHORIZED, body=b"name and password, please\n"))
 
     do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
 
@@ -156,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        if answer.status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="swarmkeeper", charset="UTF-8"')
         if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, HEAD")
         self.end_headers()
