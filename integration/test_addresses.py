@@ -60,7 +60,7 @@ def has(cluster: Cluster, name: str) -> str:
 
 def is_told(cluster: Cluster, name: str) -> str:
     """The address in its environment, as its own process sees it."""
-    command = ("docker", "exec", name, "printenv", "DUBBO_IP_TO_REGISTRY")
+    command = ("docker", "exec", name, "sh", "-c", 'echo "$DUBBO_IP_TO_REGISTRY"')
     return host_of(cluster, name).exec(*command).stdout.strip()
 
 
@@ -84,7 +84,7 @@ def answers_container(cluster: Cluster, host: str, url: str) -> bool:
 
 
 def answers_host(cluster: Cluster, host: str, url: str) -> bool:
-    command = ("busybox", "timeout", "3", "busybox", "wget", "-q", "-O", "-", url)
+    command = ("timeout", "3", "busybox", "wget", "-q", "-O", "-", url)
     return '"service":' in cluster.lab[host].exec(*command, check=False).stdout
 
 

@@ -54,18 +54,18 @@ class OverlayReader:
         return tuple(read)
 
     def _with_peers(self, network: NetworkState, believed_s: float) -> NetworkState:
-        return replace(network, peers=self._peers.get(network.id, believed_s))
+        return replace(network, peers=self._peers.get(network.id, believed_s) or ())
 
     def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
         if wanted is None or network.driver != "overlay" or not is_ours(wanted, network):
             return network
         believed_s = 0.0 if overlay_faults(wanted, network) else LOOK_S
-        return replace(network, users=self._users.get(network.id, believed_s))
+        return replace(network, users=self._users.get(network.id, believed_s) or ())
 
     def _with_holders(self, network: NetworkState) -> NetworkState:
         if network.driver != "overlay":
             return network
-        return replace(network, holders=self._given_out.get(network.id, LOOK_S) or None)
+        return replace(network, holders=self._given_out.get(network.id, LOOK_S))
 
 
 class _Answers(Generic[T]):
@@ -75,15 +75,15 @@ class _Answers(Generic[T]):
         self._ask, self._clock = ask, clock
         self._known: dict[str, tuple[float, T]] = {}
 
-    def get(self, network_id: str, believed_s: float) -> T | tuple[()]:
-        """The answer, at most `believed_s` old; nothing where dockerd gives none, as without a quorum."""
+    def get(self, network_id: str, believed_s: float) -> T | None:
+        """The answer, at most `believed_s` old; None where dockerd gives none, as without a quorum."""
         now = self._clock()
         if network_id not in self._known or now - self._known[network_id][0] >= believed_s:
             self._known.pop(network_id, None)
             try:
                 self._known[network_id] = now, self._ask(network_id)
             except (Unreachable, Refused):
-                return ()
+                return None
         return self._known[network_id][1]
 
     def forget_all_but(self, network_ids: set[str]) -> None:

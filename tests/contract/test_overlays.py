@@ -36,6 +36,7 @@ SPEC = ContainerSpec(
 )
 Pair = tuple[Engine, Engine]
 GONE_S = 15.0
+PINNED, OTHERS = "10.10.255.254", "10.10.255.253"
 NAMES = ("prod-order-1", "prod-order-2")
 
 
@@ -83,6 +84,10 @@ def the_network(engine: Engine) -> NetworkState:
 
 def context(copy: Copy) -> FillContext:
     return FillContext(host="h", service=copy.service, number=copy.number)
+
+
+def pinned(copy: Copy, address: str) -> FillContext:
+    return replace(context(copy), pinned=(("ov", address),))
 
 
 def ours(engine: Engine) -> tuple[ContainerState, ...]:
@@ -172,6 +177,27 @@ def test_as_long_as_a_container_anywhere_is_on_it_it_is_not_removed_and_the_swar
     assert network(first) is None
 
 
+def test_the_swarm_says_who_has_which_address_until_the_container_is_gone(pair: Pair) -> None:
+    first, second = pair
+    first.create_network(NET)
+    (node,) = (each.id for each in first.nodes() if each.address == OTHER)
+    overlay = the_network(first).id
+    asked = replace(SPEC, networks=(replace(SPEC.networks[0], pinned=PINNED),))
+    copy = Copy(service="order", number=2, spec=spec_hash(SPEC))
+    request = create_request(asked, copy, project="prod", cluster=CLUSTER, name=NAMES[1])
+    made = second.create_container(request)
+    start(second, made)
+
+    assert first.overlay_addresses(overlay) == ((PINNED, made, node),)
+    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda copy: pinned(copy, PINNED)).ours
+    assert (dict(found.addresses)["ov"], found.differences) == (PINNED, ())
+    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda copy: pinned(copy, OTHERS)).ours
+    assert [(each.repair, each.subject) for each in found.differences] == [("reconnect", "ov")]
+
+    second.stop(made, 0.0)
+    eventually(lambda: first.overlay_addresses(overlay) == (), GONE_S)
+
+
 def test_each_host_on_it_hears_of_the_other_and_of_its_leaving(pair: Pair) -> None:
     first, second = pair
     first.create_network(NET)
@@ -190,6 +216,7 @@ def test_each_host_on_it_hears_of_the_other_and_of_its_leaving(pair: Pair) -> No
 def test_a_network_that_is_not_there_has_no_peers_and_no_users(pair: Pair) -> None:
     assert pair[0].overlay_peers("none") == ()
     assert pair[0].overlay_users("none") == ()
+    assert pair[0].overlay_addresses("none") == ()
 
 
 def test_a_copy_that_was_on_one_that_was_made_anew_starts_when_it_is_connected_anew(pair: Pair) -> None:

@@ -9,8 +9,8 @@ import pytest
 from agent.clients.certificate import NodeCertificate
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.fields import create_request
-from agent.model.intent import GWBRIDGE, VolumeIntent
-from agent.model.observed import ClusterState, HostState, LinkState, SwarmState
+from agent.model.intent import GWBRIDGE, PolicyIntent, VolumeIntent
+from agent.model.observed import ClusterState, GivenOut, HostState, LinkState, SwarmState
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
@@ -340,6 +340,29 @@ def test_who_uses_an_overlay_of_ours_is_asked_by_the_leader_and_at_each_look_whi
         assert (overlay_asked(scene) == ["overlay_users"]) == asked
     scene.read(cluster_of(moved))
     assert overlay_asked(scene) == ["overlay_users"]
+
+
+def test_who_has_which_address_is_asked_by_the_leader_where_addresses_are_pinned(scene: Scene) -> None:
+    scene.init()
+    scene.engine.create_network(NET)
+    scene.engine.by_hand.create({"Image": "x"}, {"Id": "sha256:x", "Config": {}}, "guest")
+    scene.engine.by_hand.connect("guest", "net", {"IPAMConfig": {"IPv4Address": "10.10.0.7"}})
+    guest = scene.engine.by_hand.start("guest")["Id"]
+    on_it = replace(SPEC, network_mode=None, networks=(Attachment(network="net"),))
+    pinning = intent(service(spec=on_it), policy=PolicyIntent(pin_addresses=True))
+
+    def holders(state: ClusterState) -> GivenOut | None:
+        seen = scene.read(state).network("net")
+        assert seen is not None
+        return seen.holders
+
+    assert (holders(cluster()), holders(cluster_of(pinning, leader="h2"))) == (None, None)
+    told = holders(cluster_of(pinning))
+    assert told is not None
+    assert [(address, what) for address, what, _ in told] == [("10.10.0.7", guest)]
+    scene.now += 60.0
+    scene.engine.failures["overlay_addresses"] = Unreachable("The swarm does not have a leader.")
+    assert holders(cluster_of(pinning)) is None
 
 
 def test_an_overlay_that_others_made_is_not_looked_into(scene: Scene) -> None:

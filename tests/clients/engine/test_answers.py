@@ -7,7 +7,7 @@ import pytest
 
 from agent.clients.engine import DockerEngine
 from agent.clients.engine.errors import creation_failure, failure, network_failure, pull_failure
-from agent.clients.engine.overlays import overlay_users, peers
+from agent.clients.engine.overlays import overlay_addresses, overlay_users, peers
 from agent.clients.engine.reading import network_state, node_state, swarm_state
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import FillContext
@@ -108,12 +108,25 @@ def test_a_task_that_is_over_holds_no_overlay_and_a_service_without_a_task_does(
         task(3, "running", "shutdown"),
         task(6, "running", on="x"),
     ]
-    services = [
+    services: list[dict[str, Any]] = [
         {"ID": "s1", "Spec": {"Name": "web", "TaskTemplate": {"Networks": [{"Target": "n"}]}}},
         {"ID": "s2", "Spec": {"Name": "old", "Networks": [{"Target": "n"}]}},
         {"ID": "s3", "Spec": {"Name": "other", "TaskTemplate": {"Networks": [{"Target": "x"}]}}},
     ]
 
+    for number, each in enumerate((*tasks, serving), 1):
+        each["NetworksAttachments"][0]["Addresses"] = [f"10.10.0.{number}/16"]
+    services[0]["Endpoint"] = {
+        "VirtualIPs": [{"NetworkID": "x", "Addr": "10.9.0.1/16"}, {"NetworkID": "n", "Addr": "10.10.0.9/16"}]
+    }
+
+    # One that is to end has its address until it has.
+    assert overlay_addresses("n", [*tasks, serving], services) == (
+        ("10.10.0.1", "container-1", "node-1"),
+        ("10.10.0.3", "container-3", "node-3"),
+        ("10.10.0.5", "c-5", "node-4"),
+        ("10.10.0.9", "service web", ""),
+    )
     assert overlay_users("n", [*tasks, starting, serving], services) == (
         ("c-5", "node-4"),
         ("container-1", "node-1"),
