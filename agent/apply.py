@@ -1,6 +1,6 @@
 """Carries out one step: no decisions here. Every call tolerates having happened already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +17,8 @@ from agent.session import Session
 
 MOST_OPERATIONS = 100
 """etcd refuses a transaction of more than 128 operations (--max-txn-ops)."""
+MOST_BYTES = 1_000_000
+"""etcd refuses a request of more than 1.5 MiB (--max-request-bytes), keys and all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,10 +288,22 @@ class Applier:
     def _publish_assignment(self, fence: Fence, step: steps.PublishAssignment) -> None:
         puts = [Put(key=self.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
         # Specs first: a host that reads an assignment must find every spec that it names.
-        while len(puts) >= MOST_OPERATIONS:
-            self.store.write_fenced(fence, puts[:MOST_OPERATIONS])
-            puts = puts[MOST_OPERATIONS:]
-        self.store.write_fenced(fence, [*puts, _put(self.keys.assignment(step.host), step.assignment)])
+        for batch in _batches([*puts, _put(self.keys.assignment(step.host), step.assignment)]):
+            self.store.write_fenced(fence, batch)
+
+
+def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
+    """The same in the same order, in transactions that etcd takes."""
+    batch: list[Put] = []
+    size = 0
+    for each in puts:
+        if batch and (len(batch) == MOST_OPERATIONS or size + len(each.value) > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.value)
+    if batch:
+        yield batch
 
 
 def _put(key: str, record: object) -> Put:

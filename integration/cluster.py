@@ -52,6 +52,8 @@ class Cluster:
     def __init__(self, lab: Lab, log_level: str = "debug") -> None:
         self.lab, self._log_level = lab, log_level
         self._kept_since: dict[str, float] = {}
+        self.operator: Host | None = None
+        """Where etcdctl is run; None: on the first host that is up."""
 
     # -- installing and running the agents
 
@@ -126,7 +128,7 @@ class Cluster:
 
     def etcdctl(self, *argv: str, document: str | None = None) -> str:
         """Run etcdctl on a host that is up and return what it printed."""
-        host = next(host for host in self.lab.hosts if host.is_up)
+        host = self.operator or next(host for host in self.lab.hosts if host.is_up)
         endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
         return host.exec(
             "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *argv, input=document

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
+import pytest
+
 from integration.cluster import DOCUMENT, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -15,6 +17,7 @@ CONFIRM = 'swarmkeeper_blocked{reason="confirm"}'
 EDITED = DOCUMENT.read_text().replace("restart: always", "restart: always\n  environment: {EDITED: 'yes'}", 1)
 
 
+@pytest.mark.fault("etcd is away on every host, a copy is lost, a host boots")
 def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(cluster: Cluster) -> None:
     hosts, before = cluster.lab.hosts, cluster.started()
     booted, other = cluster.lab["node-233"], cluster.lab["node-231"]
@@ -41,6 +44,7 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(clust
     cluster.wait_converged(int((cluster.get("accepted") or {})["revision"]), BACK_S)
 
 
+@pytest.mark.fault("the intent, then every key is deleted")
 def test_deleting_the_intent_and_then_every_key_stops_nothing(cluster: Cluster) -> None:
     before = cluster.started()
     cluster.delete("intent")
@@ -57,6 +61,7 @@ def test_deleting_the_intent_and_then_every_key_stops_nothing(cluster: Cluster) 
     assert cluster.started() == before
 
 
+@pytest.mark.fault("etcd is wiped")
 def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_carried_out(
     cluster: Cluster,
 ) -> None:

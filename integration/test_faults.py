@@ -22,6 +22,7 @@ def back(cluster: Cluster, names: set[str]) -> None:
     assert {each.name for each in cluster.containers() if each.status == "running"} == names
 
 
+@pytest.mark.fault("an agent is killed")
 @pytest.mark.parametrize("which", ["node-231", "node-233"])
 def test_a_killed_agent_is_back_and_no_container_was_touched(cluster: Cluster, which: str) -> None:
     host, before = cluster.lab[which], cluster.started()
@@ -38,6 +39,7 @@ def test_a_killed_agent_is_back_and_no_container_was_touched(cluster: Cluster, w
     assert cluster.started() == before
 
 
+@pytest.mark.fault("dockerd is restarted")
 def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(cluster: Cluster) -> None:
     host, names = cluster.lab["node-232"], set(cluster.started())
     others = of_others(cluster, host)
@@ -48,6 +50,7 @@ def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(clus
     assert of_others(cluster, host) == others
 
 
+@pytest.mark.fault("a host loses power")
 def test_a_power_cycled_host_gets_its_copies_back_and_the_others_do_not_notice(cluster: Cluster) -> None:
     host, names = cluster.lab["node-233"], set(cluster.started())
     others = of_others(cluster, host)

@@ -52,6 +52,7 @@ def all_there(live: Live) -> None:
     assert all(answers(live.lab, f"{host.address}:{port}") for host in live.lab for port in PUBLISHED)
 
 
+@pytest.mark.fault("the agent is killed at each step of a change of docker_gwbridge")
 @pytest.mark.parametrize("first", range(0, len(STARTS), 3))
 def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(first: int, ours: Live) -> None:
     """Each of three hosts at another step, so that all steps are gone through in a few changes."""
@@ -73,6 +74,7 @@ def turns_of(live: Live, since: float) -> list[str]:
     return turns(live.done(since))
 
 
+@pytest.mark.fault("dockerd is killed in the middle of a change of docker_gwbridge")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("turn", range(4 if LONG else 1))
 def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_running(
@@ -117,6 +119,7 @@ class Cured:
             self._live.check(host, agreed, revision)
 
 
+@pytest.mark.fault("the leader is killed while another host has its turn")
 def test_the_leader_killed_while_another_host_has_its_turn_is_replaced_and_the_change_goes_on(
     ours: Live,
 ) -> None:

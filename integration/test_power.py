@@ -67,6 +67,7 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
         assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
 
 
+@pytest.mark.fault("all hosts lose power at once")
 @pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("_cut", range(POWER_CUTS))
 def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster: Cluster, _cut: int) -> None:
@@ -81,6 +82,7 @@ def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster:
             eventually(reached, BACK_S, f"{inside} on {host.name} reaches {name}")
 
 
+@pytest.mark.fault("dockerd is killed again and again")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluster) -> None:
     """At once after the one before, or when that one's copies are back: what a crash interrupts differs."""
@@ -94,6 +96,7 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluste
             restart_as_told(cluster, host)
 
 
+@pytest.mark.fault("each dockerd is restarted in order")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(cluster: Cluster) -> None:
     """While it ends, dockerd says that it is in no swarm, and that its containers have ended."""
@@ -127,6 +130,7 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
     return "; ".join(told)
 
 
+@pytest.mark.fault("dockerd is killed while a container gets another way out, and keeps a port for nobody")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster: Cluster) -> None:
     """Killed while a container gets another way out, dockerd restores the mapping of an endpoint that is gone."""

@@ -7,7 +7,7 @@ seconds it gave by `record_property(SECONDS, ...)`, if any. `script/reliability`
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ RECORDS = ROOT / "build" / "reliability.jsonl"
 DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- table: script/reliability -->", "<!-- end of table -->"
 HEAD = "| fault | what was checked | recovery |\n|---|---|---|\n"
-ROW = re.compile(r"\| (?P<fault>[^|]+) \| (?P<checked>[^|]+) \(`(?P<test>[^`|]+)`\) \| (?P<took>[^|]*) \|")
+ROW = re.compile(r"\| (?P<fault>[^|]+) \| (?P<said>[^|]+) \(`(?P<file>[^`|]+)`\) \| (?P<took>[^|]*) \|")
+MARKED = re.compile(r'^@pytest\.mark\.fault\(\s*"([^"]+)"\s*\)\n(?:(?!def )[^\n]*\n)*def (\w+)', re.MULTILINE)
 SECONDS = "seconds"
 """Name of the property by which a test gives the seconds of one recovery; as often as there were any."""
 
@@ -32,13 +33,18 @@ class Row:
     took: str
 
     def __str__(self) -> str:
-        return f"| {self.fault} | {sentence(self.test)} (`{self.test}`) | {self.took} |"
+        return f"| {self.fault} | {sentence(self.test)} (`{self.test.partition('::')[0]}`) | {self.took} |"
 
 
 def sentence(test: str) -> str:
     """What a test's name says."""
     words = test.partition("::")[2].removeprefix("test_").replace("_", " ")
     return words[:1].upper() + words[1:]
+
+
+def function(said: str) -> str:
+    """The name of the test that says so."""
+    return f"test_{said[:1].lower()}{said[1:]}".replace(" ", "_")
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -65,24 +71,32 @@ def took(seconds: Iterable[float]) -> str:
 
 def recorded(lines: Iterable[str]) -> list[Row]:
     """The rows of what tests have left."""
-    faults: dict[str, str] = {}
-    seconds: dict[str, list[float]] = {}
+    seconds: dict[tuple[str, str], list[float]] = {}
     for each in map(json.loads, lines):
-        faults[each["test"]] = each["fault"]
-        seconds.setdefault(each["test"], []).extend(each["seconds"])
-    return [Row(test, fault, took(seconds[test])) for test, fault in faults.items()]
+        seconds.setdefault((each["test"], each["fault"]), []).extend(each["seconds"])
+    return [Row(test, fault, took(found)) for (test, fault), found in seconds.items()]
+
+
+def marked() -> Iterator[tuple[str, str]]:
+    """Test and fault of every function that is marked as one of a fault, whether it has been run or not."""
+    for path in sorted((*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("integration/test_*.py"))):
+        for fault, name in MARKED.findall(path.read_text()):
+            yield f"{path.relative_to(ROOT)}::{name}", fault
 
 
 def rows_of(text: str) -> list[Row]:
     """The rows that the document has."""
     table = text.partition(BEGIN)[2].partition(END)[0]
-    return [Row(found["test"], found["fault"], found["took"]) for found in ROW.finditer(table)]
+    return [
+        Row(f"{found['file']}::{function(found['said'])}", found["fault"], found["took"])
+        for found in ROW.finditer(table)
+    ]
 
 
 def with_rows(text: str, rows: Iterable[Row]) -> str:
-    """The document with these rows instead of those it has of the same tests."""
-    by_test: Mapping[str, Row] = {each.test: each for each in (*rows_of(text), *rows)}
-    table = HEAD + "".join(f"{each}\n" for each in sorted(by_test.values()))
+    """The document with these rows instead of those it has of the same tests and faults."""
+    known: Mapping[tuple[str, str], Row] = {(each.test, each.fault): each for each in (*rows_of(text), *rows)}
+    table = HEAD + "".join(f"{each}\n" for each in sorted(known.values()))
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{table}{END}{text.partition(END)[2]}"
 
 
@@ -92,7 +106,10 @@ def main() -> int:
         print(f"no {RECORDS}: run the tests first", file=sys.stderr)
         return 1
     rows = recorded(RECORDS.read_text().splitlines())
-    DOCUMENT.write_text(with_rows(DOCUMENT.read_text(), rows))
+    text = DOCUMENT.read_text()
+    known = {(each.test, each.fault) for each in (*rows_of(text), *rows)}
+    new = [Row(*each, "") for each in marked() if each not in known]
+    DOCUMENT.write_text(with_rows(text, [*rows, *new]))
     print(f"{len(rows)} rows written to {DOCUMENT.relative_to(ROOT)}")
     return 0
 

@@ -114,6 +114,7 @@ def restored(cluster: SimulatedCluster) -> None:
             cluster.put(key, value)
 
 
+@pytest.mark.fault("etcd is restored from a backup")
 def test_a_restored_backup_undoes_nothing_before_a_document_is_put(cluster: SimulatedCluster) -> None:
     restored(cluster)
     undisturbed(cluster, cluster.ids())

@@ -1,7 +1,6 @@
 """The table of faults: made from what tests leave, and every line of it is a test that there is."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.reliability import (
     HEAD,
     ROOT,
     Row,
+    marked,
     recorded,
     rows_of,
     sentence,
@@ -22,19 +22,14 @@ from tests.reliability import (
 EMPTY = f"# Title\n\n{BEGIN}\n{HEAD}{END}\nthe rest\n"
 
 
-def marked() -> Iterator[tuple[str, str]]:
-    """File and function of every test that is marked as one of a fault."""
-    for path in sorted((*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("integration/test_*.py"))):
-        _, *marks = path.read_text().split("\n@pytest.mark.fault(")
-        for each in marks:
-            name = each.partition("\ndef ")[2].partition("(")[0]
-            yield f"{path.relative_to(ROOT)}::{name}", each.partition('"')[2].partition('"')[0]
-
-
 def test_every_line_of_the_table_is_a_test_and_every_test_of_a_fault_has_its_line() -> None:
-    listed = {each.test: each.fault for each in rows_of(DOCUMENT.read_text())}
+    listed = [(each.test, each.fault) for each in rows_of(DOCUMENT.read_text())]
 
-    assert listed == dict(marked())
+    assert set(marked()) <= set(listed), "run script/reliability"
+    assert len(set(listed)) == len(listed)
+    for test, _ in listed:
+        file, _, name = test.partition("::")
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), test
 
 
 def test_a_run_replaces_its_own_lines_and_keeps_the_others() -> None:

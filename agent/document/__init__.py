@@ -7,10 +7,20 @@ document is about.
 
 from agent.document.compose import MAX_DEPTH, MAX_NODES, compose
 from agent.document.cursor import Cursor, Fields, Reader
-from agent.document.decode import MAX_BYTES, decode
+from agent.document.decode import MAX_BYTES, MAX_KEPT, decode
 from agent.document.faultlist import Faults
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Cursor", "Faults", "Fields", "Reader", "open_document"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_KEPT",
+    "MAX_NODES",
+    "Cursor",
+    "Faults",
+    "Fields",
+    "Reader",
+    "open_document",
+]
 
 
 def open_document(raw: bytes) -> Cursor:

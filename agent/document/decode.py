@@ -1,11 +1,14 @@
 """From bytes to text: size, encoding, and the characters that YAML 1.2 and libyaml do not agree upon."""
 
+import json
 import re
 
 from agent.document.faultlist import Faults
 
 MAX_BYTES = 1_400_000
 """Below etcd's default request limit of 1.5 MiB, with room for the transaction around the document."""
+MAX_KEPT = 1_500_000
+"""The same limit for the document as it is kept, a text in JSON, where line breaks and quotes count twice."""
 
 _BOM = "\ufeff"
 _NOT_PRINTABLE = re.compile(
@@ -35,6 +38,8 @@ def decode(raw: bytes, faults: Faults) -> str:
     _refuse(_OLD_LINE_BREAK, text, "is a line break to some YAML readers only", faults)
     if not text.strip():
         faults.add(problem="the document is empty")
+    if (kept := len(json.dumps(text, ensure_ascii=False).encode())) > MAX_KEPT:
+        faults.add(problem=f"the document has {kept} bytes as JSON", remedy=f"{MAX_KEPT} are the most")
     faults.raise_if_any()
     return text
 

@@ -81,6 +81,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return happened
 
 
+@pytest.mark.fault("power is lost while the state directory is written")
 @pytest.mark.parametrize("dies_at", range(3))
 def test_a_power_cut_at_any_moment_leaves_the_old_or_the_new(
     state: StateDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
@@ -116,6 +117,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
     monkeypatch.setattr(Path, "replace", perhaps(Path.replace))
 
 
+@pytest.mark.fault("the disk of the state directory is full, or fails")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
 def test_a_disk_that_takes_nothing_is_refused_in_words_and_keeps_what_it_had(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
@@ -177,6 +179,7 @@ tampering = settings(
 )
 
 
+@pytest.mark.fault("a bit of what was kept on disk flips")
 @tampering
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_no_flipped_bit_is_believed(state: StateDirectory, tmp_path: Path, place: float, bit: int) -> None:

@@ -225,3 +225,9 @@ def test_a_cursor_below_what_is_there_stays_where_the_document_ends() -> None:
         "a.b[0]",
         "a.b",
     ]
+
+
+def test_a_document_that_is_too_long_as_it_is_kept_is_refused() -> None:
+    assert said("a: 1\n" + "#\n" * 600_000) == [
+        "line 1, column 1: the document has 1800008 bytes as JSON; 1500000 are the most"
+    ]

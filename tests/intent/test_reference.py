@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.document import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from agent.document import MAX_BYTES, MAX_DEPTH, MAX_KEPT, MAX_NODES
 from agent.document.scalars import LONGEST_TEXT
 from agent.intent import (
     MOST_NAMED,
@@ -89,7 +89,7 @@ def test_every_service_key_that_is_not_offered_is_said_to_be() -> None:
 
 def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
     bounds = PAGE.split("**Bounds**")[1].split("\n\n")[0]
-    for bound in (MAX_BYTES, MAX_NODES, MOST_PUBLISHED, LONGEST_TEXT):
+    for bound in (MAX_BYTES, MAX_KEPT, MAX_NODES, MOST_PUBLISHED, LONGEST_TEXT):
         assert f"{bound:,}" in bounds
     for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
         assert str(bound) in bounds

@@ -38,6 +38,7 @@ def store(server: EtcdServer, new_store: NewStore) -> EtcdStore:
     return new_store(server.endpoint)
 
 
+@pytest.mark.fault("etcd is killed while it is watched")
 def test_a_watch_survives_kill_9_and_wakes_for_what_changed_meanwhile(
     server: EtcdServer, store: EtcdStore, wakes: Wakes
 ) -> None:
@@ -72,6 +73,7 @@ def test_an_outage_wakes_once_and_costs_next_to_nothing(
     assert len(wakes.reasons) == 1
 
 
+@pytest.mark.fault("etcd is frozen while it is watched")
 def test_a_frozen_etcd_is_noticed_by_a_silent_watch_alone(
     server: EtcdServer, store: EtcdStore, wakes: Wakes
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_write_to_a_frozen_etcd_is_not_repeated(server: EtcdServer, new_store:
     assert value_of(store, "/c/a") in {None, b"x"}, "either is right: the outcome was unknown"
 
 
+@pytest.mark.fault("etcd is compacted while it is away")
 def test_a_watch_that_was_left_behind_by_a_compaction_starts_again(
     server: EtcdServer, new_store: NewStore, wakes: Wakes
 ) -> None:
@@ -135,6 +138,7 @@ def test_a_watch_that_was_left_behind_by_a_compaction_starts_again(
     eventually(lambda: "watch: change" in wakes.reasons, 2)
 
 
+@pytest.mark.fault("etcd is wiped while it is watched")
 def test_a_wiped_etcd_is_named_and_watched_from_its_new_beginning(
     server: EtcdServer, store: EtcdStore, wakes: Wakes
 ) -> None:
@@ -213,6 +217,7 @@ def test_a_dead_endpoint_among_several_costs_a_read_nothing(server: EtcdServer, 
         assert store.health().endpoint == server.endpoint
 
 
+@pytest.mark.fault("an etcd endpoint hangs")
 def test_a_hanging_endpoint_is_left_after_one_timeout_and_the_watch_goes_along(
     server: EtcdServer, tmp_path: Path, new_store: NewStore, wakes: Wakes
 ) -> None:
@@ -238,6 +243,7 @@ def members(tmp_path: Path) -> Iterator[tuple[EtcdServer, ...]]:
         yield members
 
 
+@pytest.mark.fault("etcd loses a member, then its quorum")
 def test_a_cluster_of_three_loses_a_member_then_its_quorum_then_gets_it_back(
     members: tuple[EtcdServer, ...], new_store: NewStore, wakes: Wakes
 ) -> None:

@@ -35,6 +35,7 @@ def is_present(store: EtcdStore) -> bool:
     return store.read([KeyRange(key=KEY)]).get(KEY) is not None
 
 
+@pytest.mark.fault("etcd is frozen for longer than the lease lasts")
 def test_a_frozen_etcd_ends_the_session_in_time_and_a_thawed_one_begins_the_next(
     server: EtcdServer, session: Session, store: EtcdStore, wakes: Wakes
 ) -> None:
