@@ -59,6 +59,14 @@ ClusterOption = Annotated[
 Document = Annotated[
     typer.FileBinaryRead, typer.Argument(metavar="FILE", help="The document; - for standard input.")
 ]
+SecretsOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-secrets",
+        help="Show the values that change: of environment, command, entrypoint, healthcheck, labels, annotations and"
+        " logging options. Else it is only said that they do.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
@@ -133,6 +141,7 @@ def plan(
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
+    show_secrets: SecretsOption = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 4 when there is something to do.")
     ] = False,
@@ -149,12 +158,12 @@ def plan(
         found = connection.read()
     if document:
         found = in_mind(found, _name_of(document), document.read())
-    shown = show_plan(found, as_json=as_json)
+    shown = show_plan(found, as_json=as_json, reveal=show_secrets)
     raise typer.Exit(CHANGES if exit_code and shown.steps else 0)
 
 
 @app.command()
-def apply(
+def apply(  # noqa: PLR0913 - what an operator may type
     document: Document,
     *,
     config: ConfigOption = CONFIG,
@@ -169,6 +178,7 @@ def apply(
             help="Confirm what deletion_guard holds back, with the word that `plan` or the verdict gives.",
         ),
     ] = "",
+    show_secrets: SecretsOption = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for an answer.")
     ] = 60.0,
@@ -188,7 +198,9 @@ def apply(
         raise typer.BadParameter("a document from standard input needs --yes: nobody can be asked")
     with connected(config, endpoint, cluster) as connection:
         applying = Applying(connection, wait_s=wait)
-        revision = applying.put(_name_of(document), document.read(), ask=not yes, confirm=confirm)
+        revision = applying.put(
+            _name_of(document), document.read(), ask=not yes, confirm=confirm, reveal=show_secrets
+        )
         if not no_wait or until_converged:
             applying.await_verdict(revision)
         if until_converged:

@@ -19,11 +19,12 @@ class Applying:
     def __init__(self, connection: Connection, *, wait_s: float) -> None:
         self._connection, self._wait_s = connection, wait_s
 
-    def put(self, name: str, raw: bytes, *, ask: bool, confirm: str = "") -> int:
+    def put(self, name: str, raw: bytes, *, ask: bool, confirm: str = "", reveal: bool = False) -> int:
         """Show the plan, ask, and put. Returns the revision of the document in etcd.
 
-        `confirm` is the operator's word for an edit that waits for it. Raises Invalid for a faulty document or another
-        word, Conflict when the intent was changed in the meantime, Refused when the operator says no, Unreachable.
+        `confirm` is the operator's word for an edit that waits for it; `reveal` shows values that can be secret.
+        Raises Invalid for a faulty document or another word, Conflict when the intent was changed in the meantime,
+        Refused when the operator says no, Unreachable.
         """
         cluster = self._connection.read()
         planned = _confirmed(in_mind(cluster, name, raw), cluster, name, confirm)
@@ -34,7 +35,7 @@ class Applying:
         if cluster.document and cluster.document.text == document.text:
             typer.echo(f"This document is there already, as revision {cluster.document.revision}.")
             return cluster.document.revision
-        show_plan(planned, as_json=False)
+        show_plan(planned, as_json=False, reveal=reveal)
         if guarded := guarding(planned):
             again = f"swarmkeeper apply --confirm {guarded[0]}"
             typer.echo(painted(f"Nothing of it would be done before it is confirmed: {again}", "yellow"))

@@ -20,9 +20,12 @@ def in_mind(cluster: ClusterState, name: str, raw: bytes) -> ClusterState:
     return replace(cluster, document=document)
 
 
-def show_plan(cluster: ClusterState, *, as_json: bool) -> ClusterPlan:
-    """Print the plan for `cluster` and return it. Raises Invalid when a host's status makes no sense."""
-    plan = plan_cluster(cluster)
+def show_plan(cluster: ClusterState, *, as_json: bool, reveal: bool = False) -> ClusterPlan:
+    """Print the plan for `cluster` and return it; `reveal`: with values that can be secret.
+
+    Raises Invalid when a host's status makes no sense.
+    """
+    plan = plan_cluster(cluster, reveal=reveal)
     if as_json:
         typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2, ensure_ascii=False))
     else:

@@ -1,6 +1,7 @@
 """What is different: between a container and its spec, and between two specs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from agent.fields.row import Found, Row
@@ -27,21 +28,47 @@ def differences(
     return tuple(each for row in TABLE for each in row.compare(wanted, found))
 
 
-def describe_change(old: ContainerSpec, new: ContainerSpec) -> str:
-    """What changes from `old` to `new`, for the reason of a replacement; never a value of the environment."""
-    return "; ".join(text for row in TABLE for text in _change(row, old, new))
+def describe_change(old: ContainerSpec, new: ContainerSpec, *, reveal: bool = False) -> str:
+    """What changes from `old` to `new`, for the reason of a replacement.
+
+    Of what may be secret no value is told, unless `reveal` says so: then that is for the operator's eyes alone.
+    """
+    return "; ".join(text for row in TABLE for text in _change(row, old, new, reveal=reveal))
 
 
-def _change(row: Row, old: ContainerSpec, new: ContainerSpec) -> Iterator[str]:
+def _change(row: Row, old: ContainerSpec, new: ContainerSpec, *, reveal: bool) -> Iterator[str]:
     before, after = getattr(old, row.field), getattr(new, row.field)
     if before == after:
         return
-    if row.field in _SHOWN:
+    if row.secret and reveal:
+        yield from _revealed(row.called, before, after)
+    elif row.field in _SHOWN:
         yield f"{row.called} {_shown(row, before)} -> {_shown(row, after)}"
     elif isinstance(before, tuple) and isinstance(after, tuple) and not row.ordered:
         yield from _entries(row.called, before, after)
     else:
         yield f"{row.called} changed"
+
+
+def _revealed(field: str, before: Any, after: Any) -> Iterator[str]:
+    """Both values; of a mapping, and of what has parts, only those that differ."""
+    old, new = (_parts(each) for each in (before, after))
+    for part in sorted({*old, *new}):
+        if old.get(part) != new.get(part):
+            yield f"{f'{field} {part}'.rstrip()}: {words(old.get(part))} -> {words(new.get(part))}"
+
+
+def _parts(value: Any) -> Mapping[str, Any]:
+    """A secret field's value by its parts; by nothing where it has none."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: part for name, each in asdict(value).items() for key, part in _named(name, each)}
+    pairs = isinstance(value, tuple) and all(isinstance(each, tuple) for each in value)
+    return dict(value) if pairs else {"": value}
+
+
+def _named(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    pairs = isinstance(value, tuple) and value and all(isinstance(each, tuple) for each in value)
+    yield from ((f"{name}.{key}", each) for key, each in value) if pairs else [(name, value)]
 
 
 def _shown(row: Row, value: Any) -> str:

@@ -141,7 +141,7 @@ ROWS = (
         # An engine before 24 does not know them, and drops them without a word.
         plain(
             "annotations", "HostConfig.Annotations", unsaid=Unsaid.UNTOLD, write=_mapping, read=lambda raw: raw or {},
-            lossy=True,
+            lossy=True, secret=True,
         ),
         wanted=_wanted_annotations,
     ),

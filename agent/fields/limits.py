@@ -144,6 +144,6 @@ ROWS = (
     ),
     Row(
         field="logging", at="HostConfig.LogConfig", unsaid=Unsaid.UNTOLD.value, put=_put_log, wanted=_wanted_log,
-        found=_found_log,
+        found=_found_log, secret=True, shown=frozenset({"driver"}),
     ),
 )  # fmt: skip

@@ -157,10 +157,11 @@ ROWS = (
     plain("image", "Config.Image", normal=familiar),
     Row(
         field="command", at="Config.Cmd", unsaid="the image's, unless there is an entrypoint", ordered=True,
-        put=_put_command, wanted=_wanted_command, found=lambda found: tuple(found.at("Config.Cmd") or ()),
+        secret=True, put=_put_command, wanted=_wanted_command, found=lambda found: tuple(found.at("Config.Cmd") or ()),
     ),
     Row(
-        field="entrypoint", at="Config.Entrypoint", unsaid=Unsaid.IMAGE.value, ordered=True, put=_put_entrypoint,
+        field="entrypoint", at="Config.Entrypoint", unsaid=Unsaid.IMAGE.value, ordered=True, secret=True,
+        put=_put_entrypoint,
         wanted=_wanted_entrypoint, found=lambda found: tuple(found.at("Config.Entrypoint") or ()),
     ),
     Row(
@@ -168,8 +169,8 @@ ROWS = (
         wanted=_wanted_environment, found=lambda found: _variables(found.at("Config.Env")),
     ),
     Row(
-        field="labels", at="Config.Labels", unsaid=Unsaid.IMAGE.value, put=_put_labels, wanted=_wanted_labels,
-        found=lambda found: _theirs(found.at("Config.Labels")),
+        field="labels", at="Config.Labels", unsaid=Unsaid.IMAGE.value, put=_put_labels, secret=True,
+        wanted=_wanted_labels, found=lambda found: _theirs(found.at("Config.Labels")),
     ),
     plain("user", "Config.User", unsaid=Unsaid.IMAGE, read=lambda raw: raw or ""),
     plain("working_dir", "Config.WorkingDir", unsaid=Unsaid.IMAGE, normal=_directory, read=_read_directory),
@@ -187,6 +188,7 @@ ROWS = (
     ),
     Row(
         field="healthcheck", at="Config.Healthcheck", unsaid=Unsaid.IMAGE.value, put=_put_check, wanted=_wanted_check,
-        found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check,
+        found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check, secret=True,
+        shown=frozenset({"interval", "timeout", "start_period", "retries"}),
     ),
 )  # fmt: skip

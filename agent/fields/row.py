@@ -71,6 +71,8 @@ class Row:
     show: Callable[[Any], str] = words
     secret: bool = False
     """Values may be passwords: they are compared, never shown."""
+    shown: frozenset[str] = frozenset()
+    """Entries of a secret field that are none."""
     lossy: bool = False
     """An engine or kernel that cannot do this drops it. Nobody can take it away by hand, so when it is not there it was
     dropped, and would be again."""
@@ -108,8 +110,8 @@ class Row:
     def _difference(self, entry: str, wanted: Any, found: Any) -> Difference:
         return Difference(
             field=f"{self.called}.{entry}" if entry else self.called,
-            wanted=self._shown(wanted, "the declared value"),
-            found=self._shown(found, "another one"),
+            wanted=self._told(entry, wanted, "the declared value"),
+            found=self._told(entry, found, "another one"),
             repair=self._repair(wanted, found),
             subject=entry if self.named else "",
         )
@@ -119,9 +121,9 @@ class Row:
             return "none"
         return self.repair if wanted else self.unset
 
-    def _shown(self, value: Any, instead: str) -> str:
-        if self.secret:
-            return NOTHING if value is None else instead
+    def _told(self, entry: str, value: Any, instead: str) -> str:
+        if self.secret and entry not in self.shown:
+            return NOTHING if value in (None, ()) else instead
         return self.show(value)
 
 

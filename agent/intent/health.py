@@ -41,7 +41,8 @@ def healthcheck(cursor: Cursor) -> Healthcheck | None:
 
 
 def _test(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read the command in Docker's form; plain text goes to the container's shell."""
+    """Read the command in Docker's form; plain text goes to the container's shell. It may hold passwords."""
+    cursor = cursor.hidden()
     if not cursor.is_sequence:
         line = text(cursor)
         return None if line is None else ("CMD-SHELL", line)

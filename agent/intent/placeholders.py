@@ -25,7 +25,7 @@ def check_placeholders(service: Cursor, overlays: int) -> None:
         below = service.at(key)
         if below.path == service.path:
             continue
-        for place, text in _scalars(below.hidden() if key == "environment" else below):
+        for place, text in _scalars(below if key == "hostname" else below.hidden()):
             _check(place, text, overlays)
 
 

@@ -65,7 +65,11 @@ IPC, PID, NETWORK_MODE = _unshared(_IPC), _unshared(_PID), _unshared(_NETWORK_MO
 
 
 def words(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a command: a list of words, or a line that is split as a shell does (Compose does so too)."""
+    """Read a command: a list of words, or a line that is split as a shell does (Compose does so too).
+
+    It may hold passwords.
+    """
+    cursor = cursor.hidden()
     if cursor.is_sequence:
         return texts_or_empty(cursor)
     line = anything(cursor)

@@ -86,7 +86,7 @@ FIELDS: dict[str, Field] = {
     "command": Field("command", words, forms.WORDS),
     "entrypoint": Field("entrypoint", words, forms.WORDS),
     "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
-    "labels": Field("labels", pairs(), forms.PAIRS),
+    "labels": Field("labels", pairs(secret=True), forms.PAIRS),
     "ports": Field("ports", ports, PORTS),
     "volumes": Field("volumes", mounts, MOUNTS),
     "networks": Field("networks", attachments, ATTACHMENTS),
@@ -129,7 +129,7 @@ FIELDS: dict[str, Field] = {
     "cgroup": Field("cgroup", CGROUP_NAMESPACE, forms.choice(get_args(CgroupNamespace))),
     "cgroup_parent": Field("cgroup_parent", _cgroup, forms.TEXT),
     "runtime": Field("runtime", _runtime, forms.TEXT),
-    "annotations": Field("annotations", pairs(), forms.PAIRS),
+    "annotations": Field("annotations", pairs(secret=True), forms.PAIRS),
     "device_cgroup_rules": Field("device_cgroup_rules", cgroup_rules, forms.TEXTS),
     "gpus": Field("gpus", gpus, GPUS),
     "memswap_limit": Field(

@@ -1,6 +1,6 @@
 """The intent: what the operator's document says the cluster shall be, checked, with every default filled in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
@@ -102,7 +102,8 @@ class VolumeIntent:
     key: str
     name: str
     driver: str = "local"
-    options: Pairs = ()
+    options: Pairs = field(default=(), repr=False)
+    """They may hold passwords, of a share of the network."""
     external: bool = False
     labels: Pairs = ()
 

@@ -358,3 +358,5 @@ class Observed:
     """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""
     tokens_age_s: float = 0.0
     """How long this leader has seen the published join tokens as they are; 0 on everybody else."""
+    reveals: bool = False
+    """Whether reasons may hold values that can be secret: for an operator who asked for them, never for an agent."""

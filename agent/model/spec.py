@@ -149,19 +149,19 @@ class BlkioDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """One copy of a service. `environment` may hold passwords: it is kept out of `repr`."""
+    """One copy of a service. What may hold passwords is kept out of `repr`."""
 
     image: str
-    command: tuple[str, ...] | None = None
-    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = field(default=None, repr=False)
+    entrypoint: tuple[str, ...] | None = field(default=None, repr=False)
     environment: Pairs = field(default=(), repr=False)
-    labels: Pairs = ()
+    labels: Pairs = field(default=(), repr=False)
     ports: tuple[Port, ...] = ()
     volumes: tuple[Mount, ...] = ()
     networks: tuple[Attachment, ...] = ()
     network_mode: NetworkMode | None = None
     restart: Restart | None = None
-    healthcheck: Healthcheck | None = None
+    healthcheck: Healthcheck | None = field(default=None, repr=False)
     stop_signal: str | None = None
     stop_grace_period_s: float | None = None
     user: str | None = None
@@ -187,7 +187,7 @@ class ContainerSpec:
     dns_opt: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     """Each as "name:address"."""
-    logging: Logging | None = None
+    logging: Logging | None = field(default=None, repr=False)
     devices: tuple[Device, ...] = ()
     memory_limit_bytes: int | None = None
     memory_reservation_bytes: int | None = None
@@ -201,7 +201,7 @@ class ContainerSpec:
     cgroup: CgroupNamespace | None = None
     cgroup_parent: str | None = None
     runtime: str | None = None
-    annotations: Pairs = ()
+    annotations: Pairs = field(default=(), repr=False)
     device_cgroup_rules: tuple[str, ...] = ()
     gpus: tuple[DeviceRequest, ...] = ()
     memory_swap_bytes: int | None = None

@@ -100,7 +100,7 @@ class _Scene:
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
-        self.stale = observed.stale
+        self.stale, self.reveals = observed.stale, observed.reveals
         self.anew = made_anew(intent, observed)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
@@ -148,7 +148,7 @@ class _Scene:
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.copy.spec != wanted.copy.spec:
             old = self.cluster.specs.get(found.copy.spec)
-            words = describe_change(old, wanted.spec) if old else ""
+            words = describe_change(old, wanted.spec, reveal=self.reveals) if old else ""
             return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
         if found.status == "dead":
             return "docker calls it dead"

@@ -5,7 +5,7 @@ What comes out is what they will do; who is first where several could be, only t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
 from agent.model.steps import Blocked, Step
@@ -60,14 +60,15 @@ class ClusterPlan:
         return "\n".join((*map(str, self.hosts), *map(str, self.everywhere)))
 
 
-def plan_cluster(cluster: ClusterState) -> ClusterPlan:
+def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     """What would be done on every host of `cluster` (read as a leader reads it), from what the hosts last reported.
 
     Pure and deterministic. A host that never reported is taken for one with nothing on it, and an agent that is away
-    for one that comes back: the notes say so. Raises Invalid for a status with an address that is none.
+    for one that comes back: the notes say so. `reveal` lets reasons hold values that can be secret. Raises Invalid for
+    a status with an address that is none.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
-    world = world_of(cluster)
+    world = replace(world_of(cluster), reveals=reveal)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     world, done, settled = settle(world, tuple(order))
     blocked = {name: make_plan(world.observed(name)).blocked for name in notes}

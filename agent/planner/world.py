@@ -45,6 +45,8 @@ class World:
     cluster: ClusterState
     """What etcd holds, as a leader reads it; statuses and presence are told by `agents`."""
     agents: Mapping[str, Agent]
+    reveals: bool = False
+    """Whether reasons may hold values that can be secret."""
 
     def observed(self, me: str) -> Observed:
         """What the agent on host `me` would see."""
@@ -67,6 +69,7 @@ class World:
             instance=_INSTANCE,
             advertise=agent.advertise,
             watches=self._watches() if leads else {},
+            reveals=self.reveals,
         )
 
     def _watches(self) -> dict[CopyKey, CopyWatch]:

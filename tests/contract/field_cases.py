@@ -90,7 +90,7 @@ CASES = (
         '[sleep, "1000"]',
         "sleep 1000",
         "sleep 2000",
-        "command: sleep 1000 wanted, sleep 2000 found",
+        "command: the declared value wanted, another one found",
     ),
     case(
         "start",
@@ -98,7 +98,7 @@ CASES = (
         "[sleep]",
         "sleep",
         "[/bin/sleep]",
-        "entrypoint: sleep wanted, /bin/sleep found",
+        "entrypoint: the declared value wanted, another one found",
         beside='command: ["1000"]',
     ),
     case(
@@ -115,7 +115,7 @@ CASES = (
         "{team: shop, tier: }",
         "[tier=, team=shop]",
         "{team: crew, tier: }",
-        "labels.team: shop wanted, crew found",
+        "labels.team: the declared value wanted, another one found",
     ),
     case(
         "reach",
@@ -290,7 +290,7 @@ CASES = (
         "{driver: json-file, options: {max-size: 50m, max-file: 3}}",
         '{options: ["max-file=3", "max-size=50m"], driver: json-file}',
         "{driver: json-file, options: {max-size: 1m, max-file: 3}}",
-        "logging.options.max-size: 50m wanted, 1m found",
+        "logging.options.max-size: the declared value wanted, another one found",
     ),
     case(
         "isolation",
@@ -458,7 +458,7 @@ CASES = (
         "{com.shop.tier: 1}",
         '["com.shop.tier=1"]',
         "{com.shop.tier: 2}",
-        "annotations.com.shop.tier: 1 wanted, 2 found",
+        "annotations.com.shop.tier: the declared value wanted, another one found",
         lossy=True,
     ),
     case(

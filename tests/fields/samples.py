@@ -55,11 +55,11 @@ SAMPLES = (
     ),
     Sample(
         field="command", value=("sleep", "60"), by_hand={"Config.Cmd": ["sleep", "30"]},
-        named="command: sleep 60 wanted, sleep 30 found",
+        named="command: the declared value wanted, another one found",
     ),
     Sample(
         field="entrypoint", value=("/bin/sh", "-c"), by_hand={"Config.Entrypoint": None},
-        named="entrypoint: /bin/sh -c wanted, nothing found",
+        named="entrypoint: the declared value wanted, nothing found",
     ),
     Sample(
         field="environment", value=(("DB_PASSWORD", "s3cret"), ("GREETING", "mine")),
@@ -69,7 +69,7 @@ SAMPLES = (
     ),
     Sample(
         field="labels", value=(("team", "shop"),), by_hand={"Config.Labels.team": "crew"},
-        named="labels.team: shop wanted, crew found",
+        named="labels.team: the declared value wanted, another one found",
     ),
     Sample(
         field="ports", value=(Port(target=80, published=8080), Port(target=53, protocol="udp")),
@@ -211,7 +211,7 @@ SAMPLES = (
         field="logging", value=Logging(driver="json-file", options=(("max-file", "3"), ("max-size", "50m"))),
         spelled={"HostConfig.LogConfig.Config.compress": "true"},
         by_hand={"HostConfig.LogConfig.Config.max-size": "1g"},
-        named="logging.options.max-size: 50m wanted, 1g found",
+        named="logging.options.max-size: the declared value wanted, another one found",
     ),
     Sample(
         field="devices", value=(Device(source="/dev/zero", target="/dev/nought", permissions="mr"),),
@@ -262,7 +262,7 @@ SAMPLES = (
         field="annotations", value=(("com.shop.tier", "1"),), dropped=True,
         spelled={"HostConfig.Annotations": {"com.shop.tier": "1", "of.the.engine": "x"}},
         by_hand={"HostConfig.Annotations": {"com.shop.tier": "2"}},
-        named="annotations.com.shop.tier: 1 wanted, 2 found",
+        named="annotations.com.shop.tier: the declared value wanted, another one found",
     ),
     Sample(
         field="device_cgroup_rules", value=("c 1:3 mr",), spelled={"HostConfig.DeviceCgroupRules": ["c 1:3 rm"]},
