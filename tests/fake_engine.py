@@ -70,7 +70,9 @@ class FakeEngine(FakeWire):
         self.joined_through: str | None = None
         """As SwarmState tells it."""
         self.stuck: SwarmState | None = None
-        """What the engine says of its membership after a join that came to nothing."""
+        """What the engine says of its membership after a join that came to nothing, or a leave that took too long."""
+        self.leave_takes_long = False
+        """The next leave is not answered in time."""
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
         lan.containers_on[address] = self.by_hand.ids_on
@@ -192,6 +194,9 @@ class FakeEngine(FakeWire):
                 raise Refused(A_MANAGER)
             self.by_hand.cut_off(swarm.networks)
             self.nets.leave()
+            if self.leave_takes_long:
+                self.leave_takes_long, self.stuck = False, SwarmState(local="active")
+                raise Unreachable("context deadline exceeded")
 
     @call()
     def has_node(self, node_id: str) -> bool:

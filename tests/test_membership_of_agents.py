@@ -96,6 +96,18 @@ def test_a_worker_that_was_removed_by_force_stops_its_copies_leaves_and_is_back(
     assert cluster.read(KEYS.ruling(WORKER)) is None
 
 
+def test_a_leave_that_dockerd_gives_up_waiting_for_is_made_again(cluster: SimulatedCluster) -> None:
+    running = cluster.running()
+    cluster.hosts[WORKER].engine.leave_takes_long = True
+    remove_by_force(cluster)
+
+    cluster.settle()
+
+    assert membership(cluster)[1] in membership(cluster)[0].members
+    assert cluster.running() == running
+    assert cluster.read(KEYS.ruling(WORKER)) is None
+
+
 def test_nothing_is_left_where_somebody_else_runs_on_an_overlay(cluster: SimulatedCluster) -> None:
     engine = cluster.hosts[WORKER].engine
     engine.by_hand.connect(engine.run_foreign("database"), OVERLAY, {})

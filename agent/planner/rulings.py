@@ -52,6 +52,8 @@ class _Reports:
             return self._of_one_node(name, status, doubles)
         if status.state == "error":
             return self._failed(name, status)
+        if status.state == "active" and status.node_id is None:
+            return self._half_out(name, status)
         if status.node_id is None or status.is_manager or status.state not in ("active", "pending"):
             return None
         node_state = self.nodes.get(status.node_id)
@@ -84,6 +86,14 @@ class _Reports:
         if before and all(each.role == "worker" and each.reachable is None for each in before):
             return _ruling(status, "leave", f"it cannot go on as the worker it was{said}")
         return None
+
+    def _half_out(self, name: str, status: HostStatus) -> Ruling | None:
+        """A leave that took dockerd longer than 15 s: it has no node any more and calls itself active all the same.
+
+        That stays so, and a second leave is done at once (docs/engine-quirks.md): what was said still counts.
+        """
+        said = self.cluster.rulings.get(name)
+        return _ruling(status, "leave", said.reason) if said and said.what == "leave" else None
 
     def _unlisted(self, name: str, status: HostStatus) -> Ruling | None:
         node = f"node {status.node_id}"

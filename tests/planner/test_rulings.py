@@ -50,6 +50,20 @@ def test_of_members_as_they_should_be_nothing_is_said() -> None:
     assert rule(ALL, h3=worker()) == Plan()
 
 
+def test_who_was_told_to_leave_and_has_no_node_any_more_is_told_again_until_it_is_out() -> None:
+    before = Ruling(state="active", node_id="node-h3", what="leave", reason="the intent names it no longer")
+    half_out = worker(node_id=None)
+
+    assert told(rule(ALL, rulings={"h3": before}, h3=half_out)) == [
+        "rule on ruling/h3: leave: the intent names it no longer"
+    ]
+    assert rule(ALL, rulings={"h3": replace(before, node_id=None)}, h3=half_out) == Plan()
+
+
+def test_an_engine_that_has_no_node_yet_and_was_told_nothing_is_left_alone() -> None:
+    assert rule(ALL, h3=worker(node_id=None)) == Plan()
+
+
 # ---- removed by force, or the swarm made anew
 
 
