@@ -2,6 +2,7 @@
 
 from typing import NoReturn
 
+from agent.document.words import printable
 from agent.model.faults import Fault, InvalidDocument
 
 LONGEST_PATH = 200
@@ -33,7 +34,8 @@ class Faults:
         line: int = 1,
         column: int = 1,
     ) -> None:
-        """Note a fault at `line`, `column` (from 1)."""
+        """Note a fault at `line`, `column` (from 1); what of the document is in its words is made printable."""
+        problem, remedy = printable(problem), printable(remedy)
         if len(path) > LONGEST_PATH:
             path = path[: LONGEST_PATH - 3] + "..."
         if not self.is_full:

@@ -18,6 +18,11 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "...")
 
 
+def printable(text: str) -> str:
+    """Return `text` with control and other invisible characters escaped: it may be shown on a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def shown_key(key: str) -> str:
     """Return `key` in quotes, without what follows a `=`: it may be a secret that stands in the wrong form."""
     name, equals, _ = key.partition("=")

@@ -6,6 +6,7 @@ An unknown newer version is refused, never misread; a field this version does no
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
+from zlib import crc32
 
 import msgspec
 
@@ -338,9 +339,14 @@ class HostStatus:
 
 
 def encode(record: Any) -> bytes:
-    """Canonical JSON of a record, with its version; equal records have equal bytes."""
-    body = msgspec.to_builtins(record, str_keys=True)
-    return msgspec.json.encode({"v": VERSION, **body}, order="sorted")
+    """Canonical JSON of a record, with its version and checksum; equal records have equal bytes."""
+    body = {"v": VERSION, **msgspec.to_builtins(record, str_keys=True)}
+    return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
+
+
+def _sum(body: dict[str, Any]) -> str:
+    """CRC-32 of the canonical JSON: whatever one bit may do to a value, it must not pass for another one."""
+    return f"{crc32(msgspec.json.encode(body, order='sorted')):08x}"
 
 
 def decode(kind: type[R], raw: bytes) -> R:
@@ -349,6 +355,9 @@ def decode(kind: type[R], raw: bytes) -> R:
         body = msgspec.json.decode(raw)
         if not isinstance(body, dict):
             raise Invalid(f"not a {kind.__name__}: not a JSON object")
+        # Who writes one by hand may leave the checksum out. It is a matter of every format, also of a newer one.
+        if "sum" in body and body.pop("sum") != _sum(body):
+            raise Invalid(f"not a {kind.__name__}: damaged, its checksum does not hold")
         version = body.pop("v", None)
         if isinstance(version, int) and version > VERSION:
             raise NewerFormat(f"a {kind.__name__} of format {version}; this agent reads format {VERSION}")

@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+from agent.document.words import printable
 from agent.errors import Invalid
 from agent.model import records
 from agent.model.store import KeyValue, Snapshot
@@ -30,7 +31,8 @@ class Values:
     def hold(self, key: str, problem: str) -> None:
         """Note that the value of `key` cannot be read."""
         shortened = len(problem) > LONGEST_PROBLEM
-        self.garbage[key] = f"{problem[:LONGEST_PROBLEM]}..." if shortened else problem
+        said = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
+        self.garbage[key] = f"{said}..." if shortened else said
 
     def present(self, prefix: str) -> dict[str, str]:
         """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""
