@@ -14,6 +14,7 @@ from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
 from agent.planner.handover import LOOK_S, tries
+from agent.planner.placing import places_again_in_s
 from agent.planner.rollout import looks_again_in_s
 from agent.report import Reporter
 from agent.triggers import Triggers
@@ -142,6 +143,7 @@ def _look_again_s(observed: Observed) -> float:
     times = (
         _looks_at_host_in_s(observed.host),
         looks_again_in_s(observed),
+        places_again_in_s(observed),
         DISTURBED_S if turn and not observed.stale else 0.0,
     )
     return min((each for each in times if each), default=0.0)

@@ -48,7 +48,7 @@ def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> Document:
 
 
 def _extent(intent: Intent) -> str:
-    copies = sum(count for service in intent.services for _, count in service.placement)
+    copies = sum(service.copies for service in intent.services)
     return ", ".join(
         (
             counted(len(intent.hosts), "host"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.errors import Invalid
-from agent.model.intent import Intent
+from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState
 from agent.model.records import CopyReport, HostStatus
 from agent.planner.bridge import bridge_faults
@@ -152,8 +152,16 @@ def _host(name: str, cluster: ClusterState) -> HostView:
         applied=status.revision,
         to_do=status.steps,
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
-        notes=() if status.bridge.mesh else (_NO_MESH,),
+        notes=_notes(declared, status),
     )
+
+
+def _notes(declared: HostIntent | None, status: HostStatus) -> tuple[str, ...]:
+    notes = () if status.bridge.mesh else (_NO_MESH,)
+    if declared is None or declared.availability != "drain" or not status.engine_up:
+        return notes
+    left = ", ".join(sorted(each.name for each in status.copies))
+    return (*notes, f"is drained; still here: {left}" if left else "is drained, and empty")
 
 
 def _turn(cluster: ClusterState) -> str:

@@ -12,12 +12,13 @@ from agent.intent.cluster import Cluster, read_cluster
 from agent.intent.digest import document_hash
 from agent.intent.files import read_file
 from agent.intent.networks import read_network, read_volume
+from agent.intent.placement import settle_hosts
 from agent.intent.refused import TOP_REFUSED
 from agent.intent.resolve import Declared, resolve
 from agent.intent.service import read_service
 from agent.intent.values import name, project_name
 from agent.intent.warnings import warnings
-from agent.model.intent import Intent, NetworkIntent, ServiceIntent, VolumeIntent
+from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 
 __all__ = ["parse_intent", "warnings"]
 
@@ -40,7 +41,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     cluster = fields.require("x-cluster", read_cluster, "say which hosts there are") or Cluster()
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
-    services = _services(root, fields, networks, volumes)
+    services = _services(root, fields, networks, volumes, cluster.hosts)
     swarm = with_pool(cluster, networks)
     check_managers(root, cluster)
     check_names(root, networks, volumes)
@@ -74,11 +75,12 @@ def _services(
     fields: Fields,
     networks: tuple[NetworkIntent, ...],
     volumes: tuple[VolumeIntent, ...],
+    hosts: tuple[HostIntent, ...],
 ) -> tuple[ServiceIntent, ...]:
     if "services" not in fields:
         fields.missing("services", "write services: {} if nothing shall run")
     declared = root.at("x-cluster", "hosts")
-    hosts = tuple((string(key) or "", 1) for key, _ in declared.entries()) if declared.is_mapping else ()
+    names = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
     known = Declared(
         networks={each.key: each for each in networks},
         volumes={each.key: each for each in volumes},
@@ -86,7 +88,8 @@ def _services(
         configs={key: read_file(place) for key, place in _named(fields, "configs")},
     )
     return tuple(
-        resolve(read_service(key, place, hosts), place, known) for key, place in _named(fields, "services")
+        settle_hosts(resolve(read_service(key, place, names), place, known), place, hosts)
+        for key, place in _named(fields, "services")
     )
 
 

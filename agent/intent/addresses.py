@@ -127,7 +127,7 @@ def check_fixed_addresses(
     by_name = {each.name: each for each in networks}
     taken: dict[tuple[str, str], str] = {}
     for service in services:
-        copies = sum(count for _, count in service.placement)
+        copies = service.copies
         for each in service.spec.networks:
             network = by_name.get(each.network)
             if each.ipv4_address is None or network is None:

@@ -39,7 +39,10 @@ def check_names(root: Cursor, networks: tuple[NetworkIntent, ...], volumes: tupl
 
 def check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
     """Note a fault for each port of a host that two copies want, or that the swarm itself needs."""
-    if sum(len(each.spec.ports) * len(each.placement) for each in services) > MOST_PUBLISHED:
+    if (
+        sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
+        > MOST_PUBLISHED
+    ):
         root.at("services").fault(
             f"more than {MOST_PUBLISHED} published ports", "use network_mode: host for some"
         )

@@ -46,6 +46,7 @@ POLICY_KEYS = (
     "confirm",
     "allow_network_recreate",
     "pin_addresses",
+    "reschedule_after",
 )
 CONFIRM = rf"[0-9a-f]{{{DIGITS}}}"
 """What confirms an edit, as a regular expression."""
@@ -63,7 +64,7 @@ SWARM_REFUSED = {
     "force_new_cluster": "is never done",
 }
 BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
-POLICY_REFUSED = {"resolve_digests": _LATER, "reschedule_after": _LATER}
+POLICY_REFUSED = {"resolve_digests": _LATER}
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -196,4 +197,5 @@ def _policy(cursor: Cursor) -> PolicyIntent:
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
         pin_addresses=fields.read("pin_addresses", boolean, False),
+        reschedule_after_s=fields.read("reschedule_after", duration(), _BOLD.reschedule_after_s),
     )

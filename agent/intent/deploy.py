@@ -9,10 +9,13 @@ from agent.document.scalars import choice, duration, integer, number
 from agent.intent import forms
 from agent.intent.gpus import REQUEST, reserved_devices
 from agent.intent.limits import cpus, memory, pids, reservation
+from agent.intent.where import FORM as WHERE
+from agent.intent.where import read_where
 from agent.model.intent import FailureAction, Update, UpdateOrder
 from agent.model.spec import Restart, RestartName
+from agent.model.where import ANYWHERE, Where
 
-KEYS = ("mode", "update_config", "rollback_config", "restart_policy", "resources")
+KEYS = ("mode", "replicas", "placement", "update_config", "rollback_config", "restart_policy", "resources")
 UPDATE_KEYS = ("parallelism", "order", "failure_action", "monitor", "delay", "max_failure_ratio")
 LIMIT_KEYS = ("cpus", "memory", "pids")
 RESERVATION_KEYS = ("memory", "devices")
@@ -23,10 +26,10 @@ MODE: Reader[ServiceMode] = choice(get_args(ServiceMode))
 ORDER: Reader[UpdateOrder] = choice(get_args(UpdateOrder))
 ON_FAILURE: Reader[FailureAction] = choice(get_args(FailureAction))
 
-_LATER = "is not offered yet"
+MOST_REPLICAS = 10_000
+"""Copies of one service."""
+
 _REFUSED = {
-    "replicas": f"{_LATER}: use x-hosts, which says how many copies run on which host",
-    "placement": f"{_LATER}: use x-hosts",
     "endpoint_mode": "is not offered: copies are containers, without a virtual address",
     "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
 }
@@ -66,6 +69,8 @@ FORM = forms.section(
         KEYS,
         {
             "mode": forms.choice(get_args(ServiceMode)),
+            "replicas": forms.integer(0, MOST_REPLICAS),
+            "placement": WHERE,
             **dict.fromkeys(("update_config", "rollback_config"), _UPDATE),
             "restart_policy": forms.section(
                 forms.of(
@@ -98,7 +103,11 @@ class Deploy:
     update: Update = _AS_SWARM
     rollback: Update | None = None
     everywhere: bool = False
-    """Whether every host runs a copy."""
+    """Whether every host that may runs a copy."""
+    replicas: int | None = None
+    """How many copies there are, on hosts that the leader chooses; None: not said."""
+    where: Where = ANYWHERE
+    """Which hosts may run copies."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ContainerSpec."""
 
@@ -110,12 +119,31 @@ def read_deploy(cursor: Cursor) -> Deploy:
     spec = {} if place is None else _resources(place)
     if restart := fields.read("restart_policy", restart_policy):
         spec["restart"] = restart
+    everywhere = fields.read("mode", MODE) == "global"
+    replicas = fields.read("replicas", integer(0, MOST_REPLICAS))
+    if replicas is None and "replicas" in fields:
+        replicas = 0  # refused already: that it is missing need not be said, too
+    where: Where = fields.read("placement", read_where, ANYWHERE)
+    if everywhere:
+        _check_global(fields, where)
     return Deploy(
         update=fields.read("update_config", update_config, _AS_SWARM),
         rollback=fields.read("rollback_config", update_config),
-        everywhere=fields.read("mode", MODE) == "global",
+        everywhere=everywhere,
+        replicas=replicas,
+        where=where,
         spec=spec,
     )
+
+
+def _check_global(fields: Fields, where: Where) -> None:
+    one_each = "mode global runs one copy on every host"
+    if place := fields.at("replicas"):
+        place.hidden().fault(f"{one_each}, and has no replicas", "keep one of them")
+    section = fields.at("placement")
+    for key, said in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
+        if section and said:
+            section.at(key).hidden().fault(f"{one_each}: this means nothing there", "take it out")
 
 
 def restart_policy(cursor: Cursor) -> Restart | None:

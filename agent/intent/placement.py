@@ -1,9 +1,14 @@
-"""`x-hosts`: how many copies of a service each host runs."""
+"""`x-hosts`, or `deploy` in its place: how many copies of a service each host runs, or how many there are at all."""
+
+from dataclasses import replace
 
 from agent.document import Cursor, Fields
 from agent.document.scalars import integer, text
 from agent.document.words import listed
 from agent.intent import forms
+from agent.intent.deploy import Deploy
+from agent.model.intent import HostIntent, ServiceIntent
+from agent.model.where import ANYWHERE
 
 MOST_COPIES = 1000
 """Copies of one service on one host."""
@@ -12,19 +17,44 @@ Placement = tuple[tuple[str, int], ...]
 FORM = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
 
 
-def read_placement(fields: Fields, hosts: Placement, *, everywhere: bool) -> Placement:
-    """Return (host, copies) in the document's order; `everywhere`: `hosts`, which is one copy on each of them."""
+def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
+    """Return (host, copies) in the document's order; nothing where `deploy` says it. `hosts` are the declared ones."""
     place = fields.at("x-hosts")
     if place is None:
-        if everywhere:
-            return hosts
-        example = hosts[0][0] if hosts else "node-1"
-        fields.missing("x-hosts", f"say where it runs, for example x-hosts: [{example}]")
+        if not deploy.everywhere and deploy.replicas is None:
+            example = hosts[0] if hosts else "node-1"
+            remedy = f"say where it runs, for example x-hosts: [{example}], or deploy: {{replicas: 1}}"
+            fields.missing("x-hosts", remedy)
         return ()
-    if everywhere:
-        place.hidden().fault("x-hosts and deploy.mode: global say different things", "keep one of them")
+    for key in _said(deploy):
+        place.hidden().fault(f"x-hosts and deploy.{key} say different things", "keep one of them")
     pairs = _from_mapping(place) if place.is_mapping else _from_list(place)
-    return _checked(pairs, dict(hosts))
+    return _checked(pairs, dict.fromkeys(hosts, 1))
+
+
+def _said(deploy: Deploy) -> list[str]:
+    """What `deploy` says of where copies run."""
+    said = {
+        "mode: global": deploy.everywhere,
+        "replicas": deploy.replicas is not None,
+        "placement": deploy.where != ANYWHERE,
+    }
+    return [key for key, is_said in said.items() if is_said]
+
+
+def settle_hosts(service: ServiceIntent, cursor: Cursor, hosts: tuple[HostIntent, ...]) -> ServiceIntent:
+    """Return `service` with the hosts of mode global; note a fault when its constraints leave none of the `hosts`."""
+    unmet = [service.where.unmet(each.features) for each in hosts]
+    if service.where.constraints and hosts and all(unmet):
+        told = ", ".join(dict.fromkeys(str(each) for each in unmet))
+        problem = f"no declared host meets these constraints: {told}"
+        cursor.at("deploy", "placement", "constraints").hidden().fault(
+            problem, "correct them, or the labels in x-cluster.hosts"
+        )
+    if not service.everywhere:
+        return service
+    fitting = (each.name for each, why_not in zip(hosts, unmet, strict=True) if not why_not)
+    return replace(service, placement=tuple((name, 1) for name in fitting))
 
 
 def _from_mapping(place: Cursor) -> list[tuple[Cursor, int]]:

@@ -131,6 +131,7 @@ def _policy() -> Form:
         "confirm": {"type": ["string", "integer", "number"]},
         "allow_network_recreate": forms.BOOLEAN,
         "pin_addresses": forms.BOOLEAN,
+        "reschedule_after": forms.DURATION,
     }
     return forms.section(
         forms.of(cluster.POLICY_KEYS, known), refused=cluster.POLICY_REFUSED, extensions=False

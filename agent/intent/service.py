@@ -31,7 +31,7 @@ from agent.intent.limits import (
     ulimits,
 )
 from agent.intent.mounts import MOUNTS, mounts, tmpfs
-from agent.intent.placement import Placement, read_placement
+from agent.intent.placement import read_placement
 from agent.intent.ports import FORM as PORTS
 from agent.intent.ports import ports
 from agent.intent.process import (
@@ -153,8 +153,8 @@ _UNREADABLE = "unreadable"
 """Stands for an image that was refused already, so that reading can go on to the other faults."""
 
 
-def read_service(name: str, cursor: Cursor, hosts: Placement) -> ServiceIntent:
-    """Read one service; `hosts` has one copy on each declared host. Networks and volumes keep the document's names.
+def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
+    """Read one service; `hosts` are the declared ones. Networks and volumes keep the document's names.
 
     Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
     """
@@ -166,7 +166,10 @@ def read_service(name: str, cursor: Cursor, hosts: Placement) -> ServiceIntent:
     return ServiceIntent(
         name=name,
         spec=spec,
-        placement=read_placement(fields, hosts, everywhere=deploy.everywhere),
+        placement=read_placement(fields, hosts, deploy),
+        replicas=deploy.replicas,
+        everywhere=deploy.everywhere,
+        where=deploy.where,
         update=deploy.update,
         rollback=deploy.rollback,
         pull=fields.read("pull_policy", pull_policy, "missing"),

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from agent.model.spec import ContainerSpec, Pairs
+from agent.model.where import ANYWHERE, Features, Where
 
 GWBRIDGE = "docker_gwbridge"
 PARKING = "swarmkeeper_parking"
@@ -33,6 +34,11 @@ class HostIntent:
     role: Role
     availability: Availability = "active"
     labels: Pairs = ()
+
+    @property
+    def features(self) -> Features:
+        """What constraints on where copies may run ask for."""
+        return Features(hostname=self.name, role=self.role, labels=self.labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,8 @@ class PolicyIntent:
     """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
     pin_addresses: bool = False
     """Whether every copy keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
+    reschedule_after_s: float = 60.0
+    """How long a host has to be gone before the copies that may run elsewhere move away from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +131,19 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceIntent:
-    """A service: what one copy is, and how many copies each host runs."""
+    """A service: what one copy is, and how many copies each host runs, or how many there are at all."""
 
     name: str
     spec: ContainerSpec
-    placement: tuple[tuple[str, int], ...]
-    """(host, copies) in the document's order, which is also the order of the copies' numbers."""
+    placement: tuple[tuple[str, int], ...] = ()
+    """(host, copies) in the document's order, which is also the order of the copies' numbers. Empty where the leader
+    chooses the hosts."""
+    replicas: int | None = None
+    """How many copies there are, on hosts that the leader chooses; None: `placement` says which."""
+    everywhere: bool = False
+    """Whether `placement` names every host that may run one, instead of those that the document asks for by name."""
+    where: Where = ANYWHERE
+    """Which hosts may run copies. A `placement` names no others."""
     update: Update = Update()
     rollback: Update | None = None
     """How a rollback is rolled out; None: like a change."""
@@ -136,8 +151,13 @@ class ServiceIntent:
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
 
+    @property
+    def copies(self) -> int:
+        """How many copies there are to be."""
+        return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
+
     def copies_on(self, host: str) -> int:
-        """How many copies `host` runs; 0 for a host that is not named."""
+        """How many copies `host` runs; 0 for a host that is not named, or when the leader chooses the hosts."""
         return dict(self.placement).get(host, 0)
 
 

@@ -108,7 +108,7 @@ class Copy:
     addresses: Pairs = ()
     """(overlay, IPv4 address) that the leader has pinned for it. It keeps them from container to container."""
     held: str = ""
-    """Why it must not be started yet, in words: somebody else still has its address."""
+    """Why it must not be started yet, in words: somebody else still has its address, or another host still has it."""
     waits: str = ""
     """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
 

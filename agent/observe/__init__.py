@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -12,10 +12,12 @@ from agent.election import held_fence
 from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
+from agent.observe.absence_watch import AbsenceWatcher
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
+from agent.planner.absence import lost_hosts
 
 __all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "KeyOpener", "Observer", "TokenOpener"]
 
@@ -60,6 +62,8 @@ class Observer:
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
+        self.absences = AbsenceWatcher(clock)
+        """And of the hosts that are gone."""
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
@@ -94,7 +98,7 @@ class Observer:
         lease_id = self._lease_id()
         cluster, fence, store_fault = self._observe_cluster(lease_id)
         host, engine_fault = self._observe_host(cluster, in_flight)
-        return Observed(
+        seen = Observed(
             me=self._identity.host,
             host=host,
             engine_fault=engine_fault,
@@ -116,6 +120,7 @@ class Observer:
             watches=self.watcher.look(cluster if fence else None),
             tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
         )
+        return replace(seen, lost_s=self.absences.look(lost_hosts(seen)))
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:

@@ -1,6 +1,7 @@
 """Which host runs which copies, and telling the hosts so."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from agent.model.intent import Intent, ServiceIntent
@@ -10,8 +11,8 @@ from agent.model.spec import spec_hash
 from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.planner.current import current_of, silent_hosts
 from agent.planner.first_starts import hold_first_starts
-from agent.planner.numbers import numbers_of
 from agent.planner.pinning import pin_addresses
+from agent.planner.placing import Placing, place, settled
 from agent.planner.rollout import Course
 
 _MOST_TOLD = 8
@@ -22,20 +23,34 @@ NONE: Courses = MappingProxyType({})
 
 
 def assign(
-    intent: Intent, current: Mapping[str, Assignment], era: int = 0, courses: Courses = NONE
+    intent: Intent,
+    current: Mapping[str, Assignment],
+    era: int = 0,
+    courses: Courses = NONE,
+    placing: Placing | None = None,
 ) -> dict[str, Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
     that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
+    `placing` says who runs which; None: as all hosts are there and well.
     """
+    placing = placing or place(intent, current)
     copies: dict[str, list[Copy]] = {each.name: [] for each in intent.hosts}
     copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
         course = courses.get(service.name) or Course(target=spec_hash(service.spec))
-        for host, numbers in numbers_of(service, current).items():
+        for host, numbers in placing.numbers[service.name].items():
             specs = {number: course.stays.get((host, number), course.target) for number in numbers}
-            copies[host] += [Copy(service=service.name, number=n, spec=spec) for n, spec in specs.items()]
+            copies[host] += [
+                Copy(
+                    service=service.name,
+                    number=n,
+                    spec=spec,
+                    held=placing.held.get((service.name, n), ""),
+                )
+                for n, spec in specs.items()
+            ]
     return {
         host: Assignment(
             revision=intent.revision,
@@ -49,19 +64,27 @@ def assign(
 
 
 def plan_assignments(
-    intent: Intent, cluster: ClusterState, courses: Courses = NONE, seen: HostState | None = None
+    intent: Intent,
+    cluster: ClusterState,
+    courses: Courses = NONE,
+    seen: HostState | None = None,
+    placing: Placing | None = None,
 ) -> Plan:
     """Publish every assignment that is not as it shall be, and collect the specs nobody names any more.
 
     `seen` is the leader's own host, which sees what the swarm has on its overlays; None: its dockerd does not answer.
+    `placing` as for `assign`.
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
         return Plan(blocked=(Blocked(resource="assignments", reason=reason, kind="waiting"),))
     current = current_of(intent, cluster)
-    wanted = assign(intent, current, cluster.era, courses)
-    wanted = pin_addresses(intent, wanted, current, cluster, seen)
-    wanted = hold_first_starts(intent, wanted, current, cluster)
+    placing = placing or place(intent, current)
+    wanted = assign(intent, current, cluster.era, courses, placing)
+    settled_now = settled(intent, current, placing)
+    wanted = pin_addresses(intent, wanted, settled_now, cluster, seen)
+    wanted = hold_first_starts(intent, wanted, settled_now, cluster)
+    wanted = _made_ready(wanted, placing)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -72,8 +95,22 @@ def plan_assignments(
         change = _change(intent, cluster.assignments.get(host), assignment) + _moves(host, courses)
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
-    plan = _note(intent, cluster, courses)
+    plan = _note(intent, cluster, courses) + Plan(blocked=placing.blocked)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
+
+
+def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
+    """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
+    ready = dict(wanted)
+    where = {
+        (copy.service, copy.number): (name, copy) for name, each in wanted.items() for copy in each.copies
+    }
+    for key, host in placing.coming.items():
+        origin, copy = where[key]
+        held = f"it moves here from {origin} when its image is here"
+        copies = (*ready[host].copies, replace(copy, addresses=(), held=held))
+        ready[host] = replace(ready[host], copies=tuple(sorted(copies)))
+    return ready
 
 
 def _pending(intent: Intent, copies: list[Copy]) -> tuple[str, ...]:

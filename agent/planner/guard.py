@@ -56,4 +56,4 @@ def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
 
 
 def _counts(intent: Intent) -> dict[str, int]:
-    return {each.name: sum(count for _, count in each.placement) for each in intent.services}
+    return {each.name: each.copies for each in intent.services}

@@ -7,6 +7,7 @@ from agent.planner.autolock import plan_autolock
 from agent.planner.census import take_census
 from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
+from agent.planner.placing import placing_of
 from agent.planner.recreate import plan_recreations
 from agent.planner.removal import plan_removals
 from agent.planner.rollout import chart
@@ -24,8 +25,9 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.accepted is None or cluster.went_back:
         return plan
     census = take_census(cluster.accepted, observed)
-    courses = chart(cluster.accepted, observed)
-    plan += plan_assignments(cluster.accepted, cluster, courses, observed.host)
+    placing = placing_of(cluster.accepted, observed)
+    courses = chart(cluster.accepted, observed, placing)
+    plan += plan_assignments(cluster.accepted, cluster, courses, observed.host, placing)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
     if observed.host is None:

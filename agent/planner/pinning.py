@@ -54,7 +54,7 @@ def pin_addresses(
         key = key_of(copy)
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
         addresses = {**kept, **pins.get(key, {})}
-        return replace(copy, addresses=tuple(sorted(addresses.items())), held=held.get(key, ""))
+        return replace(copy, addresses=tuple(sorted(addresses.items())), held=copy.held or held.get(key, ""))
 
     return {
         name: replace(each, copies=tuple(pinned(name, copy) for copy in each.copies))

@@ -15,7 +15,8 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.copy_condition import DOWN_S, Condition, condition
 from agent.planner.current import current_of
-from agent.planner.numbers import numbers_of
+from agent.planner.numbers import Numbers
+from agent.planner.placing import Placing, placing_of, settled
 
 AWAY_S = 60.0
 """So long a copy that was being moved holds its place although its host is away. Then the others go on without it."""
@@ -45,14 +46,15 @@ class Course:
     """In how many seconds something may be different although nothing tells; 0: not by time alone."""
 
 
-def chart(intent: Intent, observed: Observed) -> dict[str, Course]:
-    """What is decided of every service, by its name."""
+def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
+    """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
     cluster = observed.cluster
     assert cluster is not None
     unreadable = {key.rpartition("/rollouts/")[2] for key, _ in cluster.garbage if "/rollouts/" in key}
-    current, courses = current_of(intent, cluster), {}
+    placing = placing or placing_of(intent, observed)
+    current, courses = settled(intent, current_of(intent, cluster), placing), {}
     for service in intent.services:
-        way = _Way(service, observed, cluster, current)
+        way = _Way(service, observed, cluster, current, placing.numbers[service.name])
         courses[service.name] = way.held() if service.name in unreadable else way.course()
     return courses
 
@@ -75,11 +77,12 @@ class _Way:
         observed: Observed,
         cluster: ClusterState,
         current: Mapping[str, Assignment],
+        numbers: Numbers,
     ) -> None:
         self.service, self.observed, self.cluster = service, observed, cluster
         self.to = spec_hash(service.spec)
         self.record = cluster.rollouts.get(service.name)
-        kept = {(host, n) for host, ns in numbers_of(service, current).items() for n in ns}
+        kept = {(host, n) for host, ns in numbers.items() for n in ns}
         self.total = len(kept)
         self.had: dict[Place, Copy] = {
             (host, copy.number): copy

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
+from agent.model.records import NodeReport
 from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
 from agent.planner.becoming import with_assignment
@@ -70,7 +71,14 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
     world = replace(world_of(cluster), reveals=reveal)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
-    world, done, settled = settle(world, tuple(order))
+    lost = _lost_with_copies_that_move(cluster)
+    # What moves does so while its host is gone; then that one is told for as if it came back.
+    world, done, settled = settle(
+        replace(world, lost=lost), tuple(each for each in order if each not in lost)
+    )
+    if lost:
+        world, after, settled = settle(replace(world, lost=frozenset()), tuple(order))
+        done = {name: (*done.get(name, ()), *after[name]) for name in order}
     blocked = {name: make_plan(world.observed(name)).blocked for name in notes}
     everywhere = _shared(tuple(blocked.values()))
     hosts = tuple(
@@ -107,9 +115,7 @@ def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tu
 def most_rounds(world: World) -> int:
     """In how many rounds the hosts of `world` come to an end, if they ever do."""
     intents = [world.cluster.accepted, world.cluster.document.intent if world.cluster.document else None]
-    copies = [
-        count for intent in intents if intent for each in intent.services for _, count in each.placement
-    ]
+    copies = [each.copies for intent in intents if intent for each in intent.services]
     return _MOST_ROUNDS + _ROUNDS_FOR_A_COPY * sum(copies)
 
 
@@ -146,6 +152,30 @@ def _notes(name: str, cluster: ClusterState) -> tuple[str, ...]:
     if status.instance != instance:
         return (f"its agent has just started: planned from its last report, of {status.at}",)
     return ()
+
+
+def _lost_with_copies_that_move(cluster: ClusterState) -> frozenset[str]:
+    """Hosts that are away, whose node the swarm calls down, and with copies that may run elsewhere.
+
+    It is the word of the leader, or of any other manager that is there and sees the nodes.
+    """
+    intent = (cluster.document.intent if cluster.document else None) or cluster.accepted
+    nodes = _nodes_listed(cluster)
+    chosen = {each.name for each in intent.services if each.replicas is not None} if intent else set()
+    down = {each.id for each in nodes if each.state == "down"}
+    return frozenset(
+        name
+        for name, status in cluster.statuses.items()
+        if name not in cluster.present and status.node_id in down
+        if (assigned := cluster.assignments.get(name))
+        and any(each.service in chosen for each in assigned.copies)
+    )
+
+
+def _nodes_listed(cluster: ClusterState) -> tuple[NodeReport, ...]:
+    names = sorted(cluster.present, key=lambda name: (name != cluster.leader, name))
+    lists = (status.nodes for name in names if (status := cluster.status_of(name)))
+    return next((each for each in lists if each is not None), ())
 
 
 def _shared(blocked: tuple[tuple[Blocked, ...], ...]) -> tuple[Blocked, ...]:

@@ -47,6 +47,8 @@ class World:
     agents: Mapping[str, Agent]
     reveals: bool = False
     """Whether reasons may hold values that can be secret."""
+    lost: frozenset[str] = frozenset()
+    """Hosts that are gone for good, as far as anybody knows: nobody is planned for there."""
 
     def observed(self, me: str) -> Observed:
         """What the agent on host `me` would see."""
@@ -57,7 +59,7 @@ class World:
             assignment=self.cluster.assignments.get(me),
             ruling=self.cluster.rulings.get(me),
             statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
-            present=dict.fromkeys(self.agents, _INSTANCE),
+            present=dict.fromkeys(self.agents.keys() - self.lost, _INSTANCE),
         )
         return Observed(
             me=me,
@@ -70,6 +72,7 @@ class World:
             advertise=agent.advertise,
             watches=self._watches() if leads else {},
             reveals=self.reveals,
+            lost_s=dict.fromkeys(self.lost, inf) if leads else {},
         )
 
     def _watches(self) -> dict[CopyKey, CopyWatch]:
@@ -130,6 +133,7 @@ class World:
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),
             attached=tuple(_attached(each) for each in host.attached),
+            images=tuple(sorted(host.images)),
             copies=tuple(_copy(each, self._jobs()) for each in host.containers),
         )
 

@@ -43,6 +43,7 @@ def gauges(done: Pass) -> dict[str, Series]:
         **_swarm(done.observed),
         **_networks(done.observed),
         **_copies(done.observed),
+        "drained": _drained(done.observed),
     }
 
 
@@ -159,6 +160,15 @@ def _copies(observed: Observed) -> dict[str, Series]:
     series["service_copies_running"] = {(name,): float(ran[name]) for name in sorted(desired)}
     series["service_copies_healthy"] = {(name,): float(healthy[name]) for name in sorted(desired)}
     return series
+
+
+def _drained(observed: Observed) -> Series:
+    """Whether nothing of ours is left; no series for a host that is not drained, or whose dockerd cannot say."""
+    accepted, host = _accepted(observed), observed.host
+    declared = accepted.host(observed.me) if accepted else None
+    if host is None or declared is None or declared.availability != "drain":
+        return {}
+    return _is(not host.containers)
 
 
 def _services(assigned: set[tuple[str, int]], containers: Iterable[ContainerState]) -> Counter[str]:

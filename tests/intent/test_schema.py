@@ -92,7 +92,7 @@ def test_every_table_of_refused_keys_is_in_it() -> None:
         ("secrets", "external"),
         ("services", "networks", "mac_address"),
         ("services", "depends_on", "restart"),
-        ("services", "deploy", "replicas"),
+        ("services", "deploy", "endpoint_mode"),
         ("services", "deploy", "restart_policy", "delay"),
         ("services", "deploy", "resources", "reservations", "cpus"),
         ("services", "healthcheck", "start_interval"),

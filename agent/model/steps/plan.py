@@ -72,6 +72,7 @@ Step = (
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
     "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
+    "placement",
 ]  # fmt: skip
 """Why nothing is done, in one word for the metric."""
 
