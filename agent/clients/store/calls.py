@@ -75,9 +75,18 @@ class Calls:
             reraise=True,
         )
 
+        reason: Unreachable | None = None
+
         def one_try() -> T:
+            nonlocal reason
             left_s = max(deadline - time.monotonic(), 0.1)
-            return self.once(op, call, timeout_s=min(self._settings.timeout_s, left_s))
+            try:
+                return self.once(op, call, timeout_s=min(self._settings.timeout_s, left_s))
+            except Unreachable as error:
+                # The last try may have had no time: that it ran out says less than why the one before failed.
+                if reason is None or left_s >= self._settings.timeout_s:
+                    reason = error
+                raise reason from None
 
         return tries(one_try)
 
