@@ -77,9 +77,17 @@ class ClusterReader:
         named = {copy.spec for copy in held.assignment.copies} if held.assignment else set()
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
-        self._learn_specs(store, named | running, values)
+        mine = named | running
+        self._learn_specs(store, mine | self._everybodys(values), values)
         state = self._state(values, held, rollouts)
-        return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept())
+        return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
+
+    def _everybodys(self, values: Values) -> set[str]:
+        """The specs of all assigned copies, for who leads: it says what a copy was and what it is to be."""
+        if not self.wide:
+            return set()
+        assignments = values.of_hosts(self._keys.assignments, "", records.Assignment)
+        return {copy.spec for each in assignments.values() for copy in each.copies}
 
     def watched(self) -> tuple[KeyRange, ...]:
         """What an agent that reads this much wants to be woken for."""
@@ -169,8 +177,8 @@ class ClusterReader:
                     values.hold(key, str(error))
         self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
 
-    def _kept(self) -> tuple[KeyValue, ...]:
-        specs = (self._spec_values[digest] for digest in sorted(self._spec_values))
+    def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
+        specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
         return (*self._in_force.kept, *specs)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.model import spec
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import LeaderRecord, SwarmRecord, encode
+from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
 from agent.observe.values import LONGEST_PROBLEM
@@ -195,6 +195,14 @@ def test_a_spec_that_was_missing_is_asked_for_until_it_is_there(scene: Scene) ->
     assert state.garbage == ()
     scene.put(**{KEYS.spec(digest): spec.encode(missing)})
     assert scene.read(frozenset({digest})).state.specs[digest] == missing
+
+
+def test_a_leader_knows_the_specs_of_all_copies_and_keeps_those_of_its_own(leading: Scene) -> None:
+    theirs = Assignment(revision=1, project="prod", copies=(replace(COPY, spec=OLD_DIGEST),))
+    leading.put(**{KEYS.assignment(OTHER): encode(theirs)})
+    reading = leading.read()
+    assert reading.state.specs == {DIGEST: SPEC, OLD_DIGEST: OLD_SPEC}
+    assert KEYS.spec(OLD_DIGEST) not in {each.key for each in reading.kept}
 
 
 def test_a_document_is_parsed_once_for_each_revision(scene: Scene) -> None:
