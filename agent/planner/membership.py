@@ -7,6 +7,10 @@ from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
 from agent.planner.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
+_NO_NODE = (
+    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; if this goes on for "
+    "more than a minute, `systemctl restart docker` on this host helps"
+)
 _GOSSIP_IS_TAKEN = (
     f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
     "and goes on after some seconds, for the swarm it was in, `systemctl restart docker` helps"
@@ -80,6 +84,8 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
+    if swarm.node_id is None:
+        return _blocked("waiting", _NO_NODE)
     if record and (other := other_swarm(record, swarm)):
         return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"

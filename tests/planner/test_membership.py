@@ -195,3 +195,11 @@ def test_a_worker_that_knows_no_manager_of_the_recorded_swarm_is_in_another_one(
     ]
     assert "the cluster's is" not in str(plan("h3", a_worker("m2", "m9"), record=recorded))
     assert "the cluster's is" not in str(plan("h3", a_worker(), record=recorded))
+
+
+def test_an_engine_that_says_active_without_a_node_is_told_of_with_what_helps() -> None:
+    nowhere = replace(builders.worker("h3"), node_id=None)
+
+    (said,) = told(plan("h3", nowhere))
+    assert "has no node there" in said
+    assert "`systemctl restart docker`" in said
