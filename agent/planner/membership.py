@@ -8,8 +8,8 @@ from agent.planner.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
 _NO_NODE = (
-    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; if this goes on for "
-    "more than a minute, `systemctl restart docker` on this host helps"
+    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; "
+    "if this goes on for more than a minute, `systemctl restart docker` on this host helps"
 )
 _GOSSIP_IS_TAKEN = (
     f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
