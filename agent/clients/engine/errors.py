@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.logs import masked
 
 _NOT_NOW = (
     "the swarm does not have a leader",
@@ -89,6 +90,7 @@ _KINDS: Mapping[int, type[SwarmkeeperError]] = {
 
 def failure(status: int, message: str) -> SwarmkeeperError:
     """The error that an answer of this HTTP status (400 and up) and these words is."""
+    message = masked(message)
     text = message.lower()
     if _has(text, _CHANGED):
         return Conflict(message)
