@@ -179,7 +179,7 @@ class FakeEngine(FakeWire):
         self.nets.check_outside()
         if self.stuck is not None:
             raise Conflict(ALREADY)
-        swarm, through = self._lan.swarm_at(list(remotes))
+        swarm, through = self._lan.swarm_at(list(remotes), self.address)
         self.nets.become(swarm, swarm.join(self, token, through.rpartition(":")[0]))
         self.joined_through = through
         self.advertised = advertise

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
-from agent.errors import Conflict, Refused
+from agent.errors import Conflict, Refused, Unreachable
 from agent.model.intent import GWBRIDGE, NetworkIntent
 from agent.model.observed import GivenOut, LinkState, NetworkState
 from agent.model.spec import Pairs
@@ -17,6 +17,10 @@ AUTOMATIC_OPTIONS = (
     ("com.docker.network.bridge.enable_icc", "false"),
     ("com.docker.network.bridge.enable_ip_masquerade", "true"),
     ("com.docker.network.bridge.name", GWBRIDGE),
+)
+NOBODY_LETS_ON = (
+    "attaching to network failed, make sure your network options are correct and check manager logs: "
+    "context deadline exceeded"
 )
 OVERLAPS = "Pool overlaps with other one on this address space"
 
@@ -62,7 +66,7 @@ class FakeNetworks:
             raise Refused(LOCKED)
         if self.membership is None or not self.membership[1].in_raft:
             raise Refused(NOT_A_MANAGER)
-        self.membership[0].check_quorum()
+        self.membership[0].check_quorum(self._host.address)
         return self.membership[0]
 
     def check_outside(self) -> None:
@@ -117,6 +121,13 @@ class FakeNetworks:
         return self.membership[0].networks
 
     def attachable(self, name: str) -> bool:
+        """Whether a container can step onto it now. Unreachable for an overlay while no manager can let it on."""
+        if name in self._overlays() and name not in self.local:
+            assert self.membership is not None
+            try:
+                self.membership[0].check_quorum(self._host.address)
+            except Unreachable as error:
+                raise Unreachable(NOBODY_LETS_ON) from error
         return self.known(name) is not None
 
     def create(self, network: NetworkIntent) -> None:

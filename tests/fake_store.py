@@ -67,6 +67,10 @@ class FakeStore:
         self.etcd = etcd or FakeEtcd()
         self.reachable = True
         self.closed = False
+        self.before_fenced: Callable[[], None] = lambda: None
+        """Called when a leader's write is about to be sent: what it does happens while the caller stands still."""
+        self.on_write: Callable[[Sequence[Compare], Sequence[Put | Delete]], None] = lambda *_: None
+        """Told of every write that was accepted, before its caller is."""
         self._answers_to_lose = 0
         self._watches: list[FakeWatch] = []
 
@@ -96,6 +100,8 @@ class FakeStore:
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self._reach()
         result = self.etcd.txn(compares, operations)
+        if result.succeeded:
+            self.on_write(compares, operations)
         if self._answers_to_lose:
             self._answers_to_lose -= 1
             raise Unreachable("the answer was lost")
@@ -104,6 +110,7 @@ class FakeStore:
     def write_fenced(
         self, fence: Fence, operations: Sequence[Put | Delete], compares: Sequence[Compare] = ()
     ) -> None:
+        self.before_fenced()
         lock = Compare(key=fence.key, create_revision=fence.create_revision)
         with self.etcd.lock:
             succeeded = self.txn([lock, *compares], operations).succeeded

@@ -79,6 +79,7 @@ class Member:
 
     @property
     def answers(self) -> bool:
+        """Whether it answers whoever reaches it."""
         return self.host.answers and not self.gone and not self.failed and not self.locked
 
 
@@ -98,6 +99,7 @@ class FakeSwarm:
     def join(self, host: Host, token: str, through: str) -> Member:
         if token not in (self.tokens.worker, self.tokens.manager):
             raise Refused("A valid join token is necessary to join this cluster")
+        self.check_quorum(host.address)
         member = self.add(host, "manager" if token == self.tokens.manager else "worker")
         member.joined_through = through
         return member
@@ -123,20 +125,29 @@ class FakeSwarm:
     def rotate(self) -> None:
         self.tokens = self._new_tokens()
 
-    def check_quorum(self) -> None:
-        """Raise Unreachable when fewer than a majority of the managers answer."""
-        if not self.has_quorum:
+    def check_quorum(self, asker: str | None = None) -> None:
+        """Raise Unreachable when no majority of the managers answer each other, or `asker`, an address, is cut off."""
+        side = self._side_with_quorum()
+        if side is None or (asker is not None and self._lan.side(asker) != side):
             raise Unreachable(NO_LEADER)
 
     @property
     def has_quorum(self) -> bool:
-        raft = self._raft()
-        return 2 * len([each for each in raft if each.answers]) > len(raft)
+        """Whether a majority of the managers answer each other."""
+        return self._side_with_quorum() is not None
+
+    def reached(self) -> list[Member]:
+        """The members that the managers with the quorum reach; none without one."""
+        side = self._side_with_quorum()
+        if side is None:
+            return []
+        return [each for each in self.members if each.answers and self._lan.side(each.host.address) == side]
 
     def nodes(self) -> tuple[NodeState, ...]:
         self.check_quorum()
-        leader = next(each for each in self._raft() if each.answers)
-        return tuple(self._node(each, each is leader) for each in self.members)
+        reached = self.reached()
+        leader = next(each for each in reached if each.in_raft)
+        return tuple(self._node(each, each is leader, each in reached) for each in self.members)
 
     def update_node(
         self,
@@ -157,15 +168,16 @@ class FakeSwarm:
             self.settle()
 
     def settle(self) -> None:
-        """Those that answer take on the role that is asked of them; nobody is voted out below a quorum."""
+        """Those that are reached take on the role that is asked of them; nobody is voted out below a quorum."""
         for member in self.members:
-            if member.role == "manager" and not member.in_raft and member.host.answers and not member.gone:
+            reached = self.reached()
+            if member.role == "manager" and not member.in_raft and self._is_reached(member):
                 member.failed = not self._lets_in(member)
                 member.in_raft = not member.failed
                 member.lock = self.unlock_key
             elif member.role == "worker" and member.in_raft:
                 others = [each for each in self._raft() if each is not member]
-                member.in_raft = 2 * len([each for each in others if each.answers]) <= len(others)
+                member.in_raft = 2 * len([each for each in others if each in reached]) <= len(others)
 
     def remove_node(self, node_id: str) -> None:
         member = next((each for each in self.members if each.node_id == node_id), None)
@@ -173,7 +185,7 @@ class FakeSwarm:
             return
         if member.role == "manager" or member.in_raft:
             raise Refused(STILL_A_MANAGER.format(node_id))
-        if member.answers:
+        if member in self.reached():
             raise Refused(NOT_DOWN.format(node_id))
         self.members.remove(member)
 
@@ -186,7 +198,19 @@ class FakeSwarm:
 
     def _lets_in(self, member: Member) -> bool:
         asked = [each for each in self._raft() if member.joined_through in ("", each.host.address)]
-        return any(each.answers for each in asked)
+        reached = self.reached()
+        return any(each in reached for each in asked)
+
+    def _is_reached(self, member: Member) -> bool:
+        """Also one that failed before, whose dockerd has started since."""
+        side = self._side_with_quorum()
+        there = member.host.answers and not member.gone
+        return there and side is not None and self._lan.side(member.host.address) == side
+
+    def _side_with_quorum(self) -> int | None:
+        raft = self._raft()
+        sides = [self._lan.side(each.host.address) for each in raft if each.answers]
+        return next((side for side in sides if 2 * sides.count(side) > len(raft)), None)
 
     def _raft(self) -> list[Member]:
         return [each for each in self.members if each.in_raft]
@@ -226,16 +250,16 @@ class FakeSwarm:
         taken = [each.subnet for each in self.networks.values() if each.subnet]
         return next(each for each in self.pool.subnets(new_prefix=24) if not any(map(each.overlaps, taken)))
 
-    def _node(self, member: Member, leader: bool) -> NodeState:
+    def _node(self, member: Member, leader: bool, reached: bool) -> NodeState:
         return NodeState(
             id=member.node_id,
             hostname=member.host.name,
             role=member.role,
             availability=member.availability,
-            state="ready" if member.answers else "down",
+            state="ready" if reached else "down",
             address=member.host.address,
             leader=leader,
-            reachable=member.answers if member.in_raft else None,
+            reachable=reached if member.in_raft else None,
             manager_address=f"{member.host.address}:2377" if member.in_raft else "",
             labels=tuple(sorted(member.labels.items())),
         )
@@ -252,6 +276,8 @@ class FakeLan:
     registry: set[str] = field(default_factory=set)
     registry_answers: bool = True
     lags: bool = False
+    sides: dict[str, int] = field(default_factory=dict)
+    """By address: on which side of a cut through the LAN; 0 when not named. Only hosts of one side reach each other."""
     members: dict[str, tuple[FakeSwarm, Member]] = field(default_factory=dict)
     """By address."""
     address_books: list[Callable[[str], set[str]]] = field(default_factory=list)
@@ -271,11 +297,16 @@ class FakeLan:
         """Every address that somebody has on that network."""
         return {address for book in self.address_books for address in book(network)}
 
-    def swarm_at(self, remotes: list[str]) -> tuple[FakeSwarm, str]:
-        """The swarm one of whose managers answers at one of `remotes`, and there. Raises Unreachable when none does."""
+    def side(self, address: str) -> int:
+        return self.sides.get(address, 0)
+
+    def swarm_at(self, remotes: list[str], asker: str) -> tuple[FakeSwarm, str]:
+        """The swarm one of whose managers answers `asker` at one of `remotes`, and there. Raises Unreachable."""
         for each in remotes:
-            swarm, member = self.members.get(each.rpartition(":")[0], (None, None))
-            if swarm and member and member.in_raft and member.answers:
+            address = each.rpartition(":")[0]
+            swarm, member = self.members.get(address, (None, None))
+            near = self.side(address) == self.side(asker)
+            if near and swarm and member and member.in_raft and member.answers:
                 return swarm, each
         raise Unreachable(f"no manager answers: {', '.join(remotes) or 'none is known'}")
 

@@ -7,6 +7,7 @@ agent, which may crash after any step and start again.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -15,10 +16,11 @@ from agent.apply import Applier
 from agent.backoff import Backoff
 from agent.clients.disk import StateDirectory
 from agent.dispatch import Dispatcher, Outcome
+from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
-from agent.model.records import Assignment, Presence, SwarmRecord, Verdict, decode, encode
+from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
 from agent.model.steps import Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
@@ -123,6 +125,8 @@ class SimulatedAgent:
         self.before: Callable[[Step], None] = lambda _: None
         self.after: Callable[[Step], None] = lambda _: None
         """Told of every step that is carried out; what they raise is the step's failure."""
+        self.looks: Callable[[], None] = lambda: None
+        """Told of every pass before it looks."""
         self._steps_left: int | None = None
         presence = Presence(
             instance=instance,
@@ -198,6 +202,7 @@ class SimulatedAgent:
 
     def look(self) -> Plan:
         """One pass; what it starts waits in the pool."""
+        self.looks()
         self.plan = self.loop.run_pass(frozenset({"test"}))
         return self.plan
 
@@ -253,14 +258,14 @@ class SimulatedAgent:
 
 
 class SimulatedCluster:
-    """Three hosts, their agents, one etcd, one LAN with every image of the example in its registry."""
+    """Hosts (three, if not said otherwise), their agents, one etcd, one LAN with every image of the document."""
 
-    def __init__(self, directory: Path, document: str = EXAMPLE) -> None:
+    def __init__(self, directory: Path, document: str = EXAMPLE, names: Sequence[str] = NAMES) -> None:
         self.clock = FakeClock()
         self.etcd = FakeEtcd(self.clock)
         self.lan = FakeLan(registry=images(document))
         self.hosts = {
-            name: SimulatedHost(name, f"10.159.62.{name[-3:]}", self.lan, directory / name) for name in NAMES
+            name: SimulatedHost(name, f"10.159.62.{name[-3:]}", self.lan, directory / name) for name in names
         }
         self.agents: dict[str, SimulatedAgent] = {}
         self._operator = FakeStore(self.etcd)
@@ -277,7 +282,7 @@ class SimulatedCluster:
 
     def start(self, *names: str, stepped: bool = True) -> None:
         """Start the agents of these hosts; of all when none is named."""
-        for name in names or NAMES:
+        for name in names or tuple(self.hosts):
             self._runs += 1
             instance = f"run-{self._runs}"
             self.agents[name] = SimulatedAgent(
@@ -326,6 +331,13 @@ class SimulatedCluster:
     def verdict(self) -> Verdict | None:
         found = self.read(KEYS.verdict)
         return decode(Verdict, found.value) if found else None
+
+    def accepted(self) -> Accepted | None:
+        """The document in force; None also when it cannot be read."""
+        found = self.read(KEYS.accepted)
+        with suppress(Invalid):
+            return decode(Accepted, found.value) if found else None
+        return None
 
     def assignment(self, name: str) -> Assignment | None:
         found = self.read(KEYS.assignment(name))

@@ -1,7 +1,7 @@
 """Who may lead: only a declared manager, and once there is a swarm only a manager of that swarm.
 
 Where the swarm has no declared manager yet, one that it has leads until a declared one can: nobody else could promote
-that one.
+that one. So does the host that has made the swarm and is declared otherwise before it could say so.
 
 A leader whose dockerd does not answer for long gives the lock back if somebody else could do better: it cannot see the
 swarm, and each look at it that hangs delays all it does for the others.
@@ -52,8 +52,10 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
 def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:
     """Whether the swarm has no declared manager that could lead instead of this host."""
     record = cluster.record
-    if record is None or record.swarm_id is None:
+    if record is None:
         return False
+    if record.swarm_id is None:
+        return record.claimed_by == observed.me and _manages_one(observed)
     managers = tuple(each for each in intent.managers if each.name != rejoining_host(intent, cluster))
     if observed.fence:
         return not any(_could_lead(each.name, cluster) for each in managers)
@@ -61,6 +63,12 @@ def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> boo
     nodes = observed.host.swarm.nodes if observed.host else None
     addresses = {str(each.address) for each in managers}
     return nodes is not None and not any(each.reachable and each.address in addresses for each in nodes)
+
+
+def _manages_one(observed: Observed) -> bool:
+    """Whether this host is in a swarm, as a manager; a leader whose dockerd is away is taken for one."""
+    swarm = observed.host.swarm if observed.host else None
+    return (swarm.local == "active" and swarm.is_manager) if swarm else observed.fence is not None
 
 
 def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
@@ -144,10 +152,15 @@ def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | 
 
 
 def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | None:
-    """Name of another declared manager that says, in this run of its agent, that it manages a swarm."""
+    """Name of another host that says, in this run of its agent, that it manages a swarm.
+
+    It is a declared manager or, while no swarm is recorded, who claimed the init, whatever it is declared since.
+    """
+    claimed = cluster.record.claimed_by if cluster.record and not cluster.record.swarm_id else None
     for name, status in sorted(cluster.statuses.items()):
         fresh = cluster.present.get(name) == status.instance
         declared = intent.host(name)
-        if name != me and fresh and declared and declared.role == "manager" and status.is_manager:
+        entitled = name == claimed or (declared is not None and declared.role == "manager")
+        if name != me and fresh and entitled and status.is_manager:
             return name
     return None

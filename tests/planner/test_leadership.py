@@ -278,3 +278,29 @@ def test_nobody_but_the_claimant_campaigns() -> None:
 )
 def test_no_room_is_made_for_a_claimant_that_could_not_lead(more: dict[str, Any]) -> None:
     assert plan(claimed(**more), empty_host(), leads=True) == []
+
+
+# ---- a claimant that has made the swarm, and was declared otherwise before it could say so
+
+MADE_BY_A_WORKER = {"record": SwarmRecord(claimed_by="h3"), "present": {"h3": "run-h3", "h2": "run-h2"}}
+
+
+def test_who_made_the_swarm_leads_to_record_it_though_it_is_declared_a_worker_since() -> None:
+    """Nobody else can say which swarm it is, and none is made beside it while it is there."""
+    assert plan(free(**MADE_BY_A_WORKER), host(swarm=member("h3", of=(node("h3"),))), me="h3") == [
+        "campaign for leader: nobody leads"
+    ]
+    leading = cluster(WANTED, "h3", leader="h3", **MADE_BY_A_WORKER)
+    assert plan(leading, None, me="h3", leads=True) == []
+
+
+def test_whoever_leads_makes_room_for_it() -> None:
+    made = {"h3": status("h3", is_manager=True, swarm_id="swarm-1")}
+    state = cluster(WANTED, "h2", **{**MADE_BY_A_WORKER, "statuses": made})
+    assert plan(state, empty_host(), leads=True) == [
+        "resign as leader: h3 is in a swarm already and has to lead"
+    ]
+
+
+def test_a_worker_that_has_made_no_swarm_does_not_lead_on_its_claim() -> None:
+    assert plan(free(**MADE_BY_A_WORKER), empty_host(), me="h3") == []

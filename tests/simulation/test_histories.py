@@ -1,0 +1,23 @@
+"""Whatever happens to three to seven hosts, in whatever order: nothing that must not be, and in the end all is well."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simulation.history import Event, events, history
+from tests.thoroughness import examples
+
+
+@settings(max_examples=examples(30), deadline=None, print_blob=True)
+@given(
+    hosts=st.integers(3, 7),
+    begun=st.booleans(),
+    first=st.integers(0, 9999),
+    happens=st.lists(events, max_size=40),
+    last=st.integers(0, 9999),
+)
+def test_whatever_happens_nothing_is_lost_and_the_last_document_is_carried_out(
+    hosts: int, begun: bool, first: int, happens: list[Event], last: int
+) -> None:
+    with history(hosts, begun=begun, first=first) as told:
+        told.happens(happens)
+        told.rest(last)

@@ -1,0 +1,135 @@
+"""Watches every step of every agent and every write that etcd accepts, and keeps what was not as it must be."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.observed import HostState, SwarmState
+from agent.model.records import Accepted, Assignment, decode
+from agent.model.steps import LeaveSwarm, Park, Step, SwapBridge
+from agent.model.store import Compare, Delete, Put
+from agent.planner.parking import needs_turn
+from tests.fake_swarm import FakeSwarm, Member
+from tests.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost
+from tests.simulation import invariants
+from tests.simulation.invariants import Past, Sight
+from tests.simulation.world import World, copies
+
+
+class Witness:
+    """Sees all of a world. `check` raises AssertionError when something was seen that must not be."""
+
+    def __init__(self, world: World) -> None:
+        self.past = Past()
+        self.violations: list[str] = []
+        self._world = world
+        self._sights: dict[str, Sight] = {}
+        self._quorate: list[FakeSwarm] = []
+        self._voters: tuple[list[Member], list[Member]] = ([], [])
+
+    def follow(self, agent: SimulatedAgent) -> None:
+        """Watch that run of an agent."""
+        agent.looks = partial(self._looks, agent)
+        agent.before = partial(self._before, agent)
+        agent.after = partial(self._after, agent)
+        agent.store.on_write = partial(self._wrote, agent)
+
+    def altered(self, host: SimulatedHost) -> None:
+        """Somebody else does something to the copies of a host, or to all they rest on."""
+        self.past.altered |= {raw["Id"] for raw in copies(host).values()}
+
+    def check(self) -> None:
+        """What must be true at every moment."""
+        world = self._world
+        for name in world.hosts:
+            self.violations += invariants.nothing_foreign_is_touched(world, name)
+        self.violations += invariants.no_foreign_node_is_touched(world)
+        self.violations += invariants.no_address_or_port_is_held_twice(world)
+        assert not self.violations, "\n".join((*self.violations, world.told()))
+
+    # ---- it is told
+
+    def _looks(self, agent: SimulatedAgent) -> None:
+        membership = agent.host.engine.nets.membership
+        if membership is None:
+            self._sights[agent.name] = Sight()
+            return
+        swarm, reached = membership[0], membership[0].reached()
+        away = frozenset(each.node_id for each in swarm.members if each.in_raft and each not in reached)
+        moving = frozenset(
+            each.node_id for each in reached if (each.role == "manager") != each.in_raft and not each.failed
+        )
+        self._sights[agent.name] = Sight(away, moving)
+
+    def _before(self, agent: SimulatedAgent, step: Step) -> None:
+        world = self._world
+        self._quorate = [each for each in world.swarms if each.has_quorum]
+        if membership := agent.host.engine.nets.membership:
+            swarm = membership[0]
+            self._voters = [each for each in swarm.members if each.in_raft], swarm.reached()
+        if isinstance(step, Park | SwapBridge | LeaveSwarm):
+            self._before_bridge(agent, step)
+        self.violations += invariants.a_copy_is_stopped_only_when_it_is_to_be_gone(
+            world, agent, step, self.past
+        )
+
+    def _before_bridge(self, agent: SimulatedAgent, step: Step) -> None:
+        last = agent.observer._last
+        needed = bool(last and last.accepted and needs_turn(last.accepted, _seen(agent.host)))
+        if needed and not isinstance(step, LeaveSwarm):
+            self.past.changing.add(agent.name)
+        self.violations += invariants.only_the_host_whose_turn_it_is_is_disturbed(
+            agent.name, step, invariants.decoded_turn(self._world), needed
+        )
+
+    def _after(self, agent: SimulatedAgent, step: Step) -> None:
+        world, name = self._world, agent.name
+        self.past.changing &= {each.name for each in world.hosts.values() if _is_begun(each)}
+        self.violations += [
+            *invariants.no_step_ends_a_quorum(self._quorate, step),
+            *invariants.managers_change_only_while_all_are_reached(
+                *self._voters, step, self._sights.get(name, Sight())
+            ),
+            *invariants.who_joins_joins_the_recorded_swarm(world, name, step),
+            *invariants.at_most_one_host_is_disturbed(self.past),
+            *invariants.nothing_foreign_is_touched(world, name),
+        ]
+
+    def _wrote(
+        self, agent: SimulatedAgent, compares: Sequence[Compare], writes: Sequence[Put | Delete]
+    ) -> None:
+        world = self._world
+        self.violations += invariants.only_who_leads_writes_for_all(world, agent.name, compares, writes)
+        for each in writes:
+            if isinstance(each, Put) and each.key == KEYS.accepted:
+                accepted = decode(Accepted, each.value)
+                self.past.documents[accepted.revision] = accepted.document
+            if isinstance(each, Put) and each.key.startswith(KEYS.assignments):
+                self._assigned(each.key.removeprefix(KEYS.assignments), each.value)
+            if each.key == KEYS.swarm:
+                record = world.record()
+                self.past.swarms |= {record.swarm_id} if record and record.swarm_id else set()
+                self.violations += invariants.one_swarm_is_ever_used(self.past)
+
+    def _assigned(self, host: str, value: bytes) -> None:
+        found, known = decode(Assignment, value), self.past.assigned.setdefault(host, [])
+        last = known[-1][1] if known else None
+        self.violations += invariants.what_is_assigned_is_not_taken_back(self.past, host, last, found)
+        known.append((self._world.etcd.revision, found))
+        for copy in found.copies:
+            if self._world.read(KEYS.spec(copy.spec)) is None:
+                self.violations.append(f"{host} is to run {copy}, and its spec is not there")
+
+
+def _seen(host: SimulatedHost) -> HostState:
+    return HostState(
+        engine_version="",
+        live_restore=False,
+        swarm=SwarmState(local="active"),
+        networks=tuple(host.engine.nets.local.values()),
+        bridge_link=host.kernel.link(GWBRIDGE),
+    )
+
+
+def _is_begun(host: SimulatedHost) -> bool:
+    return PARKING in host.engine.nets.local or GWBRIDGE not in host.engine.nets.local
