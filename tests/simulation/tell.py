@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             for each in found:
                 failed += 1
                 print(f"seed {each.seed}: {each.what}\n  {each.tale}", flush=True)
-            if done % 1000 < CHUNK:
+            if done % (10 * CHUNK) < CHUNK:
                 print(f"{done} histories, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
     print(f"{done} histories from seed {asked.seed} on: {failed} failed, {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
