@@ -1,0 +1,197 @@
+"""Where copies run: a host is drained, loses its power and comes back, or is only cut off from etcd.
+
+Meanwhile a watcher looks at the containers of all hosts twice a second: no address is given twice, and no name but
+that of a copy whose host was dead, until the agent there has looked.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import docker
+import docker.errors
+import pytest
+import requests
+
+from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.lab.eventually import eventually
+from integration.lab.host import Host
+from integration.lab.lab import Lab
+from integration.test_main_job import COPIES
+
+OVERLAY = "my-network-overlay"
+EVERY_S = 0.5
+MOVES_S = 120
+BACK_S = 180
+AFTER_S = 5
+STAYS_S = 3 * AFTER_S
+TWICE_AT_MOST_S = 20
+PLACED = (
+    DOCUMENT.read_text().replace(
+        "networks:\n  my-network", f"  policy: {{reschedule_after: {AFTER_S}s}}\n\nnetworks:\n  my-network", 1
+    )
+    + """\
+  free:
+    <<: *service
+    image: 10.159.62.231/somecom/billing:1.0.0
+    deploy: {replicas: 3, update_config: {monitor: 1s}}
+"""
+)
+DRAINED = PLACED.replace("232, role: manager", "232, role: manager, availability: drain")
+FREE = ("prod-free-1", "prod-free-2", "prod-free-3")
+
+Sight = dict[str, set[tuple[str, str]]]
+"""Name or address -> (host, id) of the containers that have it now."""
+
+
+class Watcher:
+    """Looks at all hosts again and again, and keeps what two containers had at a time."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab, self._stop = lab, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.twice: defaultdict[str, list[float]] = defaultdict(list)
+        """Name or address -> the moments at which two containers had it."""
+        self.looks = 0
+        self._clients: dict[int, docker.DockerClient] = {}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            first = self._doubled()
+            # The hosts are looked at one after the other: what two have at two looks, they have at once.
+            for each in first & self._doubled() if first else ():
+                self.twice[each].append(time.monotonic())
+            self.looks += 1
+
+    def _client(self, host: Host) -> docker.DockerClient:
+        """One of its own for each boot: those of the hosts are not to be shared between threads."""
+        pid = host.pid1
+        if pid not in self._clients:
+            self._clients[pid] = docker.DockerClient(base_url=f"unix://{host.socket}", timeout=5)
+        return self._clients[pid]
+
+    def _doubled(self) -> set[str]:
+        seen: Sight = {}
+        for host in self._lab.hosts:
+            with suppress(docker.errors.DockerException, requests.RequestException, OSError, RuntimeError):
+                for each in self._client(host).api.containers():
+                    who = (host.name, each["Id"])
+                    networks = each["NetworkSettings"]["Networks"]
+                    address = networks.get(OVERLAY, {}).get("IPAddress", "")
+                    for what in (each["Names"][0].lstrip("/"), address):
+                        if what:
+                            seen.setdefault(what, set()).add(who)
+        return {what for what, who in seen.items() if len(who) > 1}
+
+
+@contextmanager
+def watched(cluster: Cluster) -> Iterator[Watcher]:
+    watcher = Watcher(cluster.lab)
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.stop()
+    print(f"{watcher.looks} looks; at two places: {dict(watcher.twice)}")
+
+
+@pytest.fixture
+def placed(cluster: Cluster) -> Cluster:
+    """The example, and three copies of a service on hosts that the leader chose."""
+    cluster.wait_converged(cluster.put_unless_in_force(PLACED), MOVES_S)
+    return cluster
+
+
+def where(cluster: Cluster, *hosts: Host) -> dict[str, str]:
+    """Host of every copy that runs on `hosts`, or on any."""
+    names = {each.name for each in hosts}
+    return {
+        each.name: each.host
+        for each in cluster.containers()
+        if each.status == "running" and (not names or each.host in names)
+    }
+
+
+def free(cluster: Cluster) -> dict[str, str]:
+    return {name: host for name, host in where(cluster).items() if name in FREE}
+
+
+def test_a_drained_host_gives_its_copies_away_one_after_the_other_and_gets_its_pinned_ones_back(
+    placed: Cluster,
+) -> None:
+    before, host = free(placed), placed.lab["node-232"]
+    assert sorted(before) == sorted(FREE)
+    assert len(set(before.values())) == len(FREE)
+
+    with watched(placed) as watcher:
+        placed.wait_converged(placed.put(DRAINED), MOVES_S)
+        assert not list(host.docker.api.containers(all=True))
+        after = free(placed)
+        assert sorted(after) == sorted(FREE)
+        assert {name: on for name, on in before.items() if on != host.name}.items() <= after.items()
+
+        placed.wait_converged(placed.put(PLACED), MOVES_S)
+        assert {name: on for name, on in where(placed).items() if name not in FREE} == COPIES
+        assert free(placed) == after
+    assert not watcher.twice
+
+
+def test_nothing_moves_away_from_a_host_that_is_only_cut_off_from_etcd(placed: Cluster) -> None:
+    before, host = placed.started(), placed.lab["node-233"]
+    rule = ("OUTPUT", "-p", "tcp", "--dport", "2379", "-j", "REJECT", "--reject-with", "tcp-reset")
+
+    with watched(placed) as watcher:
+        host.exec("iptables", "-I", *rule)
+        try:
+            eventually(lambda: not presence(placed, host), 60, "its presence is gone")
+            gone_at = time.monotonic()
+            eventually(lambda: time.monotonic() - gone_at > STAYS_S, 60, "it is away for long enough")
+            assert placed.started() == before
+        finally:
+            host.exec("iptables", "-D", *rule)
+        placed.wait_converged(int((placed.get("accepted") or {})["revision"]), MOVES_S)
+    assert placed.started() == before
+    assert not watcher.twice
+
+
+def presence(cluster: Cluster, host: Host) -> str:
+    return cluster.etcdctl("get", "--print-value-only", f"{PREFIX}hosts/{host.name}/presence")
+
+
+def test_the_copies_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones_wait_for_it(
+    placed: Cluster,
+) -> None:
+    before, host = free(placed), placed.lab["node-233"]
+    mine = {name for name, on in before.items() if on == host.name}
+    assert mine
+    others = [each for each in placed.lab.hosts if each is not host]
+    pinned = {name: on for name, on in COPIES.items() if on != host.name}
+
+    with watched(placed) as watcher:
+        host.off()
+        eventually(lambda: {*FREE} <= where_on(others).keys(), MOVES_S, "its copies run elsewhere")
+        moved = where_on(others)
+        assert {name: on for name, on in moved.items() if name not in FREE} == pinned
+
+        host.boot()
+        placed.wait_converged(int((placed.get("accepted") or {})["revision"]), BACK_S)
+        assert {name: on for name, on in where(placed).items() if name not in FREE} == COPIES
+        assert free(placed) == {name: on for name, on in moved.items() if name in FREE}
+    assert watcher.twice.keys() <= mine
+    for times in watcher.twice.values():
+        assert times[-1] - times[0] < TWICE_AT_MOST_S
+
+
+def where_on(hosts: list[Host]) -> dict[str, str]:
+    return {
+        each["Names"][0].lstrip("/"): host.name for host in hosts for each in host.docker.api.containers()
+    }
