@@ -65,8 +65,8 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     """What would be done on every host of `cluster` (read as a leader reads it), from what the hosts last reported.
 
     Pure and deterministic. A host that never reported is taken for one with nothing on it, and an agent that is away
-    for one that comes back: the notes say so. Copies that may run elsewhere than on a host that is lost move first. `reveal` lets reasons hold values that can be secret. Raises Invalid for
-    a status with an address that is none.
+    for one that comes back: the notes say so. Copies that may run elsewhere than on a host that is lost move first.
+    `reveal` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
     world = replace(world_of(cluster), reveals=reveal)

@@ -105,10 +105,10 @@ def test_no_rule_is_ever_broken_once_it_has_come_to_rest(
             assert not mine or each.where.unmet(host.features) is None
             assert not mine or host.availability != "drain"
             assert each.where.most_per_host is None or len(mine) <= each.where.most_per_host
-    for host, assignment in found.items():
+    for name, assignment in found.items():
         specs = [wanted.service(copy.service) for copy in assignment.copies]
         ports = [port for each in specs if each for port in each.spec.ports]
-        assert not any(clash(one, two) for n, one in enumerate(ports) for two in ports[:n]), host
+        assert not any(clash(one, two) for n, one in enumerate(ports) for two in ports[:n]), name
 
 
 @settings(max_examples=200, deadline=None)
