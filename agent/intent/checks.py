@@ -6,7 +6,7 @@ from agent.document import Cursor
 from agent.intent.cluster import Cluster
 from agent.intent.ports import clash
 from agent.model.intent import NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
-from agent.model.spec import Port
+from agent.model.spec import ContainerSpec, Port
 
 Links = Mapping[str, Sequence[str]]
 
@@ -102,17 +102,21 @@ def check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declar
 def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
     """Note a fault for each condition that can never be met."""
     specs = {each.name: each.spec for each in services}
-    for service in services:
-        for name, condition in service.depends_on:
-            place, spec = root.at("services", service.name, "depends_on", name, "condition"), specs.get(name)
-            if spec is None:
-                continue
-            restart = spec.restart.name if spec.restart else None
-            if condition == "service_completed_successfully" and restart not in ("no", "on-failure"):
-                problem = f"the service '{name}' never completes: it is started again whenever it ends"
-                place.fault(problem, 'give it restart: "no", or on-failure')
-            if condition == "service_healthy" and spec.healthcheck and spec.healthcheck.disable:
-                place.fault(f"the service '{name}' never is healthy: its check is disabled", "take that out")
+    asked = [(each.name, *need) for each in services for need in each.depends_on if need[0] in specs]
+    for service, name, condition in asked:
+        if fault := _why_never(specs[name], name, condition):
+            root.at("services", service, "depends_on", name, "condition").fault(*fault)
+
+
+def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str] | None:
+    """Why a service never meets a condition, and what helps; None: it can."""
+    if condition == "service_completed_successfully":
+        if (spec.restart.name if spec.restart else None) not in ("no", "on-failure"):
+            problem = f"the service '{name}' never completes: it is started again whenever it ends"
+            return problem, 'give it restart: "no", or on-failure'
+    elif condition == "service_healthy" and spec.healthcheck and spec.healthcheck.disable:
+        return f"the service '{name}' never is healthy: its check is disabled", "take that out"
+    return None
 
 
 def _in_circles(waits: Links) -> list[str]:

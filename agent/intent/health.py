@@ -7,7 +7,9 @@ from agent.intent.values import text, texts
 from agent.model.spec import Healthcheck
 
 KEYS = ("test", "interval", "timeout", "start_period", "retries", "disable")
-_REFUSED = {"start_interval": "is not offered yet: engines before 25 do not know it"}
+_REFUSED = {
+    "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
+}
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
 FORM = forms.section(

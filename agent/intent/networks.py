@@ -17,10 +17,18 @@ VOLUME_KEYS = ("name", "driver", "driver_opts", "external", "labels")
 DRIVER: Reader[NetworkDriver] = choice(get_args(NetworkDriver))
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
-_LATER = "is not offered yet"
-_NETWORK_REFUSED = {"enable_ipv6": _LATER, "enable_ipv4": _LATER}
-_IPAM_REFUSED = {"driver": _LATER, "options": _LATER}
-_SUBNET_REFUSED = {"ip_range": _LATER, "aux_addresses": _LATER}
+_NETWORK_REFUSED = {
+    "enable_ipv6": "is not offered: hosts and copies have IPv4 addresses here",
+    "enable_ipv4": "is not needed: every network has IPv4",
+}
+_IPAM_REFUSED = {
+    "driver": "is not offered: Docker's own gives out the addresses",
+    "options": "is not offered: Docker's own way to give out addresses has none",
+}
+_SUBNET_REFUSED = {
+    "ip_range": "is not offered: the whole subnet is given out; choose a smaller one",
+    "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
+}
 _OTHERS = "is not said for something external: whoever made it said it"
 _SUBNET = forms.section(
     forms.of(SUBNET_KEYS, {"subnet": forms.NETWORK, "gateway": forms.ADDRESS}), ["subnet"], _SUBNET_REFUSED

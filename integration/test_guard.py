@@ -1,0 +1,45 @@
+"""An edit that takes much away waits for a word, with nothing but etcdctl at hand; then it is carried out whole."""
+
+from integration.cluster import DOCUMENT, Cluster
+from integration.lab.eventually import eventually
+
+GOOD = DOCUMENT.read_text()
+GUARDED = GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 30%}\n", 1)
+FORGOTTEN = GUARDED.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 0}").replace(
+    "billing:1.0.0", "billing:1.0.1"
+)
+"""Three of eight copies are gone, and another one is to be changed."""
+
+
+def test_a_large_edit_waits_whole_and_the_word_in_the_verdict_lets_it_through(cluster: Cluster) -> None:
+    cluster.wait_converged(cluster.put(GUARDED))
+    before = cluster.started()
+    revision = cluster.put(FORGOTTEN)
+
+    def word() -> str:
+        verdict = cluster.get("verdict")
+        assert verdict is not None
+        assert (verdict["revision"], verdict["accepted"]) == (revision, False)
+        assert "it would take away 3 of 8 copies (order 3 of 3)" in verdict["errors"][0]
+        return str(verdict["confirm"])
+
+    confirm = eventually(word, 20, "the verdict says what the edit waits for")
+    assert cluster.started() == before
+    assert f"swarmkeeper apply --confirm {confirm}" in _said_by_apply(cluster)
+    confirmed = FORGOTTEN.replace("policy: {", f"policy: {{confirm: {confirm}, ")
+    assert cluster.started() == before
+    cluster.wait_converged(cluster.put(confirmed))
+    after = cluster.started()
+    assert sorted(before.keys() - after.keys()) == ["prod-order-1", "prod-order-2", "prod-order-3"]
+    changed = [name for name in after if after[name] != before[name]]
+    assert changed == ["prod-billing-1"]
+
+
+def _said_by_apply(cluster: Cluster) -> str:
+    """What an operator reads who would put the document by the command, and says no."""
+    host = cluster.lab.hosts[0]
+    other = FORGOTTEN + "# the same, with a comment\n"
+    ended = host.exec(
+        "sh", "-c", "cat >/tmp/new.yaml; echo n | swarmkeeper apply /tmp/new.yaml", input=other, check=False
+    )
+    return ended.stdout
