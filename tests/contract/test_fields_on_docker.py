@@ -23,6 +23,7 @@ from tests.docker_daemon import BARE, RICH, DockerDaemon
 from tests.fields.samples import SAMPLES, Sample
 from tests.fields.strategies import NETWORKS, specs
 from tests.simulated_inspect import inspect_of
+from tests.thoroughness import examples
 
 NOTHING = ("nothing", "no")
 """How it is told that an engine or kernel that cannot do something has dropped it."""
@@ -102,7 +103,9 @@ def test_of_an_image_that_says_everything_nothing_is_a_difference(engine: Engine
     assert _differences(engine, ContainerSpec(image=RICH)) == ()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(25, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(spec=st.sampled_from([BARE, RICH]).flatmap(lambda image: specs(image=image)))
 def test_a_container_made_from_any_spec_has_no_differences(engine: Engine, spec: ContainerSpec) -> None:
     assert _differences(engine, spec) == ()

@@ -461,3 +461,19 @@ def test_a_join_that_goes_on_in_the_background_is_looked_at_again_soon(scene: Sc
     assert scene.read(cluster()).settles_in_s == 2.0
     scene.engine.stuck = SwarmState(local="error", error="no route to host")
     assert scene.read(cluster()).settles_in_s == 0.0
+
+
+def test_how_long_a_copy_has_run_is_counted_from_when_it_is_first_seen_to(scene: Scene) -> None:
+    def up_s(*busy: str) -> float:
+        return scene.read(cluster(), frozenset(busy)).containers[0].up_s
+
+    scene.run("prod-order-1")
+    assert up_s() == 0.0
+    scene.now += 4.0
+    assert up_s() == 4.0
+    up_s("prod-order-1")  # only listed meanwhile, as a step is working on it
+    scene.now += 3.0
+    assert up_s() == 7.0
+    scene.engine.by_hand.end("prod-order-1")
+    scene.engine.start("prod-order-1")
+    assert up_s() == 0.0
