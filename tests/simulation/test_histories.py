@@ -7,7 +7,7 @@ from tests.simulation.history import Event, events, history
 from tests.thoroughness import examples
 
 
-@settings(max_examples=examples(30), deadline=None, print_blob=True)
+@settings(max_examples=examples(10), deadline=None, print_blob=True)
 @given(
     hosts=st.integers(3, 7),
     begun=st.booleans(),
