@@ -29,6 +29,9 @@ class PortSeen:
     """Between the beginnings of two requests that were answered, with none in between."""
     gaps: list[list[float]]
     """Those of 0.05 s and more: how long, and since when by the wall clock."""
+    refused: list[list[float]]
+    """First and last of the requests that were refused, with no answered one between them, by the wall clock: then it
+    was away for certain, while on a busy machine an answer may only be late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

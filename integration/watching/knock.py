@@ -5,12 +5,12 @@ that swallows packets shall not keep the next try waiting. When standard input e
 """
 
 import asyncio
-import contextlib
 import json
 import socket
 import struct
 import sys
 import time
+from bisect import bisect
 from itertools import pairwise
 
 EVERY_S = 0.01
@@ -31,15 +31,20 @@ class Port:
         self._place = (address, int(number))
         self._asked = 0
         self._answered: list[float] = []
+        self._refused: list[float] = []
         self._first = time.monotonic()
 
     async def ask(self) -> None:
         """One request; noted by the moment it was begun if an answer came in time."""
         began = time.monotonic()
         self._asked += 1
-        with contextlib.suppress(OSError, TimeoutError):
+        try:
             await asyncio.wait_for(self._ask(), PATIENCE_S)
             self._answered.append(began)
+        except TimeoutError:
+            return  # nobody, or somebody slow: only what is refused tells for certain
+        except OSError:
+            self._refused.append(began)
 
     async def _ask(self) -> None:
         loop = asyncio.get_running_loop()
@@ -64,7 +69,19 @@ class Port:
             "answered": len(self._answered),
             "longest_s": longest,
             "gaps": notable,
+            "refused": [[since + to_wall, until + to_wall] for since, until in self._refusals()],
         }
+
+    def _refusals(self) -> list[tuple[float, float]]:
+        """First and last of the refused requests that had no answered one between them."""
+        answered, found = sorted(self._answered), list[tuple[float, float]]()
+        for at in sorted(self._refused):
+            last = found[-1] if found else None
+            if last and bisect(answered, last[1]) == bisect(answered, at):
+                found[-1] = (last[0], at)
+            else:
+                found.append((at, at))
+        return found
 
 
 async def ask_all(ports: list[Port], ended: asyncio.Event) -> None:
