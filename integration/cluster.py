@@ -20,6 +20,7 @@ DOCUMENT = ROOT / "deploy/examples/cluster.yaml"
 NAME = "prod"
 PREFIX = f"/swarmkeeper/{NAME}/"
 UNIT = "swarmkeeper"
+ETCDCTL_S = 60
 GOSSIP_IS_KEPT, KEPT_S = "somebody listens on port 7946/tcp of this host", 10
 
 CONFIG = """\
@@ -127,12 +128,21 @@ class Cluster:
         self.etcdctl("del", f"{PREFIX}{key}")
 
     def etcdctl(self, *argv: str, document: str | None = None) -> str:
-        """Run etcdctl on a host that is up and return what it printed."""
+        """Run etcdctl on a host that is up and return what it printed.
+
+        It is repeated for a while when it fails, as people do who met an election or a member that hangs: a document
+        put twice is the same document. AssertionError with what it said last.
+        """
         host = self.operator or next(host for host in self.lab.hosts if host.is_up)
         endpoints = ",".join(f"http://{each.address}:2379" for each in self.lab.hosts)
-        return host.exec(
-            "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *argv, input=document
-        ).stdout
+
+        def ask() -> tuple[str]:
+            command = ("env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={endpoints}", *argv)
+            done = host.exec(*command, input=document, check=False)
+            assert done.returncode == 0, done.stderr
+            return (done.stdout,)
+
+        return eventually(ask, ETCDCTL_S, f"etcdctl {argv[0]} on {host.name}")[0]
 
     def status(self, host: Host) -> dict[str, Any]:
         """What the host last said of itself."""

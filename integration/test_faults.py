@@ -1,10 +1,13 @@
 """Agents, dockerds and hosts die and come back; the cluster converges and the other hosts do not notice."""
 
+import time
+
 import pytest
 
 from integration.cluster import Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from tests.reliability import SECONDS, RecordProperty
 
 pytestmark = pytest.mark.every_base
 
@@ -24,10 +27,13 @@ def back(cluster: Cluster, names: set[str]) -> None:
 
 @pytest.mark.fault("an agent is killed")
 @pytest.mark.parametrize("which", ["node-231", "node-233"])
-def test_a_killed_agent_is_back_and_no_container_was_touched(cluster: Cluster, which: str) -> None:
+def test_a_killed_agent_is_back_and_no_container_was_touched(
+    cluster: Cluster, which: str, record_property: RecordProperty
+) -> None:
     host, before = cluster.lab[which], cluster.started()
     main_pid = host.systemctl("show", "--property=MainPID", "swarmkeeper")
     host.systemctl("kill", "-s", "KILL", "swarmkeeper")
+    began = time.monotonic()
 
     def anew() -> None:
         now = host.systemctl("show", "--property=MainPID", "swarmkeeper")
@@ -36,26 +42,35 @@ def test_a_killed_agent_is_back_and_no_container_was_touched(cluster: Cluster, w
 
     eventually(anew, 30, "systemd has started the agent again")
     eventually(lambda: back(cluster, set(before)), BACK_S, "everything converges")
+    record_property(SECONDS, time.monotonic() - began)
     assert cluster.started() == before
 
 
 @pytest.mark.fault("dockerd is restarted")
-def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(cluster: Cluster) -> None:
+def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     host, names = cluster.lab["node-232"], set(cluster.started())
     others = of_others(cluster, host)
     agent = host.systemctl("show", "--property=MainPID", "swarmkeeper")
+    began = time.monotonic()
     host.systemctl("restart", "docker")
     eventually(lambda: back(cluster, names), BACK_S, "everything converges")
+    record_property(SECONDS, time.monotonic() - began)
     assert host.systemctl("show", "--property=MainPID", "swarmkeeper") == agent
     assert of_others(cluster, host) == others
 
 
 @pytest.mark.fault("a host loses power")
-def test_a_power_cycled_host_gets_its_copies_back_and_the_others_do_not_notice(cluster: Cluster) -> None:
+def test_a_power_cycled_host_gets_its_copies_back_and_the_others_do_not_notice(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     host, names = cluster.lab["node-233"], set(cluster.started())
     others = of_others(cluster, host)
+    began = time.monotonic()
     host.cycle()
     eventually(lambda: back(cluster, names), BACK_S, "everything converges")
+    record_property(SECONDS, time.monotonic() - began)
     assert of_others(cluster, host) == others
 
 

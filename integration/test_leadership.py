@@ -12,11 +12,10 @@ from agent.model.store import SessionSettings
 from integration.cluster import DOCUMENT, UNIT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from tests.reliability import SECONDS
+from tests.reliability import SECONDS, RecordProperty
 
 pytestmark = pytest.mark.every_base
 
-RecordProperty = Callable[[str, object], None]
 TTL_S = SessionSettings().ttl_s
 DEAD_S, ENDED_S = TTL_S + 3, 2.0
 """How long the cluster may be without a leader that writes, after one that died and one that ended in order."""

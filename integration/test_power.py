@@ -15,6 +15,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import COPIES, asks
+from tests.reliability import SECONDS, RecordProperty
 
 pytestmark = pytest.mark.every_base
 
@@ -70,10 +71,13 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
 @pytest.mark.fault("all hosts lose power at once")
 @pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("_cut", range(POWER_CUTS))
-def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster: Cluster, _cut: int) -> None:
+def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(
+    cluster: Cluster, _cut: int, record_property: RecordProperty
+) -> None:
     with the_same_afterwards(cluster):
         recovery = black_out(cluster.lab, by_host(), BACK_S)
         print(f"\npower cut of all hosts: {recovery}")
+        record_property(SECONDS, recovery.seconds)
         assert not recovery.down
     for host in cluster.lab.hosts:
         inside = min(name for name, where in COPIES.items() if where == host.name)
@@ -84,7 +88,9 @@ def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(cluster:
 
 @pytest.mark.fault("dockerd is killed again and again")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluster) -> None:
+def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     """At once after the one before, or when that one's copies are back: what a crash interrupts differs."""
     chance = random.Random(SEED)
     print(f"\nseed {SEED} (SWARMKEEPER_SEED)")
@@ -92,7 +98,9 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(cluster: Cluste
         host = chance.choice(cluster.lab.hosts)
         with the_same_afterwards(cluster):
             crash(host, by_host()[host.name], within_s=chance.choice((0.0, chance.uniform(0, 6))))
-            print(f"{host.name}: {crash(host, by_host()[host.name], BACK_S)}")
+            recovery = crash(host, by_host()[host.name], BACK_S)
+            print(f"{host.name}: {recovery}")
+            record_property(SECONDS, recovery.seconds)
             restart_as_told(cluster, host)
 
 

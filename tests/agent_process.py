@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import grpc
 
 from agent import daemon
 from agent.clients.store import EtcdStore
@@ -147,6 +151,18 @@ def _freezes_in_its_write(_engine: FakeEngine) -> None:
     EtcdStore.write_fenced = write_later  # type: ignore[method-assign, assignment]
 
 
+def _wall_clock_is_set(_engine: FakeEngine) -> None:
+    """SIGUSR1 sets the time of day an hour on, SIGUSR2 two hours back, as an operator or a time server may.
+
+    Not for gRPC: its Python half tells its C half deadlines by the time of day, and the latter cannot be lied to here.
+    """
+    real, jumps = time.time, [0.0]
+    grpc._channel.time = SimpleNamespace(**vars(time))
+    time.time = lambda: real() + sum(jumps)
+    signal.signal(signal.SIGUSR1, lambda *_: jumps.append(3600.0))
+    signal.signal(signal.SIGUSR2, lambda *_: jumps.append(-7200.0))
+
+
 def _loop_ends(_engine: FakeEngine) -> None:
     Reconciler.run = _return_at_once  # type: ignore[assignment, method-assign]
     daemon.STALLED_S = 0.4
@@ -163,6 +179,7 @@ MODES: dict[str, Callable[[FakeEngine], None]] = {
     "pull-hangs": _pull_hangs,
     "all-hangs": _all_hangs,
     "freezes-in-its-write": _freezes_in_its_write,
+    "wall-clock-is-set": _wall_clock_is_set,
     "loop-ends": _loop_ends,
 }
 

@@ -7,7 +7,7 @@ seconds it gave by `record_property(SECONDS, ...)`, if any. `script/reliability`
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ BEGIN, END = "<!-- table: script/reliability -->", "<!-- end of table -->"
 HEAD = "| fault | what was checked | recovery |\n|---|---|---|\n"
 ROW = re.compile(r"\| (?P<fault>[^|]+) \| (?P<said>[^|]+) \(`(?P<file>[^`|]+)`\) \| (?P<took>[^|]*) \|")
 MARKED = re.compile(r'^@pytest\.mark\.fault\(\s*"([^"]+)"\s*\)\n(?:(?!def )[^\n]*\n)*def (\w+)', re.MULTILINE)
+RecordProperty = Callable[[str, object], None]
+"""What pytest's fixture `record_property` is."""
 SECONDS = "seconds"
 """Name of the property by which a test gives the seconds of one recovery; as often as there were any."""
 

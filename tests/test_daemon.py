@@ -5,10 +5,12 @@ import json
 import resource
 import signal
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from agent.daemon import Daemon
 from agent.election import campaign
 from agent.errors import Refused
 from agent.model.keys import Keys
-from agent.model.records import HostStatus, LeaderRecord, decode, encode
+from agent.model.records import Accepted, HostStatus, LeaderRecord, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
 from tests.agent_process import IMAGE, WITHIN_S, AgentProcess, running
 from tests.etcd_server import EtcdServer, eventually
@@ -204,6 +206,65 @@ def test_the_write_of_a_leader_that_is_resumed_when_another_one_leads_is_refused
 def _stands_still(agent: AgentProcess) -> bool:
     stat = Path(f"/proc/{agent.process.pid}/stat").read_text()
     return stat.rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.fault("the clock jumps by an hour, forwards and back")
+def test_an_hour_more_or_less_on_the_wall_clock_costs_neither_lease_nor_lock(
+    start: Start, store: EtcdStore
+) -> None:
+    store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
+    with start(how="wall-clock-is-set") as agent:
+        eventually(lambda: read(store, KEYS.accepted), WITHIN_S, "it leads")
+        lock, presence = read(store, KEYS.leader), read(store, KEYS.presence("h1"))
+        for number, jump in enumerate((signal.SIGUSR1, signal.SIGUSR2)):
+            agent.signal(jump)
+            revision = store.txn([], [Put(key=KEYS.intent, value=DOCUMENT + b"# %d" % number)]).revision
+            eventually(partial(_is_in_force, store, revision), WITHIN_S, f"it goes on:\n{agent.log()}")
+            assert (read(store, KEYS.leader), read(store, KEYS.presence("h1"))) == (lock, presence)
+            assert agent.get("/healthz")[0] == 200
+
+
+def _is_in_force(store: EtcdStore, revision: int) -> bool:
+    found = read(store, KEYS.accepted)
+    return found is not None and decode(Accepted, found.value).revision == revision
+
+
+class _Failing(BaseHTTPRequestHandler):
+    """A dockerd that has an inner error, whatever it is asked."""
+
+    def do_GET(self) -> None:
+        body = b'{"message": "something is wrong inside"}'
+        self.send_response(500)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.fault("dockerd answers everything with 500")
+def test_while_dockerd_answers_with_500_the_agent_holds_and_says_what_dockerd_says(
+    start: Start, store: EtcdStore, tmp_path: Path
+) -> None:
+    with socketserver.ThreadingUnixStreamServer(f"{tmp_path}/none.sock", _Failing) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with start() as agent:
+                agent.until_it_says("READY=1")
+                eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S)
+                assert not status(store).engine_up
+                assert "something is wrong inside" in status(store).engine_fault
+                assert agent.get("/healthz") == (200, "ok\n")
+                assert "Traceback" not in agent.log()
+        finally:
+            server.shutdown()
 
 
 def test_a_second_signal_ends_it_at_once(start: Start, store: EtcdStore) -> None:

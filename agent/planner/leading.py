@@ -5,6 +5,7 @@ from agent.model.steps import Blocked, Plan
 from agent.planner.assignments import plan_assignments
 from agent.planner.autolock import plan_autolock
 from agent.planner.census import take_census
+from agent.planner.doubles import plan_doubles
 from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
 from agent.planner.placing import placing_of
@@ -30,6 +31,7 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_assignments(cluster.accepted, cluster, courses, observed.host, placing)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
+    plan += plan_doubles(cluster)
     if observed.host is None:
         return plan
     if cluster.record is None and cluster.record_revision:

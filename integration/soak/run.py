@@ -7,23 +7,28 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from integration.artifacts import leave_artifacts
+from integration.cluster import Cluster
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
+from integration.lab.programs import REPOSITORY
 from integration.soak import edits
 from integration.soak.client import Client, Seen
 from integration.soak.faults import Fault, choose
 from integration.soak.history import faults_in, read_history
-from integration.soak.operator import PatientCluster
-from integration.soak.watch import FOREIGN, Watch, look
+from integration.soak.watch import FOREIGN, Watch, look, service_of
 
-FIRST_S = 120
+ARTIFACTS = REPOSITORY / "build" / "artifacts"
+FIRST_S = 240
 RECOVERS_S = 240
 """dockerd's own waits after a kill, and a retry after the longest back-off, both."""
 SETTLES_S = 3.0
 EDIT_EVERY_S = 60.0
 PAUSE_S = (1.0, 6.0)
+PAUSED = "paused: "
+GIVEN_TWICE = "the swarm has given it out twice"
 CURE = "systemctl restart docker"
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
 
@@ -51,6 +56,8 @@ class Outcome:
     minutes: float
     faults: list[Happened] = field(default_factory=list)
     edits: int = 0
+    cures: int = 0
+    """What was done by hand, because an agent said that only this helps."""
     looks: int = 0
     seen: Seen = field(default_factory=Seen)
     began: float = 0.0
@@ -70,7 +77,7 @@ class Outcome:
         worst = self.seen.worst
         happened = f"{len(self.faults)} faults and {self.edits} edits in {self.minutes:g} minutes"
         lines = [
-            f"seed {self.seed}: {happened}, {self.looks} looks at all hosts",
+            f"seed {self.seed}: {happened}, {self.looks} looks at all hosts, {self.cures} cures by hand",
             f"client: {self.seen}",
             f"worst gap: {worst.seconds:.1f} s, {worst.began - self.began:.0f} s in ({self.during(worst.began)})"
             if worst
@@ -88,7 +95,7 @@ class Soak:
     """Runs on a lab whose hosts are up and empty."""
 
     def __init__(self, lab: Lab, minutes: float, seed: int) -> None:
-        self._cluster, self._chance = PatientCluster(lab), random.Random(seed)
+        self._cluster, self._chance = Cluster(lab), random.Random(seed)
         self._operators_chance = random.Random(f"edits {seed}")
         self._outcome = Outcome(seed=seed, minutes=minutes)
         self._document = edits.Document()
@@ -117,13 +124,15 @@ class Soak:
         cluster = self._cluster
         cluster.install_and_start()
         self._revision = cluster.put(self._document.text())
-        cluster.wait_converged(self._revision, FIRST_S)
+        eventually(self._well, FIRST_S, "the first boot converges")
         cluster.on_every_host(plant)
 
     def _now(self) -> float:
         return time.monotonic() - self._outcome.began
 
     def _violated(self, text: str) -> None:
+        if not self._outcome.violations:
+            leave_artifacts(self._cluster.lab, ARTIFACTS / f"soak-{self._outcome.seed}")
         self._outcome.violations.append(f"{self._now():.0f} s: {text}")
         print(f"{self._now():7.1f} s  VIOLATED: {text}", flush=True)
 
@@ -182,11 +191,34 @@ class Soak:
             raise OSError(str(error)) from error
 
     def _cure(self, host: Host) -> None:
-        blocked = (self._cluster.get(f"hosts/{host.name}/status") or {}).get("blocked", ())
-        if any(CURE in each["reason"] for each in blocked):
-            print(f"{self._now():7.1f} s  {host.name}: dockerd is restarted, as its agent says", flush=True)
-            self._watch.excuses.hosts.add(host.name)
-            host.systemctl("restart", "docker")
+        for each in (self._cluster.get(f"hosts/{host.name}/status") or {}).get("blocked", ()):
+            if CURE in each["reason"]:
+                self._told(f"{host.name}: dockerd is restarted, as its agent says: {each['reason']}")
+                self._watch.excuses.hosts.add(host.name)
+                host.systemctl("restart", "docker")
+            if GIVEN_TWICE in each["reason"]:
+                self._make_anew(each["resource"].partition("/")[2], each["reason"])
+            if each["kind"] == "rollout" and PAUSED in each["reason"]:
+                self._tried_again(each["resource"].partition("/")[2], each["reason"])
+
+    def _make_anew(self, copy: str, why: str) -> None:
+        """What the leader says of two copies with one address."""
+        self._told(f"{copy} is removed, as the leader says: {why}")
+        self._watch.excuses.services.add(service_of(copy))
+        for host in self._cluster.lab.hosts:
+            if f"on {host.name} it has" in why:
+                host.exec("docker", "rm", "--force", copy, check=False)
+
+    def _tried_again(self, service: str, why: str) -> None:
+        """A rollout is paused when a copy ends that it has just moved. It may only where something stopped copies."""
+        if not self._watch.excuses.hosts:
+            self._violated(f"the rollout of {service} is paused although nothing has stopped a copy: {why}")
+        self._told(f"the rollout of {service} is tried again: {why}")
+        self._cluster.delete(f"rollouts/{service}")
+
+    def _told(self, text: str) -> None:
+        print(f"{self._now():7.1f} s  {text}", flush=True)
+        self._outcome.cures += 1
 
 
 def plant(host: Host) -> None:

@@ -18,6 +18,8 @@ from integration.lab.lab import Lab
 
 EVERY_S = 1.0
 ANSWER_S = 3.0
+GIVEN_TWICE_S = 60.0
+"""So long two containers may have one address. It is the engine's doing, to be told and then cured by hand."""
 OUTSIDE_S = 20.0
 """dockerd says while it ends and begins that it is in no swarm; for longer than this it would be true."""
 PARKING = "swarmkeeper_parking"
@@ -137,6 +139,7 @@ class Watch:
         self._lock = threading.Lock()
         self._base: dict[str, Look] = {}
         self._outside_since: dict[str, float] = {}
+        self._double_since: dict[str, float] = {}
         self._suspected: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -180,7 +183,12 @@ class Watch:
                 self.looks += 1
 
     def _check(self, seen: Mapping[str, Look]) -> None:
-        for text in (*self._of_swarm(seen), *self._of_foreign(seen), *self._of_copies(seen)):
+        for text in (
+            *self._of_swarm(seen),
+            *self._of_foreign(seen),
+            *self._of_copies(seen),
+            *self._of_addresses(seen),
+        ):
             self._violated(text)
         # Hosts are not seen at the very same moment: what two of them have at once is true when it is seen twice.
         twice = {*_doubles(seen), *_disturbed(seen)}
@@ -206,6 +214,11 @@ class Watch:
             if each.managers is not None and each.managers != self._base[name].managers:
                 yield f"the swarm has {each.managers} managers, not {self._base[name].managers}"
 
+    def _of_addresses(self, seen: Mapping[str, Look]) -> Iterable[str]:
+        now = time.monotonic()
+        self._double_since = {each: self._double_since.get(each, now) for each in _double_addresses(seen)}
+        return [each for each, since in self._double_since.items() if now - since > GIVEN_TWICE_S]
+
     def _of_foreign(self, seen: Mapping[str, Look]) -> Iterable[str]:
         for name, each in seen.items():
             if each.foreign != self._base[name].foreign:
@@ -230,10 +243,13 @@ class Watch:
 def _doubles(seen: Mapping[str, Look]) -> set[str]:
     running = [(name, each) for host in seen.values() for name, each in copies(host).items() if each.running]
     names = Counter(name for name, _ in running)
-    addresses = Counter(address for _, each in running for address in each.addresses if address)
-    return {f"{name} runs on {n} hosts" for name, n in names.items() if n > 1} | {
-        f"{n} containers have the address {address}" for address, n in addresses.items() if n > 1
-    }
+    return {f"{name} runs on {n} hosts" for name, n in names.items() if n > 1}
+
+
+def _double_addresses(seen: Mapping[str, Look]) -> set[str]:
+    running = [each for host in seen.values() for each in copies(host).values() if each.running]
+    addresses = Counter(address for each in running for address in each.addresses if address)
+    return {f"{n} containers have the address {address}" for address, n in addresses.items() if n > 1}
 
 
 def _disturbed(seen: Mapping[str, Look]) -> set[str]:

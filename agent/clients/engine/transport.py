@@ -146,6 +146,8 @@ class Transport:
             try:
                 self._knock()
                 response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    raise failure(response.status_code, _message(response))
                 newest = str(response.json()["ApiVersion"])
             except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as error:
                 raise self._unreachable(error) from error
