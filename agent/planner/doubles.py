@@ -6,6 +6,7 @@ it, and peers reach now the one and now the other; the leader sees both.
 
 from agent.model.observed import ClusterState
 from agent.model.steps import Blocked, Plan
+from agent.planner.predict_copies import PREDICTED_ADDRESS as PREDICTED
 
 Place = tuple[str, str]
 """(container, host)"""
@@ -18,7 +19,7 @@ def plan_doubles(cluster: ClusterState) -> Plan:
         status = cluster.status_of(host)
         for copy in status.copies if status and status.engine_up else ():
             for network, address in copy.addresses if copy.status == "running" else ():
-                if address and network in _overlays(cluster):
+                if address not in ("", PREDICTED) and network in _overlays(cluster):
                     holders.setdefault((network, address), []).append((copy.name, host))
     return Plan(
         blocked=tuple(

@@ -8,7 +8,7 @@ from agent.model import steps
 from agent.model.observed import ContainerState, Difference
 from agent.model.spec import ContainerSpec
 
-_ADDRESS = "(address)"
+PREDICTED_ADDRESS = "(address)"
 NOW = "(now)"
 """When a container was started that is not started yet."""
 _LONG_S = 1e9
@@ -60,7 +60,7 @@ def _created(step: steps.CreateContainer) -> ContainerState:
 
 def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
     addresses = tuple(
-        (network, address or asks.get(network, _ADDRESS)) for network, address in found.addresses
+        (network, address or asks.get(network, PREDICTED_ADDRESS)) for network, address in found.addresses
     )
     return replace(
         found,
@@ -105,7 +105,7 @@ def _changed(
 
 
 def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
-    given = step.attachment.address or _ADDRESS
+    given = step.attachment.address or PREDICTED_ADDRESS
     address = (step.attachment.network, given if found.status == "running" else "")
     return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
 
