@@ -153,3 +153,27 @@ def test_nothing_moves_while_the_swarm_has_no_quorum(cluster: SimulatedCluster) 
     cluster.rounds(int(TTL_S) + 3 * AFTER_S)
 
     assert {name: cluster.assignment(name) for name in cluster.hosts} == before
+
+
+def test_a_copy_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> None:
+    lone = PLACED.replace("replicas: 3", "replicas: 1").replace(
+        "somecom/billing:1.0.0\n    deploy", "lone:1\n    deploy"
+    )
+    cluster = SimulatedCluster(tmp_path, lone)
+    cluster.put_intent(lone)
+    cluster.start()
+    cluster.settle()
+    assert free(cluster) == {"prod-free-1": HOST}
+
+    cluster.lan.registry -= {"10.159.62.231/lone:1"}
+    cluster.put_intent(lone.replace("233, role: manager", "233, role: manager, availability: drain"))
+    cluster.rounds(30)
+    assert free(cluster) == {"prod-free-1": HOST}
+
+    cluster.lan.registry |= {"10.159.62.231/lone:1"}
+    for _ in range(90):
+        cluster.round()
+        if not cluster.hosts[HOST].copies():
+            break
+    cluster.settle()
+    assert free(cluster)["prod-free-1"] != HOST

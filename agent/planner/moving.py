@@ -160,7 +160,7 @@ class Mover:
             busy = self._is_up(number)
             if waits:
                 self._block("waiting", f"{self._name(number)} leaves {origin} ({self._why[number]}): {waits}")
-            elif busy and not self.scene.has_image(target, self.service.spec.image):
+            elif busy and not self.scene.has_image(target, self._image(number)):
                 self.coming[number] = target
                 self.chooser.take(self.service, target)
             free = free and not busy
@@ -214,6 +214,11 @@ class Mover:
         """Whether a copy does its work where it is, or may do so."""
         host = self._from[number]
         return self.scene.condition(self._has[host][number], host).up
+
+    def _image(self, number: int) -> str:
+        """Of the spec that a copy has, which in a rollout need not be the newest."""
+        spec = self.scene.spec(self._has[self._from[number]][number])
+        return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:
         """Say which copies may move soon as their host is lost."""

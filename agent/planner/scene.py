@@ -11,6 +11,9 @@ from agent.planner.copy_condition import Condition, condition
 from agent.planner.replacement import STOPPABLE
 from agent.planner.wanted import container_name
 
+Key = tuple[str, int]
+"""Service and number of a copy."""
+
 _WELL = Condition(is_="well", for_s=float("inf"), up=True)
 
 
@@ -22,6 +25,16 @@ class Scene:
         self.cluster = observed.cluster if observed else None
         self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
         self.ready = self._ready_nodes()
+        self._reports: dict[Key, dict[str, list[str]]] = {}
+        for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
+            for each in status.copies:
+                hosts = self._reports.setdefault((each.service, each.number), {})
+                hosts.setdefault(name, []).append(each.status)
+        self._assigned: dict[Key, set[str]] = {}
+        for name, assignment in current.items():
+            for copy in assignment.copies:
+                if not copy.held:
+                    self._assigned.setdefault((copy.service, copy.number), set()).add(name)
 
     # ---- hosts
 
@@ -74,19 +87,18 @@ class Scene:
 
     def runs_on(self, host: str, service: str, number: int) -> bool:
         """Whether a host says that it has a container of that copy which runs, or may any moment."""
-        return any(status in STOPPABLE for status in self._reported(host, service, number))
+        return any(status in STOPPABLE for status in self._reports.get((service, number), {}).get(host, ()))
 
     def why_held(self, host: str, service: str, number: int) -> str:
         """Why a copy must not be started on `host` yet, in words: another one has it still, or may have it."""
         if self.cluster is None or (self.is_there(host) and self.runs_on(host, service, number)):
             return ""
-        for other in sorted(self.cluster.statuses.keys() - {host}):
-            if not self._reported(other, service, number):
-                if self.is_there(other) and self._is_assigned(other, service, number):
-                    return f"{other} has not let go of it yet"
-            elif self.is_there(other):
-                return f"it is still on {other}"
-            elif self.intent.host(other) and not self.is_gone(other):
+        key = service, number
+        has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
+        for other in sorted((has.keys() | assigned) - {host}):
+            if self.is_there(other):
+                return f"it is still on {other}" if other in has else f"{other} has not let go of it yet"
+            if other in has and self.intent.host(other) and not self.is_gone(other):
                 return f"it may still run on {other}, which does not report"
         return ""
 
@@ -100,16 +112,6 @@ class Scene:
 
     def _status(self, name: str) -> HostStatus | None:
         return self.cluster.statuses.get(name) if self.cluster else None
-
-    def _reported(self, host: str, service: str, number: int) -> list[str]:
-        status = self._status(host)
-        copies = status.copies if status else ()
-        return [each.status for each in copies if (each.service, each.number) == (service, number)]
-
-    def _is_assigned(self, host: str, service: str, number: int) -> bool:
-        assignment = self.current.get(host)
-        copies = assignment.copies if assignment else ()
-        return any((each.service, each.number, each.held) == (service, number, "") for each in copies)
 
     def _ready_nodes(self) -> frozenset[str] | None:
         """Hosts whose node the swarm calls ready; None while it lists none."""
