@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from integration.artifacts import leave_artifacts
-from integration.cluster import Cluster
+from integration.cluster import GIVEN_TWICE, Cluster
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -28,7 +28,6 @@ SETTLES_S = 3.0
 EDIT_EVERY_S = 60.0
 PAUSE_S = (1.0, 6.0)
 PAUSED = "paused: "
-GIVEN_TWICE = "the swarm has given it out twice"
 CURE = "systemctl restart docker"
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
 
@@ -105,6 +104,7 @@ class Soak:
 
     def run(self) -> Outcome:
         """Do it all; what must not be is in the outcome's `violations`, nothing is raised for it."""
+        self._outcome.began = time.monotonic()
         self._begin()
         lab, outcome = self._cluster.lab, self._outcome
         client = Client(lab.lan, [lab[name].address for name in edits.API])
@@ -205,9 +205,7 @@ class Soak:
         """What the leader says of two copies with one address."""
         self._told(f"{copy} is removed, as the leader says: {why}")
         self._watch.excuses.services.add(service_of(copy))
-        for host in self._cluster.lab.hosts:
-            if f"on {host.name} it has" in why:
-                host.exec("docker", "rm", "--force", copy, check=False)
+        self._cluster.make_anew(copy, why)
 
     def _tried_again(self, service: str, why: str) -> None:
         """A rollout is paused when a copy ends that it has just moved. It may only where something stopped copies."""
