@@ -172,7 +172,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed and report.when != "teardown" and isinstance(item, pytest.Function):
-        labs = [value for value in item.funcargs.values() if isinstance(value, Lab)]
+        used = (getattr(value, "lab", value) for value in item.funcargs.values())
+        labs = {value.name: value for value in used if isinstance(value, Lab)}.values()
         folder = REPOSITORY / "build" / "artifacts" / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
         for found in labs:
             leave_artifacts(found, folder)

@@ -47,7 +47,7 @@ class CopyWatcher:
 
     def _look(self, key: CopyKey, copy: Copy, cluster: ClusterState) -> CopyWatch:
         reports, now = _reports(key[0], copy, cluster), self._clock()
-        told = _AWAY if reports is None else tuple(map(_words, reports))
+        told = _AWAY if reports is None else (*map(_words, reports), *_waiting(key[0], reports, cluster))
         last, since = self._told.get(key, (None, now))
         since = since if last == told else now
         self._told[key] = (told, since)
@@ -81,6 +81,13 @@ def _reports(host: str, copy: Copy, cluster: ClusterState) -> list[CopyReport] |
     if status is None or not status.engine_up:
         return None
     return [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
+
+
+def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:
+    """A copy that its host could not start until now is about to be started: how long it is down counts anew."""
+    status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
+    waits = status and any(each.kind == "waiting" and each.resource in names for each in status.blocked)
+    return (("waits",),) if waits else ()
 
 
 def _words(report: CopyReport) -> tuple[str, ...]:

@@ -44,17 +44,23 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     reports = [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == copy.spec]
-    if fault := next((fault for each in mine if (fault := _failure(each, spec, watch))), ""):
+    held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
+    waits = any(each.kind == "waiting" for each in held)
+    faults = (_failure(each, spec, watch, waits=waits) for each in mine)
+    if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
         return Condition(is_="well", for_s=watch.steady_s, up=True)
-    held = (each.reason for each in status.blocked if _concerns(each.resource, reports, spec))
-    why = next(held, "") or (unwell if len(reports) == len(mine) == 1 else "it is being replaced")
+    doing = unwell if len(reports) == len(mine) == 1 else "it is being replaced"
+    why = held[0].reason if held else doing
     return Condition(is_="coming", why=why, for_s=watch.steady_s, up=up)
 
 
-def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch) -> str:
-    """What is wrong with it that waiting does not put right, in words."""
+def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, waits: bool) -> str:
+    """What is wrong with it that waiting does not put right, in words.
+
+    `waits`: its host holds its start for what is not the copy's doing, as a swarm without a leader after a power cut.
+    """
     exited = f"it exited with {report.exit_code}"
     if report.status == "exited" and spec is not None and finished(spec, report):
         return exited if report.exit_code else ""
@@ -64,7 +70,7 @@ def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch) -
         return "it is unhealthy"
     if watch.ended:
         return exited if report.status in ("exited", "dead") else "it ended and was started again"
-    if watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
+    if waits or watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
         return ""
     return report.error or ("" if report.status == "created" else exited)
 

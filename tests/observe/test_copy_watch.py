@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, Copy, CopyReport, HostStatus
+from agent.model.records import Assignment, BlockedReport, Copy, CopyReport, HostStatus
 from agent.model.rollout import CopyWatch
 from agent.observe.copy_watch import CopyWatcher
 from tests.fake_store import FakeClock
@@ -65,6 +65,14 @@ def test_a_copy_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_again
     assert not bench.look(RUNNING).ended
     assert bench.look(replace(RUNNING, **later)).ended
     assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
+
+
+def test_how_long_a_copy_is_down_counts_anew_when_its_host_may_start_it_at_last(bench: Bench) -> None:
+    down = replace(RUNNING, status="exited")
+    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind="waiting")
+
+    assert [bench.look(down, blocked=(held,)).steady_s for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert [bench.look(down).steady_s for _ in range(2)] == [0.0, 1.0]
 
 
 def test_a_copy_that_its_host_has_only_listed_has_not_ended_when_it_is_looked_at(bench: Bench) -> None:

@@ -401,3 +401,18 @@ def test_records_come_before_assignments_in_a_plan() -> None:
     plan = plan_assignments(wanted(), view.cluster, chart(wanted(), view))
     assert isinstance(plan.steps[0], PublishRollout)
     assert not any(isinstance(step, PublishAssignment) and step.host != "h1" for step in plan.steps)
+
+
+def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down() -> None:
+    """As after a power cut, while the swarm has no leader."""
+    view = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "exited", "exit_code": 255}})
+    assert view.cluster is not None
+    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind="waiting")
+    statuses = dict(view.cluster.statuses)
+    statuses["h1"] = replace(statuses["h1"], blocked=(held,))
+    waiting = replace(view, cluster=replace(view.cluster, statuses=statuses))
+
+    assert "is paused: order-1: it exited with 255" in str(lines(view))
+    assert lines(waiting) == [
+        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: the swarm has no leader"
+    ]
