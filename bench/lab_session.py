@@ -2,19 +2,19 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from integration.lab.lab import Lab
+from integration.lab.lab import HOSTS, Lab
 
 NAME = "bench"
 
 
 @contextmanager
-def benchmark_lab(name: str = NAME) -> Iterator[Lab]:
-    """Three hosts with docker and etcd; removed on success, on a fault, on Ctrl-C and on SIGTERM."""
-    lab = Lab(name)
+def benchmark_lab(name: str = NAME, hosts: Iterable[str] = HOSTS) -> Iterator[Lab]:
+    """Hosts with docker and etcd; removed on success, on a fault, on Ctrl-C and on SIGTERM."""
+    lab = Lab(name, hosts)
     before = signal.signal(signal.SIGTERM, _leave)
     try:
         lab.up()

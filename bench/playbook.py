@@ -2,10 +2,10 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from bench.environment import install as environment_of
 from integration.lab.lab import Lab
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,15 +30,7 @@ COPIES = {
 
 def install() -> None:
     """Make the environment unless it is there as the lock file says."""
-    mark = VENV / "installed"
-    if mark.exists() and mark.read_bytes() == LOCK.read_bytes():
-        return
-    uv = str(ROOT / ".venv/bin/uv")
-    subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "/usr/bin/python3", VENV], check=True)
-    python = str(VENV / "bin/python")
-    install_locked = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
-    subprocess.run([*install_locked, "--require-hashes", "--requirement", LOCK], check=True)
-    mark.write_bytes(LOCK.read_bytes())
+    environment_of(VENV, LOCK)
 
 
 def write_inventory(lab: Lab) -> None:
