@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from agent import election
-from agent.clients.engine import Engine
+from agent.clients.engine import Engine, ask_digests
 from agent.clients.store import Store
 from agent.errors import Conflict, LeadershipLost, Unreachable
 from agent.fields import create_request
@@ -35,6 +36,8 @@ class Applier:
     """The lock as last observed."""
     now: Callable[[], str]
     """The time of day in RFC 3339, for people."""
+    told: Callable[[str, str], None] = lambda *_: None
+    """Hears how far the pull of an image is, in words, many times a second."""
     seal: Callable[[records.Tokens], records.Tokens] = lambda tokens: tokens
     """What is done to join tokens before anybody who reads etcd can see them."""
     seal_keys: Callable[[UnlockKeys], UnlockKeys] = lambda keys: keys
@@ -44,6 +47,8 @@ class Applier:
         """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
         if step.lane == "leader":
             self._lead(step)
+        elif isinstance(step, steps.ResolveDigests):
+            self._resolve(step)
         else:
             self._act(step)
 
@@ -65,7 +70,7 @@ class Applier:
             case steps.CreateVolume():
                 engine.create_volume(step.volume)
             case steps.PullImage():
-                engine.pull(step.image)
+                engine.pull(step.image, partial(self.told, step.resource))
             case _:
                 self._act_on_bridge(step)
 
@@ -122,6 +127,21 @@ class Applier:
                 engine.disconnect(step.id, step.network)
             case _:
                 raise TypeError(f"no host step: {step}")
+
+    def _resolve(self, step: steps.ResolveDigests) -> None:
+        """Note all that is said; raise what the first registry that did not say it has to say."""
+        found, problem = ask_digests(self.engine, step.images)
+        if found:
+            record = replace(
+                step.known,
+                images=tuple(sorted({**dict(step.known.images), **found}.items())),
+                asked=tuple(sorted({*step.known.asked, *found})),
+            )
+            seen = Compare(key=self.keys.digests, mod_revision=step.over)
+            fence = self._safe_fence(step.budget_s)
+            self.store.write_fenced(fence, [_put(self.keys.digests, record)], [seen])
+        if problem:
+            raise problem
 
     def _swap_bridge(self, step: steps.SwapBridge) -> None:
         for network, endpoint in step.release:

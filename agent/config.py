@@ -32,6 +32,8 @@ class DockerSettings:
     timeout_s: float = 30.0
     registry_config: str | None = None
     """A file in the form of Docker's config.json: credentials for registries; None: there are none."""
+    output_lines: int = 5
+    """How many of its last lines are shown of a copy that ends again and again; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "url": ("url", _URL),
         "timeout": ("timeout_s", duration(1.0, 600.0)),
         "registry_config": ("registry_config", _secret_file),
+        "output_lines": ("output_lines", integer(0, 20)),
     },
     "swarm": {
         "advertise_address": ("advertise_address", _address),

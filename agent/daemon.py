@@ -31,9 +31,17 @@ from agent.dispatch import Dispatcher, Outcome
 from agent.errors import Invalid
 from agent.model.keys import Keys
 from agent.model.records import Presence, decode, encode
-from agent.model.steps import Step
+from agent.model.steps import PullImage, Step
 from agent.model.store import for_session
-from agent.observe import ClusterReader, HostReader, Identity, KeyOpener, Observer, TokenOpener
+from agent.observe import (
+    ClusterReader,
+    CrashSettings,
+    HostReader,
+    Identity,
+    KeyOpener,
+    Observer,
+    TokenOpener,
+)
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import NewestWins, Reporter
 from agent.session import Session, boottime_s
@@ -106,7 +114,16 @@ class Daemon:
         )
         seal = load_seal(config.cluster, config.tokens.key_file)
         self._reader, kernel = _reader(config, keys, seal), LinuxKernel()
-        self._host = HostReader(self._engine, kernel, config.host)
+        self._host = HostReader(
+            self._engine,
+            kernel,
+            config.host,
+            crashes=CrashSettings(
+                first_s=config.reconcile.backoff_min_s,
+                most_s=config.reconcile.backoff_max_s,
+                lines=config.docker.output_lines,
+            ),
+        )
         self._observer = Observer(
             self._reader,
             self._host,
@@ -131,6 +148,7 @@ class Daemon:
             cluster=config.cluster,
             fence=lambda: self._loop.fence,
             now=_now,
+            told=self._pull_goes_on,
             seal=seal.close,
             seal_keys=seal.close_keys,
         )
@@ -214,8 +232,14 @@ class Daemon:
         def begin_and_apply(step: Step) -> None:
             self._reporter.step_started(step)
             apply(step)
+            if isinstance(step, PullImage):
+                self._host.note_pull(step.image)
 
         return begin_and_apply
+
+    def _pull_goes_on(self, resource: str, progress: str) -> None:
+        if self._reporter.pull_goes_on(resource, progress):
+            self._wake.wake("pull goes on")
 
     def _step_done(self, outcome: Outcome) -> None:
         if outcome.step.kind == "swarm":

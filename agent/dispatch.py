@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agent.backoff import Backoff, Failure
-from agent.errors import SwarmkeeperError
+from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.steps import Lane, Plan, Step
 
 Chain = tuple[Step, ...]
 """The steps of one resource, in order; the first that fails ends it."""
 
 LEADER_WORKERS = 2
+_KNOCK = "knock"
+"""The task of all that try the same door."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ class Dispatcher:
             chains.setdefault(step.resource, []).append(step)
         with self._changed:
             # What landed meanwhile may have been in flight when it was looked at: that nothing is planned says nothing.
-            self._backoff.forget(frozenset(chains.keys() | self._flying.keys() | self._landed.keys()))
+            doors = {step.door for each in (*chains.values(), *self._flying.values()) for step in each}
+            self._backoff.forget(frozenset(chains.keys() | self._flying.keys() | self._landed.keys() | doors))
             for lane in self._pools:
                 self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
 
@@ -113,9 +116,18 @@ class Dispatcher:
             chains = barriers[:1] if quiet else []
         for chain in chains:
             resource = chain[0].resource
+            if self._is_shut(chain[0].door, now):
+                continue
             if resource not in self._flying and resource not in self._landed and not self._closed:
                 self._flying[resource] = chain
                 self._pools[lane].submit(self._run, chain)
+
+    def _is_shut(self, door: str, now: float) -> bool:
+        """Whether what a step must come through did not answer last, and is not to be tried (by another) now."""
+        if not door or door not in self._backoff.failures:
+            return False
+        tried = any(step.door == door for each in self._flying.values() for step in each)
+        return tried or not self._backoff.ready(door, _KNOCK, now)
 
     def _run(self, chain: Chain) -> None:
         """On a worker's thread: step by step, until one fails."""
@@ -130,6 +142,7 @@ class Dispatcher:
         with self._changed:
             if not outcome.error:
                 self._backoff.succeeded(outcome.step.resource)
+                self._backoff.succeeded(outcome.step.door)
             self._flying.pop(outcome.step.resource, None)
             self._landed[outcome.step.resource] = outcome.step.lane
             self._changed.notify_all()
@@ -140,10 +153,19 @@ class Dispatcher:
         try:
             self._apply(step)
         except SwarmkeeperError as error:
+            self._knocked(step, error)
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)
         except Exception as error:
             return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
         return Outcome(step=step, seconds=self._clock() - began)
+
+    def _knocked(self, step: Step, error: SwarmkeeperError) -> None:
+        """A no is an answer, too: then others need not wait."""
+        with self._changed:
+            if not isinstance(error, Unreachable):
+                self._backoff.succeeded(step.door)
+            elif step.door:
+                self._backoff.failed(step.door, _KNOCK, str(error), self._clock())
 
     def _failed(
         self, step: Step, chain: Chain, began: float, error: str, unexpected: Exception | None

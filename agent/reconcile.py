@@ -154,8 +154,11 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return 0.0
     if host.settles_in_s:
         return host.settles_in_s
+    times = [each.rests_s for each in host.containers if each.rests_s]
     if host.doubtful:
-        return DOUBT_S
+        times.append(DOUBT_S)
     if tries(host):
-        return LOOK_S
-    return UNSETTLED_S if host.swarm.unsettled or host.gossip_is_taken else 0.0
+        times.append(LOOK_S)
+    if host.swarm.unsettled or host.gossip_is_taken:
+        times.append(UNSETTLED_S)
+    return min(times, default=0.0)

@@ -162,6 +162,10 @@ class FakeEngine(FakeWire):
     def volumes(self) -> frozenset[str]:
         return frozenset(self.volume_names)
 
+    @call()
+    def output(self, container: str, lines: int) -> bytes:
+        return b"\n".join(self.by_hand.get(container).get("Output", b"").splitlines()[-lines:])
+
     # ---- swarm
 
     @call("swarm init")

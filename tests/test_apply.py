@@ -19,6 +19,7 @@ from agent.model.records import (
     Accepted,
     Assignment,
     Copy,
+    Digests,
     Disruption,
     LeaderRecord,
     SwarmRecord,
@@ -53,8 +54,15 @@ class RecordingEngine:
         self.called: list[Call] = []
         self.tokens = TOKENS
         self.refusing: Exception | None = None
+        self.digests: dict[str, str] = {}
         self.has = False
         """What `has_node` says."""
+
+    def digest_of(self, image: str) -> str:
+        self.called.append(("digest_of", (image,), {}))
+        if image not in self.digests:
+            raise Unreachable("connection refused")
+        return self.digests[image]
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         def call(*args: Any, **kwargs: Any) -> object:
@@ -168,7 +176,6 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         steps.CreateVolume(volume=VolumeIntent(key="v", name="v"), reason="r"),
         ("create_volume", (VolumeIntent(key="v", name="v"),), {}),
     ),
-    (steps.PullImage(image="order:1.0.0", reason="r"), ("pull", ("order:1.0.0",), {})),
     (
         steps.CreateContainer(name="prod-order-1", copy=COPY, project="prod", spec=SPEC, reason="r"),
         (
@@ -327,13 +334,59 @@ def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_tak
     ]
 
 
+PULL = steps.PullImage(image="order:1.0.0", reason="r")
+
+
+def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
+    told: list[tuple[str, str]] = []
+    applier = replace(bench.applier, told=lambda resource, progress: told.append((resource, progress)))
+    applier.apply(PULL)
+
+    ((name, (image, progress), _),) = bench.engine.called
+    progress("1 of 2 layers")
+    assert (name, image, told) == ("pull", "order:1.0.0", [("image/order:1.0.0", "1 of 2 layers")])
+
+
+def resolving(*images: str) -> steps.ResolveDigests:
+    known = Digests(revision=7, era=0, images=(("old:1", "sha256:old"),), asked=())
+    return steps.ResolveDigests(images=images, known=known, over=0, reason="r")
+
+
+def test_what_registries_say_is_added_to_what_is_known(leading: Bench) -> None:
+    leading.engine.digests = {"order:1": "sha256:1"}
+    leading.apply(resolving("order:1"))
+    assert leading.record(Digests, KEYS.digests) == Digests(
+        revision=7,
+        era=0,
+        images=(("old:1", "sha256:old"), ("order:1", "sha256:1")),
+        asked=("order:1",),
+    )
+
+
+def test_what_one_registry_does_not_say_is_told_and_the_rest_noted(leading: Bench) -> None:
+    leading.engine.digests = {"order:1": "sha256:1"}
+    with pytest.raises(Unreachable, match=r"^dead\.test/a: connection refused$"):
+        leading.apply(resolving("dead.test/a", "dead.test/b", "order:1"))
+    assert leading.record(Digests, KEYS.digests).asked == ("order:1",)
+    assert [args for _, args, _ in leading.engine.called] == [("dead.test/a",), ("order:1",)]
+
+
+def test_digests_are_noted_only_by_the_leader_and_over_what_was_seen(bench: Bench, leading: Bench) -> None:
+    bench.engine.digests = leading.engine.digests = {"order:1": "sha256:1"}
+    with pytest.raises(LeadershipLost):
+        bench.apply(resolving("order:1"))
+    leading.put(KEYS.digests)
+    with pytest.raises(Conflict):
+        leading.apply(resolving("order:1"))
+
+
 def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
         | {steps.Campaign, steps.TakePresence}
     )
-    tried |= {type(step) for step, _ in TURNS}
+    tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
 
 

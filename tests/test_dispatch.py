@@ -7,7 +7,7 @@ import pytest
 
 from agent.backoff import Backoff
 from agent.dispatch import Dispatcher, Outcome
-from agent.errors import Refused
+from agent.errors import Refused, Unreachable
 from agent.model.records import Assignment
 from agent.model.steps import (
     JoinSwarm,
@@ -32,6 +32,7 @@ class Stage:
         self.began: list[str] = []
         self.outcomes: list[Outcome] = []
         self.refuse: set[str] = set()
+        self.away: set[str] = set()
         self.hold: dict[str, threading.Event] = {}
         self._changed = threading.Condition()
 
@@ -41,6 +42,8 @@ class Stage:
             self._changed.notify_all()
         if gate := self.hold.get(step.resource):
             assert gate.wait(WITHIN_S)
+        if step.resource in self.away:
+            raise Unreachable("connection refused")
         if step.resource in self.refuse:
             raise Refused("the engine says no")
 
@@ -260,3 +263,54 @@ def test_nothing_starts_after_close(stage: Stage) -> None:
         dispatcher.dispatch(Plan((start("a"),)))
         assert not dispatcher.in_flight
     assert stage.began == []
+
+
+def pulls(*images: str) -> Plan:
+    return Plan(tuple(PullImage(image=each, reason="wanted") for each in images))
+
+
+def again(stage: Stage, dispatcher: Dispatcher, plan: Plan) -> None:
+    dispatcher.begin_pass()
+    dispatcher.dispatch(plan)
+
+
+def test_a_registry_that_does_not_answer_is_tried_by_one_pull_at_a_time(stage: Stage) -> None:
+    three = pulls("dead:5000/a:1", "dead:5000/b:1", "dead:5000/c:1")
+    stage.away = {step.resource for step in three.steps}
+    with stage.dispatcher() as dispatcher:
+        again(stage, dispatcher, three)
+        stage.until(lambda: stage.tried(3))  # nobody knew
+        for number in range(5):
+            stage.now += 60.0
+            again(stage, dispatcher, three)
+            stage.until(lambda number=number: stage.tried(4 + number))  # type: ignore[misc]
+            again(stage, dispatcher, three)
+        assert dispatcher.failures["registry/dead:5000"].error == "connection refused"
+    assert len(stage.began) == 8
+
+
+def test_a_dead_registry_delays_no_other(stage: Stage) -> None:
+    stage.away = {"image/dead:5000/a:1"}
+    with stage.dispatcher() as dispatcher:
+        again(stage, dispatcher, pulls("dead:5000/a:1"))
+        stage.until(lambda: stage.tried(1))
+        again(stage, dispatcher, pulls("dead:5000/a:1", "dead:5000/b:1", "order:1"))
+        stage.until(lambda: stage.tried(2))
+    assert stage.began == ["pull image/dead:5000/a:1", "pull image/order:1"]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_registry_that_answers_again_is_open_to_all_whatever_it_says(stage: Stage, refused: bool) -> None:
+    both = pulls("dead:5000/a:1", "dead:5000/b:1")
+    stage.away = {step.resource for step in both.steps}
+    with stage.dispatcher() as dispatcher:
+        again(stage, dispatcher, both)
+        stage.until(lambda: stage.tried(2))
+        stage.now += 60.0
+        stage.away = set()
+        stage.refuse = {"image/dead:5000/a:1"} if refused else set()
+        again(stage, dispatcher, both)
+        stage.until(lambda: stage.tried(3))
+        again(stage, dispatcher, pulls("dead:5000/b:1"))
+        stage.until(lambda: stage.tried(4))
+        assert "registry/dead:5000" not in dispatcher.failures

@@ -129,6 +129,7 @@ def _host_lines(view: ClusterView) -> list[Text]:
     for host in view.hosts:
         lines += [Text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
         lines += [Text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
+        lines += [Text(f"{host.name}: {each}", style="red") for each in host.crashing]
         lines += [Text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
         if host.agent in ("away", "starting") and host.reported_at:
             lines.append(Text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))

@@ -10,6 +10,8 @@ from agent.model.records import CopyReport, HostStatus
 from agent.planner.bridge import bridge_faults
 from agent.planner.reported import host_of
 
+TOLD = 2
+"""So many ends in a row are a loop; one may be somebody's doing."""
 _NO_MESH = (
     "services published with mode ingress do not answer at this host before dockerd starts again "
     "(docker_gwbridge was changed)"
@@ -51,6 +53,8 @@ class HostView:
     """Revision carried out in full; 0: none yet."""
     to_do: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    crashing: tuple[str, ...] = ()
+    """Copies that end again and again, each with its last words, on lines of their own."""
     notes: tuple[str, ...] = ()
     """What is as it is, and good to know."""
 
@@ -152,16 +156,30 @@ def _host(name: str, cluster: ClusterState) -> HostView:
         applied=status.revision,
         to_do=status.steps,
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
+        crashing=tuple(_crashing(each) for each in status.copies if each.crashes >= TOLD),
         notes=_notes(declared, status),
     )
 
 
 def _notes(declared: HostIntent | None, status: HostStatus) -> tuple[str, ...]:
-    notes = () if status.bridge.mesh else (_NO_MESH,)
+    notes = (*(() if status.bridge.mesh else (_NO_MESH,)), *filter(None, map(_outdated, status.copies)))
     if declared is None or declared.availability != "drain" or not status.engine_up:
         return notes
     left = ", ".join(sorted(each.name for each in status.copies))
     return (*notes, f"is drained; still here: {left}" if left else "is drained, and empty")
+
+
+def _crashing(copy: CopyReport) -> str:
+    ended = f"{copy.name} ended {copy.crashes} times in a row soon after its start"
+    end = f", last with exit code {copy.exit_code}" if copy.status in ("exited", "restarting") else ""
+    return "\n".join((f"{ended}{end}", *(f"  | {line}" for line in copy.output)))
+
+
+def _outdated(copy: CopyReport) -> str:
+    if not copy.image_now:
+        return ""
+    was, now = (each.removeprefix("sha256:")[:12] for each in (copy.image, copy.image_now))
+    return f"{copy.name} runs image {was}; its tag means {now} on this host now"
 
 
 def _turn(cluster: ClusterState) -> str:

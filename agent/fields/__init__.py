@@ -6,7 +6,7 @@ from agent.fields.identity import CLUSTER, identity
 from agent.fields.in_place import by_number, differing, in_place, regarded
 from agent.fields.limits import update_request
 from agent.fields.network import aliases, endpoint
-from agent.fields.reference import HUB, familiar, registry_of, split
+from agent.fields.reference import familiar, split
 from agent.fields.request import CreateRequest, create_request
 from agent.fields.row import Row
 from agent.fields.shape import shape
@@ -14,7 +14,6 @@ from agent.fields.table import TABLE
 
 __all__ = [
     "CLUSTER",
-    "HUB",
     "TABLE",
     "CreateRequest",
     "FillContext",
@@ -31,7 +30,6 @@ __all__ = [
     "identity",
     "in_place",
     "regarded",
-    "registry_of",
     "shape",
     "split",
     "update_request",

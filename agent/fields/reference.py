@@ -1,6 +1,5 @@
 """Image references: the one short form that all spellings of the same reference have."""
 
-HUB = "docker.io"
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 
 
@@ -19,11 +18,3 @@ def split(reference: str) -> tuple[str, str]:
         return name, digest
     name, _, tag = reference.rpartition(":")
     return (name, tag) if name and "/" not in tag else (reference, "latest")
-
-
-def registry_of(reference: str) -> str:
-    """Who has the image: host, and port if one is said. A first part without a dot or a port is no host to Docker."""
-    first, slash, _ = reference.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
-        return HUB
-    return HUB if first == "index.docker.io" else first

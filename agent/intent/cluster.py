@@ -45,6 +45,7 @@ POLICY_KEYS = (
     "deletion_guard",
     "confirm",
     "allow_network_recreate",
+    "resolve_digests",
     "pin_addresses",
     "reschedule_after",
 )
@@ -58,13 +59,11 @@ MODE: Reader[Mode] = choice(get_args(Mode))
 METHOD: Reader[BridgeMethod] = choice(get_args(BridgeMethod))
 UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
 
-_LATER = "is not offered yet"
 SWARM_REFUSED = {
     "advertise": "is not offered here: a host's address is advertised",
     "force_new_cluster": "is never done",
 }
 BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
-POLICY_REFUSED = {"resolve_digests": _LATER}
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -187,7 +186,7 @@ def _one_at_a_time(cursor: Cursor) -> int | None:
 
 
 def _policy(cursor: Cursor) -> PolicyIntent:
-    fields = cursor.fields(POLICY_KEYS, POLICY_REFUSED)
+    fields = cursor.fields(POLICY_KEYS)
     guard = fields.read("deletion_guard", _percent)
     return PolicyIntent(
         mode=fields.read("mode", MODE, "enforce"),
@@ -196,6 +195,7 @@ def _policy(cursor: Cursor) -> PolicyIntent:
         confirm=fields.read("confirm", _confirmation, ""),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
+        resolve_digests=fields.read("resolve_digests", boolean, False),
         pin_addresses=fields.read("pin_addresses", boolean, False),
         reschedule_after_s=fields.read("reschedule_after", duration(), _BOLD.reschedule_after_s),
     )

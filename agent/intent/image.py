@@ -16,8 +16,14 @@ _DIGEST = r"(?:@sha256:[a-f0-9]{64})?"
 _REFERENCE = re.compile(_NAME + _TAG + _DIGEST, re.ASCII)
 _LONGEST = 511
 
-_PULLS: dict[str, Pull] = {"missing": "missing", "if_not_present": "missing", "never": "never"}
-_LATER = ("always", "daily", "weekly")
+PULLS: dict[str, Pull] = {
+    "always": "always",
+    "missing": "missing",
+    "if_not_present": "missing",
+    "never": "never",
+    "daily": "daily",
+    "weekly": "weekly",
+}
 
 
 def image(cursor: Cursor) -> str | None:
@@ -36,14 +42,12 @@ def image(cursor: Cursor) -> str | None:
 def pull_policy(cursor: Cursor) -> Pull | None:
     """Read when an image is fetched."""
     written = text(cursor)
-    if written is None or written in _PULLS:
-        return None if written is None else _PULLS[written]
-    if written in _LATER or written.startswith("every_"):
-        cursor.fault(
-            f"{cursor.shown} is not offered yet: an image is pulled when the host lacks it", "name a new tag"
-        )
+    if written is None or written in PULLS:
+        return None if written is None else PULLS[written]
+    if written.startswith("every_"):
+        cursor.fault(f"{cursor.shown} is not offered", "write daily or weekly")
     elif written == "build":
         cursor.fault("'build' is not offered: push an image to a registry and name it")
     else:
-        cursor.fault(f"{cursor.shown} is not one of: missing, never", cursor.guess(written, _PULLS))
+        cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
     return None

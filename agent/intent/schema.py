@@ -10,6 +10,7 @@ from typing import Any, get_args
 from agent.fields import TABLE
 from agent.intent import cluster, dependencies, deploy, files, forms, networks, placement
 from agent.intent.forms import Form
+from agent.intent.image import PULLS
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
 from agent.intent.service import FIELDS, OTHER_KEYS, Field
 from agent.model.intent import Availability, BridgeMethod, Mode, Role, Rotation, Unmanaged
@@ -24,7 +25,7 @@ OTHERS: Mapping[str, Form] = {
     "x-hosts": placement.FORM,
     "deploy": deploy.FORM,
     "depends_on": dependencies.FORM,
-    "pull_policy": forms.choice(["missing", "if_not_present", "never"]),
+    "pull_policy": forms.choice(list(PULLS)),
     "secrets": files.FORM,
     "configs": files.FORM,
 }
@@ -130,9 +131,8 @@ def _policy() -> Form:
         "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
         "confirm": {"type": ["string", "integer", "number"]},
         "allow_network_recreate": forms.BOOLEAN,
+        "resolve_digests": forms.BOOLEAN,
         "pin_addresses": forms.BOOLEAN,
         "reschedule_after": forms.DURATION,
     }
-    return forms.section(
-        forms.of(cluster.POLICY_KEYS, known), refused=cluster.POLICY_REFUSED, extensions=False
-    )
+    return forms.section(forms.of(cluster.POLICY_KEYS, known), extensions=False)

@@ -21,7 +21,7 @@ Unmanaged = Literal["ignore"]
 BridgeMethod = Literal["parking", "rejoin"]
 NetworkDriver = Literal["overlay", "bridge"]
 UpdateOrder = Literal["stop-first", "start-first"]
-Pull = Literal["missing", "never"]
+Pull = Literal["missing", "never", "always", "daily", "weekly"]
 FailureAction = Literal["pause", "continue", "rollback"]
 
 
@@ -80,6 +80,8 @@ class PolicyIntent:
     """That word: which edit the operator has confirmed (agent/planner/guard.py)."""
     allow_network_recreate: bool = False
     """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
+    resolve_digests: bool = False
+    """Whether the leader asks once for each document which bytes its tags are, so that all hosts run the same."""
     pin_addresses: bool = False
     """Whether every copy keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
     reschedule_after_s: float = 60.0

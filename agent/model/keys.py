@@ -53,6 +53,11 @@ class Keys:
         return f"{self.root}disruption"
 
     @property
+    def digests(self) -> str:
+        """Which bytes the tags of the document in force are; there only with `policy.resolve_digests`."""
+        return f"{self.root}digests"
+
+    @property
     def specs(self) -> str:
         return f"{self.root}specs/"
 

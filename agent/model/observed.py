@@ -11,6 +11,7 @@ from agent.model.intent import GWBRIDGE, Intent
 from agent.model.records import (
     Assignment,
     Copy,
+    Digests,
     Disruption,
     HostStatus,
     Presence,
@@ -158,6 +159,12 @@ class ContainerState:
     """How long this agent has seen it run since it was started last."""
     image: str = ""
     """Id of the image it was made from; empty: not known."""
+    crashes: int = 0
+    """How often in a row it ended soon after its start, as far as this run of the agent has seen."""
+    rests_s: float = 0.0
+    """How long the agent leaves it ended before it starts it again, from now on."""
+    output: tuple[str, ...] = field(default=(), repr=False)
+    """The last lines it wrote before it ended last, while it goes on doing that; without what is known to be secret."""
     busy: bool = False
     """dockerd is working on it, and answers for it only when that is done: little else is known then."""
     differences: tuple[Difference, ...] = ()
@@ -211,6 +218,8 @@ class HostState:
     of those pulls nothing, and a plan should know."""
     image_ids: Pairs = ()
     """(reference, id) of the wanted image references that are here, sorted."""
+    pulled: Mapping[str, float] = field(default_factory=dict)
+    """Image reference -> how long ago this run of the agent last pulled it, in seconds."""
     volumes: frozenset[str] = frozenset()
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""
@@ -305,6 +314,9 @@ class ClusterState:
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
     """Host -> the agent instance that is there now."""
+    digests: Digests | None = None
+    digests_revision: int = 0
+    """mod_revision of the digests; 0: there are none."""
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     """By service: those that are under way or did not come out as the intent says."""
 

@@ -98,6 +98,19 @@ class Disruption:
     """Whether the swarm had a leader when the turn was offered."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """Which bytes the tags of one document are, as the leader asked the registries once for it."""
+
+    revision: int
+    era: int
+    """With `revision`, the document in force that this was asked for."""
+    images: Pairs = ()
+    """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
+    asked: tuple[str, ...] = ()
+    """Those that were asked for this very document."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Copy:
     """One copy of a service: its number is unique within the service, its spec is named by hash."""
@@ -193,6 +206,14 @@ class CopyReport:
     pinned: Pairs = ()
     """As the assignment in force on its host says: should etcd lose that, the leader can read it here."""
     differences: tuple[DifferenceReport, ...] = ()
+    image: str = ""
+    """Id of the image it was made from."""
+    image_now: str = ""
+    """Id of what its image's tag means on this host now, where that is another one."""
+    crashes: int = 0
+    """How often in a row it ended soon after its start."""
+    output: tuple[str, ...] = field(default=(), repr=False)
+    """The last lines it wrote before it ended last, while it goes on doing that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,21 @@ from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.absence_watch import AbsenceWatcher
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
+from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
 from agent.planner.absence import lost_hosts
 
-__all__ = ["DOUBT_S", "ClusterReader", "HostReader", "Identity", "KeyOpener", "Observer", "TokenOpener"]
+__all__ = [
+    "DOUBT_S",
+    "ClusterReader",
+    "CrashSettings",
+    "HostReader",
+    "Identity",
+    "KeyOpener",
+    "Observer",
+    "TokenOpener",
+]
 
 log = structlog.get_logger()
 

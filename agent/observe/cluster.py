@@ -114,7 +114,7 @@ class ClusterReader:
     def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
-        turn = snapshot.get(keys.disruption)
+        turn, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         document = self._document(snapshot.get(keys.intent))
         tokens = self._opener.look(values, keys.tokens)
         unlock = self._key_opener.look(values, keys.unlock)
@@ -148,6 +148,8 @@ class ClusterReader:
             stored_specs=_whole_specs(snapshot, keys.specs),
             statuses=values.of_hosts(keys.hosts, "/status", records.HostStatus),
             present=values.present(keys.hosts),
+            digests=values.one(keys.digests, records.Digests),
+            digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
             garbage=tuple(sorted(values.garbage.items())),
             newer=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),

@@ -1,7 +1,7 @@
 """What the engine and the kernel of this host say."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 
@@ -13,10 +13,13 @@ from agent.fields import FillContext, by_number
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
+from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader
 from agent.planner.parking import resting, without_gateway
 from agent.planner.ports import IN_USE
 from agent.planner.wanted import fill_context
+
+CRASHES = CrashSettings()
 
 INFO_S = 2.0
 """How long an active membership is believed. Asking anew makes dockerd start two programs, for their versions: 12 ms,
@@ -50,8 +53,10 @@ class HostReader:
         me: str,
         clock: Callable[[], float] = time.monotonic,
         certificate: Callable[[str], NodeCertificate | None] = node_certificate,
+        crashes: CrashSettings = CRASHES,
     ) -> None:
         self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
+        self._crashes = CrashReader(engine, clock, crashes)
         self._overlays = OverlayReader(engine, me, clock)
         self._certificate = certificate
         self._swarm_ids: dict[str, str] = {}
@@ -66,6 +71,8 @@ class HostReader:
         """Containers of ours that run, by id and start, and since when they are seen so."""
         self._resting: dict[str, float] = {}
         """Who has a gateway and does not run, and since when it is seen so."""
+        self._pulled_at: dict[str, float] = {}
+        """When each image was last pulled here, in this run of the agent."""
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
@@ -99,10 +106,11 @@ class HostReader:
                 networks=self._overlays.read(
                     self._with_endpoints(self._engine.networks()), found.ours, cluster
                 ),
-                containers=self._with_times(found.ours),
+                containers=self._crashes.look(self._with_times(found.ours), cluster.specs if cluster else {}),
                 attached=found.attached,
                 foreign_names=found.foreign_names,
                 images=frozenset(images),
+                pulled=self._pulled(wanted),
                 image_ids=tuple(sorted((each, images[each]) for each in wanted if each in images)),
                 volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
                 bridge_link=self._kernel.link(GWBRIDGE),
@@ -134,6 +142,14 @@ class HostReader:
         kept = {key: since for key, since in self._up.items() if key[0] in listed}
         self._up = kept | {key: self._up.get(key, now) for key in running}
         return tuple(replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
+
+    def note_pull(self, image: str) -> None:
+        """An image was just pulled. May be called from any thread, before the step is told to have ended."""
+        self._pulled_at[image] = self._clock()
+
+    def _pulled(self, wanted: frozenset[str]) -> Mapping[str, float]:
+        now = self._clock()
+        return {each: now - at for each in wanted if (at := self._pulled_at.get(each)) is not None}
 
     def forget(self) -> None:
         """Ask anew for the membership: a step has changed it. May be called from any thread."""

@@ -26,6 +26,7 @@ from agent.planner.making_way import made_anew, make_way
 from agent.planner.names import Names
 from agent.planner.overlays import overlay_faults, plan_local_network
 from agent.planner.ports import heed_ports
+from agent.planner.pulling import why_pull
 from agent.planner.repair import plan_repair
 from agent.planner.replacement import (
     STOPPABLE,
@@ -126,7 +127,7 @@ class _Scene:
         if found and found.busy:
             return self._wait_for_dockerd(found)
         if (way := make_way(wanted, found, self.anew)) is not None:
-            return self._image(wanted) + way
+            return (Plan() if wanted.spec.image in self.host.images else self._image(wanted)) + way
         if taken := self.names.plan(wanted, found):
             return taken
         if wanted.copy.waits and found is None:
@@ -190,13 +191,15 @@ class _Scene:
         return Plan((create,))
 
     def _image(self, wanted: Wanted) -> Plan:
-        if wanted.spec.image in self.host.images:
-            return Plan()
         service = self.intent.service(wanted.copy.service)
-        if service and service.pull == "never":
-            why = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
-            return _blocked(wanted.name, "dependency", why)
-        return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}"),))
+        policy = service.pull if service else "missing"
+        why = why_pull(wanted.spec.image, policy, self.host)
+        if why is None:
+            return Plan()
+        if policy == "never":
+            never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
+            return _blocked(wanted.name, "dependency", never)
+        return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
 
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
         failed_with = self.failures.get(f"container/{wanted.name}", "")

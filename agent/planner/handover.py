@@ -4,6 +4,7 @@ So a new container that does not come out well has cost nothing: the old one was
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from agent.model.intent import ServiceIntent, Update
 from agent.model.observed import ContainerState, HostState
@@ -51,6 +52,9 @@ def tries(host: HostState) -> bool:
 
 def _update(service: ServiceIntent, wanted: Wanted) -> Update:
     """How the copy comes to its spec: as on the way back, when that is not what the intent says."""
-    if service.rollback is None or wanted.copy.spec == spec_hash(service.spec):
+    # Its bytes may have been looked up by the leader: then they are beside the tag.
+    bytes_said = wanted.spec.image.startswith(f"{service.spec.image}@")
+    asked = replace(service.spec, image=wanted.spec.image) if bytes_said else service.spec
+    if service.rollback is None or wanted.copy.spec == spec_hash(asked):
         return service.update
     return service.rollback

@@ -5,6 +5,7 @@ from agent.model.steps import Blocked, Plan
 from agent.planner.assignments import plan_assignments
 from agent.planner.autolock import plan_autolock
 from agent.planner.census import take_census
+from agent.planner.digests import plan_digests, resolved
 from agent.planner.doubles import plan_doubles
 from agent.planner.nodes import plan_nodes
 from agent.planner.overlays import plan_overlays
@@ -26,9 +27,11 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.accepted is None or cluster.went_back:
         return plan
     census = take_census(cluster.accepted, observed)
-    placing = placing_of(cluster.accepted, observed)
-    courses = chart(cluster.accepted, observed, placing)
-    plan += plan_assignments(cluster.accepted, cluster, courses, observed.host, placing)
+    plan += plan_digests(observed)
+    if (intent := resolved(observed)) is not None:
+        placing = placing_of(intent, observed)
+        courses = chart(intent, observed, placing)
+        plan += plan_assignments(intent, cluster, courses, observed.host, placing)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
     plan += plan_doubles(cluster)

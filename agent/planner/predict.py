@@ -10,7 +10,7 @@ from typing import assert_never
 from agent.model import steps
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import HostState, NodeState, SwarmState
-from agent.model.records import SwarmRecord, Tokens
+from agent.model.records import Digests, SwarmRecord, Tokens
 from agent.model.spec import spec_hash
 from agent.planner.becoming import with_assignment
 from agent.planner.predict_bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
@@ -23,6 +23,7 @@ NEW_SWARM = "(new swarm)"
 EngineStep = (
     steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
 )
+_DIGEST = "(digest)"
 SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.CreateOverlay | steps.RemoveOverlay
 StoreStep = (
     steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
@@ -31,7 +32,7 @@ StoreStep = (
 )  # fmt: skip
 AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
 RulingStep = steps.PublishRuling | steps.WithdrawRuling
-RolloutStep = steps.PublishRollout | steps.WithdrawRollout
+RolloutStep = steps.PublishRollout | steps.WithdrawRollout | steps.ResolveDigests
 
 
 def predict(world: World, me: str, step: steps.Step) -> World:
@@ -90,7 +91,7 @@ def _on_engine(host: HostState, step: EngineStep) -> HostState:
         case steps.CreateVolume():
             return replace(host, volumes=host.volumes | {step.volume.name})
         case steps.PullImage():
-            return replace(host, images=host.images | {step.image})
+            return replace(host, images=host.images | {step.image}, pulled={**host.pulled, step.image: 0.0})
     assert_never(step)
 
 
@@ -251,9 +252,18 @@ def _on_ruling(world: World, step: RulingStep) -> World:
 
 
 def _on_rollout(world: World, step: RolloutStep) -> World:
+    if isinstance(step, steps.ResolveDigests):
+        return world.with_cluster(replace(world.cluster, digests=_digests(step)))
     others = {name: each for name, each in world.cluster.rollouts.items() if name != step.service}
     noted = {step.service: step.rollout} if isinstance(step, steps.PublishRollout) else {}
     return world.with_cluster(replace(world.cluster, rollouts={**others, **noted}))
+
+
+def _digests(step: steps.ResolveDigests) -> Digests:
+    """An image that was asked for before is taken for what it was then: mostly it is."""
+    images = {**dict.fromkeys(step.images, _DIGEST), **dict(step.known.images)}
+    asked = tuple(sorted({*step.known.asked, *step.images}))
+    return replace(step.known, images=tuple(sorted(images.items())), asked=asked)
 
 
 def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:

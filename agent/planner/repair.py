@@ -28,7 +28,7 @@ def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str]
     The name it shall have must be free (names.py sees to that). `overlays` are those of its networks that are some.
     """
     steps = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan((*steps, *_run(wanted, found)), tuple(_dropped(wanted, found)))
+    return Plan((*steps, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
 
 
 def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
@@ -48,6 +48,17 @@ def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if dropped := [str(each) for each in found.differences if each.repair == "none"]:
         reason = f"{'; '.join(dropped)}: the engine or the kernel of this host cannot do it"
         yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="unsupported")
+
+
+def _rests(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+    if _is_down(wanted, found) and found.rests_s:
+        reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
+        reason = f"{reason}: it is left for a while before it is started again"
+        yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="crash")
+
+
+def _is_down(wanted: Wanted, found: ContainerState) -> bool:
+    return found.status == "exited" and not finished(wanted.spec, found)
 
 
 def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) -> Iterable[Step]:
@@ -98,5 +109,5 @@ def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
         yield UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
     elif found.status == "created":
         yield StartContainer(name=wanted.name, reason=found.error or "created, but never started")
-    elif found.status == "exited" and not finished(wanted.spec, found):
+    elif _is_down(wanted, found) and not found.rests_s:
         yield StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")

@@ -134,6 +134,9 @@ def _container(report: CopyReport) -> ContainerState:
         restarts=report.restarts,
         addresses=report.addresses,
         differences=differences,
+        image=report.image,
+        crashes=report.crashes,
+        output=report.output,
     )
 
 

@@ -15,6 +15,7 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.copy_condition import DOWN_S, Condition, condition
 from agent.planner.current import current_of
+from agent.planner.digests import resolved
 from agent.planner.numbers import Numbers
 from agent.planner.placing import Placing, placing_of, settled
 
@@ -62,9 +63,9 @@ def chart(intent: Intent, observed: Observed, placing: Placing | None = None) ->
 def looks_again_in_s(observed: Observed) -> float:
     """In how many seconds a rollout may go on although nothing tells; 0: none does."""
     cluster = observed.cluster
-    if cluster is None or cluster.accepted is None or not observed.fence or observed.stale:
+    if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
         return 0.0
-    times = [each.again_s for each in chart(cluster.accepted, observed).values() if each.again_s]
+    times = [each.again_s for each in chart(intent, observed).values() if each.again_s]
     return min(times, default=0.0)
 
 

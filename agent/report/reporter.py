@@ -23,6 +23,7 @@ from agent.report.drift import find_drift
 from agent.report.figures import Figures
 from agent.report.journal import Journal
 from agent.report.key import StatusKey
+from agent.report.pulls import Pulls
 from agent.report.status import carried_out, host_status
 from agent.report.summary import summary, unready
 from agent.report.view import View
@@ -60,6 +61,7 @@ class Reporter:
         self._key = StatusKey(store, keys.status(me), clock)
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._figures = Journal(), Figures(metrics)
+        self._pulls = Pulls()
         self._previous: HostStatus | None = None
         self._recalled = False
         self._view: View | None = None
@@ -109,9 +111,14 @@ class Reporter:
         with _unharmed("start of a step"):
             self._journal.started(step)
 
+    def pull_goes_on(self, resource: str, progress: str) -> bool:
+        """How far a pull is, heard many times a second. Returns whether that is worth a look: once in a while."""
+        return self._pulls.hear(resource, progress, self._clock())
+
     def step_done(self, outcome: Outcome) -> None:
         """A worker is done with a step, one way or the other."""
         with _unharmed("end of a step"):
+            self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())
         with _unharmed("metrics"):
             self._figures.ended(outcome)
@@ -172,7 +179,16 @@ class Reporter:
         failures: Mapping[str, Failure],
     ) -> View:
         before = self._view.drift if self._view else frozenset()
-        status = host_status(observed, plan, in_flight, failures, self._previous, self._at(), self._version)
+        status = host_status(
+            observed,
+            plan,
+            in_flight,
+            failures,
+            self._previous,
+            self._at(),
+            self._version,
+            progress=self._pulls.progress(),
+        )
         return View(
             observed=observed,
             plan=plan,

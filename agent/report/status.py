@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from agent.backoff import Failure
-from agent.fields import by_number
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import Attached, ContainerState, HostState, NetworkState, NodeState, Observed
+from agent.model.observed import Attached, HostState, NetworkState, NodeState, Observed
 from agent.model.records import (
     AttachedReport,
     BlockedReport,
     BridgeReport,
-    CopyReport,
-    DifferenceReport,
     HostStatus,
     NetworkReport,
     NodeReport,
@@ -23,7 +21,9 @@ from agent.planner.live_bridge import bridge_phase, has_mesh
 from agent.planner.parking import OURS
 from agent.planner.promotable import note_join
 from agent.planner.recreate import others_on
+from agent.report.copy_reports import copy_reports
 
+NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
 """One is on every host, the other has a report of its own."""
 
@@ -36,10 +36,13 @@ def host_status(
     previous: HostStatus | None,
     now: str,
     version: str,
+    *,
+    progress: Mapping[str, str] = NO_PROGRESS,
 ) -> HostStatus:
     """The status to write; `previous` is the last one of this host, also of an earlier run, or None.
 
-    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339.
+    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339. `progress`
+    says of resources how far the step that works on them is.
     """
     known = previous or HostStatus(instance="", at="", agent_version="")
     host = observed.host
@@ -51,10 +54,15 @@ def host_status(
         advertise=observed.advertise,
         leading=observed.fence is not None,
         joining=_joining(observed, in_flight, known),
-        steps=_distinct(str(step) for step in (*plan.steps, *in_flight)),
+        steps=_distinct(_told(step, progress) for step in (*plan.steps, *in_flight)),
         blocked=_blocked(plan.blocked, failures),
     )
     return replace(status, revision=_applied(observed, plan, in_flight, known.revision))
+
+
+def _told(step: Step, progress: Mapping[str, str]) -> str:
+    far = progress.get(step.resource, "")
+    return f"{step} ({far})" if far else str(step)
 
 
 def _joining(observed: Observed, in_flight: tuple[Step, ...], known: HostStatus) -> str | None:
@@ -134,7 +142,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
         attached=tuple(
             _attached(each) for each in (host.attached if wrong else _on_overlays(observed, host))
         ),
-        copies=_copies(observed, host),
+        copies=copy_reports(observed, host),
     )
 
 
@@ -210,41 +218,6 @@ def _node(found: NodeState) -> NodeReport:
         reachable=found.reachable,
         manager_address=found.manager_address,
         labels=found.labels,
-    )
-
-
-def _copies(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
-    assignment = observed.cluster.assignment if observed.cluster else None
-    assigned = by_number(assignment.copies) if assignment else {}
-    pins = {key: each.addresses for key, each in assigned.items()}
-    return tuple(_copy(each, pins.get((each.copy.service, each.copy.number), ())) for each in host.containers)
-
-
-def _copy(found: ContainerState, pinned: Pairs) -> CopyReport:
-    return CopyReport(
-        service=found.copy.service,
-        number=found.copy.number,
-        spec=found.copy.spec,
-        id=found.id,
-        name=found.name,
-        status=found.status,
-        health=found.health,
-        exit_code=found.exit_code,
-        error=found.error,
-        started_at=found.started_at,
-        restarts=found.restarts,
-        addresses=_sorted(found.addresses),
-        pinned=pinned,
-        differences=tuple(
-            DifferenceReport(
-                field=each.field,
-                wanted=each.wanted,
-                found=each.found,
-                repair=each.repair,
-                subject=each.subject,
-            )
-            for each in found.differences
-        ),
     )
 
 

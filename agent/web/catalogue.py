@@ -84,6 +84,15 @@ CATALOGUE = (
     Metric(
         "container_start_failures_total", "counter", ("service", "reason"), "Copies that did not come up."
     ),
+    Metric(
+        "copy_image_outdated",
+        "gauge",
+        ("service", "copy"),
+        "1 for a copy made of other bytes than its image's tag means on this host now.",
+    ),
+    Metric(
+        "copy_crashes", "gauge", ("service", "copy"), "How often in a row a copy ended soon after its start."
+    ),
     # ---- dockerd
     Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", "histogram", ("call",), "Requests to dockerd."),

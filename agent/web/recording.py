@@ -9,6 +9,7 @@ from agent.model.observed import ClusterState, ContainerState, HostState, Observ
 from agent.model.steps import Plan, Step
 from agent.planner.bridge import bridge_faults
 from agent.planner.overlays import overlay_faults
+from agent.planner.pulling import image_now
 from agent.web import zeros
 
 Series = dict[tuple[str, ...], float]
@@ -157,6 +158,7 @@ def _copies(observed: Observed) -> dict[str, Series]:
     running = [each for each in observed.host.containers if each.status == "running"]
     ran = _services(assigned, running)
     healthy = _services(assigned, (each for each in running if each.health in ("", "healthy")))
+    series |= _each(observed.cluster, observed.host, assigned)
     series["service_copies_running"] = {(name,): float(ran[name]) for name in sorted(desired)}
     series["service_copies_healthy"] = {(name,): float(healthy[name]) for name in sorted(desired)}
     return series
@@ -174,3 +176,17 @@ def _drained(observed: Observed) -> Series:
 def _services(assigned: set[tuple[str, int]], containers: Iterable[ContainerState]) -> Counter[str]:
     there = {(each.copy.service, each.copy.number) for each in containers}
     return Counter(service for service, _ in there & assigned)
+
+
+def _each(cluster: ClusterState | None, host: HostState, assigned: set[tuple[str, int]]) -> dict[str, Series]:
+    """What is told of copies one by one, and only where there is something to tell."""
+    crashes: Series = {}
+    outdated: Series = {}
+    for found in host.containers:
+        copy = found.copy
+        if (copy.service, copy.number) in assigned:
+            label = (copy.service, str(copy.number))
+            crashes[label] = max(float(found.crashes), crashes.get(label, 0.0))
+            if cluster and image_now(cluster, host, found):
+                outdated[label] = 1.0
+    return {"copy_crashes": crashes, "copy_image_outdated": outdated}

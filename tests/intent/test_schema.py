@@ -85,7 +85,6 @@ def test_every_table_of_refused_keys_is_in_it() -> None:
     for path in (
         ("x-cluster", "swarm", "advertise"),
         ("x-cluster", "gwbridge", "name"),
-        ("x-cluster", "policy", "resolve_digests"),
         ("networks", "enable_ipv6"),
         ("networks", "ipam", "driver"),
         ("networks", "ipam", "config", "ip_range"),

@@ -227,12 +227,19 @@ BECOMES: list[tuple[str, str, Any]] = [
     ),
     ("restart: always\ndeploy: {restart_policy: {}}", "", "web.restart: 'restart' is said in deploy too"),
     ("pull_policy: never", "image", "web"),
+    ("pull_policy: always", "image", "web"),
+    ("pull_policy: weekly", "image", "web"),
+    ("pull_policy: every_12h", "", "web.pull_policy: 'every_12h' is not offered"),
     (
-        "pull_policy: always",
+        "pull_policy: build",
         "",
-        "web.pull_policy: 'always' is not offered yet: an image is pulled when the host lacks it",
+        "web.pull_policy: 'build' is not offered: push an image to a registry and name it",
     ),
-    ("pull_policy: sometimes", "", "web.pull_policy: 'sometimes' is not one of: missing, never"),
+    (
+        "pull_policy: sometimes",
+        "",
+        "web.pull_policy: 'sometimes' is not one of: always, missing, if_not_present, never, daily, weekly",
+    ),
     ("x-anything: {goes: [1]}", "image", "web"),
 ]
 

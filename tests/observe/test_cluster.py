@@ -239,6 +239,7 @@ SHOWN_IN = {
     KEYS.assignment(ME): {"assignment", "assignments", "specs"},
     KEYS.assignment(OTHER): {"assignments"},
     KEYS.disruption: {"disruption", "disruption_revision"},
+    KEYS.digests: {"digests", "digests_revision"},
     KEYS.ruling(ME): {"ruling", "rulings"},
     KEYS.ruling(OTHER): {"rulings"},
     KEYS.rollout(COPY.service): {"rollouts", "specs"},
@@ -287,7 +288,7 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
         KEYS.rollout(COPY.service),
     }
     assert names - folders == {
-        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption"),
+        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
         *("spec", "assignment", "ruling", "rollout", "presence", "status"),
     }
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()

@@ -1,5 +1,6 @@
 """The only door to dockerd."""
 
+from agent.clients.engine.digests import ask_digests
 from agent.clients.engine.docker_engine import DockerEngine
 from agent.clients.engine.protocol import (
     Containers,
@@ -17,5 +18,6 @@ __all__ = [
     "EngineEvents",
     "EngineInfo",
     "ObserveCall",
+    "ask_digests",
     "unobserved",
 ]

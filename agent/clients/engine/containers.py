@@ -8,7 +8,7 @@ from typing import Any
 from agent.clients.engine.errors import network_failure
 from agent.clients.engine.images import Images
 from agent.clients.engine.protocol import Containers as Found
-from agent.clients.engine.reading import attached, busy_state, container_state
+from agent.clients.engine.reading import attached, busy_state, container_state, lines_of
 from agent.clients.engine.transport import quoted
 from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import (
@@ -33,6 +33,7 @@ _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
 _BUSY_S = 5.0
 """An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
+_MOST_OUTPUT = 1 << 16
 _NO_FAILURE = ("limited without swap", "Block I/O weight")
 """Warnings of an update that did all it could. The next look finds no weight then, and says so; of every other one
 something was discarded that would be tried again and again without a word."""
@@ -117,6 +118,11 @@ class Containers(Images):
         path = f"/containers/{quoted(container)}/json"
         raw: Mapping[str, Any] = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
         return raw
+
+    def output(self, container: str, lines: int) -> bytes:
+        path, params = f"/containers/{quoted(container)}/logs", {"stdout": 1, "stderr": 1, "tail": lines}
+        with self._transport.open("container_logs", "GET", path, params=params, stall_s=_BUSY_S) as response:
+            return lines_of(self._transport.content(response, _MOST_OUTPUT))
 
     # ---- acts
 

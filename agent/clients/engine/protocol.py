@@ -112,6 +112,9 @@ class Engine(Protocol):
     def volumes(self) -> frozenset[str]:
         """Names of the volumes."""
 
+    def output(self, container: str, lines: int) -> bytes:
+        """The last lines it wrote, to stdout and stderr alike; 64 KiB at most. Refused where its log cannot be read."""
+
     def events(self) -> EngineEvents:
         """Begin to listen. Raises Unreachable when that is not possible."""
 

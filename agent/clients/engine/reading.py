@@ -18,6 +18,7 @@ from agent.model.records import Copy
 from agent.model.spec import Pairs
 
 _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
+_HEAD, _STREAMS, _ZEROS = 8, (0, 1, 2), b"\0\0\0"
 _TASK = "com.docker.swarm.task.id"
 """The label that the swarm puts on the containers of its services."""
 
@@ -186,3 +187,16 @@ def _time(raw: str | None) -> str:
 def _health(state: Mapping[str, Any]) -> str:
     health = (state.get("Health") or {}).get("Status") or ""
     return "" if health == "none" else health
+
+
+def lines_of(raw: bytes) -> bytes:
+    """What a container wrote, out of its log as GET /containers/{id}/logs has it.
+
+    Without a terminal it comes in frames, each with a head of 8 bytes: which stream, three zeros, and the length.
+    """
+    written, at = bytearray(), 0
+    while at + _HEAD <= len(raw) and raw[at] in _STREAMS and raw[at + 1 : at + 4] == _ZEROS:
+        length = int.from_bytes(raw[at + 4 : at + _HEAD], "big")
+        written += raw[at + _HEAD : at + _HEAD + length]
+        at += _HEAD + length
+    return bytes(written) if at else raw

@@ -112,6 +112,18 @@ class Transport:
                 raise Quiet(f"dockerd at {self.url} is silent") from error
             raise self._unreachable(error) from error
 
+    def content(self, response: requests.Response, most: int) -> bytes:
+        """The first `most` bytes of an answer. Raises Unreachable when it breaks off."""
+        read = bytearray()
+        try:
+            for piece in response.iter_content(most):
+                read += piece
+                if len(read) >= most:
+                    break
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+        return bytes(read[:most])
+
     def _send(self, method: Method, path: str, as_error: Failure, **options: Any) -> requests.Response:
         client = self._client()
         try:

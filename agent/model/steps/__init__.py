@@ -23,6 +23,7 @@ from agent.model.steps.host import (
     LeaveSwarm,
     PullImage,
     RemoveBridge,
+    ResolveDigests,
 )
 from agent.model.steps.leader import (
     Campaign,
@@ -100,6 +101,7 @@ __all__ = [
     "RemoveParking",
     "RenameContainer",
     "Resign",
+    "ResolveDigests",
     "RotateTokens",
     "StartContainer",
     "Step",

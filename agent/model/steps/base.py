@@ -28,5 +28,10 @@ class BaseStep:
     def resource(self) -> str:
         raise NotImplementedError
 
+    @property
+    def door(self) -> str:
+        """What it has to come through beside others: while that does not answer, one of them tries it at a time."""
+        return ""
+
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}: {self.reason}"

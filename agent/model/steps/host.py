@@ -5,6 +5,8 @@ from ipaddress import IPv4Network
 from typing import Literal
 
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.records import Digests
+from agent.model.registry import registry_of
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 
 BRIDGE = f"network/{GWBRIDGE}"
@@ -75,6 +77,21 @@ class CreateVolume(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveDigests(BaseStep):
+    """Ask the registries which bytes tags are, through the leader's engine, and note it for this document.
+
+    A leader's step in the lane of pulls: a registry may take its time, and the leader's other duties do not wait.
+    """
+
+    images: tuple[str, ...]
+    known: Digests
+    """What was noted before, less what no longer counts: the answers are added to it."""
+    over: int
+    """mod_revision of the digests that are there; 0: none are."""
+    lane, verb, kind, resource, budget_s = "pull", "resolve", "image", "digests", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullImage(BaseStep):
     """Pulls touch no network and take their time: they wait for nobody's barrier, and have a limit of their own."""
 
@@ -84,3 +101,7 @@ class PullImage(BaseStep):
     @property
     def resource(self) -> str:
         return f"image/{self.image}"
+
+    @property
+    def door(self) -> str:
+        return f"registry/{registry_of(self.image)}"

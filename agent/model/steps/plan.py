@@ -24,6 +24,7 @@ from agent.model.steps.host import (
     LeaveSwarm,
     PullImage,
     RemoveBridge,
+    ResolveDigests,
 )
 from agent.model.steps.leader import (
     Campaign,
@@ -59,7 +60,7 @@ from agent.model.steps.parking import (
 
 Step = (
     Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | LeaveSwarm
-    | CreateNetwork | CreateOverlay | CreateVolume | PullImage | CreateContainer | StartContainer
+    | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict
     | TakeTurn | GiveBackTurn | OfferTurn | EndTurn | CreateParking | Park | SwapBridge | Unpark | RemoveParking
@@ -73,6 +74,7 @@ BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
     "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
     "placement",
+    "crash",
 ]  # fmt: skip
 """Why nothing is done, in one word for the metric."""
 
