@@ -48,7 +48,8 @@ class History(AgentEvents, Faults, People):
         self.world = World(directory, names)
         self.world.lan.lags = True
         self.witness = Witness(self.world)
-        self.put("", first)
+        self._first = document(wish(first, hosts), names)
+        self.world.put_intent(self._first)
         for name in names:
             self.start(name)
         if begun:
@@ -64,6 +65,11 @@ class History(AgentEvents, Faults, People):
     def rest(self, last: int) -> None:
         """Everything works again, everybody is there, nobody interferes: it comes to what the document says."""
         self.heal()
+        record = self.world.record_if_readable()
+        if record is None or record.swarm_id is None:
+            # Who claimed the init, has not done it and is no declared manager any more is waited for without end.
+            self.world.put_intent(self._first)
+            self.settle()
         self.put("", last)
         self.settle()
         self.check_converged(document(wish(last, len(self.world.names)), self.world.names))
@@ -125,6 +131,9 @@ class History(AgentEvents, Faults, People):
         for service, placement in counts.items():
             for name, count in placement.items():
                 found = world.assignment(name)
+                declared = intent.host(name)
+                if declared is None or declared.availability == "drain":
+                    continue
                 assigned = [copy.service for copy in found.copies] if found else []
                 assert assigned.count(service) == count
         assert world.read(KEYS.disruption) is None

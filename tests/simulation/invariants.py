@@ -126,7 +126,11 @@ def what_is_assigned_is_not_taken_back(
     if text is None or last is None:
         return
     had, has = (Counter(copy.service for copy in each.copies) for each in (last, found))
-    for service in read(text).services:
+    intent = read(text)
+    declared = intent.host(host)
+    if declared is None or declared.availability == "drain":
+        return
+    for service in intent.services:
         wanted = dict(service.placement).get(host, 0)
         if has[service.name] < min(had[service.name], wanted):
             yield f"{host} is to run {has[service.name]} of {wanted} copies of {service.name}: {found}"
