@@ -26,5 +26,6 @@ def test_whatever_happens_nothing_is_lost_and_the_last_document_is_carried_out(
 
 
 @pytest.mark.skipif(not thorough, reason="takes long: SWARMKEEPER_LONG, or script/simulate")
+@pytest.mark.timeout(3 * 3600)
 def test_of_twenty_thousand_histories_from_seeds_none_comes_to_a_bad_end() -> None:
     assert tell.main(["--examples", "20000", "--seed", "1", "--jobs", "2"]) == 0
