@@ -63,6 +63,8 @@ class Watcher:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
+        for client in self._clients.values():
+            client.close()
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
