@@ -76,6 +76,7 @@ def test_a_systemd_that_does_not_read_holds_nobody_up_for_long(
         ("soon", None, None),
         (None, None, None),
     ],
+    ids=["for anybody", "for us", "for another process", "never", "no number", "not said"],
 )
 def test_half_of_what_systemd_allows_is_the_interval(
     allowed_us: str | None, pid: str | None, interval_s: float | None, monkeypatch: pytest.MonkeyPatch

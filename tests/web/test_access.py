@@ -20,7 +20,9 @@ from agent.web.access import load_web_config
 from tests.certificates import Authority, Issued
 
 PASSWORD = "correct horse"
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+SALT = b"$2b$04$" + b"abcdefghijklmnopqrstuu"
+"""Always the same: it ends up in names of tests, and those must be the same in every process that collects them."""
+HASH = bcrypt.hashpw(PASSWORD.encode(), SALT).decode()
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
 Serving = Callable[[str], WebServer]
 
