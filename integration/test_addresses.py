@@ -49,7 +49,7 @@ def told(cluster: Cluster) -> Cluster:
 
 
 def host_of(cluster: Cluster, name: str) -> Host:
-    return cluster.lab[next(each.host for each in cluster.containers() if each.name == name)]
+    return cluster.lab[{each.name: each.host for each in cluster.containers()}[name]]
 
 
 def has(cluster: Cluster, name: str) -> str:
@@ -79,12 +79,12 @@ def gateway_address(host: Host, container: str) -> str:
 
 
 def answers_container(cluster: Cluster, host: str, url: str) -> bool:
-    command = ("docker", "exec", NEIGHBOURS[host], "timeout", "3", "wget", "-q", "-O", "-", url)
+    command = ("docker", "exec", NEIGHBOURS[host], "timeout", "10", "wget", "-q", "-O", "-", url)
     return '"service":' in cluster.lab[host].exec(*command, check=False).stdout
 
 
 def answers_host(cluster: Cluster, host: str, url: str) -> bool:
-    command = ("timeout", "3", "busybox", "wget", "-q", "-O", "-", url)
+    command = ("timeout", "5", "busybox", "wget", "-q", "-O", "-", url)
     return '"service":' in cluster.lab[host].exec(*command, check=False).stdout
 
 

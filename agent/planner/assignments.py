@@ -18,6 +18,7 @@ from agent.planner.rollout import Course
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""
 Courses = Mapping[str, Course]
+GivenUp = Mapping[tuple[tuple[str, int], str], str]
 NONE: Courses = MappingProxyType({})
 """Every copy has what the intent says at once."""
 
@@ -82,7 +83,7 @@ def plan_assignments(
     placing = placing or place(intent, current)
     wanted = assign(intent, current, cluster.era, courses, placing)
     settled_now = settled(intent, current, placing)
-    wanted = pin_addresses(intent, wanted, settled_now, cluster, seen)
+    wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
     wanted = hold_first_starts(intent, wanted, settled_now, cluster)
     wanted = _made_ready(wanted, placing)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
@@ -92,7 +93,7 @@ def plan_assignments(
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(intent, cluster.assignments.get(host), assignment) + _moves(host, courses)
+        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(host, courses)
         missing = tuple(specs[digest] for digest in needed)
         steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
     plan = _note(intent, cluster, courses) + Plan(blocked=placing.blocked)
@@ -197,7 +198,7 @@ def _collect(
     return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
 
 
-def _addresses(old: Assignment | None, new: Assignment) -> list[str]:
+def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> list[str]:
     """Which addresses change, and who does not wait for one any more."""
     before = {(copy.service, copy.number): copy for copy in old.copies} if old else {}
     told = []
@@ -206,7 +207,8 @@ def _addresses(old: Assignment | None, new: Assignment) -> list[str]:
         name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
         for network, address in copy.addresses:
             if had.get(network) != address:
-                instead = f" instead of {had[network]}" if network in had else ""
+                was_at = given_up.get(((copy.service, copy.number), network))
+                instead = f" instead of {was_at}" if was_at else ""
                 told.append(f"{name} is at {address} on {network}{instead}")
         told += [
             f"{name} keeps no address on {each}" for each in sorted(had.keys() - dict(copy.addresses).keys())
@@ -220,7 +222,7 @@ def _addresses(old: Assignment | None, new: Assignment) -> list[str]:
     return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
 
 
-def _change(intent: Intent, old: Assignment | None, new: Assignment) -> str:
+def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
     before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
     after = {(copy.service, copy.number): copy.spec for copy in new.copies}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
@@ -230,7 +232,7 @@ def _change(intent: Intent, old: Assignment | None, new: Assignment) -> str:
         (len(before.keys() - after.keys()), "dropped"),
     )
     told = [f"{count} {word}" for count, word in counts if count]
-    told += _addresses(old, new)
+    told += _addresses(old, new, given_up)
     unchanged = "no copy changed yet" if new.pending else "no copy changed"
     what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
     return f"revision {intent.revision}: {what}"

@@ -17,6 +17,7 @@ Key = tuple[str, int]
 
 _SHORT_ID = 12
 _SERVICE = "service "
+_AWAY = "the swarm keeps it until that is back, or its node is removed"
 
 
 def key_of(copy: Copy | CopyReport) -> Key:
@@ -101,7 +102,7 @@ class Holders:
             if address and there:
                 self._live[name, key_of(each)] = address
             if address and (there or not only_now):
-                words = f"{each.name} on {name}"
+                words = _words(each.name, name, there=there)
                 self._add(address, _Holder(words=words, key=key_of(each), host=name, there=there))
 
     def _given_out(self, what: str, named: _Holder | None, host: str, node: str) -> _Holder:
@@ -109,8 +110,9 @@ class Holders:
             return _Holder(words=f"the {what}")
         if named:
             return named
-        words = f"container {what[:_SHORT_ID]} on {host or f'node {node}'}"
-        return _Holder(words=words, host=host, there=self._is_there(host), certain=False)
+        words, there = f"container {what[:_SHORT_ID]} on {host or f'node {node}'}", self._is_there(host)
+        remedy = f"{host} knows none of that id, and a restart of dockerd there frees it" if there else _AWAY
+        return _Holder(words=f"{words}: {remedy}", host=host, there=there, certain=False)
 
     def _is_there(self, name: str) -> bool:
         status = self._cluster.status_of(name)
@@ -120,6 +122,10 @@ class Holders:
         self._by_address.setdefault(address, []).append(holder)
 
 
+def _words(container: str, host: str, *, there: bool) -> str:
+    return f"{container} on {host}" if there else f"{container} on {host}: {_AWAY}"
+
+
 def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
     """Everybody that a host has reported, by host and id."""
     found = {}
@@ -127,8 +133,9 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
         fresh = cluster.status_of(name)
         there = fresh is not None and fresh.engine_up
         for other in status.attached:
-            found[name, other.id] = _Holder(words=f"{other.name} on {name}", host=name, there=there)
+            words = _words(other.name, name, there=there)
+            found[name, other.id] = _Holder(words=words, host=name, there=there)
         for each in status.copies:
-            words = f"{each.name} on {name}"
+            words = _words(each.name, name, there=there)
             found[name, each.id] = _Holder(words=words, key=key_of(each), host=name, there=there)
     return found

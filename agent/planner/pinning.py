@@ -8,6 +8,7 @@ room (docs/engine-quirks.md).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from agent.fields import uses_overlay_address
 from agent.model.intent import Intent
@@ -21,9 +22,17 @@ from agent.planner.room import Room
 Assignments = Mapping[str, Assignment]
 
 
+class Pinned(NamedTuple):
+    """The assignments with the addresses in them."""
+
+    assignments: dict[str, Assignment]
+    given_up: Mapping[tuple[Key, str], str]
+    """Copy and overlay -> the address that it had there, and why it could not keep that, in words."""
+
+
 def pin_addresses(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState, host: HostState | None
-) -> dict[str, Assignment]:
+) -> Pinned:
     """`wanted` with the address of every copy that keeps its own, and with what a copy has to wait for.
 
     `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two copies get one address.
@@ -36,6 +45,7 @@ def pin_addresses(
     before = {key_of(copy): copy for _, each in sorted(current.items()) for copy in each.copies}
     pins: dict[Key, dict[str, str]] = {}
     held: dict[Key, str] = {}
+    given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
         scene = _Scene(
             network=network,
@@ -46,6 +56,8 @@ def pin_addresses(
         )
         for key, address in scene.chosen().items():
             pins.setdefault(key, {})[network] = address
+            if (had := scene.had.get(key)) and had != address:
+                given_up[key, network] = f"{had} ({scene.why_lost(key, had)})"
         for (name, key), asks in asked.items():
             if why := scene.why_held(name, key, asks, pins.get(key, {}).get(network, "")):
                 held.setdefault(key, why)
@@ -56,10 +68,11 @@ def pin_addresses(
         addresses = {**kept, **pins.get(key, {})}
         return replace(copy, addresses=tuple(sorted(addresses.items())), held=copy.held or held.get(key, ""))
 
-    return {
+    assignments = {
         name: replace(each, copies=tuple(pinned(name, copy) for copy in each.copies))
         for name, each in wanted.items()
     }
+    return Pinned(assignments, given_up)
 
 
 def asks_for_addresses(intent: Intent) -> frozenset[str]:
@@ -138,7 +151,14 @@ class _Scene:
             return self.room.why_none
         address = dict(asks.fixed).get(self.network) or (pinned if self.network in asks.pinned else "")
         holder = self.holders.in_the_way(address, key, host) if address else ""
-        return f"{holder} has {address} on {self.network}" if holder else ""
+        return f"{address} on {self.network} is held by {holder}" if holder else ""
+
+    def why_lost(self, key: Key, had: str) -> str:
+        """Why a copy cannot keep the address that it had, in words."""
+        if not self.room.fits(had):
+            return self.room.why_not
+        holder = self.holders.taken_from(had, key, self.where[key])
+        return f"it is held by {holder}" if holder else "another copy had it first"
 
     def _give(self, given: dict[str, Key], key: Key, address: str) -> None:
         fits = bool(address) and self.room.fits(address)

@@ -23,6 +23,11 @@ class Room:
             return f"which addresses {self.network} has is not known yet"
         return f"no address of {self.subnet} on {self.network} is left to be pinned"
 
+    @property
+    def why_not(self) -> str:
+        """Why one cannot be kept that does not fit, in words."""
+        return f"it is fixed for another, the gateway, or outside of {self.subnet}"
+
     def fits(self, address: str) -> bool:
         """Whether a copy may keep it."""
         if address in self.fixed or address == self.gateway:

@@ -43,7 +43,9 @@ def pinned(
     **more: Any,
 ) -> dict[str, Assignment]:
     state = cluster(asked, assignments=current or {}, **more)
-    return pin_addresses(asked, assign(asked, current or {}), current or {}, state, seen or host())
+    return pin_addresses(
+        asked, assign(asked, current or {}), current or {}, state, seen or host()
+    ).assignments
 
 
 def addresses(assigned: dict[str, Assignment]) -> Addresses:
@@ -141,7 +143,7 @@ def test_while_the_overlays_cannot_be_seen_nothing_is_chosen_and_nothing_lost(se
     more = wanted(service(on={"h1": 2}, spec=IP))
     state = cluster(more, assignments=before)
 
-    assert addresses(pin_addresses(more, assign(more, before), before, state, seen)) == {
+    assert addresses(pin_addresses(more, assign(more, before), before, state, seen).assignments) == {
         "order-1": TOP,
         "order-2": "which addresses net has is not known yet",
     }
@@ -178,7 +180,7 @@ def test_it_is_held_there_until_its_old_container_has_let_go() -> None:
     assert held["h2"].copies == (
         Copy(
             service="order", number=1, spec=spec_hash(IP), addresses=(("net", TOP),),
-            held=f"prod-order-1 on h1 has {TOP} on net",
+            held=f"{TOP} on net is held by prod-order-1 on h1",
         ),
     )  # fmt: skip
     assert addresses(pinned(asked, held, **there(status("h1"), status("h2")))) == {"order-1": TOP}
@@ -242,7 +244,7 @@ def test_an_address_that_the_document_now_fixes_for_another_is_given_up_and_that
     said = there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
 
     assert addresses(pinned(both, before, **said)) == {
-        "db-1": f"prod-order-1 on h1 has {TOP} on net",
+        "db-1": f"{TOP} on net is held by prod-order-1 on h1",
         "order-1": NEXT,
     }
 
@@ -253,7 +255,9 @@ def test_a_spec_that_cannot_be_read_leaves_the_copy_its_address() -> None:
     old = {"h1": replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old"),))}
     kept = replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old", addresses=()),))
 
-    assert addresses(pin_addresses(asked, {"h1": kept}, old, cluster(asked), host())) == {"order-1": TOP}
+    assert addresses(pin_addresses(asked, {"h1": kept}, old, cluster(asked), host()).assignments) == {
+        "order-1": TOP
+    }
 
 
 def test_without_policy_and_placeholder_the_address_is_given_back() -> None:
@@ -275,5 +279,40 @@ def test_the_reason_of_an_assignment_names_the_addresses() -> None:
 
     assert told(first) == [f"publish assignment/h1: revision 7: 1 new, order-1 is at {TOP} on net"]
     assert told(after) == [
-        f"publish assignment/h1: revision 8: order-1 is at 10.99.255.254 on net instead of {TOP}"
+        (
+            f"publish assignment/h1: revision 8: order-1 is at 10.99.255.254 on net instead of {TOP} "
+            "(it is fixed for another, the gateway, or outside of 10.99.0.0/16)"
+        )
     ]
+
+
+def why(seen: HostState, **more: Any) -> str:
+    """What the leader says of a copy that was at the top of the overlay and is not any more."""
+    asked = wanted(service(on={"h2": 1}, spec=IP))
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+    told_of = [
+        str(each)
+        for each in plan_assignments(asked, cluster(asked, assignments=before, **more), seen=seen).steps
+    ]
+    return next(line for line in told_of if "instead of" in line or "waits" in line)
+
+
+def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
+    away = {
+        **there(status("h2")),
+        "statuses": {"h1": status("h1", copies=(runs("h1", 1, TOP),)), "h2": status("h2")},
+    }
+    failed = runs("h2", 1, "", status="created", error="attaching to network failed")
+    stuck = there(status("h1"), status("h2", copies=(failed,)))
+
+    assert why(seeing((TOP, "id-h1-1", "node-h1")), **away).endswith(
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by prod-order-1 on h1: "
+        "the swarm keeps it until that is back, or its node is removed)"
+    )
+    assert why(seeing((TOP, "0123456789abcdef", "node-h1")), **stuck).endswith(
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by container 0123456789ab on h1: "
+        "h1 knows none of that id, and a restart of dockerd there frees it)"
+    )
+    assert why(
+        seeing((TOP, "id-h1-1", "node-h1")), **there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+    ).endswith(f"order-1 waits: {TOP} on net is held by prod-order-1 on h1")

@@ -106,7 +106,7 @@ def _reports(host: str) -> st.SearchStrategy[CopyReport]:
 def pinned(scene: Scene, current: Mapping[str, Assignment] | None = None) -> dict[str, Assignment]:
     before = scene.cluster.assignments if current is None else current
     cluster = replace(scene.cluster, assignments=before)
-    return pin_addresses(scene.intent, assign(scene.intent, before), before, cluster, scene.host)
+    return pin_addresses(scene.intent, assign(scene.intent, before), before, cluster, scene.host).assignments
 
 
 def sees(scene: Scene) -> bool:
