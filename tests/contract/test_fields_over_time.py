@@ -4,6 +4,7 @@ All services are in one document, so that each chapter is waited for once. What 
 docs/intent-reference.md says: its table is made from the same cases.
 """
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -49,17 +50,18 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(dockerd: DockerDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    directory = tmp_path_factory.mktemp("fields")
-    scene, host = DockerScene(dockerd), FieldHost(dockerd, directory, CASES)
-    host.hands.tag("bare:1", "bare", tag="2")
-    try:
-        yield _lived(host, Story(files=str(directory)))
-    finally:
-        scene.clean()
-        scene.close()
-        host.hands.remove_image("bare:2")
-        host.close()
+def story(dockerd: DockerDaemon) -> Iterator[Story]:
+    # Not pytest's folder for it: with the name of a worker in its path a mount is told shortened.
+    with tempfile.TemporaryDirectory() as directory:
+        scene, host = DockerScene(dockerd), FieldHost(dockerd, Path(directory), CASES)
+        host.hands.tag("bare:1", "bare", tag="2")
+        try:
+            yield _lived(host, Story(files=directory))
+        finally:
+            scene.clean()
+            scene.close()
+            host.hands.remove_image("bare:2")
+            host.close()
 
 
 def _lived(host: FieldHost, story: Story) -> Story:
