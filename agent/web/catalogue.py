@@ -70,9 +70,7 @@ CATALOGUE = (
     ),
     Metric("gwbridge_ok", "gauge", (), "Whether docker_gwbridge is as agreed, in docker and in the kernel."),
     Metric("overlay_ok", "gauge", (), "Whether every declared overlay is there for containers to join."),
-    Metric(
-        "drained", "gauge", (), "While the intent drains this host: whether nothing of ours is left on it."
-    ),
+    Metric("drained", "gauge", (), "Whether the intent drains this host and nothing of ours is left on it."),
     Metric("service_copies_desired", "gauge", ("service",), "Copies assigned to this host."),
     Metric("service_copies_running", "gauge", ("service",), "Of these, how many run."),
     Metric(

@@ -165,12 +165,10 @@ def _copies(observed: Observed) -> dict[str, Series]:
 
 
 def _drained(observed: Observed) -> Series:
-    """Whether nothing of ours is left; no series for a host that is not drained, or whose dockerd cannot say."""
     accepted, host = _accepted(observed), observed.host
     declared = accepted.host(observed.me) if accepted else None
-    if host is None or declared is None or declared.availability != "drain":
-        return {}
-    return _is(not host.containers)
+    drains = declared is not None and declared.availability == "drain"
+    return _is(drains and host is not None and not host.containers)
 
 
 def _services(assigned: set[tuple[str, int]], containers: Iterable[ContainerState]) -> Counter[str]:
