@@ -88,48 +88,16 @@ class Daemon:
         keys, instance = Keys(config.cluster), uuid.uuid4().hex
         metrics, self._wake = Metrics(version=__version__), WakeUps()
         self._store = EtcdStore(config.store, observe_call=metrics.observe_store_call)
-        registries = RegistryConfig(config.docker.registry_config)
-        registries.check()
-        self._engine = DockerEngine(
-            config.docker.url,
-            config.docker.timeout_s,
-            config.cluster,
-            metrics.observe_engine_call,
-            registries.header,
-        )
-        self._session = Session(
-            EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),
-            presence_key=keys.presence(config.host),
-            presence=partial(_presence, instance),
-            settings=config.session,
-            on_change=self._wake.wake,
-            left_here=_left_here,
-        )
-        identity = Identity(
-            host=config.host,
-            instance=instance,
-            boot_id=_boot_id(),
-            machine_id=_machine_id(),
-            advertise=config.swarm.advertise_address,
-        )
+        self._engine, kernel = _engine(config, metrics), LinuxKernel()
+        self._session = _session(config, keys, instance, metrics, self._wake)
         seal = load_seal(config.cluster, config.tokens.key_file)
-        self._reader, kernel = _reader(config, keys, seal), LinuxKernel()
-        self._host = HostReader(
-            self._engine,
-            kernel,
-            config.host,
-            crashes=CrashSettings(
-                first_s=config.reconcile.backoff_min_s,
-                most_s=config.reconcile.backoff_max_s,
-                lines=config.docker.output_lines,
-            ),
-        )
+        self._reader, self._host = _reader(config, keys, seal), _host_reader(config, self._engine, kernel)
         self._observer = Observer(
             self._reader,
             self._host,
             self._store,
             StateDirectory(Path(config.state_directory)),
-            identity,
+            _identity(config, instance),
             lambda: self._session.lease_id,
         )
         self._triggers = Triggers(self._store, self._engine, kernel, self._wake)
@@ -139,6 +107,28 @@ class Daemon:
         )
         metrics.follow("lease_ttl_seconds", self._lease_left_s)
         metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
+        self._dispatcher = self._new_dispatcher(config, keys, seal)
+        self._loop = Reconciler(
+            self._observer,
+            self._dispatcher,
+            self._reporter,
+            self._triggers,
+            self._wake,
+            Rhythm(resync_s=config.reconcile.resync_s, settle_s=config.reconcile.settle_s),
+            time.monotonic,
+        )
+        self._thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)
+        self._sources = Sources(
+            metrics=metrics.exposition,
+            alive=self._is_alive,
+            unready=self._reporter.unready,
+            status=self._reporter.status,
+        )
+        self._access = Access(config.http.web_config)
+        self._web: WebServer | None = None
+
+    def _new_dispatcher(self, config: Config, keys: Keys, seal: Seal) -> Dispatcher:
+        """Who carries the steps out, on the loop's fence of that moment."""
         applier = Applier(
             engine=self._engine,
             store=self._store,
@@ -153,7 +143,7 @@ class Daemon:
             seal_keys=seal.close_keys,
         )
         rhythm = config.reconcile
-        self._dispatcher = Dispatcher(
+        return Dispatcher(
             self._step(applier.apply),
             self._step_done,
             Backoff(rhythm.backoff_min_s, rhythm.backoff_max_s, random.random),
@@ -161,24 +151,6 @@ class Daemon:
             workers=rhythm.workers,
             pulls=rhythm.pulls,
         )
-        self._loop = Reconciler(
-            self._observer,
-            self._dispatcher,
-            self._reporter,
-            self._triggers,
-            self._wake,
-            Rhythm(resync_s=rhythm.resync_s, settle_s=rhythm.settle_s),
-            time.monotonic,
-        )
-        self._thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)
-        self._sources = Sources(
-            metrics=metrics.exposition,
-            alive=self._is_alive,
-            unready=self._reporter.unready,
-            status=self._reporter.status,
-        )
-        self._access = Access(config.http.web_config)
-        self._web: WebServer | None = None
 
     def start(self, listen: str) -> None:
         """Start the threads: who looks at us first, who changes things last. Raises Refused when the port is taken."""
@@ -256,6 +228,48 @@ class Daemon:
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._loop.last_pass_at < STALLED_S
+
+
+def _engine(config: Config, metrics: Metrics) -> DockerEngine:
+    registries = RegistryConfig(config.docker.registry_config)
+    registries.check()
+    return DockerEngine(
+        config.docker.url,
+        config.docker.timeout_s,
+        config.cluster,
+        metrics.observe_engine_call,
+        registries.header,
+    )
+
+
+def _session(config: Config, keys: Keys, instance: str, metrics: Metrics, wake: WakeUps) -> Session:
+    return Session(
+        EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),
+        presence_key=keys.presence(config.host),
+        presence=partial(_presence, instance),
+        settings=config.session,
+        on_change=wake.wake,
+        left_here=_left_here,
+    )
+
+
+def _identity(config: Config, instance: str) -> Identity:
+    return Identity(
+        host=config.host,
+        instance=instance,
+        boot_id=_boot_id(),
+        machine_id=_machine_id(),
+        advertise=config.swarm.advertise_address,
+    )
+
+
+def _host_reader(config: Config, engine: DockerEngine, kernel: LinuxKernel) -> HostReader:
+    crashes = CrashSettings(
+        first_s=config.reconcile.backoff_min_s,
+        most_s=config.reconcile.backoff_max_s,
+        lines=config.docker.output_lines,
+    )
+    return HostReader(engine, kernel, config.host, crashes=crashes)
 
 
 def _reader(config: Config, keys: Keys, seal: Seal) -> ClusterReader:
