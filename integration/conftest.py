@@ -24,6 +24,7 @@ from integration.live_bridge import FIRST, NO_SERVICES, Live
 
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
+LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
 KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 

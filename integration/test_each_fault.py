@@ -7,12 +7,14 @@ from functools import partial
 import pytest
 
 from integration.cluster import DOCUMENT, UNIT, Cluster
-from integration.conftest import LONG
+from integration.conftest import LONG, LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
 from integration.test_main_job import COPIES
 from tests.reliability import SECONDS, RecordProperty
+
+pytestmark = LONG_ONLY
 
 BACK_S = 240
 HOLDS_S = 8.0

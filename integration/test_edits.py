@@ -19,7 +19,7 @@ def edited(text: str) -> str:
 
 def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cluster) -> None:
     before = cluster.started()
-    cluster.wait_converged(cluster.put(edited(GOOD)))
+    cluster.wait_converged(cluster.put(edited(GOOD)), 120)
     after = cluster.started()
     assert sorted(after) == sorted({*before, "prod-order-4"} - {"prod-console-1"})
     untouched = [name for name in before if not name.startswith(("prod-order", "prod-console"))]

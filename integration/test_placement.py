@@ -16,10 +16,13 @@ import pytest
 import requests
 
 from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.test_main_job import COPIES
+
+pytestmark = LONG_ONLY
 
 OVERLAY = "my-network-overlay"
 EVERY_S = 0.5

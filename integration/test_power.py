@@ -131,6 +131,8 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
             told.extend(cures)
             host.systemctl("restart", "docker")
             return False
+        for each in cluster.lab.hosts:
+            cluster.heed(each)
         whole(cluster)
         return True
 

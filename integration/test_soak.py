@@ -5,10 +5,12 @@ import random
 
 import pytest
 
-from integration.conftest import LONG
+from integration.conftest import LONG, LONG_ONLY
 from integration.lab.lab import Lab
 from integration.soak.run import Soak
 from tests.reliability import SECONDS, RecordProperty
+
+pytestmark = LONG_ONLY
 
 MINUTES = 10 if os.environ.get(LONG) else 2
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)

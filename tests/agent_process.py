@@ -141,11 +141,14 @@ def _all_hangs(engine: FakeEngine) -> None:
 
 def _freezes_in_its_write(_engine: FakeEngine) -> None:
     """The process stands still when its leader's first write is decided, allowed and just not yet sent."""
-    write = EtcdStore.write_fenced
+    write, one_at_a_time, first = EtcdStore.write_fenced, threading.Lock(), [True]
 
     def write_later(store: EtcdStore, *arguments: Any) -> None:
-        EtcdStore.write_fenced = write  # type: ignore[method-assign]
-        os.kill(os.getpid(), signal.SIGSTOP)
+        with one_at_a_time:  # another write of the same pass is not to slip through meanwhile
+            if first:
+                first.clear()
+                # To this thread, which so stands still before its next line; another thread must not take it.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         write(store, *arguments)
 
     EtcdStore.write_fenced = write_later  # type: ignore[method-assign, assignment]

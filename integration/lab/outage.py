@@ -65,7 +65,9 @@ def crash(host: Host, names: frozenset[str], within_s: float) -> Recovery:
         lambda: main() != "0", RESTART_S, f"dockerd of {host.name} runs"
     )  # systemd restarts it after 2 s
     began = time.time()
-    host.systemctl("kill", "--kill-who=main", "--signal=KILL", "docker")
+    # One that is just ending by itself has no main process until systemd starts it again.
+    kill = partial(host.exec, "systemctl", "kill", "--kill-who=main", "--signal=KILL", "docker", check=False)
+    eventually(lambda: kill().returncode == 0, RESTART_S, f"dockerd of {host.name} is killed")
     return _watch(host, names, began, within_s)
 
 
