@@ -17,8 +17,11 @@ import bcrypt
 import pytest
 
 from integration.cluster import DOCUMENT, ROOT, Cluster
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+
+pytestmark = LONG_ONLY
 
 PAGE = ROOT / "docs/troubleshooting.md"
 WRITE = "SWARMKEEPER_WRITE"
