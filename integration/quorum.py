@@ -63,14 +63,22 @@ class QuorumWatch:
         try:
             nodes = client.nodes()
         except (docker.errors.APIError, requests.RequestException) as error:
-            if (said := str(error)[:160]) not in self.errors:
-                self.errors.append(said)
+            self._keep(str(error)[:160])
             return False
         managers = [each["ManagerStatus"] for each in nodes if each.get("ManagerStatus")]
+        if not managers:
+            # A raft leader that has only just been elected may answer before it knows its members: nobody was counted,
+            # so this is no answer with a raft leader, and part of the gap.
+            self._keep("nodes, and no word on any manager")
+            return False
         reached = [each for each in managers if each.get("Reachability") == "reachable"]
         if 2 * len(reached) <= len(managers):
             self.lost.append(str([_told(each) for each in nodes]))
         return any(each.get("Leader") for each in managers)
+
+    def _keep(self, said: str) -> None:
+        if said not in self.errors:
+            self.errors.append(said)
 
 
 def _told(node: dict[str, Any]) -> str:
