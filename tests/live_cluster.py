@@ -14,7 +14,7 @@ from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import HostState, SwarmState
 from agent.model.records import Disruption, decode
 from agent.model.steps import Park, Step, SwapBridge
-from agent.planner.parking import needs_turn
+from agent.planner.bridge.parking import needs_turn
 from tests.fake_containers import Raw
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, Crash, SimulatedCluster, SimulatedHost, parsed
 

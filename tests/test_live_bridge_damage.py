@@ -210,7 +210,7 @@ def test_a_leader_that_always_offers_is_caught(cluster: LiveCluster, monkeypatch
 def test_a_host_that_does_not_wait_for_its_turn_is_caught(
     cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.planner.live_bridge.needs_turn", lambda *_: False)
+    monkeypatch.setattr("agent.planner.bridge.live.needs_turn", lambda *_: False)
     cluster.start()
 
     with pytest.raises(AssertionError, match="was disturbed by park container/"):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.records import Assignment, decode
-from agent.planner.wanted import container_name
+from agent.planner.copies.wanted import container_name
 from tests.fake_containers import Raw
 from tests.simulated_cluster import (
     EXAMPLE,

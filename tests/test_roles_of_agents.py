@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agent.planner.census import HOST_LABEL
+from agent.planner.swarm.census import HOST_LABEL
 from tests.fake_swarm import FakeSwarm, Member
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
 

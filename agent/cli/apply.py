@@ -10,7 +10,7 @@ from agent.intent.confirming import confirmed
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.store import Compare, Put
-from agent.planner.verdict import guarding
+from agent.planner.document.verdict import guarding
 
 
 class Applying:

@@ -8,7 +8,7 @@ from agent.intent import parse_intent, warnings
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document
-from agent.planner.verdict import guarding
+from agent.planner.document.verdict import guarding
 
 
 def show_validity(name: str, raw: bytes) -> None:

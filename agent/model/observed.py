@@ -373,4 +373,5 @@ class Observed:
     reveals: bool = False
     """Whether reasons may hold values that can be secret: for an operator who asked for them, never for an agent."""
     lost_s: Mapping[str, float] = field(default_factory=dict)
-    """Host -> for how many seconds this leader has seen it gone, its agent and its node (agent/planner/absence.py)."""
+    """Host -> for how many seconds this leader has seen it gone, its agent and its node, as
+    `agent/planner/swarm/absence.py` tells that."""

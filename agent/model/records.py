@@ -303,8 +303,8 @@ class JoinedReport:
 class HostStatus:
     """What a host last said of itself: enough to tell people, and to plan for it from elsewhere as it would itself.
 
-    `agent/planner/reported.py` makes an observation of it again. What nobody would decide upon is left out, so that
-    the record changes only when something worth telling does.
+    `agent/planner/prediction/reported.py` makes an observation of it again. What nobody would decide upon is left out,
+    so that the record changes only when something worth telling does.
     """
 
     instance: str

@@ -18,7 +18,7 @@ from agent.observe.copy_watch import CopyWatcher
 from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
-from agent.planner.absence import lost_hosts
+from agent.planner.swarm.absence import lost_hosts
 
 __all__ = [
     "DOUBT_S",

@@ -15,9 +15,9 @@ from agent.model.observed import ClusterState, ContainerState, HostState, Networ
 from agent.model.records import Copy
 from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader
-from agent.planner.parking import resting, without_gateway
-from agent.planner.ports import IN_USE
-from agent.planner.wanted import fill_context
+from agent.planner.bridge.parking import resting, without_gateway
+from agent.planner.copies.ports import IN_USE
+from agent.planner.copies.wanted import fill_context
 
 CRASHES = CrashSettings()
 

@@ -9,8 +9,8 @@ from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
 from agent.model.observed import ClusterState, ContainerState, GivenOut, NetworkState
 from agent.model.spec import Pairs
-from agent.planner.overlays import is_ours, overlay_faults
-from agent.planner.pinning import asks_for_addresses
+from agent.planner.addresses.pinning import asks_for_addresses
+from agent.planner.overlays.declared import is_ours, overlay_faults
 
 LOOK_S = 10.0
 """How long an answer is believed while nothing depends on it."""

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Blocked, Plan
-from agent.planner.copies import plan_copies
+from agent.planner.bridge.live import plan_bridge
+from agent.planner.copies.own import plan_copies
 from agent.planner.leadership import plan_leadership
 from agent.planner.leading import plan_leading
-from agent.planner.leaving import plan_leave, ruling_for
-from agent.planner.live_bridge import plan_bridge
-from agent.planner.membership import plan_membership
-from agent.planner.namesakes import must_not_act, plan_namesake
+from agent.planner.membership.joining import plan_membership
+from agent.planner.membership.leaving import plan_leave, ruling_for
+from agent.planner.membership.namesakes import must_not_act, plan_namesake
 
 __all__ = ["make_plan"]
 

@@ -2,21 +2,21 @@
 
 from agent.model.observed import Observed
 from agent.model.steps import Blocked, Plan
-from agent.planner.assignments import plan_assignments
-from agent.planner.autolock import plan_autolock
-from agent.planner.census import take_census
-from agent.planner.digests import plan_digests, resolved
-from agent.planner.doubles import plan_doubles
-from agent.planner.nodes import plan_nodes
-from agent.planner.overlays import plan_overlays
-from agent.planner.placing import placing_of
-from agent.planner.recreate import plan_recreations
-from agent.planner.removal import plan_removals
-from agent.planner.rollout import chart
-from agent.planner.rulings import plan_rulings
-from agent.planner.swarm import plan_swarm
-from agent.planner.turns import plan_turns
-from agent.planner.verdict import plan_verdict
+from agent.planner.addresses.doubles import plan_doubles
+from agent.planner.assignments.assign import plan_assignments
+from agent.planner.bridge.turns import plan_turns
+from agent.planner.document.digests import plan_digests, resolved
+from agent.planner.document.verdict import plan_verdict
+from agent.planner.overlays.declared import plan_overlays
+from agent.planner.overlays.recreate import plan_recreations
+from agent.planner.placing.hosts import placing_of
+from agent.planner.rollout.course import chart
+from agent.planner.swarm.autolock import plan_autolock
+from agent.planner.swarm.census import take_census
+from agent.planner.swarm.nodes import plan_nodes
+from agent.planner.swarm.record import plan_swarm
+from agent.planner.swarm.removal import plan_removals
+from agent.planner.swarm.rulings import plan_rulings
 
 
 def plan_leading(observed: Observed) -> Plan:

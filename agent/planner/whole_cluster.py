@@ -11,10 +11,10 @@ from agent.model.observed import ClusterState
 from agent.model.records import NodeReport
 from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
-from agent.planner.becoming import with_assignment
-from agent.planner.predict import predict
-from agent.planner.reported import NOTHING_THERE, host_of
-from agent.planner.world import Agent, World
+from agent.planner.prediction.becoming import with_assignment
+from agent.planner.prediction.predict import predict
+from agent.planner.prediction.reported import NOTHING_THERE, host_of
+from agent.planner.prediction.world import Agent, World
 
 _MOST_ROUNDS = 50
 """A first boot takes about ten; more is a planner that never is content. A rollout takes some for each copy."""

@@ -4,7 +4,7 @@ from agent.fields import by_number
 from agent.model.observed import ContainerState, HostState, Observed
 from agent.model.records import CopyReport, DifferenceReport
 from agent.model.spec import Pairs
-from agent.planner.pulling import image_now
+from agent.planner.copies.pulling import image_now
 
 
 def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:

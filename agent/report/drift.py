@@ -23,11 +23,11 @@ from agent.model.steps import (
     Step,
     UpdateNode,
 )
-from agent.planner.bridge import bridge_faults
-from agent.planner.overlays import overlay_faults
-from agent.planner.parking import is_begun, without_gateway
-from agent.planner.repair import finished
-from agent.planner.wanted import container_name
+from agent.planner.bridge.agreed import bridge_faults
+from agent.planner.bridge.parking import is_begun, without_gateway
+from agent.planner.copies.repair import finished
+from agent.planner.copies.wanted import container_name
+from agent.planner.overlays.declared import overlay_faults
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
 _LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")

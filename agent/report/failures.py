@@ -2,7 +2,7 @@
 
 from agent.model.observed import ClusterState
 from agent.model.steps import CreateContainer, PullImage, StartContainer, Step
-from agent.planner.wanted import container_name
+from agent.planner.copies.wanted import container_name
 
 _WORDS = (
     ("port", ("port is already allocated", "address already in use", "external connectivity")),

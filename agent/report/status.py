@@ -17,10 +17,10 @@ from agent.model.records import (
 )
 from agent.model.spec import Pairs
 from agent.model.steps import Blocked, JoinSwarm, Plan, Step
-from agent.planner.live_bridge import bridge_phase, has_mesh
-from agent.planner.parking import OURS
-from agent.planner.promotable import note_join
-from agent.planner.recreate import others_on
+from agent.planner.bridge.live import bridge_phase, has_mesh
+from agent.planner.bridge.parking import OURS
+from agent.planner.overlays.recreate import others_on
+from agent.planner.swarm.promotable import note_join
 from agent.report.copy_reports import copy_reports
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})

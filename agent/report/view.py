@@ -7,7 +7,7 @@ from agent.backoff import Failure
 from agent.model.observed import Observed
 from agent.model.records import HostStatus
 from agent.model.steps import Plan, Step
-from agent.planner.namesakes import must_not_act
+from agent.planner.membership.namesakes import must_not_act
 from agent.report.drift import Drift
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
 from agent.model.steps import Plan, Step
-from agent.planner.bridge import bridge_faults
-from agent.planner.overlays import overlay_faults
-from agent.planner.pulling import image_now
+from agent.planner.bridge.agreed import bridge_faults
+from agent.planner.copies.pulling import image_now
+from agent.planner.overlays.declared import overlay_faults
 from agent.web import zeros
 
 Series = dict[tuple[str, ...], float]

@@ -13,7 +13,7 @@ from agent.fields.identity import SHAPE, SPEC
 from agent.model.observed import ContainerState, LinkState, SwarmState
 from agent.model.records import Copy
 from agent.model.store import Put
-from agent.planner.wanted import container_name, fill_context
+from agent.planner.copies.wanted import container_name, fill_context
 from tests.contract.field_cases import BASE, PROJECT, Case
 from tests.docker_daemon import DockerDaemon
 from tests.fake_store import FakeClock, FakeEtcd, FakeStore

@@ -14,7 +14,7 @@ from agent.model.observed import ClusterState, GivenOut, HostState, LinkState, S
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
-from agent.planner.parking import without_gateway
+from agent.planner.bridge.parking import without_gateway
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
 from tests.planner.builders import BRIDGE, OVERLAY, intent, record, service

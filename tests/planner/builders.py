@@ -31,8 +31,8 @@ from agent.model.records import Assignment, Copy, HostStatus, SwarmRecord, Token
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.steps import Plan
 from agent.model.store import Fence
-from agent.planner.assignments import assign
-from agent.planner.census import HOST_LABEL
+from agent.planner.assignments.assign import assign
+from agent.planner.swarm.census import HOST_LABEL
 
 SWARM = "swarm-1"
 REVISION = 7

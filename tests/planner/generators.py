@@ -26,8 +26,8 @@ from agent.model.observed import (
 )
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
-from agent.planner.assignments import assign
-from agent.planner.world import Agent, World
+from agent.planner.assignments.assign import assign
+from agent.planner.prediction.world import Agent, World
 from tests.planner import builders, guests
 
 HOSTS = ("h1", "h2", "h3")

@@ -8,7 +8,7 @@ from typing import Any
 from agent.model.intent import PARKING
 from agent.model.observed import Attached, HostState, NetworkState
 from agent.model.records import BridgeReport, Disruption, HostStatus
-from agent.planner.parking import OURS
+from agent.planner.bridge.parking import OURS
 from tests.planner.builders import REVISION, bridge_network, host, overlay_network, status
 
 INGRESS = ("ingress-sbox", "gateway_ingress-sbox")

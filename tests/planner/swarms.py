@@ -6,7 +6,7 @@ from typing import Any
 from agent.model.intent import Intent
 from agent.model.observed import NodeState, Observed
 from agent.model.records import Assignment, HostStatus, JoinedReport
-from agent.planner.assignments import assign
+from agent.planner.assignments.assign import assign
 from tests.planner.builders import cluster, host, intent, member, node, observed, status
 
 REVISION = 7

@@ -6,7 +6,7 @@ from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy, CopyReport, HostStatus
 from agent.model.spec import spec_hash
 from agent.model.steps import CollectSpecs, PublishAssignment
-from agent.planner.assignments import assign, plan_assignments
+from agent.planner.assignments.assign import assign, plan_assignments
 from tests.planner.builders import REVISION, cluster, intent, order, service, status, told
 
 

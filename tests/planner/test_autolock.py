@@ -10,9 +10,9 @@ from agent.model.intent import Intent
 from agent.model.observed import Observed, SwarmState
 from agent.model.steps import TurnAutolockOn, UnlockHost
 from agent.planner import make_plan
-from agent.planner.autolock import plan_autolock
-from agent.planner.predict import predict
-from agent.planner.world import Agent, World
+from agent.planner.prediction.predict import predict
+from agent.planner.prediction.world import Agent, World
+from agent.planner.swarm.autolock import plan_autolock
 from tests.planner.builders import SWARM, cluster, host, intent, member, observed, record, told
 
 KEY, OLD = "SWMKEY-1-now", "SWMKEY-1-before"

@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from agent.model.observed import HostState, LinkState, NetworkState
-from agent.planner.bridge import overlap, plan_bridge_outside
+from agent.planner.bridge.agreed import overlap, plan_bridge_outside
 from tests.planner import builders
 from tests.planner.builders import bridge_network, host, intent, member, outside, told
 

@@ -8,7 +8,7 @@ from agent.model.observed import ContainerState, HostState, LocalState
 from agent.model.records import Assignment
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer
-from agent.planner.copies import plan_copies
+from agent.planner.copies.own import plan_copies
 from tests.planner import builders
 from tests.planner.builders import (
     LOCAL,

@@ -7,7 +7,7 @@ from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import Observed
 from agent.model.records import Digests
 from agent.model.steps import PublishAssignment
-from agent.planner.digests import plan_digests, resolved
+from agent.planner.document.digests import plan_digests, resolved
 from agent.planner.leading import plan_leading
 from tests.planner.builders import FENCE, REVISION, cluster, host, intent, observed, order, service
 

@@ -8,7 +8,7 @@ import pytest
 from agent.model.observed import ClusterState
 from agent.model.records import CopyReport
 from agent.model.steps import Blocked
-from agent.planner.doubles import plan_doubles
+from agent.planner.addresses.doubles import plan_doubles
 from tests.planner.builders import cluster, intent, record, service, status, told
 
 ADDRESS = ("my-overlay", "10.10.0.1")

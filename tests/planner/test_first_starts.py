@@ -7,9 +7,9 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState
 from agent.model.records import Assignment, CopyReport, HostStatus
 from agent.model.spec import Restart, spec_hash
-from agent.planner.assignments import assign, plan_assignments
-from agent.planner.copies import plan_copies
-from agent.planner.first_starts import hold_first_starts
+from agent.planner.assignments.assign import assign, plan_assignments
+from agent.planner.assignments.first_starts import hold_first_starts
+from agent.planner.copies.own import plan_copies
 from agent.planner.whole_cluster import plan_cluster
 from tests.planner.builders import cluster, container, document, host, intent, observed, order, service, told
 

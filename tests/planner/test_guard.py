@@ -6,8 +6,8 @@ from agent.model.intent import Intent, PolicyIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Verdict
 from agent.model.steps import PublishVerdict
-from agent.planner.guard import confirmation, what_it_takes
-from agent.planner.verdict import plan_verdict
+from agent.planner.document.guard import confirmation, what_it_takes
+from agent.planner.document.verdict import plan_verdict
 from tests.planner.builders import cluster, document, intent, service, told
 
 GUARD = PolicyIntent(deletion_guard_percent=50)

@@ -10,7 +10,7 @@ from agent.model.intent import Intent, Update
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, spec_hash
-from agent.planner.copies import plan_copies
+from agent.planner.copies.own import plan_copies
 from tests.planner.builders import cluster, container, host, intent, observed, order, service, told
 
 OLD, NEW = order(), order("1.0.1")

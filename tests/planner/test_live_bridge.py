@@ -9,7 +9,7 @@ import pytest
 from agent.model.intent import PARKING
 from agent.model.observed import ClusterState, HostState, LinkState, LocalState
 from agent.model.records import Disruption
-from agent.planner.live_bridge import bridge_phase, plan_bridge
+from agent.planner.bridge.live import bridge_phase, plan_bridge
 from tests.planner.builders import (
     BRIDGE,
     bridge_network,

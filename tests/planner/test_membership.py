@@ -6,7 +6,7 @@ import pytest
 from agent.model.observed import ContainerState, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import JoinSwarm, Plan
-from agent.planner.membership import plan_membership
+from agent.planner.membership.joining import plan_membership
 from tests.planner import builders
 from tests.planner.builders import cluster, host, intent, observed, outside, record, tokens, told
 

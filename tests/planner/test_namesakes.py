@@ -7,7 +7,7 @@ from typing import Any
 from agent.model.observed import Observed
 from agent.model.records import Presence
 from agent.planner import make_plan
-from agent.planner.namesakes import must_not_act
+from agent.planner.membership.namesakes import must_not_act
 from tests.planner.builders import cluster, host, intent, observed, service, told
 
 WANTED = intent(service(on={"h1": 1}), hosts="h1")

@@ -9,8 +9,8 @@ import pytest
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import NodeState
 from agent.model.steps import Plan, UpdateNode
-from agent.planner.census import HOST_LABEL, take_census
-from agent.planner.nodes import LABELS_LABEL, plan_nodes
+from agent.planner.swarm.census import HOST_LABEL, take_census
+from agent.planner.swarm.nodes import LABELS_LABEL, plan_nodes
 from tests.planner.builders import intent, node, status, told
 from tests.planner.swarms import nodes_of, seen
 

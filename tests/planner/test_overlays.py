@@ -6,7 +6,7 @@ import pytest
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import HostState, NetworkState
 from agent.planner import make_plan
-from agent.planner.overlays import overlay_faults, plan_local_network, plan_overlays, ready_overlays
+from agent.planner.overlays.declared import overlay_faults, plan_local_network, plan_overlays, ready_overlays
 from agent.report.drift import find_drift
 from tests.planner import builders
 from tests.planner.builders import (

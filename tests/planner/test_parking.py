@@ -8,7 +8,7 @@ import pytest
 from agent.model.intent import PARKING, SwarmIntent
 from agent.model.observed import HostState, LinkState, LocalState
 from agent.model.steps import CreateParking, SwapBridge
-from agent.planner.parking import bridge_is_right, needs_turn, plan_retreat, plan_swap, why_held
+from agent.planner.bridge.parking import bridge_is_right, needs_turn, plan_retreat, plan_swap, why_held
 from tests.planner.builders import BRIDGE, bridge_network, intent, member, outside, overlay_network, told
 from tests.planner.guests import INGRESS, LOCAL, PLACE, WHY_WRONG, WRONG, endpoints, guest, hosting
 

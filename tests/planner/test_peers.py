@@ -6,7 +6,7 @@ import pytest
 
 from agent.model.intent import NetworkIntent
 from agent.model.records import CopyReport, HostStatus, NetworkReport
-from agent.planner.peers import unseen_peers
+from agent.planner.overlays.peers import unseen_peers
 from tests.planner.builders import ADDRESSES, intent, status
 
 INTENT = intent(hosts="h1 h2 h3")

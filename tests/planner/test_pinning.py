@@ -8,8 +8,8 @@ from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState, GivenOut, HostState
 from agent.model.records import Assignment, AttachedReport, Copy, CopyReport, HostStatus
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.planner.assignments import assign, plan_assignments
-from agent.planner.pinning import asks_for_addresses, pin_addresses
+from agent.planner.addresses.pinning import asks_for_addresses, pin_addresses
+from agent.planner.assignments.assign import assign, plan_assignments
 from tests.planner.builders import (
     OVERLAY,
     REVISION,

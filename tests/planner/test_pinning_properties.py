@@ -12,8 +12,8 @@ from agent.model.intent import Intent, PolicyIntent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Assignment, AttachedReport, Copy, CopyReport
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.planner.assignments import assign
-from agent.planner.pinning import pin_addresses
+from agent.planner.addresses.pinning import pin_addresses
+from agent.planner.assignments.assign import assign
 from tests.planner import builders
 from tests.thoroughness import examples
 

@@ -13,9 +13,9 @@ from agent.model.rollout import CopyWatch
 from agent.model.spec import Port, spec_hash
 from agent.model.steps import PublishAssignment
 from agent.model.where import Constraint, Where
-from agent.planner.assignments import assign, plan_assignments
-from agent.planner.placing import place, placing_of
-from agent.planner.rollout import chart
+from agent.planner.assignments.assign import assign, plan_assignments
+from agent.planner.placing.hosts import place, placing_of
+from agent.planner.rollout.course import chart
 from tests.planner.builders import cluster, host, intent, member, node, observed, order, service, status
 
 WEB = order(ports=(Port(target=8080, published=80),))

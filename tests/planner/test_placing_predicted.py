@@ -8,7 +8,7 @@ from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.records import Assignment, HostStatus, Verdict
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
-from agent.planner.assignments import assign
+from agent.planner.assignments.assign import assign
 from agent.planner.whole_cluster import ClusterPlan, plan_cluster
 from agent.report.status import host_status
 from tests.planner.builders import (

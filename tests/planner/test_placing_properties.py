@@ -11,7 +11,7 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
 from agent.model.where import Constraint, Where
-from agent.planner.assignments import assign
+from agent.planner.assignments.assign import assign
 from tests.planner.builders import intent, order, service
 
 HOSTS = ("h1", "h2", "h3", "h4")

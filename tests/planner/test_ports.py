@@ -6,7 +6,7 @@ import pytest
 
 from agent.model.observed import Attached
 from agent.model.spec import ContainerSpec, Port
-from agent.planner.copies import plan_copies
+from agent.planner.copies.own import plan_copies
 from tests.planner.builders import cluster, container, host, intent, observed, order, service, told
 
 WEB = order(ports=(Port(target=80, published=8080),))

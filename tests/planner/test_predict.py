@@ -11,11 +11,11 @@ from agent.model.intent import PARKING
 from agent.model.observed import ContainerState, HostState
 from agent.model.steps import Step
 from agent.planner import make_plan
-from agent.planner.parking import is_begun, needs_turn
-from agent.planner.predict import predict
-from agent.planner.repair import finished
+from agent.planner.bridge.parking import is_begun, needs_turn
+from agent.planner.copies.repair import finished
+from agent.planner.prediction.predict import predict
+from agent.planner.prediction.world import World
 from agent.planner.whole_cluster import most_rounds, settle
-from agent.planner.world import World
 from tests.planner.generators import live_worlds, worlds
 from tests.thoroughness import examples
 

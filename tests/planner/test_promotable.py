@@ -7,7 +7,7 @@ import pytest
 
 from agent.model.observed import HostState, NetworkState
 from agent.model.records import JoinedReport
-from agent.planner.promotable import note_join, why_not_promotable
+from agent.planner.swarm.promotable import note_join, why_not_promotable
 from tests.planner.builders import host, node, outside, status, worker
 
 H1, H2, H3 = node("h1"), node("h2", "worker"), node("h3", "worker")

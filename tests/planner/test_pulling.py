@@ -6,8 +6,8 @@ import pytest
 
 from agent.model.intent import Intent, Pull
 from agent.model.observed import ContainerState, HostState
-from agent.planner.copies import plan_copies
-from agent.planner.pulling import image_now, why_pull
+from agent.planner.copies.own import plan_copies
+from agent.planner.copies.pulling import image_now, why_pull
 from tests.planner.builders import cluster, container, differs, host, intent, observed, order, service
 
 IMAGE = "order:1.0.0"

@@ -13,9 +13,9 @@ from agent.model.records import AttachedReport, BridgeReport, CopyReport, Disrup
 from agent.model.spec import Port, spec_hash
 from agent.model.steps import PublishSwarm
 from agent.planner import make_plan
-from agent.planner.recreate import POLICY, others_on, plan_recreations
-from agent.planner.swarm import plan_swarm
-from agent.planner.turns import plan_turns
+from agent.planner.bridge.turns import plan_turns
+from agent.planner.overlays.recreate import POLICY, others_on, plan_recreations
+from agent.planner.swarm.record import plan_swarm
 from agent.planner.whole_cluster import plan_cluster
 from agent.report.status import host_status
 from tests.planner.builders import (

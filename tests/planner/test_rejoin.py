@@ -9,8 +9,8 @@ from agent.model.observed import Attached, HostState, Observed, SwarmState
 from agent.model.records import BridgeReport, Disruption, HostStatus, Ruling
 from agent.model.steps import LeaveSwarm, StopContainer
 from agent.planner import make_plan
+from agent.planner.bridge.rejoin import role_for_now
 from agent.planner.leadership import unfit
-from agent.planner.rejoin import role_for_now
 from tests.planner import builders
 from tests.planner.builders import (
     BRIDGE,

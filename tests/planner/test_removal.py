@@ -5,8 +5,8 @@ from typing import Any
 
 from agent.model.observed import NodeState
 from agent.model.records import Assignment, Copy, CopyReport
-from agent.planner.census import take_census
-from agent.planner.removal import plan_removals
+from agent.planner.swarm.census import take_census
+from agent.planner.swarm.removal import plan_removals
 from tests.planner.builders import REVISION, intent, status, told
 from tests.planner.swarms import nodes_of, seen
 

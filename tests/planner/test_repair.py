@@ -4,8 +4,8 @@ from agent.fields import FillContext
 from agent.model.observed import ContainerState
 from agent.model.spec import Attachment, ContainerSpec, Restart
 from agent.model.steps import ConnectNetwork
-from agent.planner.repair import plan_repair
-from agent.planner.wanted import Wanted
+from agent.planner.copies.repair import plan_repair
+from agent.planner.copies.wanted import Wanted
 from tests.planner.builders import container, differs, order, told
 
 

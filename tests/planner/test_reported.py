@@ -10,9 +10,9 @@ from agent.errors import Invalid
 from agent.model.records import BridgeReport, HostStatus, decode, encode
 from agent.model.steps import Plan
 from agent.planner import make_plan
-from agent.planner.parking import plan_swap
-from agent.planner.reported import host_of
-from agent.planner.world import World
+from agent.planner.bridge.parking import plan_swap
+from agent.planner.prediction.reported import host_of
+from agent.planner.prediction.world import World
 from agent.report.status import host_status
 from tests.planner.builders import bridge_network, cluster, host, intent, observed, service, status
 from tests.planner.generators import worlds

@@ -9,8 +9,8 @@ from agent.model.intent import Intent
 from agent.model.observed import NodeState
 from agent.model.records import JoinedReport
 from agent.model.steps import Plan
-from agent.planner.census import take_census
-from agent.planner.roles import plan_roles
+from agent.planner.swarm.census import take_census
+from agent.planner.swarm.roles import plan_roles
 from tests.planner.builders import intent, node, status, told
 from tests.planner.swarms import nodes_of, seen
 

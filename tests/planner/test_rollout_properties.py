@@ -12,9 +12,9 @@ from agent.model.records import Verdict
 from agent.model.rollout import CopyWatch
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
-from agent.planner.assignments import assign
-from agent.planner.predict import predict
-from agent.planner.world import Agent, World
+from agent.planner.assignments.assign import assign
+from agent.planner.prediction.predict import predict
+from agent.planner.prediction.world import Agent, World
 from tests.planner.builders import (
     cluster,
     container,

@@ -8,8 +8,8 @@ import pytest
 from agent.model.observed import NodeState
 from agent.model.records import Assignment, Copy, CopyReport, HostStatus, Ruling
 from agent.model.steps import Plan, PublishRuling
-from agent.planner.census import HOST_LABEL, take_census
-from agent.planner.rulings import plan_rulings
+from agent.planner.swarm.census import HOST_LABEL, take_census
+from agent.planner.swarm.rulings import plan_rulings
 from tests.planner import builders
 from tests.planner.builders import cluster, host, intent, node, observed, status, told
 

@@ -8,7 +8,7 @@ from agent.model.observed import HostState, LocalState
 from agent.model.records import SwarmRecord
 from agent.model.steps import ClaimInit, Plan, PublishSwarm, PublishTokens
 from agent.planner.leading import plan_leading
-from agent.planner.swarm import plan_swarm
+from agent.planner.swarm.record import plan_swarm
 from tests.planner import builders
 from tests.planner.builders import (
     cluster,

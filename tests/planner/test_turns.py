@@ -15,7 +15,7 @@ from agent.model.records import (
     HostStatus,
     NetworkReport,
 )
-from agent.planner.turns import plan_turns, why_unwell
+from agent.planner.bridge.turns import plan_turns, why_unwell
 from tests.planner.builders import (
     ADDRESSES,
     REVISION,

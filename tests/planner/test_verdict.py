@@ -4,7 +4,7 @@ from agent.model.faults import Fault
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.steps import PublishVerdict
-from agent.planner.verdict import plan_verdict
+from agent.planner.document.verdict import plan_verdict
 from tests.planner.builders import cluster, document, intent, told
 
 FAULT = Fault(

@@ -18,7 +18,7 @@ from agent.model.records import Assignment
 from agent.model.spec import Mount, Restart, spec_hash
 from agent.model.steps import BRIDGE, CreateVolume, Plan, StartContainer
 from agent.planner import make_plan
-from agent.planner.parking import OURS
+from agent.planner.bridge.parking import OURS
 from agent.report.drift import Drift, find_drift, since_when
 from tests.report.scenes import (
     BRIDGE_FOUND,

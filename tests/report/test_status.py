@@ -9,8 +9,8 @@ from agent.model.observed import Attached, Difference, HostState, NetworkState, 
 from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
-from agent.planner.parking import OURS
-from agent.planner.reported import host_of
+from agent.planner.bridge.parking import OURS
+from agent.planner.prediction.reported import host_of
 from agent.report.status import host_status
 from tests.report.scenes import (
     BRIDGE_FOUND,

@@ -12,8 +12,10 @@ from agent.model.observed import ClusterState, HostState
 from agent.model.records import Copy, Disruption
 from agent.model.steps import Plan
 from agent.model.store import Fence, KeyRange
-from agent.planner import leaving, live_bridge, roles
-from agent.planner.parking import needs_turn
+from agent.planner.bridge import live
+from agent.planner.bridge.parking import needs_turn
+from agent.planner.membership import leaving
+from agent.planner.swarm import roles
 from tests.fake_engine import FakeEngine
 from tests.fake_store import FakeStore
 
@@ -43,7 +45,7 @@ def no_fence() -> Iterator[None]:
 @contextmanager
 def no_turn() -> Iterator[None]:
     """Every host takes it that it has the turn to be disturbed, when it needs one."""
-    plan_live = live_bridge._plan_live
+    plan_live = live._plan_live
 
     def always(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
         turn = Disruption(host=me, state="taken", reason="", quorum=True)
@@ -51,7 +53,7 @@ def no_turn() -> Iterator[None]:
             intent, me, host, replace(cluster, disruption=turn) if needs_turn(intent, host) else cluster
         )
 
-    with mock.patch.object(live_bridge, "_plan_live", always):
+    with mock.patch.object(live, "_plan_live", always):
         yield
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.model.intent import GWBRIDGE
 from agent.model.records import Assignment
 from agent.observe import in_force
-from agent.planner.wanted import container_name
+from agent.planner.copies.wanted import container_name
 from tests.simulated_cluster import KEYS, SimulatedAgent
 from tests.simulation.documents import document, parse_remembered, read, wish
 from tests.simulation.events import AgentEvents, Faults, People

@@ -8,7 +8,7 @@ from agent.model.observed import HostState, SwarmState
 from agent.model.records import Accepted, Assignment, decode
 from agent.model.steps import LeaveSwarm, Park, Step, SwapBridge
 from agent.model.store import Compare, Delete, Put
-from agent.planner.parking import needs_turn
+from agent.planner.bridge.parking import needs_turn
 from tests.fake_swarm import FakeSwarm, Member
 from tests.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost
 from tests.simulation import invariants

@@ -1,0 +1,1 @@
+"""What the leader tells each host to run."""

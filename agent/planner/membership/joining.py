@@ -1,0 +1,142 @@
+"""The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
+
+from agent.model.intent import HostIntent, Intent, Role
+from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
+from agent.model.records import SwarmRecord
+from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
+from agent.planner.swarm.autolock import plan_unlock
+
+_ON_ITS_WORD = "leaves the swarm on the leader's word"
+_NO_NODE = (
+    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; "
+    "if this goes on for more than a minute, `systemctl restart docker` on this host helps"
+)
+_GOSSIP_IS_TAKEN = (
+    f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
+    "and goes on after some seconds, for the swarm it was in, `systemctl restart docker` helps"
+)
+
+
+def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
+    """Init or join once docker_gwbridge is as agreed; report a membership that is not as declared."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    declared = intent.host(observed.me)
+    if declared is None:
+        return _removed(observed, cluster, host)
+    if host.swarm.local == "inactive":
+        return _enter(intent, declared, observed, cluster) if bridge_ready else Plan()
+    if host.swarm.local != "active":
+        return _not_active(cluster, host)
+    return _member(declared, observed, cluster, host)
+
+
+def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
+    record, advertise = cluster.record, observed.advertise or str(declared.address)
+    if record is None:
+        return _blocked("waiting", "no swarm is recorded yet")
+    if observed.host and observed.host.gossip_is_taken:
+        return _blocked("waiting", _GOSSIP_IS_TAKEN)
+    if record.swarm_id is None:
+        if record.claimed_by == observed.me and observed.fence:
+            return _init(intent, advertise)
+        return _blocked("waiting", f"{record.claimed_by} is making the swarm")
+    if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
+        return _blocked("waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
+    later = declared.role == "manager" and not cluster.tokens.manager
+    role: Role = "worker" if later else declared.role
+    token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
+    remotes = tuple(address for _, address in record.managers)
+    for_now = ", but a worker at first: a manager of it cannot be reached" if later else ""
+    reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
+    step = JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
+    return Plan((step,))
+
+
+def _init(intent: Intent, advertise: str) -> Plan:
+    step = InitSwarm(
+        advertise=advertise,
+        pool=intent.swarm.default_addr_pool,
+        mask_length=intent.swarm.mask_length,
+        data_path_port=intent.swarm.data_path_port,
+        reason="no swarm yet, and this host holds the claim",
+    )
+    return Plan((step,))
+
+
+def _not_active(cluster: ClusterState, host: HostState) -> Plan:
+    swarm = host.swarm
+    words = f": {swarm.error}" if swarm.error else ""
+    if swarm.local == "pending" and swarm.is_manager:
+        # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
+        return _blocked("waiting", f"docker looks for the other managers of its swarm{words}")
+    if swarm.local == "pending":
+        return _blocked("waiting", f"docker is still joining{words}")
+    if swarm.local == "locked":
+        if cluster.unlock:
+            return plan_unlock(cluster.unlock)
+        return _blocked("locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}")
+    return _blocked(
+        "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
+    )
+
+
+def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    record, swarm = cluster.record, host.swarm
+    if swarm.node_id is None:
+        return _blocked("waiting", _NO_NODE)
+    if record and (other := other_swarm(record, swarm)):
+        return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
+    role = "manager" if swarm.is_manager else "worker"
+    if role != declared.role:
+        return _blocked(
+            "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
+        )
+    wanted = observed.advertise or str(declared.address)
+    if swarm.address and swarm.address != wanted:
+        how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
+        return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: {how}")
+    return Plan()
+
+
+def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    """The intent does not name this host (any more). What it is in is left only if it is the cluster's swarm."""
+    record, swarm = cluster.record, host.swarm
+    if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
+        # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
+        reason = f"the intent does not name {observed.me}: nothing is done here"
+        return Plan(blocked=(Blocked(resource=f"host/{observed.me}", reason=reason, kind="waiting"),))
+    if cluster.assignment is None:
+        waits = "this host is left as it is"  # it never was named
+    elif swarm.is_manager:
+        waits = "the leader demotes it first"
+    elif host.containers:
+        waits = f"{len(host.containers)} of our copies are still here"
+    else:
+        waits = _ON_ITS_WORD
+    return _blocked("removal", f"the intent does not name {observed.me}: {waits}")
+
+
+def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
+    """Whether that is known to be the recorded swarm."""
+    if swarm.swarm_id:
+        return swarm.swarm_id == record.swarm_id
+    return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
+
+
+def other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
+    """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
+
+    A worker does not know the id of its swarm (GET /info says it to managers only), nor does a manager while the swarm
+    has no leader; but both know who manages it.
+    """
+    if swarm.swarm_id:
+        return f"swarm {swarm.swarm_id}" if record.swarm_id not in (None, swarm.swarm_id) else ""
+    known, recorded = {node for node, _ in swarm.managers}, {node for node, _ in record.managers}
+    strangers = known and recorded and not known & recorded
+    return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""
+
+
+def _blocked(kind: BlockedKind, reason: str) -> Plan:
+    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind),))

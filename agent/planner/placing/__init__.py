@@ -1,0 +1,1 @@
+"""On which hosts copies run, as the leader chooses."""

@@ -1,0 +1,1 @@
+"""The way of a service from one spec to another."""
