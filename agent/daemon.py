@@ -8,8 +8,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -17,34 +15,23 @@ from types import FrameType
 import structlog
 
 from agent import __version__, logs
-from agent.apply import Applier
+from agent.apply import Doors, apply
 from agent.backoff import Backoff
 from agent.clients import systemd
 from agent.clients.disk import StateDirectory
-from agent.clients.engine import DockerEngine
 from agent.clients.kernel import LinuxKernel
-from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import Seal, load_seal
 from agent.clients.store import EtcdStore
 from agent.config import Config
 from agent.dispatch import Dispatcher, Outcome
-from agent.errors import Invalid
 from agent.model.keys import Keys
-from agent.model.records import Presence, decode, encode
 from agent.model.steps import PullImage, Step
-from agent.model.store import for_session
-from agent.observe import (
-    ClusterReader,
-    CrashSettings,
-    HostReader,
-    Identity,
-    KeyOpener,
-    Observer,
-    TokenOpener,
-)
+from agent.observe import Observer
+from agent.parts import cluster_reader_of, engine_of, host_reader_of, identity_of, session_of
 from agent.reconcile import Reconciler, Rhythm
 from agent.report import NewestWins, Reporter
-from agent.session import Session, boottime_s
+from agent.session import boottime_s
+from agent.timestamps import timestamp
 from agent.triggers import Triggers
 from agent.wake import WakeUps
 from agent.web import Access, Metrics, Sources, WebServer, serve
@@ -88,16 +75,17 @@ class Daemon:
         keys, instance = Keys(config.cluster), uuid.uuid4().hex
         metrics, self._wake = Metrics(version=__version__), WakeUps()
         self._store = EtcdStore(config.store, observe_call=metrics.observe_store_call)
-        self._engine, kernel = _engine(config, metrics), LinuxKernel()
-        self._session = _session(config, keys, instance, metrics, self._wake)
+        self._engine, kernel = engine_of(config, metrics), LinuxKernel()
+        self._session = session_of(config, keys, instance, metrics, self._wake)
         seal = load_seal(config.cluster, config.tokens.key_file)
-        self._reader, self._host = _reader(config, keys, seal), _host_reader(config, self._engine, kernel)
+        self._reader = cluster_reader_of(config, keys, seal)
+        self._host = host_reader_of(config, self._engine, kernel)
         self._observer = Observer(
             self._reader,
             self._host,
             self._store,
             StateDirectory(Path(config.state_directory)),
-            _identity(config, instance),
+            identity_of(config, instance),
             lambda: self._session.lease_id,
         )
         self._triggers = Triggers(self._store, self._engine, kernel, self._wake)
@@ -129,7 +117,7 @@ class Daemon:
 
     def _new_dispatcher(self, config: Config, keys: Keys, seal: Seal) -> Dispatcher:
         """Who carries the steps out, on the loop's fence of that moment."""
-        applier = Applier(
+        doors = Doors(
             engine=self._engine,
             store=self._store,
             session=self._session,
@@ -137,14 +125,14 @@ class Daemon:
             me=config.host,
             cluster=config.cluster,
             fence=lambda: self._loop.fence,
-            now=_now,
+            now=lambda: timestamp(time.time()),
             told=self._pull_goes_on,
             seal=seal.close,
             seal_keys=seal.close_keys,
         )
         rhythm = config.reconcile
         return Dispatcher(
-            self._step(applier.apply),
+            partial(self._carry_out, doors),
             self._step_done,
             Backoff(rhythm.backoff_min_s, rhythm.backoff_max_s, random.random),
             time.monotonic,
@@ -200,14 +188,11 @@ class Daemon:
         self._store.close()
         return ended
 
-    def _step(self, apply: Callable[[Step], None]) -> Callable[[Step], None]:
-        def begin_and_apply(step: Step) -> None:
-            self._reporter.step_started(step)
-            apply(step)
-            if isinstance(step, PullImage):
-                self._host.note_pull(step.image)
-
-        return begin_and_apply
+    def _carry_out(self, doors: Doors, step: Step) -> None:
+        self._reporter.step_started(step)
+        apply(doors, step)
+        if isinstance(step, PullImage):
+            self._host.note_pull(step.image)
 
     def _pull_goes_on(self, resource: str, progress: str) -> None:
         if self._reporter.pull_goes_on(resource, progress):
@@ -228,93 +213,6 @@ class Daemon:
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._loop.last_pass_at < STALLED_S
-
-
-def _engine(config: Config, metrics: Metrics) -> DockerEngine:
-    registries = RegistryConfig(config.docker.registry_config)
-    registries.check()
-    return DockerEngine(
-        config.docker.url,
-        config.docker.timeout_s,
-        config.cluster,
-        metrics.observe_engine_call,
-        registries.header,
-    )
-
-
-def _session(config: Config, keys: Keys, instance: str, metrics: Metrics, wake: WakeUps) -> Session:
-    return Session(
-        EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),
-        presence_key=keys.presence(config.host),
-        presence=partial(_presence, instance),
-        settings=config.session,
-        on_change=wake.wake,
-        left_here=_left_here,
-    )
-
-
-def _identity(config: Config, instance: str) -> Identity:
-    return Identity(
-        host=config.host,
-        instance=instance,
-        boot_id=_boot_id(),
-        machine_id=_machine_id(),
-        advertise=config.swarm.advertise_address,
-    )
-
-
-def _host_reader(config: Config, engine: DockerEngine, kernel: LinuxKernel) -> HostReader:
-    crashes = CrashSettings(
-        first_s=config.reconcile.backoff_min_s,
-        most_s=config.reconcile.backoff_max_s,
-        lines=config.docker.output_lines,
-    )
-    return HostReader(engine, kernel, config.host, crashes=crashes)
-
-
-def _reader(config: Config, keys: Keys, seal: Seal) -> ClusterReader:
-    seals = config.tokens.key_file is not None
-    return ClusterReader(
-        keys,
-        config.host,
-        TokenOpener(open=seal.open, seals=seals),
-        KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
-    )
-
-
-def _presence(instance: str) -> bytes:
-    return encode(
-        Presence(
-            instance=instance,
-            boot_id=_boot_id(),
-            version=__version__,
-            since=_now(),
-            machine_id=_machine_id(),
-        )
-    )
-
-
-def _left_here(value: bytes) -> bool:
-    """Whether this presence was put by an earlier agent of this boot, so that nobody else waits for it."""
-    try:
-        return decode(Presence, value).boot_id == _boot_id()
-    except Invalid:
-        return False
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _machine_id() -> str:
-    try:
-        return Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _exit_now(code: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from agent import daemon
+from agent import daemon, parts
 from agent.clients.store import EtcdStore
 from agent.config import load_config
 from agent.reconcile import Reconciler
@@ -192,7 +192,7 @@ def main(mode: str, config: str) -> int:
     engine = FakeEngine("h1", "10.0.0.1", FakeLan(registry={IMAGE}), cluster="prod")
     daemon.STEPS_END_S = STEPS_END_S
     MODES[mode](engine)
-    daemon.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
+    parts.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
     daemon.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
     return daemon.run(load_config(Path(config)))
 

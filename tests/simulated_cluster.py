@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from agent.apply import Applier
+from agent.apply import Doors, apply
 from agent.backoff import Backoff
 from agent.clients.disk import StateDirectory
 from agent.dispatch import Dispatcher, Outcome
@@ -179,7 +179,7 @@ class SimulatedAgent:
             Rhythm(resync_s=30.0, settle_s=0.05),
             clock,
         )
-        self._applier = Applier(
+        self._doors = Doors(
             engine=host.engine,
             store=self.store,
             session=self.session,
@@ -242,7 +242,7 @@ class SimulatedAgent:
     def _apply(self, step: Step) -> None:
         self.reporter.step_started(step)
         self.before(step)
-        self._applier.apply(step)
+        apply(self._doors, step)
         self.after(step)
         if self._steps_left is not None:
             self._steps_left -= 1

@@ -7,7 +7,8 @@ from typing import Any, Literal, cast, get_args
 
 import pytest
 
-from agent.apply import MOST_OPERATIONS, Applier
+from agent.apply import Doors, apply
+from agent.apply.writes import MOST_OPERATIONS
 from agent.clients.engine import Engine
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.fields import create_request
@@ -77,7 +78,7 @@ class RecordingEngine:
 
 @dataclass
 class Bench:
-    """An applier with a real session on an etcd in memory."""
+    """Doors to an engine that only listens and to an etcd in memory, with a real session there."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     engine: RecordingEngine = field(default_factory=RecordingEngine)
@@ -95,7 +96,7 @@ class Bench:
             clock=self.clock,
         )
         self.session.run_once()
-        self.applier = Applier(
+        self.doors = Doors(
             engine=cast(Engine, self.engine),
             store=self.store,
             session=self.session,
@@ -113,7 +114,7 @@ class Bench:
         self.fence = Fence(key=KEYS.leader, create_revision=found.create_revision)
 
     def apply(self, step: Step) -> None:
-        self.applier.apply(step)
+        apply(self.doors, step)
 
     def put(self, key: str, value: bytes = b"other") -> int:
         """Somebody else writes; returns the revision of it."""
@@ -339,8 +340,8 @@ PULL = steps.PullImage(image="order:1.0.0", reason="r")
 
 def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
     told: list[tuple[str, str]] = []
-    applier = replace(bench.applier, told=lambda resource, progress: told.append((resource, progress)))
-    applier.apply(PULL)
+    doors = replace(bench.doors, told=lambda resource, progress: told.append((resource, progress)))
+    apply(doors, PULL)
 
     ((name, (image, progress), _),) = bench.engine.called
     progress("1 of 2 layers")
@@ -480,7 +481,7 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
 
 def test_tokens_are_published_as_the_seal_leaves_them(leading: Bench) -> None:
     sealed = Tokens(swarm_id="swarm-1", worker="", manager="", sealed="closed")
-    leading.applier = replace(leading.applier, seal=lambda _: sealed)
+    leading.doors = replace(leading.doors, seal=lambda _: sealed)
     leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == sealed
 
@@ -492,7 +493,7 @@ def test_autolock_is_turned_on_and_the_key_published_at_once_and_sealed(leading:
         seen.append(keys)
         return replace(keys, keys=(), sealed="closed")
 
-    leading.applier = replace(leading.applier, seal_keys=seal)
+    leading.doors = replace(leading.doors, seal_keys=seal)
     known = replace(NO_KEYS, keys=("SWMKEY-1-a", "SWMKEY-1-now", "SWMKEY-1-b", "SWMKEY-1-c"))
     leading.apply(steps.TurnAutolockOn(known=known, reason="r"))
     assert ("set_autolock", (True,), {}) in leading.engine.called

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -27,6 +26,7 @@ from agent.report.pulls import Pulls
 from agent.report.status import carried_out, host_status
 from agent.report.summary import summary, unready
 from agent.report.view import View
+from agent.timestamps import timestamp
 from agent.web.metrics import Metrics
 
 log = structlog.get_logger()
@@ -200,7 +200,7 @@ class Reporter:
         )
 
     def _at(self) -> str:
-        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return timestamp(self._now())
 
     def _tell_systemd(self, text: str) -> None:
         """READY=1 with the first pass that ends, also one that could only hold: see the unit."""

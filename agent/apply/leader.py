@@ -1,0 +1,77 @@
+"""What the leader does for the cluster, while it is sure to lead: with the lock, with the swarm, in etcd."""
+
+from dataclasses import replace
+
+from agent import election
+from agent.apply.doors import Doors
+from agent.apply.writes import put, write
+from agent.clients.engine import Engine
+from agent.errors import Conflict, Unreachable
+from agent.model import steps
+from agent.model.autolock import MOST_KEYS
+from agent.model.records import LeaderRecord, encode
+from agent.model.store import Fence
+
+
+def lead(doors: Doors, step: steps.Step) -> None:
+    """Carry out a step of the leader's lane. Raises LeadershipLost when it is not safe any more."""
+    if isinstance(step, steps.Campaign):
+        _campaign(doors)
+        return
+    fence = doors.safe_fence(step.budget_s)
+    match step:
+        case steps.Resign():
+            election.resign(doors.store, fence)
+        case steps.RotateTokens():
+            doors.engine.rotate_tokens()
+        case steps.CreateOverlay():
+            doors.engine.create_network(step.network)
+        case steps.RemoveOverlay():
+            doors.engine.remove_network(step.id)
+        case steps.PromoteNode() | steps.DemoteNode() | steps.UpdateNode() | steps.RemoveNode():
+            _act_on_node(doors.engine, step)
+        case steps.TurnAutolockOn() | steps.PublishUnlockKey() | steps.TurnAutolockOff():
+            _autolock(doors, fence, step)
+        case _:
+            write(doors, fence, step)
+
+
+def _campaign(doors: Doors) -> None:
+    lease_id = doors.session.lease_id
+    if lease_id is None:
+        raise Unreachable("no lease to campaign with")
+    value = encode(LeaderRecord(host=doors.me, since=doors.now()))
+    # To be too late is no failure: the next observation says who leads.
+    election.campaign(doors.store, doors.keys.leader, value, lease_id)
+
+
+def _act_on_node(
+    engine: Engine, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode
+) -> None:
+    match step:
+        case steps.PromoteNode():
+            engine.update_node(step.node_id, role="manager")
+        case steps.DemoteNode():
+            engine.update_node(step.node_id, role="worker")
+        case steps.UpdateNode():
+            engine.update_node(
+                step.node_id, availability=step.availability, labels=step.labels, without=step.without
+            )
+        case steps.RemoveNode():
+            engine.remove_node(step.node_id)
+
+
+def _autolock(
+    doors: Doors, fence: Fence, step: steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff
+) -> None:
+    """Switch, and publish what came of it: the key that is good now, and those that were before."""
+    engine, on = doors.engine, not isinstance(step, steps.TurnAutolockOff)
+    swarm_id = engine.swarm_tokens().swarm_id
+    if swarm_id != step.known.swarm_id:
+        raise Conflict(f"the engine is in swarm {swarm_id}, not in {step.known.swarm_id}")
+    engine.set_autolock(on)
+    new = (engine.unlock_key(),) if on else ()
+    keys = tuple(dict.fromkeys((*new, *step.known.keys)))[:MOST_KEYS]
+    if keys:
+        published = doors.seal_keys(replace(step.known, on=on, keys=keys))
+        doors.store.write_fenced(fence, [put(doors.keys.unlock, published)])
