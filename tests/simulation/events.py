@@ -314,19 +314,14 @@ class People:
         """A host that no document names joins the swarm by hand, as a worker."""
         record = self.world.record()
         swarm = next((each for each in self.world.swarms if record and each.id == record.swarm_id), None)
-        if swarm is None or self.world.stranger:
+        stranger = self.world.stranger
+        if swarm is None or stranger.engine.nets.membership:
             return
-        stranger = SimulatedHost(
-            "stranger",
-            "10.159.62.9",
-            self.world.lan,
-            self.world.hosts[self.world.names[0]].directory / "stranger",
-        )
         with suppress(SwarmkeeperError):
             managers = [f"{each.host.address}:2377" for each in swarm.members if each.in_raft]
-            stranger.engine.join_swarm(advertise="10.159.62.9", remotes=managers, token=swarm.tokens.worker)
+            token = swarm.tokens.worker
+            stranger.engine.join_swarm(advertise=stranger.engine.address, remotes=managers, token=token)
             stranger.engine.nets.membership[1].labels = {"theirs": "x"}  # type: ignore[index]
-            self.world.stranger = stranger
             self.world.foreign |= self.world.stranger_now()
 
     def _can_spare(self, name: str) -> bool:

@@ -31,8 +31,8 @@ class World(SimulatedCluster):
         self.lan.registry |= REGISTRY
         self.foreign: Foreign = {}
         """(host, what) -> how it was left by whoever has it."""
-        self.stranger: SimulatedHost | None = None
-        """A host that is none of ours, once it has joined the swarm by hand."""
+        self.stranger = SimulatedHost("stranger", "10.159.62.9", self.lan, directory / "stranger")
+        """A host that is none of ours, and may join the swarm by hand."""
         for host in self.hosts.values():
             host.engine.by_hand.create(
                 {"Image": "foreign", "HostConfig": {"Memory": 64}},
@@ -78,8 +78,8 @@ class World(SimulatedCluster):
 
     def stranger_now(self) -> Foreign:
         """The node of the host that is none of ours."""
-        found = self.stranger.engine.nets.membership if self.stranger else None
-        if self.stranger is None or found is None:
+        found = self.stranger.engine.nets.membership
+        if found is None:
             return {}
         swarm, node = found
         said = (node in swarm.members, node.role, node.availability, dict(node.labels))

@@ -8,8 +8,15 @@ from agent.model.records import Assignment, Copy
 
 
 def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
-    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs."""
+    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs.
+
+    A host that was taken out and whose assignment is damaged counts as one without copies: it was named once, and is
+    emptied as the others are.
+    """
     current, lost = dict(cluster.assignments), _lost(intent, cluster)
+    for name in _damaged(cluster):
+        if intent.host(name) is None:
+            current[name] = Assignment(revision=intent.revision, project=intent.project)
     taken = {
         (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
     }
@@ -31,6 +38,12 @@ def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     found = cluster.assignments
     names = (each.name for each in intent.hosts)
     return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+
+
+def _damaged(cluster: ClusterState) -> tuple[str, ...]:
+    """Hosts whose assignment is there and cannot be read; not for its age: nobody leads beside a newer format."""
+    parts = (key.rpartition("/assignments/") for key, _ in cluster.garbage)
+    return tuple(name for _, found, name in parts if found)
 
 
 def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:

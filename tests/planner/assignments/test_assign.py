@@ -64,6 +64,18 @@ def test_a_host_that_left_the_intent_has_no_copies_and_its_numbers_are_free() ->
     assert assigned(later(service(on={"h1": 1}), hosts="h1"), before) == {"h1": ["order-1"], "h3": []}
 
 
+def test_a_host_that_left_the_intent_is_emptied_also_when_its_assignment_is_damaged() -> None:
+    """Else its copies would stay for good, and so would the word that the key cannot be read."""
+    key = "/swarmkeeper/prod/assignments/h2"
+    wanted = intent(hosts="h1")
+    kept = assign(wanted, {})
+    state = cluster(wanted, "h1", assignments=kept, garbage=((key, "not a Assignment"),))
+
+    assert told(plan_assignments(wanted, state)) == [
+        f"publish assignment/h2: revision {REVISION}: no copy changed"
+    ]
+
+
 def test_a_copy_keeps_its_number_when_its_spec_changes() -> None:
     before = assign(intent(service(on={"h1": 2}), hosts="h1 h2"), {})
     after = assign(later(service(on={"h1": 2}, spec=order("1.0.1"))), before)
