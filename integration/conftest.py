@@ -120,7 +120,8 @@ def _live() -> dict[str, Live]:
 def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
     """The example document carried out by three agents; a test may change it and leave it so."""
     cluster = Cluster(session_lab)
-    if session_lab.name not in _agents_run_on:
+    # A test that failed may have left a host without power.
+    if session_lab.name not in _agents_run_on or not all(host.is_up for host in session_lab.hosts):
         if session_lab.name in _used:
             session_lab.renew()
         _used.add(session_lab.name)

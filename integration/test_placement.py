@@ -20,7 +20,6 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
-from integration.test_main_job import COPIES
 
 pytestmark = LONG_ONLY
 
@@ -130,10 +129,14 @@ def free(cluster: Cluster) -> dict[str, str]:
     return {name: host for name, host in where(cluster).items() if name in FREE}
 
 
+def pinned(cluster: Cluster) -> dict[str, str]:
+    return {name: host for name, host in where(cluster).items() if name not in FREE}
+
+
 def test_a_drained_host_gives_its_copies_away_one_after_the_other_and_gets_its_pinned_ones_back(
     placed: Cluster,
 ) -> None:
-    before, host = free(placed), placed.lab["node-232"]
+    before, bound, host = free(placed), pinned(placed), placed.lab["node-232"]
     assert sorted(before) == sorted(FREE)
     assert len(set(before.values())) == len(FREE)
 
@@ -145,7 +148,7 @@ def test_a_drained_host_gives_its_copies_away_one_after_the_other_and_gets_its_p
         assert {name: on for name, on in before.items() if on != host.name}.items() <= after.items()
 
         placed.wait_converged(placed.put(PLACED), MOVES_S)
-        assert {name: on for name, on in where(placed).items() if name not in FREE} == COPIES
+        assert pinned(placed) == bound
         assert free(placed) == after
     assert not watcher.twice
 
@@ -175,21 +178,23 @@ def presence(cluster: Cluster, host: Host) -> str:
 def test_the_copies_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones_wait_for_it(
     placed: Cluster,
 ) -> None:
-    before, host = free(placed), placed.lab["node-233"]
+    before, bound, host = free(placed), pinned(placed), placed.lab["node-233"]
     mine = {name for name, on in before.items() if on == host.name}
     assert mine
     others = [each for each in placed.lab.hosts if each is not host]
-    pinned = {name: on for name, on in COPIES.items() if on != host.name}
+    waiting = {name for name, on in bound.items() if on == host.name}
+    assert waiting
 
     with watched(placed) as watcher:
         host.off()
         eventually(lambda: {*FREE} <= where_on(others).keys(), MOVES_S, "its copies run elsewhere")
         moved = where_on(others)
-        assert {name: on for name, on in moved.items() if name not in FREE} == pinned
+        on_others = {name: on for name, on in bound.items() if name not in waiting}
+        assert {name: on for name, on in moved.items() if name not in FREE} == on_others
 
         host.boot()
         placed.wait_converged(int((placed.get("accepted") or {})["revision"]), BACK_S)
-        assert {name: on for name, on in where(placed).items() if name not in FREE} == COPIES
+        assert pinned(placed) == bound
         assert free(placed) == {name: on for name, on in moved.items() if name in FREE}
     assert watcher.twice.keys() <= mine
     for times in watcher.twice.values():
