@@ -117,8 +117,8 @@ def _live() -> dict[str, Live]:
 
 
 @pytest.fixture
-def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
-    """The example document carried out by three agents; a test may change it and leave it so."""
+def running(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
+    """Three agents, and the document that the test before left; the example, if there was none."""
     cluster = Cluster(session_lab)
     # A test that failed may have left a host without power.
     if session_lab.name not in _agents_run_on or not all(host.is_up for host in session_lab.hosts):
@@ -129,9 +129,16 @@ def cluster(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: 
         cluster.start()
         _agents_run_on.add(session_lab.name)
         _live.pop(session_lab.name, None)
-    revision = cluster.put_unless_in_force(DOCUMENT.read_text())
-    cluster.wait_converged(revision, CONVERGE_S)
+        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
     return cluster
+
+
+@pytest.fixture
+def cluster(running: Cluster) -> Cluster:
+    """The example document carried out by three agents; a test may change it and leave it so."""
+    revision = running.put_unless_in_force(DOCUMENT.read_text())
+    running.wait_converged(revision, CONVERGE_S)
+    return running
 
 
 @pytest.fixture

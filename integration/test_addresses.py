@@ -46,10 +46,10 @@ REACHED = {
 
 
 @pytest.fixture
-def told(cluster: Cluster) -> Cluster:
-    """The cluster with order and api told their overlay addresses."""
-    cluster.wait_converged(cluster.put(TOLD), 90)
-    return cluster
+def told(running: Cluster) -> Cluster:
+    """The example with order and api told their overlay addresses."""
+    running.wait_converged(running.put_unless_in_force(TOLD), 90)
+    return running
 
 
 def host_of(cluster: Cluster, name: str) -> Host:

@@ -109,10 +109,10 @@ def watched(cluster: Cluster) -> Iterator[Watcher]:
 
 
 @pytest.fixture
-def placed(cluster: Cluster) -> Cluster:
+def placed(running: Cluster) -> Cluster:
     """The example, and three copies of a service on hosts that the leader chose."""
-    cluster.wait_converged(cluster.put_unless_in_force(PLACED), MOVES_S)
-    return cluster
+    running.wait_converged(running.put_unless_in_force(PLACED), MOVES_S)
+    return running
 
 
 def where(cluster: Cluster, *hosts: Host) -> dict[str, str]:

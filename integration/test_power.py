@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from integration.cluster import Cluster
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
@@ -20,7 +21,7 @@ from tests.reliability import SECONDS, RecordProperty
 pytestmark = pytest.mark.every_base
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
-TRIES = 30 if LONG else 8
+TRIES = 30
 POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
@@ -140,6 +141,7 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
     return "; ".join(told)
 
 
+@LONG_ONLY
 @pytest.mark.fault("dockerd is killed while a container gets another way out, and keeps a port for nobody")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster: Cluster) -> None:
