@@ -385,7 +385,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {steps.Campaign, steps.TakePresence}
+        | {steps.Campaign, steps.TakePresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -580,6 +580,20 @@ def test_a_claim_of_a_host_that_is_gone_is_taken_over(leading: Bench) -> None:
     seen = leading.put(KEYS.swarm, b"of a host that is gone")
     leading.apply(steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
     assert leading.record(SwarmRecord, KEYS.swarm) == SwarmRecord(claimed_by="h1")
+
+
+def test_a_claim_is_given_up_only_as_it_was_seen(bench: Bench) -> None:
+    seen = bench.put(KEYS.swarm, b"ours")
+    bench.put(KEYS.swarm, b"somebody took it over")
+    with pytest.raises(Conflict):
+        bench.apply(steps.GiveUpInit(over=seen, reason="r"))
+    assert bench.read(KEYS.swarm) == b"somebody took it over"
+
+
+def test_a_claim_is_given_up_also_without_the_lock(bench: Bench) -> None:
+    seen = bench.put(KEYS.swarm, b"ours")
+    bench.apply(steps.GiveUpInit(over=seen, reason="r"))
+    assert bench.read(KEYS.swarm) is None
 
 
 def test_a_document_that_was_put_meanwhile_gets_no_verdict_on_the_one_before(leading: Bench) -> None:

@@ -10,7 +10,7 @@ from agent.clients.engine import Engine, ask_digests
 from agent.errors import Conflict
 from agent.fields import create_request
 from agent.model import steps
-from agent.model.store import Compare
+from agent.model.store import Compare, Delete
 
 
 def act(doors: Doors, step: steps.Step) -> None:
@@ -23,6 +23,8 @@ def act(doors: Doors, step: steps.Step) -> None:
             engine.remove_network(step.id)
         case steps.InitSwarm() | steps.JoinSwarm() | steps.LeaveSwarm() | steps.UnlockHost():
             _change_membership(doors, step)
+        case steps.GiveUpInit():
+            _give_up_init(doors, step)
         case steps.TakePresence():
             doors.session.insist()
         case steps.CreateNetwork():
@@ -60,6 +62,12 @@ def _init(doors: Doors, step: steps.InitSwarm) -> None:
         mask_length=step.mask_length,
         data_path_port=step.data_path_port,
     )
+
+
+def _give_up_init(doors: Doors, step: steps.GiveUpInit) -> None:
+    key = doors.keys.swarm
+    if not doors.store.txn([Compare(key=key, mod_revision=step.over)], [Delete(key=key)]).succeeded:
+        raise Conflict("somebody changed the claim in the meantime")
 
 
 def _act_on_bridge(doors: Doors, step: steps.Step) -> None:

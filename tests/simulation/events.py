@@ -213,10 +213,8 @@ class People:
     host: Callable[[str], SimulatedHost]
 
     def put(self, _name: str, number: int) -> None:
-        """Other roles and hosts only when the swarm is recorded: see `History.rest`."""
-        names, record = self.world.names, self.world.record_if_readable()
-        if record and record.swarm_id:
-            self.world.put_intent(document(wish(number, len(names)), names))
+        names = self.world.names
+        self.world.put_intent(document(wish(number, len(names)), names))
 
     def put_bad(self, _name: str, number: int) -> None:
         self.world.put(KEYS.intent, BAD[number % len(BAD)])

@@ -48,8 +48,7 @@ class History(AgentEvents, Faults, People):
         self.world = World(directory, names)
         self.world.lan.lags = True
         self.witness = Witness(self.world)
-        self._first = document(wish(first, hosts), names)
-        self.world.put_intent(self._first)
+        self.world.put_intent(document(wish(first, hosts), names))
         for name in names:
             self.start(name)
         if begun:
@@ -65,11 +64,6 @@ class History(AgentEvents, Faults, People):
     def rest(self, last: int) -> None:
         """Everything works again, everybody is there, nobody interferes: it comes to what the document says."""
         self.heal()
-        record = self.world.record_if_readable()
-        if record is None or record.swarm_id is None:
-            # Who claimed the init, has not done it and is no declared manager any more is waited for without end.
-            self.world.put_intent(self._first)
-            self.settle()
         self.put("", last)
         self.settle()
         self.check_converged(document(wish(last, len(self.world.names)), self.world.names))

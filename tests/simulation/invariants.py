@@ -44,6 +44,8 @@ class Past:
     """Hosts that are in the middle of changing a docker_gwbridge that worked."""
     assigned: dict[str, list[tuple[int, Assignment]]] = field(default_factory=dict)
     """By host, what leaders have assigned, and at which revision of etcd."""
+    claimant: str | None = None
+    """Who holds the claim on the init while it is not done; as after the last write of a leader."""
     documents: dict[int, str] = field(default_factory=dict)
     """What was accepted, by its revision."""
     altered: set[str] = field(default_factory=set)
@@ -99,18 +101,21 @@ def at_most_one_host_is_disturbed(past: Past) -> Iterator[str]:
 
 
 def only_who_leads_writes_for_all(
-    world: World, name: str, compares: Sequence[Compare], writes: Sequence[Put | Delete]
+    world: World, past: Past, name: str, compares: Sequence[Compare], writes: Sequence[Put | Delete]
 ) -> Iterator[str]:
     """Every write that etcd accepts from a leader was conditional on the lock that was the leader's then.
 
-    What is not a leader's: the host's own keys, the lock itself, and the turn, which compares what was last seen of it.
+    What is not a leader's: the host's own keys, the lock itself, and what compares what was last seen of it: the turn,
+    and the host's own claim on the init, given back before anything came of it.
     """
     lock = world.read(KEYS.leader)
     holder = decode(LeaderRecord, lock.value).host if lock else "nobody"
     compared = lock is not None and Compare(key=KEYS.leader, create_revision=lock.create_revision) in compares
-    for key in (each.key for each in writes if not each.key.startswith(f"{KEYS.hosts}{name}/")):
-        turn = key == KEYS.disruption and any(each.key == key for each in compares)
-        if key == KEYS.leader or turn:
+    for write in (each for each in writes if not each.key.startswith(f"{KEYS.hosts}{name}/")):
+        key = write.key
+        own = key == KEYS.swarm and isinstance(write, Delete) and past.claimant == name
+        compares_it = any(each.key == key for each in compares)
+        if key == KEYS.leader or (compares_it and (own or key == KEYS.disruption)):
             continue
         if holder != name:
             yield f"{name} wrote {key} while {holder} held the lock"

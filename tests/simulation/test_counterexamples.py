@@ -1,9 +1,11 @@
 """Histories that once came to a bad end, each by its name."""
 
+import pytest
+
 from tests.simulation.documents import document, wish
 from tests.simulation.history import history
 
-MANAGERS_ALL, FIRST_A_WORKER = 0, 1
+MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT = 0, 1, 204
 """Numbers of documents (documents.wish)."""
 
 
@@ -24,3 +26,17 @@ def test_the_maker_of_the_swarm_is_declared_a_worker_before_it_could_record_it()
         told.start("node-231")
         told.settle()
         told.rest(FIRST_A_WORKER)
+
+
+@pytest.mark.parametrize("last", [FIRST_A_WORKER, FIRST_TAKEN_OUT], ids=["declared a worker", "taken out"])
+def test_who_claimed_the_init_is_no_manager_any_more_before_it_could_make_the_swarm(last: int) -> None:
+    """It could not lead any more to make it, and whoever led waited for it, as it was still there."""
+    with history(3, begun=False, first=MANAGERS_ALL) as told:
+        for _ in range(10):
+            if told.world.record() is None:
+                told.happens([("round", 0, 0)])
+        record = told.world.record()
+        assert record is not None
+        assert (record.claimed_by, told.world.hosts["node-231"].swarm_id) == ("node-231", None)
+        told.rest(last)
+        assert len(told.world.swarms) == 1

@@ -99,7 +99,9 @@ class Witness:
         self, agent: SimulatedAgent, compares: Sequence[Compare], writes: Sequence[Put | Delete]
     ) -> None:
         world = self._world
-        self.violations += invariants.only_who_leads_writes_for_all(world, agent.name, compares, writes)
+        self.violations += invariants.only_who_leads_writes_for_all(
+            world, self.past, agent.name, compares, writes
+        )
         for each in writes:
             if isinstance(each, Put) and each.key == KEYS.accepted:
                 accepted = decode(Accepted, each.value)
@@ -108,6 +110,7 @@ class Witness:
                 self._assigned(each.key.removeprefix(KEYS.assignments), each.value)
             if each.key == KEYS.swarm:
                 record = world.record()
+                self.past.claimant = record.claimed_by if record and not record.swarm_id else None
                 self.past.swarms |= {record.swarm_id} if record and record.swarm_id else set()
                 self.violations += invariants.one_swarm_is_ever_used(self.past)
 

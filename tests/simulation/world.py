@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.errors import Invalid, SwarmkeeperError
+from agent.errors import SwarmkeeperError
 from agent.fields import identity
 from agent.model.intent import PARKING, NetworkIntent
-from agent.model.records import Copy, SwarmRecord
+from agent.model.records import Copy
 from tests.fake_containers import Raw
 from tests.fake_swarm import FakeSwarm, Member
 from tests.simulated_cluster import SimulatedCluster, SimulatedHost
@@ -52,11 +52,6 @@ class World(SimulatedCluster):
     def swarms(self) -> list[FakeSwarm]:
         """Every swarm that somebody is in."""
         return list(dict.fromkeys(swarm for swarm, _ in self.lan.members.values()))
-
-    def record_if_readable(self) -> SwarmRecord | None:
-        with suppress(Invalid):
-            return self.record()
-        return None
 
     def member(self, name: str) -> Member | None:
         found = self.hosts[name].engine.nets.membership

@@ -37,6 +37,18 @@ class InitSwarm(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpInit(BaseStep):
+    """Give back the claim on the one `swarm init`, so that another host can make the swarm.
+
+    The claimant's own step, on the resource of the init itself: never while one is under way.
+    """
+
+    over: int
+    """mod_revision of the claim."""
+    verb, kind, resource, barrier = "give up the init of", "swarm", "swarm", True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinSwarm(BaseStep):
     """Join through one of `remotes`, the first that answers. The token is read when it is needed."""
 

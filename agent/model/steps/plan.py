@@ -19,6 +19,7 @@ from agent.model.steps.host import (
     CreateBridge,
     CreateNetwork,
     CreateVolume,
+    GiveUpInit,
     InitSwarm,
     JoinSwarm,
     LeaveSwarm,
@@ -59,7 +60,7 @@ from agent.model.steps.parking import (
 )
 
 Step = (
-    Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | JoinSwarm | LeaveSwarm
+    Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm
     | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict

@@ -3,7 +3,7 @@
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
-from agent.model.steps import Blocked, BlockedKind, InitSwarm, JoinSwarm, Plan
+from agent.model.steps import Blocked, BlockedKind, GiveUpInit, InitSwarm, JoinSwarm, Plan
 from agent.planner.swarm.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
@@ -23,6 +23,9 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     assert cluster is not None
     assert host is not None
     declared = intent.host(observed.me)
+    if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
+        reason = f"{observed.me} claimed it, and the intent does not declare it a manager"
+        return Plan((GiveUpInit(over=cluster.record_revision, reason=reason),))
     if declared is None:
         return _removed(observed, cluster, host)
     if host.swarm.local == "inactive":
@@ -30,6 +33,12 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     if host.swarm.local != "active":
         return _not_active(cluster, host)
     return _member(declared, observed, cluster, host)
+
+
+def _claims_in_vain(declared: HostIntent | None, me: str, record: SwarmRecord | None) -> bool:
+    """Whether this host is to make the swarm, and cannot lead to do it: the others would wait for it for ever."""
+    is_manager = declared is not None and declared.role == "manager"
+    return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
 
 
 def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:

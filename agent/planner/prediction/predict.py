@@ -28,7 +28,7 @@ SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.CreateO
 StoreStep = (
     steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
-    | steps.CollectSpecs | steps.TakePresence
+    | steps.CollectSpecs | steps.TakePresence | steps.GiveUpInit
 )  # fmt: skip
 AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
 RulingStep = steps.PublishRuling | steps.WithdrawRuling
@@ -211,10 +211,8 @@ def _on_store(world: World, me: str, step: StoreStep) -> World:
                     went_back="" if document else cluster.went_back,
                 )
             )
-        case steps.ClaimInit():
-            return _record(world, SwarmRecord(claimed_by=me))
-        case steps.PublishSwarm():
-            return _record(world, step.record)
+        case steps.ClaimInit() | steps.GiveUpInit() | steps.PublishSwarm():
+            return _recorded(world, me, step)
         case steps.RotateTokens() | steps.TakePresence():
             return (
                 world  # the engine's secret changes, or who speaks for a host: nothing that is planned upon
@@ -272,7 +270,10 @@ def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:
     return Tokens(swarm_id=step.swarm_id, worker="(token)", manager="(token)" if step.managers else "")
 
 
-def _record(world: World, record: SwarmRecord) -> World:
+def _recorded(world: World, me: str, step: steps.ClaimInit | steps.GiveUpInit | steps.PublishSwarm) -> World:
+    if isinstance(step, steps.GiveUpInit):
+        return world.with_cluster(replace(world.cluster, record=None, record_revision=0))
+    record = step.record if isinstance(step, steps.PublishSwarm) else SwarmRecord(claimed_by=me)
     revision = world.cluster.record_revision + 1
     return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
 

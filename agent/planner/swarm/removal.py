@@ -58,6 +58,8 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
     if status is None and name not in cluster.present:
         return _forget(name, "it never reported")
     if status and _is_empty(status):
+        if _may_be_joining(name, status, intent, observed):
+            return _blocked(name, "it may be on its way into the swarm still")
         return _forget(name, "it is empty, and in no swarm")
     if status and (other := _other_name(status, name, observed)):
         return _forget(name, f"it is called {other} now")
@@ -69,6 +71,19 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
 
 def _is_empty(status: HostStatus) -> bool:
     return status.engine_up and status.state == "inactive" and not status.copies
+
+
+def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Observed) -> bool:
+    """Whether what it says may be older than a join that it began while it was still named.
+
+    Of one whose agent is away the last word counts: when it is back, it reads that it is not named any more.
+    """
+    assert observed.cluster is not None
+    if status.joining:
+        return True
+    if name not in observed.cluster.present:
+        return False
+    return fresh_status(observed, name) is None or status.bridge.revision != intent.revision
 
 
 def _other_name(status: HostStatus, name: str, observed: Observed) -> str:

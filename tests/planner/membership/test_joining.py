@@ -5,10 +5,10 @@ import pytest
 
 from agent.model.observed import ContainerState, SwarmState
 from agent.model.records import SwarmRecord
-from agent.model.steps import JoinSwarm, Plan
+from agent.model.steps import GiveUpInit, JoinSwarm, Plan
 from agent.planner.membership.joining import plan_membership
 from tests.planner import builders
-from tests.planner.builders import cluster, host, intent, observed, outside, record, tokens, told
+from tests.planner.builders import cluster, host, intent, member, observed, outside, record, tokens, told
 
 WANTED = intent(hosts="h1 h2 h3:worker")
 WORD = "leaves it on the leader's word"
@@ -29,6 +29,34 @@ def test_who_holds_the_claim_makes_the_swarm() -> None:
 
 def test_a_claim_without_the_leader_lock_is_not_enough_to_make_the_swarm() -> None:
     assert told(plan("h1", outside(), record=CLAIMED)) == ["blocked swarm: h1 is making the swarm"]
+
+
+@pytest.mark.parametrize("me", ["h3", "h9"], ids=["declared a worker", "taken out"])
+@pytest.mark.parametrize("leads", [True, False], ids=["leading", "following"])
+def test_who_claimed_the_init_and_is_no_declared_manager_gives_it_up(me: str, leads: bool) -> None:
+    """Nobody else takes the claim over while it is there: the others would wait for it for ever."""
+    vain = plan(me, outside(), leads=leads, record=SwarmRecord(claimed_by=me), record_revision=44)
+
+    assert told(vain) == [
+        f"give up the init of swarm: {me} claimed it, and the intent does not declare it a manager"
+    ]
+    (step,) = vain.steps
+    assert isinstance(step, GiveUpInit)
+    assert step.over == 44
+
+
+def test_who_may_have_made_the_swarm_gives_nothing_up() -> None:
+    making: dict[str, Any] = {"record": SwarmRecord(claimed_by="h3"), "record_revision": 44}
+
+    for local in ("pending", "error", "locked"):
+        assert not plan("h3", SwarmState(local=local), **making).steps
+    assert not plan("h3", member("h3"), **making).steps
+
+
+def test_nothing_is_given_up_once_the_swarm_is_recorded() -> None:
+    made = SwarmRecord(claimed_by="h3", swarm_id="swarm-1")
+
+    assert not plan("h3", outside(), record=made, record_revision=44).steps
 
 
 def test_the_others_wait_while_the_swarm_is_made() -> None:

@@ -4,14 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 from agent.model.observed import NodeState
-from agent.model.records import Assignment, Copy, CopyReport
+from agent.model.records import Assignment, BridgeReport, Copy, CopyReport
 from agent.planner.swarm.census import take_census
 from agent.planner.swarm.removal import plan_removals
 from tests.planner.builders import REVISION, intent, status, told
 from tests.planner.swarms import nodes_of, seen
 
 H1, H2 = nodes_of("h1 h2:worker")
-LEFT = status("h2", state="inactive", node_id=None, is_manager=False)
+LEFT = status(
+    "h2", state="inactive", node_id=None, is_manager=False, bridge=BridgeReport(phase="", revision=REVISION)
+)
 COPY = CopyReport(service="order", number=1, spec="x", id="i", name="prod-order-1", status="running")
 
 
@@ -61,6 +63,17 @@ def test_it_is_not_forgotten_while_it_has_copies_or_does_not_say_that_it_has_non
     assert plan(statuses={"h2": replace(LEFT, engine_up=False)}) == unsure
     assert plan(statuses={"h2": replace(LEFT, state="pending")}) == unsure
     assert plan(present={"h1": "run-h1", "h2": "run-h2"}) == unsure
+
+
+def test_it_is_not_forgotten_while_it_may_be_joining_as_the_document_before_said() -> None:
+    """It would be in the swarm then, and nobody would know that it is to leave."""
+    unsure = waits("it may be on its way into the swarm still")
+    before = BridgeReport(revision=REVISION - 1)
+    assert plan(statuses={"h2": replace(LEFT, joining="swarm-1")}) == unsure
+    assert plan(statuses={"h2": replace(LEFT, joining="swarm-1")}, away=("h2",)) == unsure
+    assert plan(statuses={"h2": replace(LEFT, bridge=before)}) == unsure
+    assert plan(statuses={"h2": LEFT}, present={"h1": "run-h1", "h2": "a later run"}) == unsure
+    assert plan(statuses={"h2": replace(LEFT, bridge=before)}, away=("h2",)) == FORGOTTEN
 
 
 def test_it_is_not_forgotten_before_it_was_told_to_be_empty() -> None:
