@@ -9,11 +9,10 @@ from functools import partial
 import pytest
 
 from integration.cluster import DOCUMENT, Cluster
-from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
-pytestmark = [pytest.mark.every_base, LONG_ONLY]
+pytestmark = pytest.mark.every_base
 
 NET = "my-network-overlay"
 GOOD = DOCUMENT.read_text()

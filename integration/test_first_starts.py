@@ -1,10 +1,7 @@
 """`depends_on` over hosts: what starts after what, by the clocks of the containers themselves."""
 
 from integration.cluster import DOCUMENT, Cluster
-from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
-
-pytestmark = LONG_ONLY
 
 GOOD = DOCUMENT.read_text()
 _IMAGE = "    image: 10.159.62.231/somecom/order:1.0.0\n    network_mode: none\n"

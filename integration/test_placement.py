@@ -16,12 +16,9 @@ import pytest
 import requests
 
 from integration.cluster import DOCUMENT, PREFIX, Cluster
-from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
-
-pytestmark = LONG_ONLY
 
 OVERLAY = "my-network-overlay"
 EVERY_S = 0.5
