@@ -15,7 +15,7 @@ from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
 from agent.planner.copies.handover import LOOK_S, tries
 from agent.planner.placing.hosts import places_again_in_s
-from agent.planner.rollout.course import looks_again_in_s
+from agent.planner.rollout.chart import looks_again_in_s
 from agent.report import Reporter
 from agent.triggers import Triggers
 from agent.wake import WakeUps

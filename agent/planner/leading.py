@@ -10,7 +10,7 @@ from agent.planner.document.verdict import plan_verdict
 from agent.planner.overlays.declared import plan_overlays
 from agent.planner.overlays.recreate import plan_recreations
 from agent.planner.placing.hosts import placing_of
-from agent.planner.rollout.course import chart
+from agent.planner.rollout.chart import chart
 from agent.planner.swarm.autolock import plan_autolock
 from agent.planner.swarm.census import take_census
 from agent.planner.swarm.nodes import plan_nodes

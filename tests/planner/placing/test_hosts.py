@@ -15,7 +15,7 @@ from agent.model.steps import PublishAssignment
 from agent.model.where import Constraint, Where
 from agent.planner.assignments.assign import assign, plan_assignments
 from agent.planner.placing.hosts import place, placing_of
-from agent.planner.rollout.course import chart
+from agent.planner.rollout.chart import chart
 from tests.planner.builders import cluster, host, intent, member, node, observed, order, service, status
 
 WEB = order(ports=(Port(target=8080, published=80),))

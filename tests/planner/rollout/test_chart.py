@@ -13,7 +13,8 @@ from agent.model.rollout import CopyWatch, Rollout
 from agent.model.spec import ContainerSpec, Restart, spec_hash
 from agent.model.steps import PublishAssignment, PublishRollout
 from agent.planner.assignments.assign import assign, plan_assignments
-from agent.planner.rollout.course import AWAY_S, chart, looks_again_in_s
+from agent.planner.rollout.chart import chart, looks_again_in_s
+from agent.planner.rollout.way import AWAY_S
 from tests.planner.builders import cluster, intent, observed, order, service, status, told
 
 OLD, NEW, NEWEST = order("1.0.0"), order("1.0.1"), order("1.0.2")
