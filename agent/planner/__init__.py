@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent.model.observed import ClusterState, Observed
-from agent.model.steps import Blocked, Plan
+from agent.model.steps import Blocked, Plan, untouched
 from agent.planner.bridge.live import plan_bridge
 from agent.planner.copies.own import plan_copies
 from agent.planner.leadership import plan_leadership
@@ -37,10 +37,10 @@ def _plan_host(observed: Observed) -> Plan:
     if cluster.went_back:
         observed = replace(observed, stale=True)
     if not cluster.accepted:
-        return Plan(blocked=(Blocked(resource="host", reason="no intent accepted yet", kind="waiting"),))
+        return untouched("host", "waiting", "no intent accepted yet")
     ruling = ruling_for(observed)
     if ruling and ruling.what == "hold":
-        return Plan(blocked=(Blocked(resource="swarm", reason=ruling.reason, kind="foreign"),))
+        return untouched("swarm", "foreign", ruling.reason)
     copies = plan_copies(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:

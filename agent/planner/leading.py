@@ -1,7 +1,7 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
 from agent.model.observed import Observed
-from agent.model.steps import Blocked, Plan
+from agent.model.steps import Plan, untouched
 from agent.planner.addresses.doubles import plan_doubles
 from agent.planner.assignments.assign import plan_assignments
 from agent.planner.bridge.turns import plan_turns
@@ -49,4 +49,4 @@ def plan_leading(observed: Observed) -> Plan:
 def _record_held() -> Plan:
     """Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it."""
     reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
-    return Plan(blocked=(Blocked(resource="swarm-record", reason=reason, kind="garbage"),))
+    return untouched("swarm-record", "garbage", reason)

@@ -57,7 +57,7 @@ from agent.model.steps.parking import (
     TakeTurn,
     Unpark,
 )
-from agent.model.steps.plan import Blocked, BlockedKind, Plan, Step
+from agent.model.steps.plan import Blocked, BlockedKind, Plan, Step, untouched
 
 __all__ = [
     "BRIDGE",
@@ -121,4 +121,5 @@ __all__ = [
     "WithdrawRollout",
     "WithdrawRuling",
     "WithdrawTokens",
+    "untouched",
 ]

@@ -109,3 +109,8 @@ class Plan(NamedTuple):
     def without(self, resources: frozenset[str]) -> "Plan":
         """The plan less the steps of `resources`: those that are in flight."""
         return Plan(tuple(each for each in self.steps if each.resource not in resources), self.blocked)
+
+
+def untouched(resource: str, kind: BlockedKind, reason: str) -> Plan:
+    """The plan that leaves `resource` as it is, and says why."""
+    return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))

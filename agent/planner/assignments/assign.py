@@ -8,7 +8,15 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
-from agent.model.steps import Blocked, CollectSpecs, Plan, PublishAssignment, PublishRollout, WithdrawRollout
+from agent.model.steps import (
+    Blocked,
+    CollectSpecs,
+    Plan,
+    PublishAssignment,
+    PublishRollout,
+    WithdrawRollout,
+    untouched,
+)
 from agent.planner.addresses.pinning import pin_addresses
 from agent.planner.assignments.first_starts import hold_first_starts
 from agent.planner.placing.current import current_of, silent_hosts
@@ -78,7 +86,7 @@ def plan_assignments(
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
-        return Plan(blocked=(Blocked(resource="assignments", reason=reason, kind="waiting"),))
+        return untouched("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placing = placing or place(intent, current)
     wanted = assign(intent, current, cluster.era, courses, placing)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from agent.model.intent import GWBRIDGE, BridgeIntent, Intent
 from agent.model.observed import HostState, NetworkState
-from agent.model.steps import BRIDGE, Blocked, BlockedKind, CreateBridge, Plan, RemoveBridge, Step
+from agent.model.steps import BRIDGE, CreateBridge, Plan, RemoveBridge, Step, untouched
 
 _PREFIX = "com.docker.network.bridge."
 ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquerade": "true"}
@@ -21,9 +21,9 @@ def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     if not wrong:
         return Plan()
     if users := sorted({name for bridge in host.bridges for _, name in bridge.endpoints}):
-        return _blocked("foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
+        return untouched(BRIDGE, "foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
     if clash := overlap(intent.gwbridge.subnet, host):
-        return _blocked("overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
+        return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     reason = "; ".join(wrong)
     steps: list[Step] = [RemoveBridge(id=each.id, reason=reason) for each in host.bridges]
     return Plan((*steps, CreateBridge(bridge=intent.gwbridge, reason=reason)))
@@ -87,7 +87,3 @@ def _kernel_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
         return (f"kernel address: {address} wanted, {link.address or 'none'} found",)
     # A bridge without ports has no carrier; "up" is the administrative state, which is what an operator can lose.
     return () if link.up else ("the device docker_gwbridge is down",)
-
-
-def _blocked(kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind=kind),))

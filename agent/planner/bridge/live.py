@@ -4,7 +4,7 @@ from typing import Literal
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.steps import BRIDGE, Blocked, GiveBackTurn, Plan, TakeTurn
+from agent.model.steps import BRIDGE, GiveBackTurn, Plan, TakeTurn, untouched
 from agent.planner.bridge.agreed import bridge_faults, plan_bridge_outside
 from agent.planner.bridge.parking import (
     INGRESS,
@@ -64,7 +64,7 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
             return plan_rejoin(host)
         return plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
-    waits = Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind="waiting"),))
+    waits = untouched(BRIDGE, "waiting", reason)
     if turn and mine and turn.state == "offered":
         return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
     return waits
@@ -88,7 +88,7 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     if not steps or is_begun(host) or not needs_turn(intent, host):
         return Plan(steps, plan.blocked)
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
-    return Plan(blocked=(Blocked(resource=BRIDGE, reason=f"{wrong}; waits for etcd", kind="waiting"),))
+    return untouched(BRIDGE, "waiting", f"{wrong}; waits for etcd")
 
 
 def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:
@@ -129,4 +129,4 @@ def _unsettled(intent: Intent, host: HostState) -> Plan:
     if not wrong:
         return Plan()
     reason = f"{'; '.join(wrong)}; waits while the engine's membership is {host.swarm.local}"
-    return Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind="waiting"),))
+    return untouched(BRIDGE, "waiting", reason)

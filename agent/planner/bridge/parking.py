@@ -13,8 +13,6 @@ from agent.model.observed import Attached, HostState, NetworkState
 from agent.model.spec import Pairs
 from agent.model.steps import (
     BRIDGE,
-    Blocked,
-    BlockedKind,
     CreateParking,
     Park,
     Plan,
@@ -22,6 +20,7 @@ from agent.model.steps import (
     Step,
     SwapBridge,
     Unpark,
+    untouched,
 )
 from agent.planner.bridge.agreed import bridge_faults, engine_faults, overlap
 
@@ -69,17 +68,21 @@ def why_held(intent: Intent, host: HostState) -> Plan:
     """What keeps the bridge from being changed, asked before anything is removed; empty when nothing does."""
     wrong = "; ".join(bridge_faults(intent.gwbridge, host)) or "containers without a gateway"
     if host.live_restore:
-        return _blocked("guard", f"{wrong}, but live-restore is on: a swarm and it do not go together")
+        return untouched(
+            BRIDGE, "guard", f"{wrong}, but live-restore is on: a swarm and it do not go together"
+        )
     if strangers := _attached_by_hand(host):
-        return _blocked("foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
+        return untouched(BRIDGE, "foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
     if clash := overlap(intent.gwbridge.subnet, host):
-        return _blocked("overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
+        return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     if is_begun(host):
         return Plan()
     if host.network(PARKING):
-        return _blocked("name", f"{wrong}, but a network that is not ours is named {PARKING}")
+        return untouched(BRIDGE, "name", f"{wrong}, but a network that is not ours is named {PARKING}")
     if _parking_place(intent, host) is None:
-        return _blocked("overlap", f"{wrong}, but there is no room for the temporary network beside it")
+        return untouched(
+            BRIDGE, "overlap", f"{wrong}, but there is no room for the temporary network beside it"
+        )
     return Plan()
 
 
@@ -239,7 +242,3 @@ def _parking_place(intent: Intent, host: HostState) -> IPv4Network | None:
     taken += [network for network, _ in host.routes] + [each.network for each, _ in host.addresses]
     taken += [intent.gwbridge.subnet, *intent.swarm.default_addr_pool, *host.swarm.pool]
     return next((place for place in _PLACES if not any(map(place.overlaps, taken))), None)
-
-
-def _blocked(kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind=kind),))

@@ -8,7 +8,7 @@ an overlay.
 
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import Attached, ClusterState, HostState
-from agent.model.steps import BRIDGE, Blocked, BlockedKind, Plan
+from agent.model.steps import BRIDGE, Plan, untouched
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
@@ -40,14 +40,14 @@ def why_not_rejoin(host: HostState) -> Plan:
     if not theirs:
         return Plan()
     reason = f"method rejoin: {', '.join(theirs)} would lose its networks if this host left the swarm"
-    return _blocked("foreign", reason)
+    return untouched(BRIDGE, "foreign", reason)
 
 
 def plan_rejoin(host: HostState) -> Plan:
     """What a host waits for in its turn: the way out is the leader's ruling."""
     if host.swarm.is_manager:
-        return _blocked("waiting", "method rejoin: the leader demotes this host before it leaves")
-    return _blocked("waiting", "method rejoin: the leader lets this host leave")
+        return untouched(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
+    return untouched(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")
 
 
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
@@ -66,7 +66,3 @@ def _stand_in(intent: Intent, leaving: str, cluster: ClusterState) -> str | None
 def _on_overlays(host: HostState) -> list[Attached]:
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
     return [each for each in host.attached if each.running and overlays & set(each.networks)]
-
-
-def _blocked(kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource=BRIDGE, reason=reason, kind=kind),))

@@ -7,7 +7,7 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import Disruption, HostStatus
-from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan
+from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
 from agent.planner.overlays.peers import unseen_peers
 
 
@@ -35,14 +35,14 @@ def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
     reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
-    return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
+    return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
 def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
     if turn.state == "offered" or intent.host(turn.host) is None:
         return _end(observed, turn, f"the agent of {turn.host} is gone")
     reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
-    return Plan(blocked=(Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting"),))
+    return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
 def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
@@ -122,7 +122,7 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     if not waiting:
         return Plan()
     if reason := _why_not_yet(intent, cluster):
-        return Plan(blocked=(Blocked(resource=f"turn/{waiting[0]}", reason=reason, kind="waiting"),))
+        return untouched(f"turn/{waiting[0]}", "waiting", reason)
     return _offer(waiting[0], observed)
 
 

@@ -2,7 +2,7 @@
 
 from agent.model.intent import Intent
 from agent.model.observed import ContainerState, Observed
-from agent.model.steps import Blocked, DisconnectNetwork, Plan, Step, StopContainer
+from agent.model.steps import DisconnectNetwork, Plan, Step, StopContainer, untouched
 from agent.planner.copies.wanted import Wanted
 
 STOPPABLE = ("running", "paused", "restarting")
@@ -33,8 +33,7 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
         return Plan((*_stopped(found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & anew):
         reason = f"network {', '.join(waits)} is made anew"
-        blocked = Blocked(resource=f"container/{wanted.name}", reason=reason, kind="waiting")
-        return Plan(blocked=(blocked,))
+        return untouched(wanted.resource, "waiting", reason)
     return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Copy
-from agent.model.steps import Blocked, Plan, RenameContainer
+from agent.model.steps import Plan, RenameContainer, untouched
 from agent.planner.copies.wanted import Wanted, container_name
 
 _SHORT_ID = 12
@@ -42,8 +42,7 @@ class Names:
             aside = f"{wanted.name}-{found.id[:_SHORT_ID]}"
             reason = f"it has the name of another copy, and {holder} has its own"
             return Plan((RenameContainer(name=aside, id=found.id, reason=reason),))
-        blocked = Blocked(resource=f"container/{wanted.name}", reason=f"{holder} has this name", kind="name")
-        return Plan(blocked=(blocked,))
+        return untouched(wanted.resource, "name", f"{holder} has this name")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
         if wanted.name in self._foreign:

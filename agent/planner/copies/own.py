@@ -9,8 +9,6 @@ from agent.model.observed import ClusterState, ContainerState, HostState, Observ
 from agent.model.records import Copy
 from agent.model.steps import (
     Blocked,
-    BlockedKind,
-    ConnectNetwork,
     CreateContainer,
     CreateVolume,
     DisconnectNetwork,
@@ -18,14 +16,14 @@ from agent.model.steps import (
     PullImage,
     RenameContainer,
     StartContainer,
-    Step,
+    untouched,
 )
 from agent.planner.copies.endpoints import keep_last_endpoints
 from agent.planner.copies.handover import on_trial, starts_first
 from agent.planner.copies.making_way import made_anew, make_way
 from agent.planner.copies.names import Names
+from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
-from agent.planner.copies.pulling import why_pull
 from agent.planner.copies.repair import plan_repair
 from agent.planner.copies.replacement import (
     STOPPABLE,
@@ -37,7 +35,6 @@ from agent.planner.copies.replacement import (
     replacement,
 )
 from agent.planner.copies.wanted import Wanted, container_name, fill_context
-from agent.planner.overlays.declared import overlay_faults, plan_local_network
 
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:
@@ -63,7 +60,9 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         spec = cluster.specs.get(copy.spec)
         if spec is None:
             name = container_name(project, copy)
-            plan += _blocked(name, "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd")
+            plan += untouched(
+                f"container/{name}", "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd"
+            )
             continue
         context = fill_context(intent, observed.me, host.swarm, copy)
         wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
@@ -103,12 +102,13 @@ class _Scene:
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.reveals = observed.stale, observed.reveals
         self.anew = made_anew(intent, observed)
+        self.needs = Needs(intent, host, cluster)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
             return self._decide(wanted, found)
         except Invalid as error:
-            return _blocked(wanted.name, "dependency", str(error))
+            return untouched(wanted.resource, "dependency", str(error))
 
     def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
         """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
@@ -119,7 +119,7 @@ class _Scene:
         if found.busy or found.status == "removing":
             return Plan()
         plan = self._repair(replace(wanted, called=found.name), found)
-        return plan if plan.steps else plan + _blocked(wanted.name, "waiting", lacks)
+        return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
@@ -127,14 +127,14 @@ class _Scene:
         if found and found.busy:
             return self._wait_for_dockerd(found)
         if (way := make_way(wanted, found, self.anew)) is not None:
-            return (Plan() if wanted.spec.image in self.host.images else self._image(wanted)) + way
+            return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
         if taken := self.names.plan(wanted, found):
             return taken
         if wanted.copy.waits and found is None:
-            return self._image(wanted) + _blocked(wanted.name, "waiting", wanted.copy.waits)
+            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.waits)
         if wanted.copy.held and not (found and found.status in STOPPABLE):
             # One that runs goes on: what somebody else waits for may be the address that it has.
-            return self._image(wanted) + _blocked(wanted.name, "waiting", wanted.copy.held)
+            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.held)
         if found is None:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
         if reason := self._why_replace(wanted, found):
@@ -144,7 +144,9 @@ class _Scene:
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
             return Plan()
-        return _blocked(found.name, "waiting", "dockerd is working on it and does not answer for it")
+        return untouched(
+            f"container/{found.name}", "waiting", "dockerd is working on it and does not answer for it"
+        )
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.copy.spec != wanted.copy.spec:
@@ -156,7 +158,7 @@ class _Scene:
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
-        made, waits = self._make(wanted, reason), self._networks(wanted)
+        made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits  # pull first: the old copy runs until the new one can be made
         if waits != Plan():
@@ -166,7 +168,7 @@ class _Scene:
         return replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
-        made, waits = self._make(wanted, reason), self._networks(wanted)
+        made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits
         if waits == Plan():
@@ -177,9 +179,9 @@ class _Scene:
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
         """Create the container, or first what has to be there for that."""
-        if (lacking := self._image(wanted)) != Plan():
+        if (lacking := self.needs.image(wanted)) != Plan():
             return lacking
-        if (missing := self._volumes(wanted)) != Plan():
+        if (missing := self.needs.volumes(wanted)) != Plan():
             return missing
         create = CreateContainer(
             name=wanted.name,
@@ -190,89 +192,18 @@ class _Scene:
         )
         return Plan((create,))
 
-    def _image(self, wanted: Wanted) -> Plan:
-        service = self.intent.service(wanted.copy.service)
-        policy = service.pull if service else "missing"
-        why = why_pull(wanted.spec.image, policy, self.host)
-        if why is None:
-            return Plan()
-        if policy == "never":
-            never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
-            return _blocked(wanted.name, "dependency", never)
-        return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
-
     def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
-        failed_with = self.failures.get(f"container/{wanted.name}", "")
-        overlays = [network for network, _ in found.addresses if self._is_overlay(network)]
+        failed_with = self.failures.get(wanted.resource, "")
+        overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
         repair = plan_repair(wanted, found, overlays)
         repaired = heed_ports(repair, wanted.spec, found, self.host, failed_with)
-        waits = self._networks(wanted)
+        waits = self.needs.networks(wanted)
         if waits == Plan():
             return repaired
-        kept = tuple(step for step in repaired.steps if not self._needs_network(step))
+        kept = tuple(step for step in repaired.steps if not self.needs.lacks_network(step))
         if any(isinstance(step, DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
             kept = tuple(step for step in kept if not isinstance(step, RenameContainer))
         return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
-
-    def _needs_network(self, step: Step) -> bool:
-        """Whether it ends in an attachment; leaving a network to come back is no better than a start that fails."""
-        match step:
-            case ConnectNetwork():
-                return self._cannot_attach(step.attachment.network)
-            case DisconnectNetwork():
-                return self._is_overlay(step.network) and bool(self._why_not(step.network))
-            case _:
-                return isinstance(step, StartContainer)
-
-    def _networks(self, wanted: Wanted) -> Plan:
-        plan = Plan()
-        for network in (each.network for each in wanted.spec.networks):
-            declared = self.intent.network(network)
-            if declared and declared.driver == "bridge":
-                plan += plan_local_network(declared, self.host)
-            elif reason := self._why_not(network):
-                plan += _blocked(wanted.name, "waiting", reason)
-        return plan
-
-    def _is_overlay(self, network: str) -> bool:
-        declared = self.intent.network(network)
-        return declared is not None and declared.driver == "overlay"
-
-    def _cannot_attach(self, network: str) -> bool:
-        if self._is_overlay(network):
-            return bool(self._why_not(network))
-        declared = self.intent.network(network)
-        return declared is not None and self.host.network(declared.name) is None
-
-    def _why_not(self, network: str) -> str:
-        """Why nothing can step onto that overlay now; empty when it can."""
-        swarm = self.host.swarm
-        if swarm.leaderless:
-            # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
-            return f"the swarm has no leader that could give out an address on network {network}"
-        # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
-        known = self.cluster.record.networks if self.cluster.record else ()
-        settled = swarm.local == "active" and not self.host.settles_in_s
-        ready = settled and (network in known or self._sees_ready(network))
-        return "" if ready else f"network {network} is not ready yet"
-
-    def _sees_ready(self, network: str) -> bool:
-        declared, found = self.intent.network(network), self.host.network(network)
-        return bool(declared and found and not overlay_faults(declared, found))
-
-    def _volumes(self, wanted: Wanted) -> Plan:
-        plan = Plan()
-        for mount in wanted.spec.volumes:
-            volume = self.intent.volume(mount.source or "") if mount.type == "volume" else None
-            if volume is None or volume.name in self.host.volumes:
-                continue
-            if volume.external:
-                plan += _blocked(
-                    wanted.name, "dependency", f"the external volume {volume.name} does not exist"
-                )
-            else:
-                plan += Plan((CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
-        return plan
 
 
 def _creates(plan: Plan) -> bool:
@@ -290,7 +221,3 @@ def _once(plan: Plan) -> Plan:
             shared.add(step.resource)
         steps.append(step)
     return Plan(tuple(steps), tuple(dict.fromkeys(plan.blocked)))
-
-
-def _blocked(name: str, kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource=f"container/{name}", reason=reason, kind=kind),))

@@ -47,14 +47,14 @@ def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
 def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if dropped := [str(each) for each in found.differences if each.repair == "none"]:
         reason = f"{'; '.join(dropped)}: the engine or the kernel of this host cannot do it"
-        yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="unsupported")
+        yield Blocked(resource=wanted.resource, reason=reason, kind="unsupported")
 
 
 def _rests(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if _is_down(wanted, found) and found.rests_s:
         reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
         reason = f"{reason}: it is left for a while before it is started again"
-        yield Blocked(resource=f"container/{wanted.name}", reason=reason, kind="crash")
+        yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
 
 
 def _is_down(wanted: Wanted, found: ContainerState) -> bool:

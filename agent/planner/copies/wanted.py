@@ -29,6 +29,11 @@ class Wanted:
         return self.called or container_name(self.project, self.copy)
 
     @property
+    def resource(self) -> str:
+        """What the steps on its container are steps on."""
+        return f"container/{self.name}"
+
+    @property
     def filled(self) -> ContainerSpec:
         """The spec with the placeholders of this copy filled in. Raises Invalid when one has no value yet."""
         return fill(self.spec, self.context)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
-from agent.model.steps import Blocked, Plan, PublishVerdict
+from agent.model.steps import Blocked, Plan, PublishVerdict, untouched
 from agent.planner.document.guard import confirmation, what_it_takes
 
 
@@ -13,7 +13,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     in_force = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
         reason = f"there is no intent; holding revision {in_force}" if in_force else "there is no intent yet"
-        return Plan(blocked=(Blocked(resource="intent", reason=reason, kind="waiting"),))
+        return untouched("intent", "waiting", reason)
     verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
     refused = () if verdict.accepted else (_refusal(verdict),)
     if cluster.verdict == verdict and verdict.in_force == in_force:

@@ -3,7 +3,7 @@
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
 from agent.model.records import SwarmRecord
-from agent.model.steps import Blocked, BlockedKind, GiveUpInit, InitSwarm, JoinSwarm, Plan
+from agent.model.steps import GiveUpInit, InitSwarm, JoinSwarm, Plan, untouched
 from agent.planner.swarm.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
@@ -44,15 +44,15 @@ def _claims_in_vain(declared: HostIntent | None, me: str, record: SwarmRecord | 
 def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
-        return _blocked("waiting", "no swarm is recorded yet")
+        return untouched("swarm", "waiting", "no swarm is recorded yet")
     if observed.host and observed.host.gossip_is_taken:
-        return _blocked("waiting", _GOSSIP_IS_TAKEN)
+        return untouched("swarm", "waiting", _GOSSIP_IS_TAKEN)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
             return _init(intent, advertise)
-        return _blocked("waiting", f"{record.claimed_by} is making the swarm")
+        return untouched("swarm", "waiting", f"{record.claimed_by} is making the swarm")
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
-        return _blocked("waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
+        return untouched("swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
@@ -79,33 +79,35 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
     words = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending" and swarm.is_manager:
         # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
-        return _blocked("waiting", f"docker looks for the other managers of its swarm{words}")
+        return untouched("swarm", "waiting", f"docker looks for the other managers of its swarm{words}")
     if swarm.local == "pending":
-        return _blocked("waiting", f"docker is still joining{words}")
+        return untouched("swarm", "waiting", f"docker is still joining{words}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)
-        return _blocked("locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}")
-    return _blocked(
-        "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
+        return untouched(
+            "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}"
+        )
+    return untouched(
+        "swarm", "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
     )
 
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
     if swarm.node_id is None:
-        return _blocked("waiting", _NO_NODE)
+        return untouched("swarm", "waiting", _NO_NODE)
     if record and (other := other_swarm(record, swarm)):
-        return _blocked("foreign", f"in {other}, while the cluster's is {record.swarm_id}")
+        return untouched("swarm", "foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
-        return _blocked(
-            "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
+        return untouched(
+            "swarm", "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
         )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
         how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
-        return _blocked("role", f"address: {wanted} wanted, {swarm.address} found: {how}")
+        return untouched("swarm", "role", f"address: {wanted} wanted, {swarm.address} found: {how}")
     return Plan()
 
 
@@ -115,7 +117,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
         # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
         reason = f"the intent does not name {observed.me}: nothing is done here"
-        return Plan(blocked=(Blocked(resource=f"host/{observed.me}", reason=reason, kind="waiting"),))
+        return untouched(f"host/{observed.me}", "waiting", reason)
     if cluster.assignment is None:
         waits = "this host is left as it is"  # it never was named
     elif swarm.is_manager:
@@ -124,7 +126,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
         waits = f"{len(host.containers)} of our copies are still here"
     else:
         waits = _ON_ITS_WORD
-    return _blocked("removal", f"the intent does not name {observed.me}: {waits}")
+    return untouched("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
 
 
 def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
@@ -145,7 +147,3 @@ def other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
     known, recorded = {node for node, _ in swarm.managers}, {node for node, _ in record.managers}
     strangers = known and recorded and not known & recorded
     return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""
-
-
-def _blocked(kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind),))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from agent.model.intent import Intent
 from agent.model.observed import Attached, ContainerState, HostState, Observed
 from agent.model.records import Ruling
-from agent.model.steps import Blocked, BlockedKind, LeaveSwarm, Plan, RemoveContainer, Step, StopContainer
+from agent.model.steps import LeaveSwarm, Plan, RemoveContainer, Step, StopContainer, untouched
 from agent.planner.copies.wanted import DEFAULT_GRACE_S
 from agent.planner.membership.namesakes import declared_address, has_address
 
@@ -32,10 +32,14 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
         who = ", ".join(each.name for each in strangers)
-        return _blocked("foreign", f"{ruling.reason}; but {who} would lose its overlay if the host left")
+        return untouched(
+            "swarm", "foreign", f"{ruling.reason}; but {who} would lose its overlay if the host left"
+        )
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return _blocked("role", f"{ruling.reason}; but this host does not have the address {wanted}")
+        return untouched(
+            "swarm", "role", f"{ruling.reason}; but this host does not have the address {wanted}"
+        )
     reason = f"the host leaves the swarm: {ruling.reason}"
     running = [each for each in _on_overlays(host) if each.status in _STOPPABLE]
     if running:
@@ -76,7 +80,3 @@ def _on_overlays(host: HostState) -> list[ContainerState]:
 def _overlays(host: HostState, networks: Iterable[str]) -> set[str]:
     """Those of `networks` that are not this host's own: a worker lists an overlay only while somebody runs on it."""
     return {*networks} - {each.name for each in host.networks if each.scope != "swarm"} - {"host", "none"}
-
-
-def _blocked(kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind),))

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from agent.model.observed import HostState, Observed
 from agent.model.records import Presence
-from agent.model.steps import Blocked, Plan, Resign, TakePresence
+from agent.model.steps import Plan, Resign, TakePresence, untouched
 
 
 def namesake(observed: Observed) -> Presence | None:
@@ -33,7 +33,7 @@ def plan_namesake(observed: Observed) -> Plan:
     if _at_home(observed):
         return Plan((TakePresence(reason=f"{said}; the address that the intent declares is here"),))
     reason = f"{said}: nothing is done here before it is gone"
-    held = Plan(blocked=(Blocked(resource=f"host/{observed.me}", reason=reason, kind="foreign"),))
+    held = untouched(f"host/{observed.me}", "foreign", reason)
     return Plan((Resign(reason=said),)) + held if observed.fence else held
 
 

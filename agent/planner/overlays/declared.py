@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import HostState, NetworkState, Observed
-from agent.model.steps import Blocked, BlockedKind, CreateNetwork, CreateOverlay, Plan
+from agent.model.steps import BlockedKind, CreateNetwork, CreateOverlay, Plan, untouched
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})
 """Options that the swarm adds to every overlay."""
@@ -109,4 +109,4 @@ def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:
 
 
 def _blocked(wanted: NetworkIntent, kind: BlockedKind, reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource=f"network/{wanted.name}", reason=reason, kind=kind),))
+    return untouched(f"network/{wanted.name}", kind, reason)

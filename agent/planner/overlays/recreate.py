@@ -19,7 +19,7 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NetworkState, Observed
 from agent.model.records import AttachedReport, CopyReport, HostStatus
 from agent.model.spec import Pairs
-from agent.model.steps import Blocked, BlockedKind, Plan, RemoveOverlay
+from agent.model.steps import BlockedKind, Plan, RemoveOverlay, untouched
 from agent.planner.overlays.declared import is_ours, overlay_faults, sees_overlays
 
 POLICY = "x-cluster.policy.allow_network_recreate"
@@ -186,4 +186,4 @@ def _names(copies: Iterable[CopyReport]) -> str:
 
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:
     said = f"{change.why}: {reason}"
-    return Plan(blocked=(Blocked(resource=f"network/{change.name}", reason=said, kind=kind),))
+    return untouched(f"network/{change.name}", kind, said)

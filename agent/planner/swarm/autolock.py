@@ -3,7 +3,7 @@
 from agent.model.autolock import UnlockKeys
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, SwarmState
-from agent.model.steps import Blocked, Plan, PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost
+from agent.model.steps import Plan, PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost, untouched
 
 NO_KEY = (
     "x-cluster.swarm.autolock needs tokens.key_file in agent.yaml of every host: without it the unlock key would lie "
@@ -19,7 +19,7 @@ def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Pla
     if not wanted:
         return _off(cluster, swarm, declared=wanted is False)
     if not cluster.can_seal:
-        return Plan(blocked=(Blocked(resource="autolock", reason=NO_KEY, kind="dependency"),))
+        return untouched("autolock", "dependency", NO_KEY)
     if cluster.unlock_locked:
         return Plan()  # it is told as unreadable; what it holds may be the only key of a manager that is down
     known = _known(cluster, swarm)

@@ -6,13 +6,13 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.records import SwarmRecord, Tokens
 from agent.model.steps import (
-    Blocked,
     ClaimInit,
     Plan,
     PublishSwarm,
     PublishTokens,
     RotateTokens,
     WithdrawTokens,
+    untouched,
 )
 from agent.planner.overlays.declared import ready_overlays
 from agent.planner.overlays.recreate import to_recreate
@@ -163,4 +163,4 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
 
 
 def _waiting(reason: str) -> Plan:
-    return Plan(blocked=(Blocked(resource="swarm-record", reason=reason, kind="waiting"),))
+    return untouched("swarm-record", "waiting", reason)

@@ -8,7 +8,7 @@ host.
 from agent.model.intent import Intent
 from agent.model.observed import NodeState, Observed
 from agent.model.records import HostStatus
-from agent.model.steps import Blocked, ForgetHost, Plan
+from agent.model.steps import ForgetHost, Plan, untouched
 from agent.planner.swarm.census import Census, fresh_status, removed_hosts
 
 
@@ -102,4 +102,4 @@ def _forget(name: str, why: str) -> Plan:
 
 def _blocked(name: str, why: str) -> Plan:
     reason = f"no longer in the intent: {why}"
-    return Plan(blocked=(Blocked(resource=f"host/{name}", reason=reason, kind="removal"),))
+    return untouched(f"host/{name}", "removal", reason)
