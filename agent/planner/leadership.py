@@ -8,10 +8,9 @@ swarm, and each look at it that hangs delays all it does for the others.
 """
 
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.observed import ClusterState, HostState, Observed, other_swarm
 from agent.model.steps import Campaign, Plan, Resign
 from agent.planner.bridge.rejoin import rejoining_host
-from agent.planner.membership.joining import other_swarm
 
 LEADS_BLIND_S = 30.0
 """A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told

@@ -5,7 +5,7 @@ from agent.model.observed.container import Attached, ContainerState, Difference
 from agent.model.observed.host import GOSSIP, HostState
 from agent.model.observed.network import GivenOut, LinkState, NetworkState
 from agent.model.observed.snapshot import Observed
-from agent.model.observed.swarm import LocalState, NodeState, SwarmState
+from agent.model.observed.swarm import LocalState, NodeState, SwarmState, other_swarm
 
 __all__ = [
     "GOSSIP",
@@ -22,4 +22,5 @@ __all__ = [
     "NodeState",
     "Observed",
     "SwarmState",
+    "other_swarm",
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Literal
 
-from agent.model.records import Tokens
+from agent.model.records import SwarmRecord, Tokens
 from agent.model.spec import Pairs
 
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
@@ -65,3 +65,18 @@ class SwarmState:
     def unsettled(self) -> bool:
         """Whether it may change any moment, of which dockerd sends no event."""
         return self.local in ("pending", "locked") or self.leaderless
+
+
+def other_swarm(record: SwarmRecord | None, swarm: SwarmState) -> str:
+    """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
+
+    A worker does not know the id of its swarm (GET /info says it to managers only), nor does a manager while the swarm
+    has no leader; but both know who manages it.
+    """
+    if record is None:
+        return ""
+    if swarm.swarm_id:
+        return f"swarm {swarm.swarm_id}" if record.swarm_id not in (None, swarm.swarm_id) else ""
+    known, recorded = {node for node, _ in swarm.managers}, {node for node, _ in record.managers}
+    strangers = known and recorded and not known & recorded
+    return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState, Observed
+from agent.model.observed import ClusterState, HostState, Observed, other_swarm
 from agent.model.steps import BRIDGE, GiveBackTurn, Plan, TakeTurn, untouched
 from agent.planner.bridge.agreed import bridge_faults, plan_bridge_outside
 from agent.planner.bridge.parking import (
@@ -56,6 +56,8 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
         return _give_back(me, cluster)
     if not needs_turn(intent, host):
         return plan_swap(intent, host, "")
+    if (held := _why_elsewhere(host, cluster)) != Plan():
+        return _give_back(me, cluster, "this host is in another swarm") + held
     if (held := _why_held(intent, host)) != Plan():
         # Where nothing was begun yet others may go first.
         return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
@@ -68,6 +70,14 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     if turn and mine and turn.state == "offered":
         return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
     return waits
+
+
+def _why_elsewhere(host: HostState, cluster: ClusterState) -> Plan:
+    """Nothing that works is disturbed in another swarm: nobody here could see what comes of it."""
+    other = other_swarm(cluster.record, host.swarm)
+    if not other or is_begun(host):
+        return Plan()
+    return untouched(BRIDGE, "foreign", f"left as it is in {other}")
 
 
 def _why_held(intent: Intent, host: HostState) -> Plan:

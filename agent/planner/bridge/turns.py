@@ -69,6 +69,8 @@ def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[st
     status = cluster.status_of(name)
     if status is None or not status.engine_up:
         return (f"{name} does not report",)
+    if _is_elsewhere(status, cluster):
+        return ()  # the swarm at hand says nothing of it
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
         faults.append(f"docker_gwbridge of {name} is not as agreed")
@@ -80,6 +82,11 @@ def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[st
         # Lost before this turn it is none of our doing, and the change needs none.
         return (*faults, "the swarm lost its leader meanwhile") if turn.quorum else tuple(faults)
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
+
+
+def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
+    recorded = cluster.record.swarm_id if cluster.record else None
+    return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
 
 
 def _is_down(name: str, status: HostStatus) -> bool:

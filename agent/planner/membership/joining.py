@@ -1,7 +1,7 @@
 """The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState
+from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState, other_swarm
 from agent.model.records import SwarmRecord
 from agent.model.steps import GiveUpInit, InitSwarm, JoinSwarm, Plan, untouched
 from agent.planner.swarm.autolock import plan_unlock
@@ -134,16 +134,3 @@ def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
     if swarm.swarm_id:
         return swarm.swarm_id == record.swarm_id
     return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
-
-
-def other_swarm(record: SwarmRecord, swarm: SwarmState) -> str:
-    """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
-
-    A worker does not know the id of its swarm (GET /info says it to managers only), nor does a manager while the swarm
-    has no leader; but both know who manages it.
-    """
-    if swarm.swarm_id:
-        return f"swarm {swarm.swarm_id}" if record.swarm_id not in (None, swarm.swarm_id) else ""
-    known, recorded = {node for node, _ in swarm.managers}, {node for node, _ in record.managers}
-    strangers = known and recorded and not known & recorded
-    return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""

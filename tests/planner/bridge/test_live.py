@@ -70,6 +70,22 @@ def test_while_another_host_has_its_turn_that_is_said() -> None:
     assert planned(hosting(), turn("h2")) == [f"{WAITS} (h2 has its); it touches no container"]
 
 
+def test_a_bridge_that_works_is_left_as_it_is_in_another_swarm() -> None:
+    """Whoever leads here could not see how that came out, and all others would wait for it."""
+    found = hosting(WEB, swarm=member(swarm_id="theirs"))
+    left = "blocked network/docker_gwbridge: left as it is in swarm theirs"
+
+    assert planned(found) == planned(found, turn("h2")) == [left]
+    assert planned(found, turn("h1")) == ["give back turn: this host is in another swarm", left]
+    assert phase(found) == "held"
+
+
+def test_what_was_begun_is_brought_to_an_end_in_another_swarm_too() -> None:
+    begun = hosting(PARKED, swarm=member(swarm_id="theirs"), beside=(PLACE,))
+
+    assert planned(begun, turn("h1")) == planned(replace(begun, swarm=member()), turn("h1"))
+
+
 def test_an_offered_turn_is_taken_before_anything_is_done() -> None:
     found = hosting(WEB)
 

@@ -399,3 +399,10 @@ def test_without_a_quorum_nobody_can_tell_whom_it_sees_and_nobody_waits_for_that
     hosts = (sees("h1", phase="waiting"), sees("h2"), sees("h3"))
 
     assert planned(seen({}, lost, statuses=hosts, nodes=None)) == offer("h1")
+
+
+def test_nobody_waits_for_a_host_that_is_in_another_swarm_since() -> None:
+    done, elsewhere = turn("h2", "done"), replace(says("h2", "held"), swarm_id="theirs")
+
+    found = seen({"h1": "right", "h3": "waiting"}, done, nodes=(NODES[0], NODES[2]), statuses=(elsewhere,))
+    assert planned(found) == offer("h3")
