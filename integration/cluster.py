@@ -181,9 +181,6 @@ class Cluster:
         That it did is luck of the engine on a busy machine (docs/engine-quirks.md); no test can rely on either.
         """
         blocked = (self.get(f"hosts/{host.name}/status") or {}).get("blocked", ())
-        for each in blocked:
-            if GIVEN_TWICE in each["reason"]:
-                self.make_anew(each["resource"].partition("/")[2], each["reason"])
         if not any(GOSSIP_IS_KEPT in each["reason"] for each in blocked):
             self._kept_since.pop(host.name, None)
             return
@@ -192,13 +189,6 @@ class Cluster:
             print(f"{host.name}: dockerd still listens for the swarm it left, and is restarted")
             host.systemctl("restart", "docker")
             del self._kept_since[host.name]
-
-    def make_anew(self, copy: str, why: str) -> None:
-        """Remove one of two copies to which the swarm gave one address, as the leader says (docs/engine-quirks.md)."""
-        print(f"{copy} is removed: {why}")
-        for host in self.lab.hosts:
-            if f"on {host.name} it has" in why:
-                host.exec("docker", "rm", "--force", copy, check=False)
 
     def check_converged(self, host: Host, revision: int) -> None:
         """AssertionError, with what the host still has to do, unless it is as `revision` says."""

@@ -197,15 +197,10 @@ class Soak:
                 self._watch.excuses.hosts.add(host.name)
                 host.systemctl("restart", "docker")
             if GIVEN_TWICE in each["reason"]:
-                self._make_anew(each["resource"].partition("/")[2], each["reason"])
+                # Its host makes the copy anew by itself, once it is sure.
+                self._watch.excuses.services.add(service_of(each["resource"].partition("/")[2]))
             if each["kind"] == "rollout" and PAUSED in each["reason"]:
                 self._tried_again(each["resource"].partition("/")[2], each["reason"])
-
-    def _make_anew(self, copy: str, why: str) -> None:
-        """What the leader says of two copies with one address."""
-        self._told(f"{copy} is removed, as the leader says: {why}")
-        self._watch.excuses.services.add(service_of(copy))
-        self._cluster.make_anew(copy, why)
 
     def _tried_again(self, service: str, why: str) -> None:
         """A rollout is paused when a copy ends that it has just moved. It may only where something stopped copies."""

@@ -18,6 +18,8 @@ class Copy:
     """Why it must not be started yet, in words: somebody else still has its address, or another host still has it."""
     waits: str = ""
     """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
+    anew: Pairs = ()
+    """(id of a container of it, why that has to be made anew): the swarm gave its address to another one, too."""
 
     @property
     def made_as(self) -> "Copy":

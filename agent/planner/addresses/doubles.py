@@ -1,45 +1,106 @@
 """Two copies with one address of an overlay: the swarm gives them out, and engines have been seen to give one twice.
 
 That happens when the swarm's leader changes while many containers start (docs/engine-quirks.md). Neither host can see
-it, and peers reach now the one and now the other; the leader sees both.
+it, and peers reach now the one and now the other; the leader sees both, and has all but one of them made anew.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
 from agent.model.observed import ClusterState
+from agent.model.records import Assignment, CopyReport
 from agent.model.steps import Blocked, Plan
 
 PREDICTED = "(address)"
 """What a prediction has in the place of an address that the swarm will choose: no two of these are one."""
 
-Place = tuple[str, str]
-"""(container, host)"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Holder:
+    """A copy that runs on a host whose agent is there, and asks for its address or was given it."""
+
+    host: str
+    copy: CopyReport
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Double:
+    """A copy with an address that `first` has as well."""
+
+    network: str
+    address: str
+    holder: _Holder
+    first: _Holder
+
+    @property
+    def why(self) -> str:
+        first = f"{self.first.copy.name} on {self.first.host}"
+        return f"it has {self.address} of {self.network}, as {first} has: the swarm has given it out twice"
 
 
 def plan_doubles(cluster: ClusterState) -> Plan:
-    """Say of every running copy but the first with an address that it has somebody else's, and what cures that."""
-    holders: dict[tuple[str, str], list[Place]] = {}
-    for host in sorted(cluster.present):
-        status = cluster.status_of(host)
-        for copy in status.copies if status and status.engine_up else ():
-            for network, address in copy.addresses if copy.status == "running" else ():
-                if address not in ("", PREDICTED) and network in _overlays(cluster):
-                    holders.setdefault((network, address), []).append((copy.name, host))
+    """Say of every running copy but one with an address that it has somebody else's, and what becomes of it."""
     return Plan(
         blocked=tuple(
-            Blocked(
-                resource=f"container/{name}", reason=_reason(host, address, network, first), kind="overlap"
-            )
-            for (network, address), (first, *others) in sorted(holders.items())
-            for name, host in others
+            Blocked(resource=f"container/{each.holder.copy.name}", reason=_said(each), kind="overlap")
+            for each in _doubles(cluster)
         )
     )
 
 
-def _overlays(cluster: ClusterState) -> frozenset[str]:
-    return frozenset(cluster.record.networks) if cluster.record else frozenset()
+def have_made_anew(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
+    """`wanted`, in which a copy whose address somebody else has names the container that is to be made anew.
+
+    Not one that asks for just that address: it would ask again, and get it from nobody.
+    """
+    anew = {
+        (each.holder.host, each.holder.copy.service, each.holder.copy.number): (each.holder.copy.id, each.why)
+        for each in _doubles(cluster)
+        if not each.holder.asks
+    }
+    return {
+        host: replace(
+            assignment,
+            copies=tuple(
+                replace(copy, anew=(anew[key],))
+                if (key := (host, copy.service, copy.number)) in anew
+                else copy
+                for copy in assignment.copies
+            ),
+        )
+        for host, assignment in wanted.items()
+    }
 
 
-def _reason(host: str, address: str, network: str, first: Place) -> str:
-    return (
-        f"on {host} it has {address} of {network}, as {first[0]} on {first[1]} has: the swarm has given it out twice; "
-        "`docker rm --force` of this container there, and it is made anew with another one"
-    )
+def _doubles(cluster: ClusterState) -> Iterable[_Double]:
+    """In the order of the addresses. The one that asks for the address keeps it, else the one that had it first."""
+    overlays = frozenset(cluster.record.networks) if cluster.record else frozenset()
+    holders: dict[tuple[str, str], list[_Holder]] = {}
+    for host in sorted(cluster.present):
+        status = cluster.status_of(host)
+        for copy in status.copies if status and status.engine_up else ():
+            for network, address in copy.addresses if copy.status == "running" else ():
+                if address not in ("", PREDICTED) and network in overlays:
+                    asks = _asks(cluster, copy, network)
+                    holders.setdefault((network, address), []).append(
+                        _Holder(host=host, copy=copy, asks=asks)
+                    )
+    for (network, address), each in sorted(holders.items()):
+        first, *others = sorted(each, key=lambda one: (not one.asks, one.copy.started_at, one.copy.name))
+        for other in others:
+            yield _Double(network=network, address=address, holder=other, first=first)
+
+
+def _asks(cluster: ClusterState, copy: CopyReport, network: str) -> bool:
+    """Whether it has the address by a pin or by its spec; one whose spec is not known may."""
+    spec = cluster.specs.get(copy.spec)
+    fixed = spec is None or any(each.network == network and each.ipv4_address for each in spec.networks)
+    return fixed or network in dict(copy.pinned)
+
+
+def _said(double: _Double) -> str:
+    where, what = f"on {double.holder.host} {double.why}", "it is made anew with another one"
+    if double.holder.asks:
+        what = "both ask for it; `docker rm --force` the one of them that may be made anew"
+    return f"{where}; {what}"

@@ -17,6 +17,7 @@ from agent.model.steps import (
     WithdrawRollout,
     untouched,
 )
+from agent.planner.addresses.doubles import have_made_anew
 from agent.planner.addresses.pinning import pin_addresses
 from agent.planner.assignments.first_starts import hold_first_starts
 from agent.planner.placing.current import current_of, silent_hosts
@@ -92,7 +93,7 @@ def plan_assignments(
     wanted = assign(intent, current, cluster.era, courses, placing)
     settled_now = settled(intent, current, placing)
     wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
-    wanted = hold_first_starts(intent, wanted, settled_now, cluster)
+    wanted = have_made_anew(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
     wanted = _made_ready(wanted, placing)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
@@ -226,6 +227,7 @@ def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> li
             told.append(f"{name} waits no more")
         elif waits != waited:
             told.append(f"{name} waits: {waits}")
+        told += [f"{name} is made anew: {why}" for _, why in copy.anew if not was or copy.anew != was.anew]
     more = len(told) - _MOST_TOLD
     return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
 

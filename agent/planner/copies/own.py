@@ -36,6 +36,9 @@ from agent.planner.copies.replacement import (
 )
 from agent.planner.copies.wanted import Wanted, container_name, fill_context
 
+REPORTED_S = 20.0
+"""Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
+
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:
     """Pull, create, start, repair and replace the assigned copies; stop and remove ours that are not assigned."""
@@ -155,7 +158,13 @@ class _Scene:
             return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
         if found.status == "dead":
             return "docker calls it dead"
+        if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
+            return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
+
+    def _is_sure(self, found: ContainerState) -> bool:
+        """Whether what the leader says of a container is not from a moment in which another host had yet to report."""
+        return found.up_s >= REPORTED_S and not self.stale
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)

@@ -5,7 +5,7 @@ import pytest
 
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
 from agent.model.observed import ContainerState, HostState, LocalState
-from agent.model.records import Assignment
+from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer
 from agent.planner.copies.own import plan_copies
@@ -355,6 +355,31 @@ def test_a_dead_copy_is_replaced() -> None:
         "rename container/prod-order-1: docker calls it dead",
         "start container/prod-order-1: docker calls it dead",
     ]
+
+
+def named_anew(container_id: str) -> dict[str, Any]:
+    """An assignment in which the leader has a container of the one copy made anew."""
+    copy = Copy(service="order", number=1, spec=spec_hash(order()), anew=((container_id, "given out twice"),))
+    return {"assignment": Assignment(revision=1, project="prod", copies=(copy,))}
+
+
+def test_a_container_whose_address_somebody_else_has_is_made_anew() -> None:
+    seen = host(container(1, up_s=20.0))
+
+    assert copies(ONE, seen, **named_anew("id-prod-order-1")) == [
+        "create container/prod-order-1: given out twice",
+        "stop container/prod-order-1: given out twice",
+        "remove container/prod-order-1: given out twice",
+        "rename container/prod-order-1: given out twice",
+        "start container/prod-order-1: given out twice",
+    ]
+
+
+def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old_news() -> None:
+    assert copies(ONE, host(container(1, up_s=19.9)), **named_anew("id-prod-order-1")) == []
+    assert copies(ONE, host(container(1, up_s=60.0)), **named_anew("the one before")) == []
+    stale = observed(cluster(ONE, **named_anew("id-prod-order-1")), host(container(1, up_s=60.0)), stale=True)
+    assert told(plan_copies(ONE, stale)) == []
 
 
 def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
