@@ -22,6 +22,8 @@ from agent.wake import WakeUps
 
 log = structlog.get_logger()
 
+RESYNC = frozenset({"resync"})
+"""Why a pass is made that nothing has asked for."""
 RESYNC_JITTER = 0.1
 """Of the resync interval, so that hosts started together do not stay in step."""
 
@@ -72,7 +74,7 @@ class Reconciler:
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
             self._run_guarded(reasons)
-            reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or frozenset({"resync"})
+            reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or RESYNC
 
     def _run_guarded(self, reasons: frozenset[str]) -> None:
         """A fault of ours in one pass must not end the loop: the next one may see another world."""
@@ -91,10 +93,11 @@ class Reconciler:
         """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
         began = self._clock()
         self._dispatcher.begin_pass()
-        flying = self._dispatcher.in_flight
+        flying, failures = self._dispatcher.in_flight, self._dispatcher.failures
         observed = self._observer.observe(
             frozenset(step.resource for step in flying),
-            {resource: each.error for resource, each in self._dispatcher.failures.items()},
+            {resource: each.error for resource, each in failures.items()},
+            settled=reasons == RESYNC and not (flying or failures or self.look_again_s),
         )
         seen = self._clock()
         plan = make_plan(observed)

@@ -14,7 +14,7 @@ from bench.lab_session import NAME, benchmark_lab
 from bench.playbook import WORK
 from bench.run_bootstrap import keep_journals, load
 from bench.statistics import Series, Target, table, verdicts
-from bench.upkeep import Upkeep, measure, wait_quiet
+from bench.upkeep import Upkeep, between_passes, measure, wait_quiet
 from integration.cluster import Cluster, running_on
 from integration.lab.host import Host
 
@@ -67,7 +67,8 @@ class Bench:
         wait_quiet(self.cluster)
         daemon = hundred.daemon_used_s(self.host)
         (watched,) = measure(self.cluster, self._watched_s)
-        self._tell_upkeep(number, watched, hundred.daemon_used_s(self.host) - daemon)
+        daemon = hundred.daemon_used_s(self.host) - daemon
+        self._tell_upkeep(number, watched, daemon, between_passes(self.cluster, self.host))
         before = self._identity()
         self.cluster.wait_converged(self.cluster.put(hundred.document(NEW)), hundred.WITHIN_S)
         self.touched.append(len(self._identity() - before))
@@ -83,11 +84,15 @@ class Bench:
         self.started[name].append((ended_ns - began_ns) / 1e9)
         self._tell(number, name, f"{COUNT} containers run after {self.started[name][-1]:.2f} s")
 
-    def _tell_upkeep(self, number: int, watched: Upkeep, daemon_s: float) -> None:
+    def _tell_upkeep(self, number: int, watched: Upkeep, daemon_s: float, between: float) -> None:
+        """`between`: what the agent uses without a pass, per second; compose has no such thing, and no lease to renew."""
         passes = sum(watched.passes.values())
-        self.unchanged[OURS].append(watched.cpu_s / passes)
+        self.unchanged[OURS].append(max(0.0, watched.cpu_s - between * watched.seconds) / passes)
         calls = sum(watched.docker.values())
-        said = f"{passes:.0f} unchanged passes in {watched.seconds:.0f} s: {watched.cpu_s:.2f} s of processor"
+        said = (
+            f"{passes:.0f} unchanged passes in {watched.seconds:.0f} s: {watched.cpu_s:.2f} s of processor, "
+            f"of which {between * watched.seconds:.2f} s without a pass, too"
+        )
         self._tell(
             number, OURS, f"{said}, dockerd {daemon_s:.2f} s, {calls:.0f} calls, {watched.rss_mb:.0f} MB"
         )

@@ -12,6 +12,7 @@ DOCKER_CALLS = "swarmkeeper_docker_request_duration_seconds_count"
 ETCD_CALLS = "swarmkeeper_store_request_duration_seconds_count"
 PASSES = "swarmkeeper_reconcile_total"
 QUIET_S, QUIET_TRIES = 3.0, 20  # shorter than a resync, so that one is seen as quiet
+BETWEEN_S, BETWEEN_TRIES = 15.0, 8  # two resyncs are at least 27 s apart
 CPU_PERCENT, RSS_MB = 0.5, 80.0
 
 Counts = dict[str, float]
@@ -64,6 +65,20 @@ def measure(cluster: Cluster, seconds: float) -> list[Upkeep]:
     time.sleep(seconds)  # that time passes is what is measured here
     after = cluster.on_every_host(lambda host: read(cluster, host))
     return [_between(*each) for each in zip(cluster.lab.hosts, before, after, strict=True)]
+
+
+def between_passes(cluster: Cluster, host: Host) -> float:
+    """Processor seconds per second of an agent that makes no pass: it renews its lease, and looks at its bridge.
+
+    Raises AssertionError if it makes a pass all the time.
+    """
+    for _ in range(BETWEEN_TRIES):
+        before = read(cluster, host)
+        time.sleep(BETWEEN_S)  # that time passes is what is measured here
+        after = read(cluster, host)
+        if not _grown(PASSES, before.metrics, after.metrics):
+            return (after.cpu_s - before.cpu_s) / (after.at - before.at)
+    raise AssertionError(f"{host.name} makes a pass in each {BETWEEN_S:.0f} s")
 
 
 def read(cluster: Cluster, host: Host) -> Reading:

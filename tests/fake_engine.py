@@ -61,6 +61,8 @@ class FakeEngine(FakeWire):
         self.volume_names: set[str] = set()
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
+        self.believed: list[bool] = []
+        """Of each look at the containers, whether it might take them for what they were."""
         self.by_hand = FakeContainers(
             self._attachable, self._free_address, self._network_id, self._plugged, lan.taken
         )
@@ -131,7 +133,10 @@ class FakeEngine(FakeWire):
         fill_for: FillFor,
         busy: frozenset[str] = frozenset(),
         assigned: frozenset[Copy] = frozenset(),
+        *,
+        settled: bool = False,
     ) -> Containers:
+        self.believed.append(settled)
         ours, foreign = [], []
         for raw in self.by_hand.raws.values():
             copy = self._copy(raw)

@@ -451,6 +451,29 @@ def test_copies_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_
     assert settled.running() == EXPECTED
 
 
+def test_only_a_pass_that_nothing_asked_for_takes_containers_for_what_they_were(
+    settled: SimulatedCluster,
+) -> None:
+    agent = settled.agents["node-231"]
+
+    def believed(*reasons: str) -> bool:
+        agent.loop.run_pass(frozenset(reasons))
+        return agent.host.engine.believed[-1]
+
+    assert not believed("container die")
+    assert believed("resync")
+    assert not believed("resync", "container die")
+
+    agent.host.engine.by_hand.end("prod-order-1", exit_code=1)
+    assert not believed("container die")
+    assert in_flight(agent) == ["container/prod-order-1"]
+    assert not believed("resync")
+    settled.settle()
+    agent.loop.look_again_s = UNSETTLED_S
+    assert not believed("resync")
+    assert believed("resync")
+
+
 @pytest.mark.parametrize(
     "words", ["network xyz not found", "Could not attach to network xyz: context deadline exceeded"]
 )
@@ -591,10 +614,10 @@ def break_twice(part: tuple[object, str], monkeypatch: pytest.MonkeyPatch) -> No
     owner, name = part
     whole, left = getattr(owner, name), [Broken("first"), Broken("second")]
 
-    def perhaps(*arguments: object) -> object:
+    def perhaps(*arguments: object, **more: object) -> object:
         if left:
             raise left.pop(0)
-        return whole(*arguments)
+        return whole(*arguments, **more)
 
     monkeypatch.setattr(owner, name, perhaps)
 
@@ -716,8 +739,8 @@ def test_a_step_that_ends_while_the_host_is_looked_at_does_not_make_it_seem_done
     assert in_flight(agent) == ["container/prod-terminal-1"]
     looked = agent.observer.observe
 
-    def ends_meanwhile(*arguments: Any) -> Observed:
-        seen = looked(*arguments)
+    def ends_meanwhile(*arguments: Any, **more: Any) -> Observed:
+        seen = looked(*arguments, **more)
         agent.stepped.pool.run()
         return seen
 

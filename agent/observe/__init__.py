@@ -98,16 +98,22 @@ class Observer:
         return self._cluster.watched()
 
     def observe(
-        self, in_flight: frozenset[str] = frozenset(), failures: Mapping[str, str] | None = None
+        self,
+        in_flight: frozenset[str] = frozenset(),
+        failures: Mapping[str, str] | None = None,
+        *,
+        settled: bool = False,
     ) -> Observed:
         """One snapshot; `in_flight` are the resources that steps are working on, `failures` why their last try failed.
+
+        `settled`: nothing has told of a change since the last one, in the engine or in etcd, and nothing was done.
 
         Never raises for an etcd or a dockerd that is away: that is what it says then.
         """
         # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
         lease_id = self._lease_id()
         cluster, fence, store_fault = self._observe_cluster(lease_id)
-        host, engine_fault = self._observe_host(cluster, in_flight)
+        host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
         seen = Observed(
             me=self._identity.host,
             host=host,
@@ -152,12 +158,12 @@ class Observer:
             self._kept, self._state_fault = values, ""
 
     def _observe_host(
-        self, cluster: ClusterState | None, in_flight: frozenset[str]
+        self, cluster: ClusterState | None, in_flight: frozenset[str], *, settled: bool
     ) -> tuple[HostState | None, str]:
         prefix = "container/"
         busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:
-            host = self._host.read(cluster, busy)
+            host = self._host.read(cluster, busy, settled=settled)
         except (Unreachable, Refused) as error:
             return None, f"dockerd cannot be read: {error}"
         self._engine_seen_at = self._clock()

@@ -26,6 +26,10 @@ INFO_S = 2.0
 more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
 
 
+INSPECT_S = 600.0
+"""How often every container of ours is inspected although no event tells of any: in case one was lost."""
+
+
 SETTLE_S = 0.6
 """After a host came into a swarm its peers learn of it by gossip, in rounds of 0.2 s. One that steps onto an overlay
 before they have asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
@@ -71,14 +75,18 @@ class HostReader:
         """Containers of ours that run, by id and start, and since when they are seen so."""
         self._resting: dict[str, float] = {}
         """Who has a gateway and does not run, and since when it is seen so."""
+        self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """When each image was last pulled here, in this run of the agent."""
         self.running_specs: frozenset[str] = frozenset()
         """Hashes of the specs that our containers were made from, when last seen."""
 
-    def read(self, cluster: ClusterState | None, busy: frozenset[str] = frozenset()) -> HostState:
+    def read(
+        self, cluster: ClusterState | None, busy: frozenset[str] = frozenset(), *, settled: bool = False
+    ) -> HostState:
         """One look at the engine and the kernel; `busy` are the names of containers that steps are working on.
 
+        `settled`: no event came and no step was done since the last one, so what has not changed need not be asked.
         Raises Unreachable when dockerd does not answer.
         """
         # With a ruling a host may leave its swarm: upon what is so now, not upon what was a moment ago.
@@ -95,7 +103,9 @@ class HostReader:
 
         wanted = _images(cluster)
         images = self._engine.images(wanted)
-        found = self._engine.containers(cluster.specs if cluster else {}, context, busy, assigned)
+        found = self._engine.containers(
+            cluster.specs if cluster else {}, context, busy, assigned, settled=settled and not self._is_due()
+        )
         self.running_specs = frozenset(each.copy.spec for each in found.ours)
         return self._with_doubts(
             HostState(
@@ -119,6 +129,13 @@ class HostReader:
                 addresses=self._kernel.addresses(),
             )
         )
+
+    def _is_due(self) -> bool:
+        """Whether it is time to inspect every container again, although no event asks for it."""
+        due = self._clock() - self._inspected_at >= INSPECT_S
+        if due:
+            self._inspected_at = self._clock()
+        return due
 
     def _listening(self, swarm: SwarmState, ours: tuple[ContainerState, ...]) -> tuple[str, ...] | None:
         failed = any(IN_USE in each.error for each in ours)

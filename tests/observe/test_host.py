@@ -14,6 +14,7 @@ from agent.model.observed import ClusterState, GivenOut, HostState, LinkState, S
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
+from agent.observe.host import INSPECT_S
 from agent.planner.bridge.parking import without_gateway
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
@@ -477,3 +478,17 @@ def test_how_long_a_copy_has_run_is_counted_from_when_it_is_first_seen_to(scene:
     scene.engine.by_hand.end("prod-order-1")
     scene.engine.start("prod-order-1")
     assert up_s() == 0.0
+
+
+def test_containers_are_believed_while_nothing_tells_of_them_but_not_for_ever(scene: Scene) -> None:
+    def look(*, settled: bool) -> bool:
+        scene.reader.read(None, settled=settled)
+        return scene.engine.believed[-1]
+
+    assert look(settled=True)
+    assert not look(settled=False)
+    scene.now += INSPECT_S - 1
+    assert look(settled=True)
+    scene.now += 1
+    assert not look(settled=True)
+    assert look(settled=True)

@@ -73,9 +73,9 @@ def test_what_steps_are_working_on_is_not_inspected(bench: Bench, monkeypatch: p
     asked: list[frozenset[str]] = []
     containers = bench.engine.containers
 
-    def recording(specs: Any, fill_for: Any, busy: frozenset[str], *more: Any) -> Any:
+    def recording(specs: Any, fill_for: Any, busy: frozenset[str], *more: Any, **named: Any) -> Any:
         asked.append(busy)
-        return containers(specs, fill_for, busy, *more)
+        return containers(specs, fill_for, busy, *more, **named)
 
     monkeypatch.setattr(bench.engine, "containers", recording)
     bench.observe("container/prod-order-1", "image/registry/container/x", "swarm")

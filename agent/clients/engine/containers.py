@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agent.clients.engine.errors import network_failure
@@ -39,12 +40,26 @@ _NO_FAILURE = ("limited without swap", "Block I/O weight")
 something was discarded that would be tried again and again without a word."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """A container of ours as it was inspected, and all that this was made from besides."""
+
+    listed: Mapping[str, Any]
+    copy: Copy
+    known: bool
+    """Whether its spec was, by which it was compared."""
+    context: FillContext
+    state: ContainerState
+
+
 class Containers(Images):
     """The containers of an engine."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._images: dict[str, Mapping[str, Any]] = {}
+        self._looks: dict[str, _Look] = {}
+        """What was seen last of our containers, by id."""
         self._lock = threading.Lock()
 
     # ---- observation
@@ -55,9 +70,12 @@ class Containers(Images):
         fill_for: FillFor,
         busy: frozenset[str] = frozenset(),
         assigned: frozenset[Copy] = frozenset(),
+        *,
+        settled: bool = False,
     ) -> Found:
         ours, foreign, becomes = [], [], by_number(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
+        before, self._looks = self._looks if settled else {}, {}
         for each in listed:
             labels = each.get("Labels") or {}
             copy = self._copy(labels)
@@ -69,8 +87,8 @@ class Containers(Images):
                 foreign += [(name, each["Id"]) for name in names]
             elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
                 ours.append(busy_state(each, copy))
-            elif (state := self._state(each, copy, specs.get(copy.spec), fill_for)) is not None:
-                ours.append(state)
+            elif (look := self._look(each, copy, specs.get(copy.spec), fill_for, before)) is not None:
+                ours.append(look)
         everyone = [attached(each) for each in listed]
         return Found(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
@@ -81,8 +99,29 @@ class Containers(Images):
     def _copy(self, labels: Mapping[str, str]) -> Copy | None:
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
 
+    def _look(
+        self,
+        listed: Mapping[str, Any],
+        copy: Copy,
+        spec: ContainerSpec | None,
+        fill_for: FillFor,
+        before: Mapping[str, _Look],
+    ) -> ContainerState | None:
+        """What it was `before`, if nothing says otherwise; None when it vanished since it was listed."""
+        told = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
+        last, context = before.get(listed["Id"]), fill_for(copy)
+        if last is None or (told, copy, spec is not None, context) != (
+            last.listed, last.copy, last.known, last.context
+        ):  # fmt: skip
+            state = self._state(listed, copy, spec, context)
+            if state is None or state.busy:
+                return state
+            last = _Look(listed=told, copy=copy, known=spec is not None, context=context, state=state)
+        self._looks[listed["Id"]] = last
+        return last.state
+
     def _state(
-        self, listed: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
+        self, listed: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, context: FillContext
     ) -> ContainerState | None:
         """None when it vanished since it was listed."""
         try:
@@ -92,15 +131,15 @@ class Containers(Images):
         except Unreachable:
             # dockerd was just able to list it, so it is this one container that does not answer.
             return busy_state(listed, copy)
-        return container_state(raw, copy, self._differences(raw, copy, spec, fill_for))
+        return container_state(raw, copy, self._differences(raw, spec, context))
 
     def _differences(
-        self, raw: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, fill_for: FillFor
+        self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: FillContext
     ) -> tuple[Difference, ...]:
         if spec is None:
             return ()
         try:
-            wanted = fill(spec, fill_for(copy))
+            wanted = fill(spec, context)
         except Invalid:
             return ()  # on a host that cannot say what a placeholder stands for, nothing can be called different
         return differences(wanted, raw, self._known_image(raw.get("Image") or ""))

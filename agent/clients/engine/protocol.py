@@ -92,12 +92,16 @@ class Engine(Protocol):
         fill_for: Callable[[Copy], FillContext],
         busy: frozenset[str] = frozenset(),
         assigned: frozenset[Copy] = frozenset(),
+        *,
+        settled: bool = False,
     ) -> Containers:
         """Every container; ours compared with the spec their label names, where `specs` (by hash) has it.
 
         One that can become what is `assigned` here without being made anew is compared with that, and told as that.
 
         Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
+        `settled`: since the last look no event came and nothing was done. Then a container of ours that is listed as
+        before is taken for what it was: docker tells by an event of whatever is changed by hand.
         """
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
