@@ -178,7 +178,7 @@ class FakeEngine(FakeWire):
         self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
     ) -> None:
         self.nets.check_outside()
-        swarm = FakeSwarm(self._lan, pool[0] if pool else SWARM_POOL)
+        swarm = FakeSwarm(self._lan, pool[0] if pool else SWARM_POOL, self._cluster)
         self.nets.become(swarm, swarm.add(self, "manager"))
         self.joined_through = ""
         self.advertised = advertise
@@ -206,6 +206,15 @@ class FakeEngine(FakeWire):
             if self.leave_takes_long:
                 self.leave_takes_long, self.stuck = False, SwarmState(local="active")
                 raise Unreachable("context deadline exceeded")
+
+    @call("swarm leave")
+    def dissolve_swarm(self, swarm_id: str) -> None:
+        swarm = self.nets.managed()
+        if (swarm.id, swarm.made_for) != (swarm_id, self._cluster):
+            raise Refused(f"swarm {swarm.id} is not what was to be dissolved")
+        if len(swarm.members) != 1 or swarm.networks:
+            raise Refused(f"swarm {swarm_id} is not empty")
+        self.nets.leave()
 
     @call()
     def has_node(self, node_id: str) -> bool:
@@ -426,6 +435,7 @@ class FakeEngine(FakeWire):
             address=self.advertised,
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
             pool=(swarm.pool,) if member.in_raft else (),
+            made_here=member.in_raft and swarm.made_for == self._cluster,
             autolock=bool(swarm.unlock_key) if member.in_raft else None,
             joined_through=self.joined_through,
         )

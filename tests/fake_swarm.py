@@ -86,8 +86,10 @@ class Member:
 class FakeSwarm:
     """One swarm: its members, its tokens, its overlays."""
 
-    def __init__(self, lan: "FakeLan", pool: IPv4Network) -> None:
+    def __init__(self, lan: "FakeLan", pool: IPv4Network, made_for: str = "") -> None:
         self._lan = lan
+        self.made_for = made_for
+        """The cluster whose agent made it, as its label says."""
         self.id = lan.new_id("swarm")
         self.pool = pool
         self.members: list[Member] = []

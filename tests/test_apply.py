@@ -171,6 +171,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ("join_swarm", (), {"advertise": "10.0.0.1", "remotes": ("m:2377",), "token": TOKENS.worker}),
     ),
     (steps.LeaveSwarm(reason="r"), ("leave_swarm", (), {})),
+    (steps.DissolveSwarm(swarm_id="swarm-2", reason="r"), ("dissolve_swarm", ("swarm-2",), {})),
     (steps.UnlockHost(keys=("a", "b"), reason="r"), ("unlock_swarm", (("a", "b"),), {})),
     (steps.CreateNetwork(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
     (

@@ -21,10 +21,10 @@ def act(doors: Doors, step: steps.Step) -> None:
             engine.create_bridge(step.bridge)
         case steps.RemoveBridge():
             engine.remove_network(step.id)
-        case steps.InitSwarm() | steps.JoinSwarm() | steps.LeaveSwarm() | steps.UnlockHost():
-            _change_membership(doors, step)
-        case steps.GiveUpInit():
-            _give_up_init(doors, step)
+        case steps.InitSwarm() | steps.GiveUpInit():
+            _make_swarm(doors, step)
+        case steps.JoinSwarm() | steps.LeaveSwarm() | steps.DissolveSwarm() | steps.UnlockHost():
+            _change_membership(engine, step)
         case steps.TakePresence():
             doors.session.insist()
         case steps.CreateNetwork():
@@ -40,17 +40,26 @@ def act(doors: Doors, step: steps.Step) -> None:
 
 
 def _change_membership(
-    doors: Doors, step: steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.UnlockHost
+    engine: Engine, step: steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | steps.UnlockHost
 ) -> None:
     match step:
-        case steps.InitSwarm():
-            _init(doors, step)
         case steps.JoinSwarm():
-            doors.engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
+            engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
         case steps.LeaveSwarm():
-            doors.engine.leave_swarm()
+            engine.leave_swarm()
+        case steps.DissolveSwarm():
+            engine.dissolve_swarm(step.swarm_id)
         case steps.UnlockHost():
-            doors.engine.unlock_swarm(step.keys)
+            engine.unlock_swarm(step.keys)
+
+
+def _make_swarm(doors: Doors, step: steps.InitSwarm | steps.GiveUpInit) -> None:
+    if isinstance(step, steps.InitSwarm):
+        _init(doors, step)
+        return
+    key = doors.keys.swarm
+    if not doors.store.txn([Compare(key=key, mod_revision=step.over)], [Delete(key=key)]).succeeded:
+        raise Conflict("somebody changed the claim in the meantime")
 
 
 def _init(doors: Doors, step: steps.InitSwarm) -> None:
@@ -62,12 +71,6 @@ def _init(doors: Doors, step: steps.InitSwarm) -> None:
         mask_length=step.mask_length,
         data_path_port=step.data_path_port,
     )
-
-
-def _give_up_init(doors: Doors, step: steps.GiveUpInit) -> None:
-    key = doors.keys.swarm
-    if not doors.store.txn([Compare(key=key, mod_revision=step.over)], [Delete(key=key)]).succeeded:
-        raise Conflict("somebody changed the claim in the meantime")
 
 
 def _act_on_bridge(doors: Doors, step: steps.Step) -> None:

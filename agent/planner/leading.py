@@ -39,7 +39,10 @@ def plan_leading(observed: Observed) -> Plan:
         return plan
     if cluster.record is None and cluster.record_revision:
         return plan + _record_held()
-    plan += plan_swarm(cluster.accepted, observed) + plan_overlays(cluster.accepted, observed)
+    plan += plan_swarm(cluster.accepted, observed)
+    if cluster.record is None or cluster.record.swarm_id is None:
+        return plan  # another may be recorded yet: this one is to hold nothing before
+    plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
     plan += plan_rulings(cluster.accepted, observed, census)

@@ -87,6 +87,36 @@ def test_a_manager_does_not_leave_and_a_worker_leaves_once(swarm: tuple[Engine, 
     assert second.info().swarm.local == "active"
 
 
+def test_a_swarm_is_dissolved_only_where_it_is_empty_and_was_made_for_this_cluster(
+    swarm: tuple[Engine, Engine],
+) -> None:
+    """docker asks for force where the last manager leaves: so this door looks at all that would be gone."""
+    used, outside = swarm
+    with pytest.raises(Refused, match="not empty"):
+        used.dissolve_swarm(used.swarm_tokens().swarm_id)
+    outside.leave_swarm()
+    outside.init_swarm(
+        advertise=OTHER, pool=(IPv4Network("10.201.0.0/16"),), mask_length=24, data_path_port=None
+    )
+    made = outside.info().swarm
+    assert made.made_here
+    assert made.swarm_id
+
+    with pytest.raises(Refused, match="not what was to be dissolved"):
+        outside.dissolve_swarm("0" * 25)
+    outside.create_network(NetworkIntent(key="own", name="own", driver="overlay"))
+    with pytest.raises(Refused, match="not empty"):
+        outside.dissolve_swarm(made.swarm_id)
+    (own,) = [each.id for each in outside.networks() if each.name == "own"]
+    outside.remove_network(own)
+    outside.dissolve_swarm(made.swarm_id)
+
+    assert outside.info().swarm.local == "inactive"
+    assert used.info().swarm.local == "active"
+    outside.join_swarm(advertise=OTHER, remotes=[FIRST], token=used.swarm_tokens().worker)
+    assert outside.info().swarm.local == "active"
+
+
 def test_a_token_that_was_rotated_is_refused_and_leaves_the_engine_outside(
     swarm: tuple[Engine, Engine],
 ) -> None:

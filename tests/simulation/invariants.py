@@ -72,6 +72,14 @@ def no_step_ends_a_quorum(before: Iterable[FakeSwarm], step: Step) -> Iterator[s
             yield f"{swarm.id} has no quorum any more after {step}"
 
 
+def only_a_swarm_that_came_to_nothing_is_dissolved(
+    past: Past, swarm: FakeSwarm, members: int, users: int
+) -> Iterator[str]:
+    """`swarm` is what was dissolved; it had so many members, and so many containers on its overlays."""
+    if swarm.id in past.swarms or members != 1 or users or swarm.networks or not swarm.made_for:
+        yield f"{swarm.id} was dissolved, with {members} members and {users} containers; recorded: {past.swarms}"
+
+
 def managers_change_only_while_all_are_reached(
     voters: Sequence[Member], reached: Sequence[Member], step: Step, sight: Sight
 ) -> Iterator[str]:

@@ -40,3 +40,19 @@ def test_who_claimed_the_init_is_no_manager_any_more_before_it_could_make_the_sw
         assert (record.claimed_by, told.world.hosts["node-231"].swarm_id) == ("node-231", None)
         told.rest(last)
         assert len(told.world.swarms) == 1
+
+
+@pytest.mark.parametrize(
+    "last", [MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT], ids=["manager", "worker", "out"]
+)
+def test_who_made_the_swarm_is_away_before_it_could_record_it_and_another_is_made(last: int) -> None:
+    """Both were right to make one. The one that is not recorded stayed for ever, and its host with it."""
+    with history(3, begun=False, first=MANAGERS_ALL) as told:
+        for _ in range(10):
+            if not told.world.hosts["node-231"].swarm_id:
+                told.turn("node-231")
+                told.happens([("turn", each, 0) for each in (1, 2)])
+        told.happens([("power_is_cut", 0, 0), ("time_passes", 0, 2), *[("round", 0, 0)] * 6])
+        assert len(told.world.swarms) == 2
+        told.rest(last)
+        assert len(told.world.swarms) == 1

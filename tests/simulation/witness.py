@@ -6,7 +6,7 @@ from functools import partial
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import HostState, SwarmState
 from agent.model.records import Accepted, Assignment, decode
-from agent.model.steps import LeaveSwarm, Park, Step, SwapBridge
+from agent.model.steps import DissolveSwarm, LeaveSwarm, Park, Step, SwapBridge
 from agent.model.store import Compare, Delete, Put
 from agent.planner.bridge.parking import needs_turn
 from tests.fake_swarm import FakeSwarm, Member
@@ -25,6 +25,10 @@ class Witness:
         self._world = world
         self._sights: dict[str, Sight] = {}
         self._quorate: list[FakeSwarm] = []
+        self._held = (0, 0)
+        """Members and containers on overlays of the swarm that the host of the step is in."""
+        self._left: FakeSwarm | None = None
+        """The swarm that the step is to leave by force."""
         self._voters: tuple[list[Member], list[Member]] = ([], [])
 
     def follow(self, agent: SimulatedAgent) -> None:
@@ -63,10 +67,15 @@ class Witness:
 
     def _before(self, agent: SimulatedAgent, step: Step) -> None:
         world = self._world
+        self._left = None
         self._quorate = [each for each in world.swarms if each.has_quorum]
         if membership := agent.host.engine.nets.membership:
             swarm = membership[0]
+            self._held = len(swarm.members), sum(len(swarm.users(each)) for each in swarm.networks)
             self._voters = [each for each in swarm.members if each.in_raft], swarm.reached()
+            if isinstance(step, DissolveSwarm):
+                self._left = swarm
+                self._quorate = [each for each in self._quorate if each is not swarm]
         if isinstance(step, Park | SwapBridge | LeaveSwarm):
             self._before_bridge(agent, step)
         self.violations += invariants.a_copy_is_stopped_only_when_it_is_to_be_gone(
@@ -84,6 +93,10 @@ class Witness:
 
     def _after(self, agent: SimulatedAgent, step: Step) -> None:
         world, name = self._world, agent.name
+        if self._left is not None:
+            self.violations += invariants.only_a_swarm_that_came_to_nothing_is_dissolved(
+                self.past, self._left, *self._held
+            )
         self.past.changing &= {each.name for each in world.hosts.values() if _is_begun(each)}
         self.violations += [
             *invariants.no_step_ends_a_quorum(self._quorate, step),

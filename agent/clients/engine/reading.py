@@ -28,8 +28,8 @@ def pairs(raw: Mapping[str, str] | None) -> Pairs:
     return tuple(sorted((raw or {}).items()))
 
 
-def swarm_state(raw: Mapping[str, Any]) -> SwarmState:
-    """`Swarm` of GET /info."""
+def swarm_state(raw: Mapping[str, Any], ours: str) -> SwarmState:
+    """`Swarm` of GET /info; `ours` is the name of the cluster."""
     cluster = raw.get("Cluster") or {}
     managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
     return SwarmState(
@@ -41,8 +41,15 @@ def swarm_state(raw: Mapping[str, Any]) -> SwarmState:
         address=raw.get("NodeAddr") or None,
         managers=pairs(managers),
         pool=_pool(cluster.get("DefaultAddrPool") or ()),
+        made_here=made_by(cluster, ours),
         autolock=autolocks(cluster) if cluster.get("ID") else None,
     )
+
+
+def made_by(swarm: Mapping[str, Any], cluster: str) -> bool:
+    """Whether a swarm (`Cluster` of GET /info, or GET /swarm) was made by an agent of that cluster."""
+    labels = (swarm.get("Spec") or {}).get("Labels") or {}
+    return bool(labels.get(CLUSTER) == cluster)
 
 
 def autolocks(cluster: Mapping[str, Any]) -> bool:

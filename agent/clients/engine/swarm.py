@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.protocol import EngineInfo
-from agent.clients.engine.reading import autolocks, swarm_state
+from agent.clients.engine.reading import autolocks, made_by, swarm_state
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
+from agent.fields import CLUSTER
 from agent.model.records import Tokens
 
 _LISTEN = "0.0.0.0:2377"
@@ -43,7 +44,9 @@ class Swarm(Door):
             version=raw.get("ServerVersion") or "",
             name=raw.get("Name") or "",
             live_restore=bool(raw.get("LiveRestoreEnabled")),
-            swarm=replace(swarm_state(raw.get("Swarm") or {}), joined_through=self._joined_through),
+            swarm=replace(
+                swarm_state(raw.get("Swarm") or {}, self._cluster), joined_through=self._joined_through
+            ),
             root=raw.get("DockerRootDir") or "",
         )
 
@@ -55,6 +58,7 @@ class Swarm(Door):
             "AdvertiseAddr": advertise,
             "DefaultAddrPool": [str(each) for each in pool],
             "SubnetSize": mask_length,
+            "Spec": {"Labels": {CLUSTER: self._cluster}},
         }
         if data_path_port is not None:
             body["DataPathPort"] = data_path_port
@@ -79,6 +83,26 @@ class Swarm(Door):
         except SwarmkeeperError as error:
             if _OUTSIDE not in str(error):
                 raise
+
+    def dissolve_swarm(self, swarm_id: str) -> None:
+        swarm = self._ask("swarm", "GET", "/swarm")
+        if swarm["ID"] != swarm_id or not made_by(swarm, self._cluster):
+            raise Refused(f"swarm {swarm['ID']} is not what was to be dissolved")
+        if holds := self._why_not_empty():
+            raise Refused(f"swarm {swarm_id} is not empty: it has {holds}")
+        params = {"force": "true"}
+        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
+
+    def _why_not_empty(self) -> str:
+        """What a swarm has besides this node and what every swarm has, in words."""
+        nodes = len(self._ask("nodes", "GET", "/nodes"))
+        if nodes != 1:
+            return f"{nodes} nodes"
+        networks = [each for each in self._ask("networks", "GET", "/networks") if each["Scope"] == "swarm"]
+        if others := sorted(each["Name"] for each in networks if not each.get("Ingress")):
+            return f"network {', '.join(others)}"
+        kinds = ("services", "secrets", "configs")
+        return next((each for each in kinds if self._ask(each, "GET", f"/{each}")), "")
 
     def swarm_tokens(self) -> Tokens:
         raw = self._ask("swarm", "GET", "/swarm")

@@ -46,6 +46,8 @@ class SwarmState:
     """Managers only; None when not asked, or when the swarm has no leader to answer."""
     pool: tuple[IPv4Network, ...] = ()
     """What the swarm was made with to take the subnets of overlays from. A worker has it from the recorded swarm."""
+    made_here: bool = False
+    """Whether it says of itself that an agent of this cluster made it. Managers only."""
     joined_through: str | None = None
     """address:port of the manager that this run of the agent had it join through; empty: it made the swarm; None: not
     known. dockerd asks there again when it shall become a manager, until it is started anew."""

@@ -67,6 +67,17 @@ class LeaveSwarm(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DissolveSwarm(BaseStep):
+    """Leave a swarm that came to nothing: made here for the cluster, recorded by nobody, and empty.
+
+    Its only node can leave it by force alone, so the engine's door looks once more whether it is such a one.
+    """
+
+    swarm_id: str
+    verb, kind, resource, barrier, budget_s = "dissolve", "swarm", "swarm", True, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(BaseStep):
     """A network of this host alone."""
 

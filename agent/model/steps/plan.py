@@ -19,6 +19,7 @@ from agent.model.steps.host import (
     CreateBridge,
     CreateNetwork,
     CreateVolume,
+    DissolveSwarm,
     GiveUpInit,
     InitSwarm,
     JoinSwarm,
@@ -61,6 +62,7 @@ from agent.model.steps.parking import (
 
 Step = (
     Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm
+    | DissolveSwarm
     | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict

@@ -3,7 +3,7 @@
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState, other_swarm
 from agent.model.records import SwarmRecord
-from agent.model.steps import GiveUpInit, InitSwarm, JoinSwarm, Plan, untouched
+from agent.model.steps import DissolveSwarm, GiveUpInit, InitSwarm, JoinSwarm, Plan, untouched
 from agent.planner.swarm.autolock import plan_unlock
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
@@ -26,6 +26,8 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
         reason = f"{observed.me} claimed it, and the intent does not declare it a manager"
         return Plan((GiveUpInit(over=cluster.record_revision, reason=reason),))
+    if (leftover := _leftover(cluster.record, host)) != Plan():
+        return leftover
     if declared is None:
         return _removed(observed, cluster, host)
     if host.swarm.local == "inactive":
@@ -39,6 +41,25 @@ def _claims_in_vain(declared: HostIntent | None, me: str, record: SwarmRecord | 
     """Whether this host is to make the swarm, and cannot lead to do it: the others would wait for it for ever."""
     is_manager = declared is not None and declared.role == "manager"
     return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
+
+
+def _leftover(record: SwarmRecord | None, host: HostState) -> Plan:
+    """Dissolve the swarm that this host is in, where another host was to make one meanwhile, and that one is recorded.
+
+    Two come about where a host that claimed the init is gone for longer than its lease between making and recording it.
+    Only one that is empty, and whose own label says that it was made for this cluster: what people made is theirs.
+    """
+    swarm = host.swarm
+    if record is None or swarm.local != "active" or not swarm.swarm_id:
+        return Plan()
+    if record.swarm_id in (None, swarm.swarm_id):
+        return Plan()
+    alone = swarm.nodes is not None and [each.id for each in swarm.nodes] == [swarm.node_id]
+    used = [each for each in host.networks if each.scope == "swarm" and each.name != "ingress"]
+    if not (swarm.made_here and swarm.is_manager and alone) or used:
+        return Plan()
+    reason = f"swarm {swarm.swarm_id} came to nothing: the cluster's is {record.swarm_id}, and nobody is in this one"
+    return Plan((DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
 
 
 def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:

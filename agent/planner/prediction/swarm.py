@@ -11,7 +11,10 @@ from agent.planner.prediction.world import World
 
 NEW_SWARM = "(new swarm)"
 
-SwarmStep = steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.CreateOverlay | steps.RemoveOverlay
+SwarmStep = (
+    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | steps.CreateOverlay
+    | steps.RemoveOverlay
+)  # fmt: skip
 AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
 
 
@@ -26,7 +29,7 @@ def on_swarm(world: World, me: str, step: SwarmStep) -> World:
             assert record.swarm_id is not None
             node = _node(me, step.advertise, leader=False, role=step.role)
             return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
-        case steps.LeaveSwarm():
+        case steps.LeaveSwarm() | steps.DissolveSwarm():
             return _leave(world, me)
         case steps.CreateOverlay():
             network = network_of(step.network)

@@ -155,10 +155,19 @@ def test_a_network_is_ours_by_its_label() -> None:
     assert not network_state({**raw, "Labels": None}, "test").ours
 
 
+def test_a_swarm_says_for_which_cluster_an_agent_made_it() -> None:
+    made = {"Cluster": {"ID": "s", "Spec": {"Labels": {"io.swarmkeeper.cluster": "test"}}}}
+
+    assert swarm_state(made, "test").made_here
+    assert not swarm_state(made, "another").made_here
+    assert not swarm_state({"Cluster": {"ID": "s", "Spec": {"Labels": {}}}}, "test").made_here
+    assert not swarm_state({"Cluster": None}, "test").made_here
+
+
 def test_the_pool_of_a_swarm_is_told_without_what_is_ipv6() -> None:
     cluster = {"ID": "s", "DefaultAddrPool": ["10.200.0.0/16", "fd00::/48"]}
 
-    assert swarm_state({"Cluster": cluster}).pool == (IPv4Network("10.200.0.0/16"),)
+    assert swarm_state({"Cluster": cluster}, "test").pool == (IPv4Network("10.200.0.0/16"),)
 
 
 def test_a_container_that_vanishes_between_list_and_inspect_is_not_there(
@@ -301,7 +310,8 @@ def test_a_worker_knows_its_node_and_its_managers_but_not_the_swarms_id() -> Non
         {
             "NodeID": "n2", "NodeAddr": "10.0.0.2", "LocalNodeState": "active", "ControlAvailable": False, "Error": "",
             "RemoteManagers": [{"NodeID": "n1", "Addr": "10.0.0.1:2377"}], "Cluster": None,
-        }
+        },
+        "test",
     )  # fmt: skip
 
     assert (state.node_id, state.swarm_id, state.is_manager) == ("n2", None, False)
@@ -311,7 +321,7 @@ def test_a_worker_knows_its_node_and_its_managers_but_not_the_swarms_id() -> Non
 def test_a_manager_without_quorum_says_so_in_its_state() -> None:
     raw = {"NodeID": "n1", "LocalNodeState": "active", "ControlAvailable": True, "Error": NO_LEADER}
 
-    state = swarm_state({**raw, "RemoteManagers": None})
+    state = swarm_state({**raw, "RemoteManagers": None}, "test")
 
     assert (state.is_manager, state.error, state.managers) == (True, NO_LEADER, ())
 

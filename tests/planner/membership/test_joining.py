@@ -3,12 +3,24 @@ from typing import Any
 
 import pytest
 
-from agent.model.observed import ContainerState, SwarmState
+from agent.model.observed import ContainerState, HostState, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import GiveUpInit, JoinSwarm, Plan
 from agent.planner.membership.joining import plan_membership
 from tests.planner import builders
-from tests.planner.builders import cluster, host, intent, member, observed, outside, record, tokens, told
+from tests.planner.builders import (
+    cluster,
+    host,
+    intent,
+    member,
+    node,
+    observed,
+    outside,
+    overlay_network,
+    record,
+    tokens,
+    told,
+)
 
 WANTED = intent(hosts="h1 h2 h3:worker")
 WORD = "leaves it on the leader's word"
@@ -57,6 +69,54 @@ def test_nothing_is_given_up_once_the_swarm_is_recorded() -> None:
     made = SwarmRecord(claimed_by="h3", swarm_id="swarm-1")
 
     assert not plan("h3", outside(), record=made, record_revision=44).steps
+
+
+INGRESS = overlay_network(name="ingress")
+
+
+def in_vain(**more: Any) -> HostState:
+    """The only node of an empty swarm that an agent made, and that another one was recorded instead of."""
+    made = replace(member("h1", swarm_id="in-vain"), made_here=True)
+    return host(swarm=replace(made, **more), networks=(INGRESS,))
+
+
+def dissolving(found: HostState, me: str = "h1", **etcd: Any) -> list[str]:
+    state = cluster(WANTED, me, **etcd)
+    return [
+        str(each) for each in plan_membership(WANTED, observed(state, found, me=me), bridge_ready=True).steps
+    ]
+
+
+DISSOLVED = [
+    "dissolve swarm: swarm in-vain came to nothing: the cluster's is swarm-1, and nobody is in this one"
+]
+
+
+def test_of_two_swarms_that_were_made_for_the_cluster_the_one_that_was_not_recorded_is_dissolved() -> None:
+    assert dissolving(in_vain()) == DISSOLVED
+    assert dissolving(in_vain(), "h9") == DISSOLVED  # taken out meanwhile
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        in_vain(made_here=False),
+        in_vain(nodes=None),
+        in_vain(nodes=(node("h1"), node("h2"))),
+        in_vain(nodes=(node("h2"),)),
+        in_vain(is_manager=False),
+        in_vain(local="pending"),
+        replace(in_vain(), networks=(INGRESS, overlay_network())),
+    ],
+    ids=["made by people", "no quorum", "another node", "not its node", "a worker", "starting", "an overlay"],
+)
+def test_no_other_swarm_is_dissolved(found: HostState) -> None:
+    assert dissolving(found) == []
+
+
+def test_nothing_is_dissolved_before_the_other_one_is_recorded() -> None:
+    for known in (None, SwarmRecord(claimed_by="h2"), SwarmRecord(claimed_by="h1", swarm_id="in-vain")):
+        assert dissolving(in_vain(), record=known) == []
 
 
 def test_the_others_wait_while_the_swarm_is_made() -> None:
