@@ -85,7 +85,7 @@ class Bench:
         self._tell(number, name, f"{COUNT} containers run after {self.started[name][-1]:.2f} s")
 
     def _tell_upkeep(self, number: int, watched: Upkeep, daemon_s: float, between: float) -> None:
-        """`between`: what the agent uses without a pass, per second; compose has no such thing, and no lease to renew."""
+        """`between` is what the agent uses in a second without a pass: compose has no lease to renew."""
         passes = sum(watched.passes.values())
         self.unchanged[OURS].append(max(0.0, watched.cpu_s - between * watched.seconds) / passes)
         calls = sum(watched.docker.values())
