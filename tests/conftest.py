@@ -1,9 +1,10 @@
-"""Daemons that several test modules share."""
+"""What several test modules share: a daemon, and silence."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.docker_daemon import DockerDaemon, load_images, running
 
@@ -22,3 +23,10 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
     with running(DockerDaemon(tmp_path_factory.mktemp("dockerd"))) as daemon:
         load_images(daemon)
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def unlogged() -> Iterator[None]:
+    """Nothing is logged: agents in memory have much to say, and nobody reads it."""
+    with structlog.testing.capture_logs():
+        yield

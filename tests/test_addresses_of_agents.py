@@ -1,12 +1,12 @@
 """Whole agents pin the overlay addresses of copies: order is told its own, on node-231 twice and on node-232 once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 NET = "my-network-overlay"
 ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
@@ -18,12 +18,6 @@ BILLING = "    x-hosts: [node-232]\n  console:"
 TOP = [f"10.10.255.{last}" for last in (254, 253, 252)]
 ORDERS = ["prod-order-1", "prod-order-2", "prod-order-3"]
 assert len({EXAMPLE, TOLD, PINNED, NEWER, ELSEWHERE}) == 5
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 def begun(tmp_path: Path, document: str) -> SimulatedCluster:

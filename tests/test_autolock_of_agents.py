@@ -1,23 +1,17 @@
 """Whole agents in memory whose swarm locks its managers: after whatever restarts they unlock themselves."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.autolock import UnlockKeys
 from agent.model.records import decode
 from tests.fake_swarm import FakeSwarm
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedCluster
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 LOCKING = EXAMPLE.replace("  version: 1\n", "  version: 1\n  swarm: {autolock: true}\n")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,8 @@ from tests.fake_store import FakeStore
 from tests.simulated_cluster import KEYS, SimulatedCluster
 from tests.thoroughness import examples
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 WITHIN = 150
 thorough = settings(
     max_examples=examples(10, 200),
@@ -29,12 +30,6 @@ thorough = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 """A document is short enough to be read as it is, and each try takes a second: nothing is made smaller."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @contextmanager

@@ -1,21 +1,15 @@
 """etcd is wiped, restored from a backup, or emptied: nothing stops, it is said, and a new put is carried out."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.records import Verdict
 from tests.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster, images
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 EDITED = EXAMPLE.replace("billing:1.0.0", "billing:1.0.1")
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

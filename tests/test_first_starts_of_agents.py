@@ -1,24 +1,18 @@
 """`depends_on` by whole agents: what starts when over three hosts, and what is never held up."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.simulated_cluster import EXAMPLE, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 _BILLING = "    image: 10.159.62.231/somecom/billing:1.0.0\n"
 ORDERED = EXAMPLE.replace(_BILLING, f"{_BILLING}    depends_on: [order]\n")
 """billing, on node-232, starts after order, on node-231 and node-232."""
 FIRST = ("prod-order-1", "prod-order-2", "prod-order-3")
 LAST = "prod-billing-1"
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -1,23 +1,17 @@
 """Edits that take much away, on a whole cluster: nothing of them is done before they are confirmed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.intent.confirming import confirmed
 from tests.simulated_cluster import EXAMPLE, SimulatedCluster, images
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 GUARDED = EXAMPLE.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 30%}\n", 1)
 NEWER = GUARDED.replace("billing:1.0.0", "billing:1.0.1")
 EMPTIED = NEWER[: NEWER.index("\nservices:")] + "\nservices: {}\n"
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

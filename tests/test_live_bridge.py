@@ -3,26 +3,20 @@
 Whole agents on engines in memory. What must never happen is watched by LiveCluster at every step.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.intent import GWBRIDGE
 from tests.live_cluster import AGREED, MOVED, MOVED_TO, OVERLAY, WITH_A_WORKER, LiveCluster, crash
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S
 from tests.thoroughness import thorough
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 STEPS = range(1, 36)
 """As many as an agent takes here, the leader's own included."""
 SOME_STEPS = STEPS[:: 1 if thorough else 3]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 Whole agents on engines in memory. What must never happen is watched by LiveCluster at every step.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
@@ -20,11 +19,7 @@ from tests.live_cluster import GUESTS, MOVED, MOVED_TO, LiveCluster, crash
 from tests.planner.guests import PLACE
 from tests.simulated_cluster import NAMES, SimulatedHost
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 
 @pytest.fixture

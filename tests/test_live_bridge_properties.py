@@ -1,26 +1,28 @@
 """Whatever happens to a swarm that was made by hand, in whatever order, its hosts get the agreed docker_gwbridge."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model.intent import GWBRIDGE
 from tests.live_cluster import AGREED, GUESTS, MOVED, MOVED_TO, LiveCluster
-from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, Crash, SimulatedAgent, SimulatedHost
+from tests.simulated_cluster import EXAMPLE, NAMES, SimulatedHost
+from tests.simulation.basic_events import BasicEvents
 from tests.thoroughness import examples
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 DOCUMENTS = {EXAMPLE: AGREED, MOVED: MOVED_TO}
 REST_ROUNDS, REST_S = 100, 5.0
 
 
-class History:
+class History(BasicEvents):
     """A swarm made by hand, with agents to which things happen."""
+
+    cluster: LiveCluster
 
     def __init__(self, directory: Path, document: str) -> None:
         self.cluster = LiveCluster(directory, document)
@@ -28,49 +30,10 @@ class History:
 
     # ---- what agents do
 
-    def turn(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.turn()
-
-    def look(self, name: str, _number: int) -> None:
-        """A pass whose steps are left waiting: the world may change before they are carried out."""
-        if agent := self.agent(name):
-            agent.look()
-
-    def work(self, name: str, number: int) -> None:
-        if agent := self.agent(name):
-            agent.stepped.pool.run(number % 3 + 1)
-
     def crash(self, name: str, number: int) -> None:
-        if agent := self.agent(name):
-            agent.crash_after(number + 1)
-            with suppress(Crash):
-                agent.turn()
-            self.cluster.lose_agent(name)
-
-    def start(self, name: str, _number: int) -> None:
-        if not self.agent(name):
-            self.cluster.start(name)
+        self.crash_after(name, number + 1)
 
     # ---- what fails
-
-    def time_passes(self, _name: str, number: int) -> None:
-        self.cluster.clock.advance((0.5, 3.0, TTL_S + 1, 70.0)[number % 4])
-
-    def etcd_goes(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.cut_etcd()
-
-    def etcd_comes(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.heal_etcd()
-
-    def an_answer_is_lost(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.store.lose_next_answer()
-
-    def dockerd_goes(self, name: str, _number: int) -> None:
-        self.host(name).engine.answers = False
 
     def dockerd_comes(self, name: str, _number: int) -> None:
         """It has made every gateway anew, and docker_gwbridge if there was none."""
@@ -78,9 +41,6 @@ class History:
         if not engine.answers:
             self.cluster.by_hand(name, engine.nets.restart)
             engine.answers = True
-
-    def take_lock(self, _name: str, _number: int) -> None:
-        self.cluster.delete(KEYS.leader)
 
     # ---- what people do
 
@@ -108,12 +68,6 @@ class History:
 
     # ----
 
-    def agent(self, name: str) -> SimulatedAgent | None:
-        return self.cluster.agents.get(name)
-
-    def host(self, name: str) -> SimulatedHost:
-        return self.cluster.hosts[name]
-
     def rest(self, document: str) -> None:
         """Everything works again, everybody is there, nobody interferes."""
         for name in NAMES:
@@ -140,12 +94,6 @@ events = st.tuples(
     st.one_of(st.sampled_from(LIKELY), st.sampled_from(RARE)), st.sampled_from(NAMES), st.integers(0, 20)
 )
 documents = st.sampled_from(tuple(DOCUMENTS))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @settings(max_examples=examples(30), deadline=None, print_blob=True)

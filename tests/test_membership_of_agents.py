@@ -1,11 +1,9 @@
 """Whole agents in memory on hosts whose membership was taken from them: removed, wiped, copied, made anew elsewhere."""
 
-from collections.abc import Iterator
 from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.errors import Unreachable
 from agent.model.observed import SwarmState
@@ -21,6 +19,8 @@ from tests.simulated_cluster import (
     SimulatedHost,
 )
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 NAMES = ("node-231", "node-232", "node-233")
 WORKER = "node-233"
 ONE_WORKER = EXAMPLE.replace("address: 10.159.62.233, role: manager", "address: 10.159.62.233, role: worker")
@@ -28,12 +28,6 @@ TWO_WORKERS = ONE_WORKER.replace(
     "address: 10.159.62.232, role: manager", "address: 10.159.62.232, role: worker"
 )
 OVERLAY = "my-network-overlay"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 def started(directory: Path, document: str = ONE_WORKER) -> SimulatedCluster:

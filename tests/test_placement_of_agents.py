@@ -1,13 +1,13 @@
 """Hosts that the leader chooses, by whole agents on hosts in memory: three copies of `free`, beside the example."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.simulated_cluster import EXAMPLE, TTL_S, SimulatedCluster
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 AFTER_S = 30
 PLACED = (
@@ -25,12 +25,6 @@ DRAINED = PLACED.replace("233, role: manager", "233, role: manager, availability
 FREE = ("prod-free-1", "prod-free-2", "prod-free-3")
 HOST = "node-233"
 PINNED = {"prod-terminal-1", "prod-api-2"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ made by hand, and good and bad documents. An event that cannot happen at its mom
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,15 +22,16 @@ from tests.simulated_cluster import (
     EXAMPLE,
     KEYS,
     NAMES,
-    TTL_S,
-    Crash,
     SimulatedAgent,
     SimulatedCluster,
     SimulatedHost,
     images,
     parsed,
 )
+from tests.simulation.basic_events import BasicEvents, change
 from tests.thoroughness import examples
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 DOCUMENTS = (
     EXAMPLE,
@@ -46,7 +46,7 @@ REST_ROUNDS, REST_S = 100, 5.0
 """A cluster left alone gets this long: the longest back-off is a minute, a damaged status is rewritten after five."""
 
 
-class History:
+class History(BasicEvents):
     """A cluster to which things happen. `begun` is false for hosts with nothing on them."""
 
     def __init__(self, directory: Path, *, begun: bool) -> None:
@@ -85,88 +85,22 @@ class History:
             named = {each.spec for each in decode(Assignment, found.value).copies} if found else set()
             assert all(self.cluster.read(KEYS.spec(digest)) for digest in named)
 
-    # ---- what agents do
-
-    def turn(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.turn()
-
-    def look(self, name: str, _number: int) -> None:
-        """A pass whose steps are left waiting: the world may change before they are carried out."""
-        if agent := self.agent(name):
-            agent.look()
-
-    def work(self, name: str, number: int) -> None:
-        if agent := self.agent(name):
-            agent.stepped.pool.run(number % 3 + 1)
-
-    def crash(self, name: str, number: int) -> None:
-        """The agent ends after some more of its steps."""
-        if agent := self.agent(name):
-            agent.crash_after(number % 4 + 1)
-            with suppress(Crash):
-                agent.turn()
-            self.cluster.lose_agent(name)
-
-    def start(self, name: str, _number: int) -> None:
-        if not self.agent(name):
-            self.cluster.start(name)
-
-    def restart_in_order(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.session.close()
-            self.cluster.start(name)
-
     # ---- what fails
-
-    def time_passes(self, _name: str, number: int) -> None:
-        self.cluster.clock.advance((0.5, 3.0, TTL_S + 1, 70.0)[number % 4])
-
-    def etcd_goes(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.cut_etcd()
-
-    def etcd_comes(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.heal_etcd()
-
-    def an_answer_is_lost(self, name: str, _number: int) -> None:
-        if agent := self.agent(name):
-            agent.store.lose_next_answer()
-
-    def dockerd_goes(self, name: str, _number: int) -> None:
-        self.host(name).engine.answers = False
 
     def dockerd_comes(self, name: str, _number: int) -> None:
         self.host(name).engine.answers = True
-
-    def registry_goes(self, _name: str, number: int) -> None:
-        self.cluster.lan.registry_answers = bool(number % 2)
 
     # ---- what people do
 
     def by_hand(self, name: str, number: int) -> None:
         """Something is done to one of our copies behind the agent's back."""
-        engine, ours = self.host(name).engine.by_hand, sorted(self.host(name).copies())
-        if not ours:
-            return
-        victim = ours[number % len(ours)]
-        deeds: tuple[Callable[[], object], ...] = (
-            lambda: engine.end(victim, exit_code=137),
-            lambda: engine.remove(victim, force=True),
-            lambda: engine.pause(victim),
-            lambda: engine.rename(victim, f"renamed-{number}"),
-            lambda: engine.update(victim, {"Memory": 2**26}),
-            lambda: engine.disconnect(victim, "my-network-overlay"),
-        )
-        with suppress(SwarmkeeperError):
-            deeds[number % len(deeds)]()
+        host, ours = self.host(name), sorted(self.host(name).copies())
+        if ours:
+            with suppress(SwarmkeeperError):
+                change(host, ours[number % len(ours)], "my-network-overlay", number, deed=number)()
 
     def removed_by_force(self, name: str, _number: int) -> None:
-        """`docker node rm --force`, of a worker: its own engine does not notice."""
-        membership = self.host(name).engine.nets.membership
-        if membership and not membership[1].in_raft and membership[1] in membership[0].members:
-            membership[0].members.remove(membership[1])
+        self.remove_worker(name)
 
     def join_fails(self, name: str, _number: int) -> None:
         """A join that is under way is never answered, and comes to nothing."""
@@ -189,21 +123,7 @@ class History:
     def put_bad(self, _name: str, number: int) -> None:
         self.cluster.put_intent(BAD[number % len(BAD)])
 
-    def take_lock(self, _name: str, _number: int) -> None:
-        self.cluster.delete(KEYS.leader)
-
-    def damage(self, name: str, number: int) -> None:
-        """Garbage in a key that agents write."""
-        keys = (KEYS.assignment(name), KEYS.verdict, KEYS.status(name), KEYS.accepted, *self._specs())
-        self.cluster.put(keys[number % len(keys)], b"\x00")
-
     # ----
-
-    def agent(self, name: str) -> SimulatedAgent | None:
-        return self.cluster.agents.get(name)
-
-    def host(self, name: str) -> SimulatedHost:
-        return self.cluster.hosts[name]
 
     def check(self) -> None:
         """What must be true at every moment."""
@@ -250,9 +170,6 @@ class History:
         specs = {each.name: each.spec for each in parsed(self.last).services}
         return {container_name("prod", each): specs[each.service].image for each in assignment.copies}
 
-    def _specs(self) -> list[str]:
-        return sorted(key for key in self.cluster.written() if key.startswith(KEYS.specs))
-
     def _note_foreign(self, host: SimulatedHost, container_id: str) -> None:
         raw = host.engine.by_hand.get(container_id)
         self.foreign[host.name, container_id] = copy.deepcopy(raw)
@@ -266,19 +183,13 @@ LIKELY = ("turn", "turn", "turn", "look", "look", "work", "work", "work")
 RARE = (
     "crash", "start", "start", "restart_in_order", "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost",
     "dockerd_goes", "dockerd_comes", "registry_goes", "by_hand", "by_hand", "name_is_taken", "put", "put_bad",
-    "take_lock", "damage", "removed_by_force", "join_fails",
+    "take_lock", "spoil", "removed_by_force", "join_fails",
 )  # fmt: skip
 Event = tuple[str, str, int]
 events = st.tuples(
     st.one_of(st.sampled_from(LIKELY), st.sampled_from(RARE)), st.sampled_from(NAMES), st.integers(0, 11)
 )
 histories = settings(max_examples=examples(40), deadline=None, print_blob=True)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """Whole agents make an overlay anew, because its document says another subnet and lets them."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.steps import RemoveOverlay
 from tests.simulated_cluster import EXAMPLE, NAMES, Crash, SimulatedCluster
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 NET = "my-network-overlay"
 MOVED = EXAMPLE.replace(
@@ -16,12 +16,6 @@ MOVED = EXAMPLE.replace(
 )
 ALLOWED = MOVED.replace("networks:\n", "  policy: {allow_network_recreate: true}\n\nnetworks:\n", 1)
 assert len({EXAMPLE, MOVED, ALLOWED}) == 3
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """One container in the place of another, by whole agents on hosts in memory, whatever happens on the way."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.records import decode
 from agent.model.rollout import Rollout
 from agent.model.steps import Step
 from tests.simulated_cluster import EXAMPLE, KEYS, Crash, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 ORDERS = ("prod-order-1", "prod-order-2", "prod-order-3")
 STEPS = {"stop-first": 5, "start-first": 7}
@@ -23,12 +23,6 @@ def document(order: str, tag: str = "1.0.0") -> str:
         "    image: 10.159.62.231/somecom/order:1.0.0\n",
         f"    image: 10.159.62.231/somecom/order:{tag}\n    deploy: {{update_config: {update}}}\n",
     )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 def begun(directory: Path, order: str) -> SimulatedCluster:

@@ -1,22 +1,16 @@
 """Whole agents in memory change the roles of their hosts; a client asks for the quorum after every single step."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.planner.swarm.census import HOST_LABEL
 from tests.fake_swarm import FakeSwarm, Member
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 OTHERS = {name: [each for each in NAMES if each != name] for name in NAMES}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

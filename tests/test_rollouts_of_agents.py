@@ -1,14 +1,14 @@
 """A rollout by whole agents on hosts in memory: order runs twice on node-231 and once on node-232."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.records import decode
 from agent.model.rollout import Rollout, RolloutState
 from tests.simulated_cluster import EXAMPLE, KEYS, TTL_S, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 CAREFUL = EXAMPLE.replace(
     "    image: 10.159.62.231/somecom/order:1.0.0\n",
@@ -17,12 +17,6 @@ CAREFUL = EXAMPLE.replace(
 )
 NEWER = CAREFUL.replace("order:1.0.0", "order:1.0.1")
 ORDERS = ("prod-order-1", "prod-order-2", "prod-order-3")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

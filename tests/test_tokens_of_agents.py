@@ -1,22 +1,16 @@
 """Join tokens while a declared host does not come: what was published once is good for a while only."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from agent.model.records import Tokens, decode
 from tests.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 SHORT = EXAMPLE.replace("x-cluster:\n", "x-cluster:\n  swarm: {join_tokens: {ttl: 60s}}\n", 1)
 THERE, MISSING = ("node-231", "node-232"), "node-233"
-
-
-@pytest.fixture(autouse=True)
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from unittest import mock
 
 import msgspec
 import pytest
-import structlog
 
 from agent.model import records
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 NEWER_IMAGE = EXAMPLE.replace("billing:1.0.0", "billing:1.0.1")
 
@@ -80,12 +81,6 @@ class MixedCluster(SimulatedCluster):
             for host in self.hosts.values()
             for name, raw in host.copies().items()
         }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _unlogged() -> Iterator[None]:
-    with structlog.testing.capture_logs():
-        yield
 
 
 @pytest.fixture

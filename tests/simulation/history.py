@@ -15,7 +15,8 @@ from agent.observe import in_force
 from agent.planner.copies.wanted import container_name
 from tests.simulated_cluster import KEYS, SimulatedAgent
 from tests.simulation.documents import document, parse_remembered, read, wish
-from tests.simulation.events import AgentEvents, Faults, People
+from tests.simulation.events import AgentEvents, Faults
+from tests.simulation.people import People
 from tests.simulation.witness import Witness
 from tests.simulation.world import GUEST, World
 
@@ -30,7 +31,7 @@ RARE = (
     "crash", "killed", "start", "restart_in_order", "frozen_mid_write", "frozen", "woken_twice", "time_passes",
     "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again", "dockerd_goes",
     "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes", "registry_goes", "put",
-    "put", "put", "put_bad", "take_lock", "damage", "deletes", "changes_a_copy", "changes_the_bridge",
+    "put", "put", "put_bad", "take_lock", "spoil", "deletes", "changes_a_copy", "changes_the_bridge",
     "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest", "a_guest_goes",
     "a_stranger_joins",
 )  # fmt: skip
@@ -45,7 +46,7 @@ class History(AgentEvents, Faults, People):
 
     def __init__(self, directory: Path, hosts: int, *, begun: bool, first: int = 0) -> None:
         names = [f"node-{231 + each}" for each in range(hosts)]
-        self.world = World(directory, names)
+        self.cluster = self.world = World(directory, names)
         self.world.lan.lags = True
         self.witness = Witness(self.world)
         self.world.put_intent(document(wish(first, hosts), names))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Copy, CopyReport
-from agent.planner.copies.replacement import STOPPABLE
+from agent.planner.copies.stopping import STOPPABLE
 
 Key = tuple[str, int]
 """Service and number of a copy."""

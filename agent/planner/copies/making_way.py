@@ -2,10 +2,9 @@
 
 from agent.model.intent import Intent
 from agent.model.observed import ContainerState, Observed
-from agent.model.steps import DisconnectNetwork, Plan, Step, StopContainer, untouched
+from agent.model.steps import DisconnectNetwork, Plan, untouched
+from agent.planner.copies.stopping import stop
 from agent.planner.copies.wanted import Wanted
-
-STOPPABLE = ("running", "paused", "restarting")
 
 
 def made_anew(intent: Intent, observed: Observed) -> frozenset[str]:
@@ -30,14 +29,8 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
         off = [
             DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason) for each in attached
         ]
-        return Plan((*_stopped(found, wanted.grace_s, reason), *off))
+        return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & anew):
         reason = f"network {', '.join(waits)} is made anew"
         return untouched(wanted.resource, "waiting", reason)
     return None
-
-
-def _stopped(found: ContainerState, grace_s: float, reason: str) -> tuple[Step, ...]:
-    if found.status not in STOPPABLE:
-        return ()
-    return (StopContainer(name=found.name, id=found.id, grace_s=grace_s, reason=reason),)

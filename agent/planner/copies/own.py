@@ -26,7 +26,6 @@ from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
 from agent.planner.copies.repair import plan_repair
 from agent.planner.copies.replacement import (
-    STOPPABLE,
     beside,
     best,
     candidates,
@@ -34,6 +33,7 @@ from agent.planner.copies.replacement import (
     plan_surplus,
     replacement,
 )
+from agent.planner.copies.stopping import STOPPABLE
 from agent.planner.copies.wanted import Wanted, container_name, fill_context
 
 REPORTED_S = 20.0

@@ -16,11 +16,10 @@ from agent.model.steps import (
     RenameContainer,
     StartContainer,
     Step,
-    StopContainer,
 )
-from agent.planner.copies.wanted import DEFAULT_GRACE_S, Wanted
+from agent.planner.copies.stopping import DEFAULT_GRACE_S, stop
+from agent.planner.copies.wanted import Wanted
 
-STOPPABLE = ("running", "paused", "restarting")
 _SHORT = 12
 
 
@@ -100,10 +99,7 @@ def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> 
 
 def away(name: str, found: ContainerState, grace_s: float, reason: str) -> tuple[Step, ...]:
     """Stop it, if it can be, and remove it. `name` is whose steps they are."""
-    remove = RemoveContainer(name=name, id=found.id, reason=reason)
-    if found.status not in STOPPABLE:
-        return (remove,)
-    return (StopContainer(name=name, id=found.id, grace_s=grace_s, reason=reason), remove)
+    return (*stop(name, found, grace_s, reason), RemoveContainer(name=name, id=found.id, reason=reason))
 
 
 def _may_go(found: ContainerState) -> bool:

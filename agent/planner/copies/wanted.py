@@ -7,9 +7,7 @@ from agent.model.intent import Intent
 from agent.model.observed import SwarmState
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
-
-DEFAULT_GRACE_S = 10.0
-"""Docker's own, when neither the service nor the image says how long a stop may take."""
+from agent.planner.copies.stopping import grace_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class Wanted:
     @property
     def grace_s(self) -> float:
         """How long a stop may take before the engine kills."""
-        return DEFAULT_GRACE_S if self.spec.stop_grace_period_s is None else self.spec.stop_grace_period_s
+        return grace_s(self.spec)
 
 
 def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy) -> FillContext:

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from agent.model.intent import Intent
 from agent.model.observed import Attached, ContainerState, HostState, Observed
 from agent.model.records import Ruling
-from agent.model.steps import LeaveSwarm, Plan, RemoveContainer, Step, StopContainer, untouched
-from agent.planner.copies.wanted import DEFAULT_GRACE_S
+from agent.model.steps import LeaveSwarm, Plan, RemoveContainer, Step, untouched
+from agent.planner.copies.stopping import STOPPABLE, grace_s, stop
 from agent.planner.membership.namesakes import declared_address, has_address
 
 _JOBS = ("no", "on-failure")
-_STOPPABLE = ("running", "paused", "restarting")
 
 
 def ruling_for(observed: Observed) -> Ruling | None:
@@ -41,7 +40,7 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
             "swarm", "role", f"{ruling.reason}; but this host does not have the address {wanted}"
         )
     reason = f"the host leaves the swarm: {ruling.reason}"
-    running = [each for each in _on_overlays(host) if each.status in _STOPPABLE]
+    running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
     return Plan((LeaveSwarm(reason=ruling.reason),))
@@ -49,10 +48,7 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
     spec = observed.cluster.specs.get(found.copy.spec) if observed.cluster else None
-    grace_s = (
-        DEFAULT_GRACE_S if spec is None or spec.stop_grace_period_s is None else spec.stop_grace_period_s
-    )
-    yield StopContainer(name=found.name, id=found.id, grace_s=grace_s, reason=reason)
+    yield from stop(found.name, found, grace_s(spec), reason)
     if spec and spec.restart and spec.restart.name in _JOBS:
         # Stopped it would pass for done; made anew it does its work once the host is in again.
         yield RemoveContainer(name=found.name, id=found.id, reason=reason)
