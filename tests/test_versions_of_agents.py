@@ -12,7 +12,7 @@ from unittest import mock
 import msgspec
 import pytest
 
-from agent.model import records
+from agent.model.records import form
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -41,7 +41,7 @@ def of_the_newer_version() -> Iterator[None]:
         return encode({**value, "v": 2} if written else value, **how)
 
     with (
-        mock.patch.object(records, "VERSION", _Newer(2)),
+        mock.patch.object(form, "VERSION", _Newer(2)),
         mock.patch.object(msgspec.json, "encode", newer),
     ):
         yield
