@@ -22,7 +22,7 @@ pytestmark = pytest.mark.every_base
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 TRIES = 30
-POWER_CUTS, CRASHES = (10, 10) if LONG else (2, 3)
+POWER_CUTS, CRASHES = (10, 10) if LONG else (1, 2)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
