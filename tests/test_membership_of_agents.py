@@ -244,6 +244,7 @@ def test_workers_of_a_swarm_that_was_made_anew_follow_when_the_operator_says_so(
     first.by_hand.cut_off(old.networks)
     first.nets.leave()
     first.init_swarm(advertise=first.address, pool=(old.pool,), mask_length=24, data_path_port=None)
+    membership(cluster, "node-231")[0].made_for = ""  # by hand
     cluster.clock.advance(3.0)
     cluster.rounds(5)
     assert "while the cluster's is" in str(cluster.agents["node-231"].plan)
