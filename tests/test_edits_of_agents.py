@@ -23,6 +23,7 @@ from tests.thoroughness import examples
 pytestmark = pytest.mark.usefixtures("unlogged")
 
 WITHIN = 150
+MOVES = re.compile(r"(publish assignment/\S+): revision N: \d+ changed \((\S.*) (?:is|are) moved\)")
 thorough = settings(
     max_examples=examples(10, 200),
     deadline=None,
@@ -108,11 +109,20 @@ def plan_of(of: SimulatedCluster, text: str) -> tuple[Step, ...]:
     return plan.steps
 
 
+def parts(step: str) -> tuple[str, ...]:
+    """A step that moves several copies as one for each."""
+    moves = MOVES.fullmatch(step)
+    return tuple(f"{moves[1]}: {name} is moved" for name in moves[2].split(", ")) if moves else (step,)
+
+
 def counted(steps: Iterable[Step]) -> Counter[str]:
     """How often each step is in there.
 
-    Without revisions, known only when a document is put; and specs that nobody needs any more may go in one sweep or
-    in several, whenever the reports of the hosts come in.
+    Without revisions, known only when a document is put. Specs that nobody needs any more may go in one sweep or in
+    several, and copies of several services be moved by one assignment or one after the other, whenever the reports of
+    the hosts come in.
     """
-    found = Counter(re.sub(r"revision \d+", "revision N", str(step)) for step in steps)
+    found = Counter(
+        part for step in steps for part in parts(re.sub(r"revision \d+", "revision N", str(step)))
+    )
     return Counter({told: 1 if told.startswith("collect") else count for told, count in found.items()})
