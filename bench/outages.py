@@ -58,5 +58,5 @@ def starts(host: Host, name: str) -> bool:
     except LabError:
         return False
     if "port is already allocated" in started.stderr:
-        host.systemctl("restart", "docker")
+        host.restart_dockerd()
     return started.returncode == 0

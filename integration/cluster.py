@@ -20,6 +20,7 @@ DOCUMENT = ROOT / "deploy/examples/cluster.yaml"
 NAME = "prod"
 PREFIX = f"/swarmkeeper/{NAME}/"
 UNIT = "swarmkeeper"
+PASSES = "swarmkeeper_reconcile_total"
 ETCDCTL_S = 60
 GIVEN_TWICE = "the swarm has given it out twice"
 GOSSIP_IS_KEPT, KEPT_S = "somebody listens on port 7946/tcp of this host", 10
@@ -163,6 +164,15 @@ class Cluster:
         series = re.findall(r"^(swarmkeeper_\S+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)
         return {name: float(value) for name, value in series}
 
+    def passes(self, host: Host) -> float:
+        """How often the host's agent has looked and decided since it was started."""
+        return sum(value for name, value in self.metrics(host).items() if name.startswith(PASSES))
+
+    def writes(self) -> str:
+        """Every key of ours with how often it was written: presence is renewed by its lease without a write."""
+        listed = self.etcdctl("get", "--prefix", PREFIX, "-w", "fields")
+        return listed.split('"More"')[0].split('"Key"', 1)[1]
+
     # -- what is true on the hosts
 
     def wait_converged(self, revision: int, within_s: float = 60) -> None:
@@ -170,6 +180,22 @@ class Cluster:
         for host in self.lab.hosts:
             check = partial(self._heed_and_check, host, revision)
             eventually(check, within_s, f"{host.name} converges")
+
+    def wait_at_rest(self, within_s: float = 120) -> None:
+        """Return when every agent has looked anew since the last write of any of them, and had nothing to tell."""
+        before: str | None = None
+        looked: dict[str, float] = {}
+
+        def rests() -> None:
+            nonlocal before, looked
+            written = self.writes()
+            counted = {host.name: self.passes(host) for host in self.lab.hosts}
+            if written != before:
+                before, looked = written, counted
+            # One look may have been under way at the last write.
+            assert all(counted[name] >= looked[name] + 2 for name in counted), (looked, counted)
+
+        eventually(rests, within_s, "no agent has anything to tell")
 
     def _heed_and_check(self, host: Host, revision: int) -> None:
         self.heed(host)
@@ -187,7 +213,7 @@ class Cluster:
         since = self._kept_since.setdefault(host.name, time.monotonic())
         if time.monotonic() - since > KEPT_S:
             print(f"{host.name}: dockerd still listens for the swarm it left, and is restarted")
-            host.systemctl("restart", "docker")
+            host.restart_dockerd()
             del self._kept_since[host.name]
 
     def check_converged(self, host: Host, revision: int) -> None:

@@ -18,6 +18,7 @@ from integration import by_hand
 from integration.artifacts import leave_artifacts
 from integration.cluster import DOCUMENT, Cluster
 from integration.lab import base as bases
+from integration.lab.host import Host
 from integration.lab.lab import Lab, state_root
 from integration.lab.programs import REPOSITORY
 from integration.live_bridge import FIRST, NO_SERVICES, Live
@@ -32,6 +33,11 @@ SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 def session_name(suffix: str = "") -> str:
     """A lab's name that no other session on this machine uses."""
     return f"pytest-{os.getpid()}{suffix}"
+
+
+def may_go_on(host: Host) -> bool:
+    """Whether a test that failed has left the host with its power, and with a dockerd that systemd keeps running."""
+    return host.is_up and host.systemctl("is-failed", "docker", check=False) != "failed"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -120,8 +126,7 @@ def _live() -> dict[str, Live]:
 def running(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
     """Three agents, and the document that the test before left; the example, if there was none."""
     cluster = Cluster(session_lab)
-    # A test that failed may have left a host without power.
-    if session_lab.name not in _agents_run_on or not all(host.is_up for host in session_lab.hosts):
+    if session_lab.name not in _agents_run_on or not all(may_go_on(host) for host in session_lab.hosts):
         if session_lab.name in _used:
             session_lab.renew()
         _used.add(session_lab.name)

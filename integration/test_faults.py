@@ -54,7 +54,7 @@ def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(
     others = of_others(cluster, host)
     agent = host.systemctl("show", "--property=MainPID", "swarmkeeper")
     began = time.monotonic()
-    host.systemctl("restart", "docker")
+    host.restart_dockerd()
     eventually(lambda: back(cluster, names), BACK_S, "everything converges")
     record_property(SECONDS, time.monotonic() - began)
     assert host.systemctl("show", "--property=MainPID", "swarmkeeper") == agent

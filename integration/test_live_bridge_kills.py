@@ -114,7 +114,7 @@ class Cured:
             said = " ".join(each["reason"] for each in self._live.cluster.status(host)["blocked"])
             if "systemctl restart docker" in said and host.name not in self.hosts:
                 self.hosts.append(host.name)
-                host.systemctl("restart", "docker")
+                host.restart_dockerd()
         for host in self._live.lab:
             self._live.check(host, agreed, revision)
 

@@ -158,7 +158,7 @@ def test_the_confined_agent_reads_what_it_needs_and_writes_only_its_state(instal
 
 def test_the_agent_outlives_its_engine_and_its_own_death(running: Host) -> None:
     before = main_pid(running)
-    running.systemctl("restart", "docker")
+    running.restart_dockerd()
     assert main_pid(running) == before
 
     running.systemctl("kill", "--signal=KILL", UNIT)

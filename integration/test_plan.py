@@ -3,7 +3,7 @@
 import json
 import re
 
-from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.cluster import DOCUMENT, Cluster
 from integration.test_bad_documents import events
 from integration.test_edits import edited
 
@@ -15,19 +15,15 @@ DONE = re.compile(r'^info (.+? \S+) reason=(".*"|\S+) seconds=')
 def test_twenty_plans_cause_no_docker_event_and_no_write_to_etcd(cluster: Cluster) -> None:
     host = cluster.lab.hosts[0]
     host.write("/tmp/edited.yaml", edited(GOOD))
+    cluster.wait_at_rest()
     moments = {each.name: each.exec("date", "+%s.%N").stdout.strip() for each in cluster.lab.hosts}
-    before = key_revisions(cluster)
+    before = cluster.writes()
     for _ in range(10):
         assert "nothing to do" in cluster.command("plan").stdout.lower()
         assert "prod-order-4" in cluster.command("plan", "/tmp/edited.yaml").stdout
-    assert key_revisions(cluster) == before
+    assert cluster.writes() == before
     for each in cluster.lab.hosts:
         assert events(each, moments[each.name]) == ""
-
-
-def key_revisions(cluster: Cluster) -> str:
-    """Every key of ours with its modification: presence is renewed by its lease without a write."""
-    return cluster.etcdctl("get", "--prefix", PREFIX, "-w", "fields").split('"More"')[0].split('"Key"', 1)[1]
 
 
 def test_what_is_done_is_what_was_planned(cluster: Cluster) -> None:

@@ -26,7 +26,6 @@ POWER_CUTS, CRASHES = (10, 10) if LONG else (1, 2)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
-PASSES = "swarmkeeper_reconcile_total"
 LONGEST_S = 1800 if LONG else 900
 BRIDGE = [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
 
@@ -112,7 +111,7 @@ def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(clu
     since = {host.name: host.exec("date", "+%F %T.%N").stdout.strip() for host in cluster.lab.hosts}
     for host in cluster.lab.hosts:
         with the_same_afterwards(cluster):
-            host.systemctl("restart", "docker")
+            host.restart_dockerd()
     done = "".join(host.journal_text("swarmkeeper", since[host.name]) for host in cluster.lab.hosts)
     assert "join swarm" not in done
     assert "publish tokens" not in done
@@ -130,7 +129,7 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
         if cures := [each["reason"] for each in blocked if "systemctl restart docker" in each["reason"]]:
             print(f"{host.name}: {', '.join(cures)}")
             told.extend(cures)
-            host.systemctl("restart", "docker")
+            host.restart_dockerd()
             return False
         for each in cluster.lab.hosts:
             cluster.heed(each)
@@ -169,10 +168,10 @@ def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> 
         key = other.exec("docker", "swarm", "unlock-key", "--quiet").stdout.strip()
         with the_same_afterwards(cluster):
             since = host.exec("date", "+%F %T.%N").stdout.strip()
-            host.systemctl("restart", "docker")
+            host.restart_dockerd()
             eventually(lambda: check_locked(cluster, host), BACK_S, "the host says that it is locked")
-            seen = passes(cluster, host)
-            eventually(lambda: passes(cluster, host) > seen + 3, BACK_S, "the agent looks again and again")
+            seen = cluster.passes(host)
+            eventually(lambda: cluster.passes(host) > seen + 3, BACK_S, "the agent looks again and again")
             assert "start: start container" not in host.journal_text("swarmkeeper", since)
             host.exec("docker", "swarm", "unlock", input=f"{key}\n")
     finally:
@@ -183,7 +182,3 @@ def check_locked(cluster: Cluster, host: Host) -> None:
     """AssertionError unless the host's status names the lock, and every copy as waiting for it."""
     held = {each["resource"]: each["kind"] for each in cluster.status(host)["blocked"]}
     assert held == {"swarm": "locked"} | {f"container/{name}": "waiting" for name in by_host()[host.name]}
-
-
-def passes(cluster: Cluster, host: Host) -> float:
-    return sum(value for name, value in cluster.metrics(host).items() if name.startswith(PASSES))

@@ -116,7 +116,7 @@ def test_the_only_manager_hands_over_and_what_would_ask_there_waits_for_a_new_st
 
     eventually(is_held, 30, f"the promotion of {third} is held")
     check_managers(cluster, {heir})
-    cluster.lab[third].systemctl("restart", "docker")
+    cluster.lab[third].restart_dockerd()
     cluster.wait_converged(revision, ROLES_S)
     eventually(lambda: check_managers(cluster, {heir, third}), ROLES_S, f"{third} is a manager")
 

@@ -95,7 +95,7 @@ def restart_a_locked_manager(cluster: Cluster, host: Host, revision: int) -> Non
     """As after a reboot of the host: its dockerd is locked, and its agent knows what opens it."""
     since = host.exec("date", "+%F %T.%N").stdout.strip()
     node = host.docker.api.info()["Swarm"]["NodeID"]
-    host.systemctl("restart", "docker")
+    host.restart_dockerd()
     eventually(lambda: unlocked(cluster, host, since), BACK_S, f"{host.name} is unlocked by its agent")
     cluster.wait_converged(revision, BACK_S)
     assert host.docker.api.info()["Swarm"]["NodeID"] == node

@@ -122,6 +122,11 @@ class Host:
         """Run systemctl in the host and return its output without the last newline."""
         return self.exec("systemctl", *argv, check=check, timeout=timeout).stdout.rstrip("\n")
 
+    def restart_dockerd(self) -> None:
+        """Restart dockerd, however often it has started in the last minute: systemd gives up on the fourth."""
+        self.systemctl("reset-failed", "docker", check=False)
+        self.systemctl("restart", "docker")
+
     def journal(self, unit: str = "", since: str = "") -> list[dict[str, Any]]:
         """Journal entries of this and earlier boots, oldest first; `since` as journalctl takes it."""
         return [json.loads(line) for line in self._journalctl("json", unit, since).splitlines()]

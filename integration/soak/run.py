@@ -195,7 +195,7 @@ class Soak:
             if CURE in each["reason"]:
                 self._told(f"{host.name}: dockerd is restarted, as its agent says: {each['reason']}")
                 self._watch.excuses.hosts.add(host.name)
-                host.systemctl("restart", "docker")
+                host.restart_dockerd()
             if GIVEN_TWICE in each["reason"]:
                 # Its host makes the copy anew by itself, once it is sure.
                 self._watch.excuses.services.add(service_of(each["resource"].partition("/")[2]))
