@@ -1,13 +1,12 @@
 """Each fault of a soak by itself, and a full disk: the other hosts go on, and it mends itself when it is over."""
 
-import os
 import time
 from functools import partial
 
 import pytest
 
 from integration.cluster import DOCUMENT, UNIT, Cluster
-from integration.conftest import LONG, LONG_ONLY
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
@@ -18,23 +17,13 @@ pytestmark = LONG_ONLY
 
 BACK_S = 240
 HOLDS_S = 8.0
-SHORT = (
-    "dockerd frozen",
-    "cut from a peer",
-    "cut from etcd",
-    "cut from the swarm",
-    "lossy link",
-    "slow link",
-)
-"""What no other scenario brings about; the rest only in the long mode."""
 STATE = "/var/lib/swarmkeeper"
 
 
 def chosen() -> list[object]:
-    faults = [each for each in FAULTS if os.environ.get(LONG) or each.name in SHORT]
     return [
         pytest.param(each, id=each.name.replace(" ", "-"), marks=pytest.mark.fault(each.name))
-        for each in faults
+        for each in FAULTS
     ]
 
 

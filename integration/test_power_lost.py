@@ -1,19 +1,24 @@
-"""Hosts lose power and with it what was not synced to their disks: nobody misses it."""
+"""Hosts with disks of their own lose power and with it what was not synced, or have no space: nobody misses it."""
 
+import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from integration.cluster import DOCUMENT, Cluster
-from integration.conftest import session_name
+from integration.conftest import LONG_ONLY, session_name
 from integration.lab.eventually import eventually
+from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
+from tests.reliability import SECONDS, RecordProperty
 
 pytestmark = pytest.mark.every_base
 
 CONVERGE_S = 120
+FILLER = "/var/lib/docker/filler"
 OLD, NEW = "order:1.0.0", "order:1.0.1"
 
 
@@ -72,6 +77,39 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
     print(f"\npower cut of all hosts during a rollout, unsynced data lost: {recovery}")
     eventually(lambda: whole(synced), BACK_S, "everything converges")
     assert set(images_of_order(synced)) == {OLD}
+
+
+@LONG_ONLY
+@pytest.mark.fault("the disk of a host is full, of its dockerd and its etcd as well")
+@pytest.mark.timeout(LONGEST_S)
+def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there_is_some(
+    synced: Cluster, record_property: RecordProperty
+) -> None:
+    host, lost = synced.lab["node-233"], "prod-terminal-1"
+    kept = {name: at for name, at in synced.started().items() if name != lost}
+    synced.operator = synced.lab["node-231"]
+    # Allocated, not written: the image stays sparse.
+    host.exec("sh", "-c", f"fallocate --length $(df --output=avail -B1 /var/lib/docker | tail -1) {FILLER}")
+    try:
+        host.exec("docker", "rm", "--force", lost)
+        eventually(
+            partial(says_why_it_is_not_there, synced, host, lost), 60, "it says that there is no space"
+        )
+        assert synced.started() == kept
+    finally:
+        host.exec("rm", FILLER)
+        synced.operator = None
+    began = time.monotonic()
+    host.systemctl("restart", "etcd")  # it ends when it cannot write
+    eventually(lambda: whole(synced), BACK_S, "everything converges")
+    record_property(SECONDS, time.monotonic() - began)
+    assert {name: at for name, at in synced.started().items() if name != lost} == kept
+
+
+def says_why_it_is_not_there(cluster: Cluster, host: Host, name: str) -> None:
+    told = cluster.command("status", host=cluster.operator).stdout.splitlines()
+    of_it = [line for line in told if line.startswith(f"{host.name}: ") and name in line]
+    assert any("no space left on device" in line for line in of_it), told
 
 
 def images_of_order(cluster: Cluster) -> list[str]:

@@ -34,7 +34,8 @@ def _format(spec: HostSpec) -> None:
     fresh = image(spec).with_suffix(".new")  # renamed when complete: a half-made file system is never mounted
     fresh.unlink(missing_ok=True)
     subprocess.run(["truncate", "-s", spec.image_size, str(fresh)], check=True)
-    options = ["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"]
+    # Nothing kept back for root: what is full is full for dockerd too.
+    options = ["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1"]
     subprocess.run(["mkfs.ext4", *options, str(fresh)], check=True)
     fresh.rename(image(spec))
 
