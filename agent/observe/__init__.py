@@ -72,6 +72,7 @@ class Observer:
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
+        self._leads_since: float | None = None
         self.absences = AbsenceWatcher(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
@@ -126,6 +127,7 @@ class Observer:
             seen_at=self._seen_at,
             state_fault=self._state_fault,
             fence=fence,
+            led_s=self._led_s(fence),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -146,6 +148,14 @@ class Observer:
         self._last, self._seen_at = reading.state, self._now()
         self._keep(reading.kept)
         return reading.state, held_fence(reading.lock, lease_id), ""
+
+    def _led_s(self, fence: Fence | None) -> float:
+        if fence is None:
+            self._leads_since = None
+            return 0.0
+        if self._leads_since is None:
+            self._leads_since = self._clock()
+        return self._clock() - self._leads_since
 
     def _keep(self, values: tuple[KeyValue, ...]) -> None:
         if values == self._kept:

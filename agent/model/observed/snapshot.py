@@ -36,6 +36,8 @@ class Observed:
     """How long dockerd has not answered, in seconds; 0: it does."""
     fence: Fence | None = None
     """None: not leading."""
+    led_s: float = 0.0
+    """For how many seconds this host has led; 0: it does not."""
     lease: bool = False
     """Whether a lease is provably ours now: without one nobody may campaign."""
     in_flight: frozenset[str] = frozenset()

@@ -10,6 +10,9 @@ from agent.model.records import Disruption, HostStatus
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
 from agent.planner.overlays.peers import unseen_peers
 
+STARTING_S = 10.0
+"""How long who leads anew waits for agents that start together with its own, seconds."""
+
 
 def plan_turns(intent: Intent, observed: Observed) -> Plan:
     """Offer the turn, and end one that is over."""
@@ -128,18 +131,30 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    if reason := _why_not_yet(intent, cluster):
+    if reason := _why_not_yet(intent, observed, cluster):
         return untouched(f"turn/{waiting[0]}", "waiting", reason)
     return _offer(waiting[0], observed)
 
 
-def _why_not_yet(intent: Intent, cluster: ClusterState) -> str:
+def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
     record = cluster.record
     if record and record.recreating:
         return f"its turn comes when {', '.join(record.recreating)} is made anew"
     # Who is first of all that need a turn is known only when all have said whether they do.
     silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
+    silent += _may_be_starting(intent, observed, cluster)
     return f"{', '.join(silent)} is yet to say whether it needs a turn first" if silent else ""
+
+
+def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:
+    """Declared hosts without an agent, while that of a node of the swarm may only be slower to start than this one."""
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None or observed.led_s >= STARTING_S:
+        return []
+    told = {status.node_id for each in intent.hosts if (status := cluster.status_of(each.name))}
+    if all(each.state != "ready" or each.id in told for each in nodes):
+        return []
+    return [each.name for each in intent.hosts if each.name not in cluster.present]
 
 
 def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:

@@ -44,6 +44,7 @@ def seen(
     away: Iterable[str] = (),
     statuses: Iterable[HostStatus] = (),
     revision: int = 60,
+    led_s: float = 60.0,
 ) -> Observed:
     """What the leader sees, when each host says in which phase its bridge is, or all that it says."""
     roles = {name: role or "manager" for name, _, role in (each.partition(":") for each in hosts.split())}
@@ -59,7 +60,7 @@ def seen(
         disruption_revision=revision if now else 0,
     )
     swarm = replace(member(me), nodes=None) if nodes is None else member(me, of=nodes)
-    return observed(state, host(swarm=swarm), me=me, leads=True)
+    return replace(observed(state, host(swarm=swarm), me=me, leads=True), led_s=led_s)
 
 
 def planned(found: Observed) -> list[str]:
@@ -146,6 +147,24 @@ def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs
     assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
     assert planned(seen({"h1": "waiting", "h3": "right"}, turn("h3", "done"), statuses=[said])) == [waits]
     assert planned(seen({"h1": "waiting"}, statuses=[said], away=["h2"])) == offer("h1")
+
+
+def test_who_leads_anew_waits_a_little_for_agents_that_start_with_its_own() -> None:
+    waiting = {"h1": "waiting"}
+
+    assert planned(seen(waiting, led_s=0.5)) == [
+        "blocked turn/h1: h2, h3 is yet to say whether it needs a turn first"
+    ]
+    assert planned(seen(waiting, led_s=10.0)) == offer("h1")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [None, (node("h1", leader=True), node("h2", state="down"), node("h3", state="down"))],
+    ids=["of which nothing is known", "that are down"],
+)
+def test_agents_of_nodes_that_are_not_ready_are_not_waited_for(nodes: tuple[NodeState, ...] | None) -> None:
+    assert planned(seen({"h1": "waiting"}, nodes=nodes, led_s=0.5)) == offer("h1")
 
 
 def test_a_host_whose_dockerd_is_down_cannot_say_and_is_not_waited_for() -> None:
