@@ -32,7 +32,7 @@ def journal(lines: Lines) -> Journal:
     return fresh
 
 
-def held(reason: str = "subnet differs", kind: BlockedKind = "bridge") -> Plan:
+def held(reason: str = "subnet differs", kind: BlockedKind = "foreign") -> Plan:
     return Plan((), (Blocked(resource="network/docker_gwbridge", reason=reason, kind=kind),))
 
 
