@@ -255,6 +255,8 @@ def _own_name(root: Cursor) -> str | None:
     return None
 
 
+_EXPLAINED = "the comments of agent.yaml, as it is shipped, explain the options"
+
 Said = dict[str, Any]
 Check = Callable[[Said], tuple[str, ...]]
 
@@ -272,7 +274,7 @@ def _section(fields: Fields, section: str, check: Check | None = None) -> Said:
         said = {field: value for field, value in read.items() if value is not None}
     if check is not None and len(fields.cursor.faults) == before and fields.cursor.is_mapping:
         for problem in check(said):
-            (place or fields.cursor).hidden().fault(problem, "deploy/agent.yaml explains the options")
+            (place or fields.cursor).hidden().fault(problem, _EXPLAINED)
     return said
 
 

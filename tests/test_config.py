@@ -14,7 +14,7 @@ from agent.model.store import SessionSettings, StoreSettings
 
 SHIPPED = Path(__file__).parent.parent / "deploy/agent.yaml"
 LEAST = "cluster: prod\nhost: node-1\netcd: {endpoints: ['10.0.0.1:2379']}\n"
-EXPLAINED = "deploy/agent.yaml explains the options"
+EXPLAINED = "the comments of agent.yaml, as it is shipped, explain the options"
 UNSAID_BY_DEFAULT = {
     "host",
     "ca_file",

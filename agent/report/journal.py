@@ -5,6 +5,7 @@ import structlog
 from agent.dispatch import Outcome
 from agent.model.observed import Document, Observed
 from agent.model.steps import Blocked, Plan, Step
+from agent.planner.leadership import unfit
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ class Journal:
         self._blocked: dict[tuple[str, str], Blocked] = {}
         self._document: tuple[int, bool] | None = None
         self._accepted = 0
-        self._leader: str | None = None
+        self._leader: tuple[str | None, str] = (None, "")
         self._leading = False
 
     def passed(self, observed: Observed, plan: Plan) -> None:
@@ -54,9 +55,10 @@ class Journal:
         if leading != self._leading:
             log.info("leadership gained" if leading else "leadership lost")
         self._leading = leading
-        leader = observed.cluster.leader if observed.cluster else None
+        leader = (observed.cluster.leader if observed.cluster else None, _why_not_here(observed))
         if leader != self._leader and not leading:
-            log.info("leader", host=leader or "none")
+            host, why_not = leader
+            log.info("leader", host=host or "none", **({"why_not_here": why_not} if why_not else {}))
         self._leader = leader
 
     def _say_intent(self, observed: Observed) -> None:
@@ -88,6 +90,14 @@ class Journal:
             if key not in now and (each.resource, each.kind) not in places:
                 log.info("no longer blocked", resource=each.resource, kind=each.kind)
         self._blocked = now
+
+
+def _why_not_here(observed: Observed) -> str:
+    """Why this host does not take the lock that nobody holds: of no plan's steps, and nobody could tell it else."""
+    cluster = observed.cluster
+    if cluster is None or cluster.leader or observed.stale:
+        return ""
+    return unfit(observed, cluster)
 
 
 def _identity(blocked: Blocked) -> str:

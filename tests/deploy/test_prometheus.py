@@ -131,6 +131,7 @@ def test_the_runbook_explains_why_something_may_be_held_back() -> None:
     section = RUNBOOK.read_text().partition("### SwarmkeeperBlocked")[2].partition("\n### ")[0]
 
     assert set(re.findall(r"`(\w+)`", section)) >= set(get_args(BlockedKind))
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) <= set(get_args(BlockedKind))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])

@@ -32,7 +32,7 @@ def journal(lines: Lines) -> Journal:
     return fresh
 
 
-def held(reason: str = "subnet differs", kind: BlockedKind = "bridge") -> Plan:
+def held(reason: str = "subnet differs", kind: BlockedKind = "foreign") -> Plan:
     return Plan((), (Blocked(resource="network/docker_gwbridge", reason=reason, kind=kind),))
 
 
@@ -117,6 +117,25 @@ def test_leadership_is_said_when_it_comes_and_when_it_goes(journal: Journal, lin
 
     assert told(lines) == [("info", "leadership gained"), ("info", "leadership lost"), ("info", "leader")]
     assert lines[2]["host"] == "node-b"
+
+
+def test_while_nobody_leads_each_host_says_once_why_it_does_not(journal: Journal, lines: Lines) -> None:
+    nobody = cluster(leader=None)
+    undeclared = replace(INTENT, hosts=INTENT.hosts[1:])
+    for seen in (nobody, nobody, replace(nobody, accepted=undeclared), cluster()):
+        journal.passed(observed(cluster=seen, host=None), Plan())
+
+    assert [(each["host"], each.get("why_not_here")) for each in lines if each["event"] == "leader"] == [
+        ("none", "dockerd does not answer"),
+        ("none", "the intent does not declare this host a manager"),
+        ("node-b", None),
+    ]
+
+
+def test_who_may_lead_has_no_reason_not_to(journal: Journal, lines: Lines) -> None:
+    journal.passed(observed(cluster=cluster(leader=None)), Plan())
+
+    assert not [each for each in lines if "why_not_here" in each]
 
 
 def test_a_step_that_ended_is_one_line_with_its_reason_and_duration(journal: Journal, lines: Lines) -> None:

@@ -87,7 +87,7 @@ def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
 
 
 def test_a_wrong_bridge_that_is_left_alone_keeps_the_host_from_being_done() -> None:
-    held = Blocked(resource=BRIDGE, reason="subnet differs", kind="bridge")
+    held = Blocked(resource=BRIDGE, reason="subnet differs", kind="foreign")
 
     assert status_of(observed(), Plan((), (held,)), previous=said(6)).revision == 6
 

@@ -1,15 +1,20 @@
 import gc
+import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.model.steps import Plan
+from agent.web import zeros
 from agent.web.catalogue import CATALOGUE, LABELS, PREFIX
 from agent.web.metrics import Metrics
 from agent.web.recording import Pass, gauges
 from tests.report.scenes import observed
+
+PAGE = Path(__file__).parents[2] / "docs/metrics.md"
 
 
 @pytest.fixture
@@ -50,6 +55,37 @@ def test_what_is_exposed_has_the_labels_of_the_catalogue_and_no_others(metrics: 
     for metric in CATALOGUE:
         if metric.kind != "histogram" and PREFIX + metric.name in exposed:
             assert exposed[PREFIX + metric.name] == set(metric.labels)
+
+
+def test_the_page_about_metrics_tells_of_these_and_no_others() -> None:
+    told = re.findall(
+        r"^\| `(swarmkeeper_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", PAGE.read_text(), re.MULTILINE
+    )
+
+    assert told == [
+        (PREFIX + each.name, each.kind, ", ".join(f"`{label}`" for label in each.labels) or "-", each.help)
+        for each in CATALOGUE
+    ]
+
+
+def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_beforehand() -> None:
+    known = (
+        zeros.REVISIONS,
+        zeros.KINDS,
+        zeros.RESULTS,
+        zeros.PHASES,
+        zeros.OPERATIONS,
+        zeros.MODES,
+        zeros.SOURCES,
+        zeros.LOCAL_STATES,
+        zeros.NODE_STATES,
+        zeros.ROLES,
+        zeros.REJECTIONS,
+        zeros.START_FAILURES,
+    )
+    page = PAGE.read_text()
+
+    assert [each for each in known if ", ".join(f"`{value}`" for value in each) not in page] == []
 
 
 def test_every_metric_without_labels_is_there_from_the_start(metrics: Metrics) -> None:

@@ -74,7 +74,7 @@ Step = (
 )  # fmt: skip
 
 BlockedKind = Literal[
-    "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "bridge", "role", "removal",
+    "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
     "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
     "placement",
     "crash",
