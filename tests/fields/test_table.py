@@ -120,6 +120,18 @@ def test_without_the_image_what_it_may_have_said_is_not_compared() -> None:
     assert differences(spec, _inspect(spec, RICH), None) == ()
 
 
+@pytest.mark.parametrize(
+    "isolation", [{"privileged": True}, {"pid": "host"}, {"ipc": "host"}], ids=lambda each: next(iter(each))
+)
+@pytest.mark.parametrize("said", [(), ("label=disable",), ("label:disable",), ("label=type:web_t",)])
+def test_an_option_that_the_engine_would_add_itself_may_be_said_as_well(
+    isolation: dict[str, Any], said: tuple[str, ...]
+) -> None:
+    spec = ContainerSpec(image="bare:1", security_opt=said, **isolation)
+
+    assert differences(spec, _inspect(spec, BARE), BARE) == ()
+
+
 def test_an_empty_entrypoint_takes_the_images_away() -> None:
     spec = ContainerSpec(image="bare:1", entrypoint=(), command=("sleep", "1"))
 
