@@ -11,7 +11,7 @@ import pytest
 from agent.clients.engine import DockerEngine
 from agent.clients.engine.errors import creation_failure, failure, network_failure, pull_failure
 from agent.clients.engine.overlays import overlay_addresses, overlay_users, peers
-from agent.clients.engine.reading import network_state, node_state, swarm_state
+from agent.clients.engine.reading import container_state, network_state, node_state, swarm_state
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import FillContext
 from agent.model.records import Copy
@@ -216,6 +216,13 @@ def test_labels_that_say_no_number_make_no_copy_of_ours(
     found = engine.containers({}, _context)
 
     assert (found.ours, found.foreign_names) == ((), (("x", "c0ffee"),))
+
+
+@pytest.mark.parametrize("said", [300, 0, None])
+def test_a_container_says_how_long_its_stop_may_take(said: int | None) -> None:
+    raw = {"Id": "c0ffee", "Name": "/prod-order-1", "Config": {"StopTimeout": said}}
+
+    assert container_state(raw, Copy(service="order", number=1, spec="5bec"), ()).grace_s == said
 
 
 def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
