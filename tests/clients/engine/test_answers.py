@@ -225,6 +225,36 @@ def test_a_container_says_how_long_its_stop_may_take(said: int | None) -> None:
     assert container_state(raw, Copy(service="order", number=1, spec="5bec"), ()).grace_s == said
 
 
+@pytest.mark.parametrize(
+    ("name", "of_image", "ours"),
+    [
+        ("debug", LABELS, False),
+        ("prod-order-1-debug", LABELS, False),
+        ("prod-order-1", LABELS, True),
+        ("prod-order-1-c0ffee123456", LABELS, True),
+        ("renamed", {}, True),
+        ("renamed", None, True),
+        ("renamed", {**LABELS, "io.swarmkeeper.spec": "01d"}, True),
+    ],
+)
+def test_what_is_run_from_an_image_made_of_a_copy_is_not_ours(
+    stub: StubDockerd, engine: DockerEngine, name: str, of_image: dict[str, str] | None, ours: bool
+) -> None:
+    """`docker commit` puts the labels of the copy into the image; one that is gone tells nothing."""
+    labels = {**LABELS, "io.swarmkeeper.project": "prod"}
+    entry = {"Id": "c0ffee", "Names": [f"/{name}"], "ImageID": "sha256:1", "Labels": labels}
+    stub.answers["GET /containers/json"] = (200, [entry])
+    raw = {"Id": "c0ffee", "Name": f"/{name}", "Image": "sha256:1", "Config": {}, "State": {}}
+    stub.answers["GET /containers/c0ffee/json"] = (200, raw)
+    if of_image is not None:
+        stub.answers["GET /images/sha256%3A1/json"] = (200, {"Config": {"Labels": of_image}})
+
+    found = engine.containers({}, _context)
+
+    assert [each.name for each in found.ours] == ([name] if ours else [])
+    assert found.foreign_names == (() if ours else ((name, "c0ffee"),))
+
+
 def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
     raw: dict[str, Any] = {
         "Id": "c0ffee",
