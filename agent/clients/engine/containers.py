@@ -37,9 +37,10 @@ _SLOW_S = 60.0
 _BUSY_S = 5.0
 """An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
 _MOST_OUTPUT = 1 << 16
-_NO_FAILURE = ("limited without swap", "Block I/O weight")
-"""Warnings of an update that did all it could. The next look finds no weight then, and says so; of every other one
-something was discarded that would be tried again and again without a word."""
+_NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
+"""Warnings of an update that did all it could: the next look finds no weight then, and says so; and where no swap was
+asked for there is none to limit. Of every other one something was discarded that would be tried again and again without
+a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +241,8 @@ class Containers(Images):
         path = f"/containers/{quoted(container)}/update"
         answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
         told = answer.get("Warnings") or ()
-        dropped = [each for each in told if not any(words in each for words in _NO_FAILURE)]
+        harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
+        dropped = [each for each in told if not any(words in each for words in harmless)]
         if dropped:
             raise Refused("; ".join(dropped))
 

@@ -24,6 +24,9 @@ LABELS = {
     "io.swarmkeeper.copy": "1",
     "io.swarmkeeper.spec": "5bec",
 }
+NO_SWAP_LIMIT = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+)
 NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader."
 
 
@@ -253,6 +256,26 @@ def test_what_is_run_from_an_image_made_of_a_copy_is_not_ours(
 
     assert [each.name for each in found.ours] == ([name] if ours else [])
     assert found.foreign_names == (() if ours else ((name, "c0ffee"),))
+
+
+@pytest.mark.parametrize("swap", [None, -1])
+def test_a_kernel_that_limits_no_swap_does_all_that_was_asked_for_where_no_limit_was(
+    stub: StubDockerd, engine: DockerEngine, swap: int | None
+) -> None:
+    stub.answers["POST /containers/c0ffee/update"] = (200, {"Warnings": [NO_SWAP_LIMIT]})
+
+    engine.update("c0ffee", ContainerSpec(image="x", memory_limit_bytes=64 << 20, memory_swap_bytes=swap))
+
+
+def test_a_limit_on_swap_that_the_kernel_cannot_keep_is_refused_and_not_asked_for_at_once_again(
+    stub: StubDockerd, engine: DockerEngine
+) -> None:
+    """The engine takes it for unlimited, with a warning: the next look finds the limit missing as before."""
+    stub.answers["POST /containers/c0ffee/update"] = (200, {"Warnings": [NO_SWAP_LIMIT]})
+    limited = ContainerSpec(image="x", memory_limit_bytes=64 << 20, memory_swap_bytes=96 << 20)
+
+    with pytest.raises(Refused, match="does not support swap limit"):
+        engine.update("c0ffee", limited)
 
 
 def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
