@@ -24,7 +24,7 @@ LABELS = {
     "io.swarmkeeper.copy": "1",
     "io.swarmkeeper.spec": "5bec",
 }
-NO_SWAP_LIMIT = "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+NO_SWAP_LIMIT = "Your kernel does not support swap limit capabilities. Memory limited without swap."
 NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader."
 
 
