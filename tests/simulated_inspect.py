@@ -84,8 +84,10 @@ def inspect_of(
     endpoints = request.pop("NetworkingConfig", {}).get("EndpointsConfig", {})
     own = [container_id[:_SHORT_ID], *([request["Hostname"]] if request.get("Hostname") else [])]
     networks = _networks(host["NetworkMode"], endpoints, own)
-    if host["Privileged"] or host["PidMode"] == "host" or host["IpcMode"] == "host":
-        host["SecurityOpt"] = [*(host["SecurityOpt"] or []), "label=disable"]
+    options = host["SecurityOpt"] or []
+    label_is_said = any(each.startswith("label=") for each in options)
+    if not label_is_said and (host["Privileged"] or "host" in (host["PidMode"], host["IpcMode"])):
+        host["SecurityOpt"] = [*options, "label=disable"]
     return {
         "Id": container_id,
         "Name": f"/{name}",

@@ -2,7 +2,7 @@
 
 from agent.fields.compare import describe_change, differences
 from agent.fields.fill import FillContext, fill, uses_overlay_address
-from agent.fields.identity import CLUSTER, identity
+from agent.fields.identity import CLUSTER, are_copied, identity, is_called_so
 from agent.fields.in_place import by_number, differing, in_place, regarded
 from agent.fields.limits import update_request
 from agent.fields.network import aliases, endpoint
@@ -19,6 +19,7 @@ __all__ = [
     "FillContext",
     "Row",
     "aliases",
+    "are_copied",
     "by_number",
     "create_request",
     "describe_change",
@@ -29,6 +30,7 @@ __all__ = [
     "fill",
     "identity",
     "in_place",
+    "is_called_so",
     "regarded",
     "shape",
     "split",

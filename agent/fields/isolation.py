@@ -32,14 +32,23 @@ def _options(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(map(_option, texts))
 
 
-def _found_options(found: Found) -> frozenset[str]:
+def _added_options(found: Found) -> frozenset[str]:
     # For a privileged container, and for one in the host's pid or ipc namespace, the engine adds label=disable itself
     # (moby: daemon.generateSecurityOpt).
     added = found.at("HostConfig.Privileged") or "host" in (
         found.at("HostConfig.PidMode"),
         found.at("HostConfig.IpcMode"),
     )
-    return _options(found.at("HostConfig.SecurityOpt") or ()) - ({"label=disable"} if added else set())
+    return frozenset({"label=disable"} if added else ())
+
+
+def _wanted_options(spec: ContainerSpec, found: Found) -> frozenset[str]:
+    # Said or added: it cannot be told which.
+    return _options(spec.security_opt) - _added_options(found)
+
+
+def _found_options(found: Found) -> frozenset[str]:
+    return _options(found.at("HostConfig.SecurityOpt") or ()) - _added_options(found)
 
 
 def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
@@ -121,6 +130,7 @@ ROWS = (
     plain("cap_drop", "HostConfig.CapDrop", unsaid=frozenset(), normal=_capabilities, write=list),
     replace(
         plain("security_opt", "HostConfig.SecurityOpt", unsaid=frozenset(), normal=_options, write=list),
+        wanted=_wanted_options,
         found=_found_options,
     ),
     plain("group_add", "HostConfig.GroupAdd", unsaid=frozenset(), normal=frozenset, write=list),

@@ -117,7 +117,8 @@ class Row:
         )
 
     def _repair(self, wanted: Any, found: Any) -> Repair:
-        if self.lossy and wanted and not found:
+        # A zero is said, as in `mem_swappiness: 0`; None is not.
+        if self.lossy and wanted is not None and not found:
             return "none"
         return self.repair if wanted else self.unset
 

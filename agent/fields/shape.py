@@ -10,6 +10,8 @@ from agent.model.spec import ContainerSpec
 
 _FIXED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair == "replace")
 """Rows of what no container can change."""
+_DROPPED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair != "replace" and row.lossy)
+"""Rows of what a container can change, and what its engine may have dropped."""
 
 
 def shape(spec: ContainerSpec) -> str:
@@ -18,10 +20,13 @@ def shape(spec: ContainerSpec) -> str:
     Another spelling of the same value has the same shape: it is made of what a container would be compared by. Of the
     networks it has the first, which the engine keeps as the container's mode, and which of them have a fixed address:
     while a container runs, an address that is no longer wanted cannot be told from one that was given out. A pinned one
-    is no part of it: the leader gives it to nobody else while a container has it.
+    is no part of it: the leader gives it to nobody else while a container has it. And it has whether something is said
+    that an engine may drop: in a container that has none of it, nobody can tell what was dropped from what was never
+    asked for.
     """
     made = _as_put(spec)
     said = {row.field: row.found(made) for row in _FIXED if _is_said(row, spec)}
+    said |= {row.field: True for row in _DROPPED if _is_said(row, spec)}
     first = [each.network for each in spec.networks[:1]]
     fixed = [each.network for each in spec.networks if each.ipv4_address]
     canonical = json.dumps([said, first, fixed], sort_keys=True, default=sorted, separators=(",", ":"))

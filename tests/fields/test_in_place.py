@@ -86,6 +86,17 @@ def test_what_docker_cannot_change_needs_another_container(new: dict[str, Any]) 
     assert told_of(replace(SPEC, **new)) is None
 
 
+def test_a_weight_that_an_engine_may_drop_is_asked_for_with_a_new_container_and_changed_in_place() -> None:
+    """Found to have none, a container that was never asked for one would pass for one whose engine has dropped it."""
+    weighted = replace(SPEC, blkio_weight=300)
+
+    assert told_of(weighted) is None
+    assert told_of(SPEC, weighted) is None
+    assert told_of(replace(SPEC, blkio_weight=400), weighted) == [
+        "blkio_config.weight: 400 wanted, 300 found (update)"
+    ]
+
+
 def test_a_fixed_address_may_change_in_place_and_not_be_taken_away() -> None:
     """While a container runs, an address that is no longer wanted cannot be told from one that was given out."""
     old = replace(SPEC, networks=(replace(NET, ipv4_address="10.20.0.9"),))

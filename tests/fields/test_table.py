@@ -120,6 +120,18 @@ def test_without_the_image_what_it_may_have_said_is_not_compared() -> None:
     assert differences(spec, _inspect(spec, RICH), None) == ()
 
 
+@pytest.mark.parametrize(
+    "isolation", [{"privileged": True}, {"pid": "host"}, {"ipc": "host"}], ids=lambda each: next(iter(each))
+)
+@pytest.mark.parametrize("said", [(), ("label=disable",), ("label:disable",), ("label=type:web_t",)])
+def test_an_option_that_the_engine_would_add_itself_may_be_said_as_well(
+    isolation: dict[str, Any], said: tuple[str, ...]
+) -> None:
+    spec = ContainerSpec(image="bare:1", security_opt=said, **isolation)
+
+    assert differences(spec, _inspect(spec, BARE), BARE) == ()
+
+
 def test_an_empty_entrypoint_takes_the_images_away() -> None:
     spec = ContainerSpec(image="bare:1", entrypoint=(), command=("sleep", "1"))
 
@@ -150,6 +162,23 @@ def test_what_the_engine_dropped_is_named_and_not_tried_again_by_a_new_container
 
     assert found
     assert "replace" not in {each.repair for each in found}
+
+
+def test_a_swappiness_of_zero_that_the_engine_dropped_is_no_reason_for_a_new_container() -> None:
+    """An engine on cgroup v2 drops every swappiness, and would drop it of the next container as well."""
+    spec = ContainerSpec(image="bare:1", memory_swappiness=0)
+
+    (found,) = differences(spec, _inspect(ContainerSpec(image="bare:1"), BARE), BARE)
+
+    assert (str(found), found.repair) == ("mem_swappiness: 0 wanted, nothing found", "none")
+
+
+def test_a_swappiness_that_is_not_said_any_more_is_taken_away() -> None:
+    inspect = _inspect(ContainerSpec(image="bare:1", memory_swappiness=0), BARE)
+
+    (found,) = differences(ContainerSpec(image="bare:1"), inspect, BARE)
+
+    assert found.repair == "replace"
 
 
 def _spec_without(sample: Sample) -> ContainerSpec:

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,13 @@ from agent.fields import (
     CLUSTER,
     CreateRequest,
     FillContext,
+    are_copied,
     by_number,
     differences,
     endpoint,
     fill,
     identity,
+    is_called_so,
     regarded,
     update_request,
 )
@@ -35,9 +37,10 @@ _SLOW_S = 60.0
 _BUSY_S = 5.0
 """An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
 _MOST_OUTPUT = 1 << 16
-_NO_FAILURE = ("limited without swap", "Block I/O weight")
-"""Warnings of an update that did all it could. The next look finds no weight then, and says so; of every other one
-something was discarded that would be tried again and again without a word."""
+_NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
+"""Warnings of an update that did all it could: the next look finds no weight then, and says so; and where no swap was
+asked for there is none to limit. Of every other one something was discarded that would be tried again and again without
+a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,12 @@ class Containers(Images):
         before, self._looks = self._looks if settled else {}, {}
         for each in listed:
             labels = each.get("Labels") or {}
-            copy = self._copy(labels)
+            # "/other/alias" is a name that another container's link gives it.
+            names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
+            copy = self._listed_copy(each, labels, names)
             if copy is not None:
                 copy = regarded(copy, labels, becomes, specs, fill_for)
             if copy is None:
-                # "/other/alias" is a name that another container's link gives it.
-                names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
                 foreign += [(name, each["Id"]) for name in names]
             elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
                 ours.append(busy_state(each, copy))
@@ -98,6 +101,17 @@ class Containers(Images):
 
     def _copy(self, labels: Mapping[str, str]) -> Copy | None:
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
+
+    def _listed_copy(
+        self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
+    ) -> Copy | None:
+        """Which copy it is; None for what somebody runs from an image that `docker commit` made of a copy."""
+        copy = self._copy(labels)
+        # The image of a copy itself may be such a one: what is called as the copy is the copy.
+        if copy is None or is_called_so(labels, names):
+            return copy
+        image = self._known_image(listed.get("ImageID") or "") or {}
+        return None if are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else copy
 
     def _look(
         self,
@@ -227,7 +241,8 @@ class Containers(Images):
         path = f"/containers/{quoted(container)}/update"
         answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
         told = answer.get("Warnings") or ()
-        dropped = [each for each in told if not any(words in each for words in _NO_FAILURE)]
+        harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
+        dropped = [each for each in told if not any(words in each for words in harmless)]
         if dropped:
             raise Refused("; ".join(dropped))
 

@@ -168,6 +168,7 @@ def container_state(
         restarts=int(raw.get("RestartCount") or 0),
         addresses=pairs(addresses),
         image=raw.get("Image") or "",
+        grace_s=(raw.get("Config") or {}).get("StopTimeout"),
         differences=differences,
     )
 

@@ -46,6 +46,8 @@ class ContainerState:
     """How long this agent has seen it run since it was started last."""
     image: str = ""
     """Id of the image it was made from; empty: not known."""
+    grace_s: float | None = None
+    """How long its stop may take, as it was made; None: that was not said, or is not known."""
     crashes: int = 0
     """How often in a row it ended soon after its start, as far as this run of the agent has seen."""
     rests_s: float = 0.0

@@ -93,7 +93,9 @@ def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> 
         copy = found.copy
         if found.id not in keep and (copy.service, copy.number) not in numbers and _may_go(found):
             reason = f"{copy.service} copy {copy.number} is no longer assigned here"
-            plan += Plan(away(found.name, found, DEFAULT_GRACE_S, reason))
+            # Its service may be gone from the document, and its spec from etcd.
+            grace_s = DEFAULT_GRACE_S if found.grace_s is None else found.grace_s
+            plan += Plan(away(found.name, found, grace_s, reason))
     return plan
 
 

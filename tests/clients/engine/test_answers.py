@@ -11,7 +11,7 @@ import pytest
 from agent.clients.engine import DockerEngine
 from agent.clients.engine.errors import creation_failure, failure, network_failure, pull_failure
 from agent.clients.engine.overlays import overlay_addresses, overlay_users, peers
-from agent.clients.engine.reading import network_state, node_state, swarm_state
+from agent.clients.engine.reading import container_state, network_state, node_state, swarm_state
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.fields import FillContext
 from agent.model.records import Copy
@@ -24,6 +24,7 @@ LABELS = {
     "io.swarmkeeper.copy": "1",
     "io.swarmkeeper.spec": "5bec",
 }
+NO_SWAP_LIMIT = "Your kernel does not support swap limit capabilities. Memory limited without swap."
 NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader."
 
 
@@ -216,6 +217,63 @@ def test_labels_that_say_no_number_make_no_copy_of_ours(
     found = engine.containers({}, _context)
 
     assert (found.ours, found.foreign_names) == ((), (("x", "c0ffee"),))
+
+
+@pytest.mark.parametrize("said", [300, 0, None])
+def test_a_container_says_how_long_its_stop_may_take(said: int | None) -> None:
+    raw = {"Id": "c0ffee", "Name": "/prod-order-1", "Config": {"StopTimeout": said}}
+
+    assert container_state(raw, Copy(service="order", number=1, spec="5bec"), ()).grace_s == said
+
+
+@pytest.mark.parametrize(
+    ("name", "of_image", "ours"),
+    [
+        ("debug", LABELS, False),
+        ("prod-order-1-debug", LABELS, False),
+        ("prod-order-1", LABELS, True),
+        ("prod-order-1-c0ffee123456", LABELS, True),
+        ("renamed", {}, True),
+        ("renamed", None, True),
+        ("renamed", {**LABELS, "io.swarmkeeper.spec": "01d"}, True),
+    ],
+)
+def test_what_is_run_from_an_image_made_of_a_copy_is_not_ours(
+    stub: StubDockerd, engine: DockerEngine, name: str, of_image: dict[str, str] | None, ours: bool
+) -> None:
+    """`docker commit` puts the labels of the copy into the image; one that is gone tells nothing."""
+    labels = {**LABELS, "io.swarmkeeper.project": "prod"}
+    entry = {"Id": "c0ffee", "Names": [f"/{name}"], "ImageID": "sha256:1", "Labels": labels}
+    stub.answers["GET /containers/json"] = (200, [entry])
+    raw = {"Id": "c0ffee", "Name": f"/{name}", "Image": "sha256:1", "Config": {}, "State": {}}
+    stub.answers["GET /containers/c0ffee/json"] = (200, raw)
+    if of_image is not None:
+        stub.answers["GET /images/sha256%3A1/json"] = (200, {"Config": {"Labels": of_image}})
+
+    found = engine.containers({}, _context)
+
+    assert [each.name for each in found.ours] == ([name] if ours else [])
+    assert found.foreign_names == (() if ours else ((name, "c0ffee"),))
+
+
+@pytest.mark.parametrize("swap", [None, -1])
+def test_a_kernel_that_limits_no_swap_does_all_that_was_asked_for_where_no_limit_was(
+    stub: StubDockerd, engine: DockerEngine, swap: int | None
+) -> None:
+    stub.answers["POST /containers/c0ffee/update"] = (200, {"Warnings": [NO_SWAP_LIMIT]})
+
+    engine.update("c0ffee", ContainerSpec(image="x", memory_limit_bytes=64 << 20, memory_swap_bytes=swap))
+
+
+def test_a_limit_on_swap_that_the_kernel_cannot_keep_is_refused_and_not_asked_for_at_once_again(
+    stub: StubDockerd, engine: DockerEngine
+) -> None:
+    """The engine takes it for unlimited, with a warning: the next look finds the limit missing as before."""
+    stub.answers["POST /containers/c0ffee/update"] = (200, {"Warnings": [NO_SWAP_LIMIT]})
+    limited = ContainerSpec(image="x", memory_limit_bytes=64 << 20, memory_swap_bytes=96 << 20)
+
+    with pytest.raises(Refused, match="does not support swap limit"):
+        engine.update("c0ffee", limited)
 
 
 def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:

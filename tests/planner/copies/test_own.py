@@ -401,6 +401,16 @@ def test_a_copy_that_is_not_assigned_any_more_is_stopped_and_removed(status: str
     ]
 
 
+@pytest.mark.parametrize(("said", "given"), [(300.0, 300.0), (0.0, 0.0), (None, 10.0)])
+def test_a_copy_that_is_not_assigned_any_more_has_the_time_it_was_made_with(
+    said: float | None, given: float
+) -> None:
+    stop = plan_copies(ONE, observed(cluster(ONE), host(container(1), container(2, grace_s=said)))).steps[0]
+
+    assert isinstance(stop, StopContainer)
+    assert stop.grace_s == given
+
+
 @pytest.mark.parametrize("status", ["created", "exited", "dead"])
 def test_a_stopped_copy_that_is_not_assigned_any_more_is_removed(status: str) -> None:
     assert copies(ONE, host(container(1), container(2, status=status))) == [
