@@ -81,6 +81,22 @@ def test_no_swarm_is_made_before_everybody_there_has_said_whether_he_has_one() -
     ]
 
 
+def test_no_swarm_is_made_beside_a_declared_manager_whose_dockerd_has_never_answered() -> None:
+    """It may manage one that is to be adopted, and take a minute to start."""
+    starting = status("h2", engine_up=False, state="unknown", node_id=None, swarm_id=None, is_manager=False)
+    present = {"h1": "run-h1", "h2": "run-h2"}
+    said = {"record": None, "present": present}
+
+    assert told(plan(empty_host(), statuses={"h2": starting}, **said)) == [
+        "blocked swarm-record: the dockerd of h2 did not say yet whether it is in a swarm"
+    ]
+    claims = ["claim swarm-record: there is no swarm yet"]
+    seen_before = replace(starting, engine_version="20.10.24")
+    assert told(plan(empty_host(), statuses={"h2": seen_before}, **said)) == claims
+    worker = intent(hosts="h1 h2:worker")
+    assert told(plan(empty_host(), wanted=worker, statuses={"h2": starting}, **said)) == claims
+
+
 @pytest.mark.parametrize("local", ["pending", "locked", "error"])
 def test_nothing_is_claimed_while_the_own_engine_is_between_states(local: LocalState) -> None:
     seen = host(swarm=outside(local))
