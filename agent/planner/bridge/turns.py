@@ -6,7 +6,7 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
-from agent.model.records import Disruption, HostStatus
+from agent.model.records import Disruption, HostStatus, Ruling
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
 from agent.planner.overlays.peers import unseen_peers
 
@@ -137,9 +137,27 @@ def _why_not_yet(intent: Intent, cluster: ClusterState) -> str:
     record = cluster.record
     if record and record.recreating:
         return f"its turn comes when {', '.join(record.recreating)} is made anew"
+    if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
+        return f"its turn comes when {', '.join(leaving)} is in the swarm again"
     # Who is first of all that need a turn is known only when all have said whether they do.
     silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
     return f"{', '.join(silent)} is yet to say whether it needs a turn first" if silent else ""
+
+
+def _is_leaving(cluster: ClusterState, name: str) -> bool:
+    """Whether a host is on its way out of the swarm by the leader's word, or back into it; one that is held is not."""
+    status, ruling = cluster.status_of(name), cluster.rulings.get(name)
+    if status is None or not status.engine_up:
+        return False
+    if status.state == "active":
+        return ruling is not None and ruling.what == "leave" and not _is_held(status, ruling)
+    return status.state in ("inactive", "pending") and status.joined is not None
+
+
+def _is_held(status: HostStatus, ruling: Ruling) -> bool:
+    """Whether the host says that something stands against that word (membership/leaving.py)."""
+    against = f"{ruling.reason}; but "
+    return any(each.resource == "swarm" and each.reason.startswith(against) for each in status.blocked)
 
 
 def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
