@@ -31,9 +31,11 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
 def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
     """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
     status = cluster.status_of(turn.host)
-    if status is None or (status.engine_up and status.bridge.phase != "held"):
+    still = _holds_still(cluster, turn.host)
+    if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
+    why = f"it holds still: {cluster.rulings[turn.host].reason}" if still else why
     reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
@@ -190,14 +192,23 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn."""
+    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn.
+
+    One that was told to hold still, as its machine was copied, takes none.
+    """
     return tuple(
         each.name
         for each in intent.hosts
         if (status := cluster.status_of(each.name))
         and status.bridge.phase == "waiting"
         and status.bridge.revision == intent.revision
+        and not _holds_still(cluster, each.name)
     )
+
+
+def _holds_still(cluster: ClusterState, name: str) -> bool:
+    ruling = cluster.rulings.get(name)
+    return ruling is not None and ruling.what == "hold"
 
 
 def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:

@@ -103,6 +103,22 @@ def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:
     assert planned(seen({"h1": "", "h2": ""})) == []
 
 
+def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> None:
+    """It would never take its turn, nor give it back."""
+    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h3's")
+    phases = {"h1": "right", "h2": "waiting", "h3": "waiting"}
+
+    def with_held_h2(now: Disruption | None, **more: str) -> list[str]:
+        found = seen(phases | more, now)
+        assert found.cluster is not None
+        return planned(replace(found, cluster=replace(found.cluster, rulings={"h2": hold})))
+
+    assert with_held_h2(None) == offer("h3")
+    assert with_held_h2(turn("h2", "offered")) == ["end turn/h2: it does not need its turn any more"]
+    (stuck,) = with_held_h2(turn("h2", "taken"), h2="moving")
+    assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
+
+
 def test_one_gets_it_at_a_time() -> None:
     waiting = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
 
