@@ -18,10 +18,10 @@ _JOBS = ("no", "on-failure")
 
 
 def ruling_for(observed: Observed) -> Ruling | None:
-    """The leader's word on this host's membership, if it speaks of what the engine says now."""
+    """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
     cluster, host = observed.cluster, observed.host
     ruling = cluster.ruling if cluster and not observed.stale else None
-    if ruling is None or host is None or host.swarm.is_manager:
+    if ruling is None or host is None or (host.swarm.is_manager and ruling.what == "leave"):
         return None
     return ruling if (ruling.state, ruling.node_id) == (host.swarm.local, host.swarm.node_id) else None
 

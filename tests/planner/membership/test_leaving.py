@@ -180,6 +180,10 @@ def test_what_goes_with_the_swarm_keeps_nobody_in_it() -> None:
 def test_a_copied_machine_does_nothing_at_all() -> None:
     hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h2's")
     assert told(plan(a_worker(), ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    manager = host(
+        swarm=builders.member("h3"), networks=(bridge_network(gateway="172.21.0.9"), overlay_network())
+    )
+    assert told(plan(manager, ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
 
 
 # ---- taken out of the intent
