@@ -171,9 +171,12 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
     """The managers that count for the quorum and cannot be reached. One that is just coming in is not noted yet.
 
     A host that joined as a manager beside them would count before it answers: the quorum would hang on its success.
+    One that is down does not come in, whether somebody noted whose it is or not.
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
-    return tuple(each.hostname for each in managers if HOST_LABEL in dict(each.labels))
+    return tuple(
+        each.hostname for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down"
+    )
 
 
 def _waiting(reason: str) -> Plan:

@@ -217,6 +217,17 @@ def test_a_manager_that_is_just_coming_in_keeps_nobody_out() -> None:
     assert told(coming) == []
 
 
+def test_a_manager_that_is_down_counts_for_the_quorum_also_when_nobody_noted_whose_it_is() -> None:
+    """One of a swarm that was there before, whose agent was never started."""
+    nodes = (node("h1"), node("h2"), node("h3", state="down", reachable=False, labels=()))
+    managers = (("node-h1", "10.0.0.1:2377"), ("node-h2", "10.0.0.2:2377"))
+    seen = host(swarm=member("h1", of=nodes))
+    (step,) = plan(seen, wanted=intent(hosts="h1 h2 h4"), record=record(managers=managers)).steps
+
+    assert isinstance(step, PublishTokens)
+    assert not step.managers
+
+
 def test_tokens_that_were_published_unsealed_are_sealed() -> None:
     said = {"h1": status("h1")}
     exposed = plan(
