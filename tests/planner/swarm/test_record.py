@@ -85,7 +85,7 @@ def test_no_swarm_is_made_beside_a_declared_manager_whose_dockerd_has_never_answ
     """It may manage one that is to be adopted, and take a minute to start."""
     starting = status("h2", engine_up=False, state="unknown", node_id=None, swarm_id=None, is_manager=False)
     present = {"h1": "run-h1", "h2": "run-h2"}
-    said = {"record": None, "present": present}
+    said: dict[str, Any] = {"record": None, "present": present}
 
     assert told(plan(empty_host(), statuses={"h2": starting}, **said)) == [
         "blocked swarm-record: the dockerd of h2 did not say yet whether it is in a swarm"

@@ -48,7 +48,11 @@ def rule(
     """What h1, the leader, says when it lists `nodes` and the others report so."""
     told = {"h1": status("h1"), "h2": status("h2", swarm_address="10.0.0.2"), **reports}
     there = present if present is not None else {name: each.instance for name, each in told.items()}
-    etcd = {"rulings": rulings or {}, "assignments": assignments or {}, "disruption": disruption}
+    etcd: dict[str, Any] = {
+        "rulings": rulings or {},
+        "assignments": assignments or {},
+        "disruption": disruption,
+    }
     state = cluster(wanted, statuses=told, present=there, **etcd)
     swarm = replace(builders.member("h1"), nodes=nodes)
     seen = observed(state, host(swarm=swarm), leads=True)
