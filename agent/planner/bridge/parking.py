@@ -71,7 +71,7 @@ def why_held(intent: Intent, host: HostState) -> Plan:
         return untouched(
             BRIDGE, "guard", f"{wrong}, but live-restore is on: a swarm and it do not go together"
         )
-    if strangers := _attached_by_hand(host):
+    if strangers := attached_by_hand(host):
         return untouched(BRIDGE, "foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
     if clash := overlap(intent.gwbridge.subnet, host):
         return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
@@ -166,7 +166,8 @@ def _parked(host: HostState) -> tuple[Attached, ...]:
     return tuple(each for each in host.attached if is_begun(host) and PARKING in each.networks)
 
 
-def _attached_by_hand(host: HostState) -> list[str]:
+def attached_by_hand(host: HostState) -> list[str]:
+    """Names of the endpoints on docker_gwbridge that docker did not make there by itself."""
     return sorted(
         {
             name

@@ -6,9 +6,13 @@ runs while its host leaves loses its networks for good (docs/gwbridge.md), so no
 an overlay.
 """
 
+from dataclasses import replace
+
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import Attached, ClusterState, HostState
-from agent.model.steps import BRIDGE, Plan, untouched
+from agent.model.steps import BRIDGE, Blocked, Plan, untouched
+from agent.planner.bridge.agreed import plan_bridge_outside
+from agent.planner.bridge.parking import attached_by_hand
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
@@ -43,6 +47,20 @@ def why_not_rejoin(host: HostState) -> Plan:
     return untouched(BRIDGE, "foreign", reason)
 
 
+def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
+    """What would keep docker_gwbridge from becoming as agreed if this host left its swarm now: it would stay out."""
+    by_hand = attached_by_hand(host)
+    # What is the swarm's goes with it, and so do the gateways of those that run on it.
+    rest = tuple(
+        replace(each, endpoints=tuple(end for end in each.endpoints if end[1] in by_hand))
+        for each in host.networks
+        if each.scope != "swarm"
+    )
+    return plan_bridge_outside(
+        intent, replace(host, networks=rest, swarm=replace(host.swarm, pool=()))
+    ).blocked
+
+
 def plan_rejoin(host: HostState) -> Plan:
     """What a host waits for in its turn: the way out is the leader's ruling."""
     if host.swarm.is_manager:
@@ -51,9 +69,12 @@ def plan_rejoin(host: HostState) -> Plan:
 
 
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
-    """Whether the host says that it is in the swarm and its bridge is not as agreed yet."""
+    """Whether the host says that it is in the swarm, and that its bridge waits for it to leave.
+
+    One that is held would be nothing but lost outside; what is left to do beside a bridge as agreed is done inside.
+    """
     status = cluster.statuses.get(name)
-    return status is not None and status.state == "active" and status.bridge.phase != "right"
+    return status is not None and status.state == "active" and status.bridge.phase == "waiting"
 
 
 def _stand_in(intent: Intent, leaving: str, cluster: ClusterState) -> str | None:

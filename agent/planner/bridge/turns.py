@@ -6,7 +6,7 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
-from agent.model.records import Disruption, HostStatus
+from agent.model.records import Disruption, HostStatus, Ruling
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
 from agent.planner.overlays.peers import unseen_peers
 
@@ -34,9 +34,11 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
 def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
     """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
     status = cluster.status_of(turn.host)
-    if status is None or (status.engine_up and status.bridge.phase != "held"):
+    still = _holds_still(cluster, turn.host)
+    if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
+    why = f"it holds still: {cluster.rulings[turn.host].reason}" if still else why
     reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
@@ -140,6 +142,8 @@ def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> s
     record = cluster.record
     if record and record.recreating:
         return f"its turn comes when {', '.join(record.recreating)} is made anew"
+    if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
+        return f"its turn comes when {', '.join(leaving)} is in the swarm again"
     # Who is first of all that need a turn is known only when all have said whether they do.
     silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
@@ -155,6 +159,22 @@ def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) 
     if all(each.state != "ready" or each.id in told for each in nodes):
         return []
     return [each.name for each in intent.hosts if each.name not in cluster.present]
+
+
+def _is_leaving(cluster: ClusterState, name: str) -> bool:
+    """Whether a host is on its way out of the swarm by the leader's word, or back into it; one that is held is not."""
+    status, ruling = cluster.status_of(name), cluster.rulings.get(name)
+    if status is None or not status.engine_up:
+        return False
+    if status.state == "active":
+        return ruling is not None and ruling.what == "leave" and not _is_held(status, ruling)
+    return status.state in ("inactive", "pending") and status.joined is not None
+
+
+def _is_held(status: HostStatus, ruling: Ruling) -> bool:
+    """Whether the host says that something stands against that word (membership/leaving.py)."""
+    against = f"{ruling.reason}; but "
+    return any(each.resource == "swarm" and each.reason.startswith(against) for each in status.blocked)
 
 
 def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
@@ -187,14 +207,23 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn."""
+    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn.
+
+    One that was told to hold still, as its machine was copied, takes none.
+    """
     return tuple(
         each.name
         for each in intent.hosts
         if (status := cluster.status_of(each.name))
         and status.bridge.phase == "waiting"
         and status.bridge.revision == intent.revision
+        and not _holds_still(cluster, each.name)
     )
+
+
+def _holds_still(cluster: ClusterState, name: str) -> bool:
+    ruling = cluster.rulings.get(name)
+    return ruling is not None and ruling.what == "hold"
 
 
 def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:

@@ -10,6 +10,7 @@ from agent.model.intent import Intent
 from agent.model.observed import Attached, ContainerState, HostState, Observed
 from agent.model.records import Ruling
 from agent.model.steps import LeaveSwarm, Plan, RemoveContainer, Step, untouched
+from agent.planner.bridge.rejoin import held_outside
 from agent.planner.copies.stopping import STOPPABLE, grace_s, stop
 from agent.planner.membership.namesakes import declared_address, has_address
 
@@ -17,10 +18,10 @@ _JOBS = ("no", "on-failure")
 
 
 def ruling_for(observed: Observed) -> Ruling | None:
-    """The leader's word on this host's membership, if it speaks of what the engine says now."""
+    """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
     cluster, host = observed.cluster, observed.host
     ruling = cluster.ruling if cluster and not observed.stale else None
-    if ruling is None or host is None or host.swarm.is_manager:
+    if ruling is None or host is None or (host.swarm.is_manager and ruling.what == "leave"):
         return None
     return ruling if (ruling.state, ruling.node_id) == (host.swarm.local, host.swarm.node_id) else None
 
@@ -39,6 +40,9 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
         return untouched(
             "swarm", "role", f"{ruling.reason}; but this host does not have the address {wanted}"
         )
+    if declared and (held := held_outside(intent, host)):
+        words = f"once out this host could not come back: {held[0].reason}"
+        return untouched("swarm", held[0].kind, f"{ruling.reason}; but {words}")
     reason = f"the host leaves the swarm: {ruling.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.records import SwarmRecord, Tokens
+from agent.model.records import HostStatus, SwarmRecord, Tokens
 from agent.model.steps import (
     ClaimInit,
     Plan,
@@ -31,10 +31,12 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
         return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
-    return _plan_claim(observed, cluster, record)
+    return _plan_claim(intent, observed, cluster, record)
 
 
-def _plan_claim(observed: Observed, cluster: ClusterState, record: SwarmRecord | None) -> Plan:
+def _plan_claim(
+    intent: Intent, observed: Observed, cluster: ClusterState, record: SwarmRecord | None
+) -> Plan:
     if record and record.claimed_by == observed.me:
         return Plan()  # membership/joining.py inits
     if record and record.claimed_by in cluster.present:
@@ -48,8 +50,20 @@ def _plan_claim(observed: Observed, cluster: ClusterState, record: SwarmRecord |
     )
     if silent:
         return _waiting(f"{', '.join(silent)} did not report yet")
+    unseen = [
+        each.name
+        for each in intent.managers
+        if each.name != observed.me and (status := cluster.status_of(each.name)) and _is_unseen(status)
+    ]
+    if unseen:
+        return _waiting(f"the dockerd of {', '.join(unseen)} did not say yet whether it is in a swarm")
     reason = f"{record.claimed_by}, who claimed it, is gone" if record else "there is no swarm yet"
     return Plan((ClaimInit(over=cluster.record_revision, reason=reason),))
+
+
+def _is_unseen(status: HostStatus) -> bool:
+    """Whether no agent of that host has ever had an answer from its dockerd: it may manage a swarm to be adopted."""
+    return not status.engine_up and not status.engine_version
 
 
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
@@ -157,9 +171,12 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
     """The managers that count for the quorum and cannot be reached. One that is just coming in is not noted yet.
 
     A host that joined as a manager beside them would count before it answers: the quorum would hang on its success.
+    One that is down does not come in, whether somebody noted whose it is or not.
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
-    return tuple(each.hostname for each in managers if HOST_LABEL in dict(each.labels))
+    return tuple(
+        each.hostname for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down"
+    )
 
 
 def _waiting(reason: str) -> Plan:

@@ -7,8 +7,9 @@ dockerd is started again, and "pending" for ever after that. Only a manager's li
 from agent.model.intent import Intent
 from agent.model.observed import NodeState, Observed
 from agent.model.records import HostStatus, Ruling
-from agent.model.steps import Plan, PublishRuling, Step, WithdrawRuling
+from agent.model.steps import Blocked, Plan, PublishRuling, Step, WithdrawRuling
 from agent.planner.bridge.rejoin import has_to_leave, rejoining_host
+from agent.planner.bridge.turns import why_unwell
 from agent.planner.swarm.census import Census, fresh_status
 
 
@@ -17,7 +18,8 @@ def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> P
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
-    wanted = _Reports(intent, observed, census).rulings() if census else {}
+    reports = _Reports(intent, observed, census) if census else None
+    wanted = reports.rulings() if reports else {}
     listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
         WithdrawRuling(host=name, reason="it is no longer so, or cannot be told any more")
@@ -28,7 +30,17 @@ def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> P
             unlisted = ruling.node_id if ruling.node_id not in listed else None
             reason = f"{ruling.what}: {ruling.reason}"
             steps.append(PublishRuling(host=name, ruling=ruling, unlisted=unlisted, reason=reason))
-    return Plan(tuple(steps))
+    waits = reports.waits() if reports else {}
+    blocked = (
+        Blocked(
+            resource=f"ruling/{name}",
+            reason=f"it is to move to its address, and waits: {why}",
+            kind="waiting",
+        )
+        for name, why in waits.items()
+        if name not in wanted
+    )
+    return Plan(tuple(steps), tuple(blocked))
 
 
 class _Reports:
@@ -38,6 +50,7 @@ class _Reports:
         assert observed.cluster is not None
         assert observed.host is not None
         self.intent, self.cluster, self.me, self.census = intent, observed.cluster, observed.me, census
+        self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
         said = {name: fresh_status(observed, name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in said.items() if status and status.engine_up}
@@ -123,7 +136,7 @@ class _Reports:
                 status, "leave", "method rejoin: its docker_gwbridge is made anew outside the swarm"
             )
         wanted = self._address(name)
-        if wanted is None or status.swarm_address in (None, wanted) or not self._may_move(name):
+        if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):
             return None
         return _ruling(status, "leave", f"address: {wanted} wanted, {status.swarm_address} found")
 
@@ -133,21 +146,49 @@ class _Reports:
             return None
         return _ruling(status, "leave", "the intent names it no longer")
 
-    def _may_move(self, name: str) -> bool:
-        """One host after the other: the next moves when nobody is on his way."""
-        on_the_way = [
-            each
-            for each, other in self.reports.items()
-            if self.intent.host(each) and other.state in ("inactive", "pending", "error")
-        ]
-        moving = [each for each in self.reports if self._moves(each)]
-        return not on_the_way and moving[:1] == [name]
+    def waits(self) -> dict[str, str]:
+        """The hosts that are to have another address and have to wait with it, with what for in words."""
+        found = {name: self._why_not_move(name) for name in self.reports if self._moves(name)}
+        return {name: why for name, why in found.items() if why}
+
+    def _why_not_move(self, name: str) -> str:
+        """One host after the other: the next moves when nobody is on his way, and nobody's turn it is."""
+        if out := [each.name for each in self.intent.hosts if each.name != name and self._is_out(each.name)]:
+            return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer"
+        turn = self.cluster.disruption
+        if turn and turn.host != name:
+            unwell = (
+                why_unwell(self.intent, self.observed, turn) if turn.state == "done" else ("it has its turn",)
+            )
+            if unwell:
+                return f"{turn.host} first: {'; '.join(unwell)}"
+        said = self.cluster.rulings.get(name)
+        if said and said.what == "leave":
+            return ""  # it may be at it: the turns wait for that
+        needs = [each.name for each in self.intent.hosts if self._needs_turn(each.name)]
+        if needs:
+            return f"{', '.join(needs)} waits for its turn"
+        first = next((each for each in self.reports if self._moves(each)), name)
+        return "" if first == name else f"{first} moves first"
+
+    def _is_out(self, name: str) -> bool:
+        """Whether a host says that it is not in; of one that was once also if it said so last, or could not tell."""
+        status = self.cluster.statuses.get(name)
+        if status is None:
+            return False
+        outside = name in self.reports and status.state in ("inactive", "pending", "error")
+        return outside or (status.state != "active" and status.joined is not None)
+
+    def _needs_turn(self, name: str) -> bool:
+        status = self.reports.get(name)
+        return status is not None and status.bridge.phase == "waiting"
 
     def _moves(self, name: str) -> bool:
         status, wanted = self.reports[name], self._address(name)
         node = self.nodes.get(status.node_id or "")
         worker = node is not None and node.role == "worker" and status.state == "active"
-        return worker and wanted is not None and status.swarm_address not in (None, wanted)
+        elsewhere = wanted is not None and status.swarm_address not in (None, wanted)
+        return bool(self.intent.host(name)) and worker and elsewhere and not self._doubles(name, status)
 
     def _address(self, name: str) -> str | None:
         """The address that host shall have in the swarm."""

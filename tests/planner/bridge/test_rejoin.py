@@ -131,6 +131,19 @@ def test_the_host_of_the_turn_shall_be_a_worker_until_its_bridge_is_as_agreed() 
     assert role("h1", "h1 h2 h3", turn=replace(TURN, state="offered")) == "manager"
 
 
+def test_a_host_whose_bridge_is_held_or_only_has_something_left_over_is_not_to_leave() -> None:
+    assert role("h1", "h1 h2 h3", "held") == "manager"
+    assert role("h1", "h1 h2 h3", "moving") == "manager"
+
+
+def test_what_comes_between_the_ruling_and_the_leave_keeps_the_host_in_and_gives_its_turn_back() -> None:
+    route = ((BRIDGE.subnet, "eth1"),)
+    plan = make_plan(ruled(scene(builders.worker(), routes=route)))
+
+    assert [step.verb for step in plan.steps] == ["give back"]
+    assert "could not come back: 172.21.0.0/20 overlaps the route" in str(plan)
+
+
 def test_another_stands_in_for_the_only_manager_as_long_as_the_turn_lasts() -> None:
     hosts = "h1 h2:worker h3:worker"
 

@@ -13,7 +13,9 @@ from agent.model.records import (
     CopyReport,
     Disruption,
     HostStatus,
+    JoinedReport,
     NetworkReport,
+    Ruling,
 )
 from agent.planner.bridge.turns import plan_turns, why_unwell
 from tests.planner.builders import (
@@ -76,9 +78,46 @@ def offer(name: str) -> list[str]:
 # ---- whose turn
 
 
+def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
+    waits = ["blocked turn/h2: its turn comes when h3 is in the swarm again"]
+    leaves = Ruling(state="active", node_id="node-h3", what="leave", reason="r")
+    joined = JoinedReport(node_id="node-h3", through="", engine="e")
+
+    def with_h3(ruling: Ruling | None, **more: Any) -> list[str]:
+        found = seen({"h1": "right", "h2": "waiting", "h3": "right"})
+        assert found.cluster is not None
+        said = {**found.cluster.statuses, "h3": replace(found.cluster.statuses["h3"], **more)}
+        rulings = {"h3": ruling} if ruling else {}
+        return planned(replace(found, cluster=replace(found.cluster, statuses=said, rulings=rulings)))
+
+    assert with_h3(leaves) == waits
+    assert with_h3(None, state="inactive", node_id=None, joined=joined) == waits
+    assert with_h3(None, state="inactive", node_id=None) == offer("h2")
+    unheard = BlockedReport(resource="swarm", reason="r: leaves the swarm on the leader's word", kind="role")
+    assert with_h3(leaves, blocked=(unheard,)) == waits
+    held = replace(unheard, reason="r; but database would lose its overlay if the host left")
+    assert with_h3(leaves, blocked=(held,)) == offer("h2")
+
+
 def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:
     assert planned(seen({"h1": "right", "h2": "moving", "h3": "held"})) == []
     assert planned(seen({"h1": "", "h2": ""})) == []
+
+
+def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> None:
+    """It would never take its turn, nor give it back."""
+    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h3's")
+    phases = {"h1": "right", "h2": "waiting", "h3": "waiting"}
+
+    def with_held_h2(now: Disruption | None, **more: str) -> list[str]:
+        found = seen(phases | more, now)
+        assert found.cluster is not None
+        return planned(replace(found, cluster=replace(found.cluster, rulings={"h2": hold})))
+
+    assert with_held_h2(None) == offer("h3")
+    assert with_held_h2(turn("h2", "offered")) == ["end turn/h2: it does not need its turn any more"]
+    (stuck,) = with_held_h2(turn("h2", "taken"), h2="moving")
+    assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
 
 
 def test_one_gets_it_at_a_time() -> None:

@@ -1,7 +1,7 @@
 """A host leaves its swarm on the leader's word: copies first, nothing of others harmed, never by force."""
 
 from dataclasses import replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 from typing import Any, Literal
 
 import pytest
@@ -149,9 +149,41 @@ def test_a_host_does_not_move_to_an_address_it_does_not_have() -> None:
     assert isinstance(plan(there, ruling=move).steps[0], LeaveSwarm)
 
 
+def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_run_on() -> None:
+    """Outside it would wait for its bridge for good, with its copies stopped."""
+    move = replace(UNLISTED, reason="address: 10.0.0.3 wanted, 10.0.0.9 found")
+    wrong = bridge_network(gateway="172.21.0.9", endpoints=(("t", "gateway_t"), ("x", "theirs")))
+    networks = (wrong, overlay_network())
+    running = container(addresses=ON_OVERLAY)
+    begins = "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; but once out this host could not come back: "
+
+    by_hand = plan(a_worker(running, networks=networks), ruling=move)
+    assert not by_hand.steps
+    assert begins + "gateway: 172.21.0.1 wanted, 172.21.0.9 found, but it is in use by theirs" in told(
+        by_hand
+    )
+
+    alone = (replace(wrong, endpoints=(("t", "gateway_t"),)), overlay_network())
+    route = (IPv4Network("172.21.4.0/24"), "eth1")
+    overlaps = plan(a_worker(running, networks=alone, routes=(route,)), ruling=move)
+    assert not overlaps.steps
+    assert begins + "172.21.0.0/20 overlaps the route 172.21.4.0/24 dev eth1" in told(overlaps)
+
+
+def test_what_goes_with_the_swarm_keeps_nobody_in_it() -> None:
+    overlapping = overlay_network(subnet=IPv4Network("172.21.0.0/16"))
+    seen = a_worker(networks=(bridge_network(gateway="172.21.0.9"), overlapping))
+    pool = replace(seen.swarm, pool=(IPv4Network("172.16.0.0/12"),))
+    assert isinstance(plan(replace(seen, swarm=pool)).steps[0], LeaveSwarm)
+
+
 def test_a_copied_machine_does_nothing_at_all() -> None:
     hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h2's")
     assert told(plan(a_worker(), ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    manager = host(
+        swarm=builders.member("h3"), networks=(bridge_network(gateway="172.21.0.9"), overlay_network())
+    )
+    assert told(plan(manager, ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
 
 
 # ---- taken out of the intent

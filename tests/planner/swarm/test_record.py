@@ -81,6 +81,22 @@ def test_no_swarm_is_made_before_everybody_there_has_said_whether_he_has_one() -
     ]
 
 
+def test_no_swarm_is_made_beside_a_declared_manager_whose_dockerd_has_never_answered() -> None:
+    """It may manage one that is to be adopted, and take a minute to start."""
+    starting = status("h2", engine_up=False, state="unknown", node_id=None, swarm_id=None, is_manager=False)
+    present = {"h1": "run-h1", "h2": "run-h2"}
+    said: dict[str, Any] = {"record": None, "present": present}
+
+    assert told(plan(empty_host(), statuses={"h2": starting}, **said)) == [
+        "blocked swarm-record: the dockerd of h2 did not say yet whether it is in a swarm"
+    ]
+    claims = ["claim swarm-record: there is no swarm yet"]
+    seen_before = replace(starting, engine_version="20.10.24")
+    assert told(plan(empty_host(), statuses={"h2": seen_before}, **said)) == claims
+    worker = intent(hosts="h1 h2:worker")
+    assert told(plan(empty_host(), wanted=worker, statuses={"h2": starting}, **said)) == claims
+
+
 @pytest.mark.parametrize("local", ["pending", "locked", "error"])
 def test_nothing_is_claimed_while_the_own_engine_is_between_states(local: LocalState) -> None:
     seen = host(swarm=outside(local))
@@ -199,6 +215,17 @@ def test_a_manager_that_is_just_coming_in_keeps_nobody_out() -> None:
     )
 
     assert told(coming) == []
+
+
+def test_a_manager_that_is_down_counts_for_the_quorum_also_when_nobody_noted_whose_it_is() -> None:
+    """One of a swarm that was there before, whose agent was never started."""
+    nodes = (node("h1"), node("h2"), node("h3", state="down", reachable=False, labels=()))
+    managers = (("node-h1", "10.0.0.1:2377"), ("node-h2", "10.0.0.2:2377"))
+    seen = host(swarm=member("h1", of=nodes))
+    (step,) = plan(seen, wanted=intent(hosts="h1 h2 h4"), record=record(managers=managers)).steps
+
+    assert isinstance(step, PublishTokens)
+    assert not step.managers
 
 
 def test_tokens_that_were_published_unsealed_are_sealed() -> None:

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from agent.model.observed import NodeState
-from agent.model.records import Assignment, Copy, CopyReport, HostStatus, Ruling
+from agent.model.records import (
+    Assignment,
+    BridgeReport,
+    Copy,
+    CopyReport,
+    Disruption,
+    HostStatus,
+    JoinedReport,
+    Ruling,
+)
 from agent.model.steps import Plan, PublishRuling
 from agent.planner.swarm.census import HOST_LABEL, take_census
 from agent.planner.swarm.rulings import plan_rulings
@@ -33,14 +42,18 @@ def rule(
     present: dict[str, str] | None = None,
     rulings: dict[str, Ruling] | None = None,
     assignments: dict[str, Assignment] | None = None,
+    disruption: Disruption | None = None,
     **reports: HostStatus,
 ) -> Plan:
     """What h1, the leader, says when it lists `nodes` and the others report so."""
     told = {"h1": status("h1"), "h2": status("h2", swarm_address="10.0.0.2"), **reports}
     there = present if present is not None else {name: each.instance for name, each in told.items()}
-    state = cluster(
-        wanted, statuses=told, present=there, rulings=rulings or {}, assignments=assignments or {}
-    )
+    etcd: dict[str, Any] = {
+        "rulings": rulings or {},
+        "assignments": assignments or {},
+        "disruption": disruption,
+    }
+    state = cluster(wanted, statuses=told, present=there, **etcd)
     swarm = replace(builders.member("h1"), nodes=nodes)
     seen = observed(state, host(swarm=swarm), leads=True)
     return plan_rulings(wanted, seen, take_census(wanted, seen))
@@ -164,6 +177,13 @@ def test_an_undeclared_engine_in_error_is_left_alone() -> None:
 # ---- another address
 
 
+OUT = "h2 is not in the swarm, or its dockerd does not answer"
+
+
+def waits(why: str) -> str:
+    return f"blocked ruling/h3: it is to move to its address, and waits: {why}"
+
+
 def moved(name: str = "h3", **more: Any) -> HostStatus:
     said = worker(instance=f"run-{name}", node_id=f"node-{name}", swarm_address="10.0.0.99")
     return replace(said, **more)
@@ -190,8 +210,45 @@ def test_hosts_change_their_address_one_after_the_other() -> None:
     nodes = (node("h1"), node("h2", "worker"), node("h3", "worker"))
     both = rule(nodes, wanted=wanted, h2=moved("h2"), h3=moved())
     assert [each.resource for each in both.steps] == ["ruling/h2"]
+    assert told(both)[1:] == [waits("h2 moves first")]
     under_way = replace(moved("h2"), state="inactive", node_id=None)
-    assert rule(nodes, wanted=wanted, h2=under_way, h3=moved()) == Plan()
+    assert told(rule(nodes, wanted=wanted, h2=under_way, h3=moved())) == [waits(OUT)]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_next_does_not_move_while_the_last_one_is_out_and_does_not_say_so_now(there: bool) -> None:
+    wanted = intent(hosts="h1 h2:worker h3:worker")
+    nodes = (node("h1"), node("h2", "worker", state="down"), node("h3", "worker"))
+    before = JoinedReport(node_id="node-h2", through="", engine="bridge-1")
+    out = replace(
+        moved("h2"),
+        joined=before,
+        **({"engine_up": False, "state": "unknown"} if there else {"state": "inactive"}),
+    )
+    present = {"h1": "run-h1", "h3": "run-h3"} | ({"h2": "run-h2"} if there else {})
+
+    assert told(rule(nodes, wanted=wanted, present=present, h2=out, h3=moved())) == [waits(OUT)]
+
+
+def test_no_host_moves_while_it_is_anothers_turn_or_another_needs_one() -> None:
+    needs = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="waiting", revision=7))
+    assert told(rule(ALL, h2=needs, h3=moved())) == [waits("h2 waits for its turn")]
+
+    taken = Disruption(host="h2", state="taken", reason="r", quorum=True)
+    at_it = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="moving", revision=7))
+    assert told(rule(ALL, disruption=taken, h2=at_it, h3=moved())) == [waits("h2 first: it has its turn")]
+    unwell = waits("h2 first: docker_gwbridge of h2 is not as agreed")
+    assert told(rule(ALL, disruption=replace(taken, state="done"), h2=at_it, h3=moved())) == [unwell]
+
+    own = replace(taken, host="h3")
+    assert rule(ALL, disruption=own, h3=moved()).steps
+
+
+def test_who_was_told_to_move_goes_on_with_it_when_another_needs_a_turn_meanwhile() -> None:
+    needs = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="waiting", revision=7))
+    why = "address: 10.0.0.3 wanted, 10.0.0.99 found"
+    said = Ruling(state="active", node_id="node-h3", what="leave", reason=why)
+    assert rule(ALL, rulings={"h3": said}, h2=needs, h3=moved()) == Plan()
 
 
 # ---- taken out of the intent
