@@ -10,6 +10,7 @@ import pytest
 
 from agent.model.store import SessionSettings
 from integration.cluster import DOCUMENT, UNIT, Cluster
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from tests.reliability import SECONDS, RecordProperty
@@ -21,7 +22,7 @@ DEAD_S, ENDED_S = TTL_S + 3, 2.0
 """How long the cluster may be without a leader that writes, after one that died and one that ended in order."""
 HUNG_S = 120.0
 BACK_S = 120
-KILLS = 10 if os.environ.get("SWARMKEEPER_LONG") else 2
+KILLS = 10 if os.environ.get("SWARMKEEPER_LONG") else 1
 
 
 def leader(cluster: Cluster) -> Host:
@@ -100,7 +101,11 @@ def thaw_agent(host: Host) -> None:
 
 @pytest.mark.fault("the leader is frozen for longer than its lease lasts, and resumed")
 @pytest.mark.parametrize(
-    ("freeze", "thaw"), [(freeze_agent, thaw_agent), (Host.freeze, Host.thaw)], ids=["agent", "host"]
+    ("freeze", "thaw"),
+    [
+        pytest.param(freeze_agent, thaw_agent, id="agent", marks=LONG_ONLY),
+        pytest.param(Host.freeze, Host.thaw, id="host"),
+    ],
 )
 def test_a_leader_that_was_frozen_writes_nothing_when_it_is_resumed(
     cluster: Cluster,
@@ -130,6 +135,7 @@ def test_a_leader_that_was_frozen_writes_nothing_when_it_is_resumed(
         assert cluster.get("leader") == follower
 
 
+@LONG_ONLY
 @pytest.mark.fault("the leader's dockerd hangs")
 def test_a_leader_whose_dockerd_hangs_gives_the_lock_to_one_that_can_see_the_swarm(
     cluster: Cluster, record_property: RecordProperty

@@ -11,6 +11,7 @@ import pytest
 
 from integration import by_hand
 from integration.by_hand import ALL_MANAGERS, ONE_MANAGER, leader_of, untouched
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, SWAP, Live, left_no_swarm, turns
@@ -47,7 +48,13 @@ def check(ports: Seen, line: Seen) -> None:
     assert line.line.longest_s < AWAY_S
 
 
-@pytest.mark.parametrize("roles", [ONE_MANAGER, ALL_MANAGERS], ids=["one manager", "three managers"])
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(ONE_MANAGER, id="one manager", marks=LONG_ONLY),
+        pytest.param(ALL_MANAGERS, id="three managers"),
+    ],
+)
 def test_hosts_joined_by_hand_are_changed_one_after_the_other_and_nobody_notices(
     roles: dict[str, str], fresh_lab: Lab, live_anew: Live
 ) -> None:
@@ -99,6 +106,7 @@ def test_the_plan_of_another_bridge_names_every_container_and_port_and_how_the_m
     assert planned.count("3 of 3 managers reachable, before and after") == len(live.lab.hosts), planned
 
 
+@LONG_ONLY
 def test_the_bridge_is_changed_while_the_swarm_has_lost_its_quorum(live: Live) -> None:
     lab = live.lab
     raft(lab, "-A")

@@ -9,6 +9,7 @@ import pytest
 
 from integration import by_hand
 from integration.by_hand import CONTAINERS, OVERLAY, all_answer, answers, untouched
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
@@ -45,6 +46,7 @@ def restless(lab: Lab, host: Host) -> Iterator[None]:
     print(f"{lines.count('restless')} starts and stops; docker said meanwhile: {faults}")
 
 
+@LONG_ONLY
 def test_a_container_that_starts_and_stops_all_the_time_does_not_keep_the_bridge_from_being_changed(
     live: Live,
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from integration.by_hand import answers, untouched
 from integration.cluster import UNIT, Running
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, NO_SERVICES, SWAP, Agreed, Live, turns
@@ -17,7 +18,6 @@ from integration.moments import when
 
 pytestmark = pytest.mark.every_base
 
-LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 CONVERGE_S = 240
 """A dockerd that was killed may take 35 s until it answers again."""
 STARTS = (*(f"start: {verb} network/{BRIDGE}" for verb in SWAP), "start: take turn", "start: give back turn")
@@ -53,7 +53,7 @@ def all_there(live: Live) -> None:
 
 
 @pytest.mark.fault("the agent is killed at each step of a change of docker_gwbridge")
-@pytest.mark.parametrize("first", range(0, len(STARTS), 3))
+@pytest.mark.parametrize("first", [pytest.param(0, marks=LONG_ONLY), 3, pytest.param(6, marks=LONG_ONLY)])
 def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(first: int, ours: Live) -> None:
     """Each of three hosts at another step, so that all steps are gone through in a few changes."""
     lab, before = ours.lab, untouched(ours.lab)
@@ -74,9 +74,10 @@ def turns_of(live: Live, since: float) -> list[str]:
     return turns(live.done(since))
 
 
+@LONG_ONLY
 @pytest.mark.fault("dockerd is killed in the middle of a change of docker_gwbridge")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("turn", range(4 if LONG else 1))
+@pytest.mark.parametrize("turn", range(4))
 def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_running(
     turn: int, ours: Live
 ) -> None:

@@ -26,7 +26,7 @@ COPIES = {
 SERVICES = {"order": 8080, "billing": 8080, "console": 80, "terminal": 20880, "api": 8080}
 GOSSIP_S = 60
 """Docker's own: the first exchange of peers between two nodes that join an overlay at once may time out (30 s)."""
-FIRST_BOOTS = 10 if os.environ.get("SWARMKEEPER_LONG") else 2
+FIRST_BOOTS = 10 if os.environ.get("SWARMKEEPER_LONG") else 1
 
 
 def swarm_ids(lab: Lab) -> set[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from integration import by_hand
 from integration.cluster import DOCUMENT, UNIT, Cluster
-from integration.conftest import KEEP
+from integration.conftest import KEEP, LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
@@ -168,6 +168,7 @@ def test_a_wiped_host_joins_as_a_new_node_and_its_old_record_goes(members: Membe
     assert members.started_elsewhere(SECOND) == elsewhere
 
 
+@LONG_ONLY
 def test_a_join_that_dockerd_gave_up_is_left_behind_and_tried_again(members: Members) -> None:
     host, node = members.lab[SECOND], members.node(SECOND)
 
@@ -265,6 +266,7 @@ def begin_with(host: Host, identity: str | None) -> None:
     host.systemctl("start", "docker", UNIT)
 
 
+@LONG_ONLY
 def test_of_two_hosts_with_one_nodes_identity_the_copy_holds_still(members: Members) -> None:
     original, copied, node = members.lab[THIRD], members.lab[SECOND], members.node(THIRD)
     identity = original.exec("sh", "-c", "tar -C /var/lib/docker -c swarm | base64").stdout

@@ -19,6 +19,7 @@ from agent.model.intent import NetworkIntent
 from agent.model.records import HostStatus, decode
 from agent.planner.overlays.peers import unseen_peers
 from integration.cluster import DOCUMENT, Cluster, running_on
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES, whole_chain
@@ -223,6 +224,7 @@ def unseen(cluster: Cluster) -> tuple[str, ...]:
     return unseen_peers(told, parse_intent(GOOD.encode(), 1))
 
 
+@LONG_ONLY
 def test_a_host_that_is_cut_off_is_missed_on_the_overlay_and_seen_again(cluster: Cluster) -> None:
     eventually(lambda: unseen(cluster) == (), 60, "every host says that it sees the others")
     host, others = cluster.lab["node-233"], [cluster.lab[name] for name in ("node-231", "node-232")]

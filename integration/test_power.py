@@ -22,7 +22,7 @@ pytestmark = pytest.mark.every_base
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 TRIES = 30
-POWER_CUTS, CRASHES = (10, 10) if LONG else (1, 2)
+POWER_CUTS, CRASHES = (10, 10) if LONG else (1, 1)
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
@@ -104,6 +104,7 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(
             restart_as_told(cluster, host)
 
 
+@LONG_ONLY
 @pytest.mark.fault("each dockerd is restarted in order")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(cluster: Cluster) -> None:

@@ -43,6 +43,7 @@ def synced(made: Cluster) -> Cluster:
     return made
 
 
+@LONG_ONLY
 @pytest.mark.fault("all hosts lose power at once, and what was not synced is gone")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(synced: Cluster) -> None:
@@ -52,6 +53,7 @@ def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(sy
         assert not recovery.down
 
 
+@LONG_ONLY
 @pytest.mark.fault("a host loses power right after a change, and what was not synced is gone")
 @pytest.mark.timeout(LONGEST_S)
 def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(synced: Cluster) -> None:

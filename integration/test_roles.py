@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from integration.cluster import DOCUMENT, Cluster
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.quorum import QuorumWatch
@@ -65,7 +66,7 @@ def put_roles(cluster: Cluster, roles: Mapping[str, str]) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(each, marks=LONG_ONLY) for each in NAMES[1:])])
 def test_a_manager_becomes_a_worker_and_a_manager_again_and_the_quorum_is_never_lost(
     cluster: Cluster, name: str
 ) -> None:
@@ -93,6 +94,7 @@ def maker_of(cluster: Cluster) -> str:
     return next(name for name, through in joined.items() if through == "")
 
 
+@LONG_ONLY
 @pytest.mark.timeout(900)
 def test_the_only_manager_hands_over_and_what_would_ask_there_waits_for_a_new_start_of_its_dockerd(
     fresh_cluster: Cluster,
@@ -173,6 +175,7 @@ def _equal(found: object, wanted: object) -> None:
     assert found == wanted
 
 
+@LONG_ONLY
 @pytest.mark.timeout(600)
 def test_a_wiped_manager_joins_again_and_its_old_record_goes(cluster: Cluster) -> None:
     host, manager = cluster.lab["node-233"], cluster.lab["node-231"]
@@ -212,7 +215,7 @@ def without(name: str) -> str:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("who", ["the leader", "a follower"])
+@pytest.mark.parametrize("who", [pytest.param("the leader", marks=LONG_ONLY), "a follower"])
 def test_a_host_that_is_taken_out_is_emptied_and_forgotten_and_comes_back_when_it_is_added_again(
     cluster: Cluster, who: str
 ) -> None:

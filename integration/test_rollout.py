@@ -11,13 +11,14 @@ from functools import partial
 import pytest
 
 from integration.cluster import DOCUMENT, UNIT, Cluster, Running, running_on
+from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import GOSSIP_S, asks
 from integration.watching.clients import PortSeen, knocking
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
-KILLS = 30 if LONG else 6
+KILLS = 30 if LONG else 3
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 GOOD = DOCUMENT.read_text()
 IMAGE = "10.159.62.231/somecom/terminal"
@@ -170,6 +171,7 @@ def test_start_first_goes_back_from_an_image_that_does_not_run_without_touching_
     )
 
 
+@LONG_ONLY
 def test_start_first_stops_the_old_copy_when_the_new_one_has_been_well(cluster: Cluster) -> None:
     begun(cluster, update=START_FIRST, ports="")
     before = identity(cluster)
