@@ -134,8 +134,19 @@ def _file(cursor: Cursor) -> str | None:
     return None
 
 
+def _named_file(cursor: Cursor) -> str | None:
+    """A file that holds a secret. What is no path may be the secret itself, written where its file is to be named."""
+    value = text(cursor)
+    if value is None or value.startswith("/"):
+        return value and _file(cursor)
+    cursor.hidden().fault(
+        "this value is no absolute path", "name a file that holds the secret; begin it with /"
+    )
+    return None
+
+
 def _secret_file(cursor: Cursor) -> str | None:
-    path = _file(cursor)
+    path = _named_file(cursor)
     if path is not None and Path(path).stat().st_mode & 0o007:
         cursor.fault(f"the file {cursor.shown} is open to every account", "chmod 0640, or 0600")
     return path
@@ -144,6 +155,16 @@ def _secret_file(cursor: Cursor) -> str | None:
 def _address(cursor: Cursor) -> str | None:
     found = address(cursor)
     return None if found is None else str(found)
+
+
+def _endpoint(cursor: Cursor) -> str | None:
+    value = text(cursor)
+    if value is not None and "@" in value:
+        cursor.hidden().fault(
+            "an endpoint cannot hold user and password", "give them as user and password_file"
+        )
+        return None
+    return value
 
 
 _LISTEN = matching(
@@ -165,12 +186,12 @@ _DAY_S = 86400.0
 
 OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     "etcd": {
-        "endpoints": ("endpoints", sequence_of(text, at_least=1, distinct=True)),
+        "endpoints": ("endpoints", sequence_of(_endpoint, at_least=1, distinct=True)),
         "ca_file": ("ca_file", _file),
         "cert_file": ("cert_file", _file),
         "key_file": ("key_file", _file),
         "user": ("user", text),
-        "password_file": ("password_file", _file),
+        "password_file": ("password_file", _named_file),
         "allow_plaintext_password": ("allow_plaintext_password", boolean),
         "timeout": ("timeout_s", duration(0.1, 60.0)),
         "budget": ("budget_s", duration(0.1, 600.0)),
@@ -269,7 +290,8 @@ def _section(fields: Fields, section: str, check: Check | None = None) -> Said:
     options, place, before = OPTIONS[section], fields.at(section), len(fields.cursor.faults)
     said: Said = {}
     if place is not None and not place.is_null:
-        inner = place.fields(options)
+        # A key or a password that stands where its section should be is not repeated.
+        inner = (place if place.is_mapping else place.hidden()).fields(options)
         read = {field: inner.read(key, reader) for key, (field, reader) in options.items()}
         said = {field: value for field, value in read.items() if value is not None}
     if check is not None and len(fields.cursor.faults) == before and fields.cursor.is_mapping:

@@ -14,7 +14,7 @@ def held_fence(kv: KeyValue | None, lease_id: int | None) -> Fence | None:
     """Return the lock as a fence if it hangs on our lease, else None. `lease_id` None: no lease is provably ours."""
     if kv is None or lease_id is None or kv.lease != lease_id:
         return None
-    return Fence(key=kv.key, create_revision=kv.create_revision)
+    return Fence(key=kv.key, create_revision=kv.create_revision, lease=lease_id)
 
 
 def campaign(store: Store, key: str, value: bytes, lease_id: int) -> Fence | None:
@@ -28,7 +28,7 @@ def campaign(store: Store, key: str, value: bytes, lease_id: int) -> Fence | Non
     except Unreachable:
         return held_fence(store.read([KeyRange(key=key)]).get(key), lease_id)
     if result.succeeded:
-        return Fence(key=key, create_revision=result.revision)
+        return Fence(key=key, create_revision=result.revision, lease=lease_id)
     return held_fence(store.read([KeyRange(key=key)]).get(key), lease_id)
 
 

@@ -8,7 +8,8 @@ import logging
 import os
 import re
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -40,7 +41,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:  #
             _masked,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Patient(stream))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -75,6 +76,24 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+class _Patient:
+    """A stream that may fail: a full disk, or a journald that has crashed, costs lines of the log and no thread.
+
+    Many a thread has no other way to tell of its last resort than to log it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _Adopted(logging.Handler):

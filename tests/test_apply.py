@@ -111,7 +111,7 @@ class Bench:
         """Take the lock, and have seen that it was taken."""
         self.apply(steps.Campaign(reason="nobody leads"))
         found = self.etcd.snapshot([KeyRange(key=KEYS.leader)]).values[KEYS.leader]
-        self.fence = Fence(key=KEYS.leader, create_revision=found.create_revision)
+        self.fence = Fence(key=KEYS.leader, create_revision=found.create_revision, lease=found.lease)
 
     def apply(self, step: Step) -> None:
         apply(self.doors, step)
@@ -408,6 +408,19 @@ def test_with_a_lease_that_could_end_before_the_step_does_nothing_is_changed(
     assert leading.session.lease_id is not None
     before = leading.everything()
     with pytest.raises(LeadershipLost, match="within the 5 s"):
+        leading.apply(step)
+    assert leading.everything() == before
+
+
+@pytest.mark.parametrize("step", FENCED, ids=named)
+def test_a_lock_of_an_earlier_lease_is_no_leave_to_act_on_the_swarm(leading: Bench, step: Step) -> None:
+    """The lease ran out and there is another one, but no pass has seen yet that the lock went with the first."""
+    leading.clock.advance(SETTINGS.ttl_s + 1)
+    for _ in range(2):
+        leading.session.run_once()
+    assert leading.session.is_safe_for(LEADER_BUDGET_S)
+    before = leading.everything()
+    with pytest.raises(LeadershipLost, match="is not held any more"):
         leading.apply(step)
     assert leading.everything() == before
 

@@ -175,3 +175,33 @@ def test_libraries_are_heard_from_warning_on_in_the_same_form() -> None:
 def test_a_level_or_format_that_is_none_is_refused(level: str, format: str) -> None:  # noqa: A002
     with pytest.raises(ValueError, match="is none of"):
         logs.configure(level, format)
+
+
+class Failing(StringIO):
+    """Standard error on a full disk, or to a journald that is gone."""
+
+    fault: Exception | None = None
+
+    def write(self, text: str) -> int:
+        if self.fault:
+            raise self.fault
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.fault:
+            raise self.fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("I/O operation on closed file")],
+)
+def test_a_log_that_cannot_be_written_harms_nobody_who_logs(fault: Exception) -> None:
+    out = Failing()
+    written("journal", stream=out)
+    out.fault = fault
+    structlog.get_logger().error("lost")
+    logging.getLogger("docker").warning("lost")
+    out.fault = None
+    structlog.get_logger().info("told")
+    assert out.getvalue() == "info told\n"

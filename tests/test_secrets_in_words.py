@@ -8,15 +8,19 @@ import pytest
 from agent.clients.engine.errors import failure
 from agent.clients.registry_config import read_auths
 from agent.clients.seal import WithKeys, load_seal
+from agent.config import load_config
 from agent.errors import Invalid
+from agent.intent import parse_intent
 from agent.model import steps
 from agent.model.autolock import UnlockKeys
+from agent.model.endpoint import store_faults
+from agent.model.faults import InvalidDocument
 from agent.model.intent import ServiceIntent
 from agent.model.observed import Observed, SwarmState
 from agent.model.records import Accepted, Tokens
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.model.store import KeyValue, Put
-from agent.web.access import WebConfig
+from agent.model.store import KeyValue, Put, StoreSettings
+from agent.web.access import WebConfig, load_web_config
 from tests.planner.builders import assignment, cluster, host, intent, member
 
 SECRET = "s3cr3t"
@@ -74,3 +78,50 @@ def test_a_sealing_key_that_is_none_is_not_repeated(tmp_path: Any) -> None:
     with pytest.raises(Invalid) as refused:
         load_seal("prod", str(file))
     assert SECRET not in f"{refused.value!r} {refused.value!s} {refused.value.__cause__!r}"
+
+
+def in_environment(value: str) -> str:
+    return f"services:\n  order:\n    environment:\n      PASSWORD: {value}\n"
+
+
+@pytest.mark.parametrize("value", ["*{}", "!{}", "!{} more", "!!{}", "!{}!", "!<{}>"])
+def test_a_password_that_yaml_takes_for_an_alias_or_a_tag_is_not_repeated(value: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        parse_intent(in_environment(value.format(SECRET)).encode(), 1)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        f"etcd: {SECRET}",
+        f"etcd: {{endpoints: [h], user: u, password_file: {SECRET}}}",
+        f"etcd: {{endpoints: ['http://u:{SECRET}@h:2379/x']}}",
+        f"etcd: {{endpoints: ['http://u:{SECRET}@h', 'http://u:{SECRET}@h']}}",
+        f"tokens: {SECRET}",
+        f"tokens: {{key_file: {SECRET}}}",
+    ],
+)
+def test_a_secret_in_the_wrong_place_of_agent_yaml_is_not_repeated(tmp_path: Any, option: str) -> None:
+    (tmp_path / "agent.yaml").write_text(f"cluster: prod\nhost: h1\n{option}\n")
+    with pytest.raises(InvalidDocument) as refused:
+        load_config(tmp_path / "agent.yaml")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_password_in_an_endpoint_is_not_repeated_whatever_else_is_wrong_with_it() -> None:
+    (said,) = store_faults(StoreSettings(endpoints=(f"ftp://u:{SECRET}@h/x",)))
+    assert "cannot hold user and password" in said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    "content", ["alice:{}", "basic_auth_users: 'alice:{}'", "basic_auth_users:\n  alice:{}"]
+)
+def test_a_hash_in_the_wrong_place_of_the_web_configuration_is_not_repeated(
+    tmp_path: Any, content: str
+) -> None:
+    (tmp_path / "web.yaml").write_text(content.format(SECRET))
+    with pytest.raises(InvalidDocument) as refused:
+        load_web_config(tmp_path / "web.yaml")
+    assert SECRET not in str(refused.value)

@@ -39,6 +39,9 @@ class Doors:
         fence = self.fence()
         if fence is None:
             raise LeadershipLost("this host does not lead any more")
+        if self.session.lease_id != fence.lease:
+            # A new lease says nothing of a lock that hung on the last one: somebody else may have it by now.
+            raise LeadershipLost("the lease that the lock hangs on is not held any more")
         if not self.session.is_safe_for(budget_s):
             raise LeadershipLost(f"the lease may end within the {budget_s:.0f} s this step may take")
         return fence

@@ -72,7 +72,7 @@ class LinuxKernel:
 
     def routes(self) -> Routes:
         try:
-            lines = (self._tables / "route").read_text("ascii").splitlines()[1:]
+            lines = (self._tables / "route").read_bytes().splitlines()[1:]
         except FileNotFoundError:
             return ()
         found = (_route(line.split()) for line in lines)
@@ -138,15 +138,16 @@ def _interface(address: bytes, mask: bytes) -> IPv4Interface:
     return IPv4Interface((IPv4Address(address), str(IPv4Address(mask))))
 
 
-def _route(columns: list[str]) -> tuple[IPv4Network, str] | None:
+def _route(columns: list[bytes]) -> tuple[IPv4Network, str] | None:
     """One line of /proc/net/route: Iface, Destination, ..., Mask (the 8th), addresses in the host's byte order."""
     try:
-        device, destination, mask = columns[0], columns[1], columns[7]
+        # A device may have any name; it is read as in `addresses`.
+        device, destination, mask = columns[0].decode(errors="replace"), columns[1], columns[7]
         network = IPv4Network((_address(destination), str(_address(mask))))
     except (IndexError, ValueError, AddressValueError):
         return None
     return network, device
 
 
-def _address(text: str) -> IPv4Address:
+def _address(text: bytes) -> IPv4Address:
     return IPv4Address(int(text, 16).to_bytes(4, "little"))

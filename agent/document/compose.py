@@ -7,7 +7,7 @@ import yaml
 
 from agent.document.faultlist import Faults
 from agent.document.nodes import Mapping, Node, Scalar, Sequence
-from agent.document.words import quoted, shown_key, step
+from agent.document.words import shown_key, step
 
 MAX_NODES = 100_000
 """Values in a document once its aliases are expanded: about 2000 services. An alias counts as what it stands for."""
@@ -144,8 +144,13 @@ class _Composer:
         name = event.anchor or ""
         found = self._anchors.get(name)
         if found is None:
-            problem = "stands for what contains it" if name in self._anchors else "has no anchor before it"
-            self._fault(event, f"the alias *{name} {problem}", "")
+            if name in self._anchors:
+                self._fault(event, f"the alias *{name} stands for what contains it", "")
+            else:
+                # Without its name: that may be a password, which nobody meant for an alias.
+                self._fault(
+                    event, "an alias that has no anchor before it", "a value that begins with * needs quotes"
+                )
             found = _Anchored(Scalar(text="", plain=False, line=line, column=column), 1, 0)
         self._grow(event, found.size)
         self._bound_depth(event, found.height)
@@ -215,7 +220,9 @@ class _Composer:
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self._fault(event, f"the tag {quoted(tag)} is not offered", "write the value without a tag")
+            # Without its name: that may be a password, which nobody meant for a tag.
+            remedy = "write the value without a tag; one that begins with ! needs quotes"
+            self._fault(event, "a tag is not offered", remedy)
 
     def _grow(self, event: yaml.Event, size: int) -> None:
         self._count += size

@@ -27,11 +27,11 @@ def parse_endpoint(text: str, *, tls_by_default: bool) -> Endpoint:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = ("https" if tls_by_default else "http"), text
+    if "@" in rest:  # first of all: no other word may repeat the password
+        raise ValueError("an etcd endpoint cannot hold user and password; they have settings of their own")
     parts = urlsplit(f"//{rest}")
     if scheme not in {"http", "https"} or not parts.hostname or parts.netloc != rest.rstrip("/"):
         raise ValueError(f"{text!r} is not an etcd endpoint; write it as https://host:{DEFAULT_PORT}")
-    if parts.username is not None:
-        raise ValueError("an etcd endpoint cannot hold user and password; they have settings of their own")
     try:
         port = parts.port or DEFAULT_PORT
     except ValueError:

@@ -72,6 +72,8 @@ class Fence:
 
     key: str
     create_revision: int
+    lease: int = field(default=0, compare=False)
+    """What it hangs on: what is no write, as a call to the swarm, is only safe while that very lease is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Callable
 
+import structlog
+
+log = structlog.get_logger()
+
 CLOSE_S = 3.0
 
 
 class NewestWins:
     """Does the job it was given last, at most one per `pause_s` seconds; those in between are left out.
 
-    A job must not raise.
+    A job that raises is told in the log, and the next one is done all the same.
     """
 
     def __init__(self, pause_s: float) -> None:
@@ -40,6 +44,10 @@ class NewestWins:
                 job, self._next = self._next, None
             if job is None:
                 return
-            job()
+            try:
+                job()
+            except Exception:
+                # Without this thread nothing would ever be told again, and nobody would say so.
+                log.exception("report failed", part="later")
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, self._pause_s)

@@ -62,7 +62,8 @@ def load_web_config(path: Path) -> WebConfig:
     except OSError as error:
         raise Invalid(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        return _read(open_document(raw), path.parent)
+        # Hidden: it may be the file of htpasswd itself, or one of which a blank is missing.
+        return _read(open_document(raw).hidden(), path.parent)
     except InvalidDocument as error:
         raise InvalidDocument(error.faults, source=str(path)) from None
 

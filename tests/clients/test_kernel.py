@@ -49,6 +49,13 @@ def test_a_kernel_without_that_table_has_no_routes(tmp_path: Path) -> None:
     assert LinuxKernel(tmp_path / "none").routes() == ()
 
 
+def test_a_device_may_have_a_name_of_any_letters(tmp_path: Path) -> None:
+    (tmp_path / "route").write_bytes(TABLE.replace("eth0\t0000A8C0", "büro\t0000A8C0").encode())
+    assert LinuxKernel(tmp_path).routes()[1] == (IPv4Network("192.168.0.0/24"), "büro")
+    (tmp_path / "route").write_bytes(TABLE.encode().replace(b"eth0\t0000A8C0", b"\xff\t0000A8C0"))
+    assert LinuxKernel(tmp_path).routes()[1] == (IPv4Network("192.168.0.0/24"), "\N{REPLACEMENT CHARACTER}")
+
+
 def test_this_machine_has_the_address_of_loopback() -> None:
     assert (IPv4Interface("127.0.0.1/8"), "lo") in LinuxKernel().addresses()
 

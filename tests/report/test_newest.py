@@ -31,3 +31,18 @@ def test_what_was_asked_for_before_the_end_is_still_done_whatever_the_pause() ->
     newest(lambda: done.append("last"))
     newest.close()
     assert done == ["last"]
+
+
+def test_a_job_that_fails_keeps_no_later_one_from_being_done() -> None:
+    newest, done = NewestWins(0.0), threading.Event()
+    began = threading.Event()
+
+    def failing() -> None:
+        began.set()
+        raise ValueError("unforeseen")
+
+    newest(failing)
+    assert began.wait(WITHIN_S)
+    newest(done.set)
+    newest.close()
+    assert done.is_set()
