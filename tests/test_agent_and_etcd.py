@@ -213,6 +213,7 @@ def test_an_agent_whose_role_is_revoked_holds_says_so_and_goes_on_when_it_is_gra
     arguments = ("--auth-token-ttl=1", "--bcrypt-cost=4")
     password = tmp_path / "password"
     password.write_text("secret\n")
+    password.chmod(0o600)
     with running_etcd(EtcdServer(tmp_path / "etcd", arguments=arguments)) as etcd:
         etcd.ctl("user", "add", ROOT)
         etcd.ctl("user", "add", "agent:secret")

@@ -158,16 +158,27 @@ def test_a_lease_that_one_failed_renewal_could_lose_is_refused(
 
 
 @pytest.mark.parametrize(("mode", "good"), [(0o600, True), (0o640, True), (0o644, False), (0o604, False)])
-def test_a_key_that_every_account_can_read_is_refused(tmp_path: Path, mode: int, good: bool) -> None:
-    key = tmp_path / "tokens.key"
-    key.touch()
-    key.chmod(mode)
-    document = f"{LEAST}tokens: {{key_file: {key}}}\n"
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{LEAST}tokens: {{key_file: FILE}}\n",
+        f"{LEAST[:-2]}, user: u, password_file: FILE, allow_plaintext_password: true}}\n",
+        "cluster: prod\nhost: a\netcd: {endpoints: ['https://a'], ca_file: FILE, cert_file: FILE, key_file: FILE}\n",
+    ],
+    ids=["the sealing key", "the password", "the key of the certificate"],
+)
+def test_a_secret_that_every_account_can_read_is_refused(
+    tmp_path: Path, said: str, mode: int, good: bool
+) -> None:
+    secret = tmp_path / "secret"
+    secret.touch()
+    secret.chmod(mode)
+    document = said.replace("FILE", str(secret))
     if good:
-        assert load(tmp_path, document).tokens.key_file == str(key)
+        load(tmp_path, document)
     else:
-        (said,) = refusal(tmp_path, document)
-        assert said.endswith("is open to every account; chmod 0640, or 0600")
+        (fault,) = refusal(tmp_path, document)
+        assert fault.endswith("is open to every account; chmod 0640, or 0600")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -202,6 +213,7 @@ def test_options_that_cannot_go_together_are_refused(tmp_path: Path, options: st
 
 def test_a_password_crosses_plain_http_only_when_that_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hunter2")
+    (tmp_path / "password").chmod(0o600)
     etcd = f"etcd:\n  endpoints: ['http://a']\n  user: u\n  password_file: {tmp_path}/password\n"
     text = f"cluster: prod\nhost: a\n{etcd}"
     assert "the password would cross the network in the clear" in refusal(tmp_path, text)[0]

@@ -67,6 +67,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
 def password(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text("secret\n")
+    path.chmod(0o600)
     return path
 
 
