@@ -215,9 +215,15 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
 def _mode(cursor: Cursor) -> int | None:
     """Read permissions. `0755` is octal in YAML 1.1 and decimal in 1.2: only the form that is octal in both is."""
     written = text(cursor)
-    if written is None or re.fullmatch(r"0o[0-7]{3,4}", written):
-        return None if written is None else int(written.removeprefix("0o"), 8)
-    cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
+    if written is None:
+        return None
+    if not re.fullmatch(r"0o[0-7]{3,4}", written):
+        cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
+    elif mode := int(written.removeprefix("0o"), 8):
+        return mode
+    else:
+        # The API leaves a 0 out: no container says that it has it.
+        cursor.fault("to docker a mode of 0 is none at all", "take it out, or write for example 0o700")
     return None
 
 

@@ -64,6 +64,11 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("volumes: ['data:/']", "", "web.volumes[0]: mounts over the container's root"),
     ("volumes: [{type: tmpfs, target: //}]", "", "web.volumes[0].target: mounts over the container's root"),
     (
+        "volumes: [{type: tmpfs, target: /t, tmpfs: {mode: 0o000}}]",
+        "",
+        "web.volumes[0].tmpfs.mode: to docker a mode of 0 is none at all",
+    ),
+    (
         "volumes: ['/:/host:ro']",
         "volumes",
         (Mount(type="bind", source="/", target="/host", read_only=True, create_host_path=True),),
