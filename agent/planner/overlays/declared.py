@@ -87,9 +87,22 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return _blocked(wanted, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    if wanted.subnet and found.subnet != wanted.subnet and not wanted.external:
-        return _blocked(wanted, "foreign", f"subnet: {wanted.subnet} wanted, {found.subnet} found")
-    return Plan()
+    faults = () if wanted.external else tuple(_local_faults(wanted, found))
+    return _blocked(wanted, "foreign", "; ".join(faults)) if faults else Plan()
+
+
+def _local_faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
+    """How a network of this host differs from its declaration; options that the engine adds are not looked at."""
+    if found.driver != wanted.driver:
+        yield f"driver: {wanted.driver} wanted, {found.driver} found"
+    if wanted.subnet and found.subnet != wanted.subnet:
+        yield f"subnet: {wanted.subnet} wanted, {found.subnet} found"
+    if wanted.gateway and found.gateway != str(wanted.gateway):
+        yield f"gateway: {wanted.gateway} wanted, {found.gateway} found"
+    if found.internal != wanted.internal:
+        yield f"internal: {_word(wanted.internal)} wanted, {_word(found.internal)} found"
+    said = dict(wanted.options)
+    yield from _option_faults(said, {name: value for name, value in found.options if name in said})
 
 
 def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:

@@ -1,5 +1,6 @@
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,31 @@ def test_a_network_of_the_host_with_another_subnet_is_reported_and_not_changed()
     assert told(plan_local_network(LOCAL, with_networks(local("10.30.0.0/24")))) == [
         "blocked network/local: subnet: 10.20.0.0/24 wanted, 10.30.0.0/24 found"
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"driver": "macvlan"}, "driver: bridge wanted, macvlan found"),
+        ({"internal": True}, "internal: false wanted, true found"),
+        ({"gateway": "10.20.0.1"}, "gateway: 10.20.0.254 wanted, 10.20.0.1 found"),
+        ({"options": (("a", "2"),)}, "driver_opts.a: '1' wanted, '2' found"),
+        ({"options": ()}, "driver_opts.a: '1' wanted, nothing found"),
+    ],
+)
+def test_a_network_of_the_host_that_is_otherwise_is_reported_by_field(
+    found: dict[str, Any], said: str
+) -> None:
+    wanted = replace(LOCAL, gateway=IPv4Address("10.20.0.254"), options=(("a", "1"),))
+    right = replace(local("10.20.0.0/24"), gateway="10.20.0.254", options=(("a", "1"), ("engine's", "own")))
+
+    assert told(plan_local_network(wanted, with_networks(right))) == []
+    assert told(plan_local_network(wanted, with_networks(replace(right, **found)))) == [
+        f"blocked network/local: {said}"
+    ]
+    assert (
+        told(plan_local_network(replace(wanted, external=True), with_networks(replace(right, **found)))) == []
+    )
 
 
 def test_a_missing_external_network_of_the_host_is_waited_for() -> None:
