@@ -105,7 +105,9 @@ class Applying:
         now = self._connection.read().document
         if now and now.revision != before and now.text == document.text:
             return now.revision
-        raise Unreachable("etcd did not answer, and the document is not there: nothing was put")
+        raise Unreachable(
+            "etcd did not answer, and the document is not there yet: look at `status` before you repeat it"
+        )
 
 
 def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, word: str) -> ClusterState:
@@ -123,7 +125,8 @@ def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, word: st
 
 def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:
     """The declared hosts that have not carried `revision` out in full, each with what it says is left."""
-    assert cluster.accepted is not None
+    if cluster.accepted is None:
+        return ("what is accepted is gone from etcd, or cannot be read: `status` says more",)
     lines = []
     for host in cluster.accepted.hosts:
         status = cluster.statuses.get(host.name)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from agent.cli.apply import unfinished
 from agent.cli.connect import Connection
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, HostStatus, Verdict
@@ -146,6 +147,12 @@ def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: W
 
     assert ended.code == 3
     assert "h1: no report\nh2: no report\n" in ended.err
+
+
+def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:
+    (said,) = unfinished(ClusterState(revision=1), 1)
+
+    assert said.startswith("what is accepted is gone from etcd")
 
 
 def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
