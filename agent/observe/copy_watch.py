@@ -62,10 +62,9 @@ class CopyWatcher:
             self._ran.pop(key, None)
             return False
         (found,) = mine
-        if found.status in ("running", "paused") and not found.started_at:
-            return (
-                False  # only listed by its host, as steps are working on it: since when it runs is not known
-            )
+        if found.status != "created" and not found.started_at:
+            # Only listed by its host, as steps are working on it: when it was started last is not known.
+            return False
         seen = self._ran.get(key)
         if seen is None or (seen.spec, seen.id) != (copy.spec, found.id):
             seen = _Start(spec=copy.spec, id=found.id, at=found.started_at, ran=False)

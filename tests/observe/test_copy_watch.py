@@ -81,6 +81,13 @@ def test_a_copy_that_its_host_has_only_listed_has_not_ended_when_it_is_looked_at
     assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
 
 
+def test_a_copy_that_was_down_and_is_only_listed_while_it_is_started_has_not_ended(bench: Bench) -> None:
+    down = replace(RUNNING, status="exited")
+    listed = replace(down, started_at="")
+    up = replace(RUNNING, started_at=AGAIN)
+    assert not any(bench.look(each).ended for each in (down, listed, down, listed, up, up))
+
+
 def test_a_copy_that_is_never_found_running_but_was_started_meanwhile_has_ended(bench: Bench) -> None:
     down = replace(RUNNING, status="exited")
     assert not bench.look(down).ended
