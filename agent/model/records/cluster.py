@@ -55,6 +55,10 @@ class Ruling:
     """leave: leave the swarm; hold: another host has this node's identity, so do nothing at all."""
     reason: str
 
+    def held(self, why: str) -> str:
+        """What the host says, of its swarm, when it cannot do so; the leader finds it again by how it begins."""
+        return f"{self.reason}; but {why}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:

@@ -1,5 +1,6 @@
 """What every step has."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ LEADER_BUDGET_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaseStep:
+class BaseStep(ABC):
     """What every step has. Steps of one resource run in order; those of different resources side by side."""
 
     reason: str
@@ -25,8 +26,9 @@ class BaseStep:
     """How long it may take. A leader step starts only if its budget ends before the lease could."""
 
     @property
+    @abstractmethod
     def resource(self) -> str:
-        raise NotImplementedError
+        """What it works on, as `container/prod-api-1`."""
 
     @property
     def door(self) -> str:

@@ -173,8 +173,8 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
 
 def _is_held(status: HostStatus, ruling: Ruling) -> bool:
     """Whether the host says that something stands against that word (membership/leaving.py)."""
-    against = f"{ruling.reason}; but "
-    return any(each.resource == "swarm" and each.reason.startswith(against) for each in status.blocked)
+    begins = ruling.held("")
+    return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
 
 
 def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:

@@ -32,17 +32,13 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
         who = ", ".join(each.name for each in strangers)
-        return untouched(
-            "swarm", "foreign", f"{ruling.reason}; but {who} would lose its overlay if the host left"
-        )
+        return untouched("swarm", "foreign", ruling.held(f"{who} would lose its overlay if the host left"))
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return untouched(
-            "swarm", "role", f"{ruling.reason}; but this host does not have the address {wanted}"
-        )
+        return untouched("swarm", "role", ruling.held(f"this host does not have the address {wanted}"))
     if declared and (held := held_outside(intent, host)):
         words = f"once out this host could not come back: {held[0].reason}"
-        return untouched("swarm", held[0].kind, f"{ruling.reason}; but {words}")
+        return untouched("swarm", held[0].kind, ruling.held(words))
     reason = f"the host leaves the swarm: {ruling.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
