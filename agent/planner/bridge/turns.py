@@ -147,7 +147,9 @@ def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> s
     # Who is first of all that need a turn is known only when all have said whether they do.
     silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
-    return f"{', '.join(silent)} is yet to say whether it needs a turn first" if silent else ""
+    if len(silent) > 1:
+        return f"{', '.join(silent)} are yet to say whether they need a turn first"
+    return f"{silent[0]} is yet to say whether it needs a turn first" if silent else ""
 
 
 def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:

@@ -192,7 +192,7 @@ def test_who_leads_anew_waits_a_little_for_agents_that_start_with_its_own() -> N
     waiting = {"h1": "waiting"}
 
     assert planned(seen(waiting, led_s=0.5)) == [
-        "blocked turn/h1: h2, h3 is yet to say whether it needs a turn first"
+        "blocked turn/h1: h2, h3 are yet to say whether they need a turn first"
     ]
     assert planned(seen(waiting, led_s=10.0)) == offer("h1")
 
