@@ -18,6 +18,8 @@ ADDRESS_IS_TAKEN = (
     "context deadline exceeded"
 )
 """What dockerd says after 20 s when somebody has the address that a container asks for."""
+MISGIVEN = "Address already in use"
+"""What it says at once when the swarm gives a container an address that its host has given away already."""
 RUNNING = ("running", "paused", "restarting")
 
 
@@ -37,6 +39,10 @@ class FakeContainers:
         self.raws: dict[str, Raw] = {}
         self.kept_ports: set[tuple[str, str]] = set()
         """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
+        self.misgives = False
+        """Whether the swarm gives the next container that joins an overlay such an address."""
+        self._misgiven: set[str] = set()
+        """Ids of those that it gave one: it gives them the same one for ever."""
         self._has_network = has_network
         self._address = address
         self._network_id = network_id
@@ -173,6 +179,16 @@ class FakeContainers:
             if (known := each.get("NetworkID")) and known != self._network_id(network):
                 raise Unreachable(f"Could not attach to network {known}: network {known} not found")
             self._check_address(network, each)
+            self._check_given(raw["Id"], network, each)
+
+    def _check_given(self, container_id: str, network: str, endpoint: Mapping[str, Any]) -> None:
+        if network == "bridge" or (endpoint.get("IPAMConfig") or {}).get("IPv4Address"):
+            return
+        if self.misgives:
+            self.misgives = False
+            self._misgiven.add(container_id)
+        if container_id in self._misgiven:
+            raise Refused(MISGIVEN)
 
     def _check_address(self, network: str, endpoint: Mapping[str, Any]) -> None:
         fixed = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")

@@ -128,3 +128,21 @@ def test_a_new_container_that_ends_beside_the_old_one_costs_nothing(tmp_path: Pa
     assert ends
     assert states >= {"moving", "rolled-back"}
     assert after == before
+
+
+def test_a_copy_that_was_given_an_address_of_another_one_on_its_host_comes_up_as_another_container(
+    tmp_path: Path,
+) -> None:
+    cluster = SimulatedCluster(tmp_path, EXAMPLE)
+    cluster.hosts["node-232"].engine.by_hand.misgives = True
+    cluster.put_intent()
+    cluster.start()
+    cluster.settle()
+    made = [each.step for each in cluster.agents["node-232"].outcomes if not each.error]
+    refused = [
+        each.step for each in cluster.agents["node-232"].outcomes if each.error == "Address already in use"
+    ]
+    assert len(refused) == 1
+    removed = [each.resource for each in made if each.verb == "remove"]
+    assert removed == [refused[0].resource]
+    assert all(name in host.running() for host in cluster.hosts.values() for name in host.copies())

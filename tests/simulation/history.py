@@ -33,7 +33,7 @@ RARE = (
     "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes", "registry_goes", "put",
     "put", "put", "put_bad", "take_lock", "spoil", "deletes", "changes_a_copy", "changes_the_bridge",
     "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest", "a_guest_goes",
-    "a_stranger_joins",
+    "a_stranger_joins", "misgives",
 )  # fmt: skip
 
 events = st.tuples(
@@ -75,6 +75,7 @@ class History(AgentEvents, Faults, People):
         self.reached_again("")
         for name, host in self.world.hosts.items():
             host.engine.failures.clear()
+            host.engine.by_hand.misgives = False
             self.power_comes(name)
             self.dockerd_comes(name)
             for raw in list(host.engine.by_hand.raws.values()):

@@ -42,6 +42,8 @@ class Past:
     """Ids of the swarms that were ever recorded."""
     changing: set[str] = field(default_factory=set)
     """Hosts that are in the middle of changing a docker_gwbridge that worked."""
+    robbed: set[str] = field(default_factory=set)
+    """Hosts whose turn somebody deleted when they had taken it; they cannot know before they look again."""
     assigned: dict[str, list[tuple[int, Assignment]]] = field(default_factory=dict)
     """By host, what leaders have assigned, and at which revision of etcd."""
     claimant: str | None = None
@@ -95,10 +97,10 @@ def managers_change_only_while_all_are_reached(
 
 
 def only_the_host_whose_turn_it_is_is_disturbed(
-    name: str, step: Step, turn: Disruption | None, needs_turn: bool
+    past: Past, name: str, step: Step, turn: Disruption | None, needs_turn: bool
 ) -> Iterator[str]:
     """Nobody else takes a docker_gwbridge away that works."""
-    has_it = turn is not None and (turn.host, turn.state) == (name, "taken")
+    has_it = name in past.robbed or (turn is not None and (turn.host, turn.state) == (name, "taken"))
     if isinstance(step, Park | SwapBridge) and needs_turn and not has_it:
         yield f"{name} was disturbed by {step} while the turn was {turn}"
 

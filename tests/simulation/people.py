@@ -28,6 +28,8 @@ class People(BasicEvents):
     def deletes(self, name: str, number: int) -> None:
         """A key that agents write, or the document."""
         keys = (KEYS.assignment(name), KEYS.verdict, KEYS.status(name), KEYS.disruption, KEYS.intent)
+        if keys[number % len(keys)] == KEYS.disruption:
+            self.witness.turn_is_deleted()
         self.world.delete(keys[number % len(keys)])
 
     def changes_a_copy(self, name: str, number: int) -> None:
@@ -38,6 +40,10 @@ class People(BasicEvents):
         victim = ours[number % len(ours)]
         self.witness.past.altered.add(host.engine.by_hand.get(victim)["Id"])
         self.world.by_hand(name, change(host, victim, OVERLAY, number, deed=number // 7))
+
+    def misgives(self, name: str, _number: int) -> None:
+        """The swarm, restored from an old copy, gives the next container of a host an address that is taken there."""
+        self.host(name).engine.by_hand.misgives = True
 
     def changes_the_bridge(self, name: str, number: int) -> None:
         host = self.host(name)

@@ -1,9 +1,12 @@
 """Histories that once came to a bad end, each by its name."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.simulation.documents import document, wish
-from tests.simulation.history import history
+from tests.simulation.history import Event, history
+from tests.simulation.tell import Tale, tell
 
 MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT = 0, 1, 204
 """Numbers of documents (documents.wish)."""
@@ -56,3 +59,35 @@ def test_who_made_the_swarm_is_away_before_it_could_record_it_and_another_is_mad
         assert len(told.world.swarms) == 2
         told.rest(last)
         assert len(told.world.swarms) == 1
+
+
+def told(hosts: int, first: int, last: int, happens: Sequence[Event]) -> str:
+    """What was wrong with a history that began at rest."""
+    return tell(Tale(hosts=hosts, begun=True, first=first, happens=tuple(happens), last=last))
+
+
+def test_a_swap_that_waits_since_the_bridge_broke_is_carried_out_when_the_document_is_another_one() -> None:
+    """It needed no turn, and the bridge is as broken as it was; the swap to the new subnet waits for one."""
+    happens = [("changes_the_bridge", 3, 363), ("look", 3, 7113)]
+    assert told(5, 1743, 3070, happens) == ""
+
+
+def test_somebody_deletes_the_turn_while_its_host_is_at_work() -> None:
+    happens = [
+        ("put", 2, 9158), ("turn", 0, 378), ("look", 3, 2918), ("look", 1, 4303), ("deletes", 3, 9355),
+        ("round", 0, 3833), ("round", 1, 6447), ("round", 0, 1837), ("look", 4, 1139), ("etcd_comes", 1, 7112),
+        ("work", 0, 5984), ("take_lock", 3, 5287), ("registry_goes", 1, 8293), ("work", 2, 6629), ("work", 5, 3905),
+        ("work", 5, 2578), ("an_answer_is_lost", 1, 9787), ("power_is_cut", 5, 3741), ("runs_a_guest", 5, 723),
+        ("runs_a_guest", 3, 3082), ("power_is_cut", 5, 5068), ("deletes", 2, 103),
+    ]  # fmt: skip
+    assert told(3, 4773, 8608, happens) == ""
+
+
+def test_the_bridge_is_gone_as_a_copy_of_the_new_spec_is_started() -> None:
+    """The rollout was paused for good, by what was put right a moment later and was no doing of the spec."""
+    happens = [
+        ("crash", 0, 8539), ("turn", 2, 6812), ("work", 0, 7757), ("turn", 3, 4294), ("look", 0, 1016),
+        ("look", 4, 6273), ("restart_in_order", 0, 4227), ("changes_the_bridge", 2, 4327), ("turn", 3, 2243),
+        ("work", 3, 7944),
+    ]  # fmt: skip
+    assert told(3, 4123, 3665, happens) == ""

@@ -42,6 +42,12 @@ class Witness:
         """Somebody else does something to the copies of a host, or to all they rest on."""
         self.past.altered |= {raw["Id"] for raw in copies(host).values()}
 
+    def turn_is_deleted(self) -> None:
+        """Somebody is about to delete the turn."""
+        turn = invariants.decoded_turn(self._world)
+        if turn is not None and turn.state == "taken":
+            self.past.robbed.add(turn.host)
+
     def check(self) -> None:
         """What must be true at every moment."""
         world = self._world
@@ -54,6 +60,8 @@ class Witness:
     # ---- it is told
 
     def _looks(self, agent: SimulatedAgent) -> None:
+        if not any(isinstance(step, Park | SwapBridge) for step in agent.dispatcher.in_flight):
+            self.past.robbed.discard(agent.name)
         membership = agent.host.engine.nets.membership
         if membership is None:
             self._sights[agent.name] = Sight()
@@ -85,10 +93,11 @@ class Witness:
     def _before_bridge(self, agent: SimulatedAgent, step: Step) -> None:
         last = agent.observer._last
         needed = bool(last and last.accepted and needs_turn(last.accepted, _seen(agent.host)))
+        needed = needed and _works(agent.host, step)
         if needed and not isinstance(step, LeaveSwarm):
             self.past.changing.add(agent.name)
         self.violations += invariants.only_the_host_whose_turn_it_is_is_disturbed(
-            agent.name, step, invariants.decoded_turn(self._world), needed
+            self.past, agent.name, step, invariants.decoded_turn(self._world), needed
         )
 
     def _after(self, agent: SimulatedAgent, step: Step) -> None:
@@ -145,6 +154,18 @@ def _seen(host: SimulatedHost) -> HostState:
         networks=tuple(host.engine.nets.local.values()),
         bridge_link=host.kernel.link(GWBRIDGE),
     )
+
+
+def _works(host: SimulatedHost, step: Step) -> bool:
+    """Whether there is anything for the step to take away: with no bridge in the kernel nobody has a gateway there.
+
+    A step that waits since the bridge broke may be carried out when the intent has become another one.
+    """
+    nets = host.engine.nets
+    if isinstance(step, Park) and step.container not in dict(nets.endpoints(GWBRIDGE)):
+        return False
+    bridge = nets.local.get(GWBRIDGE)
+    return bridge is not None and bridge.id not in nets.damaged
 
 
 def _is_begun(host: SimulatedHost) -> bool:

@@ -56,7 +56,12 @@ def needs_turn(intent: Intent, host: HostState) -> bool:
 def is_begun(host: HostState) -> bool:
     """Whether a change of the bridge was begun here: the temporary network is there, and it is ours."""
     found = host.network(PARKING)
-    return found is not None and set(OURS) <= set(found.labels)
+    return found is not None and is_ours(found.labels)
+
+
+def is_ours(labels: Iterable[tuple[str, str]]) -> bool:
+    """Whether a network named as the temporary one is ours, by its labels."""
+    return set(OURS) <= set(labels)
 
 
 def bridge_is_right(intent: Intent, host: HostState) -> bool:

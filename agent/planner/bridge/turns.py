@@ -4,10 +4,11 @@ Workers come first, then managers, the raft leader last. A turn that was taken e
 that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
 """
 
-from agent.model.intent import Intent
+from agent.model.intent import PARKING, Intent
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import Disruption, HostStatus, Ruling
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
+from agent.planner.bridge.parking import is_ours
 from agent.planner.overlays.peers import unseen_peers
 
 STARTING_S = 10.0
@@ -142,6 +143,8 @@ def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> s
     record = cluster.record
     if record and record.recreating:
         return f"its turn comes when {', '.join(record.recreating)} is made anew"
+    if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
+        return f"its turn comes when {', '.join(moving)} is through with its docker_gwbridge"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
         return f"its turn comes when {', '.join(leaving)} is in the swarm again"
     # Who is first of all that need a turn is known only when all have said whether they do.
@@ -161,6 +164,12 @@ def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) 
     if all(each.state != "ready" or each.id in told for each in nodes):
         return []
     return [each.name for each in intent.hosts if each.name not in cluster.present]
+
+
+def _is_moving(cluster: ClusterState, name: str) -> bool:
+    """Whether a host is at work on its bridge without a turn: it is broken there, or somebody has deleted the turn."""
+    status = cluster.status_of(name)
+    return status is not None and status.engine_up and status.bridge.phase == "moving"
 
 
 def _is_leaving(cluster: ClusterState, name: str) -> bool:
@@ -198,14 +207,17 @@ def _offer(name: str, observed: Observed) -> Plan:
     return Plan((step,))
 
 
-def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, str]:
-    """Workers, then managers, the raft leader last; without a node list this host, which leads, last."""
+def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
+    """What was begun first; workers, managers, the raft leader; without a node list this host, which leads, last."""
     assert observed.cluster is not None
     status = observed.cluster.status_of(name)
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
-    return (manager, bool(node and node.leader), name == observed.me, name)
+    rests = status is None or all(
+        each.name != PARKING or not is_ours(each.labels) for each in status.networks
+    )
+    return (rests, manager, bool(node and node.leader), name == observed.me, name)
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:

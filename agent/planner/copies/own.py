@@ -21,11 +21,13 @@ from agent.model.steps import (
 from agent.planner.copies.endpoints import keep_last_endpoints
 from agent.planner.copies.handover import on_trial, starts_first
 from agent.planner.copies.making_way import made_anew, make_way
+from agent.planner.copies.misgiven import is_misgiven
 from agent.planner.copies.names import Names
 from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
 from agent.planner.copies.repair import plan_repair
 from agent.planner.copies.replacement import (
+    away,
     beside,
     best,
     candidates,
@@ -38,6 +40,7 @@ from agent.planner.copies.wanted import Wanted, container_name, fill_context
 
 REPORTED_S = 20.0
 """Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
+MISGIVEN = "the swarm gave it an address that this host has given to another container"
 
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:
@@ -121,6 +124,8 @@ class _Scene:
             return None
         if found.busy or found.status == "removing":
             return Plan()
+        if is_misgiven(found, wanted.filled):
+            return Plan(away(found.name, found, wanted.grace_s, MISGIVEN))
         plan = self._repair(replace(wanted, called=found.name), found)
         return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
 
@@ -158,6 +163,8 @@ class _Scene:
             return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
         if found.status == "dead":
             return "docker calls it dead"
+        if is_misgiven(found, wanted.filled):
+            return MISGIVEN
         if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
 from agent.model.records import Copy, CopyReport
 from agent.model.rollout import CopyWatch
@@ -60,6 +61,7 @@ def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *
     """What is wrong with it that waiting does not put right, in words.
 
     `waits`: its host holds its start for what is not the copy's doing, as a swarm without a leader after a power cut.
+    Neither is it the copy's doing that docker_gwbridge was not there when it was started: no spec would do better.
     """
     exited = f"it exited with {report.exit_code}"
     if report.status == "exited" and spec is not None and finished(spec, report):
@@ -70,7 +72,9 @@ def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *
         return "it is unhealthy"
     if watch.ended:
         return exited if report.status in ("exited", "dead") else "it ended and was started again"
-    if waits or watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
+    if waits or GWBRIDGE in report.error:
+        return ""
+    if watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
         return ""
     return report.error or ("" if report.status == "created" else exited)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.model.intent import PARKING
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import (
     BlockedReport,
@@ -97,6 +98,34 @@ def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_com
     assert with_h3(leaves, blocked=(unheard,)) == waits
     held = replace(unheard, reason="r; but database would lose its overlay if the host left")
     assert with_h3(leaves, blocked=(held,)) == offer("h2")
+
+
+def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:
+    """Its bridge was broken, or somebody has deleted the turn that it had."""
+    phases = {"h1": "waiting", "h2": "moving", "h3": "right"}
+    waits = ["blocked turn/h1: its turn comes when h2 is through with its docker_gwbridge"]
+
+    assert planned(seen(phases)) == waits
+    assert planned(seen(phases, turn("h3", "done"))) == waits
+    down = status("h2", engine_up=False, bridge=BridgeReport(phase="moving", revision=REVISION))
+    assert planned(seen(phases, statuses=[down])) == offer("h1")
+
+
+def test_a_host_that_has_begun_gets_it_before_all_others_again() -> None:
+    begun = NetworkReport(
+        id="parking",
+        name=PARKING,
+        driver="bridge",
+        scope="local",
+        labels=(("io.swarmkeeper.parking", "true"),),
+    )
+    theirs = replace(begun, labels=())
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, statuses=[replace(says("h3", "waiting"), networks=(begun,))])) == offer("h3")
+    assert planned(seen(waiting, statuses=[replace(says("h3", "waiting"), networks=(theirs,))])) == offer(
+        "h2"
+    )
 
 
 def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:

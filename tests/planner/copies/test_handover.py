@@ -75,6 +75,16 @@ def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any
     assert copies(wanted(), host(old(), new(**said))) == [f"blocked container/prod-order-1: {lacks}"]
 
 
+def test_one_whose_address_its_own_host_has_given_away_goes_so_that_another_is_made_beside_the_old_one() -> (
+    None
+):
+    misgiven = new(status="created", error="Address already in use", addresses=())
+
+    assert copies(wanted(), host(old(), misgiven)) == [
+        f"remove container/{ASIDE}: the swarm gave it an address that this host has given to another container"
+    ]
+
+
 def test_one_that_ended_is_started_again_beside_the_old_one() -> None:
     assert copies(wanted(), host(old(), new(status="exited", exit_code=3))) == [
         f"start container/{ASIDE}: exited with 3"

@@ -382,6 +382,38 @@ def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old
     assert told(plan_copies(ONE, stale)) == []
 
 
+@pytest.mark.parametrize("status", ["created", "exited"])
+def test_a_container_whose_address_its_own_host_has_given_away_is_made_anew(status: str) -> None:
+    """The swarm remembers what it gave the container, so that every further start of it would fail the same way."""
+    seen = container(1, status=status, error="Address already in use")
+    why = "the swarm gave it an address that this host has given to another container"
+
+    assert copies(ONE, host(seen)) == [
+        f"create container/prod-order-1: {why}",
+        f"remove container/prod-order-1: {why}",
+        f"rename container/prod-order-1: {why}",
+        f"start container/prod-order-1: {why}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("10.10.0.7", "Address already in use"),
+        (None, "Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use"),
+    ],
+    ids=["it asks for the address", "a port"],
+)
+def test_a_container_that_another_one_would_not_do_better_than_is_started_again(
+    address: str | None, error: str
+) -> None:
+    spec = replace(order(), networks=(Attachment(network="net", ipv4_address=address),))
+    wanted, etcd = changed(spec)
+    seen = container(1, of=spec, status="created", error=error)
+
+    assert copies(wanted, host(seen), **etcd) == [f"start container/prod-order-1: {error}"]
+
+
 def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
     wanted, etcd = changed(order("1.0.1", stop_grace_period_s=42.0))
     stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[1]

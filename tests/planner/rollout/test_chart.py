@@ -417,3 +417,14 @@ def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_i
     assert lines(waiting) == [
         "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: the swarm has no leader"
     ]
+
+
+def test_a_copy_has_not_failed_when_the_bridge_of_its_host_was_missing_as_it_was_started() -> None:
+    error = "failed to set up container networking: adding interface veth1 to bridge docker_gwbridge failed"
+    down = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": error}})
+    other = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": "exec format error"}})
+
+    assert lines(down) == [
+        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: it is created"
+    ]
+    assert "is paused: order-1: exec format error" in str(lines(other))
