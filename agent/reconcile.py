@@ -30,6 +30,8 @@ RESYNC_JITTER = 0.1
 
 UNSETTLED_S = 2.0
 """How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
+SILENT_S = 0.5
+"""How soon to look again at a dockerd that has come into its swarm and does not listen yet to the other hosts."""
 DISTURBED_S = 5.0
 """How often to look while a host is disturbed: the next one waits for peers that dockerd tells of by no event."""
 
@@ -164,4 +166,6 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         times.append(LOOK_S)
     if host.swarm.unsettled or host.gossip_is_taken:
         times.append(UNSETTLED_S)
+    if host.gossip_is_silent:
+        times.append(SILENT_S)
     return min(times, default=0.0)

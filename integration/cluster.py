@@ -24,7 +24,12 @@ UNIT = "swarmkeeper"
 PASSES = "swarmkeeper_reconcile_total"
 ETCDCTL_S = 60
 GIVEN_TWICE = "the swarm has given it out twice"
-GOSSIP_IS_KEPT, KEPT_S = "somebody listens on port 7946/tcp of this host", 10
+CURED_BY_RESTART = (
+    "somebody listens on port 7946/tcp of this host",
+    "takes no part in its networks (nothing listens on 7946/tcp)",
+)
+"""What agents say of a dockerd that only another start of it helps."""
+KEPT_S = 10
 
 CONFIG = """\
 cluster: {cluster}
@@ -191,17 +196,20 @@ class Cluster:
         self.check_converged(host, revision)
 
     def heed(self, host: Host) -> None:
-        """Restart dockerd, as an operator does, where it has kept the port of a swarm it left for some seconds.
+        """Restart dockerd, as an operator does, where its agent has asked for that for some seconds.
 
-        That it did is luck of the engine on a busy machine (docs/engine-quirks.md); no test can rely on either.
+        It has kept the port of a swarm that it left, or takes no part in the networks of the one that it is in: luck of
+        the engine on a busy machine (docs/engine-quirks.md); no test can rely on either.
         """
         blocked = (self.get(f"hosts/{host.name}/status") or {}).get("blocked", ())
-        if not any(GOSSIP_IS_KEPT in each["reason"] for each in blocked):
+        reasons = [each["reason"] for each in blocked]
+        asks = [each for each in reasons if any(words in each for words in CURED_BY_RESTART)]
+        if not asks:
             self._kept_since.pop(host.name, None)
             return
         since = self._kept_since.setdefault(host.name, time.monotonic())
         if time.monotonic() - since > KEPT_S:
-            print(f"{host.name}: dockerd still listens for the swarm it left, and is restarted")
+            print(f"{host.name}: dockerd is restarted: {asks[0]}")
             host.restart_dockerd()
             del self._kept_since[host.name]
 

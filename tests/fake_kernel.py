@@ -26,7 +26,8 @@ class FakeKernel:
         return (*self.foreign_routes, *((each.subnet, each.name) for each in local if each.subnet))
 
     def listening(self) -> tuple[str, ...]:
-        return self.processes
+        # In a swarm dockerd listens to the other hosts.
+        return (*self.processes, "7946/tcp") if self._engine.nets.membership else self.processes
 
     def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
         found = ((self.link(name), name) for name in self._engine.nets.local)

@@ -138,7 +138,7 @@ class HostReader:
         return due
 
     def _listening(self, swarm: SwarmState, ours: tuple[ContainerState, ...]) -> tuple[str, ...] | None:
-        failed = any(IN_USE in each.error for each in ours)
+        failed = any(IN_USE in each.error or "network" in each.error for each in ours)
         return self._kernel.listening() if failed or swarm.local == "inactive" else None
 
     def _with_doubts(self, seen: HostState) -> HostState:

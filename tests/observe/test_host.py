@@ -85,15 +85,23 @@ def test_an_empty_host_is_seen_as_it_is(scene: Scene) -> None:
     assert seen.addresses == ((IPv4Interface("10.0.0.1/24"), "eth0"),)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "listen tcp4 0.0.0.0:22: bind: address already in use",
+        "attaching to network failed, make sure your network options are correct",
+        "network my-network-overlay not found",
+    ],
+)
 def test_who_listens_is_looked_at_only_outside_a_swarm_and_when_a_start_has_failed_for_it(
-    scene: Scene,
+    scene: Scene, error: str
 ) -> None:
     assert scene.read(cluster()).listening == ("22/tcp",)
     scene.init()
     scene.run("prod-order-1")
     assert scene.read(cluster()).listening is None
     (raw,) = scene.engine.by_hand.raws.values()
-    raw["State"] |= {"Status": "exited", "Error": "listen tcp4 0.0.0.0:22: bind: address already in use"}
+    raw["State"] |= {"Status": "exited", "Error": error}
     assert scene.read(cluster()).listening == ("22/tcp",)
 
 

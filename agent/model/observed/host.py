@@ -45,8 +45,8 @@ class HostState:
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
     listening: tuple[str, ...] | None = None
-    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it and
-    the host is in a swarm."""
+    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it or
+    for a network and the host is in a swarm."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
     """(address, device) of every device that has one, up or down: a device that is down has no route."""
 
@@ -54,6 +54,11 @@ class HostState:
     def gossip_is_taken(self) -> bool:
         """Whether somebody listens where dockerd will talk to the other hosts about overlays once it is in a swarm."""
         return any(f":{each}".endswith(f":{GOSSIP}") for each in self.listening or ())
+
+    @property
+    def gossip_is_silent(self) -> bool:
+        """Whether the host is in a swarm and nobody is seen to listen there; not so while nobody has looked."""
+        return self.swarm.local == "active" and self.listening is not None and not self.gossip_is_taken
 
     def network(self, name: str) -> NetworkState | None:
         """The network of that name; of several (engine 20.10 allows it) the first."""

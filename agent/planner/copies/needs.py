@@ -1,7 +1,7 @@
 """What has to be on the host before a copy can be made, started or attached: its image, its volumes, its networks."""
 
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState
+from agent.model.observed import GOSSIP, ClusterState, HostState
 from agent.model.steps import (
     ConnectNetwork,
     CreateVolume,
@@ -15,6 +15,11 @@ from agent.model.steps import (
 from agent.planner.copies.pulling import why_pull
 from agent.planner.copies.wanted import Wanted
 from agent.planner.overlays.declared import overlay_faults, plan_local_network
+
+_SILENT = (
+    f"dockerd is in the swarm, but takes no part in its networks (nothing listens on {GOSSIP}): if that goes on after "
+    "some seconds, `systemctl restart docker` on this host cures it"
+)
 
 
 class Needs:
@@ -88,6 +93,9 @@ class Needs:
         if swarm.leaderless:
             # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
             return f"the swarm has no leader that could give out an address on network {network}"
+        if self._host.gossip_is_silent:
+            # Each try would take 20 s to fail, until dockerd is started anew (docs/engine-quirks.md).
+            return _SILENT
         # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
         settled = swarm.local == "active" and not self._host.settles_in_s

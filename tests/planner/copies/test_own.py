@@ -167,6 +167,22 @@ def test_a_copy_is_not_started_while_the_swarm_has_no_leader() -> None:
     assert copies(ONE, host(container(), swarm=leaderless)) == []
 
 
+def test_a_copy_is_not_started_while_dockerd_takes_no_part_in_the_networks_of_its_swarm() -> None:
+    """Its libnetwork has lost the swarm, which nobody is told but its log: only another start of dockerd helps."""
+    failed = container(status="exited", error="attaching to network failed, make sure your network options")
+    starts = [f"start container/prod-order-1: {failed.error}"]
+
+    (silent,) = copies(ONE, host(failed, listening=("22/tcp", "17946/tcp")))
+    assert silent.startswith(
+        "blocked container/prod-order-1: dockerd is in the swarm, but takes no part in its networks"
+    )
+    assert "(nothing listens on 7946/tcp)" in silent
+    assert "`systemctl restart docker` on this host cures it" in silent
+    assert copies(ONE, host(failed, listening=("22/tcp", "10.0.0.1:7946/tcp"))) == starts
+    assert copies(ONE, host(failed)) == starts
+    assert copies(ONE, host(container(), listening=())) == []
+
+
 def test_a_copy_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_it() -> None:
     renamed = container(
         differences=(differs("networks", "reconnect", "net"),), addresses=(("net", "10.10.0.2"),)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.observed import Attached
+from agent.model.observed import GOSSIP, Attached
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.copies.own import plan_copies
 from tests.planner.builders import cluster, container, host, intent, observed, order, service, told
@@ -88,7 +88,7 @@ def test_when_nobody_has_the_port_any_more_the_copy_is_started() -> None:
 
 
 def test_a_process_that_is_gone_is_nobody() -> None:
-    assert plan(error=IN_USE, listening=()) == [f"start container/prod-order-1: {IN_USE}"]
+    assert plan(error=IN_USE, listening=(GOSSIP,)) == [f"start container/prod-order-1: {IN_USE}"]
 
 
 def test_a_port_that_nobody_has_and_docker_refuses_is_told_with_what_cures_it_and_tried_on() -> None:
@@ -96,7 +96,7 @@ def test_a_port_that_nobody_has_and_docker_refuses_is_told_with_what_cures_it_an
 
 
 def test_docker_proxy_itself_may_listen_for_nobody() -> None:
-    assert plan(failed_with=ALLOCATED, listening=("8080/tcp",)) == [START, NOBODY]
+    assert plan(failed_with=ALLOCATED, listening=(GOSSIP, "8080/tcp")) == [START, NOBODY]
 
 
 def test_a_failure_that_is_not_about_a_port_is_not_told_as_one() -> None:
