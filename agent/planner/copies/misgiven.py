@@ -9,8 +9,8 @@ through a disconnect, so that only another container gets another one (docs/engi
 from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec
 
-_REFUSED = "address already in use"
-"""All that docker says then. A process of the host that has a port is told in more words (ports.py)."""
+REFUSED = "address already in use"
+"""All that docker says then, in lower case. A process of the host that has a port is told in more words (ports.py)."""
 _NOT_UP = ("created", "exited")
 
 
@@ -19,5 +19,5 @@ def is_misgiven(found: ContainerState, spec: ContainerSpec) -> bool:
 
     `spec` is the copy's with its placeholders filled in: one that asks for its address would only ask again.
     """
-    refused = found.status in _NOT_UP and found.error.strip().lower() == _REFUSED
+    refused = found.status in _NOT_UP and found.error.strip().lower() == REFUSED
     return refused and not any(each.address for each in spec.networks)

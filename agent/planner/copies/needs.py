@@ -3,6 +3,7 @@
 from agent.model.intent import Intent
 from agent.model.observed import GOSSIP, ClusterState, HostState
 from agent.model.steps import (
+    BlockedKind,
     ConnectNetwork,
     CreateVolume,
     DisconnectNetwork,
@@ -63,7 +64,9 @@ class Needs:
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self._host)
             elif reason := self._why_not(network):
-                plan += untouched(wanted.resource, "waiting", reason)
+                # What ends by itself raises no alert; this one does not.
+                kind: BlockedKind = "dependency" if reason == _SILENT else "waiting"
+                plan += untouched(wanted.resource, kind, reason)
         return plan
 
     def is_overlay(self, network: str) -> bool:

@@ -46,7 +46,7 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == copy.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
-    waits = any(each.kind == "waiting" for each in held)
+    waits = any(each.kind in ("waiting", "dependency") for each in held)
     faults = (_failure(each, spec, watch, waits=waits) for each in mine)
     if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)

@@ -404,11 +404,12 @@ def test_records_come_before_assignments_in_a_plan() -> None:
     assert not any(isinstance(step, PublishAssignment) and step.host != "h1" for step in plan.steps)
 
 
-def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down() -> None:
+@pytest.mark.parametrize("kind", ["waiting", "dependency"])
+def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down(kind: str) -> None:
     """As after a power cut, while the swarm has no leader."""
     view = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "exited", "exit_code": 255}})
     assert view.cluster is not None
-    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind="waiting")
+    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind=kind)
     statuses = dict(view.cluster.statuses)
     statuses["h1"] = replace(statuses["h1"], blocked=(held,))
     waiting = replace(view, cluster=replace(view.cluster, statuses=statuses))
