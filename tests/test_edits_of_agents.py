@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from agent.cli.connect import Connection
 from agent.cli.plan import in_mind
+from agent.model.records import Verdict, decode
 from agent.model.steps import Step
 from agent.planner.whole_cluster import plan_cluster
 from tests.documents import IMAGE, SERVICES, document, documents
 from tests.fake_store import FakeStore
-from tests.simulated_cluster import KEYS, SimulatedCluster
+from tests.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster
 from tests.thoroughness import examples
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -126,3 +127,24 @@ def counted(steps: Iterable[Step]) -> Counter[str]:
         part for step in steps for part in parts(re.sub(r"revision \d+", "revision N", str(step)))
     )
     return Counter({told: 1 if told.startswith("collect") else count for told, count in found.items()})
+
+
+def test_the_first_document_is_refused_with_its_fault_and_the_next_one_carried_out(tmp_path: Path) -> None:
+    """Whoever came to lead to say so does not go on leading when the good one declares it a worker."""
+    made = SimulatedCluster(tmp_path)
+    made.put_intent(EXAMPLE.replace("role: manager", "role: king", 1))
+    made.start()
+    made.rounds(20)
+    found = made.read(KEYS.verdict)
+    assert found is not None
+    verdict = decode(Verdict, found.value)
+    assert not verdict.accepted
+    assert "line 7, column 46: x-cluster.hosts.node-231.role: 'king'" in verdict.errors[0]
+    assert not any(host.swarm_id for host in made.hosts.values())
+
+    (first,) = (name for name, agent in made.agents.items() if agent.leads)
+    declared = f"{first}: {{address: {made.hosts[first].engine.address}, role: "
+    made.put_intent(EXAMPLE.replace(f"{declared}manager", f"{declared}worker"))
+    made.settle(WITHIN)
+    assert [name for name, agent in made.agents.items() if agent.leads] != [first]
+    assert all(made.running().values())

@@ -37,7 +37,8 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     # Before the first document was accepted there is nobody to accept it, unless the newest one says who may.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:
-        return "no intent says who may lead"
+        # A document with faults says nothing of hosts either, but somebody has to say what is wrong with it.
+        return "" if cluster.document else "no intent says who may lead"
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
         return "it is this host's turn to leave the swarm and come back"
     declared = intent.host(observed.me)

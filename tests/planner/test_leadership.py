@@ -90,6 +90,12 @@ def test_before_the_first_verdict_the_newest_document_says_who_may_lead() -> Non
     assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
 
 
+def test_anybody_leads_to_say_what_is_wrong_with_the_first_document() -> None:
+    state = builders.cluster(None, leader=None, record=None, document=document(None))
+
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+
+
 def test_without_any_intent_nobody_leads() -> None:
     assert plan(builders.cluster(None, leader=None, record=None), host(swarm=outside())) == []
 
