@@ -15,6 +15,7 @@ from integration.soak.watch import FOREIGN, PARKING, Container, Look, Watch
 RUNS = Container(id="1", started_at="noon", running=True, addresses=("10.10.0.2",))
 THEIRS = Container(id="9", started_at="noon", running=True, addresses=())
 WELL = Look(
+    node="node1",
     swarm="s1",
     managers=3,
     containers={"prod-order-1": RUNS, FOREIGN: THEIRS},
@@ -22,7 +23,9 @@ WELL = Look(
     volumes=frozenset({FOREIGN}),
 )
 OTHER = replace(
-    WELL, containers={"prod-order-2": replace(RUNS, id="2", addresses=("10.10.0.3",)), FOREIGN: THEIRS}
+    WELL,
+    node="node2",
+    containers={"prod-order-2": replace(RUNS, id="2", addresses=("10.10.0.3",)), FOREIGN: THEIRS},
 )
 
 
@@ -56,6 +59,7 @@ def test_where_nothing_changes_nothing_is_found() -> None:
         (with_copy("prod-order-1", running=False), "prod-order-1 on h1 was stopped without a reason"),
         (with_copy("prod-order-9"), "prod-order-1 on h1 was stopped without a reason"),
         (replace(WELL, swarm="s2"), "h1 is in swarm s2, not in s1"),
+        (replace(WELL, node="node9"), "h1 is node node9, not node1"),
         (replace(WELL, managers=2), "the swarm has 2 managers, not 3"),
         (replace(WELL, networks={}), "what is foreign on h1"),
         (replace(WELL, volumes=frozenset()), "what is foreign on h1"),
@@ -110,6 +114,18 @@ def test_a_write_of_a_leaders_key_while_nobody_leads_is_found() -> None:
     ]
 
     assert faults_in(told) == ["assignments/h1 was written at revision 5 while nobody held the lock"]
+
+
+@pytest.mark.parametrize(("node", "violations"), [("", ["h1 is in no swarm any more"]), ("node1", [])])
+def test_a_node_that_is_out_for_long_is_found_and_one_without_a_leader_is_none(
+    monkeypatch: pytest.MonkeyPatch, node: str, violations: list[str]
+) -> None:
+    """A manager that is cut off from the others cannot say which swarm it is in."""
+    watch, clock = watching(), SimpleNamespace(now=0.0)
+    monkeypatch.setattr("integration.soak.watch.time.monotonic", lambda: clock.now)
+    for clock.now in (100.0, 101.0, 119.0, 121.0):
+        watch._check({"h1": replace(WELL, node=node, swarm="", managers=None), "h2": OTHER})
+    assert watch.violations == violations
 
 
 def test_another_swarm_and_a_document_that_goes_back_are_found() -> None:

@@ -44,8 +44,10 @@ class Container:
 class Look:
     """What one dockerd said."""
 
+    node: str
+    """Id of its node; empty: it is in no swarm."""
     swarm: str
-    """Empty: it is in none."""
+    """Empty: it is in none, or has no leader to ask."""
     managers: int | None
     """How many the swarm has; None: it has no leader, or this node cannot tell."""
     containers: Mapping[str, Container]
@@ -70,6 +72,7 @@ def look(host: Host) -> Look | None:
         info, containers = _get(host, "/info"), _get(host, "/containers/json?all=1")
         inspected = (_get(host, f"/containers/{each['Id']}/json") for each in containers)
         return Look(
+            node=info["Swarm"]["NodeID"],
             swarm=(info["Swarm"].get("Cluster") or {}).get("ID", ""),
             managers=_managers(host) if info["Swarm"]["ControlAvailable"] else None,
             containers=dict(_container(each) for each in inspected),
@@ -204,11 +207,13 @@ class Watch:
     def _of_swarm(self, seen: Mapping[str, Look]) -> Iterable[str]:
         now = time.monotonic()
         for name, each in seen.items():
-            if each.swarm:
+            if each.node:
                 self._outside_since.pop(name, None)
-            since = self._outside_since.setdefault(name, now) if not each.swarm else now
+            since = self._outside_since.setdefault(name, now) if not each.node else now
             if now - since > OUTSIDE_S:
                 yield f"{name} is in no swarm any more"
+            if each.node and each.node != self._base[name].node:
+                yield f"{name} is node {each.node}, not {self._base[name].node}"
             if each.swarm and each.swarm != self._base[name].swarm:
                 yield f"{name} is in swarm {each.swarm}, not in {self._base[name].swarm}"
             if each.managers is not None and each.managers != self._base[name].managers:
