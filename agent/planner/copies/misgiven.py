@@ -7,6 +7,7 @@ through a disconnect, so that only another container gets another one (docs/engi
 """
 
 from agent.model.observed import ContainerState
+from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 
 REFUSED = "address already in use"
@@ -14,10 +15,12 @@ REFUSED = "address already in use"
 _NOT_UP = ("created", "exited")
 
 
-def is_misgiven(found: ContainerState, spec: ContainerSpec) -> bool:
+def is_misgiven(found: ContainerState, copy: Copy, spec: ContainerSpec) -> bool:
     """Whether no start of `found` will ever succeed, and one of a new container would.
 
-    `spec` is the copy's with its placeholders filled in: one that asks for its address would only ask again.
+    One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say
+    nothing of that, and need not have a value: a container that is there has been made with one.
     """
     refused = found.status in _NOT_UP and found.error.strip().lower() == REFUSED
-    return refused and not any(each.address for each in spec.networks)
+    pinned = dict(copy.addresses)
+    return refused and not any(each.ipv4_address or each.network in pinned for each in spec.networks)

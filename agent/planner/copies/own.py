@@ -124,7 +124,7 @@ class _Scene:
             return None
         if found.busy or found.status == "removing":
             return Plan()
-        if is_misgiven(found, wanted.filled):
+        if is_misgiven(found, wanted.copy, wanted.spec):
             return Plan(away(found.name, found, wanted.grace_s, MISGIVEN))
         plan = self._repair(replace(wanted, called=found.name), found)
         return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
@@ -163,7 +163,7 @@ class _Scene:
             return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
         if found.status == "dead":
             return "docker calls it dead"
-        if is_misgiven(found, wanted.filled):
+        if is_misgiven(found, wanted.copy, wanted.spec):
             return MISGIVEN
         if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
             return why

@@ -11,7 +11,7 @@ from agent.model.observed import ContainerState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, spec_hash
 from agent.planner.copies.own import plan_copies
-from tests.planner.builders import cluster, container, host, intent, observed, order, service, told
+from tests.planner.builders import cluster, container, host, intent, observed, order, outside, service, told
 
 OLD, NEW = order(), order("1.0.1")
 ASIDE = f"prod-order-1-{spec_hash(NEW)[:12]}"
@@ -83,6 +83,17 @@ def test_one_whose_address_its_own_host_has_given_away_goes_so_that_another_is_m
     assert copies(wanted(), host(old(), misgiven)) == [
         f"remove container/{ASIDE}: the swarm gave it an address that this host has given to another container"
     ]
+
+
+def test_the_new_one_is_tried_out_also_while_a_placeholder_has_no_value() -> None:
+    """Both were made with one; the host may be out of the swarm for a while."""
+    spec = replace(NEW, environment=(("NODE", "{{.Node.ID}}"),))
+    aside = f"prod-order-1-{spec_hash(spec)[:12]}"
+    pair = (old(), new(of=spec, name=aside, up_s=3.0))
+
+    assert copies(wanted(spec), host(*pair, swarm=outside("pending")))[0] == (
+        "blocked container/prod-order-1: the new container has to be well for 7 s"
+    )
 
 
 def test_one_that_ended_is_started_again_beside_the_old_one() -> None:

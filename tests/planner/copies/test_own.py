@@ -433,6 +433,16 @@ def test_a_container_that_another_one_would_not_do_better_than_is_started_again(
     assert copies(wanted, host(seen), **etcd) == [f"start container/prod-order-1: {error}"]
 
 
+def test_a_container_whose_address_is_pinned_is_started_again_as_another_one_would_ask_for_it_too() -> None:
+    pinned = builders.assignment(ONE)
+    pinned = replace(pinned, copies=(replace(pinned.copies[0], addresses=(("net", "10.10.0.7"),)),))
+    seen = container(1, status="created", error="Address already in use")
+
+    assert copies(ONE, host(seen), assignment=pinned) == [
+        "start container/prod-order-1: Address already in use"
+    ]
+
+
 def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
     wanted, etcd = changed(order("1.0.1", stop_grace_period_s=42.0))
     stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[1]
@@ -598,3 +608,15 @@ def test_while_etcd_is_away_a_copy_of_another_spec_is_kept_as_it_is() -> None:
     ended = host(container(1, of=NEWER, status="exited"))
     (line,) = without_etcd(ONE, ended, specs=specs)
     assert line.startswith("start container/prod-order-1")
+
+
+@pytest.mark.parametrize("local", ["pending", "locked", "error"])
+def test_a_copy_that_is_there_needs_no_value_for_its_placeholders(local: LocalState) -> None:
+    """It was made with them; its host may be out of the swarm for a while, as after a power cut."""
+    spec = ContainerSpec(image="order:1.0.0", network_mode="host", environment=(("NODE", "{{.Node.ID}}"),))
+    wanted, out = intent(service(spec=spec)), builders.outside(local)
+
+    assert copies(wanted, host(container(of=spec), swarm=out)) == []
+    assert copies(wanted, host(container(of=spec, status="exited"), swarm=out)) == [
+        "start container/prod-order-1: exited with 0"
+    ]
