@@ -167,9 +167,13 @@ def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) 
 
 
 def _is_moving(cluster: ClusterState, name: str) -> bool:
-    """Whether a host is at work on its bridge without a turn: it is broken there, or somebody has deleted the turn."""
+    """Whether a host is at work on its bridge without a turn: it is broken there, or somebody has deleted the turn.
+
+    One that was told to hold still is not, however much there is to do.
+    """
     status = cluster.status_of(name)
-    return status is not None and status.engine_up and status.bridge.phase == "moving"
+    works = status is not None and status.engine_up and status.bridge.phase == "moving"
+    return works and not _holds_still(cluster, name)
 
 
 def _is_leaving(cluster: ClusterState, name: str) -> bool:

@@ -145,6 +145,7 @@ def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> 
 
     assert with_held_h2(None) == offer("h3")
     assert with_held_h2(turn("h2", "offered")) == ["end turn/h2: it does not need its turn any more"]
+    assert with_held_h2(None, h2="moving") == offer("h3")
     (stuck,) = with_held_h2(turn("h2", "taken"), h2="moving")
     assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
 
