@@ -7,7 +7,7 @@ through a disconnect, so that only another container gets another one (docs/engi
 """
 
 from agent.model.observed import ContainerState
-from agent.model.records import Copy
+from agent.model.records import Copy, CopyReport
 from agent.model.spec import ContainerSpec
 
 REFUSED = "address already in use"
@@ -15,7 +15,7 @@ REFUSED = "address already in use"
 _NOT_UP = ("created", "exited")
 
 
-def is_misgiven(found: ContainerState, copy: Copy, spec: ContainerSpec) -> bool:
+def is_misgiven(found: ContainerState | CopyReport, copy: Copy, spec: ContainerSpec) -> bool:
     """Whether no start of `found` will ever succeed, and one of a new container would.
 
     One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say

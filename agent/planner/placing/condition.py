@@ -8,6 +8,7 @@ from agent.model.observed import Observed
 from agent.model.records import Copy, CopyReport
 from agent.model.rollout import CopyWatch
 from agent.model.spec import ContainerSpec
+from agent.planner.copies.misgiven import is_misgiven
 from agent.planner.copies.repair import finished
 
 DOWN_S = 5.0
@@ -47,7 +48,8 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     mine = [each for each in reports if each.spec == copy.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
     waits = any(each.kind in ("waiting", "dependency") for each in held)
-    faults = (_failure(each, spec, watch, waits=waits) for each in mine)
+    misgiven = any(spec is not None and is_misgiven(each, copy, spec) for each in mine)
+    faults = (_failure(each, spec, watch, waits=waits or misgiven) for each in mine)
     if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
@@ -60,7 +62,8 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
 def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, waits: bool) -> str:
     """What is wrong with it that waiting does not put right, in words.
 
-    `waits`: its host holds its start for what is not the copy's doing, as a swarm without a leader after a power cut.
+    `waits`: its host holds its start for what is not the copy's doing, as a swarm without a leader after a power cut,
+    or makes it anew, as the swarm gave it an address that is taken, which may take some tries.
     Neither is it the copy's doing that docker_gwbridge was not there when it was started: no spec would do better.
     """
     exited = f"it exited with {report.exit_code}"

@@ -10,7 +10,7 @@ from agent.model.intent import FailureAction, Intent, Update
 from agent.model.observed import Observed
 from agent.model.records import Assignment, BlockedReport, Copy, CopyReport, HostStatus
 from agent.model.rollout import CopyWatch, Rollout
-from agent.model.spec import ContainerSpec, Restart, spec_hash
+from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.steps import PublishAssignment, PublishRollout
 from agent.planner.assignments.assign import assign, plan_assignments
 from agent.planner.rollout.chart import chart, looks_again_in_s
@@ -418,6 +418,19 @@ def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_i
     assert lines(waiting) == [
         "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: the swarm has no leader"
     ]
+
+
+def test_a_copy_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_has_given_away() -> None:
+    """It is made anew until it gets another one, at longer and longer intervals; no other spec would do better."""
+    down = {1: {"status": "created", "error": "Address already in use"}}
+    fixed = replace(NEW, networks=(Attachment(network="net", ipv4_address="10.10.0.7"),))
+    moving = Rollout(before=spec_hash(OLD), to=spec_hash(fixed))
+
+    assert lines(seen(wanted(), NEW, OLD, OLD, says=down)) == [
+        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: it is created"
+    ]
+    asks = seen(wanted(fixed), fixed, OLD, OLD, record=moving, says=down)
+    assert "is paused: order-1: Address already in use" in str(lines(asks))
 
 
 def test_a_copy_has_not_failed_when_the_bridge_of_its_host_was_missing_as_it_was_started() -> None:
