@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from agent.model.observed import ClusterState
 from agent.model.records import Copy, CopyReport
 from agent.model.rollout import CopyKey, CopyWatch
+from agent.planner.placing.condition import HELD_BY_ITS_HOST
 
 _Told = tuple[tuple[str, ...], ...]
 _AWAY: _Told = (("away",),)
@@ -85,7 +86,8 @@ def _reports(host: str, copy: Copy, cluster: ClusterState) -> list[CopyReport] |
 def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:
     """A copy that its host could not start until now is about to be started: how long it is down counts anew."""
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
-    waits = status and any(each.kind == "waiting" and each.resource in names for each in status.blocked)
+    blocked = status.blocked if status else ()
+    waits = any(each.kind in HELD_BY_ITS_HOST and each.resource in names for each in blocked)
     return (("waits",),) if waits else ()
 
 

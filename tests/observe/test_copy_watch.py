@@ -67,9 +67,12 @@ def test_a_copy_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_again
     assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
 
 
-def test_how_long_a_copy_is_down_counts_anew_when_its_host_may_start_it_at_last(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", ["waiting", "dependency"])
+def test_how_long_a_copy_is_down_counts_anew_when_its_host_may_start_it_at_last(
+    bench: Bench, kind: str
+) -> None:
     down = replace(RUNNING, status="exited")
-    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind="waiting")
+    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind=kind)
 
     assert [bench.look(down, blocked=(held,)).steady_s for _ in range(3)] == [0.0, 1.0, 2.0]
     assert [bench.look(down).steady_s for _ in range(2)] == [0.0, 1.0]

@@ -13,6 +13,8 @@ from agent.planner.copies.repair import finished
 
 DOWN_S = 5.0
 """So long a copy that was never seen running may be down before that counts: its host may be about to start it."""
+HELD_BY_ITS_HOST = ("waiting", "dependency")
+"""Kinds of what keeps a host from starting a copy, and is no doing of the copy."""
 _NOT_WATCHED = CopyWatch()
 
 
@@ -47,7 +49,7 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == copy.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
-    waits = any(each.kind in ("waiting", "dependency") for each in held)
+    waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
     misgiven = any(spec is not None and is_misgiven(each, copy, spec) for each in mine)
     faults = (_failure(each, spec, watch, waits=waits or misgiven) for each in mine)
     if fault := next(filter(None, faults), ""):
