@@ -12,7 +12,10 @@ from unittest import mock
 import msgspec
 import pytest
 
+from agent.model.faults import Fault, InvalidDocument
+from agent.model.intent import Intent
 from agent.model.records import form
+from agent.observe import in_force
 from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -141,3 +144,33 @@ def test_a_copy_that_ends_is_started_again_by_an_older_agent_that_holds(cluster:
     host.engine.by_hand.end("prod-api-2", exit_code=1)
     cluster.go_on(3)
     assert host.running() == running
+
+
+def test_an_upgraded_agent_that_refuses_the_document_in_force_leaves_the_lead_to_those_that_do_not(
+    cluster: MixedCluster,
+) -> None:
+    def refuses(raw: bytes, revision: int) -> Intent:
+        raise InvalidDocument(
+            [Fault(path="services", value="", problem="no more", remedy="less", line=1, column=1)]
+        )
+
+    def go_on(rounds: int) -> None:
+        """The upgraded one first each time, so that it finds the lock free before the others do."""
+        for _ in range(rounds):
+            with mock.patch.object(in_force, "parse_intent", refuses):
+                cluster.agents["node-233"].turn()
+            for name in ("node-231", "node-232"):
+                cluster.agents[name].turn()
+            cluster.clock.advance(1.0)
+
+    cluster.agents["node-233"].session.close()
+    with mock.patch.object(in_force, "parse_intent", refuses):
+        cluster.start("node-233")
+    for name in ("node-231", "node-232"):
+        cluster.agents[name].session.close()
+        cluster.start(name)
+    go_on(5)
+    assert cluster.leader().name != "node-233"
+    verdict = cluster.verdict()
+    assert verdict is not None
+    assert verdict.accepted

@@ -37,8 +37,7 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     # Before the first document was accepted there is nobody to accept it, unless the newest one says who may.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:
-        # A document with faults says nothing of hosts either, but somebody has to say what is wrong with it.
-        return "" if cluster.document else "no intent says who may lead"
+        return _unfit_before_any(cluster)
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
         return "it is this host's turn to leave the swarm and come back"
     declared = intent.host(observed.me)
@@ -47,6 +46,15 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     if observed.host is None:
         return _unfit_blind(observed, cluster, intent)
     return _unfit_engine(observed, cluster, observed.host, intent)
+
+
+def _unfit_before_any(cluster: ClusterState) -> str:
+    """Who may lead where no intent says it: anybody, to say what is wrong with the first document."""
+    if cluster.document is None:
+        return "no intent says who may lead"
+    # Others may be able to read it, as those that are yet to be upgraded: they have more to do than to judge.
+    unread = cluster.verdict is not None and cluster.verdict.in_force
+    return "a document is in force that this host cannot read" if unread else ""
 
 
 def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:

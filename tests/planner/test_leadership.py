@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agent.model.observed import ClusterState, HostState, SwarmState
-from agent.model.records import SwarmRecord
+from agent.model.records import SwarmRecord, Verdict
 from agent.planner.leadership import plan_leadership
 from tests.planner import builders
 from tests.planner.builders import (
@@ -94,6 +94,21 @@ def test_anybody_leads_to_say_what_is_wrong_with_the_first_document() -> None:
     state = builders.cluster(None, leader=None, record=None, document=document(None))
 
     assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+
+
+@pytest.mark.parametrize(("accepted", "in_force"), [(True, 8), (False, 7)])
+def test_who_cannot_read_the_document_in_force_leaves_the_lead_to_those_who_can(
+    accepted: bool, in_force: int
+) -> None:
+    """As after an upgrade to an agent that refuses it: it would keep the lock from them, and do none of the duties."""
+    verdict = Verdict(revision=8, accepted=accepted, in_force=in_force)
+    state = builders.cluster(None, leader=None, document=document(None), verdict=verdict)
+    seen = host(swarm=member("h2"))
+
+    assert plan(state, seen) == []
+    assert plan(replace(state, leader="h2"), seen, fence=builders.FENCE) == [
+        "resign as leader: a document is in force that this host cannot read"
+    ]
 
 
 def test_without_any_intent_nobody_leads() -> None:
