@@ -146,3 +146,19 @@ def test_a_copy_that_was_given_an_address_of_another_one_on_its_host_comes_up_as
     removed = [each.resource for each in made if each.verb == "remove"]
     assert removed == [refused[0].resource]
     assert all(name in host.running() for host in cluster.hosts.values() for name in host.copies())
+
+
+def test_while_the_swarm_gives_it_taken_addresses_the_new_container_is_tried_less_and_less_often(
+    tmp_path: Path,
+) -> None:
+    cluster = begun(tmp_path, "start-first")
+    cluster.put_intent(document("start-first", "1.0.1"))
+    for _ in range(60):
+        for host in cluster.hosts.values():
+            host.engine.by_hand.misgives = True
+        cluster.round()
+        assert containers(cluster).items() >= dict.fromkeys(ORDERS, "1.0.0").items()
+    outcomes = [each for agent in cluster.agents.values() for each in agent.outcomes]
+    assert 3 < len([each for each in outcomes if each.error == "Address already in use"]) < 10
+    cluster.settle(within=120)
+    assert containers(cluster) == dict.fromkeys(ORDERS, "1.0.1")

@@ -27,7 +27,6 @@ from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
 from agent.planner.copies.repair import plan_repair
 from agent.planner.copies.replacement import (
-    away,
     beside,
     best,
     candidates,
@@ -124,9 +123,10 @@ class _Scene:
             return None
         if found.busy or found.status == "removing":
             return Plan()
+        aside = replace(wanted, called=found.name)
         if is_misgiven(found, wanted.copy, wanted.spec):
-            return Plan(away(found.name, found, wanted.grace_s, MISGIVEN))
-        plan = self._repair(replace(wanted, called=found.name), found)
+            return self.plan(aside, found)  # one chain of steps: between tries that fail is time
+        plan = self._repair(aside, found)
         return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:

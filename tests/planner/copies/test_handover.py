@@ -75,14 +75,28 @@ def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any
     assert copies(wanted(), host(old(), new(**said))) == [f"blocked container/prod-order-1: {lacks}"]
 
 
-def test_one_whose_address_its_own_host_has_given_away_goes_so_that_another_is_made_beside_the_old_one() -> (
-    None
-):
+def test_one_whose_address_its_own_host_has_given_away_is_made_anew_beside_the_old_one() -> None:
     misgiven = new(status="created", error="Address already in use", addresses=())
+    why = "the swarm gave it an address that this host has given to another container"
 
     assert copies(wanted(), host(old(), misgiven)) == [
-        f"remove container/{ASIDE}: the swarm gave it an address that this host has given to another container"
+        f"create container/{ASIDE}: {why}",
+        f"remove container/{ASIDE}: {why}",
+        f"rename container/{ASIDE}: {why}",
+        f"start container/{ASIDE}: {why}",
     ]
+
+
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_made_anew_half_way_it_goes_on_beside_the_old_one(first: str) -> None:
+    """Killed before the one with the taken address was removed: of the two new ones either may be looked at."""
+    again = f"{ASIDE}-{spec_hash(NEW)[:12]}"
+    misgiven = new(id=first, status="created", error="Address already in use", addresses=())
+    made = new(id="m", name=again, status="created", addresses=())
+    lines = copies(wanted(), host(old(), misgiven, made))
+
+    assert not any("container/prod-order-1:" in each for each in lines)
+    assert lines[-1].startswith("start container/")
 
 
 def test_the_new_one_is_tried_out_also_while_a_placeholder_has_no_value() -> None:
