@@ -155,7 +155,8 @@ class Cgroups:
         if not target.is_dir():
             return
         (target / switch).write_text(word)
-        eventually(lambda: sign in (target / report).read_text(), 10, f"{group} {sign}")
+        # A process that waits for its disk stops when that has answered.
+        eventually(lambda: sign in (target / report).read_text(), 30, f"{group} {sign}")
 
     def remove(self, group: str = "") -> None:
         """Remove the group and all below it from every hierarchy. Raises AssertionError if something stays in it."""
