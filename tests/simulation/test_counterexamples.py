@@ -91,3 +91,16 @@ def test_the_bridge_is_gone_as_a_copy_of_the_new_spec_is_started() -> None:
         ("work", 3, 7944),
     ]  # fmt: skip
     assert told(3, 4123, 3665, happens) == ""
+
+
+def test_a_document_turns_a_role_back_on_its_way_while_another_manager_is_away() -> None:
+    """The one that was away was demoted beside it."""
+    happens = [
+        ("look", 2, 4187), ("deletes", 6, 3698), ("put", 6, 8982), ("round", 6, 7420), ("turn", 4, 5498),
+        ("dockerd_comes", 5, 1018), ("misgives", 2, 8389), ("spoil", 1, 3552), ("put", 3, 4631), ("spoil", 0, 4300),
+        ("turn", 3, 3756), ("an_answer_is_lost", 5, 1301), ("dockerd_goes", 0, 6720), ("turn", 4, 1859),
+        ("cut_from_the_swarm", 4, 7708), ("round", 2, 3152), ("look", 6, 7617), ("reached_again", 0, 7597),
+        ("look", 3, 1301), ("turn", 0, 2758), ("round", 4, 4220), ("a_call_fails", 2, 984), ("round", 5, 1269),
+        ("registry_goes", 4, 5936), ("a_guest_goes", 5, 1481),
+    ]  # fmt: skip
+    assert told(3, 544, 9743, happens) == ""

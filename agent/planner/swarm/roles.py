@@ -40,12 +40,11 @@ class _Change:
 def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
     """The next change of a role, and why the others wait."""
     changes = sorted(_changes(intent, observed, census), key=lambda each: _order(each, observed))
-    moving = _moving(observed, census, changes)
     chosen: _Change | None = None
     blocked = []
     for each in changes:
         why = _why_not(each, intent, observed)
-        if why is None and moving:
+        if why is None and (moving := _moving(observed, census, each.node.id)):
             why = ("waiting", moving)
         if why is None and chosen:
             why = ("waiting", f"one role at a time, {chosen.host} first")
@@ -98,17 +97,19 @@ def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
     return (kind, mine, change.node.leader, change.host)
 
 
-def _moving(observed: Observed, census: Census, changes: list[_Change]) -> str:
-    """What is still on its way, in words: the next role is changed when the last one is seen done."""
+def _moving(observed: Observed, census: Census, changed: str) -> str:
+    """What is still on its way, in words: the next role is changed when the last one is seen done.
+
+    The node `changed` itself may be turned back on its way.
+    """
     if any(each.startswith("node/") for each in observed.in_flight):
         return "a node is being changed just now"
     names = {node.id: name for name, node in census.now.items()}
-    changing = {each.node.id for each in changes}
     for node in _nodes(observed):
         # One that is to be a manager and is down has no vote before it is back: it holds nobody up.
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
-        if (joining or leaving) and node.id not in changing:
+        if (joining or leaving) and node.id != changed:
             return f"{names.get(node.id, f'node {node.id[:12]}')} is becoming a {node.role}"
     for name, node in census.now.items():
         status = fresh_status(observed, name)

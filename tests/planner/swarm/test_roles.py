@@ -92,6 +92,16 @@ def test_while_one_role_is_changing_no_other_is_changed(nodes: tuple[NodeState, 
     assert told(plan(wanted, nodes)) == [f"blocked node/node-h3: h3: manager wanted, worker found: {why}"]
 
 
+def test_a_node_that_is_turned_back_on_its_way_holds_up_the_others_all_the_same() -> None:
+    """A newer document asked for a manager again whose demotion was under way, and h3 was demoted beside it."""
+    nodes = changed("h1 h2:worker h3 h4", h2={"reachable": True})
+
+    assert told(plan("h1 h2 h3:worker h4", nodes)) == [
+        "promote node/node-h2: h2: manager wanted, worker found",
+        "blocked node/node-h3: h3: worker wanted, manager found: h2 is becoming a worker",
+    ]
+
+
 def test_a_change_of_a_node_that_no_host_of_ours_is_waited_for_too() -> None:
     foreign = node("h4", id="somebody-elses-node", reachable=None, labels=())
 
