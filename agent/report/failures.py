@@ -2,7 +2,7 @@
 
 from agent.model.observed import ClusterState
 from agent.model.steps import CreateContainer, PullImage, StartContainer, Step
-from agent.planner.copies.misgiven import REFUSED
+from agent.planner.copies.misgiven import is_about_an_address
 from agent.planner.copies.wanted import container_name
 
 _WORDS = (
@@ -32,6 +32,6 @@ def failure_reason(step: Step, error: str) -> str | None:
     if not isinstance(step, CreateContainer | StartContainer):
         return None
     text = error.lower()
-    if text.strip() == REFUSED:
+    if is_about_an_address(error):
         return "network"
     return next((reason for reason, words in _WORDS if any(word in text for word in words)), "other")

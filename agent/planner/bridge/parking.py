@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 
 from agent.model.intent import PARKING, Intent, NetworkIntent
 from agent.model.observed import Attached, HostState, NetworkState
+from agent.model.records import HostStatus
 from agent.model.spec import Pairs
 from agent.model.steps import (
     BRIDGE,
@@ -53,15 +54,9 @@ def needs_turn(intent: Intent, host: HostState) -> bool:
     )
 
 
-def is_begun(host: HostState) -> bool:
-    """Whether a change of the bridge was begun here: the temporary network is there, and it is ours."""
-    found = host.network(PARKING)
-    return found is not None and is_ours(found.labels)
-
-
-def is_ours(labels: Iterable[tuple[str, str]]) -> bool:
-    """Whether a network named as the temporary one is ours, by its labels."""
-    return set(OURS) <= set(labels)
+def is_begun(host: HostState | HostStatus) -> bool:
+    """Whether a change of the bridge was begun there: the temporary network is there, and it is ours."""
+    return any(each.name == PARKING and set(OURS) <= set(each.labels) for each in host.networks)
 
 
 def bridge_is_right(intent: Intent, host: HostState) -> bool:

@@ -4,11 +4,11 @@ Workers come first, then managers, the raft leader last. A turn that was taken e
 that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
 """
 
-from agent.model.intent import PARKING, Intent
+from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import Disruption, HostStatus, Ruling
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
-from agent.planner.bridge.parking import is_ours
+from agent.planner.bridge.parking import is_begun
 from agent.planner.overlays.peers import unseen_peers
 
 STARTING_S = 10.0
@@ -218,9 +218,7 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
-    rests = status is None or all(
-        each.name != PARKING or not is_ours(each.labels) for each in status.networks
-    )
+    rests = status is None or not is_begun(status)
     return (rests, manager, bool(node and node.leader), name == observed.me, name)
 
 

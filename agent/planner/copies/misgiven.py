@@ -9,9 +9,9 @@ through a disconnect, so that only another container gets another one (docs/engi
 from agent.model.observed import ContainerState
 from agent.model.records import Copy, CopyReport
 from agent.model.spec import ContainerSpec
+from agent.planner.copies.ports import IN_USE
 
-REFUSED = "address already in use"
-"""All that docker says then, in lower case. A process of the host that has a port is told in more words (ports.py)."""
+MISGIVEN = "the swarm gave it an address that this host has given to another container"
 _NOT_UP = ("created", "exited")
 
 
@@ -21,6 +21,11 @@ def is_misgiven(found: ContainerState | CopyReport, copy: Copy, spec: ContainerS
     One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say
     nothing of that, and need not have a value: a container that is there has been made with one.
     """
-    refused = found.status in _NOT_UP and found.error.strip().lower() == REFUSED
+    refused = found.status in _NOT_UP and is_about_an_address(found.error)
     pinned = dict(copy.addresses)
     return refused and not any(each.ipv4_address or each.network in pinned for each in spec.networks)
+
+
+def is_about_an_address(error: str) -> bool:
+    """Whether docker refuses a start for the address on a network: of a port it says the same with more around it."""
+    return error.strip().lower() == IN_USE

@@ -63,10 +63,8 @@ class Needs:
             declared = self._intent.network(network)
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self._host)
-            elif reason := self._why_not(network):
-                # What ends by itself raises no alert; this one does not.
-                kind: BlockedKind = "dependency" if reason == _SILENT else "waiting"
-                plan += untouched(wanted.resource, kind, reason)
+            elif why := self._why_not(network):
+                plan += untouched(wanted.resource, *why)
         return plan
 
     def is_overlay(self, network: str) -> bool:
@@ -90,20 +88,21 @@ class Needs:
         declared = self._intent.network(network)
         return declared is not None and self._host.network(declared.name) is None
 
-    def _why_not(self, network: str) -> str:
-        """Why nothing can step onto that overlay now; empty when it can."""
+    def _why_not(self, network: str) -> tuple[BlockedKind, str] | None:
+        """Why nothing can step onto that overlay now; None when it can."""
         swarm = self._host.swarm
         if swarm.leaderless:
             # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
-            return f"the swarm has no leader that could give out an address on network {network}"
+            return "waiting", f"the swarm has no leader that could give out an address on network {network}"
         if self._host.gossip_is_silent:
-            # Each try would take 20 s to fail, until dockerd is started anew (docs/engine-quirks.md).
-            return _SILENT
+            # Each try would take 20 s to fail, until dockerd is started anew (docs/engine-quirks.md). That does not
+            # end by itself, so it is of a kind that raises the alert.
+            return "dependency", _SILENT
         # A worker lists an overlay only while a container of its own is on it, so the leader's word counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
         settled = swarm.local == "active" and not self._host.settles_in_s
         ready = settled and (network in known or self._sees_ready(network))
-        return "" if ready else f"network {network} is not ready yet"
+        return None if ready else ("waiting", f"network {network} is not ready yet")
 
     def _sees_ready(self, network: str) -> bool:
         declared, found = self._intent.network(network), self._host.network(network)

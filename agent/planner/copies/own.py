@@ -21,7 +21,7 @@ from agent.model.steps import (
 from agent.planner.copies.endpoints import keep_last_endpoints
 from agent.planner.copies.handover import on_trial, starts_first
 from agent.planner.copies.making_way import made_anew, make_way
-from agent.planner.copies.misgiven import is_misgiven
+from agent.planner.copies.misgiven import MISGIVEN, is_misgiven
 from agent.planner.copies.names import Names
 from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
@@ -39,7 +39,6 @@ from agent.planner.copies.wanted import Wanted, container_name, fill_context
 
 REPORTED_S = 20.0
 """Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
-MISGIVEN = "the swarm gave it an address that this host has given to another container"
 
 
 def plan_copies(intent: Intent, observed: Observed) -> Plan:

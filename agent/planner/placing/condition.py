@@ -50,8 +50,7 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     mine = [each for each in reports if each.spec == copy.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
     waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
-    misgiven = any(spec is not None and is_misgiven(each, copy, spec) for each in mine)
-    faults = (_failure(each, spec, watch, waits=waits or misgiven) for each in mine)
+    faults = (_failure(each, spec, watch, excused=waits or _is_its_hosts(each, copy, spec)) for each in mine)
     if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
@@ -61,12 +60,15 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     return Condition(is_="coming", why=why, for_s=watch.steady_s, up=up)
 
 
-def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, waits: bool) -> str:
+def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) -> bool:
+    """Whether its start failed for what its host puts right: docker_gwbridge was missing, or its address was taken."""
+    return GWBRIDGE in report.error or (spec is not None and is_misgiven(report, copy, spec))
+
+
+def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, excused: bool) -> str:
     """What is wrong with it that waiting does not put right, in words.
 
-    `waits`: its host holds its start for what is not the copy's doing, as a swarm without a leader after a power cut,
-    or makes it anew, as the swarm gave it an address that is taken, which may take some tries.
-    Neither is it the copy's doing that docker_gwbridge was not there when it was started: no spec would do better.
+    `excused`: that it is down is no doing of its spec, as while its host holds its start after a power cut.
     """
     exited = f"it exited with {report.exit_code}"
     if report.status == "exited" and spec is not None and finished(spec, report):
@@ -77,9 +79,7 @@ def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *
         return "it is unhealthy"
     if watch.ended:
         return exited if report.status in ("exited", "dead") else "it ended and was started again"
-    if waits or GWBRIDGE in report.error:
-        return ""
-    if watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
+    if excused or watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
         return ""
     return report.error or ("" if report.status == "created" else exited)
 
