@@ -104,3 +104,15 @@ def test_a_document_turns_a_role_back_on_its_way_while_another_manager_is_away()
         ("registry_goes", 4, 5936), ("a_guest_goes", 5, 1481),
     ]  # fmt: skip
     assert told(3, 544, 9743, happens) == ""
+
+
+def test_somebody_demotes_a_node_when_the_leader_has_just_decided_to_demote_another() -> None:
+    """What is on its way already is not recalled; that the leader looked again before it arrived made it no worse."""
+    happens = [
+        ("work", 2, 6945), ("look", 0, 6028), ("turn", 0, 1733), ("put", 2, 335), ("look", 3, 4835),
+        ("reached_again", 6, 4706), ("round", 1, 3310), ("work", 4, 9027), ("dockerd_starts_anew", 0, 1364),
+        ("put_bad", 2, 6382), ("etcd_comes", 3, 3117), ("look", 0, 6586), ("look", 6, 5040), ("work", 1, 2862),
+        ("look", 2, 7314), ("changes_a_node", 4, 5861), ("round", 0, 4133), ("work", 3, 7248), ("turn", 5, 8322),
+        ("round", 6, 4405), ("turn", 1, 8765),
+    ]  # fmt: skip
+    assert told(7, 2692, 6937, happens) == ""

@@ -6,7 +6,7 @@ from functools import partial
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import HostState, SwarmState
 from agent.model.records import Accepted, Assignment, decode
-from agent.model.steps import DissolveSwarm, LeaveSwarm, Park, Step, SwapBridge
+from agent.model.steps import DemoteNode, DissolveSwarm, LeaveSwarm, Park, PromoteNode, Step, SwapBridge
 from agent.model.store import Compare, Delete, Put
 from agent.planner.bridge.parking import needs_turn
 from tests.fake_swarm import FakeSwarm, Member
@@ -60,8 +60,11 @@ class Witness:
     # ---- it is told
 
     def _looks(self, agent: SimulatedAgent) -> None:
-        if not any(isinstance(step, Park | SwapBridge) for step in agent.dispatcher.in_flight):
+        in_flight = agent.dispatcher.in_flight
+        if not any(isinstance(step, Park | SwapBridge) for step in in_flight):
             self.past.robbed.discard(agent.name)
+        if any(isinstance(step, PromoteNode | DemoteNode) for step in in_flight):
+            return  # it was decided upon by what was seen before
         membership = agent.host.engine.nets.membership
         if membership is None:
             self._sights[agent.name] = Sight()
