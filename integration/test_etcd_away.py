@@ -9,6 +9,7 @@ from integration.cluster import DOCUMENT, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES
+from tests.reliability import RecordProperty, recovering
 
 AWAY_S = 90
 BACK_S = 150
@@ -18,7 +19,9 @@ EDITED = DOCUMENT.read_text().replace("restart: always", "restart: always\n  env
 
 
 @pytest.mark.fault("etcd is away on every host, a copy is lost, a host boots")
-def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(cluster: Cluster) -> None:
+def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     hosts, before = cluster.lab.hosts, cluster.started()
     booted, other = cluster.lab["node-233"], cluster.lab["node-231"]
     cluster.on_every_host(lambda host: host.systemctl("stop", "etcd"))
@@ -31,8 +34,9 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(clust
         lose_a_copy(other, "prod-console-1")
         eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is made anew")
 
-        booted.cycle()
-        eventually(lambda: all_run(cluster), BACK_S, "the booted host runs its copies")
+        with recovering(record_property):
+            booted.cycle()
+            eventually(lambda: all_run(cluster), BACK_S, "the booted host runs its copies")
         eventually(partial(goes_by_its_disk, cluster, booted), 60, "the booted host says that etcd is away")
         lose_a_copy(booted, "prod-terminal-1")
         eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is made anew from the disk")
@@ -45,7 +49,9 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(clust
 
 
 @pytest.mark.fault("the intent, then every key is deleted")
-def test_deleting_the_intent_and_then_every_key_stops_nothing(cluster: Cluster) -> None:
+def test_deleting_the_intent_and_then_every_key_stops_nothing(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     before = cluster.started()
     cluster.delete("intent")
     eventually(lambda: the_leader_says(cluster, "there is no intent; holding revision"), 30, "it is said")
@@ -56,14 +62,14 @@ def test_deleting_the_intent_and_then_every_key_stops_nothing(cluster: Cluster) 
         eventually(partial(says, cluster, host, "etcd went back"), 30, f"{host.name} says it")
     assert cluster.started() == before
 
-    revision = cluster.put(DOCUMENT.read_text())
-    cluster.wait_converged(revision, BACK_S)
+    with recovering(record_property):
+        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), BACK_S)
     assert cluster.started() == before
 
 
 @pytest.mark.fault("etcd is wiped")
 def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_carried_out(
-    cluster: Cluster,
+    cluster: Cluster, record_property: RecordProperty
 ) -> None:
     before = cluster.started()
     cluster.on_every_host(lambda host: host.systemctl("stop", "etcd"))
@@ -75,8 +81,8 @@ def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_ca
         eventually(partial(says, cluster, host, "etcd went back"), 30, f"{host.name} says why")
     assert cluster.started() == before
 
-    revision = cluster.put(EDITED)
-    cluster.wait_converged(revision, BACK_S)
+    with recovering(record_property):
+        cluster.wait_converged(cluster.put(EDITED), BACK_S)
     all_run(cluster)
     assert int((cluster.get("accepted") or {})["era"]) > 0
 

@@ -1,13 +1,12 @@
 """Agents, dockerds and hosts die and come back; the cluster converges and the other hosts do not notice."""
 
-import time
 
 import pytest
 
 from integration.cluster import Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from tests.reliability import SECONDS, RecordProperty
+from tests.reliability import RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
@@ -32,17 +31,16 @@ def test_a_killed_agent_is_back_and_no_container_was_touched(
 ) -> None:
     host, before = cluster.lab[which], cluster.started()
     main_pid = host.systemctl("show", "--property=MainPID", "swarmkeeper")
-    host.systemctl("kill", "-s", "KILL", "swarmkeeper")
-    began = time.monotonic()
 
     def anew() -> None:
         now = host.systemctl("show", "--property=MainPID", "swarmkeeper")
         assert now not in (main_pid, "MainPID=0"), now
         assert host.systemctl("is-active", "swarmkeeper", check=False) == "active"
 
-    eventually(anew, 30, "systemd has started the agent again")
-    eventually(lambda: back(cluster, set(before)), BACK_S, "everything converges")
-    record_property(SECONDS, time.monotonic() - began)
+    with recovering(record_property):
+        host.systemctl("kill", "-s", "KILL", "swarmkeeper")
+        eventually(anew, 30, "systemd has started the agent again")
+        eventually(lambda: back(cluster, set(before)), BACK_S, "everything converges")
     assert cluster.started() == before
 
 
@@ -53,10 +51,9 @@ def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(
     host, names = cluster.lab["node-232"], set(cluster.started())
     others = of_others(cluster, host)
     agent = host.systemctl("show", "--property=MainPID", "swarmkeeper")
-    began = time.monotonic()
-    host.restart_dockerd()
-    eventually(lambda: back(cluster, names), BACK_S, "everything converges")
-    record_property(SECONDS, time.monotonic() - began)
+    with recovering(record_property):
+        host.restart_dockerd()
+        eventually(lambda: back(cluster, names), BACK_S, "everything converges")
     assert host.systemctl("show", "--property=MainPID", "swarmkeeper") == agent
     assert of_others(cluster, host) == others
 
@@ -67,10 +64,9 @@ def test_a_power_cycled_host_gets_its_copies_back_and_the_others_do_not_notice(
 ) -> None:
     host, names = cluster.lab["node-233"], set(cluster.started())
     others = of_others(cluster, host)
-    began = time.monotonic()
-    host.cycle()
-    eventually(lambda: back(cluster, names), BACK_S, "everything converges")
-    record_property(SECONDS, time.monotonic() - began)
+    with recovering(record_property):
+        host.cycle()
+        eventually(lambda: back(cluster, names), BACK_S, "everything converges")
     assert of_others(cluster, host) == others
 
 

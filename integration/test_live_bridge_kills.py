@@ -15,6 +15,7 @@ from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, NO_SERVICES, SWAP, Agreed, Live, turns
 from integration.moments import when
+from tests.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
@@ -54,7 +55,9 @@ def all_there(live: Live) -> None:
 
 @pytest.mark.fault("the agent is killed at each step of a change of docker_gwbridge")
 @pytest.mark.parametrize("first", [pytest.param(0, marks=LONG_ONLY), 3, pytest.param(6, marks=LONG_ONLY)])
-def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(first: int, ours: Live) -> None:
+def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(
+    first: int, ours: Live, record_property: RecordProperty
+) -> None:
     """Each of three hosts at another step, so that all steps are gone through in a few changes."""
     lab, before = ours.lab, untouched(ours.lab)
     chosen = dict(zip(lab.hosts, STARTS[first:], strict=False))
@@ -63,7 +66,8 @@ def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(first: i
         for host, line in chosen.items():
             moments.enter_context(when(lab, host, line, "kill -KILL $agent"))
         since = time.time()
-        ours.change(agreed, CONVERGE_S)
+        with recovering(record_property):
+            ours.change(agreed, CONVERGE_S)
     print(f"killed at: {', '.join(chosen.values())}")
     assert sorted(set(turns_of(ours, since))) == sorted(host.name for host in lab)
     assert untouched(lab) == before
@@ -79,7 +83,7 @@ def turns_of(live: Live, since: float) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("turn", range(4))
 def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_running(
-    turn: int, ours: Live
+    turn: int, ours: Live, record_property: RecordProperty
 ) -> None:
     """Each of three hosts at a moment of its own."""
     chance = random.Random(f"{SEED} {turn}")
@@ -90,15 +94,15 @@ def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_runni
             wait_s = round(chance.uniform(0, SWAP_S), 2)
             print(f"{host.name}: dockerd killed {wait_s} s into the change")
             moments.enter_context(when(ours.lab, host, STARTS[0], f"sleep {wait_s}; kill -KILL $dockerd"))
-        since, revision, cured = time.monotonic(), ours.put(agreed), Cured(ours)
+        began, revision, cured = time.monotonic(), ours.put(agreed), Cured(ours)
         # Here already: the next host's turn, and with it its moment, comes only when the last one is well.
         eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed")
     # And again: a moment may have come after the change.
     eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed again")
     eventually(partial(all_there, ours), CONVERGE_S, "every copy runs and answers")
-    print(
-        f"as agreed after {time.monotonic() - since:.1f} s, dockerd restarted by hand on {cured.hosts or 'none'}"
-    )
+    took_s = time.monotonic() - began
+    print(f"as agreed after {took_s:.1f} s, dockerd restarted by hand on {cured.hosts or 'none'}")
+    record_property(SECONDS, took_s)
 
 
 class Cured:
@@ -122,7 +126,7 @@ class Cured:
 
 @pytest.mark.fault("the leader is killed while another host has its turn")
 def test_the_leader_killed_while_another_host_has_its_turn_is_replaced_and_the_change_goes_on(
-    ours: Live,
+    ours: Live, record_property: RecordProperty
 ) -> None:
     lab, before = ours.lab, untouched(ours.lab)
     leader = str((ours.cluster.get("leader") or {})["host"])
@@ -133,7 +137,8 @@ def test_the_leader_killed_while_another_host_has_its_turn_is_replaced_and_the_c
         revision = ours.put(agreed)
         moment.happens()
         lab[leader].systemctl("kill", "--signal=KILL", UNIT)
-    ours.wait_right(agreed, revision, CONVERGE_S)
+    with recovering(record_property):
+        ours.wait_right(agreed, revision, CONVERGE_S)
     assert untouched(lab) == before
     all_there(ours)
 

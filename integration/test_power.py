@@ -16,7 +16,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import COPIES, asks
-from tests.reliability import SECONDS, RecordProperty
+from tests.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
@@ -107,11 +107,13 @@ def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(
 @LONG_ONLY
 @pytest.mark.fault("each dockerd is restarted in order")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(cluster: Cluster) -> None:
+def test_a_dockerd_restarted_in_order_is_not_taken_for_one_outside_the_swarm(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
     """While it ends, dockerd says that it is in no swarm, and that its containers have ended."""
     since = {host.name: host.exec("date", "+%F %T.%N").stdout.strip() for host in cluster.lab.hosts}
     for host in cluster.lab.hosts:
-        with the_same_afterwards(cluster):
+        with recovering(record_property), the_same_afterwards(cluster):
             host.restart_dockerd()
     done = "".join(host.journal_text("swarmkeeper", since[host.name]) for host in cluster.lab.hosts)
     assert "join swarm" not in done

@@ -1,6 +1,5 @@
 """Hosts with disks of their own lose power and with it what was not synced, or have no space: nobody misses it."""
 
-import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,7 +12,7 @@ from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
-from tests.reliability import SECONDS, RecordProperty
+from tests.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
@@ -53,26 +52,35 @@ def synced(made: Cluster) -> Cluster:
 @LONG_ONLY
 @pytest.mark.fault("all hosts lose power at once, and what was not synced is gone")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(synced: Cluster) -> None:
+def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(
+    synced: Cluster, record_property: RecordProperty
+) -> None:
     with the_same_afterwards(synced):
         recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
         print(f"\npower cut of all hosts, unsynced data lost: {recovery}")
+        record_property(SECONDS, recovery.seconds)
         assert not recovery.down
 
 
 @LONG_ONLY
 @pytest.mark.fault("a host loses power right after a change, and what was not synced is gone")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(synced: Cluster) -> None:
+def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(
+    synced: Cluster, record_property: RecordProperty
+) -> None:
     document = DOCUMENT.read_text()
     synced.wait_converged(synced.put(document.replace(OLD, NEW)), CONVERGE_S)
-    synced.lab["node-231"].lose()
-    eventually(lambda: whole(synced), BACK_S, "everything converges")
+    with recovering(record_property):
+        synced.lab["node-231"].lose()
+        eventually(lambda: whole(synced), BACK_S, "everything converges")
     assert set(images_of_order(synced)) == {NEW}
 
 
+@pytest.mark.fault("all hosts lose power at once in the middle of a rollout, and what was not synced is gone")
 @pytest.mark.timeout(LONGEST_S)
-def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_it(synced: Cluster) -> None:
+def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_it(
+    synced: Cluster, record_property: RecordProperty
+) -> None:
     """Back to the image that every host has: what is half way is containers, records in etcd, and the copies' order."""
     synced.wait_converged(synced.put(DOCUMENT.read_text().replace(OLD, NEW)), CONVERGE_S)
     synced.on_every_host(lambda host: host.exec("sync"))
@@ -82,9 +90,10 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
         return len(set(images_of_order(synced))) > 1
 
     eventually(is_half_way, CONVERGE_S, "one copy has the other image, and one has not")
-    recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
-    print(f"\npower cut of all hosts during a rollout, unsynced data lost: {recovery}")
-    eventually(lambda: whole(synced), BACK_S, "everything converges")
+    with recovering(record_property):
+        recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
+        print(f"\npower cut of all hosts during a rollout, unsynced data lost: {recovery}")
+        eventually(lambda: whole(synced), BACK_S, "everything converges")
     assert set(images_of_order(synced)) == {OLD}
 
 
@@ -105,10 +114,9 @@ def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there
     finally:
         host.exec("rm", FILLER, f"{FILLER}.rest")
         synced.operator = None
-    began = time.monotonic()
-    host.systemctl("restart", "etcd")  # it ends when it cannot write
-    synced.wait_converged(revision, BACK_S)
-    record_property(SECONDS, time.monotonic() - began)
+    with recovering(record_property):
+        host.systemctl("restart", "etcd")  # it ends when it cannot write
+        synced.wait_converged(revision, BACK_S)
     after = dict(synced.started())
     assert after.pop(copy).startswith(host.name)
     assert after == before

@@ -3,7 +3,6 @@
 It gives out addresses of the overlay a second time, which containers have that it does not know of.
 """
 
-import time
 from functools import partial
 
 import pytest
@@ -14,7 +13,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.registry import ADDRESS as REGISTRY
-from tests.reliability import SECONDS, RecordProperty
+from tests.reliability import RecordProperty, recovering
 
 IMAGE = f"{REGISTRY}/somecom/order:1.0.0"
 SWARM, OLDER = "/var/lib/docker/swarm", "/var/lib/docker/swarm.older"
@@ -74,10 +73,9 @@ def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_made_anew_and
     manager.systemctl("start", *DOCKER)
     eventually(partial(nodes_are_ready, manager), READY_S, "the swarm is as it was")
 
-    start = time.monotonic()
-    cluster.start()
-    cluster.wait_converged(cluster.put(with_more_copies()), CONVERGE_S)
-    record_property(SECONDS, time.monotonic() - start)
+    with recovering(record_property):
+        cluster.start()
+        cluster.wait_converged(cluster.put(with_more_copies()), CONVERGE_S)
 
     anew = [
         line

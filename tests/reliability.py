@@ -1,13 +1,16 @@
 """The table of docs/reliability.md: which faults are brought about, what is checked, and how long recovery took.
 
 A test marked `fault("the leader's agent is killed")` that has passed leaves a line in build/reliability.jsonl, with the
-seconds it gave by `record_property(SECONDS, ...)`, if any. `script/reliability` puts what is there into the table.
+seconds it gave by `recovering` or `record_property(SECONDS, ...)`, if any. `script/reliability` puts what is there into
+the table.
 """
 
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,14 @@ RecordProperty = Callable[[str, object], None]
 """What pytest's fixture `record_property` is."""
 SECONDS = "seconds"
 """Name of the property by which a test gives the seconds of one recovery; as often as there were any."""
+
+
+@contextmanager
+def recovering(record_property: RecordProperty) -> Iterator[None]:
+    """Record how long the block took as the seconds of one recovery, unless it fails."""
+    began = time.monotonic()
+    yield
+    record_property(SECONDS, time.monotonic() - began)
 
 
 @dataclass(frozen=True, slots=True, order=True)
