@@ -17,6 +17,7 @@ import pytest
 from integration import by_hand
 from integration.artifacts import leave_artifacts
 from integration.cluster import DOCUMENT, Cluster
+from integration.journals import check_journals, renew
 from integration.lab import base as bases
 from integration.lab.host import Host
 from integration.lab.lab import Lab, state_root
@@ -75,6 +76,7 @@ def session_lab(_sweep: None, base: str) -> Iterator[Lab]:
     try:
         lab.up()
         yield lab
+        check_journals(lab)
     finally:
         if os.environ.get(KEEP) and lab.lan.is_up:
             (lab.state / "keep").touch()
@@ -93,19 +95,19 @@ def _used() -> set[str]:
 def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
     """Hosts without agents, in whatever state the tests before left them."""
     if session_lab.name in _agents_run_on or session_lab.name in _live:
-        session_lab.renew()
         _agents_run_on.discard(session_lab.name)
         _live.pop(session_lab.name, None)
+        renew(session_lab)
     _used.add(session_lab.name)
     return session_lab
 
 
 @pytest.fixture
 def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
-    if session_lab.name in _used:
-        session_lab.renew()
     _agents_run_on.discard(session_lab.name)
     _live.pop(session_lab.name, None)
+    if session_lab.name in _used:
+        renew(session_lab)
     _used.add(session_lab.name)
     return session_lab
 
@@ -127,13 +129,14 @@ def running(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: 
     """Three agents, and the document that the test before left; the example, if there was none."""
     cluster = Cluster(session_lab)
     if session_lab.name not in _agents_run_on or not all(may_go_on(host) for host in session_lab.hosts):
+        _agents_run_on.discard(session_lab.name)
+        _live.pop(session_lab.name, None)
         if session_lab.name in _used:
-            session_lab.renew()
+            renew(session_lab)
         _used.add(session_lab.name)
         cluster.install()
         cluster.start()
         _agents_run_on.add(session_lab.name)
-        _live.pop(session_lab.name, None)
         cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
     return cluster
 
@@ -169,9 +172,10 @@ def live(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dic
     """
     live = _live.get(session_lab.name)
     if live is None or live.services != NO_SERVICES or not live.is_well():
-        if session_lab.name in _used:
-            session_lab.renew()
         _agents_run_on.discard(session_lab.name)
+        _live.pop(session_lab.name, None)
+        if session_lab.name in _used:
+            renew(session_lab)
         _used.add(session_lab.name)
         live = _live[session_lab.name] = Live(session_lab, by_hand.ALL_MANAGERS)
         by_hand.make_everything(session_lab, live.roles)

@@ -15,6 +15,7 @@ import pytest
 from integration import by_hand
 from integration.cluster import DOCUMENT, UNIT, Cluster
 from integration.conftest import KEEP, LONG_ONLY
+from integration.journals import renew
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
@@ -102,14 +103,14 @@ def members(
 ) -> Iterator[Members]:
     lab = session_lab
     if lab.name in _used:
-        lab.renew()
+        renew(lab)
     _used.add(lab.name)
     _live.pop(lab.name, None)
     _agents_run_on.add(lab.name)
     yield Members(lab)
     if not os.environ.get(KEEP):
-        lab.renew()
         _agents_run_on.discard(lab.name)
+        renew(lab)
 
 
 def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members: Members) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from integration.cluster import Cluster, package
 from integration.conftest import session_name
+from integration.journals import check_journals
 from integration.lab.base import MACHINE
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -76,6 +77,7 @@ def lab_of_one(base: str) -> Iterator[Lab]:
         host = lab["node-241"]
         host.docker.swarm.init(advertise_addr=host.address)  # brings docker_gwbridge along
         yield lab
+        check_journals(lab)
     finally:
         lab.down()
 

@@ -7,6 +7,7 @@ import pytest
 
 from integration.cluster import DOCUMENT, Cluster
 from integration.conftest import LONG_ONLY, session_name
+from integration.journals import check_journals
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
@@ -38,6 +39,7 @@ def made(_sweep: None, base: str) -> Iterator[Cluster]:
         cluster.install_and_start()
         cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
         yield cluster
+        check_journals(lab)
     finally:
         lab.down()
 

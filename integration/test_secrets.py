@@ -17,6 +17,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
 KEY_FILE = "/etc/swarmkeeper/tokens.key"
+STATE = "/var/lib/swarmkeeper"
 BOOT_S = 120
 BACK_S = 120
 MARK = "marked0c2f"
@@ -121,6 +122,10 @@ def assert_nothing_tells(cluster: Cluster, secrets: tuple[str, ...]) -> None:
     held = {key for key, value in content(cluster).items() if MARK in value}
     assert held
     assert {key for key in held if not key.startswith(MAY_HOLD_VALUES)} == set()
+    for host in cluster.lab.hosts:
+        assert any(MARK in value for value in kept(host).values()), (
+            f"kept.json of {host.name} is not what it was"
+        )
 
 
 def everything_that_is_told(cluster: Cluster) -> Iterator[tuple[str, str]]:
@@ -134,8 +139,10 @@ def everything_that_is_told(cluster: Cluster) -> Iterator[tuple[str, str]]:
             for page in ("metrics", "status", "readyz"):
                 url = f"http://{host.address}:9477/{page}"
                 yield url, cluster.lab.lan.http_get(url).text
-        state = host.exec("sh", "-c", "cat /var/lib/swarmkeeper/* 2>/dev/null", check=False).stdout
-        yield f"state directory of {host.name}", state
+        yield f"files in the state directory of {host.name}", host.exec("sh", "-c", f"cat {STATE}/*").stdout
+        for key, value in kept(host).items():
+            where = f"{key} in the state directory of {host.name}"
+            yield where, value.replace(MARK, "") if key.startswith(MAY_HOLD_VALUES) else value
     another = cluster.lab.hosts[0]
     another.write("/tmp/another.yaml", LOCKING.replace(f"{MARK}-first", f"{MARK}-third"))
     commands = (("status",), ("status", "--json"), ("plan",), ("plan", "--json"))
@@ -151,6 +158,12 @@ def content(cluster: Cluster) -> dict[str, str]:
         base64.b64decode(each["key"]).decode(): base64.b64decode(each.get("value", "")).decode()
         for each in listed["kvs"]
     }
+
+
+def kept(host: Host) -> dict[str, str]:
+    """What the host's agent has on its disk for a start without etcd, by key: the file has the values in base64."""
+    values = json.loads(host.read(f"{STATE}/kept.json"))["values"]
+    return {each["key"]: base64.b64decode(each["value"]).decode() for each in values}
 
 
 def sealed(cluster: Cluster) -> None:

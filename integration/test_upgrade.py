@@ -8,6 +8,7 @@ import pytest
 
 from integration.cluster import DOCUMENT, UNIT, Cluster, package
 from integration.conftest import session_name
+from integration.journals import check_journals
 from integration.lab.base import DEBIAN_13, MACHINE
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
@@ -29,6 +30,7 @@ def older() -> Iterator[Cluster]:
         cluster = Cluster(lab)
         cluster.install_and_start()
         yield cluster
+        check_journals(lab)
     finally:
         lab.down()
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from integration.artifacts import leave_artifacts
 from integration.cluster import GIVEN_TWICE, Cluster
+from integration.journals import check_journals
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -27,6 +28,8 @@ RECOVERS_S = 240
 SETTLES_S = 3.0
 EDIT_EVERY_S = 60.0
 PAUSE_S = (1.0, 6.0)
+LOOK_S = 15.0
+"""The longest that a look may take on the average; on two busy cores, with hosts that do not answer, it is 3 to 7 s."""
 PAUSED = "paused: "
 CURE = "systemctl restart docker"
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
@@ -114,10 +117,15 @@ class Soak:
             stack.enter_context(self._watch)
             while time.monotonic() - outcome.began < outcome.minutes * 60 and self._next():
                 time.sleep(self._chance.uniform(*PAUSE_S))
+            self._check_watch()
         self._cluster.operator = None
-        outcome.seen, outcome.looks = client.seen, self._watch.looks
+        outcome.seen = client.seen
         for each in faults_in(read_history(self._cluster)):
             self._violated(each)
+        try:
+            check_journals(lab)
+        except AssertionError as error:
+            self._violated(str(error))
         return outcome
 
     def _begin(self) -> None:
@@ -130,11 +138,23 @@ class Soak:
     def _now(self) -> float:
         return time.monotonic() - self._outcome.began
 
+    def _check_watch(self) -> None:
+        """A soak at which nobody has looked proves nothing."""
+        self._outcome.looks = self._watch.looks
+        if not self._watch.is_alive:
+            self._violated("the watch has ended before the soak")
+        if self._watch.looks < self._now() / LOOK_S:
+            self._violated(f"only {self._watch.looks} looks at the hosts in {self._now():.0f} s")
+
     def _violated(self, text: str) -> None:
-        if not self._outcome.violations:
-            leave_artifacts(self._cluster.lab, ARTIFACTS / f"soak-{self._outcome.seed}")
         self._outcome.violations.append(f"{self._now():.0f} s: {text}")
         print(f"{self._now():7.1f} s  VIOLATED: {text}", flush=True)
+        if len(self._outcome.violations) > 1:
+            return
+        try:
+            leave_artifacts(self._cluster.lab, ARTIFACTS / f"soak-{self._outcome.seed}")
+        except Exception as error:  # nothing may hide what was found, or end the watch
+            print(f"         no artifacts of it: {error!r}", flush=True)
 
     def _next(self) -> bool:
         """One fault, and an edit when it is time for one. Returns whether the cluster is well again."""

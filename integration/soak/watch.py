@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -179,11 +180,19 @@ class Watch:
         with ThreadPoolExecutor(len(self._hosts)) as pool:
             return dict(zip((each.name for each in self._hosts), pool.map(look, self._hosts), strict=True))
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def _run(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            with self._lock:
-                self._check({name: seen for name, seen in self._look().items() if seen is not None})
-                self.looks += 1
+        try:
+            while not self._stop.wait(EVERY_S):
+                with self._lock:
+                    self._check({name: seen for name, seen in self._look().items() if seen is not None})
+                    self.looks += 1
+        except Exception:
+            self._violated(f"the watch has ended, nobody looks any more: {traceback.format_exc()}")
 
     def _check(self, seen: Mapping[str, Look]) -> None:
         for text in (
