@@ -1,6 +1,5 @@
 """Agents, dockerds and hosts die and come back; the cluster converges and the other hosts do not notice."""
 
-
 import pytest
 
 from integration.cluster import Cluster
