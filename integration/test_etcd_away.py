@@ -65,6 +65,8 @@ def test_deleting_the_intent_and_then_every_key_stops_nothing(
     with recovering(record_property):
         cluster.wait_converged(cluster.put(DOCUMENT.read_text()), BACK_S)
     assert cluster.started() == before
+    cluster.wait_converged(cluster.put(EDITED), BACK_S)
+    all_run(cluster)
 
 
 @pytest.mark.fault("etcd is wiped")

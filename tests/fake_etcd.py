@@ -66,6 +66,17 @@ class FakeEtcd:
             for watch in self._watches:
                 watch.wake("watch: revision went back")
 
+    def backup(self) -> tuple[int, dict[str, KeyValue]]:
+        """What `etcdctl snapshot save` keeps; of leases nothing, as they would have run out by the time it is used."""
+        with self.lock:
+            return self.revision, {key: kv for key, kv in self._values.items() if not kv.lease}
+
+    def restore(self, backup: tuple[int, dict[str, KeyValue]]) -> None:
+        """Go back to it, as `etcdctl snapshot restore` does: revisions count on from there."""
+        with self.lock:
+            self.wipe()
+            self.revision, self._values = backup[0], dict(backup[1])
+
     def expire(self) -> None:
         """Drop the leases whose time has come, as every call does by itself."""
         with self.lock:

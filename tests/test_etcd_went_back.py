@@ -5,18 +5,20 @@ from pathlib import Path
 import pytest
 
 from agent.model.records import Verdict
+from agent.model.store import KeyRange
 from tests.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
 EDITED = EXAMPLE.replace("billing:1.0.0", "billing:1.0.1")
+MOVED = EXAMPLE.replace("order:1.0.0", "order:1.0.1")
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> SimulatedCluster:
     """The example carried out."""
     cluster = SimulatedCluster(tmp_path)
-    cluster.lan.registry |= images(EDITED)
+    cluster.lan.registry |= images(EDITED) | images(MOVED)
     cluster.put_intent()
     cluster.start()
     cluster.settle()
@@ -35,7 +37,8 @@ def undisturbed(cluster: SimulatedCluster, before: set[tuple[str, str]], rounds:
 
 
 def emptied(cluster: SimulatedCluster) -> None:
-    for key in list(cluster.written()):
+    """`etcdctl del --prefix`: what hangs on leases goes too, and the leases stay."""
+    for key in list(cluster.etcd.snapshot([KeyRange(key=KEYS.root, prefix=True)]).values):
         cluster.delete(key)
 
 
@@ -142,3 +145,49 @@ def test_agents_started_after_that_know_it_from_their_disks(cluster: SimulatedCl
     cluster.put_intent(EDITED)
     cluster.settle()
     assert "billing:1.0.1" in str(cluster.running())
+
+
+@pytest.mark.parametrize(
+    "restarted", [False, True], ids=["agents that went on", "agents that were started since"]
+)
+def test_a_restored_backup_from_the_middle_of_a_rollout_of_the_same_document_replaces_no_copy_again(
+    cluster: SimulatedCluster, restarted: bool
+) -> None:
+    cluster.put_intent(MOVED)
+    backup = cluster.etcd.backup()
+    while not is_half_way(cluster):
+        cluster.round(seconds=1)
+        backup = cluster.etcd.backup()
+    cluster.settle()
+    before = cluster.ids()
+    if restarted:
+        for name in cluster.hosts:
+            cluster.lose_agent(name)
+    cluster.etcd.restore(backup)
+    if restarted:
+        cluster.start()
+    undisturbed(cluster, before)
+    cluster.settle()
+    assert cluster.ids() == before
+
+
+def is_half_way(cluster: SimulatedCluster) -> bool:
+    """Whether a copy of order has the image that it had, and another one has the new one."""
+    images = [image for copies in cluster.running().values() for image in copies.values()]
+    return {image.rpartition(":")[2] for image in images if "/order:" in image} == {"1.0.0", "1.0.1"}
+
+
+def test_a_presence_that_somebody_deletes_is_put_again_and_its_host_is_there_as_before(
+    cluster: SimulatedCluster,
+) -> None:
+    key = KEYS.presence("node-232")
+    cluster.delete(key)
+    cluster.round(seconds=1)
+    assert "put presence: somebody has deleted it" in said(cluster)
+    cluster.round(seconds=1)
+    found = cluster.read(key)
+    assert found is not None
+    assert found.lease
+    cluster.put_intent(EDITED)
+    cluster.settle()
+    assert "billing:1.0.1" in str(cluster.running()["node-232"])

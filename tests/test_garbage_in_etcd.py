@@ -1,6 +1,7 @@
 """Whole agents in memory while somebody spoils one key after the other: it is told or put right, and nothing stops."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -18,6 +19,10 @@ OF_A_HOST = tuple(
 ON_A_LEASE = (KEYS.leader, KEYS.presence("node-233"))
 ROLLOUT = Rollout(before="a", to="b", state="moving")
 ROUNDS = 5
+WITH_A_WORKER = EXAMPLE.replace(
+    "node-233: {address: 10.159.62.233, role: manager}", "node-233: {address: 10.159.62.233, role: worker}"
+)
+assert WITH_A_WORKER != EXAMPLE
 
 
 def flipped(value: bytes) -> bytes:
@@ -92,6 +97,25 @@ def test_a_spoiled_spec_stops_no_copy_that_was_made_from_it(cluster: SimulatedCl
     cluster.rounds(ROUNDS)
     cluster.settle()
     assert (cluster.running(), cluster.ids()) == (running, copies)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_worker_starts_copies_that_end_while_the_record_of_the_swarm_cannot_be_read(
+    tmp_path: Path, unlogged: None, how: str
+) -> None:
+    """It knows of an overlay only by that record while none of its copies is on it."""
+    cluster = SimulatedCluster(tmp_path)
+    cluster.put_intent(WITH_A_WORKER)
+    cluster.start()
+    cluster.settle()
+    running = cluster.running()
+    cluster.put(KEYS.swarm, HOW[how](value(cluster, KEYS.swarm)))
+    cluster.rounds(ROUNDS)
+    host = cluster.hosts["node-233"]
+    for name in host.copies():
+        host.engine.by_hand.end(name, exit_code=1)
+    cluster.rounds(ROUNDS)
+    assert cluster.running() == running
 
 
 def test_a_flipped_bit_never_reads_as_another_value() -> None:

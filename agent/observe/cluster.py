@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.clients.store import Store
 from agent.errors import Invalid
@@ -58,7 +58,10 @@ class ClusterReader:
             self.wide = True
             snapshot = store.read(self._ranges())
         self.wide = wide
-        return self._decode(snapshot, running, store)
+        reading = self._decode(snapshot, running, store)
+        if lease_id is None or snapshot.get(self._keys.presence(self._me)):
+            return reading
+        return replace(reading, state=replace(reading.state, presence_lost=True))
 
     def recall(self, kept: Sequence[KeyValue]) -> ClusterState:
         """The state that an earlier reading was kept from, when etcd cannot be asked.
@@ -128,6 +131,7 @@ class ClusterReader:
             verdict=values.one(keys.verdict, records.Verdict),
             leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),
             record=held.record,
+            record_held=held.record_held,
             record_revision=record.mod_revision if record else 0,
             tokens=tokens.opened,
             tokens_exposed=tokens.exposed,

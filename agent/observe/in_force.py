@@ -2,7 +2,9 @@
 
 An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
 deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an era and a
-revision: within an era etcd only counts upwards, and an operator who confirms what etcd says begins the next era.
+revision: within an era etcd only counts upwards, and an operator who confirms what etcd says begins the next era. One
+that was restored with the same document in force has lost what was written since, such as the end of a rollout: its own
+revision is lower than it was, and nothing counts that it says before the next era.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ class Held:
     assignment_held: bool
     """Whether that is not what etcd has now."""
     record: SwarmRecord | None
+    record_held: bool
+    """Whether that is the last one that could be read: the one in etcd cannot."""
     went_back: str
     """What is older in etcd than here, in words; empty: nothing."""
     noticed_at: int
@@ -47,6 +51,10 @@ class InForce:
         self._me = me
         self._document: Document | None = None
         self._era = 0
+        self._revision = 0
+        """The highest that etcd was seen at, or that something in force is from, in this era."""
+        self._rewound = ""
+        """What told that etcd itself went back, in words; until the next document is in force."""
         self._went_back, self._noticed_at = "", 0
         self._known: dict[str, KeyValue] = {}
 
@@ -59,6 +67,8 @@ class InForce:
         """Compare a snapshot with what is known, and remember what is newer."""
         self._look_at_accepted(values)
         assignment = self._assignment(values)
+        if self._rewound and not self._went_back:
+            self._notice(self._rewound, values)
         found = values.one(self._assigned, Assignment)
         return Held(
             intent=self._document.intent if self._document else None,
@@ -67,6 +77,7 @@ class InForce:
             assignment=assignment,
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
+            record_held=self._keys.swarm in values.garbage,
             went_back=self._went_back,
             noticed_at=self._noticed_at,
         )
@@ -80,7 +91,11 @@ class InForce:
             return  # it cannot be read: the last one that could be stays in force
         elif self._is_older(found):
             self._notice(f"it has revision {found.revision} in force", values)
-        elif self._adopt(found, values):
+        elif self._is_known(found):
+            self._known[key] = value
+            self._notice("", values)
+            self._look_at_revision(values.snapshot.revision)
+        elif self._adopt(found, value, values):
             self._known[key] = value
             self._notice("", values)
 
@@ -91,13 +106,24 @@ class InForce:
         other = (found.era, found.revision) == known and found.document != self._document.text
         return other or (found.era, found.revision) < known
 
-    def _adopt(self, found: Accepted, values: Values) -> bool:
-        if self._document is None or (self._era, self._document.revision) != (found.era, found.revision):
-            document = read_document(found.document.encode(), found.revision)
-            if document.intent is None:
-                values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
-                return False
-            self._document, self._era = document, found.era
+    def _look_at_revision(self, revision: int) -> None:
+        if revision < self._revision:
+            self._rewound = f"it is at revision {revision} and was at {self._revision}"
+        else:
+            self._revision = revision
+
+    def _is_known(self, found: Accepted) -> bool:
+        known = self._document
+        return known is not None and (self._era, known.revision) == (found.era, found.revision)
+
+    def _adopt(self, found: Accepted, value: KeyValue, values: Values) -> bool:
+        document = read_document(found.document.encode(), found.revision)
+        if document.intent is None:
+            values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
+            return False
+        self._document, self._era = document, found.era
+        # Not the snapshot's: what was kept on disk may be from the etcd of the era before, too.
+        self._revision, self._rewound = value.mod_revision, ""
         return True
 
     def _notice(self, what: str, values: Values) -> None:
@@ -113,6 +139,8 @@ class InForce:
         last = self._last_assignment()
         if last and ((value and found is None) or self._counts_more(last, found)):
             return last
+        if last and value and self._is_rewound(last, found, value):
+            return last
         if value and found:
             self._known[self._assigned] = value
         elif value is None:
@@ -125,16 +153,28 @@ class InForce:
         intent = self._document.intent if self._document else None
         return bool(last.copies and intent and intent.host(self._me))
 
+    def _is_rewound(self, last: Assignment, found: Assignment | None, value: KeyValue) -> bool:
+        """Whether etcd has an earlier one of the same document; an agent that was started since knows by that alone."""
+        known = self._known[self._assigned].mod_revision
+        if found is None or (found.era, found.revision) != (last.era, last.revision):
+            return False
+        if value.mod_revision < known and found.era == self._era and not self._rewound:
+            self._rewound = (
+                f"this host's assignment is from revision {value.mod_revision} and was from {known}"
+            )
+        return value.mod_revision < known or bool(self._rewound)
+
     def _last_assignment(self) -> Assignment | None:
         known = self._known.get(self._assigned)
         return decode(Assignment, known.value) if known else None
 
     def _record(self, values: Values) -> SwarmRecord | None:
-        """While etcd has gone back, a swarm that it does not know is still the one to be in."""
+        """While etcd has gone back, or has one that cannot be read, the last one is still the swarm to be in."""
         key = self._keys.swarm
         value, found = values.snapshot.get(key), values.one(key, SwarmRecord)
         known = self._known.get(key)
-        if self._went_back and known:
+        unreadable = value is not None and found is None
+        if known and (self._went_back or unreadable):
             return decode(SwarmRecord, known.value)
         if found and value:
             self._known[key] = value

@@ -37,7 +37,7 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_doubles(cluster)
     if observed.host is None:
         return plan
-    if cluster.record is None and cluster.record_revision:
+    if cluster.record_held:
         return plan + _record_held()
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:

@@ -53,6 +53,7 @@ def host_status(
         agent_version=version,
         advertise=observed.advertise,
         leading=observed.fence is not None,
+        era=observed.cluster.era if observed.cluster else known.era,
         joining=_joining(observed, in_flight, known),
         steps=_distinct(_told(step, progress) for step in (*plan.steps, *in_flight)),
         blocked=_blocked(plan.blocked, failures),

@@ -233,7 +233,7 @@ SHOWN_IN = {
     KEYS.accepted: {"accepted"},
     KEYS.verdict: {"verdict"},
     KEYS.leader: {"leader"},
-    KEYS.swarm: {"record", "record_revision"},
+    KEYS.swarm: {"record", "record_held", "record_revision"},
     KEYS.tokens: {"tokens"},
     KEYS.unlock: {"unlock"},
     KEYS.assignment(ME): {"assignment", "assignments", "specs"},
@@ -359,10 +359,22 @@ def test_an_agent_whose_presence_cannot_be_read_is_there_all_the_same(leading: S
 
 
 def test_a_record_that_cannot_be_read_is_not_taken_for_none(scene: Scene) -> None:
+    known = scene.read().state.record
     scene.put(**{KEYS.swarm: b"\x00"})
-    state = scene.read().state
-    assert state.record is None
-    assert state.record_revision > 0
+    for reader, record in ((scene.reader, known), (ClusterReader(KEYS, ME), None)):
+        state = reader.read(scene.store, scene.lease, frozenset()).state
+        assert state.record == record
+        assert state.record_held
+        assert state.record_revision > 0
+
+
+def test_a_presence_that_is_gone_while_its_lease_goes_on_was_deleted_by_somebody(scene: Scene) -> None:
+    assert not scene.read().state.presence_lost
+    scene.put(**{KEYS.presence(ME): b"\x00"})
+    assert not scene.read().state.presence_lost
+    scene.delete(KEYS.presence(ME))
+    assert scene.read().state.presence_lost
+    assert not scene.reader.read(scene.store, None, frozenset()).state.presence_lost
 
 
 @pytest.mark.parametrize("how", GARBAGE)

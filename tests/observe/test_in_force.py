@@ -153,3 +153,51 @@ def test_a_record_of_another_swarm_is_not_followed_while_etcd_has_gone_back(scen
     scene.store.etcd.wipe()
     scene.put(**{KEYS.swarm: encode(SwarmRecord(claimed_by=ME, swarm_id="older"))})
     assert scene.read().state.record == RECORDS[KEYS.swarm]
+
+
+def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_next_era(
+    scene: Scene,
+) -> None:
+    """Restored with the same document in force, from before the last assignment of it."""
+    backup = scene.store.etcd.backup()
+    scene.put(**assigned(ACCEPTED_AT, 0))
+    newest = scene.read().state.assignment
+    was = scene.store.etcd.revision
+    scene.store.etcd.restore(backup)
+    state = scene.read().state
+    assert state.went_back == f"it is at revision {backup[0]} and was at {was}"
+    assert state.confirmed
+    assert (state.assignment, state.assignment_held) == (newest, True)
+    for _ in range(5):
+        scene.put(**assigned(ACCEPTED_AT, 0, COPY))
+    assert scene.store.etcd.revision > was
+    assert scene.read().state.assignment == newest
+    scene.put(**accepted(ACCEPTED_AT, era=1), **assigned(ACCEPTED_AT, 1, COPY))
+    state = scene.read().state
+    assert state.assignment is not None
+    assert (state.went_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
+
+
+def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document_by_its_revision(
+    scene: Scene,
+) -> None:
+    backup = scene.store.etcd.backup()
+    scene.put(**assigned(ACCEPTED_AT, 0))
+    restart(scene)
+    scene.store.etcd.restore(backup)
+    state = scene.read().state
+    assert state.went_back.startswith("this host's assignment is from revision")
+    assert state.assignment is not None
+    assert state.assignment.copies == ()
+    scene.put(**accepted(ACCEPTED_AT, era=1))
+    state = scene.read().state
+    assert (state.went_back, state.assignment_held) == ("", True)
+
+
+def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: Scene) -> None:
+    """Also where what is kept besides is from the etcd that was before the last era began."""
+    scene.store.etcd.wipe()
+    scene.read()
+    scene.put(**accepted(2, era=1))
+    restart(scene)
+    assert scene.read().state.went_back == ""

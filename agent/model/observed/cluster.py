@@ -51,6 +51,8 @@ class ClusterState:
     leader: str | None = None
     """Host name of the holder of the leader lock."""
     record: SwarmRecord | None = None
+    record_held: bool = False
+    """Whether the record in etcd cannot be read: `record` is the last one that could be, if any."""
     record_revision: int = 0
     """mod_revision of the record; 0: there is none."""
     tokens: Tokens | None = None
@@ -76,6 +78,8 @@ class ClusterState:
     """Of this host's membership."""
     presence: Presence | None = None
     """Whichever agent is there under this host's name."""
+    presence_lost: bool = False
+    """Whether there is none, though this agent holds the lease that it has put its own on."""
     specs: Mapping[str, ContainerSpec] = field(default_factory=dict)
     """By hash: those this host's assignment and containers name."""
     garbage: Pairs = ()

@@ -31,6 +31,13 @@ class TakePresence(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutPresence(BaseStep):
+    """Say anew that this agent is there: somebody has deleted that."""
+
+    verb, kind, resource = "put", "leadership", "presence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishVerdict(BaseStep):
     """Say what came of the newest document; an accepted one is put in force in the same transaction."""
 

@@ -39,6 +39,7 @@ from agent.model.steps.leader import (
     PublishSwarm,
     PublishTokens,
     PublishVerdict,
+    PutPresence,
     RemoveOverlay,
     Resign,
     RotateTokens,
@@ -61,8 +62,8 @@ from agent.model.steps.parking import (
 )
 
 Step = (
-    Campaign | Resign | TakePresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm
-    | DissolveSwarm
+    Campaign | Resign | TakePresence | PutPresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm
+    | LeaveSwarm | DissolveSwarm
     | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict

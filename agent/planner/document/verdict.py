@@ -16,7 +16,8 @@ def plan_verdict(cluster: ClusterState) -> Plan:
         return untouched("intent", "waiting", reason)
     verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
     refused = () if verdict.accepted else (_refusal(verdict),)
-    if cluster.verdict == verdict and verdict.in_force == in_force:
+    begins_era = cluster.went_back and verdict.accepted
+    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_era:
         return Plan(blocked=refused)
     if verdict.accepted:
         text = cluster.document.text

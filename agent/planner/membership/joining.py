@@ -1,5 +1,7 @@
 """The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
+from dataclasses import replace
+
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState, other_swarm
 from agent.model.records import SwarmRecord
@@ -22,6 +24,10 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
+    if cluster.record_held:
+        cluster = replace(
+            cluster, record=None
+        )  # the last one is good enough to start copies by, not to join by
     declared = intent.host(observed.me)
     if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
         reason = f"{observed.me} claimed it, and the intent does not declare it a manager"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from agent.model.observed import HostState, Observed
 from agent.model.records import Presence
-from agent.model.steps import Plan, Resign, TakePresence, untouched
+from agent.model.steps import Plan, PutPresence, Resign, TakePresence, untouched
 
 
 def namesake(observed: Observed) -> Presence | None:
@@ -28,13 +28,21 @@ def plan_namesake(observed: Observed) -> Plan:
     """Take the name from another agent, or leave it to him."""
     other = namesake(observed)
     if other is None:
-        return Plan()
+        return _plan_presence(observed)
     said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
     if _at_home(observed):
         return Plan((TakePresence(reason=f"{said}; the address that the intent declares is here"),))
     reason = f"{said}: nothing is done here before it is gone"
     held = untouched(f"host/{observed.me}", "foreign", reason)
     return Plan((Resign(reason=said),)) + held if observed.fence else held
+
+
+def _plan_presence(observed: Observed) -> Plan:
+    """Without it everybody would take this agent for one that is away: its host would get no turn, and lose copies."""
+    cluster = observed.cluster
+    if cluster is None or observed.stale or not cluster.presence_lost:
+        return Plan()
+    return Plan((PutPresence(reason="somebody has deleted it"),))
 
 
 def declared_address(observed: Observed) -> IPv4Address | None:

@@ -47,12 +47,21 @@ def _damaged(cluster: ClusterState) -> tuple[str, ...]:
 
 
 def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts that are there, did not report yet, and have to be asked for what they run."""
+    """Hosts that are there, did not report yet in this era, and have to be asked for what they run.
+
+    A backup brings old reports back, and the runs of agents that wrote them may still go on.
+    """
     if not cluster.era:
         return ()
     return tuple(
         name
         for name in _lost(intent, cluster)
-        if name in cluster.present
-        and (name not in cluster.statuses or cluster.statuses[name].instance != cluster.present[name])
+        if name in cluster.present and not _has_reported(name, cluster)
+    )
+
+
+def _has_reported(name: str, cluster: ClusterState) -> bool:
+    status = cluster.statuses.get(name)
+    return (
+        status is not None and status.instance == cluster.present[name] and status.era in (None, cluster.era)
     )

@@ -61,3 +61,10 @@ def test_while_etcd_is_away_nobody_can_be_told_to_hold_still() -> None:
 def test_an_agent_that_led_under_a_name_that_is_not_its_own_resigns() -> None:
     steps = make_plan(seen(leads=True)).steps
     assert [str(each) for each in steps] == [f"resign as leader: {SAID}"]
+
+
+def test_a_presence_that_was_deleted_is_put_again() -> None:
+    lost = cluster(WANTED, presence=None, presence_lost=True)
+    for stale, expected in ((False, ["put presence: somebody has deleted it"]), (True, [])):
+        steps = make_plan(observed(lost, host(addresses=HERE), stale=stale)).steps
+        assert [str(each) for each in steps if each.resource == "presence"] == expected

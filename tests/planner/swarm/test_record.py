@@ -296,11 +296,14 @@ def test_a_node_whose_dockerd_is_away_has_joined_all_the_same() -> None:
     assert told(plan(everybody_in(), statuses={"h1": status("h1"), "h2": away})) == []
 
 
+@pytest.mark.parametrize(
+    "known", [None, SwarmRecord(claimed_by="h1", swarm_id="sw")], ids=["none known", "one known"]
+)
 @pytest.mark.parametrize("seen", [empty_host(), everybody_in()])
 def test_while_the_record_cannot_be_read_no_swarm_is_made_and_none_is_taken_for_the_clusters(
-    seen: HostState,
+    seen: HostState, known: SwarmRecord | None
 ) -> None:
-    unreadable = cluster(WANTED, record=None, record_revision=50, statuses=REPORTS)
+    unreadable = cluster(WANTED, record=known, record_held=True, record_revision=50, statuses=REPORTS)
 
     steps, blocked = plan_leading(observed(unreadable, seen, leads=True))
 
