@@ -177,9 +177,9 @@ _URL = matching(
 )
 _LEVEL: Reader[LogLevel] = choice(get_args(LogLevel))
 _FORMAT: Reader[LogFormat] = choice(get_args(LogFormat))
-_NAME = matching(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name: letters, digits, _ . and -, 63 characters at most"
-)
+CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+CLUSTER_NAME_IN_WORDS = "a name: letters, digits, _ . and -, 63 characters at most"
+_NAME = matching(CLUSTER_NAME, CLUSTER_NAME_IN_WORDS)
 _HOST = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
 _DAY_S = 86400.0

@@ -5,6 +5,7 @@ client, and the daemon, which is started by `run`, never loads the tables.
 """
 # ruff: noqa: PLC0415 - see above
 
+import re
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -38,6 +39,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _checked_cluster(name: str | None) -> str | None:
+    """What the configuration would not take for a name is wrong usage, too: it becomes part of keys and roles."""
+    from agent.config import CLUSTER_NAME, CLUSTER_NAME_IN_WORDS
+    from agent.document.words import quoted
+
+    if name is not None and not re.fullmatch(CLUSTER_NAME, name):
+        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_IN_WORDS}")
+    return name
+
+
 ConfigOption = Annotated[
     Path,
     typer.Option(
@@ -54,7 +66,13 @@ EndpointOption = Annotated[
     ),
 ]
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="The cluster, instead of the configured one.")
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="NAME",
+        help="The cluster, instead of the configured one.",
+        callback=_checked_cluster,
+    ),
 ]
 Document = Annotated[
     typer.FileBinaryRead, typer.Argument(metavar="FILE", help="The document; - for standard input.")

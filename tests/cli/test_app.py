@@ -36,6 +36,17 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert swarmkeeper(*arguments).code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments", [("plan",), ("apply", str(Path(__file__)), "--yes"), ("status",), ("etcd-roles",)]
+)
+@pytest.mark.parametrize("name", ["a\nb", "a/../b", "-"])
+def test_a_cluster_whose_name_is_no_name_is_wrong_usage(arguments: tuple[str, ...], name: str) -> None:
+    ended = swarmkeeper(*arguments, f"--cluster={name}")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{name!r} is not a name:" in ended.err
+
+
 def test_a_missing_configuration_is_said_in_one_line_with_the_way_out(tmp_path: Path) -> None:
     ended = swarmkeeper("status", "--config", str(tmp_path / "agent.yaml"))
 

@@ -103,6 +103,7 @@ def failure(status: int, message: str) -> SwarmkeeperError:
 
 def pull_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for a pull: what the registry has not, or gives not, is a no; a registry that is away is not."""
+    message = masked(message)
     if status == HTTPStatus.CONFLICT:
         return Conflict(message)
     return Unreachable(message) if _has(message.lower(), (*_NOT_NOW, *_REGISTRY_BUSY)) else Refused(message)
@@ -110,6 +111,7 @@ def pull_failure(status: int, message: str) -> SwarmkeeperError:
 
 def network_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for what needs a network: one that is not found may not be on this host yet."""
+    message = masked(message)
     error = failure(status, message)
     awaited = isinstance(error, Missing) and "no such container" not in message.lower()
     return Unreachable(message) if awaited else error
@@ -117,6 +119,7 @@ def network_failure(status: int, message: str) -> SwarmkeeperError:
 
 def creation_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for making something new: what is not found is not that, but the driver it needs."""
+    message = masked(message)
     error = failure(status, message)
     return Refused(message) if isinstance(error, Missing) else error
 

@@ -1,6 +1,6 @@
 """Answers a real engine gives only at the wrong moment, or in another version."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from types import MappingProxyType
@@ -90,6 +90,15 @@ def test_a_network_that_is_not_found_may_come_a_container_will_not() -> None:
 
 def test_a_driver_that_is_not_found_is_no_thing_that_went_away() -> None:
     assert type(creation_failure(404, 'plugin "nope" not found')) is Refused
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 500])
+@pytest.mark.parametrize("as_error", [failure, pull_failure, network_failure, creation_failure])
+@pytest.mark.parametrize("secret", ["SWMTKN-1-3pu6hszjas-1awxwuwd3z", "SWMKEY-1-7c37Cc8654o6p38HnroywCi"])
+def test_no_error_repeats_a_token_or_key(
+    status: int, as_error: Callable[[int, str], SwarmkeeperError], secret: str
+) -> None:
+    assert str(as_error(status, f"cannot join with {secret} now")) == "cannot join with SWM*** now"
 
 
 def test_a_task_that_is_over_holds_no_overlay_and_a_service_without_a_task_does() -> None:
