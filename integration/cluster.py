@@ -117,6 +117,11 @@ class Cluster:
             return int(in_force["revision"])
         return self.put(document)
 
+    def newest(self) -> int:
+        """Revision of the document that was put last."""
+        listed = json.loads(self.etcdctl("get", f"{PREFIX}intent", "-w", "json"))["kvs"]
+        return int(listed[0]["mod_revision"])
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The JSON value of one of the cluster's keys, as `etcdctl get` prints it; None when there is none."""
         text = self.etcdctl("get", "--print-value-only", f"{PREFIX}{key}").strip()

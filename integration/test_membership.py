@@ -111,6 +111,7 @@ def members(
     if not os.environ.get(KEEP):
         _agents_run_on.discard(lab.name)
         renew(lab)
+        _used.discard(lab.name)
 
 
 def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members: Members) -> None:

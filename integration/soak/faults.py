@@ -4,12 +4,27 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from integration.cluster import UNIT, Cluster
+from integration.cluster import ETCDCTL_S, PREFIX, UNIT, Cluster
+from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
 ETCD_PORTS = ("tcp", "2379,2380")
 SWARM_PORTS = (("tcp", "2377,7946"), ("udp", "7946,4789"))
 LOST_SHARE = "0.2"
+INTENT, ASIDE = f"{PREFIX}intent", "/run/intent-that-was-deleted"
+# Both may be repeated. What an operator has put meanwhile is newer, and stays.
+DELETE = f"""
+export ETCDCTL_API=3
+etcdctl get --print-value-only {INTENT} >{ASIDE}.new
+if [ -s {ASIDE}.new ]; then head --bytes=-1 {ASIDE}.new >{ASIDE}; fi
+etcdctl del {INTENT}
+"""
+PUT_BACK = f"""
+export ETCDCTL_API=3
+there=$(etcdctl get --keys-only {INTENT})
+if [ -z "$there" ]; then etcdctl put {INTENT} <{ASIDE}; fi
+rm -f {ASIDE}
+"""
 SLOW = ("rate", "2mbit", "burst", "32kb", "latency", "400ms")
 
 
@@ -26,6 +41,8 @@ class Fault:
     """Whether copies on the host end by it; dockerd or the agent starts them again."""
     of_leader: bool = False
     """Happens to the host of the leader, whichever that is."""
+    puts: bool = False
+    """Whether the document in etcd has another revision by it."""
 
 
 def signals(name: str, unit: str) -> Callable[[Host, Host], None]:
@@ -94,6 +111,13 @@ FAULTS = (
         end=lambda host, _: _run(host, "tc", "qdisc", "del", "dev", "eth0", "root"),
         holds_s=(10, 25),
     ),
+    Fault(
+        name="intent deleted",
+        begin=lambda _host, other: _until_done(other, DELETE),
+        end=lambda _host, other: _until_done(other, PUT_BACK),
+        holds_s=(5, 25),
+        puts=True,
+    ),
 )  # fmt: skip
 
 
@@ -104,6 +128,14 @@ def _run(host: Host, *command: str) -> None:
 def _etcd(host: Host, verb: str) -> None:
     # A member alone does not become ready: nothing here waits for it.
     host.systemctl("--no-block", verb, "etcd")
+
+
+def _until_done(host: Host, script: str) -> None:
+    def run() -> None:
+        done = host.exec("sh", "-ec", script, check=False)
+        assert done.returncode == 0, done.stderr
+
+    eventually(run, ETCDCTL_S, f"etcdctl on {host.name}")
 
 
 def choose(chance: random.Random, cluster: Cluster) -> tuple[Fault, Host, Host]:

@@ -166,6 +166,8 @@ class Soak:
             time.sleep(self._chance.uniform(*fault.holds_s))
         healed = self._now()
         try:
+            if fault.puts:
+                self._revision = self._cluster.newest()
             eventually(self._well, RECOVERS_S, "all converges")
             recovered = self._now()
             # What the agents said may have been from before the fault: it has to be so for a while.
