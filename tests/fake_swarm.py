@@ -34,6 +34,10 @@ NO_LEADER = (
 LAST_MANAGER = (
     "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm"
 )
+ENDS_QUORUM = (
+    "rpc error: code = FailedPrecondition desc = can't remove member from the raft: "
+    "this would result in a loss of quorum"
+)
 NOT_DOWN = "rpc error: code = FailedPrecondition desc = node {} is not down and can't be removed"
 NOBODY_LETS_IN = (
     "manager stopped: can't initialize raft node: rpc error: code = Unavailable desc = connection error"
@@ -160,8 +164,8 @@ class FakeSwarm:
         without: tuple[str, ...],
     ) -> None:
         member = self.member(node_id)
-        if role == "worker" and [each for each in self.members if each.role == "manager"] == [member]:
-            raise Refused(LAST_MANAGER)
+        if role == "worker" and member.role == "manager":
+            self._check_demotion(member)
         member.role = role or member.role
         member.availability = availability or member.availability
         kept = {name: value for name, value in member.labels.items() if name not in without}
@@ -172,14 +176,17 @@ class FakeSwarm:
     def settle(self) -> None:
         """Those that are reached take on the role that is asked of them; nobody is voted out below a quorum."""
         for member in self.members:
-            reached = self.reached()
             if member.role == "manager" and not member.in_raft and self._is_reached(member):
                 member.failed = not self._lets_in(member)
                 member.in_raft = not member.failed
                 member.lock = self.unlock_key
             elif member.role == "worker" and member.in_raft:
-                others = [each for each in self._raft() if each is not member]
-                member.in_raft = 2 * len([each for each in others if each in reached]) <= len(others)
+                member.in_raft = not self.goes_on_without(member)
+
+    def goes_on_without(self, member: Member) -> bool:
+        """Whether a majority of the other managers is reached; else the engines do not let a manager go."""
+        others, reached = [each for each in self._raft() if each is not member], self.reached()
+        return 2 * len([each for each in others if each in reached]) > len(others)
 
     def remove_node(self, node_id: str) -> None:
         member = next((each for each in self.members if each.node_id == node_id), None)
@@ -197,6 +204,12 @@ class FakeSwarm:
             if each.node_id == node_id:
                 return each
         raise Missing(f"node {node_id} not found")
+
+    def _check_demotion(self, member: Member) -> None:
+        if [each for each in self.members if each.role == "manager"] == [member]:
+            raise Refused(LAST_MANAGER)
+        if member.in_raft and not self.goes_on_without(member):
+            raise Refused(ENDS_QUORUM)
 
     def _lets_in(self, member: Member) -> bool:
         asked = [each for each in self._raft() if member.joined_through in ("", each.host.address)]

@@ -20,7 +20,7 @@ class AgentEvents(BasicEvents):
         for name in tuple(self.world.agents):
             self.turn(name)
         self.world.clock.advance((1.0, 3.0)[number % 2])
-        self._roles_are_taken_on()
+        self.witness.roles_are_taken_on()
 
     def woken_twice(self, name: str, _number: int) -> None:
         self.look(name)
@@ -65,10 +65,6 @@ class AgentEvents(BasicEvents):
             if self.agent(name) is agent:
                 agent.stepped.pool.run()
 
-    def _roles_are_taken_on(self) -> None:
-        for swarm in self.world.swarms:
-            swarm.settle()
-
 
 class Faults(BasicEvents):
     """What fails."""
@@ -78,8 +74,7 @@ class Faults(BasicEvents):
 
     def time_passes(self, name: str, number: int) -> None:
         super().time_passes(name, number)
-        for swarm in self.world.swarms:
-            swarm.settle()
+        self.witness.roles_are_taken_on()
 
     def etcd_goes(self, name: str, number: int) -> None:
         """For one agent or, seldom, for all."""

@@ -58,6 +58,13 @@ def no_turn() -> Iterator[None]:
 
 
 @contextmanager
+def no_turn_needed() -> Iterator[None]:
+    """No host takes it that changing its bridge takes anything away."""
+    with mock.patch.object(live, "needs_turn", return_value=False):
+        yield
+
+
+@contextmanager
 def no_foreign_check() -> Iterator[None]:
     """Nobody asks what of others would lose its overlay when a host leaves the swarm."""
     with mock.patch.object(leaving, "_strangers", return_value=[]):
@@ -83,6 +90,7 @@ GUARDS = {
     "quorum": no_quorum_guard,
     "fencing": no_fence,
     "turn": no_turn,
+    "needs_turn": no_turn_needed,
     "foreign": no_foreign_check,
     "labels": no_label_check,
 }
@@ -90,6 +98,7 @@ SAYS = {
     "quorum": "were away: ",
     "fencing": "held the lock",
     "turn": "while the turn was",
+    "needs_turn": "while the turn was",
     "foreign": "was {",
     "labels": "was {",
 }

@@ -91,7 +91,7 @@ class History(AgentEvents, Faults, People):
             for name in self.world.names:
                 self.turn(name)
             self.world.clock.advance(REST_S)
-            self._roles_are_taken_on()
+            self.witness.roles_are_taken_on()
             self.witness.check()
             if self.is_well():
                 return
@@ -101,7 +101,7 @@ class History(AgentEvents, Faults, People):
 
     def is_well(self) -> bool:
         agents = self.world.agents.values()
-        return all(map(_rests, agents)) and sum(agent.leads for agent in agents) == 1
+        return all(map(self._rests, agents)) and sum(agent.leads for agent in agents) == 1
 
     def check_converged(self, text: str) -> None:
         """The copies, the roles and the bridges are what the document says; no turn and no token is left."""
@@ -110,7 +110,7 @@ class History(AgentEvents, Faults, People):
         assert record is not None
         members = [name for name, host in world.hosts.items() if host.swarm_id == record.swarm_id]
         alone = [each.name for each in intent.hosts if each.name not in members]
-        assert all(_says_foreign(world.agents[each]) for each in alone), f"not in the swarm: {alone}"
+        assert all(self._is_elsewhere(world.agents[each]) for each in alone), f"not in the swarm: {alone}"
         for each in intent.hosts:
             if each.name in members:
                 member = world.member(each.name)
@@ -135,6 +135,21 @@ class History(AgentEvents, Faults, People):
         assert world.read(KEYS.disruption) is None
         assert alone or world.read(KEYS.tokens) is None
 
+    def _rests(self, agent: SimulatedAgent) -> bool:
+        """At rest, also where nobody asks anything of the host, or where it is in a swarm that is not ours."""
+        if agent.at_rest or self._is_elsewhere(agent):
+            return True
+        unnamed = [each.reason for each in agent.plan.blocked] == [
+            f"the intent does not name {agent.name}: nothing is done here"
+        ]
+        return unnamed and not agent.plan.steps and not agent.dispatcher.in_flight
+
+    def _is_elsewhere(self, agent: SimulatedAgent) -> bool:
+        """Whether its host is in a swarm that is not ours, and it says so; one that is in none has no such excuse."""
+        record, joined = self.world.record(), agent.host.swarm_id
+        says = any((each.resource, each.kind) == ("swarm", "foreign") for each in agent.plan.blocked)
+        return says and record is not None and joined not in (None, record.swarm_id)
+
     def _do_what_is_asked(self) -> None:
         """What only people can do and the agents ask for, in so many words."""
         if "start that dockerd anew" in self.world.told():
@@ -145,20 +160,6 @@ class History(AgentEvents, Faults, People):
 def _expected(assignment: Assignment | None, images: dict[str, str]) -> dict[str, str]:
     copies = assignment.copies if assignment else ()
     return {container_name("prod", each): images[each.service] for each in copies}
-
-
-def _rests(agent: SimulatedAgent) -> bool:
-    """At rest, also where nobody asks anything of the host, or where it is in a swarm that is not ours: it says so."""
-    if agent.at_rest or _says_foreign(agent):
-        return True
-    unnamed = [each.reason for each in agent.plan.blocked] == [
-        f"the intent does not name {agent.name}: nothing is done here"
-    ]
-    return unnamed and not agent.plan.steps and not agent.dispatcher.in_flight
-
-
-def _says_foreign(agent: SimulatedAgent) -> bool:
-    return any((each.resource, each.kind) == ("swarm", "foreign") for each in agent.plan.blocked)
 
 
 @contextmanager

@@ -9,12 +9,10 @@ from agent.model.records import Assignment, Disruption, LeaderRecord, decode
 from agent.model.steps import (
     DemoteNode,
     JoinSwarm,
-    Park,
     PromoteNode,
     RemoveContainer,
     Step,
     StopContainer,
-    SwapBridge,
 )
 from agent.model.store import Compare, Delete, Put
 from tests.fake_containers import Raw, is_up, published
@@ -67,11 +65,11 @@ def who_joins_joins_the_recorded_swarm(world: World, name: str, step: Step) -> I
             yield f"{name} joined {joined} by {step}"
 
 
-def no_step_ends_a_quorum(before: Iterable[FakeSwarm], step: Step) -> Iterator[str]:
-    """`before` are the swarms that had one before the step."""
+def no_step_ends_a_quorum(before: Iterable[FakeSwarm], what: Step | str) -> Iterator[str]:
+    """`before` are the swarms that had one before the step, or before the roles that steps asked for were taken on."""
     for swarm in before:
         if not swarm.has_quorum:
-            yield f"{swarm.id} has no quorum any more after {step}"
+            yield f"{swarm.id} has no quorum any more after {what}"
 
 
 def only_a_swarm_that_came_to_nothing_is_dissolved(
@@ -97,11 +95,11 @@ def managers_change_only_while_all_are_reached(
 
 
 def only_the_host_whose_turn_it_is_is_disturbed(
-    past: Past, name: str, step: Step, turn: Disruption | None, needs_turn: bool
+    past: Past, name: str, step: Step, turn: Disruption | None, disturbs: bool
 ) -> Iterator[str]:
-    """Nobody else takes a docker_gwbridge away that works."""
+    """Nobody else takes a docker_gwbridge away that works; `disturbs`: the step does."""
     has_it = name in past.robbed or (turn is not None and (turn.host, turn.state) == (name, "taken"))
-    if isinstance(step, Park | SwapBridge) and needs_turn and not has_it:
+    if disturbs and not has_it:
         yield f"{name} was disturbed by {step} while the turn was {turn}"
 
 

@@ -16,6 +16,7 @@ HAPPENS = {
     "quorum": ("put", "put", "cut_from_the_swarm", "dockerd_goes", "dockerd_comes", "reached_again"),
     "fencing": ("put", "frozen_mid_write", "frozen", "take_lock"),
     "turn": ("put", "crash", "start"),
+    "needs_turn": ("put", "crash", "start"),
     "foreign": ("put", "runs_a_guest", "removes_a_worker"),
     "labels": ("runs_a_guest", "put"),
 }

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import IPv4Interface
 
 from agent.model.intent import GWBRIDGE, PARKING
-from agent.model.observed import HostState, SwarmState
+from agent.model.observed import LinkState
 from agent.model.records import Accepted, Assignment, decode
-from agent.model.steps import DemoteNode, DissolveSwarm, LeaveSwarm, Park, PromoteNode, Step, SwapBridge
+from agent.model.steps import DemoteNode, DissolveSwarm, Park, PromoteNode, Step, SwapBridge
 from agent.model.store import Compare, Delete, Put
-from agent.planner.bridge.parking import needs_turn
 from tests.fake_swarm import FakeSwarm, Member
 from tests.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost
 from tests.simulation import invariants
@@ -47,6 +47,13 @@ class Witness:
         turn = invariants.decoded_turn(self._world)
         if turn is not None and turn.state == "taken":
             self.past.robbed.add(turn.host)
+
+    def roles_are_taken_on(self) -> None:
+        """The swarms let in and vote out whom they were asked to, some time after the step that asked."""
+        for swarm in self._world.swarms:
+            quorate = [swarm] if swarm.has_quorum else []
+            swarm.settle()
+            self.violations += invariants.no_step_ends_a_quorum(quorate, "the roles asked for were taken on")
 
     def check(self) -> None:
         """What must be true at every moment."""
@@ -87,20 +94,18 @@ class Witness:
             if isinstance(step, DissolveSwarm):
                 self._left = swarm
                 self._quorate = [each for each in self._quorate if each is not swarm]
-        if isinstance(step, Park | SwapBridge | LeaveSwarm):
+        if isinstance(step, Park | SwapBridge):
             self._before_bridge(agent, step)
         self.violations += invariants.a_copy_is_stopped_only_when_it_is_to_be_gone(
             world, agent, step, self.past
         )
 
-    def _before_bridge(self, agent: SimulatedAgent, step: Step) -> None:
-        last = agent.observer._last
-        needed = bool(last and last.accepted and needs_turn(last.accepted, _seen(agent.host)))
-        needed = needed and _works(agent.host, step)
-        if needed and not isinstance(step, LeaveSwarm):
+    def _before_bridge(self, agent: SimulatedAgent, step: Park | SwapBridge) -> None:
+        disturbs = _disturbs(agent.host, step)
+        if disturbs:
             self.past.changing.add(agent.name)
         self.violations += invariants.only_the_host_whose_turn_it_is_is_disturbed(
-            self.past, agent.name, step, invariants.decoded_turn(self._world), needed
+            self.past, agent.name, step, invariants.decoded_turn(self._world), disturbs
         )
 
     def _after(self, agent: SimulatedAgent, step: Step) -> None:
@@ -149,26 +154,20 @@ class Witness:
                 self.violations.append(f"{host} is to run {copy}, and its spec is not there")
 
 
-def _seen(host: SimulatedHost) -> HostState:
-    return HostState(
-        engine_version="",
-        live_restore=False,
-        swarm=SwarmState(local="active"),
-        networks=tuple(host.engine.nets.local.values()),
-        bridge_link=host.kernel.link(GWBRIDGE),
-    )
+def _disturbs(host: SimulatedHost, step: Park | SwapBridge) -> bool:
+    """Whether the step takes a gateway away that works, by what is there and not by what the product makes of it.
 
-
-def _works(host: SimulatedHost, step: Step) -> bool:
-    """Whether there is anything for the step to take away: with no bridge in the kernel nobody has a gateway there.
-
-    A step that waits since the bridge broke may be carried out when the intent has become another one.
+    It works while the kernel has the device as docker made it. What parks a container with its gateway elsewhere, or
+    replaces a bridge that nobody is on or that is none of those the step removes, is noticed by nobody.
     """
-    nets = host.engine.nets
-    if isinstance(step, Park) and step.container not in dict(nets.endpoints(GWBRIDGE)):
+    bridge = host.engine.nets.local.get(GWBRIDGE)
+    if bridge is None or bridge.subnet is None:
         return False
-    bridge = nets.local.get(GWBRIDGE)
-    return bridge is not None and bridge.id not in nets.damaged
+    as_made = LinkState(address=IPv4Interface(f"{bridge.gateway}/{bridge.subnet.prefixlen}"), up=True)
+    if host.kernel.link(GWBRIDGE) != as_made:
+        return False
+    users = {whose for whose, _ in host.engine.nets.endpoints(GWBRIDGE)}
+    return step.container in users if isinstance(step, Park) else bool(users) and bridge.id in step.old
 
 
 def _is_begun(host: SimulatedHost) -> bool:
