@@ -68,11 +68,14 @@ class Observer:
         """`now` gives seconds since the epoch, `clock` seconds that nobody sets."""
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
-        self._clock, self._engine_seen_at = clock, clock()
+        self._clock, self._engine_seen_at, self._nodes_seen_at = clock, clock(), clock()
+        self._blind = False
+        """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
         self._leads_since: float | None = None
+        self._unled_since: float | None = None
         self.absences = AbsenceWatcher(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
@@ -120,6 +123,7 @@ class Observer:
             host=host,
             engine_fault=engine_fault,
             engine_away_s=self._clock() - self._engine_seen_at if engine_fault else 0.0,
+            nodes_unseen_s=self._clock() - self._nodes_seen_at if host and host.swarm.leaderless else 0.0,
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
@@ -128,6 +132,7 @@ class Observer:
             state_fault=self._state_fault,
             fence=fence,
             led_s=self._led_s(fence),
+            unled_s=self._unled_s(cluster, store_fault),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -142,7 +147,7 @@ class Observer:
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:
-            reading = self._cluster.read(self._store, lease_id, self._host.running_specs)
+            reading = self._cluster.read(self._store, lease_id, self._host.running_specs, blind=self._blind)
         except (Unreachable, Refused) as error:
             return self._last, None, f"etcd cannot be read: {error}"
         self._last, self._seen_at = reading.state, self._now()
@@ -156,6 +161,14 @@ class Observer:
         if self._leads_since is None:
             self._leads_since = self._clock()
         return self._clock() - self._leads_since
+
+    def _unled_s(self, cluster: ClusterState | None, store_fault: str) -> float:
+        if cluster is None or store_fault or cluster.leader is not None:
+            self._unled_since = None
+            return 0.0
+        if self._unled_since is None:
+            self._unled_since = self._clock()
+        return self._clock() - self._unled_since
 
     def _keep(self, values: tuple[KeyValue, ...]) -> None:
         if values == self._kept:
@@ -175,6 +188,10 @@ class Observer:
         try:
             host = self._host.read(cluster, busy, settled=settled)
         except (Unreachable, Refused) as error:
+            self._blind = True
             return None, f"dockerd cannot be read: {error}"
         self._engine_seen_at = self._clock()
+        self._blind = host.swarm.leaderless
+        if not self._blind:
+            self._nodes_seen_at = self._engine_seen_at
         return host, ""

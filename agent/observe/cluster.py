@@ -47,13 +47,15 @@ class ClusterReader:
         self.wide = True
         """Whether the last reading went over all hosts' keys, as a leader's must."""
 
-    def read(self, store: Store, lease_id: int | None, running: frozenset[str]) -> Reading:
+    def read(
+        self, store: Store, lease_id: int | None, running: frozenset[str], *, blind: bool = False
+    ) -> Reading:
         """One consistent snapshot, and those specs of the assigned and the `running` copies not known yet.
 
-        Raises Unreachable.
+        `blind`: this host does not see the swarm's nodes. Raises Unreachable.
         """
         snapshot = store.read(self._ranges())
-        wide = self._needs_all(snapshot, lease_id)
+        wide = self._needs_all(snapshot, lease_id, blind=blind)
         if wide and not self.wide:
             self.wide = True
             snapshot = store.read(self._ranges())
@@ -108,11 +110,15 @@ class ClusterReader:
             return (KeyRange(key=self._keys.root, prefix=True),)
         return (*self.watched(), KeyRange(key=self._keys.verdict))
 
-    def _needs_all(self, snapshot: Snapshot, lease_id: int | None) -> bool:
-        """The leader reads all; so does everybody until there is a swarm, so that one that exists is adopted."""
+    def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, blind: bool) -> bool:
+        """The leader reads all; so does everybody until there is a swarm, so that one that exists is adopted.
+
+        And, while nobody leads, who sees no nodes: whether he takes the lock hangs on whether somebody else does.
+        """
         lock, record = snapshot.get(self._keys.leader), snapshot.get(self._keys.swarm)
         leading = lock is not None and lease_id is not None and lock.lease == lease_id
-        return leading or record is None or b'"swarm_id":null' in record.value
+        waits = blind and lock is None
+        return leading or waits or record is None or b'"swarm_id":null' in record.value
 
     def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> ClusterState:
         keys, snapshot = self._keys, values.snapshot

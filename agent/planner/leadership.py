@@ -4,7 +4,8 @@ Where the swarm has no declared manager yet, one that it has leads until a decla
 that one. So does the host that has made the swarm and is declared otherwise before it could say so.
 
 A leader whose dockerd does not answer for long gives the lock back if somebody else could do better: it cannot see the
-swarm, and each look at it that hangs delays all it does for the others.
+swarm, and each look at it that hangs delays all it does for the others. So does one whose dockerd answers and cannot
+list the swarm's nodes, as when it is cut from the other managers alone.
 """
 
 from agent.model.intent import Intent
@@ -14,7 +15,11 @@ from agent.planner.bridge.rejoin import rejoining_host
 
 LEADS_BLIND_S = 30.0
 """A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told
-from one that is slow by the first that ends without an answer."""
+from one that is slow by the first that ends without an answer. A swarm that has lost its raft leader has another one
+sooner."""
+STANDS_IN_S = 300.0
+"""For how long a manager that took the lock without seeing the nodes leads on, although another one sees them: that one
+let the lock lie for LEADS_BLIND_S, so it may not be able to take it, and the lock must not go back and forth."""
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -129,7 +134,7 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
         if swarm.local == "active" and (other := other_swarm(record, swarm)):
             return f"this host is in {other}"
         if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
-            return ""
+            return _unfit_unseeing(observed, cluster, host, intent)
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
     if swarm.local == "active":
         return "" if swarm.is_manager else "this host's engine is a worker"
@@ -144,6 +149,38 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
     if claimant := _claimant_that_can(observed.me, cluster, intent):
         return f"{claimant} claimed the init and has to lead"
     return ""
+
+
+def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+    """A manager that does not see the swarm's nodes leaves the lead to one that does; else it leads, for the documents.
+
+    Only who leads, or does not see them while nobody leads, reads what the others report.
+    """
+    if not host.swarm.leaderless or not (other := _who_sees_nodes(observed.me, cluster, intent)):
+        return ""
+    if not observed.fence:
+        return f"{other} sees the swarm's nodes, and this host does not" if _may_come(observed) else ""
+    blind_s, led_s = observed.nodes_unseen_s, observed.led_s
+    took_it_blind = blind_s > led_s
+    if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < STANDS_IN_S):
+        return ""
+    return f"it has not seen the swarm's nodes for {blind_s:.0f} s, and {other} sees them"
+
+
+def _may_come(observed: Observed) -> bool:
+    """Whether a better one may yet take the lock that is free."""
+    return observed.unled_s < LEADS_BLIND_S
+
+
+def _who_sees_nodes(me: str, cluster: ClusterState, intent: Intent) -> str | None:
+    """Name of another declared manager that could lead and says that it sees the swarm's nodes."""
+    turn = rejoining_host(intent, cluster)
+    for each in intent.managers:
+        status = cluster.statuses.get(each.name)
+        sees = status is not None and status.nodes is not None
+        if each.name not in (me, turn) and sees and _could_lead(each.name, cluster):
+            return each.name
+    return None
 
 
 def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | None:

@@ -42,11 +42,18 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another may be recorded yet: this one is to hold nothing before
+    if observed.host.swarm.leaderless:
+        plan += _nodes_unseen()
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
     plan += plan_rulings(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan
+
+
+def _nodes_unseen() -> Plan:
+    reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
+    return untouched("nodes", "quorum", reason)
 
 
 def _record_held() -> Plan:

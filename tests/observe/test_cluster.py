@@ -151,6 +151,19 @@ def test_who_leads_no_more_reads_narrowly_again(leading: Scene) -> None:
     assert not asked_for(leading, KEYS.status(OTHER))
 
 
+def test_who_sees_no_nodes_reads_what_the_others_say_of_themselves_while_nobody_leads(scene: Scene) -> None:
+    def told() -> bool:
+        return bool(scene.reader.read(scene.store, scene.lease, frozenset(), blind=True).state.statuses)
+
+    scene.read()
+    assert not told()
+    scene.delete(KEYS.leader)
+    assert told()
+    scene.put(**{KEYS.leader: GOOD[KEYS.leader]})
+    told()
+    assert not told()
+
+
 def test_a_lock_on_another_lease_is_somebody_elses_whatever_it_says(scene: Scene) -> None:
     scene.put(**{KEYS.leader: encode(LeaderRecord(host=ME, since="now"))})
     scene.read()

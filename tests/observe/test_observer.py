@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from agent.clients.disk import FILE, StateDirectory
-from agent.errors import Refused
-from agent.model.observed import Observed
+from agent.errors import Refused, Unreachable
+from agent.model.observed import NodeState, Observed
 from agent.model.records import Assignment, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer
@@ -190,6 +190,43 @@ def test_how_long_dockerd_is_away_is_counted_from_the_last_time_it_answered(benc
     assert bench.observe().engine_away_s == 30
     bench.engine.answers = True
     assert bench.observe().engine_away_s == 0
+
+
+def test_how_long_a_manager_does_not_see_the_nodes_is_counted_also_over_a_time_without_dockerd(
+    bench: Bench,
+) -> None:
+    bench.engine.init_swarm(advertise="10.0.0.1", pool=(), mask_length=24, data_path_port=None)
+    nodes = bench.engine.nodes
+    assert bench.observe().nodes_unseen_s == 0
+    bench.engine.nodes = _no_leader  # type: ignore[method-assign]
+    bench.now += 10
+    assert bench.observe().nodes_unseen_s == 10
+    bench.engine.answers = False
+    bench.now += 10
+    assert bench.observe().nodes_unseen_s == 0
+    bench.engine.answers = True
+    bench.now += 10
+    assert bench.observe().nodes_unseen_s == 30
+    bench.engine.nodes = nodes  # type: ignore[method-assign]
+    assert bench.observe().nodes_unseen_s == 0
+
+
+def _no_leader() -> tuple[NodeState, ...]:
+    raise Unreachable("the swarm does not have a leader")
+
+
+def test_how_long_nobody_leads_is_counted_while_etcd_says_so(bench: Bench) -> None:
+    bench.delete(KEYS.leader)
+    assert bench.observe().unled_s == 0
+    bench.now += 10
+    assert bench.observe().unled_s == 10
+    bench.store.cut()
+    assert bench.observe().unled_s == 0
+    bench.store.heal()
+    assert bench.observe().unled_s == 0
+    bench.now += 10
+    bench.lead()
+    assert bench.observe().unled_s == 0
 
 
 def test_with_both_away_there_is_still_an_observation(bench: Bench) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, SwarmState
 from agent.model.records import SwarmRecord, Verdict
 from agent.planner.leadership import plan_leadership
@@ -325,3 +326,59 @@ def test_whoever_leads_makes_room_for_it() -> None:
 
 def test_a_worker_that_has_made_no_swarm_does_not_lead_on_its_claim() -> None:
     assert plan(free(**MADE_BY_A_WORKER), empty_host(), me="h3") == []
+
+
+# ---- a manager that does not see the swarm's nodes
+
+SEES = status("h1", nodes=())
+BLIND = host(swarm=replace(member("h2", of=(node("h1"), node("h2"))), nodes=None))
+"""Cut from the other managers, or all of them are without a quorum: it cannot tell."""
+MANAGERS = intent(hosts="h1 h2 h3")
+
+
+def unseeing(leader: str | None, unseen_s: float, *, wanted: Intent = MANAGERS, **more: Any) -> list[str]:
+    """The plan of h2, which has not seen the nodes for so long, while h1 says whether it does."""
+    etcd = {name: more.pop(name, known) for name, known in (("statuses", {"h1": SEES}), ("present", HERE))}
+    state = cluster(wanted, "h2", leader=leader, **etcd)
+    return plan(state, BLIND, leads=leader == "h2", nodes_unseen_s=unseen_s, **more)
+
+
+HERE = {"h1": "run-h1", "h3": "run-h3"}
+NONE_SEES = [
+    {"present": {}},
+    {"present": {"h1": "a later run"}},
+    {"statuses": {"h1": replace(SEES, nodes=None)}},
+    {"statuses": {"h1": replace(SEES, engine_up=False)}},
+    {"statuses": {"h1": replace(SEES, swarm_id="swarm-of-others")}},
+    {"wanted": intent(hosts="h1:worker h2 h3")},
+]
+NAMES = ["gone", "just started", "blind as well", "without dockerd", "elsewhere", "declared a worker"]
+
+
+def test_a_leader_that_has_not_seen_the_nodes_for_long_gives_the_lock_to_one_that_does() -> None:
+    assert unseeing("h2", 29, led_s=1000) == []
+    assert unseeing("h2", 31, led_s=1000) == [
+        "resign as leader: it has not seen the swarm's nodes for 31 s, and h1 sees them"
+    ]
+
+
+@pytest.mark.parametrize("nobody", NONE_SEES, ids=NAMES)
+def test_it_leads_on_while_nobody_else_that_could_lead_sees_them(nobody: dict[str, Any]) -> None:
+    assert unseeing("h2", 1000, led_s=2000, **nobody) == []
+
+
+def test_a_manager_that_does_not_see_them_leaves_a_free_lock_to_one_that_does() -> None:
+    assert unseeing(None, 1) == []
+
+
+@pytest.mark.parametrize("nobody", NONE_SEES, ids=NAMES)
+def test_while_nobody_sees_them_any_manager_takes_it(nobody: dict[str, Any]) -> None:
+    assert unseeing(None, 1000, **nobody) == ["campaign for leader: nobody leads"]
+
+
+def test_a_lock_that_who_sees_them_does_not_take_is_taken_and_kept_for_a_while() -> None:
+    """It may be of an older version than a key of the leader's, say: then somebody leads most of the time."""
+    assert unseeing(None, 1000, unled_s=29) == []
+    assert unseeing(None, 1000, unled_s=31) == ["campaign for leader: nobody leads"]
+    assert unseeing("h2", 1000, led_s=299) == []
+    assert unseeing("h2", 1000, led_s=301) != []

@@ -34,10 +34,14 @@ class Observed:
     """Why dockerd could not be read, in words."""
     engine_away_s: float = 0.0
     """How long dockerd has not answered, in seconds; 0: it does."""
+    nodes_unseen_s: float = 0.0
+    """How long this manager has not seen the swarm's nodes, in seconds; 0: it does, or it is none."""
     fence: Fence | None = None
     """None: not leading."""
     led_s: float = 0.0
     """For how many seconds this host has led; 0: it does not."""
+    unled_s: float = 0.0
+    """For how many seconds the leader lock has been seen free; 0: it is not, or that cannot be told."""
     lease: bool = False
     """Whether a lease is provably ours now: without one nobody may campaign."""
     in_flight: frozenset[str] = frozenset()
