@@ -31,9 +31,9 @@ RARE = (
     "crash", "killed", "start", "restart_in_order", "frozen_mid_write", "frozen", "woken_twice", "time_passes",
     "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again", "dockerd_goes",
     "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes", "registry_goes", "put",
-    "put", "put", "put_bad", "take_lock", "spoil", "deletes", "changes_a_copy", "changes_the_bridge",
-    "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest", "a_guest_goes",
-    "a_stranger_joins", "misgives",
+    "put", "put", "put_bad", "take_lock", "spoil", "deletes", "deletes_a_presence", "changes_a_copy",
+    "changes_the_bridge", "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest",
+    "a_guest_goes", "a_stranger_joins", "misgives",
 )  # fmt: skip
 
 events = st.tuples(
@@ -104,7 +104,7 @@ class History(AgentEvents, Faults, People):
         return all(map(self._rests, agents)) and sum(agent.leads for agent in agents) == 1
 
     def check_converged(self, text: str) -> None:
-        """The copies, the roles and the bridges are what the document says; no turn and no token is left."""
+        """Copies, roles and bridges are what the document says; all are present, no turn and no token is left."""
         intent, world = read(text), self.world
         record = world.record()
         assert record is not None
@@ -132,6 +132,7 @@ class History(AgentEvents, Faults, People):
                     continue
                 assigned = [copy.service for copy in found.copies] if found else []
                 assert assigned.count(service) == count
+        assert all(world.read(KEYS.presence(name)) for name in world.names), "not all are present"
         assert world.read(KEYS.disruption) is None
         assert alone or world.read(KEYS.tokens) is None
 

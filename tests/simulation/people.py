@@ -32,6 +32,10 @@ class People(BasicEvents):
             self.witness.turn_is_deleted()
         self.world.delete(keys[number % len(keys)])
 
+    def deletes_a_presence(self, name: str, _number: int) -> None:
+        """Its agent lives on, with its lease."""
+        self.world.delete(KEYS.presence(name))
+
     def changes_a_copy(self, name: str, number: int) -> None:
         """Something is done to one of our copies behind the agent's back."""
         host, ours = self.host(name), sorted(self.host(name).copies())
