@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from agent.errors import Invalid, Refused
 from agent.model.store import KeyValue
 
 VERSION = 1
 FILE = "kept.json"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class StateDirectory:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
+        self._newer: int | None = None
+        """The format of what a newer agent has kept here, until it is set aside."""
 
     @property
     def saved_at(self) -> float:
@@ -46,11 +51,15 @@ class StateDirectory:
         return 0.0
 
     def save(self, values: Sequence[KeyValue]) -> None:
-        """Keep `values` instead of what was kept before. Raises Refused (disk full, no such directory)."""
+        """Keep `values` instead of what was kept before. Raises Refused (disk full, no such directory).
+
+        What `load` found to be of a newer format is set aside before that.
+        """
         kept = _Kept(v=VERSION, sha256=_digest(values), values=tuple(values))
         fresh = self._file.with_suffix(".new")
         try:
             _write_synced(fresh, msgspec.json.encode(kept))
+            self._set_newer_aside()
             fresh.replace(self._file)
             _sync_directory(self._file.parent)
         except OSError as error:
@@ -68,6 +77,7 @@ class StateDirectory:
             # The format first: what a newer one looks like is not ours to judge.
             version = msgspec.json.decode(raw, type=_Format).v
             if version != VERSION:
+                self._newer = version if version > VERSION else None
                 raise Invalid(f"{self._file} has format {version}; this agent reads format {VERSION}")
             kept = msgspec.json.decode(raw, type=_Kept)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -75,6 +85,24 @@ class StateDirectory:
         if kept.sha256 != _digest(kept.values):
             raise Invalid(f"{self._file} is damaged: its checksum does not hold")
         return kept.values
+
+    def _set_newer_aside(self) -> None:
+        """Give it another name, once: it may be the only one that knows what it holds."""
+        if self._newer is None:
+            return
+        aside = self._file.with_name(f"{FILE}.v{self._newer}")
+        try:
+            # Unlike a rename, it leaves no moment without kept.json, and takes the place of nothing.
+            os.link(self._file, aside)
+        except FileExistsError:
+            log.warning("what a newer agent kept is replaced: an earlier one is set aside", file=str(aside))
+        except FileNotFoundError:
+            pass  # somebody took it away himself
+        else:
+            aside.chmod(0o600)
+            _sync_directory(self._file.parent)
+            log.warning("what a newer agent kept is set aside", file=str(aside))
+        self._newer = None
 
 
 def _digest(values: Sequence[KeyValue]) -> str:

@@ -159,6 +159,69 @@ def test_a_newer_format_is_named_whatever_it_looks_like(state: StateDirectory, t
         state.load()
 
 
+NEWER = b'{"v":9,"keys":{"of":"another form"}}'
+ASIDE = f"{FILE}.v9"
+
+
+def found_newer(directory: Path) -> StateDirectory:
+    """A state directory that an agent begins with after one of a newer format."""
+    (directory / FILE).write_bytes(NEWER)
+    state = StateDirectory(directory)
+    with pytest.raises(Invalid):
+        state.load()
+    return state
+
+
+def test_a_newer_format_stays_in_its_place_until_something_is_kept_and_is_set_aside_then(
+    tmp_path: Path,
+) -> None:
+    state = found_newer(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+    state.save(OLD)
+    state.save(NEW)
+    assert state.load() == NEW
+    assert (tmp_path / ASIDE).read_bytes() == NEWER
+    assert stat.S_IMODE((tmp_path / ASIDE).stat().st_mode) == 0o600
+
+
+def test_what_was_set_aside_before_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / ASIDE).write_bytes(b"earlier")
+    found_newer(tmp_path).save(NEW)
+    assert (tmp_path / ASIDE).read_bytes() == b"earlier"
+    assert StateDirectory(tmp_path).load() == NEW
+
+
+def test_a_newer_format_that_somebody_took_away_himself_holds_nothing_up(tmp_path: Path) -> None:
+    state = found_newer(tmp_path)
+    (tmp_path / FILE).unlink()
+    state.save(NEW)
+    assert state.load() == NEW
+
+
+def test_an_older_format_and_a_damaged_file_are_not_set_aside(tmp_path: Path) -> None:
+    for content in (b'{"v":0}', b"{"):
+        (tmp_path / FILE).write_bytes(content)
+        state = StateDirectory(tmp_path)
+        with pytest.raises(Invalid):
+            state.load()
+        state.save(NEW)
+    assert [each.name for each in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize("dies_at", range(4))
+def test_a_power_cut_while_a_newer_format_is_set_aside_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    state = found_newer(tmp_path)
+    with monkeypatch.context() as patch:
+        dying(patch, dies_at)
+        with pytest.raises(PowerCut):
+            state.save(NEW)
+    kept = (tmp_path / FILE).read_bytes()
+    assert NEWER in (kept, (tmp_path / ASIDE).read_bytes() if (tmp_path / ASIDE).exists() else b"")
+    assert kept == NEWER or StateDirectory(tmp_path).load() == NEW
+
+
 def test_when_something_was_kept_is_known(state: StateDirectory, tmp_path: Path) -> None:
     assert state.saved_at == 0
     state.save(NEW)

@@ -308,7 +308,7 @@ def test_what_another_cluster_kept_is_reported_and_not_used(
     assert "no key of this cluster" in logged[0]["error"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"v":9}', b"\xff" * 100])
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 100])
 def test_a_damaged_file_is_reported_and_replaced(
     bench: Bench, damage: bytes, logged: list[MutableMapping[str, Any]]
 ) -> None:
@@ -318,6 +318,19 @@ def test_a_damaged_file_is_reported_and_replaced(
     assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
     bench.observe()
     assert KEYS.assignment(ME) in kept(bench)
+
+
+def test_a_file_of_a_newer_format_is_reported_and_set_aside_before_it_is_replaced(
+    bench: Bench, logged: list[MutableMapping[str, Any]]
+) -> None:
+    bench.observe()
+    (bench.directory / FILE).write_bytes(b'{"v":9}')
+    bench.restart()
+    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
+    bench.observe()
+    assert KEYS.assignment(ME) in kept(bench)
+    assert (bench.directory / f"{FILE}.v9").read_bytes() == b'{"v":9}'
+    assert [each["event"] for each in logged][1:] == ["what a newer agent kept is set aside"]
 
 
 def test_a_damaged_file_and_no_etcd_leave_nothing_known_and_nothing_broken(bench: Bench) -> None:
