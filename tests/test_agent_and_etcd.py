@@ -1,6 +1,8 @@
 """The agent as a process on an etcd that is full, hangs, takes its rights away, or has huge documents in it."""
 
+import json
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +14,7 @@ from agent.errors import Refused
 from agent.model.keys import Keys
 from agent.model.records import Accepted, Assignment, HostStatus, Verdict, decode
 from agent.model.store import Delete, KeyRange, Put, StoreSettings
-from tests.agent_process import WITHIN_S, AgentProcess, running
+from tests.agent_process import WITHIN_S, running
 from tests.etcd_server import EtcdServer, eventually
 from tests.etcd_server import running as running_etcd
 
@@ -149,12 +151,13 @@ def test_an_agent_keeps_its_lease_and_the_lock_on_an_etcd_without_space_and_goes
         etcd = stack.enter_context(running_etcd(full))
         store = next(_operator(etcd))
         stack.callback(store.close)
-        agent = stack.enter_context(running(tmp_path / "agent", etcd.endpoint, how="all-is-well"))
+        stack.enter_context(running(tmp_path / "agent", etcd.endpoint, how="all-is-well"))
         assert judged(store, put(store, DOCUMENT)).accepted
         lock = store.read([KeyRange(key=KEYS.leader)]).get(KEYS.leader)
+        assert lock is not None
         with pytest.raises(Refused, match="database space exceeded"):
             fill(store)
-        until_a_renewal_more(agent)
+        until_it_has_been_renewed(etcd, lock.lease)
 
         revision = store.txn([], [Delete(key="/filler/", prefix=True)]).revision
         etcd.ctl("compact", str(revision))
@@ -169,15 +172,20 @@ def fill(store: EtcdStore) -> None:
         store.txn([], [Put(key=f"/filler/{number}", value=b"x" * 100_000)])
 
 
-def until_a_renewal_more(agent: AgentProcess) -> None:
-    """Wait until its lease has been renewed on an etcd that takes no writes."""
-    before = renewals(agent)
-    eventually(lambda: renewals(agent) > before + 2, WITHIN_S, "the lease is renewed")
+def until_it_has_been_renewed(etcd: EtcdServer, lease: int) -> None:
+    """Return when etcd gives the lease more time than it could have left, had nobody renewed it since the call."""
+    left_s, began = remaining_s(etcd, lease), time.monotonic()
+
+    def is_renewed() -> bool:
+        could_be_left_s = left_s + 1 - (time.monotonic() - began)  # 1: etcd cuts off what is no whole second
+        return remaining_s(etcd, lease) > max(could_be_left_s, 0)
+
+    eventually(is_renewed, WITHIN_S, "the lease is renewed")
 
 
-def renewals(agent: AgentProcess) -> float:
-    lines = [each for each in agent.get("/metrics")[1].splitlines() if "keepalive" in each]
-    return sum(float(each.rpartition(" ")[2]) for each in lines if "count{" in each or "total{" in each)
+def remaining_s(etcd: EtcdServer, lease: int) -> int:
+    """What etcd itself says, in whole seconds; negative when it has none such."""
+    return int(json.loads(etcd.ctl("lease", "timetolive", f"{lease:x}", "-w", "json"))["ttl"])
 
 
 # ---- endpoints

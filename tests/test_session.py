@@ -1,6 +1,7 @@
 """The lease: when it is held, for how long it can be relied on, and what is said when it goes."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -317,6 +318,14 @@ def threaded(store: FakeStore, said: list[str], presence: Callable[[], bytes] = 
         settings=SessionSettings(ttl_s=2, interval_s=0.05, timeout_s=0.5, margin_s=0.5),
         on_change=said.append,
     )
+
+
+def test_time_is_counted_on_the_clock_that_goes_on_while_the_machine_is_suspended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 7.0}.__getitem__)
+        assert boottime_s() == 7.0
 
 
 def test_the_thread_renews_by_itself_and_ends_when_closed() -> None:
