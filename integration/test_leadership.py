@@ -1,4 +1,4 @@
-"""The leader is killed, ended, frozen, or left without its dockerd: another one leads, and no container notices."""
+"""The leader is killed, ended, frozen, cut off, or left without its dockerd: another leads, no container notices."""
 
 import os
 import time
@@ -99,40 +99,51 @@ def thaw_agent(host: Host) -> None:
     signal(host, "CONT")
 
 
-@pytest.mark.fault("the leader is frozen for longer than its lease lasts, and resumed")
+FROZEN = pytest.mark.fault("the leader is frozen for longer than its lease lasts, and resumed")
+CUT_OFF = pytest.mark.fault("the leader is cut off from everything for longer than its lease lasts")
+
+
 @pytest.mark.parametrize(
-    ("freeze", "thaw"),
+    ("stop", "resume"),
     [
-        pytest.param(freeze_agent, thaw_agent, id="agent", marks=LONG_ONLY),
-        pytest.param(Host.freeze, Host.thaw, id="host"),
+        pytest.param(freeze_agent, thaw_agent, id="agent", marks=[LONG_ONLY, FROZEN]),
+        pytest.param(Host.freeze, Host.thaw, id="host", marks=FROZEN),
+        pytest.param(Host.cut, Host.heal, id="cut off", marks=[LONG_ONLY, CUT_OFF]),
     ],
 )
-def test_a_leader_that_was_frozen_writes_nothing_when_it_is_resumed(
+def test_a_leader_that_was_frozen_or_cut_off_writes_nothing_when_it_is_back(
     cluster: Cluster,
-    freeze: Callable[[Host], None],
-    thaw: Callable[[Host], None],
+    stop: Callable[[Host], None],
+    resume: Callable[[Host], None],
     record_property: RecordProperty,
 ) -> None:
-    """Documents come so fast that it is frozen in the middle of its work, with writes decided upon."""
+    """Documents come so fast that it is stopped in the middle of its work, with writes decided upon."""
     with nothing_stopped(cluster):
         host = leader(cluster)
+        cluster.operator = next(each for each in cluster.lab.hosts if each is not host)
         for _ in range(5):
             edited(cluster)
-        freeze(host)
-        began = time.monotonic()
+        stop(host)
+        began, stopped_at = time.monotonic(), now(host)
         try:
             follower = eventually(partial(led_by_another_than, cluster, host), 60, "another one leads")
             revision = edited(cluster)
             eventually(partial(judged, cluster, revision), 30, "it writes")
             record_property(SECONDS, time.monotonic() - began)
         finally:
-            since = host.exec("date", "+%F %T.%N").stdout.strip()
-            thaw(host)
-        said = partial(host.journal_text, UNIT, since)
-        eventually(lambda: "leadership lost" in said(), 60, "the resumed one sees that it leads no more")
-        published = [line for line in said().splitlines() if "publish" in line]
+            back_at = now(host)
+            resume(host)
+        said = partial(host.journal_text, UNIT)
+        eventually(lambda: "leadership lost" in said(stopped_at), 60, "it sees that it leads no more")
+        eventually(partial(cluster.check_converged, host, revision), BACK_S, "it follows")
+        published = [line for line in said(back_at).splitlines() if "publish" in line]
         assert not [line for line in published if "failed:" not in line and "start:" not in line]
         assert cluster.get("leader") == follower
+
+
+def now(host: Host) -> str:
+    """The time of the host's clock, as journalctl takes it."""
+    return host.exec("date", "+%F %T.%N").stdout.strip()
 
 
 @LONG_ONLY

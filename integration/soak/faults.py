@@ -43,6 +43,8 @@ class Fault:
     """Happens to the host of the leader, whichever that is."""
     puts: bool = False
     """Whether the document in etcd has another revision by it."""
+    ends_lease: bool = False
+    """Whether the lease of the host's agent ends by it, once it has lasted for longer than that."""
 
 
 def signals(name: str, unit: str) -> Callable[[Host, Host], None]:
@@ -88,10 +90,21 @@ FAULTS = (
     Fault(name="agent ended", begin=signals("TERM", UNIT), of_leader=True),
     Fault(name="dockerd killed", begin=signals("KILL", "docker"), stops_copies=True),
     Fault(
-        name="agent frozen", begin=signals("STOP", UNIT), end=signals("CONT", UNIT), holds_s=(10, 25), of_leader=True
+        name="agent frozen",
+        begin=signals("STOP", UNIT),
+        end=signals("CONT", UNIT),
+        holds_s=(10, 25),
+        of_leader=True,
+        ends_lease=True,
     ),
     Fault(name="dockerd frozen", begin=signals("STOP", "docker"), end=signals("CONT", "docker"), holds_s=(5, 30)),
-    Fault(name="host frozen", begin=lambda host, _: host.freeze(), end=lambda host, _: host.thaw(), holds_s=(5, 25)),
+    Fault(
+        name="host frozen",
+        begin=lambda host, _: host.freeze(),
+        end=lambda host, _: host.thaw(),
+        holds_s=(5, 25),
+        ends_lease=True,
+    ),
     Fault(name="power cycled", begin=lambda host, _: host.cycle(), stops_copies=True),
     Fault(
         name="etcd ended",
@@ -100,9 +113,21 @@ FAULTS = (
         holds_s=(5, 25),
     ),
     Fault(name="etcd killed", begin=signals("KILL", "etcd")),
-    Fault(name="cut off", begin=lambda host, _: host.cut(), end=lambda host, _: host.heal(), holds_s=(5, 25)),
+    Fault(
+        name="cut off",
+        begin=lambda host, _: host.cut(),
+        end=lambda host, _: host.heal(),
+        holds_s=(5, 25),
+        ends_lease=True,
+    ),
     Fault(name="cut from a peer", begin=Host.cut, end=lambda host, _: host.heal(), holds_s=(10, 30)),
-    Fault(name="cut from etcd", begin=filtered("-I", *ETCD), end=filtered("-D", *ETCD), holds_s=(10, 30)),
+    Fault(
+        name="cut from etcd",
+        begin=filtered("-I", *ETCD),
+        end=filtered("-D", *ETCD),
+        holds_s=(10, 30),
+        ends_lease=True,
+    ),
     Fault(name="cut from the swarm", begin=filtered("-I", *SWARM), end=filtered("-D", *SWARM), holds_s=(10, 30)),
     Fault(name="lossy link", begin=lose_packets("-I"), end=lose_packets("-D"), holds_s=(10, 25)),
     Fault(
