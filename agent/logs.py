@@ -113,7 +113,7 @@ def _lines(_: WrappedLogger, __: str, event: EventDict) -> str:
     traceback = event.pop("exception", "")
     words = [event.pop("level"), _on_one_line(str(event.pop("event", "")))]
     words += [f"{key}={_value(value)}" for key, value in event.items()]
-    return "\n".join([" ".join(words), *traceback.splitlines()])
+    return "\n".join([" ".join(words), *map(_on_one_line, traceback.splitlines())])
 
 
 def _prioritised(logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -133,7 +133,7 @@ def _coloured(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return json.dumps(event, default=str, ensure_ascii=False)
+    return _on_one_line(json.dumps(event, default=str, ensure_ascii=False))
 
 
 def _masked(_: WrappedLogger, __: str, text: Any) -> str:
@@ -142,9 +142,14 @@ def _masked(_: WrappedLogger, __: str, text: Any) -> str:
 
 def _value(value: object) -> str:
     text = str(value)
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _BARE.fullmatch(text) else _on_one_line(json.dumps(text, ensure_ascii=False))
 
 
 def _on_one_line(text: str) -> str:
-    """Docker's words may hold line breaks and control characters; a log line may not."""
-    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)[1:-1]
+    """Others' words may hold line breaks and what a terminal obeys or does not show; a log line may not.
+
+    Escaped as in JSON, of which it can be a part. Letters of every language stay.
+    """
+    return (
+        text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    )

@@ -162,6 +162,35 @@ def test_words_of_others_cannot_forge_a_line() -> None:
     assert out.getvalue() == ('warning failed\\n<3>error forged error="no\\ninfo forged \\u001b[31m"\n')
 
 
+OBEYED = "\x1b[2J \x9b2J \x85 \u2028 \u202e \x7f"
+ESCAPED = "\\u001b[2J \\u009b2J \\u0085 \\u2028 \\u202e \\u007f"
+
+
+@pytest.mark.parametrize("format", ["journal", "console", "json"])
+def test_no_terminal_obeys_the_words_of_others_and_letters_stay(format: str) -> None:  # noqa: A002
+    out = written(format)
+    log = structlog.get_logger()
+
+    log.warning(f"für {OBEYED}", reason=f"naïve 日本 {OBEYED}")
+    (line,) = out.getvalue().removesuffix("\n").split("\n")
+    assert f"für {ESCAPED}" in line
+    assert f"naïve 日本 {ESCAPED}" in line
+    try:
+        raise ValueError(OBEYED)
+    except ValueError:
+        log.exception("pass")
+
+    assert out.getvalue().replace("\n", "").isprintable()
+
+
+def test_json_says_what_was_said() -> None:
+    out = written("json")
+
+    structlog.get_logger().warning("failed", reason=OBEYED + "\U000e0001")
+
+    assert json.loads(out.getvalue())["reason"] == OBEYED + "\U000e0001"
+
+
 def test_libraries_are_heard_from_warning_on_in_the_same_form() -> None:
     out = written("journal", level="debug")
 

@@ -5,6 +5,7 @@ import typer
 from agent.cli.connect import Connection
 from agent.cli.plan import in_mind, show_plan
 from agent.cli.show import counted, painted
+from agent.document.words import printable
 from agent.errors import Conflict, Invalid, Refused, Unreachable
 from agent.intent.confirming import confirmed
 from agent.model.observed import ClusterState, Document
@@ -86,7 +87,7 @@ class Applying:
             return
         left = unfinished(self._connection.read(), revision)
         for line in left:
-            typer.echo(line, err=True)
+            typer.echo(printable(line), err=True)
         raise Unreachable(f"not carried out within {self._wait_s:g} s on {counted(len(left), 'host')}")
 
     def _put(self, before: int, document: Document) -> int:

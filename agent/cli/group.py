@@ -5,6 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from agent.document.words import printable
 from agent.errors import SwarmkeeperError, Unreachable
 
 REFUSED = 1
@@ -23,5 +24,6 @@ class Group(TyperGroup):
         except (SwarmkeeperError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            typer.secho(f"swarmkeeper: {error}", fg="red", err=True)
+            said = "\n".join(map(printable, str(error).split("\n")))  # some name one fault on each line
+            typer.secho(f"swarmkeeper: {said}", fg="red", err=True)
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error

@@ -27,7 +27,7 @@ def show_plan(cluster: ClusterState, *, as_json: bool, reveal: bool = False) -> 
     """
     plan = plan_cluster(cluster, reveal=reveal)
     if as_json:
-        typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2))
     else:
         show_plan_lines(plan)
     return plan

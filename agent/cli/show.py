@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from agent.document.words import printable
 from agent.model.steps import Blocked, Step
 from agent.planner.whole_cluster import ClusterPlan, HostPlan
 
@@ -11,10 +12,11 @@ _VERBS = {"remove": "red", "stop": "red", "withdraw": "red", "disconnect": "red"
 
 
 def painted(text: object, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
-    """`text` for a terminal; `typer.echo` takes the colours away again where there is none."""
+    """`text`, be it anybody's words, for a terminal; `typer.echo` takes the colours away again where there is none."""
+    shown = printable(str(text))
     if os.environ.get("NO_COLOR"):
-        return str(text)
-    return typer.style(str(text), fg=colour, bold=bold or None, dim=dim or None)
+        return shown
+    return typer.style(shown, fg=colour, bold=bold or None, dim=dim or None)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -63,7 +65,7 @@ def _show_host(host: HostPlan) -> None:
 
 def _step(step: Step) -> str:
     """The same text as `str(step)`, with a colour."""
-    return painted(step.verb, _VERBS.get(step.verb, "green")) + str(step).removeprefix(step.verb)
+    return painted(step.verb, _VERBS.get(step.verb, "green")) + printable(str(step).removeprefix(step.verb))
 
 
 def _blocked(blocked: Blocked) -> str:

@@ -83,7 +83,7 @@ def _shower(*, as_json: bool) -> Iterator[_Shower]:
 
 def _print_json(view: ClusterView, fault: str = "") -> None:
     if not fault:
-        typer.echo(json.dumps({**asdict(view), "converged": view.converged}, ensure_ascii=False))
+        typer.echo(json.dumps({**asdict(view), "converged": view.converged}))
 
 
 def _print(view: ClusterView, fault: str = "") -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.view import ClusterView, HostView
+from agent.document.words import printable
 
 _NO_TERMINAL = 160
 """Width where there is no terminal: lines of a log may be long."""
@@ -37,8 +38,13 @@ def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
     hosts = _table(fitting) if fitting else Group(*map(_block, rows[1:]))
     lines = [*_intent_lines(view), *_host_lines(view)]
     if fault:
-        lines.append(Text(fault, style="red"))
-    return Group(Text(_title(view), style="bold"), hosts, *lines)
+        lines.append(_text(fault, style="red"))
+    return Group(_text(_title(view), style="bold"), hosts, *lines)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """What is told comes out of etcd, be it by way of a host that somebody took over: no terminal is to obey it."""
+    return Text(printable(text), style)
 
 
 def _title(view: ClusterView) -> str:
@@ -70,44 +76,44 @@ def _block(row: Cells) -> Text:
 def _cells(host: HostView) -> Cells:
     copies, due = host.copies, bool(host.to_do)
     return (
-        Text(host.name, style="bold"),
-        Text(host.agent, style=_AGENT[host.agent]),
+        _text(host.name, style="bold"),
+        _text(host.agent, style=_AGENT[host.agent]),
         _role(host),
-        Text(host.node[:12] or "-"),
+        _text(host.node[:12] or "-"),
         _bridge(host),
-        Text(
+        _text(
             f"{copies.running}/{copies.wanted}", style="green" if copies.running == copies.wanted else "red"
         ),
         _healthy(host),
-        Text(str(host.applied or "-")),
-        Text(str(len(host.to_do)), style="yellow" if due else ""),
-        Text(str(len(host.blocked)), style="red" if host.blocked else ""),
+        _text(str(host.applied or "-")),
+        _text(str(len(host.to_do)), style="yellow" if due else ""),
+        _text(str(len(host.blocked)), style="red" if host.blocked else ""),
     )
 
 
 def _role(host: HostView) -> Text:
     if not host.engine_up:
-        return Text("dockerd away" if host.reported_at else "-", style="red" if host.reported_at else "")
+        return _text("dockerd away" if host.reported_at else "-", style="red" if host.reported_at else "")
     found = host.role or host.state
     if found == host.role_wanted:
-        return Text(found)
+        return _text(found)
     wanted = f"{host.role_wanted} wanted" if host.role_wanted else "not in the intent"
-    return Text(f"{found} ({wanted})", style="yellow")
+    return _text(f"{found} ({wanted})", style="yellow")
 
 
 def _bridge(host: HostView) -> Text:
     if not host.engine_up:
-        return Text("-")
+        return _text("-")
     if host.bridge_faults:
-        return Text(f"{host.subnet or 'none'} (wrong)" if host.subnet else "none", style="red")
-    return Text(host.subnet or "-", style="green")
+        return _text(f"{host.subnet or 'none'} (wrong)" if host.subnet else "none", style="red")
+    return _text(host.subnet or "-", style="green")
 
 
 def _healthy(host: HostView) -> Text:
     copies = host.copies
     if not copies.checked:
-        return Text("-")
-    return Text(
+        return _text("-")
+    return _text(
         f"{copies.healthy}/{copies.checked}", style="green" if copies.healthy == copies.checked else "red"
     )
 
@@ -117,20 +123,23 @@ def _intent_lines(view: ClusterView) -> list[Text]:
     held = f"; revision {intent.in_force} is in force" if intent.in_force not in (0, intent.seen) else ""
     what = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
     style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
-    lines = [Text(""), Text.assemble("Intent: ", (f"{what}{held}", style))]
-    lines += [Text(f"  {error}", style="red") for error in intent.errors]
-    return lines + [Text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
+    lines = [_text(""), Text.assemble("Intent: ", _text(f"{what}{held}", style))]
+    lines += [_text(f"  {error}", style="red") for error in intent.errors]
+    return lines + [_text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
 
 
 def _host_lines(view: ClusterView) -> list[Text]:
-    lines = [Text(f"unreadable {each}", style="red") for each in view.unreadable]
+    lines = [_text(f"unreadable {each}", style="red") for each in view.unreadable]
+    lines += [_text(f"warning: {each}", style="yellow") for each in view.warnings]
     if view.turn:
-        lines.append(Text(f"Turn: {view.turn}", style="yellow"))
+        lines.append(_text(f"Turn: {view.turn}", style="yellow"))
     for host in view.hosts:
-        lines += [Text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
-        lines += [Text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
-        lines += [Text(f"{host.name}: {each}", style="red") for each in host.crashing]
-        lines += [Text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
+        lines += [_text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
+        lines += [_text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
+        for each in host.crashing:
+            first, *output = each.split("\n")
+            lines += [_text(f"{host.name}: {first}", "red"), *(_text(line, "red") for line in output)]
+        lines += [_text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
         if host.agent in ("away", "starting") and host.reported_at:
-            lines.append(Text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))
+            lines.append(_text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))
     return lines

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.document.words import printable
 from agent.errors import Invalid
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState
@@ -16,6 +17,7 @@ _NO_MESH = (
     "services published with mode ingress do not answer at this host before dockerd starts again "
     "(docker_gwbridge was changed)"
 )
+_UNSEALED = "join tokens lie in etcd unsealed: who can read it can join the swarm (remedy: tokens.key_file)"
 Judgement = Literal["accepted", "refused", "waits for a confirmation", "not judged yet", "there is none"]
 Presence = Literal["leads", "there", "starting", "away", "never seen"]
 
@@ -83,6 +85,8 @@ class ClusterView:
     """Whose turn it is to be disturbed, and why; empty: nobody's."""
     unreadable: tuple[str, ...] = ()
     """Keys in etcd that nobody can read, and why."""
+    warnings: tuple[str, ...] = ()
+    """What is as it was asked for, and a danger."""
 
     @property
     def converged(self) -> bool:
@@ -106,6 +110,7 @@ def view_of(name: str, cluster: ClusterState) -> ClusterView:
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
         turn=_turn(cluster),
         unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
+        warnings=(_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else (),
     )
 
 
@@ -170,9 +175,9 @@ def _notes(declared: HostIntent | None, status: HostStatus) -> tuple[str, ...]:
 
 
 def _crashing(copy: CopyReport) -> str:
-    ended = f"{copy.name} ended {copy.crashes} times in a row soon after its start"
+    ended = f"{printable(copy.name)} ended {copy.crashes} times in a row soon after its start"
     end = f", last with exit code {copy.exit_code}" if copy.status in ("exited", "restarting") else ""
-    return "\n".join((f"{ended}{end}", *(f"  | {line}" for line in copy.output)))
+    return "\n".join((f"{ended}{end}", *(f"  | {printable(line)}" for line in copy.output)))
 
 
 def _outdated(copy: CopyReport) -> str:

@@ -29,10 +29,10 @@ class Values:
         return self._decode(found, kind) if found else None
 
     def hold(self, key: str, problem: str) -> None:
-        """Note that the value of `key` cannot be read."""
+        """Note that the value of `key` cannot be read. Logs and statuses tell both; the key may be anybody's, too."""
         shortened = len(problem) > LONGEST_PROBLEM
         said = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
-        self.garbage[key] = f"{said}..." if shortened else said
+        self.garbage[printable(key)] = f"{said}..." if shortened else said
 
     def present(self, prefix: str) -> dict[str, str]:
         """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""

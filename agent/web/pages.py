@@ -1,5 +1,6 @@
 """The pages: what each path answers. Nothing is read from disk, and nothing can be changed."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -7,6 +8,8 @@ from typing import Any
 
 import msgspec
 import structlog
+
+from agent.document.words import printable
 
 log = structlog.get_logger()
 
@@ -63,13 +66,15 @@ def _healthz(sources: Sources) -> Page:
 
 def _readyz(sources: Sources) -> Page:
     if reasons := sources.unready():
-        text = "".join(f"{reason}\n" for reason in reasons)
+        text = "".join(f"{printable(reason)}\n" for reason in reasons)
         return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=text.encode())
     return Page(body=b"ready\n")
 
 
 def _status(sources: Sources) -> Page:
-    return Page(body=msgspec.json.format(msgspec.json.encode(sources.status())) + b"\n", type=JSON)
+    # Not msgspec's own JSON: it leaves characters in it that a terminal obeys.
+    text = json.dumps(msgspec.to_builtins(sources.status()), indent=2)
+    return Page(body=f"{text}\n".encode(), type=JSON)
 
 
 def _index(sources: Sources) -> Page:  # noqa: ARG001

@@ -8,7 +8,7 @@ import pytest
 from agent.cli.apply import unfinished
 from agent.cli.connect import Connection
 from agent.model.observed import ClusterState
-from agent.model.records import Accepted, HostStatus, Verdict
+from agent.model.records import Accepted, BlockedReport, HostStatus, Verdict
 from tests.cli.conftest import GOOD, Cluster
 
 Write = Callable[[str], str]
@@ -62,11 +62,11 @@ def test_a_document_is_put_word_for_word_and_its_acceptance_told(cluster: Cluste
 
 
 def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, write: Write) -> None:
-    with leading(cluster, refuse="line 3, column 1: not today"):
+    with leading(cluster, refuse="line 3, column 1: not today\x1b[2J"):
         ended = cluster.run("apply", write(GOOD), "--yes")
 
     assert ended.code == 1
-    assert "line 3, column 1: not today" in ended.err
+    assert "line 3, column 1: not today\\x1b[2J\n" in ended.err
     assert "none is in force" in ended.err
 
 
@@ -147,6 +147,15 @@ def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: W
 
     assert ended.code == 3
     assert "h1: no report\nh2: no report\n" in ended.err
+
+
+def test_no_terminal_obeys_what_a_host_says_is_left(cluster: Cluster, write: Write) -> None:
+    blocked = BlockedReport(resource="swarm", reason="\x1b[2J\x9b", kind="error")
+    status = HostStatus(instance="run", at="now", agent_version="0.1.0", blocked=(blocked,))
+    cluster.put(cluster.keys.status("h1"), status)
+    with leading(cluster):
+        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged", "--wait", "1")
+    assert "h1: blocked swarm: \\x1b[2J\\x9b\n" in ended.err
 
 
 def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:

@@ -10,7 +10,17 @@ from rich.console import Console
 
 from agent.cli.tables import render
 from agent.cli.view import ClusterView, CopiesView, HostView, IntentView
-from agent.model.records import BlockedReport, HostStatus, Presence
+from agent.model.records import (
+    BlockedReport,
+    BridgeReport,
+    CopyReport,
+    Disruption,
+    HostStatus,
+    LeaderRecord,
+    Presence,
+    Tokens,
+    Verdict,
+)
 from tests.cli.conftest import GOOD, Cluster
 
 H1 = HostView(
@@ -138,6 +148,63 @@ def test_the_status_is_read_from_what_the_agents_wrote(cluster: Cluster) -> None
     assert told["hosts"][0]["blocked"] == ["engine: no such socket"]
     assert told["converged"] is False
     assert cluster.content() == before
+
+
+OBEYED = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2028\r\n"
+"""What a terminal would do, or not show, if it were told."""
+
+
+@pytest.mark.parametrize(("name", "subnet"), [(f"h1{OBEYED}x", ""), ("h1", ""), ("h1", OBEYED)])
+def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: str, subnet: str) -> None:
+    keys = cluster.keys
+    cluster.put(keys.intent, GOOD)
+    refused = Verdict(
+        revision=cluster.content().revision, accepted=False, in_force=0, errors=(OBEYED,), warnings=(OBEYED,)
+    )
+    copy = CopyReport(
+        service="order",
+        number=1,
+        spec="s",
+        id="c",
+        name=f"c{OBEYED}",
+        status="exited",
+        crashes=2,
+        output=(OBEYED,),
+    )
+    status = HostStatus(
+        instance=OBEYED,
+        at=OBEYED,
+        agent_version=OBEYED,
+        engine_up=True,
+        state="active",
+        node_id=OBEYED,
+        bridge=BridgeReport(subnet=subnet),
+        steps=(OBEYED,),
+        blocked=(BlockedReport(resource=OBEYED, reason=OBEYED, kind="error"),),
+        copies=(copy,),
+    )
+    cluster.put(keys.verdict, refused)
+    cluster.put(keys.leader, LeaderRecord(host=OBEYED, since=OBEYED))
+    cluster.put(keys.disruption, Disruption(host=OBEYED, state="taken", reason=OBEYED, quorum=True))
+    cluster.put(keys.status(name), status)
+    for each in (keys.presence(name), keys.presence(f"away{OBEYED}"), keys.assignment(OBEYED)):
+        cluster.put(each, "{")
+
+    for arguments in (("status",), ("status", "--json"), ("plan",), ("plan", "--json")):
+        ended = cluster.run(*arguments)
+        shown = f"{ended.out}{ended.err}".replace("\n", "")
+        assert shown.isprintable()
+        assert "owned" in shown
+        assert "\\x1b" in shown or "\\u001b" in shown
+
+
+def test_unsealed_join_tokens_are_told_for_as_long_as_they_are_there(cluster: Cluster) -> None:
+    words = "warning: join tokens lie in etcd unsealed"
+    assert words not in cluster.run("status").out
+    cluster.put(cluster.keys.tokens, Tokens(swarm_id="s", worker="w", manager="m"))
+    assert words in cluster.run("status").out
+    cluster.put(cluster.keys.tokens, Tokens(swarm_id="s", worker="", manager="", sealed="x"))
+    assert words not in cluster.run("status").out
 
 
 def test_lines_are_not_broken_where_there_is_no_terminal(cluster: Cluster) -> None:

@@ -69,7 +69,7 @@ def test_the_wait_passes() -> None:
 def test_its_last_words_are_quoted_without_its_secrets() -> None:
     bench = Bench()
     bench.run_and_end(1)
-    assert bench.run_and_end(3).output == ("starting", "bad token ***")
+    assert bench.run_and_end(3).output == ("starting", "bad token ***TOKEN***")
     assert Bench(lines=0).run_and_end(3).output == ()
 
 

@@ -4,11 +4,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from agent.errors import Invalid, Refused
 from agent.web import Sources, WebServer, serve, server
+from agent.web.pages import page
 from agent.web.server import MOST_THREADS
 
 
@@ -109,6 +111,17 @@ def test_the_status_is_json(web: WebServer) -> None:
 
     assert (status, json.loads(body)) == (200, {"host": "node-a", "blocked": []})
     assert headers["Content-Type"] == "application/json"
+
+
+def test_no_terminal_obeys_a_page(agent: Agent) -> None:
+    obeyed = "für \x1b[2J\x9b2J\u202e\u2028"
+    agent.reasons = (obeyed,)
+    sources = replace(agent.sources(), status=lambda: {"blocked": (obeyed,)})
+
+    status, ready = (page(path, sources).body.decode() for path in ("/status", "/readyz"))
+    assert json.loads(status) == {"blocked": [obeyed]}
+    assert ready == "für \\x1b[2J\\x9b2J\\u202e\\u2028\n"
+    assert status.replace("\n", "").isprintable()
 
 
 def test_the_first_page_links_the_others(web: WebServer) -> None:
