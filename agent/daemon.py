@@ -25,7 +25,7 @@ from agent.clients.store import EtcdStore
 from agent.config import Config
 from agent.dispatch import Dispatcher, Outcome
 from agent.model.keys import Keys
-from agent.model.steps import PullImage, Step
+from agent.model.steps import LetGo, PullImage, Step
 from agent.observe import Observer
 from agent.parts import cluster_reader_of, engine_of, host_reader_of, identity_of, session_of
 from agent.reconcile import Reconciler, Rhythm
@@ -87,6 +87,7 @@ class Daemon:
             StateDirectory(Path(config.state_directory)),
             identity_of(config, instance),
             lambda: self._session.lease_id,
+            renewed_s=lambda: self._session.renewed_s,
         )
         self._triggers = Triggers(self._store, self._engine, kernel, self._wake)
         self._status_writer = NewestWins(STATUS_PAUSE_S)
@@ -201,6 +202,8 @@ class Daemon:
     def _step_done(self, outcome: Outcome) -> None:
         if outcome.step.kind == "swarm":
             self._host.forget()
+        if isinstance(outcome.step, LetGo):
+            self._observer.let_go()
         self._reporter.step_done(outcome)
         self._wake.wake("step ended")
 

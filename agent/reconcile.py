@@ -30,6 +30,8 @@ RESYNC_JITTER = 0.1
 
 UNSETTLED_S = 2.0
 """How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
+UNREAD_S = 5.0
+"""How often to look while etcd holds the leader lock for this host and cannot be read."""
 SILENT_S = 0.5
 """How soon to look again at a dockerd that has come into its swarm and does not listen yet to the other hosts."""
 DISTURBED_S = 5.0
@@ -150,6 +152,7 @@ def _look_again_s(observed: Observed) -> float:
         looks_again_in_s(observed),
         places_again_in_s(observed),
         DISTURBED_S if turn and not observed.stale else 0.0,
+        UNREAD_S if observed.lock_unread else 0.0,
     )
     return min((each for each in times if each), default=0.0)
 

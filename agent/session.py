@@ -7,6 +7,7 @@ Validity is counted from *before* the renewal was sent, because etcd may have co
 CLOCK_BOOTTIME, because a suspended machine goes on losing its lease.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,8 @@ class _Held:
 
     lease_id: int
     valid_until: float
+    renewed_at: float
+    """When that renewal was sent."""
 
 
 class Session:
@@ -73,6 +76,7 @@ class Session:
         self._present = False
         self._insists = False
         self._contested = False
+        self._unwanted: int | None = None
         self._generation = 0
         self._told: int | None = None
         self._wakened = threading.Event()
@@ -92,8 +96,14 @@ class Session:
         return held.lease_id if held is not None and self._ends_after(held, self._clock()) else None
 
     @property
+    def renewed_s(self) -> float:
+        """How long ago etcd last granted or renewed the lease, in seconds; infinite without one."""
+        held = self._held
+        return self._clock() - held.renewed_at if held is not None else math.inf
+
+    @property
     def generation(self) -> int:
-        """How many leases there have been: another number means that everything on the last one is gone."""
+        """How many leases there have been: with another number all that is on the last one is gone, or will be soon."""
         return self._generation
 
     def is_safe_for(self, budget_s: float) -> bool:
@@ -102,7 +112,7 @@ class Session:
         return held is not None and self._ends_after(held, self._clock() + budget_s)
 
     def _ends_after(self, held: _Held, instant: float) -> bool:
-        return instant < held.valid_until - self._settings.margin_s
+        return held.lease_id != self._unwanted and instant < held.valid_until - self._settings.margin_s
 
     def start(self) -> None:
         self._thread.start()
@@ -116,6 +126,14 @@ class Session:
         """Put the presence key soon, whoever put it before: this host is the one of its name."""
         self._insists = True
         self.reassert()
+
+    def replace(self, lease_id: int) -> None:
+        """Renew that lease no more, and take another one soon: what else hangs on it goes when it runs out.
+
+        The presence moves to the new one, if etcd lets it.
+        """
+        self._unwanted = lease_id
+        self._wakened.set()
 
     def run_once(self) -> float:
         """Do what is due: grant, renew, put the presence. Return the seconds until there is more to do."""
@@ -160,6 +178,9 @@ class Session:
         self._revoke()
 
     def _hold(self) -> float:
+        if self._lease is not None and self._lease.id == self._unwanted:
+            self._lease = self._held = None
+            self._present = False
         sent = self._clock()
         if self._lease is None:
             self._lease = self._store.grant(self._settings.ttl_s)
@@ -169,7 +190,7 @@ class Session:
             ttl_s = self._store.keepalive(self._lease.id)
             if ttl_s <= 0:
                 raise Missing(f"etcd does not know lease {self._lease.id:x} any more")
-        renewed = _Held(lease_id=self._lease.id, valid_until=sent + ttl_s)
+        renewed = _Held(lease_id=self._lease.id, valid_until=sent + ttl_s, renewed_at=sent)
         if self._held is not None:
             self._held = renewed
         self._put_presence(self._lease.id)

@@ -17,9 +17,10 @@ from typing import Any
 
 import grpc
 
-from agent import daemon, parts
+from agent import daemon, parts, reconcile
 from agent.clients.store import EtcdStore
 from agent.config import load_config
+from agent.planner import leadership
 from agent.reconcile import Reconciler
 from tests.etcd_server import eventually, free_ports
 from tests.fake_engine import FakeEngine
@@ -48,6 +49,7 @@ class AgentProcess:
         listen: str = "",
         etcd_options: str = "",
         http: str = "",
+        ttl: str = "15s",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.listen = listen or f"127.0.0.1:{free_ports(1)[0]}"
@@ -56,7 +58,7 @@ class AgentProcess:
         self._config.write_text(
             f"cluster: prod\nhost: h1\nstate_directory: {directory}\n"
             f"etcd: {{endpoints: ['{etcd}'], timeout: 500ms, budget: 1s{etcd_options}}}\n"
-            "session: {ttl: 15s, interval: 1s, timeout: 500ms}\n"
+            f"session: {{ttl: {ttl}, interval: 1s, timeout: 500ms}}\n"
             f"docker: {{url: 'unix://{directory}/none.sock'}}\n"
             f"{http}\n"
             "log: {format: json}\n"
@@ -166,6 +168,11 @@ def _wall_clock_is_set(_engine: FakeEngine) -> None:
     signal.signal(signal.SIGUSR2, lambda *_: jumps.append(-7200.0))
 
 
+def _lets_go_soon(_engine: FakeEngine) -> None:
+    leadership.LEADS_BLIND_S = 1.0
+    reconcile.UNREAD_S = 0.2
+
+
 def _loop_ends(_engine: FakeEngine) -> None:
     Reconciler.run = _return_at_once  # type: ignore[assignment, method-assign]
     daemon.STALLED_S = 0.4
@@ -184,6 +191,7 @@ MODES: dict[str, Callable[[FakeEngine], None]] = {
     "freezes-in-its-write": _freezes_in_its_write,
     "wall-clock-is-set": _wall_clock_is_set,
     "loop-ends": _loop_ends,
+    "lets-go-soon": _lets_go_soon,
 }
 
 

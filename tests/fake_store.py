@@ -5,7 +5,7 @@ It passes tests/contract/test_store.py, as the real client does; that is why it 
 
 from collections.abc import Callable, Sequence
 
-from agent.errors import Conflict, LeadershipLost, Unreachable
+from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.model.store import (
     Compare,
     Delete,
@@ -67,6 +67,10 @@ class FakeStore:
         self.etcd = etcd or FakeEtcd()
         self.reachable = True
         self.closed = False
+        self.denied = False
+        """Whether the role of this client's user is revoked: leases are granted and renewed, and no more."""
+        self.slow = False
+        """Whether no reading ends in time, while all that is small passes."""
         self.before_fenced: Callable[[], None] = lambda: None
         """Called when a leader's write is about to be sent: what it does happens while the caller stands still."""
         self.on_write: Callable[[Sequence[Compare], Sequence[Put | Delete]], None] = lambda *_: None
@@ -95,10 +99,14 @@ class FakeStore:
 
     def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
         self._reach()
+        self._check_role()
+        if self.slow:
+            raise Unreachable("no answer within 6 s")
         return self.etcd.snapshot(ranges)
 
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self._reach()
+        self._check_role()
         result = self.etcd.txn(compares, operations)
         if result.succeeded:
             self.on_write(compares, operations)
@@ -133,6 +141,7 @@ class FakeStore:
 
     def revoke(self, lease_id: int) -> None:
         self._reach()
+        self._check_role()
         self.etcd.revoke(lease_id)
 
     def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> FakeWatch:
@@ -155,6 +164,10 @@ class FakeStore:
         self.closed = True
         for watch in self._watches:
             watch.close()
+
+    def _check_role(self) -> None:
+        if self.denied:
+            raise Refused("etcdserver: permission denied")
 
     def _reach(self) -> None:
         if self.closed:

@@ -21,7 +21,7 @@ from agent.intent import parse_intent
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
-from agent.model.steps import Plan, Step
+from agent.model.steps import LetGo, Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.reconcile import Reconciler, Rhythm
@@ -117,7 +117,7 @@ class SimulatedAgent:
         self, host: SimulatedHost, etcd: FakeEtcd, clock: FakeClock, instance: str, *, stepped: bool = True
     ) -> None:
         self.host, self.name, self.clock = host, host.name, clock
-        self.store, self._lease_store = FakeStore(etcd), FakeStore(etcd)
+        self.store, self.lease_store = FakeStore(etcd), FakeStore(etcd)
         self.wake = WakeUps()
         self.metrics = Metrics(version="test")
         self.outcomes: list[Outcome] = []
@@ -136,7 +136,7 @@ class SimulatedAgent:
             machine_id=host.machine_id,
         )
         self.session = Session(
-            self._lease_store,
+            self.lease_store,
             presence_key=KEYS.presence(host.name),
             presence=lambda: encode(presence),
             settings=SessionSettings(),
@@ -156,6 +156,7 @@ class SimulatedAgent:
             Identity(host=host.name, instance=instance, boot_id=host.boot_id, machine_id=host.machine_id),
             lambda: self.session.lease_id,
             clock=clock if stepped else time.monotonic,
+            renewed_s=lambda: self.session.renewed_s,
         )
         self.reporter = Reporter(
             self.store,
@@ -212,11 +213,11 @@ class SimulatedAgent:
 
     def cut_etcd(self) -> None:
         self.store.cut()
-        self._lease_store.cut()
+        self.lease_store.cut()
 
     def heal_etcd(self) -> None:
         self.store.heal()
-        self._lease_store.heal()
+        self.lease_store.heal()
 
     # ---- what it says
 
@@ -253,6 +254,8 @@ class SimulatedAgent:
         self.outcomes.append(outcome)
         if outcome.step.kind == "swarm":
             self._host_reader.forget()
+        if isinstance(outcome.step, LetGo):
+            self.observer.let_go()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")
 

@@ -215,7 +215,7 @@ def test_an_agent_of_which_two_endpoints_hang_works_by_the_third(
 @pytest.mark.fault(
     "the role of the agents is revoked in etcd, and granted again; their tokens run out meanwhile"
 )
-def test_an_agent_whose_role_is_revoked_holds_says_so_and_goes_on_when_it_is_granted_again(
+def test_an_agent_whose_role_is_revoked_holds_says_so_leaves_the_lock_and_goes_on_when_it_is_granted_again(
     tmp_path: Path,
 ) -> None:
     arguments = ("--auth-token-ttl=1", "--bcrypt-cost=4")
@@ -232,7 +232,8 @@ def test_an_agent_whose_role_is_revoked_holds_says_so_and_goes_on_when_it_is_gra
         etcd.ctl("put", KEYS.intent, DOCUMENT)
         etcd.ctl("auth", "enable")
         rights = f", user: agent, password_file: '{password}', allow_plaintext_password: true"
-        with running(tmp_path / "agent", etcd.endpoint, how="all-is-well", etcd_options=rights) as agent:
+        how = {"how": "lets-go-soon", "etcd_options": rights, "ttl": "9s"}
+        with running(tmp_path / "agent", etcd.endpoint, **how) as agent:
             agent.until_it_says("READY=1")
             eventually(lambda: accepts(etcd, 1), WITHIN_S, "it leads")
             etcd.ctl("user", "revoke-role", "agent", "agent", user=ROOT)
@@ -240,12 +241,17 @@ def test_an_agent_whose_role_is_revoked_holds_says_so_and_goes_on_when_it_is_gra
                 lambda: "permission denied" in agent.get("/status")[1], WITHIN_S, "it says what it lacks"
             )
             assert agent.get("/healthz")[0] == 200
+            eventually(lambda: not is_led(etcd), WITHIN_S, "others could lead")
 
             etcd.ctl("user", "grant-role", "agent", "agent", user=ROOT)
             etcd.ctl("put", KEYS.intent, f"{DOCUMENT}# again\n", user=ROOT)
             eventually(lambda: accepts(etcd, 2), WITHIN_S, "it goes on")
             agent.signal(signal.SIGTERM)
             assert agent.ended(WITHIN_S) == 0
+
+
+def is_led(etcd: EtcdServer) -> bool:
+    return bool(etcd.ctl("get", "--keys-only", KEYS.leader, user=ROOT).strip())
 
 
 def accepts(etcd: EtcdServer, times: int) -> bool:

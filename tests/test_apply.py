@@ -113,6 +113,11 @@ class Bench:
         found = self.etcd.snapshot([KeyRange(key=KEYS.leader)]).values[KEYS.leader]
         self.fence = Fence(key=KEYS.leader, create_revision=found.create_revision, lease=found.lease)
 
+    @property
+    def lock(self) -> Fence:
+        assert self.fence is not None
+        return self.fence
+
     def apply(self, step: Step) -> None:
         apply(self.doors, step)
 
@@ -386,7 +391,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {steps.Campaign, steps.TakePresence, steps.PutPresence, steps.GiveUpInit}
+        | {steps.Campaign, steps.LetGo, steps.TakePresence, steps.PutPresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -559,6 +564,24 @@ def test_a_host_that_is_forgotten_loses_its_own_keys_and_no_others(leading: Benc
 def test_a_lock_given_back_is_free(leading: Bench) -> None:
     leading.apply(steps.Resign(reason="r"))
     assert leading.read(KEYS.leader) is None
+
+
+def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: Bench) -> None:
+    lease = leading.session.lease_id
+    leading.apply(steps.LetGo(lock=leading.lock, reason="r"))
+    assert leading.read(KEYS.leader) is None
+    leading.session.run_once()
+    assert leading.session.lease_id == lease
+
+
+def test_where_etcd_takes_no_word_back_the_lease_is_replaced(leading: Bench) -> None:
+    lease = leading.session.lease_id
+    leading.store.denied = True
+    leading.apply(steps.LetGo(lock=leading.lock, reason="r"))
+    leading.store.denied = False
+    leading.session.run_once()
+    assert leading.session.lease_id not in (None, lease)
+    assert leading.read(KEYS.leader) is not None, "until the last lease has run out"
 
 
 def test_the_swarm_is_made_by_the_holder_of_the_lock(leading: Bench) -> None:

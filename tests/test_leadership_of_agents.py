@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulated_cluster import EXAMPLE, NAMES, SimulatedAgent, SimulatedCluster
+from agent.model.steps import LetGo
+from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -107,3 +108,65 @@ def test_of_two_that_are_cut_off_neither_takes_the_lock_from_the_other(tmp_path:
 
     assert len(led) == 2
     assert led[1] not in (before, other)
+
+
+# ---- a leader that renews its lease and cannot read etcd
+
+
+def presence(cluster: SimulatedCluster, name: str) -> bool:
+    return cluster.read(KEYS.presence(name)) is not None
+
+
+def deny(agent: SimulatedAgent, *, denied: bool = True) -> None:
+    """Revoke its role in etcd, or grant it again."""
+    agent.store.denied = agent.lease_store.denied = denied
+
+
+def test_a_leader_whose_role_is_revoked_lets_go_of_the_lock_and_comes_back_when_it_is_granted(
+    cluster: SimulatedCluster,
+) -> None:
+    before, copies = cluster.leader(), cluster.ids()
+    deny(before)
+    cluster.rounds(28)
+    lock = cluster.read(KEYS.leader)
+    assert lock is not None
+    assert f'"{before.name}"' in lock.value.decode()
+
+    cluster.rounds(25)
+    after = cluster.leader()
+    assert after is not before
+    cluster.put_intent(LABELLED)
+    cluster.rounds(10)
+    assert racks(cluster) == ["a", "a", "a"]
+    assert cluster.ids() == copies
+    assert not presence(cluster, before.name)
+
+    deny(before, denied=False)
+    cluster.settle()
+    assert presence(cluster, before.name)
+    assert cluster.leader() is after
+    assert cluster.ids() == copies
+
+
+def test_a_leader_on_a_link_too_slow_to_read_gives_the_lock_back_once_and_stays_present(
+    cluster: SimulatedCluster,
+) -> None:
+    before = cluster.leader()
+    generation = before.session.generation
+    before.store.slow = True
+    cluster.rounds(40)
+
+    assert cluster.leader() is not before
+    assert presence(cluster, before.name)
+    assert before.session.generation == generation
+    assert not before.plan.steps
+    given_back = [each for each in before.outcomes if isinstance(each.step, LetGo)]
+    assert [each.error for each in given_back] == [""]
+
+
+def test_a_leader_whose_etcd_is_away_does_nothing_about_the_lock(cluster: SimulatedCluster) -> None:
+    before = cluster.leader()
+    for agent in cluster.agents.values():
+        agent.cut_etcd()
+    cluster.rounds(100)
+    assert not [each for each in before.outcomes if isinstance(each.step, LetGo)]

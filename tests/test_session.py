@@ -1,5 +1,6 @@
 """The lease: when it is held, for how long it can be relied on, and what is said when it goes."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -287,6 +288,50 @@ def test_closing_while_etcd_is_away_leaves_the_lease_to_expire(world: World) -> 
     world.store.cut()
     world.session.close()
     assert world.session.lease_id is None
+
+
+# ---- a lease that is not wanted any more
+
+
+def test_a_lease_that_is_replaced_is_held_no_more_and_runs_out_while_the_presence_goes_on(
+    world: World,
+) -> None:
+    world.run_for(1)
+    first = world.session.lease_id
+    assert first is not None
+    world.left_by = (b"first",)
+    FakeStore(world.etcd).txn([], [Put(key="/c/leader", value=b"lock", lease=first)])
+    world.session.replace(first)
+    assert not world.session.is_safe_for(0)
+
+    world.run_for(1)
+    assert world.session.lease_id not in (None, first)
+    assert world.said == [GRANTED, LOST, GRANTED]
+    world.run_for(16)
+    assert world.presence() == b"first"
+    assert world.etcd.snapshot([KeyRange(key="/c/leader")]).get("/c/leader") is None
+
+
+def test_a_lease_that_was_replaced_before_is_not_looked_at_again(world: World) -> None:
+    world.run_for(1)
+    first = world.session.lease_id
+    assert first is not None
+    world.left_by = (b"first",)
+    world.session.replace(first)
+    world.run_for(1)
+    second = world.session.lease_id
+    world.session.replace(first)
+    world.run_for(60)
+    assert world.session.lease_id == second
+
+
+def test_how_long_ago_the_lease_was_renewed_is_told(world: World) -> None:
+    assert world.session.renewed_s == math.inf
+    world.session.run_once()
+    world.clock.advance(3)
+    assert world.session.renewed_s == 3
+    world.session.run_once()
+    assert world.session.renewed_s == 0
 
 
 # ---- on its thread

@@ -6,7 +6,7 @@ from agent import election
 from agent.apply.doors import Doors
 from agent.apply.writes import put, write
 from agent.clients.engine import Engine
-from agent.errors import Conflict, Unreachable
+from agent.errors import Conflict, Refused, Unreachable
 from agent.model import steps
 from agent.model.autolock import MOST_KEYS
 from agent.model.records import LeaderRecord, encode
@@ -17,6 +17,9 @@ def lead(doors: Doors, step: steps.Step) -> None:
     """Carry out a step of the leader's lane. Raises LeadershipLost when it is not safe any more."""
     if isinstance(step, steps.Campaign):
         _campaign(doors)
+        return
+    if isinstance(step, steps.LetGo):
+        _let_go(doors, step.lock)
         return
     fence = doors.safe_fence(step.budget_s)
     match step:
@@ -43,6 +46,14 @@ def _campaign(doors: Doors) -> None:
     value = encode(LeaderRecord(host=doors.me, since=doors.now()))
     # To be too late is no failure: the next observation says who leads.
     election.campaign(doors.store, doors.keys.leader, value, lease_id)
+
+
+def _let_go(doors: Doors, lock: Fence) -> None:
+    """A role that was revoked may delete nothing, and not revoke a lease with keys on it; it need not renew it."""
+    try:
+        election.resign(doors.store, lock)
+    except (Unreachable, Refused):
+        doors.session.replace(lock.lease)
 
 
 def _act_on_node(

@@ -1,5 +1,6 @@
 """Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -64,8 +65,12 @@ class Observer:
         now: Callable[[], float] = time.time,
         *,
         clock: Callable[[], float] = time.monotonic,
+        renewed_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """`now` gives seconds since the epoch, `clock` seconds that nobody sets."""
+        """`now` gives seconds since the epoch, `clock` seconds that nobody sets.
+
+        `renewed_s` says how long ago the lease was renewed last.
+        """
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
         self._clock, self._engine_seen_at, self._nodes_seen_at = clock, clock(), clock()
@@ -76,6 +81,9 @@ class Observer:
         self._token_watcher = TokenWatcher(clock)
         self._leads_since: float | None = None
         self._unled_since: float | None = None
+        self._lock: Fence | None = None
+        """The leader lock, when etcd was last read and it was ours."""
+        self._renewed_s, self._read_at = renewed_s, clock()
         self.absences = AbsenceWatcher(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
@@ -131,6 +139,8 @@ class Observer:
             seen_at=self._seen_at,
             state_fault=self._state_fault,
             fence=fence,
+            lock_unread=self._lock_unread(lease_id) if store_fault else None,
+            unread_s=self._unread_s() if store_fault else 0.0,
             led_s=self._led_s(fence),
             unled_s=self._unled_s(cluster, store_fault),
             lease=lease_id is not None,
@@ -152,7 +162,20 @@ class Observer:
             return self._last, None, f"etcd cannot be read: {error}"
         self._last, self._seen_at = reading.state, self._now()
         self._keep(reading.kept)
-        return reading.state, held_fence(reading.lock, lease_id), ""
+        self._lock, self._read_at = held_fence(reading.lock, lease_id), self._clock()
+        return reading.state, self._lock, ""
+
+    def let_go(self) -> None:
+        """The lock was given back unread. May be called from any thread."""
+        self._lock = None
+
+    def _lock_unread(self, lease_id: int | None) -> Fence | None:
+        lock = self._lock
+        return lock if lock and lock.lease == lease_id else None
+
+    def _unread_s(self) -> float:
+        """From the last reading to the last renewal: an etcd that is away renews nothing."""
+        return max(0.0, self._clock() - self._read_at - self._renewed_s())
 
     def _led_s(self, fence: Fence | None) -> float:
         if fence is None:

@@ -5,18 +5,19 @@ that one. So does the host that has made the swarm and is declared otherwise bef
 
 A leader whose dockerd does not answer for long gives the lock back if somebody else could do better: it cannot see the
 swarm, and each look at it that hangs delays all it does for the others. So does one whose dockerd answers and cannot
-list the swarm's nodes, as when it is cut from the other managers alone.
+list the swarm's nodes, as when it is cut from the other managers alone; and one that renews its lease and cannot read
+etcd lets go of the lock.
 """
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed, other_swarm
-from agent.model.steps import Campaign, Plan, Resign
+from agent.model.steps import Campaign, LetGo, Plan, Resign
 from agent.planner.bridge.rejoin import rejoining_host
 
 LEADS_BLIND_S = 30.0
 """A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told
 from one that is slow by the first that ends without an answer. A swarm that has lost its raft leader has another one
-sooner."""
+sooner; a link to etcd that is slow for a while is no reason either."""
 STANDS_IN_S = 300.0
 """For how long a manager that took the lock without seeing the nodes leads on, although another one sees them: that one
 let the lock lie for LEADS_BLIND_S, so it may not be able to take it, and the lock must not go back and forth."""
@@ -26,13 +27,22 @@ def plan_leadership(observed: Observed) -> Plan:
     """Campaign when the lock is free and this host may lead; resign when it holds the lock and may not."""
     cluster = observed.cluster
     if cluster is None or observed.stale:
-        return Plan()
+        return _plan_unread(observed)
     why_not = unfit(observed, cluster)
     if observed.fence:
         return Plan((Resign(reason=why_not),)) if why_not else Plan()
     if why_not or cluster.leader or not observed.lease:
         return Plan()
     return Plan((Campaign(reason="nobody leads"),))
+
+
+def _plan_unread(observed: Observed) -> Plan:
+    """Who cannot read does nothing for the others, and as long as it renews the lock nobody else does either."""
+    lock, unread_s = observed.lock_unread, observed.unread_s
+    if lock is None or unread_s < LEADS_BLIND_S:
+        return Plan()
+    reason = f"etcd has renewed the lease for {unread_s:.0f} s, and lets nothing be read"
+    return Plan((LetGo(lock=lock, reason=reason),))
 
 
 def unfit(observed: Observed, cluster: ClusterState) -> str:

@@ -124,6 +124,16 @@ def test_who_leads_goes_on_while_his_dockerd_is_away() -> None:
     assert plan(cluster(WANTED, "h2", leader="h2"), None, leads=True) == []
 
 
+def test_who_renews_the_lock_and_cannot_read_etcd_for_long_lets_go_of_it() -> None:
+    unread = {"stale": True, "lock_unread": builders.FENCE}
+    state, seen = cluster(WANTED, "h2", leader="h2"), host(swarm=member("h2"))
+    assert plan(state, seen, **unread, unread_s=29) == []
+    assert plan(state, seen, **unread, unread_s=31) == [
+        "let go as leader: etcd has renewed the lease for 31 s, and lets nothing be read"
+    ]
+    assert plan(state, seen, stale=True, unread_s=31) == []
+
+
 OTHER = {"statuses": {"h1": status("h1")}, "present": {"h1": "run-h1"}}
 
 

@@ -38,6 +38,10 @@ class Observed:
     """How long this manager has not seen the swarm's nodes, in seconds; 0: it does, or it is none."""
     fence: Fence | None = None
     """None: not leading."""
+    lock_unread: Fence | None = None
+    """The leader lock that was ours when etcd was last read, while it cannot be read and the lease is ours still."""
+    unread_s: float = 0.0
+    """For how many seconds etcd has gone on renewing that lease since."""
     led_s: float = 0.0
     """For how many seconds this host has led; 0: it does not."""
     unled_s: float = 0.0

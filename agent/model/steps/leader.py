@@ -7,6 +7,7 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 from agent.model.steps.host import CreateNetwork
+from agent.model.store import Fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,17 @@ class Resign(BaseStep):
     """Give the leader lock back."""
 
     lane, verb, kind, resource, budget_s = "leader", "resign as", "leadership", "leader", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetGo(BaseStep):
+    """Give back a lock that is ours still, as etcd goes on renewing it, while nothing else can be read there.
+
+    Where etcd does not let us do that either, the lease is left to run out, and another one taken.
+    """
+
+    lock: Fence
+    lane, verb, kind, resource, budget_s = "leader", "let go as", "leadership", "leader", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from agent.model.steps.leader import (
     ClaimInit,
     CollectSpecs,
     CreateOverlay,
+    LetGo,
     PublishAssignment,
     PublishRollout,
     PublishRuling,
@@ -62,8 +63,8 @@ from agent.model.steps.parking import (
 )
 
 Step = (
-    Campaign | Resign | TakePresence | PutPresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm
-    | LeaveSwarm | DissolveSwarm
+    Campaign | LetGo | Resign | TakePresence | PutPresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit
+    | JoinSwarm | LeaveSwarm | DissolveSwarm
     | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict

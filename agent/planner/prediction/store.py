@@ -12,7 +12,7 @@ from agent.planner.prediction.world import World
 _DIGEST = "(digest)"
 
 StoreStep = (
-    steps.Campaign | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
+    steps.Campaign | steps.LetGo | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
     | steps.CollectSpecs | steps.TakePresence | steps.PutPresence | steps.GiveUpInit
 )  # fmt: skip
@@ -26,7 +26,7 @@ def on_store(world: World, me: str, step: StoreStep) -> World:
     match step:
         case steps.Campaign():
             return world.with_cluster(replace(cluster, leader=cluster.leader or me))
-        case steps.Resign():
+        case steps.Resign() | steps.LetGo():
             return world.with_cluster(replace(cluster, leader=None))
         case steps.PublishVerdict():
             document = cluster.document if step.document is not None else None
