@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agent.backoff import Backoff, Failure
-from agent.errors import SwarmkeeperError, Unreachable
+from agent.errors import Overtaken, SwarmkeeperError, Unreachable
 from agent.model.steps import Lane, Plan, Step
 
 Chain = tuple[Step, ...]
-"""The steps of one resource, in order; the first that fails ends it."""
+"""The steps of one resource, in order; the first that does not succeed ends it."""
 
 LEADER_WORKERS = 2
 _KNOCK = "knock"
@@ -32,6 +32,12 @@ class Outcome:
     """A fault of ours, not of the other side: worth a traceback."""
     failure: Failure | None = None
     """When it failed: how often by now, and when it is tried again."""
+    overtaken: str = ""
+    """Why it was not carried out, although nothing failed: the next pass decides anew, at once."""
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.error and not self.overtaken
 
 
 class Dispatcher:
@@ -130,17 +136,17 @@ class Dispatcher:
         return tried or not self._backoff.ready(door, _KNOCK, now)
 
     def _run(self, chain: Chain) -> None:
-        """On a worker's thread: step by step, until one fails."""
+        """On a worker's thread: step by step, until one does not succeed."""
         outcome: Outcome | None = None
         for step in chain:
             outcome = self._run_step(step, chain)
-            if outcome.error:
+            if not outcome.succeeded:
                 break
             if step is not chain[-1]:
                 self._done(outcome)
         assert outcome is not None
         with self._changed:
-            if not outcome.error:
+            if outcome.succeeded:
                 self._backoff.succeeded(outcome.step.resource)
                 self._backoff.succeeded(outcome.step.door)
             self._flying.pop(outcome.step.resource, None)
@@ -152,6 +158,9 @@ class Dispatcher:
         began = self._clock()
         try:
             self._apply(step)
+        except Overtaken as error:
+            self._knocked(step, error)
+            return Outcome(step=step, seconds=self._clock() - began, overtaken=str(error))
         except SwarmkeeperError as error:
             self._knocked(step, error)
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)

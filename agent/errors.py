@@ -23,6 +23,10 @@ class Conflict(Refused):
     """The thing is already there, or somebody else changed it first. Re-read, then plan again."""
 
 
+class Overtaken(Conflict):
+    """What a step was decided upon has changed since, and nothing was done. No failure: decide anew at once."""
+
+
 class Missing(Refused):
     """The thing acted upon is gone. For a removal that is success."""
 

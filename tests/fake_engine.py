@@ -37,6 +37,7 @@ from tests.fake_swarm import (
     WRONG_KEY,
     FakeLan,
     FakeSwarm,
+    NodeUpdate,
 )
 from tests.fake_wire import FakeWire, call
 
@@ -75,6 +76,10 @@ class FakeEngine(FakeWire):
         """What the engine says of its membership after a join that came to nothing, or a leave that took too long."""
         self.leave_takes_long = False
         """The next leave is not answered in time."""
+        self.before_node_update: Callable[[], object] = lambda: None
+        """Happens when a node is about to be changed, before it is read for that."""
+        self.between_read_and_update: Callable[[], object] = lambda: None
+        """Happens when it was read for that, and nothing but the change itself is left to do."""
         self._lan, self._cluster = lan, cluster
         lan.address_books.append(self.by_hand.addresses)
         lan.containers_on[address] = self.by_hand.ids_on
@@ -257,12 +262,21 @@ class FakeEngine(FakeWire):
         self,
         node_id: str,
         *,
+        version: int,
         role: Role | None = None,
         availability: Availability | None = None,
         labels: Pairs = (),
         without: tuple[str, ...] = (),
+        still: Callable[[], object] = lambda: None,
     ) -> None:
-        self.nets.managed().update_node(node_id, role, availability, labels, without)
+        self.before_node_update()
+        wanted = NodeUpdate(role, availability, labels, without)
+        swarm = self.nets.managed()
+        if not swarm.is_so(node_id, wanted):
+            swarm.check_version(node_id, version)
+            still()
+            self.between_read_and_update()
+            self.nets.managed().update_node(node_id, version, wanted)
 
     @call("node remove")
     def remove_node(self, node_id: str) -> None:

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from agent.errors import Conflict, Missing, Refused, Unreachable
+from agent.errors import Conflict, Missing, Overtaken, Refused, Unreachable
 from agent.model.intent import Availability, NetworkIntent, Role
 from agent.model.observed import GivenOut, NetworkState, NodeState
 from agent.model.records import Tokens
@@ -41,6 +41,9 @@ ENDS_QUORUM = (
 NOT_DOWN = "rpc error: code = FailedPrecondition desc = node {} is not down and can't be removed"
 NOBODY_LETS_IN = (
     "manager stopped: can't initialize raft node: rpc error: code = Unavailable desc = connection error"
+)
+OUT_OF_SEQUENCE = (
+    "the node was changed at the same time: rpc error: code = Unknown desc = update out of sequence"
 )
 STILL_A_MANAGER = (
     "rpc error: code = FailedPrecondition desc = node {} is a cluster manager and is a member of the raft cluster. "
@@ -80,11 +83,24 @@ class Member:
     """Its engine was started anew while autolock was on, or before it was told that it is off."""
     failed: bool = False
     """It should have become a manager, and nobody was there to ask."""
+    version: int = 0
+    """When it was changed last, as of the last look at it."""
+    seen_as: object = None
+    """What it was at that version."""
 
     @property
     def answers(self) -> bool:
         """Whether it answers whoever reaches it."""
         return self.host.answers and not self.gone and not self.failed and not self.locked
+
+
+class NodeUpdate(NamedTuple):
+    """What is asked of a node."""
+
+    role: Role | None = None
+    availability: Availability | None = None
+    labels: Pairs = ()
+    without: tuple[str, ...] = ()
 
 
 class FakeSwarm:
@@ -101,6 +117,7 @@ class FakeSwarm:
         self.unlock_key = ""
         """Empty: autolock is off."""
         self.tokens = self._new_tokens()
+        self._changes = 0
 
     def join(self, host: Host, token: str, through: str) -> Member:
         if token not in (self.tokens.worker, self.tokens.manager):
@@ -155,21 +172,25 @@ class FakeSwarm:
         leader = next(each for each in reached if each.in_raft)
         return tuple(self._node(each, each is leader, each in reached) for each in self.members)
 
-    def update_node(
-        self,
-        node_id: str,
-        role: Role | None,
-        availability: Availability | None,
-        labels: Pairs,
-        without: tuple[str, ...],
-    ) -> None:
+    def is_so(self, node_id: str, wanted: NodeUpdate) -> bool:
         member = self.member(node_id)
-        if role == "worker" and member.role == "manager":
+        return (member.role, member.availability, member.labels) == _updated(member, wanted)
+
+    def check_version(self, node_id: str, version: int) -> None:
+        """Raise Overtaken when the node has changed since it was at that version."""
+        if (now := self._version(self.member(node_id))) != version:
+            raise Overtaken(
+                f"the node has changed since it was looked at (version {version} then, {now} now)"
+            )
+
+    def update_node(self, node_id: str, version: int, wanted: NodeUpdate) -> None:
+        member = self.member(node_id)
+        if wanted.role == "worker" and member.role == "manager":
             self._check_demotion(member)
-        member.role = role or member.role
-        member.availability = availability or member.availability
-        kept = {name: value for name, value in member.labels.items() if name not in without}
-        member.labels = {**kept, **dict(labels)}
+        if self._version(member) != version:
+            raise Overtaken(OUT_OF_SEQUENCE)
+        member.role, member.availability, member.labels = _updated(member, wanted)
+        self._version(member)
         if not self._lan.lags:
             self.settle()
 
@@ -210,6 +231,15 @@ class FakeSwarm:
             raise Refused(LAST_MANAGER)
         if member.in_raft and not self.goes_on_without(member):
             raise Refused(ENDS_QUORUM)
+
+    def _version(self, member: Member) -> int:
+        """Of a node as it is now: another one with every change, of what is asked of it or of what it is."""
+        asked = (member.role, member.availability, dict(member.labels))
+        now = (*asked, member.in_raft, member in self.reached())
+        if now != member.seen_as:
+            self._changes += 1
+            member.version, member.seen_as = self._changes, now
+        return member.version
 
     def _lets_in(self, member: Member) -> bool:
         asked = [each for each in self._raft() if member.joined_through in ("", each.host.address)]
@@ -277,11 +307,18 @@ class FakeSwarm:
             reachable=reached if member.in_raft else None,
             manager_address=f"{member.host.address}:2377" if member.in_raft else "",
             labels=tuple(sorted(member.labels.items())),
+            version=self._version(member),
         )
 
     def _new_tokens(self) -> Tokens:
         worker, manager = self._lan.new_id("SWMTKN-worker"), self._lan.new_id("SWMTKN-manager")
         return Tokens(swarm_id=self.id, worker=worker, manager=manager)
+
+
+def _updated(member: Member, wanted: NodeUpdate) -> tuple[Role, Availability, dict[str, str]]:
+    kept = {name: value for name, value in member.labels.items() if name not in wanted.without}
+    labels = {**kept, **dict(wanted.labels)}
+    return wanted.role or member.role, wanted.availability or member.availability, labels
 
 
 @dataclass

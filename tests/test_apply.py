@@ -258,16 +258,28 @@ RULING = records.Ruling(state="active", node_id="n", what="leave", reason="r")
 
 
 NODE_STEPS: list[tuple[Step, Call]] = [
-    (steps.PromoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "manager"})),
-    (steps.DemoteNode(node_id="n", host="h2", reason="r"), ("update_node", ("n",), {"role": "worker"})),
+    (
+        steps.PromoteNode(node_id="n", host="h2", version=7, reason="r"),
+        ("update_node", ("n",), {"version": 7, "role": "manager"}),
+    ),
+    (
+        steps.DemoteNode(node_id="n", host="h2", version=7, reason="r"),
+        ("update_node", ("n",), {"version": 7, "role": "worker"}),
+    ),
     (
         steps.UpdateNode(
-            node_id="n", host="h2", availability="drain", labels=(("a", "b"),), without=("c",), reason="r"
+            node_id="n",
+            host="h2",
+            version=7,
+            availability="drain",
+            labels=(("a", "b"),),
+            without=("c",),
+            reason="r",
         ),
         (
             "update_node",
             ("n",),
-            {"availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
+            {"version": 7, "availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
         ),
     ),
     (steps.RemoveNode(node_id="n", host="h2", reason="r"), ("remove_node", ("n",), {})),
@@ -548,7 +560,20 @@ def test_an_overlay_is_made_by_the_engine(leading: Bench) -> None:
 @pytest.mark.parametrize(("step", "call"), NODE_STEPS, ids=named)
 def test_a_step_on_a_node_is_one_call_to_the_engine(leading: Bench, step: Step, call: Call) -> None:
     leading.apply(step)
-    assert leading.engine.called == [call]
+    ((name, args, given),) = leading.engine.called
+    assert (name, args, {key: value for key, value in given.items() if key != "still"}) == call
+
+
+@pytest.mark.parametrize("step", [step for step, _ in NODE_STEPS[:3]], ids=named)
+def test_a_node_is_changed_only_while_the_lease_still_holds_when_it_was_read(
+    leading: Bench, step: Step
+) -> None:
+    leading.apply(step)
+    ((_, _, given),) = leading.engine.called
+    given["still"]()
+    leading.clock.advance(SETTINGS.ttl_s)
+    with pytest.raises(LeadershipLost):
+        given["still"]()
 
 
 def test_a_host_that_is_forgotten_loses_its_own_keys_and_no_others(leading: Bench) -> None:

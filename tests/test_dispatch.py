@@ -1,13 +1,14 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from agent.backoff import Backoff
 from agent.dispatch import Dispatcher, Outcome
-from agent.errors import Refused, Unreachable
+from agent.errors import Overtaken, Refused, Unreachable
 from agent.model.records import Assignment
 from agent.model.steps import (
     JoinSwarm,
@@ -19,6 +20,7 @@ from agent.model.steps import (
     Step,
     StopContainer,
     UnpauseContainer,
+    UpdateNode,
 )
 
 WITHIN_S = 5.0
@@ -32,6 +34,7 @@ class Stage:
         self.began: list[str] = []
         self.outcomes: list[Outcome] = []
         self.refuse: set[str] = set()
+        self.changed: set[str] = set()
         self.away: set[str] = set()
         self.hold: dict[str, threading.Event] = {}
         self._changed = threading.Condition()
@@ -46,6 +49,8 @@ class Stage:
             raise Unreachable("connection refused")
         if step.resource in self.refuse:
             raise Refused("the engine says no")
+        if step.resource in self.changed:
+            raise Overtaken("the node has changed")
 
     def done(self, outcome: Outcome) -> None:
         with self._changed:
@@ -314,3 +319,27 @@ def test_a_registry_that_answers_again_is_open_to_all_whatever_it_says(stage: St
         again(stage, dispatcher, pulls("dead:5000/b:1"))
         stage.until(lambda: stage.tried(4))
         assert "registry/dead:5000" not in dispatcher.failures
+
+
+def test_what_was_overtaken_ends_its_chain_has_not_failed_and_is_tried_at_once_when_it_is_planned_again(
+    stage: Stage,
+) -> None:
+    stage.changed = {"node/n"}
+    chain = Plan(tuple(UpdateNode(node_id="n", host="h1", version=1, reason=each) for each in ("one", "two")))
+    with stage.dispatcher() as dispatcher:
+        dispatcher.dispatch(chain)
+        stage.until(lambda: stage.tried(1))
+        (outcome,) = stage.outcomes
+        assert (outcome.error, outcome.overtaken, outcome.succeeded) == ("", "the node has changed", False)
+        assert (dispatcher.failures, dispatcher.next_retry()) == ({}, None)
+
+        stage.changed.clear()
+        dispatcher.begin_pass()
+        dispatcher.dispatch(chain)
+        stage.until(lambda: stage.tried(3))
+    assert [each.succeeded for each in stage.outcomes] == [False, True, True]
+
+
+def test_another_version_of_a_node_makes_no_other_step() -> None:
+    step = UpdateNode(node_id="n", host="h1", version=1, reason="r")
+    assert (replace(step, version=2), str(replace(step, version=2))) == (step, str(step))

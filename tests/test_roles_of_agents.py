@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import Unreachable
 from agent.planner.swarm.census import HOST_LABEL
 from tests.fake_swarm import FakeSwarm, Member
-from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
+from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedAgent, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -313,3 +314,58 @@ def test_a_host_that_changes_its_mind_half_way_stays(cluster: SimulatedCluster) 
     watched(cluster)
     assert member(cluster, "node-233") is before
     assert before.availability == "active"
+
+
+def test_a_leader_that_stood_still_before_it_changed_a_role_changes_none_when_another_leads(
+    cluster: SimulatedCluster,
+) -> None:
+    """Its document was taken back meanwhile, and as nobody had to change the node for that, dockerd would let it."""
+    leader = cluster.leader()
+    others = [name for name in NAMES if name != leader.name]
+    engine = leader.host.engine
+
+    def meanwhile() -> None:
+        engine.before_node_update = lambda: None
+        cluster.put_intent()
+        cluster.clock.advance(TTL_S + 1)
+        for each in others:  # nobody else does it before the document is judged
+            cluster.hosts[each].engine.failures["update_node"] = Unreachable("Timeout was reached")
+        for _ in range(10):
+            cluster.round(*others)
+        assert any(cluster.agents[each].leads for each in others)
+
+    engine.before_node_update = meanwhile
+    cluster.put_intent(with_roles(**{others[0].replace("-", "_"): "worker"}))
+    for _ in range(5):
+        cluster.round()
+        assert member(cluster, others[0]).role == "manager"
+
+    assert [each for each in leader.failed() if "lease" in each]
+    assert {each.role for each in swarm_of(cluster).members} == {"manager"}
+    watched(cluster)
+
+
+@pytest.mark.parametrize("moment", ["before_node_update", "between_read_and_update"])
+def test_a_node_that_somebody_changes_before_its_role_is_changed_is_decided_upon_anew_at_once(
+    cluster: SimulatedCluster, moment: str
+) -> None:
+    leader = cluster.leader()
+    (name, _) = (each for each in NAMES if each != leader.name)
+    by_hand = member(cluster, name)
+
+    def somebody() -> None:
+        setattr(leader.host.engine, moment, lambda: None)
+        by_hand.labels |= {"theirs": "x"}
+
+    setattr(leader.host.engine, moment, somebody)
+    cluster.put_intent(with_roles(**{name.replace("-", "_"): "worker"}))
+    for _ in range(5):
+        if not any(each.overtaken for each in leader.outcomes):
+            cluster.round()
+    assert any(each.overtaken for each in leader.outcomes)
+    assert by_hand.role == "manager"
+
+    leader.turn()
+
+    assert (by_hand.role, leader.failed()) == ("worker", [])
+    assert by_hand.labels["theirs"] == "x"

@@ -1,11 +1,11 @@
 """What the leader does for the cluster, while it is sure to lead: with the lock, with the swarm, in etcd."""
 
 from dataclasses import replace
+from functools import partial
 
 from agent import election
 from agent.apply.doors import Doors
 from agent.apply.writes import put, write
-from agent.clients.engine import Engine
 from agent.errors import Conflict, Refused, Unreachable
 from agent.model import steps
 from agent.model.autolock import MOST_KEYS
@@ -32,7 +32,7 @@ def lead(doors: Doors, step: steps.Step) -> None:
         case steps.RemoveOverlay():
             doors.engine.remove_network(step.id)
         case steps.PromoteNode() | steps.DemoteNode() | steps.UpdateNode() | steps.RemoveNode():
-            _act_on_node(doors.engine, step)
+            _act_on_node(doors, step)
         case steps.TurnAutolockOn() | steps.PublishUnlockKey() | steps.TurnAutolockOff():
             _autolock(doors, fence, step)
         case _:
@@ -57,19 +57,21 @@ def _let_go(doors: Doors, lock: Fence) -> None:
 
 
 def _act_on_node(
-    engine: Engine, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode
+    doors: Doors, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode
 ) -> None:
+    if isinstance(step, steps.RemoveNode):
+        doors.engine.remove_node(step.node_id)
+        return
+    # The lock means nothing to dockerd, and reading the node takes its time: so the lock is looked at again after it.
+    still = partial(doors.safe_fence, step.budget_s)
+    update = partial(doors.engine.update_node, step.node_id, version=step.version, still=still)
     match step:
         case steps.PromoteNode():
-            engine.update_node(step.node_id, role="manager")
+            update(role="manager")
         case steps.DemoteNode():
-            engine.update_node(step.node_id, role="worker")
+            update(role="worker")
         case steps.UpdateNode():
-            engine.update_node(
-                step.node_id, availability=step.availability, labels=step.labels, without=step.without
-            )
-        case steps.RemoveNode():
-            engine.remove_node(step.node_id)
+            update(availability=step.availability, labels=step.labels, without=step.without)
 
 
 def _autolock(

@@ -52,7 +52,9 @@ class Figures:
             self._metrics.time("reconcile_duration_seconds", seconds, phase)
 
     def ended(self, outcome: Outcome) -> None:
-        """Count a step, and the copies that do not come up because it failed."""
+        """Count a step, and the copies that do not come up because it failed. One that was overtaken was none."""
+        if outcome.overtaken:
+            return
         step, result = outcome.step, "error" if outcome.error else "ok"
         self._metrics.count("actions_total", step.kind, action_of(step), result)
         if outcome.error and (reason := failure_reason(step, outcome.error)):

@@ -5,11 +5,13 @@ import os
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.clients.engine import DockerEngine, Engine
+from agent.errors import Overtaken
 from tests.contract.engines import CLUSTER
 from tests.docker_daemon import ADDRESS, BARE, DockerDaemon, load_images, running
+from tests.etcd_server import eventually
 from tests.fake_engine import FakeEngine
 from tests.fake_swarm import FakeLan
 
@@ -24,6 +26,19 @@ class Pair(NamedTuple):
     first: Engine
     second: Engine
     kill_first: Callable[[], None]
+
+
+def ask(by: Engine, node_id: str, **wanted: Any) -> None:
+    """Change a node; dockerd itself goes on changing one that takes on a role, so look at it again when need be."""
+
+    def asked() -> bool:
+        (version,) = (each.version for each in by.nodes() if each.id == node_id)
+        with contextlib.suppress(Overtaken):
+            by.update_node(node_id, version=version, **wanted)
+            return True
+        return False
+
+    eventually(asked, 10.0, "the node is asked for something")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from agent.clients.certificate import node_certificate
 from agent.clients.engine import DockerEngine
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER
-from tests.contract.pairs import OTHER
+from tests.contract.pairs import OTHER, ask
 from tests.docker_daemon import ADDRESS, DockerDaemon, running
 from tests.etcd_server import eventually
 
@@ -85,7 +85,7 @@ def test_a_manager_without_a_majority_does_not_say_that_a_node_is_unknown(joined
     """One that was cut off a moment ago still lists what it knew."""
     worker = joined.worker.info().swarm.node_id
     assert worker
-    joined.manager.update_node(worker, role="manager")
+    ask(joined.manager, worker, role="manager")
     eventually(lambda: joined.worker.info().swarm.is_manager, JOIN_S, "the worker is a manager")
     joined.workers.freeze()
     try:
@@ -96,7 +96,7 @@ def test_a_manager_without_a_majority_does_not_say_that_a_node_is_unknown(joined
         joined.workers.thaw()
     eventually(lambda: not _is_leaderless(joined.manager), JOIN_S, "the managers agree again")
     assert not joined.manager.has_node("0" * 25)
-    joined.manager.update_node(worker, role="worker")
+    ask(joined.manager, worker, role="worker")
     eventually(lambda: not joined.worker.info().swarm.is_manager, JOIN_S, "it is a worker again")
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent.clients.engine import Engine
-from agent.errors import Missing, Refused
+from agent.errors import LeadershipLost, Missing, Overtaken, Refused
 from agent.model.observed import NodeState
-from tests.contract.pairs import KINDS, OTHER, Pair, swarm_and_outsider
+from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider
 from tests.docker_daemon import ADDRESS
 from tests.etcd_server import eventually
 
@@ -40,13 +40,13 @@ def _node(by: Engine, node_id: str) -> NodeState:
 
 def test_availability_and_labels_are_set_and_what_is_not_named_stays(pair: Pair) -> None:
     manager, worker = pair.first, _id(pair.second)
-    manager.update_node(worker, labels=(("rack", "a"), ("theirs", "1")))
+    ask(manager, worker, labels=(("rack", "a"), ("theirs", "1")))
 
-    manager.update_node(worker, availability="drain", labels=(("rack", "b"),), without=("zone",))
+    ask(manager, worker, availability="drain", labels=(("rack", "b"),), without=("zone",))
     found = _node(manager, worker)
     assert (found.availability, found.labels) == ("drain", (("rack", "b"), ("theirs", "1")))
 
-    manager.update_node(worker, availability="active", without=("rack",))
+    ask(manager, worker, availability="active", without=("rack",))
     found = _node(manager, worker)
     assert (found.availability, found.role, found.labels) == ("active", "worker", (("theirs", "1"),))
 
@@ -56,20 +56,60 @@ def test_what_is_asked_for_twice_is_done_already(pair: Pair) -> None:
     before = _node(pair.first, worker)
 
     for _ in range(2):
-        pair.first.update_node(worker, role="worker", availability="active", labels=before.labels)
+        ask(pair.first, worker, role="worker", availability="active", labels=before.labels)
 
-    assert _node(pair.first, worker) == before
+    after = _node(pair.first, worker)
+    assert (after, after.version) == (before, before.version)
+
+
+def test_a_node_that_was_changed_since_it_was_looked_at_is_left_alone(pair: Pair) -> None:
+    manager, worker = pair.first, _id(pair.second)
+    seen = _node(manager, worker)
+    ask(manager, worker, labels=(("theirs", "2"),))
+
+    with pytest.raises(Overtaken, match=f"changed since it was looked at .version {seen.version} then"):
+        manager.update_node(worker, version=seen.version, availability="drain")
+    assert _node(manager, worker).availability == "active"
+
+    manager.update_node(worker, version=seen.version, labels=(("theirs", "2"),))  # it is so already
+
+
+def test_a_node_that_is_changed_in_the_very_moment_is_left_alone(pair: Pair) -> None:
+    manager, worker = pair.first, _id(pair.second)
+    version = _node(manager, worker).version
+
+    with pytest.raises(Overtaken, match="update out of sequence"):
+        manager.update_node(
+            worker,
+            version=version,
+            availability="drain",
+            still=lambda: ask(manager, worker, labels=(("theirs", "3"),)),
+        )
+    found = _node(manager, worker)
+    assert (found.availability, found.labels) == ("active", (("theirs", "3"),))
+
+
+def test_what_is_said_right_before_a_change_ends_it(pair: Pair) -> None:
+    manager, worker = pair.first, _id(pair.second)
+    before = _node(manager, worker)
+
+    def no() -> None:
+        raise LeadershipLost("not any more")
+
+    with pytest.raises(LeadershipLost):
+        manager.update_node(worker, version=before.version, availability="drain", still=no)
+    assert _node(manager, worker) == before
 
 
 def test_a_node_that_is_not_there_is_missing_and_gone_already(pair: Pair) -> None:
     with pytest.raises(Missing):
-        pair.first.update_node("0123456789abcdefghijklmno", availability="drain")
+        pair.first.update_node("0123456789abcdefghijklmno", version=1, availability="drain")
     pair.first.remove_node("0123456789abcdefghijklmno")
 
 
 def test_only_a_manager_changes_nodes(pair: Pair) -> None:
     with pytest.raises(Refused, match="not a swarm manager"):
-        pair.second.update_node(_id(pair.second), role="manager")
+        pair.second.update_node(_id(pair.second), version=1, role="manager")
     with pytest.raises(Refused, match="not a swarm manager"):
         pair.second.remove_node(_id(pair.first))
 
@@ -77,19 +117,19 @@ def test_only_a_manager_changes_nodes(pair: Pair) -> None:
 def test_the_last_manager_stays_one(pair: Pair) -> None:
     only = _id(pair.first)
     with pytest.raises(Refused, match="last manager"):
-        pair.first.update_node(only, role="worker")
+        ask(pair.first, only, role="worker")
     assert _node(pair.first, only).role == "manager"
 
 
 def test_a_worker_is_promoted_and_demoted_again(pair: Pair) -> None:
     first, second, node_id = pair.first, pair.second, _id(pair.second)
-    first.update_node(node_id, role="manager")
+    ask(first, node_id, role="manager")
     eventually(lambda: _node(first, node_id).reachable and second.info().swarm.is_manager, ROLE_S)
     assert {each.id for each in second.nodes()} == {_id(first), node_id}
 
     with pytest.raises(Refused, match="must be demoted"):
         first.remove_node(node_id)
-    first.update_node(node_id, role="worker")
+    ask(first, node_id, role="worker")
     eventually(lambda: _node(first, node_id).reachable is None, ROLE_S)
     eventually(lambda: not second.info().swarm.is_manager, ROLE_S)
     assert _node(first, node_id).role == "worker"
@@ -98,10 +138,10 @@ def test_a_worker_is_promoted_and_demoted_again(pair: Pair) -> None:
 def test_the_raft_leader_hands_over_before_it_is_a_worker(pair: Pair) -> None:
     first, second = pair.first, pair.second
     old, new = _id(first), _id(second)
-    first.update_node(new, role="manager")
+    ask(first, new, role="manager")
     eventually(lambda: _node(first, new).reachable and second.info().swarm.is_manager, ROLE_S)
 
-    second.update_node(old, role="worker")
+    ask(second, old, role="worker")
     eventually(lambda: not first.info().swarm.is_manager, ROLE_S)
 
     assert {each.id: each.leader for each in second.nodes()} == {old: False, new: True}
@@ -113,8 +153,11 @@ def test_only_the_record_of_a_node_that_is_down_is_removed(pair: Pair) -> None:
     with pytest.raises(Refused, match="not down"):
         manager.remove_node(old)
 
+    seen, itself = _node(manager, old).version, _node(manager, _id(manager)).version
     pair.kill_first()
     eventually(lambda: _node(manager, old).state == "down", DOWN_S)
+    assert _node(manager, old).version > seen
+    assert _node(manager, _id(manager)).version == itself, "a heartbeat changes nothing, and there were some"
     assert _node(manager, old).address == ADDRESS
     manager.remove_node(old)
     assert [each.id for each in manager.nodes()] == [_id(manager)]

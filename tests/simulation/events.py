@@ -44,15 +44,25 @@ class AgentEvents(BasicEvents):
         def meanwhile() -> None:
             assert agent is not None
             agent.store.before_fenced = lambda: None
-            self.world.clock.advance(TTL_S + 1)
-            for _ in range(2):
-                for other in tuple(self.world.agents):
-                    if other != name:
-                        self.turn(other)
+            self._others_go_on(name)
 
         agent.store.before_fenced = meanwhile
         agent.turn()
         agent.store.before_fenced = lambda: None
+
+    def frozen_at_a_node(self, name: str, _number: int) -> None:
+        """It stands still for longer than its lease between asking whether it leads and changing a node."""
+        agent, engine = self.agent(name), self.host(name).engine
+        if agent is None:
+            return
+
+        def meanwhile() -> None:
+            engine.before_node_update = lambda: None
+            self._others_go_on(name)
+
+        engine.before_node_update = meanwhile
+        agent.turn()
+        engine.before_node_update = lambda: None
 
     def frozen(self, name: str, _number: int) -> None:
         """It stands still between deciding and acting, while the others go on."""
@@ -64,6 +74,14 @@ class AgentEvents(BasicEvents):
                     self.turn(other)
             if self.agent(name) is agent:
                 agent.stepped.pool.run()
+
+    def _others_go_on(self, name: str) -> None:
+        """For longer than the lease of an agent that stands still."""
+        self.world.clock.advance(TTL_S + 1)
+        for _ in range(2):
+            for other in tuple(self.world.agents):
+                if other != name:
+                    self.turn(other)
 
 
 class Faults(BasicEvents):

@@ -43,6 +43,18 @@ def no_fence() -> Iterator[None]:
 
 
 @contextmanager
+def no_second_look_at_the_lock() -> Iterator[None]:
+    """Who was to change a node and led when it began goes on, however long it has taken."""
+    update_node = FakeEngine.update_node
+
+    def update(engine: FakeEngine, node_id: str, **more: Any) -> None:
+        update_node(engine, node_id, **{**more, "still": lambda: None})
+
+    with mock.patch.object(FakeEngine, "update_node", update):
+        yield
+
+
+@contextmanager
 def no_turn() -> Iterator[None]:
     """Every host takes it that it has the turn to be disturbed, when it needs one."""
     plan_live = live._plan_live
@@ -89,6 +101,7 @@ def no_label_check() -> Iterator[None]:
 GUARDS = {
     "quorum": no_quorum_guard,
     "fencing": no_fence,
+    "lease": no_second_look_at_the_lock,
     "turn": no_turn,
     "needs_turn": no_turn_needed,
     "foreign": no_foreign_check,
@@ -97,6 +110,7 @@ GUARDS = {
 SAYS = {
     "quorum": "were away: ",
     "fencing": "held the lock",
+    "lease": "without a lease",
     "turn": "while the turn was",
     "needs_turn": "while the turn was",
     "foreign": "was {",

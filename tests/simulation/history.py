@@ -28,10 +28,11 @@ Event = tuple[str, int, int]
 
 LIKELY = ("round", "round", "turn", "turn", "look", "work")
 RARE = (
-    "crash", "killed", "start", "restart_in_order", "frozen_mid_write", "frozen", "woken_twice", "time_passes",
-    "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again", "dockerd_goes",
-    "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes", "registry_goes", "put",
-    "put", "put", "put_bad", "take_lock", "spoil", "deletes", "deletes_a_presence", "changes_a_copy",
+    "crash", "killed", "start", "restart_in_order", "frozen_mid_write", "frozen_at_a_node", "frozen", "woken_twice",
+    "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again",
+    "dockerd_goes", "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes",
+    "registry_goes", "put", "put", "put", "put", "put_bad", "take_lock", "spoil", "deletes",
+    "deletes_a_presence", "changes_a_copy",
     "changes_the_bridge", "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest",
     "a_guest_goes", "a_stranger_joins", "misgives",
 )  # fmt: skip

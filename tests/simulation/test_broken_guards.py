@@ -15,6 +15,7 @@ FIRST_SEED = {"foreign": 40}
 HAPPENS = {
     "quorum": ("put", "put", "cut_from_the_swarm", "dockerd_goes", "dockerd_comes", "reached_again"),
     "fencing": ("put", "frozen_mid_write", "frozen", "take_lock"),
+    "lease": ("put", "frozen_at_a_node"),
     "turn": ("put", "crash", "start"),
     "needs_turn": ("put", "crash", "start"),
     "foreign": ("put", "runs_a_guest", "removes_a_worker"),

@@ -41,7 +41,7 @@ def _seen(told: History) -> str:
 
 def test_a_step_that_ends_a_quorum_is_seen(told: History) -> None:
     agent, gone = told.world.agents[FIRST], [_member(told, name) for name in (OTHER, LAST)]
-    step = DemoteNode(node_id=gone[0].node_id, host=OTHER, reason="")
+    step = DemoteNode(node_id=gone[0].node_id, host=OTHER, version=0, reason="")
 
     agent.before(step)
     for each in gone:
@@ -77,7 +77,7 @@ def test_the_engines_let_no_manager_go_without_whom_there_is_no_quorum(told: His
 def test_a_quorum_that_somebody_else_has_ended_is_no_fault_of_a_step(told: History) -> None:
     for name in (OTHER, LAST):
         told.dockerd_goes(name, 0)
-    step = DemoteNode(node_id=_member(told, OTHER).node_id, host=OTHER, reason="")
+    step = DemoteNode(node_id=_member(told, OTHER).node_id, host=OTHER, version=0, reason="")
 
     told.world.agents[FIRST].before(step)
     told.world.agents[FIRST].after(step)

@@ -120,6 +120,7 @@ class Witness:
             *invariants.managers_change_only_while_all_are_reached(
                 *self._voters, step, self._sights.get(name, Sight())
             ),
+            *invariants.a_node_is_changed_only_on_a_lease(name, step, agent.session.lease_id),
             *invariants.who_joins_joins_the_recorded_swarm(world, name, step),
             *invariants.at_most_one_host_is_disturbed(self.past),
             *invariants.nothing_foreign_is_touched(world, name),

@@ -1,12 +1,13 @@
 """The nodes of the swarm, as its managers list and change them."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from agent.clients.engine.door import Door
 from agent.clients.engine.reading import node_state
 from agent.clients.engine.transport import quoted
-from agent.errors import Conflict, Missing
+from agent.errors import Conflict, Missing, Overtaken
 from agent.model.intent import Availability, Role
 from agent.model.observed import NodeState
 from agent.model.spec import Pairs
@@ -22,12 +23,14 @@ class Nodes(Door):
         self,
         node_id: str,
         *,
+        version: int,
         role: Role | None = None,
         availability: Availability | None = None,
         labels: Pairs = (),
         without: tuple[str, ...] = (),
+        still: Callable[[], object] = lambda: None,
     ) -> None:
-        # The call replaces the whole spec: it is read right before, and the version it was read at goes with it.
+        # The call replaces the whole spec, also what is not ours of it: so that is read right before.
         path = f"/nodes/{quoted(node_id)}"
         found = self._ask("node", "GET", path)
         spec: dict[str, Any] = found.get("Spec") or {}
@@ -38,9 +41,17 @@ class Nodes(Door):
             "Availability": availability or spec.get("Availability"),
             "Labels": {**kept, **dict(labels)},
         }
-        if wanted != {**spec, "Labels": spec.get("Labels") or {}}:
-            params = {"version": found["Version"]["Index"]}
-            self._ask("node_update", "POST", f"{path}/update", params=params, body=wanted)
+        if wanted == {**spec, "Labels": spec.get("Labels") or {}}:
+            return
+        if (now := found["Version"]["Index"]) != version:
+            raise Overtaken(
+                f"the node has changed since it was looked at (version {version} then, {now} now)"
+            )
+        still()
+        try:
+            self._ask("node_update", "POST", f"{path}/update", params={"version": version}, body=wanted)
+        except Conflict as error:
+            raise Overtaken(f"the node was changed at the same time: {error}") from error
 
     def remove_node(self, node_id: str) -> None:
         try:

@@ -178,15 +178,19 @@ class Engine(Protocol):
         self,
         node_id: str,
         *,
+        version: int,
         role: Role | None = None,
         availability: Availability | None = None,
         labels: Pairs = (),
         without: tuple[str, ...] = (),
+        still: Callable[[], object] = lambda: None,
     ) -> None:
         """Change what is asked of a node: only what is given, and of its labels only those named.
 
-        Conflict when somebody else changed the node meanwhile, Missing when there is none of that id, Refused when the
-        last manager shall be a worker. A role is taken on a moment later, by the swarm itself.
+        `version` is the node's when this was decided; Overtaken when it is another one now, and the node not yet as it
+        shall be. `still` is called right before the change: what it raises is raised, and nothing is changed. Missing
+        when there is no node of that id, Refused when the last manager shall be a worker. A role is taken on a moment
+        later, by the swarm itself.
         """
 
     def remove_node(self, node_id: str) -> None:

@@ -76,6 +76,7 @@ def node_state(raw: Mapping[str, Any]) -> NodeState:
         reachable=None if manager is None else manager.get("Reachability") == "reachable",
         manager_address=(manager or {}).get("Addr", ""),
         labels=pairs(spec.get("Labels")),
+        version=raw["Version"]["Index"],
     )
 
 

@@ -27,6 +27,8 @@ class NodeState:
     manager_address: str = ""
     """Managers only: address:port to join at."""
     labels: Pairs = ()
+    version: int = field(default=0, compare=False)
+    """Goes up with every change of the node, by whomever (not with a heartbeat): what is asked of it is held to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

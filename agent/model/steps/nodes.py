@@ -1,6 +1,6 @@
 """Steps of the leader on the nodes of the swarm: roles, availability, labels, and records of nodes that are gone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.model.intent import Availability
 from agent.model.spec import Pairs
@@ -20,21 +20,27 @@ class _NodeStep(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromoteNode(_NodeStep):
+class _NodeChange(_NodeStep):
+    version: int = field(compare=False)
+    """The node's, when this was decided: it is not carried out on any other. Another version makes no other step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteNode(_NodeChange):
     """Ask for a manager. The node becomes one a moment later, by itself."""
 
     verb = "promote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoteNode(_NodeStep):
+class DemoteNode(_NodeChange):
     """Ask for a worker. The raft leader hands over by itself before it is one."""
 
     verb = "demote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateNode(_NodeStep):
+class UpdateNode(_NodeChange):
     """Set the availability (None: as it is) and labels, and take the labels named in `without` away."""
 
     availability: Availability | None = None

@@ -52,6 +52,7 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
     step = UpdateNode(
         node_id=node.id,
         host=host,
+        version=node.version,
         availability=availability if drained else None,
         labels=labels,
         without=without,

@@ -34,7 +34,7 @@ class _Change:
 
     def step(self) -> PromoteNode | DemoteNode:
         kind = PromoteNode if self.role == "manager" else DemoteNode
-        return kind(node_id=self.node.id, host=self.host, reason=self.reason)
+        return kind(node_id=self.node.id, host=self.host, version=self.node.version, reason=self.reason)
 
 
 def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:

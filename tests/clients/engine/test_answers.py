@@ -397,12 +397,14 @@ def test_a_leader_that_knows_itself_as_0_0_0_0_has_the_address_it_advertises() -
     state = node_state(
         {
             "ID": "n1", "Spec": {"Role": "manager", "Availability": "drain", "Labels": {"zone": "a"}},
+            "Version": {"Index": 9},
             "Description": {"Hostname": "host-1"}, "Status": {"State": "ready", "Addr": "0.0.0.0"},
             "ManagerStatus": {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"},
         }
     )  # fmt: skip
 
     assert (state.address, state.manager_address) == ("10.0.0.1", "10.0.0.1:2377")
+    assert state.version == 9
     assert (state.leader, state.reachable, state.availability, state.labels) == (
         True,
         True,

@@ -59,6 +59,13 @@ def test_the_availability_is_held(wanted: Any, found: Any) -> None:
     assert (step.availability, step.labels, step.without) == (wanted, (), ())
 
 
+def test_a_node_is_changed_as_it_was_seen() -> None:
+    (step,) = plan(declared(availability="drain"), h2_is(version=7)).steps
+
+    assert isinstance(step, UpdateNode)
+    assert step.version == 7
+
+
 def test_the_labels_of_the_intent_are_set_and_noted_as_such() -> None:
     (step,) = plan(declared(labels=(("rack", "a"), ("zone", "b"))), "h1 h2").steps
 

@@ -8,7 +8,7 @@ import pytest
 from agent.model.intent import Intent
 from agent.model.observed import NodeState
 from agent.model.records import JoinedReport
-from agent.model.steps import Plan
+from agent.model.steps import DemoteNode, Plan, PromoteNode
 from agent.planner.swarm.census import take_census
 from agent.planner.swarm.roles import plan_roles
 from tests.planner.builders import intent, node, status, told
@@ -50,6 +50,14 @@ def test_a_manager_that_shall_be_a_worker_is_demoted() -> None:
     assert told(plan("h1 h2 h3:worker", "h1 h2 h3")) == [
         "demote node/node-h3: h3: worker wanted, manager found"
     ]
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("h1 h2", "h1 h2:worker"), ("h1 h2:worker", "h1 h2")])
+def test_a_role_is_changed_as_it_was_seen(wanted: str, found: str) -> None:
+    nodes = tuple(replace(each, version=number) for number, each in enumerate(nodes_of(found), 7))
+    (step,) = plan(wanted, nodes).steps
+    assert isinstance(step, PromoteNode | DemoteNode)
+    assert step.version == 8
 
 
 def test_a_manager_is_promoted_before_another_is_demoted() -> None:
