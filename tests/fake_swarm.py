@@ -38,6 +38,7 @@ ENDS_QUORUM = (
     "rpc error: code = FailedPrecondition desc = can't remove member from the raft: "
     "this would result in a loss of quorum"
 )
+NOT_IN_RAFT = "rpc error: code = NotFound desc = can't find manager in raft memberlist"
 NOT_DOWN = "rpc error: code = FailedPrecondition desc = node {} is not down and can't be removed"
 NOBODY_LETS_IN = (
     "manager stopped: can't initialize raft node: rpc error: code = Unavailable desc = connection error"
@@ -213,7 +214,7 @@ class FakeSwarm:
         member = next((each for each in self.members if each.node_id == node_id), None)
         if member is None:
             return
-        if member.role == "manager" or member.in_raft:
+        if member.in_raft:
             raise Refused(STILL_A_MANAGER.format(node_id))
         if member in self.reached():
             raise Refused(NOT_DOWN.format(node_id))
@@ -229,7 +230,9 @@ class FakeSwarm:
     def _check_demotion(self, member: Member) -> None:
         if [each for each in self.members if each.role == "manager"] == [member]:
             raise Refused(LAST_MANAGER)
-        if member.in_raft and not self.goes_on_without(member):
+        if not member.in_raft:
+            raise Unreachable(NOT_IN_RAFT)
+        if not self.goes_on_without(member):
             raise Refused(ENDS_QUORUM)
 
     def _version(self, member: Member) -> int:

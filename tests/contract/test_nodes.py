@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.clients.engine import Engine
-from agent.errors import LeadershipLost, Missing, Overtaken, Refused
+from agent.errors import LeadershipLost, Missing, Overtaken, Refused, Unreachable
 from agent.model.observed import NodeState
 from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider
 from tests.docker_daemon import ADDRESS
@@ -159,5 +159,8 @@ def test_only_the_record_of_a_node_that_is_down_is_removed(pair: Pair) -> None:
     assert _node(manager, old).version > seen
     assert _node(manager, _id(manager)).version == itself, "a heartbeat changes nothing, and there were some"
     assert _node(manager, old).address == ADDRESS
+    ask(manager, old, role="manager")
+    with pytest.raises(Unreachable, match="can't find manager in raft memberlist"):
+        ask(manager, old, role="worker")
     manager.remove_node(old)
     assert [each.id for each in manager.nodes()] == [_id(manager)]

@@ -69,25 +69,17 @@ def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change
         node = census.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
+    # One that is not in the raft cannot be demoted, and its record goes as it is.
     wanted += [
-        (each.host, each.node, "worker", f"{each.reason}, and this one is down") for each in gone.values()
-    ]
-    wanted += [
-        (name, node, "worker", f"{name} failed to become a manager: it goes back, leaves and joins as one")
-        for name, node in census.former
-        if intent.host(name) and _has_failed(name, node, observed)
+        (each.host, each.node, "worker", f"{each.reason}, and this one is down")
+        for each in gone.values()
+        if each.node.reachable is not None
     ]
     return [
         _Change(host=host, node=node, role=role, reason=reason)
         for host, node, role, reason in wanted
         if node.role != role
     ]
-
-
-def _has_failed(name: str, node: NodeState, observed: Observed) -> bool:
-    """Whether a promotion came to nothing: dockerd gave up, and tells no node id since (promotable.py)."""
-    status = fresh_status(observed, name)
-    return node.reachable is None and status is not None and status.state == "error"
 
 
 def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
@@ -123,6 +115,8 @@ def _moving(observed: Observed, census: Census, changed: str) -> str:
 def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
     """Why this role cannot be changed now; None when it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
+    if change.role == "worker" and change.node.reachable is None:
+        return "waiting", "it is becoming a manager, and docker takes that back only when it is one"
     if change.role == "worker" and not change.is_loss:
         return None
     if change.node.state != "ready" and change.role == "manager":

@@ -175,6 +175,11 @@ def test_a_dead_manager_is_demoted_first_and_then_removed() -> None:
     assert with_ghost(ghost(role="worker", reachable=None)) == GOES
 
 
+def test_a_manager_that_never_was_in_the_raft_is_removed_as_it_is() -> None:
+    """Docker refuses to demote it."""
+    assert with_ghost(ghost(role="manager", reachable=None)) == GOES
+
+
 def test_a_node_without_the_note_is_known_by_its_address() -> None:
     assert with_ghost(ghost(labels=())) == GOES
     assert with_ghost(ghost(labels=(), address="192.0.2.9")) == []

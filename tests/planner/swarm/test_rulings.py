@@ -170,6 +170,14 @@ def test_an_engine_in_error_that_was_a_worker_of_ours_shall_leave_and_join_anew(
     ]
 
 
+def test_an_engine_in_error_that_became_a_manager_in_vain_shall_leave_once_its_node_is_down() -> None:
+    before = node("h3", "manager", reachable=None, state="down", labels=LABELS)
+    assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
+        "rule on ruling/h3: leave: it cannot go on as the worker it was: no route"
+    ]
+    assert rule((*MANAGERS, replace(before, state="ready")), h3=failed(joining=None)) == Plan()
+
+
 def test_an_undeclared_engine_in_error_is_left_alone() -> None:
     assert rule(MANAGERS, wanted=intent(hosts="h1 h2"), h3=failed()) == Plan()
 
