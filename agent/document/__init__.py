@@ -5,13 +5,14 @@ note faults instead of raising, and `cursor.faults.raise_if_any()` ends the read
 document is about.
 """
 
-from agent.document.compose import MAX_DEPTH, MAX_NODES, compose
+from agent.document.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, compose
 from agent.document.cursor import Cursor, Fields, Reader
 from agent.document.decode import MAX_BYTES, MAX_KEPT, decode
 from agent.document.faultlist import Faults
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_CHARACTERS",
     "MAX_DEPTH",
     "MAX_KEPT",
     "MAX_NODES",

@@ -11,6 +11,9 @@ from agent.document.words import shown_key, step
 
 MAX_NODES = 100_000
 """Values in a document once its aliases are expanded: about 2000 services. An alias counts as what it stands for."""
+MAX_CHARACTERS = 5_000_000
+"""In its keys and values together, once its aliases are expanded: what the specs of its services can come to, in memory
+and in etcd."""
 MAX_DEPTH = 64
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -68,15 +71,19 @@ class _Open:
     node: Sequence | Mapping
     anchor: str | None
     size: int = 1
+    characters: int = 0
     height: int = 1
     key: Scalar | None = None
     merges: list[Node] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Anchored:
+class _Done:
+    """A node that is whole, with what it comes to once its aliases are expanded."""
+
     node: Node
     size: int
+    characters: int
     height: int
 
 
@@ -87,8 +94,8 @@ class _Composer:
         self.root: Node | None = None
         self._faults = faults
         self._stack: list[_Open] = []
-        self._anchors: dict[str, _Anchored | None] = {}  # None: not ended yet
-        self._count = 0
+        self._anchors: dict[str, _Done | None] = {}  # None: not ended yet
+        self._count = self._characters = 0
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
@@ -118,26 +125,28 @@ class _Composer:
         self._refuse_tag(event)
         line, column = _place(event)
         node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column)
-        self._grow(event, 1)
+        done = _Done(node, 1, len(event.value), 0)
+        self._grow(event, done.size, done.characters)
         if event.anchor:
-            self._anchors[event.anchor] = _Anchored(node, 1, 0)
-        self._deliver(node, 1, 0)
+            self._anchors[event.anchor] = done
+        self._deliver(done)
 
     def _start(self, node: Sequence | Mapping, event: yaml.NodeEvent) -> None:
         self._refuse_tag(event)
-        self._grow(event, 1)
+        self._grow(event, 1, 0)
         self._bound_depth(event, 1)
         if event.anchor:
             self._anchors[event.anchor] = None
         self._stack.append(_Open(node, event.anchor))
 
     def _end(self) -> None:
-        done = self._stack.pop()
-        for merged in done.merges or ():
-            self._merge(done, merged)
-        if done.anchor:
-            self._anchors[done.anchor] = _Anchored(done.node, done.size, done.height)
-        self._deliver(done.node, done.size, done.height)
+        ended = self._stack.pop()
+        for merged in ended.merges or ():
+            self._merge(ended, merged)
+        done = _Done(ended.node, ended.size, ended.characters, ended.height)
+        if ended.anchor:
+            self._anchors[ended.anchor] = done
+        self._deliver(done)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         line, column = _place(event)
@@ -151,18 +160,20 @@ class _Composer:
                 self._fault(
                     event, "an alias that has no anchor before it", "a value that begins with * needs quotes"
                 )
-            found = _Anchored(Scalar(text="", plain=False, line=line, column=column), 1, 0)
-        self._grow(event, found.size)
+            found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
+        self._grow(event, found.size, found.characters)
         self._bound_depth(event, found.height)
-        self._deliver(found.node, found.size, found.height)
+        self._deliver(found)
 
-    def _deliver(self, node: Node, size: int, height: int) -> None:
+    def _deliver(self, done: _Done) -> None:
+        node = done.node
         if not self._stack:
             self.root = node
             return
         parent = self._stack[-1]
-        parent.size += size
-        parent.height = max(parent.height, height + 1)
+        parent.size += done.size
+        parent.characters += done.characters
+        parent.height = max(parent.height, done.height + 1)
         if isinstance(parent.node, Sequence):
             parent.node.items.append(node)
         elif parent.key is None:
@@ -224,10 +235,14 @@ class _Composer:
             remedy = "write the value without a tag; one that begins with ! needs quotes"
             self._fault(event, "a tag is not offered", remedy)
 
-    def _grow(self, event: yaml.Event, size: int) -> None:
+    def _grow(self, event: yaml.Event, size: int, characters: int) -> None:
         self._count += size
+        self._characters += characters
         if self._count > MAX_NODES:
             self._stop(event, f"more than {MAX_NODES} values, aliases expanded", "make the document smaller")
+        if self._characters > MAX_CHARACTERS:
+            problem = f"more than {MAX_CHARACTERS} characters in keys and values, aliases expanded"
+            self._stop(event, problem, "make the document smaller")
 
     def _bound_depth(self, event: yaml.Event, height: int) -> None:
         if len(self._stack) + height > MAX_DEPTH:

@@ -16,6 +16,7 @@ from agent.intent.placement import settle_hosts
 from agent.intent.refused import TOP_REFUSED
 from agent.intent.resolve import Declared, resolve
 from agent.intent.service import read_service
+from agent.intent.sizes import check_lines, check_specs
 from agent.intent.values import name, project_name
 from agent.intent.warnings import warnings
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
@@ -49,6 +50,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     check_registries(root, cluster, networks, services)
     check_fixed_addresses(root, networks, services)
     check_host_ports(root, services, swarm)
+    check_specs(root, services)
     check_dependencies(root, services, tuple(each.name for each in services))
     if not swarm.default_addr_pool:
         root.at("x-cluster").fault(
@@ -79,6 +81,8 @@ def _services(
 ) -> tuple[ServiceIntent, ...]:
     if "services" not in fields:
         fields.missing("services", "write services: {} if nothing shall run")
+    elif not check_lines(root.at("services")):
+        return ()
     declared = root.at("x-cluster", "hosts")
     names = tuple(string(key) or "" for key, _ in declared.entries()) if declared.is_mapping else ()
     known = Declared(

@@ -14,7 +14,11 @@ DIGITS = 16
 
 def document_hash(root: Node) -> str:
     """The hash of what the document says: comments, quotes and the word of confirmation itself make no other one."""
-    return shortened(json.dumps(_plain(root, WORD), ensure_ascii=False))
+    hashed = sha256()
+    # Piece by piece: the whole text is large where aliases stand for much.
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_plain(root, WORD)):
+        hashed.update(piece.encode())
+    return hashed.hexdigest()[:DIGITS]
 
 
 def shortened(text: str) -> str:

@@ -12,7 +12,7 @@ OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
 """Where they are filled in; elsewhere `{{` may be somebody else's template, as in logging.options.tag."""
 
-_PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40})[^{}]{0,80}\}\}")
+_PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40}+)[^{}]{0,80}+\}\}")
 _EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from agent.document import MAX_DEPTH, MAX_NODES, open_document
+from agent.document import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, open_document
 from agent.document.nodes import Node, Scalar, Sequence
 from agent.model.faults import InvalidDocument
 
@@ -211,6 +211,19 @@ def test_an_alias_counts_as_what_it_stands_for() -> None:
     assert said(thousand + "b: [" + "*a, " * within + "]") == []
     (fault,) = said(thousand + "b: [" + "*a, " * beyond + "]")
     assert fault.endswith(f"more than {MAX_NODES} values, aliases expanded; make the document smaller")
+
+
+@pytest.mark.parametrize("shared", ["{}", "[{}]", "{{{}: }}"], ids=["a text", "in a list", "a key"])
+def test_an_alias_has_as_many_characters_as_what_it_stands_for(shared: str) -> None:
+    each = 1000  # a key may not have more
+    text = f"a: &a {shared.format('x' * each)}\n"
+    within, beyond = (MAX_CHARACTERS // each - more for more in (2, 1))
+    assert said(text + "b: [" + "*a, " * within + "]") == []
+    (fault,) = said(text + "b: [" + "*a, " * beyond + "]")
+    assert fault.startswith(f"line 2, column {5 + 4 * (beyond - 1)}: b[{beyond - 1}]: ")
+    assert fault.endswith(
+        f"more than {MAX_CHARACTERS} characters in keys and values, aliases expanded; make the document smaller"
+    )
 
 
 def test_nesting_far_beyond_pythons_stack_is_refused_not_crashed_on() -> None:

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.document import open_document
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.intent.confirming import confirmed
+from agent.intent.digest import document_hash
 from tests.intent.bad import GOOD
 
 WORD = "0123456789abcdef"
@@ -75,6 +77,11 @@ def test_comments_quotes_and_the_word_itself_make_no_other_hash(name: str) -> No
     digest = parse_intent(raw, 1).digest
     assert parse_intent(b"# another comment\n" + raw, 2).digest == digest
     assert parse_intent(confirmed(raw, WORD), 3).digest == digest
+
+
+def test_the_hash_is_the_one_that_earlier_versions_made() -> None:
+    raw = "name: é\nx-a: &a [~, 010, 'ü\"', {b: {}, c: []}]\nx-b: *a\nx-cluster: {policy: {confirm: abc}}\n"
+    assert document_hash(open_document(raw.encode()).node) == "9f3eaa375b0e8f70"
 
 
 def test_every_value_makes_another_hash() -> None:

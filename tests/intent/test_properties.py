@@ -146,12 +146,19 @@ def test_the_order_of_keys_means_nothing(keys: list[str]) -> None:
 
 
 MOST = 1_390_000
+LONG = "x" * 130_000
 
 
 def services(keys: str, count: int) -> str:
     """Many services with the same keys; `#` is the number."""
     head = GOOD[: GOOD.index("services:\n") + len("services:\n")]
     return head + "".join(f"  s{number}: {{{keys.replace('#', str(number))}}}\n" for number in range(count))
+
+
+def sharing(keys: str, count: int, **shared: str) -> str:
+    """Many services of which each says `keys` by aliases of what is shared, by its name."""
+    anchors = "".join(f"x-{name}: &{name} {value}\n" for name, value in shared.items())
+    return anchors + services(f"image: a, x-hosts: [one], network_mode: none, {keys}", count)
 
 
 def chain(first: str, link: str, length: int) -> str:
@@ -186,6 +193,27 @@ LARGE = {
         "x-0: &a0 {a: 1}", "x-@: &a@ {k@: 1, <<: *a<}".replace("<<", "\0"), 1000
     ).replace("\0", "<<"),
     "laughs": chain("x-0: &a0 [a, a, a]", "x-@: &a@ [*a<, *a<, *a<]", 40),
+    "one text, many aliases": sharing("environment: *e, labels: {l: '#'}", 1000, e=f"{{E: '{LONG}'}}"),
+    "one text, as many aliases as may be": sharing(
+        "environment: *e, labels: {l: '#'}", 37, e=f"{{E: '{LONG}'}}"
+    ),
+    "one text of wide letters, many aliases": sharing(
+        "environment: *e, labels: {l: '#'}", 37, e="['E=$$" + "\U0001f600" * len(LONG) + "']"
+    ),
+    "one text that is nearly a placeholder, as many aliases as may be": sharing(
+        "environment: *e, labels: {l: '#'}", 37, e="{E: '" + ("{{." + "a" * 125) * 1015 + "'}"
+    ),
+    "one line, many aliases": sharing("command: *l, entrypoint: *l", 1000, l="ab " * 5000),
+    "one line that is none, many aliases": sharing(
+        "command: *l, entrypoint: *l", 1000, l='"' + "ab " * 5000 + "'" + '"'
+    ),
+    "lines": services(f"image: a, x-hosts: [one], network_mode: none, command: {'ab ' * 400}", 1000),
+    "as many lines and labels as may be": sharing(
+        "command: *c, entrypoint: *c, labels: *l",
+        1000,
+        c="'" + "\U0001f600b " * 80 + "'",
+        l="[" + ", ".join(f"'k{number}=\U0001f600{'$$' * 25}'" for number in range(76)) + "]",
+    ),
     "circles": services(
         f"image: a, x-hosts: [one], depends_on: [{', '.join(f's{each}' for each in range(80))}]", 900
     ),
@@ -195,6 +223,11 @@ LARGE = {
 @pytest.mark.parametrize("kind", LARGE)
 def test_a_document_as_large_as_can_be_is_answered_soon(kind: str) -> None:
     parses_or_is_refused(LARGE[kind].encode())
+
+
+@pytest.mark.parametrize("kind", [each for each in LARGE if each.endswith("as may be")])
+def test_what_is_said_to_be_as_much_as_may_be_is_accepted(kind: str) -> None:
+    assert isinstance(outcome(LARGE[kind].encode()), Intent)
 
 
 MEMORY = r"""
@@ -211,7 +244,20 @@ print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 
 
-@pytest.mark.parametrize("kind", ["services", "unknown keys", "ports", "laughs"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "services",
+        "unknown keys",
+        "ports",
+        "laughs",
+        "one text, many aliases",
+        "one text, as many aliases as may be",
+        "one text of wide letters, many aliases",
+        "one line, many aliases",
+        "as many lines and labels as may be",
+    ],
+)
 def test_a_document_as_large_as_can_be_takes_less_than_150_megabytes(kind: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY], input=LARGE[kind].encode(), capture_output=True, check=True

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.document import MAX_BYTES, MAX_DEPTH, MAX_KEPT, MAX_NODES
+from agent.document import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
 from agent.document.scalars import LONGEST_TEXT
 from agent.intent import (
     MOST_NAMED,
@@ -26,6 +26,7 @@ from agent.intent.checks import MOST_PUBLISHED
 from agent.intent.placeholders import KNOWN
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.service import FIELDS, OTHER_KEYS
+from agent.intent.sizes import LARGEST_SPEC, MOST_OF_SPECS, MOST_SPLIT
 from tests.reference import written
 
 PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
@@ -89,7 +90,16 @@ def test_every_service_key_that_is_not_offered_is_said_to_be() -> None:
 
 def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
     bounds = PAGE.split("**Bounds**")[1].split("\n\n")[0]
-    for bound in (MAX_BYTES, MAX_KEPT, MAX_NODES, MOST_PUBLISHED, LONGEST_TEXT):
+    in_characters = (LONGEST_TEXT, MAX_CHARACTERS, MOST_SPLIT)
+    for bound in (
+        MAX_BYTES,
+        MAX_KEPT,
+        LARGEST_SPEC,
+        MOST_OF_SPECS,
+        MAX_NODES,
+        MOST_PUBLISHED,
+        *in_characters,
+    ):
         assert f"{bound:,}" in bounds
     for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
         assert str(bound) in bounds
