@@ -1,5 +1,6 @@
 """Each fault of a soak by itself, and a full disk: the other hosts go on, and it mends itself when it is over."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,16 @@ STATE = "/var/lib/swarmkeeper"
 OWN = {"node-231": "console", "node-232": "billing", "node-233": "terminal"}
 """A service of each host that has its one copy there."""
 NEW = "10.159.62.231/somecom/order:1.0.1"
+ALONE = """\
+  {service}:
+    image: {image}
+    x-hosts: [{host}]
+    restart: always
+    network_mode: none
+    deploy: {{update_config: {{monitor: 0s}}}}
+"""
+"""On no overlay: an engine whose manager hangs attaches nothing (docs/engine-quirks.md). Nor is it looked at for a
+while after it has been moved: a recovery would count that."""
 
 
 def chosen() -> list[object]:
@@ -44,10 +55,11 @@ def parts(cluster: Cluster, fault: Fault) -> tuple[Host, Host, Host]:
 
 def put_new_image(cluster: Cluster, host: Host) -> int:
     """Put a document in which the one copy of the host's own service has another image. Returns its revision."""
-    old = f"image: 10.159.62.231/somecom/{OWN[host.name]}:1.0.0"
-    text = DOCUMENT.read_text()
-    assert old in text
-    return cluster.put(text.replace(old, f"image: {NEW}"))
+    service = OWN[host.name]
+    alone = ALONE.format(service=service, image=NEW, host=host.name)
+    text, found = re.subn(rf"^  {service}:\n(    .*\n)+", alone, DOCUMENT.read_text(), flags=re.MULTILINE)
+    assert found == 1
+    return cluster.put(text)
 
 
 def works(cluster: Cluster, host: Host, revision: int) -> None:
@@ -62,10 +74,13 @@ def copy_of(host: Host) -> str:
 
 
 def whole(cluster: Cluster, revision: int) -> None:
-    """AssertionError unless every host has carried out the revision and every copy runs where it should."""
+    """AssertionError unless every host has carried out the revision, in a whole swarm, and every copy runs."""
     for host in cluster.lab.hosts:
         cluster.heed(host)
         cluster.check_converged(host, revision)
+        nodes = host.docker.api.nodes()  # an error, where the engine knows no leader of the swarm
+        assert {each["Status"]["State"] for each in nodes} == {"ready"}, nodes
+        assert {each["ManagerStatus"]["Reachability"] for each in nodes} == {"reachable"}, nodes
     assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == COPIES
 
 
