@@ -1,5 +1,6 @@
 """How a copy that was moved to another spec does there, by what its host says of it and for how long already."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,13 @@ DOWN_S = 5.0
 """So long a copy that was never seen running may be down before that counts: its host may be about to start it."""
 HELD_BY_ITS_HOST = ("waiting", "dependency")
 """Kinds of what keeps a host from starting a copy, and is no doing of the copy."""
+_NO_NETWORK = re.compile(
+    rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
+    "|invalid cluster node while attaching",
+    re.IGNORECASE,
+)
+"""What docker says of a start that failed for a network, which the host or the swarm puts right: docker_gwbridge was
+missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
 _NOT_WATCHED = CopyWatch()
 
 
@@ -61,8 +69,8 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
 
 
 def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) -> bool:
-    """Whether its start failed for what its host puts right: docker_gwbridge was missing, or its address was taken."""
-    return GWBRIDGE in report.error or (spec is not None and is_misgiven(report, copy, spec))
+    """Whether its start failed for what its host puts right: it got no network, or an address that is taken."""
+    return bool(_NO_NETWORK.search(report.error)) or (spec is not None and is_misgiven(report, copy, spec))
 
 
 def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, excused: bool) -> str:

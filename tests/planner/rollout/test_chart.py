@@ -433,8 +433,17 @@ def test_a_copy_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_
     assert "is paused: order-1: Address already in use" in str(lines(asks))
 
 
-def test_a_copy_has_not_failed_when_the_bridge_of_its_host_was_missing_as_it_was_started() -> None:
-    error = "failed to set up container networking: adding interface veth1 to bridge docker_gwbridge failed"
+@pytest.mark.parametrize(
+    "error",
+    [
+        "failed to set up container networking: adding interface veth1 to bridge docker_gwbridge failed",
+        "Could not attach to network net: context deadline exceeded",
+        "attaching to network failed, make sure your network options are correct: context deadline exceeded",
+        "invalid cluster node while attaching to network",
+        "network xyz not found",
+    ],
+)
+def test_a_copy_has_not_failed_when_it_got_no_network_as_it_was_started(error: str) -> None:
     down = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": error}})
     other = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": "exec format error"}})
 
