@@ -61,6 +61,12 @@ def join_all(lab: Lab, roles: Mapping[str, str]) -> None:
     eventually(lambda: _all_ready(lab, roles), SETTLE_S, "every node is ready")
 
 
+def leave_swarm(host: Host, *options: str) -> None:
+    """`docker swarm leave`, and once more where dockerd took longer for it than it gives itself, 15 s."""
+    leave = partial(host.exec, "docker", "swarm", "leave", *options, check=False)
+    eventually(lambda: leave().returncode == 0, SETTLE_S, f"{host.name} leaves its swarm")
+
+
 def _all_ready(lab: Lab, roles: Mapping[str, str]) -> bool:
     nodes = leader_of(lab).docker.api.nodes()
     return len(nodes) == len(roles) and all(node["Status"]["State"] == "ready" for node in nodes)

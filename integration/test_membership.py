@@ -179,7 +179,7 @@ def test_a_join_that_dockerd_gave_up_is_left_behind_and_tried_again(members: Mem
 
     host.exec("iptables", "--append", "OUTPUT", *DATA_TO_MANAGERS)
     try:
-        host.exec("docker", "swarm", "leave")
+        by_hand.leave_swarm(host)
         eventually(lambda: state() == "pending", BACK_S, "dockerd tries to join")
         members.says(SECOND, "waiting", "docker is still joining")
         eventually(lambda: state() == "error", BACK_S, "dockerd has given up")
@@ -194,7 +194,7 @@ def test_tokens_that_were_rotated_by_hand_are_published_anew(members: Members) -
     away = ("--protocol", "tcp", "--dport", "2377", "--jump", "REJECT")
     host.exec("iptables", "--append", "OUTPUT", *away)
     try:
-        host.exec("docker", "swarm", "leave")
+        by_hand.leave_swarm(host)
         before = eventually(lambda: members.cluster.get("tokens") or {}, SAID_S, "tokens are published")
         manager.exec("docker", "swarm", "join-token", "--rotate", "worker")
         good = manager.exec("docker", "swarm", "join-token", "--quiet", "worker").stdout.strip()
@@ -214,7 +214,7 @@ def test_a_manager_of_another_swarm_is_blocked_with_both_ids_and_never_left(memb
     host, node = members.lab[THIRD], members.node(THIRD)
     ours = (members.cluster.get("swarm") or {})["swarm_id"]
     host.systemctl("stop", UNIT)
-    host.exec("docker", "swarm", "leave")
+    by_hand.leave_swarm(host)
     host.exec("docker", "swarm", "init", "--advertise-addr", host.address)
     theirs, own = host.docker.api.info()["Swarm"]["Cluster"]["ID"], members.node(THIRD)
     host.systemctl("start", UNIT)
@@ -222,7 +222,7 @@ def test_a_manager_of_another_swarm_is_blocked_with_both_ids_and_never_left(memb
     members.says(THIRD, "foreign", f"in swarm {theirs}, while the cluster's is {ours}")
     assert members.node(THIRD) == own
 
-    host.exec("docker", "swarm", "leave", "--force")
+    by_hand.leave_swarm(host, "--force")
     members.changed(THIRD, node)
     members.back()
 
@@ -294,7 +294,7 @@ def test_the_workers_of_a_swarm_that_was_made_anew_follow_its_manager(members: M
     manager, before = members.lab[MANAGER], {name: members.node(name) for name in (MANAGER, SECOND, THIRD)}
     copies = {name: members.copies(name) for name in before}
     since = time.monotonic()
-    manager.exec("docker", "swarm", "leave", "--force")
+    by_hand.leave_swarm(manager, "--force")
     manager.exec("docker", "swarm", "init", "--advertise-addr", manager.address)
     members.says(MANAGER, "foreign", "while the cluster's is")
     assert members.node(SECOND) == before[SECOND]  # nobody follows before the operator says which swarm it is
