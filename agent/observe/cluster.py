@@ -132,6 +132,7 @@ class ClusterReader:
             document=document,
             accepted=held.intent,
             era=held.era,
+            in_force_held=held.in_force_held,
             went_back=held.went_back,
             confirmed=held.is_confirmed_by(document),
             verdict=values.one(keys.verdict, records.Verdict),

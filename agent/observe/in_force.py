@@ -33,6 +33,8 @@ class Held:
     record: SwarmRecord | None
     record_held: bool
     """Whether that is the last one that could be read: the one in etcd cannot."""
+    in_force_held: bool
+    """Whether `intent` is not what etcd has in force, or that cannot be read there."""
     went_back: str
     """What is older in etcd than here, in words; empty: nothing."""
     noticed_at: int
@@ -78,6 +80,7 @@ class InForce:
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
             record_held=self._keys.swarm in values.garbage,
+            in_force_held=bool(self._went_back) or self._keys.accepted in values.garbage,
             went_back=self._went_back,
             noticed_at=self._noticed_at,
         )

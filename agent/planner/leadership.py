@@ -55,12 +55,18 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
         return _unfit_before_any(cluster)
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
         return "it is this host's turn to leave the swarm and come back"
-    declared = intent.host(observed.me)
-    if (declared is None or declared.role != "manager") and not _stands_in(observed, cluster, intent):
+    if not _declared_manager(observed.me, cluster, intent) and not _stands_in(observed, cluster, intent):
         return "the intent does not declare this host a manager"
     if observed.host is None:
         return _unfit_blind(observed, cluster, intent)
     return _unfit_engine(observed, cluster, observed.host, intent)
+
+
+def _declared_manager(me: str, cluster: ClusterState, intent: Intent) -> bool:
+    """Also by the newest document, where the managers of the one in force may not know any more that they are."""
+    newest = cluster.document.intent if cluster.document and cluster.in_force_held else None
+    hosts = (each.host(me) for each in (intent, newest) if each)
+    return any(host is not None and host.role == "manager" for host in hosts)
 
 
 def _unfit_before_any(cluster: ClusterState) -> str:

@@ -243,7 +243,7 @@ GARBAGE = {
     "huge": b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
 }
 SHOWN_IN = {
-    KEYS.accepted: {"accepted"},
+    KEYS.accepted: {"accepted", "in_force_held"},
     KEYS.verdict: {"verdict"},
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},

@@ -201,3 +201,11 @@ def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: S
     scene.put(**accepted(2, era=1))
     restart(scene)
     assert scene.read().state.went_back == ""
+
+
+def test_it_is_told_whether_etcd_has_what_is_in_force(scene: Scene) -> None:
+    assert not scene.read().state.in_force_held
+    scene.put(**{KEYS.accepted: b"\x00"})
+    assert scene.read().state.in_force_held
+    scene.delete(KEYS.accepted)
+    assert scene.read().state.in_force_held

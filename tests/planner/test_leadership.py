@@ -392,3 +392,14 @@ def test_a_lock_that_who_sees_them_does_not_take_is_taken_and_kept_for_a_while()
     assert unseeing(None, 1000, unled_s=31) == ["campaign for leader: nobody leads"]
     assert unseeing("h2", 1000, led_s=299) == []
     assert unseeing("h2", 1000, led_s=301) != []
+
+
+def test_while_what_is_in_force_cannot_be_read_in_etcd_the_managers_of_the_newest_document_may_lead_too() -> (
+    None
+):
+    newest = intent(hosts="h1:worker h2:worker h3")
+    later = free(document=document(newest))
+    for held, said in ((False, []), (True, ["campaign for leader: nobody leads"])):
+        state = replace(later, in_force_held=held, record=None)
+        assert plan(state, empty_host(), me="h3") == said
+        assert plan(state, empty_host()) == ["campaign for leader: nobody leads"]

@@ -128,3 +128,14 @@ def test_a_leader_freezes_at_a_node_that_the_next_leader_makes_what_it_was_to_be
         ("turn", 1, 6545), ("work", 6, 9466), ("cut_from_the_swarm", 0, 1737), ("runs_a_guest", 4, 2212),
     ]  # fmt: skip
     assert told(5, 400, 8405, happens) == ""
+
+
+def test_what_is_in_force_is_spoiled_before_its_only_manager_has_read_it() -> None:
+    """It goes by the next document, which names another, who goes by the one before: nobody led for ever."""
+    happens: tuple[Event, ...] = (
+        ("frozen", 1, 5360),
+        ("round", 2, 202),
+        ("put_bad", 0, 2111),
+        ("spoil", 2, 9515),
+    )
+    assert tell(Tale(hosts=3, begun=False, first=7903, happens=happens, last=4093)) == ""

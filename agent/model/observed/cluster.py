@@ -43,6 +43,8 @@ class ClusterState:
     """What is in force: what etcd says, unless this host knows something newer."""
     era: int = 0
     """Of what is in force: how often an operator has confirmed an etcd that had gone back."""
+    in_force_held: bool = False
+    """Whether etcd has that no more, or nothing that can be read: not everybody may know it."""
     went_back: str = ""
     """What in etcd is older than what this host knows to be accepted, in words; empty: nothing."""
     confirmed: bool = False
