@@ -50,7 +50,7 @@ class Session:
     properties may be read from every thread.
 
     A presence that somebody else put there is left to him, unless `left_here` says that its value is from an earlier
-    agent of this boot: there is no session before it is gone, or `insist` is called.
+    agent of this boot: there is no session before it is gone, or `reassert` insists.
     """
 
     def __init__(
@@ -117,15 +117,14 @@ class Session:
     def start(self) -> None:
         self._thread.start()
 
-    def reassert(self) -> None:
-        """Write the presence key again soon: its value changed, or somebody deleted it."""
+    def reassert(self, *, insist: bool = False) -> None:
+        """Write the presence key again soon: its value changed, or somebody deleted it.
+
+        `insist`: whoever has put it, as this host is the one of its name.
+        """
+        self._insists = self._insists or insist
         self._present = False
         self._wakened.set()
-
-    def insist(self) -> None:
-        """Put the presence key soon, whoever put it before: this host is the one of its name."""
-        self._insists = True
-        self.reassert()
 
     def replace(self, lease_id: int) -> None:
         """Renew that lease no more, and take another one soon: what else hangs on it goes when it runs out.

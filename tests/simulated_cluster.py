@@ -372,6 +372,15 @@ class SimulatedCluster:
         return "\n".join(f"{name}:\n{agent.plan}" for name, agent in self.agents.items())
 
 
+def at_rest(directory: Path) -> SimulatedCluster:
+    """Three managers that have carried the example out."""
+    cluster = SimulatedCluster(directory)
+    cluster.put_intent()
+    cluster.start()
+    cluster.settle()
+    return cluster
+
+
 def images(document: str) -> set[str]:
     """The images that a document names."""
     return {each.spec.image for each in parsed(document).services}

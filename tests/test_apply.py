@@ -403,7 +403,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {steps.Campaign, steps.LetGo, steps.TakePresence, steps.PutPresence, steps.GiveUpInit}
+        | {steps.Campaign, steps.LetGo, steps.PutPresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -806,7 +806,7 @@ def test_that_a_node_is_unknown_is_not_said_before_the_swarm_has_confirmed_it(le
 
 def test_a_presence_is_taken_over_by_whoever_is_told_to(bench: Bench) -> None:
     bench.put(KEYS.presence("h1"), b"another one")
-    bench.apply(steps.TakePresence(reason="r"))
+    bench.apply(steps.PutPresence(insists=True, reason="r"))
     bench.session.run_once()
     assert bench.read(KEYS.presence("h1")) == b"{}"
 

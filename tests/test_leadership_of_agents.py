@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.steps import LetGo
-from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster
+from tests.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -15,11 +15,7 @@ LABELLED = EXAMPLE.replace("role: manager", "role: manager, labels: {rack: a}")
 @pytest.fixture
 def cluster(tmp_path: Path) -> SimulatedCluster:
     """Three managers at rest."""
-    made = SimulatedCluster(tmp_path)
-    made.put_intent()
-    made.start()
-    made.settle()
-    return made
+    return at_rest(tmp_path)
 
 
 def cut(cluster: SimulatedCluster, *names: str) -> None:

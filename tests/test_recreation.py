@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.steps import RemoveOverlay
-from tests.simulated_cluster import EXAMPLE, NAMES, Crash, SimulatedCluster
+from tests.simulated_cluster import EXAMPLE, NAMES, Crash, SimulatedCluster, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -20,11 +20,7 @@ assert len({EXAMPLE, MOVED, ALLOWED}) == 3
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> SimulatedCluster:
-    made = SimulatedCluster(tmp_path)
-    made.put_intent()
-    made.start()
-    made.settle()
-    return made
+    return at_rest(tmp_path)
 
 
 def subnet(cluster: SimulatedCluster) -> str:

@@ -265,7 +265,7 @@ def test_who_insists_gets_the_presence_and_gets_it_back(world: World) -> None:
     lease = other.grant(15).id
     for _ in range(2):
         other.txn([], [Put(key=KEY, value=b"other", lease=lease)])
-        world.session.insist()
+        world.session.reassert(insist=True)
         world.session.run_once()
         assert world.presence() == b"first"
     other.txn([], [Put(key=KEY, value=b"other", lease=lease)])

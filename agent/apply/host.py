@@ -25,9 +25,8 @@ def act(doors: Doors, step: steps.Step) -> None:
             _make_swarm(doors, step)
         case steps.JoinSwarm() | steps.LeaveSwarm() | steps.DissolveSwarm() | steps.UnlockHost():
             _change_membership(engine, step)
-        case steps.TakePresence() | steps.PutPresence():
-            put = doors.session.insist if isinstance(step, steps.TakePresence) else doors.session.reassert
-            put()
+        case steps.PutPresence():
+            doors.session.reassert(insist=step.insists)
         case steps.CreateNetwork():
             engine.create_network(step.network)
         case steps.CreateVolume():

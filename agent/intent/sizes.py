@@ -24,8 +24,9 @@ def check_lines(services: Cursor) -> bool:
     left = MOST_SPLIT
     for _, service in services.entries() if services.is_mapping else ():
         for key in ("command", "entrypoint"):
+            # Where the key is missing this is the service itself, a mapping.
             place = service.at(key)
-            if place.path != service.path and isinstance(place.node, Scalar):
+            if isinstance(place.node, Scalar):
                 left -= len(place.node.text)
             if left < 0:
                 problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"

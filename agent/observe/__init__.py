@@ -13,11 +13,11 @@ from agent.election import held_fence
 from agent.errors import Invalid, Refused, Unreachable
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
-from agent.observe.absence_watch import AbsenceWatcher
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher
 from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
+from agent.observe.spells import Spells
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
 from agent.planner.swarm.absence import lost_hosts
 
@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 log = structlog.get_logger()
+
+_OURS, _FREE = "ours", "free"
+"""What the leader lock can be for a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +82,11 @@ class Observer:
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
-        self._leads_since: float | None = None
-        self._unled_since: float | None = None
+        self._lead = Spells(clock)
         self._lock: Fence | None = None
         """The leader lock, when etcd was last read and it was ours."""
         self._renewed_s, self._read_at = renewed_s, clock()
-        self.absences = AbsenceWatcher(clock)
+        self.absences = Spells(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
@@ -126,6 +128,8 @@ class Observer:
         lease_id = self._lease_id()
         cluster, fence, store_fault = self._observe_cluster(lease_id)
         host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
+        free = cluster is not None and not store_fault and cluster.leader is None
+        lead = self._lead.look(frozenset([_OURS] if fence else [_FREE] if free else []))
         seen = Observed(
             me=self._identity.host,
             host=host,
@@ -141,8 +145,8 @@ class Observer:
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_fault else None,
             unread_s=self._unread_s() if store_fault else 0.0,
-            led_s=self._led_s(fence),
-            unled_s=self._unled_s(cluster, store_fault),
+            led_s=lead.get(_OURS, 0.0),
+            unled_s=lead.get(_FREE, 0.0),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -176,22 +180,6 @@ class Observer:
     def _unread_s(self) -> float:
         """From the last reading to the last renewal: an etcd that is away renews nothing."""
         return max(0.0, self._clock() - self._read_at - self._renewed_s())
-
-    def _led_s(self, fence: Fence | None) -> float:
-        if fence is None:
-            self._leads_since = None
-            return 0.0
-        if self._leads_since is None:
-            self._leads_since = self._clock()
-        return self._clock() - self._leads_since
-
-    def _unled_s(self, cluster: ClusterState | None, store_fault: str) -> float:
-        if cluster is None or store_fault or cluster.leader is not None:
-            self._unled_since = None
-            return 0.0
-        if self._unled_since is None:
-            self._unled_since = self._clock()
-        return self._clock() - self._unled_since
 
     def _keep(self, values: tuple[KeyValue, ...]) -> None:
         if values == self._kept:

@@ -47,6 +47,11 @@ class Fault:
     """Whether the lease of the host's agent ends by it, once it has lasted for longer than that."""
 
 
+def alone(change: Callable[[Host], None]) -> Callable[[Host, Host], None]:
+    """What happens to a host whichever the other one is."""
+    return lambda host, _other: change(host)
+
+
 def signals(name: str, unit: str) -> Callable[[Host, Host], None]:
     def send(host: Host, _other: Host) -> None:
         host.systemctl("reset-failed", unit, check=False)  # systemd gives up on what is killed too often
@@ -99,13 +104,9 @@ FAULTS = (
     ),
     Fault(name="dockerd frozen", begin=signals("STOP", "docker"), end=signals("CONT", "docker"), holds_s=(5, 30)),
     Fault(
-        name="host frozen",
-        begin=lambda host, _: host.freeze(),
-        end=lambda host, _: host.thaw(),
-        holds_s=(5, 25),
-        ends_lease=True,
+        name="host frozen", begin=alone(Host.freeze), end=alone(Host.thaw), holds_s=(5, 25), ends_lease=True
     ),
-    Fault(name="power cycled", begin=lambda host, _: host.cycle(), stops_copies=True),
+    Fault(name="power cycled", begin=alone(Host.cycle), stops_copies=True),
     Fault(
         name="etcd ended",
         begin=lambda host, _: _etcd(host, "stop"),
@@ -113,14 +114,8 @@ FAULTS = (
         holds_s=(5, 25),
     ),
     Fault(name="etcd killed", begin=signals("KILL", "etcd")),
-    Fault(
-        name="cut off",
-        begin=lambda host, _: host.cut(),
-        end=lambda host, _: host.heal(),
-        holds_s=(5, 25),
-        ends_lease=True,
-    ),
-    Fault(name="cut from a peer", begin=Host.cut, end=lambda host, _: host.heal(), holds_s=(10, 30)),
+    Fault(name="cut off", begin=alone(Host.cut), end=alone(Host.heal), holds_s=(5, 25), ends_lease=True),
+    Fault(name="cut from a peer", begin=Host.cut, end=alone(Host.heal), holds_s=(10, 30)),
     Fault(
         name="cut from etcd",
         begin=filtered("-I", *ETCD),

@@ -4,7 +4,8 @@ The status alone is not enough: dockerd says 500 both for "no" and for "not now"
 and 26.1, seen on real ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
 
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
@@ -88,9 +89,23 @@ _KINDS: Mapping[int, type[SwarmkeeperError]] = {
 }
 
 
+Failure = Callable[[int, str], SwarmkeeperError]
+"""What makes an error of an HTTP status and Docker's words."""
+
+
+def _masking(as_error: Failure) -> Failure:
+    """Docker repeats what it was given, tokens and keys among it."""
+
+    @wraps(as_error)
+    def masking(status: int, message: str) -> SwarmkeeperError:
+        return as_error(status, masked(message))
+
+    return masking
+
+
+@_masking
 def failure(status: int, message: str) -> SwarmkeeperError:
     """The error that an answer of this HTTP status (400 and up) and these words is."""
-    message = masked(message)
     text = message.lower()
     if _has(text, _CHANGED):
         return Conflict(message)
@@ -101,25 +116,25 @@ def failure(status: int, message: str) -> SwarmkeeperError:
     return Refused(message) if _has(text, _NO) else Unreachable(message)
 
 
+@_masking
 def pull_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for a pull: what the registry has not, or gives not, is a no; a registry that is away is not."""
-    message = masked(message)
     if status == HTTPStatus.CONFLICT:
         return Conflict(message)
     return Unreachable(message) if _has(message.lower(), (*_NOT_NOW, *_REGISTRY_BUSY)) else Refused(message)
 
 
+@_masking
 def network_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for what needs a network: one that is not found may not be on this host yet."""
-    message = masked(message)
     error = failure(status, message)
     awaited = isinstance(error, Missing) and "no such container" not in message.lower()
     return Unreachable(message) if awaited else error
 
 
+@_masking
 def creation_failure(status: int, message: str) -> SwarmkeeperError:
     """As `failure`, for making something new: what is not found is not that, but the driver it needs."""
-    message = masked(message)
     error = failure(status, message)
     return Refused(message) if isinstance(error, Missing) else error
 

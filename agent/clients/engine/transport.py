@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Literal
@@ -15,12 +15,11 @@ import msgspec
 import requests
 import urllib3
 
-from agent.clients.engine.errors import failure
+from agent.clients.engine.errors import Failure, failure
 from agent.clients.engine.protocol import ObserveCall, unobserved
-from agent.errors import SwarmkeeperError, Unreachable
+from agent.errors import Unreachable
 
 Method = Literal["GET", "POST", "DELETE"]
-Failure = Callable[[int, str], SwarmkeeperError]
 
 _NEWEST = (1, 45)
 """The newest API whose answers were seen on a real engine (26.1); a newer engine still speaks it."""

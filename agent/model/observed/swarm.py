@@ -30,6 +30,11 @@ class NodeState:
     version: int = field(default=0, compare=False)
     """Goes up with every change of the node, by whomever (not with a heartbeat): what is asked of it is held to it."""
 
+    @property
+    def has_no_vote(self) -> bool:
+        """Whether it is not in the raft, and will not be: as a worker, or as one whose promotion came to nothing."""
+        return self.reachable is None and (self.role == "worker" or self.state == "down")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmState:

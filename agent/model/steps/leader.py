@@ -36,16 +36,11 @@ class LetGo(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakePresence(BaseStep):
-    """Say that this agent is the one of the host's name, although another one said so of itself."""
-
-    verb, kind, resource = "take", "leadership", "presence"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutPresence(BaseStep):
-    """Say anew that this agent is there: somebody has deleted that."""
+    """Say anew that this agent is there, under the host's name."""
 
+    insists: bool = False
+    """Although another agent says so of itself."""
     verb, kind, resource = "put", "leadership", "presence"
 
 

@@ -44,7 +44,6 @@ from agent.model.steps.leader import (
     RemoveOverlay,
     Resign,
     RotateTokens,
-    TakePresence,
     WithdrawRollout,
     WithdrawRuling,
     WithdrawTokens,
@@ -63,8 +62,8 @@ from agent.model.steps.parking import (
 )
 
 Step = (
-    Campaign | LetGo | Resign | TakePresence | PutPresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit
-    | JoinSwarm | LeaveSwarm | DissolveSwarm
+    Campaign | LetGo | Resign | PutPresence | CreateBridge | RemoveBridge | InitSwarm | GiveUpInit | JoinSwarm
+    | LeaveSwarm | DissolveSwarm
     | CreateNetwork | CreateOverlay | CreateVolume | PullImage | ResolveDigests | CreateContainer | StartContainer
     | UnpauseContainer | StopContainer | RemoveContainer
     | RenameContainer | UpdateContainer | ConnectNetwork | DisconnectNetwork | PublishVerdict

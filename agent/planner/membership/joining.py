@@ -25,9 +25,8 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     assert cluster is not None
     assert host is not None
     if cluster.record_held:
-        cluster = replace(
-            cluster, record=None
-        )  # the last one is good enough to start copies by, not to join by
+        # The last one that could be read is good enough to start copies by, not to join by.
+        cluster = replace(cluster, record=None)
     declared = intent.host(observed.me)
     if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
         reason = f"{observed.me} claimed it, and the intent does not declare it a manager"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from agent.model.observed import HostState, Observed
 from agent.model.records import Presence
-from agent.model.steps import Plan, PutPresence, Resign, TakePresence, untouched
+from agent.model.steps import Plan, PutPresence, Resign, untouched
 
 
 def namesake(observed: Observed) -> Presence | None:
@@ -31,7 +31,8 @@ def plan_namesake(observed: Observed) -> Plan:
         return _plan_presence(observed)
     said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
     if _at_home(observed):
-        return Plan((TakePresence(reason=f"{said}; the address that the intent declares is here"),))
+        said = f"{said}; the address that the intent declares is here"
+        return Plan((PutPresence(insists=True, reason=said),))
     reason = f"{said}: nothing is done here before it is gone"
     held = untouched(f"host/{observed.me}", "foreign", reason)
     return Plan((Resign(reason=said),)) + held if observed.fence else held

@@ -14,7 +14,7 @@ _DIGEST = "(digest)"
 StoreStep = (
     steps.Campaign | steps.LetGo | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
     | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
-    | steps.CollectSpecs | steps.TakePresence | steps.PutPresence | steps.GiveUpInit
+    | steps.CollectSpecs | steps.PutPresence | steps.GiveUpInit
 )  # fmt: skip
 RulingStep = steps.PublishRuling | steps.WithdrawRuling
 RolloutStep = steps.PublishRollout | steps.WithdrawRollout | steps.ResolveDigests
@@ -43,7 +43,7 @@ def on_store(world: World, me: str, step: StoreStep) -> World:
             )
         case steps.ClaimInit() | steps.GiveUpInit() | steps.PublishSwarm():
             return _recorded(world, me, step)
-        case steps.RotateTokens() | steps.TakePresence() | steps.PutPresence():
+        case steps.RotateTokens() | steps.PutPresence():
             return (
                 world  # the engine's secret changes, or who speaks for a host: nothing that is planned upon
             )

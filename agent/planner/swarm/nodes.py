@@ -32,7 +32,7 @@ def plan_nodes(intent: Intent, observed: Observed, census: Census) -> Plan:
             plan += _plan_node(node, name, "drain", dict(node.labels) | _whose(name, observed))
     plan += plan_roles(intent, observed, census)
     for left in gone:
-        if left.node.reachable is None and (left.node.role == "worker" or left.node.state == "down"):
+        if left.node.has_no_vote:
             reason = f"{left.reason}, and this one is down"
             plan += Plan((RemoveNode(node_id=left.node.id, host=left.host, reason=reason),))
     return plan + Plan(blocked=tuple(_claimed(node, names) for node, names in census.claimed))

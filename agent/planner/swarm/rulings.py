@@ -96,10 +96,7 @@ class _Reports:
         if status.joining and status.joining == self._swarm_id:
             return _ruling(status, "leave", f"its join failed, and dockerd does not try again{said}")
         before = self.census.former_of(name)
-        # A promotion that came to nothing leaves a manager that is down and never was in the raft.
-        if before and all(
-            each.reachable is None and (each.role == "worker" or each.state == "down") for each in before
-        ):
+        if before and all(each.has_no_vote for each in before):
             return _ruling(status, "leave", f"it cannot go on as the worker it was{said}")
         return None
 

@@ -33,7 +33,7 @@ def test_without_the_declared_address_an_agent_leaves_the_name_to_the_other_and_
 
 def test_where_the_declared_address_is_the_agent_takes_its_name_and_goes_on() -> None:
     take, *others = told(make_plan(seen(addresses=HERE)))
-    assert take == f"take presence: {SAID}; the address that the intent declares is here"
+    assert take == f"put presence: {SAID}; the address that the intent declares is here"
     assert any(each.startswith("create container/prod-order-1") for each in others)
     assert not must_not_act(seen(addresses=HERE))
 
