@@ -34,8 +34,8 @@ __all__ = [
 
 log = structlog.get_logger()
 
-_OURS, _FREE = "ours", "free"
-"""What the leader lock can be for a time."""
+_OURS, _FREE, _UNREAD, _AWAY, _BLIND = "lock ours", "lock free", "etcd unread", "dockerd away", "nodes unseen"
+"""What may be so for a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +76,16 @@ class Observer:
         """
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
-        self._clock, self._engine_seen_at, self._nodes_seen_at = clock, clock(), clock()
+        self._clock = clock
         self._blind = False
         """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
         self.watcher = CopyWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
-        self._lead = Spells(clock)
+        self._spells = Spells(clock)
         self._lock: Fence | None = None
         """The leader lock, when etcd was last read and it was ours."""
-        self._renewed_s, self._read_at = renewed_s, clock()
+        self._renewed_s = renewed_s
         self.absences = Spells(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
@@ -124,18 +124,26 @@ class Observer:
 
         Never raises for an etcd or a dockerd that is away: that is what it says then.
         """
+        began = self._clock()
         # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
         lease_id = self._lease_id()
         cluster, fence, store_fault = self._observe_cluster(lease_id)
         host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
-        free = cluster is not None and not store_fault and cluster.leader is None
-        lead = self._lead.look(frozenset([_OURS] if fence else [_FREE] if free else []))
+        self._blind = host is None or host.swarm.leaderless
+        lasting = {
+            _OURS: fence is not None,
+            _FREE: cluster is not None and not store_fault and cluster.leader is None,
+            _UNREAD: bool(store_fault),
+            _AWAY: bool(engine_fault),
+            _BLIND: self._blind,
+        }
+        spells = self._spells.look(frozenset(name for name, so in lasting.items() if so), began)
         seen = Observed(
             me=self._identity.host,
             host=host,
             engine_fault=engine_fault,
-            engine_away_s=self._clock() - self._engine_seen_at if engine_fault else 0.0,
-            nodes_unseen_s=self._clock() - self._nodes_seen_at if host and host.swarm.leaderless else 0.0,
+            engine_away_s=spells.get(_AWAY, 0.0),
+            nodes_unseen_s=spells.get(_BLIND, 0.0) if host else 0.0,
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
@@ -144,9 +152,10 @@ class Observer:
             state_fault=self._state_fault,
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_fault else None,
-            unread_s=self._unread_s() if store_fault else 0.0,
-            led_s=lead.get(_OURS, 0.0),
-            unled_s=lead.get(_FREE, 0.0),
+            # To the last renewal: an etcd that is away renews nothing.
+            unread_s=max(0.0, spells.get(_UNREAD, 0.0) - self._renewed_s()),
+            led_s=spells.get(_OURS, 0.0),
+            unled_s=spells.get(_FREE, 0.0),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -166,7 +175,7 @@ class Observer:
             return self._last, None, f"etcd cannot be read: {error}"
         self._last, self._seen_at = reading.state, self._now()
         self._keep(reading.kept)
-        self._lock, self._read_at = held_fence(reading.lock, lease_id), self._clock()
+        self._lock = held_fence(reading.lock, lease_id)
         return reading.state, self._lock, ""
 
     def let_go(self) -> None:
@@ -176,10 +185,6 @@ class Observer:
     def _lock_unread(self, lease_id: int | None) -> Fence | None:
         lock = self._lock
         return lock if lock and lock.lease == lease_id else None
-
-    def _unread_s(self) -> float:
-        """From the last reading to the last renewal: an etcd that is away renews nothing."""
-        return max(0.0, self._clock() - self._read_at - self._renewed_s())
 
     def _keep(self, values: tuple[KeyValue, ...]) -> None:
         if values == self._kept:
@@ -199,10 +204,5 @@ class Observer:
         try:
             host = self._host.read(cluster, busy, settled=settled)
         except (Unreachable, Refused) as error:
-            self._blind = True
             return None, f"dockerd cannot be read: {error}"
-        self._engine_seen_at = self._clock()
-        self._blind = host.swarm.leaderless
-        if not self._blind:
-            self._nodes_seen_at = self._engine_seen_at
         return host, ""

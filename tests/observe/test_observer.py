@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from agent.clients.disk import FILE, StateDirectory
+from agent.clients.engine.protocol import EngineInfo
 from agent.errors import Refused, Unreachable
 from agent.model.observed import NodeState, Observed
 from agent.model.records import Assignment, encode
@@ -43,6 +44,7 @@ class Bench(Scene):
             lambda: self.lease_id,
             lambda: self.now,
             clock=lambda: self.now,
+            renewed_s=lambda: 0.0,
         )
         self.observer.recall()
 
@@ -182,14 +184,26 @@ def test_while_dockerd_is_away_etcd_is_seen_all_the_same(bench: Bench) -> None:
     assert seen.fence is not None
 
 
-def test_how_long_dockerd_is_away_is_counted_from_the_last_time_it_answered(bench: Bench) -> None:
+def test_how_long_dockerd_is_away_is_counted_from_when_it_was_first_asked_in_vain(bench: Bench) -> None:
+    """Between two looks at a quiet host there may be minutes, in which it answered nobody as nobody asked."""
     bench.now = 100
     assert bench.observe().engine_away_s == 0
     bench.engine.go_down()
-    bench.now = 130
+    bench.now = 400
+    assert bench.observe().engine_away_s == 0
+    bench.now = 430
     assert bench.observe().engine_away_s == 30
     bench.engine.answers = True
     assert bench.observe().engine_away_s == 0
+
+
+def test_a_look_that_hangs_counts_from_its_beginning(bench: Bench) -> None:
+    def hangs() -> EngineInfo:
+        bench.now += 30
+        raise Unreachable("it took too long")
+
+    bench.engine.info = hangs  # type: ignore[method-assign]
+    assert bench.observe().engine_away_s == 30
 
 
 def test_how_long_a_manager_does_not_see_the_nodes_is_counted_also_over_a_time_without_dockerd(
@@ -199,16 +213,26 @@ def test_how_long_a_manager_does_not_see_the_nodes_is_counted_also_over_a_time_w
     nodes = bench.engine.nodes
     assert bench.observe().nodes_unseen_s == 0
     bench.engine.nodes = _no_leader  # type: ignore[method-assign]
-    bench.now += 10
-    assert bench.observe().nodes_unseen_s == 10
+    bench.now += 100
+    assert bench.observe().nodes_unseen_s == 0
     bench.engine.answers = False
     bench.now += 10
     assert bench.observe().nodes_unseen_s == 0
     bench.engine.answers = True
     bench.now += 10
-    assert bench.observe().nodes_unseen_s == 30
+    assert bench.observe().nodes_unseen_s == 20
     bench.engine.nodes = nodes  # type: ignore[method-assign]
     assert bench.observe().nodes_unseen_s == 0
+
+
+def test_one_reading_that_fails_after_a_long_quiet_time_is_no_time_without_reading(bench: Bench) -> None:
+    bench.lead()
+    bench.observe()
+    bench.now += 300
+    bench.store.cut()
+    assert bench.observe().unread_s == 0
+    bench.now += 30
+    assert bench.observe().unread_s == 30
 
 
 def _no_leader() -> tuple[NodeState, ...]:
