@@ -13,7 +13,8 @@ from integration.cluster import DOCUMENT, UNIT, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from tests.reliability import SECONDS, RecordProperty
+from integration.soak.faults import SWARM, filtered
+from tests.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
@@ -175,3 +176,20 @@ def test_a_leader_whose_dockerd_hangs_gives_the_lock_to_one_that_can_see_the_swa
             signal(host, "CONT", "docker")
     print(f"\n{host.name} led and its dockerd hung: {took_s:.2f} s until {leader(cluster).name} led")
     record_property(SECONDS, took_s)
+
+
+@LONG_ONLY
+@pytest.mark.fault("the leader is cut from the swarm alone")
+def test_a_leader_that_is_cut_from_the_swarm_alone_hands_over_to_one_that_sees_its_nodes(
+    cluster: Cluster, record_property: RecordProperty
+) -> None:
+    with nothing_stopped(cluster):
+        host, other = leader(cluster), cluster.lab.hosts[0]
+        filtered("-I", *SWARM)(host, other)
+        try:
+            with recovering(record_property):
+                eventually(partial(led_by_another_than, cluster, host), HUNG_S, "another one leads")
+            eventually(partial(judged, cluster, edited(cluster)), 30, "it writes")
+        finally:
+            filtered("-D", *SWARM)(host, other)
+        eventually(partial(cluster.check_converged, host, edited(cluster)), BACK_S, "it follows")
