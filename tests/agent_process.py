@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -86,7 +86,7 @@ class AgentProcess:
         return any(each.startswith(what) for each in self._heard)
 
     def until_it_says(self, what: str) -> None:
-        eventually(lambda: self.says(what) or self._fail_if_ended(), WITHIN_S, f"{what}:\n{self.log()}")
+        self.eventually(lambda: self.says(what) or self._fail_if_ended(), WITHIN_S, what)
 
     def get(self, page: str) -> tuple[int, str]:
         """Status and body of one of its pages."""
@@ -99,9 +99,17 @@ class AgentProcess:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def eventually(self, check: Callable[[], object], within_s: float, what: str) -> None:
+        """Wait until `check()` is true; fail after `within_s` with what the agent has logged by then."""
+        try:
+            eventually(check, within_s, what)
+        except AssertionError as error:
+            error.add_note(self.log())
+            raise
+
     def ended(self, within_s: float) -> int:
         """Its exit code; fails when it does not end in time."""
-        eventually(lambda: self.process.poll() is not None, within_s, f"end of the agent:\n{self.log()}")
+        self.eventually(lambda: self.process.poll() is not None, within_s, "end of the agent")
         code = self.process.returncode
         assert isinstance(code, int)
         return code
@@ -195,16 +203,16 @@ MODES: dict[str, Callable[[FakeEngine], None]] = {
 }
 
 
-def main(mode: str, config: str) -> int:
+def main(mode: str, config: str) -> NoReturn:
     """Run the agent on an engine in memory, with a kernel that shows what that has made."""
     engine = FakeEngine("h1", "10.0.0.1", FakeLan(registry={IMAGE}), cluster="prod")
     daemon.STEPS_END_S = STEPS_END_S
     MODES[mode](engine)
     parts.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
     daemon.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
-    return daemon.run(load_config(Path(config)))
+    daemon.run(load_config(Path(config)))
 
 
 if __name__ == "__main__":
     signal.alarm(120)  # whatever becomes of the test, this process ends
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -149,7 +149,7 @@ def test_a_leader_that_ends_gives_the_lock_back_and_says_that_it_leads_no_more(
     with start(how="pull-hangs") as agent:
         eventually(lambda: read(store, KEYS.status("h1")) and status(store).leading, WITHIN_S)
         agent.signal(signal.SIGTERM)
-        eventually(lambda: read(store, KEYS.leader) is None, SOON_S)
+        agent.eventually(lambda: read(store, KEYS.leader) is None, SOON_S, "the lock is given back")
         agent.ended(WITHIN_S)
         assert not status(store).leading
 
@@ -177,7 +177,7 @@ def test_a_pass_that_hangs_in_dockerd_does_not_delay_the_next_leader(start: Star
     with start(how="all-hangs") as agent:
         eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
         agent.signal(signal.SIGTERM)
-        eventually(lambda: read(store, KEYS.presence("h1")) is None, SOON_S)
+        agent.eventually(lambda: read(store, KEYS.presence("h1")) is None, SOON_S, "the lease is given back")
         assert agent.process.poll() is None
 
 

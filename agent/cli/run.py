@@ -14,14 +14,14 @@ FAULTY_CONFIG = 78
 
 
 def run_agent(config: Path) -> int:
-    """Run the agent until it is told to end; returns the exit code."""
+    """Run the agent until it is told to end, which ends the process; returns the exit code when it cannot begin."""
     try:
         loaded = load_config(config)
     except Invalid as error:
         typer.secho(f"swarmkeeper: {error}", err=True)
         return FAULTY_CONFIG
     try:
-        return daemon.run(loaded)
+        daemon.run(loaded)
     except SwarmkeeperError as error:
         typer.secho(f"swarmkeeper: {error}", err=True)
         return FAULTY_CONFIG if isinstance(error, Invalid) else FAILED

@@ -64,12 +64,19 @@ class Calls:
             except _Failed as failed:
                 raise failed.failure.as_error() from None
 
-    def repeated(self, op: str, call: Call[T]) -> T:
-        """Try until the budget is spent, each time on the next endpoint: for reads and what may happen twice."""
-        deadline = time.monotonic() + self._settings.budget_s
+    def repeated(
+        self, op: str, call: Call[T], *, budget_s: float | None = None, timeout_s: float | None = None
+    ) -> T:
+        """Try until the budget is spent, each time on the next endpoint: for reads and what may happen twice.
+
+        The budget and the time of one try, in seconds, are those of the settings where they are not given.
+        """
+        budget_s = self._settings.budget_s if budget_s is None else budget_s
+        try_s = self._settings.timeout_s if timeout_s is None else min(timeout_s, self._settings.timeout_s)
+        deadline = time.monotonic() + budget_s
         tries = Retrying(
             retry=retry_if_exception_type(Unreachable),
-            stop=stop_before_delay(self._settings.budget_s) | stop_when_event_set(self._closed),
+            stop=stop_before_delay(budget_s) | stop_when_event_set(self._closed),
             wait=wait_random_exponential(multiplier=0.1, max=1),
             sleep=sleep_using_event(self._closed),
             reraise=True,
@@ -81,10 +88,10 @@ class Calls:
             nonlocal reason
             left_s = max(deadline - time.monotonic(), 0.1)
             try:
-                return self.once(op, call, timeout_s=min(self._settings.timeout_s, left_s))
+                return self.once(op, call, timeout_s=min(try_s, left_s))
             except Unreachable as error:
                 # The last try may have had no time: that it ran out says less than why the one before failed.
-                if reason is None or left_s >= self._settings.timeout_s:
+                if reason is None or left_s >= try_s:
                     reason = error
                 raise reason from None
 

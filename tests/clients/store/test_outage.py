@@ -238,6 +238,29 @@ def test_a_hanging_endpoint_is_left_after_one_timeout_and_the_watch_goes_along(
         hanging.kill()
 
 
+@pytest.mark.fault("the etcd endpoint hangs that a leader who ends gives its lease back to")
+def test_a_lease_is_given_back_to_the_next_endpoint_when_one_hangs(
+    server: EtcdServer, store: EtcdStore, tmp_path: Path, new_store: NewStore
+) -> None:
+    lease = store.grant(30)
+    store.txn([], [Put(key="/c/leader", value=b"h1", lease=lease.id)])
+    hanging = EtcdServer(tmp_path / "hanging")
+    try:
+        hanging.start()
+        hanging.freeze()
+        endpoints = (hanging.endpoint, server.endpoint)
+        # A client begins at random with one of them.
+        ending = next(each for each in iter(lambda: new_store(*endpoints), None) if begins_at(each, hanging))
+        ending.revoke(lease.id)
+        assert value_of(store, "/c/leader") is None
+    finally:
+        hanging.kill()
+
+
+def begins_at(store: EtcdStore, server: EtcdServer) -> bool:
+    return store.health().endpoint == server.endpoint
+
+
 @pytest.fixture
 def members(tmp_path: Path) -> Iterator[tuple[EtcdServer, ...]]:
     with running_cluster(tmp_path) as members:
