@@ -227,6 +227,7 @@ def test_a_manager_of_another_swarm_is_blocked_with_both_ids_and_never_left(memb
     members.back()
 
 
+@LONG_ONLY
 def test_a_second_agent_under_the_same_host_name_does_nothing(members: Members) -> None:
     """Its machine is another host's, so it has a dockerd at hand, and not the address of the name."""
     other, before = members.lab[SECOND], members.cluster.started()
@@ -290,6 +291,7 @@ def test_of_two_hosts_with_one_nodes_identity_the_copy_holds_still(members: Memb
     assert members.started_elsewhere(SECOND) == elsewhere
 
 
+@LONG_ONLY
 def test_the_workers_of_a_swarm_that_was_made_anew_follow_its_manager(members: Members) -> None:
     manager, before = members.lab[MANAGER], {name: members.node(name) for name in (MANAGER, SECOND, THIRD)}
     copies = {name: members.copies(name) for name in before}

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.every_base
 
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 TRIES = 30
-POWER_CUTS, CRASHES = (10, 10) if LONG else (1, 1)
+POWER_CUTS, CRASHES = 10, 10 if LONG else 1
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BACK_S = 240
 """Docker's own waits come one after the other: 20 s for a leader, 30 s for peers, before it answers at all."""
@@ -68,6 +68,7 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
         assert host.docker.api.inspect_network("docker_gwbridge")["IPAM"]["Config"] == BRIDGE
 
 
+@LONG_ONLY  # test_power_lost.py has what is harder: in the middle of a rollout, with a disk that lost data
 @pytest.mark.fault("all hosts lose power at once")
 @pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("_cut", range(POWER_CUTS))

@@ -238,7 +238,6 @@ def test_a_hanging_endpoint_is_left_after_one_timeout_and_the_watch_goes_along(
         hanging.kill()
 
 
-@pytest.mark.fault("the etcd endpoint hangs that a leader who ends gives its lease back to")
 def test_a_lease_is_given_back_to_the_next_endpoint_when_one_hangs(
     server: EtcdServer, store: EtcdStore, tmp_path: Path, new_store: NewStore
 ) -> None:
