@@ -80,6 +80,7 @@ def test_hosts_joined_by_hand_are_changed_one_after_the_other_and_nobody_notices
     assert left_no_swarm(lab)
 
 
+@LONG_ONLY
 def test_the_bridge_is_changed_again_and_back(live: Live) -> None:
     before = live.agreed
     with nobody_notices(live.lab, "node-232", "node-233"):
