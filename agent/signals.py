@@ -24,7 +24,7 @@ class EndSignals:
             signal.signal(number, self._handle)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the first one, at most `timeout_s` seconds; returns whether it has come."""
+        """Wait for one, at most `timeout_s` seconds; returns whether one has come since the last wait."""
         readable, _, _ = select.select([self._told], [], [], timeout_s)
         numbers = os.read(self._told, 64) if readable else b""
         return signal.SIGTERM in numbers or signal.SIGINT in numbers

@@ -130,14 +130,7 @@ class Observer:
         cluster, fence, store_fault = self._observe_cluster(lease_id)
         host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
-        lasting = {
-            _OURS: fence is not None,
-            _FREE: cluster is not None and not store_fault and cluster.leader is None,
-            _UNREAD: bool(store_fault),
-            _AWAY: bool(engine_fault),
-            _BLIND: self._blind,
-        }
-        spells = self._spells.look(frozenset(name for name, so in lasting.items() if so), began)
+        spells = self._look_at_spells(began, cluster, fence, store_fault, engine_fault)
         seen = Observed(
             me=self._identity.host,
             host=host,
@@ -167,6 +160,24 @@ class Observer:
             tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
         )
         return replace(seen, lost_s=self.absences.look(lost_hosts(seen)))
+
+    def _look_at_spells(
+        self,
+        began: float,
+        cluster: ClusterState | None,
+        fence: Fence | None,
+        store_fault: str,
+        engine_fault: str,
+    ) -> Mapping[str, float]:
+        """For how many seconds what is so now has been so, by name."""
+        lasting = {
+            _OURS: fence is not None,
+            _FREE: cluster is not None and not store_fault and cluster.leader is None,
+            _UNREAD: bool(store_fault),
+            _AWAY: bool(engine_fault),
+            _BLIND: self._blind,
+        }
+        return self._spells.look(frozenset(name for name, so in lasting.items() if so), began)
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:
