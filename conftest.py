@@ -1,10 +1,13 @@
-"""For all tests: those of a fault leave what they measured for docs/reliability.md."""
+"""For all tests: those of a fault leave what they measured for docs/reliability.md; which worker runs which."""
 
 from collections.abc import Generator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
 from tests import reliability
+from tests.scheduling import OneByOne
 
 
 @pytest.hookimpl(wrapper=True)
@@ -14,3 +17,9 @@ def pytest_runtest_makereport(
     report = yield
     reliability.note(item, report)
     return report
+
+
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist` leaves nobody who would ask
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """One of our own for --dist loadscope."""
+    return OneByOne(config, log) if config.getvalue("dist") == "loadscope" else None
