@@ -1,10 +1,11 @@
-"""For all tests: those of a fault leave what they measured for docs/reliability.md."""
+"""For all tests: those of a fault leave what they measured for docs/reliability.md; and silence, for those that ask."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 
-from tests import reliability
+from tests.support import reliability
 
 
 @pytest.hookimpl(wrapper=True)
@@ -14,3 +15,10 @@ def pytest_runtest_makereport(
     report = yield
     reliability.note(item, report)
     return report
+
+
+@pytest.fixture(scope="module")
+def unlogged() -> Iterator[None]:
+    """Nothing is logged: agents in memory have much to say, and nobody reads it."""
+    with structlog.testing.capture_logs():
+        yield
