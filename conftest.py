@@ -1,13 +1,14 @@
-"""For all tests: those of a fault leave what they measured for docs/reliability.md; which worker runs which."""
+"""For all tests: those of a fault leave what they measured; a worker for each; and silence, for those that ask."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 
-from tests import reliability
-from tests.scheduling import OneByOne
+from tests.support import reliability
+from tests.support.scheduling import OneByOne
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,3 +24,10 @@ def pytest_runtest_makereport(
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     """One of our own for --dist loadscope."""
     return OneByOne(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+@pytest.fixture(scope="module")
+def unlogged() -> Iterator[None]:
+    """Nothing is logged: agents in memory have much to say, and nobody reads it."""
+    with structlog.testing.capture_logs():
+        yield

@@ -15,7 +15,7 @@ from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
 from integration.test_leadership import TTL_S, edited, leader
 from integration.test_main_job import COPIES
-from tests.reliability import SECONDS, RecordProperty
+from tests.support.reliability import SECONDS, RecordProperty
 
 pytestmark = LONG_ONLY
 

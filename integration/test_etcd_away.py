@@ -9,7 +9,7 @@ from integration.cluster import DOCUMENT, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES
-from tests.reliability import RecordProperty, recovering
+from tests.support.reliability import RecordProperty, recovering
 
 AWAY_S = 90
 BACK_S = 150

@@ -5,7 +5,7 @@ import pytest
 from integration.cluster import Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from tests.reliability import RecordProperty, recovering
+from tests.support.reliability import RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 

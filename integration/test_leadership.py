@@ -14,7 +14,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import SWARM, filtered
-from tests.reliability import SECONDS, RecordProperty, recovering
+from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 

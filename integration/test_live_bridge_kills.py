@@ -15,7 +15,7 @@ from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
 from integration.live_bridge import BRIDGE, FIRST, NO_SERVICES, SWAP, Agreed, Live, turns
 from integration.moments import when
-from tests.reliability import SECONDS, RecordProperty, recovering
+from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 

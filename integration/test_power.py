@@ -16,7 +16,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
 from integration.test_main_job import COPIES, asks
-from tests.reliability import SECONDS, RecordProperty, recovering
+from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 

@@ -13,7 +13,7 @@ from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
-from tests.reliability import SECONDS, RecordProperty, recovering
+from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 

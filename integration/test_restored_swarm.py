@@ -13,7 +13,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.registry import ADDRESS as REGISTRY
-from tests.reliability import RecordProperty, recovering
+from tests.support.reliability import RecordProperty, recovering
 
 IMAGE = f"{REGISTRY}/somecom/order:1.0.0"
 SWARM, OLDER = "/var/lib/docker/swarm", "/var/lib/docker/swarm.older"

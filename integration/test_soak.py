@@ -8,7 +8,7 @@ import pytest
 from integration.conftest import LONG_ONLY
 from integration.lab.lab import Lab
 from integration.soak.run import Soak
-from tests.reliability import SECONDS, RecordProperty
+from tests.support.reliability import SECONDS, RecordProperty
 
 pytestmark = LONG_ONLY
 

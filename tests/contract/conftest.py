@@ -1,6 +1,7 @@
 """What the contracts are checked on: the fakes always, a real etcd, and for root a real dockerd."""
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -11,9 +12,16 @@ from agent.clients.engine import Engine
 from agent.clients.store import EtcdStore, Store
 from agent.model.store import StoreSettings
 from tests.contract.engines import KINDS, DockerScene, FakeScene, Scene
-from tests.etcd_server import EtcdServer, eventually, running
-from tests.fake_store import FakeClock, FakeEtcd, FakeStore
-from tests.wakes import Wakes
+from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
+from tests.support import docker_daemon
+from tests.support.docker_daemon import DockerDaemon
+from tests.support.etcd_server import EtcdServer, eventually, running
+from tests.support.wakes import Wakes
+
+collect_ignore = (
+    [] if os.geteuid() == 0 else ["test_fields_on_docker.py", "test_fields_over_time.py", "test_pull.py"]
+)
+"""Only root can have a dockerd of its own."""
 
 _numbers = itertools.count()
 
@@ -56,6 +64,14 @@ class _Real:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+
+
+@pytest.fixture(scope="session")
+def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerDaemon]:
+    """A real engine of the test session's own."""
+    with docker_daemon.running(DockerDaemon(tmp_path_factory.mktemp("dockerd"))) as daemon:
+        docker_daemon.load_images(daemon)
+        yield daemon
 
 
 @pytest.fixture(scope="session")

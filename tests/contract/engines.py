@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import docker
 
 from agent.clients.engine import DockerEngine, Engine
-from tests.docker_daemon import ADDRESS, BARE, RICH, RICH_SAYS, DockerDaemon
-from tests.fake_engine import FakeEngine
-from tests.fake_swarm import FakeLan
+from tests.fakes.engine import FakeEngine
+from tests.fakes.swarm import FakeLan
+from tests.support.docker_daemon import ADDRESS, BARE, RICH, RICH_SAYS, DockerDaemon
 
 CLUSTER = "test"
 KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]

@@ -15,9 +15,9 @@ from agent.model.records import Copy
 from agent.model.store import Put
 from agent.planner.copies.wanted import container_name, fill_context
 from tests.contract.field_cases import BASE, PROJECT, Case
-from tests.docker_daemon import DockerDaemon
-from tests.fake_store import FakeClock, FakeEtcd, FakeStore
-from tests.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost, parsed
+from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
+from tests.support.docker_daemon import DockerDaemon
+from tests.support.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost, parsed
 
 HOST = "h"
 DEVICE = next((str(each) for each in sorted(Path("/dev").iterdir()) if each.is_block_device()), "/dev/vda")

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from agent.clients.engine import DockerEngine, Engine
 from agent.errors import Overtaken
 from tests.contract.engines import CLUSTER
-from tests.docker_daemon import ADDRESS, BARE, DockerDaemon, load_images, running
-from tests.etcd_server import eventually
-from tests.fake_engine import FakeEngine
-from tests.fake_swarm import FakeLan
+from tests.fakes.engine import FakeEngine
+from tests.fakes.swarm import FakeLan
+from tests.support.docker_daemon import ADDRESS, BARE, DockerDaemon, load_images, running
+from tests.support.etcd_server import eventually
 
 OTHER = "10.99.0.2"
 """The address of the second one."""

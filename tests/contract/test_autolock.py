@@ -12,10 +12,10 @@ from agent.clients.engine import DockerEngine, Engine
 from agent.errors import Refused
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import KINDS
-from tests.docker_daemon import ADDRESS, DockerDaemon, running
-from tests.etcd_server import eventually
-from tests.fake_engine import FakeEngine
-from tests.fake_swarm import FakeLan
+from tests.fakes.engine import FakeEngine
+from tests.fakes.swarm import FakeLan
+from tests.support.docker_daemon import ADDRESS, DockerDaemon, running
+from tests.support.etcd_server import eventually
 
 WRONG = "SWMKEY-1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 SOON_S = 30.0

@@ -15,8 +15,8 @@ from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
 from tests.contract.engines import CLUSTER, KINDS, DockerScene, FakeScene, Scene
-from tests.docker_daemon import BARE, DockerDaemon, running
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import BARE, DockerDaemon, running
+from tests.support.etcd_server import eventually
 
 MIB = 2**20
 NAME = "prod-order-1"

@@ -19,11 +19,11 @@ from agent.model.observed import Difference
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER, DockerScene
-from tests.docker_daemon import BARE, RICH, DockerDaemon
-from tests.fields.samples import SAMPLES, Sample
-from tests.fields.strategies import NETWORKS, specs
-from tests.simulated_inspect import inspect_of
-from tests.thoroughness import examples
+from tests.fakes.container_inspect import inspect_of
+from tests.support.docker_daemon import BARE, RICH, DockerDaemon
+from tests.support.field_samples import SAMPLES, Sample
+from tests.support.spec_strategies import NETWORKS, specs
+from tests.support.thoroughness import examples
 
 NOTHING = ("nothing", "no")
 """How it is told that an engine or kernel that cannot do something has dropped it."""

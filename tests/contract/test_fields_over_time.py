@@ -20,8 +20,8 @@ from agent.model.steps import CreateContainer
 from tests.contract.engines import DockerScene
 from tests.contract.field_cases import CASES, NOT_HERE, Case
 from tests.contract.field_host import DEVICE, FieldHost, document
-from tests.docker_daemon import DockerDaemon
-from tests.simulated_cluster import parsed
+from tests.support.docker_daemon import DockerDaemon
+from tests.support.simulated_cluster import parsed
 
 PASSES = 3
 

@@ -9,8 +9,8 @@ from agent.clients.engine import Engine
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider
-from tests.docker_daemon import ADDRESS
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import ADDRESS
+from tests.support.etcd_server import eventually
 
 FIRST = f"{ADDRESS}:2377"
 DEAD = "127.0.0.1:1"

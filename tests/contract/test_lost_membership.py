@@ -16,8 +16,8 @@ from agent.clients.engine import DockerEngine
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import OTHER, ask
-from tests.docker_daemon import ADDRESS, DockerDaemon, running
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import ADDRESS, DockerDaemon, running
+from tests.support.etcd_server import eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="starts dockerds")
 

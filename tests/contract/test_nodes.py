@@ -8,8 +8,8 @@ from agent.clients.engine import Engine
 from agent.errors import LeadershipLost, Missing, Overtaken, Refused, Unreachable
 from agent.model.observed import NodeState
 from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider
-from tests.docker_daemon import ADDRESS
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import ADDRESS
+from tests.support.etcd_server import eventually
 
 ROLE_S = 60.0
 """A worker that has just been a manager may take 30 s to be one again: dockerd waits for a certificate."""

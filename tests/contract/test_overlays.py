@@ -17,8 +17,8 @@ from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider
-from tests.docker_daemon import ADDRESS, BARE
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import ADDRESS, BARE
+from tests.support.etcd_server import eventually
 
 NET = NetworkIntent(
     key="ov",

@@ -12,7 +12,7 @@ from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
 from agent.model.observed import Attached, NetworkState
 from agent.model.records import Copy
 from tests.contract.engines import Scene
-from tests.etcd_server import eventually
+from tests.support.etcd_server import eventually
 
 WITHIN_S = 10.0
 AGREED = BridgeIntent(

@@ -15,8 +15,8 @@ from agent.clients.registry_config import RegistryConfig
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER
 from tests.contract.registry import KNOWN, MANIFEST, digest
-from tests.docker_daemon import BARE, DockerDaemon
-from tests.etcd_server import eventually
+from tests.support.docker_daemon import BARE, DockerDaemon
+from tests.support.etcd_server import eventually
 
 PORT, LOCKED = 5000, 5002
 SCRIPT = Path(__file__).with_name("registry.py")

@@ -7,7 +7,7 @@ from agent.election import campaign, held_fence, resign
 from agent.errors import Conflict, LeadershipLost, Missing, Refused, Unreachable
 from agent.model.store import Compare, Delete, Fence, KeyRange, Put
 from tests.contract.conftest import Etcd
-from tests.wakes import Wakes
+from tests.support.wakes import Wakes
 
 
 def value_of(store: Store, key: str) -> bytes | None:

@@ -1,0 +1,188 @@
+"""Whole agents pin the overlay addresses of copies: order is told its own, on node-231 twice and on node-232 once."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
+
+pytestmark = pytest.mark.usefixtures("unlogged")
+
+NET = "my-network-overlay"
+ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
+TOLD = EXAMPLE.replace(ORDER, ORDER + '    environment: {DUBBO_IP_TO_REGISTRY: "{{.Overlay.IP}}"}\n')
+PINNED = EXAMPLE.replace("networks:\n", "  policy: {pin_addresses: true}\n\nnetworks:\n", 1)
+NEWER = TOLD.replace("order:1.0.0", "order:1.0.1")
+ELSEWHERE = TOLD.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-233: 3}")
+BILLING = "    x-hosts: [node-232]\n  console:"
+TOP = [f"10.10.255.{last}" for last in (254, 253, 252)]
+ORDERS = ["prod-order-1", "prod-order-2", "prod-order-3"]
+assert len({EXAMPLE, TOLD, PINNED, NEWER, ELSEWHERE}) == 5
+
+
+def begun(tmp_path: Path, document: str) -> SimulatedCluster:
+    made = SimulatedCluster(tmp_path, document)
+    made.lan.registry |= images(NEWER)
+    made.put_intent(document)
+    made.start()
+    made.settle()
+    return made
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> SimulatedCluster:
+    return begun(tmp_path, TOLD)
+
+
+def addresses(cluster: SimulatedCluster) -> dict[str, str]:
+    """Address on the overlay of every copy that has one, by name; no two may have the same."""
+    found = {
+        name: raw["NetworkSettings"]["Networks"][NET]["IPAddress"]
+        for host in cluster.hosts.values()
+        for name, raw in host.copies().items()
+        if raw["State"]["Status"] == "running" and NET in raw["NetworkSettings"]["Networks"]
+    }
+    assert len(set(found.values())) == len(found), found
+    return found
+
+
+def orders(cluster: SimulatedCluster) -> list[str]:
+    return [address for name, address in sorted(addresses(cluster).items()) if name in ORDERS]
+
+
+def environments(cluster: SimulatedCluster) -> list[str]:
+    """What each copy of order was told that it has, by name."""
+    copies = {name: raw for host in cluster.hosts.values() for name, raw in host.copies().items()}
+    return [
+        line.partition("=")[2]
+        for name in ORDERS
+        for line in copies[name]["Config"]["Env"]
+        if line.startswith("DUBBO_IP_TO_REGISTRY=")
+    ]
+
+
+def rounds(cluster: SimulatedCluster, within: int = 90) -> None:
+    """Until all is at rest, with no address given twice at any time."""
+    for _ in range(within):
+        cluster.round()
+        addresses(cluster)
+        agents = cluster.agents.values()
+        if any(agent.leads for agent in agents) and all(agent.at_rest for agent in agents):
+            return
+    raise AssertionError(f"not at rest within {within} rounds:\n{cluster.told()}")
+
+
+def test_every_copy_is_told_the_address_that_it_has(told: SimulatedCluster) -> None:
+    assert orders(told) == environments(told) == TOP
+
+
+def test_it_keeps_it_when_it_is_replaced_started_again_removed_and_rolled_out(told: SimulatedCluster) -> None:
+    host = told.hosts["node-231"]
+    host.engine.by_hand.remove("prod-order-1", force=True)
+    host.engine.by_hand.end("prod-order-2", exit_code=1)
+    rounds(told)
+    assert orders(told) == environments(told) == TOP
+
+    told.put_intent(NEWER)
+    rounds(told)
+    assert all(each.endswith("1.0.1") for name, each in host.running().items() if name in ORDERS)
+    assert orders(told) == environments(told) == TOP
+
+
+def test_it_keeps_it_on_another_host_and_starts_there_when_the_old_one_is_gone(
+    told: SimulatedCluster,
+) -> None:
+    told.put_intent(ELSEWHERE)
+    rounds(told)
+
+    assert set(ORDERS) <= set(told.hosts["node-233"].running())
+    assert orders(told) == environments(told) == TOP
+    assert not told.agents["node-233"].failed()
+
+
+def test_another_leader_changes_no_address(told: SimulatedCluster) -> None:
+    before, ids = addresses(told), told.ids()
+    leader = told.leader().name
+    told.lose_agent(leader)
+    told.rounds(int(TTL_S) + 5)
+    told.start(leader)
+    rounds(told)
+
+    assert told.leader().name != leader
+    assert (addresses(told), told.ids()) == (before, ids)
+
+
+def test_an_etcd_that_lost_the_assignments_has_them_again_from_what_the_hosts_keep(
+    told: SimulatedCluster,
+) -> None:
+    host = told.hosts["node-231"]
+    before, ids = addresses(told), told.ids()
+    for name in NAMES:
+        told.delete(KEYS.assignment(name))
+    told.delete(KEYS.intent)
+    told.delete(KEYS.accepted)
+    told.delete(KEYS.verdict)
+    told.rounds(3)
+    host.engine.by_hand.end("prod-order-1", exit_code=1)
+    told.rounds(3)
+    told.put_intent(TOLD)
+    rounds(told)
+
+    assert (addresses(told), told.ids()) == (before, ids)
+
+
+def test_pinning_all_of_a_cluster_that_runs_touches_no_container(tmp_path: Path) -> None:
+    cluster = begun(tmp_path, EXAMPLE)
+    before, ids = addresses(cluster), cluster.ids()
+    cluster.put_intent(PINNED)
+    rounds(cluster)
+    assert (addresses(cluster), cluster.ids()) == (before, ids)
+    assert all(copy.addresses for name in NAMES for copy in cluster.assignment(name).copies)  # type: ignore[union-attr]
+
+    for name in before:
+        for host in cluster.hosts.values():
+            if name in host.copies():
+                host.engine.by_hand.end(name, exit_code=1)
+    rounds(cluster)
+    assert (addresses(cluster), cluster.ids()) == (before, ids)
+
+
+def test_an_address_that_was_changed_by_hand_is_put_right_with_the_same_container(
+    told: SimulatedCluster,
+) -> None:
+    engine, ids = told.hosts["node-232"].engine, told.ids()
+    engine.by_hand.disconnect("prod-order-3", NET)
+    engine.by_hand.connect(
+        "prod-order-3", NET, {"Aliases": ["order"], "IPAMConfig": {"IPv4Address": "10.10.7.7"}}
+    )
+    rounds(told)
+
+    assert (orders(told), told.ids()) == (TOP, ids)
+
+
+def test_a_container_of_somebody_else_that_took_the_address_meanwhile_costs_the_copy_its_address_only(
+    told: SimulatedCluster,
+) -> None:
+    engine = told.hosts["node-232"].engine
+    engine.by_hand.end("prod-order-3", exit_code=1)
+    guest = engine.run_foreign("guest", NetworkMode="none")
+    engine.by_hand.connect(guest, NET, {"IPAMConfig": {"IPv4Address": TOP[2]}})
+    rounds(told)
+
+    assert orders(told) == environments(told) == [*TOP[:2], "10.10.255.251"]
+
+
+def test_services_that_exchange_their_fixed_addresses_both_get_them(tmp_path: Path) -> None:
+    def document(billing: str, console: str) -> str:
+        text = EXAMPLE
+        for service, address in (("billing", billing), ("console", console)):
+            image = f"    image: 10.159.62.231/somecom/{service}:1.0.0\n"
+            text = text.replace(image, f"{image}    networks: {{{NET}: {{ipv4_address: {address}}}}}\n")
+        return text
+
+    cluster = begun(tmp_path, document("10.10.1.1", "10.10.1.2"))
+    cluster.put_intent(document("10.10.1.2", "10.10.1.1"))
+    rounds(cluster, within=200)
+
+    found = addresses(cluster)
+    assert (found["prod-billing-1"], found["prod-console-1"]) == ("10.10.1.2", "10.10.1.1")

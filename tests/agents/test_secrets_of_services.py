@@ -1,0 +1,151 @@
+"""Values that may be passwords, marked, over the life of a service: whatever is said, none of them is in it.
+
+etcd holds them, in the document and in the specs made from it; so do the agents' disks and dockerd.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from agent.cli.connect import Connection
+from agent.cli.plan import in_mind, show_plan
+from agent.cli.status import show_status
+from tests.fakes.store import FakeStore
+from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster, images
+
+MARK = "mArK"
+_ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
+SECRET = EXAMPLE.replace(
+    _ORDER,
+    f"{_ORDER}"
+    f"    command: [serve, --password=first{MARK}]\n"
+    f"    entrypoint: [/bin/sh, first{MARK}]\n"
+    f"    environment: {{PASSWORD: first{MARK}}}\n"
+    f"    labels: {{auth: first{MARK}}}\n"
+    f"    annotations: {{auth: first{MARK}}}\n"
+    f"    logging: {{driver: json-file, options: {{tag: first{MARK}}}}}\n"
+    f"    healthcheck: {{test: [CMD, check, first{MARK}], interval: 5s}}\n"
+    f"    deploy: {{update_config: {{parallelism: 0}}}}\n",
+)
+OTHERS = SECRET.replace("first", "second")
+FAULTY = (
+    SECRET.replace("environment: {PASSWORD: ", "environment: {PASSWORD: [")
+    .replace(f"first{MARK}}}", f"first{MARK}]}}", 1)
+    .replace("--password=", "--password='$NAME")
+    .replace("{auth: ", "{auth: '{{.Nobody}}' , 'auth': ")
+)
+UNSPOKEN = (KEYS.intent, KEYS.accepted)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, logged: list[Any]) -> SimulatedCluster:
+    """Carried out, with everything that is said of it noted."""
+    made = SimulatedCluster(tmp_path, SECRET)
+    made.lan.registry |= images(OTHERS)
+    made.put_intent(SECRET)
+    made.start()
+    made.settle()
+    return made
+
+
+def reader(cluster: SimulatedCluster) -> Connection:
+    return Connection(store=FakeStore(cluster.etcd), keys=KEYS)
+
+
+def changed_by_hand(cluster: SimulatedCluster) -> None:
+    for host in cluster.hosts.values():
+        for name, raw in host.copies().items():
+            if "order" in name:
+                raw["Config"]["Env"] = [f"PASSWORD=byhand{MARK}"]
+                raw["Config"]["Cmd"] = [f"byhand{MARK}"]
+                raw["Config"]["Entrypoint"] = [f"byhand{MARK}"]
+                raw["Config"]["Labels"]["auth"] = f"byhand{MARK}"
+                raw["HostConfig"]["LogConfig"]["Config"] = {"tag": f"byhand{MARK}"}
+
+
+def said(cluster: SimulatedCluster, logged: list[Any]) -> dict[str, str]:
+    """Everything that is told of the cluster, by where."""
+    found = {
+        key: value.value.decode()
+        for key in cluster.written()
+        if key not in UNSPOKEN and not key.startswith(KEYS.specs) and (value := cluster.read(key))
+    }
+    for name, agent in cluster.agents.items():
+        found[f"plan of {name}"] = f"{agent.plan} {agent.plan!r}"
+        found[f"metrics of {name}"] = agent.metrics.exposition().decode()
+        found[f"steps of {name}"] = repr(agent.outcomes)
+    return {**found, "log": repr(logged), "what is seen": repr(reader(cluster).read())}
+
+
+def leaks(cluster: SimulatedCluster, logged: list[Any]) -> list[str]:
+    return [where for where, text in said(cluster, logged).items() if MARK in text]
+
+
+def test_nothing_that_is_said_of_a_service_holds_its_secrets(
+    cluster: SimulatedCluster, logged: list[Any]
+) -> None:
+    assert leaks(cluster, logged) == []
+    changed_by_hand(cluster)
+    seen = set()
+    for _ in range(20):
+        cluster.round()
+        assert leaks(cluster, logged) == []
+        seen |= {
+            each for each in ("environment.PASSWORD", "command: ", "labels.auth") if each in repr(logged)
+        }
+    assert seen == {"environment.PASSWORD", "command: ", "labels.auth"}
+    cluster.put_intent(OTHERS)
+    cluster.settle()
+    assert leaks(cluster, logged) == []
+    assert "environment PASSWORD changed" in repr(logged)
+
+
+def test_nor_does_the_word_on_a_document_with_faults_in_them(
+    cluster: SimulatedCluster, logged: list[Any]
+) -> None:
+    cluster.put_intent(FAULTY)
+    cluster.rounds(3)
+    verdict = cluster.verdict()
+    assert verdict is not None
+    assert len(verdict.errors) >= 3
+    assert leaks(cluster, logged) == []
+
+
+def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
+    cluster: SimulatedCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed_by_hand(cluster)
+    for agent in cluster.agents.values():
+        agent.look()
+    mind = in_mind(reader(cluster).read(), "new.yaml", OTHERS.encode())
+    for as_json in (False, True):
+        show_plan(mind, as_json=as_json)
+        show_status(reader(cluster), as_json=as_json)
+    told = capsys.readouterr()
+    assert "environment PASSWORD changed" in told.out
+    assert MARK not in told.out + told.err
+
+
+def test_plan_shows_what_changes_to_who_asks(
+    cluster: SimulatedCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mind = in_mind(reader(cluster).read(), "new.yaml", OTHERS.encode())
+    show_plan(mind, as_json=False, reveal=True)
+    told = capsys.readouterr().out
+    for change in (
+        f"environment PASSWORD: first{MARK} -> second{MARK}",
+        f"command: serve --password=first{MARK} -> serve --password=second{MARK}",
+        f"labels auth: first{MARK} -> second{MARK}",
+        f"logging options.tag: first{MARK} -> second{MARK}",
+        f"healthcheck test: CMD check first{MARK} -> CMD check second{MARK}",
+    ):
+        assert change in told

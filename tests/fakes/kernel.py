@@ -1,0 +1,59 @@
+"""A kernel in memory: a device and a route for every local network of an engine, and what was done to them by hand."""
+
+from ipaddress import IPv4Interface, IPv4Network
+
+from agent.model.intent import GWBRIDGE
+from agent.model.observed import LinkState
+from tests.fakes.engine import FakeEngine
+
+
+class FakeKernel:
+    """A kernel that shows what the engine made, until somebody damages it; a network made anew has a device as new."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self.foreign_routes: list[tuple[IPv4Network, str]] = []
+        self.processes: tuple[str, ...] = ()
+        """What processes of the host listen on."""
+        self.foreign_addresses: list[tuple[IPv4Interface, str]] = []
+
+    def link(self, name: str) -> LinkState | None:
+        found = self._engine.nets.local.get(name)
+        return self._engine.nets.link(found) if found else None
+
+    def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
+        local = self._engine.nets.local.values()
+        return (*self.foreign_routes, *((each.subnet, each.name) for each in local if each.subnet))
+
+    def listening(self) -> tuple[str, ...]:
+        # In a swarm dockerd listens to the other hosts.
+        return (*self.processes, "7946/tcp") if self._engine.nets.membership else self.processes
+
+    def addresses(self) -> tuple[tuple[IPv4Interface, str], ...]:
+        found = ((self.link(name), name) for name in self._engine.nets.local)
+        local = tuple((link.address, name) for link, name in found if link and link.address)
+        own = (IPv4Interface(f"{self._engine.address}/24"), "lan")
+        return (own, *self.foreign_addresses, *local)
+
+    # ---- what people do
+
+    def delete_address(self) -> None:
+        """`ip address del ... dev docker_gwbridge`."""
+        self._damage(LinkState(address=None, up=True))
+
+    def change_address(self, address: str) -> None:
+        self._damage(LinkState(address=IPv4Interface(address), up=True))
+
+    def set_down(self) -> None:
+        """`ip link set docker_gwbridge down`."""
+        found = self.link(GWBRIDGE)
+        self._damage(LinkState(address=found.address if found else None, up=False))
+
+    def delete_link(self) -> None:
+        """`ip link del docker_gwbridge`."""
+        self._damage(None)
+
+    def _damage(self, link: LinkState | None) -> None:
+        nets = self._engine.nets
+        if GWBRIDGE in nets.local:
+            nets.damaged[nets.local[GWBRIDGE].id] = link

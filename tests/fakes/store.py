@@ -1,0 +1,176 @@
+"""One agent's way to an etcd in memory, which a test can cut, heal, or make lose the answer to the next write.
+
+It passes tests/contract/test_store.py, as the real client does; that is why it is believed.
+"""
+
+from collections.abc import Callable, Sequence
+
+from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
+from agent.model.store import (
+    Compare,
+    Delete,
+    Fence,
+    KeyRange,
+    Lease,
+    Put,
+    Snapshot,
+    StoreHealth,
+    TxnResult,
+)
+from tests.fakes.etcd import FakeClock, FakeEtcd, in_any
+
+__all__ = ["FakeClock", "FakeEtcd", "FakeStore"]
+
+
+class FakeWatch:
+    def __init__(
+        self, store: "FakeStore", ranges: Sequence[KeyRange], on_wake: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._ranges = tuple(ranges)
+        self._on_wake = on_wake
+        self.closed = False
+
+    @property
+    def healthy(self) -> bool:
+        return not self.closed and self._store.reachable
+
+    @property
+    def fault(self) -> str | None:
+        return None if self.healthy else "etcd is unreachable"
+
+    def rearm(self, ranges: Sequence[KeyRange]) -> None:
+        self._ranges = tuple(ranges)
+        self.wake("watch: open")
+
+    def close(self) -> None:
+        self.closed = True
+        self._store.etcd.remove_watch(self)
+
+    def changed(self, keys: Sequence[str]) -> None:
+        if any(in_any(key, self._ranges) for key in keys):
+            self.wake("watch: change")
+
+    def wake(self, reason: str) -> None:
+        if self.healthy:
+            self._on_wake(reason)
+
+    def cut(self) -> None:
+        if not self.closed:
+            self._on_wake("watch: unavailable")
+
+
+class FakeStore:
+    """One agent's client of a `FakeEtcd`."""
+
+    def __init__(self, etcd: FakeEtcd | None = None) -> None:
+        self.etcd = etcd or FakeEtcd()
+        self.reachable = True
+        self.closed = False
+        self.denied = False
+        """Whether the role of this client's user is revoked: leases are granted and renewed, and no more."""
+        self.slow = False
+        """Whether no reading ends in time, while all that is small passes."""
+        self.before_fenced: Callable[[], None] = lambda: None
+        """Called when a leader's write is about to be sent: what it does happens while the caller stands still."""
+        self.on_write: Callable[[Sequence[Compare], Sequence[Put | Delete]], None] = lambda *_: None
+        """Told of every write that was accepted, before its caller is."""
+        self._answers_to_lose = 0
+        self._watches: list[FakeWatch] = []
+
+    # ---- what a test does to it
+
+    def cut(self) -> None:
+        """Make etcd unreachable for this client."""
+        self.reachable = False
+        for watch in self._watches:
+            watch.cut()
+
+    def heal(self) -> None:
+        self.reachable = True
+        for watch in self._watches:
+            watch.wake("watch: open")
+
+    def lose_next_answer(self) -> None:
+        """Let the next write be carried out, and its caller not know."""
+        self._answers_to_lose += 1
+
+    # ---- the Store
+
+    def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
+        self._reach()
+        self._check_role()
+        if self.slow:
+            raise Unreachable("no answer within 6 s")
+        return self.etcd.snapshot(ranges)
+
+    def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
+        self._reach()
+        self._check_role()
+        result = self.etcd.txn(compares, operations)
+        if result.succeeded:
+            self.on_write(compares, operations)
+        if self._answers_to_lose:
+            self._answers_to_lose -= 1
+            raise Unreachable("the answer was lost")
+        return result
+
+    def write_fenced(
+        self, fence: Fence, operations: Sequence[Put | Delete], compares: Sequence[Compare] = ()
+    ) -> None:
+        self.before_fenced()
+        lock = Compare(key=fence.key, create_revision=fence.create_revision)
+        with self.etcd.lock:
+            succeeded = self.txn([lock, *compares], operations).succeeded
+            held = self.etcd.snapshot([KeyRange(key=fence.key)]).get(fence.key)
+        if succeeded:
+            return
+        if held is None or held.create_revision != fence.create_revision:
+            raise LeadershipLost(
+                f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
+            )
+        raise Conflict("a key that was to be written has changed since it was read")
+
+    def grant(self, ttl_s: float) -> Lease:
+        self._reach()
+        return self.etcd.grant(ttl_s)
+
+    def keepalive(self, lease_id: int) -> float:
+        self._reach()
+        return self.etcd.keepalive(lease_id)
+
+    def revoke(self, lease_id: int) -> None:
+        self._reach()
+        self._check_role()
+        self.etcd.revoke(lease_id)
+
+    def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> FakeWatch:
+        watch = FakeWatch(self, ranges, on_wake)
+        self._watches.append(watch)
+        self.etcd.add_watch(watch)
+        watch.wake("watch: open")
+        return watch
+
+    def health(self) -> StoreHealth:
+        return StoreHealth(
+            connected=self.reachable and not self.closed,
+            endpoint="fake://etcd",
+            last_contact_s=self.etcd.clock(),
+            revision=self.etcd.revision,
+            reconnects={},
+        )
+
+    def close(self) -> None:
+        self.closed = True
+        for watch in self._watches:
+            watch.close()
+
+    def _check_role(self) -> None:
+        if self.denied:
+            raise Refused("etcdserver: permission denied")
+
+    def _reach(self) -> None:
+        if self.closed:
+            raise Unreachable("the etcd client is closed")
+        if not self.reachable:
+            raise Unreachable("etcd is unreachable")

@@ -1,0 +1,119 @@
+"""Guards of the product, each of which can be broken, to see that the histories notice."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from agent.fields import identity as known_identity
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, HostState
+from agent.model.records import Copy, Disruption
+from agent.model.steps import Plan
+from agent.model.store import Fence, KeyRange
+from agent.planner.bridge import live
+from agent.planner.bridge.parking import needs_turn
+from agent.planner.membership import leaving
+from agent.planner.swarm import roles
+from tests.fakes.engine import FakeEngine
+from tests.fakes.store import FakeStore
+
+
+@contextmanager
+def no_quorum_guard() -> Iterator[None]:
+    """Roles are changed whoever is away."""
+    with mock.patch.object(roles, "_why_not", return_value=None):
+        yield
+
+
+@contextmanager
+def no_fence() -> Iterator[None]:
+    """A leader compares the lock as it is now, whoever has taken it."""
+    write_fenced = FakeStore.write_fenced
+
+    def write(store: FakeStore, fence: Fence, operations: Any, compares: Any = ()) -> None:
+        store.before_fenced()
+        now = store.etcd.snapshot([KeyRange(key=fence.key)]).get(fence.key)
+        current = Fence(key=fence.key, create_revision=now.create_revision if now else 0)
+        write_fenced(store, current, operations, compares)
+
+    with mock.patch.object(FakeStore, "write_fenced", write):
+        yield
+
+
+@contextmanager
+def no_second_look_at_the_lock() -> Iterator[None]:
+    """Who was to change a node and led when it began goes on, however long it has taken."""
+    update_node = FakeEngine.update_node
+
+    def update(engine: FakeEngine, node_id: str, **more: Any) -> None:
+        update_node(engine, node_id, **{**more, "still": lambda: None})
+
+    with mock.patch.object(FakeEngine, "update_node", update):
+        yield
+
+
+@contextmanager
+def no_turn() -> Iterator[None]:
+    """Every host takes it that it has the turn to be disturbed, when it needs one."""
+    plan_live = live._plan_live
+
+    def always(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+        turn = Disruption(host=me, state="taken", reason="", quorum=True)
+        return plan_live(
+            intent, me, host, replace(cluster, disruption=turn) if needs_turn(intent, host) else cluster
+        )
+
+    with mock.patch.object(live, "_plan_live", always):
+        yield
+
+
+@contextmanager
+def no_turn_needed() -> Iterator[None]:
+    """No host takes it that changing its bridge takes anything away."""
+    with mock.patch.object(live, "needs_turn", return_value=False):
+        yield
+
+
+@contextmanager
+def no_foreign_check() -> Iterator[None]:
+    """Nobody asks what of others would lose its overlay when a host leaves the swarm."""
+    with mock.patch.object(leaving, "_strangers", return_value=[]):
+        yield
+
+
+@contextmanager
+def no_label_check() -> Iterator[None]:
+    """What bears the name of a copy is taken for ours, whatever its labels say."""
+
+    def by_name(engine: FakeEngine, raw: Mapping[str, Any]) -> object:
+        labels = raw["Config"]["Labels"] or {}
+        parts = raw["Name"][1:].split("-")
+        if not labels and parts[0] == "prod":
+            return Copy(service=parts[1], number=int(parts[2]), spec="0" * 64)
+        return known_identity(labels)
+
+    with mock.patch.object(FakeEngine, "_copy", by_name):
+        yield
+
+
+GUARDS = {
+    "quorum": no_quorum_guard,
+    "fencing": no_fence,
+    "lease": no_second_look_at_the_lock,
+    "turn": no_turn,
+    "needs_turn": no_turn_needed,
+    "foreign": no_foreign_check,
+    "labels": no_label_check,
+}
+SAYS = {
+    "quorum": "were away: ",
+    "fencing": "held the lock",
+    "lease": "without a lease",
+    "turn": "while the turn was",
+    "needs_turn": "while the turn was",
+    "foreign": "was {",
+    "labels": "was {",
+}
+"""What a violation says that comes of that guard being broken."""

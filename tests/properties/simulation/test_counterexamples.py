@@ -1,0 +1,141 @@
+"""Histories that once came to a bad end, each by its name."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.properties.simulation.documents import document, wish
+from tests.properties.simulation.history import Event, history
+from tests.properties.simulation.tell import Tale, tell
+
+MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT = 0, 1, 204
+"""Numbers of documents (documents.wish)."""
+
+
+def test_the_maker_of_the_swarm_is_declared_a_worker_before_it_could_record_it() -> None:
+    """It waited for the role of a manager, and whoever led waited for it, as it had claimed the init."""
+    with history(3, begun=False, first=MANAGERS_ALL) as told:
+        told.happens([("round", 0, 0)])
+        for _ in range(10):
+            if not told.world.hosts["node-231"].swarm_id:
+                told.turn("node-231")
+        told.world.put_intent(document(wish(FIRST_A_WORKER, 3), told.world.names))
+        told.happens([("crash", 0, 1)])  # accepted, but the swarm is not recorded yet
+        accepted, record = told.world.accepted(), told.world.record()
+        assert accepted is not None
+        assert "role: worker" in accepted.document
+        assert record is not None
+        assert (record.claimed_by, record.swarm_id) == ("node-231", None)
+        told.start("node-231")
+        told.settle()
+        told.rest(FIRST_A_WORKER)
+
+
+@pytest.mark.parametrize("last", [FIRST_A_WORKER, FIRST_TAKEN_OUT], ids=["declared a worker", "taken out"])
+def test_who_claimed_the_init_is_no_manager_any_more_before_it_could_make_the_swarm(last: int) -> None:
+    """It could not lead any more to make it, and whoever led waited for it, as it was still there."""
+    with history(3, begun=False, first=MANAGERS_ALL) as told:
+        for _ in range(10):
+            if told.world.record() is None:
+                told.happens([("round", 0, 0)])
+        record = told.world.record()
+        assert record is not None
+        assert (record.claimed_by, told.world.hosts["node-231"].swarm_id) == ("node-231", None)
+        told.rest(last)
+        assert len(told.world.swarms) == 1
+
+
+@pytest.mark.parametrize(
+    "last", [MANAGERS_ALL, FIRST_A_WORKER, FIRST_TAKEN_OUT], ids=["manager", "worker", "out"]
+)
+def test_who_made_the_swarm_is_away_before_it_could_record_it_and_another_is_made(last: int) -> None:
+    """Both were right to make one. The one that is not recorded stayed for ever, and its host with it."""
+    with history(3, begun=False, first=MANAGERS_ALL) as told:
+        for _ in range(10):
+            if not told.world.hosts["node-231"].swarm_id:
+                told.turn("node-231")
+                told.happens([("turn", each, 0) for each in (1, 2)])
+        told.happens([("power_is_cut", 0, 0), ("time_passes", 0, 2), *[("round", 0, 0)] * 6])
+        assert len(told.world.swarms) == 2
+        told.rest(last)
+        assert len(told.world.swarms) == 1
+
+
+def told(hosts: int, first: int, last: int, happens: Sequence[Event]) -> str:
+    """What was wrong with a history that began at rest."""
+    return tell(Tale(hosts=hosts, begun=True, first=first, happens=tuple(happens), last=last))
+
+
+def test_a_swap_that_waits_since_the_bridge_broke_is_carried_out_when_the_document_is_another_one() -> None:
+    """It needed no turn, and the bridge is as broken as it was; the swap to the new subnet waits for one."""
+    happens = [("changes_the_bridge", 3, 363), ("look", 3, 7113)]
+    assert told(5, 1743, 3070, happens) == ""
+
+
+def test_somebody_deletes_the_turn_while_its_host_is_at_work() -> None:
+    happens = [
+        ("put", 2, 9158), ("turn", 0, 378), ("look", 3, 2918), ("look", 1, 4303), ("deletes", 3, 9355),
+        ("round", 0, 3833), ("round", 1, 6447), ("round", 0, 1837), ("look", 4, 1139), ("etcd_comes", 1, 7112),
+        ("work", 0, 5984), ("take_lock", 3, 5287), ("registry_goes", 1, 8293), ("work", 2, 6629), ("work", 5, 3905),
+        ("work", 5, 2578), ("an_answer_is_lost", 1, 9787), ("power_is_cut", 5, 3741), ("runs_a_guest", 5, 723),
+        ("runs_a_guest", 3, 3082), ("power_is_cut", 5, 5068), ("deletes", 2, 103),
+    ]  # fmt: skip
+    assert told(3, 4773, 8608, happens) == ""
+
+
+def test_the_bridge_is_gone_as_a_copy_of_the_new_spec_is_started() -> None:
+    """The rollout was paused for good, by what was put right a moment later and was no doing of the spec."""
+    happens = [
+        ("crash", 0, 8539), ("turn", 2, 6812), ("work", 0, 7757), ("turn", 3, 4294), ("look", 0, 1016),
+        ("look", 4, 6273), ("restart_in_order", 0, 4227), ("changes_the_bridge", 2, 4327), ("turn", 3, 2243),
+        ("work", 3, 7944),
+    ]  # fmt: skip
+    assert told(3, 4123, 3665, happens) == ""
+
+
+def test_a_document_turns_a_role_back_on_its_way_while_another_manager_is_away() -> None:
+    """The one that was away was demoted beside it."""
+    happens = [
+        ("look", 2, 4187), ("deletes", 6, 3698), ("put", 6, 8982), ("round", 6, 7420), ("turn", 4, 5498),
+        ("dockerd_comes", 5, 1018), ("misgives", 2, 8389), ("spoil", 1, 3552), ("put", 3, 4631), ("spoil", 0, 4300),
+        ("turn", 3, 3756), ("an_answer_is_lost", 5, 1301), ("dockerd_goes", 0, 6720), ("turn", 4, 1859),
+        ("cut_from_the_swarm", 4, 7708), ("round", 2, 3152), ("look", 6, 7617), ("reached_again", 0, 7597),
+        ("look", 3, 1301), ("turn", 0, 2758), ("round", 4, 4220), ("a_call_fails", 2, 984), ("round", 5, 1269),
+        ("registry_goes", 4, 5936), ("a_guest_goes", 5, 1481),
+    ]  # fmt: skip
+    assert told(3, 544, 9743, happens) == ""
+
+
+def test_somebody_demotes_a_node_when_the_leader_has_just_decided_to_demote_another() -> None:
+    """What is on its way already is not recalled; that the leader looked again before it arrived made it no worse."""
+    happens = [
+        ("work", 2, 6945), ("look", 0, 6028), ("turn", 0, 1733), ("put", 2, 335), ("look", 3, 4835),
+        ("reached_again", 6, 4706), ("round", 1, 3310), ("work", 4, 9027), ("dockerd_starts_anew", 0, 1364),
+        ("put_bad", 2, 6382), ("etcd_comes", 3, 3117), ("look", 0, 6586), ("look", 6, 5040), ("work", 1, 2862),
+        ("look", 2, 7314), ("changes_a_node", 4, 5861), ("round", 0, 4133), ("work", 3, 7248), ("turn", 5, 8322),
+        ("round", 6, 4405), ("turn", 1, 8765),
+    ]  # fmt: skip
+    assert told(7, 2692, 6937, happens) == ""
+
+
+def test_a_leader_freezes_at_a_node_that_the_next_leader_makes_what_it_was_to_be() -> None:
+    """Back again it finds nothing to change: that it has no lease any more is no matter."""
+    happens = [
+        ("changes_a_node", 1, 9470), ("an_answer_is_lost", 1, 3857), ("work", 5, 4834), ("take_lock", 3, 220),
+        ("round", 5, 707), ("dockerd_starts_anew", 0, 8914), ("round", 3, 5759), ("power_comes", 2, 7892),
+        ("takes_a_host_out_of_the_swarm", 5, 4627), ("frozen", 4, 4433), ("work", 3, 5948),
+        ("a_stranger_joins", 0, 6337), ("round", 2, 3034), ("frozen_at_a_node", 0, 4468),
+        ("turn", 1, 6545), ("work", 6, 9466), ("cut_from_the_swarm", 0, 1737), ("runs_a_guest", 4, 2212),
+    ]  # fmt: skip
+    assert told(5, 400, 8405, happens) == ""
+
+
+def test_what_is_in_force_is_spoiled_before_its_only_manager_has_read_it() -> None:
+    """It goes by the next document, which names another, who goes by the one before: nobody led for ever."""
+    happens: tuple[Event, ...] = (
+        ("frozen", 1, 5360),
+        ("round", 2, 202),
+        ("put_bad", 0, 2111),
+        ("spoil", 2, 9515),
+    )
+    assert tell(Tale(hosts=3, begun=False, first=7903, happens=happens, last=4093)) == ""

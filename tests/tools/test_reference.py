@@ -1,0 +1,113 @@
+"""docs/intent-reference.md names every key that is offered, and no service key that is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.document import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
+from agent.document.scalars import LONGEST_TEXT
+from agent.intent import (
+    MOST_NAMED,
+    TOP_KEYS,
+    attachments,
+    cluster,
+    deploy,
+    files,
+    gpus,
+    health,
+    limits,
+    mounts,
+    networks,
+    ports,
+    usage,
+)
+from agent.intent.checks import MOST_PUBLISHED
+from agent.intent.placeholders import KNOWN
+from agent.intent.refused import SERVICE_REFUSED
+from agent.intent.service import FIELDS, OTHER_KEYS
+from agent.intent.sizes import LARGEST_SPEC, MOST_OF_SPECS, MOST_SPLIT
+from tests.support.reference import written
+
+PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next one of its kind."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def keys_of_the_table(text: str) -> set[str]:
+    """What the first column of the tables in `text` names."""
+    cells = re.findall(r"(?m)^\| (`[^|]+) \|", text)
+    return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("Top level", TOP_KEYS),
+        ("networks.*", (*networks.NETWORK_KEYS, *networks.SUBNET_KEYS)),
+        ("volumes.*", networks.VOLUME_KEYS),
+        ("services.*", (*FIELDS, *OTHER_KEYS, *attachments.KEYS, *health.KEYS, *ports.LONG_KEYS)),
+        ("services.*", (*mounts.LONG_KEYS, *mounts.BIND_KEYS, *mounts.VOLUME_KEYS, *mounts.TMPFS_KEYS)),
+        ("services.*", (*deploy.KEYS, *deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
+        (
+            "services.*",
+            (*deploy.RESTART_KEYS, *gpus.KEYS, *usage.BLKIO_KEYS, *limits.DEVICE_KEYS, *files.KEYS),
+        ),
+        ("secrets.*, configs.*", files.TOP_KEYS),
+        ("x-cluster", cluster.KEYS),
+        ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST_KEYS]),
+        ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE_KEYS]),
+        ("x-cluster", [f"swarm.{key}" for key in cluster.SWARM_KEYS]),
+        ("x-cluster", [f"swarm.join_tokens.{key}" for key in cluster.TOKEN_KEYS]),
+        ("x-cluster", [f"policy.{key}" for key in cluster.POLICY_KEYS]),
+    ],
+)
+def test_every_key_that_is_offered_is_in_the_reference(title: str, keys: list[str]) -> None:
+    text = section(title)
+    named = {
+        word
+        for quoted in re.findall(r"`([^`]+)`", text)
+        for word in (quoted, quoted.split(":")[0], *quoted.split("."))
+    }
+    assert [key for key in keys if key not in named] == []
+
+
+def test_no_service_key_is_in_the_table_that_is_not_offered() -> None:
+    table = keys_of_the_table(section("services.*").split("**ports**")[0])
+    assert table - {"io.swarmkeeper.*"} == {*FIELDS, *OTHER_KEYS}
+    assert not table & set(SERVICE_REFUSED)
+
+
+def test_every_service_key_that_is_not_offered_is_said_to_be() -> None:
+    """Those for Windows are named together."""
+    said = section("services.*").split("**Not offered**")[1]
+    windows = {key for key, reason in SERVICE_REFUSED.items() if "Windows" in reason}
+    assert [key for key in SERVICE_REFUSED if key not in windows and f"`{key}`" not in said] == []
+
+
+def test_the_bounds_in_the_reference_are_the_real_ones() -> None:
+    bounds = PAGE.split("**Bounds**")[1].split("\n\n")[0]
+    in_characters = (LONGEST_TEXT, MAX_CHARACTERS, MOST_SPLIT)
+    for bound in (
+        MAX_BYTES,
+        MAX_KEPT,
+        LARGEST_SPEC,
+        MOST_OF_SPECS,
+        MAX_NODES,
+        MOST_PUBLISHED,
+        *in_characters,
+    ):
+        assert f"{bound:,}" in bounds
+    for bound in (MAX_DEPTH, MOST_NAMED, cluster.MOST_HOSTS):
+        assert str(bound) in bounds
+
+
+def test_the_tables_that_are_made_from_the_code_are_not_older_than_it() -> None:
+    assert written(PAGE) == PAGE, "run script/reference"
+
+
+def test_every_placeholder_is_in_the_reference() -> None:
+    assert [name for name in KNOWN if f"`{{{{.{name}}}}}`" not in PAGE] == []

@@ -1,0 +1,117 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import __version__
+from tests.unit.cli.conftest import swarmkeeper
+
+COMMANDS = ("run", "validate", "plan", "apply", "status", "etcd-roles")
+
+
+def test_the_version_is_told() -> None:
+    assert swarmkeeper("--version").out == f"swarmkeeper {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    ended = swarmkeeper(command, "--help")
+
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) > 8
+
+
+def test_the_help_names_every_command_and_exit_code() -> None:
+    ended = swarmkeeper("--help")
+
+    assert all(command in ended.out for command in COMMANDS)
+    assert "Exit codes: 0 all went well; 1 invalid" in ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [("bogus",), ("plan", "--bogus"), ("validate", "no-such-file"), ("apply",)]
+)
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    assert swarmkeeper(*arguments).code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plan",), ("apply", str(Path(__file__)), "--yes"), ("status",), ("etcd-roles",)]
+)
+@pytest.mark.parametrize("name", ["a\nb", "a/../b", "-"])
+def test_a_cluster_whose_name_is_no_name_is_wrong_usage(arguments: tuple[str, ...], name: str) -> None:
+    ended = swarmkeeper(*arguments, f"--cluster={name}")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{name!r} is not a name:" in ended.err
+
+
+def test_a_missing_configuration_is_said_in_one_line_with_the_way_out(tmp_path: Path) -> None:
+    ended = swarmkeeper("status", "--config", str(tmp_path / "agent.yaml"))
+
+    assert ended.code == 1
+    assert ended.err == (
+        f"swarmkeeper: there is no {tmp_path}/agent.yaml: name one with --config,"
+        " or give --endpoint and --cluster\n"
+    )
+
+
+def test_a_faulty_configuration_is_refused_with_line_and_column(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text("cluster: prod\nbogus: 1\n")
+    ended = swarmkeeper("run", "--config", str(config))
+
+    assert ended.code == 78
+    assert "line 2, column 1: bogus" in ended.err
+
+
+def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(
+        "cluster: prod\netcd: {endpoints: ['http://127.0.0.1:1'], timeout: 200ms, budget: 300ms}\n"
+    )
+
+    ended = swarmkeeper("status", "--config", str(config))
+
+    assert ended.code == 3
+    assert ended.err.startswith("swarmkeeper: etcd at http://127.0.0.1:1")
+    assert ended.err.count("\n") == 1
+
+
+def test_a_traceback_is_only_for_who_asks() -> None:
+    with pytest.raises(Exception, match="there is no"):
+        swarmkeeper("--debug", "status", "--config", "/no/such/file")
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("agent.cli.app", ("grpc", "etcd3", "docker", "rich", "agent.planner")),
+        ("agent.cli.validate", ("grpc", "etcd3", "docker", "rich")),
+        ("agent.cli.schema", ("grpc", "etcd3", "docker", "rich")),
+        ("agent.cli.run", ("rich.live", "agent.cli.tables", "agent.planner.whole_cluster")),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*(name for name in {unwanted!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == []
+
+
+def test_the_command_line_is_also_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "--version"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"swarmkeeper {__version__}\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    document = tmp_path / "many-faults.yaml"
+    document.write_text("\n".join(f"bogus{number}: 1" for number in range(5000)))
+    command = f"{sys.executable} -m agent validate {document} | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""

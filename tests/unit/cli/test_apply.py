@@ -1,0 +1,248 @@
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agent.cli.apply import unfinished
+from agent.cli.connect import Connection
+from agent.model.observed import ClusterState
+from agent.model.records import Accepted, BlockedReport, HostStatus, Verdict
+from tests.unit.cli.conftest import GOOD, Cluster
+
+Write = Callable[[str], str]
+NEWER = GOOD.replace("order:1.0.0", "order:1.0.1")
+
+
+@contextmanager
+def leading(cluster: Cluster, *, refuse: str = "", carry_out: bool = False) -> Iterator[None]:
+    """Somebody who judges the first document that comes, and carries it out or not."""
+
+    def judge() -> None:
+        connection = Connection(store=cluster.store, keys=cluster.keys)
+
+        def found(state: ClusterState) -> int | None:
+            return state.document.revision if state.document else None
+
+        revision = connection.wait_for(found, 20.0)
+        assert revision is not None
+        if not refuse:
+            cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
+        errors = (refuse,) if refuse else ()
+        in_force = 0 if refuse else revision
+        cluster.put(
+            cluster.keys.verdict,
+            Verdict(revision=revision, accepted=not refuse, in_force=in_force, errors=errors),
+        )
+        for host in ("h1", "h2") if carry_out else ():
+            status = HostStatus(instance="run", at="now", agent_version="0.1.0", revision=revision)
+            cluster.put(cluster.keys.status(host), status)
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def intent_of(cluster: Cluster) -> str | None:
+    found = cluster.content().get(cluster.keys.intent)
+    return found.value.decode() if found else None
+
+
+def test_a_document_is_put_word_for_word_and_its_acceptance_told(cluster: Cluster, write: Write) -> None:
+    with leading(cluster):
+        ended = cluster.run("apply", write(GOOD), "--yes")
+
+    assert ended.code == 0
+    assert intent_of(cluster) == GOOD
+    assert ended.out.splitlines()[-1].endswith("is accepted.")
+
+
+def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, write: Write) -> None:
+    with leading(cluster, refuse="line 3, column 1: not today\x1b[2J"):
+        ended = cluster.run("apply", write(GOOD), "--yes")
+
+    assert ended.code == 1
+    assert "line 3, column 1: not today\\x1b[2J\n" in ended.err
+    assert "none is in force" in ended.err
+
+
+def test_the_plan_is_shown_before_anything_is_asked(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("apply", write(GOOD), stdin="n\n")
+
+    assert "create container/prod-order-1: order copy 1 is assigned here" in ended.out
+    assert ended.out.index("create container") < ended.out.index("Put it?")
+
+
+def test_who_says_no_puts_nothing(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("apply", write(GOOD), stdin="n\n")
+
+    assert ended.code == 1
+    assert intent_of(cluster) is None
+
+
+def test_a_faulty_document_never_reaches_etcd(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("apply", write("name: prod\n"), "--yes")
+
+    assert ended.code == 1
+    assert intent_of(cluster) is None
+
+
+def test_an_intent_that_changed_under_the_operators_eyes_is_not_overwritten(
+    cluster: Cluster, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+
+    def think_while_somebody_else_puts(_: str) -> bool:
+        cluster.put(cluster.keys.intent, NEWER)
+        return True
+
+    monkeypatch.setattr("typer.confirm", think_while_somebody_else_puts)
+    ended = cluster.run("apply", write(GOOD.replace("order:1.0.0", "order:2.0.0")))
+
+    assert ended.code == 1
+    assert "somebody else has changed the intent since the plan was made; nothing was put" in ended.err
+    assert intent_of(cluster) == NEWER
+
+
+def test_the_document_that_is_there_already_is_not_put_again(cluster: Cluster, write: Write) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    before = cluster.content()
+    ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
+
+    assert ended.code == 0
+    assert "This document is there already" in ended.out
+    assert cluster.content() == before
+
+
+def test_who_does_not_wait_leaves_at_once(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1].startswith("Put as revision")
+
+
+def test_a_verdict_that_does_not_come_ends_with_3(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("apply", write(GOOD), "--yes", "--wait", "0.1")
+
+    assert ended.code == 3
+    assert "nobody leads" in ended.err
+    assert intent_of(cluster) == GOOD
+
+
+def test_the_carrying_out_is_waited_for_on_every_host(cluster: Cluster, write: Write) -> None:
+    with leading(cluster, carry_out=True):
+        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged")
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == "Every host has carried it out."
+
+
+def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: Write) -> None:
+    with leading(cluster):
+        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged", "--wait", "1")
+
+    assert ended.code == 3
+    assert "h1: no report\nh2: no report\n" in ended.err
+
+
+def test_no_terminal_obeys_what_a_host_says_is_left(cluster: Cluster, write: Write) -> None:
+    blocked = BlockedReport(resource="swarm", reason="\x1b[2J\x9b", kind="error")
+    status = HostStatus(instance="run", at="now", agent_version="0.1.0", blocked=(blocked,))
+    cluster.put(cluster.keys.status("h1"), status)
+    with leading(cluster):
+        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged", "--wait", "1")
+    assert "h1: blocked swarm: \\x1b[2J\\x9b\n" in ended.err
+
+
+def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:
+    (said,) = unfinished(ClusterState(revision=1), 1)
+
+    assert said.startswith("what is accepted is gone from etcd")
+
+
+def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
+    assert cluster.run("apply", "-", stdin=GOOD).code == 2
+    assert cluster.run("apply", "-", "--yes", "--no-wait", stdin=GOOD).code == 0
+
+
+# ---- an edit that the guard holds back
+
+GUARDED = GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 50%}\n")
+SMALLER = GUARDED.replace("{h1: 2, h2: 1}", "{h1: 1}")
+
+
+def word_of(text: str) -> str:
+    found = re.search(r"--confirm ([0-9a-f]{16})", text)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def guarded(cluster: Cluster) -> Cluster:
+    cluster.put(cluster.keys.intent, GUARDED)
+    cluster.put(cluster.keys.accepted, Accepted(revision=5, document=GUARDED))
+    return cluster
+
+
+def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Cluster, write: Write) -> None:
+    ended = guarded.run("apply", write(SMALLER), stdin="n\n")
+
+    assert "it would take away 2 of 3 copies (order 2 of 3)" in ended.out
+    assert ended.out.index("Nothing of it would be done before it is confirmed") < ended.out.index("Put it?")
+    assert "remove container" not in ended.out
+
+
+def test_with_the_word_the_document_is_put_with_it_and_the_plan_shows_what_comes(
+    guarded: Cluster, write: Write
+) -> None:
+    word = word_of(guarded.run("apply", write(SMALLER), stdin="n\n").out)
+    ended = guarded.run("apply", write(SMALLER), "--yes", "--no-wait", "--confirm", word)
+
+    assert ended.code == 0
+    assert "waits" not in ended.out
+    assert intent_of(guarded) == SMALLER.replace("policy: {", f'policy: {{"confirm": "{word}", ')
+
+
+def test_the_word_for_another_edit_puts_nothing(guarded: Cluster, write: Write) -> None:
+    ended = guarded.run("apply", write(SMALLER), "--yes", "--confirm", "0123456789abcdef")
+
+    assert ended.code == 1
+    assert "0123456789abcdef does not confirm this edit: it would take away 2 of 3 copies" in ended.err
+    assert intent_of(guarded) == GUARDED
+
+
+def test_a_word_is_not_needed_where_nothing_waits(guarded: Cluster, write: Write) -> None:
+    edited = GUARDED.replace("order:1.0.0", "order:1.0.1")
+    ended = guarded.run("apply", write(edited), "--yes", "--no-wait", "--confirm", "0123456789abcdef")
+
+    assert ended.code == 0
+    assert intent_of(guarded) == edited
+
+
+def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Cluster, write: Write) -> None:
+    connection = Connection(store=guarded.store, keys=guarded.keys)
+    before = connection.read().revision
+
+    def judge() -> None:
+        def found(state: ClusterState) -> int | None:
+            newest = state.document.revision if state.document else 0
+            return newest if newest > before else None
+
+        revision = connection.wait_for(found, 20.0)
+        assert revision is not None
+        verdict = Verdict(revision=revision, accepted=False, in_force=5, errors=("it waits",), confirm="word")
+        guarded.put(guarded.keys.verdict, verdict)
+
+    thread = threading.Thread(target=judge)
+    thread.start()
+    ended = guarded.run("apply", write(SMALLER), "--yes")
+    thread.join()
+
+    assert ended.code == 1
+    assert "it waits" in ended.err
+    assert "waits for a confirmation; revision 5 stays in force" in ended.err
+    assert "waits for a confirmation; revision 5 is in force" in guarded.run("status").out

@@ -1,0 +1,85 @@
+import json
+from collections.abc import Callable
+
+from agent.model.records import Accepted, Verdict
+from tests.unit.cli.conftest import GOOD, Cluster
+
+Write = Callable[[str], str]
+
+
+def test_the_plan_for_a_document_is_told_by_host_as_if_it_were_put(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("plan", write(GOOD))
+    lines = ended.out.splitlines()
+
+    assert ended.code == 0
+    assert [line for line in lines if line and not line.startswith(" ")] == [
+        "h1 (leads)",
+        "h2",
+        lines[-1],
+    ]
+    assert "  join swarm: declared a worker of swarm (new swarm)" in lines
+    assert "  create container/prod-order-3: order copy 3 is assigned here" in lines
+
+
+def test_a_plan_writes_nothing(cluster: Cluster, write: Write) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    before = cluster.content()
+    for _ in range(3):
+        cluster.run("plan", write(GOOD.replace("order:1.0.0", "order:1.0.1")))
+        cluster.run("plan")
+
+    assert cluster.content() == before
+
+
+def test_without_a_file_the_document_in_etcd_is_planned(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    revision = cluster.content().revision
+
+    assert f"publish verdict: revision {revision} is accepted" in cluster.run("plan").out
+
+
+def test_a_document_that_is_put_gets_the_revision_that_was_planned(cluster: Cluster, write: Write) -> None:
+    planned = cluster.run("plan", write(GOOD)).out
+    cluster.put(cluster.keys.intent, GOOD)
+
+    assert f"revision {cluster.content().revision} is accepted" in planned
+
+
+def test_something_to_do_ends_with_4_for_who_asks(cluster: Cluster, write: Write) -> None:
+    assert cluster.run("plan", write(GOOD), "--exit-code").code == 4
+    assert cluster.run("plan", "--exit-code").code == 0
+
+
+def test_nothing_to_plan_is_said(cluster: Cluster) -> None:
+    assert cluster.run("plan").out == "There is no intent, and no agent has reported yet: nothing to plan.\n"
+
+
+def test_a_faulty_document_is_not_planned(cluster: Cluster, write: Write) -> None:
+    ended = cluster.run("plan", write("name: prod\n"), "--json")
+
+    assert ended.code == 1
+    assert ended.out == ""
+    assert "'x-cluster' is missing" in ended.err
+
+
+def test_the_plan_as_json_holds_the_lines_that_the_agents_will_log(cluster: Cluster, write: Write) -> None:
+    told = json.loads(cluster.run("plan", write(GOOD), "--json").out)
+
+    assert told["settled"] is True
+    assert [host["name"] for host in told["hosts"]] == ["h1", "h2"]
+    assert told["hosts"][1]["steps"][0] == {
+        "text": "create network/docker_gwbridge: there is no docker_gwbridge",
+        "verb": "create",
+        "resource": "network/docker_gwbridge",
+        "reason": "there is no docker_gwbridge",
+    }
+
+
+def test_a_value_of_the_environment_is_not_told(cluster: Cluster, write: Write) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    revision = cluster.content().revision
+    cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
+    cluster.put(cluster.keys.verdict, Verdict(revision=revision, accepted=True, in_force=revision))
+    ended = cluster.run("plan", write(GOOD.replace("hunter2", "hunter3")))
+
+    assert "hunter" not in ended.out + ended.err

@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.unit.cli.conftest import GOOD, swarmkeeper
+
+Write = Callable[[str], str]
+
+
+def test_a_good_document_is_valid_and_its_extent_told(write: Write) -> None:
+    name = write(GOOD)
+    ended = swarmkeeper("validate", name)
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == f"{name}: valid: 2 hosts, 1 service, 3 copies"
+
+
+def test_every_fault_is_told_with_its_place(write: Write) -> None:
+    name = write(
+        GOOD.replace("role: manager}", "role: king}").replace("role: worker}", "role: king}") + "bogus: 1\n"
+    )
+    ended = swarmkeeper("validate", name)
+
+    assert ended.code == 1
+    assert [line.split(":")[1].strip() for line in ended.out.splitlines()] == [
+        "line 5, column 35",
+        "line 6, column 35",
+        "line 15, column 1",
+    ]
+    assert ended.err == f"swarmkeeper: {name} is not valid: 3 faults\n"
+
+
+def test_a_document_may_come_from_standard_input() -> None:
+    ended = swarmkeeper("validate", "-", stdin=GOOD)
+
+    assert ended.out.splitlines()[-1] == "<stdin>: valid: 2 hosts, 1 service, 3 copies"
+
+
+def test_warnings_do_not_make_a_document_invalid(write: Write) -> None:
+    large = (
+        "networks:\n  net: {driver: overlay, attachable: true, ipam: {config: [{subnet: 10.10.0.0/16}]}}\n"
+    )
+    ended = swarmkeeper("validate", write(GOOD + large))
+
+    assert ended.code == 0
+    assert "warning: network net: 10.10.0.0/16 is large" in ended.out
+
+
+def test_an_empty_document_is_invalid(write: Write) -> None:
+    assert swarmkeeper("validate", write("")).code == 1
+
+
+def test_values_that_could_be_secret_are_not_told(write: Write) -> None:
+    ended = swarmkeeper("validate", write(GOOD.replace("hunter2", "[hunter2]")))
+
+    assert ended.code == 1
+    assert "hunter2" not in ended.out + ended.err
+
+
+def test_against_the_document_in_force_it_says_whether_the_change_would_wait(
+    write: Write, tmp_path: Path
+) -> None:
+    in_force = tmp_path / "in-force.yaml"
+    in_force.write_text(GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 50%}\n"))
+    bold = swarmkeeper(
+        "validate", write(GOOD.replace("{h1: 2, h2: 1}", "{h1: 1}")), "--against", str(in_force)
+    )
+    tame = swarmkeeper("validate", write(GOOD), "--against", str(in_force))
+
+    assert "would wait for x-cluster.policy.confirm: " in bold.out
+    assert "it would take away 2 of 3 copies (order 2 of 3)" in bold.out
+    assert tame.out.splitlines()[-1].endswith("would not wait for a confirmation")

@@ -1,0 +1,99 @@
+"""Secrets and configs: files of the hosts, mounted read-only into the copies that name them."""
+
+from typing import Any
+
+import pytest
+
+from agent.model.spec import Mount
+from tests.unit.intent.documents import faults, parse, service
+
+FILES = """\
+secrets: {db_password: {file: /srv/secrets/db}, token: {file: /srv/secrets/token}}
+configs: {app.yaml: {file: /srv/app.yaml}}
+"""
+NOT_OF_THE_AGENT = (
+    "secrets.token.environment: 'environment' is not offered: a file on the hosts is, with file:; "
+    "an agent's environment is not looked into"
+)
+
+
+def document(keys: str, files: str = FILES) -> str:
+    return service(keys) + files
+
+
+def mounts(keys: str) -> tuple[Mount, ...]:
+    (only,) = parse(document(keys)).services
+    return only.spec.volumes
+
+
+def mounted(source: str, target: str) -> Mount:
+    return Mount(type="bind", source=source, target=target, read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "source", "target"),
+    [
+        ("secrets: [db_password]", "/srv/secrets/db", "/run/secrets/db_password"),
+        ("secrets: [{source: db_password}]", "/srv/secrets/db", "/run/secrets/db_password"),
+        ("secrets: [{source: db_password, target: pw}]", "/srv/secrets/db", "/run/secrets/pw"),
+        ("secrets: [{source: db_password, target: /etc//pw}]", "/srv/secrets/db", "/etc/pw"),
+        ("configs: [app.yaml]", "/srv/app.yaml", "/app.yaml"),
+        ("configs: [{source: app.yaml, target: /etc/app.yaml}]", "/srv/app.yaml", "/etc/app.yaml"),
+    ],
+)
+def test_a_file_is_mounted_read_only_where_compose_mounts_it(keys: str, source: str, target: str) -> None:
+    assert mounts(keys) == (mounted(source, target),)
+
+
+def test_files_stand_among_the_other_mounts_in_the_order_of_their_targets() -> None:
+    found = mounts("volumes: ['data:/z', /b]\nsecrets: [token, db_password]\nconfigs: [app.yaml]")
+
+    assert [each.target for each in found] == [
+        "/app.yaml", "/b", "/run/secrets/db_password", "/run/secrets/token", "/z",
+    ]  # fmt: skip
+
+
+def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() -> None:
+    assert not any(each.create_host_path for each in mounts("secrets: [token]"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("secrets: [tokn]", "secrets[0]: 'tokn' is not one of the declared secrets"),
+        ("secrets: [app.yaml]", "secrets[0]: 'app.yaml' is not one of the declared secrets"),
+        ("secrets: [token, token]", "secrets[1]: mounts '/run/secrets/token' a second time"),
+        ("volumes: ['/x:/app.yaml']\nconfigs: [app.yaml]", "configs[0]: mounts '/app.yaml' a second time"),
+        ("tmpfs: [/app.yaml]\nconfigs: [app.yaml]", "configs[0]: mounts '/app.yaml' a second time"),
+        ("configs: [{source: app.yaml, target: here}]", "configs[0].target: 'here' is not an absolute path"),
+        (
+            "secrets: [{source: token, mode: 0o400}]",
+            "secrets[0].mode: 'mode' is not offered: the file is mounted as it is on the host; set it there",
+        ),
+        ("secrets: token", "secrets: wants a list, not 'token'"),
+    ],
+)
+def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> None:
+    assert faults(document(keys)) == [f"services.web.{says}"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        ("{file: ./token}", "secrets.token.file: './token' is not an absolute path"),
+        ("{}", "secrets.token: 'file' is missing"),
+        (
+            "{external: true}",
+            "secrets.token.external: 'external' is not offered: a file on the hosts is, with file:",
+        ),
+        (
+            "{file: /t, environment: TOKEN}",
+            NOT_OF_THE_AGENT,
+        ),
+    ],
+)
+def test_only_files_of_the_hosts_are_offered(declared: str, says: str) -> None:
+    found: list[Any] = faults(document("secrets: [token]", f"secrets: {{token: {declared}}}\n"))
+
+    assert says in found
+    assert all(each.startswith("secrets.token") for each in found)

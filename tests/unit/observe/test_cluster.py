@@ -1,0 +1,504 @@
+"""Reading etcd: what is there, how much of it is asked for, and what cannot be read."""
+
+import hashlib
+from dataclasses import fields, replace
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.model import spec
+from agent.model.keys import Keys
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
+from agent.model.store import Fence, KeyRange
+from agent.observe import ClusterReader
+from agent.observe.values import LONGEST_PROBLEM
+from agent.planner import make_plan
+from tests.fakes.etcd import in_any
+from tests.support.etcd_keys import (
+    ACCEPTED_AT,
+    COPY,
+    DIGEST,
+    DOCUMENT,
+    GOOD,
+    KEYS,
+    ME,
+    OLD_DIGEST,
+    OLD_SPEC,
+    OTHER,
+    PRESENCE,
+    RECORDS,
+    SPEC,
+    STATUS,
+    TOKENS,
+    Scene,
+)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A follower that has read once already, and knows that there is a swarm."""
+    scene = Scene()
+    scene.read()
+    return scene
+
+
+@pytest.fixture
+def leading() -> Scene:
+    scene = Scene()
+    scene.lead()
+    scene.read()
+    return scene
+
+
+# ---- what is there
+
+
+def test_every_key_is_read_as_what_it_is(leading: Scene) -> None:
+    state = leading.read().state
+    assert state.garbage == ()
+    assert state.document is not None
+    assert state.document.text == DOCUMENT
+    assert state.accepted is not None
+    assert (state.accepted.project, state.accepted.revision) == ("prod", ACCEPTED_AT)
+    assert state.verdict == RECORDS[KEYS.verdict]
+    assert state.leader == ME
+    assert state.record == RECORDS[KEYS.swarm]
+    assert state.tokens == TOKENS
+    assert state.assignment == RECORDS[KEYS.assignment(ME)]
+    assert state.specs == {DIGEST: SPEC}
+    assert state.assignments == {each: RECORDS[KEYS.assignment(each)] for each in (ME, OTHER)}
+    assert state.stored_specs == {DIGEST, OLD_DIGEST}
+    assert state.statuses == {OTHER: STATUS}
+    assert state.present == {ME: "run-2", OTHER: "run-2"}
+
+
+def test_in_an_empty_etcd_nothing_is_there_and_nothing_is_wrong(scene: Scene) -> None:
+    scene.store.etcd.wipe()
+    empty = ClusterReader(KEYS, ME).read(scene.store, None, frozenset()).state
+    assert (empty.document, empty.accepted, empty.record, empty.leader, empty.garbage) == (
+        None, None, None, None, ()
+    )  # fmt: skip
+    assert empty.record_revision == 0
+
+
+def test_a_takeover_names_the_record_as_it_was_seen(scene: Scene) -> None:
+    scene.put(**{KEYS.swarm: encode(SwarmRecord(claimed_by=OTHER))})
+    reading = scene.read()
+    found = scene.store.read([KeyRange(key=KEYS.swarm)]).values[KEYS.swarm]
+    assert reading.state.record_revision == found.mod_revision
+
+
+def test_a_key_of_another_cluster_or_deeper_down_is_no_hosts_key(leading: Scene) -> None:
+    leading.put(
+        **{f"{KEYS.hosts}h3/old/status": b"x", f"{KEYS.assignments}h3/x": b"x", "/swarmkeeper/a": b"x"}
+    )
+    state = leading.read().state
+    assert set(state.statuses) == {OTHER}
+    assert state.garbage == ()
+
+
+def test_the_lock_is_told_as_it_was_in_the_same_snapshot(leading: Scene) -> None:
+    lock = leading.read().lock
+    assert lock is not None
+    assert lock.lease == leading.lease
+
+
+# ---- how much is read
+
+
+def asked_for(scene: Scene, key: str) -> bool:
+    """Whether the last reading asked for that key."""
+    return any(in_any(key, ranges) for ranges in scene.store.reads)
+
+
+def test_a_follower_reads_no_other_hosts_keys(scene: Scene) -> None:
+    scene.read()
+    for name in ("h2", "h3", "any-other"):
+        assert not asked_for(scene, KEYS.status(name))
+        assert not asked_for(scene, KEYS.presence(name))
+        assert not asked_for(scene, KEYS.assignment(name))
+    for key in (KEYS.intent, KEYS.accepted, KEYS.verdict, KEYS.leader, KEYS.swarm, KEYS.assignment(ME)):
+        assert asked_for(scene, key)
+    assert len(scene.store.reads) == 1
+
+
+def test_a_leader_reads_everything_at_one_revision(leading: Scene) -> None:
+    leading.read()
+    assert leading.store.reads == [(KeyRange(key=KEYS.root, prefix=True),)]
+
+
+@pytest.mark.parametrize("record", [None, SwarmRecord(claimed_by=OTHER)])
+def test_until_there_is_a_swarm_everybody_reads_everything(scene: Scene, record: SwarmRecord | None) -> None:
+    scene.delete(KEYS.swarm) if record is None else scene.put(**{KEYS.swarm: encode(record)})
+    assert scene.read().state.statuses == {OTHER: STATUS}
+
+
+def test_who_finds_himself_leading_reads_all_in_the_same_pass(scene: Scene) -> None:
+    scene.lead()
+    assert scene.read().state.statuses == {OTHER: STATUS}
+    assert len(scene.store.reads) == 2
+    scene.read()
+    assert len(scene.store.reads) == 1
+
+
+def test_who_leads_no_more_reads_narrowly_again(leading: Scene) -> None:
+    leading.put(**{KEYS.leader: GOOD[KEYS.leader]})
+    leading.read()
+    leading.read()
+    assert not asked_for(leading, KEYS.status(OTHER))
+
+
+def test_who_sees_no_nodes_reads_what_the_others_say_of_themselves_while_nobody_leads(scene: Scene) -> None:
+    def told() -> bool:
+        return bool(scene.reader.read(scene.store, scene.lease, frozenset(), blind=True).state.statuses)
+
+    scene.read()
+    assert not told()
+    scene.delete(KEYS.leader)
+    assert told()
+    scene.put(**{KEYS.leader: GOOD[KEYS.leader]})
+    told()
+    assert not told()
+
+
+def test_a_lock_on_another_lease_is_somebody_elses_whatever_it_says(scene: Scene) -> None:
+    scene.put(**{KEYS.leader: encode(LeaderRecord(host=ME, since="now"))})
+    scene.read()
+    assert not asked_for(scene, KEYS.status(OTHER))
+
+
+def test_without_a_lease_nobody_reads_as_a_leader(leading: Scene) -> None:
+    leading.reader.read(leading.store, None, frozenset())
+    leading.store.reads.clear()
+    leading.reader.read(leading.store, None, frozenset())
+    assert not asked_for(leading, KEYS.status(OTHER))
+
+
+def test_a_follower_is_woken_for_its_own_keys_and_a_leader_for_all_hosts(scene: Scene) -> None:
+    assert not in_any(KEYS.status(OTHER), scene.reader.watched())
+    assert in_any(KEYS.assignment(ME), scene.reader.watched())
+    scene.lead()
+    scene.read()
+    assert in_any(KEYS.status(OTHER), scene.reader.watched())
+
+
+def test_a_spec_is_read_once_for_each_hash(scene: Scene) -> None:
+    scene.read()
+    assert not asked_for(scene, KEYS.spec(DIGEST))
+    assert scene.read(frozenset({OLD_DIGEST})).state.specs == {DIGEST: SPEC, OLD_DIGEST: OLD_SPEC}
+    assert asked_for(scene, KEYS.spec(OLD_DIGEST))
+    assert not asked_for(scene, KEYS.spec(DIGEST))
+    scene.read(frozenset({OLD_DIGEST}))
+    assert len(scene.store.reads) == 1
+
+
+def test_a_spec_nobody_names_any_more_is_forgotten(scene: Scene) -> None:
+    scene.read(frozenset({OLD_DIGEST}))
+    assert scene.read().state.specs == {DIGEST: SPEC}
+
+
+def test_a_spec_that_was_missing_is_asked_for_until_it_is_there(scene: Scene) -> None:
+    missing = replace(SPEC, image="registry.example/order:2.0.0")
+    digest = spec.spec_hash(missing)
+    state = scene.read(frozenset({digest})).state
+    assert digest not in state.specs
+    assert state.garbage == ()
+    scene.put(**{KEYS.spec(digest): spec.encode(missing)})
+    assert scene.read(frozenset({digest})).state.specs[digest] == missing
+
+
+def test_a_leader_knows_the_specs_of_all_copies_and_keeps_those_of_its_own(leading: Scene) -> None:
+    theirs = Assignment(revision=1, project="prod", copies=(replace(COPY, spec=OLD_DIGEST),))
+    leading.put(**{KEYS.assignment(OTHER): encode(theirs)})
+    reading = leading.read()
+    assert reading.state.specs == {DIGEST: SPEC, OLD_DIGEST: OLD_SPEC}
+    assert KEYS.spec(OLD_DIGEST) not in {each.key for each in reading.kept}
+
+
+def test_a_document_is_parsed_once_for_each_revision(scene: Scene) -> None:
+    first = scene.read().state
+    second = scene.read().state
+    assert second.document is first.document
+    assert second.accepted is first.accepted
+    scene.put(**{KEYS.intent: DOCUMENT.replace("1.0.0", "1.0.1").encode()})
+    third = scene.read().state
+    assert third.document is not first.document
+    assert third.accepted is first.accepted
+
+
+# ---- what cannot be read
+
+GARBAGE = {
+    "empty": b"",
+    "not JSON": b"{",
+    "not text": b"\xff\xfe\x00",
+    "another kind": b'{"v":1}',
+    "a list": b"[]",
+    "a newer format": b'{"v":2,"everything":"new"}',
+    "a field of a newer version": None,
+    "deeply nested": b"[" * 50_000,
+    "huge": b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
+}
+SHOWN_IN = {
+    KEYS.accepted: {"accepted", "in_force_held"},
+    KEYS.verdict: {"verdict"},
+    KEYS.leader: {"leader"},
+    KEYS.swarm: {"record", "record_held", "record_revision"},
+    KEYS.tokens: {"tokens"},
+    KEYS.unlock: {"unlock"},
+    KEYS.assignment(ME): {"assignment", "assignments", "specs"},
+    KEYS.assignment(OTHER): {"assignments"},
+    KEYS.disruption: {"disruption", "disruption_revision"},
+    KEYS.digests: {"digests", "digests_revision"},
+    KEYS.ruling(ME): {"ruling", "rulings"},
+    KEYS.ruling(OTHER): {"rulings"},
+    KEYS.rollout(COPY.service): {"rollouts", "specs"},
+    KEYS.presence(ME): {"presence", "present"},
+    KEYS.presence(OTHER): {"present"},
+    KEYS.status(OTHER): {"statuses"},
+}
+"""What of the cluster's state comes from each record."""
+
+
+def spoiled(key: str, how: str) -> bytes:
+    if how == "a field of a newer version":
+        return msgspec.json.encode(msgspec.json.decode(GOOD[key]) | {"added_later": 1})
+    value = GARBAGE[how]
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("how", GARBAGE)
+@pytest.mark.parametrize("key", SHOWN_IN)
+def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(key: str, how: str) -> None:
+    scene = Scene()
+    scene.lead()
+    whole = scene.read().state
+    value = spoiled(key, how)
+    scene.put(**{key: value})
+    state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
+    ((where, problem),) = state.garbage
+    assert where == key
+    assert 0 < len(problem) <= LONGEST_PROBLEM + 3
+    suffers = SHOWN_IN[key] | {"revision", "garbage", "newer"}
+    for name in {each.name for each in fields(ClusterState)} - suffers:
+        assert getattr(state, name) == getattr(whole, name)
+
+
+def test_every_record_is_spoiled_here() -> None:
+    assert SHOWN_IN.keys() == RECORDS.keys()
+
+
+def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
+    names = {name for name in dir(Keys) if not name.startswith("_")}
+    folders = {"root", "hosts", "assignments", "rulings", "rollouts", "specs", "cluster"}
+    named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
+    per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "ruling", "presence")} | {
+        KEYS.status(OTHER),
+        KEYS.rollout(COPY.service),
+    }
+    assert names - folders == {
+        *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
+        *("spec", "assignment", "ruling", "rollout", "presence", "status"),
+    }
+    assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()
+
+
+LEADERS = sorted(key for key in RECORDS if not key.startswith(KEYS.hosts))
+
+
+@pytest.mark.parametrize("key", SHOWN_IN)
+def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key: str) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: b'{"v":2,"everything":"new"}'})
+    state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
+    assert state.newer == ((key,) if key in LEADERS else ())
+    assert dict(state.garbage)[key].endswith("of format 2; this agent reads format 1")
+    scene.put(**{key: b"\x00"})
+    assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer == ()
+
+
+@pytest.mark.parametrize("key", LEADERS)
+def test_no_agent_leads_where_a_newer_one_has_led(key: str) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: b'{"v":2}'})
+    reading = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset())
+    lock = Fence(key=KEYS.leader, create_revision=1)
+    leading = Observed(
+        me=ME, host=None, cluster=reading.state, fence=lock, lease=True, instance=PRESENCE.instance
+    )
+    (step,) = make_plan(leading).steps
+    assert str(step) == (
+        f"resign as leader: {key} is of a newer agent, and this one would overwrite what it cannot read"
+    )
+
+
+@pytest.mark.parametrize("key", [KEYS.accepted, KEYS.swarm, KEYS.assignment(ME)])
+def test_of_a_key_of_a_newer_agent_the_last_readable_value_counts_also_after_a_restart(
+    scene: Scene, key: str
+) -> None:
+    before = scene.read()
+    scene.put(**{key: b'{"v":2}'})
+    restarted = ClusterReader(KEYS, ME)
+    restarted.recall(before.kept)
+    reading = restarted.read(scene.store, None, frozenset())
+    assert reading.kept == before.kept
+    assert reading.state.assignment == before.state.assignment
+    assert reading.state.accepted is not None
+
+
+def test_a_spec_of_a_newer_agent_is_named_and_its_copy_is_left_as_it_is(scene: Scene) -> None:
+    raw = b'{"image":"registry.example/order:1.0.0","of_a_newer_version":1}'
+    digest = hashlib.sha256(raw).hexdigest()
+    scene.put(**{KEYS.spec(digest): raw})
+    state = scene.read(frozenset({digest})).state
+    assert digest not in state.specs
+    assert [key for key, _ in state.garbage] == [KEYS.spec(digest)]
+
+
+def test_a_lock_that_cannot_be_read_is_held_by_somebody(scene: Scene) -> None:
+    scene.put(**{KEYS.leader: b"\x00"})
+    assert scene.read().state.leader == "?"
+
+
+def test_an_agent_whose_presence_cannot_be_read_is_there_all_the_same(leading: Scene) -> None:
+    leading.put(**{KEYS.presence(OTHER): b'{"v":2}'})
+    assert leading.read().state.present == {ME: "run-2", OTHER: "?"}
+
+
+def test_a_record_that_cannot_be_read_is_not_taken_for_none(scene: Scene) -> None:
+    known = scene.read().state.record
+    scene.put(**{KEYS.swarm: b"\x00"})
+    for reader, record in ((scene.reader, known), (ClusterReader(KEYS, ME), None)):
+        state = reader.read(scene.store, scene.lease, frozenset()).state
+        assert state.record == record
+        assert state.record_held
+        assert state.record_revision > 0
+
+
+def test_a_presence_that_is_gone_while_its_lease_goes_on_was_deleted_by_somebody(scene: Scene) -> None:
+    assert not scene.read().state.presence_lost
+    scene.put(**{KEYS.presence(ME): b"\x00"})
+    assert not scene.read().state.presence_lost
+    scene.delete(KEYS.presence(ME))
+    assert scene.read().state.presence_lost
+    assert not scene.reader.read(scene.store, None, frozenset()).state.presence_lost
+
+
+@pytest.mark.parametrize("how", GARBAGE)
+def test_a_document_that_cannot_be_read_is_a_refused_one(scene: Scene, how: str) -> None:
+    scene.put(**{KEYS.intent: GARBAGE[how] or b"services: 1"})
+    state = scene.read().state
+    assert state.document is not None
+    assert state.document.intent is None
+    assert state.document.faults
+    assert state.accepted is not None
+
+
+@pytest.mark.parametrize("how", GARBAGE)
+def test_the_document_in_force_stays_so_when_its_key_cannot_be_read_any_more(scene: Scene, how: str) -> None:
+    before = scene.read().state.accepted
+    scene.put(**{KEYS.accepted: spoiled(KEYS.accepted, how)})
+    state = scene.read().state
+    assert state.accepted is before
+    assert [key for key, _ in state.garbage] == [KEYS.accepted]
+
+
+def test_the_last_assignment_is_held_when_its_key_cannot_be_read_any_more(scene: Scene) -> None:
+    before = scene.read().state
+    scene.put(**{KEYS.assignment(ME): b"\x00"})
+    state = scene.read().state
+    assert (state.assignment, state.specs) == (before.assignment, before.specs)
+    assert [key for key, _ in state.garbage] == [KEYS.assignment(ME)]
+
+
+def test_an_accepted_document_with_faults_is_named_and_the_last_one_stays_in_force(scene: Scene) -> None:
+    before = scene.read().state.accepted
+    scene.put(**{KEYS.accepted: encode({"revision": 99, "document": "services: 1"})})
+    state = scene.read().state
+    assert state.accepted is before
+    assert [key for key, _ in state.garbage] == [KEYS.accepted]
+
+
+flips = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
+
+
+def flipped(value: bytes, place: float, bit: int) -> bytes:
+    raw = bytearray(value)
+    raw[int(place * len(raw))] ^= 1 << bit
+    return bytes(raw)
+
+
+@settings(max_examples=100, deadline=None)
+@given(key=st.sampled_from([key for key in GOOD if key != KEYS.leader]), flip=flips)
+def test_a_flipped_bit_anywhere_is_read_or_named_and_no_other_key_suffers(
+    key: str, flip: tuple[float, int]
+) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{key: flipped(GOOD[key], *flip)})
+    state = scene.read().state
+    assert {where for where, _ in state.garbage} <= {key}
+
+
+@settings(max_examples=50, deadline=None)
+@given(flip=flips)
+def test_a_spec_with_a_flipped_bit_is_never_taken_for_what_its_name_says(flip: tuple[float, int]) -> None:
+    scene = Scene()
+    scene.lead()
+    scene.put(**{KEYS.spec(DIGEST): flipped(GOOD[KEYS.spec(DIGEST)], *flip)})
+    state = scene.read().state
+    assert state.specs == {}
+    assert state.stored_specs == {OLD_DIGEST}
+    assert [key for key, _ in state.garbage] == [KEYS.spec(DIGEST)]
+
+
+# ---- what a host keeps
+
+
+def test_what_is_kept_is_enough_to_go_on_from(scene: Scene) -> None:
+    reading = scene.read()
+    recalled = ClusterReader(KEYS, ME).recall(reading.kept)
+    for name in ("accepted", "assignment", "specs", "record"):
+        assert getattr(recalled, name) == getattr(reading.state, name)
+    assert recalled.garbage == ()
+
+
+def test_no_join_token_and_nobody_elses_business_is_kept(leading: Scene) -> None:
+    kept = leading.read(frozenset({OLD_DIGEST})).kept
+    assert {each.key for each in kept} == {
+        KEYS.accepted,
+        KEYS.swarm,
+        KEYS.assignment(ME),
+        KEYS.spec(DIGEST),
+        KEYS.spec(OLD_DIGEST),
+    }
+    assert b"SWMTKN" not in b"".join(each.value for each in kept)
+
+
+@pytest.mark.parametrize("key", [KEYS.accepted, KEYS.swarm, KEYS.assignment(ME)])
+def test_of_a_key_that_cannot_be_read_any_more_the_last_readable_value_is_kept(
+    scene: Scene, key: str
+) -> None:
+    before = scene.read().kept
+    scene.put(**{key: b"\x00"})
+    assert scene.read().kept == before
+
+
+def test_a_swarm_record_that_was_deleted_is_kept_no_longer(scene: Scene) -> None:
+    scene.read()
+    scene.delete(KEYS.swarm)
+    assert KEYS.swarm not in {each.key for each in scene.read().kept}
+
+
+def test_a_recalled_document_stays_in_force_when_etcd_comes_back_with_garbage(scene: Scene) -> None:
+    kept = scene.read().kept
+    reader = ClusterReader(KEYS, ME)
+    recalled = reader.recall(kept)
+    scene.put(**{KEYS.accepted: b"\x00"})
+    assert reader.read(scene.store, None, frozenset()).state.accepted is recalled.accepted

@@ -1,0 +1,211 @@
+"""What is in force on a host, whatever becomes of etcd: nothing older than it knows, until somebody confirms that."""
+
+import pytest
+
+from agent.model.records import Accepted, Assignment, Copy, SwarmRecord, encode
+from agent.observe import ClusterReader
+from tests.support.etcd_keys import ACCEPTED_AT, COPY, DOCUMENT, GOOD, KEYS, ME, RECORDS, Scene
+
+OLDER = DOCUMENT.replace("order:1.0.0", "order:0.9.0")
+MINE = RECORDS[KEYS.assignment(ME)]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.read()
+    return scene
+
+
+def restart(scene: Scene) -> None:
+    """Another run of the agent, which finds on disk what this one kept."""
+    kept = scene.read().kept
+    scene.reader = ClusterReader(KEYS, ME)
+    scene.reader.recall(kept)
+
+
+def accepted(revision: int, era: int = 0, document: str = DOCUMENT) -> dict[str, bytes]:
+    return {KEYS.accepted: encode(Accepted(revision=revision, document=document, era=era))}
+
+
+def assigned(revision: int, era: int = 0, *copies: Copy) -> dict[str, bytes]:
+    return {
+        KEYS.assignment(ME): encode(Assignment(revision=revision, era=era, project="prod", copies=copies))
+    }
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_wiped_etcd_takes_nothing_of_what_is_in_force(scene: Scene, restarted: bool) -> None:
+    if restarted:
+        restart(scene)
+    scene.store.etcd.wipe()
+    state = scene.read().state
+    assert state.accepted is not None
+    assert (state.accepted.revision, state.assignment, state.record) == (
+        ACCEPTED_AT,
+        MINE,
+        RECORDS[KEYS.swarm],
+    )
+    assert state.went_back == "there is no accepted document any more"
+    assert state.assignment_held
+    assert not state.confirmed
+
+
+def test_what_is_held_stays_kept_on_disk_while_etcd_has_less(scene: Scene) -> None:
+    before = scene.read().kept
+    scene.store.etcd.wipe()
+    assert scene.read().kept == before
+
+
+def test_a_document_in_force_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
+    scene.put(**accepted(ACCEPTED_AT - 1, document=OLDER), **assigned(ACCEPTED_AT - 1))
+    state = scene.read().state
+    assert state.accepted is not None
+    assert (state.accepted.revision, state.assignment) == (ACCEPTED_AT, MINE)
+    assert state.went_back == f"it has revision {ACCEPTED_AT - 1} in force"
+
+
+def test_another_document_of_the_same_revision_is_from_another_past(scene: Scene) -> None:
+    scene.put(**accepted(ACCEPTED_AT, document=OLDER))
+    assert scene.read().state.went_back
+
+
+def test_what_comes_later_is_followed(scene: Scene) -> None:
+    scene.put(**accepted(ACCEPTED_AT + 1, document=OLDER), **assigned(ACCEPTED_AT + 1, 0))
+    state = scene.read().state
+    assert state.accepted is not None
+    assert (state.accepted.revision, state.went_back, state.assignment_held) == (ACCEPTED_AT + 1, "", False)
+    assert state.assignment is not None
+    assert state.assignment.copies == ()
+
+
+def test_a_later_era_counts_more_than_any_revision(scene: Scene) -> None:
+    scene.store.etcd.wipe()
+    scene.read()
+    scene.put(**accepted(2, era=1), **assigned(2, 1))
+    state = scene.read().state
+    assert state.accepted is not None
+    assert (state.accepted.revision, state.era, state.went_back) == (2, 1, "")
+    assert state.assignment is not None
+    assert state.assignment.copies == ()
+    scene.put(**accepted(100, era=0))
+    assert scene.read().state.era == 1
+
+
+def test_the_old_assignment_is_held_until_one_of_the_new_era_is_there(scene: Scene) -> None:
+    scene.put(**accepted(2, era=1))
+    state = scene.read().state
+    assert (state.era, state.went_back) == (1, "")
+    scene.delete(KEYS.assignment(ME))
+    assert (scene.read().state.assignment, scene.read().state.assignment_held) == (MINE, True)
+    scene.put(**assigned(2, 1, COPY))
+    state = scene.read().state
+    assert state.assignment is not None
+    assert (state.assignment.era, state.assignment_held) == (1, False)
+
+
+def test_an_old_document_in_a_restored_etcd_waits_and_one_put_after_that_was_noticed_does_not(
+    scene: Scene,
+) -> None:
+    scene.store.etcd.wipe()
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    assert not scene.read().state.confirmed
+    scene.put(**{KEYS.verdict: GOOD[KEYS.verdict]})
+    assert not scene.read().state.confirmed
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    assert scene.read().state.confirmed
+
+
+def test_the_document_in_force_needs_no_confirmation(scene: Scene) -> None:
+    scene.store.etcd.wipe()
+    scene.put(**{KEYS.intent: DOCUMENT.encode()})
+    assert scene.read().state.confirmed
+
+
+def test_an_etcd_that_is_wiped_twice_is_noticed_twice(scene: Scene) -> None:
+    scene.store.etcd.wipe()
+    scene.put(**dict.fromkeys((f"{KEYS.root}x{number}" for number in range(50)), b""))
+    scene.read()
+    scene.store.etcd.wipe()
+    scene.read()
+    scene.put(**{KEYS.intent: OLDER.encode()})
+    assert scene.read().state.confirmed
+
+
+def test_a_host_that_was_emptied_and_forgotten_goes_by_nothing_any_more(scene: Scene) -> None:
+    scene.put(**assigned(ACCEPTED_AT))
+    scene.read()
+    scene.delete(KEYS.assignment(ME))
+    state = scene.read().state
+    assert (state.assignment, state.assignment_held) == (None, False)
+
+
+def test_a_host_that_the_document_does_not_name_is_not_held_to_what_it_was_assigned(scene: Scene) -> None:
+    without = DOCUMENT.replace("    h1: {address: 10.0.0.1, role: manager}\n", "").replace(
+        "{h1: 1, h2: 1}", "[h2]"
+    )
+    scene.put(**accepted(ACCEPTED_AT + 1, document=without))
+    scene.delete(KEYS.assignment(ME))
+    assert scene.read().state.assignment is None
+
+
+def test_a_record_of_another_swarm_is_not_followed_while_etcd_has_gone_back(scene: Scene) -> None:
+    scene.store.etcd.wipe()
+    scene.put(**{KEYS.swarm: encode(SwarmRecord(claimed_by=ME, swarm_id="older"))})
+    assert scene.read().state.record == RECORDS[KEYS.swarm]
+
+
+def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_next_era(
+    scene: Scene,
+) -> None:
+    """Restored with the same document in force, from before the last assignment of it."""
+    backup = scene.store.etcd.backup()
+    scene.put(**assigned(ACCEPTED_AT, 0))
+    newest = scene.read().state.assignment
+    was = scene.store.etcd.revision
+    scene.store.etcd.restore(backup)
+    state = scene.read().state
+    assert state.went_back == f"it is at revision {backup[0]} and was at {was}"
+    assert state.confirmed
+    assert (state.assignment, state.assignment_held) == (newest, True)
+    for _ in range(5):
+        scene.put(**assigned(ACCEPTED_AT, 0, COPY))
+    assert scene.store.etcd.revision > was
+    assert scene.read().state.assignment == newest
+    scene.put(**accepted(ACCEPTED_AT, era=1), **assigned(ACCEPTED_AT, 1, COPY))
+    state = scene.read().state
+    assert state.assignment is not None
+    assert (state.went_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
+
+
+def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document_by_its_revision(
+    scene: Scene,
+) -> None:
+    backup = scene.store.etcd.backup()
+    scene.put(**assigned(ACCEPTED_AT, 0))
+    restart(scene)
+    scene.store.etcd.restore(backup)
+    state = scene.read().state
+    assert state.went_back.startswith("this host's assignment is from revision")
+    assert state.assignment is not None
+    assert state.assignment.copies == ()
+    scene.put(**accepted(ACCEPTED_AT, era=1))
+    state = scene.read().state
+    assert (state.went_back, state.assignment_held) == ("", True)
+
+
+def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: Scene) -> None:
+    """Also where what is kept besides is from the etcd that was before the last era began."""
+    scene.store.etcd.wipe()
+    scene.read()
+    scene.put(**accepted(2, era=1))
+    restart(scene)
+    assert scene.read().state.went_back == ""
+
+
+def test_it_is_told_whether_etcd_has_what_is_in_force(scene: Scene) -> None:
+    assert not scene.read().state.in_force_held
+    scene.put(**{KEYS.accepted: b"\x00"})
+    assert scene.read().state.in_force_held
+    scene.delete(KEYS.accepted)
+    assert scene.read().state.in_force_held

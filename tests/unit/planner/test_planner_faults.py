@@ -1,0 +1,67 @@
+"""What every plan says first: what of the world is away."""
+
+from dataclasses import replace
+
+from agent.planner import make_plan
+from tests.support import builders
+from tests.support.builders import (
+    cluster,
+    container,
+    document,
+    empty_host,
+    host,
+    intent,
+    observed,
+    service,
+    told,
+)
+
+RUNNING = cluster(intent(service()))
+
+
+def test_without_etcd_the_revision_that_is_held_is_said() -> None:
+    away = observed(RUNNING, host(container()), stale=True, store_fault="etcd cannot be read: timeout")
+    assert told(make_plan(away)) == [
+        "blocked store: etcd cannot be read: timeout; holding revision 7 as kept"
+    ]
+
+
+def test_without_etcd_and_without_anything_kept_nothing_is_done() -> None:
+    assert told(make_plan(observed(None, host(), stale=True))) == [
+        "blocked store: etcd does not answer; nothing known from before"
+    ]
+
+
+def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
+    full = observed(
+        cluster(intent(service())), host(), state_fault="cannot keep state: No space left on device"
+    )
+    plan = make_plan(full)
+    assert [each.kind for each in plan.blocked] == ["disk"]
+    assert any(each.resource == "container/prod-order-1" for each in plan.steps)
+
+
+BACK = replace(RUNNING, went_back="there is no accepted document any more", document=None)
+WAITS = (
+    f"blocked store: etcd went back, {BACK.went_back}; holding revision 7, and nothing is taken away before a "
+    "document is put anew"
+)
+
+
+def test_an_etcd_that_went_back_is_said_and_nothing_is_taken_away() -> None:
+    seen = observed(BACK, host(container(), container(5)))
+    assert told(make_plan(seen)) == [
+        WAITS,
+        "blocked container/prod-order-5: not assigned here by what was kept; it is left until etcd answers",
+    ]
+
+
+def test_whoever_leads_then_gives_a_verdict_and_does_nothing_else() -> None:
+    leading = observed(replace(BACK, document=document(intent(revision=3))), host(container()), leads=True)
+    assert [step.resource for step in make_plan(leading).steps] == ["verdict"]
+
+
+def test_a_host_outside_the_swarm_does_not_join_then() -> None:
+    out = replace(BACK, tokens=builders.tokens())
+    plan = make_plan(observed(out, empty_host()))
+    assert [str(step) for step in plan.steps] == ["pull image/order:1.0.0: wanted by prod-order-1"]

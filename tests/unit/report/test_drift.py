@@ -1,0 +1,312 @@
+from dataclasses import replace
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Any
+
+import pytest
+
+from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
+from agent.model.observed import (
+    Attached,
+    Difference,
+    HostState,
+    LinkState,
+    NetworkState,
+    Observed,
+    SwarmState,
+)
+from agent.model.records import Assignment
+from agent.model.spec import Mount, Restart, spec_hash
+from agent.model.steps import BRIDGE, CreateVolume, Plan, StartContainer
+from agent.planner import make_plan
+from agent.planner.bridge.parking import OURS
+from agent.report.drift import Drift, find_drift, since_when
+from tests.support.scenes import (
+    BRIDGE_FOUND,
+    DIGEST,
+    FENCE,
+    INTENT,
+    OVERLAY,
+    OVERLAY_FOUND,
+    SPEC,
+    SWARM,
+    cluster,
+    container,
+    copy,
+    host,
+    intent,
+    observed,
+)
+
+
+def drift_of(seen: Observed, before: frozenset[Drift] = frozenset()) -> set[tuple[str, str, str]]:
+    found = find_drift(seen, make_plan(seen), (), before)
+    return {(each.kind, each.object, each.field) for each in found}
+
+
+def with_copy(**changes: Any) -> Observed:
+    return observed(host=host(containers=(container(1, **changes), container(2))))
+
+
+def test_a_host_that_is_as_its_intent_says_does_not_drift() -> None:
+    assert drift_of(observed()) == set()
+
+
+def test_a_copy_that_is_gone_is_missing() -> None:
+    assert drift_of(observed(host=host(containers=(container(2),)))) == {
+        ("container", "prod-order-1", "missing")
+    }
+
+
+@pytest.mark.parametrize("status", ["paused", "created", "dead"])
+def test_a_copy_that_does_not_run_differs_in_that(status: str) -> None:
+    assert drift_of(with_copy(status=status)) == {("container", "prod-order-1", "running")}
+
+
+def test_a_copy_that_has_done_its_work_may_rest() -> None:
+    assert drift_of(with_copy(status="exited", started_at="2026-01-01T10:00:00Z")) == set()
+
+
+def test_a_copy_that_shall_always_run_may_not() -> None:
+    always = replace(SPEC, restart=Restart(name="always"))
+    digest = spec_hash(always)
+    seen = observed(
+        host=host(containers=(container(1, copy=copy(1, digest), status="exited"),)),
+        cluster=cluster(
+            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest),)),
+            specs={digest: always},
+        ),
+    )
+
+    assert drift_of(seen) == {("container", "prod-order-1", "running")}
+
+
+def test_a_hand_changed_field_is_named() -> None:
+    image = Difference(field="image", wanted="a", found="b", repair="replace")
+    limit = Difference(field="pids_limit", wanted="1", found="2", repair="update")
+
+    assert drift_of(with_copy(differences=(image, limit))) == {
+        ("container", "prod-order-1", "image"),
+        ("container", "prod-order-1", "pids_limit"),
+    }
+
+
+def test_a_changed_intent_names_the_fields_that_change() -> None:
+    newer = replace(SPEC, image="somecom/order:1.0.1", user="app")
+    digest = spec_hash(newer)
+    seen = observed(
+        host=host(images=frozenset({newer.image})),
+        cluster=cluster(
+            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest), copy(2))),
+            specs={DIGEST: SPEC, digest: newer},
+        ),
+    )
+
+    assert drift_of(seen) == {("container", "prod-order-1", "image"), ("container", "prod-order-1", "user")}
+
+
+def test_a_copy_whose_old_spec_is_forgotten_differs_in_its_spec() -> None:
+    assert drift_of(with_copy(copy=copy(1, "0" * 64))) == {("container", "prod-order-1", "spec")}
+
+
+def test_an_image_that_is_not_here_yet_is_missing_too() -> None:
+    assert drift_of(observed(host=host(containers=(container(2),), images=frozenset()))) == {
+        ("container", "prod-order-1", "missing"),
+        ("image", "somecom/order:1.0.0", "missing"),
+    }
+
+
+def test_a_volume_to_be_made_is_missing() -> None:
+    volume = VolumeIntent(key="data", name="prod_data")
+    spec = replace(SPEC, volumes=(Mount(type="volume", target="/data", source="prod_data"),))
+    digest = spec_hash(spec)
+    seen = observed(
+        host=host(containers=()),
+        cluster=cluster(
+            accepted=replace(INTENT, volumes=(volume,)),
+            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest),)),
+            specs={digest: spec},
+        ),
+    )
+    assert CreateVolume(volume=volume, reason="wanted by prod-order-1") in make_plan(seen).steps
+
+    assert ("volume", "prod_data", "missing") in drift_of(seen)
+
+
+def test_a_renamed_copy_is_told_under_its_declared_name() -> None:
+    assert drift_of(with_copy(name="my-debugging")) == {("container", "prod-order-1", "name")}
+
+
+def test_a_copy_that_is_not_assigned_any_more_is_told_by_its_label_whatever_it_is_called() -> None:
+    seen = observed(host=host(containers=(container(1), container(2), container(3, name="whatever"))))
+
+    assert drift_of(seen) == {("container", "prod-order-3", "surplus")}
+
+
+def test_a_second_container_of_a_copy_is_one_too_many() -> None:
+    twin = container(1, id="id-twin", name="copy-of-order")
+    seen = observed(host=host(containers=(container(1), container(2), twin)))
+
+    assert drift_of(seen) == {("container", "prod-order-1", "surplus")}
+
+
+def test_a_copy_that_docker_restarts_is_in_dockers_hands() -> None:
+    assert drift_of(with_copy(status="restarting")) == set()
+
+
+def test_an_id_is_never_an_object() -> None:
+    seen = observed(host=host(containers=(container(9, name="id-9"),), networks=()))
+
+    assert not any(each.startswith("id") for _, each, _ in drift_of(seen))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"networks": (OVERLAY_FOUND,)}, "missing"),
+        ({"networks": (OVERLAY_FOUND, BRIDGE_FOUND, BRIDGE_FOUND)}, "duplicate"),
+        ({"networks": (OVERLAY_FOUND, replace(BRIDGE_FOUND, driver="macvlan"))}, "driver"),
+        ({"networks": (OVERLAY_FOUND, replace(BRIDGE_FOUND, subnet=IPv4Network("172.18.0.0/16")))}, "subnet"),
+        ({"networks": (OVERLAY_FOUND, replace(BRIDGE_FOUND, gateway="172.21.0.9"))}, "gateway"),
+        (
+            {
+                "networks": (
+                    OVERLAY_FOUND,
+                    replace(
+                        BRIDGE_FOUND,
+                        options=(("com.docker.network.bridge.enable_icc", "false"), *BRIDGE_FOUND.options),
+                    ),
+                )
+            },
+            "enable_icc",
+        ),
+        ({"bridge_link": None}, "device"),
+        ({"bridge_link": LinkState(address=IPv4Interface("172.21.0.2/20"), up=True)}, "address"),
+        ({"bridge_link": LinkState(address=IPv4Interface("172.21.0.1/20"), up=False)}, "up"),
+    ],
+)
+def test_each_way_in_which_the_bridge_can_be_wrong_has_a_field(change: dict[str, Any], field: str) -> None:
+    assert drift_of(observed(host=host(**change))) == {("gwbridge", GWBRIDGE, field)}
+
+
+GUEST = Attached(id="c" * 64, name="theirs", networks=(OVERLAY,))
+LEFT_OVER = NetworkState(
+    id="p", name=PARKING, driver="bridge", scope="local", subnet=None, gateway=None, labels=OURS
+)
+LACKING = host(attached=(GUEST,))
+BEGUN = host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER))
+
+
+@pytest.mark.parametrize(("seen", "field"), [(LACKING, "endpoint"), (BEGUN, "parking")])
+def test_what_is_wrong_around_the_bridge_has_a_field_too(seen: HostState, field: str) -> None:
+    assert drift_of(observed(host=seen)) == {("gwbridge", GWBRIDGE, field)}
+
+
+def test_a_container_with_its_gateway_on_the_bridge_lacks_nothing() -> None:
+    bridge = replace(BRIDGE_FOUND, endpoints=((GUEST.id, "gateway_c"),))
+
+    assert drift_of(observed(host=replace(LACKING, networks=(bridge, OVERLAY_FOUND)))) == set()
+
+
+@pytest.mark.parametrize("seen", [LACKING, BEGUN])
+def test_what_is_seen_in_the_middle_of_a_change_of_the_bridge_is_neither_found_nor_healed(
+    seen: HostState,
+) -> None:
+    moving = observed(host=seen, in_flight=frozenset({BRIDGE}))
+    left = frozenset({Drift("gwbridge", GWBRIDGE, "parking"), Drift("gwbridge", GWBRIDGE, "subnet")})
+
+    assert drift_of(moving) == set()
+    assert drift_of(moving, left) == {("gwbridge", GWBRIDGE, "parking")}
+
+
+def test_the_network_of_others_that_has_the_temporary_name_is_nothing_left_over() -> None:
+    theirs = replace(LEFT_OVER, labels=())
+
+    assert drift_of(observed(host=replace(BEGUN, networks=(BRIDGE_FOUND, OVERLAY_FOUND, theirs)))) == set()
+
+
+@pytest.mark.parametrize(
+    ("swarm", "field"),
+    [
+        (SwarmState(local="inactive"), "membership"),
+        (SwarmState(local="pending"), "membership"),
+        (SwarmState(local="locked"), "state"),
+        (SwarmState(local="error"), "state"),
+        (replace(SWARM, swarm_id="other"), "swarm"),
+        (replace(SWARM, is_manager=False), "role"),
+        (replace(SWARM, address="10.159.62.99"), "address"),
+    ],
+)
+def test_each_way_in_which_the_membership_can_be_wrong_has_a_field(swarm: SwarmState, field: str) -> None:
+    assert drift_of(observed(host=host(swarm=swarm))) == {("swarm", "node-a", field)}
+
+
+def test_a_host_the_intent_does_not_name_is_held_back_but_does_not_drift() -> None:
+    assert drift_of(observed(me="node-x")) == set()
+
+
+@pytest.mark.parametrize(
+    ("networks", "field"),
+    [
+        ((BRIDGE_FOUND,), "missing"),
+        ((BRIDGE_FOUND, replace(OVERLAY_FOUND, subnet=IPv4Network("10.11.0.0/16"))), "subnet"),
+        ((BRIDGE_FOUND, replace(OVERLAY_FOUND, attachable=False)), "attachable"),
+    ],
+)
+def test_the_leader_sees_the_overlays_drift(networks: Any, field: str) -> None:
+    seen = observed(host=host(networks=networks), fence=FENCE)
+
+    assert ("overlay", OVERLAY, field) in drift_of(seen)
+
+
+def test_the_leader_sees_which_host_has_an_old_assignment() -> None:
+    assert ("intent", "node-c", "assignment") in drift_of(observed(fence=FENCE))
+
+
+def test_in_mode_observe_what_would_be_done_is_drift() -> None:
+    seen = observed(host=host(containers=(container(2),)), cluster=cluster(accepted=intent("observe")))
+
+    assert drift_of(seen) == {("container", "prod-order-1", "missing")}
+
+
+def test_in_mode_paused_nothing_is() -> None:
+    seen = observed(host=host(containers=()), cluster=cluster(accepted=intent("paused")))
+
+    assert drift_of(seen) == set()
+
+
+def test_while_dockerd_is_away_drift_is_what_it_was() -> None:
+    before = frozenset({Drift("container", "prod-order-1", "image")})
+
+    assert drift_of(observed(host=None), before) == {("container", "prod-order-1", "image")}
+
+
+def test_while_etcd_is_away_containers_are_looked_at_and_the_bridge_is_as_it_was() -> None:
+    before = frozenset({Drift("container", "prod-order-1", "image"), Drift("gwbridge", GWBRIDGE, "subnet")})
+    seen = observed(stale=True, host=host(containers=(container(1),)))
+
+    assert drift_of(seen, before) == {
+        ("container", "prod-order-2", "missing"),
+        ("gwbridge", GWBRIDGE, "subnet"),
+    }
+
+
+def test_a_step_in_flight_for_something_that_is_right_by_now_is_no_drift() -> None:
+    start = StartContainer(name="prod-order-1", reason="exited with 1")
+
+    assert find_drift(observed(), Plan(), (start,), frozenset()) == frozenset()
+
+
+def test_a_copy_being_removed_to_be_replaced_still_differs() -> None:
+    start = StartContainer(name="prod-order-1", reason="exited with 1")
+    seen = with_copy(status="removing")
+
+    assert find_drift(seen, Plan(), (start,), frozenset()) == {Drift("container", "prod-order-1", "running")}
+
+
+def test_drift_is_dated_from_when_it_was_first_seen() -> None:
+    one, other = Drift("container", "a", "image"), Drift("container", "b", "image")
+
+    first = since_when({one}, {}, 100.0)
+    second = since_when({one._replace(field="command"), other}, first, 200.0)
+
+    assert second == {("container", "a"): 100.0, ("container", "b"): 200.0}

@@ -1,0 +1,251 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.backoff import Failure
+from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.observed import Attached, Difference, HostState, NetworkState, Observed, SwarmState
+from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
+from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
+from agent.planner import make_plan
+from agent.planner.bridge.parking import OURS
+from agent.planner.prediction.reported import host_of
+from agent.report.status import host_status
+from tests.support.scenes import (
+    BRIDGE_FOUND,
+    FENCE,
+    INTENT,
+    OVERLAY,
+    OVERLAY_FOUND,
+    SWARM,
+    cluster,
+    container,
+    host,
+    observed,
+)
+
+START = StartContainer(name="prod-order-1", reason="exited with 1")
+PULL = PullImage(image="somecom/order:1.0.1", reason="wanted by prod-order-1")
+
+
+def status_of(
+    seen: Observed,
+    plan: Plan | None = None,
+    *,
+    in_flight: tuple[StartContainer | PullImage, ...] = (),
+    failures: dict[str, Failure] | None = None,
+    previous: HostStatus | None = None,
+) -> HostStatus:
+    plan = make_plan(seen) if plan is None else plan
+    return host_status(seen, plan, in_flight, failures or {}, previous, "2026-01-01T00:00:00Z", "1.0")
+
+
+def said(revision: int) -> HostStatus:
+    return HostStatus(instance="run-0", at="", agent_version="0.9", revision=revision)
+
+
+def test_a_host_that_is_as_its_intent_says_has_carried_it_out() -> None:
+    status = status_of(observed(), previous=said(6))
+
+    assert (status.revision, status.steps, status.blocked) == (7, (), ())
+    assert (status.instance, status.agent_version, status.at) == ("run-1", "1.0", "2026-01-01T00:00:00Z")
+
+
+def test_a_host_with_a_step_to_do_stays_at_the_revision_before() -> None:
+    seen = observed(host=host(containers=(container(1),)))
+
+    status = status_of(seen, previous=said(6))
+
+    assert status.revision == 6
+    assert any(step.startswith("create container/prod-order-2") for step in status.steps)
+
+
+def test_a_step_in_flight_is_not_done_yet() -> None:
+    status = status_of(observed(), in_flight=(START,), previous=said(6))
+
+    assert status.revision == 6
+    assert status.steps == (str(START),)
+
+
+def test_a_pull_in_flight_is_not_done_yet() -> None:
+    assert status_of(observed(), in_flight=(PULL,), previous=said(6)).revision == 6
+
+
+def test_a_step_that_is_planned_and_in_flight_is_told_once() -> None:
+    assert status_of(observed(), Plan((START,)), in_flight=(START,)).steps == (str(START),)
+
+
+def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
+    tidying = CollectSpecs(digests=("0" * 64,), reason="no copy has them any more")
+    held = Blocked(resource="assignment/node-x", reason="node-x left the intent", kind="removal")
+
+    status = status_of(observed(fence=FENCE), Plan((tidying,), (held,)), previous=said(6))
+
+    assert status.revision == 7
+    assert status.leading
+
+
+def test_a_wrong_bridge_that_is_left_alone_keeps_the_host_from_being_done() -> None:
+    held = Blocked(resource=BRIDGE, reason="subnet differs", kind="foreign")
+
+    assert status_of(observed(), Plan((), (held,)), previous=said(6)).revision == 6
+
+
+def test_a_wrong_overlay_is_the_leaders_business() -> None:
+    held = Blocked(resource=f"network/{OVERLAY}", reason="subnet differs", kind="foreign")
+
+    assert status_of(observed(), Plan((), (held,))).revision == 7
+
+
+def test_a_host_waits_for_the_assignment_of_the_accepted_revision() -> None:
+    old = Assignment(revision=6, project="prod", copies=cluster().assignment.copies)  # type: ignore[union-attr]
+
+    assert status_of(observed(cluster=cluster(assignment=old)), previous=said(6)).revision == 6
+
+
+def test_an_intent_key_without_an_accepted_document_changes_no_revision() -> None:
+    assert status_of(observed(cluster=cluster(accepted=None)), previous=said(6)).revision == 6
+
+
+def test_an_etcd_made_anew_starts_at_its_own_revisions() -> None:
+    seen = observed(host=host(containers=(container(1),)))
+
+    assert status_of(seen, previous=said(4000)).revision == 0
+
+
+def test_while_dockerd_is_away_the_engines_part_stays_as_last_seen() -> None:
+    before = status_of(observed())
+
+    status = status_of(observed(host=None, engine_fault="dockerd cannot be read: refused"), previous=before)
+
+    assert (status.engine_up, status.state) == (False, "unknown")
+    assert status.engine_fault == "dockerd cannot be read: refused"
+    assert (status.copies, status.node_id, status.is_manager) == (before.copies, "node1", True)
+    assert status.revision == 7
+
+
+def test_dockers_own_words_stand_in_the_status_with_the_number_of_tries() -> None:
+    failure = Failure(error="port is already allocated", tries=3, retry_at=1234.5, task="start")
+
+    (blocked,) = status_of(observed(), failures={"container/prod-order-1": failure}).blocked
+
+    assert blocked.resource == "container/prod-order-1"
+    assert blocked.reason == "port is already allocated (tried 3 times, and tried again)"
+    assert blocked.kind == "error"
+
+
+def test_the_wait_before_the_next_try_does_not_change_the_status() -> None:
+    tries = [Failure(error="no", tries=2, retry_at=at, task="start") for at in (10.0, 11.0)]
+
+    one, other = (status_of(observed(), failures={"container/x": each}) for each in tries)
+
+    assert one == other
+
+
+def test_a_plan_can_be_made_from_the_status_as_from_the_host() -> None:
+    wrong = Difference(field="image", wanted="a", found="b", repair="replace")
+    seen = observed(
+        host=host(
+            containers=(container(1, differences=(wrong,)), container(2, status="paused")),
+            foreign_names=(("prod-billing-1", "id-x"),),
+            volumes=frozenset({"data"}),
+        )
+    )
+    status = decode(HostStatus, encode(status_of(seen)))
+
+    again = host_of(status)
+
+    assert again is not None
+    assert str(make_plan(replace(seen, host=again))) == str(make_plan(seen))
+    assert again.swarm == SWARM
+
+
+def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
+    seen = observed(host=host(foreign_names=(("prod-x-1", "id-1"), ("somebody-elses", "id-2"))))
+
+    assert status_of(seen).foreign_names == ("prod-x-1",)
+
+
+GUEST = Attached(id="c" * 64, name="theirs", networks=(OVERLAY,), ports=("80/tcp",))
+ENDPOINTS = ((GUEST.id, "gateway_c"),)
+LEFT_OVER = NetworkState(
+    id="p",
+    name=PARKING,
+    driver="bridge",
+    scope="local",
+    subnet=None,
+    gateway=None,
+    labels=(*OURS, ("a", "b")),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, False),
+        ({"gateway": "172.21.0.2"}, True),
+        ({"endpoints": ()}, True),
+    ],
+    ids=["as agreed", "another gateway", "a container without a gateway"],
+)
+def test_more_than_whom_a_change_of_the_bridge_touches_is_told_only_while_it_is_not_as_agreed(
+    change: dict[str, Any], told: bool
+) -> None:
+    bridge = replace(BRIDGE_FOUND, **{"endpoints": ENDPOINTS, **change})
+    routes = ((INTENT.gwbridge.subnet, GWBRIDGE),)
+    aside = Attached(id="a" * 64, name="aside", networks=("bridge",))
+    seen = host(networks=(bridge, OVERLAY_FOUND), routes=routes, attached=(aside, GUEST))
+
+    status = status_of(observed(host=seen))
+
+    assert status.routes == ((("172.21.0.0/20", GWBRIDGE),) if told else ())
+    assert status.networks[0].endpoints == (bridge.endpoints if told else ())
+    # Who is on an overlay is told always: a plan for another bridge names them.
+    assert [each.name for each in status.attached] == (["aside", "theirs"] if told else ["theirs"])
+
+
+def test_a_container_of_others_that_rests_is_told_also_where_its_overlay_is_not_listed() -> None:
+    """On a worker whose last running container has left it: made anew, the overlay would be lost to that one."""
+    seen = host(networks=(BRIDGE_FOUND,), attached=(replace(GUEST, running=False),))
+
+    assert [each.name for each in status_of(observed(host=seen)).attached] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "disruption", "phase"),
+    [
+        (host(), None, "right"),
+        (host(swarm=SwarmState(local="inactive")), None, ""),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), None, "waiting"),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), "node-b", "waiting"),
+        (host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND)), "node-a", "moving"),
+        (host(bridge_link=None), None, "moving"),
+        (host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER)), None, "moving"),
+        (
+            host(networks=(replace(BRIDGE_FOUND, gateway="172.21.0.2"), OVERLAY_FOUND), live_restore=True),
+            None,
+            "held",
+        ),
+    ],
+)
+def test_the_leader_is_told_where_a_host_stands_with_its_bridge_and_by_which_intent(
+    seen: HostState, disruption: str | None, phase: str
+) -> None:
+    turn = Disruption(host=disruption, state="taken", reason="r", quorum=True) if disruption else None
+
+    bridge = status_of(observed(host=seen, cluster=cluster(disruption=turn))).bridge
+
+    assert (bridge.phase, bridge.revision) == (phase, 7)
+
+
+def test_of_the_labels_of_networks_only_the_one_that_makes_it_ours_is_told() -> None:
+    status = status_of(observed(host=host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, LEFT_OVER))))
+
+    assert {each.name: each.labels for each in status.networks if each.labels} == {PARKING: OURS}
+
+
+def test_no_value_of_an_environment_stands_in_a_status() -> None:
+    seen = observed(host=host(containers=()))
+
+    assert b"hunter2" not in encode(status_of(seen))
