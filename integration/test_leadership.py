@@ -8,18 +8,17 @@ from functools import partial
 
 import pytest
 
-from agent.model.store import SessionSettings
-from integration.cluster import DOCUMENT, UNIT, Cluster
+from integration.cluster import EXAMPLE, UNIT, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import SWARM, filtered
+from integration.timings import SESSION
 from tests.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
 
-TTL_S = SessionSettings().ttl_s
-DEAD_S, ENDED_S = TTL_S + 3, 2.0
+DEAD_S, ENDED_S = SESSION.ttl_s + 3, 2.0
 """How long the cluster may be without a leader that writes, after one that died and one that ended in order."""
 HUNG_S = 120.0
 BACK_S = 120
@@ -34,7 +33,7 @@ def leader(cluster: Cluster) -> Host:
 
 def edited(cluster: Cluster) -> int:
     """Put a document that differs in a comment alone: a verdict is due, and no change. Returns its revision."""
-    return cluster.put(f"{DOCUMENT.read_text()}# {time.time()}\n")
+    return cluster.put(f"{EXAMPLE}# {time.time()}\n")
 
 
 def judged(cluster: Cluster, revision: int) -> None:
@@ -62,6 +61,7 @@ def signal(host: Host, name: str, unit: str = UNIT) -> None:
     host.systemctl("kill", "--kill-who=main", f"--signal={name}", unit)
 
 
+@pytest.mark.default_timings
 @pytest.mark.fault("the leader's agent is killed")
 @pytest.mark.parametrize("_kill", range(KILLS))
 def test_the_next_leader_writes_before_ttl_and_three_seconds_have_passed(

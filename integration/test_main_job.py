@@ -111,6 +111,7 @@ def test_join_tokens_are_gone_once_everybody_is_in(cluster: Cluster) -> None:
     assert "SWMTKN" not in "".join(host.journal_text("swarmkeeper") for host in cluster.lab.hosts)
 
 
+@pytest.mark.default_timings
 @pytest.mark.parametrize("_round", range(FIRST_BOOTS))
 def test_three_agents_that_start_together_make_exactly_one_swarm(_round: int, fresh_cluster: Cluster) -> None:
     revision = fresh_cluster.put(DOCUMENT.read_text())

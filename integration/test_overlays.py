@@ -18,7 +18,7 @@ from agent.intent import parse_intent
 from agent.model.intent import NetworkIntent
 from agent.model.records import HostStatus, decode
 from agent.planner.overlays.peers import unseen_peers
-from integration.cluster import DOCUMENT, Cluster, running_on
+from integration.cluster import EXAMPLE, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -27,7 +27,7 @@ from integration.test_main_job import COPIES, whole_chain
 pytestmark = pytest.mark.every_base
 
 NET = "my-network-overlay"
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 MOVED = GOOD.replace("subnet: 10.10.0.0/16, gateway: 10.10.0.254", "subnet: 10.99.0.0/16, gateway: 10.99.0.1")
 WORD = "  policy: {allow_network_recreate: true}\n\nnetworks:\n"
 assert MOVED != GOOD
