@@ -53,7 +53,7 @@ class Timings:
 
 DEFAULT = Timings()
 QUICK = Timings(
-    session=SessionSettings(ttl_s=6.0, interval_s=2.0, timeout_s=1.0, margin_s=1.0),
+    session=SessionSettings(ttl_s=8.0, interval_s=1.0, timeout_s=1.0, margin_s=1.0),
     resync_s=10.0,
     heartbeat_s=2,
     monitor_s=1.0,
