@@ -30,6 +30,12 @@ CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
 KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
+STAGES = (
+    "first_boot", "running", "fresh_cluster", "live_anew", "live", "ours", "members", "lab", "fresh_lab"
+)  # fmt: skip
+"""In this order the lab is renewed least often: each kind renews what another one has left, but for the second, which
+goes on with what the first leaves."""
+PASSED = pytest.StashKey[bool]()
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
 
@@ -47,6 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
+    last: dict[Path, int] = {}
+    for item in items:
+        last[item.path] = max(_stage(item), last.get(item.path, 0))
+    # What has no part in the session's lab stays with its file, which may have a lab of its own.
+    items.sort(key=lambda item: _stage(item) or last[item.path])
+
+
+def _stage(item: pytest.Item) -> int:
+    """Its place among scenarios that work on the session's lab, from 1 on; 0: it is none of them."""
+    asked = getattr(item, "fixturenames", ())
+    if "session_lab" not in asked:
+        return 0
+    return next(index for index, name in enumerate((*STAGES, "session_lab"), start=1) if name in asked)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -181,6 +200,16 @@ def fresh_cluster(fresh_lab: Lab, timings: Timings) -> Cluster:
 
 
 @pytest.fixture
+def first_boot(
+    request: pytest.FixtureRequest, fresh_cluster: Cluster, _agents_run_on: dict[str, Timings]
+) -> Iterator[Cluster]:
+    """`fresh_cluster` for a test that leaves the example carried out, if it passes: `running` goes on with it."""
+    yield fresh_cluster
+    if request.node.stash.get(PASSED, False):
+        _agents_run_on[fresh_cluster.lab.name] = fresh_cluster.timings
+
+
+@pytest.fixture
 def live_anew(fresh_lab: Lab, timings: Timings, _live: dict[str, Live]) -> Live:
     """Empty hosts that the test makes a swarm of by hand; it starts the agents, and `live` goes on with it."""
     _live[fresh_lab.name] = Live(fresh_lab, by_hand.ALL_MANAGERS, timings)
@@ -218,6 +247,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
     if report.failed and report.when != "teardown" and isinstance(item, pytest.Function):
         used = (getattr(value, "lab", value) for value in item.funcargs.values())
         labs = {value.name: value for value in used if isinstance(value, Lab)}.values()

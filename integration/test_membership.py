@@ -4,7 +4,6 @@ One lab for all: a swarm made by hand, of one manager and two workers, which the
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -14,7 +13,7 @@ import pytest
 
 from integration import by_hand
 from integration.cluster import EXAMPLE, UNIT, Cluster
-from integration.conftest import KEEP, LONG_ONLY
+from integration.conftest import LONG_ONLY
 from integration.journals import renew
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -109,10 +108,7 @@ def members(
     _live.pop(lab.name, None)
     _agents_run_on[lab.name] = TIMINGS
     yield Members(lab)
-    if not os.environ.get(KEEP):
-        _agents_run_on.pop(lab.name, None)
-        renew(lab)
-        _used.discard(lab.name)
+    _agents_run_on.pop(lab.name, None)  # what comes next has the lab renewed
 
 
 def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members: Members) -> None:
