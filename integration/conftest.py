@@ -49,6 +49,11 @@ def may_go_on(host: Host) -> bool:
     return host.is_up and host.systemctl("is-failed", "docker", check=False) != "failed"
 
 
+def has_agent(host: Host) -> bool:
+    """Whether some test has installed the package on the host, whatever became of its cluster."""
+    return host.is_up and host.exec("test", "-d", "/opt/swarmkeeper", check=False).returncode == 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -115,7 +120,7 @@ def _used() -> set[str]:
 @pytest.fixture
 def lab(session_lab: Lab, _used: set[str], _agents_run_on: dict[str, Timings], _live: dict[str, Live]) -> Lab:
     """Hosts without agents, in whatever state the tests before left them."""
-    if session_lab.name in _agents_run_on or session_lab.name in _live:
+    if any(has_agent(host) for host in session_lab.hosts):
         _agents_run_on.pop(session_lab.name, None)
         _live.pop(session_lab.name, None)
         renew(session_lab)
