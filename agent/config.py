@@ -15,6 +15,7 @@ from agent.errors import Invalid
 from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
+from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import SessionSettings, StoreSettings, timing_faults
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -305,7 +306,17 @@ def _check_store(said: Said) -> tuple[str, ...]:
 
 
 def _check_timings(said: Said) -> tuple[str, ...]:
-    return timing_faults(SessionSettings(**said))
+    settings = SessionSettings(**said)
+    return (*timing_faults(settings), *_leading_faults(settings))
+
+
+def _leading_faults(settings: SessionSettings) -> tuple[str, ...]:
+    """What keeps a leader from its work: it begins no step that the lease might not outlast."""
+    need, have = settings.interval_s + LEADER_BUDGET_S, settings.ttl_s - settings.margin_s
+    if need <= have:
+        return ()
+    step = f"the {LEADER_BUDGET_S:g} s of a leader's step"
+    return (f"interval + {step} ({need:g} s) must not be more than ttl - margin ({have:g} s)",)
 
 
 def _check_backoff(said: Said) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from integration.cluster import time_swarm
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.registry import ADDRESS as REGISTRY
+from integration.timings import Timings
 
 OVERLAY = "my-network-overlay"
 OVERLAY_SUBNET, OVERLAY_GATEWAY = "10.10.0.0/16", "10.10.0.254"
@@ -43,17 +45,18 @@ CONTAINERS = (
 )
 
 
-def make_swarm(lab: Lab, roles: Mapping[str, str]) -> None:
+def make_swarm(lab: Lab, roles: Mapping[str, str], timings: Timings) -> None:
     """The swarm on hosts where nobody made docker_gwbridge: docker has, in its own way, when this returns."""
-    join_all(lab, roles)
+    join_all(lab, roles, timings)
     for host in lab:
         eventually(lambda: _subnet(host) == DOCKERS_CHOICE, SETTLE_S, f"{host.name} has docker's own bridge")  # noqa: B023
 
 
-def join_all(lab: Lab, roles: Mapping[str, str]) -> None:
+def join_all(lab: Lab, roles: Mapping[str, str], timings: Timings) -> None:
     """`docker swarm init` on the first manager, `docker swarm join` on the others; all are ready when it returns."""
     first, *others = (lab[name] for name in sorted(roles, key=lambda name: (roles[name] != "manager", name)))
     first.exec("docker", "swarm", "init", "--advertise-addr", first.address)
+    time_swarm(first, timings)
     for host in others:
         token = first.exec("docker", "swarm", "join-token", "--quiet", roles[host.name]).stdout.strip()
         join = ("docker", "swarm", "join", "--advertise-addr", host.address, "--token", token)
@@ -106,9 +109,9 @@ def run(host: Host, container: Container, *options: str) -> None:
     host.exec("docker", "run", "--name", container.name, *common, *options, container.image, timeout=120)
 
 
-def make_everything(lab: Lab, roles: Mapping[str, str]) -> None:
+def make_everything(lab: Lab, roles: Mapping[str, str], timings: Timings) -> None:
     """The swarm, the overlay, three containers with a published port on each host; all of them answer on return."""
-    make_swarm(lab, roles)
+    make_swarm(lab, roles, timings)
     make_overlay(lab[next(name for name, role in roles.items() if role == "manager")])
     with ThreadPoolExecutor(len(lab.hosts)) as pool:
         list(pool.map(_run_all, lab.hosts))

@@ -15,9 +15,12 @@ from typing import Any
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
+from integration.timings import DEFAULT, TIMINGS, Timings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "deploy/examples/cluster.yaml"
+EXAMPLE = TIMINGS.rolled_out_by(DOCUMENT.read_text())
+"""What scenarios put, and change."""
 NAME = "prod"
 PREFIX = f"/swarmkeeper/{NAME}/"
 UNIT = "swarmkeeper"
@@ -30,6 +33,7 @@ CURED_BY_RESTART = (
 )
 """What agents say of a dockerd that only another start of it helps."""
 KEPT_S = 10
+LED_S = 30
 
 CONFIG = """\
 cluster: {cluster}
@@ -40,7 +44,7 @@ http:
   listen: 0.0.0.0:9477
 log:
   level: {level}
-"""
+{timings}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,8 @@ class Running:
 class Cluster:
     """The agents on the hosts of a lab, and their one document."""
 
-    def __init__(self, lab: Lab, log_level: str = "debug") -> None:
-        self.lab, self._log_level = lab, log_level
+    def __init__(self, lab: Lab, log_level: str = "debug", timings: Timings = DEFAULT) -> None:
+        self.lab, self._log_level, self.timings = lab, log_level, timings
         self._kept_since: dict[str, float] = {}
         self.operator: Host | None = None
         """Where etcdctl is run; None: on the first host that is up."""
@@ -80,7 +84,13 @@ class Cluster:
         """agent.yaml of a host: its own etcd member first, as an operator would write it."""
         others = [each.address for each in self.lab.hosts if each is not host]
         endpoints = ", ".join(f'"http://{address}:2379"' for address in [host.address, *others])
-        return CONFIG.format(cluster=NAME, host=host.name, endpoints=endpoints, level=self._log_level)
+        return CONFIG.format(
+            cluster=NAME,
+            host=host.name,
+            endpoints=endpoints,
+            level=self._log_level,
+            timings=self.timings.agent_yaml(),
+        )
 
     def install_and_start(self) -> None:
         self.install()
@@ -89,6 +99,21 @@ class Cluster:
     def start(self) -> None:
         """Start every agent, all at the same time."""
         self.on_every_host(lambda host: host.systemctl("start", UNIT))
+
+    def retime(self) -> None:
+        """Give agents that run already, and their swarm, the timings of this cluster. One of them leads on return."""
+
+        def restart(host: Host) -> None:
+            host.write("/etc/swarmkeeper/agent.yaml", self.config(host), mode=0o644)
+            host.systemctl("restart", UNIT)
+
+        self.on_every_host(restart)
+        self.time_swarm()
+        eventually(lambda: self.get("leader"), LED_S, "somebody leads")
+
+    def time_swarm(self) -> None:
+        """`docker swarm update` with the heartbeat of the timings, on a host that is a manager."""
+        time_swarm(self.lab.hosts[0], self.timings)
 
     def stop(self) -> None:
         self.on_every_host(lambda host: host.systemctl("stop", UNIT))
@@ -236,6 +261,11 @@ class Cluster:
     def started(self) -> Mapping[str, str]:
         """Name of each running copy, with the host and moment it was started: what a restart changes."""
         return {each.name: f"{each.host} {each.started_at}" for each in self.containers()}
+
+
+def time_swarm(manager: Host, timings: Timings) -> None:
+    """`docker swarm update` with that heartbeat."""
+    manager.exec("docker", "swarm", "update", "--dispatcher-heartbeat", f"{timings.heartbeat_s}s")
 
 
 def running_on(host: Host, *, everything: bool = False) -> Iterable[Running]:

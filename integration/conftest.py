@@ -16,18 +16,26 @@ import pytest
 
 from integration import by_hand
 from integration.artifacts import leave_artifacts
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.journals import check_journals, renew
 from integration.lab import base as bases
 from integration.lab.host import Host
 from integration.lab.lab import Lab, state_root
 from integration.lab.programs import REPOSITORY
 from integration.live_bridge import FIRST, NO_SERVICES, Live
+from integration.timings import DEFAULT, TIMINGS, Timings
+from tests.support.reliability import NOT_AS_SHIPPED
 
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
 KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
+STAGES = (
+    "first_boot", "running", "fresh_cluster", "live_anew", "live", "ours", "members", "lab", "fresh_lab"
+)  # fmt: skip
+"""In this order the lab is renewed least often: each kind renews what another one has left, but for the second, which
+goes on with what the first leaves."""
+PASSED = pytest.StashKey[bool]()
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
 
@@ -41,10 +49,28 @@ def may_go_on(host: Host) -> bool:
     return host.is_up and host.systemctl("is-failed", "docker", check=False) != "failed"
 
 
+def has_agent(host: Host) -> bool:
+    """Whether some test has installed the package on the host, whatever became of its cluster."""
+    return host.is_up and host.exec("test", "-d", "/opt/swarmkeeper", check=False).returncode == 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
+    last: dict[Path, int] = {}
+    for item in items:
+        last[item.path] = max(_stage(item), last.get(item.path, 0))
+    # What has no part in the session's lab stays with its file, which may have a lab of its own.
+    items.sort(key=lambda item: _stage(item) or last[item.path])
+
+
+def _stage(item: pytest.Item) -> int:
+    """Its place among scenarios that work on the session's lab, from 1 on; 0: it is none of them."""
+    asked = getattr(item, "fixturenames", ())
+    if "session_lab" not in asked:
+        return 0
+    return next(index for index, name in enumerate((*STAGES, "session_lab"), start=1) if name in asked)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,10 +118,10 @@ def _used() -> set[str]:
 
 
 @pytest.fixture
-def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
+def lab(session_lab: Lab, _used: set[str], _agents_run_on: dict[str, Timings], _live: dict[str, Live]) -> Lab:
     """Hosts without agents, in whatever state the tests before left them."""
-    if session_lab.name in _agents_run_on or session_lab.name in _live:
-        _agents_run_on.discard(session_lab.name)
+    if any(has_agent(host) for host in session_lab.hosts):
+        _agents_run_on.pop(session_lab.name, None)
         _live.pop(session_lab.name, None)
         renew(session_lab)
     _used.add(session_lab.name)
@@ -103,8 +129,10 @@ def lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict
 
 
 @pytest.fixture
-def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Lab:
-    _agents_run_on.discard(session_lab.name)
+def fresh_lab(
+    session_lab: Lab, _used: set[str], _agents_run_on: dict[str, Timings], _live: dict[str, Live]
+) -> Lab:
+    _agents_run_on.pop(session_lab.name, None)
     _live.pop(session_lab.name, None)
     if session_lab.name in _used:
         renew(session_lab)
@@ -113,9 +141,18 @@ def fresh_lab(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live
 
 
 @pytest.fixture(scope="session")
-def _agents_run_on() -> set[str]:
-    """Names of labs with agents installed and started."""
-    return set()
+def _agents_run_on() -> dict[str, Timings]:
+    """Labs with agents installed and started, by name: the timings that they have."""
+    return {}
+
+
+@pytest.fixture
+def timings(request: pytest.FixtureRequest) -> Timings:
+    """Those of this run, or the defaults for what is marked `default_timings`."""
+    chosen = DEFAULT if request.node.get_closest_marker("default_timings") else TIMINGS
+    if chosen != DEFAULT:
+        request.node.user_properties.append((NOT_AS_SHIPPED, True))
+    return chosen
 
 
 @pytest.fixture(scope="session")
@@ -125,60 +162,86 @@ def _live() -> dict[str, Live]:
 
 
 @pytest.fixture
-def running(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Cluster:
+def running(
+    session_lab: Lab,
+    timings: Timings,
+    _used: set[str],
+    _agents_run_on: dict[str, Timings],
+    _live: dict[str, Live],
+) -> Cluster:
     """Three agents, and the document that the test before left; the example, if there was none."""
-    cluster = Cluster(session_lab)
+    cluster = Cluster(session_lab, timings=timings)
     if session_lab.name not in _agents_run_on or not all(may_go_on(host) for host in session_lab.hosts):
-        _agents_run_on.discard(session_lab.name)
+        _agents_run_on.pop(session_lab.name, None)
         _live.pop(session_lab.name, None)
         if session_lab.name in _used:
             renew(session_lab)
         _used.add(session_lab.name)
         cluster.install()
         cluster.start()
-        _agents_run_on.add(session_lab.name)
-        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
+        _agents_run_on[session_lab.name] = timings
+        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
+        cluster.time_swarm()
+    elif _agents_run_on[session_lab.name] != timings:
+        cluster.retime()
+        _agents_run_on[session_lab.name] = timings
     return cluster
 
 
 @pytest.fixture
 def cluster(running: Cluster) -> Cluster:
     """The example document carried out by three agents; a test may change it and leave it so."""
-    revision = running.put_unless_in_force(DOCUMENT.read_text())
+    revision = running.put_unless_in_force(EXAMPLE)
     running.wait_converged(revision, CONVERGE_S)
     return running
 
 
 @pytest.fixture
-def fresh_cluster(fresh_lab: Lab) -> Cluster:
-    """Agents installed on empty hosts, not started; nothing in etcd."""
-    cluster = Cluster(fresh_lab)
+def fresh_cluster(fresh_lab: Lab, timings: Timings) -> Cluster:
+    """Agents installed on empty hosts, not started; nothing in etcd. The swarm they make has Docker's own heartbeat."""
+    cluster = Cluster(fresh_lab, timings=timings)
     cluster.install()
     return cluster
 
 
 @pytest.fixture
-def live_anew(fresh_lab: Lab, _live: dict[str, Live]) -> Live:
+def first_boot(
+    request: pytest.FixtureRequest, fresh_cluster: Cluster, _agents_run_on: dict[str, Timings]
+) -> Iterator[Cluster]:
+    """`fresh_cluster` for a test that leaves the example carried out, if it passes: `running` goes on with it."""
+    yield fresh_cluster
+    if request.node.stash.get(PASSED, False):
+        _agents_run_on[fresh_cluster.lab.name] = fresh_cluster.timings
+
+
+@pytest.fixture
+def live_anew(fresh_lab: Lab, timings: Timings, _live: dict[str, Live]) -> Live:
     """Empty hosts that the test makes a swarm of by hand; it starts the agents, and `live` goes on with it."""
-    _live[fresh_lab.name] = Live(fresh_lab, by_hand.ALL_MANAGERS)
+    _live[fresh_lab.name] = Live(fresh_lab, by_hand.ALL_MANAGERS, timings)
     return _live[fresh_lab.name]
 
 
 @pytest.fixture
-def live(session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Live]) -> Live:
+def live(
+    session_lab: Lab,
+    timings: Timings,
+    _used: set[str],
+    _agents_run_on: dict[str, Timings],
+    _live: dict[str, Live],
+) -> Live:
     """Three managers with containers, all made by hand; then agents came, and the bridge is as agreed (`agreed`).
 
     A test that ends well leaves it so, with a bridge of its choice.
     """
     live = _live.get(session_lab.name)
     if live is None or live.services != NO_SERVICES or not live.is_well():
-        _agents_run_on.discard(session_lab.name)
+        _agents_run_on.pop(session_lab.name, None)
         _live.pop(session_lab.name, None)
         if session_lab.name in _used:
             renew(session_lab)
         _used.add(session_lab.name)
-        live = _live[session_lab.name] = Live(session_lab, by_hand.ALL_MANAGERS)
-        by_hand.make_everything(session_lab, live.roles)
+        live = _live[session_lab.name] = Live(session_lab, by_hand.ALL_MANAGERS, timings)
+        by_hand.make_everything(session_lab, live.roles, timings)
         live.cluster.install_and_start()
         live.change(FIRST)
     return live
@@ -189,6 +252,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
     if report.failed and report.when != "teardown" and isinstance(item, pytest.Function):
         used = (getattr(value, "lab", value) for value in item.funcargs.values())
         labs = {value.name: value for value in used if isinstance(value, Lab)}.values()

@@ -14,6 +14,7 @@ from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
+from integration.timings import Timings
 
 BRIDGE, PARKING = "docker_gwbridge", "swarmkeeper_parking"
 CHANGED_S = 120
@@ -86,9 +87,9 @@ class Done:
 class Live:
     """Agents on hosts that had their swarm before."""
 
-    def __init__(self, lab: Lab, roles: Mapping[str, str]) -> None:
+    def __init__(self, lab: Lab, roles: Mapping[str, str], timings: Timings) -> None:
         self.lab, self.roles = lab, roles
-        self.cluster = Cluster(lab)
+        self.cluster = Cluster(lab, timings=timings)
         self.services = NO_SERVICES
         self._agreed: Agreed | None = None
 

@@ -8,14 +8,14 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
 pytestmark = pytest.mark.every_base
 
 NET = "my-network-overlay"
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 TELL = '    environment: {DUBBO_IP_TO_REGISTRY: "{{.Overlay.IP}}"}\n'
 ALL_AT_ONCE = "    deploy: {update_config: {parallelism: 0}}\n"
 ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 VERDICT_S = 10
 
 Edit = Callable[[str], str]

@@ -8,19 +8,20 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, UNIT, Cluster, running_on
+from integration.cluster import EXAMPLE, UNIT, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
-from integration.test_leadership import TTL_S, edited, leader
+from integration.test_leadership import edited, leader
 from integration.test_main_job import COPIES
+from integration.timings import TIMINGS
 from tests.support.reliability import SECONDS, RecordProperty
 
 pytestmark = LONG_ONLY
 
 BACK_S = 240
-HOLDS_S = TTL_S + 5
+HOLDS_S = TIMINGS.session.ttl_s + 5
 """How long what lasts is held at least: a lease that is not renewed ends by it."""
 STATE = "/var/lib/swarmkeeper"
 OWN = {"node-231": "console", "node-232": "billing", "node-233": "terminal"}
@@ -57,7 +58,7 @@ def put_new_image(cluster: Cluster, host: Host) -> int:
     """Put a document in which the one copy of the host's own service has another image. Returns its revision."""
     service = OWN[host.name]
     alone = ALONE.format(service=service, image=NEW, host=host.name)
-    text, found = re.subn(rf"^  {service}:\n(    .*\n)+", alone, DOCUMENT.read_text(), flags=re.MULTILINE)
+    text, found = re.subn(rf"^  {service}:\n(    .*\n)+", alone, EXAMPLE, flags=re.MULTILINE)
     assert found == 1
     return cluster.put(text)
 

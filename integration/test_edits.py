@@ -1,9 +1,9 @@
 """An edit does what it says and nothing else restarts."""
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 
 
 def edited(text: str) -> str:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.cluster import EXAMPLE, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES
@@ -15,7 +15,7 @@ AWAY_S = 90
 BACK_S = 150
 DISK = 'swarmkeeper_assignment_source{source="disk"}'
 CONFIRM = 'swarmkeeper_blocked{reason="confirm"}'
-EDITED = DOCUMENT.read_text().replace("restart: always", "restart: always\n  environment: {EDITED: 'yes'}", 1)
+EDITED = EXAMPLE.replace("restart: always", "restart: always\n  environment: {EDITED: 'yes'}", 1)
 
 
 @pytest.mark.fault("etcd is away on every host, a copy is lost, a host boots")
@@ -63,7 +63,7 @@ def test_deleting_the_intent_and_then_every_key_stops_nothing(
     assert cluster.started() == before
 
     with recovering(record_property):
-        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), BACK_S)
+        cluster.wait_converged(cluster.put(EXAMPLE), BACK_S)
     assert cluster.started() == before
     cluster.wait_converged(cluster.put(EDITED), BACK_S)
     all_run(cluster)

@@ -1,9 +1,9 @@
 """`depends_on` over hosts: what starts after what, by the clocks of the containers themselves."""
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 _IMAGE = "    image: 10.159.62.231/somecom/order:1.0.0\n    network_mode: none\n"
 ORDERED = f"""{GOOD}
   job:

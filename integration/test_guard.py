@@ -1,9 +1,9 @@
 """An edit that takes much away waits for a word, with nothing but etcdctl at hand; then it is carried out whole."""
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 GUARDED = GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 30%}\n", 1)
 FORGOTTEN = GUARDED.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 0}").replace(
     "billing:1.0.0", "billing:1.0.1"

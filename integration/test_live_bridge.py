@@ -60,7 +60,7 @@ def test_hosts_joined_by_hand_are_changed_one_after_the_other_and_nobody_notices
 ) -> None:
     """The raft leader last, no node id changed, nobody left the swarm, no container was started anew."""
     lab = fresh_lab
-    by_hand.make_everything(lab, roles)
+    by_hand.make_everything(lab, roles, live_anew.cluster.timings)
     live_anew.roles = roles
     live_anew.cluster.install()
     raft_leader = leader_of(lab).name

@@ -111,11 +111,12 @@ def test_join_tokens_are_gone_once_everybody_is_in(cluster: Cluster) -> None:
     assert "SWMTKN" not in "".join(host.journal_text("swarmkeeper") for host in cluster.lab.hosts)
 
 
+@pytest.mark.default_timings
 @pytest.mark.parametrize("_round", range(FIRST_BOOTS))
-def test_three_agents_that_start_together_make_exactly_one_swarm(_round: int, fresh_cluster: Cluster) -> None:
-    revision = fresh_cluster.put(DOCUMENT.read_text())
-    fresh_cluster.start()
-    fresh_cluster.wait_converged(revision, 90)
-    assert len(swarm_ids(fresh_cluster.lab)) == 1
-    made = [host.journal_text("swarmkeeper") for host in fresh_cluster.lab.hosts]
+def test_three_agents_that_start_together_make_exactly_one_swarm(_round: int, first_boot: Cluster) -> None:
+    revision = first_boot.put(DOCUMENT.read_text())
+    first_boot.start()
+    first_boot.wait_converged(revision, 90)
+    assert len(swarm_ids(first_boot.lab)) == 1
+    made = [host.journal_text("swarmkeeper") for host in first_boot.lab.hosts]
     assert sum("init swarm" in journal for journal in made) == 1

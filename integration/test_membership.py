@@ -4,7 +4,6 @@ One lab for all: a swarm made by hand, of one manager and two workers, which the
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,13 +12,14 @@ from typing import Any
 import pytest
 
 from integration import by_hand
-from integration.cluster import DOCUMENT, UNIT, Cluster
-from integration.conftest import KEEP, LONG_ONLY
+from integration.cluster import EXAMPLE, UNIT, Cluster
+from integration.conftest import LONG_ONLY
 from integration.journals import renew
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.live_bridge import left_no_swarm
+from integration.timings import TIMINGS, Timings
 
 MANAGER, SECOND, THIRD = "node-231", "node-232", "node-233"
 BACK_S, SAID_S = 120, 60
@@ -30,7 +30,7 @@ DATA_TO_MANAGERS = ("--protocol", "tcp", "--dport", "2377", "--tcp-flags", "PSH"
 
 def document() -> str:
     """The example, with one manager and two workers."""
-    text = DOCUMENT.read_text()
+    text = EXAMPLE
     for name in (SECOND, THIRD):
         address = f"10.159.62.{name[-3:]}"
         text = text.replace(f"address: {address}, role: manager", f"address: {address}, role: worker")
@@ -41,7 +41,7 @@ class Members:
     """The cluster of this module, and what is looked at again and again."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.cluster = lab, Cluster(lab)
+        self.lab, self.cluster = lab, Cluster(lab, timings=TIMINGS)
         self.revision = 0
 
     def node(self, name: str) -> str:
@@ -99,19 +99,16 @@ class Members:
 
 @pytest.fixture(scope="module")
 def members(
-    session_lab: Lab, _used: set[str], _agents_run_on: set[str], _live: dict[str, Any]
+    session_lab: Lab, _used: set[str], _agents_run_on: dict[str, Timings], _live: dict[str, Any]
 ) -> Iterator[Members]:
     lab = session_lab
     if lab.name in _used:
         renew(lab)
     _used.add(lab.name)
     _live.pop(lab.name, None)
-    _agents_run_on.add(lab.name)
+    _agents_run_on[lab.name] = TIMINGS
     yield Members(lab)
-    if not os.environ.get(KEEP):
-        _agents_run_on.discard(lab.name)
-        renew(lab)
-        _used.discard(lab.name)
+    _agents_run_on.pop(lab.name, None)  # what comes next has the lab renewed
 
 
 def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members: Members) -> None:
@@ -121,7 +118,7 @@ def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members:
         options = ("enable_icc=false", "name=docker_gwbridge")
         spelled = [part for each in options for part in ("--opt", f"com.docker.network.bridge.{each}")]
         host.exec("docker", "network", "create", *agreed, *spelled, "docker_gwbridge")
-    by_hand.join_all(lab, by_hand.ONE_MANAGER)
+    by_hand.join_all(lab, by_hand.ONE_MANAGER, TIMINGS)
     by_hand.make_overlay(lab[MANAGER])
     image = by_hand.CONTAINERS[0].image
     lab[THIRD].exec(

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 import pytest
 
-from integration.cluster import DOCUMENT, PREFIX, Cluster
+from integration.cluster import EXAMPLE, PREFIX, Cluster
 from integration.lab import docker_socket
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
@@ -26,10 +26,10 @@ EVERY_S = 0.5
 MOVES_S = 120
 BACK_S = 180
 AFTER_S = 5
-STAYS_S = 3 * AFTER_S
+STAYS_S = 2 * AFTER_S
 TWICE_AT_MOST_S = 20
 PLACED = (
-    DOCUMENT.read_text().replace(
+    EXAMPLE.replace(
         "networks:\n  my-network", f"  policy: {{reschedule_after: {AFTER_S}s}}\n\nnetworks:\n  my-network", 1
     )
     + """\

@@ -4,12 +4,12 @@ import json
 import os
 import re
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.test_bad_documents import events
 from integration.test_edits import edited
 
 NEWER = "10.159.62.231/somecom/order:1.0.1"
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 PLANS = 10 if os.environ.get("SWARMKEEPER_LONG") else 2
 """Of each kind: with nothing to do, and with something."""
 DONE = re.compile(r'^info (.+? \S+) reason=(".*"|\S+) seconds=')

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.conftest import LONG_ONLY, session_name
 from integration.journals import check_journals
 from integration.lab.eventually import eventually
@@ -13,6 +13,7 @@ from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
+from integration.timings import TIMINGS, Timings
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
@@ -35,9 +36,9 @@ def made(_sweep: None, base: str) -> Iterator[Cluster]:
     lab = Lab(session_name("-disks"), disk="4G", base=base)
     try:
         lab.up()
-        cluster = Cluster(lab)
+        cluster = Cluster(lab, timings=TIMINGS)
         cluster.install_and_start()
-        cluster.wait_converged(cluster.put(DOCUMENT.read_text()), CONVERGE_S)
+        cluster.wait_converged(cluster.put(EXAMPLE), CONVERGE_S)
         yield cluster
         check_journals(lab)
     finally:
@@ -45,8 +46,9 @@ def made(_sweep: None, base: str) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def synced(made: Cluster) -> Cluster:
+def synced(made: Cluster, timings: Timings) -> Cluster:
     """As after a quiet minute: docker does not sync the layers of images that it unpacks, the kernel does in time."""
+    assert made.timings == timings
     made.on_every_host(lambda host: host.exec("sync"))
     return made
 
@@ -70,7 +72,7 @@ def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(
 def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(
     synced: Cluster, record_property: RecordProperty
 ) -> None:
-    document = DOCUMENT.read_text()
+    document = EXAMPLE
     synced.wait_converged(synced.put(document.replace(OLD, NEW)), CONVERGE_S)
     with recovering(record_property):
         synced.lab["node-231"].lose()
@@ -84,9 +86,9 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
     synced: Cluster, record_property: RecordProperty
 ) -> None:
     """Back to the image that every host has: what is half way is containers, records in etcd, and the copies' order."""
-    synced.wait_converged(synced.put(DOCUMENT.read_text().replace(OLD, NEW)), CONVERGE_S)
+    synced.wait_converged(synced.put(EXAMPLE.replace(OLD, NEW)), CONVERGE_S)
     synced.on_every_host(lambda host: host.exec("sync"))
-    synced.put(DOCUMENT.read_text())
+    synced.put(EXAMPLE)
 
     def is_half_way() -> bool:
         return len(set(images_of_order(synced))) > 1
@@ -110,7 +112,7 @@ def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there
     synced.operator = synced.lab["node-231"]
     host.exec("sh", "-c", FILL)
     try:
-        revision = synced.put(DOCUMENT.read_text().replace(TWO_HOSTS, THREE_HOSTS))
+        revision = synced.put(EXAMPLE.replace(TWO_HOSTS, THREE_HOSTS))
         eventually(partial(says_that_it_is_full, synced, host), 60, "it says that there is no space")
         assert synced.started() == before
     finally:

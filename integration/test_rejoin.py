@@ -2,14 +2,14 @@
 
 import json
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.quorum import QuorumWatch
 
 BRIDGE = "docker_gwbridge"
 AGREED = "subnet: 172.21.0.0/20"
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 CHANGED_S = 300
 ELECTED_S = 40.0
 """A raft leader that leaves is handed over first; one that the others have to miss is replaced within some 15 s."""

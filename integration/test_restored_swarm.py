@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from integration.by_hand import OVERLAY
-from integration.cluster import DOCUMENT, UNIT, Cluster
+from integration.cluster import EXAMPLE, UNIT, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -26,7 +26,7 @@ WHY = "the swarm gave it an address that this host has given to another containe
 
 
 def one_manager() -> str:
-    text = DOCUMENT.read_text()
+    text = EXAMPLE
     for host in ("10.159.62.232", "10.159.62.233"):
         text = text.replace(f"{{address: {host}, role: manager}}", f"{{address: {host}, role: worker}}")
     assert text.count("role: worker") == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from integration.cluster import DOCUMENT, Cluster
+from integration.cluster import EXAMPLE, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -16,7 +16,7 @@ from integration.quorum import QuorumWatch
 
 pytestmark = pytest.mark.every_base
 
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 NAMES = ("node-231", "node-232", "node-233")
 ROLES_S = 150
 """dockerd may take half a minute to make a manager again of what has just become a worker (docs/engine-quirks.md)."""

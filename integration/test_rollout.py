@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, UNIT, Cluster, Running, running_on
+from integration.cluster import EXAMPLE, UNIT, Cluster, Running, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -20,7 +20,7 @@ from integration.watching.clients import PortSeen, knocking
 LONG = bool(os.environ.get("SWARMKEEPER_LONG"))
 KILLS = 30 if LONG else 3
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-GOOD = DOCUMENT.read_text()
+GOOD = EXAMPLE
 IMAGE = "10.159.62.231/somecom/terminal"
 PORT = 8095
 SERVICE = """\

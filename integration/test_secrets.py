@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, PREFIX, UNIT, Cluster
+from integration.cluster import EXAMPLE, PREFIX, UNIT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 
@@ -23,10 +23,8 @@ BACK_S = 120
 MARK = "marked0c2f"
 SWARMS_OWN = ("SWMTKN-", "SWMKEY-")
 MAY_HOLD_VALUES = (f"{PREFIX}intent", f"{PREFIX}accepted", f"{PREFIX}specs/")
-LOCKING = (
-    DOCUMENT.read_text()
-    .replace("  version: 1\n", "  version: 1\n  swarm: {autolock: true}\n")
-    .replace("  restart: always\n", f"  restart: always\n  environment: {{PASSWORD: {MARK}-first}}\n")
+LOCKING = EXAMPLE.replace("  version: 1\n", "  version: 1\n  swarm: {autolock: true}\n").replace(
+    "  restart: always\n", f"  restart: always\n  environment: {{PASSWORD: {MARK}-first}}\n"
 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from integration.cluster import DOCUMENT, ROOT, Cluster
+from integration.cluster import EXAMPLE, ROOT, Cluster
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -94,7 +94,7 @@ TROUBLES = {
 
 
 def document(trouble: Trouble) -> str:
-    return DOCUMENT.read_text().rstrip() + "\n" + SERVICE.format(image=trouble.image, more=trouble.more)
+    return EXAMPLE.rstrip() + "\n" + SERVICE.format(image=trouble.image, more=trouble.more)
 
 
 def credentials(password: str) -> str:
@@ -245,6 +245,6 @@ def test_each_trouble_reads_as_the_page_says_touches_nothing_else_and_ends_with_
             eventually(again, TOLD_S, f"{case}: its cause is gone")
         elif trouble.after:
             eventually(partial(runs, host), TOLD_S, f"{case}: it runs when its cause is gone")
-        revision = cluster.put(DOCUMENT.read_text())
+        revision = cluster.put(EXAMPLE)
         cluster.wait_converged(revision)
         assert cluster.started() == before, case

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from integration.cluster import DOCUMENT, UNIT, Cluster, package
+from integration.cluster import EXAMPLE, UNIT, Cluster, package
 from integration.conftest import session_name
 from integration.journals import check_journals
 from integration.lab.base import DEBIAN_13, MACHINE
@@ -47,7 +47,7 @@ def engines(cluster: Cluster) -> list[str]:
 
 def test_hosts_upgraded_one_by_one_stay_the_nodes_they_were_and_run_what_they_ran(older: Cluster) -> None:
     lab = older.lab
-    revision = older.put(DOCUMENT.read_text())
+    revision = older.put(EXAMPLE)
     older.wait_converged(revision, CONVERGE_S)
     before = nodes(older)
     if "26" in engines(older):

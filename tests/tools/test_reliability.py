@@ -1,17 +1,24 @@
 """The table of faults: made from what tests leave, and every line of it is a test that there is."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.support import reliability
 from tests.support.reliability import (
     BEGIN,
     DOCUMENT,
     END,
     HEAD,
+    NOT_AS_SHIPPED,
     ROOT,
+    SECONDS,
     Row,
     marked,
+    note,
     recorded,
     rows_of,
     sentence,
@@ -52,6 +59,19 @@ def test_what_tests_have_left_is_put_together_by_test() -> None:
     ]
 
     assert recorded(lines) == [Row("tests/a.py::test_a", "f", "1.0 to 3.0 s (2 times)")]
+
+
+def test_only_what_ran_with_the_timings_as_shipped_leaves_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reliability, "RECORDS", tmp_path / "build" / "records")
+    fault = SimpleNamespace(args=("f",))
+    item: Any = SimpleNamespace(nodeid="tests/a.py::test_a[1]", get_closest_marker=lambda _: fault)
+    for properties in ([(SECONDS, 5.0)], [(NOT_AS_SHIPPED, True), (SECONDS, 2.0)]):
+        report: Any = SimpleNamespace(when="call", passed=True, user_properties=properties)
+        note(item, report)
+
+    assert recorded(reliability.RECORDS.read_text().splitlines()) == [Row("tests/a.py::test_a", "f", "5.0 s")]
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ state_directory: state
         "line 4, column 15: docker.url: '/run/docker.sock' is not an engine's address, such as unix:///run/docker.sock",
         "line 5, column 28: swarm.advertise_address: '10.0.0' is not an IPv4 address; write for example 10.0.0.1",
         f"line 6, column 10: session: interval + 2 * timeout (9 s) must be less than ttl - margin (3 s); {EXPLAINED}",
+        f"line 6, column 10: session: {too_short_to_lead(10, 3)}; {EXPLAINED}",
         "line 7, column 22: reconcile.workers: '0' is too small; 1 is the least",
         "line 7, column 33: reconcile.resync: 'never' is not a time with a unit; write for example 90s, 1m30s or 500ms",
         "line 8, column 16: http.listen: '9477' is not an address and port, such as 127.0.0.1:9477",
@@ -155,6 +156,21 @@ def test_a_lease_that_one_failed_renewal_could_lose_is_refused(
         assert load(tmp_path, LEAST + timings).session.margin_s == 2.0
     else:
         assert all("session: " in line for line in refusal(tmp_path, LEAST + timings))
+
+
+@pytest.mark.parametrize(("ttl", "safe"), [("8s", True), ("7s", False)])
+def test_a_lease_too_short_for_any_step_of_a_leader_is_refused(tmp_path: Path, ttl: str, safe: bool) -> None:
+    """An agent with one of 7 s would take the lock and never write as the leader."""
+    timings = f"session: {{ttl: {ttl}, interval: 2s, timeout: 1s, margin: 1s}}\n"
+    if safe:
+        assert load(tmp_path, LEAST + timings).session.ttl_s == 8.0
+    else:
+        (line,) = refusal(tmp_path, LEAST + timings)
+        assert too_short_to_lead(7, 6) in line
+
+
+def too_short_to_lead(need: int, have: int) -> str:
+    return f"interval + the 5 s of a leader's step ({need} s) must not be more than ttl - margin ({have} s)"
 
 
 @pytest.mark.parametrize(("mode", "good"), [(0o600, True), (0o640, True), (0o644, False), (0o604, False)])
