@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration import by_hand
+from integration import by_hand, rerun
 from integration.artifacts import leave_artifacts
 from integration.cluster import DOCUMENT, Cluster
 from integration.journals import check_journals, renew
@@ -27,7 +27,7 @@ from integration.live_bridge import FIRST, NO_SERVICES, Live
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
-KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
+KEEP = rerun.KEEP
 SESSION = re.compile(r"pytest-(\d+)(-\w+)*")
 
 
@@ -39,6 +39,10 @@ def session_name(suffix: str = "") -> str:
 def may_go_on(host: Host) -> bool:
     """Whether a test that failed has left the host with its power, and with a dockerd that systemd keeps running."""
     return host.is_up and host.systemctl("is-failed", "docker", check=False) != "failed"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(rerun)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
