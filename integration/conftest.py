@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration import by_hand
+from integration import by_hand, rerun
 from integration.artifacts import leave_artifacts
 from integration.cluster import EXAMPLE, Cluster
 from integration.journals import check_journals, renew
@@ -29,7 +29,7 @@ from tests.support.reliability import NOT_AS_SHIPPED
 CONVERGE_S = 90
 LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
-KEEP = "SWARMKEEPER_KEEP"  # set: a session leaves its lab up, to look into with script/lab
+KEEP = rerun.KEEP
 STAGES = (
     "first_boot", "running", "fresh_cluster", "live_anew", "live", "ours", "members", "lab", "fresh_lab"
 )  # fmt: skip
@@ -52,6 +52,10 @@ def may_go_on(host: Host) -> bool:
 def has_agent(host: Host) -> bool:
     """Whether some test has installed the package on the host, whatever became of its cluster."""
     return host.is_up and host.exec("test", "-d", "/opt/swarmkeeper", check=False).returncode == 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(rerun)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

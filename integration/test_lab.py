@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from integration.conftest import session_name
-from integration.lab.cgroups import Cgroups
+from integration.lab import registry
+from integration.lab.cgroups import LAN, Cgroups
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from integration.lab.images import SERVICES, TAGS
 from integration.lab.lab import Lab
 from integration.lab.programs import REPOSITORY
 
@@ -110,6 +112,51 @@ def test_a_tool_killed_while_it_brings_the_lab_up_leaves_nothing_that_down_does_
         tool.wait()
         Lab.existing(name).down()
     eventually(lambda: not Lab.existing(name).leaks(), 5, "nothing is left")
+
+
+def has_one_image(groups: Cgroups) -> bool:
+    return has_services(groups) and "api" in catalogue(Lab.existing(groups.lab))
+
+
+def catalogue(lab: Lab) -> dict[str, list[str]]:
+    """The tags of each service that the lab's registry has."""
+    url = f"http://{registry.ADDRESS}/v2/somecom"
+    tags = {service: lab.lan.http_get(f"{url}/{service}/tags/list") for service in SERVICES}
+    return {service: sorted(found.json()["tags"]) for service, found in tags.items() if found.status == 200}
+
+
+@pytest.mark.parametrize("moment", [has_lan, has_supervisor, has_services, has_one_image])
+def test_a_second_up_does_all_that_the_first_one_was_killed_before(
+    moment: Callable[[Cgroups], bool],
+) -> None:
+    name = session_name("-again")
+    command = [sys.executable, "-m", "integration.lab", "up", "--name", name]
+    command += [f"--host={host}" for host in ("node-231", "node-232")]
+    tool = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: moment(Cgroups(name)), 20, moment.__name__)
+        tool.send_signal(signal.SIGKILL)
+        assert tool.wait() == -signal.SIGKILL
+        again = Lab.existing(name)
+        assert [host.name for host in again] == ["node-231", "node-232"]
+        again.up()
+        assert catalogue(again) == {service: list(TAGS) for service in SERVICES}
+        assert all(reaches(again, host) for host in again)
+    finally:
+        tool.kill()
+        tool.wait()
+        Lab.existing(name).down()
+
+
+def test_a_second_up_mends_a_lan_that_is_gone_and_services_that_do_not_run(small_lab: Lab) -> None:
+    host = small_lab["node-231"]
+    host.systemctl("stop", "docker.socket", "docker", "etcd", "docker-registry")
+    small_lab.up()
+    assert host.systemctl("is-active", "docker", "etcd", "docker-registry").split() == ["active"] * 3
+    small_lab.groups.kill(LAN)
+    eventually(lambda: not small_lab.lan.is_up, 5, "the LAN is gone")
+    small_lab.up()
+    assert reaches(small_lab, host)
 
 
 # -- what a host is

@@ -17,9 +17,7 @@ from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.lab.programs import REPOSITORY
 
-REPO = (
-    "/var/lib/docker/repository"  # the one folder of a host that is no overlay, so can carry another overlay
-)
+REPO = "/var/lib/docker/repository"  # in a folder of a host that is no overlay, so can carry another overlay
 INNER = """
 import json
 from dataclasses import asdict

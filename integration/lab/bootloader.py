@@ -69,8 +69,11 @@ def supervise(spec: HostSpec) -> int:
         if guardian.fork():
             guard(spec)
         code = guardian.wait()
+        if code < 0:
+            _say(spec, f"the guardian of its boot was killed by {signal.Signals(-code).name}")
         if code != REBOOT:
             return code
+        _say(spec, "reboots")
     return OFF
 
 
@@ -85,10 +88,19 @@ def guard(spec: HostSpec) -> NoReturn:
         if init.fork():
             become_init(spec, groups)
         # pid_namespaces(7): reboot(2) in a PID namespace ends its init by SIGHUP, power off by SIGINT.
-        os._exit(REBOOT if init.wait() == -signal.SIGHUP else OFF)
+        code = init.wait()
+        if code not in {-signal.SIGHUP, -signal.SIGINT}:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            _say(spec, f"its init {how}")
+        os._exit(REBOOT if code == -signal.SIGHUP else OFF)
     except BaseException as error:
-        print(f"{spec.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        _say(spec, f"{type(error).__name__}: {error}")
         os._exit(FAILED)  # never return: this is a fork, the stack above belongs to the supervisor
+
+
+def _say(spec: HostSpec, what: str) -> None:
+    """Write a line to the console, which standard error is."""
+    print(f"{spec.name}: {what}", file=sys.stderr, flush=True)
 
 
 def _plug_in(spec: HostSpec, lan: int) -> None:

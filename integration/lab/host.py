@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integration.lab import cables, disk, docker_socket
 from integration.lab.base import find
+from integration.lab.boot_failure import SWITCHED_ON, console_end, state_of_units
 from integration.lab.cgroups import PAYLOAD, SUPERVISOR, Cgroups
 from integration.lab.debootstrap import make
-from integration.lab.errors import LabError
+from integration.lab.errors import CommandFailed, LabError
 from integration.lab.eventually import eventually
 from integration.lab.lan import Lan
+from integration.lab.limits import shortages
 from integration.lab.programs import start
 from integration.lab.reinstall import set_aside
 from integration.lab.spec import HostSpec
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_S = 60
+ASK_S = 5  # for what a systemd that is well answers at once
 
 
 class Host:
@@ -90,7 +94,7 @@ class Host:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in the host and return what it said; works on a frozen host too.
 
-        Raises LabError if the host is off, if `timeout` seconds pass or, with `check`, if the program fails.
+        Raises LabError if the host is off or `timeout` seconds pass; with `check`, CommandFailed if the program fails.
         """
         done = self._run(argv, (input or "").encode(), timeout)
         result = subprocess.CompletedProcess(
@@ -101,7 +105,7 @@ class Host:
         )
         if check and result.returncode != 0:
             said = f"{result.stdout}{result.stderr}".strip()
-            raise LabError(f"{self.name}: {' '.join(argv)} ended with {result.returncode}: {said}")
+            raise CommandFailed(f"{self.name}: {' '.join(argv)} ended with {result.returncode}: {said}")
         return result
 
     def _run(self, argv: Sequence[str], data: bytes, timeout: float) -> subprocess.CompletedProcess[bytes]:
@@ -173,12 +177,20 @@ class Host:
     # -- its power
 
     def boot(self) -> None:
-        """Switch it on and return when its dockerd answers; nothing happens if it is on.
+        """Switch it on and return when its dockerd answers; if it is on, its services are started that do not run.
 
-        etcd is not waited for: alone, a member does not become ready. Raises LabError with the console's end.
+        etcd is not waited for: alone, a member does not become ready. Raises LabError as `wait_up`.
         """
+        if self.is_up:
+            self._start_services()
         self.switch_on()
         self.wait_up()
+
+    def _start_services(self) -> None:
+        units = [unit for unit, _ in self.spec.units]
+        with suppress(LabError):  # systemd does not answer: `wait_up` tells
+            self.systemctl("reset-failed", *units, check=False, timeout=ASK_S)
+            self.systemctl("start", "--no-block", *units, check=False, timeout=ASK_S)
 
     def switch_on(self) -> None:
         """Switch it on without waiting for anything; nothing happens if it is on."""
@@ -186,25 +198,41 @@ class Host:
             self.off()
             saved = self.spec.save()
             with self.console.open("a") as log:
+                log.write(f"{SWITCHED_ON} {datetime.now(UTC):%F %T} UTC\n")
+                log.flush()
                 start("bootloader", str(saved), log)
 
     def wait_up(self, within_s: float = BOOT_S) -> None:
-        """Return when systemd and dockerd of the host answer, for instance after it rebooted itself."""
+        """Return when systemd and dockerd of the host answer, for instance after it rebooted itself.
+
+        Raises LabError when it ends instead, or after that time, with all that is known of the reason.
+        """
         deadline = time.monotonic() + within_s
         while not (self.is_up and self._dockerd_answers()):
-            if not self._groups.processes(self.name) or time.monotonic() > deadline:
-                raise LabError(f"{self.name} did not come up: {self._console_end()}")
+            if not self._groups.processes(self.name):
+                raise LabError(self._why_not_up("all its processes have ended"))
+            if time.monotonic() > deadline:
+                raise LabError(self._why_not_up(f"dockerd does not answer after {within_s:g} s"))
             time.sleep(0.05)
+
+    def _why_not_up(self, what: str) -> str:
+        short = [
+            f"this machine has too little left: {said}" for said in shortages(1, self.spec.root, self._groups)
+        ]
+        parts = (f"{self.name} did not come up: {what}", *short, self.state(), console_end(self.console))
+        return "\n".join(part for part in parts if part)
+
+    def state(self) -> str:
+        """What its systemd is about, in words; empty for a host that is off."""
+        if self.is_up:
+            units = [unit for unit, _ in self.spec.units]
+            return state_of_units(lambda *argv: self.exec(*argv, check=False, timeout=ASK_S).stdout, units)
+        return "systemd was not started yet" if self._groups.processes(self.name) else ""
 
     def _dockerd_answers(self) -> bool:
         with suppress(LabError):  # switched off or rebooting this very moment
             return docker_socket.answers(self.socket)
         return False
-
-    def _console_end(self) -> str:
-        return (
-            self.console.read_text(errors="replace")[-800:].strip() if self.console.exists() else "no console"
-        )
 
     def off(self) -> None:
         """Cut its power: every process of it dies at once by SIGKILL. The page cache survives (see `lose`)."""
@@ -257,8 +285,8 @@ class Host:
     def reinstall(self, base: str) -> None:
         """Shut it down and boot it from another base, as after an upgrade of its operating system.
 
-        dockerd's disk and what `reinstall.KEPT` names stay; nothing else does, no installed package either.
-        Raises LabError for a disk image, which is not open while its host is off.
+        The disks of dockerd and containerd and what `reinstall.KEPT` names stay; nothing else does, no installed
+        package either. Raises LabError for a disk image, which is not open while its host is off.
         """
         if self.spec.image_size:
             raise LabError(f"{self.name} has a disk image; make the lab with folders for disks")

@@ -1,11 +1,13 @@
 """The lab: hosts on a LAN, brought up and taken down as a whole."""
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +23,7 @@ from integration.lab.host import Host
 from integration.lab.images import SERVICES, TAGS, build
 from integration.lab.lan import Lan
 from integration.lab.leaks import Leaks, count
+from integration.lab.limits import check_limits
 from integration.lab.machine import check_machine
 from integration.lab.network import RANGE
 from integration.lab.spec import HostSpec
@@ -75,10 +78,25 @@ class Lab:
         )
 
     def known(self) -> list[str]:
-        """Hosts of this lab that run or have a disk, whoever made them."""
+        """Hosts of this lab that run, have a disk or were asked for, whoever made them."""
         running = set(self.groups.groups()) - {LAN, CLIENTS}
         stored = {p.parent.name for p in self.state.glob("*/spec.json")}
-        return sorted(running | stored)
+        return sorted(running | stored | self._asked_for())
+
+    def _asked_for(self) -> set[str]:
+        """Hosts that an `up` was to bring up, however far it came."""
+        return set(json.loads(self._members.read_text())) if self._members.exists() else set()
+
+    def _note_members(self) -> None:
+        """Write down which hosts the lab has before the first of them boots."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        fresh = self._members.with_suffix(".new")
+        fresh.write_text(json.dumps(sorted(self._asked_for() | {host.name for host in self.hosts})))
+        fresh.rename(self._members)
+
+    @property
+    def _members(self) -> Path:
+        return self.state / "hosts.json"
 
     def __getitem__(self, name: str) -> Host:
         for host in self.hosts:
@@ -102,19 +120,30 @@ class Lab:
     def up(self, parallel: int = 0) -> None:
         """Bring every host up, `parallel` at a time (0: all), and return when docker and etcd are healthy.
 
-        What is up already stays as it is. Raises LabError if the machine cannot carry a lab or a host fails.
+        What is up already stays as it is; what an earlier `up` left undone is done. Raises LabError, saying why, if
+        the machine cannot carry the lab, or a host, the registry or etcd does not come up.
         """
         with route.locked(self.name):
             for base in {host.spec.base for host in self.hosts}:
                 make(find(base))
                 check_machine(find(base))
+            if not self.lan.is_up:  # the cables of hosts that outlived it have gone with it
+                self._side_by_side(Host.off)
             with route.locked("machine"):
+                check_limits(sum(not host.is_up for host in self.hosts), self.state, self.groups)
                 route.close_range()
-                self.state.mkdir(parents=True, exist_ok=True)
+                self._note_members()
                 self.lan.up(self.state / "lan.log")
             self._side_by_side(Host.boot, parallel)
-            self._fill_registry()
-            self.wait_etcd()
+            try:
+                self._fill_registry()
+                self.wait_etcd()
+            except (AssertionError, OSError, HTTPException) as error:
+                raise LabError(f"lab {self.name} did not come up: {error}{self._states()}") from error
+
+    def _states(self) -> str:
+        """What the hosts' systemds say, a paragraph each."""
+        return "".join(f"\n{host.name}: {said}" for host in self.hosts if (said := host.state()))
 
     def wait_etcd(self, within_s: float = ETCD_S) -> None:
         """Return when every member says that the etcd cluster is healthy."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from integration.lab import kernel
 from integration.lab.cgroups import CLIENTS, LAN, Cgroups
-from integration.lab.errors import LabError
+from integration.lab.errors import CommandFailed, LabError
 from integration.lab.eventually import eventually
 from integration.lab.network import BRIDGE, CLIENT
 from integration.lab.programs import start
@@ -79,7 +79,7 @@ class Lan:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program on the LAN and return what it said; `timeout` in seconds.
 
-        Raises LabError if the lab is down or, with `check`, if the program fails: with all it said.
+        Raises LabError if the lab is down or, with `check`, CommandFailed if the program fails: with all it said.
         """
         done = subprocess.run(
             [*self.enter_command(), *argv],
@@ -91,7 +91,7 @@ class Lan:
         )
         if check and done.returncode != 0:
             said = f"{done.stdout}{done.stderr}".strip()
-            raise LabError(f"{' '.join(argv)} on the LAN ended with {done.returncode}: {said}")
+            raise CommandFailed(f"{' '.join(argv)} on the LAN ended with {done.returncode}: {said}")
         return done
 
     def popen(self, *argv: str, **options: Any) -> subprocess.Popen[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from integration.lab.cgroups import Hierarchy
 from integration.lab.kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, bind, make_read_only, mount
-from integration.lab.rootfs import Layers, mount_volatile
+from integration.lab.rootfs import PLAIN, Layers, mount_volatile
 
 SAFE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 DEVICES = {
@@ -30,9 +30,9 @@ def build_root(layers: Layers, disk: Path, hierarchies: tuple[Hierarchy, ...]) -
     root.mkdir(exist_ok=True)
     layers.mount(root)
     mount_volatile(root)
-    # dockerd's overlay2 wants a real file system below it, not an overlay.
-    (root / "var/lib/docker").mkdir(exist_ok=True)
-    bind(disk / "docker", root / "var/lib/docker")
+    for name in PLAIN:
+        (root / "var/lib" / name).mkdir(exist_ok=True)
+        bind(disk / name, root / "var/lib" / name)
     _mount_proc(root / "proc", disk)
     mount("sysfs", root / "sys", "sysfs", SAFE | MS_RDONLY)
     _mount_cgroups(root / "sys/fs/cgroup", hierarchies)

@@ -20,11 +20,13 @@ def start(module: str, argument: str, log: IO[str], within: tuple[str, ...] = ()
     """
     parent = str(os.getpid())
     command = [*within, sys.executable, "-S", "-E", "-m", f"integration.lab.{module}", argument, parent]
+    before = os.path.getsize(log.name)  # noqa: PTH202  its name is text
     done = subprocess.run(
         command, check=False, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
     )
     if done.returncode != 0:
-        raise LabError(f"{module} {argument} ended with {done.returncode}; why is in {log.name}")
+        said = Path(log.name).read_bytes()[before:].decode(errors="replace").strip() or "it said nothing"
+        raise LabError(f"{module} {argument} ended with {done.returncode} (log: {log.name}): {said}")
 
 
 def register(groups: Cgroups, group: str, parent: int) -> None:

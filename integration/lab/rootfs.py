@@ -26,6 +26,8 @@ SEPARATE = (
 EMPTY = {"boot", "home", "media", "mnt", "opt", "root", "srv"}  # hier(7)
 SYSTEM = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys", "usr", "var"}
 VOLATILE = {"run": "755", "tmp": "1777"}
+# Folders of /var/lib that lie on the disk itself: overlay mounts of dockerd and containerd want no overlay below them.
+PLAIN = {"docker": 0o710, "containerd": 0o711}
 PACKAGE_STATE = {"apt", "dpkg", "pam", "python", "ucf"}
 OWNERS_ETC = (
     *("docker", "containerd", "etcd", "swarmkeeper", "prometheus", "cni", "ssh"),
@@ -119,7 +121,8 @@ def prepare(spec: HostSpec, disk: Path) -> Layers:
         for path, text in spec.files.items():
             layers.write(path, text)
         put_back(disk, layers.base)
-        (disk / "docker").mkdir(mode=0o710, exist_ok=True)
+        for name, mode in PLAIN.items():
+            (disk / name).mkdir(mode=mode, exist_ok=True)
         done.touch()
     return layers
 
