@@ -58,6 +58,11 @@ class DockerDaemon:
     def url(self) -> str:
         return f"unix://{self.directory / 'docker.sock'}"
 
+    @property
+    def cgroup(self) -> str:
+        """The control group of its containers, below the root of each hierarchy."""
+        return f"swarmkeeper-tests-{os.getpid()}-{id(self):x}"
+
     def client(self) -> docker.APIClient:
         """A client to set the scene with, and to do by hand what an operator would."""
         return docker.APIClient(base_url=self.url, version="1.41", timeout=30)
@@ -144,7 +149,7 @@ class DockerDaemon:
             f"--data-root={own / 'data'}",
             f"--exec-root={own / 'exec'}",
             f"--pidfile={own / 'pid'}",
-            f"--cgroup-parent=/swarmkeeper-tests-{os.getpid()}",
+            f"--cgroup-parent=/{self.cgroup}",
             *self._arguments,
         ]
         namespaces = [
@@ -176,7 +181,7 @@ def running(daemon: DockerDaemon) -> Iterator[DockerDaemon]:
     finally:
         daemon.kill()
         shutil.rmtree(daemon.directory, ignore_errors=True)
-        _remove_cgroups(f"swarmkeeper-tests-{os.getpid()}")
+        _remove_cgroups(daemon.cgroup)
 
 
 def _root() -> bytes:
@@ -198,7 +203,12 @@ def _root() -> bytes:
 
 
 def _remove_cgroups(name: str) -> None:
-    for top in Path("/sys/fs/cgroup").glob(f"**/{name}"):
-        for directory in sorted((each for each in top.glob("**/") if each.is_dir()), reverse=True):
+    """Remove the control groups of a daemon that has ended, in every hierarchy there is.
+
+    Only its own are walked: those of other workers' daemons come and go meanwhile.
+    """
+    root = Path("/sys/fs/cgroup")
+    for top in (root / name, *root.glob(f"*/{name}")):
+        for directory, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):
-                directory.rmdir()
+                Path(directory).rmdir()
