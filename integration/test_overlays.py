@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.engine import DockerEngine
+from agent.clients.docker import DockerEngine
 from agent.errors import Conflict
 from agent.intent import parse_intent
 from agent.model.intent import NetworkIntent

@@ -4,9 +4,9 @@ import os
 
 import typer
 
-from agent.document.words import printable
 from agent.model.steps import Blocked, Step
 from agent.planner.whole_cluster import ClusterPlan, HostPlan
+from agent.yamldoc.words import printable
 
 _VERBS = {"remove": "red", "stop": "red", "withdraw": "red", "disconnect": "red"}
 

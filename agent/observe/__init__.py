@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agent.clients.disk import StateDirectory
-from agent.clients.store import Store
-from agent.election import held_fence
+from agent.clients.etcd import Store
 from agent.errors import Invalid, Refused, Unreachable
+from agent.lease.lock import held_fence
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from agent.clients.certificate import NodeCertificate, node_certificate
-from agent.clients.engine import Engine, EngineInfo
+from agent.clients.docker import Engine, EngineInfo
 from agent.clients.kernel import Kernel
 from agent.errors import Refused, Unreachable
 from agent.fields import FillContext, by_number

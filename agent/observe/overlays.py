@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
 from agent.model.observed import ClusterState, ContainerState, GivenOut, NetworkState

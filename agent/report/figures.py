@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from agent.dispatch import Outcome
 from agent.model.observed import Observed
+from agent.model.outcome import Outcome
 from agent.model.steps import Step
 from agent.report.copies import Copies
 from agent.report.drift import Drift, Since, since_when

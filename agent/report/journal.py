@@ -2,8 +2,8 @@
 
 import structlog
 
-from agent.dispatch import Outcome
 from agent.model.observed import Document, Observed
+from agent.model.outcome import Outcome
 from agent.model.steps import Blocked, Plan, Step
 from agent.planner.leadership import unfit
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import structlog
 
-from agent.backoff import Failure
 from agent.clients import systemd
-from agent.clients.store import Store
-from agent.dispatch import Outcome
+from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
 from agent.model.keys import Keys
 from agent.model.observed import Observed
+from agent.model.outcome import Failure, Outcome
 from agent.model.records import HostStatus
 from agent.model.steps import Plan, Step
 from agent.report.drift import find_drift

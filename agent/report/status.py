@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from agent.backoff import Failure
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Attached, HostState, NetworkState, NodeState, Observed
+from agent.model.outcome import Failure
 from agent.model.records import (
     AttachedReport,
     BlockedReport,

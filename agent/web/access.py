@@ -17,10 +17,10 @@ from pathlib import Path
 import bcrypt
 import structlog
 
-from agent.document import Cursor, open_document
-from agent.document.scalars import matching, text
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
+from agent.yamldoc import Cursor, open_document
+from agent.yamldoc.scalars import matching, text
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from agent.document.words import printable
+from agent.yamldoc.words import printable
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, cast
 
-from agent.clients.engine import DockerEngine
+from agent.clients.docker import DockerEngine
 from agent.fields import create_request, fill
 from agent.fields.identity import SHAPE, SPEC
 from agent.model.observed import ContainerState, LinkState, SwarmState

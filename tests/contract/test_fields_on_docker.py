@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import Refused
 from agent.fields import TABLE, FillContext, create_request
 from agent.fields.row import Found

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
 from agent.fields import FillContext, create_request
 from agent.model.intent import NetworkIntent

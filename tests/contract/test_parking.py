@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import Conflict, Unreachable
 from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent

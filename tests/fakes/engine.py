@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Self
 
-from agent.clients.engine import Containers, EngineInfo
-from agent.clients.engine.reading import attached, busy_state, container_state
+from agent.clients.docker import Containers, EngineInfo
+from agent.clients.docker.reading import attached, busy_state, container_state
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.fields import (
     CLUSTER,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.engine.errors import failure
+from agent.clients.docker.errors import failure
 from agent.clients.registry_config import read_auths
 from agent.clients.seal import WithKeys, load_seal
 from agent.config import load_config

@@ -2,9 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.backoff import Failure
 from agent.model.keys import Keys
 from agent.model.observed import Observed
+from agent.model.outcome import Failure
 from agent.model.records import HostStatus, decode
 from agent.model.store import KeyRange
 from agent.planner import make_plan

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.backoff import Failure
-from agent.dispatch import Outcome
 from agent.model.faults import Fault
 from agent.model.observed import Document
+from agent.model.outcome import Failure, Outcome
 from agent.model.steps import Blocked, BlockedKind, Plan, StartContainer
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from agent.backoff import Failure
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import Attached, Difference, HostState, NetworkState, Observed, SwarmState
+from agent.model.outcome import Failure
 from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
