@@ -28,14 +28,15 @@ from agent.daemon.signals import EndSignals
 from agent.daemon.triggers import Triggers
 from agent.daemon.wake import WakeUps
 from agent.daemon.wiring import cluster_reader_of, engine_of, host_reader_of, identity_of, session_of
+from agent.http import Access, Sources, WebServer, serve
 from agent.lease.session import boottime_s
+from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.outcome import Outcome
 from agent.model.steps import LetGo, PullImage, Step
 from agent.observe import Observer
 from agent.report import NewestWins, Reporter
 from agent.timestamps import timestamp
-from agent.web import Access, Metrics, Sources, WebServer, serve
 
 log = structlog.get_logger()
 

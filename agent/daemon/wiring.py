@@ -11,10 +11,10 @@ from agent.config import Config
 from agent.daemon.wake import WakeUps
 from agent.lease.presence import boot_id, left_here, machine_id, presence
 from agent.lease.session import Session
+from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, TokenOpener
-from agent.web import Metrics
 
 
 def engine_of(config: Config, metrics: Metrics) -> DockerEngine:

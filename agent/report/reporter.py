@@ -12,13 +12,14 @@ import structlog
 from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
+from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
 from agent.model.outcome import Failure, Outcome
 from agent.model.records import HostStatus
 from agent.model.steps import Plan, Step
+from agent.report.counters import Figures
 from agent.report.drift import find_drift
-from agent.report.figures import Figures
 from agent.report.journal import Journal
 from agent.report.key import StatusKey
 from agent.report.pulls import Pulls
@@ -26,7 +27,6 @@ from agent.report.status import carried_out, host_status
 from agent.report.summary import summary, unready
 from agent.report.view import View
 from agent.timestamps import timestamp
-from agent.web.metrics import Metrics
 
 log = structlog.get_logger()
 

@@ -22,6 +22,7 @@ from agent.daemon.wake import WakeUps
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.lease.session import Session
+from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
 from agent.model.outcome import Outcome
@@ -30,7 +31,6 @@ from agent.model.steps import LetGo, Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.report import Reporter
-from agent.web import Metrics
 from tests.fakes.containers import Raw
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel

@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
 from agent.model.outcome import Failure
@@ -9,7 +10,6 @@ from agent.model.records import HostStatus, decode
 from agent.model.store import KeyRange
 from agent.planner import make_plan
 from agent.report import Reporter
-from agent.web.metrics import Metrics
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
 KEYS = Keys("prod")

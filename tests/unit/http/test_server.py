@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import Invalid, Refused
-from agent.web import Sources, WebServer, serve, server
-from agent.web.pages import page
-from agent.web.server import MOST_THREADS
+from agent.http import Sources, WebServer, serve, server
+from agent.http.pages import page
+from agent.http.server import MOST_THREADS
 
 
 class Agent:

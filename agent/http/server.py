@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from agent.errors import Invalid, Refused
-from agent.web.access import Access
-from agent.web.pages import Page, Sources, page
+from agent.http.access import Access
+from agent.http.pages import Page, Sources, page
 
 MOST_THREADS = 8
 DEADLINE_S = 5.0

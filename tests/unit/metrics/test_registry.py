@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.metrics import label_values
+from agent.metrics.definitions import CATALOGUE, LABELS, PREFIX
+from agent.metrics.gauges import Pass, gauges
+from agent.metrics.registry import Metrics
 from agent.model.steps import Plan
-from agent.web import zeros
-from agent.web.catalogue import CATALOGUE, LABELS, PREFIX
-from agent.web.metrics import Metrics
-from agent.web.recording import Pass, gauges
 from tests.support.scenes import observed
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
@@ -70,18 +70,18 @@ def test_the_page_about_metrics_tells_of_these_and_no_others() -> None:
 
 def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_beforehand() -> None:
     known = (
-        zeros.REVISIONS,
-        zeros.KINDS,
-        zeros.RESULTS,
-        zeros.PHASES,
-        zeros.OPERATIONS,
-        zeros.MODES,
-        zeros.SOURCES,
-        zeros.LOCAL_STATES,
-        zeros.NODE_STATES,
-        zeros.ROLES,
-        zeros.REJECTIONS,
-        zeros.START_FAILURES,
+        label_values.REVISIONS,
+        label_values.KINDS,
+        label_values.RESULTS,
+        label_values.PHASES,
+        label_values.OPERATIONS,
+        label_values.MODES,
+        label_values.SOURCES,
+        label_values.LOCAL_STATES,
+        label_values.NODE_STATES,
+        label_values.ROLES,
+        label_values.REJECTIONS,
+        label_values.START_FAILURES,
     )
     page = PAGE.read_text()
 

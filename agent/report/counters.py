@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from agent.metrics.gauges import Pass, gauges
+from agent.metrics.label_values import START_FAILURES, action_of
+from agent.metrics.registry import Metrics
 from agent.model.observed import Observed
 from agent.model.outcome import Outcome
 from agent.model.steps import Step
@@ -11,9 +14,6 @@ from agent.report.drift import Drift, Since, since_when
 from agent.report.failures import failure_reason, services_by_resource
 from agent.report.rejections import rejection_reason
 from agent.report.view import View
-from agent.web.metrics import Metrics
-from agent.web.recording import Pass, gauges
-from agent.web.zeros import START_FAILURES, action_of
 
 
 class Figures:

@@ -9,10 +9,10 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agent.web.catalogue import CATALOGUE, PREFIX
-from agent.web.process import Process
-from agent.web.recording import NOTHING_YET, gauges
-from agent.web.zeros import COUNTED, TIMED
+from agent.metrics.definitions import CATALOGUE, PREFIX
+from agent.metrics.gauges import NOTHING_YET, gauges
+from agent.metrics.label_values import COUNTED, TIMED
+from agent.metrics.process import Process
 
 Labels = tuple[str, ...]
 Gauges = Mapping[str, Mapping[Labels, float]]

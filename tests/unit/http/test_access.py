@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from agent.errors import Invalid
+from agent.http import Access, Sources, WebServer, serve, server
+from agent.http.access import load_web_config
 from agent.model.faults import InvalidDocument
-from agent.web import Access, Sources, WebServer, serve, server
-from agent.web.access import load_web_config
 from tests.support.certificates import Authority, Issued
 
 PASSWORD = "correct horse"
