@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from agent.fields.usage import cpu_set
+from agent.diff.container.usage import cpu_set
 from agent.intent import forms
 from agent.intent.values import absolute
 from agent.model.spec import BlkioDevice, BlkioLimit

@@ -8,8 +8,8 @@ from ipaddress import IPv4Network
 from agent.clients.certificate import NodeCertificate, node_certificate
 from agent.clients.docker import Engine, EngineInfo
 from agent.clients.kernel import Kernel
+from agent.diff.container import FillContext, by_number
 from agent.errors import Refused, Unreachable
-from agent.fields import FillContext, by_number
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy

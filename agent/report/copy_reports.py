@@ -1,6 +1,6 @@
 """What the status says of each copy."""
 
-from agent.fields import by_number
+from agent.diff.container import by_number
 from agent.model.observed import ContainerState, HostState, Observed
 from agent.model.records import CopyReport, DifferenceReport
 from agent.model.spec import Pairs

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent.clients.docker import DockerEngine
-from agent.fields import create_request, fill
-from agent.fields.identity import SHAPE, SPEC
+from agent.diff.container import create_request, fill
+from agent.diff.container.identity import SHAPE, SPEC
 from agent.model.observed import ContainerState, LinkState, SwarmState
 from agent.model.records import Copy
 from agent.model.store import Put

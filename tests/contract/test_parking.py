@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from agent.clients.docker import Engine
+from agent.diff.container import FillContext
 from agent.errors import Conflict, Unreachable
-from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
 from agent.model.observed import Attached, NetworkState
 from agent.model.records import Copy

@@ -11,8 +11,7 @@ from agent.clients.docker.images import Images
 from agent.clients.docker.protocol import Containers as Found
 from agent.clients.docker.reading import attached, busy_state, container_state, lines_of
 from agent.clients.docker.transport import quoted
-from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.fields import (
+from agent.diff.container import (
     CLUSTER,
     CreateRequest,
     FillContext,
@@ -26,6 +25,7 @@ from agent.fields import (
     regarded,
     update_request,
 )
+from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ContainerState, Difference
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec

@@ -8,8 +8,8 @@ from agent.clients.docker.door import Door
 from agent.clients.docker.errors import pull_failure
 from agent.clients.docker.progress import PullProgress
 from agent.clients.docker.transport import quoted
+from agent.diff.container import familiar, split
 from agent.errors import Invalid, Missing, Refused
-from agent.fields import familiar, split
 
 _STALL_S = 120.0
 """A pull may take an hour; one that shows no progress for so long has died."""

@@ -12,8 +12,8 @@ from agent.clients.docker.errors import creation_failure
 from agent.clients.docker.overlays import overlay_addresses, overlay_users, peers
 from agent.clients.docker.reading import endpoints, network_state
 from agent.clients.docker.transport import quoted
+from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused
-from agent.fields import CLUSTER
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import GivenOut, NetworkState
 from agent.model.spec import Pairs

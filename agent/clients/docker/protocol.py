@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, Self
 
-from agent.fields import CreateRequest, FillContext
+from agent.diff.container import CreateRequest, FillContext
 from agent.model.intent import Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
 from agent.model.observed import Attached, ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens

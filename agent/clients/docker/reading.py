@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
-from agent.fields import CLUSTER
+from agent.diff.container import CLUSTER
 from agent.model.observed import (
     Attached,
     ContainerState,

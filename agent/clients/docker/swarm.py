@@ -9,8 +9,8 @@ from typing import Any
 from agent.clients.docker.door import Door
 from agent.clients.docker.protocol import EngineInfo
 from agent.clients.docker.reading import autolocks, made_by, swarm_state
+from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
-from agent.fields import CLUSTER
 from agent.model.records import Tokens
 
 _LISTEN = "0.0.0.0:2377"

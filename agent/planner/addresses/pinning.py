@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from agent.fields import uses_overlay_address
+from agent.diff.container import uses_overlay_address
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Assignment, Copy

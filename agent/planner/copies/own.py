@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from agent.diff.container import describe_change
 from agent.errors import Invalid
-from agent.fields import describe_change
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
 from agent.model.records import Copy

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.fields import FillContext, fill
+from agent.diff.container import FillContext, fill
 from agent.model.intent import Intent
 from agent.model.observed import SwarmState
 from agent.model.records import Copy

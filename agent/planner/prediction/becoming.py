@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from agent.diff.container import by_number, differing, fill, in_place
 from agent.errors import Invalid
-from agent.fields import by_number, differing, fill, in_place
 from agent.model.intent import Intent
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Assignment, Copy
@@ -19,7 +19,7 @@ def with_assignment(
     specs: Mapping[str, ContainerSpec],
     intent: Intent | None,
 ) -> HostState:
-    """The host with each container told as the engine's reader will tell it then (agent/fields/in_place.py)."""
+    """The host with each container told as the engine's reader will tell it then (agent/diff/container/in_place.py)."""
     wanted = by_number(assignment.copies) if assignment else {}
 
     def regarded(found: ContainerState) -> ContainerState:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from agent.fields import identity as known_identity
+from agent.diff.container import identity as known_identity
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Copy, Disruption

@@ -10,8 +10,8 @@ import pytest
 from agent.apply import Doors, apply
 from agent.apply.writes import MOST_OPERATIONS
 from agent.clients.docker import Engine
+from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
-from agent.fields import create_request
 from agent.lease.session import Session
 from agent.model import records, steps
 from agent.model.autolock import UnlockKeys

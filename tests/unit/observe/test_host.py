@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.clients.certificate import NodeCertificate
+from agent.diff.container import create_request
 from agent.errors import Refused, SwarmkeeperError, Unreachable
-from agent.fields import create_request
 from agent.model.intent import GWBRIDGE, PolicyIntent, VolumeIntent
 from agent.model.observed import ClusterState, GivenOut, HostState, LinkState, SwarmState
 from agent.model.records import Copy, Disruption, Tokens

@@ -1,6 +1,6 @@
 import pytest
 
-from agent.fields import FillContext
+from agent.diff.container import FillContext
 from agent.model.observed import ContainerState
 from agent.model.spec import Attachment, ContainerSpec, Restart
 from agent.model.steps import ConnectNetwork

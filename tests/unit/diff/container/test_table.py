@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.fields import TABLE, create_request, differences
-from agent.fields.usage import cpu_set
+from agent.diff.container import TABLE, create_request, differences
+from agent.diff.container.usage import cpu_set
 from agent.model.intent import PARKING
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash

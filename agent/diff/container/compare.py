@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from agent.fields.row import Found, Row
-from agent.fields.table import TABLE
-from agent.fields.words import words
+from agent.diff.container.row import Found, Row
+from agent.diff.container.table import TABLE
+from agent.diff.container.words import words
 from agent.model.observed import Difference
 from agent.model.spec import ContainerSpec
 

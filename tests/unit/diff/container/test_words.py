@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import Invalid
-from agent.fields import (
+from agent.diff.container import (
     FillContext,
     describe_change,
     familiar,
@@ -15,7 +14,8 @@ from agent.fields import (
     update_request,
     uses_overlay_address,
 )
-from agent.fields.words import cpus, seconds, size, words
+from agent.diff.container.words import cpus, seconds, size, words
+from agent.errors import Invalid
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Healthcheck, Port, Restart
 

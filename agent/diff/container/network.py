@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agent.fields.process import PREFIX
-from agent.fields.row import Body, Found, Row, place, plain
+from agent.diff.container.process import PREFIX
+from agent.diff.container.row import Body, Found, Row, place, plain
 from agent.model.intent import PARKING
 from agent.model.spec import Attachment, ContainerSpec, Port
 

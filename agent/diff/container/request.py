@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 
-from agent.fields.identity import SHAPE, labels
-from agent.fields.network import aliases
-from agent.fields.row import Body
-from agent.fields.shape import shape
-from agent.fields.table import TABLE
+from agent.diff.container.identity import SHAPE, labels
+from agent.diff.container.network import aliases
+from agent.diff.container.row import Body
+from agent.diff.container.shape import shape
+from agent.diff.container.table import TABLE
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec
 

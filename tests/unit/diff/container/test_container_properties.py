@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fields import create_request, describe_change, differences
+from agent.diff.container import create_request, describe_change, differences
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.fakes.container_inspect import inspect_of
 from tests.support.spec_strategies import specs
-from tests.unit.fields.test_table import BARE, ID, RICH
+from tests.unit.diff.container.test_table import BARE, ID, RICH
 
 IMAGES = st.sampled_from([BARE, RICH])
 

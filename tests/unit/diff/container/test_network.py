@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.fields import create_request, differences
+from agent.diff.container import create_request, differences
 from agent.model.observed import Difference
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash

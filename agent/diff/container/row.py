@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from agent.fields.words import NOTHING, words
+from agent.diff.container.words import NOTHING, words
 from agent.model.observed import Difference
 from agent.model.spec import ContainerSpec
 

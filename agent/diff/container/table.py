@@ -1,7 +1,7 @@
 """The one table: every field of ContainerSpec, in the order of the dataclass."""
 
-from agent.fields import isolation, limits, network, process, storage, usage
-from agent.fields.row import Row
+from agent.diff.container import isolation, limits, network, process, storage, usage
+from agent.diff.container.row import Row
 from agent.model.spec import ContainerSpec
 
 _BY_NAME = {

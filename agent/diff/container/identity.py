@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.fields.process import PREFIX
+from agent.diff.container.process import PREFIX
 from agent.model.records import Copy
 
 CLUSTER = f"{PREFIX}cluster"

@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from agent.fields.row import Body, Found, Row
-from agent.fields.table import TABLE
+from agent.diff.container.row import Body, Found, Row
+from agent.diff.container.table import TABLE
 from agent.model.spec import ContainerSpec
 
 _FIXED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair == "replace")

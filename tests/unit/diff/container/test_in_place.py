@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.fields import FillContext, create_request, in_place, regarded, shape
+from agent.diff.container import FillContext, create_request, in_place, regarded, shape
 from agent.model.intent import NetworkIntent
 from agent.model.observed import ContainerState
 from agent.model.records import Copy

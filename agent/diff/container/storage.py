@@ -2,8 +2,8 @@
 
 from typing import Any, get_args
 
-from agent.fields.row import Body, Found, Row, Unsaid, place, plain
-from agent.fields.words import size
+from agent.diff.container.row import Body, Found, Row, Unsaid, place, plain
+from agent.diff.container.words import size
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from agent.diff.container.fill import FillContext, fill
+from agent.diff.container.identity import SHAPE
+from agent.diff.container.network import endpoint
+from agent.diff.container.request import create_request
+from agent.diff.container.row import Found
+from agent.diff.container.shape import shape
+from agent.diff.container.table import TABLE
 from agent.errors import Invalid
-from agent.fields.fill import FillContext, fill
-from agent.fields.identity import SHAPE
-from agent.fields.network import endpoint
-from agent.fields.request import create_request
-from agent.fields.row import Found
-from agent.fields.shape import shape
-from agent.fields.table import TABLE
 from agent.model.observed import Difference
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agent.fields.row import AtLeast, Found, Unsaid, plain
+from agent.diff.container.row import AtLeast, Found, Unsaid, plain
 from agent.model.spec import ContainerSpec, Device, DeviceRequest, Pairs
 
 _SHARED = frozenset({"", "private", "shareable"})
