@@ -27,7 +27,14 @@ from agent.daemon.loop import Reconciler, Rhythm
 from agent.daemon.signals import EndSignals
 from agent.daemon.triggers import Triggers
 from agent.daemon.wake import WakeUps
-from agent.daemon.wiring import cluster_reader_of, engine_of, host_reader_of, identity_of, session_of
+from agent.daemon.wiring import (
+    DECISIONS,
+    cluster_reader_of,
+    engine_of,
+    host_reader_of,
+    identity_of,
+    session_of,
+)
 from agent.http import Access, Sources, WebServer, serve
 from agent.lease.session import boottime_s
 from agent.metrics import Metrics
@@ -92,7 +99,12 @@ class Daemon:
         self._triggers = Triggers(self._store, self._engine, kernel, self._wake)
         self._status_writer = NewestWins(STATUS_PAUSE_S)
         self._reporter = Reporter(
-            self._store, keys, config.host, metrics, version=__version__, later=self._status_writer
+            self._store,
+            keys.status(config.host),
+            metrics,
+            DECISIONS,
+            version=__version__,
+            later=self._status_writer,
         )
         metrics.follow("lease_ttl_seconds", self._lease_left_s)
         metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)

@@ -15,6 +15,12 @@ from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, TokenOpener
+from agent.planner.bridge.live import phase_of
+from agent.planner.leadership import unfit
+from agent.report import Decisions
+
+DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)
+"""What the report asks the planner."""
 
 
 def engine_of(config: Config, metrics: Metrics) -> DockerEngine:

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agent.diff.bridge import bridge_faults
+from agent.diff.networks import overlay_faults
+from agent.diff.replicas import image_now
 from agent.metrics import label_values
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
 from agent.model.steps import Plan, Step
-from agent.planner.bridge.agreed import bridge_faults
-from agent.planner.copies.pulling import image_now
-from agent.planner.overlays.declared import overlay_faults
 
 Series = dict[tuple[str, ...], float]
 

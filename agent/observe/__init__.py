@@ -9,6 +9,7 @@ import structlog
 
 from agent.clients.disk import StateDirectory
 from agent.clients.etcd import Store
+from agent.diff.lost_hosts import lost_hosts
 from agent.errors import Invalid, Refused, Unreachable
 from agent.lease.lock import held_fence
 from agent.model.observed import ClusterState, HostState, Observed
@@ -19,7 +20,6 @@ from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.spells import Spells
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
-from agent.planner.swarm.absence import lost_hosts
 
 __all__ = [
     "DOUBT_S",

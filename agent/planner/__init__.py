@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent.diff.identity import must_not_act
 from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Blocked, Plan, untouched
 from agent.planner.bridge.live import plan_bridge
@@ -10,7 +11,7 @@ from agent.planner.leadership import plan_leadership
 from agent.planner.leading import plan_leading
 from agent.planner.membership.joining import plan_membership
 from agent.planner.membership.leaving import plan_leave, ruling_for
-from agent.planner.membership.namesakes import must_not_act, plan_namesake
+from agent.planner.membership.namesakes import plan_namesake
 
 __all__ = ["make_plan"]
 

@@ -1,5 +1,6 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
+from agent.diff.node_owners import take_census
 from agent.model.observed import Observed
 from agent.model.steps import Plan, untouched
 from agent.planner.addresses.doubles import plan_doubles
@@ -12,7 +13,6 @@ from agent.planner.overlays.recreate import plan_recreations
 from agent.planner.placing.hosts import placing_of
 from agent.planner.rollout.chart import chart
 from agent.planner.swarm.autolock import plan_autolock
-from agent.planner.swarm.census import take_census
 from agent.planner.swarm.nodes import plan_nodes
 from agent.planner.swarm.record import plan_swarm
 from agent.planner.swarm.removal import plan_removals

@@ -7,13 +7,13 @@ What comes out is what they will do; who is first where several could be, only t
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.observed import ClusterState
 from agent.model.records import NodeReport
 from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
 from agent.planner.prediction.becoming import with_assignment
 from agent.planner.prediction.predict import predict
-from agent.planner.prediction.reported import NOTHING_THERE, host_of
 from agent.planner.prediction.world import Agent, World
 
 _MOST_ROUNDS = 50

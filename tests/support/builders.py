@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from agent.diff.node_owners import HOST_LABEL
 from agent.model.intent import (
     GWBRIDGE,
     BridgeIntent,
@@ -32,7 +33,6 @@ from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.planner.assignments.assign import assign
-from agent.planner.swarm.census import HOST_LABEL
 
 SWARM = "swarm-1"
 REVISION = 7

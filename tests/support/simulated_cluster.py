@@ -19,6 +19,7 @@ from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.loop import Reconciler, Rhythm
 from agent.daemon.triggers import Triggers
 from agent.daemon.wake import WakeUps
+from agent.daemon.wiring import DECISIONS
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.lease.session import Session
@@ -161,9 +162,9 @@ class SimulatedAgent:
         )
         self.reporter = Reporter(
             self.store,
-            KEYS,
-            host.name,
+            KEYS.status(host.name),
             self.metrics,
+            DECISIONS,
             version="test",
             clock=clock,
             now=clock,

@@ -8,9 +8,9 @@ is given one; unless a copy could not be started: then whoever has its address i
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agent.diff.replicas import STOPPABLE
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Copy, CopyReport
-from agent.planner.copies.stopping import STOPPABLE
 
 Key = tuple[str, int]
 """Service and number of a copy."""

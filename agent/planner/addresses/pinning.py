@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from agent.diff.container import uses_overlay_address
+from agent.diff.networks import Asks, asks_of, sees_overlays
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.addresses.holders import Holders, Key, key_of
 from agent.planner.addresses.room import Room
-from agent.planner.overlays.declared import sees_overlays
 
 Assignments = Mapping[str, Assignment]
 
@@ -75,42 +74,9 @@ def pin_addresses(
     return Pinned(assignments, given_up)
 
 
-def asks_for_addresses(intent: Intent) -> frozenset[str]:
-    """Names of the overlays on which some copy is to have an address of its own choice or ours."""
-    return frozenset(
-        network for service in intent.services for network in _asks_of(intent, service.spec).overlays
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asks:
-    """What a copy wants of overlays."""
-
-    pinned: frozenset[str] = frozenset()
-    """Names of those on which it keeps an address that the leader chooses."""
-    fixed: tuple[tuple[str, str], ...] = ()
-    """(overlay, address) that the document says."""
-    unknown: bool = False
-    """Its spec cannot be read here: what it has stays."""
-
-    @property
-    def overlays(self) -> frozenset[str]:
-        return self.pinned | {network for network, _ in self.fixed}
-
-
-def _asks(intent: Intent, copy: Copy, cluster: ClusterState) -> _Asks:
+def _asks(intent: Intent, copy: Copy, cluster: ClusterState) -> Asks:
     spec = _spec(intent, copy, cluster)
-    return _Asks(unknown=True) if spec is None else _asks_of(intent, spec)
-
-
-def _asks_of(intent: Intent, spec: ContainerSpec) -> _Asks:
-    local = {each.name for each in intent.networks if each.driver != "overlay"}
-    overlays = [each for each in spec.networks if each.network not in local]
-    pins = intent.policy.pin_addresses or uses_overlay_address(spec)
-    return _Asks(
-        pinned=frozenset(each.network for each in overlays if pins and not each.ipv4_address),
-        fixed=tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address),
-    )
+    return Asks(unknown=True) if spec is None else asks_of(intent, spec)
 
 
 def _spec(intent: Intent, copy: Copy, cluster: ClusterState) -> ContainerSpec | None:
@@ -145,7 +111,7 @@ class _Scene:
         given |= dict(zip(free, left, strict=False))
         return {key: address for address, key in given.items()}
 
-    def why_held(self, host: str, key: Key, asks: _Asks, pinned: str) -> str:
+    def why_held(self, host: str, key: Key, asks: Asks, pinned: str) -> str:
         """Why the copy must not start on `host` yet, in words; empty when it may."""
         if self.network in asks.pinned and not pinned:
             return self.room.why_none

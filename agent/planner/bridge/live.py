@@ -1,24 +1,13 @@
 """docker_gwbridge on a host that is in a swarm: when it may be changed, and what is said meanwhile."""
 
-from typing import Literal
-
+from agent.diff.bridge import bridge_faults, bridge_is_right, is_begun
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed, other_swarm
+from agent.model.records import Phase
 from agent.model.steps import BRIDGE, GiveBackTurn, Plan, TakeTurn, untouched
-from agent.planner.bridge.agreed import bridge_faults, plan_bridge_outside
-from agent.planner.bridge.parking import (
-    INGRESS,
-    bridge_is_right,
-    is_begun,
-    needs_turn,
-    plan_retreat,
-    plan_swap,
-    touched,
-    why_held,
-)
+from agent.planner.bridge.agreed import plan_bridge_outside
+from agent.planner.bridge.parking import needs_turn, plan_retreat, plan_swap, touched, why_held
 from agent.planner.bridge.rejoin import plan_rejoin, why_not_rejoin
-
-Phase = Literal["", "right", "waiting", "moving", "held"]
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:
@@ -47,6 +36,14 @@ def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState
     if not blocked:
         return "moving"
     return "waiting" if all(each.kind == "waiting" for each in blocked) else "held"
+
+
+def phase_of(observed: Observed) -> Phase:
+    """`bridge_phase` of this host; empty while there is no engine, no etcd or no intent to speak of."""
+    host, cluster = observed.host, observed.cluster
+    if host is None or cluster is None or cluster.accepted is None:
+        return ""
+    return bridge_phase(cluster.accepted, observed.me, host, cluster)
 
 
 def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
@@ -116,13 +113,6 @@ def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
         f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
     )
     return f"{wrong}; waits for its turn ({who}){disturbs}"
-
-
-def has_mesh(host: HostState) -> bool:
-    """Whether the ingress sandbox has its gateway. One that a swap took off gets it back when dockerd starts again."""
-    meshed = host.swarm.local == "active" and host.network("ingress") is not None
-    there = {whose for bridge in host.bridges for whose, _ in bridge.endpoints}
-    return not meshed or INGRESS in there
 
 
 def quorum(host: HostState) -> str:

@@ -8,9 +8,21 @@ Each pass looks anew, so what a crash leaves behind is only another beginning.
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
+from agent.diff.bridge import (
+    INGRESS,
+    OURS,
+    attached_by_hand,
+    bridge_faults,
+    bridge_is_right,
+    engine_faults,
+    is_begun,
+    overlap,
+    resting,
+    to_move,
+    without_gateway,
+)
 from agent.model.intent import PARKING, Intent, NetworkIntent
-from agent.model.observed import Attached, HostState, NetworkState
-from agent.model.records import HostStatus
+from agent.model.observed import Attached, HostState
 from agent.model.spec import Pairs
 from agent.model.steps import (
     BRIDGE,
@@ -23,9 +35,7 @@ from agent.model.steps import (
     Unpark,
     untouched,
 )
-from agent.planner.bridge.agreed import bridge_faults, engine_faults, overlap
 
-OURS = (("io.swarmkeeper.parking", "true"),)
 _OPTIONS = (
     ("com.docker.network.bridge.enable_icc", "false"),
     ("com.docker.network.bridge.enable_ip_masquerade", "true"),
@@ -35,12 +45,6 @@ _PLACES = tuple(
     for each in ("192.168.252.0/22", "172.31.252.0/22", "10.254.252.0/22", "100.127.252.0/22")
 )
 """Where the temporary network may lie: at the ends of the private ranges, where seldom anybody is."""
-_GATEWAY = "gateway_"
-"""How libnetwork begins the name of an endpoint that is somebody's gateway; what is attached by hand has its own."""
-INGRESS = "ingress-sbox"
-"""Whose endpoint it is through which a swarm's own published ports come in."""
-_LONG_ID = 64
-"""Length of the id of a container; other sandboxes are called otherwise: ingress-sbox, ep-..."""
 _AWAY = "for about 0.1 s"
 
 
@@ -52,16 +56,6 @@ def needs_turn(intent: Intent, host: HostState) -> bool:
     return bool(host.bridges) and (
         len(host.bridges) > 1 or bool(engine_faults(intent.gwbridge, host.bridges[0]))
     )
-
-
-def is_begun(host: HostState | HostStatus) -> bool:
-    """Whether a change of the bridge was begun there: the temporary network is there, and it is ours."""
-    return any(each.name == PARKING and set(OURS) <= set(each.labels) for each in host.networks)
-
-
-def bridge_is_right(intent: Intent, host: HostState) -> bool:
-    """Whether the bridge is as agreed, every container has its gateway on it, and nothing temporary is left."""
-    return not bridge_faults(intent.gwbridge, host) and not is_begun(host) and not without_gateway(host)
 
 
 def why_held(intent: Intent, host: HostState) -> Plan:
@@ -94,7 +88,7 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
     if bridge_is_right(intent, host):
         return Plan()
     faults = bridge_faults(intent.gwbridge, host)
-    moving = _to_move(host) if faults else without_gateway(host)
+    moving = to_move(host) if faults else without_gateway(host)
     parked = _parked(host)
     if (faults or moving) and (held := why_held(intent, host)) != Plan():
         return held
@@ -113,69 +107,16 @@ def plan_retreat(host: HostState) -> Plan:
 
 def touched(host: HostState) -> str:
     """Whom a change of the bridge touches, in words: every container that has its gateway there, and its ports."""
-    names = [f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in _to_move(host)]
+    names = [f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in to_move(host)]
     return ", ".join(names)
-
-
-def without_gateway(host: HostState) -> tuple[Attached, ...]:
-    """Running containers on overlays alone that have their gateway nowhere: no egress, no published port."""
-    if len(host.bridges) != 1 or host.swarm.local != "active":
-        return ()
-    there = {whose for whose, _ in host.bridges[0].endpoints}
-    return tuple(
-        each
-        for each in host.attached
-        if each.running and each.id not in there | host.doubtful and _overlays_only(each, host)
-    )
-
-
-def resting(host: HostState) -> tuple[str, ...]:
-    """Whose endpoint on a bridge it is that no running container has: one that ended, or starts, or nobody."""
-    runs = {each.id: each.running for each in host.attached}
-    ends = [whose for bridge in host.bridges for whose, _ in bridge.endpoints if whose != INGRESS]
-    return tuple(whose for whose in ends if not runs.get(whose, len(whose) == _LONG_ID))
 
 
 # ---- who
 
 
-def _to_move(host: HostState) -> tuple[Attached, ...]:
-    """Running containers with their gateway on a bridge that is to go, or nowhere."""
-    there = {
-        whose for bridge in host.bridges for whose, name in bridge.endpoints if name.startswith(_GATEWAY)
-    }
-    lost = {each.id for each in without_gateway(host)}
-    if not host.bridges:
-        lost = {each.id for each in host.attached if _overlays_only(each, host)}
-    return tuple(each for each in host.attached if each.running and each.id in there | lost)
-
-
-def _overlays_only(found: Attached, host: HostState) -> bool:
-    """On another network, also one that cannot be told, the gateway may be there; on an internal one it wants none."""
-    by_name = {each.name: each for each in host.networks}
-    on = [by_name[name] for name in found.networks if name in by_name]
-    return bool(on) and len(on) == len(found.networks) and all(_is_open_overlay(each) for each in on)
-
-
-def _is_open_overlay(found: NetworkState) -> bool:
-    return found.driver == "overlay" and not found.internal
-
-
 def _parked(host: HostState) -> tuple[Attached, ...]:
     """Containers on our temporary network, also those that have ended since."""
     return tuple(each for each in host.attached if is_begun(host) and PARKING in each.networks)
-
-
-def attached_by_hand(host: HostState) -> list[str]:
-    """Names of the endpoints on docker_gwbridge that docker did not make there by itself."""
-    return sorted(
-        {
-            name
-            for bridge in host.bridges
-            for whose, name in bridge.endpoints
-            if not name.startswith(_GATEWAY) and not whose.startswith("ep-")
-        }
-    )
 
 
 def _nobodys(host: HostState) -> Pairs:

@@ -8,11 +8,11 @@ an overlay.
 
 from dataclasses import replace
 
+from agent.diff.bridge import attached_by_hand
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import Attached, ClusterState, HostState
 from agent.model.steps import BRIDGE, Blocked, Plan, untouched
 from agent.planner.bridge.agreed import plan_bridge_outside
-from agent.planner.bridge.parking import attached_by_hand
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:

@@ -4,11 +4,11 @@ Workers come first, then managers, the raft leader last. A turn that was taken e
 that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
 """
 
+from agent.diff.bridge import is_begun
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NodeState, Observed
 from agent.model.records import Disruption, HostStatus, Ruling
 from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
-from agent.planner.bridge.parking import is_begun
 from agent.planner.overlays.peers import unseen_peers
 
 STARTING_S = 10.0

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 
+from agent.diff.replicas import container_name
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Copy
 from agent.model.steps import Plan, RenameContainer, untouched
-from agent.planner.copies.wanted import Wanted, container_name
+from agent.planner.copies.wanted import Wanted
 
 _SHORT_ID = 12
 

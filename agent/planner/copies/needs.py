@@ -1,5 +1,6 @@
 """What has to be on the host before a copy can be made, started or attached: its image, its volumes, its networks."""
 
+from agent.diff.networks import overlay_faults
 from agent.model.intent import Intent
 from agent.model.observed import GOSSIP, ClusterState, HostState
 from agent.model.steps import (
@@ -15,7 +16,7 @@ from agent.model.steps import (
 )
 from agent.planner.copies.pulling import why_pull
 from agent.planner.copies.wanted import Wanted
-from agent.planner.overlays.declared import overlay_faults, plan_local_network
+from agent.planner.overlays.declared import plan_local_network
 
 _SILENT = (
     f"dockerd is in the swarm, but takes no part in its networks (nothing listens on {GOSSIP}): if that goes on after "

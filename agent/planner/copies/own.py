@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agent.diff.container import describe_change
+from agent.diff.replicas import MISGIVEN, STOPPABLE, container_name, fill_context, is_misgiven
 from agent.errors import Invalid
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
@@ -21,7 +22,6 @@ from agent.model.steps import (
 from agent.planner.copies.endpoints import keep_last_endpoints
 from agent.planner.copies.handover import on_trial, starts_first
 from agent.planner.copies.making_way import made_anew, make_way
-from agent.planner.copies.misgiven import MISGIVEN, is_misgiven
 from agent.planner.copies.names import Names
 from agent.planner.copies.needs import Needs
 from agent.planner.copies.ports import heed_ports
@@ -34,8 +34,7 @@ from agent.planner.copies.replacement import (
     plan_surplus,
     replacement,
 )
-from agent.planner.copies.stopping import STOPPABLE
-from agent.planner.copies.wanted import Wanted, container_name, fill_context
+from agent.planner.copies.wanted import Wanted
 
 REPORTED_S = 20.0
 """Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""

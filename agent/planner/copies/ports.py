@@ -9,12 +9,11 @@ no: a process listens there.
 import re
 from collections.abc import Iterable
 
+from agent.diff.replicas import IN_USE
 from agent.model.observed import ContainerState, HostState
 from agent.model.spec import ContainerSpec, Port
 from agent.model.steps import Blocked, Plan, StartContainer
 
-IN_USE = "address already in use"
-"""In docker's words for a start that failed: only then it is worth looking who listens."""
 _ALLOCATED = re.compile(r"Bind for \S*:(\d+) failed: port is already allocated")
 _BOUND = re.compile(rf"listen (tcp|udp)\d? \S*:(\d+): bind: {IN_USE}")
 

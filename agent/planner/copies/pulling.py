@@ -5,7 +5,7 @@ with a new tag, or with `policy.resolve_digests` and a document that is put agai
 """
 
 from agent.model.intent import Pull
-from agent.model.observed import ClusterState, ContainerState, HostState
+from agent.model.observed import HostState
 
 MAY_BE_OLD_S: dict[Pull, float] = {"always": 60.0, "daily": 86_400.0, "weekly": 604_800.0}
 """How long ago the last pull of an image may be when a container is made of it. `always` has a minute: time for all
@@ -24,10 +24,3 @@ def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
     if limit is None or "@" in image or (age is not None and age < limit):
         return None
     return f", pull_policy is {policy}"
-
-
-def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> str:
-    """Id of the image that a copy would be made of now, if that is not the one it was made of; else empty."""
-    spec = cluster.specs.get(found.copy.spec)
-    now = next((identity for name, identity in host.image_ids if spec and name == spec.image), "")
-    return now if found.image and now != found.image else ""

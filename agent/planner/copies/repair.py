@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from agent.diff.replicas import finished
 from agent.model.observed import ContainerState
-from agent.model.records import CopyReport
-from agent.model.spec import ContainerSpec
 from agent.model.steps import (
     Blocked,
     ConnectNetwork,
@@ -29,19 +28,6 @@ def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str]
     """
     steps = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
     return Plan((*steps, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
-
-
-def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
-    """Whether an exited copy has done its work and stays so.
-
-    Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.
-    """
-    if spec.restart is None or spec.restart.name in ("always", "unless-stopped"):
-        return False
-    if spec.restart.name == "no":
-        return bool(found.started_at) and not found.error
-    tried = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
-    return found.exit_code == 0 or bool(tried)
 
 
 def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:

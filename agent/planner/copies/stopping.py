@@ -1,11 +1,10 @@
 """How a container of ours is stopped: which ones can be, and how long they get."""
 
+from agent.diff.replicas import STOPPABLE
 from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec
 from agent.model.steps import Step, StopContainer
 
-STOPPABLE = ("running", "paused", "restarting")
-"""What a container that can be stopped is, in docker's words."""
 DEFAULT_GRACE_S = 10.0
 """Docker's own, when neither the service nor the image says how long a stop may take."""
 

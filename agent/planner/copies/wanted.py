@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from agent.diff.container import FillContext, fill
-from agent.model.intent import Intent
-from agent.model.observed import SwarmState
+from agent.diff.replicas import container_name
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 from agent.planner.copies.stopping import grace_s
@@ -40,26 +39,3 @@ class Wanted:
     def grace_s(self) -> float:
         """How long a stop may take before the engine kills."""
         return grace_s(self.spec)
-
-
-def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy) -> FillContext:
-    """What the placeholders of `copy`, as assigned, stand for on `host`.
-
-    The node id counts only while the host is in the swarm: one of a join under way may never come to be.
-    """
-    declared = intent.host(host) if intent else None
-    networks = intent.networks if intent else ()
-    return FillContext(
-        host=host,
-        service=copy.service,
-        number=copy.number,
-        node_id=swarm.node_id if swarm.local == "active" else None,
-        address=str(declared.address) if declared else None,
-        pinned=copy.addresses,
-        local=frozenset(each.name for each in networks if each.driver != "overlay"),
-    )
-
-
-def container_name(project: str, copy: Copy) -> str:
-    """`<project>-<service>-<number>`, as Compose names its containers."""
-    return f"{project}-{copy.service}-{copy.number}"

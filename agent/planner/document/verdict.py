@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from agent.intent.guard import guarding
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.steps import Blocked, Plan, PublishVerdict, untouched
-from agent.planner.document.guard import confirmation, what_it_takes
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:
@@ -59,15 +59,6 @@ def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> 
     if not why:
         return verdict
     return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
-
-
-def guarding(cluster: ClusterState) -> tuple[str, str] | None:
-    """What the newest document waits for (the word that confirms it, what it takes away); None: for nothing."""
-    newest = cluster.document.intent if cluster.document else None
-    if cluster.accepted is None or newest is None:
-        return None
-    taken, confirm = what_it_takes(cluster.accepted, newest), confirmation(cluster.accepted, newest)
-    return (confirm, taken) if taken and newest.policy.confirm != confirm else None
 
 
 def _refusal(verdict: Verdict) -> Blocked:

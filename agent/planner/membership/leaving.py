@@ -6,13 +6,14 @@ A container that runs on an overlay when its host leaves loses that network for 
 
 from collections.abc import Iterable
 
+from agent.diff.identity import declared_address, has_address
+from agent.diff.replicas import STOPPABLE
 from agent.model.intent import Intent
 from agent.model.observed import Attached, ContainerState, HostState, Observed
 from agent.model.records import Ruling
 from agent.model.steps import LeaveSwarm, Plan, RemoveContainer, Step, untouched
 from agent.planner.bridge.rejoin import held_outside
-from agent.planner.copies.stopping import STOPPABLE, grace_s, stop
-from agent.planner.membership.namesakes import declared_address, has_address
+from agent.planner.copies.stopping import grace_s, stop
 
 _JOBS = ("no", "on-failure")
 

@@ -4,24 +4,10 @@ It is the one whose machine has the address that the intent declares for the hos
 nothing in the host's name, for as long as the first is there.
 """
 
-from ipaddress import IPv4Address
-
-from agent.model.observed import HostState, Observed
+from agent.diff.identity import at_home, namesake
+from agent.model.observed import Observed
 from agent.model.records import Presence
 from agent.model.steps import Plan, PutPresence, Resign, untouched
-
-
-def namesake(observed: Observed) -> Presence | None:
-    """Another agent that is there under this host's name, from another boot; None when there is none."""
-    presence = observed.cluster.presence if observed.cluster else None
-    if observed.stale or presence is None or presence.instance == observed.instance:
-        return None
-    return presence if presence.boot_id != observed.boot_id else None
-
-
-def must_not_act(observed: Observed) -> bool:
-    """Whether another agent is there under this host's name, and this one cannot show that it is the right one."""
-    return namesake(observed) is not None and not _at_home(observed)
 
 
 def plan_namesake(observed: Observed) -> Plan:
@@ -30,7 +16,7 @@ def plan_namesake(observed: Observed) -> Plan:
     if other is None:
         return _plan_presence(observed)
     said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
-    if _at_home(observed):
+    if at_home(observed):
         said = f"{said}; the address that the intent declares is here"
         return Plan((PutPresence(insists=True, reason=said),))
     reason = f"{said}: nothing is done here before it is gone"
@@ -44,24 +30,6 @@ def _plan_presence(observed: Observed) -> Plan:
     if cluster is None or observed.stale or not cluster.presence_lost:
         return Plan()
     return Plan((PutPresence(reason="somebody has deleted it"),))
-
-
-def declared_address(observed: Observed) -> IPv4Address | None:
-    """The address this host shall have in the swarm; None when nobody says one."""
-    intent = observed.cluster.accepted if observed.cluster else None
-    declared = intent.host(observed.me) if intent else None
-    if observed.advertise:
-        return IPv4Address(observed.advertise)
-    return declared.address if declared else None
-
-
-def has_address(host: HostState, wanted: IPv4Address | None) -> bool:
-    """Whether a device of the host has that address."""
-    return any(address.ip == wanted for address, _ in host.addresses)
-
-
-def _at_home(observed: Observed) -> bool:
-    return observed.host is not None and has_address(observed.host, declared_address(observed))
 
 
 def _kind(observed: Observed, other: Presence) -> str:

@@ -15,12 +15,11 @@ on the overlay as it is.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, NetworkState, Observed
 from agent.model.records import AttachedReport, CopyReport, HostStatus
-from agent.model.spec import Pairs
 from agent.model.steps import BlockedKind, Plan, RemoveOverlay, untouched
-from agent.planner.overlays.declared import is_ours, overlay_faults, sees_overlays
 
 POLICY = "x-cluster.policy.allow_network_recreate"
 _SHORT_ID = 12
@@ -58,14 +57,6 @@ def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
         if change.found.driver and _in_the_way(change, observed.cluster) == Plan()
     )
     return tuple(sorted(ready))
-
-
-def others_on(network: NetworkState, cluster: ClusterState) -> Pairs:
-    """(what, node id) of what the swarm has on an overlay, and no agent that is there can tell what it is."""
-    ours = {copy.id for status in cluster.statuses.values() for copy in status.copies}
-    # On a host with an agent it may have come or gone just now: its next report says which.
-    told = {status.node_id for host, status in cluster.statuses.items() if host in cluster.present}
-    return tuple((what, node) for what, node in network.users if what not in ours and node not in told)
 
 
 def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:

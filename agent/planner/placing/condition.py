@@ -4,18 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.diff.replicas import HELD_BY_ITS_HOST, finished, is_misgiven
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
 from agent.model.records import Copy, CopyReport
 from agent.model.rollout import CopyWatch
 from agent.model.spec import ContainerSpec
-from agent.planner.copies.misgiven import is_misgiven
-from agent.planner.copies.repair import finished
 
 DOWN_S = 5.0
 """So long a copy that was never seen running may be down before that counts: its host may be about to start it."""
-HELD_BY_ITS_HOST = ("waiting", "dependency")
-"""Kinds of what keeps a host from starting a copy, and is no doing of the copy."""
 _NO_NETWORK = re.compile(
     rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
     "|invalid cluster node while attaching",

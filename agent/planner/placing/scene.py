@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
+from agent.diff.node_owners import take_census
+from agent.diff.replicas import STOPPABLE, container_name
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Copy, HostStatus
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.planner.copies.stopping import STOPPABLE
-from agent.planner.copies.wanted import container_name
 from agent.planner.placing.condition import Condition, condition
-from agent.planner.swarm.census import take_census
 
 Key = tuple[str, int]
 """Service and number of a copy."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.diff.container import by_number, differing, fill, in_place
+from agent.diff.replicas import fill_context
 from agent.errors import Invalid
 from agent.model.intent import Intent
 from agent.model.observed import ContainerState, HostState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec
-from agent.planner.copies.wanted import fill_context
 
 
 def with_assignment(

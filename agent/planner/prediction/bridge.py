@@ -1,15 +1,14 @@
 """What docker_gwbridge, the network beside it and the turn will be when a step on them has succeeded."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import assert_never
 
+from agent.diff.bridge import with_endpoints, with_gateway
 from agent.model import steps
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
 from agent.model.observed import ClusterState, HostState, LinkState, NetworkState
 from agent.model.records import Disruption
-from agent.model.spec import Pairs
 
 BridgeStep = steps.CreateParking | steps.Park | steps.SwapBridge | steps.Unpark | steps.RemoveParking
 
@@ -97,18 +96,5 @@ def _without_network(host: HostState, container: str, network: str) -> HostState
     return replace(host, attached=attached)
 
 
-def with_gateway(host: HostState, container: str) -> HostState:
-    """The host with the gateway of a container on docker_gwbridge."""
-    endpoint = (container, f"gateway_{container[:12]}")
-    return _on_bridges(host, lambda found: tuple(sorted({*found.endpoints, endpoint})))
-
-
 def _without_endpoint(host: HostState, container: str) -> HostState:
-    return _on_bridges(host, lambda found: tuple(each for each in found.endpoints if each[0] != container))
-
-
-def _on_bridges(host: HostState, endpoints: Callable[[NetworkState], Pairs]) -> HostState:
-    networks = tuple(
-        replace(each, endpoints=endpoints(each)) if each.name == GWBRIDGE else each for each in host.networks
-    )
-    return replace(host, networks=networks)
+    return with_endpoints(host, lambda found: tuple(each for each in found.endpoints if each[0] != container))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
+from agent.diff.promotable import note_join
+from agent.diff.replicas import finished
 from agent.model.observed import (
     Attached,
     ClusterState,
@@ -17,9 +19,7 @@ from agent.model.records import AttachedReport, BridgeReport, CopyReport, Differ
 from agent.model.rollout import CopyKey, CopyWatch
 from agent.model.store import Fence
 from agent.planner.bridge.live import bridge_phase
-from agent.planner.copies.repair import finished
 from agent.planner.prediction.copies import NOW
-from agent.planner.swarm.promotable import note_join
 
 _INSTANCE = "planned"
 """Every agent of a planned cluster is there and has reported: what it does is what is asked."""

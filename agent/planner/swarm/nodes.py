@@ -6,11 +6,11 @@ too. All others are somebody else's and stay.
 
 from collections.abc import Iterator
 
+from agent.diff.node_owners import HOST_LABEL, Census, fresh_status, gone_nodes, removed_hosts
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.observed import NodeState, Observed
 from agent.model.spec import Pairs
 from agent.model.steps import Blocked, Plan, RemoveNode, UpdateNode
-from agent.planner.swarm.census import HOST_LABEL, Census, fresh_status, gone_nodes, removed_hosts
 from agent.planner.swarm.roles import plan_roles
 
 LABELS_LABEL = "io.swarmkeeper.labels"

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from agent.diff.networks import ready_overlays
+from agent.diff.node_owners import HOST_LABEL
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.records import HostStatus, SwarmRecord, Tokens
@@ -14,9 +16,7 @@ from agent.model.steps import (
     WithdrawTokens,
     untouched,
 )
-from agent.planner.overlays.declared import ready_overlays
 from agent.planner.overlays.recreate import to_recreate
-from agent.planner.swarm.census import HOST_LABEL
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:

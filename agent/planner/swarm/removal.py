@@ -5,11 +5,11 @@ those (nodes.py); the host itself removes its copies and leaves the swarm. What 
 host.
 """
 
+from agent.diff.node_owners import Census, fresh_status, removed_hosts
 from agent.model.intent import Intent
 from agent.model.observed import NodeState, Observed
 from agent.model.records import HostStatus
 from agent.model.steps import ForgetHost, Plan, untouched
-from agent.planner.swarm.census import Census, fresh_status, removed_hosts
 
 
 def plan_removals(intent: Intent, observed: Observed, census: Census | None) -> Plan:

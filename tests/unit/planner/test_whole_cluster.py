@@ -8,6 +8,7 @@ from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.records import HostStatus, Verdict
 from agent.planner import make_plan
 from agent.planner.assignments.assign import assign
+from agent.planner.bridge.live import phase_of
 from agent.planner.whole_cluster import ClusterPlan, plan_cluster
 from agent.report.status import host_status
 from tests.support.builders import (
@@ -34,7 +35,9 @@ CHANGED = intent(service(on={"h1": 2, "h2": 1}, spec=order("1.0.1")), hosts="h1 
 def report(name: str, seen: HostState | None) -> HostStatus:
     """What the agent of that host wrote, in the run that is there now."""
     said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}", engine_fault="no such socket")
-    return host_status(said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+    return host_status(
+        said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(said)
+    )
 
 
 def running(**more: Any) -> ClusterState:

@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.daemon.wiring import DECISIONS
 from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
@@ -27,9 +28,9 @@ class Bench:
     def restart(self) -> None:
         self.reporter = Reporter(
             self.store,
-            KEYS,
-            "node-a",
+            KEYS.status("node-a"),
             self.metrics,
+            DECISIONS,
             version="1.0",
             clock=self.clock,
             now=self.clock,

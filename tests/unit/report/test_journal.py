@@ -9,6 +9,7 @@ from agent.model.faults import Fault
 from agent.model.observed import Document
 from agent.model.outcome import Failure, Outcome
 from agent.model.steps import Blocked, BlockedKind, Plan, StartContainer
+from agent.planner.leadership import unfit
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed
 
@@ -25,7 +26,7 @@ def lines() -> Iterator[Lines]:
 @pytest.fixture
 def journal(lines: Lines) -> Journal:
     """A journal that has told of one quiet pass already."""
-    fresh = Journal()
+    fresh = Journal(unfit)
     fresh.passed(observed(), Plan())
     lines.clear()
     return fresh

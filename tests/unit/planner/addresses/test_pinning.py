@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from agent.diff.networks import asks_for_addresses
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState, GivenOut, HostState
 from agent.model.records import Assignment, AttachedReport, Copy, CopyReport, HostStatus
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.planner.addresses.pinning import asks_for_addresses, pin_addresses
+from agent.planner.addresses.pinning import pin_addresses
 from agent.planner.assignments.assign import assign, plan_assignments
 from tests.support.builders import (
     OVERLAY,

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from agent.diff.replicas import image_now
 from agent.model.intent import Intent, Pull
 from agent.model.observed import ContainerState, HostState
 from agent.planner.copies.own import plan_copies
-from agent.planner.copies.pulling import image_now, why_pull
+from agent.planner.copies.pulling import why_pull
 from tests.support.builders import cluster, container, differs, host, intent, observed, order, service
 
 IMAGE = "order:1.0.0"

@@ -4,10 +4,10 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any
 
+from agent.diff.identity import must_not_act
 from agent.model.observed import Observed
 from agent.model.records import Presence
 from agent.planner import make_plan
-from agent.planner.membership.namesakes import must_not_act
 from tests.support.builders import cluster, host, intent, observed, service, told
 
 WANTED = intent(service(on={"h1": 1}), hosts="h1")

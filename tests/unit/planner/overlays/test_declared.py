@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from agent.diff.networks import overlay_faults, ready_overlays
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import HostState, NetworkState
 from agent.planner import make_plan
-from agent.planner.overlays.declared import overlay_faults, plan_local_network, plan_overlays, ready_overlays
+from agent.planner.overlays.declared import plan_local_network, plan_overlays
 from agent.report.drift import find_drift
 from tests.support import builders
 from tests.support.builders import (

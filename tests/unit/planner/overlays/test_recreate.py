@@ -7,14 +7,16 @@ from typing import Any, Literal
 
 import pytest
 
+from agent.diff.networks import others_on
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.observed import ClusterState, HostState, NetworkState
 from agent.model.records import AttachedReport, BridgeReport, CopyReport, Disruption, HostStatus, SwarmRecord
 from agent.model.spec import Port, spec_hash
 from agent.model.steps import PublishSwarm
 from agent.planner import make_plan
+from agent.planner.bridge.live import phase_of
 from agent.planner.bridge.turns import plan_turns
-from agent.planner.overlays.recreate import POLICY, others_on, plan_recreations
+from agent.planner.overlays.recreate import POLICY, plan_recreations
 from agent.planner.swarm.record import plan_swarm
 from agent.planner.whole_cluster import plan_cluster
 from agent.report.status import host_status
@@ -440,7 +442,9 @@ def whole(*, allowed: bool) -> ClusterState:
         copy = container(number, of=PUBLISHING, addresses=(("net", f"10.10.0.{number}"),))
         found = host(copy, swarm=member(name, of=nodes), networks=(bridge_network(), OURS))
         there = observed(replace(state, assignment=cluster(before, name).assignment), found, me=name)
-        said = host_status(there, make_plan(there), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+        said = host_status(
+            there, make_plan(there), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(there)
+        )
         assignment = cluster(before, name).assignment
         assert assignment is not None
         state = replace(

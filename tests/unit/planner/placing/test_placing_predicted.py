@@ -9,6 +9,7 @@ from agent.model.records import Assignment, HostStatus, Verdict
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
 from agent.planner.assignments.assign import assign
+from agent.planner.bridge.live import phase_of
 from agent.planner.whole_cluster import ClusterPlan, plan_cluster
 from agent.report.status import host_status
 from tests.support.builders import (
@@ -36,7 +37,9 @@ MANAGERS = tuple((f"node-{name}", f"10.0.0.{name[1:]}:2377") for name in NAMES)
 
 def report(name: str, seen: HostState) -> HostStatus:
     said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}")
-    return host_status(said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+    return host_status(
+        said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(said)
+    )
 
 
 def running(newest: Intent = WANTED, down: str = "") -> ClusterState:

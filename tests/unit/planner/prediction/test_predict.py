@@ -6,13 +6,14 @@ from dataclasses import replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from agent.diff.bridge import is_begun
+from agent.diff.replicas import finished
 from agent.model import steps
 from agent.model.intent import PARKING
 from agent.model.observed import ContainerState, HostState
 from agent.model.steps import Step
 from agent.planner import make_plan
-from agent.planner.bridge.parking import is_begun, needs_turn
-from agent.planner.copies.repair import finished
+from agent.planner.bridge.parking import needs_turn
 from agent.planner.prediction.predict import predict
 from agent.planner.prediction.world import World
 from agent.planner.whole_cluster import most_rounds, settle

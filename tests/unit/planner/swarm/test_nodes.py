@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from agent.diff.node_owners import HOST_LABEL, take_census
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import NodeState
 from agent.model.steps import Plan, UpdateNode
-from agent.planner.swarm.census import HOST_LABEL, take_census
 from agent.planner.swarm.nodes import LABELS_LABEL, plan_nodes
 from tests.support.builders import intent, node, status, told
 from tests.unit.planner.swarm.swarms import nodes_of, seen

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from agent.diff.node_owners import take_census
 from agent.model.observed import NodeState
 from agent.model.records import Assignment, BridgeReport, Copy, CopyReport
-from agent.planner.swarm.census import take_census
 from agent.planner.swarm.removal import plan_removals
 from tests.support.builders import REVISION, intent, status, told
 from tests.unit.planner.swarm.swarms import nodes_of, seen

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from agent.diff.node_owners import take_census
 from agent.model.intent import Intent
 from agent.model.observed import NodeState
 from agent.model.records import JoinedReport
 from agent.model.steps import DemoteNode, Plan, PromoteNode
-from agent.planner.swarm.census import take_census
 from agent.planner.swarm.roles import plan_roles
 from tests.support.builders import intent, node, status, told
 from tests.unit.planner.swarm.swarms import nodes_of, seen

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from agent.diff.node_owners import HOST_LABEL, take_census
 from agent.model.observed import NodeState
 from agent.model.records import (
     Assignment,
@@ -17,7 +18,6 @@ from agent.model.records import (
     Ruling,
 )
 from agent.model.steps import Plan, PublishRuling
-from agent.planner.swarm.census import HOST_LABEL, take_census
 from agent.planner.swarm.rulings import plan_rulings
 from tests.support import builders
 from tests.support.builders import cluster, host, intent, node, observed, status, told

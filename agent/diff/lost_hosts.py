@@ -5,9 +5,9 @@ Nor does a node that is down: the way between the managers and it may be cut. Wh
 gone.
 """
 
+from agent.diff.node_owners import Census, take_census
 from agent.model.intent import Intent
 from agent.model.observed import Observed
-from agent.planner.swarm.census import Census, take_census
 
 
 def lost_hosts(observed: Observed) -> frozenset[str]:

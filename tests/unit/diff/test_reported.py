@@ -6,12 +6,13 @@ from ipaddress import IPv4Network
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model.records import BridgeReport, HostStatus, decode, encode
 from agent.model.steps import Plan
 from agent.planner import make_plan
+from agent.planner.bridge.live import phase_of
 from agent.planner.bridge.parking import plan_swap
-from agent.planner.prediction.reported import host_of
 from agent.planner.prediction.world import World
 from agent.report.status import host_status
 from tests.support.builders import bridge_network, cluster, host, intent, observed, service, status
@@ -26,7 +27,7 @@ def test_the_report_of_a_host_is_enough_to_plan_for_it(world: World) -> None:
     for name in world.agents:
         seen = world.observed(name)
         plan = make_plan(seen)
-        report = host_status(seen, plan, (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+        report = host_status(seen, plan, (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(seen))
         told = host_of(decode(HostStatus, encode(report)))
 
         assert str(make_plan(replace(seen, host=told))) == str(plan)
@@ -34,7 +35,9 @@ def test_the_report_of_a_host_is_enough_to_plan_for_it(world: World) -> None:
 
 def test_a_host_whose_dockerd_is_away_reports_nothing_to_plan_upon() -> None:
     seen = observed(cluster(intent(service())), None, engine_fault="no such socket")
-    report = host_status(seen, make_plan(seen), (), {}, status("h1"), "2024-05-01T00:00:00Z", "0.1.0")
+    report = host_status(
+        seen, make_plan(seen), (), {}, status("h1"), "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(seen)
+    )
 
     assert host_of(report) is None
     assert report.engine_fault == "no such socket"
@@ -44,7 +47,9 @@ def test_the_names_of_other_peoples_containers_stay_on_the_host_unless_they_are_
     seen = observed(
         cluster(intent(service())), host(foreign_names=(("prod-order-1", "x"), ("their-secret-project", "y")))
     )
-    report = host_status(seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+    report = host_status(
+        seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(seen)
+    )
 
     assert report.foreign_names == ("prod-order-1",)
 
@@ -56,7 +61,9 @@ def test_a_plan_of_another_bridge_names_beforehand_every_container_that_it_would
     )
     now = intent(service())
     seen = observed(cluster(now), found)
-    report = host_status(seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0")
+    report = host_status(
+        seen, make_plan(seen), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(seen)
+    )
     told = host_of(decode(HostStatus, encode(report)))
 
     assert told is not None

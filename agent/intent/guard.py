@@ -6,6 +6,7 @@ an edit means. The guard of either document counts, the stricter one: the edit t
 
 from agent.intent.digest import shortened
 from agent.model.intent import Intent
+from agent.model.observed import ClusterState
 
 _MOST_NAMED = 10
 """Services; a verdict is read by people."""
@@ -57,3 +58,12 @@ def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
 
 def _counts(intent: Intent) -> dict[str, int]:
     return {each.name: each.copies for each in intent.services}
+
+
+def guarding(cluster: ClusterState) -> tuple[str, str] | None:
+    """What the newest document waits for (the word that confirms it, what it takes away); None: for nothing."""
+    newest = cluster.document.intent if cluster.document else None
+    if cluster.accepted is None or newest is None:
+        return None
+    taken, confirm = what_it_takes(cluster.accepted, newest), confirmation(cluster.accepted, newest)
+    return (confirm, taken) if taken and newest.policy.confirm != confirm else None

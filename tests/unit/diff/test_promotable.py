@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from agent.diff.promotable import note_join, why_not_promotable
 from agent.model.observed import HostState, NetworkState
 from agent.model.records import JoinedReport
-from agent.planner.swarm.promotable import note_join, why_not_promotable
 from tests.support.builders import host, node, outside, status, worker
 
 H1, H2, H3 = node("h1"), node("h2", "worker"), node("h3", "worker")

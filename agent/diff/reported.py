@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Interface, IPv4Network
 
+from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
 from agent.model.observed import (
     Attached,
@@ -22,8 +23,6 @@ from agent.model.records import (
     NetworkReport,
     NodeReport,
 )
-from agent.planner.bridge.parking import without_gateway
-from agent.planner.prediction.bridge import with_gateway
 
 NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
 """A host that never reported: taken for an engine with nothing on it."""
