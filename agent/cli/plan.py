@@ -10,7 +10,7 @@ from agent.cli.render import counted, painted
 from agent.cli.validate import parse
 from agent.model.observed import ClusterState
 from agent.model.steps import Blocked, Step
-from agent.planner.whole_cluster import ClusterPlan, HostPlan, plan_cluster
+from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.yamldoc.words import printable
 
 

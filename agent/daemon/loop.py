@@ -15,9 +15,9 @@ from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
-from agent.planner.copies.handover import LOOK_S, tries
-from agent.planner.placing.hosts import places_again_in_s
-from agent.planner.rollout.chart import looks_again_in_s
+from agent.planner.host.handover import LOOK_S, tries
+from agent.planner.leader.chart import looks_again_in_s
+from agent.planner.leader.scheduler import places_again_in_s
 from agent.report import Reporter
 
 log = structlog.get_logger()

@@ -15,8 +15,8 @@ from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, TokenOpener
-from agent.planner.bridge.live import phase_of
-from agent.planner.leadership import unfit
+from agent.planner.host.bridge import phase_of
+from agent.planner.leader.eligibility import unfit
 from agent.report import Decisions
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)

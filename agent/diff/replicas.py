@@ -1,7 +1,7 @@
 """What a container of ours shows against the copy it is assigned for.
 
 A swarm whose managers lost what they knew last (the raft leader died, or was restored from a copy) gives an
-address a second time. On another host than the first one both containers run (planner/addresses/doubles.py);
+address a second time. On another host than the first one both containers run (planner/leader/doubles.py);
 on the same host dockerd refuses the start. The swarm remembers the address by the id of the container, through
 every further start and through a disconnect, so that only another container gets another one
 (docs/engine-quirks.md, measured).

@@ -25,7 +25,7 @@ from agent.config import load_config
 from agent.daemon import loop, wiring
 from agent.daemon import main as daemon
 from agent.daemon.loop import Reconciler
-from agent.planner import leadership
+from agent.planner.leader import eligibility
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
 from tests.fakes.swarm import FakeLan
@@ -181,7 +181,7 @@ def _wall_clock_is_set(_engine: FakeEngine) -> None:
 
 
 def _lets_go_soon(_engine: FakeEngine) -> None:
-    leadership.LEADS_BLIND_S = 1.0
+    eligibility.LEADS_BLIND_S = 1.0
     loop.UNREAD_S = 0.2
 
 

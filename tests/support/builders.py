@@ -32,7 +32,7 @@ from agent.model.records import Assignment, Copy, HostStatus, SwarmRecord, Token
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.steps import Plan
 from agent.model.store import Fence
-from agent.planner.assignments.assign import assign
+from agent.planner.leader.assignments import assign
 
 SWARM = "swarm-1"
 REVISION = 7

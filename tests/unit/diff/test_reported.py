@@ -11,9 +11,9 @@ from agent.errors import Invalid
 from agent.model.records import BridgeReport, HostStatus, decode, encode
 from agent.model.steps import Plan
 from agent.planner import make_plan
-from agent.planner.bridge.live import phase_of
-from agent.planner.bridge.parking import plan_swap
-from agent.planner.prediction.world import World
+from agent.planner.dry_run.world import World
+from agent.planner.host.bridge import phase_of
+from agent.planner.host.bridge_swap import plan_swap
 from agent.report.status import host_status
 from tests.support.builders import bridge_network, cluster, host, intent, observed, service, status
 from tests.support.generators import worlds

@@ -9,7 +9,7 @@ from agent.model.faults import Fault
 from agent.model.observed import Document
 from agent.model.outcome import Failure, Outcome
 from agent.model.steps import Blocked, BlockedKind, Plan, StartContainer
-from agent.planner.leadership import unfit
+from agent.planner.leader.eligibility import unfit
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed
 

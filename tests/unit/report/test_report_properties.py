@@ -11,9 +11,9 @@ from agent.model.observed import Observed
 from agent.model.records import HostStatus, decode, encode
 from agent.model.steps import GiveBackTurn
 from agent.planner import make_plan
-from agent.planner.bridge.live import phase_of
-from agent.planner.prediction.world import World
-from agent.planner.whole_cluster import settle
+from agent.planner.dry_run.cluster import settle
+from agent.planner.dry_run.world import World
+from agent.planner.host.bridge import phase_of
 from agent.report.drift import Drift, find_drift
 from agent.report.status import carried_out, host_status
 from tests.support.generators import sound_worlds, worlds

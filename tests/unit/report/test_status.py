@@ -11,7 +11,7 @@ from agent.model.outcome import Failure
 from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
-from agent.planner.bridge.live import phase_of
+from agent.planner.host.bridge import phase_of
 from agent.report.status import host_status
 from tests.support.scenes import (
     BRIDGE_FOUND,
