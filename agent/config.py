@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from agent.document import Cursor, Fields, Reader, open_document
-from agent.document.scalars import address, boolean, choice, duration, integer, matching, sequence_of, text
-from agent.document.words import quoted
 from agent.errors import Invalid
 from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
 from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import SessionSettings, StoreSettings, timing_faults
+from agent.yamldoc import Cursor, Fields, Reader, open_document
+from agent.yamldoc.scalars import address, boolean, choice, duration, integer, matching, sequence_of, text
+from agent.yamldoc.words import quoted
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]

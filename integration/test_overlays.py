@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from agent.clients.engine import DockerEngine
+from agent.clients.docker import DockerEngine
 from agent.errors import Conflict
 from agent.intent import parse_intent
 from agent.model.intent import NetworkIntent
 from agent.model.records import HostStatus, decode
-from agent.planner.overlays.peers import unseen_peers
+from agent.planner.leader.peers import unseen_peers
 from integration.cluster import EXAMPLE, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually

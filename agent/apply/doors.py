@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.clients.engine import Engine
-from agent.clients.store import Store
+from agent.clients.docker import Engine
+from agent.clients.etcd import Store
 from agent.errors import LeadershipLost
+from agent.lease.session import Session
 from agent.model.autolock import UnlockKeys
 from agent.model.keys import Keys
 from agent.model.records import Tokens
 from agent.model.store import Fence
-from agent.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from agent.apply.doors import Doors
 from agent.apply.writes import put
-from agent.clients.engine import Engine, ask_digests
+from agent.clients.docker import Engine, ask_digests
+from agent.diff.container import create_request
 from agent.errors import Conflict
-from agent.fields import create_request
 from agent.model import steps
 from agent.model.store import Compare, Delete
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from functools import partial
 
-from agent import election
 from agent.apply.doors import Doors
 from agent.apply.writes import put, write
 from agent.errors import Conflict, Refused, Unreachable
+from agent.lease import lock as election
 from agent.model import steps
 from agent.model.autolock import MOST_KEYS
 from agent.model.records import LeaderRecord, encode

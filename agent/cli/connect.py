@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from agent.clients.store import EtcdStore, Store
+from agent.clients.etcd import EtcdStore, Store
 from agent.config import load_config
 from agent.errors import Invalid, Unreachable
 from agent.model.keys import Keys

@@ -5,8 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from agent.document.words import printable
 from agent.errors import SwarmkeeperError, Unreachable
+from agent.yamldoc.words import printable
 
 REFUSED = 1
 UNREACHABLE = 3

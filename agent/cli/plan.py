@@ -6,11 +6,12 @@ from typing import Any
 
 import typer
 
-from agent.cli.show import show_plan_lines
+from agent.cli.render import counted, painted
 from agent.cli.validate import parse
 from agent.model.observed import ClusterState
 from agent.model.steps import Blocked, Step
-from agent.planner.whole_cluster import ClusterPlan, plan_cluster
+from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
+from agent.yamldoc.words import printable
 
 
 def in_mind(cluster: ClusterState, name: str, raw: bytes) -> ClusterState:
@@ -58,3 +59,54 @@ def _step(step: Step) -> dict[str, str]:
 
 def _blocked(blocked: Blocked) -> dict[str, str]:
     return {"resource": blocked.resource, "reason": blocked.reason, "kind": blocked.kind}
+
+
+_VERBS = {"remove": "red", "stop": "red", "withdraw": "red", "disconnect": "red"}
+
+
+def show_plan_lines(plan: ClusterPlan) -> None:
+    """Print the plan by host, each step as the agent's log will say it, and a sentence that sums it up."""
+    for host in plan.hosts:
+        _show_host(host)
+    if plan.everywhere:
+        typer.echo(painted("on every host", bold=True))
+        for each in plan.everywhere:
+            typer.echo(f"  {_blocked_line(each)}")
+    if plan.hosts:
+        typer.echo()
+    typer.echo(summary(plan))
+
+
+def summary(plan: ClusterPlan) -> str:
+    """One sentence for the whole plan."""
+    if not plan.hosts:
+        return "There is no intent, and no agent has reported yet: nothing to plan."
+    if not plan.steps and not plan.blocked:
+        return "Nothing to do: the cluster is as the intent says."
+    hosts = sum(1 for host in plan.hosts if host.steps)
+    steps = f"{counted(len(plan.steps), 'step')} on {counted(hosts, 'host')}" if plan.steps else "No step"
+    blocked = f"; {len(plan.blocked)} blocked" if plan.blocked else ""
+    more = "" if plan.settled else "; it would go on, without coming to an end: please report this"
+    return f"{steps}{blocked}{more}."
+
+
+def _show_host(host: HostPlan) -> None:
+    leads = painted(" (leads)", dim=True) if host.leads else ""
+    typer.echo(f"{painted(host.name, bold=True)}{leads}")
+    for note in host.notes:
+        typer.echo(f"  {painted(f'({note})', dim=True)}")
+    for step in host.steps:
+        typer.echo(f"  {_step_line(step)}")
+    for each in host.blocked:
+        typer.echo(f"  {_blocked_line(each)}")
+    if not host.steps and not host.blocked:
+        typer.echo(f"  {painted('nothing to do', dim=True)}")
+
+
+def _step_line(step: Step) -> str:
+    """The same text as `str(step)`, with a colour."""
+    return painted(step.verb, _VERBS.get(step.verb, "green")) + printable(str(step).removeprefix(step.verb))
+
+
+def _blocked_line(blocked: Blocked) -> str:
+    return painted(blocked, "yellow")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from agent import daemon
 from agent.config import load_config
+from agent.daemon import main
 from agent.errors import Invalid, SwarmkeeperError
 
 FAILED = 1
@@ -21,7 +21,7 @@ def run_agent(config: Path) -> int:
         typer.secho(f"swarmkeeper: {error}", err=True)
         return FAULTY_CONFIG
     try:
-        daemon.run(loaded)
+        main.run(loaded)
     except SwarmkeeperError as error:
         typer.secho(f"swarmkeeper: {error}", err=True)
         return FAULTY_CONFIG if isinstance(error, Invalid) else FAILED

@@ -2,13 +2,13 @@
 
 import typer
 
-from agent.cli.show import counted, painted
+from agent.cli.render import counted, painted
 from agent.errors import Invalid
 from agent.intent import parse_intent, warnings
+from agent.intent.guard import guarding
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document
-from agent.planner.document.verdict import guarding
 
 
 def show_validity(name: str, raw: bytes) -> None:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.document.words import printable
+from agent.diff.bridge import bridge_faults
+from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState
 from agent.model.records import CopyReport, HostStatus
-from agent.planner.bridge.agreed import bridge_faults
-from agent.planner.prediction.reported import host_of
+from agent.yamldoc.words import printable
 
 TOLD = 2
 """So many ends in a row are a loop; one may be somebody's doing."""

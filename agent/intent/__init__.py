@@ -4,8 +4,6 @@ The order is: read each section by its table, give names their meaning across se
 section that could not be read is left out of the later steps, so that one error is not told twice.
 """
 
-from agent.document import Cursor, Fields, open_document
-from agent.document.scalars import string
 from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
 from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
 from agent.intent.cluster import Cluster, read_cluster
@@ -20,6 +18,8 @@ from agent.intent.sizes import check_lines, check_specs
 from agent.intent.values import name, project_name
 from agent.intent.warnings import warnings
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
+from agent.yamldoc import Cursor, Fields, open_document
+from agent.yamldoc.scalars import string
 
 __all__ = ["parse_intent", "warnings"]
 
@@ -32,7 +32,7 @@ TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "secrets", "configs", "s
 def parse_intent(raw: bytes, revision: int) -> Intent:
     """Return what the document `raw`, read from etcd at mod_revision `revision`, says.
 
-    Raises InvalidDocument with every fault, ordered by line and column. Bounds: agent.document.
+    Raises InvalidDocument with every fault, ordered by line and column. Bounds: agent.yamldoc.
     """
     root = open_document(raw)
     fields = root.fields(TOP_KEYS, TOP_REFUSED, extensions=True)

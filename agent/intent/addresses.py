@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
-from agent.document import Cursor
 from agent.intent.cluster import Cluster
 from agent.model.intent import GWBRIDGE, NetworkIntent, ServiceIntent, SwarmIntent
+from agent.yamldoc import Cursor
 
 _LAN = 16
 """Around a host's address this much is taken for its LAN when a pool is chosen; its real prefix is not declared."""

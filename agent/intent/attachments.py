@@ -1,10 +1,10 @@
 """Networks of a service, by the names the document gives them."""
 
-from agent.document import Cursor
-from agent.document.scalars import address, matching, sequence_of
 from agent.intent import forms
 from agent.intent.values import name
 from agent.model.spec import Attachment
+from agent.yamldoc import Cursor
+from agent.yamldoc.scalars import address, matching, sequence_of
 
 KEYS = ("aliases", "ipv4_address")
 _NEW = "is not offered: engines before 28 do not know it"

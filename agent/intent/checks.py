@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent.document import Cursor
 from agent.intent.cluster import Cluster
 from agent.intent.ports import clash
 from agent.model.intent import NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
 from agent.model.spec import ContainerSpec, Port
+from agent.yamldoc import Cursor
 
 Links = Mapping[str, Sequence[str]]
 

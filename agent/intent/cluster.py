@@ -5,8 +5,6 @@ from ipaddress import IPv4Network
 from itertools import islice
 from typing import get_args
 
-from agent.document import Cursor, Fields, Reader
-from agent.document.scalars import address, boolean, choice, duration, integer, matching, sequence_of
 from agent.intent.digest import DIGITS
 from agent.intent.networks import read_gateway, usable_network
 from agent.intent.values import host_name, pairs
@@ -24,6 +22,8 @@ from agent.model.intent import (
     Unmanaged,
 )
 from agent.model.spec import Pairs
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.scalars import address, boolean, choice, duration, integer, matching, sequence_of
 
 VERSION = 1
 MOST_HOSTS = 1000

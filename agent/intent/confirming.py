@@ -2,10 +2,10 @@
 
 import re
 
-from agent.document import Cursor, open_document
 from agent.errors import Invalid
 from agent.intent.digest import WORD, document_hash
 from agent.model.faults import InvalidDocument
+from agent.yamldoc import Cursor, open_document
 
 _LINE_END = re.compile("\r\n|\r|\n")
 _TOKEN = re.compile(r"""["']?[0-9a-f]+["']?""")

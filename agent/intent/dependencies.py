@@ -2,10 +2,10 @@
 
 from typing import Literal, get_args
 
-from agent.document import Cursor, Reader
-from agent.document.scalars import choice, sequence_of
 from agent.intent import forms
 from agent.intent.values import name
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.scalars import choice, sequence_of
 
 KEYS = ("condition",)
 STARTED = "service_started"

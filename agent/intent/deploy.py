@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from agent.document import Cursor, Fields, Reader
-from agent.document.scalars import choice, duration, integer, number
 from agent.intent import forms
 from agent.intent.gpus import REQUEST, reserved_devices
 from agent.intent.limits import cpus, memory, pids, reservation
@@ -14,6 +12,8 @@ from agent.intent.where import read_where
 from agent.model.intent import FailureAction, Update, UpdateOrder
 from agent.model.spec import Restart, RestartName
 from agent.model.where import ANYWHERE, Where
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.scalars import choice, duration, integer, number
 
 KEYS = ("mode", "replicas", "placement", "update_config", "rollback_config", "restart_policy", "resources")
 UPDATE_KEYS = ("parallelism", "order", "failure_action", "monitor", "delay", "max_failure_ratio")

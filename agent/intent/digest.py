@@ -4,7 +4,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from agent.document.nodes import Mapping, Node, Scalar
+from agent.yamldoc.nodes import Mapping, Node, Scalar
 
 WORD = ("x-cluster", "policy", "confirm")
 """Where the document says that it is confirmed."""

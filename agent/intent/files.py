@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.document import Cursor
 from agent.intent import forms
 from agent.intent.values import absolute, name, text
 from agent.model.spec import Mount
+from agent.yamldoc import Cursor
 
 Kind = Literal["secrets", "configs"]
 TOP_KEYS = ("file",)

@@ -1,11 +1,11 @@
 """GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same."""
 
-from agent.document import Cursor
-from agent.document.nodes import Scalar
-from agent.document.scalars import integer
 from agent.intent import forms
 from agent.intent.values import distinct_texts, pairs, text
 from agent.model.spec import DeviceRequest
+from agent.yamldoc import Cursor
+from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.scalars import integer
 
 KEYS = ("driver", "count", "device_ids", "capabilities", "options")
 ALL = "all"

@@ -1,10 +1,10 @@
 """The healthcheck of a service."""
 
-from agent.document import Cursor
-from agent.document.scalars import boolean, duration, integer
 from agent.intent import forms
 from agent.intent.values import text, texts
 from agent.model.spec import Healthcheck
+from agent.yamldoc import Cursor
+from agent.yamldoc.scalars import boolean, duration, integer
 
 KEYS = ("test", "interval", "timeout", "start_period", "retries", "disable")
 _REFUSED = {

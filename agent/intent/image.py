@@ -2,9 +2,9 @@
 
 import re
 
-from agent.document import Cursor
 from agent.intent.values import text
 from agent.model.intent import Pull
+from agent.yamldoc import Cursor
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"

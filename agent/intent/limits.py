@@ -2,12 +2,12 @@
 
 import re
 
-from agent.document import Cursor
-from agent.document.nodes import Scalar
-from agent.document.scalars import integer, matching, number, sequence_of, size
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Device, Ulimit
+from agent.yamldoc import Cursor
+from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.scalars import integer, matching, number, sequence_of, size
 
 NANO = 1_000_000_000
 _LEAST_MEMORY = 6 << 20

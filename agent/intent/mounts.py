@@ -4,11 +4,11 @@ import re
 from dataclasses import replace
 from typing import Any, get_args
 
-from agent.document import Cursor, Fields, Reader
-from agent.document.scalars import boolean, choice, size
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.scalars import boolean, choice, size
 
 TYPE: Reader[MountType] = choice(get_args(MountType))
 RELABEL: Reader[Relabel] = choice(get_args(Relabel))

@@ -3,11 +3,11 @@
 from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
-from agent.document import Cursor, Reader
-from agent.document.scalars import address, boolean, choice, network, sequence_of
 from agent.intent import forms
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.scalars import address, boolean, choice, network, sequence_of
 
 NETWORK_KEYS = ("name", "driver", "attachable", "ipam", "driver_opts", "external", "internal", "labels")
 IPAM_KEYS = ("config",)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from agent.document import Cursor
-from agent.document.nodes import Scalar
-from agent.document.words import listed, nearest
+from agent.yamldoc import Cursor
+from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.words import listed, nearest
 
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"

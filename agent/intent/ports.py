@@ -4,11 +4,11 @@ import re
 from ipaddress import AddressValueError, IPv4Address
 from typing import Literal, get_args
 
-from agent.document import Cursor, Reader
-from agent.document.scalars import address, choice, integer
 from agent.intent import forms
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.scalars import address, choice, integer
 
 PORT = integer(1, 65535)
 PROTOCOL: Reader[Protocol] = choice(get_args(Protocol))

@@ -5,9 +5,6 @@ import shlex
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
-from agent.document import Cursor, Reader
-from agent.document.nodes import Scalar
-from agent.document.scalars import choice
 from agent.intent import forms
 from agent.intent.values import anything, pairs, text
 from agent.model.spec import (
@@ -21,6 +18,9 @@ from agent.model.spec import (
     UserNamespace,
     Uts,
 )
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.scalars import choice
 
 W = TypeVar("W", bound=str)
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agent.document import Cursor
 from agent.intent.files import Kind, files, read_uses
 from agent.intent.placeholders import check_placeholders
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
+from agent.yamldoc import Cursor
 
 Files = Mapping[str, str | None]
 """Path on the host by name; None for one that was refused already."""

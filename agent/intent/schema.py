@@ -7,7 +7,7 @@ they refuse too.
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from agent.fields import TABLE
+from agent.diff.container import TABLE
 from agent.intent import cluster, dependencies, deploy, files, forms, networks, placement
 from agent.intent.forms import Form
 from agent.intent.image import PULLS

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from agent.document import Cursor, Fields, Reader
-from agent.document.scalars import boolean, duration, integer, matching, one_or_more, size
 from agent.intent import forms
 from agent.intent.attachments import FORM as ATTACHMENTS
 from agent.intent.attachments import attachments
@@ -57,6 +55,8 @@ from agent.intent.usage import BLKIO, blkio_config, cpu_period, cpu_quota, cpu_s
 from agent.intent.values import absolute, distinct_texts, pairs, text
 from agent.model.intent import ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.scalars import boolean, duration, integer, matching, one_or_more, size
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from agent.document import Cursor
-from agent.document.nodes import Scalar
 from agent.model.intent import ServiceIntent
 from agent.model.spec import ContainerSpec
+from agent.yamldoc import Cursor
+from agent.yamldoc.nodes import Scalar
 
 MOST_SPLIT = 500_000
 """Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times

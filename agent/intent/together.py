@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from agent.document import Fields
 from agent.model.spec import ContainerSpec
+from agent.yamldoc import Fields
 
 
 def check_together(fields: Fields, spec: ContainerSpec) -> None:

@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-from agent.document import Cursor, Fields, Reader
-from agent.document.nodes import Scalar
-from agent.document.scalars import duration, integer, matching, size
-from agent.fields.usage import cpu_set
+from agent.diff.container.usage import cpu_set
 from agent.intent import forms
 from agent.intent.values import absolute
 from agent.model.spec import BlkioDevice, BlkioLimit
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.scalars import duration, integer, matching, size
 
 _MICRO = 1_000_000
 _HIGHEST_CPU = 8191

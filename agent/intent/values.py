@@ -2,10 +2,10 @@
 
 import re
 
-from agent.document import Cursor, Reader
-from agent.document.scalars import matching, sequence_of, string
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.scalars import matching, sequence_of, string
 
 project_name = matching(
     r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from agent.fields import uses_overlay_address
+from agent.diff.container import uses_overlay_address
 from agent.model.intent import Intent
 from agent.model.spec import why_alone
 

@@ -2,11 +2,11 @@
 
 import re
 
-from agent.document import Cursor
-from agent.document.scalars import integer, sequence_of
 from agent.intent import forms
 from agent.intent.values import text
 from agent.model.where import Constraint, Where
+from agent.yamldoc import Cursor
+from agent.yamldoc.scalars import integer, sequence_of
 
 KEYS = ("constraints", "preferences", "max_replicas_per_node")
 MOST_ON_A_HOST = 1000

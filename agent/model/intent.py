@@ -77,7 +77,7 @@ class PolicyIntent:
     deletion_guard_percent: int | None = None
     """An edit that drops more than this share of the copies, or most managers, waits for a word; None: none does."""
     confirm: str = ""
-    """That word: which edit the operator has confirmed (agent/planner/document/guard.py)."""
+    """That word: which edit the operator has confirmed (agent/intent/guard.py)."""
     allow_network_recreate: bool = False
     """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
     resolve_digests: bool = False

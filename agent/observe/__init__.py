@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agent.clients.disk import StateDirectory
-from agent.clients.store import Store
-from agent.election import held_fence
+from agent.clients.etcd import Store
+from agent.diff.lost_hosts import lost_hosts
 from agent.errors import Invalid, Refused, Unreachable
+from agent.lease.lock import held_fence
 from agent.model.observed import ClusterState, HostState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
@@ -19,7 +20,6 @@ from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
 from agent.observe.spells import Spells
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
-from agent.planner.swarm.absence import lost_hosts
 
 __all__ = [
     "DOUBT_S",

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.clients.store import Store
+from agent.clients.etcd import Store
 from agent.errors import Invalid
 from agent.model import records
 from agent.model.keys import Keys

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from agent.diff.replicas import HELD_BY_ITS_HOST
 from agent.model.observed import ClusterState
 from agent.model.records import Copy, CopyReport
 from agent.model.rollout import CopyKey, CopyWatch
-from agent.planner.placing.condition import HELD_BY_ITS_HOST
 
 _Told = tuple[tuple[str, ...], ...]
 _AWAY: _Told = (("away",),)

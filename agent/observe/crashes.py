@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import SwarmkeeperError
 from agent.model.observed import ContainerState
 from agent.model.spec import ContainerSpec

@@ -6,18 +6,17 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from agent.clients.certificate import NodeCertificate, node_certificate
-from agent.clients.engine import Engine, EngineInfo
+from agent.clients.docker import Engine, EngineInfo
 from agent.clients.kernel import Kernel
+from agent.diff.bridge import resting, without_gateway
+from agent.diff.container import FillContext, by_number
+from agent.diff.replicas import IN_USE, fill_context
 from agent.errors import Refused, Unreachable
-from agent.fields import FillContext, by_number
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy
 from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader
-from agent.planner.bridge.parking import resting, without_gateway
-from agent.planner.copies.ports import IN_USE
-from agent.planner.copies.wanted import fill_context
 
 CRASHES = CrashSettings()
 

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
 from agent.model.observed import ClusterState, ContainerState, GivenOut, NetworkState
 from agent.model.spec import Pairs
-from agent.planner.addresses.pinning import asks_for_addresses
-from agent.planner.overlays.declared import is_ours, overlay_faults
 
 LOOK_S = 10.0
 """How long an answer is believed while nothing depends on it."""

@@ -2,10 +2,10 @@
 
 from typing import TypeVar
 
-from agent.document.words import printable
 from agent.errors import Invalid
 from agent.model import records
 from agent.model.store import KeyValue, Snapshot
+from agent.yamldoc.words import printable
 
 R = TypeVar("R")
 

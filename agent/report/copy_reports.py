@@ -1,10 +1,10 @@
 """What the status says of each copy."""
 
-from agent.fields import by_number
+from agent.diff.container import by_number
+from agent.diff.replicas import image_now
 from agent.model.observed import ContainerState, HostState, Observed
 from agent.model.records import CopyReport, DifferenceReport
 from agent.model.spec import Pairs
-from agent.planner.copies.pulling import image_now
 
 
 def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:

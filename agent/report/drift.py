@@ -7,6 +7,9 @@ answer and the search for a leader are no drift: what is in force is not violate
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from agent.diff.bridge import bridge_faults, is_begun, without_gateway
+from agent.diff.networks import overlay_faults
+from agent.diff.replicas import container_name, finished
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, ContainerState, HostState, Observed
 from agent.model.records import Copy
@@ -23,11 +26,6 @@ from agent.model.steps import (
     Step,
     UpdateNode,
 )
-from agent.planner.bridge.agreed import bridge_faults
-from agent.planner.bridge.parking import is_begun, without_gateway
-from agent.planner.copies.repair import finished
-from agent.planner.copies.wanted import container_name
-from agent.planner.overlays.declared import overlay_faults
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
 _LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")

@@ -1,9 +1,8 @@
 """Why a copy did not come up, in one word for the metric, out of Docker's own."""
 
+from agent.diff.replicas import container_name, is_about_an_address
 from agent.model.observed import ClusterState
 from agent.model.steps import CreateContainer, PullImage, StartContainer, Step
-from agent.planner.copies.misgiven import is_about_an_address
-from agent.planner.copies.wanted import container_name
 
 _WORDS = (
     ("port", ("port is already allocated", "address already in use", "external connectivity")),

@@ -1,11 +1,12 @@
 """What the log says of the passes: changes, each once. A pass in which nothing is new says nothing."""
 
+from collections.abc import Callable
+
 import structlog
 
-from agent.dispatch import Outcome
-from agent.model.observed import Document, Observed
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.outcome import Outcome
 from agent.model.steps import Blocked, Plan, Step
-from agent.planner.leadership import unfit
 
 log = structlog.get_logger()
 
@@ -18,7 +19,9 @@ _WORDS_VARY = ("engine", "store")
 class Journal:
     """Remembers what was said. For the loop's thread, but for `started` and `ended`, which remember nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, why_not_leader: Callable[[Observed, ClusterState], str]) -> None:
+        """`why_not_leader` says why this host may not lead; empty when it may."""
+        self._why_not_leader = why_not_leader
         self._blocked: dict[tuple[str, str], Blocked] = {}
         self._document: tuple[int, bool] | None = None
         self._accepted = 0
@@ -58,7 +61,7 @@ class Journal:
         if leading != self._leading:
             log.info("leadership gained" if leading else "leadership lost")
         self._leading = leading
-        leader = (observed.cluster.leader if observed.cluster else None, _why_not_here(observed))
+        leader = (observed.cluster.leader if observed.cluster else None, self._why_not_here(observed))
         if leader != self._leader and not leading:
             host, why_not = leader
             log.info("leader", host=host or "none", **({"why_not_here": why_not} if why_not else {}))
@@ -94,13 +97,12 @@ class Journal:
                 log.info("no longer blocked", resource=each.resource, kind=each.kind)
         self._blocked = now
 
-
-def _why_not_here(observed: Observed) -> str:
-    """Why this host does not take the lock that nobody holds: of no plan's steps, and nobody could tell it else."""
-    cluster = observed.cluster
-    if cluster is None or cluster.leader or observed.stale:
-        return ""
-    return unfit(observed, cluster)
+    def _why_not_here(self, observed: Observed) -> str:
+        """Why this host does not take the lock that nobody holds: of no plan's steps, and nobody could tell it else."""
+        cluster = observed.cluster
+        if cluster is None or cluster.leader or observed.stale:
+            return ""
+        return self._why_not_leader(observed, cluster)
 
 
 def _identity(blocked: Blocked) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from agent.clients.store import Store
+from agent.clients.etcd import Store
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.records import HostStatus, decode, encode
 from agent.model.store import KeyRange, Put

@@ -5,21 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
-from agent.backoff import Failure
 from agent.clients import systemd
-from agent.clients.store import Store
-from agent.dispatch import Outcome
+from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
-from agent.model.keys import Keys
-from agent.model.observed import Observed
-from agent.model.records import HostStatus
+from agent.metrics.registry import Metrics
+from agent.model.observed import ClusterState, Observed
+from agent.model.outcome import Failure, Outcome
+from agent.model.records import HostStatus, Phase
 from agent.model.steps import Plan, Step
+from agent.report.counters import Figures
 from agent.report.drift import find_drift
-from agent.report.figures import Figures
 from agent.report.journal import Journal
 from agent.report.key import StatusKey
 from agent.report.pulls import Pulls
@@ -27,7 +26,6 @@ from agent.report.status import carried_out, host_status
 from agent.report.summary import summary, unready
 from agent.report.view import View
 from agent.timestamps import timestamp
-from agent.web.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -37,15 +35,24 @@ def at_once(job: Callable[[], None]) -> None:
     job()
 
 
+class Decisions(NamedTuple):
+    """What of a report only the planner can say, beside the plan."""
+
+    bridge_phase: Callable[[Observed], Phase]
+    """Where this host stands with its bridge."""
+    why_not_leader: Callable[[Observed, ClusterState], str]
+    """Why this host may not lead; empty when it may."""
+
+
 class Reporter:
     """Tells of one host. No method raises, and with a `later` that does not wait none waits for etcd."""
 
     def __init__(
         self,
         store: Store,
-        keys: Keys,
-        me: str,
+        key: str,
         metrics: Metrics,
+        decisions: Decisions,
         *,
         version: str,
         clock: Callable[[], float] = time.monotonic,
@@ -53,14 +60,15 @@ class Reporter:
         notify: Callable[..., bool] = systemd.notify,
         later: Callable[[Callable[[], None]], None] = at_once,
     ) -> None:
-        """`clock` is the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch.
+        """`key` is the status key; `clock` the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch.
 
         `later` does what may take its time, if need be on another thread; of several such jobs only the last counts.
         """
         self._later = later
-        self._key = StatusKey(store, keys.status(me), clock)
+        self._key = StatusKey(store, key, clock)
+        self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
-        self._journal, self._figures = Journal(), Figures(metrics)
+        self._journal, self._figures = Journal(decisions.why_not_leader), Figures(metrics)
         self._pulls = Pulls()
         self._previous: HostStatus | None = None
         self._recalled = False
@@ -187,6 +195,7 @@ class Reporter:
             self._previous,
             self._at(),
             self._version,
+            phase=self._phase_of(observed),
             progress=self._pulls.progress(),
         )
         return View(

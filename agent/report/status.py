@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from agent.backoff import Failure
+from agent.diff.bridge import OURS, has_mesh
+from agent.diff.networks import others_on
+from agent.diff.promotable import note_join
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Attached, HostState, NetworkState, NodeState, Observed
+from agent.model.outcome import Failure
 from agent.model.records import (
     AttachedReport,
     BlockedReport,
@@ -14,13 +17,10 @@ from agent.model.records import (
     HostStatus,
     NetworkReport,
     NodeReport,
+    Phase,
 )
 from agent.model.spec import Pairs
 from agent.model.steps import Blocked, JoinSwarm, Plan, Step
-from agent.planner.bridge.live import bridge_phase, has_mesh
-from agent.planner.bridge.parking import OURS
-from agent.planner.overlays.recreate import others_on
-from agent.planner.swarm.promotable import note_join
 from agent.report.copy_reports import copy_reports
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
@@ -37,17 +37,18 @@ def host_status(
     now: str,
     version: str,
     *,
+    phase: Phase,
     progress: Mapping[str, str] = NO_PROGRESS,
 ) -> HostStatus:
     """The status to write; `previous` is the last one of this host, also of an earlier run, or None.
 
-    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339. `progress`
-    says of resources how far the step that works on them is.
+    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339. `phase` is
+    what the planner says of docker_gwbridge, `progress` how far the step on each resource is.
     """
     known = previous or HostStatus(instance="", at="", agent_version="")
     host = observed.host
     status = replace(
-        _unseen(known, observed) if host is None else _seen(known, observed, host),
+        _unseen(known, observed) if host is None else _seen(known, observed, host, phase),
         instance=observed.instance,
         at=now,
         agent_version=version,
@@ -111,8 +112,8 @@ def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
     return replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
 
 
-def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
-    swarm, bridge = host.swarm, _bridge(observed, host)
+def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) -> HostStatus:
+    swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
     return replace(
         known,
@@ -147,11 +148,11 @@ def _seen(known: HostStatus, observed: Observed, host: HostState) -> HostStatus:
     )
 
 
-def _bridge(observed: Observed, host: HostState) -> BridgeReport:
+def _bridge(observed: Observed, host: HostState, phase: Phase) -> BridgeReport:
     link, cluster = host.bridge_link, observed.cluster
     intent = cluster.accepted if cluster else None
     kernel = BridgeReport(
-        phase=bridge_phase(intent, observed.me, host, cluster) if cluster and intent else "",
+        phase=phase,
         revision=intent.revision if intent else 0,
         mesh=has_mesh(host),
         device=link is not None,

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.backoff import Failure
+from agent.diff.identity import must_not_act
 from agent.model.observed import Observed
+from agent.model.outcome import Failure
 from agent.model.records import HostStatus
 from agent.model.steps import Plan, Step
-from agent.planner.membership.namesakes import must_not_act
 from agent.report.drift import Drift
 
 

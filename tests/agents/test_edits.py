@@ -15,7 +15,7 @@ from agent.cli.connect import Connection
 from agent.cli.plan import in_mind
 from agent.model.records import Verdict, decode
 from agent.model.steps import Step
-from agent.planner.whole_cluster import plan_cluster
+from agent.planner.dry_run.cluster import plan_cluster
 from tests.fakes.store import FakeStore
 from tests.support.documents import IMAGE, SERVICES, document, documents
 from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster

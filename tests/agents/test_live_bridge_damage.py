@@ -14,7 +14,7 @@ from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import Observed
 from agent.model.steps import OfferTurn, Plan
-from agent.planner import leading
+from agent.planner.leader import leading
 from tests.support.guests import PLACE
 from tests.support.live_cluster import GUESTS, MOVED, MOVED_TO, LiveCluster, crash
 from tests.support.simulated_cluster import NAMES, SimulatedHost
@@ -205,7 +205,7 @@ def test_a_leader_that_always_offers_is_caught(cluster: LiveCluster, monkeypatch
 def test_a_host_that_does_not_wait_for_its_turn_is_caught(
     cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.planner.bridge.live.needs_turn", lambda *_: False)
+    monkeypatch.setattr("agent.planner.host.bridge.needs_turn", lambda *_: False)
     cluster.start()
 
     with pytest.raises(AssertionError, match="was disturbed by park container/"):

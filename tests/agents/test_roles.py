@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.diff.node_owners import HOST_LABEL
 from agent.errors import Unreachable
-from agent.planner.swarm.census import HOST_LABEL
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedAgent, SimulatedCluster
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from agent.clients.engine import Engine
-from agent.clients.store import EtcdStore, Store
+from agent.clients.docker import Engine
+from agent.clients.etcd import EtcdStore, Store
 from agent.model.store import StoreSettings
 from tests.contract.engines import KINDS, DockerScene, FakeScene, Scene
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import docker
 
-from agent.clients.engine import DockerEngine, Engine
+from agent.clients.docker import DockerEngine, Engine
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
 from tests.support.docker_daemon import ADDRESS, BARE, RICH, RICH_SAYS, DockerDaemon

@@ -7,13 +7,13 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, cast
 
-from agent.clients.engine import DockerEngine
-from agent.fields import create_request, fill
-from agent.fields.identity import SHAPE, SPEC
+from agent.clients.docker import DockerEngine
+from agent.diff.container import create_request, fill
+from agent.diff.container.identity import SHAPE, SPEC
+from agent.diff.replicas import container_name, fill_context
 from agent.model.observed import ContainerState, LinkState, SwarmState
 from agent.model.records import Copy
 from agent.model.store import Put
-from agent.planner.copies.wanted import container_name, fill_context
 from tests.contract.field_cases import BASE, PROJECT, Case
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 from tests.support.docker_daemon import DockerDaemon

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.clients.engine import DockerEngine, Engine
+from agent.clients.docker import DockerEngine, Engine
 from agent.errors import Overtaken
 from tests.contract.engines import CLUSTER
 from tests.fakes.engine import FakeEngine

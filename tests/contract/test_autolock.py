@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.clients.engine import DockerEngine, Engine
+from agent.clients.docker import DockerEngine, Engine
 from agent.errors import Refused
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import KINDS

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.store import EtcdStore
+from agent.clients.etcd import EtcdStore
 from agent.config import load_config
-from agent.daemon import Daemon
-from agent.election import campaign
+from agent.daemon.main import Daemon
 from agent.errors import Refused
+from agent.lease.lock import campaign
 from agent.model.keys import Keys
 from agent.model.records import Accepted, HostStatus, LeaderRecord, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.container import CreateRequest, FillContext, create_request
 from agent.errors import Conflict, Missing, Refused, Unreachable
-from agent.fields import CreateRequest, FillContext, create_request
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.container import TABLE, FillContext, create_request
+from agent.diff.container.row import Found
 from agent.errors import Refused
-from agent.fields import TABLE, FillContext, create_request
-from agent.fields.row import Found
 from agent.model.intent import NetworkIntent
 from agent.model.observed import Difference
 from agent.model.records import Copy

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.fields import shape
+from agent.diff.container import shape
 from agent.intent.service import FIELDS, OTHER_KEYS
 from agent.model.steps import CreateContainer
 from tests.contract.engines import DockerScene

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider

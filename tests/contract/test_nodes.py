@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
 from agent.errors import LeadershipLost, Missing, Overtaken, Refused, Unreachable
 from agent.model.observed import NodeState
 from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider

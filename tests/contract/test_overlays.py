@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.container import FillContext, create_request
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
-from agent.fields import FillContext, create_request
 from agent.model.intent import NetworkIntent
 from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.container import FillContext
 from agent.errors import Conflict, Unreachable
-from agent.fields import FillContext
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
 from agent.model.observed import Attached, NetworkState
 from agent.model.records import Copy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.engine import DockerEngine
+from agent.clients.docker import DockerEngine
 from agent.clients.registry_config import RegistryConfig
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any, Self
 
-from agent.clients.engine import Containers, EngineInfo
-from agent.clients.engine.reading import attached, busy_state, container_state
-from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
-from agent.fields import (
+from agent.clients.docker import Containers, EngineInfo
+from agent.clients.docker.reading import attached, busy_state, container_state
+from agent.diff.container import (
     CLUSTER,
     CreateRequest,
     FillContext,
@@ -22,6 +21,7 @@ from agent.fields import (
     split,
     update_request,
 )
+from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
 from agent.model.observed import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens

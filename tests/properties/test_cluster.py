@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.diff.replicas import container_name
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.records import Assignment, decode
-from agent.planner.copies.wanted import container_name
 from tests.fakes.containers import Raw
 from tests.properties.simulation.basic_events import BasicEvents, change
 from tests.support.simulated_cluster import (

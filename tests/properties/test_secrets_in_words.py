@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from agent.clients.engine.errors import failure
+from agent.clients.docker.errors import failure
 from agent.clients.registry_config import read_auths
 from agent.clients.seal import WithKeys, load_seal
 from agent.config import load_config
 from agent.errors import Invalid
+from agent.http.access import WebConfig, load_web_config
 from agent.intent import parse_intent
 from agent.model import steps
 from agent.model.autolock import UnlockKeys
@@ -20,7 +21,6 @@ from agent.model.observed import Observed, SwarmState
 from agent.model.records import Accepted, Tokens
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.store import KeyValue, Put, StoreSettings
-from agent.web.access import WebConfig, load_web_config
 from tests.support.builders import assignment, cluster, host, intent, member
 
 SECRET = "s3cr3t"

@@ -20,11 +20,12 @@ from typing import Any, NoReturn
 
 import grpc
 
-from agent import daemon, parts, reconcile
-from agent.clients.store import EtcdStore
+from agent.clients.etcd import EtcdStore
 from agent.config import load_config
-from agent.planner import leadership
-from agent.reconcile import Reconciler
+from agent.daemon import loop, wiring
+from agent.daemon import main as daemon
+from agent.daemon.loop import Reconciler
+from agent.planner.leader import eligibility
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
 from tests.fakes.swarm import FakeLan
@@ -180,8 +181,8 @@ def _wall_clock_is_set(_engine: FakeEngine) -> None:
 
 
 def _lets_go_soon(_engine: FakeEngine) -> None:
-    leadership.LEADS_BLIND_S = 1.0
-    reconcile.UNREAD_S = 0.2
+    eligibility.LEADS_BLIND_S = 1.0
+    loop.UNREAD_S = 0.2
 
 
 def _loop_ends(_engine: FakeEngine) -> None:
@@ -211,7 +212,7 @@ def main(mode: str, config: str) -> NoReturn:
     engine = FakeEngine("h1", "10.0.0.1", FakeLan(registry={IMAGE}), cluster="prod")
     daemon.STEPS_END_S = STEPS_END_S
     MODES[mode](engine)
-    parts.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
+    wiring.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
     daemon.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
     daemon.run(load_config(Path(config)))
 

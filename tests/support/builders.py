@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from agent.diff.node_owners import HOST_LABEL
 from agent.model.intent import (
     GWBRIDGE,
     BridgeIntent,
@@ -31,8 +32,7 @@ from agent.model.records import Assignment, Copy, HostStatus, SwarmRecord, Token
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.steps import Plan
 from agent.model.store import Fence
-from agent.planner.assignments.assign import assign
-from agent.planner.swarm.census import HOST_LABEL
+from agent.planner.leader.assignments import assign
 
 SWARM = "swarm-1"
 REVISION = 7

@@ -26,8 +26,8 @@ from agent.model.observed import (
 )
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
-from agent.planner.assignments.assign import assign
-from agent.planner.prediction.world import Agent, World
+from agent.planner.dry_run.world import Agent, World
+from agent.planner.leader.assignments import assign
 from tests.support import builders, guests
 
 HOSTS = ("h1", "h2", "h3")

@@ -5,10 +5,10 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
+from agent.diff.bridge import OURS
 from agent.model.intent import PARKING
 from agent.model.observed import Attached, HostState, NetworkState
 from agent.model.records import BridgeReport, Disruption, HostStatus
-from agent.planner.bridge.parking import OURS
 from tests.support.builders import REVISION, bridge_network, host, overlay_network, status
 
 INGRESS = ("ingress-sbox", "gateway_ingress-sbox")

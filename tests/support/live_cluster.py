@@ -14,7 +14,7 @@ from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import HostState, SwarmState
 from agent.model.records import Disruption, decode
 from agent.model.steps import Park, Step, SwapBridge
-from agent.planner.bridge.parking import needs_turn
+from agent.planner.host.bridge_swap import needs_turn
 from tests.fakes.containers import Raw
 from tests.support.simulated_cluster import (
     EXAMPLE,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.fields import TABLE, Row
+from agent.diff.container import TABLE, Row
 from agent.intent import forms
 from agent.intent.forms import Form
 from agent.intent.schema import OTHERS, json_schema

@@ -13,23 +13,25 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from agent.apply import Doors, apply
-from agent.backoff import Backoff
 from agent.clients.disk import StateDirectory
-from agent.dispatch import Dispatcher, Outcome
+from agent.daemon.backoff import Backoff
+from agent.daemon.dispatcher import Dispatcher
+from agent.daemon.loop import Reconciler, Rhythm
+from agent.daemon.triggers import Triggers
+from agent.daemon.wake import WakeUps
+from agent.daemon.wiring import DECISIONS
 from agent.errors import Invalid
 from agent.intent import parse_intent
+from agent.lease.session import Session
+from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
+from agent.model.outcome import Outcome
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
 from agent.model.steps import LetGo, Plan, Step
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
-from agent.reconcile import Reconciler, Rhythm
 from agent.report import Reporter
-from agent.session import Session
-from agent.triggers import Triggers
-from agent.wake import WakeUps
-from agent.web import Metrics
 from tests.fakes.containers import Raw
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
@@ -160,9 +162,9 @@ class SimulatedAgent:
         )
         self.reporter = Reporter(
             self.store,
-            KEYS,
-            host.name,
+            KEYS.status(host.name),
             self.metrics,
+            DECISIONS,
             version="test",
             clock=clock,
             now=clock,

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.document import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
-from agent.document.scalars import LONGEST_TEXT
 from agent.intent import (
     MOST_NAMED,
     TOP_KEYS,
@@ -27,6 +25,8 @@ from agent.intent.placeholders import KNOWN
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.service import FIELDS, OTHER_KEYS
 from agent.intent.sizes import LARGEST_SPEC, MOST_OF_SPECS, MOST_SPLIT
+from agent.yamldoc import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
+from agent.yamldoc.scalars import LONGEST_TEXT
 from tests.support.reference import written
 
 PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()

@@ -68,4 +68,4 @@ class Observed:
     """Whether reasons may hold values that can be secret: for an operator who asked for them, never for an agent."""
     lost_s: Mapping[str, float] = field(default_factory=dict)
     """Host -> for how many seconds this leader has seen it gone, its agent and its node, as
-    `agent/planner/swarm/absence.py` tells that."""
+    `agent/diff/lost_hosts.py` tells that."""

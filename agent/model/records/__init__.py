@@ -14,6 +14,7 @@ from agent.model.records.status import (
     JoinedReport,
     NetworkReport,
     NodeReport,
+    Phase,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "NetworkReport",
     "NewerFormat",
     "NodeReport",
+    "Phase",
     "Presence",
     "Ruling",
     "SwarmRecord",

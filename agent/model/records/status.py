@@ -53,6 +53,9 @@ class CopyReport:
     """The last lines it wrote before it ended last, while it goes on doing that."""
 
 
+Phase = Literal["", "right", "waiting", "moving", "held"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeReport:
     """docker_gwbridge as docker and the kernel have it; empty strings where there is none."""
@@ -66,7 +69,7 @@ class BridgeReport:
     up: bool = False
     mesh: bool = True
     """Whether the swarm's ingress sandbox has its gateway on it: without one, the routing mesh does not answer here."""
-    phase: Literal["", "right", "waiting", "moving", "held"] = ""
+    phase: Phase = ""
     """right: as agreed, and every container has its gateway on it; waiting: for its turn; held: blocked, and not by
     others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""
     revision: int = 0
@@ -140,7 +143,7 @@ class JoinedReport:
 class HostStatus:
     """What a host last said of itself: enough to tell people, and to plan for it from elsewhere as it would itself.
 
-    `agent/planner/prediction/reported.py` makes an observation of it again. What nobody would decide upon is left out,
+    `agent/diff/reported.py` makes an observation of it again. What nobody would decide upon is left out,
     so that the record changes only when something worth telling does.
     """
 

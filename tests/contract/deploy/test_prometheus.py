@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from agent.metrics.definitions import LABELS
 from agent.model.steps import BlockedKind
-from agent.web.catalogue import LABELS
 
 REPOSITORY = Path(__file__).parents[3]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"

@@ -6,16 +6,15 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from agent.fields import identity as known_identity
+from agent.diff.container import identity as known_identity
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, HostState
 from agent.model.records import Copy, Disruption
 from agent.model.steps import Plan
 from agent.model.store import Fence, KeyRange
-from agent.planner.bridge import live
-from agent.planner.bridge.parking import needs_turn
-from agent.planner.membership import leaving
-from agent.planner.swarm import roles
+from agent.planner.host import bridge, leaving
+from agent.planner.host.bridge_swap import needs_turn
+from agent.planner.leader import roles
 from tests.fakes.engine import FakeEngine
 from tests.fakes.store import FakeStore
 
@@ -57,7 +56,7 @@ def no_second_look_at_the_lock() -> Iterator[None]:
 @contextmanager
 def no_turn() -> Iterator[None]:
     """Every host takes it that it has the turn to be disturbed, when it needs one."""
-    plan_live = live._plan_live
+    plan_live = bridge._plan_live
 
     def always(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
         turn = Disruption(host=me, state="taken", reason="", quorum=True)
@@ -65,14 +64,14 @@ def no_turn() -> Iterator[None]:
             intent, me, host, replace(cluster, disruption=turn) if needs_turn(intent, host) else cluster
         )
 
-    with mock.patch.object(live, "_plan_live", always):
+    with mock.patch.object(bridge, "_plan_live", always):
         yield
 
 
 @contextmanager
 def no_turn_needed() -> Iterator[None]:
     """No host takes it that changing its bridge takes anything away."""
-    with mock.patch.object(live, "needs_turn", return_value=False):
+    with mock.patch.object(bridge, "needs_turn", return_value=False):
         yield
 
 

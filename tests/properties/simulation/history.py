@@ -9,10 +9,10 @@ from unittest import mock
 import structlog
 from hypothesis import strategies as st
 
+from agent.diff.replicas import container_name
 from agent.model.intent import GWBRIDGE
 from agent.model.records import Assignment
 from agent.observe import in_force
-from agent.planner.copies.wanted import container_name
 from tests.properties.simulation.documents import document, parse_remembered, read, wish
 from tests.properties.simulation.events import AgentEvents, Faults
 from tests.properties.simulation.people import People

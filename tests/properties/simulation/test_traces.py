@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from agent import reconcile
+from agent.daemon import loop
 from agent.model.steps import Plan
 from agent.planner import make_plan
 from tests.properties.simulation.traces import Digest, differing, main, read, text, trace
@@ -44,7 +44,7 @@ def test_a_change_of_a_reason_is_another_trace(tmp_path: Path, capsys: pytest.Ca
     def without_blocked(observed: object) -> Plan:
         return make_plan(observed)._replace(blocked=())  # type: ignore[arg-type]
 
-    with mock.patch.object(reconcile, "make_plan", without_blocked):
+    with mock.patch.object(loop, "make_plan", without_blocked):
         assert main(["--traces", str(found), "--against", str(reference)]) == 1
     assert capsys.readouterr().out.endswith(f"seed {SEED} differs\n")
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from agent.diff.container import identity
 from agent.errors import SwarmkeeperError
-from agent.fields import identity
 from agent.model.intent import PARKING, NetworkIntent
 from agent.model.records import Copy
 from tests.fakes.containers import Raw

@@ -9,9 +9,10 @@ import pytest
 
 from agent.apply import Doors, apply
 from agent.apply.writes import MOST_OPERATIONS
-from agent.clients.engine import Engine
+from agent.clients.docker import Engine
+from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
-from agent.fields import create_request
+from agent.lease.session import Session
 from agent.model import records, steps
 from agent.model.autolock import UnlockKeys
 from agent.model.intent import VolumeIntent
@@ -31,7 +32,6 @@ from agent.model.rollout import Rollout
 from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
 from agent.model.steps import LEADER_BUDGET_S, Step
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
-from agent.session import Session
 from tests.fakes.etcd import MOST_OPERATIONS as ETCD_TAKES
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 from tests.support.builders import BRIDGE, LOCAL, OVERLAY, order

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli.app import app
-from agent.clients.store import EtcdStore
+from agent.clients.etcd import EtcdStore
 from agent.model.keys import Keys
 from agent.model.records import encode
 from agent.model.store import KeyRange, Put, Snapshot, StoreSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.store import EtcdStore
+from agent.clients.etcd import EtcdStore
 from agent.errors import Refused
 from agent.model.keys import Keys
 from agent.model.store import Delete, KeyRange, Put, StoreSettings

@@ -14,7 +14,7 @@ from agent.model.records import (
     NetworkReport,
     Verdict,
 )
-from agent.planner.assignments.assign import assign
+from agent.planner.leader.assignments import assign
 from tests.support.builders import BRIDGE, cluster, document, intent, service, status
 
 WANTED = intent(service(on={"h1": 2, "h2": 1}), hosts="h1 h2")

@@ -4,9 +4,9 @@ from typing import Any
 
 import jsonschema
 
-from agent.document import open_document
-from agent.document.nodes import Mapping, Node, Scalar, Sequence
 from agent.intent.schema import json_schema
+from agent.yamldoc import open_document
+from agent.yamldoc.nodes import Mapping, Node, Scalar, Sequence
 
 SCHEMA = jsonschema.Draft7Validator(json_schema())
 

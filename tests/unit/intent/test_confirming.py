@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.document import open_document
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.intent.confirming import confirmed
 from agent.intent.digest import document_hash
+from agent.yamldoc import open_document
 from tests.unit.intent.bad import GOOD
 
 WORD = "0123456789abcdef"

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from agent.clients.certificate import NodeCertificate
+from agent.diff.bridge import without_gateway
+from agent.diff.container import create_request
 from agent.errors import Refused, SwarmkeeperError, Unreachable
-from agent.fields import create_request
 from agent.model.intent import GWBRIDGE, PolicyIntent, VolumeIntent
 from agent.model.observed import ClusterState, GivenOut, HostState, LinkState, SwarmState
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
 from agent.observe.host import INSPECT_S
-from agent.planner.bridge.parking import without_gateway
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
 from tests.support.builders import BRIDGE, OVERLAY, intent, record, service

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from agent.clients.disk import FILE, StateDirectory
-from agent.clients.engine.protocol import EngineInfo
+from agent.clients.docker.protocol import EngineInfo
 from agent.errors import Refused, Unreachable
 from agent.model.observed import NodeState, Observed
 from agent.model.records import Assignment, encode

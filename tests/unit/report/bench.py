@@ -2,14 +2,15 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.backoff import Failure
+from agent.daemon.wiring import DECISIONS
+from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
+from agent.model.outcome import Failure
 from agent.model.records import HostStatus, decode
 from agent.model.store import KeyRange
 from agent.planner import make_plan
 from agent.report import Reporter
-from agent.web.metrics import Metrics
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
 KEYS = Keys("prod")
@@ -27,9 +28,9 @@ class Bench:
     def restart(self) -> None:
         self.reporter = Reporter(
             self.store,
-            KEYS,
-            "node-a",
+            KEYS.status("node-a"),
             self.metrics,
+            DECISIONS,
             version="1.0",
             clock=self.clock,
             now=self.clock,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agent.diff.bridge import OURS
 from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
 from agent.model.observed import (
     Attached,
@@ -18,7 +19,6 @@ from agent.model.records import Assignment
 from agent.model.spec import Mount, Restart, spec_hash
 from agent.model.steps import BRIDGE, CreateVolume, Plan, StartContainer
 from agent.planner import make_plan
-from agent.planner.bridge.parking import OURS
 from agent.report.drift import Drift, find_drift, since_when
 from tests.support.scenes import (
     BRIDGE_FOUND,

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.backoff import Failure
-from agent.dispatch import Outcome
 from agent.model.faults import Fault
 from agent.model.observed import Document
+from agent.model.outcome import Failure, Outcome
 from agent.model.steps import Blocked, BlockedKind, Plan, StartContainer
+from agent.planner.leader.eligibility import unfit
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed
 
@@ -26,7 +26,7 @@ def lines() -> Iterator[Lines]:
 @pytest.fixture
 def journal(lines: Lines) -> Journal:
     """A journal that has told of one quiet pass already."""
-    fresh = Journal()
+    fresh = Journal(unfit)
     fresh.passed(observed(), Plan())
     lines.clear()
     return fresh

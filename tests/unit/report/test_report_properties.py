@@ -6,13 +6,14 @@ from hypothesis import HealthCheck, event, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from agent.diff.reported import host_of
 from agent.model.observed import Observed
 from agent.model.records import HostStatus, decode, encode
 from agent.model.steps import GiveBackTurn
 from agent.planner import make_plan
-from agent.planner.prediction.reported import host_of
-from agent.planner.prediction.world import World
-from agent.planner.whole_cluster import settle
+from agent.planner.dry_run.cluster import settle
+from agent.planner.dry_run.world import World
+from agent.planner.host.bridge import phase_of
 from agent.report.drift import Drift, find_drift
 from agent.report.status import carried_out, host_status
 from tests.support.generators import sound_worlds, worlds
@@ -96,6 +97,8 @@ def test_no_id_is_a_label(world: World) -> None:
 def test_the_status_tells_enough_to_plan_as_the_host_does(world: World) -> None:
     for seen in seen_by_each(world):
         plan = make_plan(seen)
-        status = decode(HostStatus, encode(host_status(seen, plan, (), {}, None, "", "1.0")))
+        status = decode(
+            HostStatus, encode(host_status(seen, plan, (), {}, None, "", "1.0", phase=phase_of(seen)))
+        )
 
         assert str(make_plan(replace(seen, host=host_of(status)))) == str(plan)

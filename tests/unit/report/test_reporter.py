@@ -4,10 +4,9 @@ from collections.abc import Iterable
 import pytest
 from structlog.testing import capture_logs
 
-from agent.backoff import Failure
-from agent.dispatch import Outcome
 from agent.model.faults import Fault
 from agent.model.observed import Document, HostState, Observed
+from agent.model.outcome import Failure, Outcome
 from agent.model.records import encode
 from agent.model.steps import Blocked, Plan, PullImage, StartContainer
 from agent.model.store import Put

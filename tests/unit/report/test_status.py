@@ -3,14 +3,15 @@ from typing import Any
 
 import pytest
 
-from agent.backoff import Failure
+from agent.diff.bridge import OURS
+from agent.diff.reported import host_of
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.observed import Attached, Difference, HostState, NetworkState, Observed, SwarmState
+from agent.model.outcome import Failure
 from agent.model.records import Assignment, Disruption, HostStatus, decode, encode
 from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
 from agent.planner import make_plan
-from agent.planner.bridge.parking import OURS
-from agent.planner.prediction.reported import host_of
+from agent.planner.host.bridge import phase_of
 from agent.report.status import host_status
 from tests.support.scenes import (
     BRIDGE_FOUND,
@@ -38,7 +39,9 @@ def status_of(
     previous: HostStatus | None = None,
 ) -> HostStatus:
     plan = make_plan(seen) if plan is None else plan
-    return host_status(seen, plan, in_flight, failures or {}, previous, "2026-01-01T00:00:00Z", "1.0")
+    return host_status(
+        seen, plan, in_flight, failures or {}, previous, "2026-01-01T00:00:00Z", "1.0", phase=phase_of(seen)
+    )
 
 
 def said(revision: int) -> HostStatus:

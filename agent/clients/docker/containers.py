@@ -1,0 +1,275 @@
+"""Containers: what they are, and everything that is done to them."""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.clients.docker.errors import network_failure
+from agent.clients.docker.images import Images
+from agent.clients.docker.protocol import Containers as Found
+from agent.clients.docker.reading import attached, busy_state, container_state, lines_of
+from agent.clients.docker.transport import quoted
+from agent.diff.container import (
+    CLUSTER,
+    CreateRequest,
+    FillContext,
+    are_copied,
+    by_number,
+    differences,
+    endpoint,
+    fill,
+    identity,
+    is_called_so,
+    regarded,
+    update_request,
+)
+from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.model.observed import ContainerState, Difference
+from agent.model.records import Copy
+from agent.model.spec import Attachment, ContainerSpec
+
+FillFor = Callable[[Copy], FillContext]
+
+_SLOW_S = 60.0
+"""Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
+_BUSY_S = 5.0
+"""An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
+_MOST_OUTPUT = 1 << 16
+_NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
+"""Warnings of an update that did all it could: the next look finds no weight then, and says so; and where no swap was
+asked for there is none to limit. Of every other one something was discarded that would be tried again and again without
+a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """A container of ours as it was inspected, and all that this was made from besides."""
+
+    listed: Mapping[str, Any]
+    copy: Copy
+    known: bool
+    """Whether its spec was, by which it was compared."""
+    context: FillContext
+    state: ContainerState
+
+
+class Containers(Images):
+    """The containers of an engine."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._images: dict[str, Mapping[str, Any]] = {}
+        self._looks: dict[str, _Look] = {}
+        """What was seen last of our containers, by id."""
+        self._lock = threading.Lock()
+
+    # ---- observation
+
+    def containers(
+        self,
+        specs: Mapping[str, ContainerSpec],
+        fill_for: FillFor,
+        busy: frozenset[str] = frozenset(),
+        assigned: frozenset[Copy] = frozenset(),
+        *,
+        settled: bool = False,
+    ) -> Found:
+        ours, foreign, becomes = [], [], by_number(assigned)
+        listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
+        before, self._looks = self._looks if settled else {}, {}
+        for each in listed:
+            labels = each.get("Labels") or {}
+            # "/other/alias" is a name that another container's link gives it.
+            names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
+            copy = self._listed_copy(each, labels, names)
+            if copy is not None:
+                copy = regarded(copy, labels, becomes, specs, fill_for)
+            if copy is None:
+                foreign += [(name, each["Id"]) for name in names]
+            elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
+                ours.append(busy_state(each, copy))
+            elif (look := self._look(each, copy, specs.get(copy.spec), fill_for, before)) is not None:
+                ours.append(look)
+        everyone = [attached(each) for each in listed]
+        return Found(
+            tuple(sorted(ours, key=lambda state: (state.name, state.id))),
+            tuple(sorted(foreign)),
+            tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
+        )
+
+    def _copy(self, labels: Mapping[str, str]) -> Copy | None:
+        return identity(labels) if labels.get(CLUSTER) == self._cluster else None
+
+    def _listed_copy(
+        self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
+    ) -> Copy | None:
+        """Which copy it is; None for what somebody runs from an image that `docker commit` made of a copy."""
+        copy = self._copy(labels)
+        # The image of a copy itself may be such a one: what is called as the copy is the copy.
+        if copy is None or is_called_so(labels, names):
+            return copy
+        image = self._known_image(listed.get("ImageID") or "") or {}
+        return None if are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else copy
+
+    def _look(
+        self,
+        listed: Mapping[str, Any],
+        copy: Copy,
+        spec: ContainerSpec | None,
+        fill_for: FillFor,
+        before: Mapping[str, _Look],
+    ) -> ContainerState | None:
+        """What it was `before`, if nothing says otherwise; None when it vanished since it was listed."""
+        told = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
+        last, context = before.get(listed["Id"]), fill_for(copy)
+        if last is None or (told, copy, spec is not None, context) != (
+            last.listed, last.copy, last.known, last.context
+        ):  # fmt: skip
+            state = self._state(listed, copy, spec, context)
+            if state is None or state.busy:
+                return state
+            last = _Look(listed=told, copy=copy, known=spec is not None, context=context, state=state)
+        self._looks[listed["Id"]] = last
+        return last.state
+
+    def _state(
+        self, listed: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, context: FillContext
+    ) -> ContainerState | None:
+        """None when it vanished since it was listed."""
+        try:
+            raw = self._container(listed["Id"], timeout_s=_BUSY_S)
+        except Missing:
+            return None
+        except Unreachable:
+            # dockerd was just able to list it, so it is this one container that does not answer.
+            return busy_state(listed, copy)
+        return container_state(raw, copy, self._differences(raw, spec, context))
+
+    def _differences(
+        self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: FillContext
+    ) -> tuple[Difference, ...]:
+        if spec is None:
+            return ()
+        try:
+            wanted = fill(spec, context)
+        except Invalid:
+            return ()  # on a host that cannot say what a placeholder stands for, nothing can be called different
+        return differences(wanted, raw, self._known_image(raw.get("Image") or ""))
+
+    def _known_image(self, image_id: str) -> Mapping[str, Any] | None:
+        """An image by its id, asked for once: what an id names never changes."""
+        with self._lock:
+            known = self._images.get(image_id)
+        if known is None and image_id and (known := self._image(image_id)) is not None:
+            with self._lock:
+                self._images[image_id] = {"Config": known.get("Config")}
+        return known
+
+    def _container(self, container: str, timeout_s: float | None = None) -> Mapping[str, Any]:
+        path = f"/containers/{quoted(container)}/json"
+        raw: Mapping[str, Any] = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
+        return raw
+
+    def output(self, container: str, lines: int) -> bytes:
+        path, params = f"/containers/{quoted(container)}/logs", {"stdout": 1, "stderr": 1, "tail": lines}
+        with self._transport.open("container_logs", "GET", path, params=params, stall_s=_BUSY_S) as response:
+            return lines_of(self._transport.content(response, _MOST_OUTPUT))
+
+    # ---- acts
+
+    def create_container(self, request: CreateRequest) -> str:
+        try:
+            made = self._ask(
+                "container_create",
+                "POST",
+                "/containers/create",
+                params={"name": request.name},
+                body=request.body,
+                timeout_s=_SLOW_S,
+            )
+            container: str = made["Id"]
+        except Conflict as conflict:
+            container = self._taken_over(request, conflict)
+        for each in request.more:
+            self._connect_once(container, each)
+        return container
+
+    def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
+        """Whoever has the name, if it is this very copy. Raises Conflict, saying who has it, if not."""
+        try:
+            holder = self._container(request.name)
+        except Missing:
+            raise conflict from None
+        copy = self._copy((holder.get("Config") or {}).get("Labels") or {})
+        if copy == request.copy.made_as:
+            return str(holder["Id"])
+        who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
+        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
+
+    def _connect_once(self, container: str, attachment: Attachment) -> None:
+        try:
+            self.connect(container, attachment, attachment.aliases)
+        except Conflict:
+            return
+
+    def start(self, container: str) -> None:
+        self._act(container, "start", timeout_s=_SLOW_S, as_error=network_failure)
+
+    def stop(self, container: str, grace_s: float) -> None:
+        self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
+
+    def unpause(self, container: str) -> None:
+        _unless("is not paused", lambda: self._act(container, "unpause"))
+
+    def remove_container(self, container: str) -> None:
+        path = f"/containers/{quoted(container)}"
+        try:
+            _unless(
+                "is already in progress",
+                lambda: self._ask("container_remove", "DELETE", path, timeout_s=_SLOW_S),
+            )
+        except Missing:
+            return
+
+    def rename(self, container: str, name: str) -> None:
+        if self._container(container)["Name"] != f"/{name}":
+            self._act(container, "rename", params={"name": name})
+
+    def update(self, container: str, spec: ContainerSpec) -> None:
+        path = f"/containers/{quoted(container)}/update"
+        answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
+        told = answer.get("Warnings") or ()
+        harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
+        dropped = [each for each in told if not any(words in each for words in harmless)]
+        if dropped:
+            raise Refused("; ".join(dropped))
+
+    def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
+        body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}
+        path = f"/networks/{quoted(attachment.network)}/connect"
+        self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=network_failure)
+
+    def disconnect(self, container: str, network: str) -> None:
+        body = {"Container": container, "Force": False}
+        path = f"/networks/{quoted(network)}/disconnect"
+        try:
+            _unless(
+                "is not connected to",
+                lambda: self._ask("network_disconnect", "POST", path, body=body, timeout_s=_SLOW_S),
+            )
+        except Missing:
+            return
+
+    def _act(self, container: str, verb: str, **options: Any) -> None:
+        self._ask(f"container_{verb}", "POST", f"/containers/{quoted(container)}/{verb}", **options)
+
+
+def _unless(already: str, act: Callable[[], object]) -> None:
+    """Do it; a refusal whose words say that it is so already is success."""
+    try:
+        act()
+    except SwarmkeeperError as error:
+        if already not in str(error):
+            raise

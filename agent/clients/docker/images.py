@@ -1,0 +1,96 @@
+"""Images: which are here, and fetching those that are not."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from agent.clients.docker.door import Door
+from agent.clients.docker.errors import pull_failure
+from agent.clients.docker.progress import PullProgress
+from agent.clients.docker.transport import quoted
+from agent.diff.container import familiar, split
+from agent.errors import Invalid, Missing, Refused
+
+_STALL_S = 120.0
+"""A pull may take an hour; one that shows no progress for so long has died."""
+_ASK_S = 30.0
+"""dockerd gives a registry that does not answer 15 s, twice."""
+
+
+def unheard(_text: str) -> None:
+    """The progress callback of nobody."""
+
+
+def anonymous(_image: str) -> str | None:
+    """The credentials of nobody."""
+    return None
+
+
+class Images(Door):
+    """The images of an engine."""
+
+    _credentials: Callable[[str], str | None] = staticmethod(anonymous)
+
+    def images(self, references: Iterable[str]) -> Mapping[str, str]:
+        wanted = frozenset(references)
+        if not wanted:
+            return {}
+        here: dict[str, str] = {}
+        for each in self._ask("images", "GET", "/images/json"):
+            names = (each["Id"], *(each.get("RepoTags") or ()), *(each.get("RepoDigests") or ()))
+            here |= dict.fromkeys(names, each["Id"])
+        repositories = {split(familiar(each))[0] for each in wanted}
+        others = {name: found for name, found in here.items() if split(name)[0] in repositories}
+        return others | {each: here[_local(each)] for each in wanted if _local(each) in here}
+
+    def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
+        name, tag = split(image)
+        with self._transport.open(
+            "pull",
+            "POST",
+            "/images/create",
+            params={"fromImage": name, "tag": tag},
+            stall_s=_STALL_S,
+            headers=self._authentication(image),
+            as_error=pull_failure,
+        ) as response:
+            layers = PullProgress()
+            for part in self._transport.parts(response):
+                if error := part.get("error"):
+                    raise pull_failure(int((part.get("errorDetail") or {}).get("code") or 500), str(error))
+                if layers.note(part):
+                    progress(str(layers))
+
+    def digest_of(self, image: str) -> str:
+        path = f"/distribution/{quote(image, safe='/:@')}/json"
+        answer = self._ask(
+            "distribution",
+            "GET",
+            path,
+            headers=self._authentication(image),
+            timeout_s=_ASK_S,
+            as_error=pull_failure,
+        )
+        return str(answer["Descriptor"]["digest"])
+
+    def _authentication(self, image: str) -> Mapping[str, str]:
+        try:
+            said = self._credentials(image)
+        except Invalid as error:
+            raise Refused(str(error)) from error
+        return {"X-Registry-Auth": said} if said else {}
+
+    def _image(self, image_id: str) -> Mapping[str, Any] | None:
+        """GET /images/{id}/json; None when it is gone."""
+        try:
+            raw: Mapping[str, Any] = self._ask("image_inspect", "GET", f"/images/{quoted(image_id)}/json")
+        except Missing:
+            return None
+        return raw
+
+
+def _local(reference: str) -> str:
+    """As a list of images has it: a tag beside a digest is not kept there."""
+    short = familiar(reference)
+    name, sign, digest = short.partition("@")
+    return f"{split(name)[0]}{sign}{digest}" if sign else short

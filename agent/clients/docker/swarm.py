@@ -1,0 +1,163 @@
+"""Membership in a swarm, and what only its managers know."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import Any
+
+from agent.clients.docker.door import Door
+from agent.clients.docker.protocol import EngineInfo
+from agent.clients.docker.reading import autolocks, made_by, swarm_state
+from agent.diff.container import CLUSTER
+from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
+from agent.model.records import Tokens
+
+_LISTEN = "0.0.0.0:2377"
+_MEMBERSHIP_S = 30.0
+"""dockerd answers a join within 20 s, done or not; a client that gives up earlier learns nothing."""
+_PROBE_S = 2.0
+_OUTSIDE = "not part of a swarm"
+_UNLOCKED = "swarm is not locked"
+
+
+class Swarm(Door):
+    """The swarm side of an engine."""
+
+    _joined_through: str | None = None
+    """What SwarmState tells of it: dockerd itself does not."""
+    _was_inside = False
+    """Whether the engine was last seen in a swarm, or on its way into one."""
+
+    def info(self) -> EngineInfo:
+        found = self._info()
+        if self._was_inside and found.swarm.local == "inactive":
+            # A dockerd that is ending has put its swarm away, and still answers on connections it had; not on new ones.
+            self._transport.hang_up()
+            found = self._info()
+        self._was_inside = found.swarm.local != "inactive"
+        return found
+
+    def _info(self) -> EngineInfo:
+        raw = self._ask("info", "GET", "/info")
+        return EngineInfo(
+            version=raw.get("ServerVersion") or "",
+            name=raw.get("Name") or "",
+            live_restore=bool(raw.get("LiveRestoreEnabled")),
+            swarm=replace(
+                swarm_state(raw.get("Swarm") or {}, self._cluster), joined_through=self._joined_through
+            ),
+            root=raw.get("DockerRootDir") or "",
+        )
+
+    def init_swarm(
+        self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
+    ) -> None:
+        body: dict[str, Any] = {
+            "ListenAddr": _LISTEN,
+            "AdvertiseAddr": advertise,
+            "DefaultAddrPool": [str(each) for each in pool],
+            "SubnetSize": mask_length,
+            "Spec": {"Labels": {CLUSTER: self._cluster}},
+        }
+        if data_path_port is not None:
+            body["DataPathPort"] = data_path_port
+        self._joined_through = ""
+        self._ask("swarm_init", "POST", "/swarm/init", body=body, timeout_s=_MEMBERSHIP_S)
+
+    def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
+        # Of several addresses dockerd tries one, and waits 20 s for it: it gets one that answers.
+        remote = _answering(remotes)
+        body = {
+            "ListenAddr": _LISTEN,
+            "AdvertiseAddr": advertise,
+            "RemoteAddrs": [remote],
+            "JoinToken": token,
+        }
+        self._joined_through = remote
+        self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
+
+    def leave_swarm(self) -> None:
+        try:
+            self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
+        except SwarmkeeperError as error:
+            if _OUTSIDE not in str(error):
+                raise
+
+    def dissolve_swarm(self, swarm_id: str) -> None:
+        swarm = self._ask("swarm", "GET", "/swarm")
+        if swarm["ID"] != swarm_id or not made_by(swarm, self._cluster):
+            raise Refused(f"swarm {swarm['ID']} is not what was to be dissolved")
+        if holds := self._why_not_empty():
+            raise Refused(f"swarm {swarm_id} is not empty: it has {holds}")
+        params = {"force": "true"}
+        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
+
+    def _why_not_empty(self) -> str:
+        """What a swarm has besides this node and what every swarm has, in words."""
+        nodes = len(self._ask("nodes", "GET", "/nodes"))
+        if nodes != 1:
+            return f"{nodes} nodes"
+        networks = [each for each in self._ask("networks", "GET", "/networks") if each["Scope"] == "swarm"]
+        if others := sorted(each["Name"] for each in networks if not each.get("Ingress")):
+            return f"network {', '.join(others)}"
+        kinds = ("services", "secrets", "configs")
+        return next((each for each in kinds if self._ask(each, "GET", f"/{each}")), "")
+
+    def swarm_tokens(self) -> Tokens:
+        raw = self._ask("swarm", "GET", "/swarm")
+        tokens = raw["JoinTokens"]
+        return Tokens(swarm_id=raw["ID"], worker=tokens["Worker"], manager=tokens["Manager"])
+
+    def rotate_tokens(self) -> None:
+        raw = self._ask("swarm", "GET", "/swarm")
+        params = {
+            "version": raw["Version"]["Index"],
+            "rotateWorkerToken": "true",
+            "rotateManagerToken": "true",
+        }
+        self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
+
+    def set_autolock(self, wanted: bool) -> None:
+        raw = self._ask("swarm", "GET", "/swarm")
+        if autolocks(raw) != wanted:
+            spec = raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}}
+            params = {"version": raw["Version"]["Index"]}
+            self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
+
+    def unlock_key(self) -> str:
+        return str(self._ask("swarm_unlock_key", "GET", "/swarm/unlockkey").get("UnlockKey") or "")
+
+    def unlock_swarm(self, keys: Iterable[str]) -> None:
+        refusal = Refused("no unlock key is known")
+        for key in keys:
+            try:
+                self._ask(
+                    "swarm_unlock",
+                    "POST",
+                    "/swarm/unlock",
+                    body={"UnlockKey": key},
+                    timeout_s=_MEMBERSHIP_S,
+                )
+            except Conflict as error:
+                if _UNLOCKED not in str(error):
+                    raise
+                return
+            except Refused as error:
+                refusal = error
+            else:
+                return
+        raise refusal
+
+
+def _answering(remotes: Iterable[str]) -> str:
+    """The first address whose TCP port answers. Raises Unreachable when none does."""
+    tried = []
+    for each in remotes:
+        host, _, port = each.rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=_PROBE_S):
+                return each
+        except (OSError, ValueError) as error:
+            tried.append(f"{each}: {error}")
+    raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")

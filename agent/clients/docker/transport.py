@@ -1,0 +1,227 @@
+"""Requests to dockerd, on the `docker` package's low-level client: one per thread, one API version for all."""
+
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any, Literal
+from urllib.parse import quote
+
+import docker
+import msgspec
+import requests
+import urllib3
+
+from agent.clients.docker.errors import Failure, failure
+from agent.clients.docker.protocol import ObserveCall, unobserved
+from agent.errors import Unreachable
+
+Method = Literal["GET", "POST", "DELETE"]
+
+_NEWEST = (1, 45)
+"""The newest API whose answers were seen on a real engine (26.1); a newer engine still speaks it."""
+_OLDEST = "1.24"
+_UNIX = "unix://"
+_NOT_SAID = "dockerd gave no reason"
+
+
+class Quiet(Unreachable):
+    """Nothing came for long in a stream that is not broken."""
+
+
+class Transport:
+    """The wire to one dockerd. Sessions of `requests` promise no thread safety, so each thread has its own."""
+
+    def __init__(self, url: str, timeout_s: float, observe_call: ObserveCall = unobserved) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self._observe_call = observe_call
+        self._version: str | None = None
+        self._threads = threading.local()
+        self._clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
+
+    def ask(
+        self,
+        call: str,
+        method: Method,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        as_error: Failure = failure,
+    ) -> Any:
+        """The parsed answer; None when there is none. `call` names the request for the metrics.
+
+        Raises the error `as_error` makes of a refusal, or Unreachable when dockerd gives no answer within `timeout_s`.
+        """
+        with self._told(call):
+            options = {
+                "params": params,
+                "json": body,
+                "headers": headers,
+                "timeout": timeout_s or self.timeout_s,
+            }
+            with self._send(method, path, as_error, **options) as response:
+                return _parsed(response.content)
+
+    def open(
+        self,
+        call: str,
+        method: Method,
+        path: str,
+        *,
+        params: Mapping[str, Any],
+        stall_s: float,
+        headers: Mapping[str, str] | None = None,
+        as_error: Failure = failure,
+    ) -> requests.Response:
+        """An answer that comes bit by bit, read with `parts`, to be closed. Quiet when nothing comes for `stall_s`."""
+        with self._told(call):
+            options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
+            return self._send(method, path, as_error, stream=True, **options)
+
+    def hang_up(self) -> None:
+        """Let the next call of this thread go over a new connection. Raises Unreachable when nobody takes one."""
+        client: docker.APIClient | None = getattr(self._threads, "client", None)
+        if client is not None:
+            client.close()
+        try:
+            self._knock()
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def close(self) -> None:
+        """Close every connection. No thread may be in a call."""
+        for client in list(self._clients):
+            client.close()
+
+    def parts(self, response: requests.Response) -> Iterator[Any]:
+        """The JSON values of a stream, as they come. Raises Unreachable when it breaks off, Quiet when it stalls."""
+        try:
+            for line in response.iter_lines():
+                if line.strip():
+                    yield _parsed(line)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if _timed_out(error):
+                raise Quiet(f"dockerd at {self.url} is silent") from error
+            raise self._unreachable(error) from error
+
+    def content(self, response: requests.Response, most: int) -> bytes:
+        """The first `most` bytes of an answer. Raises Unreachable when it breaks off."""
+        read = bytearray()
+        try:
+            for piece in response.iter_content(most):
+                read += piece
+                if len(read) >= most:
+                    break
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+        return bytes(read[:most])
+
+    def _send(self, method: Method, path: str, as_error: Failure, **options: Any) -> requests.Response:
+        client = self._client()
+        try:
+            response = client.request(method, f"{client.base_url}/v{client.api_version}{path}", **options)
+        except (requests.RequestException, OSError) as error:
+            raise self._unreachable(error) from error
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return response
+        with response:
+            message = _message(response)
+        if "API version" in message:
+            self._version = None
+        raise as_error(response.status_code, message)
+
+    def _client(self) -> docker.APIClient:
+        version = self._version = self._version or self._negotiate()
+        client: docker.APIClient | None = getattr(self._threads, "client", None)
+        if client is None or client.api_version != version:
+            if client is not None:
+                client.close()
+            client = self._threads.client = self._connect(version)
+            self._clients.add(client)
+        return client
+
+    def _connect(self, version: str) -> docker.APIClient:
+        client = docker.APIClient(base_url=self.url, version=version, timeout=int(self.timeout_s))
+        client.trust_env = False  # a proxy of the environment is not for dockerd
+        return client
+
+    def _negotiate(self) -> str:
+        with self._connect(_OLDEST) as client:
+            try:
+                self._knock()
+                response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    raise failure(response.status_code, _message(response))
+                newest = str(response.json()["ApiVersion"])
+            except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as error:
+                raise self._unreachable(error) from error
+        major, minor = min(_NEWEST, tuple(int(each) for each in newest.split(".")))
+        return f"{major}.{minor}"
+
+    def _knock(self) -> None:
+        """Raise OSError when nobody listens.
+
+        Tried by hand, because the docker package leaves the socket of a refused connection to the garbage collector.
+        """
+        if self.url.startswith(_UNIX):
+            with socket.socket(socket.AF_UNIX) as wire:
+                wire.settimeout(self.timeout_s)
+                wire.connect(self.url.removeprefix(_UNIX))
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        self._version = None  # what answers next may be another version of dockerd
+        slow = _timed_out(error)
+        return Unreachable(
+            f"dockerd at {self.url} does not answer: {'it took too long' if slow else _cause(error)}"
+        )
+
+    @contextmanager
+    def _told(self, call: str) -> Iterator[None]:
+        began, name = time.monotonic(), None
+        try:
+            yield
+        except Exception as error:
+            name = type(error).__name__
+            raise
+        finally:
+            self._observe_call(call, time.monotonic() - began, name)
+
+
+def quoted(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _parsed(content: bytes) -> Any:
+    if not content.strip():
+        return None
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreachable(f"dockerd answered what is not JSON: {error}") from error
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(msgspec.json.decode(response.content)["message"]).strip() or _NOT_SAID
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, requests.RequestException):
+        return _NOT_SAID
+
+
+def _timed_out(error: Exception) -> bool:
+    # requests has a Timeout of its own, but not for an answer that stops half-way.
+    stopped = (error, *error.args)
+    return any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError) for each in stopped)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests and urllib3 wrap it several times."""
+    inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
+    return _cause(inner) if inner is not None else str(error)

@@ -1,0 +1,152 @@
+"""One connection to one etcd member: etcd3's client object on a channel with the options that were measured to work.
+
+Of etcd3 0.12.0 only the channel, the credentials, the stubs, the lease calls and the compare builders are used. Its
+watcher re-opens streams in a hot loop during an outage, its lock leaks leases, and its password arguments fail with
+every grpcio since 1.45.
+"""
+
+import copy
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.clients import etcdpb
+from agent.errors import Unreachable
+from agent.model.endpoint import Endpoint
+from agent.model.store import StoreSettings
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
+    # below 6 s; and the ack has a time-out of its own (60 s) that keepalive_timeout does not shorten.
+    ("grpc.keepalive_time_ms", 7000),
+    ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.http2.ping_timeout_ms", 3000),
+    # Without it, gRPC throttles the pings of a quiet watch and the two lines above mean nothing after 40 s.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 3000),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # gRPC would send even 127.0.0.1 through an http_proxy of the environment.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    # gRPC's own retries would repeat writes whose outcome is unknown.
+    ("grpc.enable_retries", 0),
+)
+
+
+def _load_etcd3() -> Any:
+    """Import etcd3 on our stubs. Raises ImportError when somebody imported it before, on its own stubs."""
+    if sys.modules.setdefault("etcd3.etcdrpc", etcdpb) is not etcdpb:
+        raise ImportError(
+            "etcd3 was imported before agent.clients.etcd: its generated code of 2020 is in this process, and no "
+            "second copy of the messages can be; import agent.clients.etcd first"
+        )
+    import etcd3  # noqa: PLC0415 (only after the alias)
+
+    return etcd3
+
+
+etcd3 = _load_etcd3()
+_etcdrpc: Any = etcdpb  # generated code has no annotations
+
+Metadata = tuple[tuple[str, str], ...]
+
+Fingerprint = tuple[tuple[str, int, int], ...]
+
+
+def credentials_fingerprint(settings: StoreSettings) -> Fingerprint:
+    """Return what changes when a TLS file is replaced. Raises Unreachable when one cannot be read."""
+    paths = [path for path in (settings.ca_file, settings.cert_file, settings.key_file) if path is not None]
+    try:
+        stats = [(path, Path(path).stat()) for path in paths]
+    except OSError as error:
+        raise Unreachable(f"TLS file {error.filename}: {error.strerror}") from error
+    return tuple((path, stat.st_mtime_ns, stat.st_ino) for path, stat in stats)
+
+
+class Connection:
+    """A client of one member, closed when it has been retired and its last user has left.
+
+    Closing a gRPC channel cancels the calls of every other thread on it, and leaves the outcome of their writes
+    unknown: so a failing connection is first taken out of use, then closed by whoever leaves last. Streams do not
+    end by themselves: they are told.
+    """
+
+    def __init__(self, endpoint: Endpoint, settings: StoreSettings) -> None:
+        self.endpoint = endpoint
+        self.fingerprint = credentials_fingerprint(settings)
+        self._client = _new_client(endpoint, settings)
+        self.watch_stub = _etcdrpc.WatchStub(self._client.channel)
+        self.auth_stub = _etcdrpc.AuthStub(self._client.channel)
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+        self._on_retire: set[Callable[[], None]] = set()
+
+    def client(self, *, timeout_s: float, metadata: Metadata) -> Any:
+        """Return etcd3's client with a deadline and a token for one call, as its methods take them from itself.
+
+        A shallow copy: channel and stubs are shared, and no other thread's call gets our deadline.
+        """
+        client = copy.copy(self._client)
+        client.timeout, client.metadata = timeout_s, metadata
+        return client
+
+    def enter(self) -> bool:
+        """Count one more user; false when the connection is retired."""
+        with self._lock:
+            if not self._retired:
+                self._users += 1
+            return not self._retired
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._retired and self._users == 0
+        if last:
+            self._client.close()
+
+    def on_retire(self, cancel: Callable[[], None]) -> None:
+        """Call `cancel` when the connection is taken out of use; at once if it is already."""
+        with self._lock:
+            self._on_retire.add(cancel)
+            retired = self._retired
+        if retired:
+            cancel()
+
+    def forget(self, cancel: Callable[[], None]) -> None:
+        with self._lock:
+            self._on_retire.discard(cancel)
+
+    def retire(self, *, now: bool = False) -> None:
+        """Take it out of use; with `now`, end the calls that are under way too."""
+        with self._lock:
+            first, self._retired = not self._retired, True
+            cancels = tuple(self._on_retire)
+            idle = self._users == 0
+        if first:
+            for cancel in cancels:
+                cancel()
+        if now or (first and idle):
+            self._client.close()
+
+
+def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
+    tls = {
+        "ca_cert": settings.ca_file,
+        "cert_cert": settings.cert_file,
+        "cert_key": settings.key_file,
+    }
+    try:
+        return etcd3.Etcd3Client(
+            host=endpoint.host,
+            port=endpoint.port,
+            timeout=settings.timeout_s,
+            grpc_options=list(OPTIONS),
+            **(tls if endpoint.tls else {}),
+        )
+    except OSError as error:
+        raise Unreachable(f"TLS file {error.filename}: {error.strerror}") from error

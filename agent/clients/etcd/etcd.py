@@ -1,0 +1,120 @@
+"""The store on a real etcd."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.clients.etcd.calls import Calls, Observer
+from agent.clients.etcd.messages import holds_fence, read_request, snapshot_of, write_request
+from agent.clients.etcd.pool import Pool
+from agent.clients.etcd.progress import Progress
+from agent.clients.etcd.watch import EtcdWatch
+from agent.clients.etcdpb import etcd_pb2
+from agent.errors import Conflict, LeadershipLost, Missing
+from agent.model.store import (
+    Compare,
+    Delete,
+    Fence,
+    KeyRange,
+    Lease,
+    Put,
+    Snapshot,
+    StoreHealth,
+    StoreSettings,
+    TxnResult,
+)
+
+REVOKE_BUDGET_S = 1.0
+REVOKE_TRY_S = 0.4
+"""Time for a second endpoint when the first one hangs: the next leader waits for this call, or for the lease to end."""
+
+
+def _unobserved(op: str, seconds: float, error: str | None) -> None:
+    """Take no notice of a call."""
+
+
+class EtcdStore:
+    """A `Store` over one or several endpoints. Nothing is sent before the first call.
+
+    `observe_call(operation, seconds, error)` is called after every try, on the thread that made it; the error is a
+    word out of a small set, or None. Raises Invalid when the settings cannot be used.
+    """
+
+    def __init__(self, settings: StoreSettings, *, observe_call: Observer = _unobserved) -> None:
+        self._pool = Pool(settings)
+        self._progress = Progress()
+        self._calls = Calls(settings, self._pool, self._progress, observe_call)
+        self._watches: list[EtcdWatch] = []
+
+    def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
+        request = read_request(ranges)
+        return snapshot_of(self._calls.repeated("read", self._transaction(request)))
+
+    def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
+        request = write_request(compares, operations)
+        response = self._calls.once("txn", self._transaction(request))
+        return TxnResult(succeeded=response.succeeded, revision=response.header.revision)
+
+    def write_fenced(
+        self, fence: Fence, operations: Sequence[Put | Delete], compares: Sequence[Compare] = ()
+    ) -> None:
+        request = write_request(compares, operations, fence)
+        response = self._calls.once("txn", self._transaction(request))
+        if response.succeeded:
+            return
+        if not holds_fence(response, fence):
+            raise LeadershipLost(
+                f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
+            )
+        raise Conflict(f"a key that was to be written has changed since it was read: {_keys(compares)}")
+
+    def grant(self, ttl_s: float) -> Lease:
+        def call(client: Any) -> Lease:
+            granted = client.lease(math.ceil(ttl_s))
+            return Lease(id=granted.id, ttl_s=float(granted.ttl))
+
+        return self._calls.repeated("grant", call)
+
+    def keepalive(self, lease_id: int) -> float:
+        def call(client: Any) -> float:
+            # One short stream for each renewal: it has a deadline, which a long one has not.
+            answers = list(client.refresh_lease(lease_id))
+            return float(answers[0].TTL) if answers else 0.0
+
+        return self._calls.repeated("keepalive", call)
+
+    def revoke(self, lease_id: int) -> None:
+        def call(client: Any) -> None:
+            client.revoke_lease(lease_id)
+
+        try:
+            self._calls.repeated("revoke", call, budget_s=REVOKE_BUDGET_S, timeout_s=REVOKE_TRY_S)
+        except Missing:
+            return
+
+    def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
+        watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
+        self._watches = [*(each for each in self._watches if not each.closed), watch]
+        return watch
+
+    def health(self) -> StoreHealth:
+        return StoreHealth(
+            connected=self._progress.connected,
+            endpoint=self._pool.endpoint,
+            last_contact_s=self._progress.last_contact_s,
+            revision=self._progress.revision,
+            reconnects=self._progress.reconnects,
+        )
+
+    def close(self) -> None:
+        self._calls.close()
+        for watch in self._watches:
+            watch.close()
+        self._pool.close()
+
+    def _transaction(self, request: etcd_pb2.TxnRequest) -> Callable[[Any], etcd_pb2.TxnResponse]:
+        return lambda client: self._calls.transact(client, request)
+
+
+def _keys(compares: Sequence[Compare]) -> str:
+    return ", ".join(compare.key for compare in compares)

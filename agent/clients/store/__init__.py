@@ -1,9 +1,0 @@
-"""etcd: the interface that the program sees, and the client behind it.
-
-etcd3 0.12.0 and the generated stubs are seen by this package alone.
-"""
-
-from agent.clients.store.etcd import EtcdStore
-from agent.clients.store.interface import Store, Watch
-
-__all__ = ["EtcdStore", "Store", "Watch"]

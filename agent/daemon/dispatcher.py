@@ -1,0 +1,170 @@
+"""Runs the steps of a plan on a small pool: one chain of steps per resource at a time, barriers alone in their lane.
+
+The loop's thread decides and never waits here. What is in flight is told to the loop, so that nothing is done twice.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.daemon.backoff import Backoff
+from agent.errors import Overtaken, SwarmkeeperError, Unreachable
+from agent.model.outcome import Failure, Outcome
+from agent.model.steps import Lane, Plan, Step
+
+Chain = tuple[Step, ...]
+"""The steps of one resource, in order; the first that does not succeed ends it."""
+
+LEADER_WORKERS = 2
+_KNOCK = "knock"
+"""The task of all that try the same door."""
+
+
+class Dispatcher:
+    """Hands chains of steps to workers. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self,
+        apply: Callable[[Step], None],
+        done: Callable[[Outcome], None],
+        backoff: Backoff,
+        clock: Callable[[], float],
+        *,
+        workers: int,
+        pulls: int,
+    ) -> None:
+        self._apply, self._done, self._backoff, self._clock = apply, done, backoff, clock
+        sizes: dict[Lane, int] = {"host": workers, "leader": LEADER_WORKERS, "pull": pulls}
+        self._pools = {lane: ThreadPoolExecutor(size, lane) for lane, size in sizes.items()}
+        self._changed = threading.Condition()  # guards everything below, and the backoff
+        self._flying: dict[str, Chain] = {}
+        self._landed: dict[str, Lane] = {}
+        """What has ended since the pass began, which may have seen it half done."""
+        self._closed = False
+
+    @property
+    def in_flight(self) -> tuple[Step, ...]:
+        """The steps under way or waiting behind one of their own chain."""
+        with self._changed:
+            return tuple(step for chain in self._flying.values() for step in chain)
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        with self._changed:
+            return self._backoff.failures
+
+    def begin_pass(self) -> None:
+        """Call before observing: what lands from now on may have been observed half done."""
+        with self._changed:
+            self._landed.clear()
+
+    def dispatch(self, plan: Plan) -> None:
+        """Start what can start now; the rest is planned again by a later pass."""
+        chains: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            chains.setdefault(step.resource, []).append(step)
+        with self._changed:
+            # What landed meanwhile may have been in flight when it was looked at: that nothing is planned says nothing.
+            doors = {step.door for each in (*chains.values(), *self._flying.values()) for step in each}
+            self._backoff.forget(frozenset(chains.keys() | self._flying.keys() | self._landed.keys() | doors))
+            for lane in self._pools:
+                self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
+
+    def reset(self) -> None:
+        """A new intent: whatever failed before is worth a try at once."""
+        with self._changed:
+            self._backoff.reset()
+
+    def next_retry(self) -> float | None:
+        """Seconds until a failed resource may be tried again; None when none waits."""
+        with self._changed:
+            return self._backoff.next_retry(self._clock())
+
+    def close(self, timeout_s: float) -> bool:
+        """Start nothing more, give what is in flight `timeout_s` to end; returns whether all of it did."""
+        with self._changed:
+            self._closed = True
+            ended = self._changed.wait_for(lambda: not self._flying, timeout_s)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        return ended
+
+    def _dispatch_lane(self, lane: Lane, chains: Iterable[Chain]) -> None:
+        busy = [chain for chain in self._flying.values() if chain[0].lane == lane]
+        if any(chain[0].barrier for chain in busy):
+            return
+        # A barrier that waits for its next try holds nobody up.
+        now = self._clock()
+        chains = [chain for chain in chains if self._backoff.ready(chain[0].resource, _task(chain), now)]
+        if barriers := [chain for chain in chains if chain[0].barrier]:
+            # What it rests on must not have moved while it was looked at.
+            quiet = not busy and lane not in self._landed.values()
+            chains = barriers[:1] if quiet else []
+        for chain in chains:
+            resource = chain[0].resource
+            if self._is_shut(chain[0].door, now):
+                continue
+            if resource not in self._flying and resource not in self._landed and not self._closed:
+                self._flying[resource] = chain
+                self._pools[lane].submit(self._run, chain)
+
+    def _is_shut(self, door: str, now: float) -> bool:
+        """Whether what a step must come through did not answer last, and is not to be tried (by another) now."""
+        if not door or door not in self._backoff.failures:
+            return False
+        tried = any(step.door == door for each in self._flying.values() for step in each)
+        return tried or not self._backoff.ready(door, _KNOCK, now)
+
+    def _run(self, chain: Chain) -> None:
+        """On a worker's thread: step by step, until one does not succeed."""
+        outcome: Outcome | None = None
+        for step in chain:
+            outcome = self._run_step(step, chain)
+            if not outcome.succeeded:
+                break
+            if step is not chain[-1]:
+                self._done(outcome)
+        assert outcome is not None
+        with self._changed:
+            if outcome.succeeded:
+                self._backoff.succeeded(outcome.step.resource)
+                self._backoff.succeeded(outcome.step.door)
+            self._flying.pop(outcome.step.resource, None)
+            self._landed[outcome.step.resource] = outcome.step.lane
+            self._changed.notify_all()
+        self._done(outcome)
+
+    def _run_step(self, step: Step, chain: Chain) -> Outcome:
+        began = self._clock()
+        try:
+            self._apply(step)
+        except Overtaken as error:
+            self._knocked(step, error)
+            return Outcome(step=step, seconds=self._clock() - began, overtaken=str(error))
+        except SwarmkeeperError as error:
+            self._knocked(step, error)
+            return self._failed(step, chain, began, str(error) or type(error).__name__, None)
+        except Exception as error:
+            return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
+        return Outcome(step=step, seconds=self._clock() - began)
+
+    def _knocked(self, step: Step, error: SwarmkeeperError) -> None:
+        """A no is an answer, too: then others need not wait."""
+        with self._changed:
+            if not isinstance(error, Unreachable):
+                self._backoff.succeeded(step.door)
+            elif step.door:
+                self._backoff.failed(step.door, _KNOCK, str(error), self._clock())
+
+    def _failed(
+        self, step: Step, chain: Chain, began: float, error: str, unexpected: Exception | None
+    ) -> Outcome:
+        now = self._clock()
+        with self._changed:
+            failure = self._backoff.failed(step.resource, _task(chain), error, now)
+        return Outcome(step=step, seconds=now - began, error=error, unexpected=unexpected, failure=failure)
+
+
+def _task(chain: Chain) -> str:
+    # Without the reasons: docker's words for one and the same failure vary, and each would count as a new task.
+    return "; ".join(f"{step.verb} {step.resource}" for step in chain)

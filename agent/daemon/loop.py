@@ -1,0 +1,174 @@
+"""The loop: wake, observe, plan, dispatch, report. It decides and never waits for what it started."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agent.daemon.dispatcher import Dispatcher
+from agent.daemon.triggers import Triggers
+from agent.daemon.wake import WakeUps
+from agent.model.observed import HostState, Observed
+from agent.model.steps import Plan
+from agent.model.store import Fence
+from agent.observe import DOUBT_S, Observer
+from agent.planner import make_plan
+from agent.planner.host.handover import LOOK_S, tries
+from agent.planner.leader.chart import looks_again_in_s
+from agent.planner.leader.scheduler import places_again_in_s
+from agent.report import Reporter
+
+log = structlog.get_logger()
+
+RESYNC = frozenset({"resync"})
+"""Why a pass is made that nothing has asked for."""
+RESYNC_JITTER = 0.1
+"""Of the resync interval, so that hosts started together do not stay in step."""
+
+
+UNSETTLED_S = 2.0
+"""How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
+UNREAD_S = 5.0
+"""How often to look while etcd holds the leader lock for this host and cannot be read."""
+SILENT_S = 0.5
+"""How soon to look again at a dockerd that has come into its swarm and does not listen yet to the other hosts."""
+DISTURBED_S = 5.0
+"""How often to look while a host is disturbed: the next one waits for peers that dockerd tells of by no event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """When the loop runs without being told to, in seconds."""
+
+    resync_s: float
+    settle_s: float
+    """After a wake-up, to gather a burst into one pass."""
+
+
+class Reconciler:
+    """One pass after another, on one thread."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        dispatcher: Dispatcher,
+        reporter: Reporter,
+        triggers: Triggers,
+        wake: WakeUps,
+        rhythm: Rhythm,
+        clock: Callable[[], float],
+    ) -> None:
+        self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
+        self._triggers, self._wake, self._rhythm, self._clock = triggers, wake, rhythm, clock
+        self._ground: object = None
+        """What steps were last tried on: the intent, and an engine and a swarm that answer."""
+        self._stopping = threading.Event()
+        self.fence: Fence | None = None
+        """The leader lock as the last pass saw it held."""
+        self.look_again_s = 0.0
+        """In how many seconds the next pass comes although nothing tells of anything; 0: not before the resync."""
+        """0: not before the resync."""
+        self.last_pass_at = clock()
+        """When the last pass ended; what the watchdog looks at."""
+
+    def run(self) -> None:
+        """Pass after pass until `stop` is called."""
+        reasons = frozenset({"start"})
+        while not self._stopping.is_set():
+            self._run_guarded(reasons)
+            reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or RESYNC
+
+    def _run_guarded(self, reasons: frozenset[str]) -> None:
+        """A fault of ours in one pass must not end the loop: the next one may see another world."""
+        try:
+            self.run_pass(reasons)
+        except Exception:
+            log.exception("pass failed", reasons=", ".join(sorted(reasons)))
+            self._reporter.pass_failed()
+
+    def stop(self) -> None:
+        """End `run` after the pass under way."""
+        self._stopping.set()
+        self._wake.wake("stop")
+
+    def run_pass(self, reasons: frozenset[str]) -> Plan:
+        """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
+        began = self._clock()
+        self._dispatcher.begin_pass()
+        flying, failures = self._dispatcher.in_flight, self._dispatcher.failures
+        observed = self._observer.observe(
+            frozenset(step.resource for step in flying),
+            {resource: each.error for resource, each in failures.items()},
+            settled=reasons == RESYNC and not (flying or failures or self.look_again_s),
+        )
+        seen = self._clock()
+        plan = make_plan(observed)
+        self.fence = observed.fence
+        self.look_again_s = _look_again_s(observed)
+        self._triggers.rearm(self._observer.watched())
+        self._forgive(observed)
+        planned = self._clock()
+        self._dispatcher.dispatch(plan)
+        self._reporter.passed(
+            observed,
+            plan,
+            # What has ended meanwhile was not looked at: what comes of it, the next pass will see.
+            in_flight=tuple(dict.fromkeys((*flying, *self._dispatcher.in_flight))),
+            failures=self._dispatcher.failures,
+        )
+        ended = self.last_pass_at = self._clock()
+        phases = {"observe": seen - began, "plan": planned - seen, "apply": ended - planned}
+        self._reporter.timed(reasons, phases)
+        return plan
+
+    def _forgive(self, observed: Observed) -> None:
+        """Whatever failed before gets a new try at once on new ground: a new intent, a dockerd or a swarm come back."""
+        accepted = observed.cluster.accepted if observed.cluster else None
+        swarm = observed.host.swarm if observed.host else None
+        ground = (
+            accepted.revision if accepted else None,
+            swarm and (swarm.local, swarm.leaderless),
+        )
+        if ground != self._ground:
+            self._ground = ground
+            self._dispatcher.reset()
+
+    def _until_next(self) -> float:
+        jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
+        resync_s = self._rhythm.resync_s * (1 + jitter)
+        retry_s = self._dispatcher.next_retry()
+        if retry_s is not None:
+            resync_s = min(resync_s, retry_s)
+        return max(0.0, min(resync_s, self.look_again_s or resync_s))
+
+
+def _look_again_s(observed: Observed) -> float:
+    """In how many seconds to look again although nothing tells; 0: not before the resync."""
+    turn = observed.cluster is not None and observed.cluster.disruption is not None
+    times = (
+        _looks_at_host_in_s(observed.host),
+        looks_again_in_s(observed),
+        places_again_in_s(observed),
+        DISTURBED_S if turn and not observed.stale else 0.0,
+        UNREAD_S if observed.lock_unread else 0.0,
+    )
+    return min((each for each in times if each), default=0.0)
+
+
+def _looks_at_host_in_s(host: HostState | None) -> float:
+    if host is None:
+        return 0.0
+    if host.settles_in_s:
+        return host.settles_in_s
+    times = [each.rests_s for each in host.containers if each.rests_s]
+    if host.doubtful:
+        times.append(DOUBT_S)
+    if tries(host):
+        times.append(LOOK_S)
+    if host.swarm.unsettled or host.gossip_is_taken:
+        times.append(UNSETTLED_S)
+    if host.gossip_is_silent:
+        times.append(SILENT_S)
+    return min(times, default=0.0)

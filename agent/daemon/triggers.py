@@ -1,0 +1,114 @@
+"""What wakes the loop besides time: changes in etcd and events of the engine. Hints, never data."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from agent.clients.docker import Engine, EngineEvents
+from agent.clients.etcd import Store, Watch
+from agent.clients.kernel import Kernel
+from agent.daemon.wake import WakeUps
+from agent.errors import SwarmkeeperError
+from agent.model.intent import GWBRIDGE
+from agent.model.store import KeyRange
+
+log = structlog.get_logger()
+
+RECONNECT_S = 1.0
+"""Between two tries to hear the engine again; the first success wakes the loop, so nothing is missed for good."""
+LOOK_S = 5.0
+"""Between two looks at docker_gwbridge: one call that takes a millisecond, and three ioctls."""
+GATHER_S = 0.2
+"""How long news of all hosts is gathered: each of them reports several times while it is at work."""
+
+
+class Triggers:
+    """Turns changes elsewhere into wake-ups, until closed."""
+
+    def __init__(self, store: Store, engine: Engine, kernel: Kernel, wake: WakeUps) -> None:
+        self._store, self._engine, self._kernel, self._wake = store, engine, kernel, wake
+        self._ranges: dict[str, tuple[KeyRange, ...]] = {}
+        self._watches: dict[str, Watch] = {}
+        """Of the cluster's own keys, and of what all hosts say of themselves, which is less urgent."""
+        self._watching = threading.Lock()  # guards both: the loop may still rearm while the agent ends
+        self._events: EngineEvents | None = None
+        self._closing = threading.Event()
+        self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
+        self._looker = threading.Thread(target=self._look, name="bridge", daemon=True)
+
+    def start(self, ranges: Sequence[KeyRange]) -> None:
+        """Begin to listen to the engine and to watch `ranges` in etcd."""
+        self._listener.start()
+        self._looker.start()
+        self.rearm(ranges)
+
+    def rearm(self, ranges: Sequence[KeyRange]) -> None:
+        """Watch these ranges from now on; nothing happens when they are the same, or before the start."""
+        with self._watching:
+            if self._closing.is_set() or not self._listener.is_alive():
+                return
+            self._watch("keys", [each for each in ranges if not each.prefix], self._wake.wake)
+            self._watch("hosts", [each for each in ranges if each.prefix], self._woken_by_hosts)
+
+    def close(self) -> None:
+        with self._watching:
+            self._closing.set()
+            for watch in self._watches.values():
+                watch.close()
+        if events := self._events:
+            events.close()
+
+    def _watch(self, what: str, ranges: Sequence[KeyRange], woken: Callable[[str], None]) -> None:
+        if tuple(ranges) == self._ranges.get(what, ()):
+            return
+        self._ranges[what] = tuple(ranges)
+        watch = self._watches.get(what)
+        if watch and ranges:
+            watch.rearm(ranges)
+        elif watch:
+            self._watches.pop(what).close()
+        else:
+            self._watches[what] = self._store.watch(ranges, woken)
+
+    def _woken_by_hosts(self, reason: str) -> None:
+        self._wake.wake_later(f"hosts: {reason}", GATHER_S)
+
+    def _look(self) -> None:
+        """Docker says nothing of a docker_gwbridge that it makes itself, nor of a gateway that is lost: look."""
+        last = None
+        while not self._closing.wait(LOOK_S):
+            try:
+                seen = (self._kernel.link(GWBRIDGE), self._engine.bridge_endpoints(GWBRIDGE))
+            except SwarmkeeperError:
+                continue  # the listener says that dockerd is away
+            except Exception:
+                log.exception(f"looking at {GWBRIDGE} failed")
+                continue
+            # The first look wakes too: nobody knows what happened between the first pass and it.
+            if seen != last:
+                self._wake.wake("docker_gwbridge changed" if last else "docker_gwbridge looked at")
+            last = seen
+
+    def _listen(self) -> None:
+        lost = False
+        while not self._closing.is_set():
+            try:
+                events = self._events = self._engine.events()
+                if self._closing.is_set():
+                    events.close()  # close() came while the stream was being opened
+                if lost:
+                    log.info("dockerd answers again")
+                lost = False
+                self._wake.wake("engine: listening")
+                for hint in events:
+                    self._wake.wake(hint)
+            except SwarmkeeperError as error:
+                if not lost and not self._closing.is_set():
+                    log.warning("dockerd is not heard", error=str(error))
+                lost = True
+                self._wake.wake("engine: lost")
+            except Exception:
+                # Without this thread only the resync would see what happens in the engine, and nobody would say so.
+                log.exception("listening to dockerd failed")
+            self._closing.wait(RECONNECT_S)

@@ -1,0 +1,195 @@
+"""Networks and names: attachments, published ports, name resolution."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from agent.diff.container.process import PREFIX
+from agent.diff.container.row import Body, Found, Row, place, plain
+from agent.model.intent import PARKING
+from agent.model.spec import Attachment, ContainerSpec, Port
+
+SERVICE = f"{PREFIX}service"
+_SHORT_ID = 12
+_ATTACHED = "attached"
+_AT_REST = ("created", "exited", "dead")
+_SPECIAL = ("host", "none")
+_BRIDGE = "bridge"
+_ENGINES_OWN = frozenset({"default", "bridge"})
+
+
+def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
+    """The JSON of one endpoint: its aliases and its fixed address, when it has one."""
+    body: dict[str, Any] = {"Aliases": sorted(aliases)}
+    if attachment.address:
+        body["IPAMConfig"] = {"IPv4Address": attachment.address}
+    return body
+
+
+def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
+    """Every name the copy has on that network: its service's, and the declared ones."""
+    return tuple(sorted({service, *attachment.aliases}))
+
+
+def _put_networks(spec: ContainerSpec, body: Body) -> None:
+    # Only the first: an engine before 25 takes one endpoint at create. The others are connected before the start.
+    if spec.networks:
+        first = spec.networks[0]
+        place(body, "HostConfig.NetworkMode", first.network)
+        service = body["Labels"][SERVICE]
+        place(
+            body,
+            "NetworkingConfig.EndpointsConfig",
+            {first.network: endpoint(first, aliases(first, service))},
+        )
+
+
+def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
+    if spec.network_mode is not None:
+        # That it is there at all is the network_mode's to say.
+        return {spec.network_mode: _ATTACHED} if spec.network_mode in _attached(found) else {}
+    if not spec.networks:
+        # On no network of ours it is on the engine's default one, whatever that is called.
+        return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
+    service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
+    have, own = _attached(found), _own_names(found)
+    return {
+        each.network: _phrase(
+            {*aliases(each, service)} - own,
+            each.address or _given_address(found, have.get(each.network) or {}),
+        )
+        for each in spec.networks
+    }
+
+
+def _given_address(found: Found, endpoint: dict[str, Any]) -> str:
+    """What address a swarm network gave out by itself, where that is no difference.
+
+    While a container runs it cannot be told from a fixed one. One that does not run has given its address back, unless
+    its start failed half-way: then it would ask for the same one for ever, and not get it.
+    """
+    return "" if found.at("State.Status") in _AT_REST else _fixed_address(endpoint)
+
+
+def _attached(found: Found) -> dict[str, Any]:
+    """Its networks; the one it is parked on while docker_gwbridge is changed is taken away by who put it there."""
+    networks = found.at("NetworkSettings.Networks") or {}
+    return {name: each for name, each in networks.items() if name != PARKING}
+
+
+def _fixed_address(raw: dict[str, Any]) -> str:
+    return (raw.get("IPAMConfig") or {}).get("IPv4Address") or ""
+
+
+def _attachment(found: Found, name: str) -> str:
+    raw = _attached(found).get(name) or {}
+    if name in {*_SPECIAL, *_ENGINES_OWN}:
+        return _ATTACHED
+    told = _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
+    return f"{told}, to a network that is gone" if _is_gone(found, raw) else told
+
+
+def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
+    """Whether it could not be started because the network it was on is another one now, of the same name.
+
+    It keeps the id of the old one, and with it no start succeeds, until it is disconnected and connected anew.
+    """
+    network_id = endpoint.get("NetworkID") or ""
+    error = str(found.at("State.Error") or "")
+    at_rest = found.at("State.Status") in _AT_REST
+    return bool(network_id) and at_rest and f"network {network_id} not found" in error
+
+
+def _own_names(found: Found) -> set[str]:
+    """What an engine before 25 adds to the aliases by itself: the container's short id, and its hostname."""
+    return {str(found.at("Id") or "")[:_SHORT_ID], str(found.at("Config.Hostname") or "")}
+
+
+def _phrase(names: Iterable[str], address: str) -> str:
+    told = f"{_ATTACHED} as {', '.join(sorted(set(names)))}"
+    return f"{told} at {address}" if address else told
+
+
+def _mode(found: Found) -> str | None:
+    """host, none, bridge, or another container's; anything else is a network's name, and seen as an attachment."""
+    mode = str(found.at("HostConfig.NetworkMode") or "")
+    if mode in _ENGINES_OWN:
+        return _BRIDGE if _BRIDGE in _attached(found) else None
+    return mode if mode in _SPECIAL or mode.startswith("container:") else None
+
+
+def _wanted_mode(spec: ContainerSpec, found: Found) -> Any:
+    if spec.network_mode is None and not spec.networks:
+        return None if _mode(found) != _BRIDGE else _BRIDGE  # the engine's own default
+    return spec.network_mode
+
+
+def _port(published: int | str, target: str, host_ip: str) -> str:
+    return f"{host_ip}:{published}->{target}" if host_ip else f"{published}->{target}"
+
+
+def _target(port: Port) -> str:
+    return f"{port.target}/{port.protocol}"
+
+
+def _wanted_ports(spec: ContainerSpec, found: Found) -> Any:
+    published = {
+        _port(each.published, _target(each), each.host_ip)
+        for each in spec.ports
+        if each.published is not None
+    }
+    bare = {f"{_target(each)} not published" for each in spec.ports if each.published is None}
+    theirs = {each for each in _found_ports(found) if each.endswith(" not published")}
+    return frozenset(published | bare | theirs)
+
+
+def _found_ports(found: Found) -> frozenset[str]:
+    bindings = found.at("HostConfig.PortBindings") or {}
+    published = {
+        _port(each.get("HostPort") or "any", target, each.get("HostIp") or "")
+        for target, several in bindings.items()
+        for each in several or ()
+    }
+    bare = {f"{each} not published" for each in found.at("Config.ExposedPorts") or () if each not in bindings}
+    every = {"every exposed port, anywhere"} if found.at("HostConfig.PublishAllPorts") else set()
+    return frozenset(published | bare | every)
+
+
+def _put_ports(spec: ContainerSpec, body: Body) -> None:
+    if not spec.ports:
+        return
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for each in spec.ports:
+        if each.published is not None:
+            bindings.setdefault(_target(each), []).append(
+                {"HostIp": each.host_ip, "HostPort": str(each.published)}
+            )
+    place(body, "Config.ExposedPorts", {_target(each): {} for each in spec.ports})
+    place(body, "HostConfig.PortBindings", bindings)
+
+
+def _hosts(lines: Iterable[str]) -> frozenset[str]:
+    """`name=address` is another spelling of `name:address`, and an IPv6 address may be in brackets."""
+    return frozenset(each.replace("=", ":", 1).replace("[", "").replace("]", "") for each in lines)
+
+
+ROWS = (
+    Row(
+        field="networks", at="NetworkSettings.Networks", unsaid="the engine's default network", repair="reconnect",
+        unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
+        found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
+    ),
+    replace(
+        plain("network_mode", "HostConfig.NetworkMode"),
+        wanted=_wanted_mode,
+        found=_mode,
+    ),
+    Row(
+        field="ports", at="HostConfig.PortBindings", unsaid="none published", put=_put_ports, wanted=_wanted_ports,
+        found=_found_ports,
+    ),
+    plain("dns", "HostConfig.Dns", unsaid=(), normal=tuple, write=list, ordered=True),
+    plain("dns_search", "HostConfig.DnsSearch", unsaid=(), normal=tuple, write=list, ordered=True),
+    plain("dns_opt", "HostConfig.DnsOptions", unsaid=frozenset(), normal=frozenset, write=list),
+    plain("extra_hosts", "HostConfig.ExtraHosts", unsaid=frozenset(), normal=_hosts, write=list),
+)  # fmt: skip

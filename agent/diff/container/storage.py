@@ -1,0 +1,133 @@
+"""What is mounted where. What was asked for is read back, so that an image's own volumes are never drift."""
+
+from typing import Any, get_args
+
+from agent.diff.container.row import Body, Found, Row, Unsaid, place, plain
+from agent.diff.container.words import size
+from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
+
+_PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_LABELS: tuple[Relabel, ...] = get_args(Relabel)
+_FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def _bound_by_text(mount: Mount) -> bool:
+    """Whether a bind goes into `Binds`: only there do all engines make the host's directory, and set labels."""
+    only_there = mount.create_host_path or mount.relabel
+    return mount.type == "bind" and bool(only_there) and ":" not in f"{mount.source}{mount.target}"
+
+
+def _bind_text(mount: Mount) -> str:
+    told = ("ro" if mount.read_only else "", mount.relabel or "", mount.propagation or "")
+    options = [each for each in told if each]
+    return ":".join([str(mount.source), mount.target, *([",".join(options)] if options else [])])
+
+
+def _raw_mount(mount: Mount) -> dict[str, Any]:
+    raw: dict[str, Any] = {"Type": mount.type, "Target": mount.target, "ReadOnly": mount.read_only}
+    if mount.source:
+        raw["Source"] = mount.source
+    if mount.propagation:
+        raw["BindOptions"] = {"Propagation": mount.propagation}
+    if mount.nocopy:
+        raw["VolumeOptions"] = {"NoCopy": True}
+    sizes = {"SizeBytes": mount.tmpfs_size_bytes, "Mode": mount.tmpfs_mode}
+    if told := {key: value for key, value in sizes.items() if value is not None}:
+        raw["TmpfsOptions"] = told
+    return raw
+
+
+def _put_volumes(spec: ContainerSpec, body: Body) -> None:
+    if texts := [_bind_text(each) for each in spec.volumes if _bound_by_text(each)]:
+        place(body, "HostConfig.Binds", texts)
+    if mounts := [_raw_mount(each) for each in spec.volumes if not _bound_by_text(each)]:
+        place(body, "HostConfig.Mounts", mounts)
+
+
+def _phrase(mount: Mount) -> str:
+    """A mount in one line that is equal for equal mounts."""
+    options = [
+        "ro" if mount.read_only else "",
+        mount.propagation if mount.propagation and mount.propagation != "rprivate" else "",
+        mount.relabel or "",
+        "nocopy" if mount.nocopy else "",
+        f"size={mount.tmpfs_size_bytes}" if mount.tmpfs_size_bytes else "",
+        f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode is not None else "",
+    ]
+    source = mount.source or ("anonymous" if mount.type == "volume" else "")
+    told = ",".join(each for each in options if each)
+    return f"{mount.type} {source}:{mount.target}" + (f" ({told})" if told else "")
+
+
+def _of_raw(raw: dict[str, Any]) -> Mount:
+    tmpfs = raw.get("TmpfsOptions") or {}
+    return Mount(
+        type=raw["Type"],
+        target=raw["Target"],
+        source=raw.get("Source") or None,
+        read_only=bool(raw.get("ReadOnly")),
+        propagation=(raw.get("BindOptions") or {}).get("Propagation") or None,
+        nocopy=bool((raw.get("VolumeOptions") or {}).get("NoCopy")),
+        tmpfs_size_bytes=tmpfs.get("SizeBytes") or None,
+        tmpfs_mode=tmpfs.get("Mode"),
+    )
+
+
+def _of_text(text: str) -> Mount:
+    """One of `Binds`: source:target[:options], where a source that is no path is a volume's name."""
+    source, target, options = (*text.split(":", 2), "")[:3]
+    told = set(options.split(","))
+    return Mount(
+        type="bind" if source.startswith("/") else "volume",
+        target=target,
+        source=source,
+        read_only="ro" in told,
+        propagation=next(iter(told & _PROPAGATIONS), None),
+        relabel=next((each for each in _LABELS if each in told), None),
+        nocopy="nocopy" in told,
+    )
+
+
+def _anonymous(found: Found) -> set[str]:
+    """Targets of volumes said by `docker run -v /path`, which the image does not have itself."""
+    theirs = set(found.image_at("Config.Volumes") or ()) if found.image is not None else set()
+    own = set(found.at("Config.Volumes") or ()) if found.image is not None else set()
+    return own - theirs
+
+
+def _found_volumes(found: Found) -> frozenset[str]:
+    mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
+    texts = [_of_text(each) for each in found.at("HostConfig.Binds") or ()]
+    taken = {each.target for each in (*mounts, *texts)}
+    bare = [Mount(type="volume", target=each) for each in _anonymous(found) - taken]
+    borrowed = {f"volumes of container {each}" for each in found.at("HostConfig.VolumesFrom") or ()}
+    return frozenset(map(_phrase, (*mounts, *texts, *bare))) | borrowed
+
+
+def _tmpfs_option(text: str) -> str:
+    key, sign, value = text.partition("=")
+    if key != "size" or not value[:-1].isdigit():
+        return text
+    return (
+        f"{key}{sign}{int(value[:-1]) * _FACTORS[value[-1].lower()]}"
+        if value[-1].lower() in _FACTORS
+        else text
+    )
+
+
+def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:
+    pairs = value.items() if isinstance(value, dict) else value
+    return {path: ",".join(sorted(map(_tmpfs_option, filter(None, text.split(","))))) for path, text in pairs}
+
+
+ROWS = (
+    Row(
+        field="volumes", at="HostConfig.Mounts, HostConfig.Binds", unsaid="the image's", put=_put_volumes,
+        wanted=lambda spec, _found: frozenset(map(_phrase, spec.volumes)), found=_found_volumes,
+    ),
+    plain("tmpfs", "HostConfig.Tmpfs", unsaid={}, normal=_tmpfs, write=dict),
+    plain(
+        "shm_size_bytes", "HostConfig.ShmSize", unsaid=Unsaid.UNTOLD, read=lambda raw: raw, show=size, word="shm_size",
+    ),
+    plain("read_only", "HostConfig.ReadonlyRootfs", unsaid=False, normal=bool),
+)  # fmt: skip

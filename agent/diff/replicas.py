@@ -1,0 +1,89 @@
+"""What a container of ours shows against the copy it is assigned for.
+
+A swarm whose managers lost what they knew last (the raft leader died, or was restored from a copy) gives an
+address a second time. On another host than the first one both containers run (planner/leader/doubles.py);
+on the same host dockerd refuses the start. The swarm remembers the address by the id of the container, through
+every further start and through a disconnect, so that only another container gets another one
+(docs/engine-quirks.md, measured).
+"""
+
+from agent.diff.container import FillContext
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, ContainerState, HostState, SwarmState
+from agent.model.records import Copy, CopyReport
+from agent.model.spec import ContainerSpec
+
+
+def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy) -> FillContext:
+    """What the placeholders of `copy`, as assigned, stand for on `host`.
+
+    The node id counts only while the host is in the swarm: one of a join under way may never come to be.
+    """
+    declared = intent.host(host) if intent else None
+    networks = intent.networks if intent else ()
+    return FillContext(
+        host=host,
+        service=copy.service,
+        number=copy.number,
+        node_id=swarm.node_id if swarm.local == "active" else None,
+        address=str(declared.address) if declared else None,
+        pinned=copy.addresses,
+        local=frozenset(each.name for each in networks if each.driver != "overlay"),
+    )
+
+
+def container_name(project: str, copy: Copy) -> str:
+    """`<project>-<service>-<number>`, as Compose names its containers."""
+    return f"{project}-{copy.service}-{copy.number}"
+
+
+STOPPABLE = ("running", "paused", "restarting")
+"""What a container that can be stopped is, in docker's words."""
+
+
+MISGIVEN = "the swarm gave it an address that this host has given to another container"
+_NOT_UP = ("created", "exited")
+
+
+def is_misgiven(found: ContainerState | CopyReport, copy: Copy, spec: ContainerSpec) -> bool:
+    """Whether no start of `found` will ever succeed, and one of a new container would.
+
+    One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say
+    nothing of that, and need not have a value: a container that is there has been made with one.
+    """
+    refused = found.status in _NOT_UP and is_about_an_address(found.error)
+    pinned = dict(copy.addresses)
+    return refused and not any(each.ipv4_address or each.network in pinned for each in spec.networks)
+
+
+def is_about_an_address(error: str) -> bool:
+    """Whether docker refuses a start for the address on a network: of a port it says the same with more around it."""
+    return error.strip().lower() == IN_USE
+
+
+IN_USE = "address already in use"
+"""In docker's words for a start that failed: only then it is worth looking who listens."""
+
+
+def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
+    """Whether an exited copy has done its work and stays so.
+
+    Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.
+    """
+    if spec.restart is None or spec.restart.name in ("always", "unless-stopped"):
+        return False
+    if spec.restart.name == "no":
+        return bool(found.started_at) and not found.error
+    tried = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
+    return found.exit_code == 0 or bool(tried)
+
+
+def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> str:
+    """Id of the image that a copy would be made of now, if that is not the one it was made of; else empty."""
+    spec = cluster.specs.get(found.copy.spec)
+    now = next((identity for name, identity in host.image_ids if spec and name == spec.image), "")
+    return now if found.image and now != found.image else ""
+
+
+HELD_BY_ITS_HOST = ("waiting", "dependency")
+"""Kinds of what keeps a host from starting a copy, and is no doing of the copy."""

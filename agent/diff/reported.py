@@ -1,0 +1,155 @@
+"""What a host last said of itself, as an observation again: a plan can then be made for it from elsewhere."""
+
+from ipaddress import IPv4Interface, IPv4Network
+
+from agent.diff.bridge import with_gateway, without_gateway
+from agent.errors import Invalid
+from agent.model.observed import (
+    Attached,
+    ContainerState,
+    Difference,
+    HostState,
+    LinkState,
+    NetworkState,
+    NodeState,
+    SwarmState,
+)
+from agent.model.records import (
+    AttachedReport,
+    BridgeReport,
+    Copy,
+    CopyReport,
+    HostStatus,
+    NetworkReport,
+    NodeReport,
+)
+
+NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
+"""A host that never reported: taken for an engine with nothing on it."""
+
+
+def host_of(status: HostStatus) -> HostState | None:
+    """The host as its status tells it; None when it says that dockerd does not answer.
+
+    Raises Invalid for an address or a subnet that is none.
+    """
+    try:
+        return _with_gateways(_host(status), status) if status.engine_up else None
+    except ValueError as error:
+        raise Invalid(f"not a host status: {error}") from error
+
+
+def _host(status: HostStatus) -> HostState:
+    return HostState(
+        engine_version=status.engine_version,
+        live_restore=status.live_restore,
+        swarm=_swarm(status),
+        networks=tuple(_network(each) for each in status.networks),
+        containers=tuple(_container(each) for each in status.copies),
+        foreign_names=tuple((name, "") for name in status.foreign_names),
+        attached=tuple(_attached(each) for each in status.attached),
+        images=frozenset(status.images),
+        volumes=frozenset(status.volumes),
+        bridge_link=_link(status.bridge),
+        routes=tuple((IPv4Network(destination), device) for destination, device in status.routes),
+        addresses=tuple((IPv4Interface(address), device) for address, device in status.addresses),
+    )
+
+
+def _with_gateways(host: HostState, status: HostStatus) -> HostState:
+    """Where the bridge is right every container has its gateway on it: that is what right says."""
+    if status.bridge.phase == "right":
+        for each in without_gateway(host):
+            host = with_gateway(host, each.id)
+    return host
+
+
+def _swarm(status: HostStatus) -> SwarmState:
+    return SwarmState(
+        local="error" if status.state == "unknown" else status.state,
+        error=status.swarm_error,
+        node_id=status.node_id,
+        swarm_id=status.swarm_id,
+        is_manager=status.is_manager,
+        address=status.swarm_address,
+        managers=status.managers,
+        joined_through=status.joined.through if status.joined else None,
+        nodes=None if status.nodes is None else tuple(_node(each) for each in status.nodes),
+        pool=tuple(IPv4Network(each) for each in status.pool),
+        autolock=status.autolock,
+    )
+
+
+def _node(report: NodeReport) -> NodeState:
+    return NodeState(
+        id=report.id,
+        hostname=report.hostname,
+        role=report.role,
+        availability=report.availability,
+        state=report.state,
+        address=report.address,
+        leader=report.leader,
+        reachable=report.reachable,
+        manager_address=report.manager_address,
+        labels=report.labels,
+    )
+
+
+def _network(report: NetworkReport) -> NetworkState:
+    return NetworkState(
+        id=report.id,
+        name=report.name,
+        driver=report.driver,
+        scope=report.scope,
+        subnet=IPv4Network(report.subnet) if report.subnet else None,
+        gateway=report.gateway or None,
+        options=report.options,
+        labels=report.labels,
+        attachable=report.attachable,
+        internal=report.internal,
+        ours=report.ours,
+        peers=report.peers,
+        users=report.users,
+        endpoints=report.endpoints,
+    )
+
+
+def _container(report: CopyReport) -> ContainerState:
+    differences = tuple(
+        Difference(
+            field=each.field, wanted=each.wanted, found=each.found, repair=each.repair, subject=each.subject
+        )
+        for each in report.differences
+    )
+    return ContainerState(
+        id=report.id,
+        name=report.name,
+        copy=Copy(service=report.service, number=report.number, spec=report.spec),
+        status=report.status,
+        health=report.health,
+        exit_code=report.exit_code,
+        error=report.error,
+        started_at=report.started_at,
+        restarts=report.restarts,
+        addresses=report.addresses,
+        differences=differences,
+        image=report.image,
+        crashes=report.crashes,
+        output=report.output,
+    )
+
+
+def _attached(report: AttachedReport) -> Attached:
+    return Attached(
+        id=report.id,
+        name=report.name,
+        running=report.running,
+        networks=report.networks,
+        ports=report.ports,
+    )
+
+
+def _link(report: BridgeReport) -> LinkState | None:
+    if not report.device:
+        return None
+    return LinkState(address=IPv4Interface(report.address) if report.address else None, up=report.up)

@@ -1,0 +1,180 @@
+"""The HTTP server: read-only, small, and unable to hurt the loop however many connections come.
+
+Each connection is one request on one thread; there are never more than MOST_THREADS, whoever comes beyond is told 503
+at once, and a connection older than DEADLINE_S is cut, so that a client that dawdles cannot keep its thread.
+"""
+
+import socket
+import socketserver
+import threading
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from agent.errors import Invalid, Refused
+from agent.http.access import Access
+from agent.http.pages import Page, Sources, page
+
+MOST_THREADS = 8
+DEADLINE_S = 5.0
+_POLL_S = 0.5
+_HIGHEST_PORT = 65535
+_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
+
+
+class WebServer:
+    """A server that is serving, until `close`."""
+
+    def __init__(self, server: "_Server") -> None:
+        self._server = server
+        host, port = server.socket.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
+        """(host, port) it listens on."""
+        self._thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="web", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving; requests under way are cut."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.cut_older_than(0.0)
+        self._thread.join(DEADLINE_S)
+
+
+def serve(listen: str, sources: Sources, access: Access | None = None) -> WebServer:
+    """Serve `sources` on `listen` ("127.0.0.1:9477", "[::1]:9477"; port 0: any free one), on threads of its own.
+
+    Without `access` everybody may look.
+    Raises Invalid when `listen` is no address, Refused when it cannot be listened on (taken, not ours).
+    """
+    family, address = _resolve(listen)
+    try:
+        return WebServer(_Server(family, address, sources, access or Access(None)))
+    except OSError as error:
+        raise Refused(f"cannot listen on {listen} for HTTP: {error.strerror or error}") from error
+
+
+def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > _HIGHEST_PORT:
+        raise Invalid(f"{listen!r} is no address to listen on; write it as 127.0.0.1:9477 or [::1]:9477")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise Invalid(f"{listen!r} is no address to listen on: {error.strerror or error}") from error
+    return found[0][0], found[0][4]
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    # Not http.server.HTTPServer: its bind asks DNS for the host's own name, which can take as long as DNS likes.
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, family: int, address: tuple[Any, ...], sources: Sources, access: Access) -> None:
+        self.address_family = family
+        self.sources, self.access = sources, access
+        self._free = threading.BoundedSemaphore(MOST_THREADS)
+        self._open: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Nothing is read or written here: a client that dawdles over its handshake costs its own thread."""
+        request, client_address = super().get_request()
+        return self.access.wrap(request), client_address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self._turn_away(request)
+            return
+        with self._lock:
+            self._open[request] = time.monotonic()
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads to be had (TasksMax): as good as busy
+            self._turn_away(request)
+            self._release(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._release(request)
+
+    def service_actions(self) -> None:
+        """Called between accepts, and every half second."""
+        self.cut_older_than(DEADLINE_S)
+
+    def cut_older_than(self, seconds: float) -> None:
+        """End the connections that have been open for longer."""
+        now = time.monotonic()
+        with self._lock:
+            late = [each for each, since in self._open.items() if now - since >= seconds]
+            for request in late:
+                try:
+                    # Not its own shutdown: one with TLS would go on in the clear on the thread that reads.
+                    socket.socket.shutdown(request, socket.SHUT_RDWR)
+                except OSError:
+                    continue  # it went away by itself
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away in the middle is nobody's fault."""
+
+    def _turn_away(self, request: socket.socket) -> None:
+        request.setblocking(False)
+        with suppress(OSError):  # it is told as much by the closing
+            if not self.access.is_encrypted:
+                request.sendall(_BUSY)
+        self.shutdown_request(request)
+
+    def _release(self, request: socket.socket) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        self._free.release()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = DEADLINE_S
+    server: _Server
+    server_version = "swarmkeeper"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        if self.server.access.allows(self.headers.get("Authorization")):
+            self._answer(page(self.path, self.server.sources))
+        else:
+            self._answer(Page(status=HTTPStatus.UNAUTHORIZED, body=b"name and password, please\n"))
+
+    do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
+
+    def send_error(self, code: int, *_: Any, **__: Any) -> None:
+        """What http.server finds wrong by itself; a method it has no `do_` for is one that is not allowed here."""
+        status = HTTPStatus(code)
+        if status is HTTPStatus.NOT_IMPLEMENTED:
+            status = HTTPStatus.METHOD_NOT_ALLOWED
+        self.close_connection = True
+        self._answer(Page(status=status, body=f"{status.phrase}\n".encode()))
+
+    def _answer(self, answer: Page) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if answer.status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Basic realm="swarmkeeper", charset="UTF-8"')
+        if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Requests are not logged: one scrape every 15 s would be most of the log."""

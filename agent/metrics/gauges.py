@@ -1,0 +1,190 @@
+"""From a pass to the gauges that show it: pure, so that a test can hand in any pass."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.diff.bridge import bridge_faults
+from agent.diff.networks import overlay_faults
+from agent.diff.replicas import image_now
+from agent.metrics import label_values
+from agent.model.intent import GWBRIDGE, Intent
+from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.steps import Plan, Step
+
+Series = dict[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """A pass and what was made of it. Instants are seconds since the epoch, 0 for never."""
+
+    observed: Observed
+    plan: Plan
+    in_flight: tuple[Step, ...] = ()
+    drift: Iterable[tuple[str, str, str]] = ()
+    """(kind, object, field)"""
+    since: Mapping[tuple[str, ...], float]
+    """(kind, object) -> since when it differs."""
+    revision: int = 0
+    """The accepted revision carried out in full."""
+    applied_at: float = 0.0
+    succeeded_at: float = 0.0
+
+
+NOTHING_YET = Pass(observed=Observed(me="", host=None, cluster=None), plan=Plan(), since={})
+
+
+def gauges(done: Pass) -> dict[str, Series]:
+    """What every gauge says after this pass, by name without prefix."""
+    return {
+        **_intent(done),
+        **_store(done.observed),
+        **_loop(done),
+        **_swarm(done.observed),
+        **_networks(done.observed),
+        **_copies(done.observed),
+        "drained": _drained(done.observed),
+    }
+
+
+def _one_of(names: Iterable[str], chosen: str | None) -> Series:
+    return {(name,): float(name == chosen) for name in names}
+
+
+def _is(fact: bool) -> Series:
+    return {(): float(fact)}
+
+
+def _accepted(observed: Observed) -> Intent | None:
+    return observed.cluster.accepted if observed.cluster else None
+
+
+def _intent(done: Pass) -> dict[str, Series]:
+    cluster, accepted = done.observed.cluster, _accepted(done.observed)
+    document = cluster.document if cluster else None
+    seen = document.revision if document else 0
+    in_force = accepted.revision if accepted else 0
+    return {
+        "intent_revision": {("seen",): seen, ("accepted",): in_force, ("applied",): done.revision},
+        "intent_valid": _is(document is None or document.intent is not None),
+        "intent_applied_timestamp_seconds": {(): done.applied_at},
+        "mode": _one_of(label_values.MODES, accepted.policy.mode if accepted else None),
+    }
+
+
+def _store(observed: Observed) -> dict[str, Series]:
+    return {
+        "leader": _is(observed.fence is not None),
+        "store_up": _is(observed.cluster is not None and not observed.stale),
+        "docker_up": _is(observed.host is not None),
+        "assignment_source": _one_of(label_values.SOURCES, observed.source if observed.cluster else None),
+        "assignment_seen_timestamp_seconds": {(): observed.seen_at},
+        "state_kept": _is(not observed.state_fault),
+    }
+
+
+def _loop(done: Pass) -> dict[str, Series]:
+    open_steps = {(step.kind, step.verb, step.resource) for step in (*done.plan.steps, *done.in_flight)}
+    pending = Counter(kind for kind, _, _ in open_steps)
+    reasons = {each.kind for each in done.plan.blocked}
+    return {
+        "reconcile_last_success_timestamp_seconds": {(): done.succeeded_at},
+        "actions_pending": {(kind,): float(pending[kind]) for kind in label_values.KINDS},
+        "blocked": {(kind,): float(kind in reasons) for kind in label_values.BLOCKED},
+        "drift": {tuple(each): 1.0 for each in sorted(done.drift)},
+        "drift_since_timestamp_seconds": dict(done.since),
+    }
+
+
+def _swarm(observed: Observed) -> dict[str, Series]:
+    accepted, swarm = _accepted(observed), observed.host.swarm if observed.host else None
+    nodes = swarm.nodes if swarm else None
+    states = Counter(node.state for node in nodes or ())
+    managers = [node for node in nodes or () if node.role == "manager"]
+    reachable = sum(1 for node in managers if node.reachable)
+    active = swarm is not None and swarm.local == "active"
+    role = ("manager" if swarm.is_manager else "worker") if swarm and active else None
+    return {
+        "swarm_state": _one_of(label_values.LOCAL_STATES, swarm.local if swarm else None),
+        "swarm_role": _one_of(label_values.ROLES, role),
+        "swarm_control_available": _is(role == "manager" and nodes is not None),
+        "swarm_managers_declared": {(): float(len(accepted.managers) if accepted else 0)},
+        "swarm_managers_reachable": {(): float(reachable)},
+        # Raft: more than half of all managers.
+        "swarm_quorum": _is(2 * reachable > len(managers) > 0),
+        "swarm_nodes": {(state,): float(states[state]) for state in label_values.NODE_STATES},
+    }
+
+
+def _networks(observed: Observed) -> dict[str, Series]:
+    accepted, host, cluster = _accepted(observed), observed.host, observed.cluster
+    if accepted is None or host is None or cluster is None:
+        return {"network_info": {}, "gwbridge_ok": _is(False), "overlay_ok": _is(False)}
+    names = (GWBRIDGE, *(each.name for each in accepted.networks))
+    return {
+        "network_info": {
+            (found.name, str(found.subnet or ""), found.gateway or ""): 1.0
+            for found in host.networks
+            if found.name in names
+        },
+        "gwbridge_ok": _is(not bridge_faults(accepted.gwbridge, host)),
+        "overlay_ok": _is(_overlays_ok(accepted, host, cluster)),
+    }
+
+
+def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool:
+    known = cluster.record.networks if cluster.record else ()
+    for wanted in intent.networks:
+        if wanted.driver != "overlay":
+            continue
+        found = host.network(wanted.name)
+        # A worker lists an overlay only while a container of its own is on it: there the leader's word counts.
+        if wanted.name not in known if found is None else overlay_faults(wanted, found):
+            return False
+    return host.swarm.local == "active"
+
+
+def _copies(observed: Observed) -> dict[str, Series]:
+    assignment = observed.cluster.assignment if observed.cluster else None
+    copies = assignment.copies if assignment else ()
+    desired = Counter(copy.service for copy in copies)
+    series: dict[str, Series] = {
+        "service_copies_desired": {(name,): n for name, n in sorted(desired.items())}
+    }
+    if observed.host is None:
+        return series  # it cannot be told how many run: docker_up says so
+    assigned = {(copy.service, copy.number) for copy in copies}
+    running = [each for each in observed.host.containers if each.status == "running"]
+    ran = _services(assigned, running)
+    healthy = _services(assigned, (each for each in running if each.health in ("", "healthy")))
+    series |= _each(observed.cluster, observed.host, assigned)
+    series["service_copies_running"] = {(name,): float(ran[name]) for name in sorted(desired)}
+    series["service_copies_healthy"] = {(name,): float(healthy[name]) for name in sorted(desired)}
+    return series
+
+
+def _drained(observed: Observed) -> Series:
+    accepted, host = _accepted(observed), observed.host
+    declared = accepted.host(observed.me) if accepted else None
+    drains = declared is not None and declared.availability == "drain"
+    return _is(drains and host is not None and not host.containers)
+
+
+def _services(assigned: set[tuple[str, int]], containers: Iterable[ContainerState]) -> Counter[str]:
+    there = {(each.copy.service, each.copy.number) for each in containers}
+    return Counter(service for service, _ in there & assigned)
+
+
+def _each(cluster: ClusterState | None, host: HostState, assigned: set[tuple[str, int]]) -> dict[str, Series]:
+    """What is told of copies one by one, and only where there is something to tell."""
+    crashes: Series = {}
+    outdated: Series = {}
+    for found in host.containers:
+        copy = found.copy
+        if (copy.service, copy.number) in assigned:
+            label = (copy.service, str(copy.number))
+            crashes[label] = max(float(found.crashes), crashes.get(label, 0.0))
+            if cluster and image_now(cluster, host, found):
+                outdated[label] = 1.0
+    return {"copy_crashes": crashes, "copy_image_outdated": outdated}

@@ -1,0 +1,138 @@
+"""The registry: counters and histograms that grow as things happen, gauges that show the last pass."""
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import prometheus_client as prometheus
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from agent.metrics.definitions import CATALOGUE, PREFIX
+from agent.metrics.gauges import NOTHING_YET, gauges
+from agent.metrics.label_values import COUNTED, TIMED
+from agent.metrics.process import Process
+
+Labels = tuple[str, ...]
+Gauges = Mapping[str, Mapping[Labels, float]]
+"""Values by name (without prefix) and label values. What is not there is not exposed."""
+
+BUCKETS_S = (0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
+"""Few: each is a series per operation and host. The store and the engine give up between the last ones."""
+
+# One more series for each counter and histogram, which nobody asks for.
+prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All figures of one agent. Every method may be called from every thread, and none waits."""
+
+    def __init__(self, *, version: str) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._counters = {
+            each.name: prometheus.Counter(PREFIX + each.name, each.help, each.labels, registry=self._registry)
+            for each in CATALOGUE
+            if each.kind == "counter"
+        }
+        self._histograms = {
+            each.name: prometheus.Histogram(
+                PREFIX + each.name, each.help, each.labels, buckets=BUCKETS_S, registry=self._registry
+            )
+            for each in CATALOGUE
+            if each.kind == "histogram"
+        }
+        self._kept: dict[str, frozenset[Labels]] = {}
+        self._last_contact = 0.0
+        self._live: dict[str, Callable[[], float]] = {
+            "store_last_contact_timestamp_seconds": lambda: self._last_contact,
+            "lease_ttl_seconds": lambda: 0.0,
+        }
+        self._version = version
+        self._fixed: Gauges = {}
+        self.show_engine("")
+        self._shown: Gauges = gauges(NOTHING_YET)
+        self._begin_at_zero()
+        for collector in (_Snapshot(self.gauges), Process()):
+            self._registry.register(collector)
+        GCCollector(self._registry)
+
+    def show_engine(self, version: str) -> None:
+        """Say which engine this host has; empty: it has not answered yet."""
+        build = (self._version, platform.python_version(), version)
+        self._fixed = {"build_info": {build: 1.0}}
+
+    def observe_store_call(self, op: str, seconds: float, error: str | None) -> None:
+        """Note one try of a call to etcd. `error` is a word, or None."""
+        self._histograms["store_request_duration_seconds"].labels(op).observe(seconds)
+        if error:
+            self._counters["store_errors_total"].labels(op).inc()
+        else:
+            self._last_contact = time.time()
+
+    def observe_engine_call(self, call: str, seconds: float, error: str | None) -> None:  # noqa: ARG002
+        """Note one request to dockerd. That it failed shows where it matters: in actions_total and docker_up."""
+        self._histograms["docker_request_duration_seconds"].labels(call).observe(seconds)
+
+    def count(self, name: str, *labels: str, by: float = 1.0) -> None:
+        """Let a counter grow."""
+        counter = self._counters[name]
+        (counter.labels(*labels) if labels else counter).inc(by)
+
+    def time(self, name: str, seconds: float, *labels: str) -> None:
+        """Note a duration."""
+        self._histograms[name].labels(*labels).observe(seconds)
+
+    def retain(self, name: str, wanted: Iterable[Labels]) -> None:
+        """Have exactly these series of a counter: new ones begin at zero, others go away."""
+        before, now = self._kept.get(name, frozenset()), frozenset(wanted)
+        for labels in before - now:
+            self._counters[name].remove(*labels)
+        for labels in now - before:
+            self._counters[name].labels(*labels)
+        self._kept[name] = now
+
+    def show(self, gauges: Gauges) -> None:
+        """Replace what the gauges say, all at once: what is gone from `gauges` is gone from the exposition."""
+        self._shown = gauges
+
+    def follow(self, name: str, value: Callable[[], float]) -> None:
+        """Ask for this gauge's value whenever it is scraped."""
+        self._live[name] = value
+
+    def gauges(self) -> Gauges:
+        """What the gauges say now."""
+        live: Gauges = {name: {(): value()} for name, value in self._live.items()}
+        return {**self._fixed, **self._shown, **live}
+
+    def exposition(self) -> bytes:
+        """Return everything in the Prometheus text format."""
+        return prometheus.generate_latest(self._registry)
+
+    def _begin_at_zero(self) -> None:
+        """A counter that is not there yet hides its first increase from `rate`."""
+        for name, series in COUNTED.items():
+            for labels in series:
+                self._counters[name].labels(*labels)
+        for name, series in TIMED.items():
+            for labels in series:
+                self._histograms[name].labels(*labels)
+
+
+class _Snapshot(Collector):
+    """Makes families of the gauges, whenever it is scraped."""
+
+    def __init__(self, gauges: Callable[[], Gauges]) -> None:
+        self._gauges = gauges
+
+    def describe(self) -> Iterable[prometheus.Metric]:
+        return ()
+
+    def collect(self) -> Iterator[prometheus.Metric]:
+        values = self._gauges()
+        for metric in CATALOGUE:
+            if metric.kind == "gauge" and metric.name in values:
+                family = GaugeMetricFamily(PREFIX + metric.name, metric.help, labels=metric.labels)
+                for labels, value in values[metric.name].items():
+                    family.add_metric(labels, value)
+                yield family

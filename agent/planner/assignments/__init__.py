@@ -1,1 +1,0 @@
-"""What the leader tells each host to run."""

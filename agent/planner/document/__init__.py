@@ -1,1 +1,0 @@
-"""What becomes of the newest document: accepted, refused or held, and which bytes its tags mean."""

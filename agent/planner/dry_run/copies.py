@@ -1,0 +1,126 @@
+"""What a host's containers will be when a step on one of them has succeeded."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from agent.model import steps
+from agent.model.observed import ContainerState, Difference
+from agent.model.spec import ContainerSpec
+from agent.planner.leader.doubles import PREDICTED
+
+NOW = "(now)"
+"""When a container was started that is not started yet."""
+_LONG_S = 1e9
+"""Whatever a container that runs has to wait for, is over."""
+
+Containers = tuple[ContainerState, ...]
+Asked = Mapping[tuple[str, int], Mapping[str, str]]
+"""Service and number -> network -> the address that this copy asks for there."""
+
+ContainerStep = (
+    steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer | steps.StopContainer
+    | steps.RemoveContainer | steps.RenameContainer | steps.UpdateContainer | steps.ConnectNetwork
+    | steps.DisconnectNetwork
+)  # fmt: skip
+
+
+def on_container(
+    containers: Containers, step: ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
+) -> Containers:
+    """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
+    match step:
+        case steps.CreateContainer():
+            return (*containers, _created(step))
+        case steps.RemoveContainer():
+            return tuple(each for each in containers if each.id != step.id)
+        case steps.StartContainer():
+            return tuple(
+                _started(each, asked.get((each.copy.service, each.copy.number), {}))
+                if each.name == step.name
+                else each
+                for each in containers
+            )
+        case _:
+            return tuple(
+                _changed(each, step, specs) if step.id in (each.id, each.name) else each
+                for each in containers
+            )
+
+
+def _created(step: steps.CreateContainer) -> ContainerState:
+    return ContainerState(
+        id=f"({step.made_as})",
+        name=step.made_as,
+        copy=step.copy,
+        status="created",
+        addresses=tuple((each.network, "") for each in step.spec.networks),
+    )
+
+
+def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
+    addresses = tuple(
+        (network, address or asks.get(network, PREDICTED)) for network, address in found.addresses
+    )
+    return replace(
+        found,
+        status="running",
+        exit_code=0,
+        error="",
+        started_at=NOW,
+        addresses=addresses,
+        up_s=_LONG_S,
+    )
+
+
+def _stopped(found: ContainerState) -> ContainerState:
+    return replace(found, status="exited", addresses=tuple((network, "") for network, _ in found.addresses))
+
+
+def _changed(
+    found: ContainerState,
+    step: steps.UnpauseContainer
+    | steps.StopContainer
+    | steps.RenameContainer
+    | steps.UpdateContainer
+    | steps.ConnectNetwork
+    | steps.DisconnectNetwork,
+    specs: Mapping[str, ContainerSpec],
+) -> ContainerState:
+    match step:
+        case steps.UnpauseContainer():
+            return replace(found, status="running")
+        case steps.StopContainer():
+            return _stopped(found)
+        case steps.RenameContainer():
+            return replace(found, name=step.name)
+        case steps.UpdateContainer():
+            left = tuple(each for each in found.differences if each.repair != "update")
+            return replace(found, differences=left)
+        case steps.ConnectNetwork():
+            return _connected(found, step)
+        case steps.DisconnectNetwork():
+            return _disconnected(found, step.network, specs.get(found.copy.spec))
+    assert_never(step)
+
+
+def _connected(found: ContainerState, step: steps.ConnectNetwork) -> ContainerState:
+    given = step.attachment.address or PREDICTED
+    address = (step.attachment.network, given if found.status == "running" else "")
+    return replace(_without_difference(found, step.attachment.network), addresses=(*found.addresses, address))
+
+
+def _disconnected(found: ContainerState, network: str, spec: ContainerSpec | None) -> ContainerState:
+    left = replace(found, addresses=tuple(each for each in found.addresses if each[0] != network))
+    left = _without_difference(left, network)
+    if spec is None or all(each.network != network for each in spec.networks):
+        return left
+    missing = Difference(
+        field=f"networks.{network}", wanted="attached", found="nothing", repair="reconnect", subject=network
+    )
+    return replace(left, differences=(*left.differences, missing))
+
+
+def _without_difference(found: ContainerState, network: str) -> ContainerState:
+    left = tuple(each for each in found.differences if each.repair != "reconnect" or each.subject != network)
+    return replace(found, differences=left)

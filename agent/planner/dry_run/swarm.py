@@ -1,0 +1,125 @@
+"""What the swarm, and the hosts in it, will be when a step on it as a whole has succeeded."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from agent.model import steps
+from agent.model.observed import NodeState, SwarmState
+from agent.planner.dry_run.bridge import network_of
+from agent.planner.dry_run.nodes import SWARM_PORT
+from agent.planner.dry_run.world import World
+
+NEW_SWARM = "(new swarm)"
+
+SwarmStep = (
+    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | steps.CreateOverlay
+    | steps.RemoveOverlay
+)  # fmt: skip
+AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
+
+
+def on_swarm(world: World, me: str, step: SwarmStep) -> World:
+    """The world after `me` has carried out `step`: all managers of the swarm see it."""
+    match step:
+        case steps.InitSwarm():
+            return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
+        case steps.JoinSwarm():
+            record = world.cluster.record
+            assert record is not None
+            assert record.swarm_id is not None
+            node = _node(me, step.advertise, leader=False, role=step.role)
+            return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
+        case steps.LeaveSwarm() | steps.DissolveSwarm():
+            return _leave(world, me)
+        case steps.CreateOverlay():
+            network = network_of(step.network)
+            for name in world.managers_of(world.host(me).swarm.swarm_id):
+                host = world.host(name)
+                world = world.with_host(name, replace(host, networks=(*host.networks, network)))
+            return world
+        case steps.RemoveOverlay():
+            return _without_network(world, step.id)
+    assert_never(step)
+
+
+def _without_network(world: World, network_id: str) -> World:
+    for name, agent in world.agents.items():
+        if host := agent.host:
+            left = tuple(each for each in host.networks if each.id != network_id)
+            world = world.with_host(name, replace(host, networks=left))
+    return world
+
+
+def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | None) -> World:
+    """`me` becomes `node`; a manager sees the swarm's nodes and overlays from then on, and all managers see it."""
+    members = world.managers_of(swarm_id)
+    known = world.nodes_of(swarm_id) if members else ()
+    nodes = None if known is None else (*known, node)
+    for name in members:
+        host = world.host(name)
+        world = world.with_host(name, replace(host, swarm=replace(host.swarm, nodes=nodes)))
+    host, manager = world.host(me), node.role == "manager"
+    swarm = SwarmState(
+        local="active",
+        node_id=node.id,
+        swarm_id=swarm_id,
+        is_manager=manager,
+        address=node.address,
+        managers=tuple((each.id, each.manager_address) for each in nodes or () if each.manager_address),
+        joined_through=through,
+        nodes=nodes if manager else None,
+        autolock=_autolock(world, members, through) if manager else None,
+    )
+    seen = world.host(members[0]).networks if manager and members else ()
+    overlays = tuple(each for each in seen if each.scope == "swarm")
+    return world.with_host(me, replace(host, swarm=swarm, networks=(*host.networks, *overlays)))
+
+
+def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bool | None:
+    """Of a swarm with these managers, before a host came in `through` one of them, or made it."""
+    return world.host(members[0]).swarm.autolock if members else False if through == "" else None
+
+
+def _leave(world: World, me: str) -> World:
+    """`me` is outside, without the swarm's networks; its node stays in the list, and is down."""
+    host = world.host(me)
+    for name in world.managers_of(host.swarm.swarm_id):
+        manager = world.host(name)
+        nodes = manager.swarm.nodes and tuple(
+            replace(each, state="down") if each.id == host.swarm.node_id else each
+            for each in manager.swarm.nodes
+        )
+        world = world.with_host(name, replace(manager, swarm=replace(manager.swarm, nodes=nodes)))
+    networks = tuple(each for each in host.networks if each.scope != "swarm")
+    return world.with_host(me, replace(host, swarm=SwarmState(local="inactive"), networks=networks))
+
+
+def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
+    manager = role == "manager"
+    return NodeState(
+        id=f"(node {me})",
+        hostname=me,
+        role="manager" if manager else "worker",
+        availability="active",
+        state="ready",
+        address=address,
+        leader=leader,
+        reachable=True if manager else None,
+        manager_address=f"{address}:{SWARM_PORT}" if manager else "",
+    )
+
+
+def on_autolock(world: World, me: str, step: AutolockStep) -> World:
+    """The world after `me` has switched the autolock, published its keys, or been unlocked with one."""
+    if isinstance(step, steps.UnlockHost):
+        host = world.host(me)
+        return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
+    on = not isinstance(step, steps.TurnAutolockOff)
+    for name in world.managers_of(step.known.swarm_id):
+        host = world.host(name)
+        key = host.swarm.unlock_key if on else ""
+        swarm = replace(host.swarm, autolock=on, unlock_key=key)
+        world = world.with_host(name, replace(host, swarm=swarm))
+    key = world.host(me).swarm.unlock_key
+    published = replace(step.known, on=on, keys=(key, *step.known.keys) if key else step.known.keys)
+    return world.with_cluster(replace(world.cluster, unlock=published, unlock_aged=False))

@@ -1,0 +1,192 @@
+"""A whole cluster as data: what etcd holds, and every host; what each agent of it would observe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+
+from agent.diff.promotable import note_join
+from agent.diff.replicas import finished
+from agent.model.observed import (
+    Attached,
+    ClusterState,
+    ContainerState,
+    Difference,
+    HostState,
+    NodeState,
+    Observed,
+)
+from agent.model.records import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
+from agent.model.rollout import CopyKey, CopyWatch
+from agent.model.store import Fence
+from agent.planner.dry_run.copies import NOW
+from agent.planner.host.bridge import bridge_phase
+
+_INSTANCE = "planned"
+"""Every agent of a planned cluster is there and has reported: what it does is what is asked."""
+_FOR_LONG = CopyWatch(steady_s=inf)
+"""Between two turns of a planned cluster passes whatever time somebody waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """One host of the cluster. `host` is None while its dockerd does not answer."""
+
+    host: HostState | None
+    advertise: str | None = None
+    """The address its agent.yaml asks for."""
+    engine_fault: str = ""
+    """Why its dockerd does not answer, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The cluster at one moment. Nobody changes it: a step makes another one (effects.py)."""
+
+    cluster: ClusterState
+    """What etcd holds, as a leader reads it; statuses and presence are told by `agents`."""
+    agents: Mapping[str, Agent]
+    reveals: bool = False
+    """Whether reasons may hold values that can be secret."""
+    lost: frozenset[str] = frozenset()
+    """Hosts that are gone for good, as far as anybody knows: nobody is planned for there."""
+
+    def observed(self, me: str) -> Observed:
+        """What the agent on host `me` would see."""
+        agent = self.agents[me]
+        leads = self.cluster.leader == me
+        cluster = replace(
+            self.cluster,
+            assignment=self.cluster.assignments.get(me),
+            ruling=self.cluster.rulings.get(me),
+            statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
+            present=dict.fromkeys(self.agents.keys() - self.lost, _INSTANCE),
+        )
+        return Observed(
+            me=me,
+            host=agent.host,
+            engine_fault=agent.engine_fault,
+            cluster=cluster,
+            fence=Fence(key="leader", create_revision=1) if leads else None,
+            lease=True,
+            instance=_INSTANCE,
+            advertise=agent.advertise,
+            watches=self._watches() if leads else {},
+            reveals=self.reveals,
+            lost_s=dict.fromkeys(self.lost, inf) if leads else {},
+        )
+
+    def _watches(self) -> dict[CopyKey, CopyWatch]:
+        """A copy that is down has just gone down: its host will start it, and who plans hopes that this helps."""
+        down = {
+            (name, each.copy.service, each.copy.number)
+            for name, agent in self.agents.items()
+            for each in (agent.host.containers if agent.host else ())
+            if each.status in ("created", "exited") and not self._rests(each)
+        }
+        copies = [
+            (host, copy.service, copy.number)
+            for host, assignment in self.cluster.assignments.items()
+            for copy in assignment.copies
+        ]
+        return {key: CopyWatch() if key in down else _FOR_LONG for key in copies}
+
+    def _rests(self, found: ContainerState) -> bool:
+        spec = self.cluster.specs.get(found.copy.spec)
+        return spec is not None and finished(spec, found)
+
+    def host(self, name: str) -> HostState:
+        """The host of that name, whose engine must answer: no step is ever planned for one that does not."""
+        found = self.agents[name].host
+        assert found is not None
+        return found
+
+    def with_host(self, name: str, host: HostState) -> "World":
+        return replace(self, agents={**self.agents, name: replace(self.agents[name], host=host)})
+
+    def with_cluster(self, cluster: ClusterState) -> "World":
+        return replace(self, cluster=cluster)
+
+    def managers_of(self, swarm_id: str | None) -> tuple[str, ...]:
+        """Names of the hosts that manage that swarm, sorted."""
+        return tuple(sorted(name for name, each in self.agents.items() if _manages(each.host, swarm_id)))
+
+    def nodes_of(self, swarm_id: str | None) -> tuple[NodeState, ...] | None:
+        """The node list of that swarm; None while none of its managers gets an answer."""
+        lists = (self.host(name).swarm.nodes for name in self.managers_of(swarm_id))
+        return next((nodes for nodes in lists if nodes is not None), None)
+
+    def _status(self, name: str, host: HostState | None) -> HostStatus:
+        if host is None:
+            return HostStatus(instance=_INSTANCE, at="", agent_version="")
+        return HostStatus(
+            instance=_INSTANCE,
+            at="",
+            agent_version="",
+            engine_up=True,
+            state=host.swarm.local,
+            node_id=host.swarm.node_id,
+            swarm_id=host.swarm.swarm_id,
+            is_manager=host.swarm.is_manager,
+            swarm_address=host.swarm.address,
+            joined=note_join(None, host),
+            advertise=self.agents[name].advertise,
+            managers=host.swarm.managers,
+            bridge=self._bridge(name, host),
+            attached=tuple(_attached(each) for each in host.attached),
+            images=tuple(sorted(host.images)),
+            copies=tuple(_copy(each, self._jobs()) for each in host.containers),
+        )
+
+    def _jobs(self) -> frozenset[str]:
+        """Services that others wait for to complete."""
+        intent = self.cluster.accepted
+        return frozenset(
+            name
+            for each in (intent.services if intent else ())
+            for name, condition in each.depends_on
+            if condition == "service_completed_successfully"
+        )
+
+    def _bridge(self, name: str, host: HostState) -> BridgeReport:
+        intent = self.cluster.accepted
+        if intent is None:
+            return BridgeReport()
+        phase = bridge_phase(intent, name, host, self.cluster)
+        return BridgeReport(phase=phase, revision=intent.revision)
+
+
+def _manages(host: HostState | None, swarm_id: str | None) -> bool:
+    return host is not None and host.swarm.is_manager and host.swarm.swarm_id == swarm_id
+
+
+def _attached(found: Attached) -> AttachedReport:
+    return AttachedReport(
+        id=found.id, name=found.name, running=found.running, networks=found.networks, ports=found.ports
+    )
+
+
+def _copy(found: ContainerState, jobs: frozenset[str]) -> CopyReport:
+    """What its host will say of it a while later; who plans hopes that all goes well."""
+    done = found.copy.service in jobs and found.status == "running"
+    is_new = found.started_at == NOW and found.status == "running"
+    return CopyReport(
+        service=found.copy.service,
+        number=found.copy.number,
+        spec=found.copy.spec,
+        id=found.id,
+        name=found.name,
+        status="exited" if done else found.status,
+        health="healthy" if is_new or found.health == "starting" else found.health,
+        exit_code=0 if done else found.exit_code,
+        error=found.error,
+        started_at=found.started_at,
+        restarts=found.restarts,
+        addresses=found.addresses,
+        differences=tuple(_difference(each) for each in found.differences),
+    )
+
+
+def _difference(found: Difference) -> DifferenceReport:
+    return DifferenceReport(
+        field=found.field, wanted=found.wanted, found=found.found, repair=found.repair, subject=found.subject
+    )

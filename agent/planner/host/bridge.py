@@ -1,0 +1,138 @@
+"""docker_gwbridge on a host that is in a swarm: when it may be changed, and what is said meanwhile."""
+
+from agent.diff.bridge import bridge_faults, bridge_is_right, is_begun
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, HostState, Observed, other_swarm
+from agent.model.records import Phase
+from agent.model.steps import BRIDGE, GiveBackTurn, Plan, TakeTurn, untouched
+from agent.planner.host.bridge_swap import (
+    needs_turn,
+    plan_bridge_outside,
+    plan_retreat,
+    plan_swap,
+    touched,
+    why_held,
+)
+from agent.planner.host.rejoin import plan_rejoin, why_not_rejoin
+
+
+def plan_bridge(intent: Intent, observed: Observed) -> Plan:
+    """Bring docker_gwbridge to the agreed form: at once where that disturbs nobody, else in this host's turn."""
+    host, cluster = observed.host, observed.cluster
+    assert host is not None
+    assert cluster is not None
+    if intent.host(observed.me) is None:
+        plan = _let_go(intent, observed.me, host, cluster)
+    elif host.swarm.local == "inactive":
+        return Plan() if observed.stale else plan_bridge_outside(intent, host)
+    elif host.swarm.local != "active":
+        return _unsettled(intent, host)
+    else:
+        plan = _plan_live(intent, observed.me, host, cluster)
+    return _without_etcd(intent, host, plan) if observed.stale else plan
+
+
+def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Phase:
+    """Where a host stands with its bridge, for the leader to see (records.BridgeReport)."""
+    if host.swarm.local != "active" or intent.host(me) is None:
+        return ""
+    if bridge_is_right(intent, host):
+        return "right"
+    blocked = _plan_live(intent, me, host, cluster).blocked
+    if not blocked:
+        return "moving"
+    return "waiting" if all(each.kind == "waiting" for each in blocked) else "held"
+
+
+def phase_of(observed: Observed) -> Phase:
+    """`bridge_phase` of this host; empty while there is no engine, no etcd or no intent to speak of."""
+    host, cluster = observed.host, observed.cluster
+    if host is None or cluster is None or cluster.accepted is None:
+        return ""
+    return bridge_phase(cluster.accepted, observed.me, host, cluster)
+
+
+def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+    turn, revision = cluster.disruption, cluster.disruption_revision
+    mine = turn is not None and turn.host == me
+    if bridge_is_right(intent, host):
+        return _give_back(me, cluster)
+    if not needs_turn(intent, host):
+        return plan_swap(intent, host, "")
+    if (held := _why_elsewhere(host, cluster)) != Plan():
+        return _give_back(me, cluster, "this host is in another swarm") + held
+    if (held := _why_held(intent, host)) != Plan():
+        # Where nothing was begun yet others may go first.
+        return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
+    if turn and mine and turn.state == "taken":
+        if intent.gwbridge.method == "rejoin":
+            return plan_rejoin(host)
+        return plan_swap(intent, host, quorum(host))
+    reason = _waits(intent, host, cluster)
+    waits = untouched(BRIDGE, "waiting", reason)
+    if turn and mine and turn.state == "offered":
+        return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
+    return waits
+
+
+def _why_elsewhere(host: HostState, cluster: ClusterState) -> Plan:
+    """Nothing that works is disturbed in another swarm: nobody here could see what comes of it."""
+    other = other_swarm(cluster.record, host.swarm)
+    if not other or is_begun(host):
+        return Plan()
+    return untouched(BRIDGE, "foreign", f"left as it is in {other}")
+
+
+def _why_held(intent: Intent, host: HostState) -> Plan:
+    held = why_held(intent, host)
+    return held if held != Plan() or intent.gwbridge.method != "rejoin" else why_not_rejoin(host)
+
+
+def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+    """A host that the intent does not name is left as it is; but what was begun there is brought to an end."""
+    if not is_begun(host):
+        return _give_back(me, cluster, f"the intent does not name {me}")
+    return plan_retreat(host) if host.bridges or host.swarm.local != "active" else plan_swap(intent, host, "")
+
+
+def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
+    """What is broken is repaired and what was begun is brought to an end; nothing that works is begun to be changed."""
+    steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
+    if not steps or is_begun(host) or not needs_turn(intent, host):
+        return Plan(steps, plan.blocked)
+    wrong = "; ".join(bridge_faults(intent.gwbridge, host))
+    return untouched(BRIDGE, "waiting", f"{wrong}; waits for etcd")
+
+
+def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:
+    turn = cluster.disruption
+    if turn is None or turn.host != me or turn.state == "done":
+        return Plan()
+    return Plan((GiveBackTurn(turn=turn, revision=cluster.disruption_revision, reason=reason),))
+
+
+def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
+    wrong = "; ".join(bridge_faults(intent.gwbridge, host))
+    who = f"{cluster.disruption.host} has its" if cluster.disruption else "the leader offers one"
+    whom = touched(host)
+    disturbs = (
+        f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
+    )
+    return f"{wrong}; waits for its turn ({who}){disturbs}"
+
+
+def quorum(host: HostState) -> str:
+    """How the managers stand, in words; a change of the bridge is local and leaves it so."""
+    if host.swarm.nodes is None:
+        return "" if not host.swarm.is_manager else "the swarm has no leader, and needs none for this"
+    managers = [each for each in host.swarm.nodes if each.role == "manager"]
+    reached = sum(bool(each.reachable) for each in managers)
+    return f"{reached} of {len(managers)} managers reachable, before and after"
+
+
+def _unsettled(intent: Intent, host: HostState) -> Plan:
+    wrong = bridge_faults(intent.gwbridge, host)
+    if not wrong:
+        return Plan()
+    reason = f"{'; '.join(wrong)}; waits while the engine's membership is {host.swarm.local}"
+    return untouched(BRIDGE, "waiting", reason)

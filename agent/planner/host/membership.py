@@ -1,0 +1,176 @@
+"""The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
+
+from dataclasses import replace
+
+from agent.model.autolock import UnlockKeys
+from agent.model.intent import HostIntent, Intent, Role
+from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState, other_swarm
+from agent.model.records import SwarmRecord
+from agent.model.steps import (
+    DissolveSwarm,
+    GiveUpInit,
+    InitSwarm,
+    JoinSwarm,
+    Plan,
+    UnlockHost,
+    untouched,
+)
+
+_ON_ITS_WORD = "leaves the swarm on the leader's word"
+_NO_NODE = (
+    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; "
+    "if this goes on for more than a minute, `systemctl restart docker` on this host helps"
+)
+_GOSSIP_IS_TAKEN = (
+    f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
+    "and goes on after some seconds, for the swarm it was in, `systemctl restart docker` helps"
+)
+
+
+def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
+    """Init or join once docker_gwbridge is as agreed; report a membership that is not as declared."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    if cluster.record_held:
+        # The last one that could be read is good enough to start copies by, not to join by.
+        cluster = replace(cluster, record=None)
+    declared = intent.host(observed.me)
+    if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
+        reason = f"{observed.me} claimed it, and the intent does not declare it a manager"
+        return Plan((GiveUpInit(over=cluster.record_revision, reason=reason),))
+    if (leftover := _leftover(cluster.record, host)) != Plan():
+        return leftover
+    if declared is None:
+        return _removed(observed, cluster, host)
+    if host.swarm.local == "inactive":
+        return _enter(intent, declared, observed, cluster) if bridge_ready else Plan()
+    if host.swarm.local != "active":
+        return _not_active(cluster, host)
+    return _member(declared, observed, cluster, host)
+
+
+def _claims_in_vain(declared: HostIntent | None, me: str, record: SwarmRecord | None) -> bool:
+    """Whether this host is to make the swarm, and cannot lead to do it: the others would wait for it for ever."""
+    is_manager = declared is not None and declared.role == "manager"
+    return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
+
+
+def _leftover(record: SwarmRecord | None, host: HostState) -> Plan:
+    """Dissolve the swarm that this host is in, where another host was to make one meanwhile, and that one is recorded.
+
+    Two come about where a host that claimed the init is gone for longer than its lease between making and recording it.
+    Only one that is empty, and whose own label says that it was made for this cluster: what people made is theirs.
+    """
+    swarm = host.swarm
+    if record is None or swarm.local != "active" or not swarm.swarm_id:
+        return Plan()
+    if record.swarm_id in (None, swarm.swarm_id):
+        return Plan()
+    alone = swarm.nodes is not None and [each.id for each in swarm.nodes] == [swarm.node_id]
+    used = [each for each in host.networks if each.scope == "swarm" and each.name != "ingress"]
+    if not (swarm.made_here and swarm.is_manager and alone) or used:
+        return Plan()
+    reason = f"swarm {swarm.swarm_id} came to nothing: the cluster's is {record.swarm_id}, and nobody is in this one"
+    return Plan((DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
+
+
+def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
+    record, advertise = cluster.record, observed.advertise or str(declared.address)
+    if record is None:
+        return untouched("swarm", "waiting", "no swarm is recorded yet")
+    if observed.host and observed.host.gossip_is_taken:
+        return untouched("swarm", "waiting", _GOSSIP_IS_TAKEN)
+    if record.swarm_id is None:
+        if record.claimed_by == observed.me and observed.fence:
+            return _init(intent, advertise)
+        return untouched("swarm", "waiting", f"{record.claimed_by} is making the swarm")
+    if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
+        return untouched("swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
+    later = declared.role == "manager" and not cluster.tokens.manager
+    role: Role = "worker" if later else declared.role
+    token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
+    remotes = tuple(address for _, address in record.managers)
+    for_now = ", but a worker at first: a manager of it cannot be reached" if later else ""
+    reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
+    step = JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
+    return Plan((step,))
+
+
+def _init(intent: Intent, advertise: str) -> Plan:
+    step = InitSwarm(
+        advertise=advertise,
+        pool=intent.swarm.default_addr_pool,
+        mask_length=intent.swarm.mask_length,
+        data_path_port=intent.swarm.data_path_port,
+        reason="no swarm yet, and this host holds the claim",
+    )
+    return Plan((step,))
+
+
+def _not_active(cluster: ClusterState, host: HostState) -> Plan:
+    swarm = host.swarm
+    words = f": {swarm.error}" if swarm.error else ""
+    if swarm.local == "pending" and swarm.is_manager:
+        # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
+        return untouched("swarm", "waiting", f"docker looks for the other managers of its swarm{words}")
+    if swarm.local == "pending":
+        return untouched("swarm", "waiting", f"docker is still joining{words}")
+    if swarm.local == "locked":
+        if cluster.unlock:
+            return plan_unlock(cluster.unlock)
+        return untouched(
+            "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}"
+        )
+    return untouched(
+        "swarm", "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
+    )
+
+
+def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    record, swarm = cluster.record, host.swarm
+    if swarm.node_id is None:
+        return untouched("swarm", "waiting", _NO_NODE)
+    if record and (other := other_swarm(record, swarm)):
+        return untouched("swarm", "foreign", f"in {other}, while the cluster's is {record.swarm_id}")
+    role = "manager" if swarm.is_manager else "worker"
+    if role != declared.role:
+        return untouched(
+            "swarm", "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
+        )
+    wanted = observed.advertise or str(declared.address)
+    if swarm.address and swarm.address != wanted:
+        how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
+        return untouched("swarm", "role", f"address: {wanted} wanted, {swarm.address} found: {how}")
+    return Plan()
+
+
+def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
+    """The intent does not name this host (any more). What it is in is left only if it is the cluster's swarm."""
+    record, swarm = cluster.record, host.swarm
+    if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
+        # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
+        reason = f"the intent does not name {observed.me}: nothing is done here"
+        return untouched(f"host/{observed.me}", "waiting", reason)
+    if cluster.assignment is None:
+        waits = "this host is left as it is"  # it never was named
+    elif swarm.is_manager:
+        waits = "the leader demotes it first"
+    elif host.containers:
+        waits = f"{len(host.containers)} of our copies are still here"
+    else:
+        waits = _ON_ITS_WORD
+    return untouched("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
+
+
+def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
+    """Whether that is known to be the recorded swarm."""
+    if swarm.swarm_id:
+        return swarm.swarm_id == record.swarm_id
+    return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
+
+
+def plan_unlock(published: UnlockKeys) -> Plan:
+    """Unlock this host. Which swarm it is in a locked engine does not say; another one's key opens nothing."""
+    reason = "the swarm is locked, and its unlock key is published"
+    return Plan((UnlockHost(keys=published.keys, reason=reason),))

@@ -1,0 +1,99 @@
+"""A copy with the right spec that is not as it should be: put right in place, with the same container."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from agent.diff.replicas import finished
+from agent.model.observed import ContainerState
+from agent.model.steps import (
+    Blocked,
+    ConnectNetwork,
+    DisconnectNetwork,
+    Plan,
+    RenameContainer,
+    StartContainer,
+    Step,
+    UnpauseContainer,
+    UpdateContainer,
+)
+from agent.planner.host.wanted import Wanted
+
+_UP = ("running", "paused")
+
+
+def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
+    """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
+
+    The name it shall have must be free (names.py sees to that). `overlays` are those of its networks that are some.
+    """
+    steps = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
+    return Plan((*steps, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
+
+
+def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+    if dropped := [str(each) for each in found.differences if each.repair == "none"]:
+        reason = f"{'; '.join(dropped)}: the engine or the kernel of this host cannot do it"
+        yield Blocked(resource=wanted.resource, reason=reason, kind="unsupported")
+
+
+def _rests(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+    if _is_down(wanted, found) and found.rests_s:
+        reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
+        reason = f"{reason}: it is left for a while before it is started again"
+        yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
+
+
+def _is_down(wanted: Wanted, found: ContainerState) -> bool:
+    return found.status == "exited" and not finished(wanted.spec, found)
+
+
+def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) -> Iterable[Step]:
+    """Off its overlays for that moment, while it runs: an engine renames no container on one (docs/engine-quirks.md).
+
+    It gets the address back that it had.
+    """
+    if found.name == wanted.name:
+        return
+    common = {
+        "name": wanted.name,
+        "id": found.id,
+        "reason": f"name: {wanted.name} wanted, {found.name} found",
+    }
+    on = [each for each in found.addresses if each[0] in overlays and found.status in _UP]
+    for network, _ in on:
+        yield DisconnectNetwork(network=network, **common)
+    yield RenameContainer(**common)
+    declared = {each.network: each for each in wanted.filled.networks} if on else {}
+    for network, address in on:
+        if attachment := declared.get(network):
+            back = replace(attachment, ipv4_address=attachment.address or address or None)
+            yield ConnectNetwork(
+                attachment=back, aliases=(wanted.copy.service, *attachment.aliases), **common
+            )
+
+
+def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    if updates := [str(each) for each in found.differences if each.repair == "update"]:
+        yield UpdateContainer(name=wanted.name, id=found.id, spec=wanted.filled, reason="; ".join(updates))
+
+
+def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    wrong = [each for each in found.differences if each.repair == "reconnect"]
+    declared = {each.network: each for each in wanted.filled.networks} if wrong else {}
+    attached = {network for network, _ in found.addresses}
+    for each in wrong:
+        common = {"name": wanted.name, "id": found.id, "reason": str(each)}
+        if each.subject in attached:
+            yield DisconnectNetwork(network=each.subject, **common)
+        if attachment := declared.get(each.subject):
+            aliases = (wanted.copy.service, *attachment.aliases)
+            yield ConnectNetwork(attachment=attachment, aliases=aliases, **common)
+
+
+def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
+    if found.status == "paused":
+        yield UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
+    elif found.status == "created":
+        yield StartContainer(name=wanted.name, reason=found.error or "created, but never started")
+    elif _is_down(wanted, found) and not found.rests_s:
+        yield StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")

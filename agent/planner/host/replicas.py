@@ -1,0 +1,230 @@
+"""The host's own copies: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
+
+from dataclasses import replace
+
+from agent.diff.container import describe_change
+from agent.diff.replicas import MISGIVEN, STOPPABLE, container_name, fill_context, is_misgiven
+from agent.errors import Invalid
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.records import Copy
+from agent.model.steps import (
+    Blocked,
+    CreateContainer,
+    CreateVolume,
+    DisconnectNetwork,
+    Plan,
+    PullImage,
+    RenameContainer,
+    StartContainer,
+    untouched,
+)
+from agent.planner.host.endpoints import keep_last_endpoints
+from agent.planner.host.handover import on_trial, starts_first
+from agent.planner.host.making_way import made_anew, make_way
+from agent.planner.host.names import Names
+from agent.planner.host.ports import heed_ports
+from agent.planner.host.prerequisites import Needs
+from agent.planner.host.repair import plan_repair
+from agent.planner.host.update import beside, best, candidates, clear_away, plan_surplus, replacement
+from agent.planner.host.wanted import Wanted
+
+REPORTED_S = 20.0
+"""Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
+
+
+def plan_copies(intent: Intent, observed: Observed) -> Plan:
+    """Pull, create, start, repair and replace the assigned copies; stop and remove ours that are not assigned."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    if cluster.assignment is None:
+        return Plan()
+    project = cluster.assignment.project
+    chosen = {
+        copy: best(candidates(copy, host), copy, container_name(project, copy))
+        for copy in cluster.assignment.copies
+    }
+    keep = {found.id for found in chosen.values() if found}
+    unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
+    keep |= {each.id for copy in unknown for each in candidates(copy, host)}
+    names = Names(host, keep, project, cluster.assignment.copies)
+    scene = _Scene(intent, host, cluster, names, observed)
+    plan = Plan()
+    for assigned, found in chosen.items():
+        copy = _as_it_is(assigned, found, observed)
+        spec = cluster.specs.get(copy.spec)
+        if spec is None:
+            name = container_name(project, copy)
+            plan += untouched(
+                f"container/{name}", "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd"
+            )
+            continue
+        context = fill_context(intent, observed.me, host.swarm, copy)
+        wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
+        others = [each for each in candidates(copy, host) if found and each.id != found.id]
+        tried = scene.try_out(wanted, found, others) if found else None
+        plan += clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
+    surplus = plan_surplus(host, frozenset(cluster.assignment.copies), keep)
+    if observed.stale:
+        surplus = _later(surplus)
+    return keep_last_endpoints(_once(surplus + plan), host)
+
+
+def _as_it_is(copy: Copy, found: ContainerState | None, observed: Observed) -> Copy:
+    """The copy to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
+    return replace(copy, spec=found.copy.spec) if found and observed.stale else copy
+
+
+def _later(surplus: Plan) -> Plan:
+    """Nothing is taken away on the word of what was kept: the copy may have been assigned since."""
+    names = dict.fromkeys(step.resource for step in surplus.steps)
+    reason = "not assigned here by what was kept; it is left until etcd answers"
+    return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
+
+
+class _Scene:
+    """What a copy is decided upon with. Holds no state of its own."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        host: HostState,
+        cluster: ClusterState,
+        names: Names,
+        observed: Observed,
+    ) -> None:
+        self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
+        self.in_flight, self.failures = observed.in_flight, observed.failures
+        self.stale, self.reveals = observed.stale, observed.reveals
+        self.anew = made_anew(intent, observed)
+        self.needs = Needs(intent, host, cluster)
+
+    def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
+        try:
+            return self._decide(wanted, found)
+        except Invalid as error:
+            return untouched(wanted.resource, "dependency", str(error))
+
+    def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
+        """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
+        service = self.intent.service(wanted.copy.service)
+        lacks = on_trial(service, wanted, found, others, stale=self.stale)
+        if not lacks or self.anew:
+            return None
+        if found.busy or found.status == "removing":
+            return Plan()
+        aside = replace(wanted, called=found.name)
+        if is_misgiven(found, wanted.copy, wanted.spec):
+            return self.plan(aside, found)  # one chain of steps: between tries that fail is time
+        plan = self._repair(aside, found)
+        return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
+
+    def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
+        if found and found.status == "removing":
+            return Plan()
+        if found and found.busy:
+            return self._wait_for_dockerd(found)
+        if (way := make_way(wanted, found, self.anew)) is not None:
+            return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
+        if taken := self.names.plan(wanted, found):
+            return taken
+        if wanted.copy.waits and found is None:
+            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.waits)
+        if wanted.copy.held and not (found and found.status in STOPPABLE):
+            # One that runs goes on: what somebody else waits for may be the address that it has.
+            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.held)
+        if found is None:
+            return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
+        if reason := self._why_replace(wanted, found):
+            return self._replace(wanted, found, reason)
+        return self._repair(wanted, found)
+
+    def _wait_for_dockerd(self, found: ContainerState) -> Plan:
+        if f"container/{found.name}" in self.in_flight:
+            return Plan()
+        return untouched(
+            f"container/{found.name}", "waiting", "dockerd is working on it and does not answer for it"
+        )
+
+    def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
+        if found.copy.spec != wanted.copy.spec:
+            old = self.cluster.specs.get(found.copy.spec)
+            words = describe_change(old, wanted.spec, reveal=self.reveals) if old else ""
+            return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
+        if found.status == "dead":
+            return "docker calls it dead"
+        if is_misgiven(found, wanted.copy, wanted.spec):
+            return MISGIVEN
+        if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
+            return why
+        return "; ".join(str(each) for each in found.differences if each.repair == "replace")
+
+    def _is_sure(self, found: ContainerState) -> bool:
+        """Whether what the leader says of a container is not from a moment in which another host had yet to report."""
+        return found.up_s >= REPORTED_S and not self.stale
+
+    def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
+        made, waits = self._make(wanted, reason), self.needs.networks(wanted)
+        if not _creates(made):
+            return made + waits  # pull first: the old copy runs until the new one can be made
+        if waits != Plan():
+            return waits
+        if starts_first(self.intent.service(wanted.copy.service), wanted, found):
+            return beside(made, wanted)
+        return replacement(made, wanted, found, reason)
+
+    def _create(self, wanted: Wanted, reason: str) -> Plan:
+        made, waits = self._make(wanted, reason), self.needs.networks(wanted)
+        if not _creates(made):
+            return made + waits
+        if waits == Plan():
+            return made + Plan((StartContainer(name=wanted.name, reason=reason),))
+        # dockerd looks for the only network of a container when it starts: what can be done before, is done.
+        overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
+        return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
+
+    def _make(self, wanted: Wanted, reason: str) -> Plan:
+        """Create the container, or first what has to be there for that."""
+        if (lacking := self.needs.image(wanted)) != Plan():
+            return lacking
+        if (missing := self.needs.volumes(wanted)) != Plan():
+            return missing
+        create = CreateContainer(
+            name=wanted.name,
+            copy=wanted.copy.made_as,
+            project=wanted.project,
+            spec=wanted.filled,
+            reason=reason,
+        )
+        return Plan((create,))
+
+    def _repair(self, wanted: Wanted, found: ContainerState) -> Plan:
+        failed_with = self.failures.get(wanted.resource, "")
+        overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
+        repair = plan_repair(wanted, found, overlays)
+        repaired = heed_ports(repair, wanted.spec, found, self.host, failed_with)
+        waits = self.needs.networks(wanted)
+        if waits == Plan():
+            return repaired
+        kept = tuple(step for step in repaired.steps if not self.needs.lacks_network(step))
+        if any(isinstance(step, DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
+            kept = tuple(step for step in kept if not isinstance(step, RenameContainer))
+        return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
+
+
+def _creates(plan: Plan) -> bool:
+    return any(isinstance(step, CreateContainer) for step in plan.steps)
+
+
+def _once(plan: Plan) -> Plan:
+    """Two copies that want the same image, volume or network ask for it once."""
+    shared: set[str] = set()
+    steps = []
+    for step in plan.steps:
+        if isinstance(step, PullImage | CreateVolume) or step.kind == "network":
+            if step.resource in shared:
+                continue
+            shared.add(step.resource)
+        steps.append(step)
+    return Plan(tuple(steps), tuple(dict.fromkeys(plan.blocked)))

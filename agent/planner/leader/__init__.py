@@ -1,0 +1,1 @@
+"""What the leader decides for all hosts."""

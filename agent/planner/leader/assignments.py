@@ -1,0 +1,248 @@
+"""Which host runs which copies, and telling the hosts so."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.observed import ClusterState, HostState
+from agent.model.records import Assignment, Copy
+from agent.model.spec import spec_hash
+from agent.model.steps import (
+    Blocked,
+    CollectSpecs,
+    Plan,
+    PublishAssignment,
+    PublishRollout,
+    WithdrawRollout,
+    untouched,
+)
+from agent.planner.leader.course import Course
+from agent.planner.leader.current import current_of, silent_hosts
+from agent.planner.leader.doubles import have_made_anew
+from agent.planner.leader.first_starts import hold_first_starts
+from agent.planner.leader.ipam import pin_addresses
+from agent.planner.leader.scheduler import Placing, place, settled
+
+_MOST_TOLD = 8
+"""Addresses that are named in the reason of one step."""
+Courses = Mapping[str, Course]
+GivenUp = Mapping[tuple[tuple[str, int], str], str]
+NONE: Courses = MappingProxyType({})
+"""Every copy has what the intent says at once."""
+
+
+def assign(
+    intent: Intent,
+    current: Mapping[str, Assignment],
+    era: int = 0,
+    courses: Courses = NONE,
+    placing: Placing | None = None,
+) -> dict[str, Assignment]:
+    """The copies of every declared host, and none for a host that has some now and is not declared any more.
+
+    A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
+    that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
+    `placing` says who runs which; None: as all hosts are there and well.
+    """
+    placing = placing or place(intent, current)
+    copies: dict[str, list[Copy]] = {each.name: [] for each in intent.hosts}
+    copies |= {name: [] for name in sorted(current) if name not in copies}
+    for service in intent.services:
+        course = courses.get(service.name) or Course(target=spec_hash(service.spec))
+        for host, numbers in placing.numbers[service.name].items():
+            specs = {number: course.stays.get((host, number), course.target) for number in numbers}
+            copies[host] += [
+                Copy(
+                    service=service.name,
+                    number=n,
+                    spec=spec,
+                    held=placing.held.get((service.name, n), ""),
+                )
+                for n, spec in specs.items()
+            ]
+    return {
+        host: Assignment(
+            revision=intent.revision,
+            project=intent.project,
+            copies=tuple(sorted(mine)),
+            era=era,
+            pending=_pending(intent, mine),
+        )
+        for host, mine in copies.items()
+    }
+
+
+def plan_assignments(
+    intent: Intent,
+    cluster: ClusterState,
+    courses: Courses = NONE,
+    seen: HostState | None = None,
+    placing: Placing | None = None,
+) -> Plan:
+    """Publish every assignment that is not as it shall be, and collect the specs nobody names any more.
+
+    `seen` is the leader's own host, which sees what the swarm has on its overlays; None: its dockerd does not answer.
+    `placing` as for `assign`.
+    """
+    if silent := silent_hosts(intent, cluster):
+        reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
+        return untouched("assignments", "waiting", reason)
+    current = current_of(intent, cluster)
+    placing = placing or place(intent, current)
+    wanted = assign(intent, current, cluster.era, courses, placing)
+    settled_now = settled(intent, current, placing)
+    wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
+    wanted = have_made_anew(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
+    wanted = _made_ready(wanted, placing)
+    specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
+    steps = []
+    for host, assignment in sorted(wanted.items()):
+        lost = {copy.spec for copy in assignment.copies} - cluster.stored_specs
+        needed = sorted(lost & specs.keys())
+        if cluster.assignments.get(host) == assignment and not needed:
+            continue
+        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(host, courses)
+        missing = tuple(specs[digest] for digest in needed)
+        steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
+    plan = _note(intent, cluster, courses) + Plan(blocked=placing.blocked)
+    return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
+
+
+def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
+    """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
+    ready = dict(wanted)
+    where = {
+        (copy.service, copy.number): (name, copy) for name, each in wanted.items() for copy in each.copies
+    }
+    for key, host in placing.coming.items():
+        origin, copy = where[key]
+        held = f"it moves here from {origin} when its image is here"
+        copies = (*ready[host].copies, replace(copy, addresses=(), held=held))
+        ready[host] = replace(ready[host], copies=tuple(sorted(copies)))
+    return ready
+
+
+def _pending(intent: Intent, copies: list[Copy]) -> tuple[str, ...]:
+    asked = {service.name: spec_hash(service.spec) for service in intent.services}
+    return tuple(sorted({copy.service for copy in copies if copy.spec != asked[copy.service]}))
+
+
+def _note(intent: Intent, cluster: ClusterState, courses: Courses) -> Plan:
+    """Keep the records of the rollouts, and say what they wait for."""
+    steps: list[PublishRollout | WithdrawRollout] = []
+    blocked = []
+    for name, course in courses.items():
+        before, service = cluster.rollouts.get(name), intent.service(name)
+        assert service is not None
+        if course.record and course.record != before:
+            reason = _noted(service, course, cluster)
+            steps.append(PublishRollout(service=name, rollout=course.record, reason=reason))
+        elif before and not course.record:
+            steps.append(
+                WithdrawRollout(
+                    service=name, reason=f"all copies have {_called(service, course.target, cluster)}"
+                )
+            )
+        elif course.record and course.waits and not course.moves:
+            blocked.append(_waiting(service, course, cluster))
+    gone = sorted(cluster.rollouts.keys() - courses.keys()) if courses is not NONE else ()
+    steps += [WithdrawRollout(service=name, reason="the intent does not name the service") for name in gone]
+    return Plan(tuple(steps), tuple(blocked))
+
+
+def _noted(service: ServiceIntent, course: Course, cluster: ClusterState) -> str:
+    record = course.record
+    assert record is not None
+    before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
+    what = {
+        "moving": f"{before} -> {to}",
+        "paused": f"{before} -> {to} is paused",
+        "rolling-back": f"{to} -> {before}, back again",
+        "rollback-paused": f"{to} -> {before}, back again, is paused",
+        "rolled-back": f"back at {before}",
+    }[record.state]
+    return f"{what}: {record.why}" if record.why else what
+
+
+def _waiting(service: ServiceIntent, course: Course, cluster: ClusterState) -> Blocked:
+    record = course.record
+    assert record is not None
+    target = _called(service, course.target, cluster)
+    reason = f"{course.moved} of {course.total} copies moved to {target}; {course.waits}"
+    under_way = record.state in ("moving", "rolling-back")
+    return Blocked(
+        resource=f"rollout/{service.name}", reason=reason, kind="waiting" if under_way else "rollout"
+    )
+
+
+def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
+    """The image of a spec, with its hash where that alone does not tell it from the one of the intent."""
+    if digest == spec_hash(service.spec):
+        return service.spec.image
+    spec = cluster.specs.get(digest)
+    if spec is None:
+        return f"spec {digest[:12]}"
+    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({digest[:12]})"
+
+
+def _moves(host: str, courses: Courses) -> str:
+    told = [f"{name}-{number}" for name, each in courses.items() for at, number in each.moves if at == host]
+    return f" ({', '.join(told)} is moved)" if told else ""
+
+
+def _collect(
+    intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterState, courses: Courses
+) -> Plan:
+    assigned = {**cluster.assignments, **wanted}.values()
+    named = {copy.spec for assignment in assigned for copy in assignment.copies}
+    # The way back of a rollout goes to the spec before, also when no copy has it any more.
+    records = (*cluster.rollouts.values(), *(each.record for each in courses.values() if each.record))
+    named |= {digest for each in records for digest in (each.before, each.to)}
+    # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
+    # One that was removed has nothing to compare with, and its last report may stay for good.
+    declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
+    running = {copy.spec for status in declared for copy in status.copies}
+    unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
+    return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
+
+
+def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> list[str]:
+    """Which addresses change, and who does not wait for one any more."""
+    before = {(copy.service, copy.number): copy for copy in old.copies} if old else {}
+    told = []
+    for copy in new.copies:
+        was = before.get((copy.service, copy.number))
+        name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
+        for network, address in copy.addresses:
+            if had.get(network) != address:
+                was_at = given_up.get(((copy.service, copy.number), network))
+                instead = f" instead of {was_at}" if was_at else ""
+                told.append(f"{name} is at {address} on {network}{instead}")
+        told += [
+            f"{name} keeps no address on {each}" for each in sorted(had.keys() - dict(copy.addresses).keys())
+        ]
+        waits, waited = copy.held or copy.waits, (was.held or was.waits) if was else ""
+        if waited and not waits:
+            told.append(f"{name} waits no more")
+        elif waits != waited:
+            told.append(f"{name} waits: {waits}")
+        told += [f"{name} is made anew: {why}" for _, why in copy.anew if not was or copy.anew != was.anew]
+    more = len(told) - _MOST_TOLD
+    return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
+
+
+def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
+    before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
+    after = {(copy.service, copy.number): copy.spec for copy in new.copies}
+    changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
+    counts = (
+        (len(after.keys() - before.keys()), "new"),
+        (changed, "changed"),
+        (len(before.keys() - after.keys()), "dropped"),
+    )
+    told = [f"{count} {word}" for count, word in counts if count]
+    told += _addresses(old, new, given_up)
+    unchanged = "no copy changed yet" if new.pending else "no copy changed"
+    what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
+    return f"revision {intent.revision}: {what}"

@@ -1,0 +1,247 @@
+"""Whose turn it is to be disturbed, from the leader's side: one host at a time, and the next only when all is well.
+
+Workers come first, then managers, the raft leader last. A turn that was taken ends only by its host's own word: a host
+that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
+"""
+
+from agent.diff.bridge import is_begun
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, NodeState, Observed
+from agent.model.records import Disruption, HostStatus, Ruling
+from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
+from agent.planner.leader.peers import unseen_peers
+
+STARTING_S = 10.0
+"""How long who leads anew waits for agents that start together with its own, seconds."""
+
+
+def plan_turns(intent: Intent, observed: Observed) -> Plan:
+    """Offer the turn, and end one that is over."""
+    cluster = observed.cluster
+    assert cluster is not None
+    turn = cluster.disruption
+    if turn is None:
+        return Plan() if cluster.disruption_revision else _next(intent, observed)
+    if turn.state == "done":
+        return _after(intent, observed, turn)
+    if turn.host not in cluster.present:
+        return _host_is_away(intent, observed, turn)
+    if turn.state == "offered":
+        needed = turn.host in _waiting(intent, cluster)
+        return Plan() if needed else _end(observed, turn, "it does not need its turn any more")
+    return _under_way(cluster, turn)
+
+
+def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
+    """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
+    status = cluster.status_of(turn.host)
+    still = _holds_still(cluster, turn.host)
+    if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
+        return Plan()
+    why = "what it began is held" if status.engine_up else "its dockerd does not answer"
+    why = f"it holds still: {cluster.rulings[turn.host].reason}" if still else why
+    reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
+    return untouched(f"turn/{turn.host}", "waiting", reason)
+
+
+def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+    if turn.state == "offered" or intent.host(turn.host) is None:
+        return _end(observed, turn, f"the agent of {turn.host} is gone")
+    reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
+    return untouched(f"turn/{turn.host}", "waiting", reason)
+
+
+def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+    """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
+    cluster = observed.cluster
+    assert cluster is not None
+    waiting = _waiting(intent, cluster)
+    if turn.host in waiting:
+        return _offer(turn.host, observed)
+    if unwell := why_unwell(intent, observed, turn):
+        # Also while nobody waits: who does may not have said so yet, after a new intent or a start of its agent.
+        reason = f"the next host waits: {'; '.join(unwell)}"
+        held = Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting")
+        return Plan(blocked=(held,) if waiting else ())
+    return _next(intent, observed) if waiting else _end(observed, turn, "nobody else needs a turn")
+
+
+def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[str, ...]:
+    """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
+    cluster, name = observed.cluster, turn.host
+    assert cluster is not None
+    if intent.host(name) is None:
+        return ()
+    status = cluster.status_of(name)
+    if status is None or not status.engine_up:
+        return (f"{name} does not report",)
+    if _is_elsewhere(status, cluster):
+        return ()  # the swarm at hand says nothing of it
+    faults = []
+    if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
+        faults.append(f"docker_gwbridge of {name} is not as agreed")
+    faults += [
+        f"{each.name} on {name} is {each.status}" for each in status.copies if _is_down(each.name, status)
+    ]
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None:
+        # Lost before this turn it is none of our doing, and the change needs none.
+        return (*faults, "the swarm lost its leader meanwhile") if turn.quorum else tuple(faults)
+    return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
+
+
+def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
+    recorded = cluster.record.swarm_id if cluster.record else None
+    return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
+
+
+def _is_down(name: str, status: HostStatus) -> bool:
+    """Whether something is still to be done for a copy, or cannot be: one that has done its work may rest."""
+    resource = f"container/{name}"
+    return any(each.resource == resource for each in status.blocked) or any(
+        f" {resource}: " in step for step in status.steps
+    )
+
+
+def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
+    node = next((each for each in nodes if each.id == status.node_id), None)
+    if node is None or node.state != "ready":
+        return (f"the swarm calls the node of {name} {node.state if node else 'unknown'}",)
+    managers = [each for each in nodes if each.role == "manager"]
+    reached = sum(bool(each.reachable) for each in managers)
+    if 2 * reached <= len(managers) or (node.role == "manager" and not node.reachable):
+        return (f"{reached} of {len(managers)} managers are reachable",)
+    return ()
+
+
+def _peer_faults(
+    intent: Intent, cluster: ClusterState, name: str, nodes: tuple[NodeState, ...]
+) -> tuple[str, ...]:
+    """Whether the host and the others that are well have heard of each other on the overlays, both ways."""
+    ready = {each.id for each in nodes if each.state == "ready"}
+    known = {each.name: cluster.status_of(each.name) for each in intent.hosts}
+    well = {
+        host: status
+        for host, status in known.items()
+        if status and status.engine_up and (status.node_id in ready or host == name)
+    }
+    return unseen_peers(well, intent, around=name)
+
+
+def _next(intent: Intent, observed: Observed) -> Plan:
+    cluster = observed.cluster
+    assert cluster is not None
+    waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
+    if not waiting:
+        return Plan()
+    if reason := _why_not_yet(intent, observed, cluster):
+        return untouched(f"turn/{waiting[0]}", "waiting", reason)
+    return _offer(waiting[0], observed)
+
+
+def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
+    record = cluster.record
+    if record and record.recreating:
+        return f"its turn comes when {', '.join(record.recreating)} is made anew"
+    if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
+        return f"its turn comes when {', '.join(moving)} is through with its docker_gwbridge"
+    if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
+        return f"its turn comes when {', '.join(leaving)} is in the swarm again"
+    # Who is first of all that need a turn is known only when all have said whether they do.
+    silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
+    silent += _may_be_starting(intent, observed, cluster)
+    if len(silent) > 1:
+        return f"{', '.join(silent)} are yet to say whether they need a turn first"
+    return f"{silent[0]} is yet to say whether it needs a turn first" if silent else ""
+
+
+def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:
+    """Declared hosts without an agent, while that of a node of the swarm may only be slower to start than this one."""
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None or observed.led_s >= STARTING_S:
+        return []
+    told = {status.node_id for each in intent.hosts if (status := cluster.status_of(each.name))}
+    if all(each.state != "ready" or each.id in told for each in nodes):
+        return []
+    return [each.name for each in intent.hosts if each.name not in cluster.present]
+
+
+def _is_moving(cluster: ClusterState, name: str) -> bool:
+    """Whether a host is at work on its bridge without a turn: it is broken there, or somebody has deleted the turn.
+
+    One that was told to hold still is not, however much there is to do.
+    """
+    status = cluster.status_of(name)
+    works = status is not None and status.engine_up and status.bridge.phase == "moving"
+    return works and not _holds_still(cluster, name)
+
+
+def _is_leaving(cluster: ClusterState, name: str) -> bool:
+    """Whether a host is on its way out of the swarm by the leader's word, or back into it; one that is held is not."""
+    status, ruling = cluster.status_of(name), cluster.rulings.get(name)
+    if status is None or not status.engine_up:
+        return False
+    if status.state == "active":
+        return ruling is not None and ruling.what == "leave" and not _is_held(status, ruling)
+    return status.state in ("inactive", "pending") and status.joined is not None
+
+
+def _is_held(status: HostStatus, ruling: Ruling) -> bool:
+    """Whether the host says that something stands against that word (host/leaving.py)."""
+    begins = ruling.held("")
+    return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
+
+
+def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
+    """Whether an agent is there that has not looked at its bridge since the intent; without dockerd it cannot."""
+    if name not in cluster.present:
+        return False
+    status = cluster.status_of(name)
+    return status is None or (status.engine_up and status.bridge.revision != intent.revision)
+
+
+def _offer(name: str, observed: Observed) -> Plan:
+    assert observed.cluster is not None
+    step = OfferTurn(
+        host=name,
+        quorum=observed.host is not None and observed.host.swarm.nodes is not None,
+        over=observed.cluster.disruption_revision,
+        reason=f"docker_gwbridge of {name} is not as agreed",
+    )
+    return Plan((step,))
+
+
+def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
+    """What was begun first; workers, managers, the raft leader; without a node list this host, which leads, last."""
+    assert observed.cluster is not None
+    status = observed.cluster.status_of(name)
+    nodes = (observed.host.swarm.nodes if observed.host else None) or ()
+    node = next((each for each in nodes if status and each.id == status.node_id), None)
+    manager = node.role == "manager" if node else bool(status and status.is_manager)
+    rests = status is None or not is_begun(status)
+    return (rests, manager, bool(node and node.leader), name == observed.me, name)
+
+
+def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn.
+
+    One that was told to hold still, as its machine was copied, takes none.
+    """
+    return tuple(
+        each.name
+        for each in intent.hosts
+        if (status := cluster.status_of(each.name))
+        and status.bridge.phase == "waiting"
+        and status.bridge.revision == intent.revision
+        and not _holds_still(cluster, each.name)
+    )
+
+
+def _holds_still(cluster: ClusterState, name: str) -> bool:
+    ruling = cluster.rulings.get(name)
+    return ruling is not None and ruling.what == "hold"
+
+
+def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:
+    assert observed.cluster is not None
+    return Plan((EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),))

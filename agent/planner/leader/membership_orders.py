@@ -1,0 +1,213 @@
+"""What the leader says of a host's membership, where the host cannot know by itself: leave the swarm, or hold still.
+
+A worker that its swarm removed, or whose swarm was made anew, is told so by nobody: its engine says "active" until
+dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
+"""
+
+from agent.diff.node_owners import Census, fresh_status
+from agent.model.intent import Intent
+from agent.model.observed import NodeState, Observed
+from agent.model.records import HostStatus, Ruling
+from agent.model.steps import Blocked, Plan, PublishRuling, Step, WithdrawRuling
+from agent.planner.leader.disruption import why_unwell
+from agent.planner.leader.rejoining import has_to_leave, rejoining_host
+
+
+def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:
+    """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    reports = _Reports(intent, observed, census) if census else None
+    wanted = reports.rulings() if reports else {}
+    listed = {each.id for each in host.swarm.nodes or ()}
+    steps: list[Step] = [
+        WithdrawRuling(host=name, reason="it is no longer so, or cannot be told any more")
+        for name in sorted(cluster.rulings.keys() - wanted.keys())
+    ]
+    for name, ruling in sorted(wanted.items()):
+        if cluster.rulings.get(name) != ruling:
+            unlisted = ruling.node_id if ruling.node_id not in listed else None
+            reason = f"{ruling.what}: {ruling.reason}"
+            steps.append(PublishRuling(host=name, ruling=ruling, unlisted=unlisted, reason=reason))
+    waits = reports.waits() if reports else {}
+    blocked = (
+        Blocked(
+            resource=f"ruling/{name}",
+            reason=f"it is to move to its address, and waits: {why}",
+            kind="waiting",
+        )
+        for name, why in waits.items()
+        if name not in wanted
+    )
+    return Plan(tuple(steps), tuple(blocked))
+
+
+class _Reports:
+    """The reports of all hosts beside the list of nodes. Holds no state of its own."""
+
+    def __init__(self, intent: Intent, observed: Observed, census: Census) -> None:
+        assert observed.cluster is not None
+        assert observed.host is not None
+        self.intent, self.cluster, self.me, self.census = intent, observed.cluster, observed.me, census
+        self.observed = observed
+        self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
+        said = {name: fresh_status(observed, name) for name in sorted(self.cluster.statuses)}
+        self.reports = {name: status for name, status in said.items() if status and status.engine_up}
+
+    def rulings(self) -> dict[str, Ruling]:
+        """Of each host for which there is something to say."""
+        found = {name: self._rule(name, status) for name, status in self.reports.items() if name != self.me}
+        return {name: ruling for name, ruling in found.items() if ruling}
+
+    def _rule(self, name: str, status: HostStatus) -> Ruling | None:
+        if doubles := self._doubles(name, status):
+            return self._of_one_node(name, status, doubles)
+        if status.state == "error":
+            return self._failed(name, status)
+        if status.state == "active" and status.node_id is None:
+            return self._half_out(name, status)
+        if status.node_id is None or status.is_manager or status.state not in ("active", "pending"):
+            return None
+        node_state = self.nodes.get(status.node_id)
+        if node_state is None:
+            return self._unlisted(name, status)
+        return self._listed(name, status, node_state) if status.state == "active" else None
+
+    def _doubles(self, name: str, status: HostStatus) -> list[str]:
+        """The other hosts that say they are this host's node."""
+        same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
+        return [each for each in same if each != name]
+
+    def _of_one_node(self, name: str, status: HostStatus, doubles: list[str]) -> Ruling | None:
+        # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
+        # that an engine has of itself was copied along with its identity.
+        owner = next((each for each in doubles if self._address(each) == status.swarm_address), None)
+        if owner is None or self._address(name) == status.swarm_address:
+            return None
+        node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
+        return _ruling(status, "hold", f"{node}: one of the two machines was copied from the other")
+
+    def _failed(self, name: str, status: HostStatus) -> Ruling | None:
+        """An engine that gave up. What it holds is known only if the join was ours, or if it was a worker of ours."""
+        said = f": {status.swarm_error}" if status.swarm_error else ""
+        if self.intent.host(name) is None:
+            return None
+        if status.joining and status.joining == self._swarm_id:
+            return _ruling(status, "leave", f"its join failed, and dockerd does not try again{said}")
+        before = self.census.former_of(name)
+        if before and all(each.has_no_vote for each in before):
+            return _ruling(status, "leave", f"it cannot go on as the worker it was{said}")
+        return None
+
+    def _half_out(self, name: str, status: HostStatus) -> Ruling | None:
+        """A leave that took dockerd longer than 15 s: it has no node any more and calls itself active all the same.
+
+        That stays so, and a second leave is done at once (docs/engine-quirks.md): what was said still counts.
+        """
+        said = self.cluster.rulings.get(name)
+        return _ruling(status, "leave", said.reason) if said and said.what == "leave" else None
+
+    def _unlisted(self, name: str, status: HostStatus) -> Ruling | None:
+        node = f"node {status.node_id}"
+        if status.swarm_id == self._swarm_id or {each for each, _ in status.managers} & self.nodes.keys():
+            return _ruling(status, "leave", f"the swarm has no {node} any more")
+        if self.intent.host(name) and self._is_gone(status):
+            return _ruling(status, "leave", f"the swarm of its {node} is no more: its managers have left it")
+        return None
+
+    def _is_gone(self, status: HostStatus) -> bool:
+        """Whether each manager it knows was one of our own hosts, which now says that it is another node, or none."""
+        managers = [(node, address.rpartition(":")[0]) for node, address in status.managers]
+        return bool(managers) and all(self._has_left(node, address) for node, address in managers)
+
+    def _has_left(self, node_id: str, address: str) -> bool:
+        there = [each for name, each in self.reports.items() if self._address(name) == address]
+        known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in there)
+        return bool(there) and known and not any(each.node_id == node_id for each in self.reports.values())
+
+    def _listed(self, name: str, status: HostStatus, node: NodeState) -> Ruling | None:
+        if node.role == "manager":
+            return None
+        if self.intent.host(name) is None:
+            return self._removed(name, status)
+        if rejoining_host(self.intent, self.cluster) == name and has_to_leave(name, self.cluster):
+            return _ruling(
+                status, "leave", "method rejoin: its docker_gwbridge is made anew outside the swarm"
+            )
+        wanted = self._address(name)
+        if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):
+            return None
+        return _ruling(status, "leave", f"address: {wanted} wanted, {status.swarm_address} found")
+
+    def _removed(self, name: str, status: HostStatus) -> Ruling | None:
+        assignment = self.cluster.assignments.get(name)
+        if assignment is None or assignment.copies or status.copies:
+            return None
+        return _ruling(status, "leave", "the intent names it no longer")
+
+    def waits(self) -> dict[str, str]:
+        """The hosts that are to have another address and have to wait with it, with what for in words."""
+        found = {name: self._why_not_move(name) for name in self.reports if self._moves(name)}
+        return {name: why for name, why in found.items() if why}
+
+    def _why_not_move(self, name: str) -> str:
+        """One host after the other: the next moves when nobody is on his way, and nobody's turn it is."""
+        if out := [each.name for each in self.intent.hosts if each.name != name and self._is_out(each.name)]:
+            return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer"
+        turn = self.cluster.disruption
+        if turn and turn.host != name:
+            unwell = (
+                why_unwell(self.intent, self.observed, turn) if turn.state == "done" else ("it has its turn",)
+            )
+            if unwell:
+                return f"{turn.host} first: {'; '.join(unwell)}"
+        said = self.cluster.rulings.get(name)
+        if said and said.what == "leave":
+            return ""  # it may be at it: the turns wait for that
+        needs = [each.name for each in self.intent.hosts if self._needs_turn(each.name)]
+        if needs:
+            return f"{', '.join(needs)} waits for its turn"
+        first = next((each for each in self.reports if self._moves(each)), name)
+        return "" if first == name else f"{first} moves first"
+
+    def _is_out(self, name: str) -> bool:
+        """Whether a host says that it is not in; of one that was once also if it said so last, or could not tell."""
+        status = self.cluster.statuses.get(name)
+        if status is None:
+            return False
+        outside = name in self.reports and status.state in ("inactive", "pending", "error")
+        return outside or (status.state != "active" and status.joined is not None)
+
+    def _needs_turn(self, name: str) -> bool:
+        status = self.reports.get(name)
+        return status is not None and status.bridge.phase == "waiting"
+
+    def _moves(self, name: str) -> bool:
+        status, wanted = self.reports[name], self._address(name)
+        node = self.nodes.get(status.node_id or "")
+        worker = node is not None and node.role == "worker" and status.state == "active"
+        elsewhere = wanted is not None and status.swarm_address not in (None, wanted)
+        return bool(self.intent.host(name)) and worker and elsewhere and not self._doubles(name, status)
+
+    def _address(self, name: str) -> str | None:
+        """The address that host shall have in the swarm."""
+        declared = self.intent.host(name)
+        status = self.cluster.statuses.get(name)
+        if status and status.advertise:
+            return status.advertise
+        return str(declared.address) if declared else None
+
+    @property
+    def _swarm_id(self) -> str | None:
+        return self.cluster.record.swarm_id if self.cluster.record else None
+
+
+def _ruling(status: HostStatus, what: str, reason: str) -> Ruling:
+    assert status.state in ("active", "pending", "error")
+    return Ruling(
+        state=status.state,
+        node_id=status.node_id,
+        what="hold" if what == "hold" else "leave",
+        reason=reason,
+    )

@@ -1,0 +1,180 @@
+"""An overlay of ours that is declared otherwise than it is. Docker changes no network: it is made anew.
+
+That restarts everything on it, so it needs the operator's word, and what is not ours is never restarted. In this order,
+each part planned from what is seen, so that it can stop and go on anywhere:
+
+1. The leader names the overlay in the swarm's record, once nothing is in the way (`to_recreate`).
+2. Every host stops its copies on it and disconnects them (host/making_way.py).
+3. When nobody is on it any more the leader removes it; dockerd refuses that while anybody is, wherever in the swarm.
+4. It is missing then, and created as any missing one; the hosts connect and start their copies.
+
+Should something come into the way before the third part, the name goes out of the record again and the copies come back
+on the overlay as it is.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, NetworkState, Observed
+from agent.model.records import AttachedReport, CopyReport, HostStatus
+from agent.model.steps import BlockedKind, Plan, RemoveOverlay, untouched
+
+POLICY = "x-cluster.policy.allow_network_recreate"
+_SHORT_ID = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """An overlay of ours that is not as declared, and why."""
+
+    found: NetworkState
+    why: str
+
+    @property
+    def name(self) -> str:
+        return self.found.name
+
+
+def plan_recreations(intent: Intent, observed: Observed) -> Plan:
+    """The leader's part: remove what nobody is on any more; say what is waited for, or which word is missing."""
+    assert observed.cluster is not None
+    plan = Plan()
+    for change in _changes(intent, observed):
+        plan += _plan_change(change, intent, observed.cluster)
+    return plan
+
+
+def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
+    """Names of the overlays that the hosts shall take their copies off now, sorted."""
+    assert observed.cluster is not None
+    if not intent.policy.allow_network_recreate:
+        return ()
+    ready = (
+        change.name
+        for change in _changes(intent, observed)
+        if change.found.driver and _in_the_way(change, observed.cluster) == Plan()
+    )
+    return tuple(sorted(ready))
+
+
+def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
+    host = observed.host
+    if host is None or not sees_overlays(host):
+        return
+    for wanted in intent.networks:
+        found = host.network(wanted.name)
+        if wanted.driver != "overlay" or found is None or not is_ours(wanted, found):
+            continue
+        if faults := overlay_faults(wanted, found):
+            yield _Change(found=found, why="; ".join(faults))
+
+
+def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
+    remove = Plan((RemoveOverlay(network=change.name, id=change.found.id, reason=change.why),))
+    if not change.found.driver:
+        return remove  # never allocated: no container ever got onto it
+    if not intent.policy.allow_network_recreate:
+        return _guarded(change, intent, cluster)
+    if (obstacle := _in_the_way(change, cluster)) != Plan():
+        return obstacle
+    if cluster.record is None or change.name not in cluster.record.recreating:
+        return Plan()  # swarm.py says it to the hosts
+    if left := _still_on(change, cluster):
+        return _blocked(change, "waiting", f"is made anew; still on it: {', '.join(left)}")
+    return remove
+
+
+def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
+    touched = [
+        f"on {host} {', '.join(_with_ports(copy, intent) for copy in copies)}"
+        for host, copies in _copies_on(change.name, cluster)
+    ]
+    others = _strangers(change, cluster)
+    what = "; ".join((*touched, *(f"not ours: {each}" for each in others))) or "nothing is on it"
+    needed = f"to make it anew with all that is on it ({what}) write {POLICY}: true"
+    return _blocked(change, "guard", needed)
+
+
+def _in_the_way(change: _Change, cluster: ClusterState) -> Plan:
+    """Why its copies must not be stopped for it, as something blocked; an empty plan: they may."""
+    if others := _strangers(change, cluster):
+        return _blocked(
+            change, "foreign", f"is not made anew while others than ours are on it: {', '.join(others)}"
+        )
+    turn = cluster.disruption
+    if turn and turn.state != "done":
+        return _blocked(change, "waiting", f"is made anew when {turn.host} has had its turn: {turn.reason}")
+    if away := _away(change, cluster):
+        return _blocked(change, "waiting", f"is made anew once these are there: {', '.join(away)}")
+    return Plan()
+
+
+def _strangers(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
+    """Who else is on it: by name where an agent tells, else as the swarm knows it."""
+    named = [
+        f"{each.name} on {host}"
+        for host, status in sorted(cluster.statuses.items())
+        for each in _foreign(status)
+        if change.name in each.networks
+    ]
+    unnamed = [
+        f"container {what[:_SHORT_ID]} on node {node}" if node else what
+        for what, node in others_on(change.found, cluster)
+    ]
+    return (*named, *unnamed)
+
+
+def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
+    ours = {each.id for each in status.copies}
+    return (each for each in status.attached if each.id not in ours)
+
+
+def _away(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
+    """Who would have to take copies off it and cannot, or has never said whether any are there."""
+    silent = (
+        f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
+    )
+    away = [
+        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({_names(copies)})"
+        for host, copies in _copies_on(change.name, cluster)
+        if host not in cluster.present or not cluster.statuses[host].engine_up
+    ]
+    return (*silent, *away)
+
+
+def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
+    copies = [
+        f"{copy.name} on {host}" for host, several in _copies_on(change.name, cluster) for copy in several
+    ]
+    # A report may be older than what the swarm knows by itself.
+    return tuple(copies) or tuple(what[:_SHORT_ID] for what, _ in change.found.users)
+
+
+def _copies_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[CopyReport, ...]], ...]:
+    """(host, copies) of the hosts that reported copies which belong to the network, running or not."""
+    found = (
+        (host, tuple(each for each in status.copies if network in dict(each.addresses)))
+        for host, status in sorted(cluster.statuses.items())
+    )
+    return tuple((host, copies) for host, copies in found if copies)
+
+
+def _with_ports(copy: CopyReport, intent: Intent) -> str:
+    service = intent.service(copy.service)
+    ports = [
+        f"{each.published}/{each.protocol}"
+        for each in (service.spec.ports if service else ())
+        if each.published
+    ]
+    return f"{copy.name} (publishes {', '.join(ports)})" if ports else copy.name
+
+
+def _names(copies: Iterable[CopyReport]) -> str:
+    return ", ".join(each.name for each in copies)
+
+
+def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:
+    said = f"{change.why}: {reason}"
+    return untouched(f"network/{change.name}", kind, said)

@@ -1,0 +1,236 @@
+"""One service whose hosts the leader chooses: which copies stay, which get another host, and when."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from agent.model.intent import ServiceIntent
+from agent.model.records import Copy
+from agent.model.steps import Blocked, BlockedKind
+from agent.planner.leader.host_picker import Chooser
+from agent.planner.leader.numbers import copies_of
+from agent.planner.leader.scheduler_state import Scene
+
+Fate = Literal["homeless", "leaves", "stays"]
+"""homeless: it gets another host at once; leaves: when that host is ready for it."""
+_FATES: tuple[Fate, ...] = ("homeless", "leaves", "stays")
+
+
+class Mover:
+    """Decides in two parts, so that the copies of all services that stay come before any that is placed anew."""
+
+    def __init__(self, service: ServiceIntent, scene: Scene, chooser: Chooser) -> None:
+        self.service, self.scene, self.chooser = service, scene, chooser
+        self.at: dict[int, str] = {}
+        """Number -> the host where it is to run."""
+        self.coming: dict[int, str] = {}
+        """Number -> the host that is made ready for it."""
+        self.blocked: list[Blocked] = []
+        self.again: list[float] = []
+        """In how many seconds something may be different."""
+        self._has = copies_of(service.name, scene.current)
+        self._from: dict[int, str] = {}
+        """Number -> the host where it is now."""
+        self._fate: dict[int, Fate] = {}
+        self._why: dict[int, str] = {}
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The hosts where copies are now."""
+        return frozenset(self._from.values())
+
+    @property
+    def numbers(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, host in sorted(self.at.items()):
+            found.setdefault(host, []).append(number)
+        return found
+
+    def held(self) -> Iterator[tuple[tuple[str, int], str]]:
+        """(service and number, why) of the copies that must not be started yet."""
+        for number, host in sorted(self.at.items()):
+            if why := self.scene.why_held(host, self.service.name, number):
+                yield (self.service.name, number), why
+
+    # ---- first part: who stays
+
+    def keep(self) -> None:
+        """Note the copies that are there, what becomes of each, and drop those that are too many."""
+        self._from = self._origins()
+        surplus = len(self._from) - (self.service.replicas or 0)
+        for number, host in sorted(self._from.items()):
+            self._judge(number, host)
+        for _ in range(surplus):
+            self._drop(max(self._from, key=self._dispensable))
+
+    def _origins(self) -> dict[int, str]:
+        """Where each copy is: of several hosts that have it assigned the one that is not made ready for it."""
+        places: dict[int, list[str]] = {}
+        for host, copies in self._has.items():
+            for number in copies:
+                places.setdefault(number, []).append(host)
+
+        def likely(number: int, host: str) -> tuple[bool, bool, bool, str]:
+            held = bool(self._has[host][number].held)
+            runs = self.scene.runs_on(host, self.service.name, number)
+            return held, self.scene.is_gone(host), not runs, host
+
+        return {number: min(hosts, key=lambda host: likely(number, host)) for number, hosts in places.items()}
+
+    def _judge(self, number: int, host: str) -> None:
+        fate, why = self._what_of(host)
+        self._fate[number], self._why[number] = fate, why
+        if fate != "homeless":
+            self.at[number] = host
+            self.chooser.take(self.service, host)
+
+    def _what_of(self, name: str) -> tuple[Fate, str]:
+        host, where = self.scene.intent.host(name), self.service.where
+        if host is None:
+            return "homeless", f"{name} is no longer in the intent"
+        if self.scene.is_gone(name):
+            return "homeless", f"{name} is gone"
+        if used := self.chooser.port_in_use(self.service, name):
+            return "homeless", used
+        if host.availability == "drain":
+            return "leaves", f"{name} is drained"
+        if unmet := where.unmet(host.features):
+            return "leaves", f"{name}: {unmet} is not met"
+        if where.most_per_host is not None and self.chooser.count(self.service, name) >= where.most_per_host:
+            return "leaves", f"{name} has {where.most_per_host} besides it"
+        return "stays", ""
+
+    def _dispensable(self, number: int) -> tuple[int, int, int]:
+        crowd = self.chooser.count(self.service, self._from[number])
+        return -_FATES.index(self._fate[number]), crowd, number
+
+    def _drop(self, number: int) -> None:
+        if host := self.at.pop(number, None):
+            self.chooser.release(self.service, host)
+        del self._from[number], self._fate[number], self._why[number]
+
+    # ---- second part: who goes where
+
+    def complete(self) -> None:
+        """Place the copies without a host, then the new ones; then go on with those that leave."""
+        homeless = [number for number, fate in sorted(self._fate.items()) if fate == "homeless"]
+        used = {*self.at, *homeless}
+        free = (number for number in range(1, 1_000_000) if number not in used)
+        new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
+        left = [number for number in (*homeless, *new) if not self._place(number)]
+        self._move()
+        left += [number for number in self._fate if number not in self.at and number not in left]
+        if left:
+            names = ", ".join(self._name(number) for number in sorted(left))
+            self._block("placement", f"{names}: no host can run it: {self.chooser.why_none(self.service)}")
+        self._await_lost()
+
+    def _place(self, number: int) -> bool:
+        """Give a copy without a host one; that which is gone, where no other can run it."""
+        host = self.chooser.best(self.service)
+        if host is None and (host := self._where_it_waits(number)):
+            reason = f"{self._name(number)} waits for {host}: {self.chooser.why_none(self.service)}"
+            self._block("placement", reason)
+        if host is None:
+            return False
+        self.at[number] = host
+        self.chooser.take(self.service, host)
+        return True
+
+    def _where_it_waits(self, number: int) -> str | None:
+        name = self._from.get(number, "")
+        host = self.scene.intent.host(name)
+        if host is None or not self.scene.is_gone(name) or host.availability == "drain":
+            return None
+        fits = not self.service.where.unmet(host.features) and not self.chooser.port_in_use(
+            self.service, name
+        )
+        return name if fits else None
+
+    def _move(self) -> None:
+        leaving = [number for number, fate in sorted(self._fate.items()) if fate == "leaves"]
+        # One that does no work where it is loses nothing, and one that is under way goes on first.
+        leaving.sort(key=lambda number: (self._is_up(number), self._prepared(number) is None, number))
+        free = True
+        for number in leaving:
+            self.chooser.release(self.service, origin := self.at.pop(number))
+            target = self._prepared(number) or self.chooser.best(self.service)
+            if target is None:
+                continue
+            waits = self._why_not_now(number, origin, target, free=free)
+            busy = self._is_up(number)
+            if waits:
+                self._block("waiting", f"{self._name(number)} leaves {origin} ({self._why[number]}): {waits}")
+            elif busy and not self.scene.has_image(target, self._image(number)):
+                self.coming[number] = target
+                self.chooser.take(self.service, target)
+            free = free and not busy
+            self.at[number] = origin if waits or number in self.coming else target
+            self.chooser.take(self.service, self.at[number])
+
+    def _prepared(self, number: int) -> str | None:
+        """The host that is made ready for a copy already, if it still can take it."""
+        for name, copies in self._has.items():
+            host = self.scene.intent.host(name)
+            if host and name != self._from[number] and number in copies:
+                return None if self.chooser.why_not(self.service, host) else name
+        return None
+
+    def _why_not_now(self, number: int, origin: str, target: str, *, free: bool) -> str:
+        if not self.scene.is_there(origin):
+            return f"{origin} does not report"
+        if why := self.scene.why_not_onto(target):
+            return why
+        if not self._is_up(number):
+            return ""
+        return self._why_others_come_first() if free else "another copy moves first"
+
+    def _why_others_come_first(self) -> str:
+        """What of the service is not well, so that no copy of it is stopped now, in words."""
+        rollout = self.scene.cluster.rollouts.get(self.service.name) if self.scene.cluster else None
+        if rollout and rollout.state in ("moving", "rolling-back"):
+            return "its rollout comes first"
+        for number, host in sorted(self.at.items()):
+            if self._fate.get(number) == "leaves" and self._from[number] == host:
+                continue
+            copy = self._has.get(host, {}).get(number)
+            if why := self._unwell(copy, host) if copy else "has only just been given to it":
+                return f"{self._name(number)} on {host} {why}"
+        return ""
+
+    def _unwell(self, copy: Copy, host: str) -> str:
+        if copy.held:
+            return f"waits: {copy.held}"
+        found, watch_s = self.scene.condition(copy, host), self.service.update.monitor_s
+        if found.is_ == "unseen":
+            return ""
+        if found.is_ != "well":
+            return f"is not well: {found.why or 'its host has not reported it yet'}"
+        if found.for_s < watch_s:
+            self.again.append(watch_s - found.for_s)
+            return f"has to be well for {watch_s:g} s"
+        return ""
+
+    def _is_up(self, number: int) -> bool:
+        """Whether a copy does its work where it is, or may do so."""
+        host = self._from[number]
+        return self.scene.condition(self._has[host][number], host).up
+
+    def _image(self, number: int) -> str:
+        """Of the spec that a copy has, which in a rollout need not be the newest."""
+        spec = self.scene.spec(self._has[self._from[number]][number])
+        return (spec or self.service.spec).image
+
+    def _await_lost(self) -> None:
+        """Say which copies may move soon as their host is lost."""
+        after_s = self.scene.intent.policy.reschedule_after_s
+        for host, numbers in self.numbers.items():
+            if in_s := self.scene.gone_in_s(host):
+                names = ", ".join(map(self._name, numbers))
+                self.again.append(in_s)
+                self._block("waiting", f"{host} is lost: {names} move when it has been so for {after_s:g} s")
+
+    def _name(self, number: int) -> str:
+        return f"{self.service.name}-{number}"
+
+    def _block(self, kind: BlockedKind, reason: str) -> None:
+        self.blocked.append(Blocked(resource=f"placement/{self.service.name}", reason=reason, kind=kind))

@@ -1,0 +1,162 @@
+"""The roles of the nodes, from the leader's side: promote before demote, one at a time, never below a quorum.
+
+With n managers a swarm goes on while raft reaches more than n/2 of them. So a manager is voted out only when all others
+are reached, and is voted in only then, too: until the new one answers it counts against the quorum. A manager that is
+not reached may always go: it is one less to wait for.
+"""
+
+from dataclasses import dataclass
+
+from agent.diff.node_owners import Census, fresh_status, gone_nodes, removed_hosts
+from agent.diff.promotable import why_not_promotable
+from agent.model.intent import Intent, Role
+from agent.model.observed import NodeState, Observed
+from agent.model.steps import Blocked, BlockedKind, DemoteNode, Plan, PromoteNode
+from agent.planner.leader.rejoining import rejoining_host, role_for_now
+
+Why = tuple[BlockedKind, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A node that is not what it shall be."""
+
+    host: str
+    node: NodeState
+    role: Role
+    """What it shall be."""
+    reason: str
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it takes a manager away that raft reaches."""
+        return self.role == "worker" and bool(self.node.reachable)
+
+    def step(self) -> PromoteNode | DemoteNode:
+        kind = PromoteNode if self.role == "manager" else DemoteNode
+        return kind(node_id=self.node.id, host=self.host, version=self.node.version, reason=self.reason)
+
+
+def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
+    """The next change of a role, and why the others wait."""
+    changes = sorted(_changes(intent, observed, census), key=lambda each: _order(each, observed))
+    chosen: _Change | None = None
+    blocked = []
+    for each in changes:
+        why = _why_not(each, intent, observed)
+        if why is None and (moving := _moving(observed, census, each.node.id)):
+            why = ("waiting", moving)
+        if why is None and chosen:
+            why = ("waiting", f"one role at a time, {chosen.host} first")
+        if why is None:
+            chosen = each
+        else:
+            blocked.append(_blocked(each, why))
+    return Plan((chosen.step(),) if chosen else (), tuple(blocked))
+
+
+def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change]:
+    assert observed.cluster is not None
+    wanted: list[tuple[str, NodeState, Role, str]] = []
+    for each in intent.hosts:
+        node, role = census.now.get(each.name), role_for_now(each, intent, observed.cluster)
+        if node:
+            why = "" if role == each.role else " for the turn of a host that leaves and comes back"
+            reason = f"{each.name}: {role} wanted{why}, {node.role} found"
+            wanted.append((each.name, node, role, reason))
+    gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
+    for name in removed_hosts(intent, observed.cluster):
+        node = census.now.get(name)
+        if node and node.id not in gone:
+            wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
+    # One that is not in the raft cannot be demoted, and its record goes as it is.
+    wanted += [
+        (each.host, each.node, "worker", f"{each.reason}, and this one is down")
+        for each in gone.values()
+        if each.node.reachable is not None
+    ]
+    return [
+        _Change(host=host, node=node, role=role, reason=reason)
+        for host, node, role, reason in wanted
+        if node.role != role
+    ]
+
+
+def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
+    """Managers that are not reached go first, then new ones come; the raft leader and this host go last."""
+    kind = 2 if change.is_loss else 0 if change.role == "worker" else 1
+    mine = observed.host is not None and change.node.id == observed.host.swarm.node_id
+    return (kind, mine, change.node.leader, change.host)
+
+
+def _moving(observed: Observed, census: Census, changed: str) -> str:
+    """What is still on its way, in words: the next role is changed when the last one is seen done.
+
+    The node `changed` itself may be turned back on its way.
+    """
+    if any(each.startswith("node/") for each in observed.in_flight):
+        return "a node is being changed just now"
+    names = {node.id: name for name, node in census.now.items()}
+    for node in _nodes(observed):
+        # One that is to be a manager and is down has no vote before it is back: it holds nobody up.
+        joining = node.role == "manager" and node.reachable is None and node.state == "ready"
+        leaving = node.role == "worker" and node.reachable is not None
+        if (joining or leaving) and node.id != changed:
+            return f"{names.get(node.id, f'node {node.id[:12]}')} is becoming a {node.role}"
+    for name, node in census.now.items():
+        status = fresh_status(observed, name)
+        if name == observed.me or status is None or not status.engine_up or node.state != "ready":
+            continue
+        if status.state == "active" and status.is_manager != (node.role == "manager"):
+            return f"{name} does not say yet that it is a {node.role}"
+    return ""
+
+
+def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
+    """Why this role cannot be changed now; None when it can."""
+    managers = [each for each in _nodes(observed) if each.reachable is not None]
+    if change.role == "worker" and change.node.reachable is None:
+        return "waiting", "it is becoming a manager, and docker takes that back only when it is one"
+    if change.role == "worker" and not change.is_loss:
+        return None
+    if change.node.state != "ready" and change.role == "manager":
+        return _why_not_promoted(change, observed)
+    away = [each.hostname for each in managers if not each.reachable]
+    after = len(managers) + (1 if change.role == "manager" else -1)
+    if change.is_loss and after == 0:
+        return "quorum", "it is the only manager, and a swarm needs one"
+    if away:
+        reached = len(managers) - len(away) - (1 if change.is_loss else 0)
+        return "quorum", (
+            f"of {after} managers {after // 2 + 1} would have to be reached, {reached} would be for certain; "
+            f"no role is changed while {', '.join(away)} cannot be reached"
+        )
+    if change.role == "manager":
+        return _why_not_promoted(change, observed)
+    if observed.host and change.node.id == observed.host.swarm.node_id:
+        return "waiting", "another declared manager has to lead first"
+    if after < len(intent.managers) and change.host != _leaving(intent, observed):
+        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
+    return None
+
+
+def _leaving(intent: Intent, observed: Observed) -> str | None:
+    """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
+    assert observed.cluster is not None
+    return rejoining_host(intent, observed.cluster)
+
+
+def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
+    status = observed.cluster.statuses.get(change.host) if observed.cluster else None
+    why = why_not_promotable(change.node, status, _nodes(observed))
+    return ("role", why) if why else None
+
+
+def _nodes(observed: Observed) -> tuple[NodeState, ...]:
+    assert observed.host is not None
+    return observed.host.swarm.nodes or ()
+
+
+def _blocked(change: _Change, why: Why) -> Blocked:
+    kind, words = why
+    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {words}", kind=kind)

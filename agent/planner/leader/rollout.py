@@ -1,0 +1,215 @@
+"""The way of one service: what its record says, and which copies move now."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.model.intent import ServiceIntent, Update
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Assignment, Copy
+from agent.model.rollout import Rollout
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.planner.leader.course import Course, Place
+from agent.planner.leader.numbers import Numbers
+from agent.planner.leader.replica_health import DOWN_S, Condition, condition
+
+AWAY_S = 60.0
+"""So long a copy that was being moved holds its place although its host is away. Then the others go on without it."""
+_STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
+
+
+class Way:
+    """The way of one service to its spec, with all that is needed to decide upon it."""
+
+    def __init__(
+        self,
+        service: ServiceIntent,
+        observed: Observed,
+        cluster: ClusterState,
+        current: Mapping[str, Assignment],
+        numbers: Numbers,
+    ) -> None:
+        self.service, self.observed, self.cluster = service, observed, cluster
+        self.to = spec_hash(service.spec)
+        self.record = cluster.rollouts.get(service.name)
+        kept = {(host, n) for host, ns in numbers.items() for n in ns}
+        self.total = len(kept)
+        self.had: dict[Place, Copy] = {
+            (host, copy.number): copy
+            for host, assignment in sorted(current.items())
+            for copy in assignment.copies
+            if copy.service == service.name and (host, copy.number) in kept
+        }
+
+    def held(self) -> Course:
+        """Nothing moves: how far it was cannot be read."""
+        return Course(target=self.to, stays=self._stays(()), record=self.record)
+
+    def course(self) -> Course:
+        """What is decided now: the record first, then what moves by it."""
+        if self.record is None or self.record.to != self.to:
+            return self._begun()
+        way = self.record
+        way = self._judged(way)
+        if way != self.record:
+            return self._noted(way)
+        target = way.before if way.back else way.to
+        pending = [place for place, copy in self.had.items() if copy.spec != target]
+        if way.state in ("paused", "rollback-paused"):
+            return self._resting(way, target, f"{_STOPPED[way.state]}: {way.why}")
+        if way.state == "rolled-back" and not pending:
+            return self._resting(way, target, f"rolled back: {way.why}")
+        return self._moving(way, target, pending)
+
+    # ---- the record
+
+    def _begun(self) -> Course:
+        """The record of a rollout that begins; none where every copy has the spec already."""
+        if all(copy.spec == self.to for copy in self.had.values()):
+            return Course(target=self.to, total=self.total, moved=self.total)
+        # Of a rollout that never came to its end, the spec before it is the last one that did.
+        before = self.record.before if self.record else self._most_common()
+        return self._noted(Rollout(before=before, to=self.to, already=self._with(self.to)))
+
+    def _judged(self, way: Rollout) -> Rollout:
+        """The record with the failures since, and what is done about them."""
+        target = way.before if way.back else way.to
+        config = self._config(back=way.back)
+        told = {number: why for (_, number), why in self._failures(way, target).items()}
+        failed = tuple(sorted({*way.failed, *told}))
+        why = way.why
+        if told.keys() - set(way.failed):
+            first = min(told.keys() - set(way.failed))
+            why = f"{self.service.name}-{first}: {told[first]}"
+        way = replace(way, failed=failed, why=why)
+        if way.state == "rolled-back":
+            return self.record or way
+        exceeded = len(failed) > config.max_failure_ratio * self.total
+        if not exceeded or config.failure_action == "continue":
+            return replace(way, state="rolling-back" if way.back else "moving")
+        if way.back:
+            return replace(way, state="rollback-paused")
+        if config.failure_action == "rollback" and way.before != way.to and self._is_kept(way.before):
+            return replace(way, state="rolling-back", failed=(), already=self._with(way.before))
+        return replace(way, state="paused")
+
+    def _noted(self, way: Rollout) -> Course:
+        """First the record, and nothing moves before it is there."""
+        target = way.before if way.back else way.to
+        return Course(target=target, stays=self._stays(()), record=way, total=self.total)
+
+    # ---- what moves
+
+    def _moving(self, way: Rollout, target: str, pending: list[Place]) -> Course:
+        config = self._config(back=way.back)
+        watch_s = max(config.monitor_s, config.delay_s) if pending else config.monitor_s
+        known = {place: self._condition(place) for place in self.had}
+        open_ = self._open(way, target, known, watch_s)
+        moves = self._next(config, pending, known, len(open_))
+        left = [place for place in pending if place not in moves]
+        if not moves and not open_ and not left:
+            over = replace(way, state="rolled-back", failed=()) if way.back else None
+            return Course(target=target, record=over, total=self.total, moved=self.total)
+        times = {"well": watch_s, "away": AWAY_S, "coming": DOWN_S}
+        waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
+        return Course(
+            target=target,
+            stays=self._stays(moves),
+            record=way,
+            moves=moves,
+            total=self.total,
+            moved=len(self.had) - len(left),
+            waits=self._waits(open_, left, known, watch_s),
+            again_s=min((each for each in waiting if each > 0), default=0.0),
+        )
+
+    def _open(
+        self, way: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
+    ) -> dict[Place, Condition]:
+        """Those that were moved and are not yet known to have come out well, nor badly."""
+        return {
+            place: known[place]
+            for place in self._moved(way, target)
+            if place[1] not in way.failed and not _is_settled(known[place], watch_s)
+        }
+
+    def _next(
+        self, config: Update, pending: list[Place], known: Mapping[Place, Condition], busy: int
+    ) -> tuple[Place, ...]:
+        """Whom to move now: of those that do no work all, as that costs nothing; of the others as many as may be."""
+        idle = [place for place in pending if not known[place].up]
+        able = sorted(
+            (place for place in pending if known[place].up and known[place].is_ != "away"),
+            # On the way back, those the way forward has begun with come first: they are disturbed already.
+            key=lambda place: (known[place].is_ == "well", known[place].is_ != "failed", place[1], place[0]),
+        )
+        free = max(0, (config.parallelism or self.total) - busy)
+        return (*sorted(idle), *able[: max(0, free - len(idle))])
+
+    def _waits(
+        self,
+        open_: Mapping[Place, Condition],
+        left: list[Place],
+        known: Mapping[Place, Condition],
+        watch_s: float,
+    ) -> str:
+        for (host, number), each in open_.items():
+            name = f"{self.service.name}-{number} on {host}"
+            if each.is_ == "well":
+                return f"{name} has to be well for {watch_s:g} s"
+            return f"{name}: {each.why or 'its host has not reported yet'}"
+        for place in left:
+            if known[place].is_ == "away":
+                host, number = place
+                return f"{self.service.name}-{number} follows when {host} is back: {known[place].why}"
+        return ""
+
+    def _resting(self, way: Rollout, target: str, waits: str) -> Course:
+        moved = sum(copy.spec == target for copy in self.had.values())
+        return Course(
+            target=target, stays=self._stays(()), record=way, total=self.total, moved=moved, waits=waits
+        )
+
+    # ---- what is there
+
+    def _config(self, *, back: bool) -> Update:
+        return (self.service.rollback or self.service.update) if back else self.service.update
+
+    def _moved(self, way: Rollout, target: str) -> list[Place]:
+        """Those that have the spec, and had it not when this way began."""
+        return [
+            place for place, copy in self.had.items() if copy.spec == target and place[1] not in way.already
+        ]
+
+    def _failures(self, way: Rollout, target: str) -> dict[Place, str]:
+        found = {place: self._condition(place) for place in self._moved(way, target)}
+        return {place: each.why for place, each in found.items() if each.is_ == "failed"}
+
+    def _condition(self, place: Place) -> Condition:
+        copy = self.had[place]
+        return condition(copy, place[0], self.observed, self._spec(copy.spec))
+
+    def _spec(self, digest: str) -> ContainerSpec | None:
+        return self.service.spec if digest == self.to else self.cluster.specs.get(digest)
+
+    def _is_kept(self, digest: str) -> bool:
+        return digest in self.cluster.stored_specs or digest in self.cluster.specs
+
+    def _with(self, digest: str) -> tuple[int, ...]:
+        return tuple(sorted(number for (_, number), copy in self.had.items() if copy.spec == digest))
+
+    def _stays(self, moves: tuple[Place, ...]) -> dict[Place, str]:
+        return {place: copy.spec for place, copy in self.had.items() if place not in moves}
+
+    def _most_common(self) -> str:
+        counts = Counter(copy.spec for copy in self.had.values() if copy.spec != self.to)
+        return min(counts, key=lambda digest: (-counts[digest], digest))
+
+
+def _is_settled(found: Condition, watch_s: float) -> bool:
+    """Whether nothing more is waited for: it is well long enough, or nobody knows when it could be."""
+    return (
+        found.is_ == "unseen"
+        or (found.is_ == "well" and found.for_s >= watch_s)
+        or (found.is_ == "away" and found.for_s >= AWAY_S)
+    )

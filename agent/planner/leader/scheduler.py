@@ -1,0 +1,160 @@
+"""On which hosts the copies run whose hosts the leader chooses, and what happens to copies on a host that is drained.
+
+A copy keeps its number and its host for as long as the document and the host allow it. It leaves in one of two ways:
+
+- its host is gone, or the copy must not stay for a moment: then it gets another host at once;
+- its host is drained, or may not run it any more: then another host is made ready for it, which pulls the image while
+  the copy goes on running where it is (`coming`). Only then it moves, one copy of a service at a time, and the next one
+  when that one is well.
+
+No copy is on two hosts at a time: it keeps its name, and with it whatever address is its own. Where it comes to, it is
+held until the host it comes from says that nothing is left of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.observed import Observed
+from agent.model.records import Assignment, Copy
+from agent.model.steps import Blocked
+from agent.planner.leader.current import current_of
+from agent.planner.leader.host_picker import Chooser
+from agent.planner.leader.numbers import Numbers, copies_of, numbers_of
+from agent.planner.leader.rescheduler import Mover
+from agent.planner.leader.scheduler_state import Scene
+
+Key = tuple[str, int]
+"""Service and number of a copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """Who runs what."""
+
+    numbers: Mapping[str, Numbers]
+    """Service -> host -> numbers of the copies that are to run there. No number is on two hosts."""
+    coming: Mapping[Key, str] = field(default_factory=dict)
+    """The host that is made ready for a copy."""
+    held: Mapping[Key, str] = field(default_factory=dict)
+    """Why a copy must not be started yet, in words."""
+    blocked: tuple[Blocked, ...] = ()
+    again_s: float = 0.0
+    """In how many seconds something may be different although nothing tells; 0: not by time alone."""
+
+
+def place(intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None) -> Placing:
+    """Where the copies of every service are to run, from where they are assigned now. Deterministic.
+
+    Without `observed` all hosts are taken for there and well.
+    """
+    scene = Scene(intent, current, observed)
+    chooser = Chooser(intent, scene)
+    movers = {each.name: Mover(each, scene, chooser) for each in intent.services if each.replicas is not None}
+    for each in movers.values():
+        each.keep()
+    for each in movers.values():
+        each.complete()
+    numbers: dict[str, Numbers] = {}
+    blocked: list[Blocked] = []
+    for service in intent.services:
+        if service.name in movers:
+            numbers[service.name] = movers[service.name].numbers
+            blocked += movers[service.name].blocked
+        else:
+            counts = _counts(service, scene, movers)
+            numbers[service.name] = numbers_of(service, current, counts)
+            blocked += _refused(service, counts, scene)
+    blocked += _draining(scene)
+    times = [in_s for each in movers.values() for in_s in each.again]
+    return Placing(
+        numbers=numbers,
+        coming={
+            (name, number): host for name, each in movers.items() for number, host in each.coming.items()
+        },
+        held={key: why for each in movers.values() for key, why in each.held()},
+        blocked=tuple(blocked),
+        again_s=min(times, default=0.0),
+    )
+
+
+def placing_of(intent: Intent, observed: Observed) -> Placing:
+    """As `place`, for who leads."""
+    assert observed.cluster is not None
+    return place(intent, current_of(intent, observed.cluster), observed)
+
+
+def places_again_in_s(observed: Observed) -> float:
+    """In how many seconds a copy may be moved although nothing tells; 0: none is."""
+    cluster = observed.cluster
+    if (
+        cluster is None
+        or cluster.accepted is None
+        or not observed.fence
+        or observed.stale
+        or cluster.went_back
+    ):
+        return 0.0
+    return placing_of(cluster.accepted, observed).again_s
+
+
+def settled(intent: Intent, current: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
+    """`current` with each copy that the leader places on the host where it is to run, and there alone."""
+    to = {
+        (service.name, number): host
+        for service in intent.services
+        if service.replicas is not None
+        for host, numbers in placing.numbers[service.name].items()
+        for number in numbers
+    }
+    chosen = {each.name for each in intent.services if each.replicas is not None}
+    mine = {
+        host: [each for each in own.copies if each.service not in chosen] for host, own in current.items()
+    }
+    found: dict[Key, tuple[str, Copy]] = {}
+    for host, own in sorted(current.items()):
+        for copy in own.copies:
+            key = (copy.service, copy.number)
+            if key in to and (key not in found or host == to[key] or (found[key][1].held and not copy.held)):
+                found[key] = found[key] if key in found and found[key][0] == to[key] else (host, copy)
+    for key, (_, copy) in found.items():
+        mine.setdefault(to[key], []).append(copy)
+    none = Assignment(revision=intent.revision, project=intent.project)
+    return {
+        host: replace(current.get(host, none), copies=tuple(sorted(copies))) for host, copies in mine.items()
+    }
+
+
+def _counts(service: ServiceIntent, scene: Scene, movers: Mapping[str, Mover]) -> dict[str, int]:
+    """How many copies of a service whose hosts the document says are to be on each of them."""
+    has = copies_of(service.name, scene.current)
+    counts = {}
+    for name, count in service.placement:
+        host, kept = scene.intent.host(name), min(count, len(has.get(name, {})))
+        availability = host.availability if host else "active"
+        if availability == "drain":
+            # First goes what can run elsewhere: it may need the others for so long.
+            leaving = scene.is_there(name) and any(name in each.origins for each in movers.values())
+            counts[name] = kept if leaving else 0
+        else:
+            counts[name] = count if availability == "active" else kept
+    return counts
+
+
+def _refused(service: ServiceIntent, counts: Mapping[str, int], scene: Scene) -> Iterator[Blocked]:
+    """Copies that the document wants on a host, and that the host takes no more."""
+    if service.everywhere:
+        return
+    for name, count in service.placement:
+        host = scene.intent.host(name)
+        if host and host.availability == "pause" and counts[name] < count:
+            reason = f"{name} is paused and takes no new copies: {counts[name]} of {count} are there"
+            yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
+
+
+def _draining(scene: Scene) -> Iterator[Blocked]:
+    for host in scene.intent.hosts:
+        if host.availability == "drain" and (left := scene.left_on(host.name)):
+            silent = "" if scene.is_there(host.name) else " by its last report, and it does not report now"
+            reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
+            yield Blocked(resource=f"drain/{host.name}", reason=reason, kind="waiting")

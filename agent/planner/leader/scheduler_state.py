@@ -1,0 +1,124 @@
+"""What the leader knows of the hosts when it places copies."""
+
+from collections.abc import Mapping
+
+from agent.diff.node_owners import take_census
+from agent.diff.replicas import STOPPABLE, container_name
+from agent.model.intent import HostIntent, Intent
+from agent.model.observed import Observed
+from agent.model.records import Assignment, Copy, HostStatus
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.planner.leader.replica_health import Condition, condition
+
+Key = tuple[str, int]
+"""Service and number of a copy."""
+
+_WELL = Condition(is_="well", for_s=float("inf"), up=True)
+
+
+class Scene:
+    """The hosts at one moment. Without `observed` all of them are there and well."""
+
+    def __init__(self, intent: Intent, current: Mapping[str, Assignment], observed: Observed | None) -> None:
+        self.intent, self.current, self.observed = intent, current, observed
+        self.cluster = observed.cluster if observed else None
+        self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
+        self.ready = self._ready_nodes()
+        self._reports: dict[Key, dict[str, list[str]]] = {}
+        for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
+            for each in status.copies:
+                hosts = self._reports.setdefault((each.service, each.number), {})
+                hosts.setdefault(name, []).append(each.status)
+        self._assigned: dict[Key, set[str]] = {}
+        for name, assignment in current.items():
+            for copy in assignment.copies:
+                if not copy.held:
+                    self._assigned.setdefault((copy.service, copy.number), set()).add(name)
+
+    # ---- hosts
+
+    def takes_new(self, host: HostIntent) -> bool:
+        """Whether copies may be given to it: one that is only away for the moment is waited for."""
+        return host.availability == "active" and not self.is_gone(host.name)
+
+    def is_gone(self, name: str) -> bool:
+        """Whether it has been lost for so long that what may run elsewhere moves away."""
+        return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
+
+    def is_there(self, name: str) -> bool:
+        """Whether its agent says now what runs there."""
+        if self.cluster is None:
+            return True
+        status = self.cluster.status_of(name)
+        return status is not None and status.engine_up
+
+    def gone_in_s(self, name: str) -> float:
+        """In how many seconds a lost host is gone; 0: it is not lost, or gone already."""
+        if name not in self.lost_s:
+            return 0.0
+        return max(0.0, self.intent.policy.reschedule_after_s - self.lost_s[name])
+
+    def why_not_onto(self, name: str) -> str:
+        """Why no copy can be moved to the host now, in words; empty when it can."""
+        if not self.is_there(name):
+            return f"{name} does not report"
+        if self.ready is None:
+            return "the swarm lists no nodes"
+        if self.observed and self.cluster and self.cluster.record and name not in self.ready:
+            return f"the swarm does not call the node of {name} ready"
+        return ""
+
+    def has_image(self, name: str, image: str) -> bool:
+        status = self._status(name)
+        return self.cluster is None or (status is not None and image in status.images)
+
+    # ---- copies
+
+    def condition(self, copy: Copy, host: str) -> Condition:
+        """How a copy does that is assigned to a host."""
+        return condition(copy, host, self.observed, self.spec(copy)) if self.observed else _WELL
+
+    def spec(self, copy: Copy) -> ContainerSpec | None:
+        service = self.intent.service(copy.service)
+        if service and spec_hash(service.spec) == copy.spec:
+            return service.spec
+        return self.cluster.specs.get(copy.spec) if self.cluster else None
+
+    def runs_on(self, host: str, service: str, number: int) -> bool:
+        """Whether a host says that it has a container of that copy which runs, or may any moment."""
+        return any(status in STOPPABLE for status in self._reports.get((service, number), {}).get(host, ()))
+
+    def why_held(self, host: str, service: str, number: int) -> str:
+        """Why a copy must not be started on `host` yet, in words: another one has it still, or may have it."""
+        if self.cluster is None or (self.is_there(host) and self.runs_on(host, service, number)):
+            return ""
+        key = service, number
+        has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
+        for other in sorted((has.keys() | assigned) - {host}):
+            if self.is_there(other):
+                return f"it is still on {other}" if other in has else f"{other} has not let go of it yet"
+            if other in has and self.intent.host(other) and not self.is_gone(other):
+                return f"it may still run on {other}, which does not report"
+        return ""
+
+    def left_on(self, host: str) -> tuple[str, ...]:
+        """Names of the copies that a host says it has; also of one that is away, as it said last."""
+        status = self._status(host)
+        return tuple(sorted(each.name for each in status.copies)) if status else ()
+
+    def name(self, service: str, number: int) -> str:
+        return container_name(self.intent.project, Copy(service=service, number=number, spec=""))
+
+    def _status(self, name: str) -> HostStatus | None:
+        return self.cluster.statuses.get(name) if self.cluster else None
+
+    def _ready_nodes(self) -> frozenset[str] | None:
+        """Hosts whose node the swarm calls ready; None while it lists none."""
+        if self.observed is None:
+            return frozenset(each.name for each in self.intent.hosts)
+        if self.cluster is None or self.cluster.record is None or self.cluster.record.swarm_id is None:
+            return frozenset()
+        census = take_census(self.intent, self.observed)
+        if census is None:
+            return None
+        return frozenset(name for name, node in census.now.items() if node.state == "ready")

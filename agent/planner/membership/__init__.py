@@ -1,1 +1,0 @@
-"""The swarm, from the host's side: the way in, the way out, and who acts in the host's name."""

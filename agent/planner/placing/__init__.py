@@ -1,1 +1,0 @@
-"""On which hosts copies run, as the leader chooses."""

@@ -1,0 +1,105 @@
+"""The plan of one pass: what the host does for itself and, if it leads, for the cluster."""
+
+from dataclasses import replace
+
+from agent.diff.identity import must_not_act
+from agent.model.observed import ClusterState, Observed
+from agent.model.steps import Blocked, Plan, untouched
+from agent.planner.host.bridge import plan_bridge
+from agent.planner.host.leaving import plan_leave, ruling_for
+from agent.planner.host.membership import plan_membership
+from agent.planner.host.namesakes import plan_namesake
+from agent.planner.host.replicas import plan_copies
+from agent.planner.leader.eligibility import plan_leadership
+from agent.planner.leader.leading import plan_leading
+
+
+def make_plan(observed: Observed) -> Plan:
+    """Everything that is to be done now on this host and, if it leads, for the cluster; and what is not, and why.
+
+    Pure, total and deterministic. A plan only goes as far as can be seen: what depends on the outcome of a step
+    is planned when that outcome has been observed.
+    """
+    plan = _faults(observed) + plan_namesake(observed)
+    if must_not_act(observed):
+        return plan
+    plan += plan_leadership(observed)
+    if observed.fence and not observed.stale and not (observed.cluster and observed.cluster.newer):
+        plan += plan_leading(observed)
+    return _by_policy(observed, plan + _plan_host(observed))
+
+
+def _plan_host(observed: Observed) -> Plan:
+    cluster, host = observed.cluster, observed.host
+    if not cluster or not host:
+        return Plan()
+    if cluster.went_back:
+        observed = replace(observed, stale=True)
+    if not cluster.accepted:
+        return untouched("host", "waiting", "no intent accepted yet")
+    ruling = ruling_for(observed)
+    if ruling and ruling.what == "hold":
+        return untouched("swarm", "foreign", ruling.reason)
+    copies = plan_copies(cluster.accepted, observed)
+    bridge = plan_bridge(cluster.accepted, observed)
+    if observed.stale:
+        return bridge + copies
+    if ruling:
+        leave = plan_leave(cluster.accepted, observed, ruling)
+        return leave + _pulls(copies) if leave.steps else bridge + leave + copies
+    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
+
+
+def _pulls(copies: Plan) -> Plan:
+    """What of the copies' plan can be done while the host leaves a swarm: none starts on what is about to go."""
+    return Plan(tuple(step for step in copies.steps if step.lane == "pull"))
+
+
+def _faults(observed: Observed) -> Plan:
+    blocked = []
+    if observed.host is None:
+        blocked.append(
+            Blocked(
+                resource="engine", reason=observed.engine_fault or "dockerd does not answer", kind="engine"
+            )
+        )
+    if observed.cluster is None or observed.stale:
+        held = observed.cluster.accepted if observed.cluster else None
+        what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
+        blocked.append(
+            Blocked(
+                resource="store",
+                reason=f"{observed.store_fault or 'etcd does not answer'}; {what}",
+                kind="store",
+            )
+        )
+    elif observed.cluster.went_back:
+        blocked.append(_went_back(observed.cluster))
+    if observed.state_fault:
+        reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
+        blocked.append(Blocked(resource="state", reason=reason, kind="disk"))
+    if observed.cluster:
+        blocked += [
+            Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage
+        ]
+    return Plan(blocked=tuple(blocked))
+
+
+def _went_back(cluster: ClusterState) -> Blocked:
+    held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
+    reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put anew"
+    return Blocked(resource="store", reason=reason, kind="confirm")
+
+
+def _by_policy(observed: Observed, plan: Plan) -> Plan:
+    """`x-cluster.policy.mode`: observe and paused do nothing but keep the leader and its verdict."""
+    intent = observed.cluster.accepted if observed.cluster else None
+    if intent is None or intent.policy.mode == "enforce":
+        return plan
+    kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource == "verdict")
+    held = tuple(
+        Blocked(resource=step.resource, reason=f"mode {intent.policy.mode}: would {step}", kind="mode")
+        for step in plan.steps
+        if step not in kept
+    )
+    return Plan(kept, plan.blocked + held)

@@ -1,1 +1,0 @@
-"""The way of a service from one spec to another."""

@@ -1,1 +1,0 @@
-"""The swarm, from the leader's side: its record, its nodes and their roles, and who leaves it."""

@@ -1,0 +1,35 @@
+"""Strict reading of YAML 1.2 (and of JSON, which is YAML): every fault at once, each with its place.
+
+`open_document` turns bytes into a `Cursor` on the root; readers (`agent.yamldoc.scalars`) turn cursors into values and
+note faults instead of raising, and `cursor.faults.raise_if_any()` ends the reading. Nothing here knows what the
+document is about.
+"""
+
+from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, compose
+from agent.yamldoc.cursor import Cursor, Fields, Reader
+from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT, decode
+from agent.yamldoc.faultlist import Faults
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_CHARACTERS",
+    "MAX_DEPTH",
+    "MAX_KEPT",
+    "MAX_NODES",
+    "Cursor",
+    "Faults",
+    "Fields",
+    "Reader",
+    "open_document",
+]
+
+
+def open_document(raw: bytes) -> Cursor:
+    """Return a cursor on the root of the one YAML document in `raw`.
+
+    Raises InvalidDocument when there is nothing to read on: not UTF-8, too large, a syntax error, an alias bomb.
+    Lesser faults (a duplicate key, a tag) are noted in the cursor's `faults`, and the reading goes on.
+    """
+    faults = Faults()
+    text = decode(raw, faults)
+    return Cursor(node=compose(text, faults), path="", faults=faults)

@@ -1,0 +1,272 @@
+"""From text to nodes, without recursion: neither deep nesting nor an alias bomb costs more than the bounds here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from agent.yamldoc.faultlist import Faults
+from agent.yamldoc.nodes import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.words import shown_key, step
+
+MAX_NODES = 100_000
+"""Values in a document once its aliases are expanded: about 2000 services. An alias counts as what it stands for."""
+MAX_CHARACTERS = 5_000_000
+"""In its keys and values together, once its aliases are expanded: what the specs of its services can come to, in memory
+and in etcd."""
+MAX_DEPTH = 64
+
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_MERGE = "<<"
+
+
+def compose(text: str, faults: Faults) -> Node:
+    """Return the root of the one document in `text`; raises InvalidDocument when there is no reading on."""
+    composer = _Composer(faults)
+    try:
+        for event in _events(text):
+            composer.take(event)
+    except yaml.MarkedYAMLError as error:
+        _add_syntax_fault(error, text, faults)
+        faults.stop()
+    except yaml.YAMLError as error:
+        faults.add(problem=str(error))
+        faults.stop()
+    if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
+        faults.add(problem="the document is empty")
+        faults.stop()
+    return composer.root
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
+    return events
+
+
+def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) -> None:
+    mark = error.problem_mark or error.context_mark
+    problem = " ".join(each for each in (error.context, error.problem) if each) or "a syntax error"
+    here = text[mark.index : mark.index + 1] if mark else ""
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    faults.add(problem=f"not YAML: {problem}", remedy=_syntax_remedy(problem, here), line=line, column=column)
+
+
+def _syntax_remedy(problem: str, here: str) -> str:
+    """Return what helps against a libyaml `problem` at the character `here`."""
+    if here == "\t":
+        return "indent with spaces, not with a tab"
+    if here and here in "@`%":
+        return f"a value that begins with {here} needs quotes"
+    if "Unicode character escape" in problem:
+        return "write the character itself, or \\U and eight digits"
+    if "mapping values are not allowed" in problem:
+        return "a value that contains ': ' needs quotes"
+    return ""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A sequence or mapping that has not ended yet."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    size: int = 1
+    characters: int = 0
+    height: int = 1
+    key: Scalar | None = None
+    merges: list[Node] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A node that is whole, with what it comes to once its aliases are expanded."""
+
+    node: Node
+    size: int
+    characters: int
+    height: int
+
+
+class _Composer:
+    """Takes events one by one; afterwards `root` is the document."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.root: Node | None = None
+        self._faults = faults
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, _Done | None] = {}  # None: not ended yet
+        self._count = self._characters = 0
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> None:
+        """Digest the next event. Raises InvalidDocument when a bound is passed."""
+        match event:
+            case yaml.ScalarEvent():
+                self._scalar(event)
+            case yaml.SequenceStartEvent():
+                line, column = _place(event)
+                self._start(Sequence(line=line, column=column), event)
+            case yaml.MappingStartEvent():
+                line, column = _place(event)
+                self._start(Mapping(line=line, column=column), event)
+            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                self._end()
+            case yaml.AliasEvent():
+                self._alias(event)
+            case yaml.DocumentStartEvent():
+                self._document(event)
+
+    def _document(self, event: yaml.Event) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._stop(event, "a second document begins here", "put one document only")
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        self._refuse_tag(event)
+        line, column = _place(event)
+        node = Scalar(text=event.value, plain=event.implicit[0], line=line, column=column)
+        done = _Done(node, 1, len(event.value), 0)
+        self._grow(event, done.size, done.characters)
+        if event.anchor:
+            self._anchors[event.anchor] = done
+        self._deliver(done)
+
+    def _start(self, node: Sequence | Mapping, event: yaml.NodeEvent) -> None:
+        self._refuse_tag(event)
+        self._grow(event, 1, 0)
+        self._bound_depth(event, 1)
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        self._stack.append(_Open(node, event.anchor))
+
+    def _end(self) -> None:
+        ended = self._stack.pop()
+        for merged in ended.merges or ():
+            self._merge(ended, merged)
+        done = _Done(ended.node, ended.size, ended.characters, ended.height)
+        if ended.anchor:
+            self._anchors[ended.anchor] = done
+        self._deliver(done)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        line, column = _place(event)
+        name = event.anchor or ""
+        found = self._anchors.get(name)
+        if found is None:
+            if name in self._anchors:
+                self._fault(event, f"the alias *{name} stands for what contains it", "")
+            else:
+                # Without its name: that may be a password, which nobody meant for an alias.
+                self._fault(
+                    event, "an alias that has no anchor before it", "a value that begins with * needs quotes"
+                )
+            found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
+        self._grow(event, found.size, found.characters)
+        self._bound_depth(event, found.height)
+        self._deliver(found)
+
+    def _deliver(self, done: _Done) -> None:
+        node = done.node
+        if not self._stack:
+            self.root = node
+            return
+        parent = self._stack[-1]
+        parent.size += done.size
+        parent.characters += done.characters
+        parent.height = max(parent.height, done.height + 1)
+        if isinstance(parent.node, Sequence):
+            parent.node.items.append(node)
+        elif parent.key is None:
+            parent.key = self._as_key(node)
+        else:
+            self._put(parent, parent.node, parent.key, node)
+            parent.key = None
+
+    def _as_key(self, node: Node) -> Scalar:
+        if isinstance(node, Scalar) and node.is_text:
+            return node
+        text = node.text if isinstance(node, Scalar) else ""
+        what = shown_key(text) if isinstance(node, Scalar) else "a list or mapping"
+        self._faults.add(
+            path=self._path(),
+            problem=f"the key {what} is not text",
+            remedy="put it in quotes",
+            line=node.line,
+            column=node.column,
+        )
+        return Scalar(text=text, plain=False, line=node.line, column=node.column)
+
+    def _put(self, parent: _Open, mapping: Mapping, key: Scalar, value: Node) -> None:
+        if key.plain and key.text == _MERGE and parent.merges is None:
+            parent.merges = value.items if isinstance(value, Sequence) else [value]
+            return
+        earlier = mapping.entries.get(key.text)
+        if earlier is None:
+            mapping.entries[key.text] = (key, value)
+            return
+        first = earlier[0]
+        self._faults.add(
+            path=self._path(),
+            problem=f"duplicate key {shown_key(key.text)}, first at line {first.line}, column {first.column}",
+            remedy="keep one of them",
+            line=key.line,
+            column=key.column,
+        )
+
+    def _merge(self, done: _Open, merged: Node) -> None:
+        """Fill in what the mapping does not say itself; of several merged mappings the first wins."""
+        if not isinstance(merged, Mapping):
+            self._faults.add(
+                path=step(self._path(), _MERGE),
+                problem="a merge key wants a mapping or a list of mappings",
+                remedy="",
+                line=merged.line,
+                column=merged.column,
+            )
+            return
+        assert isinstance(done.node, Mapping)
+        for key, entry in merged.entries.items():
+            done.node.entries.setdefault(key, entry)
+
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.NodeEvent) -> None:
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            # Without its name: that may be a password, which nobody meant for a tag.
+            remedy = "write the value without a tag; one that begins with ! needs quotes"
+            self._fault(event, "a tag is not offered", remedy)
+
+    def _grow(self, event: yaml.Event, size: int, characters: int) -> None:
+        self._count += size
+        self._characters += characters
+        if self._count > MAX_NODES:
+            self._stop(event, f"more than {MAX_NODES} values, aliases expanded", "make the document smaller")
+        if self._characters > MAX_CHARACTERS:
+            problem = f"more than {MAX_CHARACTERS} characters in keys and values, aliases expanded"
+            self._stop(event, problem, "make the document smaller")
+
+    def _bound_depth(self, event: yaml.Event, height: int) -> None:
+        if len(self._stack) + height > MAX_DEPTH:
+            self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
+
+    def _fault(self, event: yaml.Event, problem: str, remedy: str) -> None:
+        line, column = _place(event)
+        self._faults.add(path=self._path(), problem=problem, remedy=remedy, line=line, column=column)
+
+    def _stop(self, event: yaml.Event, problem: str, remedy: str) -> None:
+        self._fault(event, problem, remedy)
+        self._faults.stop()
+
+    def _path(self) -> str:
+        """Return the path of what is being read now."""
+        path = ""
+        for each in self._stack:
+            if isinstance(each.node, Sequence):
+                path += f"[{len(each.node.items)}]"
+            elif each.key is not None:
+                path = step(path, each.key.text)
+        return path
+
+
+def _place(event: yaml.Event) -> tuple[int, int]:
+    assert event.start_mark is not None
+    return event.start_mark.line + 1, event.start_mark.column + 1

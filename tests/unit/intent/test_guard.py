@@ -1,0 +1,175 @@
+from dataclasses import replace
+
+import pytest
+
+from agent.intent.guard import confirmation, what_it_takes
+from agent.model.intent import Intent, PolicyIntent
+from agent.model.observed import ClusterState
+from agent.model.records import Verdict
+from agent.model.steps import PublishVerdict
+from agent.planner.leader.verdict import plan_verdict
+from tests.support.builders import cluster, document, intent, service, told
+
+GUARD = PolicyIntent(deletion_guard_percent=50)
+BEFORE = intent(
+    service("order", {"h1": 2, "h2": 2}),
+    service("billing", {"h1": 2}),
+    hosts="h1 h2 h3",
+    policy=GUARD,
+    digest="before",
+)
+
+
+def after(*services: object, hosts: str = "h1 h2 h3", **more: object) -> Intent:
+    return intent(*services, hosts=hosts, **{"policy": GUARD, "digest": "after", "revision": 9, **more})  # type: ignore[arg-type]
+
+
+AND = " and "
+ALL = (service("order", {"h1": 2, "h2": 2}), service("billing", {"h1": 2}))
+
+
+@pytest.mark.parametrize(
+    ("edit", "taken"),
+    [
+        (after(*ALL), ""),
+        (after(service("order", {"h1": 2, "h2": 1})), ""),  # 3 of 6 is the share itself
+        (
+            after(service("order", {"h1": 2})),
+            "4 of 6 copies (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
+        ),
+        (after(service("order", {"h3": 4}), service("billing", {"h2": 2})), ""),  # they only move
+        (
+            after(service("order", {"h1": 9})),
+            "",
+        ),  # what comes does not make up for what goes, but 2 of 6 is little
+        (
+            after(service("orders", {"h1": 2, "h2": 2}), service("billing", {"h1": 2})),
+            "4 of 6 copies (order 4 of 4), which is more than the deletion_guard of 50%",
+        ),
+        (
+            after(*ALL, project="stage"),
+            "6 of 6 copies (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
+        ),
+        (after(*ALL, hosts="h1 h2 h3:worker"), ""),
+        (
+            after(*ALL, hosts="h1 h2:worker h4"),
+            "2 of 3 managers (h2, h3), which is a majority of them",
+        ),
+        (
+            after(hosts="h1"),
+            "6 of 6 copies (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%"
+            + AND
+            + "2 of 3 managers (h2, h3), which is a majority of them",
+        ),
+    ],
+)
+def test_what_an_edit_takes_away_is_counted_by_what_the_documents_declare(edit: Intent, taken: str) -> None:
+    assert what_it_takes(BEFORE, edit) == taken
+
+
+def test_without_a_guard_in_either_document_nothing_waits() -> None:
+    bold = PolicyIntent()
+    assert what_it_takes(replace(BEFORE, policy=bold), after(hosts="h1", policy=bold)) == ""
+
+
+def test_the_guard_of_either_document_counts_and_the_stricter_one() -> None:
+    bold, strict = PolicyIntent(), PolicyIntent(deletion_guard_percent=10)
+    one_less = (service("order", {"h1": 2, "h2": 1}), service("billing", {"h1": 2}))
+    assert what_it_takes(BEFORE, after(policy=bold))
+    assert what_it_takes(replace(BEFORE, policy=bold), after())
+    assert what_it_takes(BEFORE, after(*one_less)) == ""
+    assert what_it_takes(BEFORE, after(*one_less, policy=strict)).endswith("deletion_guard of 10%")
+    assert what_it_takes(replace(BEFORE, policy=strict), after(*one_less)).endswith("deletion_guard of 10%")
+
+
+def test_the_first_document_takes_nothing_away() -> None:
+    assert what_it_takes(None, after()) == ""
+
+
+def test_only_the_first_of_many_services_are_named() -> None:
+    many = replace(BEFORE, services=tuple(service(f"s{number:02}") for number in range(30)))
+    assert "s09 1 of 1, and of 20 more)" in what_it_takes(many, after())
+
+
+# ---- the verdict
+
+EDIT = after(service("order", {"h1": 2}))
+WORD = confirmation(BEFORE, EDIT)
+WAITS = cluster(BEFORE, document=document(EDIT))
+
+
+def confirmed(edit: Intent = EDIT, word: str = WORD) -> Intent:
+    return replace(edit, revision=11, policy=replace(edit.policy, confirm=word))
+
+
+def verdict_on(state: ClusterState) -> Verdict:
+    (step,) = plan_verdict(state).steps
+    assert isinstance(step, PublishVerdict)
+    return step.verdict
+
+
+def test_a_large_edit_waits_and_the_verdict_has_the_word_that_confirms_it() -> None:
+    why = (
+        "it would take away 4 of 6 copies (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of 50%:"
+        f" if that is meant, put it again with x-cluster.policy.confirm: {WORD}"
+    )
+    assert told(plan_verdict(WAITS)) == [
+        "publish verdict: revision 9 waits for a confirmation",
+        f"blocked intent: revision 9 waits: {why}; holding revision 7",
+    ]
+    assert verdict_on(WAITS) == Verdict(revision=9, accepted=False, in_force=7, errors=(why,), confirm=WORD)
+
+
+def test_it_waits_without_being_said_again_and_again() -> None:
+    plan = plan_verdict(replace(WAITS, verdict=verdict_on(WAITS)))
+    assert plan.steps == ()
+    assert [(each.resource, each.kind) for each in plan.blocked] == [("intent", "confirm")]
+
+
+def test_put_again_with_that_word_it_is_accepted() -> None:
+    state = replace(WAITS, document=document(confirmed()), verdict=verdict_on(WAITS))
+    assert told(plan_verdict(state)) == ["publish verdict: revision 11 is accepted"]
+    assert verdict_on(state).confirm == ""
+
+
+def test_it_stays_accepted_although_what_is_in_force_is_another_document_then() -> None:
+    state = replace(WAITS, document=document(confirmed()))
+    in_force = replace(state, accepted=confirmed(), verdict=verdict_on(state))
+    assert told(plan_verdict(in_force)) == []
+
+
+def test_the_word_of_another_edit_confirms_nothing() -> None:
+    for word in ("0123456789abcdef", confirmation(EDIT, BEFORE)):
+        state = replace(WAITS, document=document(confirmed(word=word)))
+        assert verdict_on(state).confirm == WORD
+
+
+def test_a_document_that_was_confirmed_once_waits_again_when_something_else_is_in_force() -> None:
+    meanwhile = replace(BEFORE, digest="meanwhile", revision=10)
+    state = cluster(meanwhile, document=document(replace(confirmed(), revision=12)))
+    assert verdict_on(state).confirm == confirmation(meanwhile, EDIT) != WORD
+
+
+def test_a_faulty_document_is_refused_whatever_it_takes_away() -> None:
+    state = replace(WAITS, document=replace(document(EDIT), intent=None))
+    assert verdict_on(state).confirm == ""
+
+
+# ---- etcd went back
+
+RESTORED = replace(WAITS, went_back="it has revision 5 in force")
+
+
+def test_a_restored_document_that_takes_much_away_says_both_that_it_waits_for() -> None:
+    verdict = verdict_on(RESTORED)
+    assert [each.split(":")[0].split(",")[0] for each in verdict.errors] == [
+        "etcd went back",
+        "it would take away 4 of 6 copies (order 2 of 4",
+    ]
+    assert verdict.confirm == WORD
+
+
+def test_put_once_more_it_still_waits_for_the_word_and_one_put_can_say_both() -> None:
+    again = replace(RESTORED, confirmed=True)
+    assert [each[:18] for each in verdict_on(again).errors] == ["it would take away"]
+    assert verdict_on(replace(again, document=document(confirmed()))).accepted

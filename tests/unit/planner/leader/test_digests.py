@@ -1,0 +1,100 @@
+"""policy.resolve_digests: asked once for a document; while nobody can say, nothing moves."""
+
+from dataclasses import replace
+from typing import Any
+
+from agent.model.intent import Intent, PolicyIntent, ServiceIntent
+from agent.model.observed import Observed
+from agent.model.records import Digests
+from agent.model.steps import PublishAssignment
+from agent.planner.leader.digests import plan_digests, resolved
+from agent.planner.leader.leading import plan_leading
+from tests.support.builders import FENCE, REVISION, cluster, host, intent, observed, order, service
+
+DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+AWAY = {"digests": "order:1.0.0: connection refused"}
+
+
+def asked(*services: ServiceIntent) -> Intent:
+    return replace(intent(*services), policy=PolicyIntent(resolve_digests=True))
+
+
+def noted(revision: int = REVISION, digest: str = DIGEST, **more: Any) -> Digests:
+    told: dict[str, Any] = {"images": (("order:1.0.0", digest),), "asked": ("order:1.0.0",), "era": 0}
+    return Digests(revision=revision, **{**told, **more})
+
+
+def seen(wanted: Intent, digests: Digests | None = None, **more: Any) -> Observed:
+    known = replace(cluster(wanted), digests=digests, digests_revision=5 if digests else 0)
+    return replace(observed(known, host(), fence=FENCE), **more)
+
+
+def images(observed: Observed) -> list[str] | None:
+    found = resolved(observed)
+    return None if found is None else [each.spec.image for each in found.services]
+
+
+ORDER = asked(service())
+
+
+def test_without_the_policy_a_tag_is_a_tag() -> None:
+    plain = seen(intent(service()))
+    assert images(plain) == ["order:1.0.0"]
+    assert str(plan_digests(plain)) == ""
+
+
+def test_a_document_is_not_assigned_before_its_tags_are_known() -> None:
+    new = seen(ORDER)
+    assert images(new) is None
+    assert str(plan_digests(new)) == "resolve digests: which bytes order:1.0.0 are, for revision 7"
+    assert not any(isinstance(step, PublishAssignment) for step in plan_leading(new).steps)
+
+
+def test_what_is_known_becomes_part_of_the_spec() -> None:
+    known = seen(ORDER, noted())
+    assert images(known) == [f"order:1.0.0@{DIGEST}"]
+    assert str(plan_digests(known)) == ""
+    (step,) = (each for each in plan_leading(known).steps if isinstance(each, PublishAssignment))
+    assert [each.image for each in step.specs] == [f"order:1.0.0@{DIGEST}"]
+
+
+def test_another_document_is_asked_for_anew_and_so_is_one_of_another_era() -> None:
+    for old in (noted(revision=REVISION - 1), noted(era=1)):
+        known = seen(ORDER, old)
+        assert images(known) is None
+        (step,) = plan_digests(known).steps
+        assert (step.images, step.known.asked, step.over) == (("order:1.0.0",), (), 5)  # type: ignore[union-attr]
+
+
+def test_while_the_registry_is_away_an_image_is_what_it_was() -> None:
+    held = seen(ORDER, noted(revision=REVISION - 1), failures=AWAY)
+    assert images(held) == [f"order:1.0.0@{DIGEST}"]
+    assert plan_digests(held).blocked[0].reason == (
+        "what order:1.0.0 is cannot be asked now: it is held to be what it was before"
+    )
+
+
+def test_while_the_registry_is_away_a_new_image_holds_everything_where_it_is() -> None:
+    held = seen(
+        asked(service(), service(name="web", spec=replace(order(), image="web:2"))), noted(), failures=AWAY
+    )
+    assert images(held) is None
+    assert plan_digests(held).blocked[0].reason == (
+        "what web:2 is cannot be asked now: every copy stays as it is assigned until it can"
+    )
+    (step,) = plan_digests(held).steps
+    assert step.images == ("web:2",)  # type: ignore[union-attr]
+
+
+def test_who_says_the_bytes_or_never_pulls_is_not_asked_for() -> None:
+    pinned = service(spec=replace(order(), image=f"order:1.0.0@{OTHER}"))
+    local = replace(service(name="web", spec=replace(order(), image="web:2")), pull="never")
+    known = seen(asked(pinned, local))
+    assert images(known) == [f"order:1.0.0@{OTHER}", "web:2"]
+    assert str(plan_digests(known)) == ""
+
+
+def test_what_no_document_names_any_more_is_forgotten() -> None:
+    old = noted(revision=REVISION - 1, images=(("gone:1", OTHER), ("order:1.0.0", DIGEST)))
+    (step,) = plan_digests(seen(ORDER, old)).steps
+    assert step.known.images == (("order:1.0.0", DIGEST),)  # type: ignore[union-attr]

@@ -1,0 +1,496 @@
+"""Who is disturbed when: one host at a time, in an order, and the next only when the last one is well."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.intent import PARKING
+from agent.model.observed import ClusterState, NodeState, Observed
+from agent.model.records import (
+    BlockedReport,
+    BridgeReport,
+    CopyReport,
+    Disruption,
+    HostStatus,
+    JoinedReport,
+    NetworkReport,
+    Ruling,
+)
+from agent.planner.leader.disruption import plan_turns, why_unwell
+from tests.support.builders import (
+    ADDRESSES,
+    REVISION,
+    cluster,
+    host,
+    intent,
+    member,
+    node,
+    observed,
+    status,
+    told,
+)
+from tests.support.guests import says, turn
+
+HOSTS = "h1 h2 h3"
+NODES = (node("h1", leader=True), node("h2"), node("h3"))
+
+
+def seen(
+    phases: Mapping[str, Any],
+    now: Disruption | None = None,
+    *,
+    hosts: str = HOSTS,
+    nodes: Iterable[NodeState] | None = NODES,
+    me: str = "h1",
+    away: Iterable[str] = (),
+    statuses: Iterable[HostStatus] = (),
+    revision: int = 60,
+    led_s: float = 60.0,
+) -> Observed:
+    """What the leader sees, when each host says in which phase its bridge is, or all that it says."""
+    roles = {name: role or "manager" for name, _, role in (each.partition(":") for each in hosts.split())}
+    said = {
+        name: says(name, phase, is_manager=roles.get(name) == "manager") for name, phase in phases.items()
+    }
+    said |= {each.node_id.removeprefix("node-"): each for each in statuses if each.node_id}
+    state = cluster(
+        intent(hosts=hosts),
+        statuses=said,
+        present={name: f"run-{name}" for name in said if name not in away},
+        disruption=now,
+        disruption_revision=revision if now else 0,
+    )
+    swarm = replace(member(me), nodes=None) if nodes is None else member(me, of=nodes)
+    return replace(observed(state, host(swarm=swarm), me=me, leads=True), led_s=led_s)
+
+
+def planned(found: Observed) -> list[str]:
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+    return told(plan_turns(found.cluster.accepted, found))
+
+
+def offer(name: str) -> list[str]:
+    return [f"offer turn/{name}: docker_gwbridge of {name} is not as agreed"]
+
+
+# ---- whose turn
+
+
+def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
+    waits = ["blocked turn/h2: its turn comes when h3 is in the swarm again"]
+    leaves = Ruling(state="active", node_id="node-h3", what="leave", reason="r")
+    joined = JoinedReport(node_id="node-h3", through="", engine="e")
+
+    def with_h3(ruling: Ruling | None, **more: Any) -> list[str]:
+        found = seen({"h1": "right", "h2": "waiting", "h3": "right"})
+        assert found.cluster is not None
+        said = {**found.cluster.statuses, "h3": replace(found.cluster.statuses["h3"], **more)}
+        rulings = {"h3": ruling} if ruling else {}
+        return planned(replace(found, cluster=replace(found.cluster, statuses=said, rulings=rulings)))
+
+    assert with_h3(leaves) == waits
+    assert with_h3(None, state="inactive", node_id=None, joined=joined) == waits
+    assert with_h3(None, state="inactive", node_id=None) == offer("h2")
+    unheard = BlockedReport(resource="swarm", reason="r: leaves the swarm on the leader's word", kind="role")
+    assert with_h3(leaves, blocked=(unheard,)) == waits
+    held = replace(unheard, reason="r; but database would lose its overlay if the host left")
+    assert with_h3(leaves, blocked=(held,)) == offer("h2")
+
+
+def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:
+    """Its bridge was broken, or somebody has deleted the turn that it had."""
+    phases = {"h1": "waiting", "h2": "moving", "h3": "right"}
+    waits = ["blocked turn/h1: its turn comes when h2 is through with its docker_gwbridge"]
+
+    assert planned(seen(phases)) == waits
+    assert planned(seen(phases, turn("h3", "done"))) == waits
+    down = status("h2", engine_up=False, bridge=BridgeReport(phase="moving", revision=REVISION))
+    assert planned(seen(phases, statuses=[down])) == offer("h1")
+
+
+def test_a_host_that_has_begun_gets_it_before_all_others_again() -> None:
+    begun = NetworkReport(
+        id="parking",
+        name=PARKING,
+        driver="bridge",
+        scope="local",
+        labels=(("io.swarmkeeper.parking", "true"),),
+    )
+    theirs = replace(begun, labels=())
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, statuses=[replace(says("h3", "waiting"), networks=(begun,))])) == offer("h3")
+    assert planned(seen(waiting, statuses=[replace(says("h3", "waiting"), networks=(theirs,))])) == offer(
+        "h2"
+    )
+
+
+def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:
+    assert planned(seen({"h1": "right", "h2": "moving", "h3": "held"})) == []
+    assert planned(seen({"h1": "", "h2": ""})) == []
+
+
+def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> None:
+    """It would never take its turn, nor give it back."""
+    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h3's")
+    phases = {"h1": "right", "h2": "waiting", "h3": "waiting"}
+
+    def with_held_h2(now: Disruption | None, **more: str) -> list[str]:
+        found = seen(phases | more, now)
+        assert found.cluster is not None
+        return planned(replace(found, cluster=replace(found.cluster, rulings={"h2": hold})))
+
+    assert with_held_h2(None) == offer("h3")
+    assert with_held_h2(turn("h2", "offered")) == ["end turn/h2: it does not need its turn any more"]
+    assert with_held_h2(None, h2="moving") == offer("h3")
+    (stuck,) = with_held_h2(turn("h2", "taken"), h2="moving")
+    assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
+
+
+def test_one_gets_it_at_a_time() -> None:
+    waiting = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
+
+    assert planned(seen(waiting)) == offer("h2")
+    assert planned(seen(waiting, turn("h2", "offered"))) == []
+    assert planned(seen({**waiting, "h2": "moving"}, turn("h2", "taken"))) == []
+    assert planned(seen({**waiting, "h2": "right"}, turn("h2", "done"))) == offer("h3")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "first"),
+    [("h1 h2 h3", "h3"), ("h1 h2", "h2"), ("h1", "h1")],
+)
+def test_workers_come_first_then_managers_and_the_raft_leader_last(waiting: str, first: str) -> None:
+    nodes = (node("h1", leader=True), node("h2"), node("h3", "worker"))
+    found = seen(dict.fromkeys(waiting.split(), "waiting"), hosts="h1 h2 h3:worker", nodes=nodes)
+
+    assert planned(found) == offer(first)
+
+
+def test_the_raft_leader_is_last_also_where_another_host_leads_the_cluster() -> None:
+    nodes = (node("h1"), node("h2", leader=True), node("h3"))
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, nodes=nodes)) == offer("h3")
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, nodes=nodes)) == offer("h1")
+
+
+def test_without_a_node_list_the_roles_that_hosts_report_count_and_this_host_is_last() -> None:
+    waiting = dict.fromkeys(("h1", "h2", "h3"), "waiting")
+
+    assert planned(seen(waiting, hosts="h1 h2 h3:worker", nodes=None)) == offer("h3")
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, nodes=None)) == offer("h2")
+
+
+def test_a_lone_manager_gets_its_turn() -> None:
+    assert planned(seen({"h1": "waiting"}, hosts="h1", nodes=(node("h1", leader=True),))) == offer("h1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("h2", "waiting", revision=REVISION - 1),
+        says("h2", "waiting", instance="an earlier run"),
+    ],
+    ids=["of another intent", "of an earlier run of the agent"],
+)
+def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
+    assert planned(seen({"h1": "right"}, statuses=[said])) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        says("h2", "waiting", revision=REVISION - 1),
+        says("h2", "waiting", instance="an earlier run"),
+    ],
+    ids=["of another intent", "of an earlier run of the agent"],
+)
+def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_a_turn(
+    said: HostStatus,
+) -> None:
+    waits = "blocked turn/h1: h2 is yet to say whether it needs a turn first"
+    assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
+    assert planned(seen({"h1": "waiting", "h3": "right"}, turn("h3", "done"), statuses=[said])) == [waits]
+    assert planned(seen({"h1": "waiting"}, statuses=[said], away=["h2"])) == offer("h1")
+
+
+def test_who_leads_anew_waits_a_little_for_agents_that_start_with_its_own() -> None:
+    waiting = {"h1": "waiting"}
+
+    assert planned(seen(waiting, led_s=0.5)) == [
+        "blocked turn/h1: h2, h3 are yet to say whether they need a turn first"
+    ]
+    assert planned(seen(waiting, led_s=10.0)) == offer("h1")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [None, (node("h1", leader=True), node("h2", state="down"), node("h3", state="down"))],
+    ids=["of which nothing is known", "that are down"],
+)
+def test_agents_of_nodes_that_are_not_ready_are_not_waited_for(nodes: tuple[NodeState, ...] | None) -> None:
+    assert planned(seen({"h1": "waiting"}, nodes=nodes, led_s=0.5)) == offer("h1")
+
+
+def test_a_host_whose_dockerd_is_down_cannot_say_and_is_not_waited_for() -> None:
+    down = status("h2", engine_up=False, bridge=BridgeReport())
+    assert planned(seen({"h1": "waiting"}, statuses=[down])) == offer("h1")
+
+
+def test_a_host_the_intent_does_not_name_gets_no_turn() -> None:
+    assert planned(seen({"h2": "waiting"}, hosts="h1")) == []
+
+
+def test_a_host_that_cannot_be_changed_lets_the_others_go() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"})) == offer("h1")
+    assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"}, turn("h2", "done"))) == offer("h1")
+
+
+def test_a_key_that_cannot_be_read_is_somebodys_turn() -> None:
+    found = seen({"h1": "waiting"})
+    assert found.cluster is not None
+    state: ClusterState = cluster(
+        intent(hosts=HOSTS),
+        statuses=found.cluster.statuses,
+        present=found.cluster.present,
+        disruption_revision=9,
+    )
+
+    assert planned(observed(state, found.host, leads=True)) == []
+
+
+# ---- how a turn ends
+
+
+def test_a_turn_nobody_needs_any_more_ends() -> None:
+    assert planned(seen({"h1": "right", "h2": "right"}, turn("h2", "done"))) == [
+        "end turn/h2: nobody else needs a turn"
+    ]
+    assert planned(seen({"h1": "waiting", "h2": "right"}, turn("h2", "offered"))) == [
+        "end turn/h2: it does not need its turn any more"
+    ]
+
+
+def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, turn("h2", "offered"), away=["h2"])) == [
+        "end turn/h2: the agent of h2 is gone"
+    ]
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, away=["h2"])) == offer("h1")
+
+
+def test_a_host_that_dies_in_its_turn_keeps_it_and_that_is_said() -> None:
+    (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), away=["h2"]))
+    assert held == (
+        "blocked turn/h2: h2 went away in its turn (docker_gwbridge of h2 is not as agreed): "
+        "nobody else is disturbed before it is back"
+    )
+
+
+def test_a_host_that_died_in_its_turn_and_is_not_in_the_intent_any_more_keeps_nobody_up() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), hosts="h1 h3", away=["h2"])) == [
+        "end turn/h2: the agent of h2 is gone"
+    ]
+
+
+def test_a_host_that_is_there_ends_its_turn_itself() -> None:
+    for phase in ("moving", "right", "waiting", ""):
+        assert planned(seen({"h1": "waiting", "h2": phase}, turn("h2"))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (says("h2", "moving", engine_up=False), "its dockerd does not answer"),
+        (says("h2", "held"), "what it began is held"),
+    ],
+)
+def test_that_a_host_cannot_go_on_in_its_turn_is_said(said: HostStatus, why: str) -> None:
+    has = "h2 has the turn (docker_gwbridge of h2 is not as agreed) and does not go on"
+
+    assert planned(seen({"h1": "waiting"}, turn("h2"), statuses=[said])) == [f"blocked turn/h2: {has}: {why}"]
+
+
+def test_a_host_whose_bridge_is_wrong_again_after_its_turn_gets_it_again_before_any_other() -> None:
+    again = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
+
+    assert planned(seen(again, turn("h3", "done"))) == offer("h3")
+
+
+def test_a_turn_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
+    down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), copies=(copy(),))
+
+    assert planned(seen({"h1": "moving"}, turn("h2", "done"), statuses=[down])) == []
+
+
+# ---- whether the last one is well
+
+
+def copy(name: str = "prod-order-1", status: Any = "exited") -> CopyReport:
+    return CopyReport(service="order", number=1, spec="s", id="id", name=name, status=status)
+
+
+def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: Any) -> list[str]:
+    done = now or turn("h2", "done")
+    found = seen({"h1": "waiting", "h3": "right"}, done, statuses=[after] if after else [], **more)
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+    faults = list(why_unwell(found.cluster.accepted, found, done))
+    if faults:
+        assert planned(found) == [f"blocked turn/h2: the next host waits: {'; '.join(faults)}"]
+    else:
+        assert planned(found) == offer("h1")
+    return faults
+
+
+def test_the_next_one_goes_when_the_last_one_is_well() -> None:
+    assert unwell(after=says("h2", "right", copies=(copy(status="running"),))) == []
+
+
+def test_a_host_that_does_not_report_is_not_well() -> None:
+    assert unwell(after=None) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right"), away=["h2"]) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right", instance="an earlier run")) == ["h2 does not report"]
+    assert unwell(after=says("h2", "right", engine_up=False)) == ["h2 does not report"]
+
+
+@pytest.mark.parametrize("phase", ["moving", ""])
+def test_a_bridge_that_is_not_right_yet_is_not_well(phase: str) -> None:
+    assert unwell(after=says("h2", phase)) == ["docker_gwbridge of h2 is not as agreed"]
+
+
+def test_what_was_right_for_an_earlier_intent_was_well() -> None:
+    said = says("h2", "moving", revision=REVISION - 1)
+    found = seen({"h1": "waiting", "h3": "right"}, turn("h2", "done"), statuses=[said])
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+
+    assert why_unwell(found.cluster.accepted, found, turn("h2", "done")) == ()
+
+
+def test_a_copy_that_is_still_to_be_started_is_not_well() -> None:
+    to_do = says("h2", "right", copies=(copy(),), steps=("start container/prod-order-1: exited with 137",))
+    held = BlockedReport(
+        resource="container/prod-order-1", reason="network net is not ready yet", kind="waiting"
+    )
+
+    assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
+    assert unwell(after=says("h2", "right", copies=(copy(),), blocked=(held,))) == [
+        "prod-order-1 on h2 is exited"
+    ]
+
+
+def test_a_copy_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
+    others = ("start container/prod-order-10: exited with 1",)
+
+    assert unwell(after=says("h2", "right", copies=(copy(),), steps=others)) == []
+
+
+@pytest.mark.parametrize("state", ["down", "unknown", "disconnected"])
+def test_a_node_that_is_not_ready_is_not_well(state: str) -> None:
+    nodes = (node("h1", leader=True), node("h2", state=state), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == [f"the swarm calls the node of h2 {state}"]
+
+
+def test_a_node_the_swarm_does_not_know_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == ["the swarm calls the node of h2 unknown"]
+
+
+def test_a_manager_that_raft_does_not_reach_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h2", reachable=False), node("h3"))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == ["2 of 3 managers are reachable"]
+
+
+def test_a_majority_that_is_lost_is_not_well() -> None:
+    nodes = (node("h1", leader=True), node("h2"), node("h3", reachable=False))
+    four = (*nodes, node("h3", id="ghost", reachable=False))
+
+    assert unwell(after=says("h2", "right"), nodes=nodes) == []
+    assert unwell(after=says("h2", "right"), nodes=four) == ["2 of 4 managers are reachable"]
+
+
+def test_a_quorum_lost_during_the_turn_holds_the_next_one() -> None:
+    assert unwell(after=says("h2", "right"), nodes=None) == ["the swarm lost its leader meanwhile"]
+
+
+def test_a_quorum_lost_before_the_turn_does_not() -> None:
+    done = turn("h2", "done", quorum=False)
+
+    assert unwell(after=says("h2", "right"), now=done, nodes=None) == []
+
+
+def test_a_turn_remembers_whether_there_was_a_quorum_when_it_was_offered() -> None:
+    def quorum_of(found: Observed) -> list[bool]:
+        assert found.cluster is not None
+        assert found.cluster.accepted is not None
+        return [step.quorum for step in plan_turns(found.cluster.accepted, found).steps]  # type: ignore[union-attr]
+
+    assert quorum_of(seen({"h2": "waiting"})) == [True]
+    assert quorum_of(seen({"h2": "waiting"}, nodes=None)) == [False]
+
+
+def test_a_host_taken_out_of_the_intent_after_its_turn_is_nobodys_worry() -> None:
+    assert planned(seen({"h1": "waiting"}, turn("h2", "done"), hosts="h1 h3")) == offer("h1")
+
+
+# ---- whether the overlay reaches
+
+
+def sees(name: str, *peers: str, phase: str = "right", **more: Any) -> HostStatus:
+    """A host with a copy on the overlay that has heard of itself and `peers` there."""
+    there = replace(copy(f"prod-order-{name[1:]}", "running"), addresses=(("net", f"10.10.0.{name[1:]}"),))
+    heard = tuple(ADDRESSES[each] for each in (name, *peers))
+    network = NetworkReport(id="net-id", name="net", driver="overlay", scope="swarm", peers=heard)
+    about = {"swarm_address": ADDRESSES[name], "copies": (there,), "networks": (network,), **more}
+    return says(name, phase, **about)
+
+
+def after_h2(*hosts: HostStatus, **more: Any) -> list[str]:
+    return planned(seen({}, turn("h2", "done"), statuses=hosts, **more))
+
+
+def test_the_next_one_waits_until_the_last_one_and_the_others_see_each_other_on_the_overlay() -> None:
+    waiting = sees("h1", "h3", phase="waiting")
+    held = "blocked turn/h2: the next host waits:"
+
+    assert after_h2(waiting, sees("h2", "h1", "h3"), sees("h3", "h1", "h2")) == [
+        f"{held} h1 does not see h2 on net"
+    ]
+    assert after_h2(
+        replace(waiting, networks=sees("h1", "h2", "h3").networks), sees("h2"), sees("h3", "h1", "h2")
+    ) == [f"{held} h2 does not see h1, h3 on net"]
+
+
+def test_what_the_others_do_not_see_of_each_other_is_none_of_this_turns_doing() -> None:
+    assert after_h2(sees("h1", "h2", phase="waiting"), sees("h2", "h1", "h3"), sees("h3", "h2")) == offer(
+        "h1"
+    )
+
+
+def test_a_host_that_the_swarm_misses_need_not_be_seen() -> None:
+    without = (node("h1", leader=True), node("h2"), replace(node("h3"), state="down"))
+
+    assert after_h2(sees("h1", "h2", phase="waiting"), sees("h2", "h1"), sees("h3"), nodes=without) == offer(
+        "h1"
+    )
+
+
+def test_without_a_quorum_nobody_can_tell_whom_it_sees_and_nobody_waits_for_that() -> None:
+    lost = turn("h2", "done", quorum=False)
+    hosts = (sees("h1", phase="waiting"), sees("h2"), sees("h3"))
+
+    assert planned(seen({}, lost, statuses=hosts, nodes=None)) == offer("h1")
+
+
+def test_nobody_waits_for_a_host_that_is_in_another_swarm_since() -> None:
+    done, elsewhere = turn("h2", "done"), replace(says("h2", "held"), swarm_id="theirs")
+
+    found = seen({"h1": "right", "h3": "waiting"}, done, nodes=(NODES[0], NODES[2]), statuses=(elsewhere,))
+    assert planned(found) == offer("h3")

@@ -1,0 +1,91 @@
+"""Two copies with one address: the leader sees it, and has one of them made anew."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.observed import ClusterState
+from agent.model.records import Assignment, Copy, CopyReport
+from agent.model.spec import Attachment, spec_hash
+from agent.model.steps import Blocked
+from agent.planner.leader.doubles import have_made_anew, plan_doubles
+from tests.support.builders import cluster, intent, order, record, service, status, told
+
+ADDRESS = ("my-overlay", "10.10.0.1")
+ONE = CopyReport(
+    service="order", number=1, spec="s", id="1", name="prod-order-1", status="running", addresses=(ADDRESS,)
+)
+TWO = replace(ONE, number=2, id="2", name="prod-order-2")
+
+FREE = replace(order(), networks=(Attachment(network="my-overlay"),))
+FIXED = replace(order(), networks=(Attachment(network="my-overlay", ipv4_address=ADDRESS[1]),))
+FIXED_HASH = spec_hash(FIXED)
+
+
+def said(**of_h2: Any) -> ClusterState:
+    """What the leader sees of a copy on h1 and another one on h2."""
+    one, two, more = of_h2.pop("one", ONE), replace(TWO, **of_h2.pop("copy", {})), of_h2
+    return cluster(
+        intent(service()),
+        specs={"s": FREE, FIXED_HASH: FIXED},
+        record=record(networks=("my-overlay",)),
+        statuses={"h1": status("h1", copies=(one,)), "h2": status("h2", copies=(two,), **more)},
+        present={"h1": "run-h1", "h2": "run-h2"},
+    )
+
+
+def anew(seen: ClusterState) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Host -> what its one copy is told of a container of it."""
+    copies = {
+        "h1": Copy(service="order", number=1, spec="s"),
+        "h2": Copy(service="order", number=2, spec="s"),
+    }
+    wanted = {name: Assignment(revision=1, project="prod", copies=(copy,)) for name, copy in copies.items()}
+    return {name: each.anew for name, found in have_made_anew(wanted, seen).items() for each in found.copies}
+
+
+def test_the_second_of_two_copies_with_one_address_is_told_and_made_anew() -> None:
+    why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm has given it out twice"
+
+    assert told(plan_doubles(said())) == [
+        f"blocked container/prod-order-2: on h2 {why}; it is made anew with another one"
+    ]
+    assert anew(said()) == {"h1": (), "h2": (("2", why),)}
+
+
+def test_the_one_that_had_the_address_first_keeps_it() -> None:
+    one, two = replace(ONE, started_at="2026-11-25T22:09:20Z"), {"started_at": "2026-11-25T22:09:19Z"}
+
+    assert anew(said(one=one, copy=two)).keys() == {"h1", "h2"}
+    assert [host for host, what in anew(said(one=one, copy=two)).items() if what] == ["h1"]
+
+
+def test_the_one_that_asks_for_the_address_keeps_it() -> None:
+    assert [host for host, what in anew(said(copy={"pinned": (ADDRESS,)})).items() if what] == ["h1"]
+    assert [host for host, what in anew(said(copy={"spec": FIXED_HASH})).items() if what] == ["h1"]
+
+
+@pytest.mark.parametrize("spec", [FIXED_HASH, "not known here"])
+def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
+    seen = said(one=replace(ONE, pinned=(ADDRESS,)), copy={"spec": spec})
+
+    assert not any(anew(seen).values())
+    (line,) = told(plan_doubles(seen))
+    assert line.endswith("both ask for it; `docker rm --force` the one of them that may be made anew")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"copy": {"addresses": (("my-overlay", "10.10.0.2"),)}},
+        {"copy": {"addresses": (("a bridge", "10.10.0.1"),)}},
+        {"copy": {"status": "exited"}},
+        {"engine_up": False},
+        {"instance": "an earlier run"},
+    ],
+    ids=["another", "a network of its host", "it does not run", "its dockerd is away", "its agent is away"],
+)
+def test_nothing_is_told_of_what_is_not_the_same_or_not_known_to_be_now(more: dict[str, Any]) -> None:
+    assert plan_doubles(said(**more)).blocked == tuple[Blocked, ...]()
+    assert not any(anew(said(**more)).values())

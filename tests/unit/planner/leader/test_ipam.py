@@ -1,0 +1,319 @@
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from agent.diff.networks import asks_for_addresses
+from agent.model.intent import Intent, PolicyIntent, ServiceIntent
+from agent.model.observed import ClusterState, GivenOut, HostState
+from agent.model.records import Assignment, AttachedReport, Copy, CopyReport, HostStatus
+from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.planner.leader.assignments import assign, plan_assignments
+from agent.planner.leader.ipam import pin_addresses
+from tests.support.builders import (
+    OVERLAY,
+    REVISION,
+    cluster,
+    empty_host,
+    host,
+    intent,
+    order,
+    overlay_network,
+    service,
+    status,
+    told,
+)
+
+IP = order(environment=(("DUBBO_IP_TO_REGISTRY", "{{.Overlay.IP}}"),))
+PINNING = PolicyIntent(pin_addresses=True)
+TOP, NEXT, THIRD = "10.10.255.254", "10.10.255.253", "10.10.255.252"
+
+Addresses = dict[str, str]
+"""`order-1` -> its address, or why it is held."""
+
+
+def wanted(*services: ServiceIntent, hosts: str = "h1 h2", **more: Any) -> Intent:
+    return intent(*(services or (service(on={"h1": 2, "h2": 1}, spec=IP),)), hosts=hosts, **more)
+
+
+def pinned(
+    asked: Intent,
+    current: dict[str, Assignment] | None = None,
+    seen: HostState | None = None,
+    **more: Any,
+) -> dict[str, Assignment]:
+    state = cluster(asked, assignments=current or {}, **more)
+    return pin_addresses(
+        asked, assign(asked, current or {}), current or {}, state, seen or host()
+    ).assignments
+
+
+def addresses(assigned: dict[str, Assignment]) -> Addresses:
+    return {
+        f"{copy.service}-{copy.number}": copy.held or ", ".join(address for _, address in copy.addresses)
+        for each in assigned.values()
+        for copy in each.copies
+    }
+
+
+def runs(name: str, number: int, address: str, of: ContainerSpec = IP, **more: Any) -> CopyReport:
+    said: dict[str, Any] = {
+        "service": "order",
+        "number": number,
+        "spec": spec_hash(of),
+        "id": f"id-{name}-{number}",
+        "name": f"prod-order-{number}",
+        "status": "running",
+        "addresses": (("net", address),),
+    }
+    return CopyReport(**{**said, **more})
+
+
+def there(*statuses: HostStatus) -> dict[str, Any]:
+    names = [each.instance.removeprefix("run-") for each in statuses]
+    said = dict(zip(names, statuses, strict=True))
+    return {"statuses": said, "present": {name: each.instance for name, each in said.items()}}
+
+
+def seeing(*given_out: tuple[str, str, str], **more: Any) -> HostState:
+    """The leader's host, with what the swarm has given out."""
+    holders: GivenOut = tuple(sorted(given_out))
+    return host(networks=(overlay_network(holders=holders, **more),))
+
+
+# ---- which address
+
+
+def test_whoever_uses_its_overlay_address_gets_one_from_the_top_and_nobody_else() -> None:
+    asked = wanted(service(on={"h1": 2, "h2": 1}, spec=IP), service("billing", on={"h1": 1}))
+
+    assert addresses(pinned(asked)) == {"billing-1": "", "order-1": TOP, "order-2": NEXT, "order-3": THIRD}
+
+
+def test_with_the_policy_every_copy_gets_one_on_each_overlay_and_none_on_a_bridge() -> None:
+    on_two = order()
+    on_two = replace(on_two, networks=(*on_two.networks, Attachment(network="local")))
+    local = replace(OVERLAY, key="local", name="local", driver="bridge", subnet=IPv4Network("10.20.0.0/24"))
+    asked = wanted(service(spec=on_two), policy=PINNING, networks=(OVERLAY, local))
+
+    assert addresses(pinned(asked)) == {"order-1": TOP}
+    assert asks_for_addresses(asked) == {"net"}
+    assert asks_for_addresses(wanted(service(spec=on_two))) == frozenset()
+
+
+def test_gateway_fixed_addresses_and_what_others_have_are_left_out() -> None:
+    fixed = replace(order(), networks=(Attachment(network="net", ipv4_address=NEXT),))
+    top = replace(OVERLAY, gateway=IPv4Address(TOP))
+    asked = wanted(service(spec=IP), service("db", on={"h2": 1}, spec=fixed), networks=(top,))
+    guest = AttachedReport(id="guest", name="guest", networks=("net",))
+    seen = seeing((THIRD, "guest", "node-h2"), ("10.10.255.251", "service web", ""), gateway=TOP)
+
+    assert addresses(pinned(asked, seen=seen, **there(status("h1"), status("h2", attached=(guest,))))) == {
+        "db-1": "",
+        "order-1": "10.10.255.250",
+    }
+
+
+def test_what_a_copy_runs_with_when_it_is_first_pinned_is_what_it_keeps() -> None:
+    asked = wanted(policy=PINNING)
+    said = there(status("h1", copies=(runs("h1", 1, "10.10.0.9"),)), status("h2"))
+
+    assert addresses(pinned(asked, **said)) == {"order-1": "10.10.0.9", "order-2": TOP, "order-3": NEXT}
+
+
+def test_a_full_overlay_says_so_and_holds_only_those_that_have_none() -> None:
+    small = replace(OVERLAY, subnet=IPv4Network("10.10.0.0/30"), gateway=IPv4Address("10.10.0.1"))
+    seen = host(networks=(overlay_network(subnet=small.subnet, gateway="10.10.0.1"),))
+
+    assert addresses(pinned(wanted(networks=(small,)), seen=seen)) == {
+        "order-1": "10.10.0.2",
+        "order-2": "no address of 10.10.0.0/30 on net is left to be pinned",
+        "order-3": "no address of 10.10.0.0/30 on net is left to be pinned",
+    }
+
+
+def test_before_there_is_a_swarm_the_declared_subnet_counts() -> None:
+    assert addresses(pinned(wanted(service(spec=IP)), seen=empty_host(), record=None)) == {"order-1": TOP}
+
+
+@pytest.mark.parametrize("seen", [None, empty_host()])
+def test_while_the_overlays_cannot_be_seen_nothing_is_chosen_and_nothing_lost(seen: HostState | None) -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    more = wanted(service(on={"h1": 2}, spec=IP))
+    state = cluster(more, assignments=before)
+
+    assert addresses(pin_addresses(more, assign(more, before), before, state, seen).assignments) == {
+        "order-1": TOP,
+        "order-2": "which addresses net has is not known yet",
+    }
+
+
+# ---- what it keeps
+
+
+def test_a_copy_keeps_its_address_whatever_its_spec_becomes_and_others_come_and_go() -> None:
+    before = pinned(wanted(service(on={"h1": 2}, spec=IP)))
+    changed = replace(IP, image="order:1.0.1")
+    asked = wanted(service(on={"h1": 2, "h2": 1}, spec=changed), service("abc", spec=IP))
+
+    assert addresses(pinned(asked, before)) == {
+        "abc-1": THIRD,
+        "order-1": TOP,
+        "order-2": NEXT,
+        "order-3": "10.10.255.251",
+    }
+
+
+def test_a_copy_that_moves_to_another_host_keeps_its_address() -> None:
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+
+    assert addresses(pinned(wanted(service(on={"h2": 1}, spec=IP)), before)) == {"order-1": TOP}
+
+
+def test_it_is_held_there_until_its_old_container_has_let_go() -> None:
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+    asked = wanted(service(on={"h2": 1}, spec=IP))
+    still = there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+
+    held = pinned(asked, before, **still)
+    assert held["h2"].copies == (
+        Copy(
+            service="order", number=1, spec=spec_hash(IP), addresses=(("net", TOP),),
+            held=f"{TOP} on net is held by prod-order-1 on h1",
+        ),
+    )  # fmt: skip
+    assert addresses(pinned(asked, held, **there(status("h1"), status("h2")))) == {"order-1": TOP}
+
+
+def test_another_one_is_chosen_when_the_old_host_is_away_and_the_swarm_keeps_the_address_for_it() -> None:
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+    asked = wanted(service(on={"h2": 1}, spec=IP))
+    away = {
+        **there(status("h2")),
+        "statuses": {"h1": status("h1", copies=(runs("h1", 1, TOP),)), "h2": status("h2")},
+    }
+
+    kept = seeing((TOP, "id-h1-1", "node-h1"))
+    assert addresses(pinned(asked, before, kept, **away)) == {"order-1": NEXT}
+    assert addresses(pinned(asked, before, seeing(("10.10.0.7", "x", "y")), **away)) == {"order-1": TOP}
+    assert addresses(pinned(wanted(service(on={"h1": 1}, spec=IP)), before, kept, **away)) == {"order-1": TOP}
+
+
+def test_an_address_that_somebody_else_has_is_given_up() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    guest = AttachedReport(id="guest", name="guest", networks=("net",))
+    said = there(status("h1"), status("h2", attached=(guest,)))
+
+    assert addresses(pinned(asked, before, seeing((TOP, "guest", "node-h2")), **said)) == {"order-1": NEXT}
+
+
+def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_copy_could_not_be_started() -> (
+    None
+):
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before, seen = pinned(asked), seeing((TOP, "just-started", "node-h1"))
+    failed = runs("h1", 1, "", status="created", error="attaching to network failed")
+
+    assert addresses(pinned(asked, before, seen, **there(status("h1")))) == {"order-1": TOP}
+    assert addresses(pinned(asked, before, seen, **there(status("h1", copies=(failed,))))) == {
+        "order-1": NEXT
+    }
+
+
+def test_another_subnet_means_another_address() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    moved = host(networks=(overlay_network(subnet=IPv4Network("10.99.0.0/16"), gateway="10.99.0.1"),))
+
+    assert addresses(pinned(asked, pinned(asked), moved)) == {"order-1": "10.99.255.254"}
+
+
+def test_a_subnet_that_is_only_asked_for_changes_nothing_yet() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    declared = replace(OVERLAY, subnet=IPv4Network("10.99.0.0/16"), gateway=IPv4Address("10.99.0.1"))
+
+    assert addresses(pinned(replace(asked, networks=(declared,)), pinned(asked))) == {"order-1": TOP}
+
+
+def test_an_address_that_the_document_now_fixes_for_another_is_given_up_and_that_one_waits() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    fixed = replace(order(), networks=(Attachment(network="net", ipv4_address=TOP),))
+    both = wanted(service(on={"h1": 1}, spec=IP), service("db", on={"h2": 1}, spec=fixed))
+    said = there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+
+    assert addresses(pinned(both, before, **said)) == {
+        "db-1": f"{TOP} on net is held by prod-order-1 on h1",
+        "order-1": NEXT,
+    }
+
+
+def test_a_spec_that_cannot_be_read_leaves_the_copy_its_address() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before = pinned(asked)
+    old = {"h1": replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old"),))}
+    kept = replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old", addresses=()),))
+
+    assert addresses(pin_addresses(asked, {"h1": kept}, old, cluster(asked), host()).assignments) == {
+        "order-1": TOP
+    }
+
+
+def test_without_policy_and_placeholder_the_address_is_given_back() -> None:
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+
+    assert addresses(pinned(wanted(service(on={"h1": 1})), before)) == {"order-1": ""}
+
+
+# ---- telling
+
+
+def test_the_reason_of_an_assignment_names_the_addresses() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP), hosts="h1")
+    state: ClusterState = cluster(asked, assignments={})
+    first = plan_assignments(asked, state, seen=host())
+    later = replace(asked, revision=REVISION + 1)
+    moved = host(networks=(overlay_network(subnet=IPv4Network("10.99.0.0/16"), gateway="10.99.0.1"),))
+    after = plan_assignments(later, cluster(later, assignments=pinned(asked)), seen=moved)
+
+    assert told(first) == [f"publish assignment/h1: revision 7: 1 new, order-1 is at {TOP} on net"]
+    assert told(after) == [
+        (
+            f"publish assignment/h1: revision 8: order-1 is at 10.99.255.254 on net instead of {TOP} "
+            "(it is fixed for another, the gateway, or outside of 10.99.0.0/16)"
+        )
+    ]
+
+
+def why(seen: HostState, **more: Any) -> str:
+    """What the leader says of a copy that was at the top of the overlay and is not any more."""
+    asked = wanted(service(on={"h2": 1}, spec=IP))
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+    told_of = [
+        str(each)
+        for each in plan_assignments(asked, cluster(asked, assignments=before, **more), seen=seen).steps
+    ]
+    return next(line for line in told_of if "instead of" in line or "waits" in line)
+
+
+def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
+    away = {
+        **there(status("h2")),
+        "statuses": {"h1": status("h1", copies=(runs("h1", 1, TOP),)), "h2": status("h2")},
+    }
+    failed = runs("h2", 1, "", status="created", error="attaching to network failed")
+    stuck = there(status("h1"), status("h2", copies=(failed,)))
+
+    assert why(seeing((TOP, "id-h1-1", "node-h1")), **away).endswith(
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by prod-order-1 on h1: "
+        "the swarm keeps it until that is back, or its node is removed)"
+    )
+    assert why(seeing((TOP, "0123456789abcdef", "node-h1")), **stuck).endswith(
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by container 0123456789ab on h1: "
+        "h1 knows none of that id, and a restart of dockerd there frees it)"
+    )
+    assert why(
+        seeing((TOP, "id-h1-1", "node-h1")), **there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+    ).endswith(f"order-1 waits: {TOP} on net is held by prod-order-1 on h1")

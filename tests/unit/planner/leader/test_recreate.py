@@ -1,0 +1,490 @@
+"""An overlay of ours that is declared otherwise than it is: refused without the word, with it made anew in order."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Literal
+
+import pytest
+
+from agent.diff.networks import others_on
+from agent.model.intent import Intent, PolicyIntent
+from agent.model.observed import ClusterState, HostState, NetworkState
+from agent.model.records import AttachedReport, BridgeReport, CopyReport, Disruption, HostStatus, SwarmRecord
+from agent.model.spec import Port, spec_hash
+from agent.model.steps import PublishSwarm
+from agent.planner import make_plan
+from agent.planner.dry_run.cluster import plan_cluster
+from agent.planner.host.bridge import phase_of
+from agent.planner.leader.disruption import plan_turns
+from agent.planner.leader.recreate import POLICY, plan_recreations
+from agent.planner.leader.swarm import plan_swarm
+from agent.report.status import host_status
+from tests.support.builders import (
+    OVERLAY,
+    bridge_network,
+    cluster,
+    container,
+    differs,
+    document,
+    host,
+    intent,
+    member,
+    node,
+    observed,
+    order,
+    overlay_network,
+    record,
+    service,
+    status,
+    told,
+    worker,
+)
+
+MOVED = replace(OVERLAY, subnet=IPv4Network("10.99.0.0/16"), gateway=IPv4Address("10.99.0.1"))
+WHY = "subnet: 10.99.0.0/16 wanted, 10.10.0.0/16 found; gateway: 10.99.0.1 wanted, 10.10.0.254 found"
+PUBLISHING = order(ports=(Port(target=80, published=8080), Port(target=81)))
+OURS = overlay_network(ours=True)
+
+
+def wanted(*, allowed: bool, **more: Any) -> Intent:
+    """Two hosts with a copy each, one of them publishing; the overlay moves."""
+    return intent(
+        service(on={"h1": 1, "h2": 1}, spec=PUBLISHING),
+        hosts="h1 h2:worker",
+        **{"networks": (MOVED,), "policy": PolicyIntent(allow_network_recreate=allowed), **more},
+    )
+
+
+def report(name: str, number: int, *, on: bool = True, **more: Any) -> HostStatus:
+    """A host with one copy, which belongs to the overlay unless it was taken off."""
+    copy = CopyReport(
+        service="order",
+        number=number,
+        spec=spec_hash(PUBLISHING),
+        id=f"id-{number}",
+        name=f"prod-order-{number}",
+        status="running" if on else "exited",
+        addresses=(("net", f"10.10.0.{number}"),) if on else (),
+    )
+    return status(name, **{"copies": (copy,), **more})
+
+
+Hosts = Mapping[str, HostStatus]
+
+
+def scene(
+    hosts: Hosts | None = None,
+    *,
+    allowed: bool = True,
+    recreating: tuple[str, ...] = (),
+    intents: Intent | None = None,
+) -> ClusterState:
+    """etcd as the leader reads it; `hosts` are those that are otherwise than with one copy each on the overlay."""
+    statuses = {"h1": report("h1", 1), "h2": report("h2", 2), **(hosts or {})}
+    return cluster(
+        intents or wanted(allowed=allowed),
+        record=record(networks=() if recreating else ("net",), recreating=recreating),
+        statuses=statuses,
+        present={name: f"run-{name}" for name in statuses},
+    )
+
+
+THEIRS = (
+    AttachedReport(id="id-2", name="prod-order-2", networks=("net",)),
+    AttachedReport(id="w", name="their-web", running=False, networks=("net",)),
+    AttachedReport(id="d", name="their-db", networks=("elsewhere",)),
+)
+OFF: Hosts = {name: report(name, number, on=False) for number, name in enumerate(("h1", "h2"), 1)}
+
+
+def seen(found: NetworkState = OURS) -> HostState:
+    nodes = (node("h1"), node("h2", "worker"))
+    return host(networks=(bridge_network(), found), swarm=member(of=nodes))
+
+
+def leaders(state: ClusterState, found: NetworkState = OURS) -> list[str]:
+    """What the leader does about the overlay."""
+    assert state.accepted is not None
+    return told(plan_recreations(state.accepted, observed(state, seen(found), leads=True)))
+
+
+def announced(state: ClusterState, found: NetworkState = OURS) -> SwarmRecord:
+    """The record that the leader would have."""
+    assert state.accepted is not None
+    plan = plan_swarm(state.accepted, observed(state, seen(found), leads=True))
+    published = [step.record for step in plan.steps if isinstance(step, PublishSwarm)]
+    assert state.record is not None
+    return published[0] if published else state.record
+
+
+# ---- without the word
+
+
+def test_without_the_word_every_copy_host_and_port_it_would_touch_is_named_and_the_word() -> None:
+    (said,) = leaders(scene(allowed=False))
+
+    assert said == (
+        f"blocked network/net: {WHY}: to make it anew with all that is on it "
+        "(on h1 prod-order-1 (publishes 8080/tcp); on h2 prod-order-2 (publishes 8080/tcp)) "
+        f"write {POLICY}: true"
+    )
+    blocked = plan_recreations(
+        wanted(allowed=False), observed(scene(allowed=False), seen(), leads=True)
+    ).blocked
+    assert [each.kind for each in blocked] == ["guard"]
+
+
+def test_without_the_word_the_overlay_stays_in_use() -> None:
+    after = announced(scene(allowed=False))
+
+    assert (after.networks, after.recreating) == (("net",), ())
+
+
+def test_an_overlay_without_a_copy_waits_for_the_word_too() -> None:
+    empty = {name: status(name) for name in ("h1", "h2")}
+
+    assert "(nothing is on it)" in leaders(scene(empty, allowed=False))[0]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        overlay_network(ours=True, internal=True),
+        overlay_network(ours=True, attachable=False),
+        overlay_network(ours=True, options=(("encrypted", ""),)),
+    ],
+)
+def test_whatever_differs_is_a_reason(found: NetworkState) -> None:
+    (said,) = leaders(scene(allowed=False, intents=wanted(allowed=False, networks=(OVERLAY,))), found)
+
+    assert f"write {POLICY}: true" in said
+
+
+def test_an_overlay_that_is_as_declared_is_left_alone() -> None:
+    right = overlay_network(ours=True, subnet=MOVED.subnet, gateway="10.99.0.1")
+
+    assert leaders(scene(), right) == []
+    assert announced(scene(), right).recreating == ()
+
+
+# ---- with it
+
+
+def test_with_the_word_the_leader_says_first_that_it_is_to_be_made_anew() -> None:
+    assert leaders(scene()) == []
+    after = announced(scene())
+    assert (after.networks, after.recreating) == ((), ("net",))
+
+
+def test_then_it_waits_until_every_host_has_taken_its_copies_off() -> None:
+    state = scene({"h1": OFF["h1"]}, recreating=("net",))
+
+    assert leaders(state) == [f"blocked network/net: {WHY}: is made anew; still on it: prod-order-2 on h2"]
+    assert announced(state).recreating == ("net",)
+
+
+def test_a_copy_that_is_stopped_and_still_belongs_to_it_is_on_it() -> None:
+    stopped = CopyReport(
+        service="order", number=2, spec="x", id="id-2", name="prod-order-2", status="exited",
+        addresses=(("net", ""),),
+    )  # fmt: skip
+    state = scene({"h1": OFF["h1"], "h2": report("h2", 2, copies=(stopped,))}, recreating=("net",))
+
+    assert "still on it: prod-order-2 on h2" in leaders(state)[0]
+
+
+def test_what_the_swarm_still_has_on_it_counts_although_the_reports_say_it_is_off() -> None:
+    found = replace(OURS, users=(("id-2", "node-h2"),))
+
+    assert "still on it: id-2" in leaders(scene(OFF, recreating=("net",)), found)[0]
+
+
+def test_when_nobody_is_on_it_any_more_it_is_removed_by_its_id() -> None:
+    assert leaders(scene(OFF, recreating=("net",))) == [f"remove network/net: {WHY}"]
+
+
+def test_it_is_not_removed_before_the_hosts_were_told() -> None:
+    assert leaders(scene(OFF)) == []
+
+
+def test_one_that_was_never_allocated_is_removed_without_asking() -> None:
+    broken = overlay_network(ours=True, driver="", subnet=None, gateway=None)
+
+    assert leaders(scene(allowed=False), broken) == [
+        "remove network/net: driver: overlay wanted, none (never allocated) found"
+    ]
+    assert announced(scene(), broken).recreating == ()
+
+
+# ---- what is in the way
+
+
+def test_an_overlay_without_our_label_is_never_made_anew() -> None:
+    assert leaders(scene(), overlay_network()) == []
+    assert announced(scene(), overlay_network()).recreating == ()
+    assert "that no agent of this cluster made" in str(
+        make_plan(observed(scene(), seen(overlay_network()), leads=True))
+    )
+
+
+def test_an_external_one_is_never_made_anew_whoever_made_it() -> None:
+    state = scene(intents=wanted(allowed=True, networks=(replace(MOVED, external=True),)))
+
+    assert (leaders(state), announced(state).recreating) == ([], ())
+
+
+def test_containers_of_others_are_named_and_nothing_is_stopped() -> None:
+    theirs = report("h2", 2, attached=THEIRS)
+    state = scene({"h2": theirs})
+
+    assert leaders(state) == [
+        f"blocked network/net: {WHY}: is not made anew while others than ours are on it: their-web on h2"
+    ]
+    assert announced(state).recreating == ()
+    assert "not ours: their-web on h2" in leaders(scene({"h2": theirs}, allowed=False))[0]
+
+
+def test_a_service_and_a_container_on_a_node_without_an_agent_are_named_as_the_swarm_knows_them() -> None:
+    found = replace(OURS, users=(("0123456789abcdef", "node-x"), ("id-1", "node-h1"), ("service web", "")))
+
+    assert leaders(scene(), found)[0].endswith(": container 0123456789ab on node node-x, service web")
+
+
+def test_a_container_that_has_just_come_to_a_host_with_an_agent_is_no_stranger_yet() -> None:
+    """Its next report says whose it is."""
+    found = replace(OURS, users=(("just-started", "node-h2"),))
+
+    assert others_on(found, scene()) == ()
+    assert announced(scene(), found).recreating == ("net",)
+
+
+def test_a_host_whose_agent_is_away_is_waited_for_before_anything_is_stopped() -> None:
+    state = replace(scene(), present={"h1": "run-h1"})
+
+    assert leaders(state) == [
+        f"blocked network/net: {WHY}: is made anew once these are there: the agent of h2 (prod-order-2)"
+    ]
+    assert announced(state).recreating == ()
+
+
+def test_an_agent_that_is_away_from_a_host_without_a_copy_is_not_waited_for() -> None:
+    state = replace(scene({"h2": status("h2")}), present={"h1": "run-h1"})
+
+    assert announced(state).recreating == ("net",)
+
+
+def test_a_host_that_has_not_reported_yet_is_waited_for() -> None:
+    state = replace(scene(), present={"h1": "run-h1", "h2": "run-h2", "h3": "run-h3"})
+
+    assert "the first report of h3" in leaders(state)[0]
+
+
+@pytest.mark.parametrize("state", ["offered", "taken"])
+def test_a_host_that_is_being_disturbed_ends_its_turn_first(state: Literal["offered", "taken"]) -> None:
+    turn = Disruption(host="h2", state=state, reason="docker_gwbridge of h2 is not as agreed", quorum=True)
+    busy = replace(scene(), disruption=turn)
+
+    assert leaders(busy)[0].endswith("when h2 has had its turn: docker_gwbridge of h2 is not as agreed")
+    assert announced(busy).recreating == ()
+    assert announced(replace(busy, disruption=replace(turn, state="done"))).recreating == ("net",)
+
+
+def test_no_host_gets_its_turn_before_the_overlay_is_made_anew() -> None:
+    waits = report("h2", 2, bridge=BridgeReport(phase="waiting", revision=7))
+    state = scene({"h2": waits}, recreating=("net",))
+    assert state.accepted is not None
+
+    assert told(plan_turns(state.accepted, observed(state, seen(), leads=True))) == [
+        "blocked turn/h2: its turn comes when net is made anew"
+    ]
+
+
+def test_a_host_whose_dockerd_is_away_is_waited_for() -> None:
+    assert "the dockerd of h2 (prod-order-2)" in leaders(scene({"h2": report("h2", 2, engine_up=False)}))[0]
+
+
+def test_when_something_comes_into_the_way_the_copies_come_back() -> None:
+    """Nothing was removed yet: better the overlay as it was than none for as long as somebody is away."""
+    state = replace(scene(recreating=("net",)), present={"h1": "run-h1"})
+
+    after = announced(state)
+
+    assert (after.networks, after.recreating) == (("net",), ())
+
+
+def test_when_the_word_is_taken_back_the_copies_come_back() -> None:
+    after = announced(scene(allowed=False, recreating=("net",)))
+
+    assert (after.networks, after.recreating) == (("net",), ())
+
+
+def test_without_a_quorum_nothing_is_said_and_nothing_taken_back() -> None:
+    silent = replace(seen(), swarm=replace(member(), nodes=None))
+    state = scene(recreating=("net",))
+    assert state.accepted is not None
+
+    assert told(plan_recreations(state.accepted, observed(state, silent, leads=True))) == []
+    assert plan_swarm(state.accepted, observed(state, silent, leads=True)).steps == ()
+
+
+# ---- a host's part
+
+
+def hosts(state: ClusterState, found: HostState, *, stale: bool = False) -> list[str]:
+    there = observed(state, found, me="h2", stale=stale)
+    return [line for line in told(make_plan(there)) if "container/" in line]
+
+
+def on_worker(*, spec: Any = PUBLISHING, **more: Any) -> HostState:
+    copy = container(2, of=spec, **{"addresses": (("net", "10.10.0.2"),), **more})
+    return host(copy, swarm=worker("h2"), networks=(bridge_network(), overlay_network()))
+
+
+def assigned(state: ClusterState) -> ClusterState:
+    assert state.accepted is not None
+    return replace(state, assignment=cluster(state.accepted, "h2").assignment)
+
+
+def test_a_copy_on_it_is_stopped_and_taken_off() -> None:
+    assert hosts(assigned(scene(recreating=("net",))), on_worker()) == [
+        "stop container/prod-order-2: net is made anew",
+        "disconnect container/prod-order-2: net is made anew",
+    ]
+
+
+@pytest.mark.parametrize("status", ["created", "exited"])
+def test_a_copy_that_does_not_run_is_taken_off_too(status: str) -> None:
+    found = on_worker(status=status, addresses=(("net", ""),))
+
+    assert hosts(assigned(scene(recreating=("net",))), found) == [
+        "disconnect container/prod-order-2: net is made anew"
+    ]
+
+
+def test_one_that_is_off_waits_whatever_else_it_lacks() -> None:
+    off = on_worker(status="exited", addresses=(), differences=(differs("networks.net", "reconnect", "net"),))
+
+    assert hosts(assigned(scene(recreating=("net",))), off) == [
+        "blocked container/prod-order-2: network net is made anew"
+    ]
+
+
+def test_the_new_image_is_pulled_meanwhile() -> None:
+    off = replace(on_worker(status="exited", addresses=()), images=frozenset())
+    plan = make_plan(observed(assigned(scene(recreating=("net",))), off, me="h2"))
+
+    assert [str(step) for step in plan.steps] == ["pull image/order:1.0.0: wanted by prod-order-2"]
+
+
+def test_when_it_is_there_again_the_copy_is_connected_and_started() -> None:
+    missing = differs("networks.net", "reconnect", "net")
+    off = on_worker(status="exited", exit_code=143, addresses=(), differences=(missing,))
+
+    assert hosts(assigned(scene()), off) == [
+        f"connect container/prod-order-2: {missing}",
+        "start container/prod-order-2: exited with 143",
+    ]
+
+
+def test_while_it_is_missing_the_copy_waits() -> None:
+    missing = differs("networks.net", "reconnect", "net")
+    off = on_worker(status="exited", addresses=(), differences=(missing,))
+    gone = replace(scene(), record=record(networks=()))
+
+    assert hosts(assigned(gone), replace(off, networks=(bridge_network(),))) == [
+        "blocked container/prod-order-2: network net is not ready yet",
+    ]
+
+
+def test_while_etcd_is_away_no_copy_is_stopped_for_it() -> None:
+    assert hosts(assigned(scene(recreating=("net",))), on_worker(), stale=True) == []
+
+
+def test_a_host_whose_document_does_not_allow_it_takes_no_copy_off() -> None:
+    assert hosts(assigned(scene(allowed=False, recreating=("net",))), on_worker()) == []
+
+
+def test_a_copy_on_another_network_is_not_touched() -> None:
+    spec = replace(PUBLISHING, networks=())
+    elsewhere = container(2, of=spec, addresses=(("bridge", "172.17.0.2"),))
+    other = intent(
+        service(on={"h2": 1}, spec=spec),
+        hosts="h1 h2:worker",
+        networks=(MOVED,),
+        policy=PolicyIntent(allow_network_recreate=True),
+    )
+    state = assigned(scene(recreating=("net",), intents=other))
+    assert state.assignment is not None
+    (copy,) = state.assignment.copies
+    found = host(replace(elsewhere, copy=copy, name="prod-order-1"), swarm=worker("h2"))
+
+    assert hosts(state, found) == []
+
+
+# ---- the whole cluster
+
+
+def whole(*, allowed: bool) -> ClusterState:
+    """Both hosts as the old document says, each with a copy; the new document has been put."""
+    nodes = (node("h1"), node("h2"))
+    managers = tuple((each.id, each.manager_address) for each in nodes)
+    before = intent(service(on={"h1": 1, "h2": 1}, spec=PUBLISHING), hosts="h1 h2")
+    after = intent(
+        service(on={"h1": 1, "h2": 1}, spec=PUBLISHING),
+        hosts="h1 h2",
+        revision=9,
+        networks=(MOVED,),
+        policy=PolicyIntent(allow_network_recreate=allowed),
+    )
+    state = cluster(before, record=record(managers=managers), present={"h1": "run-h1", "h2": "run-h2"})
+    for number, name in enumerate(("h1", "h2"), 1):
+        copy = container(number, of=PUBLISHING, addresses=(("net", f"10.10.0.{number}"),))
+        found = host(copy, swarm=member(name, of=nodes), networks=(bridge_network(), OURS))
+        there = observed(replace(state, assignment=cluster(before, name).assignment), found, me=name)
+        said = host_status(
+            there, make_plan(there), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(there)
+        )
+        assignment = cluster(before, name).assignment
+        assert assignment is not None
+        state = replace(
+            state,
+            statuses={**state.statuses, name: said},
+            assignments={**state.assignments, name: assignment},
+        )
+    return replace(state, document=document(after))
+
+
+def test_the_plan_shows_what_would_be_refused_and_that_nothing_is_touched() -> None:
+    plan = plan_cluster(whole(allowed=False))
+
+    assert {each.kind for each in plan.blocked} == {"guard"}
+    assert {step.verb for step in plan.steps} == {"publish"}
+
+
+def test_the_plan_shows_the_whole_way_to_the_new_overlay() -> None:
+    plan = plan_cluster(whole(allowed=True))
+
+    leader, other = (
+        [str(step) for step in each.steps if step.kind in ("overlay", "container", "swarm")]
+        for each in plan.hosts
+    )
+    assert leader == [
+        "publish swarm-record: net is to be made anew",
+        "stop container/prod-order-1: net is made anew",
+        "disconnect container/prod-order-1: net is made anew",
+        f"remove network/net: {WHY}",
+        "publish swarm-record: managers or networks changed",
+        "create network/net: declared, and missing in the swarm",
+        "publish swarm-record: managers or networks changed",
+        "connect container/prod-order-1: networks.net: attached wanted, nothing found",
+        "start container/prod-order-1: exited with 0",
+    ]
+    assert other == [
+        "stop container/prod-order-2: net is made anew",
+        "disconnect container/prod-order-2: net is made anew",
+        "connect container/prod-order-2: networks.net: attached wanted, nothing found",
+        "start container/prod-order-2: exited with 0",
+    ]
+    assert plan.settled
+    assert plan.blocked == ()

@@ -1,0 +1,463 @@
+"""Where copies go whose hosts the leader chooses: hosts, copies and what is said of them in, assignments out."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.observed import Observed
+from agent.model.records import Assignment, Copy, CopyReport
+from agent.model.rollout import CopyWatch
+from agent.model.spec import Port, spec_hash
+from agent.model.steps import PublishAssignment
+from agent.model.where import Constraint, Where
+from agent.planner.leader.assignments import assign, plan_assignments
+from agent.planner.leader.chart import chart
+from agent.planner.leader.scheduler import place, placing_of
+from tests.support.builders import cluster, host, intent, member, node, observed, order, service, status
+
+WEB = order(ports=(Port(target=8080, published=80),))
+
+
+def anywhere(count: int, name: str = "order", **more: Any) -> ServiceIntent:
+    """A service of so many copies, on hosts that the leader chooses."""
+    where = {key: more.pop(key) for key in ("constraints", "spread", "most_per_host") if key in more}
+    return replace(service(name, on={}, **more), replicas=count, where=Where(**where))
+
+
+def hosts(wanted: Intent, **said: dict[str, Any]) -> Intent:
+    """With more said of some hosts: `h1={"availability": "drain"}`."""
+    return replace(wanted, hosts=tuple(replace(each, **said.get(each.name, {})) for each in wanted.hosts))
+
+
+def placed(wanted: Intent, before: Mapping[str, Assignment] | None = None) -> dict[str, list[str]]:
+    return names(assign(wanted, before or {}))
+
+
+def names(assignments: Mapping[str, Assignment]) -> dict[str, list[str]]:
+    """Host -> its copies as `order-1`; in brackets those that are held."""
+    return {
+        name: [
+            f"({copy.service}-{copy.number})" if copy.held else f"{copy.service}-{copy.number}"
+            for copy in each.copies
+        ]
+        for name, each in assignments.items()
+    }
+
+
+def on(**copies: str) -> dict[str, Assignment]:
+    """What is assigned: `h1="order-1 order-2"`."""
+
+    def read(each: str) -> Copy:
+        name, _, number = each.rpartition("-")
+        return Copy(service=name, number=int(number), spec=spec_hash(order()))
+
+    return {
+        name: Assignment(revision=1, project="prod", copies=tuple(map(read, said.split())))
+        for name, said in copies.items()
+    }
+
+
+ZONES = {f"h{n}": {"labels": (("zone", zone),)} for n, zone in ((1, "a"), (2, "a"), (3, "b"))}
+IN_A = Constraint(of="labels.zone", equal=True, value="A")
+
+
+# ---- the choice
+
+
+def test_copies_are_spread_over_the_hosts() -> None:
+    assert placed(intent(anywhere(4), hosts="h1 h2 h3")) == {
+        "h1": ["order-1", "order-4"],
+        "h2": ["order-2"],
+        "h3": ["order-3"],
+    }
+
+
+def test_a_host_with_fewer_copies_of_other_services_comes_first() -> None:
+    wanted = intent(service("billing", on={"h1": 1}), anywhere(1), hosts="h1 h2")
+
+    assert placed(wanted) == {"h1": ["billing-1"], "h2": ["order-1"]}
+
+
+def test_copies_are_spread_over_the_values_of_a_label_first() -> None:
+    wanted = hosts(intent(anywhere(4, spread=("labels.zone",)), hosts="h1 h2 h3"), **ZONES)
+
+    assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-3"], "h3": ["order-2", "order-4"]}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        (IN_A, ["h1", "h2"]),
+        (replace(IN_A, equal=False), ["h3"]),
+        (Constraint(of="hostname", equal=True, value="h2"), ["h2"]),
+        (Constraint(of="role", equal=False, value="manager"), ["h3"]),
+        (Constraint(of="labels.disk", equal=False, value="ssd"), ["h1", "h2", "h3"]),
+    ],
+)
+def test_only_hosts_that_meet_the_constraints_get_copies(constraint: Constraint, expected: list[str]) -> None:
+    wanted = hosts(intent(anywhere(3, constraints=(constraint,)), hosts="h1 h2 h3:worker"), **ZONES)
+
+    assert [name for name, copies in placed(wanted).items() if copies] == expected
+
+
+def test_no_more_copies_than_may_be_are_on_one_host() -> None:
+    wanted = intent(anywhere(3, most_per_host=1), hosts="h1 h2")
+
+    assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-2"]}
+    assert [str(each) for each in place(wanted, {}).blocked] == [
+        "blocked placement/order: order-3: no host can run it: h1: it has 1 of them; h2: it has 1 of them"
+    ]
+
+
+def test_two_copies_that_publish_one_port_are_never_on_one_host() -> None:
+    wanted = intent(
+        service("proxy", on={"h1": 1}, spec=WEB), anywhere(1, "web", spec=WEB), anywhere(2, spec=WEB),
+        hosts="h1 h2 h3",
+    )  # fmt: skip
+
+    assert placed(wanted) == {"h1": ["proxy-1"], "h2": ["web-1"], "h3": ["order-1"]}
+    assert [str(each) for each in place(wanted, {}).blocked] == [
+        "blocked placement/order: order-2: no host can run it: h1: port 80/tcp is published by proxy; h2: port 80/tcp is published by web; h3: port 80/tcp is published by order"  # noqa: E501
+    ]
+
+
+def test_no_copy_goes_to_a_host_that_is_drained_or_paused() -> None:
+    wanted = intent(anywhere(2), service("billing", on={"h1": 1, "h2": 1}), hosts="h1 h2 h3")
+    wanted = hosts(wanted, h1={"availability": "drain"}, h2={"availability": "pause"})
+
+    assert placed(wanted) == {"h1": [], "h2": [], "h3": ["order-1", "order-2"]}
+    assert [str(each) for each in place(wanted, {}).blocked] == [
+        "blocked placement/billing: h2 is paused and takes no new copies: 0 of 1 are there"
+    ]
+
+
+# ---- what stays
+
+
+def test_a_copy_stays_where_it_is_when_a_host_is_added() -> None:
+    before = on(h1="order-1 order-3", h2="order-2")
+
+    assert placed(intent(anywhere(3), hosts="h1 h2 h3"), before) == {
+        "h1": ["order-1", "order-3"],
+        "h2": ["order-2"],
+        "h3": [],
+    }
+
+
+def test_a_paused_host_keeps_what_it_has() -> None:
+    wanted = hosts(intent(anywhere(3), hosts="h1 h2"), h1={"availability": "pause"})
+
+    assert placed(wanted, on(h1="order-2")) == {"h1": ["order-2"], "h2": ["order-1", "order-3"]}
+
+
+def test_of_too_many_copies_those_on_the_host_with_the_most_go_first() -> None:
+    before = on(h1="order-1 order-2", h2="order-3 order-4", h3="order-5")
+
+    assert placed(intent(anywhere(3), hosts="h1 h2 h3"), before) == {
+        "h1": ["order-1"],
+        "h2": ["order-3"],
+        "h3": ["order-5"],
+    }
+
+
+def test_copies_that_were_pinned_stay_where_they_are_when_the_leader_may_choose() -> None:
+    before = assign(intent(service(on={"h2": 2}), hosts="h1 h2"), {})
+
+    assert placed(intent(anywhere(2), hosts="h1 h2"), before) == {"h1": [], "h2": ["order-1", "order-2"]}
+
+
+def test_a_copy_gives_way_to_a_pinned_one_that_publishes_its_port() -> None:
+    before = assign(intent(anywhere(1, spec=WEB), hosts="h1 h2"), {})
+    wanted = intent(anywhere(1, spec=WEB), service("proxy", on={"h1": 1}, spec=WEB), hosts="h1 h2")
+
+    assert placed(wanted, before) == {"h1": ["proxy-1"], "h2": ["order-1"]}
+
+
+# ---- hosts that are gone, drained, or come back
+
+
+def report(number: int, spec: str = "", name: str = "order", **more: Any) -> CopyReport:
+    made = CopyReport(
+        service=name,
+        number=number,
+        spec=spec or spec_hash(order()),
+        id=f"{name}-{number}",
+        name=f"prod-{name}-{number}",
+        status="running",
+        started_at="then",
+    )
+    return replace(made, **more)
+
+
+def seen(
+    wanted: Intent,
+    before: Mapping[str, Assignment],
+    *,
+    away: str = "",
+    lost: Mapping[str, float] | None = None,
+    runs: Mapping[str, tuple[CopyReport, ...]] | None = None,
+    images: Mapping[str, tuple[str, ...]] | None = None,
+    for_s: float = 60.0,
+    nodes: bool = True,
+    **more: Any,
+) -> Observed:
+    """What the leader on h1 sees: every host has what it is assigned, unless `runs` says otherwise."""
+    runs, gone = runs or {}, lost or {}
+    declared = [each.name for each in wanted.hosts]
+    by_default = {
+        name: tuple(report(copy.number, copy.spec, copy.service) for copy in each.copies if not copy.held)
+        for name, each in before.items()
+    }
+    statuses = {
+        name: status(
+            name,
+            copies=runs.get(name, by_default.get(name, ())),
+            images=(images or {}).get(name, ("order:1.0.0",)),
+        )
+        for name in declared
+    }
+    state = cluster(
+        wanted,
+        assignments=before,
+        statuses=statuses,
+        present={name: each.instance for name, each in statuses.items() if name not in away.split()},
+        stored_specs=frozenset({spec_hash(order())}),
+        specs={spec_hash(order()): order()},
+        **more,
+    )
+    listed = tuple(node(name, state="down" if name in gone else "ready") for name in declared)
+    leader = host(swarm=member(of=listed) if nodes else replace(member(), nodes=None))
+    watches = {
+        (name, copy.service, copy.number): CopyWatch(steady_s=for_s)
+        for name, each in before.items()
+        for copy in each.copies
+    }
+    return replace(observed(state, leader, leads=True), lost_s=dict(gone), watches=watches)
+
+
+def next_of(view: Observed) -> dict[str, list[str]]:
+    """The assignments after this pass."""
+    assert view.cluster is not None
+    assert view.cluster.accepted is not None
+    placing = placing_of(view.cluster.accepted, view)
+    courses = chart(view.cluster.accepted, view, placing)
+    plan = plan_assignments(view.cluster.accepted, view.cluster, courses, view.host, placing)
+    published = {each.host: each.assignment for each in plan.steps if isinstance(each, PublishAssignment)}
+    return names({**view.cluster.assignments, **published})
+
+
+def blocked(view: Observed) -> list[str]:
+    assert view.cluster is not None
+    assert view.cluster.accepted is not None
+    return [str(each) for each in placing_of(view.cluster.accepted, view).blocked]
+
+
+def drained(wanted: Intent, *names: str) -> Intent:
+    return hosts(wanted, **{name: {"availability": "drain"} for name in names})
+
+
+TWO = on(h1="order-1", h2="order-2", h3="")
+
+
+def test_the_copies_of_a_host_that_is_gone_get_other_hosts_and_keep_their_numbers() -> None:
+    wanted = intent(anywhere(2), hosts="h1 h2 h3")
+
+    assert next_of(seen(wanted, TWO, away="h2", lost={"h2": 60.0})) == {
+        "h1": ["order-1"],
+        "h2": [],
+        "h3": ["order-2"],
+    }
+
+
+def test_nothing_moves_before_a_host_has_been_gone_for_long_enough() -> None:
+    view = seen(intent(anywhere(2), hosts="h1 h2 h3"), TWO, away="h2", lost={"h2": 59.0})
+
+    assert view.cluster is not None
+    assert view.cluster.accepted is not None
+    assert next_of(view) == names(TWO)
+    assert blocked(view) == ["blocked placement/order: h2 is lost: order-2 move when it has been so for 60 s"]
+    assert placing_of(view.cluster.accepted, view).again_s == 1.0
+
+
+@pytest.mark.parametrize("nodes", [True, False])
+def test_nothing_moves_away_from_a_host_whose_agent_alone_is_away(nodes: bool) -> None:
+    assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), TWO, away="h2", nodes=nodes)) == names(TWO)
+
+
+def test_pinned_copies_wait_for_their_host() -> None:
+    wanted = intent(service(on={"h2": 1}), hosts="h1 h2")
+    before = assign(wanted, {})
+
+    assert next_of(seen(wanted, before, away="h2", lost={"h2": 999.0})) == names(before)
+
+
+def test_a_copy_that_only_its_host_may_run_waits_for_it() -> None:
+    only = Constraint(of="hostname", equal=True, value="h2")
+    view = seen(
+        intent(anywhere(1, constraints=(only,)), hosts="h1 h2"),
+        on(h1="", h2="order-1"),
+        away="h2",
+        lost={"h2": 99.0},
+    )
+
+    assert next_of(view) == {"h1": [], "h2": ["order-1"]}
+    assert blocked(view) == [
+        "blocked placement/order: order-1 waits for h2: h1: node.hostname == h2 is not met; h2: it is gone"
+    ]
+
+
+def test_what_moved_does_not_go_back_when_its_host_returns() -> None:
+    moved = on(h1="order-1", h2="", h3="order-2")
+    back = {"h2": (report(2),), "h3": (report(2),), "h1": (report(1),)}
+
+    assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), moved, runs=back)) == names(moved)
+
+
+def test_a_copy_that_still_runs_elsewhere_is_not_started() -> None:
+    moved = on(h1="order-1", h2="", h3="order-2")
+    back = {"h2": (report(2),), "h3": ()}
+
+    assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), moved, runs=back))["h3"] == ["(order-2)"]
+
+
+def test_a_host_is_made_ready_before_a_copy_leaves_the_one_that_is_drained() -> None:
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
+    view = seen(wanted, TWO, images={"h3": ()})
+
+    assert next_of(view) == {"h1": ["order-1"], "h2": ["order-2"], "h3": ["(order-2)"]}
+    assert blocked(view) == ["blocked drain/h2: h2 is not empty yet: prod-order-2"]
+
+
+def test_a_copy_leaves_once_the_other_host_has_its_image_and_starts_when_nothing_is_left() -> None:
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
+    left = seen(wanted, TWO)
+
+    assert next_of(left) == {"h1": ["order-1"], "h2": [], "h3": ["(order-2)"]}
+    moved = {**TWO, "h2": on(h2="")["h2"], "h3": on(h3="order-2")["h3"]}
+    assert next_of(seen(wanted, moved, runs={"h2": (report(2),), "h3": ()}))["h3"] == ["(order-2)"]
+    assert next_of(seen(wanted, moved, runs={"h2": (), "h3": ()}))["h3"] == ["order-2"]
+
+
+def test_copies_of_one_service_leave_one_at_a_time() -> None:
+    wanted = drained(intent(anywhere(3), hosts="h1 h2 h3"), "h2")
+    view = seen(wanted, on(h1="order-3", h2="order-1 order-2", h3=""))
+
+    assert next_of(view) == {"h1": ["order-3"], "h2": ["order-2"], "h3": ["(order-1)"]}
+    assert blocked(view)[0] == (
+        "blocked placement/order: order-2 leaves h2 (h2 is drained): another copy moves first"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            {"status": "restarting", "exit_code": 1},
+            "is not well: it exited with 1, and is started over and over",
+        ),
+        ({"health": "starting"}, "is not well: it is not healthy yet"),
+        ({"for_s": 2.0}, "has to be well for 5 s"),
+    ],
+)
+def test_no_copy_leaves_while_another_one_is_not_well(said: dict[str, Any], why: str) -> None:
+    for_s = said.pop("for_s", 60.0)
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
+    view = seen(wanted, TWO, runs={"h1": (report(1, **said),)}, for_s=for_s)
+
+    assert next_of(view) == names(TWO)
+    assert blocked(view)[0] == (
+        f"blocked placement/order: order-2 leaves h2 (h2 is drained): order-1 on h1 {why}"
+    )
+
+
+def test_a_copy_that_does_no_work_leaves_at_once() -> None:
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
+    view = seen(
+        wanted,
+        TWO,
+        runs={"h1": (report(1, health="unhealthy"),), "h2": (report(2, status="exited"),)},
+        images={"h3": ()},
+    )
+
+    assert next_of(view) == {"h1": ["order-1"], "h2": [], "h3": ["(order-2)"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"away": "h2"}, "h2 does not report"),
+        ({"away": "h3"}, "h3 does not report"),
+        ({"nodes": False}, "the swarm lists no nodes"),
+    ],
+)
+def test_nothing_leaves_a_drained_host_while_it_could_not_be_started_elsewhere(
+    more: dict[str, Any], why: str
+) -> None:
+    apart = Constraint(of="hostname", equal=False, value="h1")
+    wanted = drained(intent(anywhere(1, constraints=(apart,)), hosts="h1 h2 h3"), "h2")
+    before = on(h1="", h2="order-1", h3="")
+    view = seen(wanted, before, **more)
+
+    assert next_of(view) == names(before)
+    assert blocked(view)[0] == f"blocked placement/order: order-1 leaves h2 (h2 is drained): {why}"
+
+
+def test_what_is_pinned_to_a_drained_host_is_stopped_when_the_others_have_left() -> None:
+    wanted = drained(intent(anywhere(2), service("billing", on={"h2": 1}), hosts="h1 h2 h3"), "h2")
+    before = on(h1="order-1", h2="billing-1 order-2", h3="")
+    left = on(h1="order-1", h2="billing-1", h3="order-2")
+
+    assert next_of(seen(wanted, before)) == {"h1": ["order-1"], "h2": ["billing-1"], "h3": ["(order-2)"]}
+    assert next_of(seen(wanted, left)) == {"h1": ["order-1"], "h2": [], "h3": ["order-2"]}
+
+
+def test_a_copy_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
+    wanted = drained(intent(anywhere(2, most_per_host=1), hosts="h1 h2"), "h2")
+    view = seen(wanted, on(h1="order-1", h2="order-2"))
+
+    assert next_of(view) == {"h1": ["order-1"], "h2": []}
+    assert blocked(view)[0] == (
+        "blocked placement/order: order-2: no host can run it: h1: it has 1 of them; h2: it is drained"
+    )
+
+
+def test_a_drained_host_is_empty_when_nothing_is_said_of_it() -> None:
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
+
+    assert blocked(seen(wanted, on(h1="order-1", h2="", h3="order-2"))) == []
+
+
+def test_a_copy_leaves_a_host_that_does_not_meet_the_constraints_any_more() -> None:
+    wanted = hosts(intent(anywhere(2, constraints=(IN_A,)), hosts="h1 h2 h3"), h1=ZONES["h1"], h3=ZONES["h1"])
+
+    assert next_of(seen(wanted, TWO)) == {"h1": ["order-1"], "h2": [], "h3": ["(order-2)"]}
+
+
+def test_the_copies_of_a_host_that_was_taken_out_get_others() -> None:
+    wanted = intent(anywhere(2), hosts="h1 h3")
+
+    assert next_of(seen(wanted, TWO)) == {"h1": ["order-1"], "h2": [], "h3": ["order-2"]}
+
+
+def test_a_move_that_was_begun_goes_on_with_another_leader() -> None:
+    wanted = drained(intent(anywhere(2), hosts="h1 h2 h3 h4"), "h2")
+    begun = {**on(h1="order-1", h2="order-2", h3="", h4=""), "h4": on(h4="order-2")["h4"]}
+    (copy,) = begun["h4"].copies
+    begun["h4"] = replace(begun["h4"], copies=(replace(copy, held="it moves here"),))
+
+    assert next_of(seen(wanted, begun, images={"h4": ()}))["h4"] == ["(order-2)"]
+    assert next_of(seen(wanted, begun)) == {"h1": ["order-1"], "h2": [], "h3": [], "h4": ["(order-2)"]}
+
+
+def test_a_copy_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout() -> None:
+    wanted = intent(anywhere(2, spec=order("1.0.1")), hosts="h1 h2 h3")
+    view = seen(wanted, TWO, away="h2", lost={"h2": 60.0})
+    assert view.cluster is not None
+
+    courses = chart(wanted, view)
+    made = assign(wanted, TWO, courses=courses, placing=placing_of(wanted, view))
+
+    assert [copy.spec for copy in made["h3"].copies] == [spec_hash(order())]

@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+from agent.model.faults import Fault
+from agent.model.observed import ClusterState, Document
+from agent.model.records import Verdict
+from agent.model.steps import PublishVerdict
+from agent.planner.leader.verdict import plan_verdict
+from tests.support.builders import cluster, document, intent, told
+
+FAULT = Fault(
+    path="services.order.image",
+    value="",
+    problem="there is no image",
+    remedy="name one",
+    line=3,
+    column=5,
+)
+REFUSED = Document(revision=9, intent=None, faults=(FAULT, FAULT))
+NEWER = intent(revision=9)
+
+
+def test_without_a_document_there_is_nothing_to_judge() -> None:
+    assert told(plan_verdict(ClusterState(revision=1))) == ["blocked intent: there is no intent yet"]
+
+
+def test_a_document_that_was_deleted_stays_in_force() -> None:
+    assert told(plan_verdict(cluster(intent(), document=None))) == [
+        "blocked intent: there is no intent; holding revision 7"
+    ]
+
+
+def test_a_good_document_is_accepted_and_put_in_force_with_the_verdict() -> None:
+    plan = plan_verdict(ClusterState(revision=1, document=document(intent())))
+
+    assert told(plan) == ["publish verdict: revision 7 is accepted"]
+    (step,) = plan.steps
+    assert isinstance(step, PublishVerdict)
+    assert step.document == "text"
+
+
+def test_a_newer_good_document_takes_the_place_of_the_one_in_force() -> None:
+    assert told(plan_verdict(cluster(intent(), document=document(NEWER)))) == [
+        "publish verdict: revision 9 is accepted"
+    ]
+
+
+def test_a_faulty_document_is_refused_and_the_one_in_force_stays() -> None:
+    plan = plan_verdict(cluster(intent(), document=REFUSED))
+
+    assert told(plan) == [
+        "publish verdict: revision 9 is refused",
+        f"blocked intent: revision 9 is refused: {FAULT} (and 1 more); holding revision 7",
+    ]
+    (step,) = plan.steps
+    assert isinstance(step, PublishVerdict)
+    assert step.document is None
+    assert step.verdict.in_force == 7
+    assert step.verdict.errors == (str(FAULT), str(FAULT))
+
+
+def test_a_faulty_first_document_puts_nothing_in_force() -> None:
+    assert told(plan_verdict(ClusterState(revision=1, document=REFUSED))) == [
+        "publish verdict: revision 9 is refused",
+        f"blocked intent: revision 9 is refused: {FAULT} (and 1 more)",
+    ]
+
+
+def test_a_verdict_is_published_once() -> None:
+    accepted = Verdict(revision=7, accepted=True, in_force=7)
+
+    assert told(plan_verdict(cluster(intent(), verdict=accepted))) == []
+
+
+def test_a_refusal_is_published_once_and_stays_blocked() -> None:
+    refused = Verdict(revision=9, accepted=False, in_force=7, errors=(str(FAULT), str(FAULT)))
+    plan = plan_verdict(cluster(intent(), document=REFUSED, verdict=refused))
+
+    assert plan.steps == ()
+    assert [each.kind for each in plan.blocked] == ["guard"]
+
+
+def test_a_verdict_whose_document_never_came_into_force_is_given_again() -> None:
+    accepted = Verdict(revision=9, accepted=True, in_force=9)
+
+    assert told(plan_verdict(cluster(intent(), document=document(NEWER), verdict=accepted))) == [
+        "publish verdict: revision 9 is accepted"
+    ]
+
+
+def test_warnings_are_part_of_the_verdict() -> None:
+    plan = plan_verdict(cluster(None, document=document(intent(), warnings=("10.10.0.0/16 is large",))))
+    (step,) = plan.steps
+
+    assert isinstance(step, PublishVerdict)
+    assert step.verdict.warnings == ("10.10.0.0/16 is large",)
+
+
+# ---- etcd went back
+
+WENT_BACK = cluster(intent(), document=document(intent(revision=5)), went_back="it has revision 5 in force")
+
+
+def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
+    plan = plan_verdict(WENT_BACK)
+    (step,) = plan.steps
+    assert isinstance(step, PublishVerdict)
+    assert step.document is None
+    assert (step.verdict.accepted, step.verdict.in_force) == (False, 7)
+    assert step.verdict.errors == (
+        "etcd went back, it has revision 5 in force: put the document that shall count once more",
+    )
+    assert told(plan_verdict(replace(WENT_BACK, verdict=step.verdict)))[0].startswith("blocked intent")
+
+
+def test_a_document_that_was_put_after_that_begins_another_era() -> None:
+    (step,) = plan_verdict(replace(WENT_BACK, confirmed=True, era=2)).steps
+    assert isinstance(step, PublishVerdict)
+    assert (step.document, step.era, step.verdict.accepted) == ("text", 3, True)
+
+
+def test_any_other_document_is_of_the_era_in_force() -> None:
+    (step,) = plan_verdict(cluster(intent(), document=document(NEWER), era=2)).steps
+    assert isinstance(step, PublishVerdict)
+    assert step.era == 2
