@@ -11,21 +11,20 @@ import pytest
 from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from tests.support.document import document
 
 pytestmark = pytest.mark.every_base
 
 NET = "my-network-overlay"
 GOOD = EXAMPLE
-TELL = '    environment: {DUBBO_IP_TO_REGISTRY: "{{.Overlay.IP}}"}\n'
-ALL_AT_ONCE = "    deploy: {update_config: {parallelism: 0}}\n"
-ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
-API = "    image: 10.159.62.231/somecom/api:1.0.0\n"
-TOLD = GOOD.replace(ORDER, ORDER + TELL + ALL_AT_ONCE).replace(API, API + TELL)
-ANEW = TOLD.replace('"{{.Overlay.IP}}"}\n' + ALL_AT_ONCE, '"{{.Overlay.IP}}", ANEW: "1"}\n' + ALL_AT_ONCE)
-MOVED = ANEW.replace(
-    "x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 1, node-232: 1, node-233: 1}"
+_ADDRESS = {"DUBBO_IP_TO_REGISTRY": "{{.Overlay.IP}}"}
+_ALL_AT_ONCE = {"update_config": {"parallelism": 0}}
+TOLD = document(
+    GOOD,
+    services={"order": {"environment": _ADDRESS, "deploy": _ALL_AT_ONCE}, "api": {"environment": _ADDRESS}},
 )
-assert len({GOOD, TOLD, ANEW, MOVED}) == 4
+ANEW = document(TOLD, services={"order": {"environment": {"ANEW": "1"}}})
+MOVED = document(ANEW, copies={"order": {"node-231": 1, "node-232": 1, "node-233": 1}})
 
 TOLD_COPIES = {
     "prod-order-1": "node-231", "prod-order-2": "node-231", "prod-order-3": "node-232",

@@ -2,19 +2,15 @@
 
 from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
+from tests.support.document import document
 
 GOOD = EXAMPLE
 
 
 def edited(text: str) -> str:
     """Edit: order at 1.0.1 and one copy more on node-233; console gone."""
-    head, _, rest = text.partition("  console:\n")
-    following = rest.split("\n")
-    while following and (following[0].startswith("    ") or not following[0].strip()):
-        following.pop(0)
-    text = head + "\n".join(following)
-    text = text.replace("somecom/order:1.0.0", "somecom/order:1.0.1")
-    return text.replace("{node-231: 2, node-232: 1}", "{node-231: 2, node-232: 1, node-233: 1}")
+    more = {"node-231": 2, "node-232": 1, "node-233": 1}
+    return document(text, services={"console": None}, tags={"order": "1.0.1"}, copies={"order": more})
 
 
 def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cluster) -> None:
@@ -33,7 +29,7 @@ def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cl
 
 def test_an_image_that_does_not_exist_leaves_the_old_copy_running_and_says_so(cluster: Cluster) -> None:
     before = cluster.started()
-    revision = cluster.put(GOOD.replace("somecom/billing:1.0.0", "somecom/billing:9.9.9"))
+    revision = cluster.put(document(GOOD, tags={"billing": "9.9.9"}))
     host = cluster.lab["node-232"]
 
     def told() -> None:

@@ -9,13 +9,14 @@ from integration.cluster import EXAMPLE, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES
+from tests.support.document import SERVICES, document
 from tests.support.reliability import RecordProperty, recovering
 
 AWAY_S = 90
 BACK_S = 150
 DISK = 'swarmkeeper_assignment_source{source="disk"}'
 CONFIRM = 'swarmkeeper_blocked{reason="confirm"}'
-EDITED = EXAMPLE.replace("restart: always", "restart: always\n  environment: {EDITED: 'yes'}", 1)
+EDITED = document(EXAMPLE, services={name: {"environment": {"EDITED": "yes"}} for name in SERVICES})
 
 
 @pytest.mark.fault("etcd is away on every host, a copy is lost, a host boots")

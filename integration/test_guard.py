@@ -2,12 +2,11 @@
 
 from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
+from tests.support.document import document
 
 GOOD = EXAMPLE
-GUARDED = GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 30%}\n", 1)
-FORGOTTEN = GUARDED.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 0}").replace(
-    "billing:1.0.0", "billing:1.0.1"
-)
+GUARDED = document(GOOD, policy={"deletion_guard": "30%"})
+FORGOTTEN = document(GUARDED, copies={"order": {"node-231": 0}}, tags={"billing": "1.0.1"})
 """Three of eight copies are gone, and another one is to be changed."""
 
 
@@ -26,7 +25,7 @@ def test_a_large_edit_waits_whole_and_the_word_in_the_verdict_lets_it_through(cl
     confirm = eventually(word, 20, "the verdict says what the edit waits for")
     assert cluster.started() == before
     assert f"swarmkeeper apply --confirm {confirm}" in _said_by_apply(cluster)
-    confirmed = FORGOTTEN.replace("policy: {", f"policy: {{confirm: {confirm}, ")
+    confirmed = document(FORGOTTEN, policy={"confirm": confirm})
     assert cluster.started() == before
     cluster.wait_converged(cluster.put(confirmed))
     after = cluster.started()

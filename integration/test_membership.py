@@ -20,21 +20,13 @@ from integration.lab.host import Host
 from integration.lab.lab import Lab
 from integration.live_bridge import left_no_swarm
 from integration.timings import TIMINGS, Timings
+from tests.support.document import document
 
 MANAGER, SECOND, THIRD = "node-231", "node-232", "node-233"
 BACK_S, SAID_S = 120, 60
 STRANGER = "hand-database"
 DATA_TO_MANAGERS = ("--protocol", "tcp", "--dport", "2377", "--tcp-flags", "PSH", "PSH", "--jump", "DROP")
 """What a join says; the connection itself is made all the same."""
-
-
-def document() -> str:
-    """The example, with one manager and two workers."""
-    text = EXAMPLE
-    for name in (SECOND, THIRD):
-        address = f"10.159.62.{name[-3:]}"
-        text = text.replace(f"address: {address}, role: manager", f"address: {address}, role: worker")
-    return text
 
 
 class Members:
@@ -128,7 +120,7 @@ def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members:
 
     cluster.install()
     cluster.start()
-    members.revision = cluster.put(document())
+    members.revision = cluster.put(document(EXAMPLE, roles={SECOND: "worker", THIRD: "worker"}))
     cluster.wait_converged(members.revision, BACK_S)
 
     now = by_hand.untouched(lab)

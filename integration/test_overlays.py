@@ -23,20 +23,21 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.test_main_job import COPIES, whole_chain
+from tests.support.document import document
 
 pytestmark = pytest.mark.every_base
 
 NET = "my-network-overlay"
 GOOD = EXAMPLE
-MOVED = GOOD.replace("subnet: 10.10.0.0/16, gateway: 10.10.0.254", "subnet: 10.99.0.0/16, gateway: 10.99.0.1")
-WORD = "  policy: {allow_network_recreate: true}\n\nnetworks:\n"
-assert MOVED != GOOD
+MOVED = document(
+    GOOD, networks={NET: {"ipam": {"config": [{"subnet": "10.99.0.0/16", "gateway": "10.99.0.1"}]}}}
+)
 ROUNDS = 20
 CUT_S, HEALED_S = 60, 60
 
 
-def allowed(document: str) -> str:
-    return document.replace("networks:\n", WORD, 1)
+def allowed(text: str) -> str:
+    return document(text, policy={"allow_network_recreate": True})
 
 
 def overlay(host: Host) -> dict[str, Any]:

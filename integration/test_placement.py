@@ -20,6 +20,7 @@ from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.lab import Lab
+from tests.support.document import document
 
 OVERLAY = "my-network-overlay"
 EVERY_S = 0.5
@@ -28,18 +29,19 @@ BACK_S = 180
 AFTER_S = 5
 STAYS_S = 2 * AFTER_S
 TWICE_AT_MOST_S = 20
-PLACED = (
-    EXAMPLE.replace(
-        "networks:\n  my-network", f"  policy: {{reschedule_after: {AFTER_S}s}}\n\nnetworks:\n  my-network", 1
-    )
-    + """\
-  free:
-    <<: *service
-    image: 10.159.62.231/somecom/billing:1.0.0
-    deploy: {replicas: 3, update_config: {monitor: 1s}}
-"""
+PLACED = document(
+    EXAMPLE,
+    policy={"reschedule_after": f"{AFTER_S}s"},
+    services={
+        "free": {
+            "image": "10.159.62.231/somecom/billing:1.0.0",
+            "restart": "always",
+            "networks": [OVERLAY],
+            "deploy": {"replicas": 3, "update_config": {"monitor": "1s"}},
+        }
+    },
 )
-DRAINED = PLACED.replace("232, role: manager", "232, role: manager, availability: drain")
+DRAINED = document(PLACED, hosts={"node-232": {"availability": "drain"}})
 FREE = ("prod-free-1", "prod-free-2", "prod-free-3")
 
 Sight = dict[str, set[tuple[str, str]]]

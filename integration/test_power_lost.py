@@ -14,6 +14,7 @@ from integration.lab.lab import Lab
 from integration.lab.outage import black_out
 from integration.test_power import BACK_S, LONGEST_S, by_host, the_same_afterwards, whole
 from integration.timings import TIMINGS, Timings
+from tests.support.document import document
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
@@ -26,8 +27,9 @@ left=$(df --output=avail -BM /var/lib/docker | tail -1)
 fallocate --length $((${{left%M}} - 4))M {FILLER}
 ! cat /dev/zero > {FILLER}.rest
 """
-TWO_HOSTS, THREE_HOSTS = "{node-231: 2, node-232: 1}", "{node-231: 2, node-232: 1, node-233: 1}"
 OLD, NEW = "order:1.0.0", "order:1.0.1"
+NEWER = document(EXAMPLE, tags={"order": "1.0.1"})
+ON_THREE_HOSTS = document(EXAMPLE, copies={"order": {"node-231": 2, "node-232": 1, "node-233": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,7 @@ def test_a_cluster_whose_hosts_all_lose_power_runs_again_from_what_was_synced(
 def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(
     synced: Cluster, record_property: RecordProperty
 ) -> None:
-    document = EXAMPLE
-    synced.wait_converged(synced.put(document.replace(OLD, NEW)), CONVERGE_S)
+    synced.wait_converged(synced.put(NEWER), CONVERGE_S)
     with recovering(record_property):
         synced.lab["node-231"].lose()
         eventually(lambda: whole(synced), BACK_S, "everything converges")
@@ -86,7 +87,7 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
     synced: Cluster, record_property: RecordProperty
 ) -> None:
     """Back to the image that every host has: what is half way is containers, records in etcd, and the copies' order."""
-    synced.wait_converged(synced.put(EXAMPLE.replace(OLD, NEW)), CONVERGE_S)
+    synced.wait_converged(synced.put(NEWER), CONVERGE_S)
     synced.on_every_host(lambda host: host.exec("sync"))
     synced.put(EXAMPLE)
 
@@ -112,7 +113,7 @@ def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there
     synced.operator = synced.lab["node-231"]
     host.exec("sh", "-c", FILL)
     try:
-        revision = synced.put(EXAMPLE.replace(TWO_HOSTS, THREE_HOSTS))
+        revision = synced.put(ON_THREE_HOSTS)
         eventually(partial(says_that_it_is_full, synced, host), 60, "it says that there is no space")
         assert synced.started() == before
     finally:

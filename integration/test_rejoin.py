@@ -6,9 +6,9 @@ from integration.cluster import EXAMPLE, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.quorum import QuorumWatch
+from tests.support.document import document
 
 BRIDGE = "docker_gwbridge"
-AGREED = "subnet: 172.21.0.0/20"
 GOOD = EXAMPLE
 CHANGED_S = 300
 ELECTED_S = 40.0
@@ -17,11 +17,8 @@ ELECTED_S = 40.0
 
 def rejoining() -> str:
     """The example with another subnet for the bridge, to be brought about by leaving and coming back."""
-    text = GOOD.replace("172.21.0.1", "172.22.16.1").replace(
-        AGREED, "subnet: 172.22.16.0/20\n    method: rejoin"
-    )
-    assert "method: rejoin" in text
-    return text
+    bridge = {"subnet": "172.22.16.0/20", "gateway": "172.22.16.1", "method": "rejoin"}
+    return document(GOOD, cluster={"gwbridge": bridge})
 
 
 def bridge_of(host: Host) -> str:

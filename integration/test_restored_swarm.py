@@ -13,6 +13,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.registry import ADDRESS as REGISTRY
+from tests.support.document import document
 from tests.support.reliability import RecordProperty, recovering
 
 IMAGE = f"{REGISTRY}/somecom/order:1.0.0"
@@ -26,18 +27,11 @@ WHY = "the swarm gave it an address that this host has given to another containe
 
 
 def one_manager() -> str:
-    text = EXAMPLE
-    for host in ("10.159.62.232", "10.159.62.233"):
-        text = text.replace(f"{{address: {host}, role: manager}}", f"{{address: {host}, role: worker}}")
-    assert text.count("role: worker") == 2
-    return text
+    return document(EXAMPLE, roles={"node-232": "worker", "node-233": "worker"})
 
 
 def with_more_copies() -> str:
-    text = one_manager()
-    more = text.replace("    x-hosts: [node-232]\n", "    x-hosts: {node-232: 4}\n")
-    assert more != text
-    return more
+    return document(one_manager(), copies={"billing": {"node-232": 4}})
 
 
 def nodes_are_ready(manager: Host) -> None:

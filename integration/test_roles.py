@@ -1,7 +1,6 @@
 """Roles, availability and labels by the document; hosts that were wiped, taken out and added again."""
 
 import json
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,11 +12,16 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.quorum import QuorumWatch
+from tests.support.document import document
 
 pytestmark = pytest.mark.every_base
 
 GOOD = EXAMPLE
 NAMES = ("node-231", "node-232", "node-233")
+ON = {
+    "billing": ("node-232",), "console": ("node-231",), "terminal": ("node-233",), "api": ("node-232", "node-233"),
+}  # fmt: skip
+"""Where the example has the services but order."""
 ROLES_S = 150
 """dockerd may take half a minute to make a manager again of what has just become a worker (docs/engine-quirks.md)."""
 GAP_S = 10.0
@@ -29,12 +33,7 @@ DOWN_S = 120
 
 def with_roles(roles: Mapping[str, str]) -> str:
     """The example with the roles of some hosts changed."""
-    document = GOOD
-    for name, role in roles.items():
-        before = f"{name}: {{address: 10.159.62.{name[-3:]}, role: manager"
-        assert before in document
-        document = document.replace(before, before.replace("role: manager", f"role: {role}"))
-    return document
+    return document(GOOD, roles=roles)
 
 
 def others(name: str) -> list[str]:
@@ -137,7 +136,7 @@ def test_a_document_without_a_manager_is_refused_and_changes_nothing(cluster: Cl
 
 
 def test_availability_and_labels_are_those_of_the_document_and_foreign_labels_stay(cluster: Cluster) -> None:
-    manager, said = cluster.lab["node-231"], "node-233: {address: 10.159.62.233, role: manager"
+    manager = cluster.lab["node-231"]
     before = cluster.started()
     node_id = cluster.status(cluster.lab["node-233"])["node_id"]
     manager.exec("docker", "node", "update", "--label-add", "theirs=x", node_id)
@@ -153,14 +152,13 @@ def test_availability_and_labels_are_those_of_the_document_and_foreign_labels_st
         wanted = {"availability": availability, "labels": labels}
         eventually(lambda: _equal(spec(), wanted), 30, f"the node is {wanted}")
 
-    cluster.wait_converged(
-        cluster.put(GOOD.replace(said, f"{said}, availability: drain, labels: {{rack: a, zone: b}}"))
-    )
+    drained = {"availability": "drain", "labels": {"rack": "a", "zone": "b"}}
+    cluster.wait_converged(cluster.put(document(GOOD, hosts={"node-233": drained})))
     becomes("drain", {"rack": "a", "zone": "b", "theirs": "x"})
     manager.exec("docker", "node", "update", "--availability", "pause", "--label-rm", "rack", node_id)
     becomes("drain", {"rack": "a", "zone": "b", "theirs": "x"})
 
-    cluster.wait_converged(cluster.put(GOOD.replace(said, f"{said}, labels: {{rack: a}}")))
+    cluster.wait_converged(cluster.put(document(GOOD, hosts={"node-233": {"labels": {"rack": "a"}}})))
     becomes("active", {"rack": "a", "theirs": "x"})
     cluster.wait_converged(cluster.put(GOOD))
     becomes("active", {"theirs": "x"})
@@ -205,13 +203,8 @@ def test_a_wiped_manager_joins_again_and_its_old_record_goes(cluster: Cluster) -
 def without(name: str) -> str:
     """The example without a host: others run its copies."""
     one, other = others(name)
-    document = re.sub(rf"(?m)^ *{name}: {{address.*\n", "", GOOD)
-
-    def elsewhere(found: re.Match[str]) -> str:
-        return f"x-hosts: [{', '.join(each for each in found[1].split(', ') if each != name) or one}]"
-
-    document = re.sub(r"x-hosts: \[([^]]*)\]", elsewhere, document)
-    return document.replace("{node-231: 2, node-232: 1}", f"{{{one}: 2, {other}: 1}}")
+    copies = {service: [each for each in where if each != name] or [one] for service, where in ON.items()}
+    return document(GOOD, hosts={name: None}, copies={"order": {one: 2, other: 1}, **copies})
 
 
 @pytest.mark.timeout(900)

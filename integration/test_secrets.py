@@ -15,6 +15,7 @@ import pytest
 from integration.cluster import EXAMPLE, PREFIX, UNIT, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
+from tests.support.document import SERVICES, document
 
 KEY_FILE = "/etc/swarmkeeper/tokens.key"
 STATE = "/var/lib/swarmkeeper"
@@ -23,9 +24,13 @@ BACK_S = 120
 MARK = "marked0c2f"
 SWARMS_OWN = ("SWMTKN-", "SWMKEY-")
 MAY_HOLD_VALUES = (f"{PREFIX}intent", f"{PREFIX}accepted", f"{PREFIX}specs/")
-LOCKING = EXAMPLE.replace("  version: 1\n", "  version: 1\n  swarm: {autolock: true}\n").replace(
-    "  restart: always\n", f"  restart: always\n  environment: {{PASSWORD: {MARK}-first}}\n"
-)
+
+
+def locking(word: str) -> str:
+    """The example with autolock, and with that password for every service."""
+    environment = {"PASSWORD": f"{MARK}-{word}"}
+    services = {name: {"environment": environment} for name in SERVICES}
+    return document(EXAMPLE, cluster={"swarm": {"autolock": True}}, services=services)
 
 
 def give_key(cluster: Cluster, host: Host, key: str) -> None:
@@ -51,7 +56,7 @@ def test_hosts_join_and_unlock_themselves_and_no_secret_is_found_anywhere(fresh_
     cluster.wait_converged(revision, BOOT_S)
     eventually(partial(gone, cluster), 30, "the tokens are withdrawn")
 
-    revision = cluster.put(LOCKING.replace(f"{MARK}-first", f"{MARK}-second"))
+    revision = cluster.put(locking("second"))
     cluster.wait_converged(revision, BOOT_S)
     restart_the_leaders_agent(cluster)
     for host in cluster.lab.hosts[1:]:
@@ -65,7 +70,7 @@ def boot_with_one_that_has_another_key(cluster: Cluster, key: str, other: str) -
     for host in first:
         give_key(cluster, host, key)
     give_key(cluster, last, other)
-    revision = cluster.put(LOCKING)
+    revision = cluster.put(locking("first"))
     for host in first:
         host.systemctl("start", UNIT)
     eventually(partial(sealed, cluster), BOOT_S, "tokens are published for the one that is missing")
@@ -142,7 +147,7 @@ def everything_that_is_told(cluster: Cluster) -> Iterator[tuple[str, str]]:
             where = f"{key} in the state directory of {host.name}"
             yield where, value.replace(MARK, "") if key.startswith(MAY_HOLD_VALUES) else value
     another = cluster.lab.hosts[0]
-    another.write("/tmp/another.yaml", LOCKING.replace(f"{MARK}-first", f"{MARK}-third"))
+    another.write("/tmp/another.yaml", locking("third"))
     commands = (("status",), ("status", "--json"), ("plan",), ("plan", "--json"))
     for command in (*commands, ("plan", "/tmp/another.yaml"), ("plan", "--json", "/tmp/another.yaml")):
         told = cluster.command(*command, host=another, check=False)

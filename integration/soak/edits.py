@@ -4,8 +4,10 @@ import random
 from dataclasses import dataclass
 
 from integration.cluster import DOCUMENT
+from tests.support.document import document
 
 TAGS = ("1.0.0", "1.0.1")
+HOSTS = ("node-231", "node-232", "node-233")
 API = ("node-232", "node-233")
 """Hosts that publish api; the third one has the lab's registry on that port."""
 BRIDGES = ("172.21.0", "172.22.0")
@@ -21,19 +23,13 @@ class Document:
 
     def text(self) -> str:
         """What is put."""
-        text = DOCUMENT.read_text()
-        for old, new in (
-            ("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 2, node-232: 1, node-233: 1}"),
-            (
-                "x-hosts: [node-232]\n",
-                f"x-hosts: [node-231, node-232, node-233]\n    environment: {{EDITION: '{self.edition}'}}\n",
-            ),
-            ("order:1.0.0", f"order:{self.tag}"),
-            (BRIDGES[0], self.bridge),
-        ):
-            assert old in text, old
-            text = text.replace(old, new)
-        return text
+        return document(
+            DOCUMENT.read_text(),
+            cluster={"gwbridge": {"subnet": f"{self.bridge}.0/20", "gateway": f"{self.bridge}.1"}},
+            services={"billing": {"environment": {"EDITION": str(self.edition)}}},
+            tags={"order": self.tag},
+            copies={"order": {"node-231": 2, "node-232": 1, "node-233": 1}, "billing": list(HOSTS)},
+        )
 
     def change(self, chance: random.Random) -> tuple[str, frozenset[str]]:
         """Edit something; returns what, and the services whose copies are made anew by it."""

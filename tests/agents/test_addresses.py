@@ -4,26 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
+from tests.support.document import EXAMPLE, document
+from tests.support.simulated_cluster import KEYS, NAMES, TTL_S, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
 NET = "my-network-overlay"
-ORDER = "    image: 10.159.62.231/somecom/order:1.0.0\n"
-TOLD = EXAMPLE.replace(ORDER, ORDER + '    environment: {DUBBO_IP_TO_REGISTRY: "{{.Overlay.IP}}"}\n')
-PINNED = EXAMPLE.replace("networks:\n", "  policy: {pin_addresses: true}\n\nnetworks:\n", 1)
-NEWER = TOLD.replace("order:1.0.0", "order:1.0.1")
-ELSEWHERE = TOLD.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-233: 3}")
-BILLING = "    x-hosts: [node-232]\n  console:"
+TOLD = document(services={"order": {"environment": {"DUBBO_IP_TO_REGISTRY": "{{.Overlay.IP}}"}}})
+PINNED = document(policy={"pin_addresses": True})
+NEWER = document(TOLD, tags={"order": "1.0.1"})
+ELSEWHERE = document(TOLD, copies={"order": {"node-233": 3}})
 TOP = [f"10.10.255.{last}" for last in (254, 253, 252)]
 ORDERS = ["prod-order-1", "prod-order-2", "prod-order-3"]
-assert len({EXAMPLE, TOLD, PINNED, NEWER, ELSEWHERE}) == 5
 
 
-def begun(tmp_path: Path, document: str) -> SimulatedCluster:
-    made = SimulatedCluster(tmp_path, document)
+def begun(tmp_path: Path, text: str) -> SimulatedCluster:
+    made = SimulatedCluster(tmp_path, text)
     made.lan.registry |= images(NEWER)
-    made.put_intent(document)
+    made.put_intent(text)
     made.start()
     made.settle()
     return made
@@ -173,15 +171,12 @@ def test_a_container_of_somebody_else_that_took_the_address_meanwhile_costs_the_
 
 
 def test_services_that_exchange_their_fixed_addresses_both_get_them(tmp_path: Path) -> None:
-    def document(billing: str, console: str) -> str:
-        text = EXAMPLE
-        for service, address in (("billing", billing), ("console", console)):
-            image = f"    image: 10.159.62.231/somecom/{service}:1.0.0\n"
-            text = text.replace(image, f"{image}    networks: {{{NET}: {{ipv4_address: {address}}}}}\n")
-        return text
+    def fixed(**addresses: str) -> str:
+        services = {name: {"networks": {NET: {"ipv4_address": each}}} for name, each in addresses.items()}
+        return document(services=services)
 
-    cluster = begun(tmp_path, document("10.10.1.1", "10.10.1.2"))
-    cluster.put_intent(document("10.10.1.2", "10.10.1.1"))
+    cluster = begun(tmp_path, fixed(billing="10.10.1.1", console="10.10.1.2"))
+    cluster.put_intent(fixed(billing="10.10.1.2", console="10.10.1.1"))
     rounds(cluster, within=200)
 
     found = addresses(cluster)

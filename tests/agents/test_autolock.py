@@ -7,11 +7,12 @@ import pytest
 from agent.model.autolock import UnlockKeys
 from agent.model.records import decode
 from tests.fakes.swarm import FakeSwarm
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedCluster
+from tests.support.document import EXAMPLE, document
+from tests.support.simulated_cluster import KEYS, NAMES, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-LOCKING = EXAMPLE.replace("  version: 1\n", "  version: 1\n  swarm: {autolock: true}\n")
+LOCKING = document(cluster={"swarm": {"autolock": True}})
 
 
 @pytest.fixture

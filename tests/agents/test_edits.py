@@ -17,8 +17,9 @@ from agent.model.records import Verdict, decode
 from agent.model.steps import Step
 from agent.planner.dry_run.cluster import plan_cluster
 from tests.fakes.store import FakeStore
-from tests.support.documents import IMAGE, SERVICES, document, documents
-from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster
+from tests.support.document import EXAMPLE, HEAD, document
+from tests.support.document_strategies import IMAGE, SERVICES, documents
+from tests.support.simulated_cluster import KEYS, SimulatedCluster
 from tests.support.thoroughness import examples
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -41,7 +42,7 @@ def cluster() -> Iterator[SimulatedCluster]:
         made = SimulatedCluster(Path(directory))
         tags = ("1.0.0", "1.0.1")
         made.lan.registry |= {IMAGE.format(service=name, tag=tag) for name in SERVICES for tag in tags}
-        made.put_intent(document({}))
+        made.put_intent(HEAD)
         made.start()
         made.settle()
         yield made
@@ -143,8 +144,7 @@ def test_the_first_document_is_refused_with_its_fault_and_the_next_one_carried_o
     assert not any(host.swarm_id for host in made.hosts.values())
 
     (first,) = (name for name, agent in made.agents.items() if agent.leads)
-    declared = f"{first}: {{address: {made.hosts[first].engine.address}, role: "
-    made.put_intent(EXAMPLE.replace(f"{declared}manager", f"{declared}worker"))
+    made.put_intent(document(roles={first: "worker"}))
     made.settle(WITHIN)
     assert [name for name, agent in made.agents.items() if agent.leads] != [first]
     assert all(made.running().values())

@@ -6,12 +6,13 @@ import pytest
 
 from agent.model.records import Verdict
 from agent.model.store import KeyRange
-from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster, images
+from tests.support.document import document
+from tests.support.simulated_cluster import KEYS, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-EDITED = EXAMPLE.replace("billing:1.0.0", "billing:1.0.1")
-MOVED = EXAMPLE.replace("order:1.0.0", "order:1.0.1")
+EDITED = document(tags={"billing": "1.0.1"})
+MOVED = document(tags={"order": "1.0.1"})
 
 
 @pytest.fixture

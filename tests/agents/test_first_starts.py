@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.simulated_cluster import EXAMPLE, SimulatedCluster, images
+from tests.support.document import document
+from tests.support.simulated_cluster import SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-_BILLING = "    image: 10.159.62.231/somecom/billing:1.0.0\n"
-ORDERED = EXAMPLE.replace(_BILLING, f"{_BILLING}    depends_on: [order]\n")
+ORDERED = document(services={"billing": {"depends_on": ["order"]}})
 """billing, on node-232, starts after order, on node-231 and node-232."""
 FIRST = ("prod-order-1", "prod-order-2", "prod-order-3")
 LAST = "prod-billing-1"

@@ -10,7 +10,8 @@ from agent.errors import Invalid
 from agent.model.records import decode, encode
 from agent.model.rollout import Rollout
 from agent.model.store import KeyRange
-from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster
+from tests.support.document import EXAMPLE, document
+from tests.support.simulated_cluster import KEYS, SimulatedCluster
 
 OF_ALL = (KEYS.accepted, KEYS.verdict, KEYS.leader, KEYS.swarm, KEYS.tokens, KEYS.unlock, KEYS.disruption)
 OF_A_HOST = tuple(
@@ -19,10 +20,7 @@ OF_A_HOST = tuple(
 ON_A_LEASE = (KEYS.leader, KEYS.presence("node-233"))
 ROLLOUT = Rollout(before="a", to="b", state="moving")
 ROUNDS = 5
-WITH_A_WORKER = EXAMPLE.replace(
-    "node-233: {address: 10.159.62.233, role: manager}", "node-233: {address: 10.159.62.233, role: worker}"
-)
-assert WITH_A_WORKER != EXAMPLE
+WITH_A_WORKER = document(roles={"node-233": "worker"})
 
 
 def flipped(value: bytes) -> bytes:

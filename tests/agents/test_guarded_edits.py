@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from agent.intent.confirming import confirmed
-from tests.support.simulated_cluster import EXAMPLE, SimulatedCluster, images
+from tests.support.document import SERVICES, document
+from tests.support.simulated_cluster import SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-GUARDED = EXAMPLE.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 30%}\n", 1)
-NEWER = GUARDED.replace("billing:1.0.0", "billing:1.0.1")
-EMPTIED = NEWER[: NEWER.index("\nservices:")] + "\nservices: {}\n"
+GUARDED = document(policy={"deletion_guard": "30%"})
+NEWER = document(GUARDED, tags={"billing": "1.0.1"})
+EMPTIED = document(GUARDED, services=dict.fromkeys(SERVICES))
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from agent.model.steps import LetGo
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
+from tests.support.document import document
+from tests.support.simulated_cluster import KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-LABELLED = EXAMPLE.replace("role: manager", "role: manager, labels: {rack: a}")
+LABELLED = document(hosts={name: {"labels": {"rack": "a"}} for name in NAMES})
 
 
 @pytest.fixture
@@ -88,12 +89,9 @@ def test_without_a_quorum_a_lost_leader_is_replaced_as_soon_as_its_lease_is_gone
 
 def test_of_two_that_are_cut_off_neither_takes_the_lock_from_the_other(tmp_path: Path) -> None:
     names = tuple(f"node-{number}" for number in range(231, 236))
-    declared = "".join(
-        f"    {each}: {{address: 10.159.62.{each[-3:]}, role: manager}}\n" for each in names[3:]
-    )
-    first = next(line for line in EXAMPLE.splitlines() if "node-231: {address" in line)
+    more = {each: {"address": f"10.159.62.{each[-3:]}", "role": "manager"} for each in names[3:]}
     cluster = SimulatedCluster(tmp_path, names=names)
-    cluster.put_intent(EXAMPLE.replace(f"{first}\n", f"{first}\n{declared}"))
+    cluster.put_intent(document(hosts=more))
     cluster.start()
     cluster.settle()
     before = cluster.leader().name

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.model.intent import GWBRIDGE
+from tests.support.document import EXAMPLE, document
 from tests.support.live_cluster import AGREED, MOVED, MOVED_TO, OVERLAY, WITH_A_WORKER, LiveCluster, crash
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S
+from tests.support.simulated_cluster import KEYS, NAMES, TTL_S
 from tests.support.thoroughness import thorough
 
 pytestmark = pytest.mark.usefixtures("unlogged")
@@ -77,8 +78,8 @@ def test_what_is_done_stays_done(settled: LiveCluster) -> None:
 
 
 def test_another_subnet_is_gone_to_in_the_same_way_and_back_again(settled: LiveCluster) -> None:
-    for document, bridge in ((MOVED, MOVED_TO), (EXAMPLE, AGREED)):
-        settled.put_intent(document)
+    for text, bridge in ((MOVED, MOVED_TO), (EXAMPLE, AGREED)):
+        settled.put_intent(text)
         settled.settle()
         settled.check_done(bridge)
 
@@ -86,7 +87,9 @@ def test_another_subnet_is_gone_to_in_the_same_way_and_back_again(settled: LiveC
 
 
 def test_another_option_alone_is_a_change_too(settled: LiveCluster) -> None:
-    settled.put_intent(EXAMPLE.replace('enable_icc: "false"', 'enable_icc: "true"'))
+    settled.put_intent(
+        document(cluster={"gwbridge": {"driver_opts": {"com.docker.network.bridge.enable_icc": "true"}}})
+    )
 
     settled.settle()
 
@@ -97,8 +100,7 @@ def test_another_option_alone_is_a_change_too(settled: LiveCluster) -> None:
 
 
 def test_in_mode_observe_nothing_is_touched_and_all_is_said(tmp_path: Path) -> None:
-    document = EXAMPLE.replace("  gwbridge: ", "  policy: {mode: observe}\n  gwbridge: ")
-    cluster = LiveCluster(tmp_path, document)
+    cluster = LiveCluster(tmp_path, document(policy={"mode": "observe"}))
     cluster.start()
 
     cluster.rounds(10)
@@ -237,21 +239,21 @@ def test_a_host_that_crashed_half_way_ends_what_it_began_also_without_etcd(tmp_p
         cluster.check_done()
 
 
-@pytest.mark.parametrize(("document", "bridge"), [(MOVED, MOVED_TO), (EXAMPLE, AGREED)])
-def test_a_new_intent_in_the_middle_is_gone_to_by_all(tmp_path: Path, document: str, bridge: str) -> None:
+@pytest.mark.parametrize(("text", "bridge"), [(MOVED, MOVED_TO), (EXAMPLE, AGREED)])
+def test_a_new_intent_in_the_middle_is_gone_to_by_all(tmp_path: Path, text: str, bridge: str) -> None:
     for moment in ROUNDS:
         cluster = LiveCluster(tmp_path / str(moment))
         cluster.start()
         cluster.rounds(moment)
 
-        cluster.put_intent(document)
+        cluster.put_intent(text)
         cluster.settle()
 
         cluster.check_done(bridge)
 
 
 def test_an_intent_that_agrees_to_what_is_there_ends_it(tmp_path: Path) -> None:
-    as_found = EXAMPLE.replace("172.21.0.0/20", "172.18.0.0/16").replace("172.21.0.1", "172.18.0.1")
+    as_found = document(cluster={"gwbridge": {"subnet": "172.18.0.0/16", "gateway": "172.18.0.1"}})
     for moment in ROUNDS:
         cluster = LiveCluster(tmp_path / str(moment))
         cluster.start()

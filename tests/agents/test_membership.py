@@ -10,8 +10,8 @@ from agent.model.observed import SwarmState
 from agent.model.records import Presence, Tokens, decode
 from agent.model.steps import LeaveSwarm, Plan
 from tests.fakes.swarm import FakeSwarm, Member
+from tests.support.document import document
 from tests.support.simulated_cluster import (
-    EXAMPLE,
     KEYS,
     TTL_S,
     SimulatedAgent,
@@ -23,10 +23,8 @@ pytestmark = pytest.mark.usefixtures("unlogged")
 
 NAMES = ("node-231", "node-232", "node-233")
 WORKER = "node-233"
-ONE_WORKER = EXAMPLE.replace("address: 10.159.62.233, role: manager", "address: 10.159.62.233, role: worker")
-TWO_WORKERS = ONE_WORKER.replace(
-    "address: 10.159.62.232, role: manager", "address: 10.159.62.232, role: worker"
-)
+ONE_WORKER = document(roles={WORKER: "worker"})
+TWO_WORKERS = document(roles={"node-232": "worker", WORKER: "worker"})
 OVERLAY = "my-network-overlay"
 
 
@@ -352,17 +350,17 @@ def test_a_rebooted_host_does_not_wait_for_the_lease_it_had_before(cluster: Simu
 
 
 def test_of_two_hosts_that_are_one_node_the_one_without_its_address_holds_still(tmp_path: Path) -> None:
-    document = ONE_WORKER.replace(
-        "    node-233: {address",
-        "    node-234: {address: 10.159.62.234, role: worker}\n    node-233: {address",
-    ).replace("x-hosts: [node-232, node-233]", "x-hosts: [node-232, node-234]")
-    assert "node-234" in document
+    with_another = document(
+        ONE_WORKER,
+        hosts={"node-234": {"address": "10.159.62.234", "role": "worker"}},
+        copies={"api": ["node-232", "node-234"]},
+    )
     cluster = started(tmp_path)
     running = cluster.running()[WORKER]
     del running["prod-api-2"]
     cluster.hosts["node-234"] = copy_of(cluster, tmp_path, "node-234", "10.159.62.234")
     cluster.start("node-234")
-    cluster.put_intent(document)
+    cluster.put_intent(with_another)
 
     cluster.rounds(20)
 
@@ -377,7 +375,7 @@ def test_of_two_hosts_that_are_one_node_the_one_without_its_address_holds_still(
 
 def test_a_worker_moves_to_another_address_when_it_has_it(cluster: SimulatedCluster) -> None:
     running, ids, before = cluster.running(), cluster.ids(), membership(cluster)[1]
-    cluster.put_intent(ONE_WORKER.replace("10.159.62.233", "10.159.62.99"))
+    cluster.put_intent(document(ONE_WORKER, hosts={WORKER: {"address": "10.159.62.99"}}))
     cluster.rounds(10)
     assert membership(cluster)[1] is before
     assert "this host does not have the address 10.159.62.99" in str(cluster.agents[WORKER].plan)

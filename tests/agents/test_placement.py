@@ -5,25 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.simulated_cluster import EXAMPLE, TTL_S, SimulatedCluster
+from tests.support.document import document
+from tests.support.simulated_cluster import TTL_S, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
 AFTER_S = 30
-PLACED = (
-    EXAMPLE.replace(
-        "networks:\n  my-network", f"  policy: {{reschedule_after: {AFTER_S}s}}\n\nnetworks:\n  my-network", 1
-    )
-    + """\
-  free:
-    <<: *service
-    image: 10.159.62.231/somecom/billing:1.0.0
-    deploy: {replicas: 3}
-"""
+PLACED = document(
+    policy={"reschedule_after": f"{AFTER_S}s"},
+    services={
+        "free": {
+            "image": "10.159.62.231/somecom/billing:1.0.0",
+            "restart": "always",
+            "networks": ["my-network-overlay"],
+            "deploy": {"replicas": 3},
+        }
+    },
 )
-DRAINED = PLACED.replace("233, role: manager", "233, role: manager, availability: drain")
 FREE = ("prod-free-1", "prod-free-2", "prod-free-3")
 HOST = "node-233"
+DRAIN = {HOST: {"availability": "drain"}}
+DRAINED = document(PLACED, hosts=DRAIN)
 PINNED = {"prod-terminal-1", "prod-api-2"}
 
 
@@ -150,9 +152,7 @@ def test_nothing_moves_while_the_swarm_has_no_quorum(cluster: SimulatedCluster) 
 
 
 def test_a_copy_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> None:
-    lone = PLACED.replace("replicas: 3", "replicas: 1").replace(
-        "somecom/billing:1.0.0\n    deploy", "lone:1\n    deploy"
-    )
+    lone = document(PLACED, services={"free": {"image": "10.159.62.231/lone:1", "deploy": {"replicas": 1}}})
     cluster = SimulatedCluster(tmp_path, lone)
     cluster.put_intent(lone)
     cluster.start()
@@ -160,7 +160,7 @@ def test_a_copy_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> No
     assert free(cluster) == {"prod-free-1": HOST}
 
     cluster.lan.registry -= {"10.159.62.231/lone:1"}
-    cluster.put_intent(lone.replace("233, role: manager", "233, role: manager, availability: drain"))
+    cluster.put_intent(document(lone, hosts=DRAIN))
     cluster.rounds(30)
     assert free(cluster) == {"prod-free-1": HOST}
 

@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 
 from agent.model.steps import RemoveOverlay
-from tests.support.simulated_cluster import EXAMPLE, NAMES, Crash, SimulatedCluster, at_rest
+from tests.support.document import document
+from tests.support.simulated_cluster import NAMES, Crash, SimulatedCluster, at_rest
 from tests.support.thoroughness import thorough
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
 NET = "my-network-overlay"
-MOVED = EXAMPLE.replace(
-    "subnet: 10.10.0.0/16, gateway: 10.10.0.254", "subnet: 10.99.0.0/16, gateway: 10.99.0.1"
-)
-ALLOWED = MOVED.replace("networks:\n", "  policy: {allow_network_recreate: true}\n\nnetworks:\n", 1)
-assert len({EXAMPLE, MOVED, ALLOWED}) == 3
+MOVED = document(networks={NET: {"ipam": {"config": [{"subnet": "10.99.0.0/16", "gateway": "10.99.0.1"}]}}})
+ALLOWED = document(MOVED, policy={"allow_network_recreate": True})
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """docker_gwbridge changed by leaving and coming back, by whole agents on hosts in memory."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.support.simulated_cluster import EXAMPLE, NAMES, SimulatedCluster, bridges
+from tests.support.document import document
+from tests.support.simulated_cluster import NAMES, SimulatedCluster, bridges
 
-REJOIN = EXAMPLE.replace("172.21.0.1", "172.22.16.1").replace(
-    "subnet: 172.21.0.0/20", "subnet: 172.22.16.0/20\n    method: rejoin"
+REJOIN = document(
+    cluster={"gwbridge": {"subnet": "172.22.16.0/20", "gateway": "172.22.16.1", "method": "rejoin"}}
 )
 WITHIN = 300
 """Rounds: each host is demoted, leaves and comes back, one after the other."""
@@ -17,13 +17,6 @@ WITHIN = 300
 
 MANAGERS = ("manager", "manager", "manager")
 ONE = ("manager", "worker", "worker")
-
-
-def with_roles(document: str, roles: Sequence[str]) -> str:
-    """The document with these roles for its three hosts, in their order."""
-    for name, role in zip(NAMES, roles, strict=True):
-        document = re.sub(rf"({name}: .*role:) \w+", rf"\1 {role}", document)
-    return document
 
 
 def swarms(cluster: SimulatedCluster) -> set[str]:
@@ -41,11 +34,12 @@ def test_every_host_leaves_and_comes_back_one_after_the_other_and_every_copy_run
     wanted: Sequence[str], tmp_path: Path
 ) -> None:
     cluster = SimulatedCluster(tmp_path)
-    cluster.put_intent(with_roles(EXAMPLE, wanted))
+    declared = dict(zip(NAMES, wanted, strict=True))
+    cluster.put_intent(document(roles=declared))
     cluster.start()
     cluster.settle()
     before, running = swarms(cluster), cluster.running()
-    cluster.put_intent(with_roles(REJOIN, wanted))
+    cluster.put_intent(document(REJOIN, roles=declared))
     for _ in range(WITHIN):
         cluster.round()
         assert swarms(cluster) == before

@@ -7,7 +7,8 @@ import pytest
 from agent.model.records import decode
 from agent.model.rollout import Rollout
 from agent.model.steps import Step
-from tests.support.simulated_cluster import EXAMPLE, KEYS, Crash, SimulatedCluster, images
+from tests.support.document import EXAMPLE, document
+from tests.support.simulated_cluster import KEYS, Crash, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -17,18 +18,15 @@ STEPS = {"stop-first": 5, "start-first": 7}
 for the new name."""
 
 
-def document(order: str, tag: str = "1.0.0") -> str:
-    update = f"{{order: {order}, monitor: 3s, failure_action: rollback}}"
-    return EXAMPLE.replace(
-        "    image: 10.159.62.231/somecom/order:1.0.0\n",
-        f"    image: 10.159.62.231/somecom/order:{tag}\n    deploy: {{update_config: {update}}}\n",
-    )
+def updated(order: str, tag: str = "1.0.0") -> str:
+    update = {"order": order, "monitor": "3s", "failure_action": "rollback"}
+    return document(tags={"order": tag}, services={"order": {"deploy": {"update_config": update}}})
 
 
 def begun(directory: Path, order: str) -> SimulatedCluster:
-    made = SimulatedCluster(directory, document(order))
-    made.lan.registry |= images(document(order, "1.0.1"))
-    made.put_intent(document(order))
+    made = SimulatedCluster(directory, updated(order))
+    made.lan.registry |= images(updated(order, "1.0.1"))
+    made.put_intent(updated(order))
     made.start()
     made.settle()
     return made
@@ -73,7 +71,7 @@ def test_an_agent_that_crashes_after_any_step_leaves_one_container_with_the_righ
 ) -> None:
     cluster = begun(tmp_path, order)
     victim = Victim(cluster, steps)
-    cluster.put_intent(document(order, "1.0.1"))
+    cluster.put_intent(updated(order, "1.0.1"))
     for _ in range(35):
         victim.round()
     cluster.settle()
@@ -85,7 +83,7 @@ def test_an_agent_that_crashes_after_any_step_leaves_one_container_with_the_righ
 def test_no_replacement_takes_more_steps_than_are_tried(tmp_path: Path) -> None:
     for order, count in STEPS.items():
         cluster = begun(tmp_path / order, order)
-        cluster.put_intent(document(order, "1.0.1"))
+        cluster.put_intent(updated(order, "1.0.1"))
         cluster.rounds(60)
         told = [each.step.resource for each in cluster.agents["node-232"].outcomes]
         # Two of them made the first container.
@@ -94,7 +92,7 @@ def test_no_replacement_takes_more_steps_than_are_tried(tmp_path: Path) -> None:
 
 def test_start_first_has_every_copy_running_at_any_time(tmp_path: Path) -> None:
     cluster = begun(tmp_path, "start-first")
-    cluster.put_intent(document("start-first", "1.0.1"))
+    cluster.put_intent(updated("start-first", "1.0.1"))
     for _ in range(60):
         cluster.round()
         running = {name[: len(ORDERS[0])] for each in cluster.running().values() for name in each}
@@ -109,7 +107,7 @@ def test_a_new_container_that_ends_beside_the_old_one_costs_nothing(tmp_path: Pa
         for each in cluster.hosts.values()
         for name, raw in each.copies().items()
     }
-    cluster.put_intent(document("start-first", "1.0.1"))
+    cluster.put_intent(updated("start-first", "1.0.1"))
     states, ends = set(), 0
     for _ in range(60):
         cluster.round()
@@ -152,7 +150,7 @@ def test_while_the_swarm_gives_it_taken_addresses_the_new_container_is_tried_les
     tmp_path: Path,
 ) -> None:
     cluster = begun(tmp_path, "start-first")
-    cluster.put_intent(document("start-first", "1.0.1"))
+    cluster.put_intent(updated("start-first", "1.0.1"))
     for _ in range(60):
         for host in cluster.hosts.values():
             host.engine.by_hand.misgives = True

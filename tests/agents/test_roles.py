@@ -7,7 +7,8 @@ import pytest
 from agent.diff.node_owners import HOST_LABEL
 from agent.errors import Unreachable
 from tests.fakes.swarm import FakeSwarm, Member
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedAgent, SimulatedCluster
+from tests.support.document import EXAMPLE, SERVICES, document
+from tests.support.simulated_cluster import KEYS, NAMES, TTL_S, SimulatedAgent, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
@@ -25,28 +26,9 @@ def cluster(tmp_path: Path) -> SimulatedCluster:
     return made
 
 
-def with_roles(**roles: str) -> str:
-    """The example with other roles: `node_231="worker"`."""
-    document = EXAMPLE
-    for name, role in roles.items():
-        address = f"10.159.62.{name[-3:]}"
-        document = document.replace(f"address: {address}, role: manager", f"address: {address}, role: {role}")
-    return document
-
-
 def without(name: str) -> str:
-    """The example less one host and its copies."""
-    lines = [line for line in EXAMPLE.splitlines() if f"    {name}: {{address" not in line]
-    document = "\n".join(lines)
-    for old in (
-        "{node-231: 2, node-232: 1}",
-        "[node-232, node-233]",
-        "[node-231]",
-        "[node-232]",
-        "[node-233]",
-    ):
-        document = document.replace(f"x-hosts: {old}", f"x-hosts: [{OTHERS[name][0]}]")
-    return document
+    """The example less one host, with all copies on another one."""
+    return document(hosts={name: None}, copies={each: [OTHERS[name][0]] for each in SERVICES})
 
 
 def swarm_of(cluster: SimulatedCluster) -> FakeSwarm:
@@ -96,7 +78,7 @@ def test_each_host_in_turn_becomes_a_worker_and_a_manager_again_without_losing_t
     cluster: SimulatedCluster, name: str
 ) -> None:
     before = cluster.ids()
-    cluster.put_intent(with_roles(**{name: "worker"}))
+    cluster.put_intent(document(roles={name: "worker"}))
     watched(cluster)
     assert managers(cluster) == set(OTHERS[name])
     assert cluster.leader().name != name
@@ -109,7 +91,7 @@ def test_each_host_in_turn_becomes_a_worker_and_a_manager_again_without_losing_t
 
 def test_three_managers_become_one_and_three_again(cluster: SimulatedCluster) -> None:
     for name in NAMES:
-        cluster.put_intent(with_roles(**dict.fromkeys(OTHERS[name], "worker")))
+        cluster.put_intent(document(roles=dict.fromkeys(OTHERS[name], "worker")))
         watched(cluster)
         assert managers(cluster) == {name}
         assert cluster.leader().name == name
@@ -122,10 +104,10 @@ def test_the_only_manager_changes_from_one_host_to_another_and_the_lead_goes_wit
     cluster: SimulatedCluster,
 ) -> None:
     """The one that leads has to promote the other before anybody but it can lead."""
-    cluster.put_intent(with_roles(node_232="worker", node_233="worker"))
+    cluster.put_intent(document(roles={"node-232": "worker", "node-233": "worker"}))
     watched(cluster)
 
-    cluster.put_intent(with_roles(node_231="worker", node_232="worker"))
+    cluster.put_intent(document(roles={"node-231": "worker", "node-232": "worker"}))
     watched(cluster)
 
     assert managers(cluster) == {"node-233"}
@@ -135,9 +117,9 @@ def test_the_only_manager_changes_from_one_host_to_another_and_the_lead_goes_wit
 def test_the_agent_of_the_only_manager_starts_again_in_the_middle_of_the_change(
     cluster: SimulatedCluster,
 ) -> None:
-    cluster.put_intent(with_roles(node_232="worker", node_233="worker"))
+    cluster.put_intent(document(roles={"node-232": "worker", "node-233": "worker"}))
     watched(cluster)
-    cluster.put_intent(with_roles(node_231="worker", node_232="worker"))
+    cluster.put_intent(document(roles={"node-231": "worker", "node-232": "worker"}))
     cluster.round("node-231")
     assert managers(cluster) == {"node-231"}
 
@@ -155,12 +137,11 @@ def test_a_worker_whose_dockerd_would_ask_in_vain_is_promoted_only_after_a_new_s
     """All have joined through the host that made the swarm; that one is a worker now."""
     (maker,) = (name for name in NAMES if not member(cluster, name).joined_through)
     one, other = OTHERS[maker]
-    only_one = {maker.replace("-", "_"): "worker", other.replace("-", "_"): "worker"}
-    cluster.put_intent(with_roles(**only_one))
+    cluster.put_intent(document(roles={maker: "worker", other: "worker"}))
     watched(cluster)
     assert managers(cluster) == {one}
 
-    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker"}))
+    cluster.put_intent(document(roles={maker: "worker"}))
     cluster.rounds(5)
     assert managers(cluster) == {one}
     (held,) = (each for each in cluster.leader().plan.blocked if each.kind == "role")
@@ -177,14 +158,14 @@ def test_a_promotion_that_failed_is_taken_back_and_the_host_leaves_and_joins_as_
     """By hand, as the agents would not have done it."""
     (maker,) = (name for name in NAMES if not member(cluster, name).joined_through)
     one, other = OTHERS[maker]
-    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker", other.replace("-", "_"): "worker"}))
+    cluster.put_intent(document(roles={maker: "worker", other: "worker"}))
     watched(cluster)
     before = member(cluster, other)
     before.role = "manager"
     swarm_of(cluster).settle()
     assert before.failed
 
-    cluster.put_intent(with_roles(**{maker.replace("-", "_"): "worker"}))
+    cluster.put_intent(document(roles={maker: "worker"}))
     watched(cluster)
 
     assert managers(cluster) == {one, other}
@@ -220,7 +201,7 @@ def test_a_wiped_manager_joins_as_a_worker_and_is_promoted_when_its_old_record_c
 
 def test_while_a_manager_is_away_no_role_changes_and_then_it_does(cluster: SimulatedCluster) -> None:
     cluster.hosts["node-232"].engine.answers = False
-    cluster.put_intent(with_roles(node_233="worker"))
+    cluster.put_intent(document(roles={"node-233": "worker"}))
     for _ in range(10):
         cluster.round()
         swarm_of(cluster).settle()
@@ -235,12 +216,12 @@ def test_while_a_manager_is_away_no_role_changes_and_then_it_does(cluster: Simul
 
 
 def test_a_dead_manager_is_replaced_by_a_worker_in_one_edit(cluster: SimulatedCluster) -> None:
-    cluster.put_intent(with_roles(node_233="worker"))
+    cluster.put_intent(document(roles={"node-233": "worker"}))
     watched(cluster)
     cluster.put_intent()
     watched(cluster)
     cluster.hosts["node-232"].engine.answers = False
-    cluster.put_intent(with_roles(node_232="worker"))
+    cluster.put_intent(document(roles={"node-232": "worker"}))
     for _ in range(10):
         cluster.round()
         swarm_of(cluster).settle()
@@ -261,14 +242,14 @@ def test_what_is_changed_by_hand_on_a_node_is_put_right(cluster: SimulatedCluste
 
 
 def test_availability_and_labels_come_from_the_intent_and_go_with_it(cluster: SimulatedCluster) -> None:
-    said = "address: 10.159.62.233, role: manager"
-    cluster.put_intent(EXAMPLE.replace(said, f"{said}, availability: pause, labels: {{rack: a, zone: b}}"))
+    told = {"availability": "pause", "labels": {"rack": "a", "zone": "b"}}
+    cluster.put_intent(document(hosts={"node-233": told}))
     watched(cluster)
     found = member(cluster, "node-233")
     said_of_it = (found.availability, found.labels.get("rack"), found.labels.get("zone"))
     assert said_of_it == ("pause", "a", "b")
 
-    cluster.put_intent(EXAMPLE.replace(said, f"{said}, labels: {{rack: a}}"))
+    cluster.put_intent(document(hosts={"node-233": {"labels": {"rack": "a"}}}))
     watched(cluster)
     assert (member(cluster, "node-233").availability, found.labels.get("zone")) == ("active", None)
 
@@ -335,7 +316,7 @@ def test_a_leader_that_stood_still_before_it_changed_a_role_changes_none_when_an
         assert any(cluster.agents[each].leads for each in others)
 
     engine.before_node_update = meanwhile
-    cluster.put_intent(with_roles(**{others[0].replace("-", "_"): "worker"}))
+    cluster.put_intent(document(roles={others[0]: "worker"}))
     for _ in range(5):
         cluster.round()
         assert member(cluster, others[0]).role == "manager"
@@ -358,7 +339,7 @@ def test_a_node_that_somebody_changes_before_its_role_is_changed_is_decided_upon
         by_hand.labels |= {"theirs": "x"}
 
     setattr(leader.host.engine, moment, somebody)
-    cluster.put_intent(with_roles(**{name.replace("-", "_"): "worker"}))
+    cluster.put_intent(document(roles={name: "worker"}))
     for _ in range(5):
         if not any(each.overtaken for each in leader.outcomes):
             cluster.round()

@@ -6,16 +6,15 @@ import pytest
 
 from agent.model.records import decode
 from agent.model.rollout import Rollout, RolloutState
-from tests.support.simulated_cluster import EXAMPLE, KEYS, TTL_S, SimulatedCluster, images
+from tests.support.document import document
+from tests.support.simulated_cluster import KEYS, TTL_S, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-CAREFUL = EXAMPLE.replace(
-    "    image: 10.159.62.231/somecom/order:1.0.0\n",
-    "    image: 10.159.62.231/somecom/order:1.0.0\n"
-    "    deploy: {update_config: {monitor: 10s, failure_action: rollback}}\n",
+CAREFUL = document(
+    services={"order": {"deploy": {"update_config": {"monitor": "10s", "failure_action": "rollback"}}}}
 )
-NEWER = CAREFUL.replace("order:1.0.0", "order:1.0.1")
+NEWER = document(CAREFUL, tags={"order": "1.0.1"})
 ORDERS = ("prod-order-1", "prod-order-2", "prod-order-3")
 
 

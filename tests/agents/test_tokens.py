@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from agent.model.records import Tokens, decode
-from tests.support.simulated_cluster import EXAMPLE, KEYS, SimulatedCluster
+from tests.support.document import document
+from tests.support.simulated_cluster import KEYS, SimulatedCluster
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-SHORT = EXAMPLE.replace("x-cluster:\n", "x-cluster:\n  swarm: {join_tokens: {ttl: 60s}}\n", 1)
+SHORT = document(cluster={"swarm": {"join_tokens": {"ttl": "60s"}}})
 THERE, MISSING = ("node-231", "node-232"), "node-233"
 
 

@@ -16,11 +16,12 @@ from agent.model.faults import Fault, InvalidDocument
 from agent.model.intent import Intent
 from agent.model.records import form
 from agent.observe import in_force
-from tests.support.simulated_cluster import EXAMPLE, KEYS, NAMES, TTL_S, SimulatedCluster, images
+from tests.support.document import document
+from tests.support.simulated_cluster import KEYS, NAMES, TTL_S, SimulatedCluster, images
 
 pytestmark = pytest.mark.usefixtures("unlogged")
 
-NEWER_IMAGE = EXAMPLE.replace("billing:1.0.0", "billing:1.0.1")
+NEWER_IMAGE = document(tags={"billing": "1.0.1"})
 
 
 class _Newer(int):

@@ -24,6 +24,7 @@ from agent.model.keys import Keys
 from agent.model.records import Accepted, HostStatus, LeaderRecord, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
 from tests.support.agent_process import IMAGE, WITHIN_S, AgentProcess, running
+from tests.support.document import document
 from tests.support.etcd_server import EtcdServer, eventually
 from tests.support.etcd_server import running as running_etcd
 
@@ -313,9 +314,9 @@ def test_a_thousand_connections_that_dawdle_do_not_delay_the_loop(start: Start, 
         eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
         with a_crowd(agent.listen) as crowd:
             for copies in (1, 2, 3):
-                document = DOCUMENT.replace(b"x-hosts: [h1]", b"x-hosts: {h1: %d}" % copies)
-                document = document.replace(b"order:1.0.0", IMAGE.encode())
-                revision = store.txn([], [Put(key=KEYS.intent, value=document)]).revision
+                order = {"order": {"image": IMAGE, "x-hosts": {"h1": copies}}}
+                edited = document(DOCUMENT.decode(), services=order).encode()
+                revision = store.txn([], [Put(key=KEYS.intent, value=edited)]).revision
                 eventually(partial(carried_out, store, revision), UNHURRIED_S, "the loop goes on")
             assert len(crowd) == CROWD
         threads = len(list(Path(f"/proc/{agent.process.pid}/task").iterdir()))

@@ -19,8 +19,8 @@ from agent.errors import SwarmkeeperError, Unreachable
 from agent.model.records import Assignment, decode
 from tests.fakes.containers import Raw
 from tests.properties.simulation.basic_events import BasicEvents, change
+from tests.support.document import EXAMPLE, SERVICES, document
 from tests.support.simulated_cluster import (
-    EXAMPLE,
     KEYS,
     NAMES,
     SimulatedAgent,
@@ -35,13 +35,13 @@ pytestmark = pytest.mark.usefixtures("unlogged")
 
 DOCUMENTS = (
     EXAMPLE,
-    EXAMPLE.replace("order:1.0.0", "order:1.0.1"),
-    EXAMPLE.replace("x-hosts: {node-231: 2, node-232: 1}", "x-hosts: {node-231: 1, node-233: 2}"),
-    EXAMPLE.replace("x-hosts: [node-232, node-233]", "x-hosts: [node-232]"),
-    EXAMPLE.replace("restart: always", "restart: unless-stopped"),
-    EXAMPLE.replace("address: 10.159.62.233, role: manager", "address: 10.159.62.233, role: worker"),
+    document(tags={"order": "1.0.1"}),
+    document(copies={"order": {"node-231": 1, "node-233": 2}}),
+    document(copies={"api": ["node-232"]}),
+    document(services={name: {"restart": "unless-stopped"} for name in SERVICES}),
+    document(roles={"node-233": "worker"}),
 )
-BAD = ("", "services: 1", EXAMPLE.replace("172.21.0.0/20", "172.21.0.0/33"))
+BAD = ("", "services: 1", document(cluster={"gwbridge": {"subnet": "172.21.0.0/33"}}))
 REST_ROUNDS, REST_S = 100, 5.0
 """A cluster left alone gets this long: the longest back-off is a minute, a damaged status is rewritten after five."""
 
@@ -51,8 +51,8 @@ class History(BasicEvents):
 
     def __init__(self, directory: Path, *, begun: bool) -> None:
         self.cluster = SimulatedCluster(directory)
-        for document in DOCUMENTS:
-            self.cluster.lan.registry |= images(document)
+        for each in DOCUMENTS:
+            self.cluster.lan.registry |= images(each)
         self.foreign: dict[tuple[str, str], Raw] = {}
         self.in_the_way: list[tuple[str, str]] = []
         self.swarms: set[str] = set()

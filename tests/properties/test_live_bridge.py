@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from agent.model.intent import GWBRIDGE
 from tests.properties.simulation.basic_events import BasicEvents
+from tests.support.document import EXAMPLE
 from tests.support.live_cluster import AGREED, GUESTS, MOVED, MOVED_TO, LiveCluster
-from tests.support.simulated_cluster import EXAMPLE, NAMES, SimulatedHost
+from tests.support.simulated_cluster import NAMES, SimulatedHost
 from tests.support.thoroughness import examples
 
 pytestmark = pytest.mark.usefixtures("unlogged")

@@ -16,8 +16,8 @@ from agent.model.records import Disruption, decode
 from agent.model.steps import Park, Step, SwapBridge
 from agent.planner.host.bridge_swap import needs_turn
 from tests.fakes.containers import Raw
+from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import (
-    EXAMPLE,
     KEYS,
     NAMES,
     Crash,
@@ -28,24 +28,24 @@ from tests.support.simulated_cluster import (
 
 OVERLAY = "my-network-overlay"
 AGREED = "172.21.0.0/20 172.21.0.1"
-MOVED = EXAMPLE.replace("172.21.0.", "172.29.0.")
+MOVED = document(cluster={"gwbridge": {"subnet": "172.29.0.0/20", "gateway": "172.29.0.1"}})
 """The same, with another subnet for docker_gwbridge."""
 MOVED_TO = "172.29.0.0/20 172.29.0.1"
-WITH_A_WORKER = EXAMPLE.replace("10.159.62.233, role: manager", "10.159.62.233, role: worker")
+WITH_A_WORKER = document(roles={"node-233": "worker"})
 GUESTS = ("their-web", "their-db", "their-job")
 
 
 class LiveCluster(SimulatedCluster):
     """Three hosts in a swarm, on each three containers of others on the overlay and one beside it."""
 
-    def __init__(self, directory: Path, document: str = EXAMPLE) -> None:
-        super().__init__(directory, document)
+    def __init__(self, directory: Path, text: str = EXAMPLE) -> None:
+        super().__init__(directory, text)
         self.violations: list[str] = []
         self.disturbed: list[str] = []
         """Names of the hosts whose bridge was changed while it worked, in order."""
         self.swapped: list[str] = []
         """Names of the hosts whose bridge was made anew, for whatever reason."""
-        self._intent = parsed(document)
+        self._intent = parsed(text)
         self._changing: set[str] = set()
         """Hosts that are in the middle of changing a bridge that worked."""
         self._lost: set[str] = set()
@@ -53,7 +53,7 @@ class LiveCluster(SimulatedCluster):
         for host in self.hosts.values():
             self._settle_in(host)
         self.started = self.when_started()
-        self.put_intent(document)
+        self.put_intent(text)
 
     # ---- what is done
 
@@ -68,9 +68,9 @@ class LiveCluster(SimulatedCluster):
         super().round(*names, seconds=seconds)
         self.check()
 
-    def put_intent(self, document: str = EXAMPLE) -> None:
-        self._intent = parsed(document)
-        super().put_intent(document)
+    def put_intent(self, text: str = EXAMPLE) -> None:
+        self._intent = parsed(text)
+        super().put_intent(text)
 
     def by_hand(self, name: str, deed: Callable[[], object]) -> None:
         """Somebody does something on a host, and is told by docker when it cannot be done; who is restarted, is."""

@@ -37,14 +37,13 @@ from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 from tests.fakes.swarm import FakeLan
+from tests.support.document import EXAMPLE
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CLUSTER = "prod"
 KEYS = Keys(CLUSTER)
-EXAMPLE = (Path(__file__).parents[2] / "deploy/examples/cluster.yaml").read_text()
-"""The document of deploy/examples: three managers, eight copies of five services."""
 NAMES = ("node-231", "node-232", "node-233")
 TTL_S = SessionSettings().ttl_s
 SETTLED_WITHIN = 60

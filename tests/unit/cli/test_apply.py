@@ -9,10 +9,11 @@ from agent.cli.apply import unfinished
 from agent.cli.connect import Connection
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, BlockedReport, HostStatus, Verdict
+from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster
 
 Write = Callable[[str], str]
-NEWER = GOOD.replace("order:1.0.0", "order:1.0.1")
+NEWER = document(GOOD, tags={"order": "1.0.1"})
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def test_an_intent_that_changed_under_the_operators_eyes_is_not_overwritten(
         return True
 
     monkeypatch.setattr("typer.confirm", think_while_somebody_else_puts)
-    ended = cluster.run("apply", write(GOOD.replace("order:1.0.0", "order:2.0.0")))
+    ended = cluster.run("apply", write(document(GOOD, tags={"order": "2.0.0"})))
 
     assert ended.code == 1
     assert "somebody else has changed the intent since the plan was made; nothing was put" in ended.err
@@ -216,7 +217,7 @@ def test_the_word_for_another_edit_puts_nothing(guarded: Cluster, write: Write) 
 
 
 def test_a_word_is_not_needed_where_nothing_waits(guarded: Cluster, write: Write) -> None:
-    edited = GUARDED.replace("order:1.0.0", "order:1.0.1")
+    edited = document(GUARDED, tags={"order": "1.0.1"})
     ended = guarded.run("apply", write(edited), "--yes", "--no-wait", "--confirm", "0123456789abcdef")
 
     assert ended.code == 0

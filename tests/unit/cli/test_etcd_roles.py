@@ -14,6 +14,7 @@ from agent.errors import Refused
 from agent.model.keys import Keys
 from agent.model.store import Delete, KeyRange, Put, StoreSettings
 from tests.support.agent_process import WITHIN_S, running
+from tests.support.document import document
 from tests.support.etcd_server import EtcdServer, eventually
 from tests.support.etcd_server import running as running_etcd
 from tests.unit.cli.conftest import GOOD, swarmkeeper
@@ -25,7 +26,7 @@ OF_AGENTS = (
     *(KEYS.spec("0" * 64), KEYS.assignment("h1"), KEYS.ruling("h1"), KEYS.rollout("order")),
     *(KEYS.presence("h1"), KEYS.status("h1"), f"{KEYS.root}zz-of-a-later-version"),
 )
-ONE_HOST = GOOD.replace("    h2: {address: 10.0.0.2, role: worker}\n", "").replace(", h2: 1", "")
+ONE_HOST = document(GOOD, hosts={"h2": None}, copies={"order": {"h1": 2}})
 Login = Callable[[str], EtcdStore]
 
 

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 
 from agent.model.records import Accepted, Verdict
+from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster
 
 Write = Callable[[str], str]
@@ -25,7 +26,7 @@ def test_a_plan_writes_nothing(cluster: Cluster, write: Write) -> None:
     cluster.put(cluster.keys.intent, GOOD)
     before = cluster.content()
     for _ in range(3):
-        cluster.run("plan", write(GOOD.replace("order:1.0.0", "order:1.0.1")))
+        cluster.run("plan", write(document(GOOD, tags={"order": "1.0.1"})))
         cluster.run("plan")
 
     assert cluster.content() == before
@@ -80,6 +81,7 @@ def test_a_value_of_the_environment_is_not_told(cluster: Cluster, write: Write) 
     revision = cluster.content().revision
     cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
     cluster.put(cluster.keys.verdict, Verdict(revision=revision, accepted=True, in_force=revision))
-    ended = cluster.run("plan", write(GOOD.replace("hunter2", "hunter3")))
+    other = document(GOOD, services={"order": {"environment": {"PASSWORD": "hunter3"}}})
+    ended = cluster.run("plan", write(other))
 
     assert "hunter" not in ended.out + ended.err

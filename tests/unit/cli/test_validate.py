@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, swarmkeeper
 
 Write = Callable[[str], str]
@@ -50,7 +51,8 @@ def test_an_empty_document_is_invalid(write: Write) -> None:
 
 
 def test_values_that_could_be_secret_are_not_told(write: Write) -> None:
-    ended = swarmkeeper("validate", write(GOOD.replace("hunter2", "[hunter2]")))
+    faulty = document(GOOD, services={"order": {"environment": {"PASSWORD": ["hunter2"]}}})
+    ended = swarmkeeper("validate", write(faulty))
 
     assert ended.code == 1
     assert "hunter2" not in ended.out + ended.err
@@ -60,10 +62,9 @@ def test_against_the_document_in_force_it_says_whether_the_change_would_wait(
     write: Write, tmp_path: Path
 ) -> None:
     in_force = tmp_path / "in-force.yaml"
-    in_force.write_text(GOOD.replace("x-cluster:\n", "x-cluster:\n  policy: {deletion_guard: 50%}\n"))
-    bold = swarmkeeper(
-        "validate", write(GOOD.replace("{h1: 2, h2: 1}", "{h1: 1}")), "--against", str(in_force)
-    )
+    in_force.write_text(document(GOOD, policy={"deletion_guard": "50%"}))
+    smaller = document(GOOD, copies={"order": {"h1": 1}})
+    bold = swarmkeeper("validate", write(smaller), "--against", str(in_force))
     tame = swarmkeeper("validate", write(GOOD), "--against", str(in_force))
 
     assert "would wait for x-cluster.policy.confirm: " in bold.out

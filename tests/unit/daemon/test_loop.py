@@ -20,9 +20,9 @@ from agent.model.records import HostStatus, decode
 from agent.model.steps import BRIDGE, Plan
 from agent.observe import Observer
 from agent.report.key import REFRESH_S
+from tests.support.document import EXAMPLE, SERVICES, document
 from tests.support.etcd_server import eventually
 from tests.support.simulated_cluster import (
-    EXAMPLE,
     KEYS,
     NAMES,
     TTL_S,
@@ -32,7 +32,7 @@ from tests.support.simulated_cluster import (
     images,
 )
 
-ORDER, REGISTRY = "order:1.0.0", "10.159.62.231/somecom"
+REGISTRY = "10.159.62.231/somecom"
 EXPECTED = {
     "node-231": {
         "prod-order-1": f"{REGISTRY}/order:1.0.0",
@@ -49,7 +49,7 @@ EXPECTED = {
         "prod-api-2": f"{REGISTRY}/api:1.0.0",
     },
 }
-NEWER = EXAMPLE.replace(ORDER, "order:1.0.1")
+NEWER = document(tags={"order": "1.0.1"})
 WITHIN_S = 5.0
 
 
@@ -181,7 +181,7 @@ def test_a_new_document_replaces_the_copies_it_changes_and_no_others(settled: Si
 
 def test_a_service_taken_out_goes_away_and_a_foreign_container_stays(settled: SimulatedCluster) -> None:
     foreign = settled.hosts["node-233"].engine.run_foreign("prod-terminal-2")
-    settled.put_intent(EXAMPLE.split("  terminal:")[0])
+    settled.put_intent(document(services={"terminal": None, "api": None}))
     settled.settle()
     assert settled.running()["node-233"] == {}
     assert settled.hosts["node-233"].engine.by_hand.get(foreign)["State"]["Status"] == "running"
@@ -191,19 +191,19 @@ def test_a_service_taken_out_goes_away_and_a_foreign_container_stays(settled: Si
 
 
 @pytest.mark.parametrize(
-    "document",
+    "text",
     [
         "",
         "services: {order: {image: 1, image: 2}}",
-        EXAMPLE.replace("restart: always", "restart: sometimes"),
-        EXAMPLE.replace("name: prod", "name: Prod Uction"),
+        document(services={name: {"restart": "sometimes"} for name in SERVICES}),
+        document(name="Prod Uction"),
         EXAMPLE[:400],
         "\x00",
     ],
 )
-def test_a_bad_document_is_refused_and_changes_nothing(settled: SimulatedCluster, document: str) -> None:
+def test_a_bad_document_is_refused_and_changes_nothing(settled: SimulatedCluster, text: str) -> None:
     before, in_force = settled.ids(), settled.read(KEYS.accepted)
-    settled.put_intent(document)
+    settled.put_intent(text)
     settled.rounds(5)
     verdict = settled.verdict()
     assert verdict is not None

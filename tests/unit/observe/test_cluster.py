@@ -17,6 +17,7 @@ from agent.observe import ClusterReader
 from agent.observe.values import LONGEST_PROBLEM
 from agent.planner import make_plan
 from tests.fakes.etcd import in_any
+from tests.support.document import document
 from tests.support.etcd_keys import (
     ACCEPTED_AT,
     COPY,
@@ -223,7 +224,7 @@ def test_a_document_is_parsed_once_for_each_revision(scene: Scene) -> None:
     second = scene.read().state
     assert second.document is first.document
     assert second.accepted is first.accepted
-    scene.put(**{KEYS.intent: DOCUMENT.replace("1.0.0", "1.0.1").encode()})
+    scene.put(**{KEYS.intent: document(DOCUMENT, tags={"order": "1.0.1"}).encode()})
     third = scene.read().state
     assert third.document is not first.document
     assert third.accepted is first.accepted

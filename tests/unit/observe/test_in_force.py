@@ -4,9 +4,10 @@ import pytest
 
 from agent.model.records import Accepted, Assignment, Copy, SwarmRecord, encode
 from agent.observe import ClusterReader
-from tests.support.etcd_keys import ACCEPTED_AT, COPY, DOCUMENT, GOOD, KEYS, ME, RECORDS, Scene
+from tests.support.document import document
+from tests.support.etcd_keys import ACCEPTED_AT, COPY, DOCUMENT, GOOD, KEYS, ME, OTHER, RECORDS, Scene
 
-OLDER = DOCUMENT.replace("order:1.0.0", "order:0.9.0")
+OLDER = document(DOCUMENT, tags={"order": "0.9.0"})
 MINE = RECORDS[KEYS.assignment(ME)]
 
 
@@ -24,8 +25,8 @@ def restart(scene: Scene) -> None:
     scene.reader.recall(kept)
 
 
-def accepted(revision: int, era: int = 0, document: str = DOCUMENT) -> dict[str, bytes]:
-    return {KEYS.accepted: encode(Accepted(revision=revision, document=document, era=era))}
+def accepted(revision: int, era: int = 0, text: str = DOCUMENT) -> dict[str, bytes]:
+    return {KEYS.accepted: encode(Accepted(revision=revision, document=text, era=era))}
 
 
 def assigned(revision: int, era: int = 0, *copies: Copy) -> dict[str, bytes]:
@@ -58,7 +59,7 @@ def test_what_is_held_stays_kept_on_disk_while_etcd_has_less(scene: Scene) -> No
 
 
 def test_a_document_in_force_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
-    scene.put(**accepted(ACCEPTED_AT - 1, document=OLDER), **assigned(ACCEPTED_AT - 1))
+    scene.put(**accepted(ACCEPTED_AT - 1, text=OLDER), **assigned(ACCEPTED_AT - 1))
     state = scene.read().state
     assert state.accepted is not None
     assert (state.accepted.revision, state.assignment) == (ACCEPTED_AT, MINE)
@@ -66,12 +67,12 @@ def test_a_document_in_force_that_is_older_than_the_one_known_is_not_followed(sc
 
 
 def test_another_document_of_the_same_revision_is_from_another_past(scene: Scene) -> None:
-    scene.put(**accepted(ACCEPTED_AT, document=OLDER))
+    scene.put(**accepted(ACCEPTED_AT, text=OLDER))
     assert scene.read().state.went_back
 
 
 def test_what_comes_later_is_followed(scene: Scene) -> None:
-    scene.put(**accepted(ACCEPTED_AT + 1, document=OLDER), **assigned(ACCEPTED_AT + 1, 0))
+    scene.put(**accepted(ACCEPTED_AT + 1, text=OLDER), **assigned(ACCEPTED_AT + 1, 0))
     state = scene.read().state
     assert state.accepted is not None
     assert (state.accepted.revision, state.went_back, state.assignment_held) == (ACCEPTED_AT + 1, "", False)
@@ -141,10 +142,8 @@ def test_a_host_that_was_emptied_and_forgotten_goes_by_nothing_any_more(scene: S
 
 
 def test_a_host_that_the_document_does_not_name_is_not_held_to_what_it_was_assigned(scene: Scene) -> None:
-    without = DOCUMENT.replace("    h1: {address: 10.0.0.1, role: manager}\n", "").replace(
-        "{h1: 1, h2: 1}", "[h2]"
-    )
-    scene.put(**accepted(ACCEPTED_AT + 1, document=without))
+    without = document(DOCUMENT, hosts={ME: None}, copies={"order": [OTHER]})
+    scene.put(**accepted(ACCEPTED_AT + 1, text=without))
     scene.delete(KEYS.assignment(ME))
     assert scene.read().state.assignment is None
 

@@ -1,21 +1,14 @@
 """Documents of the simulated cluster that differ in what operators change: copies, images, limits, what there is."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from hypothesis import strategies as st
 
-from tests.support.simulated_cluster import EXAMPLE, NAMES
+from tests.support.document import HEAD, document
+from tests.support.simulated_cluster import NAMES
 
-HEAD = EXAMPLE.partition("services:\n")[0]
 SERVICES = ("order", "billing", "shop")
 IMAGE = "10.159.62.231/somecom/{service}:{tag}"
-
-
-def document(services: Mapping[str, Mapping[str, Any]]) -> str:
-    """The example's cluster with these services; JSON is YAML."""
-    return f"{HEAD}services: {msgspec.json.encode(services).decode()}\n"
 
 
 @st.composite
@@ -49,4 +42,4 @@ def _service(draw: st.DrawFn, name: str) -> dict[str, Any]:
 def documents(draw: st.DrawFn) -> str:
     """Any of the services, each anyhow."""
     names = draw(st.sets(st.sampled_from(SERVICES)))
-    return document({name: draw(_service(name)) for name in sorted(names)})
+    return document(HEAD, services={name: draw(_service(name)) for name in sorted(names)})
