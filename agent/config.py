@@ -15,8 +15,8 @@ from agent.model.intent import HOST_NAME
 from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import SessionSettings, StoreSettings, timing_faults
 from agent.yamldoc import Cursor, Fields, Reader, open_document
+from agent.yamldoc.faultlist import quoted
 from agent.yamldoc.scalars import address, boolean, choice, duration, integer, matching, sequence_of, text
-from agent.yamldoc.words import quoted
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]

@@ -16,8 +16,9 @@ from agent.clients.docker import DockerEngine
 from agent.errors import Conflict
 from agent.intent import parse_intent
 from agent.model.intent import NetworkIntent
-from agent.model.records import HostStatus, decode
-from agent.planner.leader.peers import unseen_peers
+from agent.model.records import decode
+from agent.model.status import HostStatus
+from agent.planner.leader.recreate import unseen_peers
 from integration.cluster import EXAMPLE, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from agent.clients.docker import Engine
 from agent.clients.etcd import Store
 from agent.errors import LeadershipLost
-from agent.lease.session import Session
-from agent.model.autolock import UnlockKeys
+from agent.lease import Session
 from agent.model.keys import Keys
-from agent.model.records import Tokens
+from agent.model.records import Tokens, UnlockKeys
 from agent.model.store import Fence
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Literal
 
 from agent.apply.doors import Doors
-from agent.apply.writes import put
+from agent.apply.leader import put
 from agent.clients.docker import Engine, ask_digests
 from agent.diff.container import create_request
 from agent.errors import Conflict

@@ -3,15 +3,43 @@
 Those are imported by the command that needs them: shell completion and `validate` load neither gRPC nor the Docker
 client, and the daemon, which is started by `run`, never loads the tables.
 """
-# ruff: noqa: PLC0415 - see above
 
 import re
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
+from typer.core import TyperGroup
 
-from agent.cli.group import Group
+from agent.errors import SwarmkeeperError, Unreachable
+from agent.yamldoc.faultlist import printable
+
+# ---- How a command ends that fails: one clear line and an exit code; a traceback only for who asks
+
+
+REFUSED = 1
+UNREACHABLE = 3
+
+
+class Group(TyperGroup):
+    """The commands, with errors of the tree in agent/errors.py turned into exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever read the output has seen enough: typer ends quietly
+        except (SwarmkeeperError, OSError) as error:
+            if ctx.params.get("debug"):
+                raise
+            said = "\n".join(map(printable, str(error).split("\n")))  # some name one fault on each line
+            typer.secho(f"swarmkeeper: {said}", fg="red", err=True)
+            raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
+
+
+# ruff: noqa: PLC0415 - see above
+
 
 CONFIG = Path("/etc/swarmkeeper/agent.yaml")
 CHANGES = 4
@@ -43,7 +71,7 @@ app = typer.Typer(
 def _checked_cluster(name: str | None) -> str | None:
     """What the configuration would not take for a name is wrong usage, too: it becomes part of keys and roles."""
     from agent.config import CLUSTER_NAME, CLUSTER_NAME_IN_WORDS
-    from agent.yamldoc.words import quoted
+    from agent.yamldoc.faultlist import quoted
 
     if name is not None and not re.fullmatch(CLUSTER_NAME, name):
         raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_IN_WORDS}")
@@ -113,7 +141,7 @@ def root(
 @app.command()
 def run(config: ConfigOption = CONFIG) -> None:
     """Run the agent of this host. This is what the systemd unit starts; it ends on SIGTERM."""
-    from agent.cli.run import run_agent
+    from agent.daemon.main import run_agent
 
     raise typer.Exit(run_agent(config))
 
@@ -143,7 +171,7 @@ def validate(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the document, for editors that complete and check while one writes."""
-    from agent.cli.schema import show_schema
+    from agent.cli.validate import show_schema
 
     show_schema()
 
@@ -261,3 +289,12 @@ def etcd_roles(
     from agent.cli.etcd_roles import show_roles
 
     show_roles(config, cluster)
+
+
+def main() -> None:
+    """Run the command line; ends the process with its exit code."""
+    app(prog_name="swarmkeeper")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,14 +4,13 @@ import typer
 
 from agent.cli.connect import Connection
 from agent.cli.plan import in_mind, show_plan
-from agent.cli.render import counted, painted
+from agent.cli.validate import counted, painted
 from agent.errors import Conflict, Invalid, Refused, Unreachable
-from agent.intent.confirming import confirmed
-from agent.intent.guard import guarding
+from agent.intent.guard import confirmed, guarding
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.store import Compare, Put
-from agent.yamldoc.words import printable
+from agent.yamldoc.faultlist import printable
 
 
 class Applying:

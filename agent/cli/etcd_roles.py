@@ -7,8 +7,7 @@ import typer
 
 from agent.config import load_config
 from agent.errors import Invalid
-from agent.model.etcd_roles import EtcdRole, Permission, etcd_roles
-from agent.model.keys import Keys
+from agent.model.keys import EtcdRole, Keys, Permission, etcd_roles
 
 
 def show_roles(config: Path, cluster: str | None) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import typer
 
-from agent.cli.render import counted, painted
-from agent.cli.validate import parse
+from agent.cli.validate import counted, painted, parse
 from agent.model.observed import ClusterState
 from agent.model.steps import Blocked, Step
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
-from agent.yamldoc.words import printable
+from agent.yamldoc.faultlist import printable
 
 
 def in_mind(cluster: ClusterState, name: str, raw: bytes) -> ClusterState:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.view import ClusterView, HostView
-from agent.yamldoc.words import printable
+from agent.yamldoc.faultlist import printable
 
 _NO_TERMINAL = 160
 """Width where there is no terminal: lines of a log may be long."""

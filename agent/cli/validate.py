@@ -1,14 +1,25 @@
 """`validate`: everything that is wrong with a document."""
 
+import json
+import os
+
 import typer
 
-from agent.cli.render import counted, painted
 from agent.errors import Invalid
 from agent.intent import parse_intent, warnings
 from agent.intent.guard import guarding
+from agent.intent.schema import json_schema
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document
+from agent.yamldoc.faultlist import printable
+
+# ---- `schema`: the form of the document, for editors
+
+
+def show_schema() -> None:
+    """Print the JSON Schema of the document."""
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 def show_validity(name: str, raw: bytes) -> None:
@@ -56,3 +67,19 @@ def _extent(intent: Intent) -> str:
             counted(copies, "copy", "copies"),
         )
     )
+
+
+# ---- Words for a terminal. Colours reach terminals only, and not those of people who set NO_COLOR
+
+
+def painted(text: object, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
+    """`text`, be it anybody's words, for a terminal; `typer.echo` takes the colours away again where there is none."""
+    shown = printable(str(text))
+    if os.environ.get("NO_COLOR"):
+        return shown
+    return typer.style(shown, fg=colour, bold=bold or None, dim=dim or None)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -8,8 +8,8 @@ from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState
-from agent.model.records import CopyReport, HostStatus
-from agent.yamldoc.words import printable
+from agent.model.status import CopyReport, HostStatus
+from agent.yamldoc.faultlist import printable
 
 TOLD = 2
 """So many ends in a row are a loop; one may be somebody's doing."""

@@ -10,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
-from agent.model.observed import LinkState
+from agent.model.host_state import LinkState
 
 Addresses = tuple[tuple[IPv4Interface, str], ...]
 Routes = tuple[tuple[IPv4Network, str], ...]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import Invalid
-from agent.model.registry import HUB, registry_of
+from agent.model.spec import HUB, registry_of
 
 _HELPERS = ("credsStore", "credHelpers")
 _HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")

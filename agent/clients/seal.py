@@ -15,8 +15,7 @@ import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent.errors import Invalid, Refused
-from agent.model.autolock import UnlockKeys
-from agent.model.records import Tokens
+from agent.model.records import Tokens, UnlockKeys
 
 log = structlog.get_logger()
 

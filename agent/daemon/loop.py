@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import structlog
 
 from agent.daemon.dispatcher import Dispatcher
-from agent.daemon.triggers import Triggers
-from agent.daemon.wake import WakeUps
-from agent.model.observed import HostState, Observed
+from agent.daemon.triggers import Triggers, WakeUps
+from agent.model.host_state import HostState
+from agent.model.observed import Observed
 from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
-from agent.planner.host.handover import LOOK_S, tries
-from agent.planner.leader.chart import looks_again_in_s
+from agent.planner.host.update import LOOK_S, tries
+from agent.planner.leader.rollout import looks_again_in_s
 from agent.planner.leader.scheduler import places_again_in_s
 from agent.report import Reporter
 

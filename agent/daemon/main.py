@@ -20,13 +20,11 @@ from agent.clients.disk import StateDirectory
 from agent.clients.etcd import EtcdStore
 from agent.clients.kernel import LinuxKernel
 from agent.clients.seal import Seal, load_seal
-from agent.config import Config
-from agent.daemon.backoff import Backoff
-from agent.daemon.dispatcher import Dispatcher
+from agent.clients.systemd import EndSignals
+from agent.config import Config, load_config
+from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.daemon.loop import Reconciler, Rhythm
-from agent.daemon.signals import EndSignals
-from agent.daemon.triggers import Triggers
-from agent.daemon.wake import WakeUps
+from agent.daemon.triggers import Triggers, WakeUps
 from agent.daemon.wiring import (
     DECISIONS,
     cluster_reader_of,
@@ -35,15 +33,16 @@ from agent.daemon.wiring import (
     identity_of,
     session_of,
 )
+from agent.errors import Invalid, SwarmkeeperError
 from agent.http import Access, Sources, WebServer, serve
-from agent.lease.session import boottime_s
+from agent.lease import boottime_s
 from agent.metrics import Metrics
 from agent.model.keys import Keys
-from agent.model.outcome import Outcome
+from agent.model.records import timestamp
 from agent.model.steps import LetGo, PullImage, Step
+from agent.model.steps.plan import Outcome
 from agent.observe import Observer
 from agent.report import NewestWins, Reporter
-from agent.timestamps import timestamp
 
 log = structlog.get_logger()
 
@@ -233,3 +232,25 @@ def _exit_now(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+# ---- `run`: the daemon
+
+
+FAILED = 1
+FAULTY_CONFIG = 78
+"""EX_CONFIG of sysexits.h: the unit names it in RestartPreventExitStatus=."""
+
+
+def run_agent(config: Path) -> int:
+    """Run the agent until it is told to end, which ends the process; returns the exit code when it cannot begin."""
+    try:
+        loaded = load_config(config)
+    except Invalid as error:
+        sys.stderr.write(f"swarmkeeper: {error}\n")
+        return FAULTY_CONFIG
+    try:
+        run(loaded)
+    except SwarmkeeperError as error:
+        sys.stderr.write(f"swarmkeeper: {error}\n")
+        return FAULTY_CONFIG if isinstance(error, Invalid) else FAILED

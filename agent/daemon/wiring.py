@@ -8,9 +8,8 @@ from agent.clients.kernel import LinuxKernel
 from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import Seal
 from agent.config import Config
-from agent.daemon.wake import WakeUps
-from agent.lease.presence import boot_id, left_here, machine_id, presence
-from agent.lease.session import Session
+from agent.daemon.triggers import WakeUps
+from agent.lease import Session, boot_id, left_here, machine_id, presence
 from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.store import for_session

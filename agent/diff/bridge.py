@@ -9,14 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Network
 
+from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
-from agent.model.observed import (
-    Attached,
-    HostState,
-    NetworkState,
-)
-from agent.model.records import HostStatus
 from agent.model.spec import Pairs
+from agent.model.status import HostStatus
 
 _PREFIX = "com.docker.network.bridge."
 ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquerade": "true"}

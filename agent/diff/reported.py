@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
-from agent.model.observed import (
+from agent.model.host_state import (
     Attached,
     ContainerState,
     Difference,
@@ -14,15 +14,8 @@ from agent.model.observed import (
     NodeState,
     SwarmState,
 )
-from agent.model.records import (
-    AttachedReport,
-    BridgeReport,
-    Copy,
-    CopyReport,
-    HostStatus,
-    NetworkReport,
-    NodeReport,
-)
+from agent.model.records import Copy
+from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus, NetworkReport, NodeReport
 
 NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
 """A host that never reported: taken for an engine with nothing on it."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from agent.yamldoc.words import printable
+from agent.yamldoc.faultlist import printable
 
 log = structlog.get_logger()
 

@@ -5,18 +5,23 @@ section that could not be read is left out of the later steps, so that one error
 """
 
 from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
-from agent.intent.checks import check_dependencies, check_host_ports, check_managers, check_names
+from agent.intent.checks import (
+    check_dependencies,
+    check_host_ports,
+    check_lines,
+    check_managers,
+    check_names,
+    check_specs,
+)
 from agent.intent.cluster import Cluster, read_cluster
-from agent.intent.digest import document_hash
 from agent.intent.files import read_file
+from agent.intent.guard import document_hash
 from agent.intent.networks import read_network, read_volume
 from agent.intent.placement import settle_hosts
-from agent.intent.refused import TOP_REFUSED
+from agent.intent.refused import TOP_REFUSED, warnings
 from agent.intent.resolve import Declared, resolve
 from agent.intent.service import read_service
-from agent.intent.sizes import check_lines, check_specs
 from agent.intent.values import name, project_name
-from agent.intent.warnings import warnings
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
 from agent.yamldoc.scalars import string

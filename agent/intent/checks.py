@@ -1,12 +1,145 @@
 """Checks across the parts of a document, except for addresses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
+import msgspec
+
+from agent.intent import forms, values
 from agent.intent.cluster import Cluster
 from agent.intent.ports import clash
 from agent.model.intent import NetworkIntent, ServiceIntent, SwarmIntent, VolumeIntent
 from agent.model.spec import ContainerSpec, Port
-from agent.yamldoc import Cursor
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.compose import Scalar
+from agent.yamldoc.scalars import choice, sequence_of
+
+# ---- What aliases make large, although the document is not: the lines to be split, and what goes into etcd
+
+
+MOST_SPLIT = 500_000
+"""Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
+the memory."""
+LARGEST_SPEC = 1_500_000
+"""Bytes of a service as it is kept, in JSON. etcd refuses a request of more than 1.5 MiB (--max-request-bytes)."""
+MOST_OF_SPECS = 6_000_000
+"""The same for all services together. An agent that leads needs about ten times that much memory for them."""
+
+_DEFAULTS = len(msgspec.json.encode(ContainerSpec(image="")))
+"""Bytes of what is left out when a spec is kept. Its canonical form would say the same, and takes longer."""
+
+
+def check_lines(services: Cursor) -> bool:
+    """Whether the services can be read in a bearable time; notes a fault when not."""
+    left = MOST_SPLIT
+    for _, service in services.entries() if services.is_mapping else ():
+        for key in ("command", "entrypoint"):
+            # Where the key is missing this is the service itself, a mapping.
+            place = service.at(key)
+            if isinstance(place.node, Scalar):
+                left -= len(place.node.text)
+            if left < 0:
+                problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
+                place.hidden().fault(problem, "write them as lists")
+                return False
+    return True
+
+
+def check_specs(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
+    """Note a fault for each service that no key of etcd can hold, and when all are too much for it and the agents."""
+    whole = 0
+    for each in services:
+        size = len(msgspec.json.encode(each.spec)) - _DEFAULTS
+        if size > LARGEST_SPEC:
+            _refuse(root.at("services", each.name), "has", size, LARGEST_SPEC)
+        whole += size
+    if whole > MOST_OF_SPECS:
+        _refuse(root.at("services"), "have", whole, MOST_OF_SPECS)
+
+
+def _refuse(place: Cursor, has: str, size: int, most: int) -> None:
+    place.hidden().fault(f"{has} {size} bytes as JSON, aliases expanded", f"{most} are the most")
+
+
+# ---- Which service waits for which
+
+
+KEYS = ("condition",)
+STARTED = "service_started"
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+CONDITION: Reader[Condition] = choice(get_args(Condition))
+_REFUSED = {
+    "restart": "is not offered: a copy is started again when it ends itself",
+    "required": "is not offered: what is named is declared, or the document is refused",
+}
+
+FORM = forms.either(
+    forms.list_of(forms.NAME),
+    forms.mapping_of(forms.section({"condition": forms.choice(get_args(Condition))}, KEYS, _REFUSED)),
+)
+
+Dependencies = tuple[tuple[str, str], ...]
+
+
+def depends_on(cursor: Cursor) -> Dependencies | None:
+    """Read a list of services, or a mapping of a service to its condition; sorted by service."""
+    if cursor.is_sequence:
+        names = sequence_of(values.name, distinct=True)(cursor) or ()
+        return tuple((each, STARTED) for each in sorted(names))
+    found = []
+    for key, place in cursor.entries():
+        fields = place.fields(KEYS, _REFUSED, extensions=True)
+        condition = fields.require("condition", CONDITION, f"write {STARTED}, or use a list") or STARTED
+        found.append((values.name(key) or "", condition))
+    return tuple(sorted(found))
+
+
+# ---- Keys of a service that the engine does not take together, or not alone
+
+
+def check_together(fields: Fields, spec: ContainerSpec) -> None:
+    """Note a fault for what each by itself is good, and not beside the rest of the service."""
+    _check_network_mode(fields, spec)
+    _check_memory(fields, spec)
+    if spec.nano_cpus is not None:
+        _leaves_no_room(fields, "a number of cpus", ("cpu_period", "cpu_quota"))
+    if spec.uts is not None:
+        _leaves_no_room(fields, "uts: host", ("hostname", "domainname"))
+
+
+def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
+    place = fields.at("network_mode")
+    if place is None or spec.network_mode is None:
+        return
+    crowded = [
+        ("networks", spec.networks),
+        *([] if spec.network_mode == "bridge" else [("ports", spec.ports)]),
+    ]
+    for key, said in crowded:
+        if said:
+            place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
+
+
+def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
+    limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
+    if limit and (spec.memory_reservation_bytes or 0) > limit:
+        fields.cursor.hidden().fault("reserves more memory than its limit", "lower the reservation")
+    place = fields.at("memswap_limit")
+    if place is None or swap is None:
+        return
+    if not limit:
+        place.fault(
+            "is a limit on memory and swap together, and there is none on memory", "give a mem_limit too"
+        )
+    elif 0 <= swap < limit:
+        place.fault("is less than the memory alone", "it counts memory and swap together: make it larger")
+
+
+def _leaves_no_room(fields: Fields, what: str, others: Iterable[str]) -> None:
+    for other in others:
+        if (place := fields.at(other)) is not None:
+            place.fault(f"{what} leaves no room for '{other}'", "keep one of them")
+
 
 Links = Mapping[str, Sequence[str]]
 

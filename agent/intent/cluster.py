@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from itertools import islice
 from typing import get_args
 
-from agent.intent.digest import DIGITS
+from agent.intent.guard import DIGITS
 from agent.intent.networks import read_gateway, usable_network
 from agent.intent.values import host_name, pairs
 from agent.model.intent import (

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from agent.intent import forms
-from agent.intent.gpus import REQUEST, reserved_devices
-from agent.intent.limits import cpus, memory, pids, reservation
+from agent.intent.limits import REQUEST, cpus, memory, pids, reservation, reserved_devices
 from agent.intent.where import FORM as WHERE
 from agent.intent.where import read_where
+from agent.model.faults import ANYWHERE, Where
 from agent.model.intent import FailureAction, Update, UpdateOrder
 from agent.model.spec import Restart, RestartName
-from agent.model.where import ANYWHERE, Where
 from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.scalars import choice, duration, integer, number
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from agent.intent import forms
 from agent.intent.deploy import Deploy
+from agent.model.faults import ANYWHERE
 from agent.model.intent import HostIntent, ServiceIntent
-from agent.model.where import ANYWHERE
 from agent.yamldoc import Cursor, Fields
+from agent.yamldoc.faultlist import listed
 from agent.yamldoc.scalars import integer, text
-from agent.yamldoc.words import listed
 
 MOST_COPIES = 1000
 """Copies of one service on one host."""

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from agent.diff.container import TABLE
-from agent.intent import cluster, dependencies, deploy, files, forms, networks, placement
+from agent.intent import checks, cluster, deploy, files, forms, networks, placement
 from agent.intent.forms import Form
-from agent.intent.image import PULLS
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
-from agent.intent.service import FIELDS, OTHER_KEYS, Field
+from agent.intent.service import FIELDS, OTHER_KEYS, PULLS, Field
 from agent.model.intent import Availability, BridgeMethod, Mode, Role, Rotation, Unmanaged
 
 TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "secrets", "configs", "services")
@@ -24,7 +23,7 @@ _REPAIRS = {
 OTHERS: Mapping[str, Form] = {
     "x-hosts": placement.FORM,
     "deploy": deploy.FORM,
-    "depends_on": dependencies.FORM,
+    "depends_on": checks.FORM,
     "pull_policy": forms.choice(list(PULLS)),
     "secrets": files.FORM,
     "configs": files.FORM,

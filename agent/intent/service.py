@@ -1,20 +1,14 @@
 """One service: the table of its keys, and how they become a ServiceIntent."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from agent.intent import forms
-from agent.intent.attachments import FORM as ATTACHMENTS
-from agent.intent.attachments import attachments
-from agent.intent.dependencies import depends_on
+from agent.intent.checks import check_together, depends_on
 from agent.intent.deploy import Deploy, read_deploy
 from agent.intent.forms import Form
-from agent.intent.gpus import FORM as GPUS
-from agent.intent.gpus import gpus
-from agent.intent.health import FORM as HEALTH
-from agent.intent.health import healthcheck
-from agent.intent.image import image, pull_policy
 from agent.intent.limits import (
     DEVICES,
     ULIMITS,
@@ -22,13 +16,17 @@ from agent.intent.limits import (
     cgroup_rules,
     cpus,
     devices,
+    gpus,
     memory,
     memory_and_swap,
     pids,
     reservation,
     ulimits,
 )
+from agent.intent.limits import FORM as GPUS
 from agent.intent.mounts import MOUNTS, mounts, tmpfs
+from agent.intent.networks import FORM as ATTACHMENTS
+from agent.intent.networks import attachments
 from agent.intent.placement import read_placement
 from agent.intent.ports import FORM as PORTS
 from agent.intent.ports import ports
@@ -44,19 +42,69 @@ from agent.intent.process import (
     UTS,
     addresses,
     extra_hosts,
+    healthcheck,
     logging,
     restart,
     texts_or_empty,
     words,
 )
+from agent.intent.process import FORM as HEALTH
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.together import check_together
 from agent.intent.usage import BLKIO, blkio_config, cpu_period, cpu_quota, cpu_shares, cpuset
 from agent.intent.values import absolute, distinct_texts, pairs, text
-from agent.model.intent import ServiceIntent
+from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
 from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.scalars import boolean, duration, integer, matching, one_or_more, size
+
+# ---- Image references
+
+
+# The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
+_PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"(?:{_PART}(?:\.{_PART})*(?::[0-9]{{1,5}})?/)?"
+_WORD = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_NAME = rf"{_DOMAIN}{_WORD}(?:/{_WORD})*"
+_TAG = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
+_DIGEST = r"(?:@sha256:[a-f0-9]{64})?"
+_REFERENCE = re.compile(_NAME + _TAG + _DIGEST, re.ASCII)
+_LONGEST = 511
+
+PULLS: dict[str, Pull] = {
+    "always": "always",
+    "missing": "missing",
+    "if_not_present": "missing",
+    "never": "never",
+    "daily": "daily",
+    "weekly": "weekly",
+}
+
+
+def image(cursor: Cursor) -> str | None:
+    """Read an image reference: `[registry[:port]/]name[:tag][@sha256:digest]`."""
+    value = text(cursor)
+    if value is None or (len(value) <= _LONGEST and _REFERENCE.fullmatch(value)):
+        return value
+    remedy = "write for example 10.0.0.1:5000/team/name:1.0.0"
+    lower = value.lower()
+    if len(value) <= _LONGEST and _REFERENCE.fullmatch(lower):
+        remedy = f"names are lower case: did you mean '{lower}'?"
+    cursor.fault(f"{cursor.shown} is not an image reference", remedy)
+    return None
+
+
+def pull_policy(cursor: Cursor) -> Pull | None:
+    """Read when an image is fetched."""
+    written = text(cursor)
+    if written is None or written in PULLS:
+        return None if written is None else PULLS[written]
+    if written.startswith("every_"):
+        cursor.fault(f"{cursor.shown} is not offered", "write daily or weekly")
+    elif written == "build":
+        cursor.fault("'build' is not offered: push an image to a registry and name it")
+    else:
+        cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
+    return None
 
 
 @dataclass(frozen=True, slots=True)

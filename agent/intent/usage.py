@@ -8,7 +8,7 @@ from agent.intent import forms
 from agent.intent.values import absolute
 from agent.model.spec import BlkioDevice, BlkioLimit
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.nodes import Scalar
+from agent.yamldoc.compose import Scalar
 from agent.yamldoc.scalars import duration, integer, matching, size
 
 _MICRO = 1_000_000

@@ -8,8 +8,9 @@ from agent.diff.bridge import bridge_faults
 from agent.diff.networks import overlay_faults
 from agent.diff.replicas import image_now
 from agent.metrics import label_values
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Plan, Step
 
 Series = dict[tuple[str, ...], float]

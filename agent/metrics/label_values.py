@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from agent.model.observed import LocalState
+from agent.model.host_state import LocalState
 from agent.model.steps import BlockedKind, Step
 
 STEPS: tuple[type[Step], ...] = get_args(Step)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from agent.model.faults import ANYWHERE, Features, Where
 from agent.model.spec import ContainerSpec, Pairs
-from agent.model.where import ANYWHERE, Features, Where
 
 GWBRIDGE = "docker_gwbridge"
 PARKING = "swarmkeeper_parking"

@@ -9,16 +9,16 @@ import structlog
 
 from agent.clients.disk import StateDirectory
 from agent.clients.etcd import Store
-from agent.diff.lost_hosts import lost_hosts
+from agent.diff.nodes import lost_hosts
 from agent.errors import Invalid, Refused, Unreachable
-from agent.lease.lock import held_fence
-from agent.model.observed import ClusterState, HostState, Observed
+from agent.lease import held_fence
+from agent.model.host_state import HostState
+from agent.model.observed import ClusterState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
-from agent.observe.copy_watch import CopyWatcher
+from agent.observe.copy_watch import CopyWatcher, Spells
 from agent.observe.crashes import CrashSettings
 from agent.observe.host import DOUBT_S, HostReader
-from agent.observe.spells import Spells
 from agent.observe.tokens import KeyOpener, TokenOpener, TokenWatcher
 
 __all__ = [

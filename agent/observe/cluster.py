@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from agent.clients.etcd import Store
 from agent.errors import Invalid
-from agent.model import records
+from agent.model import records, status
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState, Document
 from agent.model.rollout import Rollout
@@ -157,7 +157,7 @@ class ClusterReader:
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
             rulings=values.of_hosts(keys.rulings, "", records.Ruling),
             stored_specs=_whole_specs(snapshot, keys.specs),
-            statuses=values.of_hosts(keys.hosts, "/status", records.HostStatus),
+            statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),
             digests=values.one(keys.digests, records.Digests),
             digests_revision=digests.mod_revision if digests else 0,

@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 
-from agent.clients.certificate import NodeCertificate, node_certificate
 from agent.clients.docker import Engine, EngineInfo
+from agent.clients.etcd.channel import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff.bridge import resting, without_gateway
 from agent.diff.container import FillContext, by_number
 from agent.diff.replicas import IN_USE, fill_context
 from agent.errors import Refused, Unreachable
+from agent.model.host_state import ContainerState, HostState, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import ClusterState, ContainerState, HostState, NetworkState, NodeState, SwarmState
+from agent.model.observed import ClusterState
 from agent.model.records import Copy
 from agent.observe.crashes import CrashReader, CrashSettings
 from agent.observe.overlays import OverlayReader

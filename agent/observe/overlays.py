@@ -7,8 +7,9 @@ from typing import Generic, TypeVar
 from agent.clients.docker import Engine
 from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
 from agent.errors import Refused, Unreachable
+from agent.model.host_state import ContainerState, GivenOut, NetworkState
 from agent.model.intent import NetworkIntent
-from agent.model.observed import ClusterState, ContainerState, GivenOut, NetworkState
+from agent.model.observed import ClusterState
 from agent.model.spec import Pairs
 
 LOOK_S = 10.0

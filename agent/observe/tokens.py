@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.errors import Invalid
-from agent.model.autolock import UnlockKeys
-from agent.model.records import Tokens
+from agent.model.records import Tokens, UnlockKeys
 from agent.observe.values import Values
 
 UNOPENED = "sealed"

@@ -5,7 +5,7 @@ from typing import TypeVar
 from agent.errors import Invalid
 from agent.model import records
 from agent.model.store import KeyValue, Snapshot
-from agent.yamldoc.words import printable
+from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
 

@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-from agent.diff.identity import must_not_act
+from agent.diff.replicas import must_not_act
 from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Blocked, Plan, untouched
 from agent.planner.host.bridge import plan_bridge
-from agent.planner.host.leaving import plan_leave, ruling_for
-from agent.planner.host.membership import plan_membership
-from agent.planner.host.namesakes import plan_namesake
+from agent.planner.host.membership import plan_leave, plan_membership, plan_namesake, ruling_for
 from agent.planner.host.replicas import plan_copies
 from agent.planner.leader.eligibility import plan_leadership
 from agent.planner.leader.leading import plan_leading

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from agent.model.observed import ContainerState
+from agent.model.host_state import ContainerState
 
 EARLY_S = 10.0
 """A copy that ends this soon did not come up."""

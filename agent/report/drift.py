@@ -10,8 +10,9 @@ from typing import NamedTuple
 from agent.diff.bridge import bridge_faults, is_begun, without_gateway
 from agent.diff.networks import overlay_faults
 from agent.diff.replicas import container_name, finished
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import ClusterState, ContainerState, HostState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
 from agent.model.steps import (

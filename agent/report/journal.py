@@ -5,8 +5,8 @@ from collections.abc import Callable
 import structlog
 
 from agent.model.observed import ClusterState, Document, Observed
-from agent.model.outcome import Outcome
 from agent.model.steps import Blocked, Plan, Step
+from agent.model.steps.plan import Outcome
 
 log = structlog.get_logger()
 

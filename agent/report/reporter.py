@@ -14,18 +14,17 @@ from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
 from agent.metrics.registry import Metrics
 from agent.model.observed import ClusterState, Observed
-from agent.model.outcome import Failure, Outcome
-from agent.model.records import HostStatus, Phase
+from agent.model.records import timestamp
+from agent.model.status import HostStatus, Phase
 from agent.model.steps import Plan, Step
+from agent.model.steps.plan import Failure, Outcome
 from agent.report.counters import Figures
 from agent.report.drift import find_drift
+from agent.report.failures import Pulls
 from agent.report.journal import Journal
 from agent.report.key import StatusKey
-from agent.report.pulls import Pulls
 from agent.report.status import carried_out, host_status
-from agent.report.summary import summary, unready
-from agent.report.view import View
-from agent.timestamps import timestamp
+from agent.report.view import View, summary, unready
 
 log = structlog.get_logger()
 

@@ -5,23 +5,74 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from agent.diff.bridge import OURS, has_mesh
+from agent.diff.container import by_number
 from agent.diff.networks import others_on
-from agent.diff.promotable import note_join
+from agent.diff.nodes import note_join
+from agent.diff.replicas import image_now
+from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, NodeState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import Attached, HostState, NetworkState, NodeState, Observed
-from agent.model.outcome import Failure
-from agent.model.records import (
+from agent.model.observed import Observed
+from agent.model.spec import Pairs
+from agent.model.status import (
     AttachedReport,
     BlockedReport,
     BridgeReport,
+    CopyReport,
+    DifferenceReport,
     HostStatus,
     NetworkReport,
     NodeReport,
     Phase,
 )
-from agent.model.spec import Pairs
 from agent.model.steps import Blocked, JoinSwarm, Plan, Step
-from agent.report.copy_reports import copy_reports
+from agent.model.steps.plan import Failure
+
+# ---- What the status says of each copy
+
+
+def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
+    """Every container of ours on the host, in the order observed."""
+    assignment = observed.cluster.assignment if observed.cluster else None
+    assigned = by_number(assignment.copies) if assignment else {}
+    pins = {key: each.addresses for key, each in assigned.items()}
+    cluster, reports = observed.cluster, []
+    for each in host.containers:
+        pinned = pins.get((each.copy.service, each.copy.number), ())
+        reports.append(_copy(each, pinned, image_now(cluster, host, each) if cluster else ""))
+    return tuple(reports)
+
+
+def _copy(found: ContainerState, pinned: Pairs, now: str) -> CopyReport:
+    return CopyReport(
+        service=found.copy.service,
+        number=found.copy.number,
+        spec=found.copy.spec,
+        id=found.id,
+        name=found.name,
+        status=found.status,
+        health=found.health,
+        exit_code=found.exit_code,
+        error=found.error,
+        started_at=found.started_at,
+        restarts=found.restarts,
+        addresses=tuple(sorted(found.addresses)),
+        pinned=pinned,
+        differences=tuple(
+            DifferenceReport(
+                field=each.field,
+                wanted=each.wanted,
+                found=each.found,
+                repair=each.repair,
+                subject=each.subject,
+            )
+            for each in found.differences
+        ),
+        image=found.image,
+        image_now=now,
+        crashes=found.crashes,
+        output=found.output,
+    )
+
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 _KNOWN_DEVICES = ("lo", GWBRIDGE)

@@ -5,9 +5,8 @@ from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, replace
 from typing import TypeVar, overload
 
-from agent.yamldoc.faultlist import Faults
-from agent.yamldoc.nodes import Mapping, Node, Scalar, Sequence
-from agent.yamldoc.words import nearest, quoted, shown_key, step
+from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
 
 T = TypeVar("T")
 D = TypeVar("D")

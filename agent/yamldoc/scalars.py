@@ -6,8 +6,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from math import inf
 from typing import TypeVar
 
+from agent.yamldoc.compose import Scalar
 from agent.yamldoc.cursor import Cursor, Reader
-from agent.yamldoc.nodes import Scalar
 
 T = TypeVar("T")
 W = TypeVar("W", bound=str)

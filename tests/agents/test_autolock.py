@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.autolock import UnlockKeys
-from agent.model.records import decode
+from agent.model.records import UnlockKeys, decode
 from tests.fakes.swarm import FakeSwarm
 from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import KEYS, NAMES, SimulatedCluster

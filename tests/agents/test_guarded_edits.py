@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.intent.confirming import confirmed
+from agent.intent.guard import confirmed
 from tests.support.document import SERVICES, document
 from tests.support.simulated_cluster import SimulatedCluster, images
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Unreachable
-from agent.model.observed import SwarmState
+from agent.model.host_state import SwarmState
 from agent.model.records import Presence, Tokens, decode
 from agent.model.steps import LeaveSwarm, Plan
 from tests.fakes.swarm import FakeSwarm, Member

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.diff.node_owners import HOST_LABEL
+from agent.diff.nodes import HOST_LABEL
 from agent.errors import Unreachable
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.support.document import EXAMPLE, SERVICES, document

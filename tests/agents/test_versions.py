@@ -12,9 +12,9 @@ from unittest import mock
 import msgspec
 import pytest
 
+from agent.model import records
 from agent.model.faults import Fault, InvalidDocument
 from agent.model.intent import Intent
-from agent.model.records import form
 from agent.observe import in_force
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, TTL_S, SimulatedCluster, images
@@ -45,7 +45,7 @@ def of_the_newer_version() -> Iterator[None]:
         return encode({**value, "v": 2} if written else value, **how)
 
     with (
-        mock.patch.object(form, "VERSION", _Newer(2)),
+        mock.patch.object(records, "VERSION", _Newer(2)),
         mock.patch.object(msgspec.json, "encode", newer),
     ):
         yield

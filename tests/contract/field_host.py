@@ -11,7 +11,7 @@ from agent.clients.docker import DockerEngine
 from agent.diff.container import create_request, fill
 from agent.diff.container.identity import SHAPE, SPEC
 from agent.diff.replicas import container_name, fill_context
-from agent.model.observed import ContainerState, LinkState, SwarmState
+from agent.model.host_state import ContainerState, LinkState, SwarmState
 from agent.model.records import Copy
 from agent.model.store import Put
 from tests.contract.field_cases import BASE, PROJECT, Case

@@ -12,7 +12,8 @@ import pytest
 from agent.clients.etcd import EtcdStore
 from agent.errors import Refused
 from agent.model.keys import Keys
-from agent.model.records import Accepted, Assignment, HostStatus, Verdict, decode
+from agent.model.records import Accepted, Assignment, Verdict, decode
+from agent.model.status import HostStatus
 from agent.model.store import Delete, KeyRange, Put, StoreSettings
 from tests.support.agent_process import WITHIN_S, running
 from tests.support.etcd_server import EtcdServer, eventually

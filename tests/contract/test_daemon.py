@@ -19,9 +19,10 @@ from agent.clients.etcd import EtcdStore
 from agent.config import load_config
 from agent.daemon.main import Daemon
 from agent.errors import Refused
-from agent.lease.lock import campaign
+from agent.lease import campaign
 from agent.model.keys import Keys
-from agent.model.records import Accepted, HostStatus, LeaderRecord, decode, encode
+from agent.model.records import Accepted, LeaderRecord, decode, encode
+from agent.model.status import HostStatus
 from agent.model.store import Delete, KeyRange, KeyValue, Put, StoreSettings
 from tests.support.agent_process import IMAGE, WITHIN_S, AgentProcess, running
 from tests.support.document import document

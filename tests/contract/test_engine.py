@@ -10,8 +10,8 @@ import pytest
 from agent.clients.docker import Engine
 from agent.diff.container import CreateRequest, FillContext, create_request
 from agent.errors import Conflict, Missing, Refused, Unreachable
+from agent.model.host_state import ContainerState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
 from tests.contract.engines import CLUSTER, KINDS, DockerScene, FakeScene, Scene

@@ -14,8 +14,8 @@ from agent.clients.docker import Engine
 from agent.diff.container import TABLE, FillContext, create_request
 from agent.diff.container.row import Found
 from agent.errors import Refused
+from agent.model.host_state import Difference
 from agent.model.intent import NetworkIntent
-from agent.model.observed import Difference
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER, DockerScene

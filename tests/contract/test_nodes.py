@@ -6,7 +6,7 @@ import pytest
 
 from agent.clients.docker import Engine
 from agent.errors import LeadershipLost, Missing, Overtaken, Refused, Unreachable
-from agent.model.observed import NodeState
+from agent.model.host_state import NodeState
 from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider
 from tests.support.docker_daemon import ADDRESS
 from tests.support.etcd_server import eventually

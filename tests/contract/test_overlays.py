@@ -11,8 +11,8 @@ import pytest
 from agent.clients.docker import Engine
 from agent.diff.container import FillContext, create_request
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
+from agent.model.host_state import ContainerState, NetworkState
 from agent.model.intent import NetworkIntent
-from agent.model.observed import ContainerState, NetworkState
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER

@@ -8,8 +8,8 @@ import pytest
 from agent.clients.docker import Engine
 from agent.diff.container import FillContext
 from agent.errors import Conflict, Unreachable
+from agent.model.host_state import Attached, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
-from agent.model.observed import Attached, NetworkState
 from agent.model.records import Copy
 from tests.contract.engines import Scene
 from tests.support.etcd_server import eventually

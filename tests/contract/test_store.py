@@ -4,7 +4,7 @@ import pytest
 
 from agent.clients.etcd import Store
 from agent.errors import Conflict, LeadershipLost, Missing, Refused, Unreachable
-from agent.lease.lock import campaign, held_fence, resign
+from agent.lease import campaign, held_fence, resign
 from agent.model.store import Compare, Delete, Fence, KeyRange, Put
 from tests.contract.conftest import Etcd
 from tests.support.wakes import Wakes

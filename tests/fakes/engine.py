@@ -22,8 +22,8 @@ from agent.diff.container import (
     update_request,
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
+from agent.model.host_state import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.observed import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fakes.containers import FakeContainers, Raw, is_up, published

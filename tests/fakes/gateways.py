@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from agent.errors import Unreachable
-from agent.model.observed import NetworkState
+from agent.model.host_state import NetworkState
 from agent.model.spec import Pairs
 
 INGRESS = "ingress-sbox"

@@ -2,8 +2,8 @@
 
 from ipaddress import IPv4Interface, IPv4Network
 
+from agent.model.host_state import LinkState
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import LinkState
 from tests.fakes.engine import FakeEngine
 
 

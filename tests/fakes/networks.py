@@ -4,8 +4,8 @@ from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 
 from agent.errors import Conflict, Refused, Unreachable
+from agent.model.host_state import GivenOut, LinkState, NetworkState
 from agent.model.intent import GWBRIDGE, NetworkIntent
-from agent.model.observed import GivenOut, LinkState, NetworkState
 from agent.model.spec import Pairs
 from tests.fakes.containers import FakeContainers, Raw, is_up
 from tests.fakes.gateways import FakeGateways

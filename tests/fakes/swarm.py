@@ -10,8 +10,8 @@ from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol
 
 from agent.errors import Conflict, Missing, Overtaken, Refused, Unreachable
+from agent.model.host_state import GivenOut, NetworkState, NodeState
 from agent.model.intent import Availability, NetworkIntent, Role
-from agent.model.observed import GivenOut, NetworkState, NodeState
 from agent.model.records import Tokens
 from agent.model.spec import Pairs
 

@@ -21,8 +21,7 @@ from agent.errors import Invalid
 from agent.http.access import load_web_config
 from agent.intent import parse_intent, warnings
 from agent.model import spec
-from agent.model.autolock import UnlockKeys
-from agent.model.records import Tokens, decode
+from agent.model.records import Tokens, UnlockKeys, decode
 from agent.observe import ClusterReader, KeyOpener, TokenOpener
 from tests.support.etcd_keys import GOOD, KEYS, ME, OLD_DIGEST, RECORDS, Scene
 from tests.support.thoroughness import examples

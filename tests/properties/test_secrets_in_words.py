@@ -13,12 +13,12 @@ from agent.errors import Invalid
 from agent.http.access import WebConfig, load_web_config
 from agent.intent import parse_intent
 from agent.model import steps
-from agent.model.autolock import UnlockKeys
 from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
+from agent.model.host_state import SwarmState
 from agent.model.intent import ServiceIntent
-from agent.model.observed import Observed, SwarmState
-from agent.model.records import Accepted, Tokens
+from agent.model.observed import Observed
+from agent.model.records import Accepted, Tokens, UnlockKeys
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.store import KeyValue, Put, StoreSettings
 from tests.support.builders import assignment, cluster, host, intent, member

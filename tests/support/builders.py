@@ -5,7 +5,17 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from agent.diff.node_owners import HOST_LABEL
+from agent.diff.nodes import HOST_LABEL
+from agent.model.host_state import (
+    ContainerState,
+    Difference,
+    HostState,
+    LinkState,
+    LocalState,
+    NetworkState,
+    NodeState,
+    SwarmState,
+)
 from agent.model.intent import (
     GWBRIDGE,
     BridgeIntent,
@@ -15,21 +25,10 @@ from agent.model.intent import (
     ServiceIntent,
     SwarmIntent,
 )
-from agent.model.observed import (
-    ClusterState,
-    ContainerState,
-    Difference,
-    Document,
-    HostState,
-    LinkState,
-    LocalState,
-    NetworkState,
-    NodeState,
-    Observed,
-    SwarmState,
-)
-from agent.model.records import Assignment, Copy, HostStatus, SwarmRecord, Tokens
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.records import Assignment, Copy, SwarmRecord, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.status import HostStatus
 from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.planner.leader.assignments import assign

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from agent.model import spec
-from agent.model.autolock import UnlockKeys
 from agent.model.keys import Keys
 from agent.model.records import (
     Accepted,
@@ -11,17 +10,18 @@ from agent.model.records import (
     Copy,
     Digests,
     Disruption,
-    HostStatus,
     LeaderRecord,
     Presence,
     Ruling,
     SwarmRecord,
     Tokens,
+    UnlockKeys,
     Verdict,
     encode,
 )
 from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.status import HostStatus
 from agent.model.store import Delete, KeyRange, Put, Snapshot
 from agent.observe import ClusterReader
 from agent.observe.cluster import Reading

@@ -11,19 +11,18 @@ from typing import Literal, get_args
 
 from hypothesis import strategies as st
 
-from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
-from agent.model.observed import (
+from agent.model.host_state import (
     Attached,
-    ClusterState,
     ContainerState,
     Difference,
-    Document,
     HostState,
     LinkState,
     NetworkState,
     NodeState,
     SwarmState,
 )
+from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
+from agent.model.observed import ClusterState, Document
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
 from agent.planner.dry_run.world import Agent, World

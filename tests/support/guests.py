@@ -6,9 +6,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from agent.diff.bridge import OURS
+from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import PARKING
-from agent.model.observed import Attached, HostState, NetworkState
-from agent.model.records import BridgeReport, Disruption, HostStatus
+from agent.model.records import Disruption
+from agent.model.status import BridgeReport, HostStatus
 from tests.support.builders import REVISION, bridge_network, host, overlay_network, status
 
 INGRESS = ("ingress-sbox", "gateway_ingress-sbox")

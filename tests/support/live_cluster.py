@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from agent.errors import Invalid, SwarmkeeperError
+from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING
-from agent.model.observed import HostState, SwarmState
 from agent.model.records import Disruption, decode
 from agent.model.steps import Park, Step, SwapBridge
 from agent.planner.host.bridge_swap import needs_turn

@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from agent.model.host_state import ContainerState, HostState, LinkState, NetworkState, NodeState, SwarmState
 from agent.model.intent import (
     GWBRIDGE,
     BridgeIntent,
@@ -13,17 +14,7 @@ from agent.model.intent import (
     PolicyIntent,
     SwarmIntent,
 )
-from agent.model.observed import (
-    ClusterState,
-    ContainerState,
-    Document,
-    HostState,
-    LinkState,
-    NetworkState,
-    NodeState,
-    Observed,
-    SwarmState,
-)
+from agent.model.observed import ClusterState, Document, Observed
 from agent.model.records import Assignment, Copy, SwarmRecord
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.store import Fence

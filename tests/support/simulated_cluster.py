@@ -14,21 +14,19 @@ from typing import ParamSpec, TypeVar
 
 from agent.apply import Doors, apply
 from agent.clients.disk import StateDirectory
-from agent.daemon.backoff import Backoff
-from agent.daemon.dispatcher import Dispatcher
+from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.daemon.loop import Reconciler, Rhythm
-from agent.daemon.triggers import Triggers
-from agent.daemon.wake import WakeUps
+from agent.daemon.triggers import Triggers, WakeUps
 from agent.daemon.wiring import DECISIONS
 from agent.errors import Invalid
 from agent.intent import parse_intent
-from agent.lease.session import Session
+from agent.lease import Session
 from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
-from agent.model.outcome import Outcome
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
 from agent.model.steps import LetGo, Plan, Step
+from agent.model.steps.plan import Outcome
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.report import Reporter

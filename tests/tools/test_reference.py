@@ -8,23 +8,20 @@ import pytest
 from agent.intent import (
     MOST_NAMED,
     TOP_KEYS,
-    attachments,
     cluster,
     deploy,
     files,
-    gpus,
-    health,
     limits,
     mounts,
     networks,
     ports,
+    process,
     usage,
 )
-from agent.intent.checks import MOST_PUBLISHED
-from agent.intent.placeholders import KNOWN
+from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED, MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
+from agent.intent.resolve import KNOWN
 from agent.intent.service import FIELDS, OTHER_KEYS
-from agent.intent.sizes import LARGEST_SPEC, MOST_OF_SPECS, MOST_SPLIT
 from agent.yamldoc import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
 from agent.yamldoc.scalars import LONGEST_TEXT
 from tests.support.reference import written
@@ -49,12 +46,12 @@ def keys_of_the_table(text: str) -> set[str]:
         ("Top level", TOP_KEYS),
         ("networks.*", (*networks.NETWORK_KEYS, *networks.SUBNET_KEYS)),
         ("volumes.*", networks.VOLUME_KEYS),
-        ("services.*", (*FIELDS, *OTHER_KEYS, *attachments.KEYS, *health.KEYS, *ports.LONG_KEYS)),
+        ("services.*", (*FIELDS, *OTHER_KEYS, *networks.KEYS, *process.KEYS, *ports.LONG_KEYS)),
         ("services.*", (*mounts.LONG_KEYS, *mounts.BIND_KEYS, *mounts.VOLUME_KEYS, *mounts.TMPFS_KEYS)),
         ("services.*", (*deploy.KEYS, *deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
         (
             "services.*",
-            (*deploy.RESTART_KEYS, *gpus.KEYS, *usage.BLKIO_KEYS, *limits.DEVICE_KEYS, *files.KEYS),
+            (*deploy.RESTART_KEYS, *limits.KEYS, *usage.BLKIO_KEYS, *limits.DEVICE_KEYS, *files.KEYS),
         ),
         ("secrets.*, configs.*", files.TOP_KEYS),
         ("x-cluster", cluster.KEYS),

@@ -10,7 +10,7 @@ from agent.config import OPTIONS, TOP_OPTIONS, Config, load_config
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.store import SessionSettings, StoreSettings
-from agent.yamldoc.words import quoted
+from agent.yamldoc.faultlist import quoted
 
 SHIPPED = Path(__file__).parents[2] / "deploy/agent.yaml"
 LEAST = "cluster: prod\nhost: node-1\netcd: {endpoints: ['10.0.0.1:2379']}\n"

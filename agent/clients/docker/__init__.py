@@ -1,7 +1,7 @@
 """The only door to dockerd."""
 
-from agent.clients.docker.digests import ask_digests
 from agent.clients.docker.docker_engine import DockerEngine
+from agent.clients.docker.images import ask_digests
 from agent.clients.docker.protocol import (
     Containers,
     Engine,

@@ -26,7 +26,7 @@ from agent.diff.container import (
     update_request,
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.observed import ContainerState, Difference
+from agent.model.host_state import ContainerState, Difference
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec
 

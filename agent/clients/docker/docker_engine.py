@@ -6,10 +6,9 @@ from typing import Self
 from agent.clients.docker.containers import Containers
 from agent.clients.docker.events import DockerEvents
 from agent.clients.docker.images import anonymous
-from agent.clients.docker.nodes import Nodes
-from agent.clients.docker.parking import Parking
+from agent.clients.docker.networks import Parking
 from agent.clients.docker.protocol import ObserveCall, unobserved
-from agent.clients.docker.swarm import Swarm
+from agent.clients.docker.swarm import Nodes, Swarm
 from agent.clients.docker.transport import Transport
 
 

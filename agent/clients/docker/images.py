@@ -4,12 +4,70 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from agent.clients.docker.door import Door
 from agent.clients.docker.errors import pull_failure
-from agent.clients.docker.progress import PullProgress
-from agent.clients.docker.transport import quoted
+from agent.clients.docker.protocol import Engine
+from agent.clients.docker.transport import Door, quoted
 from agent.diff.container import familiar, split
-from agent.errors import Invalid, Missing, Refused
+from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.model.spec import registry_of
+
+# ---- How far a pull is, out of the many small messages that dockerd sends of it
+
+
+_MIB = 1 << 20
+_DONE = ("Pull complete", "Already exists")
+
+
+class PullProgress:
+    """Adds up the messages of one pull: `str` of it says how far it is."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, bool] = {}
+        self._loaded: dict[str, tuple[int, int]] = {}
+        """Of each layer that is being downloaded: bytes, and of how many."""
+
+    def note(self, part: Mapping[str, Any]) -> bool:
+        """Take in one message of the stream of POST /images/create; whether it is about a layer."""
+        layer, status = str(part.get("id") or ""), str(part.get("status") or "")
+        if not layer or status.startswith("Pulling from"):
+            return False
+        self._layers[layer] = status in _DONE
+        detail = part.get("progressDetail") or {}
+        if status == "Downloading" and detail.get("total"):
+            self._loaded[layer] = (int(detail.get("current") or 0), int(detail["total"]))
+        elif status in ("Download complete", "Extracting", *_DONE) and layer in self._loaded:
+            total = self._loaded[layer][1]
+            self._loaded[layer] = (total, total)
+        return True
+
+    def __str__(self) -> str:
+        told = f"{sum(self._layers.values())} of {len(self._layers)} layers"
+        loaded, total = (sum(each[part] for each in self._loaded.values()) for part in (0, 1))
+        return f"{told}, {loaded / _MIB:.0f} of {total / _MIB:.0f} MiB" if total else told
+
+
+# ---- Asking the registries of several images, each registry no more often than it answers
+
+
+def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str], SwarmkeeperError | None]:
+    """(image -> digest of all that were told, the first thing that went wrong).
+
+    Of a registry that does not answer nothing more is asked.
+    """
+    found: dict[str, str] = {}
+    silent: set[str] = set()
+    problem: SwarmkeeperError | None = None
+    for image in images:
+        if registry_of(image) in silent:
+            continue
+        try:
+            found[image] = engine.digest_of(image)
+        except SwarmkeeperError as error:
+            problem = problem or type(error)(f"{image}: {error}")
+            if isinstance(error, Unreachable):
+                silent.add(registry_of(image))
+    return found, problem
+
 
 _STALL_S = 120.0
 """A pull may take an hour; one that shows no progress for so long has died."""

@@ -1,22 +1,103 @@
 """Networks and volumes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from agent.clients.docker.door import Door
-from agent.clients.docker.errors import creation_failure
-from agent.clients.docker.overlays import overlay_addresses, overlay_users, peers
-from agent.clients.docker.reading import endpoints, network_state
-from agent.clients.docker.transport import quoted
+from agent.clients.docker.errors import creation_failure, network_failure
+from agent.clients.docker.reading import attached, endpoints, network_state
+from agent.clients.docker.transport import Door, quoted
 from agent.diff.container import CLUSTER
-from agent.errors import Conflict, Missing, Refused
+from agent.errors import Conflict, Missing, Refused, SwarmkeeperError
+from agent.model.host_state import GivenOut, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.observed import GivenOut, NetworkState
 from agent.model.spec import Pairs
+
+# ---- Who is on an overlay, by dockerd's answers. Pure: JSON in, names out
+
+
+_OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
+"""States of a task that holds nothing any more."""
+
+
+def peers(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """`Peers` of GET /networks/{id}: addresses of the hosts that are on the overlay, as this host has heard."""
+    return tuple(sorted({each["IP"] for each in raw.get("Peers") or () if each.get("IP")}))
+
+
+def overlay_users(
+    network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
+) -> Pairs:
+    """(what, node id) of all that keeps a swarm from removing a network: containers by id, services by name.
+
+    `tasks` of GET /tasks, those of attached containers among them; `services` of GET /services have no node.
+    """
+    held = [_holder(each) for each in tasks if _is_on(each, network_id) and _may_run(each)]
+    held += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
+    return tuple(sorted(set(held)))
+
+
+def overlay_addresses(
+    network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
+) -> GivenOut:
+    """(address, what, node id) of all addresses on a network that the swarm has given out; `what` as `overlay_users`.
+
+    One is free again when its task is over. What each host has on the overlay for itself no manager tells.
+    """
+    held = {
+        (_bare(address), *_holder(task))
+        for task in tasks
+        if not _is_over(task)
+        for each in task.get("NetworksAttachments") or ()
+        if (each.get("Network") or {}).get("ID") == network_id
+        for address in each.get("Addresses") or ()
+    }
+    for each in services:
+        addresses = (each.get("Endpoint") or {}).get("VirtualIPs") or ()
+        held |= {
+            (_bare(one.get("Addr") or ""), f"service {_name(each)}", "")
+            for one in addresses
+            if one.get("NetworkID") == network_id
+        }
+    return tuple(sorted(held))
+
+
+def _bare(address: str) -> str:
+    return address.partition("/")[0]
+
+
+def _is_over(task: Mapping[str, Any]) -> bool:
+    return (task.get("Status") or {}).get("State") in _OVER
+
+
+def _is_on(task: Mapping[str, Any], network_id: str) -> bool:
+    attached = task.get("NetworksAttachments") or ()
+    return network_id in {(each.get("Network") or {}).get("ID") for each in attached}
+
+
+def _may_run(task: Mapping[str, Any]) -> bool:
+    state = (task.get("Status") or {}).get("State")
+    return task.get("DesiredState") not in _OVER and state not in _OVER
+
+
+def _holder(task: Mapping[str, Any]) -> tuple[str, str]:
+    attachment = (task.get("Spec") or {}).get("NetworkAttachmentSpec") or {}
+    ran = (task.get("Status") or {}).get("ContainerStatus") or {}
+    return attachment.get("ContainerID") or ran.get("ContainerID") or task["ID"], task.get("NodeID") or ""
+
+
+def _name(service: Mapping[str, Any]) -> str:
+    return str((service.get("Spec") or {}).get("Name") or service["ID"])
+
+
+def _targets(service: Mapping[str, Any]) -> set[str]:
+    spec = service.get("Spec") or {}
+    listed = [*((spec.get("TaskTemplate") or {}).get("Networks") or ()), *(spec.get("Networks") or ())]
+    return {each.get("Target", "") for each in listed}
+
 
 _SLOW_S = 30.0
 """A driver that is a plugin is looked for, and may take its time."""
@@ -157,3 +238,65 @@ def _faults(made: NetworkState, wanted: NetworkIntent) -> list[str]:
 
 def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
     return [] if wanted == found else [f"{what} {wanted} wanted, {found or 'none'} found"]
+
+
+# ---- What a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
+#
+# libnetwork looks anew at where the gateway of a container is whenever it joins or leaves a network: on a
+# bridge network it has its gateway there, on overlays alone it gets one on whatever network is named
+# docker_gwbridge.
+
+
+_PARKING_SLOW_S = 30.0
+"""A connect takes 0.1 s, and more behind a container that is being started or stopped."""
+_DONE = ("already", "marked for removal")
+_GONE = ("is not connected to", "no such container", "not found")
+
+
+class Parking(Networks):
+    """Attaching containers to a temporary bridge, and taking off what is nobody's."""
+
+    def park(self, container: str, network: str) -> None:
+        body = {"Container": container, "EndpointConfig": {}}
+        path = f"/networks/{quoted(network)}/connect"
+        try:
+            self._ask(
+                "network_connect",
+                "POST",
+                path,
+                body=body,
+                timeout_s=_PARKING_SLOW_S,
+                as_error=network_failure,
+            )
+        except Missing:
+            return  # it has ended, and with it went what was to be moved
+        except Conflict as error:
+            if not any(words in str(error).lower() for words in _DONE):
+                raise
+
+    def unpark(self, container: str, network: str) -> None:
+        self._take_off(container, network, force=False)
+        # dockerd says that all went well; and whoever comes after us would try again and again if it did not.
+        if self._is_up(container) and container not in dict(self.bridge_endpoints(GWBRIDGE)):
+            raise Conflict(f"the gateway of {container[:12]} did not come back onto {GWBRIDGE}")
+
+    def release_endpoint(self, network: str, endpoint: str) -> None:
+        # Without force dockerd looks for a container of that name and finds none.
+        self._take_off(endpoint, network, force=True)
+
+    def _is_up(self, container: str) -> bool:
+        """Whether it runs, and is on a network. Of the list: an inspect waits for whatever is done to it."""
+        params = {"filters": json.dumps({"id": [container]})}
+        found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
+        return any(each.id == container and each.running and each.networks for each in found)
+
+    def _take_off(self, whose: str, network: str, *, force: bool) -> None:
+        body = {"Container": whose, "Force": force}
+        path = f"/networks/{quoted(network)}/disconnect"
+        try:
+            self._ask("network_disconnect", "POST", path, body=body, timeout_s=_PARKING_SLOW_S)
+        except Missing:
+            return
+        except SwarmkeeperError as error:
+            if not any(words in str(error).lower() for words in _GONE):
+                raise

@@ -10,8 +10,8 @@ from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, Self
 
 from agent.diff.container import CreateRequest, FillContext
+from agent.model.host_state import Attached, ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.intent import Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.observed import Attached, ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.records import Copy, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 

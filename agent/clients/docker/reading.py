@@ -5,7 +5,7 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
 from agent.diff.container import CLUSTER
-from agent.model.observed import (
+from agent.model.host_state import (
     Attached,
     ContainerState,
     Difference,

@@ -225,3 +225,17 @@ def _cause(error: BaseException) -> str:
     """The innermost reason: requests and urllib3 wrap it several times."""
     inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
     return _cause(inner) if inner is not None else str(error)
+
+
+# ---- What the parts of the engine client share: the wire, and the cluster whose containers are ours
+
+
+class Door:
+    """Base of the parts of DockerEngine."""
+
+    def __init__(self, transport: Transport, cluster: str) -> None:
+        self._transport = transport
+        self._cluster = cluster
+
+    def _ask(self, call: str, method: Method, path: str, **options: Any) -> Any:
+        return self._transport.ask(call, method, path, **options)

@@ -14,10 +14,9 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
-from agent.clients.etcd.channel import Connection, Metadata
+from agent.clients.etcd.channel import Connection, Metadata, Pool
 from agent.clients.etcd.errors import FAILURES, Failure, failure_of
-from agent.clients.etcd.pool import Pool
-from agent.clients.etcd.progress import Progress
+from agent.clients.etcd.stream import Progress
 from agent.clients.etcd.tokens import Tokens
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Unreachable

@@ -5,17 +5,63 @@ watcher re-opens streams in a hot loop during an outage, its lock leaks leases, 
 every grpcio since 1.45.
 """
 
+import contextlib
 import copy
+import random
+import re
+import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+from pyasn1.codec.der import decoder
+from pyasn1.error import PyAsn1Error
+
 from agent.clients import etcdpb
-from agent.errors import Unreachable
-from agent.model.endpoint import Endpoint
+from agent.errors import Invalid, Unreachable
+from agent.model.endpoint import Endpoint, endpoints_of, store_faults
 from agent.model.store import StoreSettings
+
+# ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
+#
+# It is root's; an agent without that right goes on without it (docs/operator-guide.md).
+
+
+_PLACE = "swarm/certificates/swarm-node.crt"
+_FIRST = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+"""Behind the node's own come those of its authority."""
+_SUBJECT = 5
+"""Of a certificate's body: version, serial number, algorithm, issuer, validity, subject (RFC 5280, section 4.1)."""
+_ORGANIZATION, _COMMON_NAME = "2.5.4.10", "2.5.4.3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCertificate:
+    """Who the node is, by its certificate: O is the swarm, CN the node."""
+
+    swarm_id: str
+    node_id: str
+
+
+def node_certificate(root: str) -> NodeCertificate | None:
+    """What the certificate below the engine's data directory `root` says; None when it cannot be read."""
+    try:
+        found = _FIRST.search(Path(root, _PLACE).read_text("ascii"))
+        return _read(ssl.PEM_cert_to_DER_cert(found[0])) if found else None
+    except (OSError, ValueError, IndexError, TypeError, PyAsn1Error):
+        return None
+
+
+def _read(raw: bytes) -> NodeCertificate | None:
+    certificate: Any = decoder.decode(raw)[0]
+    names = {str(each[0]): str(each[1]) for rdn in certificate[0][_SUBJECT] for each in rdn}
+    swarm_id, node_id = names.get(_ORGANIZATION), names.get(_COMMON_NAME)
+    return NodeCertificate(swarm_id=swarm_id, node_id=node_id) if swarm_id and node_id else None
+
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
@@ -150,3 +196,82 @@ def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
         )
     except OSError as error:
         raise Unreachable(f"TLS file {error.filename}: {error.strerror}") from error
+
+
+# ---- Which member of etcd is spoken to, and the way on to the next when it fails
+
+
+log = structlog.get_logger("store")
+
+
+class Pool:
+    """One connection at a time, to the endpoints in order from a random start; nobody is ever blacklisted.
+
+    The random start spreads many hosts over the members. Replacing the TLS files replaces the connection.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        faults = store_faults(settings)
+        if faults:
+            raise Invalid("; ".join(faults))
+        self._settings = settings
+        self._endpoints = endpoints_of(settings)
+        self._next = random.randrange(len(self._endpoints))  # noqa: S311
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._closed = False
+
+    @property
+    def endpoint(self) -> str:
+        return str(self._endpoints[self._next])
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[Connection]:
+        """Lend the present connection for one call or stream. Raises Unreachable when there can be none."""
+        connection = self._enter()
+        try:
+            yield connection
+        finally:
+            connection.leave()
+
+    def give_up(self, connection: Connection) -> None:
+        """Take a failing connection out of use; the next call goes to the next endpoint."""
+        with self._lock:
+            if self._connection is not connection:
+                return
+            self._connection = None
+            self._next = (self._next + 1) % len(self._endpoints)
+        connection.retire()
+
+    def close(self) -> None:
+        """End every call under way; later ones raise Unreachable."""
+        with self._lock:
+            self._closed = True
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.retire(now=True)
+
+    def _enter(self) -> Connection:
+        with self._lock:
+            if self._closed:
+                raise Unreachable("the etcd client is closed")
+            outdated = self._outdated()
+            if self._connection is None or outdated:
+                self._connection = Connection(self._endpoints[self._next], self._settings)
+            connection = self._connection
+            entered = connection.enter()
+            assert entered, "only give_up and close retire, and they take the connection out first"
+        if outdated is not None:
+            outdated.retire()
+        return connection
+
+    def _outdated(self) -> Connection | None:
+        """Return the connection if its TLS files were replaced since: gRPC reads them once."""
+        if self._connection is None or not self._connection.endpoint.tls:
+            return None
+        try:
+            now = credentials_fingerprint(self._settings)
+        except Unreachable as error:
+            log.warning("etcd client goes on with the TLS files it has", error=str(error))
+            return None
+        return self._connection if now != self._connection.fingerprint else None

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from agent.clients.etcd.calls import Calls
+from agent.clients.etcd.channel import Pool
 from agent.clients.etcd.messages import read_request
-from agent.clients.etcd.pool import Pool
-from agent.clients.etcd.progress import Progress
-from agent.clients.etcd.stream import StreamEnded, WatchStream
+from agent.clients.etcd.stream import Progress, StreamEnded, WatchStream
 from agent.errors import Refused, Unreachable
 from agent.model.store import KeyRange
 

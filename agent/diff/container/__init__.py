@@ -1,16 +1,26 @@
 """ContainerSpec and the engine: one table says how each field is created, read back, compared and put right. No I/O."""
 
-from agent.diff.container.compare import describe_change, differences
+from agent.diff.container.compare import (
+    by_number,
+    describe_change,
+    differences,
+    differing,
+    in_place,
+    regarded,
+)
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
-from agent.diff.container.identity import CLUSTER, are_copied, identity, is_called_so
-from agent.diff.container.in_place import by_number, differing, in_place, regarded
+from agent.diff.container.identity import (
+    CLUSTER,
+    CreateRequest,
+    are_copied,
+    create_request,
+    identity,
+    is_called_so,
+)
 from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
-from agent.diff.container.reference import familiar, split
-from agent.diff.container.request import CreateRequest, create_request
-from agent.diff.container.row import Row
-from agent.diff.container.shape import shape
-from agent.diff.container.table import TABLE
+from agent.diff.container.row import Row, familiar, split
+from agent.diff.container.table import TABLE, shape
 
 __all__ = [
     "CLUSTER",

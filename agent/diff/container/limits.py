@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, place, plain
-from agent.diff.container.words import cpus, size, words
+from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, cpus, place, plain, size, words
 from agent.model.spec import ContainerSpec, Restart, Ulimit
 
 _UNLIMITED = (None, 0, -1)

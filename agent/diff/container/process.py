@@ -6,9 +6,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from agent.diff.container.reference import familiar
-from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, place, plain
-from agent.diff.container.words import seconds, words
+from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, familiar, place, plain, seconds, words
 from agent.model.spec import ContainerSpec, Healthcheck
 
 PREFIX = "io.swarmkeeper."

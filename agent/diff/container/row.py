@@ -10,9 +10,83 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from agent.diff.container.words import NOTHING, words
-from agent.model.observed import Difference
+from agent.model.host_state import Difference
 from agent.model.spec import ContainerSpec
+
+# ----
+# Values of fields in words an operator reads: sizes, durations, lists; never too long for a line of a log.
+
+
+NOTHING = "nothing"
+LONGEST = 80
+
+_SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def words(value: Any) -> str:
+    """Any normalised value, short enough for one line."""
+    match value:
+        case None | "" | () | frozenset():
+            return shorten(", ".join(sorted(value))) if value else NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return shorten(" ".join(value))
+        case Mapping():
+            return (
+                shorten(", ".join(f"{key}={words(each)}" for key, each in sorted(value.items()))) or NOTHING
+            )
+    return shorten(str(value))
+
+
+def size(value: int | None) -> str:
+    """Bytes in the largest binary unit that says it exactly: 67108864 -> 64 MiB; None and 0 are no limit."""
+    if not value:
+        return "no limit"
+    for unit, factor in _SIZES:
+        if value % factor == 0:
+            return f"{value // factor} {unit}"
+    return f"{value} bytes"
+
+
+def cpus(value: int | None) -> str:
+    """Billionths of a CPU as CPUs; None and 0 are no limit."""
+    return f"{value / 1e9:g} CPUs" if value else "no limit"
+
+
+def seconds(nanoseconds: int | None) -> str:
+    """Nanoseconds as seconds; None and 0 are the engine's choice."""
+    return f"{nanoseconds / 1e9:g} s" if nanoseconds else "the engine's choice"
+
+
+def shorten(text: str) -> str:
+    """At most `LONGEST` characters, on one line."""
+    line = text.replace("\n", "\\n")
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
+# ---- Image references: the one short form that all spellings of the same reference have
+
+
+_HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
+
+
+def familiar(reference: str) -> str:
+    """Docker's short form with its tag said: `docker.io/library/busybox` -> `busybox:latest`. A digest needs no tag."""
+    name = next((reference.removeprefix(each) for each in _HUB if reference.startswith(each)), reference)
+    if "@" in name or name.startswith("sha256:") or ":" in name.rpartition("/")[2]:
+        return name
+    return f"{name}:latest"
+
+
+def split(reference: str) -> tuple[str, str]:
+    """(repository, tag or digest), as the engine's pull takes them; `latest` where none is said."""
+    if "@" in reference:
+        name, _, digest = reference.partition("@")
+        return name, digest
+    name, _, tag = reference.rpartition(":")
+    return (name, tag) if name and "/" not in tag else (reference, "latest")
+
 
 Repair = Literal["replace", "update", "reconnect", "none"]
 Body = dict[str, Any]

@@ -2,8 +2,7 @@
 
 from typing import Any, get_args
 
-from agent.diff.container.row import Body, Found, Row, Unsaid, place, plain
-from agent.diff.container.words import size
+from agent.diff.container.row import Body, Found, Row, Unsaid, place, plain, size
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import Body, Found, place, plain
-from agent.diff.container.words import words
+from agent.diff.container.row import Body, Found, place, plain, words
 from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec
 
 _BLKIO: dict[BlkioLimit, tuple[str, str]] = {

@@ -1,15 +1,23 @@
 """The plan: what is to be done, in order, each step with its resource and its reason, as data a person can read."""
 
-from agent.model.steps.autolock import PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost
-from agent.model.steps.base import LEADER_BUDGET_S, Lane
+from agent.model.steps.base import LEADER_BUDGET_S, Blocked, BlockedKind, Lane
 from agent.model.steps.containers import (
     ConnectNetwork,
     CreateContainer,
+    CreateParking,
     DisconnectNetwork,
+    EndTurn,
+    GiveBackTurn,
+    OfferTurn,
+    Park,
     RemoveContainer,
+    RemoveParking,
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwapBridge,
+    TakeTurn,
+    Unpark,
     UnpauseContainer,
     UpdateContainer,
 )
@@ -32,34 +40,31 @@ from agent.model.steps.leader import (
     ClaimInit,
     CollectSpecs,
     CreateOverlay,
+    DemoteNode,
+    ForgetHost,
     LetGo,
+    PromoteNode,
     PublishAssignment,
     PublishRollout,
     PublishRuling,
     PublishSwarm,
     PublishTokens,
+    PublishUnlockKey,
     PublishVerdict,
     PutPresence,
+    RemoveNode,
     RemoveOverlay,
     Resign,
     RotateTokens,
+    TurnAutolockOff,
+    TurnAutolockOn,
+    UnlockHost,
+    UpdateNode,
     WithdrawRollout,
     WithdrawRuling,
     WithdrawTokens,
 )
-from agent.model.steps.nodes import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
-from agent.model.steps.parking import (
-    CreateParking,
-    EndTurn,
-    GiveBackTurn,
-    OfferTurn,
-    Park,
-    RemoveParking,
-    SwapBridge,
-    TakeTurn,
-    Unpark,
-)
-from agent.model.steps.plan import Blocked, BlockedKind, Plan, Step, untouched
+from agent.model.steps.plan import Plan, Step, untouched
 
 __all__ = [
     "BRIDGE",

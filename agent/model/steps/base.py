@@ -37,3 +37,24 @@ class BaseStep(ABC):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}: {self.reason}"
+
+
+BlockedKind = Literal[
+    "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
+    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
+    "placement",
+    "crash",
+]  # fmt: skip
+"""Why nothing is done, in one word for the metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Seen as not as it should be, and deliberately not touched."""
+
+    resource: str
+    reason: str
+    kind: BlockedKind
+
+    def __str__(self) -> str:
+        return f"blocked {self.resource}: {self.reason}"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.records import Digests
-from agent.model.registry import registry_of
+from agent.model.spec import registry_of
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 
 BRIDGE = f"network/{GWBRIDGE}"

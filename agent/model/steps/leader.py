@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from agent.model.records import Assignment, Ruling, SwarmRecord, Verdict
+from agent.model.intent import Availability
+from agent.model.records import Assignment, Ruling, SwarmRecord, UnlockKeys, Verdict
 from agent.model.rollout import Rollout
-from agent.model.spec import ContainerSpec
+from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps.base import LEADER_BUDGET_S, BaseStep
 from agent.model.steps.host import CreateNetwork
 from agent.model.store import Fence
@@ -179,3 +180,106 @@ class RemoveOverlay(BaseStep):
     @property
     def resource(self) -> str:
         return f"network/{self.network}"
+
+
+# ----
+# Steps of the leader on the nodes of the swarm: roles, availability, labels, and records of nodes that are
+# gone.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NodeStep(BaseStep):
+    node_id: str
+    host: str
+    """Whose node it is, or was."""
+    lane, kind, budget_s = "leader", "swarm", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"node/{self.node_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NodeChange(_NodeStep):
+    version: int = field(compare=False)
+    """The node's, when this was decided: it is not carried out on any other. Another version makes no other step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteNode(_NodeChange):
+    """Ask for a manager. The node becomes one a moment later, by itself."""
+
+    verb = "promote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoteNode(_NodeChange):
+    """Ask for a worker. The raft leader hands over by itself before it is one."""
+
+    verb = "demote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateNode(_NodeChange):
+    """Set the availability (None: as it is) and labels, and take the labels named in `without` away."""
+
+    availability: Availability | None = None
+    labels: Pairs = ()
+    without: tuple[str, ...] = ()
+    verb = "update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveNode(_NodeStep):
+    """Take the record of a node that is down out of the swarm. Never forced."""
+
+    verb = "remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetHost(BaseStep):
+    """Delete the keys of a host that the intent named before, and that is empty and outside the swarm."""
+
+    host: str
+    lane, verb, kind, budget_s = "leader", "forget", "swarm", LEADER_BUDGET_S
+
+    @property
+    def resource(self) -> str:
+        return f"host/{self.host}"
+
+
+# ---- Steps of Swarm's autolock: the leader switches it and publishes the key, a locked host unlocks itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AutolockStep(BaseStep):
+    known: UnlockKeys
+    """What is published of this swarm; off and without a key when nothing is."""
+    lane, kind, resource, budget_s = "leader", "swarm", "autolock", LEADER_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAutolockOn(_AutolockStep):
+    """Have the swarm make an unlock key, and publish it at once: no manager can be unlocked without."""
+
+    verb = "turn on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishUnlockKey(_AutolockStep):
+    verb = "publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnAutolockOff(_AutolockStep):
+    """The keys stay published, for managers that are down and do not hear of it."""
+
+    verb = "turn off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlockHost(BaseStep):
+    """Unlock this host's manager. The keys are tried in turn."""
+
+    keys: tuple[str, ...] = field(repr=False)
+    verb, kind, resource, barrier, budget_s = "unlock", "swarm", "swarm", True, 30.0

@@ -1,17 +1,26 @@
 """What a plan is made of: any step, what is blocked, and the plan itself."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from agent.model.steps.autolock import PublishUnlockKey, TurnAutolockOff, TurnAutolockOn, UnlockHost
+from agent.model.steps.base import Blocked, BlockedKind
 from agent.model.steps.containers import (
     ConnectNetwork,
     CreateContainer,
+    CreateParking,
     DisconnectNetwork,
+    EndTurn,
+    GiveBackTurn,
+    OfferTurn,
+    Park,
     RemoveContainer,
+    RemoveParking,
     RenameContainer,
     StartContainer,
     StopContainer,
+    SwapBridge,
+    TakeTurn,
+    Unpark,
     UnpauseContainer,
     UpdateContainer,
 )
@@ -33,32 +42,29 @@ from agent.model.steps.leader import (
     ClaimInit,
     CollectSpecs,
     CreateOverlay,
+    DemoteNode,
+    ForgetHost,
     LetGo,
+    PromoteNode,
     PublishAssignment,
     PublishRollout,
     PublishRuling,
     PublishSwarm,
     PublishTokens,
+    PublishUnlockKey,
     PublishVerdict,
     PutPresence,
+    RemoveNode,
     RemoveOverlay,
     Resign,
     RotateTokens,
+    TurnAutolockOff,
+    TurnAutolockOn,
+    UnlockHost,
+    UpdateNode,
     WithdrawRollout,
     WithdrawRuling,
     WithdrawTokens,
-)
-from agent.model.steps.nodes import DemoteNode, ForgetHost, PromoteNode, RemoveNode, UpdateNode
-from agent.model.steps.parking import (
-    CreateParking,
-    EndTurn,
-    GiveBackTurn,
-    OfferTurn,
-    Park,
-    RemoveParking,
-    SwapBridge,
-    TakeTurn,
-    Unpark,
 )
 
 Step = (
@@ -73,26 +79,6 @@ Step = (
     | WithdrawRuling | PublishRollout | WithdrawRollout
     | TurnAutolockOn | PublishUnlockKey | TurnAutolockOff | UnlockHost
 )  # fmt: skip
-
-BlockedKind = Literal[
-    "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
-    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
-    "placement",
-    "crash",
-]  # fmt: skip
-"""Why nothing is done, in one word for the metric."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
-    """Seen as not as it should be, and deliberately not touched."""
-
-    resource: str
-    reason: str
-    kind: BlockedKind
-
-    def __str__(self) -> str:
-        return f"blocked {self.resource}: {self.reason}"
 
 
 class Plan(NamedTuple):
@@ -117,3 +103,38 @@ class Plan(NamedTuple):
 def untouched(resource: str, kind: BlockedKind, reason: str) -> Plan:
     """The plan that leaves `resource` as it is, and says why."""
     return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))
+
+
+# ---- What came of a step, and what is remembered of a failed one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong last with a resource, how often in a row, and when it may be tried again."""
+
+    error: str
+    tries: int
+    retry_at: float
+    """On the clock of the caller, in seconds."""
+    task: str
+    """What was tried; another task is tried at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one step."""
+
+    step: Step
+    seconds: float
+    error: str = ""
+    """Empty: it succeeded."""
+    unexpected: BaseException | None = None
+    """A fault of ours, not of the other side: worth a traceback."""
+    failure: Failure | None = None
+    """When it failed: how often by now, and when it is tried again."""
+    overtaken: str = ""
+    """Why it was not carried out, although nothing failed: the next pass decides anew, at once."""
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.error and not self.overtaken

@@ -6,8 +6,9 @@ from typing import assert_never
 
 from agent.diff.bridge import with_endpoints, with_gateway
 from agent.model import steps
+from agent.model.host_state import HostState, LinkState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
-from agent.model.observed import ClusterState, HostState, LinkState, NetworkState
+from agent.model.observed import ClusterState
 from agent.model.records import Disruption
 
 BridgeStep = steps.CreateParking | steps.Park | steps.SwapBridge | steps.Unpark | steps.RemoveParking

@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import assert_never
 
 from agent.model import steps
+from agent.model.host_state import HostState
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import HostState
 from agent.planner.dry_run.bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
 from agent.planner.dry_run.copies import Asked, ContainerStep, on_container
-from agent.planner.dry_run.nodes import NodeStep, on_node
 from agent.planner.dry_run.store import RolloutStep, RulingStep, on_rollout, on_ruling, on_store
-from agent.planner.dry_run.swarm import AutolockStep, SwarmStep, on_autolock, on_swarm
+from agent.planner.dry_run.swarm import AutolockStep, NodeStep, SwarmStep, on_autolock, on_node, on_swarm
 from agent.planner.dry_run.world import World
 
 EngineStep = (

@@ -6,7 +6,7 @@ from typing import assert_never
 from agent.model import steps
 from agent.model.records import Digests, SwarmRecord, Tokens
 from agent.model.spec import spec_hash
-from agent.planner.dry_run.becoming import with_assignment
+from agent.planner.dry_run.copies import with_assignment
 from agent.planner.dry_run.world import World
 
 _DIGEST = "(digest)"

@@ -4,19 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from agent.diff.promotable import note_join
+from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
-from agent.model.observed import (
-    Attached,
-    ClusterState,
-    ContainerState,
-    Difference,
-    HostState,
-    NodeState,
-    Observed,
-)
-from agent.model.records import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
+from agent.model.host_state import Attached, ContainerState, Difference, HostState, NodeState
+from agent.model.observed import ClusterState, Observed
 from agent.model.rollout import CopyKey, CopyWatch
+from agent.model.status import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
 from agent.model.store import Fence
 from agent.planner.dry_run.copies import NOW
 from agent.planner.host.bridge import bridge_phase

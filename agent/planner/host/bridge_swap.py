@@ -21,8 +21,8 @@ from agent.diff.bridge import (
     to_move,
     without_gateway,
 )
+from agent.model.host_state import Attached, HostState
 from agent.model.intent import PARKING, Intent, NetworkIntent
-from agent.model.observed import Attached, HostState
 from agent.model.spec import Pairs
 from agent.model.steps import (
     BRIDGE,

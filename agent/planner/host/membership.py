@@ -1,20 +1,136 @@
 """The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.model.autolock import UnlockKeys
+from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
+from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.observed import GOSSIP, ClusterState, HostState, Observed, SwarmState, other_swarm
-from agent.model.records import SwarmRecord
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Presence, Ruling, SwarmRecord, UnlockKeys
 from agent.model.steps import (
     DissolveSwarm,
     GiveUpInit,
     InitSwarm,
     JoinSwarm,
+    LeaveSwarm,
     Plan,
+    PutPresence,
+    RemoveContainer,
+    Resign,
+    Step,
     UnlockHost,
     untouched,
 )
+from agent.planner.host.bridge import held_outside
+from agent.planner.host.wanted import grace_s, stop
+
+# ----
+# Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
+#
+# It is the one whose machine has the address that the intent declares for the host. The other one does
+# nothing, and says nothing in the host's name, for as long as the first is there.
+
+
+def plan_namesake(observed: Observed) -> Plan:
+    """Take the name from another agent, or leave it to him."""
+    other = namesake(observed)
+    if other is None:
+        return _plan_presence(observed)
+    said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
+    if at_home(observed):
+        said = f"{said}; the address that the intent declares is here"
+        return Plan((PutPresence(insists=True, reason=said),))
+    reason = f"{said}: nothing is done here before it is gone"
+    held = untouched(f"host/{observed.me}", "foreign", reason)
+    return Plan((Resign(reason=said),)) + held if observed.fence else held
+
+
+def _plan_presence(observed: Observed) -> Plan:
+    """Without it everybody would take this agent for one that is away: its host would get no turn, and lose copies."""
+    cluster = observed.cluster
+    if cluster is None or observed.stale or not cluster.presence_lost:
+        return Plan()
+    return Plan((PutPresence(reason="somebody has deleted it"),))
+
+
+def _kind(observed: Observed, other: Presence) -> str:
+    copied = other.machine_id and other.machine_id == observed.machine_id
+    return "on a machine with the same machine id" if copied else "on another machine"
+
+
+# ----
+# The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by
+# force.
+#
+# A container that runs on an overlay when its host leaves loses that network for good, one that is stopped
+# keeps it (docs/engine-quirks.md). So ours are stopped before, and where others run on an overlay nothing is
+# done.
+
+
+_JOBS = ("no", "on-failure")
+
+
+def ruling_for(observed: Observed) -> Ruling | None:
+    """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
+    cluster, host = observed.cluster, observed.host
+    ruling = cluster.ruling if cluster and not observed.stale else None
+    if ruling is None or host is None or (host.swarm.is_manager and ruling.what == "leave"):
+        return None
+    return ruling if (ruling.state, ruling.node_id) == (host.swarm.local, host.swarm.node_id) else None
+
+
+def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
+    """Stop our copies on overlays and leave, or say what stands against it. Without steps nothing else has to wait."""
+    host, declared = observed.host, intent.host(observed.me)
+    assert host is not None
+    if strangers := _strangers(host, stays_out=declared is None):
+        who = ", ".join(each.name for each in strangers)
+        return untouched("swarm", "foreign", ruling.held(f"{who} would lose its overlay if the host left"))
+    wanted = declared_address(observed)
+    if declared and host.addresses and not has_address(host, wanted):
+        return untouched("swarm", "role", ruling.held(f"this host does not have the address {wanted}"))
+    if declared and (held := held_outside(intent, host)):
+        words = f"once out this host could not come back: {held[0].reason}"
+        return untouched("swarm", held[0].kind, ruling.held(words))
+    reason = f"the host leaves the swarm: {ruling.reason}"
+    running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
+    if running:
+        return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
+    return Plan((LeaveSwarm(reason=ruling.reason),))
+
+
+def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
+    spec = observed.cluster.specs.get(found.copy.spec) if observed.cluster else None
+    yield from stop(found.name, found, grace_s(spec), reason)
+    if spec and spec.restart and spec.restart.name in _JOBS:
+        # Stopped it would pass for done; made anew it does its work once the host is in again.
+        yield RemoveContainer(name=found.name, id=found.id, reason=reason)
+
+
+def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:
+    """Containers that are not ours and would lose their overlay: those that run, or if the host stays out, all.
+
+    What the swarm runs itself it also ends by itself; while it runs, it is somebody's.
+    """
+    ours = {each.id for each in host.containers}
+    return [
+        each
+        for each in host.attached
+        if each.id not in ours
+        and (each.running or (stays_out and not each.task))
+        and (each.task or _overlays(host, each.networks))
+    ]
+
+
+def _on_overlays(host: HostState) -> list[ContainerState]:
+    return [each for each in host.containers if _overlays(host, [name for name, _ in each.addresses])]
+
+
+def _overlays(host: HostState, networks: Iterable[str]) -> set[str]:
+    """Those of `networks` that are not this host's own: a worker lists an overlay only while somebody runs on it."""
+    return {*networks} - {each.name for each in host.networks if each.scope != "swarm"} - {"host", "none"}
+
 
 _ON_ITS_WORD = "leaves the swarm on the leader's word"
 _NO_NODE = (

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from agent.diff.replicas import container_name
-from agent.model.observed import ContainerState, HostState
+from agent.model.host_state import ContainerState, HostState
 from agent.model.records import Copy
 from agent.model.steps import Plan, RenameContainer, untouched
 from agent.planner.host.wanted import Wanted

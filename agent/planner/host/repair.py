@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from agent.diff.replicas import finished
-from agent.model.observed import ContainerState
+from agent.model.host_state import ContainerState
 from agent.model.steps import (
     Blocked,
     ConnectNetwork,

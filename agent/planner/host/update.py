@@ -7,18 +7,110 @@ nothing. Killed anywhere in between, the next pass finds two containers of one c
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.model.observed import ContainerState, HostState
+from agent.model.host_state import ContainerState, HostState
+from agent.model.intent import Intent, ServiceIntent, Update
+from agent.model.observed import Observed
 from agent.model.records import Copy
+from agent.model.spec import spec_hash, why_alone
 from agent.model.steps import (
     CreateContainer,
+    DisconnectNetwork,
     Plan,
     RemoveContainer,
     RenameContainer,
     StartContainer,
     Step,
+    untouched,
 )
-from agent.planner.host.stopping import DEFAULT_GRACE_S, stop
-from agent.planner.host.wanted import Wanted
+from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
+
+# ----
+# `order: start-first`: a copy's new container runs beside the old one, which goes when the new one has proved
+# well.
+#
+# So a new container that does not come out well has cost nothing: the old one was never touched.
+
+
+LOOK_S = 1.0
+"""How often to look at a container that has to be well for a time: that time passes is told by no event."""
+
+
+def starts_first(service: ServiceIntent | None, wanted: Wanted, old: ContainerState) -> bool:
+    """Whether a new container of the copy is started while `old` goes on with its work."""
+    if service is None or old.status != "running" or wanted.copy.addresses or why_alone(wanted.spec):
+        return False
+    return _update(service, wanted).order == "start-first"
+
+
+def on_trial(
+    service: ServiceIntent | None,
+    wanted: Wanted,
+    found: ContainerState,
+    others: Iterable[ContainerState],
+    *,
+    stale: bool = False,
+) -> str:
+    """What `found` lacks yet to take the place of the container that still runs there; empty: nothing, or none does."""
+    old = next((each for each in others if each.name == wanted.name), None)
+    if old is None or found.name == wanted.name or service is None or not starts_first(service, wanted, old):
+        return ""
+    monitor_s = _update(service, wanted).monitor_s
+    if found.status != "running" or found.busy:
+        return "the new container does not run yet"
+    if found.health not in ("", "healthy"):
+        return f"the new container is {'unhealthy' if found.health == 'unhealthy' else 'not healthy yet'}"
+    if found.up_s < monitor_s:
+        return f"the new container has to be well for {monitor_s:g} s"
+    return "the old container goes when etcd answers: it may be needed again" if stale else ""
+
+
+def tries(host: HostState) -> bool:
+    """Whether any copy of the host has two containers that run."""
+    running = [(each.copy.service, each.copy.number) for each in host.containers if each.status == "running"]
+    return len(running) != len(set(running))
+
+
+def _update(service: ServiceIntent, wanted: Wanted) -> Update:
+    """How the copy comes to its spec: as on the way back, when that is not what the intent says."""
+    # Its bytes may have been looked up by the leader: then they are beside the tag.
+    bytes_said = wanted.spec.image.startswith(f"{service.spec.image}@")
+    asked = replace(service.spec, image=wanted.spec.image) if bytes_said else service.spec
+    if service.rollback is None or wanted.copy.spec == spec_hash(asked):
+        return service.update
+    return service.rollback
+
+
+# ---- A host's part in making an overlay anew: its copies leave the old one, and wait for the new one
+
+
+def made_anew(intent: Intent, observed: Observed) -> frozenset[str]:
+    """Names of the overlays that copies shall leave now: the leader says so, and the document lets it.
+
+    While etcd is away nobody knows whether that still holds, and a copy is not stopped for it.
+    """
+    record = observed.cluster.record if observed.cluster else None
+    if record is None or observed.stale or not intent.policy.allow_network_recreate:
+        return frozenset()
+    return frozenset(record.recreating)
+
+
+def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str]) -> Plan | None:
+    """Stop the copy and take it off the overlays that are made `anew`, or let it wait; None: it is on none of them.
+
+    A stopped one is taken off as well: it would go on asking for the overlay that was, by its id.
+    """
+    attached = sorted({network for network, _ in found.addresses} & anew) if found else []
+    if found and attached:
+        reason = f"{', '.join(attached)} is made anew"
+        off = [
+            DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason) for each in attached
+        ]
+        return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
+    if waits := sorted({each.network for each in wanted.spec.networks} & anew):
+        reason = f"network {', '.join(waits)} is made anew"
+        return untouched(wanted.resource, "waiting", reason)
+    return None
+
 
 _SHORT = 12
 

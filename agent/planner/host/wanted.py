@@ -3,10 +3,31 @@
 from dataclasses import dataclass
 
 from agent.diff.container import FillContext, fill
-from agent.diff.replicas import container_name
+from agent.diff.replicas import STOPPABLE, container_name
+from agent.model.host_state import ContainerState
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
-from agent.planner.host.stopping import grace_s
+from agent.model.steps import Step, StopContainer
+
+# ---- How a container of ours is stopped: which ones can be, and how long they get
+
+
+DEFAULT_GRACE_S = 10.0
+"""Docker's own, when neither the service nor the image says how long a stop may take."""
+
+
+def grace_s(spec: ContainerSpec | None) -> float:
+    """How long a stop may take before the engine kills, by what its spec says; None: nobody knows that."""
+    if spec is None or spec.stop_grace_period_s is None:
+        return DEFAULT_GRACE_S
+    return spec.stop_grace_period_s
+
+
+def stop(name: str, found: ContainerState, within_s: float, reason: str) -> tuple[Step, ...]:
+    """Stop it, if it can be. `name` is whose step that is."""
+    if found.status not in STOPPABLE:
+        return ()
+    return (StopContainer(name=name, id=found.id, grace_s=within_s, reason=reason),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

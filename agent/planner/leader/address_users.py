@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.diff.replicas import STOPPABLE
-from agent.model.observed import ClusterState, HostState
-from agent.model.records import Copy, CopyReport
+from agent.model.host_state import HostState
+from agent.model.observed import ClusterState
+from agent.model.records import Copy
+from agent.model.status import CopyReport
 
 Key = tuple[str, int]
 """Service and number of a copy."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, CopyReport
+from agent.model.records import Assignment
+from agent.model.status import CopyReport
 from agent.model.steps import Blocked, Plan
 
 PREDICTED = "(address)"

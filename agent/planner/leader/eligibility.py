@@ -9,10 +9,11 @@ list the swarm's nodes, as when it is cut from the other managers alone; and one
 etcd lets go of the lock.
 """
 
+from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState, Observed, other_swarm
+from agent.model.observed import ClusterState, Observed
 from agent.model.steps import Campaign, LetGo, Plan, Resign
-from agent.planner.leader.rejoining import rejoining_host
+from agent.planner.leader.disruption import rejoining_host
 
 LEADS_BLIND_S = 30.0
 """A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told

@@ -1,21 +1,18 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
-from agent.diff.node_owners import take_census
+from agent.diff.nodes import take_census
 from agent.model.observed import Observed
 from agent.model.steps import Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
-from agent.planner.leader.autolock import plan_autolock
-from agent.planner.leader.chart import chart
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns
 from agent.planner.leader.doubles import plan_doubles
 from agent.planner.leader.membership_orders import plan_rulings
-from agent.planner.leader.nodes import plan_nodes
-from agent.planner.leader.overlays import plan_overlays
-from agent.planner.leader.recreate import plan_recreations
-from agent.planner.leader.removal import plan_removals
+from agent.planner.leader.nodes import plan_nodes, plan_removals
+from agent.planner.leader.recreate import plan_overlays, plan_recreations
+from agent.planner.leader.rollout import chart
 from agent.planner.leader.scheduler import placing_of
-from agent.planner.leader.swarm import plan_swarm
+from agent.planner.leader.swarm import plan_autolock, plan_swarm
 from agent.planner.leader.verdict import plan_verdict
 
 

@@ -4,13 +4,14 @@ A worker that its swarm removed, or whose swarm was made anew, is told so by nob
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
-from agent.diff.node_owners import Census, fresh_status
+from agent.diff.nodes import Census, fresh_status
+from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.observed import NodeState, Observed
-from agent.model.records import HostStatus, Ruling
+from agent.model.observed import Observed
+from agent.model.records import Ruling
+from agent.model.status import HostStatus
 from agent.model.steps import Blocked, Plan, PublishRuling, Step, WithdrawRuling
-from agent.planner.leader.disruption import why_unwell
-from agent.planner.leader.rejoining import has_to_leave, rejoining_host
+from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 
 def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:

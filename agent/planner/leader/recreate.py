@@ -12,14 +12,84 @@ Should something come into the way before the third part, the name goes out of t
 on the overlay as it is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
-from agent.model.intent import Intent
-from agent.model.observed import ClusterState, NetworkState, Observed
-from agent.model.records import AttachedReport, CopyReport, HostStatus
-from agent.model.steps import BlockedKind, Plan, RemoveOverlay, untouched
+from agent.model.host_state import NetworkState
+from agent.model.intent import Intent, NetworkIntent
+from agent.model.observed import ClusterState, Observed
+from agent.model.status import AttachedReport, CopyReport, HostStatus
+from agent.model.steps import BlockedKind, CreateOverlay, Plan, RemoveOverlay, untouched
+
+# ---- Overlay networks: created once by the leader (changing one: recreate.py)
+
+
+def plan_overlays(intent: Intent, observed: Observed) -> Plan:
+    """Create the overlays that are missing; report those of others that are not as declared."""
+    host = observed.host
+    assert host is not None
+    if not sees_overlays(host):
+        return Plan()
+    plan = Plan()
+    for wanted in intent.networks:
+        if wanted.driver == "overlay":
+            plan += _plan_overlay(wanted, host.network(wanted.name))
+    return plan
+
+
+def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
+    if found is None and wanted.external:
+        return _overlay_blocked(
+            wanted, "dependency", "declared external, but the swarm has none of that name"
+        )
+    if found is None:
+        return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
+    if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
+        why_not = "an existing overlay that no agent of this cluster made is not changed"
+        return _overlay_blocked(wanted, "foreign", f"{'; '.join(faults)}: {why_not}")
+    return Plan()
+
+
+def _overlay_blocked(wanted: NetworkIntent, kind: BlockedKind, reason: str) -> Plan:
+    return untouched(f"network/{wanted.name}", kind, reason)
+
+
+# ----
+# Whether the hosts that share an overlay have heard of each other there: without it names and addresses lead
+# nowhere.
+#
+# dockerd tells of an overlay which hosts' gossip about it reached this one. A host that is cut off is missed
+# within 10 s, one that comes is known within 1 s. What it does not tell: whether the way of the packets is
+# open (a firewall that drops the overlay's UDP port), and a way that is cut between two hosts only, as long
+# as a third one reaches both (docs/engine-quirks.md).
+
+
+def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str = "") -> tuple[str, ...]:
+    """Who does not see whom, of each two hosts with running copies on one overlay: both must see the other there.
+
+    With `around` only what is missing between that host and the others counts. Sorted, in words; empty when all see
+    each other. A host that did not say whom it sees counts as seeing nobody.
+    """
+    unseen: list[str] = []
+    for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
+        on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
+        for name, status in on_it.items():
+            seen = _peers(status, overlay)
+            wanted = [other for other in on_it if other != name and around in ("", name, other)]
+            if missed := [other for other in wanted if on_it[other].swarm_address not in seen]:
+                unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
+    return tuple(unseen)
+
+
+def _runs_on(status: HostStatus, overlay: str) -> bool:
+    running = (each for each in status.copies if each.status in ("running", "paused"))
+    return any(dict(each.addresses).get(overlay) for each in running)
+
+
+def _peers(status: HostStatus, overlay: str) -> frozenset[str]:
+    return frozenset(peer for each in status.networks if each.name == overlay for peer in each.peers)
+
 
 POLICY = "x-cluster.policy.allow_network_recreate"
 _SHORT_ID = 12

@@ -7,9 +7,10 @@ from typing import Literal
 from agent.diff.replicas import HELD_BY_ITS_HOST, finished, is_misgiven
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
-from agent.model.records import Copy, CopyReport
+from agent.model.records import Copy
 from agent.model.rollout import CopyWatch
 from agent.model.spec import ContainerSpec
+from agent.model.status import CopyReport
 
 DOWN_S = 5.0
 """So long a copy that was never seen running may be down before that counts: its host may be about to start it."""

@@ -7,8 +7,7 @@ from agent.model.intent import ServiceIntent
 from agent.model.records import Copy
 from agent.model.steps import Blocked, BlockedKind
 from agent.planner.leader.host_picker import Chooser
-from agent.planner.leader.numbers import copies_of
-from agent.planner.leader.scheduler_state import Scene
+from agent.planner.leader.scheduler_state import Scene, copies_of
 
 Fate = Literal["homeless", "leaves", "stays"]
 """homeless: it gets another host at once; leaves: when that host is ready for it."""

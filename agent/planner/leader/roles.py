@@ -7,12 +7,12 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.node_owners import Census, fresh_status, gone_nodes, removed_hosts
-from agent.diff.promotable import why_not_promotable
+from agent.diff.nodes import Census, fresh_status, gone_nodes, removed_hosts, why_not_promotable
+from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
-from agent.model.observed import NodeState, Observed
+from agent.model.observed import Observed
 from agent.model.steps import Blocked, BlockedKind, DemoteNode, Plan, PromoteNode
-from agent.planner.leader.rejoining import rejoining_host, role_for_now
+from agent.planner.leader.disruption import rejoining_host, role_for_now
 
 Why = tuple[BlockedKind, str]
 

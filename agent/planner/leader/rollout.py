@@ -2,16 +2,45 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from agent.model.intent import ServiceIntent, Update
+from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.planner.leader.course import Course, Place
-from agent.planner.leader.numbers import Numbers
+from agent.planner.leader.digests import resolved
 from agent.planner.leader.replica_health import DOWN_S, Condition, condition
+from agent.planner.leader.scheduler import Placing, placing_of, settled
+from agent.planner.leader.scheduler_state import Numbers, current_of
+
+# ---- What is decided of one service whose copies are to have one spec
+
+
+Place = tuple[str, int]
+"""(host, number)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is decided of one service."""
+
+    target: str
+    """Hash of the spec that its copies are to have."""
+    stays: Mapping[Place, str] = field(default_factory=dict)
+    """Those that keep the spec they have for now, with its hash."""
+    record: Rollout | None = None
+    """What etcd is to hold of it."""
+    moves: tuple[Place, ...] = ()
+    """Those that are moved now."""
+    total: int = 0
+    moved: int = 0
+    """Copies that have the target's spec, or get it now."""
+    waits: str = ""
+    """What it waits for, in words; empty when it waits for nothing."""
+    again_s: float = 0.0
+    """In how many seconds something may be different although nothing tells; 0: not by time alone."""
+
 
 AWAY_S = 60.0
 """So long a copy that was being moved holds its place although its host is away. Then the others go on without it."""
@@ -213,3 +242,34 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
         or (found.is_ == "well" and found.for_s >= watch_s)
         or (found.is_ == "away" and found.for_s >= AWAY_S)
     )
+
+
+# ----
+# How a service gets from one spec to another: a few copies at a time, each well before the next, or back
+# again.
+#
+# What must outlive the leader is in a record in etcd, and is written before the first copy is moved by it.
+# All else is read off the assignments and what the hosts say; a new leader only watches anew how long copies
+# are well.
+
+
+def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
+    """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
+    cluster = observed.cluster
+    assert cluster is not None
+    unreadable = {key.rpartition("/rollouts/")[2] for key, _ in cluster.garbage if "/rollouts/" in key}
+    placing = placing or placing_of(intent, observed)
+    current, courses = settled(intent, current_of(intent, cluster), placing), {}
+    for service in intent.services:
+        way = Way(service, observed, cluster, current, placing.numbers[service.name])
+        courses[service.name] = way.held() if service.name in unreadable else way.course()
+    return courses
+
+
+def looks_again_in_s(observed: Observed) -> float:
+    """In how many seconds a rollout may go on although nothing tells; 0: none does."""
+    cluster = observed.cluster
+    if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
+        return 0.0
+    times = [each.again_s for each in chart(intent, observed).values() if each.again_s]
+    return min(times, default=0.0)

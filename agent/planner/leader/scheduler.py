@@ -18,11 +18,9 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Copy
 from agent.model.steps import Blocked
-from agent.planner.leader.current import current_of
 from agent.planner.leader.host_picker import Chooser
-from agent.planner.leader.numbers import Numbers, copies_of, numbers_of
 from agent.planner.leader.rescheduler import Mover
-from agent.planner.leader.scheduler_state import Scene
+from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of
 
 Key = tuple[str, int]
 """Service and number of a copy."""

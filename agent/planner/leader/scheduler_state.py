@@ -2,13 +2,109 @@
 
 from collections.abc import Mapping
 
-from agent.diff.node_owners import take_census
+from agent.diff.nodes import take_census
 from agent.diff.replicas import STOPPABLE, container_name
-from agent.model.intent import HostIntent, Intent
-from agent.model.observed import Observed
-from agent.model.records import Assignment, Copy, HostStatus
+from agent.model.intent import HostIntent, Intent, ServiceIntent
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.status import HostStatus
 from agent.planner.leader.replica_health import Condition, condition
+
+# ---- What is assigned now, also where etcd has lost it
+
+
+def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
+    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs.
+
+    A host that was taken out and whose assignment is damaged counts as one without copies: it was named once, and is
+    emptied as the others are.
+    """
+    current, lost = dict(cluster.assignments), _lost(intent, cluster)
+    for name in _damaged(cluster):
+        if intent.host(name) is None:
+            current[name] = Assignment(revision=intent.revision, project=intent.project)
+    taken = {
+        (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
+    }
+    for name in lost:
+        status = cluster.statuses.get(name)
+        runs = {(each.service, each.number): each for each in status.copies} if status else {}
+        copies = tuple(
+            Copy(service=key[0], number=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
+            for key in sorted(runs.keys() - taken)
+        )
+        taken |= runs.keys()
+        if name in current or copies:
+            current[name] = Assignment(revision=intent.revision, project=intent.project, copies=copies)
+    return current
+
+
+def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Declared hosts without an assignment of this era."""
+    found = cluster.assignments
+    names = (each.name for each in intent.hosts)
+    return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+
+
+def _damaged(cluster: ClusterState) -> tuple[str, ...]:
+    """Hosts whose assignment is there and cannot be read; not for its age: nobody leads beside a newer format."""
+    parts = (key.rpartition("/assignments/") for key, _ in cluster.garbage)
+    return tuple(name for _, found, name in parts if found)
+
+
+def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
+    """Hosts that are there, did not report yet in this era, and have to be asked for what they run.
+
+    A backup brings old reports back, and the runs of agents that wrote them may still go on.
+    """
+    if not cluster.era:
+        return ()
+    return tuple(
+        name
+        for name in _lost(intent, cluster)
+        if name in cluster.present and not _has_reported(name, cluster)
+    )
+
+
+def _has_reported(name: str, cluster: ClusterState) -> bool:
+    status = cluster.statuses.get(name)
+    return (
+        status is not None and status.instance == cluster.present[name] and status.era in (None, cluster.era)
+    )
+
+
+# ---- Which numbers the copies of a service have, and on which host, where the document says the hosts
+
+
+Numbers = Mapping[str, list[int]]
+"""Host -> the numbers of the copies of one service."""
+
+
+def copies_of(service: str, current: Mapping[str, Assignment]) -> dict[str, dict[int, Copy]]:
+    """Host -> number -> copy, of one service, as assigned now; hosts in the order of their names."""
+    return {
+        host: {copy.number: copy for copy in assignment.copies if copy.service == service}
+        for host, assignment in sorted(current.items())
+    }
+
+
+def numbers_of(
+    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int] | None = None
+) -> dict[str, list[int]]:
+    """Host -> numbers: a copy keeps its own, and its host; a new one takes the lowest that no host uses.
+
+    `counts` says how many there are to be on each host; None: as the document says.
+    """
+    has = {host: sorted(copies) for host, copies in copies_of(service.name, current).items()}
+    placement = service.placement if counts is None else tuple(counts.items())
+    kept = {host: has.get(host, [])[:count] for host, count in placement}
+    used = {number for numbers in kept.values() for number in numbers}
+    free = (number for number in range(1, 1_000_000) if number not in used)
+    return {
+        host: kept[host] + [next(free) for _ in range(count - len(kept[host]))] for host, count in placement
+    }
+
 
 Key = tuple[str, int]
 """Service and number of a copy."""

@@ -7,12 +7,13 @@ from typing import Any
 from unittest import mock
 
 from agent.diff.container import identity as known_identity
+from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState
+from agent.model.observed import ClusterState
 from agent.model.records import Copy, Disruption
 from agent.model.steps import Plan
 from agent.model.store import Fence, KeyRange
-from agent.planner.host import bridge, leaving
+from agent.planner.host import bridge, membership
 from agent.planner.host.bridge_swap import needs_turn
 from agent.planner.leader import roles
 from tests.fakes.engine import FakeEngine
@@ -78,7 +79,7 @@ def no_turn_needed() -> Iterator[None]:
 @contextmanager
 def no_foreign_check() -> Iterator[None]:
     """Nobody asks what of others would lose its overlay when a host leaves the swarm."""
-    with mock.patch.object(leaving, "_strangers", return_value=[]):
+    with mock.patch.object(membership, "_strangers", return_value=[]):
         yield
 
 

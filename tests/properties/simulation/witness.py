@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from ipaddress import IPv4Interface
 
+from agent.model.host_state import LinkState
 from agent.model.intent import GWBRIDGE, PARKING
-from agent.model.observed import LinkState
 from agent.model.records import Accepted, Assignment, decode
 from agent.model.steps import DemoteNode, DissolveSwarm, Park, PromoteNode, Step, SwapBridge
 from agent.model.store import Compare, Delete, Put

@@ -8,13 +8,12 @@ from typing import Any, Literal, cast, get_args
 import pytest
 
 from agent.apply import Doors, apply
-from agent.apply.writes import MOST_OPERATIONS
+from agent.apply.leader import MOST_OPERATIONS
 from agent.clients.docker import Engine
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
-from agent.lease.session import Session
+from agent.lease import Session
 from agent.model import records, steps
-from agent.model.autolock import UnlockKeys
 from agent.model.intent import VolumeIntent
 from agent.model.keys import Keys
 from agent.model.records import (
@@ -26,6 +25,7 @@ from agent.model.records import (
     LeaderRecord,
     SwarmRecord,
     Tokens,
+    UnlockKeys,
     Verdict,
 )
 from agent.model.rollout import Rollout

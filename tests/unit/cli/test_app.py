@@ -89,8 +89,7 @@ def test_a_traceback_is_only_for_who_asks() -> None:
     [
         ("agent.cli.app", ("grpc", "etcd3", "docker", "rich", "agent.planner")),
         ("agent.cli.validate", ("grpc", "etcd3", "docker", "rich")),
-        ("agent.cli.schema", ("grpc", "etcd3", "docker", "rich")),
-        ("agent.cli.run", ("rich.live", "agent.cli.tables", "agent.planner.dry_run.cluster")),
+        ("agent.daemon.main", ("rich.live", "agent.cli.tables", "agent.planner.dry_run.cluster")),
     ],
 )
 def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ...]) -> None:
@@ -102,7 +101,7 @@ def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ..
 
 def test_the_command_line_is_also_a_module() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "agent", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "agent.cli.app", "--version"], capture_output=True, text=True, check=True
     )
 
     assert done.stdout == f"swarmkeeper {__version__}\n"
@@ -111,7 +110,7 @@ def test_the_command_line_is_also_a_module() -> None:
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     document = tmp_path / "many-faults.yaml"
     document.write_text("\n".join(f"bogus{number}: 1" for number in range(5000)))
-    command = f"{sys.executable} -m agent validate {document} | head -1"
+    command = f"{sys.executable} -m agent.cli.app validate {document} | head -1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
 
     assert done.stderr == ""

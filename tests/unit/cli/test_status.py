@@ -10,17 +10,8 @@ from rich.console import Console
 
 from agent.cli.tables import render
 from agent.cli.view import ClusterView, CopiesView, HostView, IntentView
-from agent.model.records import (
-    BlockedReport,
-    BridgeReport,
-    CopyReport,
-    Disruption,
-    HostStatus,
-    LeaderRecord,
-    Presence,
-    Tokens,
-    Verdict,
-)
+from agent.model.records import Disruption, LeaderRecord, Presence, Tokens, Verdict
+from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus
 from tests.unit.cli.conftest import GOOD, Cluster
 
 H1 = HostView(
@@ -221,7 +212,7 @@ def test_a_watched_status_is_shown_again_when_something_changes_and_ends_on_inte
 ) -> None:
     # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.
     heeding = ["env", "--default-signal=INT"]
-    command = [*heeding, sys.executable, "-m", "agent", "status", "--watch", "--json"]
+    command = [*heeding, sys.executable, "-m", "agent.cli.app", "status", "--watch", "--json"]
     options = ["--endpoint", cluster.endpoint, "--cluster", cluster.name]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None

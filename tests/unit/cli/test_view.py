@@ -5,15 +5,8 @@ import pytest
 
 from agent.cli.view import ClusterView, CopiesView, HostView, view_of
 from agent.model.observed import ClusterState, Document
-from agent.model.records import (
-    BlockedReport,
-    BridgeReport,
-    CopyReport,
-    Disruption,
-    HostStatus,
-    NetworkReport,
-    Verdict,
-)
+from agent.model.records import Disruption, Verdict
+from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus, NetworkReport
 from agent.planner.leader.assignments import assign
 from tests.support.builders import BRIDGE, cluster, document, intent, service, status
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.kernel import LinuxKernel
-from agent.model.observed import LinkState
+from agent.model.host_state import LinkState
 
 TABLE = """\
 Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT

@@ -9,8 +9,7 @@ import structlog
 
 from agent.clients.seal import Seal, load_seal
 from agent.errors import Invalid, Refused
-from agent.model.autolock import UnlockKeys
-from agent.model.records import Tokens, encode
+from agent.model.records import Tokens, UnlockKeys, encode
 
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")
 

@@ -6,10 +6,8 @@ from functools import partial
 
 import pytest
 
-from agent.daemon.backoff import Backoff
-from agent.daemon.dispatcher import Dispatcher
+from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.errors import Overtaken, Refused, Unreachable
-from agent.model.outcome import Outcome
 from agent.model.records import Assignment
 from agent.model.steps import (
     JoinSwarm,
@@ -23,6 +21,7 @@ from agent.model.steps import (
     UnpauseContainer,
     UpdateNode,
 )
+from agent.model.steps.plan import Outcome
 
 WITHIN_S = 5.0
 

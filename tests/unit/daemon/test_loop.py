@@ -13,10 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.daemon import loop as reconcile
 from agent.daemon.loop import UNSETTLED_S, Reconciler
-from agent.daemon.wake import WakeUps
+from agent.daemon.triggers import WakeUps
 from agent.errors import Unreachable
 from agent.model.observed import Observed
-from agent.model.records import HostStatus, decode
+from agent.model.records import decode
+from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE, Plan
 from agent.observe import Observer
 from agent.report.key import REFRESH_S

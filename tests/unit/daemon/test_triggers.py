@@ -9,8 +9,7 @@ import pytest
 import structlog
 
 from agent.daemon import triggers
-from agent.daemon.triggers import Triggers
-from agent.daemon.wake import WakeUps
+from agent.daemon.triggers import Triggers, WakeUps
 from agent.model.intent import GWBRIDGE, BridgeIntent
 from agent.model.store import KeyRange, Put
 from tests.fakes.engine import FakeEngine

@@ -6,7 +6,7 @@ import jsonschema
 
 from agent.intent.schema import json_schema
 from agent.yamldoc import open_document
-from agent.yamldoc.nodes import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
 
 SCHEMA = jsonschema.Draft7Validator(json_schema())
 

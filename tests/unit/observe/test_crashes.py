@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.model.observed import ContainerState
+from agent.model.host_state import ContainerState
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.observe.crashes import CrashReader, CrashSettings

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.records import HostStatus, decode, encode
+from agent.model.records import decode, encode
+from agent.model.status import HostStatus
 from agent.model.store import KeyRange, KeyValue, Put
 from agent.report.key import REFRESH_S, StatusKey
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore

@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from agent.diff.reported import host_of
 from agent.model.observed import Observed
-from agent.model.records import HostStatus, decode, encode
+from agent.model.records import decode, encode
+from agent.model.status import HostStatus
 from agent.model.steps import GiveBackTurn
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import settle

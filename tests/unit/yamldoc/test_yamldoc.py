@@ -8,7 +8,7 @@ import yaml
 
 from agent.model.faults import InvalidDocument
 from agent.yamldoc import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, open_document
-from agent.yamldoc.nodes import Node, Scalar, Sequence
+from agent.yamldoc.compose import Node, Scalar, Sequence
 
 
 def plain(node: Node) -> object:

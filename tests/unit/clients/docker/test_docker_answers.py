@@ -10,7 +10,7 @@ import pytest
 
 from agent.clients.docker import DockerEngine
 from agent.clients.docker.errors import creation_failure, failure, network_failure, pull_failure
-from agent.clients.docker.overlays import overlay_addresses, overlay_users, peers
+from agent.clients.docker.networks import overlay_addresses, overlay_users, peers
 from agent.clients.docker.reading import container_state, network_state, node_state, swarm_state
 from agent.diff.container import FillContext
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.clients.etcd import EtcdStore
-from agent.lease.session import GRANTED, LOST, Session, boottime_s
+from agent.lease import GRANTED, LOST, Session, boottime_s
 from agent.model.store import KeyRange, SessionSettings, StoreSettings, for_session
 from tests.support.etcd_server import EtcdServer, eventually
 from tests.support.wakes import Wakes

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.diff.container import create_request, differences
-from agent.model.observed import Difference
+from agent.model.host_state import Difference
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.fakes.container_inspect import inspect_of

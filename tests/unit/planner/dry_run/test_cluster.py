@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+from agent.model.host_state import HostState
 from agent.model.intent import GWBRIDGE, PolicyIntent
-from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.records import HostStatus, Verdict
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Verdict
+from agent.model.status import HostStatus
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import ClusterPlan, plan_cluster
 from agent.planner.host.bridge import phase_of

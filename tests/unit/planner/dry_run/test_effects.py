@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from agent.diff.bridge import is_begun
 from agent.diff.replicas import finished
 from agent.model import steps
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import PARKING
-from agent.model.observed import ContainerState, HostState
 from agent.model.steps import Step
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import most_rounds, settle

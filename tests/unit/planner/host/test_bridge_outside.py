@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from agent.diff.bridge import overlap
-from agent.model.observed import HostState, LinkState, NetworkState
+from agent.model.host_state import HostState, LinkState, NetworkState
 from agent.planner.host.bridge_swap import plan_bridge_outside
 from tests.support import builders
 from tests.support.builders import bridge_network, host, intent, member, outside, told

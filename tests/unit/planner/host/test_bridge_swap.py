@@ -6,8 +6,8 @@ from ipaddress import IPv4Interface, IPv4Network
 import pytest
 
 from agent.diff.bridge import bridge_is_right
+from agent.model.host_state import HostState, LinkState, LocalState
 from agent.model.intent import PARKING, SwarmIntent
-from agent.model.observed import HostState, LinkState, LocalState
 from agent.model.steps import CreateParking, SwapBridge
 from agent.planner.host.bridge_swap import needs_turn, plan_retreat, plan_swap, why_held
 from tests.support.builders import BRIDGE, bridge_network, intent, member, outside, overlay_network, told

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.observed import ContainerState, HostState, SwarmState
+from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.records import SwarmRecord
 from agent.model.steps import GiveUpInit, JoinSwarm, Plan
 from agent.planner.host.membership import plan_membership

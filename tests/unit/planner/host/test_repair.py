@@ -1,7 +1,7 @@
 import pytest
 
 from agent.diff.container import FillContext
-from agent.model.observed import ContainerState
+from agent.model.host_state import ContainerState
 from agent.model.spec import Attachment, ContainerSpec, Restart
 from agent.model.steps import ConnectNetwork
 from agent.planner.host.repair import plan_repair

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from agent.model.host_state import ContainerState, HostState, LocalState
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
-from agent.model.observed import ContainerState, HostState, LocalState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.observed import NodeState, Observed
-from agent.model.records import Assignment, HostStatus, JoinedReport
+from agent.model.observed import Observed
+from agent.model.records import Assignment
+from agent.model.status import HostStatus, JoinedReport
 from agent.planner.leader.assignments import assign
 from tests.support.builders import cluster, host, intent, member, node, observed, status
 

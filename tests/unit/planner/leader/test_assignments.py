@@ -3,8 +3,9 @@ from typing import Any
 
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, Copy, CopyReport, HostStatus
+from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
+from agent.model.status import CopyReport, HostStatus
 from agent.model.steps import CollectSpecs, PublishAssignment
 from agent.planner.leader.assignments import assign, plan_assignments
 from tests.support.builders import REVISION, cluster, intent, order, service, status, told

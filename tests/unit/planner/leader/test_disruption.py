@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
+from agent.model.host_state import NodeState
 from agent.model.intent import PARKING
-from agent.model.observed import ClusterState, NodeState, Observed
-from agent.model.records import (
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Disruption, Ruling
+from agent.model.status import (
     BlockedReport,
     BridgeReport,
     CopyReport,
-    Disruption,
     HostStatus,
     JoinedReport,
     NetworkReport,
-    Ruling,
 )
 from agent.planner.leader.disruption import plan_turns, why_unwell
 from tests.support.builders import (

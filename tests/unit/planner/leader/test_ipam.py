@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from agent.diff.networks import asks_for_addresses
+from agent.model.host_state import GivenOut, HostState
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
-from agent.model.observed import ClusterState, GivenOut, HostState
-from agent.model.records import Assignment, AttachedReport, Copy, CopyReport, HostStatus
+from agent.model.observed import ClusterState
+from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.status import AttachedReport, CopyReport, HostStatus
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.ipam import pin_addresses
 from tests.support.builders import (

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.model.host_state import HostState
 from agent.model.intent import Intent, PolicyIntent
-from agent.model.observed import ClusterState, HostState
-from agent.model.records import Assignment, AttachedReport, Copy, CopyReport
+from agent.model.observed import ClusterState
+from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.status import AttachedReport, CopyReport
 from agent.planner.leader.assignments import assign
 from agent.planner.leader.ipam import pin_addresses
 from tests.support import builders

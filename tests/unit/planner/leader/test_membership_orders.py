@@ -5,18 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.diff.node_owners import HOST_LABEL, take_census
-from agent.model.observed import NodeState
-from agent.model.records import (
-    Assignment,
-    BridgeReport,
-    Copy,
-    CopyReport,
-    Disruption,
-    HostStatus,
-    JoinedReport,
-    Ruling,
-)
+from agent.diff.nodes import HOST_LABEL, take_census
+from agent.model.host_state import NodeState
+from agent.model.records import Assignment, Copy, Disruption, Ruling
+from agent.model.status import BridgeReport, CopyReport, HostStatus, JoinedReport
 from agent.model.steps import Plan, PublishRuling
 from agent.planner.leader.membership_orders import plan_rulings
 from tests.support import builders

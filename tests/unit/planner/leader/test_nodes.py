@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from agent.diff.node_owners import HOST_LABEL, take_census
+from agent.diff.nodes import HOST_LABEL, take_census
+from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
-from agent.model.observed import NodeState
 from agent.model.steps import Plan, UpdateNode
 from agent.planner.leader.nodes import LABELS_LABEL, plan_nodes
 from tests.support.builders import intent, node, status, told

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.diff.node_owners import take_census
+from agent.diff.nodes import take_census
+from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.observed import NodeState
-from agent.model.records import JoinedReport
+from agent.model.status import JoinedReport
 from agent.model.steps import DemoteNode, Plan, PromoteNode
 from agent.planner.leader.roles import plan_roles
 from tests.support.builders import intent, node, status, told

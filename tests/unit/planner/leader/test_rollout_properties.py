@@ -6,8 +6,9 @@ from dataclasses import replace
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from agent.model.host_state import ContainerState
 from agent.model.intent import FailureAction, Update
-from agent.model.observed import ContainerState, Observed
+from agent.model.observed import Observed
 from agent.model.records import Verdict
 from agent.model.rollout import CopyWatch
 from agent.model.spec import spec_hash

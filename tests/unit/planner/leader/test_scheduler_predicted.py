@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, HostState, Observed
-from agent.model.records import Assignment, HostStatus, Verdict
+from agent.model.observed import ClusterState, Observed
+from agent.model.records import Assignment, Verdict
 from agent.model.spec import spec_hash
+from agent.model.status import HostStatus
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import ClusterPlan, plan_cluster
 from agent.planner.host.bridge import phase_of

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.intent.ports import clash
+from agent.model.faults import Constraint, Where
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
-from agent.model.where import Constraint, Where
 from agent.planner.leader.assignments import assign
 from tests.support.builders import intent, order, service
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from agent.model.host_state import HostState, LocalState
 from agent.model.intent import Intent, SwarmIntent
-from agent.model.observed import HostState, LocalState
 from agent.model.records import SwarmRecord
 from agent.model.steps import ClaimInit, Plan, PublishSwarm, PublishTokens
 from agent.planner.leader.leading import plan_leading

@@ -1,0 +1,212 @@
+"""A host leaves its swarm on the leader's word: copies first, nothing of others harmed, never by force."""
+
+from dataclasses import replace
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Any, Literal
+
+import pytest
+
+from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, SwarmState
+from agent.model.records import Ruling
+from agent.model.spec import ContainerSpec, Restart, spec_hash
+from agent.model.steps import LeaveSwarm, Plan, StopContainer
+from agent.planner import make_plan
+from tests.support import builders
+from tests.support.builders import (
+    LOCAL,
+    bridge_network,
+    cluster,
+    container,
+    host,
+    intent,
+    observed,
+    order,
+    outside,
+    overlay_network,
+    service,
+    told,
+)
+
+WANTED = intent(service(on={"h3": 1}), hosts="h1 h2 h3:worker")
+WHY = "the swarm has no node node-h3 any more"
+UNLISTED = Ruling(state="active", node_id="node-h3", what="leave", reason=WHY)
+ON_OVERLAY = (("net", "10.10.0.5"),)
+BRIDGED = NetworkState(
+    id="local-id", name="local", driver="bridge", scope="local", subnet=LOCAL.subnet, gateway=None
+)
+
+
+def a_worker(
+    *containers: ContainerState, local: Literal["active", "pending"] = "active", **more: Any
+) -> HostState:
+    swarm = replace(builders.worker("h3"), local=local)
+    bridge = bridge_network(endpoints=(("t", "gateway_t"),))
+    networks = (bridge, BRIDGED, overlay_network())
+    return host(*containers, **{"swarm": swarm, "networks": networks, **more})
+
+
+def plan(seen: HostState, *, ruling: Ruling | None = UNLISTED, wanted: Any = WANTED, **etcd: Any) -> Plan:
+    return make_plan(observed(cluster(wanted, "h3", ruling=ruling, **etcd), seen, me="h3"))
+
+
+def test_the_copies_on_an_overlay_are_stopped_before_the_host_leaves() -> None:
+    running = container(addresses=ON_OVERLAY)
+    assert told(plan(a_worker(running))) == [f"stop container/prod-order-1: the host leaves the swarm: {WHY}"]
+
+    stopped = container(status="exited", addresses=(("net", ""),))
+    assert told(plan(a_worker(stopped))) == [f"leave swarm: {WHY}"]
+
+
+def test_a_copy_on_a_network_of_the_host_runs_on() -> None:
+    assert told(plan(a_worker(container(addresses=(("local", "10.20.0.2"),))))) == [f"leave swarm: {WHY}"]
+
+
+def test_no_copy_is_started_on_what_is_about_to_go_but_images_are_pulled() -> None:
+    assert told(plan(a_worker())) == [f"leave swarm: {WHY}"]
+    assert told(plan(a_worker(images=frozenset()))) == [
+        f"leave swarm: {WHY}",
+        "pull image/order:1.0.0: wanted by prod-order-1",
+    ]
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure"])
+def test_a_job_that_is_cut_short_is_made_anew_so_that_it_does_its_work(restart: Any) -> None:
+    job = ContainerSpec(image="order:1.0.0", restart=Restart(name=restart), stop_grace_period_s=3.0)
+    running = container(of=job, addresses=ON_OVERLAY)
+    stop, remove = plan(a_worker(running), specs={spec_hash(job): job, spec_hash(order()): order()}).steps
+    assert isinstance(stop, StopContainer)
+    assert stop.grace_s == 3.0
+    assert (remove.verb, remove.resource) == ("remove", "container/prod-order-1")
+
+
+def test_where_somebody_else_runs_on_an_overlay_nothing_is_touched() -> None:
+    theirs = Attached(id="t", name="database", networks=("net",))
+    ours = container(addresses=ON_OVERLAY)
+    assert told(plan(a_worker(ours, attached=(theirs,)))) == [
+        f"blocked swarm: {WHY}; but database would lose its overlay if the host left"
+    ]
+
+
+def test_the_task_of_a_service_is_somebody_elses_whatever_network_it_is_on() -> None:
+    task = Attached(id="t", name="web.1.x", task=True)
+    assert "web.1.x would lose" in str(plan(a_worker(attached=(task,))))
+    assert told(plan(a_worker(attached=(replace(task, running=False),)))) == [f"leave swarm: {WHY}"]
+
+
+def test_containers_of_others_elsewhere_or_at_rest_do_not_matter() -> None:
+    elsewhere = Attached(id="a", name="a", networks=("local",))
+    at_rest = Attached(id="b", name="b", networks=("net",), running=False)
+    assert told(plan(a_worker(attached=(elsewhere, at_rest)))) == [f"leave swarm: {WHY}"]
+
+
+def test_a_word_on_what_is_no_longer_so_means_nothing() -> None:
+    for other in (
+        replace(UNLISTED, node_id="node-before"),
+        replace(UNLISTED, state="pending"),
+        replace(UNLISTED, state="error", node_id=None),
+    ):
+        assert not any(isinstance(each, LeaveSwarm) for each in plan(a_worker(), ruling=other).steps)
+
+
+def test_a_manager_never_leaves() -> None:
+    manager = host(swarm=builders.member("h3"))
+    assert not any(isinstance(each, LeaveSwarm) for each in plan(manager).steps)
+
+
+def test_while_etcd_is_away_no_word_counts() -> None:
+    state = cluster(WANTED, "h3", ruling=UNLISTED)
+    steps = make_plan(observed(state, a_worker(), me="h3", stale=True)).steps
+    assert not any(isinstance(each, LeaveSwarm) for each in steps)
+
+
+def test_an_engine_that_waits_for_a_swarm_that_does_not_know_it_leaves_too() -> None:
+    ruling = replace(UNLISTED, state="pending")
+    assert told(plan(a_worker(local="pending"), ruling=ruling)) == [f"leave swarm: {WHY}"]
+
+
+def test_after_a_failed_join_the_engine_leaves_and_joins_again() -> None:
+    failed = Ruling(state="error", node_id=None, what="leave", reason="its join failed")
+    wanted = intent(hosts="h1 h2 h3:worker")
+    assert told(plan(host(swarm=outside("error", "no route to host")), ruling=failed, wanted=wanted)) == [
+        "leave swarm: its join failed"
+    ]
+    assert told(plan(host(swarm=outside()), ruling=failed, wanted=wanted, tokens=builders.tokens())) == [
+        "join swarm: declared a worker of swarm swarm-1"
+    ]
+
+
+def test_a_host_does_not_move_to_an_address_it_does_not_have() -> None:
+    move = replace(UNLISTED, reason="address: 10.0.0.3 wanted, 10.0.0.9 found")
+    running = container(addresses=ON_OVERLAY)
+    away = a_worker(running, addresses=((IPv4Interface("10.0.0.9/24"), "eth0"),))
+    assert told(plan(away, ruling=move)) == [
+        (
+            "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; "
+            "but this host does not have the address 10.0.0.3"
+        )
+    ]
+    there = a_worker(addresses=((IPv4Interface("10.0.0.3/24"), "eth0"),))
+    assert isinstance(plan(there, ruling=move).steps[0], LeaveSwarm)
+
+
+def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_run_on() -> None:
+    """Outside it would wait for its bridge for good, with its copies stopped."""
+    move = replace(UNLISTED, reason="address: 10.0.0.3 wanted, 10.0.0.9 found")
+    wrong = bridge_network(gateway="172.21.0.9", endpoints=(("t", "gateway_t"), ("x", "theirs")))
+    networks = (wrong, overlay_network())
+    running = container(addresses=ON_OVERLAY)
+    begins = "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; but once out this host could not come back: "
+
+    by_hand = plan(a_worker(running, networks=networks), ruling=move)
+    assert not by_hand.steps
+    assert begins + "gateway: 172.21.0.1 wanted, 172.21.0.9 found, but it is in use by theirs" in told(
+        by_hand
+    )
+
+    alone = (replace(wrong, endpoints=(("t", "gateway_t"),)), overlay_network())
+    route = (IPv4Network("172.21.4.0/24"), "eth1")
+    overlaps = plan(a_worker(running, networks=alone, routes=(route,)), ruling=move)
+    assert not overlaps.steps
+    assert begins + "172.21.0.0/20 overlaps the route 172.21.4.0/24 dev eth1" in told(overlaps)
+
+
+def test_what_goes_with_the_swarm_keeps_nobody_in_it() -> None:
+    overlapping = overlay_network(subnet=IPv4Network("172.21.0.0/16"))
+    seen = a_worker(networks=(bridge_network(gateway="172.21.0.9"), overlapping))
+    pool = replace(seen.swarm, pool=(IPv4Network("172.16.0.0/12"),))
+    assert isinstance(plan(replace(seen, swarm=pool)).steps[0], LeaveSwarm)
+
+
+def test_a_copied_machine_does_nothing_at_all() -> None:
+    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h2's")
+    assert told(plan(a_worker(), ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    manager = host(
+        swarm=builders.member("h3"), networks=(bridge_network(gateway="172.21.0.9"), overlay_network())
+    )
+    assert told(plan(manager, ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+
+
+# ---- taken out of the intent
+
+GONE = intent(hosts="h1 h2")
+REMOVED = replace(UNLISTED, reason="the intent names it no longer")
+
+
+def test_a_host_that_was_taken_out_leaves_and_its_bridge_stays_as_it_is() -> None:
+    there = a_worker(networks=(bridge_network(gateway="172.21.0.9"),))
+    assert told(plan(there, ruling=REMOVED, wanted=GONE)) == ["leave swarm: the intent names it no longer"]
+    left = replace(there, swarm=SwarmState(local="inactive"))
+    assert told(plan(left, ruling=REMOVED, wanted=GONE)) == [
+        "blocked host/h3: the intent does not name h3: nothing is done here"
+    ]
+
+
+def test_a_host_that_stays_out_does_not_leave_a_container_without_the_overlay_it_needs_to_start() -> None:
+    at_rest = Attached(id="b", name="database", networks=("net",), running=False)
+    seen = a_worker(attached=(at_rest,))
+    assert "database would lose its overlay" in str(plan(seen, ruling=REMOVED, wanted=GONE))
+    task = replace(at_rest, task=True)
+    assert isinstance(
+        plan(a_worker(attached=(task,)), ruling=REMOVED, wanted=GONE).steps[0],
+        LeaveSwarm,
+    )
