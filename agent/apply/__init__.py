@@ -3,7 +3,7 @@
 from agent.apply.doors import Doors
 from agent.apply.host import act
 from agent.apply.leader import lead
-from agent.model.steps import Step
+from agent.model.plan import Step
 
 __all__ = ["Doors", "apply"]
 

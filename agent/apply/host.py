@@ -9,11 +9,11 @@ from agent.apply.leader import put
 from agent.clients.docker import Engine, ask_digests
 from agent.diff.container import create_request
 from agent.errors import Conflict
-from agent.model import steps
+from agent.model import plan, steps
 from agent.model.store import Compare, Delete
 
 
-def act(doors: Doors, step: steps.Step) -> None:
+def act(doors: Doors, step: plan.Step) -> None:
     """Carry out a step of the lanes of the host. Raises TypeError for a leader's."""
     engine = doors.engine
     match step:
@@ -73,7 +73,7 @@ def _init(doors: Doors, step: steps.InitSwarm) -> None:
     )
 
 
-def _act_on_bridge(doors: Doors, step: steps.Step) -> None:
+def _act_on_bridge(doors: Doors, step: plan.Step) -> None:
     engine = doors.engine
     match step:
         case steps.TakeTurn() | steps.GiveBackTurn():
@@ -108,7 +108,7 @@ def _swap_bridge(engine: Engine, step: steps.SwapBridge) -> None:
     engine.create_bridge(step.bridge)
 
 
-def _act_on_container(doors: Doors, step: steps.Step) -> None:
+def _act_on_container(doors: Doors, step: plan.Step) -> None:
     engine = doors.engine
     match step:
         case steps.CreateContainer():

@@ -7,7 +7,7 @@ from functools import partial
 from agent import lease as election
 from agent.apply.doors import Doors
 from agent.errors import Conflict, Refused, Unreachable
-from agent.model import records, spec, steps
+from agent.model import leader_steps, plan, records, spec
 from agent.model.records import MOST_KEYS, LeaderRecord, encode
 from agent.model.store import Compare, Delete, Fence, Put
 
@@ -25,44 +25,44 @@ def put(key: str, record: object) -> Put:
     return Put(key=key, value=records.encode(record))
 
 
-def write(doors: Doors, fence: Fence, step: steps.Step) -> None:
+def write(doors: Doors, fence: Fence, step: plan.Step) -> None:
     """Carry out a leader's step that is a write. Raises TypeError for any other."""
     keys, write_fenced = doors.keys, doors.store.write_fenced
     match step:
-        case steps.PublishVerdict():
+        case leader_steps.PublishVerdict():
             _publish_verdict(doors, fence, step)
-        case steps.ClaimInit():
+        case leader_steps.ClaimInit():
             claim = records.SwarmRecord(claimed_by=doors.me)
             write_fenced(fence, [put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
-        case steps.PublishSwarm():
+        case leader_steps.PublishSwarm():
             write_fenced(fence, [put(keys.swarm, step.record)])
-        case steps.PublishTokens() | steps.WithdrawTokens():
+        case leader_steps.PublishTokens() | leader_steps.WithdrawTokens():
             _write_tokens(doors, fence, step)
-        case steps.OfferTurn() | steps.EndTurn():
+        case leader_steps.OfferTurn() | leader_steps.EndTurn():
             _write_turn(doors, fence, step)
-        case steps.PublishAssignment():
+        case leader_steps.PublishAssignment():
             _publish_assignment(doors, fence, step)
-        case steps.CollectSpecs():
+        case leader_steps.CollectSpecs():
             write_fenced(fence, [Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
-        case steps.ForgetHost():
+        case leader_steps.ForgetHost():
             write_fenced(fence, [Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
         case _:
             _write_note(doors, fence, step)
 
 
-def _write_note(doors: Doors, fence: Fence, step: steps.Step) -> None:
+def _write_note(doors: Doors, fence: Fence, step: plan.Step) -> None:
     match step:
-        case steps.PublishRuling() | steps.WithdrawRuling():
+        case leader_steps.PublishRuling() | leader_steps.WithdrawRuling():
             _write_ruling(doors, fence, step)
-        case steps.PublishRollout():
+        case leader_steps.PublishRollout():
             doors.store.write_fenced(fence, [put(doors.keys.rollout(step.service), step.rollout)])
-        case steps.WithdrawRollout():
+        case leader_steps.WithdrawRollout():
             doors.store.write_fenced(fence, [Delete(key=doors.keys.rollout(step.service))])
         case _:
             raise TypeError(f"no leader step: {step}")
 
 
-def _publish_verdict(doors: Doors, fence: Fence, step: steps.PublishVerdict) -> None:
+def _publish_verdict(doors: Doors, fence: Fence, step: leader_steps.PublishVerdict) -> None:
     operations = [put(doors.keys.verdict, step.verdict)]
     if step.document is not None:
         accepted = records.Accepted(revision=step.verdict.revision, document=step.document, era=step.era)
@@ -72,8 +72,10 @@ def _publish_verdict(doors: Doors, fence: Fence, step: steps.PublishVerdict) -> 
     doors.store.write_fenced(fence, operations, [judged])
 
 
-def _write_tokens(doors: Doors, fence: Fence, step: steps.PublishTokens | steps.WithdrawTokens) -> None:
-    if isinstance(step, steps.WithdrawTokens):
+def _write_tokens(
+    doors: Doors, fence: Fence, step: leader_steps.PublishTokens | leader_steps.WithdrawTokens
+) -> None:
+    if isinstance(step, leader_steps.WithdrawTokens):
         doors.store.write_fenced(fence, [Delete(key=doors.keys.tokens)])
         return
     tokens = doors.engine.swarm_tokens()
@@ -83,26 +85,28 @@ def _write_tokens(doors: Doors, fence: Fence, step: steps.PublishTokens | steps.
     doors.store.write_fenced(fence, [put(doors.keys.tokens, doors.seal(tokens))])
 
 
-def _write_turn(doors: Doors, fence: Fence, step: steps.OfferTurn | steps.EndTurn) -> None:
+def _write_turn(doors: Doors, fence: Fence, step: leader_steps.OfferTurn | leader_steps.EndTurn) -> None:
     key = doors.keys.disruption
     change: Put | Delete = Delete(key=key)
-    if isinstance(step, steps.OfferTurn):
+    if isinstance(step, leader_steps.OfferTurn):
         turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
         change = put(key, turn)
     doors.store.write_fenced(fence, [change], [Compare(key=key, mod_revision=step.over)])
 
 
-def _write_ruling(doors: Doors, fence: Fence, step: steps.PublishRuling | steps.WithdrawRuling) -> None:
+def _write_ruling(
+    doors: Doors, fence: Fence, step: leader_steps.PublishRuling | leader_steps.WithdrawRuling
+) -> None:
     key = doors.keys.ruling(step.host)
     change: Put | Delete = Delete(key=key)
-    if isinstance(step, steps.PublishRuling):
+    if isinstance(step, leader_steps.PublishRuling):
         if step.unlisted and doors.engine.has_node(step.unlisted):
             raise Conflict(f"the swarm does know node {step.unlisted}")
         change = put(key, step.ruling)
     doors.store.write_fenced(fence, [change])
 
 
-def _publish_assignment(doors: Doors, fence: Fence, step: steps.PublishAssignment) -> None:
+def _publish_assignment(doors: Doors, fence: Fence, step: leader_steps.PublishAssignment) -> None:
     puts = [Put(key=doors.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
     # Specs first: a host that reads an assignment must find every spec that it names.
     for batch in _batches([*puts, put(doors.keys.assignment(step.host), step.assignment)]):
@@ -123,27 +127,32 @@ def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
         yield batch
 
 
-def lead(doors: Doors, step: steps.Step) -> None:
+def lead(doors: Doors, step: plan.Step) -> None:
     """Carry out a step of the leader's lane. Raises LeadershipLost when it is not safe any more."""
-    if isinstance(step, steps.Campaign):
+    if isinstance(step, leader_steps.Campaign):
         _campaign(doors)
         return
-    if isinstance(step, steps.LetGo):
+    if isinstance(step, leader_steps.LetGo):
         _let_go(doors, step.lock)
         return
     fence = doors.safe_fence(step.budget_s)
     match step:
-        case steps.Resign():
+        case leader_steps.Resign():
             election.resign(doors.store, fence)
-        case steps.RotateTokens():
+        case leader_steps.RotateTokens():
             doors.engine.rotate_tokens()
-        case steps.CreateOverlay():
+        case leader_steps.CreateOverlay():
             doors.engine.create_network(step.network)
-        case steps.RemoveOverlay():
+        case leader_steps.RemoveOverlay():
             doors.engine.remove_network(step.id)
-        case steps.PromoteNode() | steps.DemoteNode() | steps.UpdateNode() | steps.RemoveNode():
+        case (
+            leader_steps.PromoteNode()
+            | leader_steps.DemoteNode()
+            | leader_steps.UpdateNode()
+            | leader_steps.RemoveNode()
+        ):
             _act_on_node(doors, step)
-        case steps.TurnAutolockOn() | steps.PublishUnlockKey() | steps.TurnAutolockOff():
+        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey() | leader_steps.TurnAutolockOff():
             _autolock(doors, fence, step)
         case _:
             write(doors, fence, step)
@@ -167,28 +176,34 @@ def _let_go(doors: Doors, lock: Fence) -> None:
 
 
 def _act_on_node(
-    doors: Doors, step: steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode
+    doors: Doors,
+    step: leader_steps.PromoteNode
+    | leader_steps.DemoteNode
+    | leader_steps.UpdateNode
+    | leader_steps.RemoveNode,
 ) -> None:
-    if isinstance(step, steps.RemoveNode):
+    if isinstance(step, leader_steps.RemoveNode):
         doors.engine.remove_node(step.node_id)
         return
     # The lock means nothing to dockerd, and reading the node takes its time: so the lock is looked at again after it.
     still = partial(doors.safe_fence, step.budget_s)
     update = partial(doors.engine.update_node, step.node_id, version=step.version, still=still)
     match step:
-        case steps.PromoteNode():
+        case leader_steps.PromoteNode():
             update(role="manager")
-        case steps.DemoteNode():
+        case leader_steps.DemoteNode():
             update(role="worker")
-        case steps.UpdateNode():
+        case leader_steps.UpdateNode():
             update(availability=step.availability, labels=step.labels, without=step.without)
 
 
 def _autolock(
-    doors: Doors, fence: Fence, step: steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff
+    doors: Doors,
+    fence: Fence,
+    step: leader_steps.TurnAutolockOn | leader_steps.PublishUnlockKey | leader_steps.TurnAutolockOff,
 ) -> None:
     """Switch, and publish what came of it: the key that is good now, and those that were before."""
-    engine, on = doors.engine, not isinstance(step, steps.TurnAutolockOff)
+    engine, on = doors.engine, not isinstance(step, leader_steps.TurnAutolockOff)
     swarm_id = engine.swarm_tokens().swarm_id
     if swarm_id != step.known.swarm_id:
         raise Conflict(f"the engine is in swarm {swarm_id}, not in {step.known.swarm_id}")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.errors import Overtaken, SwarmkeeperError, Unreachable
-from agent.model.steps import Lane, Plan, Step
-from agent.model.steps.plan import Failure, Outcome
+from agent.model.plan import Failure, Outcome, Plan, Step
+from agent.model.steps import Lane
 
 # ----
 # Waiting after failures, per resource: doubling with full jitter, forgotten on success or when the task

@@ -38,9 +38,10 @@ from agent.http import Access, Sources, WebServer, serve
 from agent.lease import boottime_s
 from agent.metrics import Metrics
 from agent.model.keys import Keys
+from agent.model.leader_steps import LetGo
+from agent.model.plan import Outcome, Step
 from agent.model.records import timestamp
-from agent.model.steps import LetGo, PullImage, Step
-from agent.model.steps.plan import Outcome
+from agent.model.steps import PullImage
 from agent.observe import Observer
 from agent.report import NewestWins, Reporter
 

@@ -24,9 +24,9 @@ from agent.lease import Session
 from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
+from agent.model.leader_steps import LetGo
+from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
-from agent.model.steps import LetGo, Plan, Step
-from agent.model.steps.plan import Outcome
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.report import Reporter

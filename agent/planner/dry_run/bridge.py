@@ -5,7 +5,7 @@ from ipaddress import IPv4Interface
 from typing import assert_never
 
 from agent.diff.bridge import with_endpoints, with_gateway
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.host_state import HostState, LinkState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
 from agent.model.observed import ClusterState
@@ -13,19 +13,19 @@ from agent.model.records import Disruption
 
 BridgeStep = steps.CreateParking | steps.Park | steps.SwapBridge | steps.Unpark | steps.RemoveParking
 
-TurnStep = steps.OfferTurn | steps.TakeTurn | steps.GiveBackTurn | steps.EndTurn
+TurnStep = leader_steps.OfferTurn | steps.TakeTurn | steps.GiveBackTurn | leader_steps.EndTurn
 
 
 def on_turn(cluster: ClusterState, step: TurnStep) -> ClusterState:
     """What etcd holds after `step`."""
     match step:
-        case steps.OfferTurn():
+        case leader_steps.OfferTurn():
             turn = Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
         case steps.TakeTurn():
             turn = replace(step.turn, state="taken")
         case steps.GiveBackTurn():
             turn = replace(step.turn, state="done")
-        case steps.EndTurn():
+        case leader_steps.EndTurn():
             return replace(cluster, disruption=None, disruption_revision=0)
     return replace(cluster, disruption=turn, disruption_revision=cluster.disruption_revision + 1)
 

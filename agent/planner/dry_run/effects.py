@@ -7,7 +7,7 @@ container are stand-ins in parentheses, which no real id looks like.
 from dataclasses import replace
 from typing import assert_never
 
-from agent.model import steps
+from agent.model import plan, steps
 from agent.model.host_state import HostState
 from agent.model.intent import GWBRIDGE
 from agent.planner.dry_run.bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
@@ -21,7 +21,7 @@ EngineStep = (
 )
 
 
-def predict(world: World, me: str, step: steps.Step) -> World:
+def predict(world: World, me: str, step: plan.Step) -> World:
     """The world after `step` has succeeded on host `me`."""
     if isinstance(step, SwarmStep):  # first: an overlay is a network too
         return on_swarm(world, me, step)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.records import Digests, SwarmRecord, Tokens
 from agent.model.spec import spec_hash
 from agent.planner.dry_run.copies import with_assignment
@@ -12,23 +12,24 @@ from agent.planner.dry_run.world import World
 _DIGEST = "(digest)"
 
 StoreStep = (
-    steps.Campaign | steps.LetGo | steps.Resign | steps.PublishVerdict | steps.ClaimInit | steps.PublishSwarm
-    | steps.PublishTokens | steps.RotateTokens | steps.WithdrawTokens | steps.PublishAssignment
-    | steps.CollectSpecs | steps.PutPresence | steps.GiveUpInit
+    leader_steps.Campaign | leader_steps.LetGo | leader_steps.Resign | leader_steps.PublishVerdict
+    | leader_steps.ClaimInit | leader_steps.PublishSwarm | leader_steps.PublishTokens
+    | leader_steps.RotateTokens | leader_steps.WithdrawTokens | leader_steps.PublishAssignment
+    | leader_steps.CollectSpecs | steps.PutPresence | steps.GiveUpInit
 )  # fmt: skip
-RulingStep = steps.PublishRuling | steps.WithdrawRuling
-RolloutStep = steps.PublishRollout | steps.WithdrawRollout | steps.ResolveDigests
+RulingStep = leader_steps.PublishRuling | leader_steps.WithdrawRuling
+RolloutStep = leader_steps.PublishRollout | leader_steps.WithdrawRollout | steps.ResolveDigests
 
 
 def on_store(world: World, me: str, step: StoreStep) -> World:
     """The world after `me` has written that."""
     cluster = world.cluster
     match step:
-        case steps.Campaign():
+        case leader_steps.Campaign():
             return world.with_cluster(replace(cluster, leader=cluster.leader or me))
-        case steps.Resign() | steps.LetGo():
+        case leader_steps.Resign() | leader_steps.LetGo():
             return world.with_cluster(replace(cluster, leader=None))
-        case steps.PublishVerdict():
+        case leader_steps.PublishVerdict():
             document = cluster.document if step.document is not None else None
             accepted = document.intent if document else cluster.accepted
             era = step.era if document else cluster.era
@@ -41,38 +42,40 @@ def on_store(world: World, me: str, step: StoreStep) -> World:
                     went_back="" if document else cluster.went_back,
                 )
             )
-        case steps.ClaimInit() | steps.GiveUpInit() | steps.PublishSwarm():
+        case leader_steps.ClaimInit() | steps.GiveUpInit() | leader_steps.PublishSwarm():
             return _recorded(world, me, step)
-        case steps.RotateTokens() | steps.PutPresence():
+        case leader_steps.RotateTokens() | steps.PutPresence():
             return (
                 world  # the engine's secret changes, or who speaks for a host: nothing that is planned upon
             )
-        case steps.PublishTokens() | steps.WithdrawTokens():
+        case leader_steps.PublishTokens() | leader_steps.WithdrawTokens():
             return world.with_cluster(replace(cluster, tokens=_tokens(step)))
-        case steps.PublishAssignment():
+        case leader_steps.PublishAssignment():
             return _assigned(world, step)
-        case steps.CollectSpecs():
+        case leader_steps.CollectSpecs():
             gone = frozenset(step.digests)
             kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
             return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
     assert_never(step)
 
 
-def _tokens(step: steps.PublishTokens | steps.WithdrawTokens) -> Tokens | None:
-    if isinstance(step, steps.WithdrawTokens):
+def _tokens(step: leader_steps.PublishTokens | leader_steps.WithdrawTokens) -> Tokens | None:
+    if isinstance(step, leader_steps.WithdrawTokens):
         return None
     return Tokens(swarm_id=step.swarm_id, worker="(token)", manager="(token)" if step.managers else "")
 
 
-def _recorded(world: World, me: str, step: steps.ClaimInit | steps.GiveUpInit | steps.PublishSwarm) -> World:
+def _recorded(
+    world: World, me: str, step: leader_steps.ClaimInit | steps.GiveUpInit | leader_steps.PublishSwarm
+) -> World:
     if isinstance(step, steps.GiveUpInit):
         return world.with_cluster(replace(world.cluster, record=None, record_revision=0))
-    record = step.record if isinstance(step, steps.PublishSwarm) else SwarmRecord(claimed_by=me)
+    record = step.record if isinstance(step, leader_steps.PublishSwarm) else SwarmRecord(claimed_by=me)
     revision = world.cluster.record_revision + 1
     return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
 
 
-def _assigned(world: World, step: steps.PublishAssignment) -> World:
+def _assigned(world: World, step: leader_steps.PublishAssignment) -> World:
     cluster, specs = world.cluster, {spec_hash(each): each for each in step.specs}
     world = world.with_cluster(
         replace(
@@ -93,7 +96,7 @@ def _assigned(world: World, step: steps.PublishAssignment) -> World:
 def on_ruling(world: World, step: RulingStep) -> World:
     """The world after the leader has said that of a host, or takes it back."""
     others = {name: each for name, each in world.cluster.rulings.items() if name != step.host}
-    said = {step.host: step.ruling} if isinstance(step, steps.PublishRuling) else {}
+    said = {step.host: step.ruling} if isinstance(step, leader_steps.PublishRuling) else {}
     return world.with_cluster(replace(world.cluster, rulings={**others, **said}))
 
 
@@ -102,7 +105,7 @@ def on_rollout(world: World, step: RolloutStep) -> World:
     if isinstance(step, steps.ResolveDigests):
         return world.with_cluster(replace(world.cluster, digests=_digests(step)))
     others = {name: each for name, each in world.cluster.rollouts.items() if name != step.service}
-    noted = {step.service: step.rollout} if isinstance(step, steps.PublishRollout) else {}
+    noted = {step.service: step.rollout} if isinstance(step, leader_steps.PublishRollout) else {}
     return world.with_cluster(replace(world.cluster, rollouts={**others, **noted}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.host_state import HostState, NetworkState, NodeState, SwarmState
 from agent.planner.dry_run.bridge import network_of
 from agent.planner.dry_run.world import World
@@ -14,24 +14,30 @@ from agent.planner.dry_run.world import World
 
 SWARM_PORT = 2377
 
-NodeStep = steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode | steps.ForgetHost
+NodeStep = (
+    leader_steps.PromoteNode
+    | leader_steps.DemoteNode
+    | leader_steps.UpdateNode
+    | leader_steps.RemoveNode
+    | leader_steps.ForgetHost
+)
 Nodes = tuple[NodeState, ...]
 
 
 def on_node(world: World, me: str, step: NodeStep) -> World:
     """The world after the manager `me` has carried out `step`, and the swarm has done what it asks for."""
     match step:
-        case steps.PromoteNode():
+        case leader_steps.PromoteNode():
             world = _listed(world, me, _each(step.node_id, _promoted))
             return _with_role(world, me, step.node_id, manager=True)
-        case steps.DemoteNode():
+        case leader_steps.DemoteNode():
             world = _listed(world, me, lambda nodes: _led(_each(step.node_id, _demoted)(nodes)))
             return _with_role(world, me, step.node_id, manager=False)
-        case steps.UpdateNode():
+        case leader_steps.UpdateNode():
             return _listed(world, me, _each(step.node_id, lambda node: _updated(node, step)))
-        case steps.RemoveNode():
+        case leader_steps.RemoveNode():
             return _listed(world, me, lambda nodes: tuple(each for each in nodes if each.id != step.node_id))
-        case steps.ForgetHost():
+        case leader_steps.ForgetHost():
             left = {name: each for name, each in world.cluster.assignments.items() if name != step.host}
             return world.with_cluster(replace(world.cluster, assignments=left))
     assert_never(step)
@@ -67,7 +73,7 @@ def _led(nodes: Nodes) -> Nodes:
     return tuple(replace(each, leader=True) if each.id == managers[0] else each for each in nodes)
 
 
-def _updated(node: NodeState, step: steps.UpdateNode) -> NodeState:
+def _updated(node: NodeState, step: leader_steps.UpdateNode) -> NodeState:
     kept = {name: value for name, value in node.labels if name not in step.without}
     labels = tuple(sorted({**kept, **dict(step.labels)}.items()))
     return replace(node, availability=step.availability or node.availability, labels=labels)
@@ -106,10 +112,15 @@ def _without_unused(host: HostState) -> tuple[NetworkState, ...]:
 NEW_SWARM = "(new swarm)"
 
 SwarmStep = (
-    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | steps.CreateOverlay
-    | steps.RemoveOverlay
+    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | leader_steps.CreateOverlay
+    | leader_steps.RemoveOverlay
 )  # fmt: skip
-AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
+AutolockStep = (
+    leader_steps.TurnAutolockOn
+    | leader_steps.PublishUnlockKey
+    | leader_steps.TurnAutolockOff
+    | steps.UnlockHost
+)
 
 
 def on_swarm(world: World, me: str, step: SwarmStep) -> World:
@@ -125,13 +136,13 @@ def on_swarm(world: World, me: str, step: SwarmStep) -> World:
             return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
         case steps.LeaveSwarm() | steps.DissolveSwarm():
             return _leave(world, me)
-        case steps.CreateOverlay():
+        case leader_steps.CreateOverlay():
             network = network_of(step.network)
             for name in world.managers_of(world.host(me).swarm.swarm_id):
                 host = world.host(name)
                 world = world.with_host(name, replace(host, networks=(*host.networks, network)))
             return world
-        case steps.RemoveOverlay():
+        case leader_steps.RemoveOverlay():
             return _without_network(world, step.id)
     assert_never(step)
 
@@ -208,7 +219,7 @@ def on_autolock(world: World, me: str, step: AutolockStep) -> World:
     if isinstance(step, steps.UnlockHost):
         host = world.host(me)
         return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
-    on = not isinstance(step, steps.TurnAutolockOff)
+    on = not isinstance(step, leader_steps.TurnAutolockOff)
     for name in world.managers_of(step.known.swarm_id):
         host = world.host(name)
         key = host.swarm.unlock_key if on else ""

@@ -16,9 +16,10 @@ from agent.daemon.loop import UNSETTLED_S, Reconciler
 from agent.daemon.triggers import WakeUps
 from agent.errors import Unreachable
 from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.model.records import decode
 from agent.model.status import HostStatus
-from agent.model.steps import BRIDGE, Plan
+from agent.model.steps import BRIDGE
 from agent.observe import Observer
 from agent.report.key import REFRESH_S
 from tests.support.document import EXAMPLE, SERVICES, document
