@@ -7,8 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 import pytest
 
-from agent.apply import Doors, apply
-from agent.apply.leader import MOST_OPERATIONS
+from agent.apply import MOST_OPERATIONS, Doors, apply
 from agent.clients.docker import Engine
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
