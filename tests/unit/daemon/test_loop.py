@@ -743,7 +743,7 @@ def test_a_step_that_ends_while_the_host_is_looked_at_does_not_make_it_seem_done
 
     def ends_meanwhile(*arguments: Any, **more: Any) -> Observed:
         seen = looked(*arguments, **more)
-        agent.stepped.pool.run()
+        agent.pool.run()
         return seen
 
     monkeypatch.setattr(agent.observer, "observe", ends_meanwhile)
