@@ -8,7 +8,7 @@ import typer
 
 from agent.cli.validate import counted, painted, parse
 from agent.model.observed import ClusterState
-from agent.model.steps import Blocked, Step
+from agent.model.plan import Blocked, Step
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.yamldoc.faultlist import printable
 

@@ -5,11 +5,11 @@ The loop's thread decides and never waits here. What is in flight is told to the
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from agent.errors import Overtaken, SwarmkeeperError, Unreachable
-from agent.model.steps import Lane, Plan, Step
-from agent.model.steps.plan import Failure, Outcome
+from agent.model.plan import Failure, Outcome, Plan, Step
+from agent.model.steps import Lane
 
 # ----
 # Waiting after failures, per resource: doubling with full jitter, forgotten on success or when the task
@@ -81,10 +81,11 @@ class Dispatcher:
         *,
         workers: int,
         pulls: int,
+        new_pool: Callable[[int, str], Executor] = ThreadPoolExecutor,
     ) -> None:
         self._apply, self._done, self._backoff, self._clock = apply, done, backoff, clock
         sizes: dict[Lane, int] = {"host": workers, "leader": LEADER_WORKERS, "pull": pulls}
-        self._pools = {lane: ThreadPoolExecutor(size, lane) for lane, size in sizes.items()}
+        self._pools = {lane: new_pool(size, lane) for lane, size in sizes.items()}
         self._changed = threading.Condition()  # guards everything below, and the backoff
         self._flying: dict[str, Chain] = {}
         self._landed: dict[str, Lane] = {}

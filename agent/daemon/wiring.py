@@ -1,79 +1,229 @@
-"""The parts of an agent that agent.yaml has a say in, each made as it says."""
+"""An agent, put together: its parts, each made as agent.yaml says, in the environment that it runs in.
 
+The daemon gives it the real environment and threads; tests give it one in memory and drive it pass by pass.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from agent.clients.docker import DockerEngine
-from agent.clients.etcd import EtcdStore
-from agent.clients.kernel import LinuxKernel
+from agent import __version__, lease
+from agent.apply import Doors, apply
+from agent.clients import systemd
+from agent.clients.disk import StateDirectory
+from agent.clients.docker import DockerEngine, Engine
+from agent.clients.etcd import EtcdStore, Store
+from agent.clients.kernel import Kernel, LinuxKernel
 from agent.clients.registry_config import RegistryConfig
-from agent.clients.seal import Seal
+from agent.clients.seal import load_seal
 from agent.config import Config
-from agent.daemon.triggers import WakeUps
-from agent.lease import Session, boot_id, left_here, machine_id, presence
+from agent.daemon.dispatcher import Backoff, Dispatcher
+from agent.daemon.loop import Reconciler, Rhythm
+from agent.daemon.triggers import Triggers, WakeUps
 from agent.metrics import Metrics
 from agent.model.keys import Keys
+from agent.model.leader_steps import LetGo
+from agent.model.plan import Outcome, Step
+from agent.model.records import Tokens, UnlockKeys, timestamp
+from agent.model.steps import PullImage
 from agent.model.store import for_session
-from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, TokenOpener
+from agent.observe import (
+    ClusterReader,
+    CrashSettings,
+    HostReader,
+    Identity,
+    KeyOpener,
+    Observer,
+    TokenOpener,
+)
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import unfit
-from agent.report import Decisions
+from agent.report import Decisions, Reporter, at_once
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)
 """What the report asks the planner."""
 
 
-def engine_of(config: Config, metrics: Metrics) -> DockerEngine:
-    """The engine, with the credentials of the registries. Raises Invalid when those cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What an agent finds around it: the clients to the outside, who it is, clocks, dice and threads."""
+
+    identity: Identity
+    store: Store
+    lease_store: Store
+    """The session's own: no other call holds up a renewal."""
+    engine: Engine
+    kernel: Kernel
+    reader: ClusterReader
+    """Opens what lies sealed in etcd."""
+    seal: Callable[[Tokens], Tokens]
+    seal_keys: Callable[[UnlockKeys], UnlockKeys]
+    presence: Callable[[], bytes]
+    """The value of the presence key."""
+    left_here: Callable[[bytes], bool]
+    """Tells whether a presence is of an earlier agent of this boot."""
+    metrics: Metrics
+    version: str = __version__
+    notify: Callable[..., bool] = systemd.notify
+    monotonic: Callable[[], float] = time.monotonic
+    boottime: Callable[[], float] = lease.boottime_s
+    """As `monotonic`, and goes on while the host is suspended: a lease does, too."""
+    wall: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    jitter: Callable[[], float] = random.random
+    new_pool: Callable[[int, str], Executor] = ThreadPoolExecutor
+
+
+class Agent:
+    """Every part of an agent. It has no threads of its own but its workers: others start the loop and the triggers."""
+
+    def __init__(
+        self,
+        config: Config,
+        environment: Environment,
+        later: Callable[[Callable[[], None]], None] = at_once,
+    ) -> None:
+        """`later` is the reporter's."""
+        env, keys, rhythm = environment, Keys(config.cluster), config.reconcile
+        self.metrics, self.wake = env.metrics, WakeUps()
+        self._env = env
+        self.session = lease.Session(
+            env.lease_store,
+            presence_key=keys.presence(config.host),
+            presence=env.presence,
+            settings=config.session,
+            on_change=self.wake.wake,
+            left_here=env.left_here,
+            clock=env.boottime,
+        )
+        crashes = CrashSettings(
+            first_s=rhythm.backoff_min_s, most_s=rhythm.backoff_max_s, lines=config.docker.output_lines
+        )
+        self._host = HostReader(env.engine, env.kernel, config.host, env.monotonic, crashes=crashes)
+        self.observer = Observer(
+            env.reader,
+            self._host,
+            env.store,
+            StateDirectory(Path(config.state_directory)),
+            env.identity,
+            lambda: self.session.lease_id,
+            env.wall,
+            clock=env.monotonic,
+            renewed_s=lambda: self.session.renewed_s,
+        )
+        self.reporter = Reporter(
+            env.store,
+            keys.status(config.host),
+            env.metrics,
+            DECISIONS,
+            version=env.version,
+            clock=env.monotonic,
+            now=env.wall,
+            notify=env.notify,
+            later=later,
+        )
+        self._doors = Doors(
+            engine=env.engine,
+            store=env.store,
+            session=self.session,
+            keys=keys,
+            me=config.host,
+            cluster=config.cluster,
+            fence=lambda: self.loop.fence,
+            now=lambda: timestamp(env.wall()),
+            told=self._pull_goes_on,
+            seal=env.seal,
+            seal_keys=env.seal_keys,
+        )
+        self.dispatcher = Dispatcher(
+            self._apply,
+            self._done,
+            Backoff(rhythm.backoff_min_s, rhythm.backoff_max_s, env.jitter),
+            env.monotonic,
+            workers=rhythm.workers,
+            pulls=rhythm.pulls,
+            new_pool=env.new_pool,
+        )
+        self.triggers = Triggers(env.store, env.engine, env.kernel, self.wake)
+        self.loop = Reconciler(
+            self.observer,
+            self.dispatcher,
+            self.reporter,
+            self.triggers,
+            self.wake,
+            Rhythm(resync_s=rhythm.resync_s, settle_s=rhythm.settle_s),
+            env.monotonic,
+        )
+        self.metrics.follow("lease_ttl_seconds", self._lease_left_s)
+        self.metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
+
+    def _apply(self, step: Step) -> None:
+        """On a worker's thread."""
+        self.reporter.step_started(step)
+        apply(self._doors, step)
+        if isinstance(step, PullImage):
+            self._host.note_pull(step.image)
+
+    def _pull_goes_on(self, resource: str, progress: str) -> None:
+        if self.reporter.pull_goes_on(resource, progress):
+            self.wake.wake("pull goes on")
+
+    def _done(self, outcome: Outcome) -> None:
+        if outcome.step.kind == "swarm":
+            self._host.forget()
+        if isinstance(outcome.step, LetGo):
+            self.observer.let_go()
+        self.reporter.step_done(outcome)
+        self.wake.wake("step ended")
+
+    def _lease_left_s(self) -> float:
+        return max(0.0, self.session.valid_until - self._env.boottime())
+
+    def _store_last_contact(self) -> float:
+        last = self._env.store.health().last_contact_s
+        return 0.0 if last is None else self._env.wall() - (self._env.monotonic() - last)
+
+
+def environment_of(config: Config) -> Environment:
+    """The real one, as agent.yaml says. Raises Invalid when the credentials of registries or a key cannot be read."""
+    metrics, instance = Metrics(version=__version__), uuid.uuid4().hex
     registries = RegistryConfig(config.docker.registry_config)
     registries.check()
-    return DockerEngine(
-        config.docker.url,
-        config.docker.timeout_s,
-        config.cluster,
-        metrics.observe_engine_call,
-        registries.header,
-    )
-
-
-def session_of(config: Config, keys: Keys, instance: str, metrics: Metrics, wake: WakeUps) -> Session:
-    """The session, on an etcd client of its own."""
-    return Session(
-        EtcdStore(for_session(config.store, config.session), observe_call=metrics.observe_store_call),
-        presence_key=keys.presence(config.host),
-        presence=partial(presence, instance),
-        settings=config.session,
-        on_change=wake.wake,
-        left_here=left_here,
-    )
-
-
-def identity_of(config: Config, instance: str) -> Identity:
-    """Who the agent is, in this run of it."""
-    return Identity(
-        host=config.host,
-        instance=instance,
-        boot_id=boot_id(),
-        machine_id=machine_id(),
-        advertise=config.swarm.advertise_address,
-    )
-
-
-def host_reader_of(config: Config, engine: DockerEngine, kernel: LinuxKernel) -> HostReader:
-    """Who looks at the host."""
-    crashes = CrashSettings(
-        first_s=config.reconcile.backoff_min_s,
-        most_s=config.reconcile.backoff_max_s,
-        lines=config.docker.output_lines,
-    )
-    return HostReader(engine, kernel, config.host, crashes=crashes)
-
-
-def cluster_reader_of(config: Config, keys: Keys, seal: Seal) -> ClusterReader:
-    """Who reads what etcd holds, and opens with `seal` what lies there sealed."""
-    seals = config.tokens.key_file is not None
-    return ClusterReader(
-        keys,
-        config.host,
-        TokenOpener(open=seal.open, seals=seals),
-        KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
+    seal, seals = load_seal(config.cluster, config.tokens.key_file), config.tokens.key_file is not None
+    return Environment(
+        identity=Identity(
+            host=config.host,
+            instance=instance,
+            boot_id=lease.boot_id(),
+            machine_id=lease.machine_id(),
+            advertise=config.swarm.advertise_address,
+        ),
+        store=EtcdStore(config.store, observe_call=metrics.observe_store_call),
+        lease_store=EtcdStore(
+            for_session(config.store, config.session), observe_call=metrics.observe_store_call
+        ),
+        engine=DockerEngine(
+            config.docker.url,
+            config.docker.timeout_s,
+            config.cluster,
+            metrics.observe_engine_call,
+            registries.header,
+        ),
+        kernel=LinuxKernel(),
+        reader=ClusterReader(
+            Keys(config.cluster),
+            config.host,
+            TokenOpener(open=seal.open, seals=seals),
+            KeyOpener(open=seal.open_keys, is_current=seal.is_current, seals=seals),
+        ),
+        seal=seal.close,
+        seal_keys=seal.close_keys,
+        presence=partial(lease.presence, instance),
+        left_here=lease.left_here,
+        metrics=metrics,
     )

@@ -11,7 +11,7 @@ from agent.metrics import label_values
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.steps import Plan, Step
+from agent.model.plan import Plan, Step
 
 Series = dict[tuple[str, ...], float]
 

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from agent.model.host_state import LocalState
-from agent.model.steps import BlockedKind, Step
+from agent.model.plan import BlockedKind, Step
 
 STEPS: tuple[type[Step], ...] = get_args(Step)
 KINDS = tuple(sorted({step.kind for step in STEPS}))

@@ -2,7 +2,7 @@
 
 from agent.report.drift import Drift, find_drift
 from agent.report.key import NewestWins
-from agent.report.reporter import Decisions, Reporter
+from agent.report.reporter import Decisions, Reporter, at_once
 from agent.report.status import host_status
 
-__all__ = ["Decisions", "Drift", "NewestWins", "Reporter", "find_drift", "host_status"]
+__all__ = ["Decisions", "Drift", "NewestWins", "Reporter", "at_once", "find_drift", "host_status"]

@@ -7,8 +7,7 @@ from agent.metrics.gauges import Pass, gauges
 from agent.metrics.label_values import START_FAILURES, action_of
 from agent.metrics.registry import Metrics
 from agent.model.observed import Observed
-from agent.model.steps import Step
-from agent.model.steps.plan import Outcome
+from agent.model.plan import Outcome, Step
 from agent.report.copies import Copies
 from agent.report.drift import Drift, Since, since_when
 from agent.report.failures import failure_reason, rejection_reason, services_by_resource

@@ -12,21 +12,20 @@ from agent.diff.networks import overlay_faults
 from agent.diff.replicas import container_name, finished
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import ClusterState, Observed
-from agent.model.records import Copy
-from agent.model.spec import ContainerSpec
-from agent.model.steps import (
-    BRIDGE,
+from agent.model.leader_steps import (
     DemoteNode,
-    Plan,
     PromoteNode,
     PublishAssignment,
     PublishSwarm,
     PublishVerdict,
     RemoveNode,
-    Step,
     UpdateNode,
 )
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan, Step
+from agent.model.records import Copy
+from agent.model.spec import ContainerSpec
+from agent.model.steps import BRIDGE
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
 _LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")

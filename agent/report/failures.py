@@ -9,7 +9,8 @@ import structlog
 from agent.diff.replicas import container_name, is_about_an_address
 from agent.model.faults import Fault
 from agent.model.observed import ClusterState
-from agent.model.steps import CreateContainer, PullImage, StartContainer, Step
+from agent.model.plan import Step
+from agent.model.steps import CreateContainer, PullImage, StartContainer
 
 _WORDS = (
     ("port", ("port is already allocated", "address already in use", "external connectivity")),

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from agent.model.observed import ClusterState, Document, Observed
-from agent.model.steps import Blocked, Plan, Step
-from agent.model.steps.plan import Outcome
+from agent.model.plan import Blocked, Outcome, Plan, Step
 
 log = structlog.get_logger()
 

@@ -14,10 +14,9 @@ from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
 from agent.metrics.registry import Metrics
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
-from agent.model.steps import Plan, Step
-from agent.model.steps.plan import Failure, Outcome
 from agent.report.counters import Figures
 from agent.report.drift import find_drift
 from agent.report.failures import Pulls

@@ -12,6 +12,7 @@ from agent.diff.replicas import image_now
 from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, NodeState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Observed
+from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
 from agent.model.status import (
     AttachedReport,
@@ -24,8 +25,7 @@ from agent.model.status import (
     NodeReport,
     Phase,
 )
-from agent.model.steps import Blocked, JoinSwarm, Plan, Step
-from agent.model.steps.plan import Failure
+from agent.model.steps import JoinSwarm
 
 # ---- What the status says of each copy
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from agent.diff.replicas import must_not_act
 from agent.model.observed import Observed
+from agent.model.plan import Failure, Plan, Step
 from agent.model.status import HostStatus
-from agent.model.steps import Plan, Step
-from agent.model.steps.plan import Failure
 from agent.report.drift import Drift
 
 

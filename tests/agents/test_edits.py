@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from agent.cli.connect import Connection
 from agent.cli.plan import in_mind
+from agent.model.plan import Step
 from agent.model.records import Verdict, decode
-from agent.model.steps import Step
 from agent.planner.dry_run.cluster import plan_cluster
 from tests.fakes.store import FakeStore
 from tests.support.document import EXAMPLE, HEAD, document

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.steps import LetGo
+from agent.model.leader_steps import LetGo
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
 

@@ -7,8 +7,9 @@ import pytest
 
 from agent.errors import Unreachable
 from agent.model.host_state import SwarmState
+from agent.model.plan import Plan
 from agent.model.records import Presence, Tokens, decode
-from agent.model.steps import LeaveSwarm, Plan
+from agent.model.steps import LeaveSwarm
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.support.document import document
 from tests.support.simulated_cluster import (

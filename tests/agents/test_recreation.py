@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.steps import RemoveOverlay
+from agent.model.leader_steps import RemoveOverlay
 from tests.support.document import document
 from tests.support.simulated_cluster import NAMES, Crash, SimulatedCluster, at_rest
 from tests.support.thoroughness import thorough

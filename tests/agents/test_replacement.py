@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.model.plan import Step
 from agent.model.records import decode
 from agent.model.rollout import Rollout
-from agent.model.steps import Step
 from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import KEYS, Crash, SimulatedCluster, images
 

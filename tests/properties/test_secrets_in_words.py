@@ -12,7 +12,7 @@ from agent.config import load_config
 from agent.errors import Invalid
 from agent.http.access import WebConfig, load_web_config
 from agent.intent import parse_intent
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.host_state import SwarmState
@@ -49,8 +49,8 @@ HOLDERS: list[Any] = [
     *read_auths(b'{"auths": {"r.example": {"username": "s3cr3t", "password": "s3cr3t"}}}').values(),
     steps.JoinSwarm(role="worker", advertise="a", remotes=(), token=SECRET, reason="r"),
     steps.UnlockHost(keys=(SECRET,), reason="r"),
-    steps.TurnAutolockOn(known=KEYS, reason="r"),
-    steps.PublishAssignment(host="h1", assignment=assignment(INTENT), specs=(SPEC,), reason="r"),
+    leader_steps.TurnAutolockOn(known=KEYS, reason="r"),
+    leader_steps.PublishAssignment(host="h1", assignment=assignment(INTENT), specs=(SPEC,), reason="r"),
 ]
 
 

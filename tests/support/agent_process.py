@@ -215,7 +215,7 @@ def main(mode: str, config: str) -> NoReturn:
     daemon.STEPS_END_S = STEPS_END_S
     MODES[mode](engine)
     wiring.DockerEngine = lambda *_: engine  # type: ignore[assignment, attr-defined]
-    daemon.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
+    wiring.LinuxKernel = lambda: FakeKernel(engine)  # type: ignore[assignment, attr-defined, misc]
     daemon.run(load_config(Path(config)))
 
 

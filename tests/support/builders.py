@@ -26,10 +26,10 @@ from agent.model.intent import (
     SwarmIntent,
 )
 from agent.model.observed import ClusterState, Document, Observed
+from agent.model.plan import Plan
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import HostStatus
-from agent.model.steps import Plan
 from agent.model.store import Fence
 from agent.planner.leader.assignments import assign
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.plan import Step
 from agent.model.records import Disruption, decode
-from agent.model.steps import Park, Step, SwapBridge
+from agent.model.steps import Park, SwapBridge
 from agent.planner.host.bridge_swap import needs_turn
 from tests.fakes.containers import Raw
 from tests.support.document import EXAMPLE, document

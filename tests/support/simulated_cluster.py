@@ -8,28 +8,22 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from agent.apply import Doors, apply
-from agent.clients.disk import StateDirectory
-from agent.daemon.dispatcher import Backoff, Dispatcher
-from agent.daemon.loop import Reconciler, Rhythm
-from agent.daemon.triggers import Triggers, WakeUps
-from agent.daemon.wiring import DECISIONS
+from agent.config import Config, ReconcileSettings
+from agent.daemon.wiring import Agent, Environment
 from agent.errors import Invalid
 from agent.intent import parse_intent
-from agent.lease import Session
 from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
+from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
-from agent.model.steps import LetGo, Plan, Step
-from agent.model.steps.plan import Outcome
-from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
-from agent.observe import ClusterReader, HostReader, Identity, Observer
-from agent.report import Reporter
+from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings, StoreSettings
+from agent.observe import ClusterReader, Identity
 from tests.fakes.containers import Raw
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
@@ -41,6 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CLUSTER = "prod"
+SINCE = "2026-01-01T00:00:00Z"
 KEYS = Keys(CLUSTER)
 NAMES = ("node-231", "node-232", "node-233")
 TTL_S = SessionSettings().ttl_s
@@ -67,17 +62,6 @@ class HeldPool(ThreadPoolExecutor):
         """Run what is held; no more than `most` jobs."""
         for _ in range(len(self._jobs) if most is None else min(most, len(self._jobs))):
             self._jobs.pop(0)()
-
-
-class SteppedDispatcher(Dispatcher):
-    """The dispatcher with one pool for all lanes, which stands still until the test runs it."""
-
-    def __init__(
-        self, apply: Callable[[Step], None], done: Callable[[Outcome], None], clock: Callable[[], float]
-    ) -> None:
-        super().__init__(apply, done, Backoff(1.0, 60.0, lambda: 1.0), clock, workers=1, pulls=1)
-        self.pool = HeldPool()
-        self._pools = dict.fromkeys(self._pools, self.pool)
 
 
 class SimulatedHost:
@@ -109,7 +93,7 @@ class SimulatedHost:
         return membership[0].id if membership else None
 
 
-class SimulatedAgent:
+class SimulatedAgent(Agent):
     """One run of an agent on a host. `turn` is what its threads do in a while."""
 
     def __init__(
@@ -117,8 +101,8 @@ class SimulatedAgent:
     ) -> None:
         self.host, self.name, self.clock = host, host.name, clock
         self.store, self.lease_store = FakeStore(etcd), FakeStore(etcd)
-        self.wake = WakeUps()
-        self.metrics = Metrics(version="test")
+        self.pool = HeldPool()
+        """Of all lanes."""
         self.outcomes: list[Outcome] = []
         self.plan = Plan()
         self.before: Callable[[Step], None] = lambda _: None
@@ -131,64 +115,40 @@ class SimulatedAgent:
             instance=instance,
             boot_id=host.boot_id,
             version="test",
-            since="2026-01-01T00:00:00Z",
+            since=SINCE,
             machine_id=host.machine_id,
         )
-        self.session = Session(
-            self.lease_store,
-            presence_key=KEYS.presence(host.name),
-            presence=lambda: encode(presence),
-            settings=SessionSettings(),
-            on_change=self.wake.wake,
-            left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
-            clock=clock,
-        )
-        reader = ClusterReader(KEYS, host.name)
-        self._host_reader = HostReader(
-            host.engine, host.kernel, host.name, clock if stepped else time.monotonic
-        )
-        self.observer = Observer(
-            reader,
-            self._host_reader,
-            self.store,
-            StateDirectory(host.directory),
-            Identity(host=host.name, instance=instance, boot_id=host.boot_id, machine_id=host.machine_id),
-            lambda: self.session.lease_id,
-            clock=clock if stepped else time.monotonic,
-            renewed_s=lambda: self.session.renewed_s,
-        )
-        self.reporter = Reporter(
-            self.store,
-            KEYS.status(host.name),
-            self.metrics,
-            DECISIONS,
-            version="test",
-            clock=clock,
-            now=clock,
-            notify=lambda *_: True,
-        )
-        self.triggers = Triggers(self.store, host.engine, host.kernel, self.wake)
-        self.stepped = SteppedDispatcher(self._apply, self._done, clock)
-        self.dispatcher = self.stepped if stepped else self._threaded(clock)
-        self.loop = Reconciler(
-            self.observer,
-            self.dispatcher,
-            self.reporter,
-            self.triggers,
-            self.wake,
-            Rhythm(resync_s=30.0, settle_s=0.05),
-            clock,
-        )
-        self._doors = Doors(
-            engine=host.engine,
-            store=self.store,
-            session=self.session,
-            keys=KEYS,
-            me=host.name,
+        config = Config(
             cluster=CLUSTER,
-            fence=lambda: self.loop.fence,
-            now=lambda: "2026-01-01T00:00:00Z",
+            host=host.name,
+            store=StoreSettings(endpoints=()),
+            reconcile=ReconcileSettings(resync_s=30.0, settle_s=0.05, workers=4, pulls=2),
+            state_directory=str(host.directory),
         )
+        environment = Environment(
+            identity=Identity(
+                host=host.name, instance=instance, boot_id=host.boot_id, machine_id=host.machine_id
+            ),
+            store=self.store,
+            lease_store=self.lease_store,
+            engine=host.engine,
+            kernel=host.kernel,
+            reader=ClusterReader(KEYS, host.name),
+            seal=lambda tokens: tokens,
+            seal_keys=lambda keys: keys,
+            presence=lambda: encode(presence),
+            left_here=lambda value: decode(Presence, value).boot_id == presence.boot_id,
+            metrics=Metrics(version="test"),
+            version="test",
+            notify=lambda *_: True,
+            monotonic=clock if stepped else time.monotonic,
+            boottime=clock,
+            wall=clock,
+            jitter=lambda: 1.0,
+            new_pool=(lambda *_: self.pool) if stepped else ThreadPoolExecutor,
+        )
+        super().__init__(config, environment)
+        self._doors = replace(self._doors, now=lambda: SINCE)
         self.observer.recall()
 
     # ---- what happens to it
@@ -197,7 +157,7 @@ class SimulatedAgent:
         """Renew the lease, make one pass, carry out what it started."""
         self.session.run_once()
         self.look()
-        self.stepped.pool.run()
+        self.pool.run()
         return self.plan
 
     def look(self) -> Plan:
@@ -235,14 +195,9 @@ class SimulatedAgent:
 
     # ----
 
-    def _threaded(self, clock: FakeClock) -> Dispatcher:
-        backoff = Backoff(1.0, 60.0, lambda: 1.0)
-        return Dispatcher(self._apply, self._done, backoff, clock, workers=4, pulls=2)
-
     def _apply(self, step: Step) -> None:
-        self.reporter.step_started(step)
         self.before(step)
-        apply(self._doors, step)
+        super()._apply(step)
         self.after(step)
         if self._steps_left is not None:
             self._steps_left -= 1
@@ -251,12 +206,7 @@ class SimulatedAgent:
 
     def _done(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
-        if outcome.step.kind == "swarm":
-            self._host_reader.forget()
-        if isinstance(outcome.step, LetGo):
-            self.observer.let_go()
-        self.reporter.step_done(outcome)
-        self.wake.wake("step ended")
+        super()._done(outcome)
 
 
 class SimulatedCluster:

@@ -1,4 +1,4 @@
-"""What docker_gwbridge, the network beside it and the turn will be when a step on them has succeeded."""
+"""What docker_gwbridge and the network beside it will be when a step on them has succeeded."""
 
 from dataclasses import replace
 from ipaddress import IPv4Interface
@@ -8,38 +8,24 @@ from agent.diff.bridge import with_endpoints, with_gateway
 from agent.model import steps
 from agent.model.host_state import HostState, LinkState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
-from agent.model.observed import ClusterState
-from agent.model.records import Disruption
-
-BridgeStep = steps.CreateParking | steps.Park | steps.SwapBridge | steps.Unpark | steps.RemoveParking
-
-TurnStep = steps.OfferTurn | steps.TakeTurn | steps.GiveBackTurn | steps.EndTurn
 
 
-def on_turn(cluster: ClusterState, step: TurnStep) -> ClusterState:
-    """What etcd holds after `step`."""
-    match step:
-        case steps.OfferTurn():
-            turn = Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
-        case steps.TakeTurn():
-            turn = replace(step.turn, state="taken")
-        case steps.GiveBackTurn():
-            turn = replace(step.turn, state="done")
-        case steps.EndTurn():
-            return replace(cluster, disruption=None, disruption_revision=0)
-    return replace(cluster, disruption=turn, disruption_revision=cluster.disruption_revision + 1)
-
-
-def on_bridge(host: HostState, step: BridgeStep) -> HostState:
+def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
     """The host after `step`."""
     match step:
+        case steps.CreateBridge():
+            return _with_bridge(host, step.bridge)
+        case steps.RemoveBridge():
+            networks = tuple(each for each in host.networks if each.id != step.id)
+            left = any(each.name == GWBRIDGE for each in networks)
+            return replace(host, networks=networks, bridge_link=host.bridge_link if left else None)
         case steps.CreateParking():
             return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.Park():
             return _without_endpoint(_with_network(host, step.container, step.network), step.container)
         case steps.SwapBridge():
-            left = tuple(each for each in host.networks if each.id not in step.old)
-            return with_bridge(replace(host, networks=left), step.bridge)
+            kept = tuple(each for each in host.networks if each.id not in step.old)
+            return _with_bridge(replace(host, networks=kept), step.bridge)
         case steps.Unpark():
             return with_gateway(_without_network(host, step.container, step.network), step.container)
         case steps.RemoveParking():
@@ -47,7 +33,7 @@ def on_bridge(host: HostState, step: BridgeStep) -> HostState:
     assert_never(step)
 
 
-def with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
+def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
     """The host with docker_gwbridge as agreed, in docker and in the kernel."""
     made = NetworkState(
         id=f"({GWBRIDGE})",

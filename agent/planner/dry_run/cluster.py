@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, Step
 from agent.model.status import NodeReport
-from agent.model.steps import Blocked, Step
 from agent.planner import make_plan
 from agent.planner.dry_run.copies import with_assignment
 from agent.planner.dry_run.effects import predict

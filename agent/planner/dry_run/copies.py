@@ -64,15 +64,9 @@ Containers = tuple[ContainerState, ...]
 Asked = Mapping[tuple[str, int], Mapping[str, str]]
 """Service and number -> network -> the address that this copy asks for there."""
 
-ContainerStep = (
-    steps.CreateContainer | steps.StartContainer | steps.UnpauseContainer | steps.StopContainer
-    | steps.RemoveContainer | steps.RenameContainer | steps.UpdateContainer | steps.ConnectNetwork
-    | steps.DisconnectNetwork
-)  # fmt: skip
-
 
 def on_container(
-    containers: Containers, step: ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
+    containers: Containers, step: steps.ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
 ) -> Containers:
     """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
     match step:

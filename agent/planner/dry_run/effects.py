@@ -4,47 +4,131 @@ A prediction knows what the engine and etcd promise, not what they invent: the i
 container are stand-ins in parentheses, which no real id looks like.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from agent.model import steps
-from agent.model.host_state import HostState
-from agent.model.intent import GWBRIDGE
-from agent.planner.dry_run.bridge import BridgeStep, TurnStep, network_of, on_bridge, on_turn, with_bridge
-from agent.planner.dry_run.copies import Asked, ContainerStep, on_container
-from agent.planner.dry_run.store import RolloutStep, RulingStep, on_rollout, on_ruling, on_store
-from agent.planner.dry_run.swarm import AutolockStep, NodeStep, SwarmStep, on_autolock, on_node, on_swarm
+from agent.model import leader_steps, steps
+from agent.model.plan import Step
+from agent.model.records import Digests, Disruption, SwarmRecord, Tokens
+from agent.model.spec import spec_hash
+from agent.planner.dry_run import swarm
+from agent.planner.dry_run.bridge import network_of, on_bridge
+from agent.planner.dry_run.copies import Asked, on_container, with_assignment
 from agent.planner.dry_run.world import World
 
-EngineStep = (
-    steps.CreateBridge | steps.RemoveBridge | steps.CreateNetwork | steps.CreateVolume | steps.PullImage
-)
+T = TypeVar("T")
+
+_DIGEST = "(digest)"
 
 
-def predict(world: World, me: str, step: steps.Step) -> World:
+def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 - one case per step
     """The world after `step` has succeeded on host `me`."""
-    if isinstance(step, SwarmStep):  # first: an overlay is a network too
-        return on_swarm(world, me, step)
-    if isinstance(step, BridgeStep):
-        return world.with_host(me, on_bridge(world.host(me), step))
-    if isinstance(step, NodeStep):
-        return on_node(world, me, step)
-    if isinstance(step, EngineStep):
-        return world.with_host(me, _on_engine(world.host(me), step))
-    if isinstance(step, ContainerStep):
+    if isinstance(step, leader_steps.LeaderStep):
+        return _on_leader_step(world, me, step)
+    if isinstance(step, steps.ContainerStep):
         host = world.host(me)
-        declared = world.cluster.specs
-        after = on_container(host.containers, step, declared, _asked(world, me))
+        after = on_container(host.containers, step, world.cluster.specs, _asked(world, me))
         return world.with_host(me, replace(host, containers=after))
-    if isinstance(step, TurnStep):
-        return world.with_cluster(on_turn(world.cluster, step))
-    if isinstance(step, AutolockStep):
-        return on_autolock(world, me, step)
-    if isinstance(step, RulingStep):
-        return on_ruling(world, step)
-    if isinstance(step, RolloutStep):
-        return on_rollout(world, step)
-    return on_store(world, me, step)
+    if isinstance(step, steps.BridgeStep):
+        return world.with_host(me, on_bridge(world.host(me), step))
+    match step:
+        case steps.PutPresence():
+            return world  # who speaks for a host: nothing that is planned upon
+        case steps.InitSwarm():
+            return swarm.init_swarm(world, me, step)
+        case steps.GiveUpInit():
+            return world.with_cluster(replace(world.cluster, record=None, record_revision=0))
+        case steps.JoinSwarm():
+            return swarm.join_swarm(world, me, step)
+        case steps.LeaveSwarm() | steps.DissolveSwarm():
+            return swarm.leave_swarm(world, me)
+        case steps.UnlockHost():
+            host = world.host(me)
+            return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
+        case steps.TakeTurn():
+            return _with_turn(world, replace(step.turn, state="taken"))
+        case steps.GiveBackTurn():
+            return _with_turn(world, replace(step.turn, state="done"))
+        case steps.CreateNetwork():
+            host = world.host(me)
+            return world.with_host(me, replace(host, networks=(*host.networks, network_of(step.network))))
+        case steps.CreateVolume():
+            host = world.host(me)
+            return world.with_host(me, replace(host, volumes=host.volumes | {step.volume.name}))
+        case steps.PullImage():
+            host = world.host(me)
+            pulled = {**host.pulled, step.image: 0.0}
+            return world.with_host(me, replace(host, images=host.images | {step.image}, pulled=pulled))
+        case steps.ResolveDigests():
+            return world.with_cluster(replace(world.cluster, digests=_digests(step)))
+    assert_never(step)
+
+
+def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> World:  # noqa: C901, PLR0912 - one case per step
+    if isinstance(step, leader_steps.NodeStep):
+        return swarm.on_node(world, me, step)
+    cluster = world.cluster
+    match step:
+        case leader_steps.Campaign():
+            return world.with_cluster(replace(cluster, leader=cluster.leader or me))
+        case leader_steps.Resign() | leader_steps.LetGo():
+            return world.with_cluster(replace(cluster, leader=None))
+        case leader_steps.PublishVerdict():
+            return _judged(world, step)
+        case leader_steps.PublishAssignment():
+            return _assigned(world, step)
+        case leader_steps.CollectSpecs():
+            gone = frozenset(step.digests)
+            kept = {digest: spec for digest, spec in cluster.specs.items() if digest not in gone}
+            return world.with_cluster(replace(cluster, specs=kept, stored_specs=cluster.stored_specs - gone))
+        case leader_steps.PublishRollout():
+            rollouts = {**_without(cluster.rollouts, step.service), step.service: step.rollout}
+            return world.with_cluster(replace(cluster, rollouts=rollouts))
+        case leader_steps.WithdrawRollout():
+            return world.with_cluster(replace(cluster, rollouts=_without(cluster.rollouts, step.service)))
+        case leader_steps.OfferTurn():
+            turn = Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
+            return _with_turn(world, turn)
+        case leader_steps.EndTurn():
+            return world.with_cluster(replace(cluster, disruption=None, disruption_revision=0))
+        case leader_steps.PublishRuling():
+            rulings = {**_without(cluster.rulings, step.host), step.host: step.ruling}
+            return world.with_cluster(replace(cluster, rulings=rulings))
+        case leader_steps.WithdrawRuling():
+            return world.with_cluster(replace(cluster, rulings=_without(cluster.rulings, step.host)))
+        case leader_steps.ForgetHost():
+            left = _without(cluster.assignments, step.host)
+            return world.with_cluster(replace(cluster, assignments=left))
+        case leader_steps.ClaimInit():
+            return _with_record(world, SwarmRecord(claimed_by=me))
+        case leader_steps.PublishSwarm():
+            return _with_record(world, step.record)
+        case leader_steps.PublishTokens():
+            manager = "(token)" if step.managers else ""
+            tokens = Tokens(swarm_id=step.swarm_id, worker="(token)", manager=manager)
+            return world.with_cluster(replace(cluster, tokens=tokens))
+        case leader_steps.RotateTokens():
+            return world  # the engine's secret: nothing that is planned upon
+        case leader_steps.WithdrawTokens():
+            return world.with_cluster(replace(cluster, tokens=None))
+        case leader_steps.CreateOverlay():
+            return swarm.with_overlay(world, me, step)
+        case leader_steps.RemoveOverlay():
+            return swarm.without_overlay(world, step.id)
+        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey():
+            return swarm.on_autolock(world, me, step, on=True)
+        case leader_steps.TurnAutolockOff():
+            return swarm.on_autolock(world, me, step, on=False)
+    assert_never(step)
+
+
+def _judged(world: World, step: leader_steps.PublishVerdict) -> World:
+    cluster = replace(world.cluster, verdict=step.verdict)
+    if step.document is None or cluster.document is None:
+        return world.with_cluster(cluster)
+    accepted = cluster.document.intent
+    return world.with_cluster(replace(cluster, accepted=accepted, era=step.era, went_back=""))
 
 
 def _asked(world: World, me: str) -> Asked:
@@ -61,18 +145,40 @@ def _asked(world: World, me: str) -> Asked:
     return asked
 
 
-def _on_engine(host: HostState, step: EngineStep) -> HostState:
-    match step:
-        case steps.CreateBridge():
-            return with_bridge(host, step.bridge)
-        case steps.RemoveBridge():
-            networks = tuple(each for each in host.networks if each.id != step.id)
-            left = any(each.name == GWBRIDGE for each in networks)
-            return replace(host, networks=networks, bridge_link=host.bridge_link if left else None)
-        case steps.CreateNetwork():
-            return replace(host, networks=(*host.networks, network_of(step.network)))
-        case steps.CreateVolume():
-            return replace(host, volumes=host.volumes | {step.volume.name})
-        case steps.PullImage():
-            return replace(host, images=host.images | {step.image}, pulled={**host.pulled, step.image: 0.0})
-    assert_never(step)
+def _assigned(world: World, step: leader_steps.PublishAssignment) -> World:
+    cluster, specs = world.cluster, {spec_hash(each): each for each in step.specs}
+    world = world.with_cluster(
+        replace(
+            cluster,
+            assignments={**cluster.assignments, step.host: step.assignment},
+            specs={**cluster.specs, **specs},
+            stored_specs=cluster.stored_specs | specs.keys(),
+        )
+    )
+    if step.host not in world.agents or (host := world.agents[step.host].host) is None:
+        return world
+    known = world.cluster.specs
+    return world.with_host(
+        step.host, with_assignment(host, step.host, step.assignment, known, world.cluster.accepted)
+    )
+
+
+def _with_record(world: World, record: SwarmRecord) -> World:
+    revision = world.cluster.record_revision + 1
+    return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
+
+
+def _with_turn(world: World, turn: Disruption) -> World:
+    revision = world.cluster.disruption_revision + 1
+    return world.with_cluster(replace(world.cluster, disruption=turn, disruption_revision=revision))
+
+
+def _without(records: Mapping[str, T], name: str) -> dict[str, T]:
+    return {key: each for key, each in records.items() if key != name}
+
+
+def _digests(step: steps.ResolveDigests) -> Digests:
+    """An image that was asked for before is taken for what it was then: mostly it is."""
+    images = {**dict.fromkeys(step.images, _DIGEST), **dict(step.known.images)}
+    asked = tuple(sorted({*step.known.asked, *step.images}))
+    return replace(step.known, images=tuple(sorted(images.items())), asked=asked)

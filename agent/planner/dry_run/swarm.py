@@ -1,39 +1,33 @@
-"""What the swarm, and the hosts in it, will be when a step on it as a whole has succeeded."""
+"""What the swarm, and the hosts in it, will be when a step on it or on one of its nodes has succeeded."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.host_state import HostState, NetworkState, NodeState, SwarmState
 from agent.planner.dry_run.bridge import network_of
 from agent.planner.dry_run.world import World
 
-# ---- What the swarm, and the hosts in it, will be when a step on one of its nodes has succeeded
-
-
 SWARM_PORT = 2377
+NEW_SWARM = "(new swarm)"
 
-NodeStep = steps.PromoteNode | steps.DemoteNode | steps.UpdateNode | steps.RemoveNode | steps.ForgetHost
 Nodes = tuple[NodeState, ...]
 
 
-def on_node(world: World, me: str, step: NodeStep) -> World:
+def on_node(world: World, me: str, step: leader_steps.NodeStep) -> World:
     """The world after the manager `me` has carried out `step`, and the swarm has done what it asks for."""
     match step:
-        case steps.PromoteNode():
+        case leader_steps.PromoteNode():
             world = _listed(world, me, _each(step.node_id, _promoted))
             return _with_role(world, me, step.node_id, manager=True)
-        case steps.DemoteNode():
+        case leader_steps.DemoteNode():
             world = _listed(world, me, lambda nodes: _led(_each(step.node_id, _demoted)(nodes)))
             return _with_role(world, me, step.node_id, manager=False)
-        case steps.UpdateNode():
+        case leader_steps.UpdateNode():
             return _listed(world, me, _each(step.node_id, lambda node: _updated(node, step)))
-        case steps.RemoveNode():
+        case leader_steps.RemoveNode():
             return _listed(world, me, lambda nodes: tuple(each for each in nodes if each.id != step.node_id))
-        case steps.ForgetHost():
-            left = {name: each for name, each in world.cluster.assignments.items() if name != step.host}
-            return world.with_cluster(replace(world.cluster, assignments=left))
     assert_never(step)
 
 
@@ -67,7 +61,7 @@ def _led(nodes: Nodes) -> Nodes:
     return tuple(replace(each, leader=True) if each.id == managers[0] else each for each in nodes)
 
 
-def _updated(node: NodeState, step: steps.UpdateNode) -> NodeState:
+def _updated(node: NodeState, step: leader_steps.UpdateNode) -> NodeState:
     kept = {name: value for name, value in node.labels if name not in step.without}
     labels = tuple(sorted({**kept, **dict(step.labels)}.items()))
     return replace(node, availability=step.availability or node.availability, labels=labels)
@@ -103,40 +97,31 @@ def _without_unused(host: HostState) -> tuple[NetworkState, ...]:
     return tuple(each for each in host.networks if each.scope != "swarm" or each.name in used)
 
 
-NEW_SWARM = "(new swarm)"
-
-SwarmStep = (
-    steps.InitSwarm | steps.JoinSwarm | steps.LeaveSwarm | steps.DissolveSwarm | steps.CreateOverlay
-    | steps.RemoveOverlay
-)  # fmt: skip
-AutolockStep = steps.TurnAutolockOn | steps.PublishUnlockKey | steps.TurnAutolockOff | steps.UnlockHost
+def init_swarm(world: World, me: str, step: steps.InitSwarm) -> World:
+    """The world after `me` has made the swarm."""
+    return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
 
 
-def on_swarm(world: World, me: str, step: SwarmStep) -> World:
-    """The world after `me` has carried out `step`: all managers of the swarm see it."""
-    match step:
-        case steps.InitSwarm():
-            return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
-        case steps.JoinSwarm():
-            record = world.cluster.record
-            assert record is not None
-            assert record.swarm_id is not None
-            node = _node(me, step.advertise, leader=False, role=step.role)
-            return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
-        case steps.LeaveSwarm() | steps.DissolveSwarm():
-            return _leave(world, me)
-        case steps.CreateOverlay():
-            network = network_of(step.network)
-            for name in world.managers_of(world.host(me).swarm.swarm_id):
-                host = world.host(name)
-                world = world.with_host(name, replace(host, networks=(*host.networks, network)))
-            return world
-        case steps.RemoveOverlay():
-            return _without_network(world, step.id)
-    assert_never(step)
+def join_swarm(world: World, me: str, step: steps.JoinSwarm) -> World:
+    """The world after `me` has joined the swarm on record."""
+    record = world.cluster.record
+    assert record is not None
+    assert record.swarm_id is not None
+    node = _node(me, step.advertise, leader=False, role=step.role)
+    return _join(world, me, record.swarm_id, node, step.remotes[0] if step.remotes else None)
 
 
-def _without_network(world: World, network_id: str) -> World:
+def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> World:
+    """The world after the manager `me` has made it: all managers of the swarm see it."""
+    network = network_of(step.network)
+    for name in world.managers_of(world.host(me).swarm.swarm_id):
+        host = world.host(name)
+        world = world.with_host(name, replace(host, networks=(*host.networks, network)))
+    return world
+
+
+def without_overlay(world: World, network_id: str) -> World:
+    """The world in which nobody has the network of that id."""
     for name, agent in world.agents.items():
         if host := agent.host:
             left = tuple(each for each in host.networks if each.id != network_id)
@@ -174,7 +159,7 @@ def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bo
     return world.host(members[0]).swarm.autolock if members else False if through == "" else None
 
 
-def _leave(world: World, me: str) -> World:
+def leave_swarm(world: World, me: str) -> World:
     """`me` is outside, without the swarm's networks; its node stays in the list, and is down."""
     host = world.host(me)
     for name in world.managers_of(host.swarm.swarm_id):
@@ -203,12 +188,8 @@ def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
     )
 
 
-def on_autolock(world: World, me: str, step: AutolockStep) -> World:
-    """The world after `me` has switched the autolock, published its keys, or been unlocked with one."""
-    if isinstance(step, steps.UnlockHost):
-        host = world.host(me)
-        return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
-    on = not isinstance(step, steps.TurnAutolockOff)
+def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
+    """The world after `me` has switched the autolock or published its keys."""
     for name in world.managers_of(step.known.swarm_id):
         host = world.host(name)
         key = host.swarm.unlock_key if on else ""

@@ -6,8 +6,9 @@ from agent.diff.bridge import attached_by_hand, bridge_faults, bridge_is_right, 
 from agent.model.host_state import Attached, HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.status import Phase
-from agent.model.steps import BRIDGE, Blocked, GiveBackTurn, Plan, TakeTurn, untouched
+from agent.model.steps import BRIDGE, GiveBackTurn, TakeTurn
 from agent.planner.host.bridge_swap import (
     needs_turn,
     plan_bridge_outside,

@@ -23,19 +23,17 @@ from agent.diff.bridge import (
 )
 from agent.model.host_state import Attached, HostState
 from agent.model.intent import PARKING, Intent, NetworkIntent
+from agent.model.plan import Plan, Step, untouched
 from agent.model.spec import Pairs
 from agent.model.steps import (
     BRIDGE,
     CreateBridge,
     CreateParking,
     Park,
-    Plan,
     RemoveBridge,
     RemoveParking,
-    Step,
     SwapBridge,
     Unpark,
-    untouched,
 )
 
 _OPTIONS = (

@@ -6,7 +6,9 @@ from dataclasses import replace
 from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
 from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
+from agent.model.leader_steps import Resign
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan, Step, untouched
 from agent.model.records import Presence, Ruling, SwarmRecord, UnlockKeys
 from agent.model.steps import (
     DissolveSwarm,
@@ -14,13 +16,9 @@ from agent.model.steps import (
     InitSwarm,
     JoinSwarm,
     LeaveSwarm,
-    Plan,
     PutPresence,
     RemoveContainer,
-    Resign,
-    Step,
     UnlockHost,
-    untouched,
 )
 from agent.planner.host.bridge import held_outside
 from agent.planner.host.wanted import grace_s, stop

@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 from agent.diff.replicas import container_name
 from agent.model.host_state import ContainerState, HostState
+from agent.model.plan import Plan, untouched
 from agent.model.records import Copy
-from agent.model.steps import Plan, RenameContainer, untouched
+from agent.model.steps import RenameContainer
 from agent.planner.host.wanted import Wanted
 
 _SHORT_ID = 12

@@ -8,19 +8,15 @@ from agent.diff.replicas import IN_USE
 from agent.model.host_state import GOSSIP, ContainerState, HostState
 from agent.model.intent import Intent, NetworkIntent, Pull
 from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, BlockedKind, Plan, Step, untouched
 from agent.model.spec import ContainerSpec, Port
 from agent.model.steps import (
-    Blocked,
-    BlockedKind,
     ConnectNetwork,
     CreateNetwork,
     CreateVolume,
     DisconnectNetwork,
-    Plan,
     PullImage,
     StartContainer,
-    Step,
-    untouched,
 )
 from agent.planner.host.wanted import Wanted
 

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 from agent.diff.replicas import finished
 from agent.model.host_state import ContainerState
+from agent.model.plan import Blocked, Plan, Step
 from agent.model.steps import (
-    Blocked,
     ConnectNetwork,
     DisconnectNetwork,
-    Plan,
     RenameContainer,
     StartContainer,
-    Step,
     UnpauseContainer,
     UpdateContainer,
 )

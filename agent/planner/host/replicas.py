@@ -9,19 +9,17 @@ from agent.errors import Invalid
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Copy
 from agent.model.steps import (
-    Blocked,
     ConnectNetwork,
     CreateContainer,
     CreateVolume,
     DisconnectNetwork,
-    Plan,
     PullImage,
     RenameContainer,
     StartContainer,
     StopContainer,
-    untouched,
 )
 from agent.planner.host.names import Names
 from agent.planner.host.prerequisites import Needs, heed_ports

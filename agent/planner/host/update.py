@@ -10,17 +10,15 @@ from dataclasses import replace
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
+from agent.model.plan import Plan, Step, untouched
 from agent.model.records import Copy
 from agent.model.spec import spec_hash, why_alone
 from agent.model.steps import (
     CreateContainer,
     DisconnectNetwork,
-    Plan,
     RemoveContainer,
     RenameContainer,
     StartContainer,
-    Step,
-    untouched,
 )
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 

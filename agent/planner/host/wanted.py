@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from agent.diff.container import FillContext, fill
 from agent.diff.replicas import STOPPABLE, container_name
 from agent.model.host_state import ContainerState
+from agent.model.plan import Step
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
-from agent.model.steps import Step, StopContainer
+from agent.model.steps import StopContainer
 
 # ---- How a container of ours is stopped: which ones can be, and how long they get
 

@@ -6,19 +6,12 @@ from types import MappingProxyType
 
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
+from agent.model.leader_steps import CollectSpecs, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
 from agent.model.status import CopyReport
-from agent.model.steps import (
-    Blocked,
-    CollectSpecs,
-    Plan,
-    PublishAssignment,
-    PublishRollout,
-    WithdrawRollout,
-    untouched,
-)
 from agent.planner.leader.doubles import have_made_anew
 from agent.planner.leader.ipam import pin_addresses
 from agent.planner.leader.rollout import Course

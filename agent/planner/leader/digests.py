@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan
 from agent.model.records import Digests
-from agent.model.steps import Blocked, Plan, ResolveDigests
+from agent.model.steps import ResolveDigests
 
 RESOURCE = "digests"
 

@@ -7,10 +7,11 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 from agent.diff.bridge import is_begun
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
+from agent.model.leader_steps import EndTurn, OfferTurn
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Disruption, Ruling
 from agent.model.status import HostStatus
-from agent.model.steps import Blocked, EndTurn, OfferTurn, Plan, untouched
 from agent.planner.leader.recreate import unseen_peers
 
 # ----

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, Plan
 from agent.model.records import Assignment
 from agent.model.status import CopyReport
-from agent.model.steps import Blocked, Plan
 
 PREDICTED = "(address)"
 """What a prediction has in the place of an address that the swarm will choose: no two of these are one."""

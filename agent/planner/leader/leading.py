@@ -2,7 +2,7 @@
 
 from agent.diff.nodes import take_census
 from agent.model.observed import Observed
-from agent.model.steps import Plan, untouched
+from agent.model.plan import Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from agent.diff.nodes import HOST_LABEL, Census, fresh_status, gone_nodes, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
+from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
 from agent.model.observed import Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
-from agent.model.steps import Blocked, ForgetHost, Plan, RemoveNode, UpdateNode, untouched
 from agent.planner.leader.roles import plan_roles
 
 LABELS_LABEL = "io.swarmkeeper.labels"

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
 from agent.model.host_state import NetworkState
 from agent.model.intent import Intent, NetworkIntent
+from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
+from agent.model.plan import BlockedKind, Plan, untouched
 from agent.model.status import AttachedReport, CopyReport, HostStatus
-from agent.model.steps import BlockedKind, CreateOverlay, Plan, RemoveOverlay, untouched
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
 

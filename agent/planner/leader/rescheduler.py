@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from agent.model.intent import ServiceIntent
+from agent.model.plan import Blocked, BlockedKind
 from agent.model.records import Copy
-from agent.model.steps import Blocked, BlockedKind
 from agent.planner.leader.host_picker import Chooser
 from agent.planner.leader.scheduler_state import Scene, copies_of
 

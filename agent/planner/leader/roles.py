@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from agent.diff.nodes import Census, fresh_status, gone_nodes, removed_hosts, why_not_promotable
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
+from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.observed import Observed
-from agent.model.steps import Blocked, BlockedKind, DemoteNode, Plan, PromoteNode
+from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
 
 Why = tuple[BlockedKind, str]

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
+from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
-from agent.model.steps import Blocked
 from agent.planner.leader.host_picker import Chooser
 from agent.planner.leader.rescheduler import Mover
 from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of

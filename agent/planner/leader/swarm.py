@@ -6,12 +6,8 @@ from agent.diff.networks import ready_overlays
 from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
-from agent.model.records import SwarmRecord, Tokens, UnlockKeys
-from agent.model.status import HostStatus
-from agent.model.steps import (
+from agent.model.leader_steps import (
     ClaimInit,
-    Plan,
     PublishSwarm,
     PublishTokens,
     PublishUnlockKey,
@@ -19,8 +15,11 @@ from agent.model.steps import (
     TurnAutolockOff,
     TurnAutolockOn,
     WithdrawTokens,
-    untouched,
 )
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan, untouched
+from agent.model.records import SwarmRecord, Tokens, UnlockKeys
+from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
 # ----

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from agent.intent.guard import guarding
+from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState, Document
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Verdict
-from agent.model.steps import Blocked, Plan, PublishVerdict, untouched
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:

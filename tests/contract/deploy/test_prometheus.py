@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agent.metrics.definitions import LABELS
-from agent.model.steps import BlockedKind
+from agent.model.plan import BlockedKind
 
 REPOSITORY = Path(__file__).parents[3]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"

@@ -37,7 +37,7 @@ class BasicEvents:
 
     def work(self, name: str, number: int) -> None:
         if agent := self.agent(name):
-            agent.stepped.pool.run(number % 3 + 1)
+            agent.pool.run(number % 3 + 1)
 
     def crash(self, name: str, number: int) -> None:
         """The agent ends after some more of its steps."""

@@ -73,7 +73,7 @@ class AgentEvents(BasicEvents):
                 if other != name:
                     self.turn(other)
             if self.agent(name) is agent:
-                agent.stepped.pool.run()
+                agent.pool.run()
 
     def _others_go_on(self, name: str) -> None:
         """For longer than the lease of an agent that stands still."""

@@ -10,8 +10,8 @@ from agent.diff.container import identity as known_identity
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
+from agent.model.plan import Plan
 from agent.model.records import Copy, Disruption
-from agent.model.steps import Plan
 from agent.model.store import Fence, KeyRange
 from agent.planner.host import bridge, membership
 from agent.planner.host.bridge_swap import needs_turn

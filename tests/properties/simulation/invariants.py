@@ -5,15 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.errors import SwarmkeeperError
+from agent.model.leader_steps import DemoteNode, PromoteNode
+from agent.model.plan import Step
 from agent.model.records import Assignment, Disruption, LeaderRecord, decode
-from agent.model.steps import (
-    DemoteNode,
-    JoinSwarm,
-    PromoteNode,
-    RemoveContainer,
-    Step,
-    StopContainer,
-)
+from agent.model.steps import JoinSwarm, RemoveContainer, StopContainer
 from agent.model.store import Compare, Delete, Put
 from tests.fakes.containers import Raw, is_up, published
 from tests.fakes.swarm import FakeSwarm, Member

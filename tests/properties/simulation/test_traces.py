@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from agent.daemon import loop
-from agent.model.steps import Plan
+from agent.model.plan import Plan
 from agent.planner import make_plan
 from tests.properties.simulation.traces import Digest, differing, main, read, text, trace
 

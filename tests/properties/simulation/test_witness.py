@@ -7,8 +7,9 @@ from unittest import mock
 import pytest
 
 from agent.model.intent import GWBRIDGE, PARKING
-from agent.model.steps import DemoteNode, Park, SwapBridge
-from agent.model.steps.plan import untouched
+from agent.model.leader_steps import DemoteNode
+from agent.model.plan import untouched
+from agent.model.steps import Park, SwapBridge
 from tests.fakes.swarm import ENDS_QUORUM, FakeSwarm, Member
 from tests.properties.simulation.documents import document, read, wish
 from tests.properties.simulation.guards import no_quorum_guard

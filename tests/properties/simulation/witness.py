@@ -6,8 +6,10 @@ from ipaddress import IPv4Interface
 
 from agent.model.host_state import LinkState
 from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.leader_steps import DemoteNode, PromoteNode
+from agent.model.plan import Step
 from agent.model.records import Accepted, Assignment, decode
-from agent.model.steps import DemoteNode, DissolveSwarm, Park, PromoteNode, Step, SwapBridge
+from agent.model.steps import DissolveSwarm, Park, SwapBridge
 from agent.model.store import Compare, Delete, Put
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation import invariants

@@ -8,20 +8,17 @@ import pytest
 
 from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.errors import Overtaken, Refused, Unreachable
+from agent.model.leader_steps import PublishAssignment, UpdateNode
+from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import Assignment
 from agent.model.steps import (
     JoinSwarm,
-    Plan,
-    PublishAssignment,
     PullImage,
     RemoveBridge,
     StartContainer,
-    Step,
     StopContainer,
     UnpauseContainer,
-    UpdateNode,
 )
-from agent.model.steps.plan import Outcome
 
 WITHIN_S = 5.0
 

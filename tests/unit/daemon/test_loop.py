@@ -16,9 +16,10 @@ from agent.daemon.loop import UNSETTLED_S, Reconciler
 from agent.daemon.triggers import WakeUps
 from agent.errors import Unreachable
 from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.model.records import decode
 from agent.model.status import HostStatus
-from agent.model.steps import BRIDGE, Plan
+from agent.model.steps import BRIDGE
 from agent.observe import Observer
 from agent.report.key import REFRESH_S
 from tests.support.document import EXAMPLE, SERVICES, document
@@ -742,7 +743,7 @@ def test_a_step_that_ends_while_the_host_is_looked_at_does_not_make_it_seem_done
 
     def ends_meanwhile(*arguments: Any, **more: Any) -> Observed:
         seen = looked(*arguments, **more)
-        agent.stepped.pool.run()
+        agent.pool.run()
         return seen
 
     monkeypatch.setattr(agent.observer, "observe", ends_meanwhile)

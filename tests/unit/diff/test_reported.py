@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 
 from agent.diff.reported import host_of
 from agent.errors import Invalid
+from agent.model.plan import Plan
 from agent.model.records import decode, encode
 from agent.model.status import BridgeReport, HostStatus
-from agent.model.steps import Plan
 from agent.planner import make_plan
 from agent.planner.dry_run.world import World
 from agent.planner.host.bridge import phase_of

@@ -11,7 +11,7 @@ from agent.metrics import label_values
 from agent.metrics.definitions import CATALOGUE, LABELS, PREFIX
 from agent.metrics.gauges import Pass, gauges
 from agent.metrics.registry import Metrics
-from agent.model.steps import Plan
+from agent.model.plan import Plan
 from tests.support.scenes import observed
 
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"

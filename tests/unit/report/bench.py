@@ -6,9 +6,9 @@ from agent.daemon.wiring import DECISIONS
 from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
+from agent.model.plan import Failure
 from agent.model.records import decode
 from agent.model.status import HostStatus
-from agent.model.steps.plan import Failure
 from agent.model.store import KeyRange
 from agent.planner import make_plan
 from agent.report import Reporter

@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from agent.model.faults import Fault
 from agent.model.observed import Document
-from agent.model.steps import Blocked, BlockedKind, Plan, StartContainer
-from agent.model.steps.plan import Failure, Outcome
+from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan
+from agent.model.steps import StartContainer
 from agent.planner.leader.eligibility import unfit
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed

@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 from agent.model.faults import Fault
 from agent.model.host_state import HostState
 from agent.model.observed import Document, Observed
+from agent.model.plan import Blocked, Failure, Outcome, Plan
 from agent.model.records import encode
-from agent.model.steps import Blocked, Plan, PullImage, StartContainer
-from agent.model.steps.plan import Failure, Outcome
+from agent.model.steps import PullImage, StartContainer
 from agent.model.store import Put
 from agent.planner import make_plan
 from tests.support.scenes import FENCE, cluster, container, host, observed

@@ -7,11 +7,12 @@ from agent.diff.bridge import OURS
 from agent.diff.reported import host_of
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING
+from agent.model.leader_steps import CollectSpecs
 from agent.model.observed import Observed
+from agent.model.plan import Blocked, Failure, Plan
 from agent.model.records import Assignment, Disruption, decode, encode
 from agent.model.status import HostStatus
-from agent.model.steps import BRIDGE, Blocked, CollectSpecs, Plan, PullImage, StartContainer
-from agent.model.steps.plan import Failure
+from agent.model.steps import BRIDGE, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.host.bridge import phase_of
 from agent.report.status import host_status

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from agent.diff.bridge import is_begun
 from agent.diff.replicas import finished
-from agent.model import steps
+from agent.model import leader_steps, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import PARKING
-from agent.model.steps import Step
+from agent.model.plan import Step
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import most_rounds, settle
 from agent.planner.dry_run.effects import predict
@@ -103,7 +103,7 @@ def test_no_step_touches_what_is_not_ours(world: World) -> None:
         if isinstance(step, steps.RemoveBridge):
             assert host is not None
             assert _is_free_bridge(host, step.id)
-        elif isinstance(step, steps.RemoveOverlay):
+        elif isinstance(step, leader_steps.RemoveOverlay):
             assert _is_free_overlay(before, name, step)
         elif container_id := getattr(step, "id", None):
             assert host is not None
@@ -112,7 +112,7 @@ def test_no_step_touches_what_is_not_ours(world: World) -> None:
             assert container_id in {each.id for each in host.containers} | made
 
 
-def _is_free_overlay(world: World, me: str, step: steps.RemoveOverlay) -> bool:
+def _is_free_overlay(world: World, me: str, step: leader_steps.RemoveOverlay) -> bool:
     """Ours, allowed to go, and nobody's: no container, running or not, and no service is on it."""
     intent = world.cluster.accepted
     assert intent is not None

@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from agent.model.host_state import ContainerState, HostState, SwarmState
+from agent.model.plan import Plan
 from agent.model.records import SwarmRecord
-from agent.model.steps import GiveUpInit, JoinSwarm, Plan
+from agent.model.steps import GiveUpInit, JoinSwarm
 from agent.planner.host.membership import plan_membership
 from tests.support import builders
 from tests.support.builders import (

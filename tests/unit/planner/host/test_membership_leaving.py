@@ -7,9 +7,10 @@ from typing import Any, Literal
 import pytest
 
 from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, SwarmState
+from agent.model.plan import Plan
 from agent.model.records import Ruling
 from agent.model.spec import ContainerSpec, Restart, spec_hash
-from agent.model.steps import LeaveSwarm, Plan, StopContainer
+from agent.model.steps import LeaveSwarm, StopContainer
 from agent.planner import make_plan
 from tests.support import builders
 from tests.support.builders import (

@@ -2,11 +2,11 @@ from dataclasses import replace
 from typing import Any
 
 from agent.model.intent import Intent, ServiceIntent
+from agent.model.leader_steps import CollectSpecs, PublishAssignment
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
 from agent.model.status import CopyReport, HostStatus
-from agent.model.steps import CollectSpecs, PublishAssignment
 from agent.planner.leader.assignments import assign, plan_assignments
 from tests.support.builders import REVISION, cluster, intent, order, service, status, told
 

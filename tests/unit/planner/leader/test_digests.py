@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
+from agent.model.leader_steps import PublishAssignment
 from agent.model.observed import Observed
 from agent.model.records import Digests
-from agent.model.steps import PublishAssignment
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.leading import plan_leading
 from tests.support.builders import FENCE, REVISION, cluster, host, intent, observed, order, service

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from agent.model.observed import ClusterState
+from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, spec_hash
 from agent.model.status import CopyReport
-from agent.model.steps import Blocked
 from agent.planner.leader.doubles import have_made_anew, plan_doubles
 from tests.support.builders import cluster, intent, order, record, service, status, told
 

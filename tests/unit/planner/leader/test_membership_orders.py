@@ -7,9 +7,10 @@ import pytest
 
 from agent.diff.nodes import HOST_LABEL, take_census
 from agent.model.host_state import NodeState
+from agent.model.leader_steps import PublishRuling
+from agent.model.plan import Plan
 from agent.model.records import Assignment, Copy, Disruption, Ruling
 from agent.model.status import BridgeReport, CopyReport, HostStatus, JoinedReport
-from agent.model.steps import Plan, PublishRuling
 from agent.planner.leader.membership_orders import plan_rulings
 from tests.support import builders
 from tests.support.builders import cluster, host, intent, node, observed, status, told

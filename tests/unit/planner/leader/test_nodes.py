@@ -9,7 +9,8 @@ import pytest
 from agent.diff.nodes import HOST_LABEL, take_census
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
-from agent.model.steps import Plan, UpdateNode
+from agent.model.leader_steps import UpdateNode
+from agent.model.plan import Plan
 from agent.planner.leader.nodes import LABELS_LABEL, plan_nodes
 from tests.support.builders import intent, node, status, told
 from tests.unit.planner.leader.swarms import nodes_of, seen

@@ -10,11 +10,11 @@ import pytest
 from agent.diff.networks import others_on
 from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import Intent, PolicyIntent
+from agent.model.leader_steps import PublishSwarm
 from agent.model.observed import ClusterState
 from agent.model.records import Disruption, SwarmRecord
 from agent.model.spec import Port, spec_hash
 from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus
-from agent.model.steps import PublishSwarm
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.bridge import phase_of

@@ -8,8 +8,9 @@ import pytest
 from agent.diff.nodes import take_census
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
+from agent.model.leader_steps import DemoteNode, PromoteNode
+from agent.model.plan import Plan
 from agent.model.status import JoinedReport
-from agent.model.steps import DemoteNode, Plan, PromoteNode
 from agent.planner.leader.roles import plan_roles
 from tests.support.builders import intent, node, status, told
 from tests.unit.planner.leader.swarms import nodes_of, seen

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from agent.model.intent import FailureAction, Intent, Update
+from agent.model.leader_steps import PublishAssignment, PublishRollout
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Copy
 from agent.model.rollout import CopyWatch, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, CopyReport, HostStatus
-from agent.model.steps import PublishAssignment, PublishRollout
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import AWAY_S, chart, looks_again_in_s
 from tests.support.builders import cluster, intent, observed, order, service, status, told

@@ -8,12 +8,12 @@ import pytest
 
 from agent.model.faults import Constraint, Where
 from agent.model.intent import Intent, ServiceIntent
+from agent.model.leader_steps import PublishAssignment
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Copy
 from agent.model.rollout import CopyWatch
 from agent.model.spec import Port, spec_hash
 from agent.model.status import CopyReport
-from agent.model.steps import PublishAssignment
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import chart
 from agent.planner.leader.scheduler import place, placing_of

@@ -5,8 +5,9 @@ import pytest
 
 from agent.model.host_state import HostState, LocalState
 from agent.model.intent import Intent, SwarmIntent
+from agent.model.leader_steps import ClaimInit, PublishSwarm, PublishTokens
+from agent.model.plan import Plan
 from agent.model.records import SwarmRecord
-from agent.model.steps import ClaimInit, Plan, PublishSwarm, PublishTokens
 from agent.planner.leader.leading import plan_leading
 from agent.planner.leader.swarm import plan_swarm
 from tests.support import builders

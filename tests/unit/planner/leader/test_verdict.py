@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 from agent.model.faults import Fault
+from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
-from agent.model.steps import PublishVerdict
 from agent.planner.leader.verdict import plan_verdict
 from tests.support.builders import cluster, document, intent, told
 

@@ -7,15 +7,15 @@ from typing import Any, Literal, cast, get_args
 
 import pytest
 
-from agent.apply import Doors, apply
-from agent.apply.leader import MOST_OPERATIONS
+from agent.apply import MOST_OPERATIONS, Doors, apply
 from agent.clients.docker import Engine
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.lease import Session
-from agent.model import records, steps
+from agent.model import leader_steps, records, steps
 from agent.model.intent import VolumeIntent
 from agent.model.keys import Keys
+from agent.model.plan import Step
 from agent.model.records import (
     Accepted,
     Assignment,
@@ -30,7 +30,7 @@ from agent.model.records import (
 )
 from agent.model.rollout import Rollout
 from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
-from agent.model.steps import LEADER_BUDGET_S, Step
+from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
 from tests.fakes.etcd import MOST_OPERATIONS as ETCD_TAKES
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
@@ -109,7 +109,7 @@ class Bench:
 
     def lead(self) -> None:
         """Take the lock, and have seen that it was taken."""
-        self.apply(steps.Campaign(reason="nobody leads"))
+        self.apply(leader_steps.Campaign(reason="nobody leads"))
         found = self.etcd.snapshot([KeyRange(key=KEYS.leader)]).values[KEYS.leader]
         self.fence = Fence(key=KEYS.leader, create_revision=found.create_revision, lease=found.lease)
 
@@ -259,15 +259,15 @@ RULING = records.Ruling(state="active", node_id="n", what="leave", reason="r")
 
 NODE_STEPS: list[tuple[Step, Call]] = [
     (
-        steps.PromoteNode(node_id="n", host="h2", version=7, reason="r"),
+        leader_steps.PromoteNode(node_id="n", host="h2", version=7, reason="r"),
         ("update_node", ("n",), {"version": 7, "role": "manager"}),
     ),
     (
-        steps.DemoteNode(node_id="n", host="h2", version=7, reason="r"),
+        leader_steps.DemoteNode(node_id="n", host="h2", version=7, reason="r"),
         ("update_node", ("n",), {"version": 7, "role": "worker"}),
     ),
     (
-        steps.UpdateNode(
+        leader_steps.UpdateNode(
             node_id="n",
             host="h2",
             version=7,
@@ -282,31 +282,31 @@ NODE_STEPS: list[tuple[Step, Call]] = [
             {"version": 7, "availability": "drain", "labels": (("a", "b"),), "without": ("c",)},
         ),
     ),
-    (steps.RemoveNode(node_id="n", host="h2", reason="r"), ("remove_node", ("n",), {})),
+    (leader_steps.RemoveNode(node_id="n", host="h2", reason="r"), ("remove_node", ("n",), {})),
 ]
 
 FENCED: list[Step] = [
-    steps.Resign(reason="r"),
-    steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
-    steps.ClaimInit(reason="r"),
-    steps.PublishSwarm(record=RECORD, reason="r"),
-    steps.PublishTokens(swarm_id="swarm-1", reason="r"),
-    steps.RotateTokens(reason="r"),
-    steps.WithdrawTokens(reason="r"),
-    steps.TurnAutolockOn(known=NO_KEYS, reason="r"),
-    steps.PublishUnlockKey(known=NO_KEYS, reason="r"),
-    steps.TurnAutolockOff(known=replace(NO_KEYS, on=True, keys=("SWMKEY-1-old",)), reason="r"),
-    steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"),
-    steps.CollectSpecs(digests=("a", "b"), reason="r"),
-    steps.CreateOverlay(network=OVERLAY, reason="r"),
-    steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
-    steps.EndTurn(host="h2", over=0, reason="r"),
-    steps.ForgetHost(host="h2", reason="r"),
-    steps.RemoveOverlay(network="net", id="n", reason="r"),
-    steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
-    steps.WithdrawRuling(host="h2", reason="r"),
-    steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"),
-    steps.WithdrawRollout(service="order", reason="r"),
+    leader_steps.Resign(reason="r"),
+    leader_steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
+    leader_steps.ClaimInit(reason="r"),
+    leader_steps.PublishSwarm(record=RECORD, reason="r"),
+    leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"),
+    leader_steps.RotateTokens(reason="r"),
+    leader_steps.WithdrawTokens(reason="r"),
+    leader_steps.TurnAutolockOn(known=NO_KEYS, reason="r"),
+    leader_steps.PublishUnlockKey(known=NO_KEYS, reason="r"),
+    leader_steps.TurnAutolockOff(known=replace(NO_KEYS, on=True, keys=("SWMKEY-1-old",)), reason="r"),
+    leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"),
+    leader_steps.CollectSpecs(digests=("a", "b"), reason="r"),
+    leader_steps.CreateOverlay(network=OVERLAY, reason="r"),
+    leader_steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
+    leader_steps.EndTurn(host="h2", over=0, reason="r"),
+    leader_steps.ForgetHost(host="h2", reason="r"),
+    leader_steps.RemoveOverlay(network="net", id="n", reason="r"),
+    leader_steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
+    leader_steps.WithdrawRuling(host="h2", reason="r"),
+    leader_steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"),
+    leader_steps.WithdrawRollout(service="order", reason="r"),
     INIT,
     *(step for step, _ in NODE_STEPS),
 ]
@@ -332,11 +332,11 @@ def test_a_host_takes_and_gives_back_a_turn_only_as_it_saw_it(
 
 
 def test_a_turn_is_offered_and_ended_only_over_the_one_that_was_seen(leading: Bench) -> None:
-    leading.apply(steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"))
+    leading.apply(leader_steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"))
     with pytest.raises(Conflict):
-        leading.apply(steps.OfferTurn(host="h3", quorum=True, over=0, reason="r"))
+        leading.apply(leader_steps.OfferTurn(host="h3", quorum=True, over=0, reason="r"))
     with pytest.raises(Conflict):
-        leading.apply(steps.EndTurn(host="h2", over=1, reason="r"))
+        leading.apply(leader_steps.EndTurn(host="h2", over=1, reason="r"))
     assert leading.record(Disruption, KEYS.disruption) == replace(TURN, host="h2")
 
 
@@ -403,7 +403,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {steps.Campaign, steps.LetGo, steps.PutPresence, steps.GiveUpInit}
+        | {leader_steps.Campaign, leader_steps.LetGo, steps.PutPresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -445,7 +445,10 @@ def test_a_lock_of_an_earlier_lease_is_no_leave_to_act_on_the_swarm(leading: Ben
 WRITING = [
     step
     for step in FENCED
-    if not isinstance(step, steps.RotateTokens | steps.CreateOverlay | steps.RemoveOverlay | steps.InitSwarm)
+    if not isinstance(
+        step,
+        leader_steps.RotateTokens | leader_steps.CreateOverlay | leader_steps.RemoveOverlay | steps.InitSwarm,
+    )
     and step not in [each for each, _ in NODE_STEPS]
 ]
 """Of the others the engine is the judge: etcd's lock means nothing to it."""
@@ -457,7 +460,7 @@ def test_when_another_took_the_lock_and_we_did_not_see_it_yet_nothing_is_written
 ) -> None:
     leading.store.txn([], [Delete(key=KEYS.leader)])
     theirs = leading.put(KEYS.leader)
-    if isinstance(step, steps.Resign):
+    if isinstance(step, leader_steps.Resign):
         leading.apply(step)  # there is nothing to give back: that is success
     else:
         with pytest.raises(LeadershipLost):
@@ -468,12 +471,12 @@ def test_when_another_took_the_lock_and_we_did_not_see_it_yet_nothing_is_written
 def test_a_leader_whose_lock_is_gone_does_not_write_either(leading: Bench) -> None:
     leading.store.txn([], [Delete(key=KEYS.leader)])
     with pytest.raises(LeadershipLost):
-        leading.apply(steps.PublishSwarm(record=RECORD, reason="r"))
+        leading.apply(leader_steps.PublishSwarm(record=RECORD, reason="r"))
     assert leading.read(KEYS.swarm) is None
 
 
 def test_an_overlay_is_removed_by_its_id_whatever_has_its_name_now(leading: Bench) -> None:
-    leading.apply(steps.RemoveOverlay(network="net", id="old-id", reason="r"))
+    leading.apply(leader_steps.RemoveOverlay(network="net", id="old-id", reason="r"))
     assert leading.engine.called == [("remove_network", ("old-id",), {})]
 
 
@@ -482,14 +485,14 @@ def test_a_document_is_put_in_force_together_with_its_verdict(leading: Bench) ->
     watching = Watching()
     leading.etcd.add_watch(watching)
     verdict = replace(VERDICT, revision=judged)
-    leading.apply(steps.PublishVerdict(verdict=verdict, document="name: prod", reason="r"))
+    leading.apply(leader_steps.PublishVerdict(verdict=verdict, document="name: prod", reason="r"))
     assert watching.writes == [(KEYS.verdict, KEYS.accepted)]
     assert leading.record(Verdict, KEYS.verdict) == verdict
     assert leading.record(Accepted, KEYS.accepted) == Accepted(revision=judged, document="name: prod")
 
 
 def test_an_assignment_is_published_together_with_its_specs(leading: Bench) -> None:
-    leading.apply(steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"))
+    leading.apply(leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"))
     assert leading.record(Assignment, KEYS.assignment("h1")) == ASSIGNMENT
     assert leading.read(KEYS.spec(COPY.spec)) == encode(SPEC)
 
@@ -497,15 +500,15 @@ def test_an_assignment_is_published_together_with_its_specs(leading: Bench) -> N
 def test_specs_are_collected_by_name(leading: Bench) -> None:
     for name in "abc":
         leading.put(KEYS.spec(name))
-    leading.apply(steps.CollectSpecs(digests=("a", "b"), reason="r"))
+    leading.apply(leader_steps.CollectSpecs(digests=("a", "b"), reason="r"))
     assert [leading.read(KEYS.spec(name)) for name in "abc"] == [None, None, b"other"]
 
 
 def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(leading: Bench) -> None:
-    leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
+    leading.apply(leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == TOKENS
-    leading.apply(steps.RotateTokens(reason="r"))
-    leading.apply(steps.WithdrawTokens(reason="r"))
+    leading.apply(leader_steps.RotateTokens(reason="r"))
+    leading.apply(leader_steps.WithdrawTokens(reason="r"))
     assert leading.read(KEYS.tokens) is None
     assert [name for name, _, _ in leading.engine.called] == ["swarm_tokens", "rotate_tokens"]
 
@@ -513,7 +516,7 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
 def test_tokens_are_published_as_the_seal_leaves_them(leading: Bench) -> None:
     sealed = Tokens(swarm_id="swarm-1", worker="", manager="", sealed="closed")
     leading.doors = replace(leading.doors, seal=lambda _: sealed)
-    leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
+    leading.apply(leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == sealed
 
 
@@ -526,7 +529,7 @@ def test_autolock_is_turned_on_and_the_key_published_at_once_and_sealed(leading:
 
     leading.doors = replace(leading.doors, seal_keys=seal)
     known = replace(NO_KEYS, keys=("SWMKEY-1-a", "SWMKEY-1-now", "SWMKEY-1-b", "SWMKEY-1-c"))
-    leading.apply(steps.TurnAutolockOn(known=known, reason="r"))
+    leading.apply(leader_steps.TurnAutolockOn(known=known, reason="r"))
     assert ("set_autolock", (True,), {}) in leading.engine.called
     assert seen == [replace(known, on=True, keys=("SWMKEY-1-now", "SWMKEY-1-a", "SWMKEY-1-b"))]
     published = UnlockKeys(swarm_id="swarm-1", on=True, sealed="closed")
@@ -535,7 +538,7 @@ def test_autolock_is_turned_on_and_the_key_published_at_once_and_sealed(leading:
 
 def test_autolock_is_turned_off_and_the_keys_stay(leading: Bench) -> None:
     known = replace(NO_KEYS, on=True, keys=("SWMKEY-1-old",))
-    leading.apply(steps.TurnAutolockOff(known=known, reason="r"))
+    leading.apply(leader_steps.TurnAutolockOff(known=known, reason="r"))
     assert ("set_autolock", (False,), {}) in leading.engine.called
     assert leading.record(UnlockKeys, KEYS.unlock) == replace(known, on=False)
 
@@ -543,17 +546,17 @@ def test_autolock_is_turned_off_and_the_keys_stay(leading: Bench) -> None:
 def test_the_key_of_another_swarm_is_not_published(leading: Bench) -> None:
     leading.engine.tokens = replace(TOKENS, swarm_id="swarm-2")
     with pytest.raises(Conflict, match="swarm-2"):
-        leading.apply(steps.TurnAutolockOn(known=NO_KEYS, reason="r"))
+        leading.apply(leader_steps.TurnAutolockOn(known=NO_KEYS, reason="r"))
     assert ("set_autolock", (True,), {}) not in leading.engine.called
 
 
 def test_tokens_are_published_without_the_one_for_managers_where_none_may_join(leading: Bench) -> None:
-    leading.apply(steps.PublishTokens(swarm_id="swarm-1", managers=False, reason="r"))
+    leading.apply(leader_steps.PublishTokens(swarm_id="swarm-1", managers=False, reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == replace(TOKENS, manager="")
 
 
 def test_an_overlay_is_made_by_the_engine(leading: Bench) -> None:
-    leading.apply(steps.CreateOverlay(network=OVERLAY, reason="r"))
+    leading.apply(leader_steps.CreateOverlay(network=OVERLAY, reason="r"))
     assert leading.engine.called == [("create_network", (OVERLAY,), {})]
 
 
@@ -581,19 +584,19 @@ def test_a_host_that_is_forgotten_loses_its_own_keys_and_no_others(leading: Benc
     others = [KEYS.assignment("h20"), KEYS.status("h20"), KEYS.presence("h2")]
     for key in (*theirs, *others):
         leading.put(key)
-    leading.apply(steps.ForgetHost(host="h2", reason="r"))
+    leading.apply(leader_steps.ForgetHost(host="h2", reason="r"))
     assert [leading.read(key) for key in theirs] == [None, None]
     assert [leading.read(key) for key in others] == [b"other"] * 3
 
 
 def test_a_lock_given_back_is_free(leading: Bench) -> None:
-    leading.apply(steps.Resign(reason="r"))
+    leading.apply(leader_steps.Resign(reason="r"))
     assert leading.read(KEYS.leader) is None
 
 
 def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: Bench) -> None:
     lease = leading.session.lease_id
-    leading.apply(steps.LetGo(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.LetGo(lock=leading.lock, reason="r"))
     assert leading.read(KEYS.leader) is None
     leading.session.run_once()
     assert leading.session.lease_id == lease
@@ -602,7 +605,7 @@ def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: B
 def test_where_etcd_takes_no_word_back_the_lease_is_replaced(leading: Bench) -> None:
     lease = leading.session.lease_id
     leading.store.denied = True
-    leading.apply(steps.LetGo(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.LetGo(lock=leading.lock, reason="r"))
     leading.store.denied = False
     leading.session.run_once()
     assert leading.session.lease_id not in (None, lease)
@@ -616,7 +619,7 @@ def test_the_swarm_is_made_by_the_holder_of_the_lock(leading: Bench) -> None:
 
 
 def test_the_record_of_the_swarm_is_published_as_it_is(leading: Bench) -> None:
-    leading.apply(steps.PublishSwarm(record=RECORD, reason="r"))
+    leading.apply(leader_steps.PublishSwarm(record=RECORD, reason="r"))
     assert leading.record(SwarmRecord, KEYS.swarm) == RECORD
 
 
@@ -626,7 +629,7 @@ def test_the_record_of_the_swarm_is_published_as_it_is(leading: Bench) -> None:
 def test_a_claim_that_somebody_made_meanwhile_is_not_overwritten(leading: Bench) -> None:
     leading.put(KEYS.swarm, b"theirs")
     with pytest.raises(Conflict):
-        leading.apply(steps.ClaimInit(reason="there is no swarm yet"))
+        leading.apply(leader_steps.ClaimInit(reason="there is no swarm yet"))
     assert leading.read(KEYS.swarm) == b"theirs"
 
 
@@ -634,13 +637,13 @@ def test_a_claim_is_taken_over_only_as_it_was_seen(leading: Bench) -> None:
     seen = leading.put(KEYS.swarm, b"of a host that is gone")
     leading.put(KEYS.swarm, b"its host came back and finished")
     with pytest.raises(Conflict):
-        leading.apply(steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
+        leading.apply(leader_steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
     assert leading.read(KEYS.swarm) == b"its host came back and finished"
 
 
 def test_a_claim_of_a_host_that_is_gone_is_taken_over(leading: Bench) -> None:
     seen = leading.put(KEYS.swarm, b"of a host that is gone")
-    leading.apply(steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
+    leading.apply(leader_steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
     assert leading.record(SwarmRecord, KEYS.swarm) == SwarmRecord(claimed_by="h1")
 
 
@@ -663,7 +666,7 @@ def test_a_document_that_was_put_meanwhile_gets_no_verdict_on_the_one_before(lea
     leading.put(KEYS.intent, b"second")
     verdict = Verdict(revision=judged, accepted=True, in_force=judged)
     with pytest.raises(Conflict):
-        leading.apply(steps.PublishVerdict(verdict=verdict, document="first", reason="r"))
+        leading.apply(leader_steps.PublishVerdict(verdict=verdict, document="first", reason="r"))
     assert leading.read(KEYS.verdict) is None
     assert leading.read(KEYS.accepted) is None
 
@@ -672,7 +675,7 @@ def test_a_refusal_leaves_the_accepted_document_alone(leading: Bench) -> None:
     leading.put(KEYS.accepted, b"in force")
     judged = leading.put(KEYS.intent, b"bad")
     verdict = Verdict(revision=judged, accepted=False, in_force=3, errors=("line 1",))
-    leading.apply(steps.PublishVerdict(verdict=verdict, reason="r"))
+    leading.apply(leader_steps.PublishVerdict(verdict=verdict, reason="r"))
     assert leading.record(Verdict, KEYS.verdict) == verdict
     assert leading.read(KEYS.accepted) == b"in force"
 
@@ -680,7 +683,7 @@ def test_a_refusal_leaves_the_accepted_document_alone(leading: Bench) -> None:
 def test_tokens_of_another_swarm_are_not_published(leading: Bench) -> None:
     leading.engine.tokens = replace(TOKENS, swarm_id="swarm-2")
     with pytest.raises(Conflict, match=r"in swarm swarm-2, not in swarm-1"):
-        leading.apply(steps.PublishTokens(swarm_id="swarm-1", reason="r"))
+        leading.apply(leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.read(KEYS.tokens) is None
 
 
@@ -688,13 +691,13 @@ def test_tokens_of_another_swarm_are_not_published(leading: Bench) -> None:
 
 
 def test_a_campaign_takes_the_lock_and_says_whose_it_is(bench: Bench) -> None:
-    bench.apply(steps.Campaign(reason="nobody leads"))
+    bench.apply(leader_steps.Campaign(reason="nobody leads"))
     assert bench.record(LeaderRecord, KEYS.leader) == LeaderRecord(host="h1", since="2026-01-01T00:00:00Z")
 
 
 def test_a_campaign_that_comes_second_is_no_error_and_takes_nothing(bench: Bench) -> None:
     bench.put(KEYS.leader, b"theirs")
-    bench.apply(steps.Campaign(reason="nobody leads"))
+    bench.apply(leader_steps.Campaign(reason="nobody leads"))
     assert bench.read(KEYS.leader) == b"theirs"
 
 
@@ -707,7 +710,7 @@ def test_without_a_lease_there_is_no_campaign(bench: Bench) -> None:
     bench.clock.advance(SETTINGS.ttl_s)
     before = bench.everything()
     with pytest.raises(Unreachable, match="no lease"):
-        bench.apply(steps.Campaign(reason="nobody leads"))
+        bench.apply(leader_steps.Campaign(reason="nobody leads"))
     assert bench.everything() == before
 
 
@@ -725,7 +728,7 @@ def test_whoever_can_read_an_assignment_can_read_every_spec_it_names(leading: Be
     specs = many(count)
     copies = tuple(Copy(service="s", number=n, spec=spec_hash(each)) for n, each in enumerate(specs, 1))
     assignment = Assignment(revision=9, project="prod", copies=copies)
-    leading.apply(steps.PublishAssignment(host="h1", assignment=assignment, specs=specs, reason="r"))
+    leading.apply(leader_steps.PublishAssignment(host="h1", assignment=assignment, specs=specs, reason="r"))
     assert watching.writes[-1][-1] == KEYS.assignment("h1")
     assert [key for write in watching.writes for key in write].count(KEYS.assignment("h1")) == 1
     assert all(leading.read(KEYS.spec(copy.spec)) for copy in copies)
@@ -741,7 +744,9 @@ def test_an_assignment_is_not_published_when_the_lock_is_lost_between_its_specs(
     leading.etcd.add_watch(Losing())
     specs = many(MOST_OPERATIONS + 1)
     with pytest.raises(LeadershipLost):
-        leading.apply(steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=specs, reason="r"))
+        leading.apply(
+            leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=specs, reason="r")
+        )
     assert leading.read(KEYS.assignment("h1")) is None
 
 
@@ -749,7 +754,7 @@ def test_more_specs_than_one_transaction_holds_are_collected_in_several_passes(l
     digests = [f"{number:064x}" for number in range(MOST_OPERATIONS + 5)]
     for each in digests:
         leading.put(KEYS.spec(each))
-    leading.apply(steps.CollectSpecs(digests=tuple(digests), reason="r"))
+    leading.apply(leader_steps.CollectSpecs(digests=tuple(digests), reason="r"))
     assert [each for each in digests if leading.read(KEYS.spec(each))] == digests[MOST_OPERATIONS:]
 
 
@@ -765,7 +770,7 @@ def test_no_step_shows_a_secret(step: Step) -> None:
 def test_no_record_and_no_write_shows_a_secret() -> None:
     accepted = Accepted(revision=1, document="PASSWORD: hunter2")
     join = steps.JoinSwarm(role="worker", advertise="a", remotes=(), token="SWMTKN-worker", reason="r")
-    publish = steps.PublishVerdict(verdict=VERDICT, document="PASSWORD: hunter2", reason="r")
+    publish = leader_steps.PublishVerdict(verdict=VERDICT, document="PASSWORD: hunter2", reason="r")
     put = Put(key="k", value=b"hunter2")
     told = "".join(map(repr, (TOKENS, accepted, SPEC, join, publish, put))) + f"{join} {publish}"
     assert not [secret for secret in SECRETS if secret in told]
@@ -775,23 +780,23 @@ def test_no_record_and_no_write_shows_a_secret() -> None:
 
 
 def test_a_rollout_is_written_for_its_service_and_withdrawn(leading: Bench) -> None:
-    leading.apply(steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"))
+    leading.apply(leader_steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"))
     assert leading.record(Rollout, KEYS.rollout("order")) == ROLLOUT
 
-    leading.apply(steps.WithdrawRollout(service="order", reason="r"))
+    leading.apply(leader_steps.WithdrawRollout(service="order", reason="r"))
     assert leading.read(KEYS.rollout("order")) is None
 
 
 def test_a_ruling_is_written_for_its_host_and_withdrawn(leading: Bench) -> None:
-    leading.apply(steps.PublishRuling(host="h2", ruling=RULING, reason="r"))
+    leading.apply(leader_steps.PublishRuling(host="h2", ruling=RULING, reason="r"))
     assert leading.record(records.Ruling, KEYS.ruling("h2")) == RULING
     assert leading.engine.called == []
-    leading.apply(steps.WithdrawRuling(host="h2", reason="r"))
+    leading.apply(leader_steps.WithdrawRuling(host="h2", reason="r"))
     assert leading.read(KEYS.ruling("h2")) is None
 
 
 def test_that_a_node_is_unknown_is_not_said_before_the_swarm_has_confirmed_it(leading: Bench) -> None:
-    step = steps.PublishRuling(host="h2", ruling=RULING, unlisted="n", reason="r")
+    step = leader_steps.PublishRuling(host="h2", ruling=RULING, unlisted="n", reason="r")
     leading.engine.has = True
     with pytest.raises(Conflict, match="does know node n"):
         leading.apply(step)

@@ -1,0 +1,328 @@
+"""Carries out one step: no decisions here. Every call tolerates having happened already.
+
+A step goes to dockerd or to etcd. Those of the leader do so only while it is sure to lead, and over what it saw
+where that matters.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import assert_never
+
+from agent import lease as election
+from agent.clients.docker import Engine, ask_digests
+from agent.clients.etcd import Store
+from agent.diff.container import create_request
+from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
+from agent.lease import Session
+from agent.model import leader_steps, records, spec, steps
+from agent.model.keys import Keys
+from agent.model.plan import Step
+from agent.model.store import Compare, Delete, Fence, Put
+
+MOST_OPERATIONS = 100
+"""etcd refuses a transaction of more than 128 operations (--max-txn-ops)."""
+MOST_BYTES = 1_000_000
+"""etcd refuses a request of more than 1.5 MiB (--max-request-bytes), keys and all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The doors to the outside, and what a leader's write needs: a lease that lasts and the fencing token."""
+
+    engine: Engine
+    store: Store
+    session: Session
+    keys: Keys
+    me: str
+    cluster: str
+    fence: Callable[[], Fence | None]
+    """The lock as last observed."""
+    now: Callable[[], str]
+    """The time of day in RFC 3339, for people."""
+    told: Callable[[str, str], None] = lambda *_: None
+    """Hears how far the pull of an image is, in words, many times a second."""
+    seal: Callable[[records.Tokens], records.Tokens] = lambda tokens: tokens
+    """What is done to join tokens before anybody who reads etcd can see them."""
+    seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
+    """As `seal`, for the swarm's unlock keys."""
+
+    def safe_fence(self, budget_s: float) -> Fence:
+        """The lock, if it is sure to last for `budget_s` seconds; raises LeadershipLost otherwise."""
+        fence = self.fence()
+        if fence is None:
+            raise LeadershipLost("this host does not lead any more")
+        if self.session.lease_id != fence.lease:
+            # A new lease says nothing of a lock that hung on the last one: somebody else may have it by now.
+            raise LeadershipLost("the lease that the lock hangs on is not held any more")
+        if not self.session.is_safe_for(budget_s):
+            raise LeadershipLost(f"the lease may end within the {budget_s:.0f} s this step may take")
+        return fence
+
+
+def apply(doors: Doors, step: Step) -> None:
+    """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
+    if isinstance(step, leader_steps.LeaderStep):
+        _lead(doors, step)
+    else:
+        _act(doors, step)
+
+
+# ---- What a host does to itself, and says of it
+
+
+def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
+    engine = doors.engine
+    match step:
+        case steps.PutPresence():
+            doors.session.reassert(insist=step.insists)
+        case steps.InitSwarm():
+            # The claim is the leader's; the init is a host's step because it is a barrier among those.
+            doors.safe_fence(step.budget_s)
+            engine.init_swarm(
+                advertise=step.advertise,
+                pool=step.pool,
+                mask_length=step.mask_length,
+                data_path_port=step.data_path_port,
+            )
+        case steps.GiveUpInit():
+            _change(doors, Delete(key=doors.keys.swarm), over=step.over, what="claim")
+        case steps.JoinSwarm():
+            engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
+        case steps.LeaveSwarm():
+            engine.leave_swarm()
+        case steps.DissolveSwarm():
+            engine.dissolve_swarm(step.swarm_id)
+        case steps.UnlockHost():
+            engine.unlock_swarm(step.keys)
+        case steps.CreateBridge():
+            engine.create_bridge(step.bridge)
+        case steps.RemoveBridge():
+            engine.remove_network(step.id)
+        case steps.CreateParking() | steps.CreateNetwork():
+            engine.create_network(step.network)
+        case steps.Park():
+            engine.park(step.container, step.network)
+        case steps.SwapBridge():
+            for network, endpoint in step.release:
+                engine.release_endpoint(network, endpoint)
+            for network in step.old:
+                engine.remove_network(network)
+            engine.create_bridge(step.bridge)
+        case steps.Unpark():
+            engine.unpark(step.container, step.network)
+        case steps.RemoveParking():
+            engine.remove_network(step.network)
+        case steps.TakeTurn():
+            turn = _put(doors.keys.disruption, replace(step.turn, state="taken"))
+            _change(doors, turn, over=step.revision, what="turn")
+        case steps.GiveBackTurn():
+            turn = _put(doors.keys.disruption, replace(step.turn, state="done"))
+            _change(doors, turn, over=step.revision, what="turn")
+        case steps.CreateVolume():
+            engine.create_volume(step.volume)
+        case steps.PullImage():
+            engine.pull(step.image, partial(doors.told, step.resource))
+        case steps.ResolveDigests():
+            _resolve(doors, step)
+        case steps.CreateContainer():
+            request = create_request(
+                step.spec, copy=step.copy, project=step.project, cluster=doors.cluster, name=step.made_as
+            )
+            engine.create_container(request)
+        case steps.StartContainer():
+            engine.start(step.name)
+        case steps.UnpauseContainer():
+            engine.unpause(step.id)
+        case steps.StopContainer():
+            engine.stop(step.id, step.grace_s)
+        case steps.RemoveContainer():
+            engine.remove_container(step.id)
+        case steps.RenameContainer():
+            engine.rename(step.id, step.name)
+        case steps.UpdateContainer():
+            engine.update(step.id, step.spec)
+        case steps.ConnectNetwork():
+            engine.connect(step.id, step.attachment, step.aliases)
+        case steps.DisconnectNetwork():
+            engine.disconnect(step.id, step.network)
+        case _:
+            assert_never(step)
+
+
+def _change(doors: Doors, change: Put | Delete, *, over: int, what: str) -> None:
+    """Write what is not under the leader's lock, unless it is not as of revision `over` any more."""
+    if not doors.store.txn([Compare(key=change.key, mod_revision=over)], [change]).succeeded:
+        raise Conflict(f"somebody changed the {what} in the meantime")
+
+
+def _resolve(doors: Doors, step: steps.ResolveDigests) -> None:
+    """Note all that is said; raise what the first registry that did not say it has to say."""
+    found, problem = ask_digests(doors.engine, step.images)
+    if found:
+        record = replace(
+            step.known,
+            images=tuple(sorted({**dict(step.known.images), **found}.items())),
+            asked=tuple(sorted({*step.known.asked, *found})),
+        )
+        seen = Compare(key=doors.keys.digests, mod_revision=step.over)
+        fence = doors.safe_fence(step.budget_s)
+        doors.store.write_fenced(fence, [_put(doors.keys.digests, record)], [seen])
+    if problem:
+        raise problem
+
+
+# ---- What the leader does for the cluster: with the lock, with the swarm, in etcd
+
+
+def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
+    if isinstance(step, leader_steps.Campaign):
+        _campaign(doors)
+        return
+    if isinstance(step, leader_steps.LetGo):
+        _let_go(doors, step.lock)
+        return
+    engine, keys = doors.engine, doors.keys
+    fence = doors.safe_fence(step.budget_s)
+    write = partial(doors.store.write_fenced, fence)
+    match step:
+        case leader_steps.Resign():
+            election.resign(doors.store, fence)
+        case leader_steps.PublishVerdict():
+            _publish_verdict(doors, fence, step)
+        case leader_steps.PublishAssignment():
+            _publish_assignment(doors, fence, step)
+        case leader_steps.CollectSpecs():
+            write([Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
+        case leader_steps.PublishRollout():
+            write([_put(keys.rollout(step.service), step.rollout)])
+        case leader_steps.WithdrawRollout():
+            write([Delete(key=keys.rollout(step.service))])
+        case leader_steps.OfferTurn():
+            turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
+            write([_put(keys.disruption, turn)], [Compare(key=keys.disruption, mod_revision=step.over)])
+        case leader_steps.EndTurn():
+            seen = Compare(key=keys.disruption, mod_revision=step.over)
+            write([Delete(key=keys.disruption)], [seen])
+        case leader_steps.PublishRuling():
+            if step.unlisted and engine.has_node(step.unlisted):
+                raise Conflict(f"the swarm does know node {step.unlisted}")
+            write([_put(keys.ruling(step.host), step.ruling)])
+        case leader_steps.WithdrawRuling():
+            write([Delete(key=keys.ruling(step.host))])
+        case leader_steps.ForgetHost():
+            write([Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
+        case leader_steps.ClaimInit():
+            claim = records.SwarmRecord(claimed_by=doors.me)
+            write([_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
+        case leader_steps.PublishSwarm():
+            write([_put(keys.swarm, step.record)])
+        case leader_steps.PublishTokens():
+            _publish_tokens(doors, fence, step)
+        case leader_steps.RotateTokens():
+            engine.rotate_tokens()
+        case leader_steps.WithdrawTokens():
+            write([Delete(key=keys.tokens)])
+        case leader_steps.CreateOverlay():
+            engine.create_network(step.network)
+        case leader_steps.RemoveOverlay():
+            engine.remove_network(step.id)
+        case leader_steps.PromoteNode() | leader_steps.DemoteNode() | leader_steps.UpdateNode():
+            _update_node(doors, step)
+        case leader_steps.RemoveNode():
+            engine.remove_node(step.node_id)
+        case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey():
+            _autolock(doors, fence, step, on=True)
+        case leader_steps.TurnAutolockOff():
+            _autolock(doors, fence, step, on=False)
+        case _:
+            assert_never(step)
+
+
+def _campaign(doors: Doors) -> None:
+    lease_id = doors.session.lease_id
+    if lease_id is None:
+        raise Unreachable("no lease to campaign with")
+    value = records.encode(records.LeaderRecord(host=doors.me, since=doors.now()))
+    # To be too late is no failure: the next observation says who leads.
+    election.campaign(doors.store, doors.keys.leader, value, lease_id)
+
+
+def _let_go(doors: Doors, lock: Fence) -> None:
+    """A role that was revoked may delete nothing, and not revoke a lease with keys on it; it need not renew it."""
+    try:
+        election.resign(doors.store, lock)
+    except (Unreachable, Refused):
+        doors.session.replace(lock.lease)
+
+
+def _publish_verdict(doors: Doors, fence: Fence, step: leader_steps.PublishVerdict) -> None:
+    operations = [_put(doors.keys.verdict, step.verdict)]
+    if step.document is not None:
+        accepted = records.Accepted(revision=step.verdict.revision, document=step.document, era=step.era)
+        operations.append(_put(doors.keys.accepted, accepted))
+    # A document put in the meantime gets a verdict of its own.
+    judged = Compare(key=doors.keys.intent, mod_revision=step.verdict.revision)
+    doors.store.write_fenced(fence, operations, [judged])
+
+
+def _publish_assignment(doors: Doors, fence: Fence, step: leader_steps.PublishAssignment) -> None:
+    puts = [Put(key=doors.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
+    # Specs first: a host that reads an assignment must find every spec that it names.
+    for batch in _batches([*puts, _put(doors.keys.assignment(step.host), step.assignment)]):
+        doors.store.write_fenced(fence, batch)
+
+
+def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
+    """The same in the same order, in transactions that etcd takes."""
+    batch: list[Put] = []
+    size = 0
+    for each in puts:
+        if batch and (len(batch) == MOST_OPERATIONS or size + len(each.value) > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.value)
+    if batch:
+        yield batch
+
+
+def _publish_tokens(doors: Doors, fence: Fence, step: leader_steps.PublishTokens) -> None:
+    tokens = doors.engine.swarm_tokens()
+    if tokens.swarm_id != step.swarm_id:
+        raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
+    tokens = tokens if step.managers else replace(tokens, manager="")
+    doors.store.write_fenced(fence, [_put(doors.keys.tokens, doors.seal(tokens))])
+
+
+def _update_node(
+    doors: Doors, step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode
+) -> None:
+    # The lock means nothing to dockerd, and reading the node takes its time: so the lock is looked at again after it.
+    still = partial(doors.safe_fence, step.budget_s)
+    update = partial(doors.engine.update_node, step.node_id, version=step.version, still=still)
+    match step:
+        case leader_steps.PromoteNode():
+            update(role="manager")
+        case leader_steps.DemoteNode():
+            update(role="worker")
+        case leader_steps.UpdateNode():
+            update(availability=step.availability, labels=step.labels, without=step.without)
+
+
+def _autolock(doors: Doors, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:
+    """Switch, and publish what came of it: the key that is good now, and those that were before."""
+    engine = doors.engine
+    swarm_id = engine.swarm_tokens().swarm_id
+    if swarm_id != step.known.swarm_id:
+        raise Conflict(f"the engine is in swarm {swarm_id}, not in {step.known.swarm_id}")
+    engine.set_autolock(on)
+    new = (engine.unlock_key(),) if on else ()
+    keys = tuple(dict.fromkeys((*new, *step.known.keys)))[: records.MOST_KEYS]
+    if keys:
+        published = doors.seal_keys(replace(step.known, on=on, keys=keys))
+        doors.store.write_fenced(fence, [_put(doors.keys.unlock, published)])
+
+
+def _put(key: str, record: object) -> Put:
+    return Put(key=key, value=records.encode(record))
