@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from agent.clients.docker import Engine, EngineInfo
-from agent.clients.etcd.channel import NodeCertificate, node_certificate
+from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff.bridge import resting, without_gateway
 from agent.diff.container import FillContext, by_number

@@ -72,7 +72,9 @@ class AgentProcess:
         self._socket.setblocking(False)
         self._heard: list[str] = []
         self._log = directory / "log"
-        module = ["agent.cli.app", "run", "--config"] if how == "none" else ["tests.support.agent_process", how]
+        module = (
+            ["agent.cli.app", "run", "--config"] if how == "none" else ["tests.support.agent_process", how]
+        )
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.

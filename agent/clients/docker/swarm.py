@@ -3,8 +3,9 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from agent.clients.docker.protocol import EngineInfo
@@ -227,3 +228,38 @@ def _answering(remotes: Iterable[str]) -> str:
         except (OSError, ValueError) as error:
             tried.append(f"{each}: {error}")
     raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")
+
+
+# ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
+#
+# It is root's; an agent without that right goes on without it (docs/operator-guide.md).
+
+_CERTIFICATE = "swarm/certificates/swarm-node.crt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCertificate:
+    """Who the node is, by its certificate: O is the swarm, CN the node."""
+
+    swarm_id: str
+    node_id: str
+
+
+def node_certificate(root: str) -> NodeCertificate | None:
+    """What the certificate below the engine's data directory `root` says; None when it cannot be read."""
+    try:
+        raw = Path(root, _CERTIFICATE).read_bytes()
+    except OSError:
+        return None
+    # Here, as it takes 1.6 MB: a manager's engine says itself which swarm it is in.
+    from cryptography import x509  # noqa: PLC0415
+
+    try:
+        # The node's own comes first, behind it those of its authority.
+        names = {each.oid: str(each.value) for each in x509.load_pem_x509_certificate(raw).subject}
+    except ValueError:
+        return None
+    swarm_id, node_id = (
+        names.get(each) for each in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME)
+    )
+    return NodeCertificate(swarm_id=swarm_id, node_id=node_id) if swarm_id and node_id else None
