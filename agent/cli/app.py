@@ -16,7 +16,6 @@ from agent.yamldoc.faultlist import printable
 
 # ---- How a command ends that fails: one clear line and an exit code; a traceback only for who asks
 
-
 REFUSED = 1
 UNREACHABLE = 3
 

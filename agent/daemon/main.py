@@ -36,13 +36,12 @@ from agent.daemon.wiring import (
 from agent.errors import Invalid, SwarmkeeperError
 from agent.http import Access, Sources, WebServer, serve
 from agent.lease import boottime_s
-from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.records import timestamp
 from agent.model.steps import LetGo, PullImage, Step
 from agent.model.steps.plan import Outcome
 from agent.observe import Observer
-from agent.report import NewestWins, Reporter
+from agent.report import Metrics, NewestWins, Reporter
 
 log = structlog.get_logger()
 

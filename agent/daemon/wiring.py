@@ -10,13 +10,12 @@ from agent.clients.seal import Seal
 from agent.config import Config
 from agent.daemon.triggers import WakeUps
 from agent.lease import Session, boot_id, left_here, machine_id, presence
-from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, TokenOpener
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import unfit
-from agent.report import Decisions
+from agent.report import Decisions, Metrics
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)
 """What the report asks the planner."""

@@ -16,7 +16,6 @@ from agent.model.spec import ContainerSpec, Pairs
 
 # ---- The last words of a container that ended, fit to be shown to everybody who may read a status
 
-
 LONGEST_LINE = 400
 LONGEST = 2000
 """Characters of all lines together: a status is written to etcd."""

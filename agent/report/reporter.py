@@ -12,7 +12,6 @@ import structlog
 from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
-from agent.metrics.registry import Metrics
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
@@ -20,9 +19,9 @@ from agent.model.steps import Plan, Step
 from agent.model.steps.plan import Failure, Outcome
 from agent.report.counters import Figures
 from agent.report.drift import find_drift
-from agent.report.failures import Pulls
-from agent.report.journal import Journal
+from agent.report.journal import Journal, Pulls
 from agent.report.key import StatusKey
+from agent.report.registry import Metrics
 from agent.report.status import carried_out, host_status
 from agent.report.view import View, summary, unready
 

@@ -21,7 +21,6 @@ from agent.daemon.wiring import DECISIONS
 from agent.errors import Invalid
 from agent.intent import parse_intent
 from agent.lease import Session
-from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
@@ -30,6 +29,7 @@ from agent.model.steps.plan import Outcome
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings
 from agent.observe import ClusterReader, HostReader, Identity, Observer
 from agent.report import Reporter
+from agent.report.registry import Metrics
 from tests.fakes.containers import Raw
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel

@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.clients.etcd.calls import Calls, Observer
+from agent.clients.etcd.calls import Calls, Observer, Progress
 from agent.clients.etcd.channel import Pool
 from agent.clients.etcd.messages import holds_fence, read_request, snapshot_of, write_request
-from agent.clients.etcd.stream import Progress
 from agent.clients.etcd.watch import EtcdWatch
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Conflict, LeadershipLost, Missing
