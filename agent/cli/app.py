@@ -275,11 +275,7 @@ def status(
 
 
 @app.command()
-def etcd_roles(
-    *,
-    config: ConfigOption = CONFIG,
-    cluster: ClusterOption = None,
-) -> None:
+def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
     """Print the etcdctl commands that make the cluster's roles in etcd: one for operators, one for agents.
 
     An operator may write the intent and nothing else, an agent all the rest and not the intent. Nothing is changed:

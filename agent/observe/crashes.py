@@ -151,11 +151,7 @@ class CrashReader:
         return seen
 
     def _ended(
-        self,
-        found: ContainerState,
-        old: _Seen | None,
-        seen: _Seen,
-        specs: Mapping[str, ContainerSpec],
+        self, found: ContainerState, old: _Seen | None, seen: _Seen, specs: Mapping[str, ContainerSpec]
     ) -> _Seen:
         times = max(1, found.restarts - (old.restarts if old else 0))
         if not (_was_short(found, old) or times > 1):

@@ -77,14 +77,6 @@ def unopened(tokens: Tokens) -> Tokens:
     return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
 
 
-def unopened_keys(keys: UnlockKeys) -> UnlockKeys:
-    return keys
-
-
-def as_now(_keys: UnlockKeys) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTokens:
     opened: Tokens | None = None
@@ -123,8 +115,8 @@ class PublishedKeys:
 class KeyOpener:
     """How this host opens unlock keys. `open` raises Invalid for those it cannot open."""
 
-    open: Callable[[UnlockKeys], UnlockKeys] = unopened_keys
-    is_current: Callable[[UnlockKeys], bool] = as_now
+    open: Callable[[UnlockKeys], UnlockKeys] = lambda keys: keys
+    is_current: Callable[[UnlockKeys], bool] = lambda _: True
     seals: bool = True
     """Whether this host can seal them. Who only looks takes it that the agents can."""
 

@@ -76,12 +76,7 @@ class Reporter:
     # ---- what the loop and its workers call
 
     def passed(
-        self,
-        observed: Observed,
-        plan: Plan,
-        *,
-        in_flight: tuple[Step, ...],
-        failures: Mapping[str, Failure],
+        self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> None:
         """A pass has ended with this plan; `in_flight` is what is being done, `failures` are by resource."""
         with _unharmed("view"):
@@ -178,11 +173,7 @@ class Reporter:
         self._previous = recalled or self._previous
 
     def _look(
-        self,
-        observed: Observed,
-        plan: Plan,
-        in_flight: tuple[Step, ...],
-        failures: Mapping[str, Failure],
+        self, observed: Observed, plan: Plan, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> View:
         before = self._view.drift if self._view else frozenset()
         status = host_status(

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Self
 
 from agent.clients.docker.containers import Containers
-from agent.clients.docker.events import DockerEvents
 from agent.clients.docker.images import anonymous
 from agent.clients.docker.networks import Parking
 from agent.clients.docker.protocol import ObserveCall, unobserved
 from agent.clients.docker.swarm import Nodes, Swarm
-from agent.clients.docker.transport import Transport
+from agent.clients.docker.transport import DockerEvents, Transport
 
 
 class DockerEngine(Swarm, Nodes, Parking, Containers):

@@ -200,11 +200,7 @@ class Swarm(Door):
         for key in keys:
             try:
                 self._ask(
-                    "swarm_unlock",
-                    "POST",
-                    "/swarm/unlock",
-                    body={"UnlockKey": key},
-                    timeout_s=_MEMBERSHIP_S,
+                    "swarm_unlock", "POST", "/swarm/unlock", body={"UnlockKey": key}, timeout_s=_MEMBERSHIP_S
                 )
             except Conflict as error:
                 if _UNLOCKED not in str(error):

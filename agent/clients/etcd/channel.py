@@ -144,11 +144,7 @@ class Connection:
 
 
 def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
-    tls = {
-        "ca_cert": settings.ca_file,
-        "cert_cert": settings.cert_file,
-        "cert_key": settings.key_file,
-    }
+    tls = {"ca_cert": settings.ca_file, "cert_cert": settings.cert_file, "cert_key": settings.key_file}
     try:
         return etcd3.Etcd3Client(
             host=endpoint.host,

@@ -14,9 +14,8 @@ from typing import Any, NoReturn
 
 import structlog
 
-from agent.clients.etcd.calls import Calls, Progress
+from agent.clients.etcd.calls import Calls, Progress, bounds, read_request
 from agent.clients.etcd.channel import FAILURES, Connection, Metadata, Pool, failure_of
-from agent.clients.etcd.messages import bounds, read_request
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, Unreachable
 from agent.model.store import KeyRange
