@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.errors import Invalid
-from agent.model import records
+from agent.model import records, store
 from agent.model.records import Tokens, UnlockKeys
-from agent.model.store import KeyValue, Snapshot
 from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
@@ -21,7 +20,7 @@ UNREADABLE = "?"
 class Values:
     """Decodes the values of one snapshot and notes those that cannot be."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: store.Snapshot) -> None:
         self.snapshot = snapshot
         self.garbage: dict[str, str] = {}
         self.newer: set[str] = set()
@@ -57,7 +56,7 @@ class Values:
                     decoded[host.removesuffix(suffix)] = value
         return decoded
 
-    def _decode(self, found: KeyValue, kind: type[R]) -> R | None:
+    def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
         try:
             return records.decode(kind, found.value)
         except Invalid as error:

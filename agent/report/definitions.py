@@ -2,21 +2,20 @@
 
 from typing import Literal, NamedTuple, get_args
 
-from agent.model.host_state import LocalState
-from agent.model.steps import BlockedKind, Step
+from agent.model import host_state, steps
 
 PREFIX = "swarmkeeper_"
 
 # ---- The label values that are known beforehand
 
-STEPS: tuple[type[Step], ...] = get_args(Step)
+STEPS: tuple[type[steps.Step], ...] = get_args(steps.Step)
 KINDS = tuple(sorted({step.kind for step in STEPS}))
 MODES = ("enforce", "observe", "paused")
-LOCAL_STATES: tuple[str, ...] = get_args(LocalState)
+LOCAL_STATES: tuple[str, ...] = get_args(host_state.LocalState)
 ROLES = ("manager", "worker")
 SOURCES = ("etcd", "disk")
 NODE_STATES = ("ready", "down", "unknown", "disconnected")
-BLOCKED: tuple[str, ...] = get_args(BlockedKind)
+BLOCKED: tuple[str, ...] = get_args(steps.BlockedKind)
 REJECTIONS = ("yaml", "schema", "semantic", "size", "guard")
 RESULTS = ("ok", "error", "noop", "blocked")
 START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
@@ -24,7 +23,7 @@ OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke")
 PHASES = ("observe", "plan", "apply")
 
 
-def action_of(step: Step | type[Step]) -> str:
+def action_of(step: steps.Step | type[steps.Step]) -> str:
     """The step's verb as a label: `campaign for` -> `campaign`."""
     return step.verb.partition(" ")[0]
 

@@ -5,12 +5,10 @@ from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
+from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, has_mesh
-from agent.diff.container import by_number
 from agent.diff.networks import others_on
-from agent.diff.nodes import note_join
-from agent.diff.replicas import image_now
-from agent.model.host_state import Attached, HostState, NetworkState
+from agent.model import host_state, steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Observed
 from agent.model.status import (
@@ -24,7 +22,6 @@ from agent.model.status import (
     NodeReport,
     Phase,
 )
-from agent.model.steps import Blocked, JoinSwarm, Plan, Step
 from agent.model.steps.plan import Failure
 
 R = TypeVar("R")
@@ -36,8 +33,8 @@ _KNOWN_DEVICES = ("lo", GWBRIDGE)
 
 def host_status(
     observed: Observed,
-    plan: Plan,
-    in_flight: tuple[Step, ...],
+    plan: steps.Plan,
+    in_flight: tuple[steps.Step, ...],
     failures: Mapping[str, Failure],
     previous: HostStatus | None,
     now: str,
@@ -68,21 +65,21 @@ def host_status(
     return replace(status, revision=_applied(observed, plan, in_flight, known.revision))
 
 
-def _told(step: Step, progress: Mapping[str, str]) -> str:
+def _told(step: steps.Step, progress: Mapping[str, str]) -> str:
     far = progress.get(step.resource, "")
     return f"{step} ({far})" if far else str(step)
 
 
-def _joining(observed: Observed, in_flight: tuple[Step, ...], known: HostStatus) -> str | None:
+def _joining(observed: Observed, in_flight: tuple[steps.Step, ...], known: HostStatus) -> str | None:
     """Kept while dockerd is at it, or has failed: it says of neither that it was asked to by us."""
     record = observed.cluster.record if observed.cluster else None
-    if any(isinstance(step, JoinSwarm) for step in in_flight):
+    if any(isinstance(step, steps.JoinSwarm) for step in in_flight):
         return record.swarm_id if record else None
     unsettled = observed.host is None or observed.host.swarm.local in ("pending", "error")
     return known.joining if unsettled else None
 
 
-def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:
+def carried_out(observed: Observed, plan: steps.Plan, in_flight: tuple[steps.Step, ...]) -> bool:
     """Whether this host is in every way as the intent in force says of it."""
     cluster = observed.cluster
     accepted = cluster.accepted if cluster else None
@@ -95,7 +92,7 @@ def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> 
     return assigned and not busy and not held
 
 
-def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
+def _applied(observed: Observed, plan: steps.Plan, in_flight: tuple[steps.Step, ...], before: int) -> int:
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
         return before
@@ -105,7 +102,7 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
     return before if before <= accepted.revision else 0
 
 
-def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
+def _concerns_host(blocked: steps.Blocked, intent: Intent) -> bool:
     """Whether it keeps this host from what the intent says of it; the rest is the leader's business."""
     kind, _, name = blocked.resource.partition("/")
     if kind == "network":
@@ -118,7 +115,7 @@ def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
     return replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
 
 
-def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) -> HostStatus:
+def _seen(known: HostStatus, observed: Observed, host: host_state.HostState, phase: Phase) -> HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
     return replace(
@@ -135,7 +132,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) 
         swarm_address=swarm.address,
         autolock=swarm.autolock,
         managers=swarm.managers,
-        joined=note_join(known.joined, host),
+        joined=nodes.note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),
         nodes=None if swarm.nodes is None else tuple(_as(NodeReport, each) for each in swarm.nodes),
         bridge=bridge,
@@ -154,7 +151,7 @@ def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) 
     )
 
 
-def _bridge(observed: Observed, host: HostState, phase: Phase) -> BridgeReport:
+def _bridge(observed: Observed, host: host_state.HostState, phase: Phase) -> BridgeReport:
     link, cluster = host.bridge_link, observed.cluster
     intent = cluster.accepted if cluster else None
     kernel = BridgeReport(
@@ -172,7 +169,7 @@ def _bridge(observed: Observed, host: HostState, phase: Phase) -> BridgeReport:
     return replace(kernel, subnet=subnet, gateway=found.gateway or "", options=found.options)
 
 
-def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
+def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str, ...]:
     """Only those that could stand in our way: what else runs on the host is nobody's business in etcd."""
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
@@ -180,7 +177,7 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _on_overlays(observed: Observed, host: HostState) -> tuple[Attached, ...]:
+def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:
     """Whom a change of an overlay or of docker_gwbridge would touch: others too, as a plan names them beforehand."""
     accepted = observed.cluster.accepted if observed.cluster else None
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
@@ -189,7 +186,7 @@ def _on_overlays(observed: Observed, host: HostState) -> tuple[Attached, ...]:
     return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
 
-def _network(found: NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
+def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
     return _as(
         NetworkReport,
         found,
@@ -201,10 +198,10 @@ def _network(found: NetworkState, observed: Observed, *, wrong: bool) -> Network
     )
 
 
-def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
+def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[CopyReport, ...]:
     """Every container of ours on the host, in the order observed."""
     cluster, reports = observed.cluster, []
-    assigned = by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
+    assigned = container.by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
     for each in host.containers:
         copy = assigned.get((each.copy.service, each.copy.number))
         report = _as(
@@ -216,7 +213,7 @@ def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
             addresses=tuple(sorted(each.addresses)),
             pinned=copy.addresses if copy else (),
             differences=tuple(_as(DifferenceReport, difference) for difference in each.differences),
-            image_now=image_now(cluster, host, each) if cluster else "",
+            image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )
         reports.append(report)
     return tuple(reports)
@@ -228,7 +225,7 @@ def _as(report: Callable[..., R], found: object, **said: object) -> R:
     return report(**{name: getattr(found, name) for name in same}, **said)
 
 
-def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[BlockedReport, ...]:
+def _blocked(blocked: Iterable[steps.Blocked], failures: Mapping[str, Failure]) -> tuple[BlockedReport, ...]:
     held = [BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked]
     # No instant of the next try: the key would change with every one, and wake the leader.
     failed = [
@@ -246,6 +243,6 @@ def _distinct(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _by_name(networks: Iterable[NetworkState]) -> list[NetworkState]:
+def _by_name(networks: Iterable[host_state.NetworkState]) -> list[host_state.NetworkState]:
     """In an order of their own: docker lists them in another one each time, which is no news."""
     return sorted(networks, key=lambda each: (each.name, each.id))
