@@ -151,7 +151,6 @@ class Session:
         self._insists = False
         self._contested = False
         self._unwanted: int | None = None
-        self._generation = 0
         self._told: int | None = None
         self._wakened = threading.Event()
         self._stopping = False
@@ -174,11 +173,6 @@ class Session:
         """How long ago etcd last granted or renewed the lease, in seconds; infinite without one."""
         held = self._held
         return self._clock() - held.renewed_at if held is not None else math.inf
-
-    @property
-    def generation(self) -> int:
-        """How many leases there have been: with another number all that is on the last one is gone, or will be soon."""
-        return self._generation
 
     def is_safe_for(self, budget_s: float) -> bool:
         """Whether something that takes `budget_s` from now ends before the lease could."""
@@ -257,7 +251,6 @@ class Session:
         sent = self._clock()
         if self._lease is None:
             self._lease = self._store.grant(self._settings.ttl_s)
-            self._generation += 1
             ttl_s = self._lease.ttl_s
         else:
             ttl_s = self._store.keepalive(self._lease.id)

@@ -16,7 +16,6 @@ from agent.yamldoc.faultlist import printable
 
 # ---- How a command ends that fails: one clear line and an exit code; a traceback only for who asks
 
-
 REFUSED = 1
 UNREACHABLE = 3
 
@@ -276,11 +275,7 @@ def status(
 
 
 @app.command()
-def etcd_roles(
-    *,
-    config: ConfigOption = CONFIG,
-    cluster: ClusterOption = None,
-) -> None:
+def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
     """Print the etcdctl commands that make the cluster's roles in etcd: one for operators, one for agents.
 
     An operator may write the intent and nothing else, an agent all the rest and not the intent. Nothing is changed:

@@ -1,6 +1,7 @@
 """`status`: every host as it last reported itself, and what became of the intent."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +9,154 @@ from dataclasses import asdict
 from typing import Protocol
 
 import typer
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from agent.cli.connect import RECHECK_S, Connection
-from agent.cli.tables import make_console, render
-from agent.cli.view import ClusterView, view_of
+from agent.cli.view import ClusterView, HostView, view_of
 from agent.errors import Unreachable
+from agent.yamldoc.faultlist import printable
+
+# ----
+# `status` for people: a table where the terminal is wide enough for one, a block for each host where it is
+# not.
+
+_NO_TERMINAL = 160
+"""Width where there is no terminal: lines of a log may be long."""
+
+_AGENT = {"leads": "green", "there": "green", "starting": "yellow", "away": "red", "never seen": "red"}
+_GAP = 2
+"""Between two columns, as Rich pads them."""
+_HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Copies", "Healthy", "Revision", "To do", "Blocked")
+_MOST_TELLING = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
+"""The columns of the table where not all have room."""
+
+Cells = tuple[Text, ...]
+
+
+def make_console() -> Console:
+    """A console on standard output, as wide as the terminal, if it is one."""
+    console = Console(highlight=False)
+    if console.is_terminal or os.environ.get("COLUMNS"):
+        return console
+    return Console(highlight=False, width=_NO_TERMINAL)
+
+
+def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
+    """The cluster in `width` columns; `fault`: why there is nothing newer to show."""
+    rows = [tuple(map(Text, _HEADERS)), *(_cells(each) for each in view.hosts)]
+    short = [tuple(row[column] for column in _MOST_TELLING) for row in rows]
+    fitting = next((table for table in (rows, short) if _table_width(table) <= width), None)
+    hosts = _table(fitting) if fitting else Group(*map(_block, rows[1:]))
+    lines = [*_intent_lines(view), *_host_lines(view)]
+    if fault:
+        lines.append(_text(fault, style="red"))
+    return Group(_text(_title(view), style="bold"), hosts, *lines)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """What is told comes out of etcd, be it by way of a host that somebody took over: no terminal is to obey it."""
+    return Text(printable(text), style)
+
+
+def _title(view: ClusterView) -> str:
+    leader = f"{view.leader} leads" if view.leader else "nobody leads"
+    converged = "converged" if view.converged else "not converged"
+    return f"Cluster {view.cluster}: {converged}, {leader}, {f'swarm {view.swarm}' if view.swarm else 'no swarm'}"
+
+
+def _table(rows: list[Cells]) -> Table:
+    table = Table(*(head.plain for head in rows[0]), box=None, pad_edge=False, header_style="dim")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _table_width(rows: list[Cells]) -> int:
+    """Columns that the table takes when no word of it is broken."""
+    return sum(max(map(len, column)) for column in zip(*rows, strict=True)) + _GAP * (len(rows[0]) - 1)
+
+
+def _block(row: Cells) -> Text:
+    name, *cells = row
+    lines = (
+        Text.assemble((f"  {head:<9}", "dim"), cell) for head, cell in zip(_HEADERS[1:], cells, strict=True)
+    )
+    return Text("\n").join((name, *lines))
+
+
+def _cells(host: HostView) -> Cells:
+    copies, due = host.copies, bool(host.to_do)
+    return (
+        _text(host.name, style="bold"),
+        _text(host.agent, style=_AGENT[host.agent]),
+        _role(host),
+        _text(host.node[:12] or "-"),
+        _bridge(host),
+        _text(
+            f"{copies.running}/{copies.wanted}", style="green" if copies.running == copies.wanted else "red"
+        ),
+        _healthy(host),
+        _text(str(host.applied or "-")),
+        _text(str(len(host.to_do)), style="yellow" if due else ""),
+        _text(str(len(host.blocked)), style="red" if host.blocked else ""),
+    )
+
+
+def _role(host: HostView) -> Text:
+    if not host.engine_up:
+        return _text("dockerd away" if host.reported_at else "-", style="red" if host.reported_at else "")
+    found = host.role or host.state
+    if found == host.role_wanted:
+        return _text(found)
+    wanted = f"{host.role_wanted} wanted" if host.role_wanted else "not in the intent"
+    return _text(f"{found} ({wanted})", style="yellow")
+
+
+def _bridge(host: HostView) -> Text:
+    if not host.engine_up:
+        return _text("-")
+    if host.bridge_faults:
+        return _text(f"{host.subnet or 'none'} (wrong)" if host.subnet else "none", style="red")
+    return _text(host.subnet or "-", style="green")
+
+
+def _healthy(host: HostView) -> Text:
+    copies = host.copies
+    if not copies.checked:
+        return _text("-")
+    return _text(
+        f"{copies.healthy}/{copies.checked}", style="green" if copies.healthy == copies.checked else "red"
+    )
+
+
+def _intent_lines(view: ClusterView) -> list[Text]:
+    intent = view.intent
+    held = f"; revision {intent.in_force} is in force" if intent.in_force not in (0, intent.seen) else ""
+    what = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
+    style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
+    lines = [_text(""), Text.assemble("Intent: ", _text(f"{what}{held}", style))]
+    lines += [_text(f"  {error}", style="red") for error in intent.errors]
+    return lines + [_text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
+
+
+def _host_lines(view: ClusterView) -> list[Text]:
+    lines = [_text(f"unreadable {each}", style="red") for each in view.unreadable]
+    lines += [_text(f"warning: {each}", style="yellow") for each in view.warnings]
+    if view.turn:
+        lines.append(_text(f"Turn: {view.turn}", style="yellow"))
+    for host in view.hosts:
+        lines += [_text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
+        lines += [_text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
+        for each in host.crashing:
+            first, *output = each.split("\n")
+            lines += [_text(f"{host.name}: {first}", "red"), *(_text(line, "red") for line in output)]
+        lines += [_text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
+        if host.agent in ("away", "starting") and host.reported_at:
+            lines.append(_text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))
+    return lines
 
 
 class _Shower(Protocol):

@@ -6,12 +6,9 @@ import os
 import typer
 
 from agent.errors import Invalid
-from agent.intent import parse_intent, warnings
-from agent.intent.guard import guarding
-from agent.intent.schema import json_schema
-from agent.model.faults import InvalidDocument
+from agent.intent import guard, parse_intent, schema, warnings
+from agent.model import faults, observed
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Document
 from agent.yamldoc.faultlist import printable
 
 # ---- `schema`: the form of the document, for editors
@@ -19,7 +16,7 @@ from agent.yamldoc.faultlist import printable
 
 def show_schema() -> None:
     """Print the JSON Schema of the document."""
-    typer.echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(schema.json_schema(), indent=2))
 
 
 def show_validity(name: str, raw: bytes) -> None:
@@ -35,7 +32,7 @@ def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: b
     """Print whether the document would wait for a confirmation were the other one in force. Raises Invalid."""
     before = parse(name_in_force, in_force, revision=0, to_stderr=False)
     after = parse(name, raw, revision=0, to_stderr=False)
-    guarded = guarding(ClusterState(revision=0, document=after, accepted=before.intent))
+    guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
     if guarded is None:
         typer.echo(f"{name}: would not wait for a confirmation")
         return
@@ -44,18 +41,18 @@ def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: b
     typer.echo(f"{name}: it would take away {taken}")
 
 
-def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> Document:
+def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:
     """The document as if it had been put at etcd's `revision`; its intent is there.
 
     Raises Invalid, saying how many, after printing all faults if it has any.
     """
     try:
         intent = parse_intent(raw, revision)
-    except InvalidDocument as error:
+    except faults.InvalidDocument as error:
         for fault in error.faults:
             typer.echo(f"{name}: {painted(fault, 'red')}", err=to_stderr)
         raise Invalid(f"{name} is not valid: {counted(len(error.faults), 'fault')}") from error
-    return Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
+    return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
 
 
 def _extent(intent: Intent) -> str:

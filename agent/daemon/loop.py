@@ -69,7 +69,6 @@ class Reconciler:
         """The leader lock as the last pass saw it held."""
         self.look_again_s = 0.0
         """In how many seconds the next pass comes although nothing tells of anything; 0: not before the resync."""
-        """0: not before the resync."""
         self.last_pass_at = clock()
         """When the last pass ended; what the watchdog looks at."""
 

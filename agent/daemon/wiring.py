@@ -25,7 +25,6 @@ from agent.config import Config
 from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.daemon.loop import Reconciler, Rhythm
 from agent.daemon.triggers import Triggers, WakeUps
-from agent.metrics import Metrics
 from agent.model.keys import Keys
 from agent.model.leader_steps import LetGo
 from agent.model.plan import Outcome, Step
@@ -43,7 +42,7 @@ from agent.observe import (
 )
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import unfit
-from agent.report import Decisions, Reporter, at_once
+from agent.report import Decisions, Metrics, Reporter, at_once
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)
 """What the report asks the planner."""

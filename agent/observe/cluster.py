@@ -13,8 +13,7 @@ from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.in_force import Held, InForce, read_document
-from agent.observe.tokens import KeyOpener, TokenOpener
-from agent.observe.values import UNREADABLE, Values
+from agent.observe.values import UNREADABLE, KeyOpener, TokenOpener, Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from agent.diff.replicas import HELD_BY_ITS_HOST
 from agent.model.observed import ClusterState
-from agent.model.records import Copy
+from agent.model.records import Copy, Tokens
 from agent.model.rollout import CopyKey, CopyWatch
 from agent.model.status import CopyReport
 
@@ -117,3 +117,21 @@ def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _To
 
 def _words(report: CopyReport) -> tuple[str, ...]:
     return (report.id, report.spec, report.status, report.health, report.started_at, str(report.restarts))
+
+
+class TokenWatcher:
+    """How long the published tokens have been the same, on the leader's own clock. A new leader counts anew."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: tuple[str, float] | None = None
+        """Of the last look: the token of workers, which every rotation changes, and since when it is that."""
+
+    def look(self, tokens: Tokens | None) -> float:
+        """Seconds since these were first seen; None: there are none, or this host does not lead."""
+        if tokens is None:
+            self._seen = None
+            return 0.0
+        if self._seen is None or self._seen[0] != tokens.worker:
+            self._seen = (tokens.worker, self._clock())
+        return self._clock() - self._seen[1]

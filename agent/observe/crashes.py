@@ -16,7 +16,6 @@ from agent.model.spec import ContainerSpec, Pairs
 
 # ---- The last words of a container that ended, fit to be shown to everybody who may read a status
 
-
 LONGEST_LINE = 400
 LONGEST = 2000
 """Characters of all lines together: a status is written to etcd."""
@@ -152,11 +151,7 @@ class CrashReader:
         return seen
 
     def _ended(
-        self,
-        found: ContainerState,
-        old: _Seen | None,
-        seen: _Seen,
-        specs: Mapping[str, ContainerSpec],
+        self, found: ContainerState, old: _Seen | None, seen: _Seen, specs: Mapping[str, ContainerSpec]
     ) -> _Seen:
         times = max(1, found.restarts - (old.restarts if old else 0))
         if not (_was_short(found, old) or times > 1):

@@ -10,12 +10,9 @@ revision is lower than it was, and nothing counts that it says before the next e
 from dataclasses import dataclass
 
 from agent.intent import parse_intent, warnings
-from agent.model.faults import InvalidDocument
+from agent.model import faults, observed, records, store
 from agent.model.intent import Intent
 from agent.model.keys import Keys
-from agent.model.observed import Document
-from agent.model.records import Accepted, Assignment, SwarmRecord, decode
-from agent.model.store import KeyValue
 from agent.observe.values import Values
 
 
@@ -27,10 +24,10 @@ class Held:
     text: str = ""
     """The document of `intent`, word for word."""
     era: int
-    assignment: Assignment | None
+    assignment: records.Assignment | None
     assignment_held: bool
     """Whether that is not what etcd has now."""
-    record: SwarmRecord | None
+    record: records.SwarmRecord | None
     record_held: bool
     """Whether that is the last one that could be read: the one in etcd cannot."""
     in_force_held: bool
@@ -40,7 +37,7 @@ class Held:
     noticed_at: int
     """etcd's revision when that was noticed."""
 
-    def is_confirmed_by(self, document: Document | None) -> bool:
+    def is_confirmed_by(self, document: observed.Document | None) -> bool:
         """Whether an operator has put it since, or it is what is in force anyway."""
         return document is not None and (document.revision > self.noticed_at or document.text == self.text)
 
@@ -51,17 +48,17 @@ class InForce:
     def __init__(self, keys: Keys, me: str) -> None:
         self._keys, self._assigned = keys, keys.assignment(me)
         self._me = me
-        self._document: Document | None = None
+        self._document: observed.Document | None = None
         self._era = 0
         self._revision = 0
         """The highest that etcd was seen at, or that something in force is from, in this era."""
         self._rewound = ""
         """What told that etcd itself went back, in words; until the next document is in force."""
         self._went_back, self._noticed_at = "", 0
-        self._known: dict[str, KeyValue] = {}
+        self._known: dict[str, store.KeyValue] = {}
 
     @property
-    def kept(self) -> tuple[KeyValue, ...]:
+    def kept(self) -> tuple[store.KeyValue, ...]:
         """What to keep on disk; no join tokens among it."""
         return tuple(self._known[key] for key in sorted(self._known))
 
@@ -71,7 +68,7 @@ class InForce:
         assignment = self._assignment(values)
         if self._rewound and not self._went_back:
             self._notice(self._rewound, values)
-        found = values.one(self._assigned, Assignment)
+        found = values.one(self._assigned, records.Assignment)
         return Held(
             intent=self._document.intent if self._document else None,
             text=self._document.text if self._document else "",
@@ -87,7 +84,7 @@ class InForce:
 
     def _look_at_accepted(self, values: Values) -> None:
         key = self._keys.accepted
-        value, found = values.snapshot.get(key), values.one(key, Accepted)
+        value, found = values.snapshot.get(key), values.one(key, records.Accepted)
         if value is None:
             self._notice("there is no accepted document any more" if self._document else "", values)
         elif found is None:
@@ -102,7 +99,7 @@ class InForce:
             self._known[key] = value
             self._notice("", values)
 
-    def _is_older(self, found: Accepted) -> bool:
+    def _is_older(self, found: records.Accepted) -> bool:
         if self._document is None:
             return False
         known = (self._era, self._document.revision)
@@ -115,11 +112,11 @@ class InForce:
         else:
             self._revision = revision
 
-    def _is_known(self, found: Accepted) -> bool:
+    def _is_known(self, found: records.Accepted) -> bool:
         known = self._document
         return known is not None and (self._era, known.revision) == (found.era, found.revision)
 
-    def _adopt(self, found: Accepted, value: KeyValue, values: Values) -> bool:
+    def _adopt(self, found: records.Accepted, value: store.KeyValue, values: Values) -> bool:
         document = read_document(found.document.encode(), found.revision)
         if document.intent is None:
             values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
@@ -136,9 +133,9 @@ class InForce:
             self._noticed_at = revision
         self._went_back = what
 
-    def _assignment(self, values: Values) -> Assignment | None:
+    def _assignment(self, values: Values) -> records.Assignment | None:
         """The host's own. None is believed only where none of its copies would be left without a word about it."""
-        value, found = values.snapshot.get(self._assigned), values.one(self._assigned, Assignment)
+        value, found = values.snapshot.get(self._assigned), values.one(self._assigned, records.Assignment)
         last = self._last_assignment()
         if last and ((value and found is None) or self._counts_more(last, found)):
             return last
@@ -150,13 +147,15 @@ class InForce:
             self._known.pop(self._assigned, None)
         return found
 
-    def _counts_more(self, last: Assignment, found: Assignment | None) -> bool:
+    def _counts_more(self, last: records.Assignment, found: records.Assignment | None) -> bool:
         if found:
             return (found.era, found.revision) < (last.era, last.revision)
         intent = self._document.intent if self._document else None
         return bool(last.copies and intent and intent.host(self._me))
 
-    def _is_rewound(self, last: Assignment, found: Assignment | None, value: KeyValue) -> bool:
+    def _is_rewound(
+        self, last: records.Assignment, found: records.Assignment | None, value: store.KeyValue
+    ) -> bool:
         """Whether etcd has an earlier one of the same document; an agent that was started since knows by that alone."""
         known = self._known[self._assigned].mod_revision
         if found is None or (found.era, found.revision) != (last.era, last.revision):
@@ -167,18 +166,18 @@ class InForce:
             )
         return value.mod_revision < known or bool(self._rewound)
 
-    def _last_assignment(self) -> Assignment | None:
+    def _last_assignment(self) -> records.Assignment | None:
         known = self._known.get(self._assigned)
-        return decode(Assignment, known.value) if known else None
+        return records.decode(records.Assignment, known.value) if known else None
 
-    def _record(self, values: Values) -> SwarmRecord | None:
+    def _record(self, values: Values) -> records.SwarmRecord | None:
         """While etcd has gone back, or has one that cannot be read, the last one is still the swarm to be in."""
         key = self._keys.swarm
-        value, found = values.snapshot.get(key), values.one(key, SwarmRecord)
+        value, found = values.snapshot.get(key), values.one(key, records.SwarmRecord)
         known = self._known.get(key)
         unreadable = value is not None and found is None
         if known and (self._went_back or unreadable):
-            return decode(SwarmRecord, known.value)
+            return records.decode(records.SwarmRecord, known.value)
         if found and value:
             self._known[key] = value
         elif value is None:
@@ -186,11 +185,11 @@ class InForce:
         return found
 
 
-def read_document(raw: bytes, revision: int) -> Document:
+def read_document(raw: bytes, revision: int) -> observed.Document:
     """Parse the operator's document; faults are part of the result. `revision` is its etcd mod_revision."""
     try:
         intent = parse_intent(raw, revision)
-    except InvalidDocument as error:
-        return Document(revision=revision, intent=None, faults=error.faults)
+    except faults.InvalidDocument as error:
+        return observed.Document(revision=revision, intent=None, faults=error.faults)
     text = raw.decode()
-    return Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
+    return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)

@@ -1,10 +1,12 @@
 """The values of one snapshot, decoded. One that cannot be read is named and held; it is never guessed at."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.errors import Invalid
-from agent.model import records
-from agent.model.store import KeyValue, Snapshot
+from agent.model import records, store
+from agent.model.records import Tokens, UnlockKeys
 from agent.yamldoc.faultlist import printable
 
 R = TypeVar("R")
@@ -18,7 +20,7 @@ UNREADABLE = "?"
 class Values:
     """Decodes the values of one snapshot and notes those that cannot be."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: store.Snapshot) -> None:
         self.snapshot = snapshot
         self.garbage: dict[str, str] = {}
         self.newer: set[str] = set()
@@ -54,7 +56,7 @@ class Values:
                     decoded[host.removesuffix(suffix)] = value
         return decoded
 
-    def _decode(self, found: KeyValue, kind: type[R]) -> R | None:
+    def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
         try:
             return records.decode(kind, found.value)
         except Invalid as error:
@@ -62,3 +64,67 @@ class Values:
             if isinstance(error, records.NewerFormat):
                 self.newer.add(found.key)
             return None
+
+
+# ---- Join tokens and unlock keys as published: opened, or what keeps this host from it
+
+UNOPENED = "sealed"
+
+
+def unopened(tokens: Tokens) -> Tokens:
+    """Tokens for whoever need not know them: that there are some is enough to plan with."""
+    return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTokens:
+    opened: Tokens | None = None
+    exposed: bool = False
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOpener:
+    """How this host opens tokens. `open` raises Invalid for those it cannot open."""
+
+    open: Callable[[Tokens], Tokens] = unopened
+    seals: bool = False
+    """Whether this host seals those that it publishes."""
+
+    def look(self, values: Values, key: str) -> PublishedTokens:
+        found = values.one(key, Tokens)
+        if found is None:
+            return PublishedTokens()
+        try:
+            return PublishedTokens(opened=self.open(found), exposed=self.seals and not found.sealed)
+        except Invalid as error:
+            values.hold(key, str(error))
+            return PublishedTokens(locked=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedKeys:
+    opened: UnlockKeys | None = None
+    aged: bool = False
+    locked: bool = False
+    """Whether this host cannot open them. What is damaged is of no use to anybody, and as if it were not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOpener:
+    """How this host opens unlock keys. `open` raises Invalid for those it cannot open."""
+
+    open: Callable[[UnlockKeys], UnlockKeys] = lambda keys: keys
+    is_current: Callable[[UnlockKeys], bool] = lambda _: True
+    seals: bool = True
+    """Whether this host can seal them. Who only looks takes it that the agents can."""
+
+    def look(self, values: Values, key: str) -> PublishedKeys:
+        found = values.one(key, UnlockKeys)
+        if found is None:
+            return PublishedKeys()
+        try:
+            return PublishedKeys(opened=self.open(found), aged=not self.is_current(found))
+        except Invalid as error:
+            values.hold(key, str(error))
+            return PublishedKeys(locked=True)

@@ -1,17 +1,138 @@
 """The figures: what a pass and a step do to the metrics."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
+from typing import NamedTuple
 
-from agent.metrics.gauges import Pass, gauges
-from agent.metrics.label_values import START_FAILURES, action_of
-from agent.metrics.registry import Metrics
-from agent.model.observed import Observed
+from agent.diff.replicas import container_name, is_about_an_address
+from agent.model.faults import Fault
+from agent.model.host_state import ContainerState
+from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Outcome, Step
-from agent.report.copies import Copies
+from agent.model.steps import CreateContainer, PullImage, StartContainer
+from agent.report.definitions import START_FAILURES, action_of
 from agent.report.drift import Drift, Since, since_when
-from agent.report.failures import failure_reason, rejection_reason, services_by_resource
+from agent.report.gauges import Pass, gauges
+from agent.report.registry import Metrics
 from agent.report.view import View
+
+# ---- What became of copies between two looks at the engine: restarted, ended as soon as they had begun
+
+EARLY_S = 10.0
+"""A copy that ends this soon did not come up."""
+
+
+class Fate(NamedTuple):
+    service: str
+    number: int
+    restarts: int
+    ended_early: bool
+
+
+@dataclass(slots=True)
+class Copies:
+    """Remembers the containers of the last look; the first look only fills the memory."""
+
+    _seen: dict[str, ContainerState] | None = None
+
+    def look(self, containers: tuple[ContainerState, ...]) -> tuple[Fate, ...]:
+        """Return what happened to copies since the last look, where something did."""
+        before, self._seen = self._seen, {each.id: each for each in containers}
+        if before is None:
+            return ()
+        return tuple(_fates(before, containers))
+
+
+def _fates(before: dict[str, ContainerState], containers: tuple[ContainerState, ...]) -> Iterator[Fate]:
+    for each in containers:
+        old = before.get(each.id)
+        restarts = _restarts(old, each)
+        early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
+        if restarts or early:
+            yield Fate(each.copy.service, each.copy.number, restarts, early)
+
+
+def _restarts(old: ContainerState | None, new: ContainerState) -> int:
+    """Starts after the first. Docker counts its own, and forgets them whenever somebody else starts the container."""
+    if old is None:
+        return new.restarts
+    if new.restarts > old.restarts:
+        return new.restarts - old.restarts
+    started_again = bool(_instant(old.started_at)) and new.started_at != old.started_at
+    return max(new.restarts, 1) if started_again else 0
+
+
+def _ended_early(found: ContainerState) -> bool:
+    began, ended = _instant(found.started_at), _instant(found.finished_at)
+    if found.status == "running" or began is None or ended is None or found.exit_code == 0:
+        return False
+    return 0 <= (ended - began).total_seconds() < EARLY_S
+
+
+def _instant(text: str) -> datetime | None:
+    """Docker's time, RFC 3339; year 1 is its way to say never."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.year > 1 else None
+
+
+# ---- Why a copy did not come up, in one word for the metric, out of Docker's own
+
+_WORDS = (
+    ("port", ("port is already allocated", "address already in use", "external connectivity")),
+    ("oom", ("out of memory", "oom", "cannot allocate memory")),
+    ("network", ("network", "endpoint", "address already in use by", "swarm")),
+    ("exit", ("oci runtime", "shim task", "exec:", "no such file", "executable file")),
+)
+
+
+def services_by_resource(cluster: ClusterState) -> dict[str, tuple[str, ...]]:
+    """Resource of a step -> names of the services that wait for it: of containers and of images."""
+    assignment = cluster.assignment
+    found: dict[str, set[str]] = {}
+    for copy in assignment.copies if assignment else ():
+        name = container_name(assignment.project, copy) if assignment else ""
+        found.setdefault(f"container/{name}", set()).add(copy.service)
+        if spec := cluster.specs.get(copy.spec):
+            found.setdefault(f"image/{spec.image}", set()).add(copy.service)
+    return {resource: tuple(sorted(services)) for resource, services in found.items()}
+
+
+def failure_reason(step: Step, error: str) -> str | None:
+    """pull, port, network, exit, oom or other; None for a step without which a copy comes up as well."""
+    if isinstance(step, PullImage):
+        return "pull"
+    if not isinstance(step, CreateContainer | StartContainer):
+        return None
+    text = error.lower()
+    if is_about_an_address(error):
+        return "network"
+    return next((reason for reason, words in _WORDS if any(word in text for word in words)), "other")
+
+
+# ---- What kind of fault a document was refused for, in one word for the metric
+
+_SIZE = re.compile(r"the document has \d+ bytes")
+_SCHEMA = re.compile(
+    r"unknown key|wants |.*(is missing|has no value|is empty|is an empty list|is not |is neither |is too )"
+)
+
+
+def rejection_reason(faults: tuple[Fault, ...]) -> str:
+    """Return size, yaml, schema or semantic: by the first fault, as the parser words it.
+
+    yaml: it cannot be read at all; schema: a key or a value by itself; semantic: what does not go together.
+    """
+    if not faults or _SIZE.match(faults[0].problem):
+        return "size" if faults else "semantic"
+    if _SCHEMA.match(faults[0].problem) and faults[0].path:
+        return "schema"
+    return "semantic" if faults[0].path else "yaml"
 
 
 class Figures:

@@ -15,7 +15,6 @@ from agent.model.store import KeyRange, Put
 # ----
 # Jobs of which only the newest counts, done on a thread of their own: a slow etcd must not delay the loop.
 
-
 log = structlog.get_logger()
 
 CLOSE_S = 3.0

@@ -12,16 +12,15 @@ import structlog
 from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
-from agent.metrics.registry import Metrics
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
 from agent.report.counters import Figures
 from agent.report.drift import find_drift
-from agent.report.failures import Pulls
-from agent.report.journal import Journal
+from agent.report.journal import Journal, Pulls
 from agent.report.key import StatusKey
+from agent.report.registry import Metrics
 from agent.report.status import carried_out, host_status
 from agent.report.view import View, summary, unready
 
@@ -76,12 +75,7 @@ class Reporter:
     # ---- what the loop and its workers call
 
     def passed(
-        self,
-        observed: Observed,
-        plan: Plan,
-        *,
-        in_flight: tuple[Step, ...],
-        failures: Mapping[str, Failure],
+        self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> None:
         """A pass has ended with this plan; `in_flight` is what is being done, `failures` are by resource."""
         with _unharmed("view"):
@@ -178,11 +172,7 @@ class Reporter:
         self._previous = recalled or self._previous
 
     def _look(
-        self,
-        observed: Observed,
-        plan: Plan,
-        in_flight: tuple[Step, ...],
-        failures: Mapping[str, Failure],
+        self, observed: Observed, plan: Plan, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> View:
         before = self._view.drift if self._view else frozenset()
         status = host_status(

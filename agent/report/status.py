@@ -1,19 +1,17 @@
 """What a host says of itself in etcd: its status key, made of what was observed and planned."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from types import MappingProxyType
+from typing import Any, TypeVar, cast
 
+from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, has_mesh
-from agent.diff.container import by_number
 from agent.diff.networks import others_on
-from agent.diff.nodes import note_join
-from agent.diff.replicas import image_now
-from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, NodeState
+from agent.model import host_state, steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Failure, Plan, Step
-from agent.model.spec import Pairs
 from agent.model.status import (
     AttachedReport,
     BlockedReport,
@@ -25,54 +23,8 @@ from agent.model.status import (
     NodeReport,
     Phase,
 )
-from agent.model.steps import JoinSwarm
 
-# ---- What the status says of each copy
-
-
-def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
-    """Every container of ours on the host, in the order observed."""
-    assignment = observed.cluster.assignment if observed.cluster else None
-    assigned = by_number(assignment.copies) if assignment else {}
-    pins = {key: each.addresses for key, each in assigned.items()}
-    cluster, reports = observed.cluster, []
-    for each in host.containers:
-        pinned = pins.get((each.copy.service, each.copy.number), ())
-        reports.append(_copy(each, pinned, image_now(cluster, host, each) if cluster else ""))
-    return tuple(reports)
-
-
-def _copy(found: ContainerState, pinned: Pairs, now: str) -> CopyReport:
-    return CopyReport(
-        service=found.copy.service,
-        number=found.copy.number,
-        spec=found.copy.spec,
-        id=found.id,
-        name=found.name,
-        status=found.status,
-        health=found.health,
-        exit_code=found.exit_code,
-        error=found.error,
-        started_at=found.started_at,
-        restarts=found.restarts,
-        addresses=tuple(sorted(found.addresses)),
-        pinned=pinned,
-        differences=tuple(
-            DifferenceReport(
-                field=each.field,
-                wanted=each.wanted,
-                found=each.found,
-                repair=each.repair,
-                subject=each.subject,
-            )
-            for each in found.differences
-        ),
-        image=found.image,
-        image_now=now,
-        crashes=found.crashes,
-        output=found.output,
-    )
-
+R = TypeVar("R")
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
@@ -121,7 +73,7 @@ def _told(step: Step, progress: Mapping[str, str]) -> str:
 def _joining(observed: Observed, in_flight: tuple[Step, ...], known: HostStatus) -> str | None:
     """Kept while dockerd is at it, or has failed: it says of neither that it was asked to by us."""
     record = observed.cluster.record if observed.cluster else None
-    if any(isinstance(step, JoinSwarm) for step in in_flight):
+    if any(isinstance(step, steps.JoinSwarm) for step in in_flight):
         return record.swarm_id if record else None
     unsettled = observed.host is None or observed.host.swarm.local in ("pending", "error")
     return known.joining if unsettled else None
@@ -163,7 +115,7 @@ def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
     return replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
 
 
-def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) -> HostStatus:
+def _seen(known: HostStatus, observed: Observed, host: host_state.HostState, phase: Phase) -> HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
     return replace(
@@ -180,9 +132,9 @@ def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) 
         swarm_address=swarm.address,
         autolock=swarm.autolock,
         managers=swarm.managers,
-        joined=note_join(known.joined, host),
+        joined=nodes.note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),
-        nodes=None if swarm.nodes is None else tuple(_node(each) for each in swarm.nodes),
+        nodes=None if swarm.nodes is None else tuple(_as(NodeReport, each) for each in swarm.nodes),
         bridge=bridge,
         networks=tuple(_network(each, observed, wrong=wrong) for each in _by_name(host.networks)),
         images=tuple(sorted(host.images)),
@@ -193,13 +145,13 @@ def _seen(known: HostStatus, observed: Observed, host: HostState, phase: Phase) 
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
         attached=tuple(
-            _attached(each) for each in (host.attached if wrong else _on_overlays(observed, host))
+            _as(AttachedReport, each) for each in (host.attached if wrong else _on_overlays(observed, host))
         ),
         copies=copy_reports(observed, host),
     )
 
 
-def _bridge(observed: Observed, host: HostState, phase: Phase) -> BridgeReport:
+def _bridge(observed: Observed, host: host_state.HostState, phase: Phase) -> BridgeReport:
     link, cluster = host.bridge_link, observed.cluster
     intent = cluster.accepted if cluster else None
     kernel = BridgeReport(
@@ -217,13 +169,7 @@ def _bridge(observed: Observed, host: HostState, phase: Phase) -> BridgeReport:
     return replace(kernel, subnet=subnet, gateway=found.gateway or "", options=found.options)
 
 
-def _attached(found: Attached) -> AttachedReport:
-    return AttachedReport(
-        id=found.id, name=found.name, running=found.running, networks=found.networks, ports=found.ports
-    )
-
-
-def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
+def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str, ...]:
     """Only those that could stand in our way: what else runs on the host is nobody's business in etcd."""
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
@@ -231,7 +177,7 @@ def _foreign_names(observed: Observed, host: HostState) -> tuple[str, ...]:
     return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
-def _on_overlays(observed: Observed, host: HostState) -> tuple[Attached, ...]:
+def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:
     """Whom a change of an overlay or of docker_gwbridge would touch: others too, as a plan names them beforehand."""
     accepted = observed.cluster.accepted if observed.cluster else None
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
@@ -240,38 +186,43 @@ def _on_overlays(observed: Observed, host: HostState) -> tuple[Attached, ...]:
     return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
 
-def _network(found: NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
-    return NetworkReport(
-        id=found.id,
-        name=found.name,
-        driver=found.driver,
-        scope=found.scope,
+def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
+    return _as(
+        NetworkReport,
+        found,
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
-        options=found.options,
         labels=tuple(each for each in found.labels if each in OURS),
-        attachable=found.attachable,
-        internal=found.internal,
-        ours=found.ours,
-        peers=found.peers,
         users=others_on(found, observed.cluster) if observed.cluster else (),
         endpoints=found.endpoints if wrong else (),
     )
 
 
-def _node(found: NodeState) -> NodeReport:
-    return NodeReport(
-        id=found.id,
-        hostname=found.hostname,
-        role=found.role,
-        availability=found.availability,
-        state=found.state,
-        address=found.address,
-        leader=found.leader,
-        reachable=found.reachable,
-        manager_address=found.manager_address,
-        labels=found.labels,
-    )
+def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[CopyReport, ...]:
+    """Every container of ours on the host, in the order observed."""
+    cluster, reports = observed.cluster, []
+    assigned = container.by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
+    for each in host.containers:
+        copy = assigned.get((each.copy.service, each.copy.number))
+        report = _as(
+            CopyReport,
+            each,
+            service=each.copy.service,
+            number=each.copy.number,
+            spec=each.copy.spec,
+            addresses=tuple(sorted(each.addresses)),
+            pinned=copy.addresses if copy else (),
+            differences=tuple(_as(DifferenceReport, difference) for difference in each.differences),
+            image_now=replicas.image_now(cluster, host, each) if cluster else "",
+        )
+        reports.append(report)
+    return tuple(reports)
+
+
+def _as(report: Callable[..., R], found: object, **said: object) -> R:
+    """A report of what was found: its fields are those of the same name, but for what is `said`."""
+    same = (each.name for each in fields(cast(Any, report)) if each.name not in said)
+    return report(**{name: getattr(found, name) for name in same}, **said)
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[BlockedReport, ...]:
@@ -292,10 +243,6 @@ def _distinct(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _sorted(pairs: Pairs) -> Pairs:
-    return tuple(sorted(pairs))
-
-
-def _by_name(networks: Iterable[NetworkState]) -> list[NetworkState]:
+def _by_name(networks: Iterable[host_state.NetworkState]) -> list[host_state.NetworkState]:
     """In an order of their own: docker lists them in another one each time, which is no news."""
     return sorted(networks, key=lambda each: (each.name, each.id))

@@ -42,7 +42,6 @@ class View:
 
 # ---- The state of a host in a few words: for `systemctl status`, and for who asks whether it is ready
 
-
 AWAY = ("engine", "store")
 """Kinds of being blocked that are said in words of their own."""
 

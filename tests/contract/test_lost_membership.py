@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from agent.clients.docker import DockerEngine
-from agent.clients.etcd.channel import node_certificate
+from agent.clients.docker.swarm import node_certificate
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import OTHER, ask

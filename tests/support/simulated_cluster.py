@@ -17,13 +17,13 @@ from agent.config import Config, ReconcileSettings
 from agent.daemon.wiring import Agent, Environment
 from agent.errors import Invalid
 from agent.intent import parse_intent
-from agent.metrics import Metrics
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.keys import Keys
 from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import Accepted, Assignment, Presence, SwarmRecord, Verdict, decode, encode
 from agent.model.store import Delete, KeyRange, KeyValue, Put, SessionSettings, StoreSettings
 from agent.observe import ClusterReader, Identity
+from agent.report.registry import Metrics
 from tests.fakes.containers import Raw
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.clients.docker.errors import network_failure
-from agent.clients.docker.images import Images
+from agent.clients.docker import errors, images, reading
 from agent.clients.docker.protocol import Containers as Found
-from agent.clients.docker.reading import attached, busy_state, container_state, lines_of
 from agent.clients.docker.transport import quoted
 from agent.diff.container import (
     CLUSTER,
@@ -26,11 +24,10 @@ from agent.diff.container import (
     update_request,
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.host_state import ContainerState, Difference
-from agent.model.records import Copy
+from agent.model import host_state, records
 from agent.model.spec import Attachment, ContainerSpec
 
-FillFor = Callable[[Copy], FillContext]
+FillFor = Callable[[records.Copy], FillContext]
 
 _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
@@ -48,14 +45,14 @@ class _Look:
     """A container of ours as it was inspected, and all that this was made from besides."""
 
     listed: Mapping[str, Any]
-    copy: Copy
+    copy: records.Copy
     known: bool
     """Whether its spec was, by which it was compared."""
     context: FillContext
-    state: ContainerState
+    state: host_state.ContainerState
 
 
-class Containers(Images):
+class Containers(images.Images):
     """The containers of an engine."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -72,7 +69,7 @@ class Containers(Images):
         specs: Mapping[str, ContainerSpec],
         fill_for: FillFor,
         busy: frozenset[str] = frozenset(),
-        assigned: frozenset[Copy] = frozenset(),
+        assigned: frozenset[records.Copy] = frozenset(),
         *,
         settled: bool = False,
     ) -> Found:
@@ -89,22 +86,22 @@ class Containers(Images):
             if copy is None:
                 foreign += [(name, each["Id"]) for name in names]
             elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
-                ours.append(busy_state(each, copy))
+                ours.append(reading.busy_state(each, copy))
             elif (look := self._look(each, copy, specs.get(copy.spec), fill_for, before)) is not None:
                 ours.append(look)
-        everyone = [attached(each) for each in listed]
+        everyone = [reading.attached(each) for each in listed]
         return Found(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
             tuple(sorted(foreign)),
             tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
         )
 
-    def _copy(self, labels: Mapping[str, str]) -> Copy | None:
+    def _copy(self, labels: Mapping[str, str]) -> records.Copy | None:
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
 
     def _listed_copy(
         self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
-    ) -> Copy | None:
+    ) -> records.Copy | None:
         """Which copy it is; None for what somebody runs from an image that `docker commit` made of a copy."""
         copy = self._copy(labels)
         # The image of a copy itself may be such a one: what is called as the copy is the copy.
@@ -116,11 +113,11 @@ class Containers(Images):
     def _look(
         self,
         listed: Mapping[str, Any],
-        copy: Copy,
+        copy: records.Copy,
         spec: ContainerSpec | None,
         fill_for: FillFor,
         before: Mapping[str, _Look],
-    ) -> ContainerState | None:
+    ) -> host_state.ContainerState | None:
         """What it was `before`, if nothing says otherwise; None when it vanished since it was listed."""
         told = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
         last, context = before.get(listed["Id"]), fill_for(copy)
@@ -135,8 +132,8 @@ class Containers(Images):
         return last.state
 
     def _state(
-        self, listed: Mapping[str, Any], copy: Copy, spec: ContainerSpec | None, context: FillContext
-    ) -> ContainerState | None:
+        self, listed: Mapping[str, Any], copy: records.Copy, spec: ContainerSpec | None, context: FillContext
+    ) -> host_state.ContainerState | None:
         """None when it vanished since it was listed."""
         try:
             raw = self._container(listed["Id"], timeout_s=_BUSY_S)
@@ -144,12 +141,12 @@ class Containers(Images):
             return None
         except Unreachable:
             # dockerd was just able to list it, so it is this one container that does not answer.
-            return busy_state(listed, copy)
-        return container_state(raw, copy, self._differences(raw, spec, context))
+            return reading.busy_state(listed, copy)
+        return reading.container_state(raw, copy, self._differences(raw, spec, context))
 
     def _differences(
         self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: FillContext
-    ) -> tuple[Difference, ...]:
+    ) -> tuple[host_state.Difference, ...]:
         if spec is None:
             return ()
         try:
@@ -175,7 +172,7 @@ class Containers(Images):
     def output(self, container: str, lines: int) -> bytes:
         path, params = f"/containers/{quoted(container)}/logs", {"stdout": 1, "stderr": 1, "tail": lines}
         with self._transport.open("container_logs", "GET", path, params=params, stall_s=_BUSY_S) as response:
-            return lines_of(self._transport.content(response, _MOST_OUTPUT))
+            return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
     # ---- acts
 
@@ -215,7 +212,7 @@ class Containers(Images):
             return
 
     def start(self, container: str) -> None:
-        self._act(container, "start", timeout_s=_SLOW_S, as_error=network_failure)
+        self._act(container, "start", timeout_s=_SLOW_S, as_error=errors.network_failure)
 
     def stop(self, container: str, grace_s: float) -> None:
         self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
@@ -249,7 +246,9 @@ class Containers(Images):
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}
         path = f"/networks/{quoted(attachment.network)}/connect"
-        self._ask("network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=network_failure)
+        self._ask(
+            "network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.network_failure
+        )
 
     def disconnect(self, container: str, network: str) -> None:
         body = {"Container": container, "Force": False}

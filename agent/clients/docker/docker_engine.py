@@ -3,16 +3,10 @@
 from collections.abc import Callable
 from typing import Self
 
-from agent.clients.docker.containers import Containers
-from agent.clients.docker.events import DockerEvents
-from agent.clients.docker.images import anonymous
-from agent.clients.docker.networks import Parking
-from agent.clients.docker.protocol import ObserveCall, unobserved
-from agent.clients.docker.swarm import Nodes, Swarm
-from agent.clients.docker.transport import Transport
+from agent.clients.docker import containers, images, networks, protocol, swarm, transport
 
 
-class DockerEngine(Swarm, Nodes, Parking, Containers):
+class DockerEngine(swarm.Swarm, swarm.Nodes, networks.Parking, containers.Containers):
     """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
 
     A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is
@@ -24,14 +18,14 @@ class DockerEngine(Swarm, Nodes, Parking, Containers):
         url: str,
         timeout_s: float,
         cluster: str,
-        observe_call: ObserveCall = unobserved,
-        credentials: Callable[[str], str | None] = anonymous,
+        observe_call: protocol.ObserveCall = protocol.unobserved,
+        credentials: Callable[[str], str | None] = images.anonymous,
     ) -> None:
-        super().__init__(Transport(url, timeout_s, observe_call), cluster)
+        super().__init__(transport.Transport(url, timeout_s, observe_call), cluster)
         self._credentials = credentials
 
-    def events(self) -> DockerEvents:
-        return DockerEvents(self._transport)
+    def events(self) -> transport.DockerEvents:
+        return transport.DockerEvents(self._transport)
 
     def close(self) -> None:
         self._transport.close()

@@ -13,7 +13,6 @@ from agent.model.spec import registry_of
 
 # ---- How far a pull is, out of the many small messages that dockerd sends of it
 
-
 _MIB = 1 << 20
 _DONE = ("Pull complete", "Already exists")
 

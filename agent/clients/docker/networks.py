@@ -18,7 +18,6 @@ from agent.model.spec import Pairs
 
 # ---- Who is on an overlay, by dockerd's answers. Pure: JSON in, names out
 
-
 _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 """States of a task that holds nothing any more."""
 
@@ -245,7 +244,6 @@ def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None
 # libnetwork looks anew at where the gateway of a container is whenever it joins or leaves a network: on a
 # bridge network it has its gateway there, on overlays alone it gets one on whatever network is named
 # docker_gwbridge.
-
 
 _PARKING_SLOW_S = 30.0
 """A connect takes 0.1 s, and more behind a container that is being started or stopped."""

@@ -10,9 +10,7 @@ from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, Self
 
 from agent.diff.container import CreateRequest, FillContext
-from agent.model.host_state import Attached, ContainerState, GivenOut, NetworkState, NodeState, SwarmState
-from agent.model.intent import Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.records import Copy, Tokens
+from agent.model import host_state, intent, records
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
 ObserveCall = Callable[[str, float, str | None], None]
@@ -31,7 +29,7 @@ class EngineInfo:
     version: str
     name: str
     live_restore: bool
-    swarm: SwarmState
+    swarm: host_state.SwarmState
     root: str = ""
     """Where the engine keeps its data, on its own machine."""
 
@@ -39,10 +37,10 @@ class EngineInfo:
 class Containers(NamedTuple):
     """Every container of the engine, running or not."""
 
-    ours: tuple[ContainerState, ...]
+    ours: tuple[host_state.ContainerState, ...]
     foreign_names: Pairs
     """(name, id) of those that do not carry our labels for this cluster, sorted."""
-    attached: tuple[Attached, ...] = ()
+    attached: tuple[host_state.Attached, ...] = ()
     """Every one with its networks, by name."""
 
 
@@ -65,10 +63,10 @@ class Engine(Protocol):
 
     def info(self) -> EngineInfo: ...
 
-    def nodes(self) -> tuple[NodeState, ...]:
+    def nodes(self) -> tuple[host_state.NodeState, ...]:
         """The swarm's nodes. Only a manager knows them: Refused elsewhere, Unreachable without a quorum."""
 
-    def networks(self) -> tuple[NetworkState, ...]:
+    def networks(self) -> tuple[host_state.NetworkState, ...]:
         """Every network, without endpoints."""
 
     def bridge_endpoints(self, network: str) -> Pairs:
@@ -89,9 +87,9 @@ class Engine(Protocol):
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
-        fill_for: Callable[[Copy], FillContext],
+        fill_for: Callable[[records.Copy], FillContext],
         busy: frozenset[str] = frozenset(),
-        assigned: frozenset[Copy] = frozenset(),
+        assigned: frozenset[records.Copy] = frozenset(),
         *,
         settled: bool = False,
     ) -> Containers:
@@ -107,7 +105,7 @@ class Engine(Protocol):
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
         """Ids of those of `references` that are here, and of the other tags of the same repositories."""
 
-    def overlay_addresses(self, network_id: str) -> GivenOut:
+    def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
         """(address, what, node id) of the addresses the swarm has given out on an overlay; only a manager can tell.
 
         `what` as for `overlay_users`. What a host itself has on an overlay is not among them.
@@ -156,7 +154,7 @@ class Engine(Protocol):
         before, cannot say no. Unreachable when there is no majority.
         """
 
-    def swarm_tokens(self) -> Tokens:
+    def swarm_tokens(self) -> records.Tokens:
         """The swarm's id and join tokens. Only a manager knows them."""
 
     def rotate_tokens(self) -> None:
@@ -179,8 +177,8 @@ class Engine(Protocol):
         node_id: str,
         *,
         version: int,
-        role: Role | None = None,
-        availability: Availability | None = None,
+        role: intent.Role | None = None,
+        availability: intent.Availability | None = None,
         labels: Pairs = (),
         without: tuple[str, ...] = (),
         still: Callable[[], object] = lambda: None,
@@ -198,10 +196,10 @@ class Engine(Protocol):
 
     # ---- networks and volumes
 
-    def create_bridge(self, bridge: BridgeIntent) -> None:
+    def create_bridge(self, bridge: intent.BridgeIntent) -> None:
         """Make docker_gwbridge; Refused when what came out is not what was asked for."""
 
-    def create_network(self, network: NetworkIntent) -> None:
+    def create_network(self, network: intent.NetworkIntent) -> None:
         """Make a network of ours; Refused, and the network removed again, when an overlay could not be allocated."""
 
     def remove_network(self, network_id: str) -> None:
@@ -222,7 +220,7 @@ class Engine(Protocol):
     def release_endpoint(self, network: str, endpoint: str) -> None:
         """Take an endpoint that is no container's, like that of the ingress sandbox, off a network, named or by id."""
 
-    def create_volume(self, volume: VolumeIntent) -> None: ...
+    def create_volume(self, volume: intent.VolumeIntent) -> None: ...
 
     # ---- images
 

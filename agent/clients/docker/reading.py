@@ -5,16 +5,7 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
 from agent.diff.container import CLUSTER
-from agent.model.host_state import (
-    Attached,
-    ContainerState,
-    Difference,
-    LocalState,
-    NetworkState,
-    NodeState,
-    SwarmState,
-)
-from agent.model.records import Copy
+from agent.model import host_state, records
 from agent.model.spec import Pairs
 
 _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
@@ -28,12 +19,12 @@ def pairs(raw: Mapping[str, str] | None) -> Pairs:
     return tuple(sorted((raw or {}).items()))
 
 
-def swarm_state(raw: Mapping[str, Any], ours: str) -> SwarmState:
+def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
     """`Swarm` of GET /info; `ours` is the name of the cluster."""
     cluster = raw.get("Cluster") or {}
     managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
-    return SwarmState(
-        local=cast(LocalState, raw.get("LocalNodeState") or "inactive"),
+    return host_state.SwarmState(
+        local=cast(host_state.LocalState, raw.get("LocalNodeState") or "inactive"),
         error=raw.get("Error") or "",
         node_id=raw.get("NodeID") or None,
         swarm_id=cluster.get("ID") or None,
@@ -62,10 +53,10 @@ def _pool(raw: Iterable[str]) -> tuple[IPv4Network, ...]:
     return tuple(IPv4Network(each, strict=False) for each in raw if ":" not in each)
 
 
-def node_state(raw: Mapping[str, Any]) -> NodeState:
+def node_state(raw: Mapping[str, Any]) -> host_state.NodeState:
     """One of GET /nodes."""
     spec, status, manager = raw.get("Spec") or {}, raw.get("Status") or {}, raw.get("ManagerStatus")
-    return NodeState(
+    return host_state.NodeState(
         id=raw["ID"],
         hostname=(raw.get("Description") or {}).get("Hostname", ""),
         role=spec.get("Role", "worker"),
@@ -87,10 +78,10 @@ def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) 
     return str(status.get("Addr", ""))
 
 
-def network_state(raw: Mapping[str, Any], cluster: str) -> NetworkState:
+def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkState:
     """One of GET /networks, or GET /networks/{id}; ours when it carries the label of `cluster`."""
     subnet, gateway = _ipv4(raw)
-    return NetworkState(
+    return host_state.NetworkState(
         id=raw["Id"],
         name=raw["Name"],
         driver=raw.get("Driver") or "",
@@ -118,11 +109,11 @@ def published(raw: Mapping[str, Any]) -> str:
     return f"{place}{raw['PublicPort']}/{raw['Type']}"
 
 
-def attached(raw: Mapping[str, Any]) -> Attached:
+def attached(raw: Mapping[str, Any]) -> host_state.Attached:
     """One of GET /containers/json."""
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     ports = {published(each) for each in raw.get("Ports") or () if each.get("PublicPort")}
-    return Attached(
+    return host_state.Attached(
         id=raw["Id"],
         name=listed_name(raw),
         running=raw.get("State") in ("running", "paused"),
@@ -150,13 +141,13 @@ def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
 
 
 def container_state(
-    raw: Mapping[str, Any], copy: Copy, differences: tuple[Difference, ...]
-) -> ContainerState:
+    raw: Mapping[str, Any], copy: records.Copy, differences: tuple[host_state.Difference, ...]
+) -> host_state.ContainerState:
     """GET /containers/{id}/json of a container of ours."""
     state = raw.get("State") or {}
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
-    return ContainerState(
+    return host_state.ContainerState(
         id=raw["Id"],
         name=raw["Name"].removeprefix("/"),
         copy=copy,
@@ -174,11 +165,11 @@ def container_state(
     )
 
 
-def busy_state(raw: Mapping[str, Any], copy: Copy) -> ContainerState:
+def busy_state(raw: Mapping[str, Any], copy: records.Copy) -> host_state.ContainerState:
     """One of GET /containers/json, of a container of ours that cannot be inspected now."""
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
-    return ContainerState(
+    return host_state.ContainerState(
         id=raw["Id"],
         name=listed_name(raw),
         copy=copy,

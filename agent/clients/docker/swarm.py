@@ -3,18 +3,16 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
-from agent.clients.docker.protocol import EngineInfo
-from agent.clients.docker.reading import autolocks, made_by, node_state, swarm_state
+from agent.clients.docker import protocol, reading
 from agent.clients.docker.transport import Door, quoted
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Overtaken, Refused, SwarmkeeperError, Unreachable
-from agent.model.host_state import NodeState
-from agent.model.intent import Availability, Role
-from agent.model.records import Tokens
+from agent.model import host_state, intent, records
 from agent.model.spec import Pairs
 
 # ---- The nodes of the swarm, as its managers list and change them
@@ -23,16 +21,16 @@ from agent.model.spec import Pairs
 class Nodes(Door):
     """The part of an engine that speaks for its swarm's nodes."""
 
-    def nodes(self) -> tuple[NodeState, ...]:
-        return tuple(node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
+    def nodes(self) -> tuple[host_state.NodeState, ...]:
+        return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
 
     def update_node(
         self,
         node_id: str,
         *,
         version: int,
-        role: Role | None = None,
-        availability: Availability | None = None,
+        role: intent.Role | None = None,
+        availability: intent.Availability | None = None,
         labels: Pairs = (),
         without: tuple[str, ...] = (),
         still: Callable[[], object] = lambda: None,
@@ -95,7 +93,7 @@ class Swarm(Door):
     _was_inside = False
     """Whether the engine was last seen in a swarm, or on its way into one."""
 
-    def info(self) -> EngineInfo:
+    def info(self) -> protocol.EngineInfo:
         found = self._info()
         if self._was_inside and found.swarm.local == "inactive":
             # A dockerd that is ending has put its swarm away, and still answers on connections it had; not on new ones.
@@ -104,14 +102,15 @@ class Swarm(Door):
         self._was_inside = found.swarm.local != "inactive"
         return found
 
-    def _info(self) -> EngineInfo:
+    def _info(self) -> protocol.EngineInfo:
         raw = self._ask("info", "GET", "/info")
-        return EngineInfo(
+        return protocol.EngineInfo(
             version=raw.get("ServerVersion") or "",
             name=raw.get("Name") or "",
             live_restore=bool(raw.get("LiveRestoreEnabled")),
             swarm=replace(
-                swarm_state(raw.get("Swarm") or {}, self._cluster), joined_through=self._joined_through
+                reading.swarm_state(raw.get("Swarm") or {}, self._cluster),
+                joined_through=self._joined_through,
             ),
             root=raw.get("DockerRootDir") or "",
         )
@@ -152,7 +151,7 @@ class Swarm(Door):
 
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self._ask("swarm", "GET", "/swarm")
-        if swarm["ID"] != swarm_id or not made_by(swarm, self._cluster):
+        if swarm["ID"] != swarm_id or not reading.made_by(swarm, self._cluster):
             raise Refused(f"swarm {swarm['ID']} is not what was to be dissolved")
         if holds := self._why_not_empty():
             raise Refused(f"swarm {swarm_id} is not empty: it has {holds}")
@@ -170,10 +169,10 @@ class Swarm(Door):
         kinds = ("services", "secrets", "configs")
         return next((each for each in kinds if self._ask(each, "GET", f"/{each}")), "")
 
-    def swarm_tokens(self) -> Tokens:
+    def swarm_tokens(self) -> records.Tokens:
         raw = self._ask("swarm", "GET", "/swarm")
         tokens = raw["JoinTokens"]
-        return Tokens(swarm_id=raw["ID"], worker=tokens["Worker"], manager=tokens["Manager"])
+        return records.Tokens(swarm_id=raw["ID"], worker=tokens["Worker"], manager=tokens["Manager"])
 
     def rotate_tokens(self) -> None:
         raw = self._ask("swarm", "GET", "/swarm")
@@ -186,7 +185,7 @@ class Swarm(Door):
 
     def set_autolock(self, wanted: bool) -> None:
         raw = self._ask("swarm", "GET", "/swarm")
-        if autolocks(raw) != wanted:
+        if reading.autolocks(raw) != wanted:
             spec = raw["Spec"] | {"EncryptionConfig": {"AutoLockManagers": wanted}}
             params = {"version": raw["Version"]["Index"]}
             self._ask("swarm_update", "POST", "/swarm/update", params=params, body=spec)
@@ -199,11 +198,7 @@ class Swarm(Door):
         for key in keys:
             try:
                 self._ask(
-                    "swarm_unlock",
-                    "POST",
-                    "/swarm/unlock",
-                    body={"UnlockKey": key},
-                    timeout_s=_MEMBERSHIP_S,
+                    "swarm_unlock", "POST", "/swarm/unlock", body={"UnlockKey": key}, timeout_s=_MEMBERSHIP_S
                 )
             except Conflict as error:
                 if _UNLOCKED not in str(error):
@@ -227,3 +222,38 @@ def _answering(remotes: Iterable[str]) -> str:
         except (OSError, ValueError) as error:
             tried.append(f"{each}: {error}")
     raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")
+
+
+# ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
+#
+# It is root's; an agent without that right goes on without it (docs/operator-guide.md).
+
+_CERTIFICATE = "swarm/certificates/swarm-node.crt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCertificate:
+    """Who the node is, by its certificate: O is the swarm, CN the node."""
+
+    swarm_id: str
+    node_id: str
+
+
+def node_certificate(root: str) -> NodeCertificate | None:
+    """What the certificate below the engine's data directory `root` says; None when it cannot be read."""
+    try:
+        raw = Path(root, _CERTIFICATE).read_bytes()
+    except OSError:
+        return None
+    # Here, as it takes 1.6 MB: a manager's engine says itself which swarm it is in.
+    from cryptography import x509  # noqa: PLC0415
+
+    try:
+        # The node's own comes first, behind it those of its authority.
+        names = {each.oid: str(each.value) for each in x509.load_pem_x509_certificate(raw).subject}
+    except ValueError:
+        return None
+    swarm_id, node_id = (
+        names.get(each) for each in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME)
+    )
+    return NodeCertificate(swarm_id=swarm_id, node_id=node_id) if swarm_id and node_id else None

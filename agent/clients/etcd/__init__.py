@@ -3,7 +3,6 @@
 etcd3 0.12.0 and the generated stubs are seen by this package alone.
 """
 
-from agent.clients.etcd.etcd import EtcdStore
-from agent.clients.etcd.interface import Store, Watch
+from agent.clients.etcd.etcd import EtcdStore, Store, Watch
 
 __all__ = ["EtcdStore", "Store", "Watch"]

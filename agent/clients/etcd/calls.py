@@ -1,10 +1,15 @@
 """How a call to etcd is made: with a deadline, a token, a look at the answer's header, and the right way to fail."""
 
+import random
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+import structlog
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -14,13 +19,251 @@ from tenacity import (
 )
 from tenacity.nap import sleep_using_event
 
-from agent.clients.etcd.channel import Connection, Metadata, Pool
-from agent.clients.etcd.errors import FAILURES, Failure, failure_of
-from agent.clients.etcd.stream import Progress
-from agent.clients.etcd.tokens import Tokens
+from agent.clients.etcd.channel import FAILURES, Connection, Failure, Metadata, Pool, etcd3, failure_of
 from agent.clients.etcdpb import etcd_pb2
-from agent.errors import Unreachable
-from agent.model.store import StoreSettings
+from agent.errors import Refused, SwarmkeeperError, Unreachable
+from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Put, Snapshot, StoreSettings
+
+# ---- Requests to etcd built from our types, and its answers read into them
+
+create_revision_of = etcd3.transactions.Create
+mod_revision_of = etcd3.transactions.Mod
+
+
+def range_end(key: bytes) -> bytes:
+    """Return the first key after all that start with `key`, which is how etcd writes a prefix."""
+    stem = key.rstrip(b"\xff")
+    if not stem:
+        return b"\0"  # etcd's word for "to the very end"
+    return stem[:-1] + bytes([stem[-1] + 1])
+
+
+def bounds(key: str, *, prefix: bool) -> tuple[bytes, bytes]:
+    """Return the `key` and the `range_end` of a request, which is empty for a single key. No prefix: every key."""
+    raw = key.encode()
+    return (raw or b"\0", range_end(raw)) if prefix else (raw, b"")
+
+
+def read_request(ranges: Sequence[KeyRange], *, count_only: bool = False) -> etcd_pb2.TxnRequest:
+    """Return one transaction of all the reads: the answer is a snapshot, and linearizable as every transaction is."""
+    gets = []
+    for each in ranges:
+        key, end = bounds(each.key, prefix=each.prefix)
+        gets.append(etcd_pb2.RangeRequest(key=key, range_end=end, count_only=count_only))
+    return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get) for get in gets])
+
+
+def write_request(
+    compares: Iterable[Compare], operations: Iterable[Put | Delete], fence: Fence | None = None
+) -> etcd_pb2.TxnRequest:
+    """Return the transaction; a fenced one reads the lock when it fails, to tell whose compare it was."""
+    guarded = list(compares)
+    otherwise = []
+    if fence is not None:
+        guarded.insert(0, Compare(key=fence.key, create_revision=fence.create_revision))
+        get = etcd_pb2.RangeRequest(key=fence.key.encode(), keys_only=True)
+        otherwise.append(etcd_pb2.RequestOp(request_range=get))
+    return etcd_pb2.TxnRequest(
+        compare=[_compare(each) for each in guarded],
+        success=[_operation(each) for each in operations],
+        failure=otherwise,
+    )
+
+
+def _compare(compare: Compare) -> Any:
+    if compare.create_revision is not None:
+        built = create_revision_of(compare.key) == compare.create_revision
+    else:
+        built = mod_revision_of(compare.key) == compare.mod_revision
+    return built.build_message()
+
+
+def _operation(operation: Put | Delete) -> etcd_pb2.RequestOp:
+    if isinstance(operation, Put):
+        put = etcd_pb2.PutRequest(key=operation.key.encode(), value=operation.value, lease=operation.lease)
+        return etcd_pb2.RequestOp(request_put=put)
+    key, end = bounds(operation.key, prefix=operation.prefix)
+    return etcd_pb2.RequestOp(request_delete_range=etcd_pb2.DeleteRangeRequest(key=key, range_end=end))
+
+
+def snapshot_of(response: etcd_pb2.TxnResponse) -> Snapshot:
+    found = (key_value(kv) for each in response.responses for kv in each.response_range.kvs)
+    return Snapshot(revision=response.header.revision, values={each.key: each for each in found})
+
+
+def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
+    # A key that is no UTF-8 is not ours, and must not keep us from reading those that are.
+    return KeyValue(
+        key=kv.key.decode(errors="backslashreplace"),
+        value=kv.value,
+        create_revision=kv.create_revision,
+        mod_revision=kv.mod_revision,
+        lease=kv.lease,
+    )
+
+
+def holds_fence(response: etcd_pb2.TxnResponse, fence: Fence) -> bool:
+    """Whether the lock, as read in the failure branch of a fenced write, is still the one of `fence`."""
+    found = [kv.create_revision for each in response.responses for kv in each.response_range.kvs]
+    return found == [fence.create_revision]
+
+
+# ---- User and password: the token that etcd gives for them, and when to ask for another
+#
+# A token is renewed when etcd refuses it, not by the clock. etcd checks it before it does anything, so a
+# refused call was certainly not carried out and may be repeated; a simple token lives as long as it is used;
+# and each one costs etcd 75 ms of bcrypt, which a thousand hosts renewing early would turn into a core of its
+# own.
+
+AUTHENTICATE_TIMEOUT_S = 3.0
+RETRY_S = 5.0
+
+# A member that has lost its quorum then says so after 4 s, instead of leaving a watch open in silence.
+HAS_LEADER: Metadata = (("hasleader", "true"),)
+
+
+class Tokens:
+    """The metadata of every call. One token serves all members; one thread at a time asks for it."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._metadata: Metadata | None = None if settings.user is not None else HAS_LEADER
+        self._refusal: tuple[float, SwarmkeeperError] | None = None
+
+    @property
+    def has_user(self) -> bool:
+        return self._settings.user is not None
+
+    def metadata(self, connection: Connection) -> Metadata:
+        """Return the metadata for a call, asking for a token first if there is none. Raises Unreachable, Refused."""
+        with self._lock:
+            if self._metadata is None:
+                self._metadata = self._authenticate(connection)
+            return self._metadata
+
+    def expire(self, used: Metadata) -> None:
+        """Drop the token that a call was refused with, unless it has been replaced meanwhile."""
+        with self._lock:
+            if self.has_user and self._metadata == used:
+                self._metadata = None
+
+    def _authenticate(self, connection: Connection) -> Metadata:
+        if self._refusal is not None and time.monotonic() < self._refusal[0]:
+            raise self._refusal[1]
+        assert self._settings.user is not None
+        request = etcd_pb2.AuthenticateRequest(name=self._settings.user, password=self._password())
+        try:
+            answer = connection.auth_stub.Authenticate(
+                request, timeout=AUTHENTICATE_TIMEOUT_S, metadata=HAS_LEADER
+            )
+        except FAILURES as error:
+            failure = failure_of(error, connection.endpoint)
+            if _auth_is_off(failure):
+                return HAS_LEADER
+            refused = failure.as_error()
+            if isinstance(refused, Refused):
+                # Wrong password: do not have every retry of every thread hashed by etcd.
+                self._refusal = (time.monotonic() + RETRY_S * random.uniform(0.5, 1.0), refused)  # noqa: S311
+            raise refused from None
+        self._refusal = None
+        return (*HAS_LEADER, ("token", answer.token))
+
+    def _password(self) -> str:
+        path = self._settings.password_file
+        assert path is not None
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"etcd password file {path}: {error}") from error
+
+
+def _auth_is_off(failure: Failure) -> bool:
+    return failure.code == "FAILED_PRECONDITION" and "not enabled" in failure.details
+
+
+# ---- What etcd's answers say about itself: its newest revision, and whether it is still the etcd we knew
+
+log = structlog.get_logger("store")
+
+
+class Progress:
+    """The newest revision, the cluster's id, the last contact, and why connections were given up. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._revision = 0
+        self._cluster_id = 0
+        self._last_contact_s: float | None = None
+        self._connected = False
+        self._reconnects: Counter[str] = Counter()
+        self._on_other_etcd: set[Callable[[str], None]] = set()
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @property
+    def last_contact_s(self) -> float | None:
+        return self._last_contact_s
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    @property
+    def reconnects(self) -> Mapping[str, int]:
+        with self._lock:
+            return MappingProxyType(dict(self._reconnects))
+
+    def contact(self) -> None:
+        """Note that etcd has answered something."""
+        self._last_contact_s = time.monotonic()
+        self._connected = True
+
+    def lost(self, reason: str) -> None:
+        """Note that a connection or a stream was given up. `reason` is a metric's label: out of a small set."""
+        with self._lock:
+            self._reconnects[reason] += 1
+
+    def disconnected(self) -> None:
+        self._connected = False
+
+    def subscribe(self, other_etcd: Callable[[str], None]) -> None:
+        """Call `other_etcd(reason)` when the revision went back or the cluster's id changed."""
+        with self._lock:
+            self._on_other_etcd.add(other_etcd)
+
+    def unsubscribe(self, other_etcd: Callable[[str], None]) -> None:
+        with self._lock:
+            self._on_other_etcd.discard(other_etcd)
+
+    def linearized(self, header: etcd_pb2.ResponseHeader, *, seen_before: int) -> None:
+        """Take the header of a linearizable answer. `seen_before` is the revision known when the call was made.
+
+        Such an answer can never be older than what was known before the question, unless etcd was wiped or restored
+        from a backup. A wiped etcd may well keep its cluster id, and a watch from our old revision would then wait
+        in silence for a revision that is years away.
+        """
+        self.contact()
+        with self._lock:
+            reason = self._mismatch(header, seen_before)
+            self._revision = header.revision if reason else max(self._revision, header.revision)
+            self._cluster_id = header.cluster_id
+            listeners = tuple(self._on_other_etcd) if reason else ()
+        if reason:
+            self.lost(reason)
+            log.error("etcd is not the one it was", reason=reason, before=seen_before, now=header.revision)
+        for listener in listeners:
+            listener(reason)
+
+    def _mismatch(self, header: etcd_pb2.ResponseHeader, seen_before: int) -> str:
+        if self._cluster_id not in {0, header.cluster_id}:
+            return "other cluster"
+        if header.revision < seen_before:
+            return "revision went back"
+        return ""
+
 
 T = TypeVar("T")
 Call = Callable[[Any], T]

@@ -8,8 +8,6 @@ every grpcio since 1.45.
 import contextlib
 import copy
 import random
-import re
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,50 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from pyasn1.codec.der import decoder
-from pyasn1.error import PyAsn1Error
 
 from agent.clients import etcdpb
-from agent.errors import Invalid, Unreachable
+from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.endpoint import Endpoint, endpoints_of, store_faults
 from agent.model.store import StoreSettings
-
-# ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
-#
-# It is root's; an agent without that right goes on without it (docs/operator-guide.md).
-
-
-_PLACE = "swarm/certificates/swarm-node.crt"
-_FIRST = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-"""Behind the node's own come those of its authority."""
-_SUBJECT = 5
-"""Of a certificate's body: version, serial number, algorithm, issuer, validity, subject (RFC 5280, section 4.1)."""
-_ORGANIZATION, _COMMON_NAME = "2.5.4.10", "2.5.4.3"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCertificate:
-    """Who the node is, by its certificate: O is the swarm, CN the node."""
-
-    swarm_id: str
-    node_id: str
-
-
-def node_certificate(root: str) -> NodeCertificate | None:
-    """What the certificate below the engine's data directory `root` says; None when it cannot be read."""
-    try:
-        found = _FIRST.search(Path(root, _PLACE).read_text("ascii"))
-        return _read(ssl.PEM_cert_to_DER_cert(found[0])) if found else None
-    except (OSError, ValueError, IndexError, TypeError, PyAsn1Error):
-        return None
-
-
-def _read(raw: bytes) -> NodeCertificate | None:
-    certificate: Any = decoder.decode(raw)[0]
-    names = {str(each[0]): str(each[1]) for rdn in certificate[0][_SUBJECT] for each in rdn}
-    swarm_id, node_id = names.get(_ORGANIZATION), names.get(_COMMON_NAME)
-    return NodeCertificate(swarm_id=swarm_id, node_id=node_id) if swarm_id and node_id else None
-
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
@@ -83,19 +42,23 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def _load_etcd3() -> Any:
-    """Import etcd3 on our stubs. Raises ImportError when somebody imported it before, on its own stubs."""
+def _load_etcd3() -> tuple[Any, Any]:
+    """Import etcd3 on our stubs, and grpc in the environment that those set for it.
+
+    Raises ImportError when somebody imported etcd3 before, on its own stubs.
+    """
     if sys.modules.setdefault("etcd3.etcdrpc", etcdpb) is not etcdpb:
         raise ImportError(
             "etcd3 was imported before agent.clients.etcd: its generated code of 2020 is in this process, and no "
             "second copy of the messages can be; import agent.clients.etcd first"
         )
     import etcd3  # noqa: PLC0415 (only after the alias)
+    import grpc  # noqa: PLC0415
 
-    return etcd3
+    return etcd3, grpc
 
 
-etcd3 = _load_etcd3()
+etcd3, grpc = _load_etcd3()
 _etcdrpc: Any = etcdpb  # generated code has no annotations
 
 Metadata = tuple[tuple[str, str], ...]
@@ -181,11 +144,7 @@ class Connection:
 
 
 def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
-    tls = {
-        "ca_cert": settings.ca_file,
-        "cert_cert": settings.cert_file,
-        "cert_key": settings.key_file,
-    }
+    tls = {"ca_cert": settings.ca_file, "cert_cert": settings.cert_file, "cert_key": settings.key_file}
     try:
         return etcd3.Etcd3Client(
             host=endpoint.host,
@@ -199,7 +158,6 @@ def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
 
 
 # ---- Which member of etcd is spoken to, and the way on to the next when it fails
-
 
 log = structlog.get_logger("store")
 
@@ -275,3 +233,67 @@ class Pool:
             log.warning("etcd client goes on with the TLS files it has", error=str(error))
             return None
         return self._connection if now != self._connection.fingerprint else None
+
+
+# ---- What went wrong in a call to etcd, told apart by what the caller can do about it
+
+FAILURES = (grpc.RpcError, etcd3.Etcd3Exception, ValueError)
+"""All that a call can raise: etcd3 wraps four codes and lets the others through, and gRPC says ValueError when the
+channel was closed under the call."""
+
+# UNKNOWN is what etcd answers to a write that found no quorum in time: it may yet be carried out.
+_AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"})
+_TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
+_TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed call: gRPC's status code and text, from whom."""
+
+    code: str
+    details: str
+    endpoint: Endpoint
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the member may be at fault, and the call may have been carried out."""
+        return self.code in _AMBIGUOUS or "too many requests" in self.details
+
+    @property
+    def is_stale_token(self) -> bool:
+        """Whether etcd refused for the token alone: nothing was carried out, a new token may help."""
+        return self.code == "UNAUTHENTICATED" or any(text in self.details for text in _TOKEN_TEXTS)
+
+    @property
+    def is_tls(self) -> bool:
+        lowered = self.details.lower()
+        return (
+            self.endpoint.tls and self.code == "UNAVAILABLE" and any(each in lowered for each in _TLS_TEXTS)
+        )
+
+    @property
+    def kind(self) -> str:
+        """A word for metrics, out of a small set."""
+        return "tls" if self.is_tls else self.code.lower()
+
+    def __str__(self) -> str:
+        what = "TLS failure" if self.is_tls else self.code
+        return f"etcd at {self.endpoint}: {what}: {self.details}"
+
+    def as_error(self) -> SwarmkeeperError:
+        """Return the error of ours that says what to do about it."""
+        if self.is_ambiguous:
+            return Unreachable(str(self))
+        if self.code == "NOT_FOUND":
+            return Missing(str(self))
+        return Refused(str(self))
+
+
+def failure_of(error: BaseException, endpoint: Endpoint) -> Failure:
+    """Return what a call to `endpoint` failed with. etcd3 keeps the gRPC error, with the text, in `__context__`."""
+    if isinstance(error, etcd3.Etcd3Exception) and error.__context__ is not None:
+        error = error.__context__
+    if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
+        return Failure(code=error.code().name, details=error.details() or "", endpoint=endpoint)
+    return Failure(code="CANCELLED", details=str(error), endpoint=endpoint)

@@ -2,27 +2,92 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from agent.clients.etcd.calls import Calls, Observer
-from agent.clients.etcd.channel import Pool
-from agent.clients.etcd.messages import holds_fence, read_request, snapshot_of, write_request
-from agent.clients.etcd.stream import Progress
+from agent.clients.etcd import calls, channel
 from agent.clients.etcd.watch import EtcdWatch
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Conflict, LeadershipLost, Missing
-from agent.model.store import (
-    Compare,
-    Delete,
-    Fence,
-    KeyRange,
-    Lease,
-    Put,
-    Snapshot,
-    StoreHealth,
-    StoreSettings,
-    TxnResult,
-)
+from agent.model import store
+
+# ---- What the program asks of etcd, and nothing more: real and fake store pass one contract suite
+
+
+class Watch(Protocol):
+    """A standing request to be woken. It carries no data: whoever is woken reads."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether etcd has confirmed every range of it and nothing has gone wrong since."""
+        ...
+
+    @property
+    def fault(self) -> str | None:
+        """Why it is not healthy, in words; None when it is, or when it has not been tried yet."""
+        ...
+
+    def rearm(self, ranges: Sequence[store.KeyRange]) -> None:
+        """Watch these ranges instead. Wakes once it does."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """etcd, as this program uses it. Every read is linearizable. Safe to call from several threads."""
+
+    def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
+        """Return all the ranges as of one revision. Raises Unreachable, Refused."""
+        ...
+
+    def txn(
+        self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
+    ) -> store.TxnResult:
+        """Carry out all operations if every compare holds, else none of them.
+
+        Raises Unreachable, and then it may have been carried out or not; Refused when it was not and will not be
+        (permission, size, no space left in etcd); Missing when a lease named in it is gone.
+        """
+        ...
+
+    def write_fenced(
+        self,
+        fence: store.Fence,
+        operations: Sequence[store.Put | store.Delete],
+        compares: Sequence[store.Compare] = (),
+    ) -> None:
+        """Carry out all operations if the lock is still held as `fence` says and every compare holds.
+
+        Raises LeadershipLost when the lock has passed on, Conflict when another compare failed, and as txn().
+        """
+        ...
+
+    def grant(self, ttl_s: float) -> store.Lease:
+        """Return a new lease of at least `ttl_s`. Raises Unreachable, Refused (no space left in etcd)."""
+        ...
+
+    def keepalive(self, lease_id: int) -> float:
+        """Return the renewed lease's seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
+        ...
+
+    def revoke(self, lease_id: int) -> None:
+        """End the lease and delete its keys; one that is gone already is no error. Raises Unreachable, Refused."""
+        ...
+
+    def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> Watch:
+        """Call `on_wake(reason)` whenever a key in the ranges may have changed, until the watch is closed.
+
+        It is called on the watch's own thread and must return at once. It may be called for no change, and once
+        for many; after the last change it is called at least once more.
+        """
+        ...
+
+    def health(self) -> store.StoreHealth: ...
+
+    def close(self) -> None:
+        """End watches and calls under way. Every later call raises Unreachable."""
+        ...
+
 
 REVOKE_BUDGET_S = 1.0
 REVOKE_TRY_S = 0.4
@@ -40,38 +105,43 @@ class EtcdStore:
     word out of a small set, or None. Raises Invalid when the settings cannot be used.
     """
 
-    def __init__(self, settings: StoreSettings, *, observe_call: Observer = _unobserved) -> None:
-        self._pool = Pool(settings)
-        self._progress = Progress()
-        self._calls = Calls(settings, self._pool, self._progress, observe_call)
+    def __init__(self, settings: store.StoreSettings, *, observe_call: calls.Observer = _unobserved) -> None:
+        self._pool = channel.Pool(settings)
+        self._progress = calls.Progress()
+        self._calls = calls.Calls(settings, self._pool, self._progress, observe_call)
         self._watches: list[EtcdWatch] = []
 
-    def read(self, ranges: Sequence[KeyRange]) -> Snapshot:
-        request = read_request(ranges)
-        return snapshot_of(self._calls.repeated("read", self._transaction(request)))
+    def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
+        request = calls.read_request(ranges)
+        return calls.snapshot_of(self._calls.repeated("read", self._transaction(request)))
 
-    def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
-        request = write_request(compares, operations)
+    def txn(
+        self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
+    ) -> store.TxnResult:
+        request = calls.write_request(compares, operations)
         response = self._calls.once("txn", self._transaction(request))
-        return TxnResult(succeeded=response.succeeded, revision=response.header.revision)
+        return store.TxnResult(succeeded=response.succeeded, revision=response.header.revision)
 
     def write_fenced(
-        self, fence: Fence, operations: Sequence[Put | Delete], compares: Sequence[Compare] = ()
+        self,
+        fence: store.Fence,
+        operations: Sequence[store.Put | store.Delete],
+        compares: Sequence[store.Compare] = (),
     ) -> None:
-        request = write_request(compares, operations, fence)
+        request = calls.write_request(compares, operations, fence)
         response = self._calls.once("txn", self._transaction(request))
         if response.succeeded:
             return
-        if not holds_fence(response, fence):
+        if not calls.holds_fence(response, fence):
             raise LeadershipLost(
                 f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
             )
         raise Conflict(f"a key that was to be written has changed since it was read: {_keys(compares)}")
 
-    def grant(self, ttl_s: float) -> Lease:
-        def call(client: Any) -> Lease:
+    def grant(self, ttl_s: float) -> store.Lease:
+        def call(client: Any) -> store.Lease:
             granted = client.lease(math.ceil(ttl_s))
-            return Lease(id=granted.id, ttl_s=float(granted.ttl))
+            return store.Lease(id=granted.id, ttl_s=float(granted.ttl))
 
         return self._calls.repeated("grant", call)
 
@@ -92,13 +162,13 @@ class EtcdStore:
         except Missing:
             return
 
-    def watch(self, ranges: Sequence[KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
+    def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
         watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
         self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
 
-    def health(self) -> StoreHealth:
-        return StoreHealth(
+    def health(self) -> store.StoreHealth:
+        return store.StoreHealth(
             connected=self._progress.connected,
             endpoint=self._pool.endpoint,
             last_contact_s=self._progress.last_contact_s,
@@ -116,5 +186,5 @@ class EtcdStore:
         return lambda client: self._calls.transact(client, request)
 
 
-def _keys(compares: Sequence[Compare]) -> str:
+def _keys(compares: Sequence[store.Compare]) -> str:
     return ", ".join(compare.key for compare in compares)

@@ -10,7 +10,6 @@ from agent.model.spec import Attachment, ContainerSpec, Pairs
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Z][A-Za-z]*\.[A-Z][A-Za-z]*)\s*\}\}")
 
 OVERLAY_IP = "Overlay.IP"
-NAMES = ("Node.Hostname", "Node.ID", "Service.Name", "Task.Slot", OVERLAY_IP, "Host.Address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,15 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from agent.metrics.definitions import LABELS
 from agent.model.plan import BlockedKind
+from agent.report.definitions import CATALOGUE, PREFIX
 
 REPOSITORY = Path(__file__).parents[3]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 DASHBOARD = REPOSITORY / "deploy" / "dashboards" / "swarmkeeper.json"
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 
+LABELS = {PREFIX + each.name: each.labels for each in CATALOGUE}
 SCRAPED = frozenset({"cluster", "instance", "job"})
 
 Rule = dict[str, Any]

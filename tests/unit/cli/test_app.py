@@ -89,7 +89,7 @@ def test_a_traceback_is_only_for_who_asks() -> None:
     [
         ("agent.cli.app", ("grpc", "etcd3", "docker", "rich", "agent.planner")),
         ("agent.cli.validate", ("grpc", "etcd3", "docker", "rich")),
-        ("agent.daemon.main", ("rich.live", "agent.cli.tables", "agent.planner.dry_run.cluster")),
+        ("agent.daemon.main", ("rich.live", "agent.cli.status", "agent.planner.dry_run.cluster")),
     ],
 )
 def test_a_command_loads_only_what_it_needs(module: str, unwanted: tuple[str, ...]) -> None:

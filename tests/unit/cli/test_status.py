@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from agent.cli.tables import render
+from agent.cli.status import render
 from agent.cli.view import ClusterView, CopiesView, HostView, IntentView
 from agent.model.records import Disruption, LeaderRecord, Presence, Tokens, Verdict
 from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus

@@ -10,8 +10,7 @@ import pytest
 
 from agent.errors import Invalid, Refused
 from agent.http import Sources, WebServer, serve, server
-from agent.http.pages import page
-from agent.http.server import MOST_THREADS
+from agent.http.server import MOST_THREADS, page
 
 
 class Agent:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.etcd.channel import NodeCertificate
+from agent.clients.docker.swarm import NodeCertificate
 from agent.diff.bridge import without_gateway
 from agent.diff.container import create_request
 from agent.errors import Refused, SwarmkeeperError, Unreachable

@@ -3,7 +3,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.daemon.wiring import DECISIONS
-from agent.metrics.registry import Metrics
 from agent.model.keys import Keys
 from agent.model.observed import Observed
 from agent.model.plan import Failure
@@ -12,6 +11,7 @@ from agent.model.status import HostStatus
 from agent.model.store import KeyRange
 from agent.planner import make_plan
 from agent.report import Reporter
+from agent.report.registry import Metrics
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
 KEYS = Keys("prod")

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
+from agent.clients.etcd.calls import Progress
 from agent.clients.etcd.channel import Connection, Pool
-from agent.clients.etcd.stream import Progress, StreamEnded, WatchStream
+from agent.clients.etcd.watch import StreamEnded, WatchStream
 from agent.errors import Invalid, Unreachable
 from agent.model.endpoint import parse_endpoint
 from agent.model.store import Put, StoreSettings

@@ -56,7 +56,6 @@ def test_a_wiped_etcd_gets_a_new_lease_and_presence(
     server.wipe()
     server.start()
     eventually(lambda: session.lease_id not in {None, first} and is_present(store), 8)
-    assert session.generation == 2
 
 
 def test_a_short_outage_is_survived_with_the_same_lease(

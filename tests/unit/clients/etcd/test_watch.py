@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.clients.etcd import EtcdStore, stream
+from agent.clients.etcd import EtcdStore
+from agent.clients.etcd import watch as watching
 from agent.clients.etcdpb import etcd_pb2
 from tests.support.etcd_server import eventually
 from tests.support.wakes import Wakes
@@ -116,8 +117,8 @@ def test_a_stream_that_ends_as_if_all_were_well_is_started_again(
 def test_a_silent_stream_is_asked_and_kept_if_it_answers(
     etcd: ScriptedEtcd, store: EtcdStore, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PROBE_AFTER_S", 0.1)
-    monkeypatch.setattr(stream, "PROBE_ANSWER_S", 0.5)
+    monkeypatch.setattr(watching, "PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr(watching, "PROBE_ANSWER_S", 0.5)
     watched = store.watch(RANGES, wakes)
     eventually(
         lambda: etcd.streams and sum(each.HasField("progress_request") for each in etcd.streams[0]) >= 3, 5
@@ -130,8 +131,8 @@ def test_a_silent_stream_is_asked_and_kept_if_it_answers(
 def test_a_silent_stream_that_does_not_answer_is_given_up(
     etcd: ScriptedEtcd, store: EtcdStore, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PROBE_AFTER_S", 0.1)
-    monkeypatch.setattr(stream, "PROBE_ANSWER_S", 0.3)
+    monkeypatch.setattr(watching, "PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr(watching, "PROBE_ANSWER_S", 0.3)
     etcd.scripts.put(confirm_then_ignore)
     store.watch(RANGES, wakes)
     eventually(lambda: wakes.reasons == ("watch: open", "watch: silent", "watch: open"), 5)
@@ -140,7 +141,7 @@ def test_a_silent_stream_that_does_not_answer_is_given_up(
 def test_a_watch_that_is_never_confirmed_is_given_up(
     etcd: ScriptedEtcd, store: EtcdStore, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "PROBE_ANSWER_S", 0.3)
+    monkeypatch.setattr(watching, "PROBE_ANSWER_S", 0.3)
     etcd.scripts.put(ignore)
     store.watch(RANGES, wakes)
     eventually(lambda: wakes.reasons == ("watch: silent", "watch: open"), 5)

@@ -1,8 +1,42 @@
 """Every metric of the agent: name, kind, labels, meaning. docs/metrics.md and the rules of deploy/ speak of these."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+from agent.model import host_state, plan
 
 PREFIX = "swarmkeeper_"
+
+# ---- The label values that are known beforehand
+
+STEPS: tuple[type[plan.Step], ...] = get_args(plan.Step)
+KINDS = tuple(sorted({step.kind for step in STEPS}))
+MODES = ("enforce", "observe", "paused")
+LOCAL_STATES: tuple[str, ...] = get_args(host_state.LocalState)
+ROLES = ("manager", "worker")
+SOURCES = ("etcd", "disk")
+NODE_STATES = ("ready", "down", "unknown", "disconnected")
+BLOCKED: tuple[str, ...] = get_args(plan.BlockedKind)
+REJECTIONS = ("yaml", "schema", "semantic", "size", "guard")
+RESULTS = ("ok", "error", "noop", "blocked")
+START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
+OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke")
+PHASES = ("observe", "plan", "apply")
+
+
+def action_of(step: plan.Step | type[plan.Step]) -> str:
+    """The step's verb as a label: `campaign for` -> `campaign`."""
+    return step.verb.partition(" ")[0]
+
+
+def _each(values: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple((each,) for each in values)
+
+
+_ACTIONS = tuple(
+    (kind, action, result)
+    for kind, action in sorted({(step.kind, action_of(step)) for step in STEPS})
+    for result in ("ok", "error")
+)
 
 
 class Metric(NamedTuple):
@@ -11,6 +45,9 @@ class Metric(NamedTuple):
     kind: Literal["gauge", "counter", "histogram"]
     labels: tuple[str, ...]
     help: str
+    series: tuple[tuple[str, ...], ...] = ()
+    """Label values of a counter or histogram that is there from the start, at zero: `rate` does not see the first
+    increase of one that is not."""
 
 
 CATALOGUE = (
@@ -20,7 +57,7 @@ CATALOGUE = (
         "intent_revision", "gauge", ("kind",), "etcd revision of the newest document seen, accepted, applied."
     ),
     Metric("intent_valid", "gauge", (), "0 while the newest document is refused, else 1."),
-    Metric("intent_rejections_total", "counter", ("reason",), "Documents found refused."),
+    Metric("intent_rejections_total", "counter", ("reason",), "Documents found refused.", _each(REJECTIONS)),
     Metric(
         "intent_applied_timestamp_seconds", "gauge", (), "When this host last carried an intent out in full."
     ),
@@ -39,21 +76,29 @@ CATALOGUE = (
         "When etcd last said what is carried out here, as far as is known.",
     ),
     Metric("state_kept", "gauge", (), "Whether what is in force is kept on this host's disk."),
-    Metric("store_request_duration_seconds", "histogram", ("op",), "Calls to etcd, each try by itself."),
-    Metric("store_errors_total", "counter", ("op",), "Calls to etcd that failed."),
+    Metric(
+        "store_request_duration_seconds",
+        "histogram",
+        ("op",),
+        "Calls to etcd, each try by itself.",
+        _each(OPERATIONS),
+    ),
+    Metric("store_errors_total", "counter", ("op",), "Calls to etcd that failed.", _each(OPERATIONS)),
     # ---- the loop
-    Metric("reconcile_duration_seconds", "histogram", ("phase",), "Parts of a pass."),
-    Metric("reconcile_total", "counter", ("result",), "Passes, by what came of them."),
+    Metric("reconcile_duration_seconds", "histogram", ("phase",), "Parts of a pass.", _each(PHASES)),
+    Metric("reconcile_total", "counter", ("result",), "Passes, by what came of them.", _each(RESULTS)),
     Metric(
         "reconcile_last_success_timestamp_seconds", "gauge", (), "Last pass that saw both etcd and dockerd."
     ),
-    Metric("actions_total", "counter", ("kind", "action", "result"), "Steps carried out."),
+    Metric("actions_total", "counter", ("kind", "action", "result"), "Steps carried out.", _ACTIONS),
     Metric("actions_pending", "gauge", ("kind",), "Steps planned and not done yet."),
     Metric("blocked", "gauge", ("reason",), "1 while something is seen as wrong and not touched, by why."),
     Metric("drift", "gauge", ("kind", "object", "field"), "1 while it differs from the intent."),
     Metric("drift_since_timestamp_seconds", "gauge", ("kind", "object"), "Since when it has differed."),
     Metric("drift_detected_total", "counter", ("kind", "field"), "Differences found."),
-    Metric("drift_healed_total", "counter", ("kind",), "Objects that differed and are right again."),
+    Metric(
+        "drift_healed_total", "counter", ("kind",), "Objects that differed and are right again.", _each(KINDS)
+    ),
     # ---- the swarm
     Metric("swarm_state", "gauge", ("state",), "1 for the engine's own membership state."),
     Metric("swarm_role", "gauge", ("role",), "1 for the engine's role in its swarm."),
@@ -95,6 +140,3 @@ CATALOGUE = (
     Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", "histogram", ("call",), "Requests to dockerd."),
 )
-
-LABELS = {PREFIX + each.name: each.labels for each in CATALOGUE}
-"""Label names by full name."""

@@ -1,4 +1,4 @@
-from agent.report.copies import Copies, Fate
+from agent.report.counters import Copies, Fate
 from tests.support.scenes import container
 
 LATER = "2026-01-01T10:00:30Z"

@@ -13,15 +13,13 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agent.metrics.definitions import CATALOGUE, PREFIX
-from agent.metrics.gauges import NOTHING_YET, gauges
-from agent.metrics.label_values import COUNTED, TIMED
+from agent.report.definitions import CATALOGUE, PREFIX
+from agent.report.gauges import NOTHING_YET, gauges
 
 # ---- The process's own figures, in the names every Prometheus client uses
 #
 # prometheus_client's own collector wants /proc/stat, which the unit hides (ProcSubset=pid), and then says
 # nothing at all.
-
 
 _SELF = Path("/proc/self")
 
@@ -89,7 +87,9 @@ class Metrics:
         self._fixed: Gauges = {}
         self.show_engine("")
         self._shown: Gauges = gauges(NOTHING_YET)
-        self._begin_at_zero()
+        for each in CATALOGUE:
+            for labels in each.series:
+                (self._histograms if each.kind == "histogram" else self._counters)[each.name].labels(*labels)
         for collector in (_Snapshot(self.gauges), Process()):
             self._registry.register(collector)
         GCCollector(self._registry)
@@ -145,15 +145,6 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in the Prometheus text format."""
         return prometheus.generate_latest(self._registry)
-
-    def _begin_at_zero(self) -> None:
-        """A counter that is not there yet hides its first increase from `rate`."""
-        for name, series in COUNTED.items():
-            for labels in series:
-                self._counters[name].labels(*labels)
-        for name, series in TIMED.items():
-            for labels in series:
-                self._histograms[name].labels(*labels)
 
 
 class _Snapshot(Collector):

@@ -4,13 +4,13 @@ from typing import Any, get_args
 
 import pytest
 
-from agent.metrics.gauges import NOTHING_YET, Pass, Series, gauges
 from agent.model.host_state import SwarmState
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.model.records import SwarmRecord
 from agent.model.steps import StartContainer
+from agent.report.gauges import NOTHING_YET, Pass, Series, gauges
 from tests.support.scenes import (
     BRIDGE_FOUND,
     FENCE,

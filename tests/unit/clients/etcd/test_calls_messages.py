@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clients.etcd.messages import bounds, key_value, range_end
+from agent.clients.etcd.calls import bounds, key_value, range_end
 from agent.clients.etcdpb import etcd_pb2
 
 

@@ -5,7 +5,7 @@ import pytest
 from agent.intent import parse_intent
 from agent.model.faults import InvalidDocument
 from agent.model.steps import CreateContainer, PullImage, RemoveContainer, StartContainer
-from agent.report.failures import failure_reason, rejection_reason, services_by_resource
+from agent.report.counters import failure_reason, rejection_reason, services_by_resource
 from tests.support.scenes import SPEC, cluster, copy
 
 START = StartContainer(name="prod-order-1", reason="created, but never started")

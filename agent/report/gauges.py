@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from agent.diff.bridge import bridge_faults
 from agent.diff.networks import overlay_faults
 from agent.diff.replicas import image_now
-from agent.metrics import label_values
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, Step
+from agent.report import definitions
 
 Series = dict[tuple[str, ...], float]
 
@@ -70,7 +70,7 @@ def _intent(done: Pass) -> dict[str, Series]:
         "intent_revision": {("seen",): seen, ("accepted",): in_force, ("applied",): done.revision},
         "intent_valid": _is(document is None or document.intent is not None),
         "intent_applied_timestamp_seconds": {(): done.applied_at},
-        "mode": _one_of(label_values.MODES, accepted.policy.mode if accepted else None),
+        "mode": _one_of(definitions.MODES, accepted.policy.mode if accepted else None),
     }
 
 
@@ -79,7 +79,7 @@ def _store(observed: Observed) -> dict[str, Series]:
         "leader": _is(observed.fence is not None),
         "store_up": _is(observed.cluster is not None and not observed.stale),
         "docker_up": _is(observed.host is not None),
-        "assignment_source": _one_of(label_values.SOURCES, observed.source if observed.cluster else None),
+        "assignment_source": _one_of(definitions.SOURCES, observed.source if observed.cluster else None),
         "assignment_seen_timestamp_seconds": {(): observed.seen_at},
         "state_kept": _is(not observed.state_fault),
     }
@@ -91,8 +91,8 @@ def _loop(done: Pass) -> dict[str, Series]:
     reasons = {each.kind for each in done.plan.blocked}
     return {
         "reconcile_last_success_timestamp_seconds": {(): done.succeeded_at},
-        "actions_pending": {(kind,): float(pending[kind]) for kind in label_values.KINDS},
-        "blocked": {(kind,): float(kind in reasons) for kind in label_values.BLOCKED},
+        "actions_pending": {(kind,): float(pending[kind]) for kind in definitions.KINDS},
+        "blocked": {(kind,): float(kind in reasons) for kind in definitions.BLOCKED},
         "drift": {tuple(each): 1.0 for each in sorted(done.drift)},
         "drift_since_timestamp_seconds": dict(done.since),
     }
@@ -107,14 +107,14 @@ def _swarm(observed: Observed) -> dict[str, Series]:
     active = swarm is not None and swarm.local == "active"
     role = ("manager" if swarm.is_manager else "worker") if swarm and active else None
     return {
-        "swarm_state": _one_of(label_values.LOCAL_STATES, swarm.local if swarm else None),
-        "swarm_role": _one_of(label_values.ROLES, role),
+        "swarm_state": _one_of(definitions.LOCAL_STATES, swarm.local if swarm else None),
+        "swarm_role": _one_of(definitions.ROLES, role),
         "swarm_control_available": _is(role == "manager" and nodes is not None),
         "swarm_managers_declared": {(): float(len(accepted.managers) if accepted else 0)},
         "swarm_managers_reachable": {(): float(reachable)},
         # Raft: more than half of all managers.
         "swarm_quorum": _is(2 * reachable > len(managers) > 0),
-        "swarm_nodes": {(state,): float(states[state]) for state in label_values.NODE_STATES},
+        "swarm_nodes": {(state,): float(states[state]) for state in definitions.NODE_STATES},
     }
 
 

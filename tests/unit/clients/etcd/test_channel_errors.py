@@ -5,8 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from agent.clients.etcd.channel import etcd3
-from agent.clients.etcd.errors import Failure, failure_of
+from agent.clients.etcd.channel import Failure, etcd3, failure_of
 from agent.errors import Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.endpoint import Endpoint
 

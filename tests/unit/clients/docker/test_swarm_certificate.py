@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.etcd.channel import NodeCertificate, node_certificate
+from agent.clients.docker.swarm import NodeCertificate, node_certificate
 
 SUBJECT = "/O=swarmid1/OU=swarm-worker/CN=nodeid1"
 

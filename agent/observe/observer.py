@@ -1,0 +1,206 @@
+"""Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from agent.clients.disk import StateDirectory
+from agent.clients.etcd import Store
+from agent.diff.nodes import lost_hosts
+from agent.errors import Invalid, Refused, Unreachable
+from agent.lease import held_fence
+from agent.model.host_state import HostState
+from agent.model.observed import ClusterState, Observed
+from agent.model.store import Fence, KeyRange, KeyValue
+from agent.observe.cluster import ClusterReader
+from agent.observe.copy_watch import CopyWatcher, Spells, TokenWatcher
+from agent.observe.host import HostReader
+
+log = structlog.get_logger()
+
+_OURS, _FREE, _UNREAD, _AWAY, _BLIND = "lock ours", "lock free", "etcd unread", "dockerd away", "nodes unseen"
+"""What may be so for a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who this agent is."""
+
+    host: str
+    """Its name in the intent."""
+    instance: str
+    """This run of it, as its presence names it."""
+    boot_id: str = ""
+    """This boot of the machine."""
+    machine_id: str = ""
+    """The machine, as long as nobody copies it."""
+    advertise: str | None = None
+    """The address of the host for the swarm, where agent.yaml says one."""
+
+
+class Observer:
+    """Looks at everything once per pass. Keeps what etcd said last, for the time that etcd is away."""
+
+    def __init__(
+        self,
+        cluster: ClusterReader,
+        host: HostReader,
+        store: Store,
+        disk: StateDirectory,
+        identity: Identity,
+        lease_id: Callable[[], int | None],
+        now: Callable[[], float] = time.time,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        renewed_s: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """`now` gives seconds since the epoch, `clock` seconds that nobody sets.
+
+        `renewed_s` says how long ago the lease was renewed last.
+        """
+        self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
+        self._identity, self._lease_id, self._now = identity, lease_id, now
+        self._clock = clock
+        self._blind = False
+        """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
+        self.watcher = CopyWatcher(clock)
+        """What a leader remembers of the copies."""
+        self._token_watcher = TokenWatcher(clock)
+        self._spells = Spells(clock)
+        self._lock: Fence | None = None
+        """The leader lock, when etcd was last read and it was ours."""
+        self._renewed_s = renewed_s
+        self.absences = Spells(clock)
+        """And of the hosts that are gone."""
+        self._last: ClusterState | None = None
+        self._kept: tuple[KeyValue, ...] = ()
+        self._seen_at = 0.0
+        self._state_fault = ""
+
+    def recall(self) -> None:
+        """Begin with what an earlier run kept on disk, for as long as etcd does not answer."""
+        try:
+            kept = self._disk.load()
+            self._last = self._cluster.recall(kept) if kept else None
+        except Invalid as error:
+            log.warning("what was kept on disk is not used", error=str(error))
+            return
+        self._kept = kept
+        if kept:
+            self._seen_at = self._disk.saved_at
+            revision = self._last.accepted.revision if self._last and self._last.accepted else 0
+            log.info("kept on disk", revision=revision, age_s=round(self._now() - self._seen_at))
+
+    def watched(self) -> tuple[KeyRange, ...]:
+        """What a change of could change the next observation."""
+        return self._cluster.watched()
+
+    def observe(
+        self,
+        in_flight: frozenset[str] = frozenset(),
+        failures: Mapping[str, str] | None = None,
+        *,
+        settled: bool = False,
+    ) -> Observed:
+        """One snapshot; `in_flight` are the resources that steps are working on, `failures` why their last try failed.
+
+        `settled`: nothing has told of a change since the last one, in the engine or in etcd, and nothing was done.
+
+        Never raises for an etcd or a dockerd that is away: that is what it says then.
+        """
+        began = self._clock()
+        # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
+        lease_id = self._lease_id()
+        cluster, fence, store_fault = self._observe_cluster(lease_id)
+        host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
+        self._blind = host is None or host.swarm.leaderless
+        spells = self._look_at_spells(began, cluster, fence, store_fault, engine_fault)
+        seen = Observed(
+            me=self._identity.host,
+            host=host,
+            engine_fault=engine_fault,
+            engine_away_s=spells.get(_AWAY, 0.0),
+            nodes_unseen_s=spells.get(_BLIND, 0.0) if host else 0.0,
+            cluster=cluster,
+            stale=bool(store_fault),
+            store_fault=store_fault,
+            source="disk" if store_fault or (cluster and cluster.assignment_held) else "etcd",
+            seen_at=self._seen_at,
+            state_fault=self._state_fault,
+            fence=fence,
+            lock_unread=self._lock_unread(lease_id) if store_fault else None,
+            # To the last renewal: an etcd that is away renews nothing.
+            unread_s=max(0.0, spells.get(_UNREAD, 0.0) - self._renewed_s()),
+            led_s=spells.get(_OURS, 0.0),
+            unled_s=spells.get(_FREE, 0.0),
+            lease=lease_id is not None,
+            in_flight=in_flight,
+            failures=failures or {},
+            instance=self._identity.instance,
+            boot_id=self._identity.boot_id,
+            machine_id=self._identity.machine_id,
+            advertise=self._identity.advertise,
+            watches=self.watcher.look(cluster if fence else None),
+            tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
+        )
+        return replace(seen, lost_s=self.absences.look(lost_hosts(seen)))
+
+    def _look_at_spells(
+        self,
+        began: float,
+        cluster: ClusterState | None,
+        fence: Fence | None,
+        store_fault: str,
+        engine_fault: str,
+    ) -> Mapping[str, float]:
+        """For how many seconds what is so now has been so, by name."""
+        lasting = {
+            _OURS: fence is not None,
+            _FREE: cluster is not None and not store_fault and cluster.leader is None,
+            _UNREAD: bool(store_fault),
+            _AWAY: bool(engine_fault),
+            _BLIND: self._blind,
+        }
+        return self._spells.look(frozenset(name for name, so in lasting.items() if so), began)
+
+    def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
+        try:
+            reading = self._cluster.read(self._store, lease_id, self._host.running_specs, blind=self._blind)
+        except (Unreachable, Refused) as error:
+            return self._last, None, f"etcd cannot be read: {error}"
+        self._last, self._seen_at = reading.state, self._now()
+        self._keep(reading.kept)
+        self._lock = held_fence(reading.lock, lease_id)
+        return reading.state, self._lock, ""
+
+    def let_go(self) -> None:
+        """The lock was given back unread. May be called from any thread."""
+        self._lock = None
+
+    def _lock_unread(self, lease_id: int | None) -> Fence | None:
+        lock = self._lock
+        return lock if lock and lock.lease == lease_id else None
+
+    def _keep(self, values: tuple[KeyValue, ...]) -> None:
+        if values == self._kept:
+            return
+        try:
+            self._disk.save(values)
+        except Refused as error:
+            self._state_fault = str(error)
+        else:
+            self._kept, self._state_fault = values, ""
+
+    def _observe_host(
+        self, cluster: ClusterState | None, in_flight: frozenset[str], *, settled: bool
+    ) -> tuple[HostState | None, str]:
+        prefix = "container/"
+        busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
+        try:
+            host = self._host.read(cluster, busy, settled=settled)
+        except (Unreachable, Refused) as error:
+            return None, f"dockerd cannot be read: {error}"
+        return host, ""
