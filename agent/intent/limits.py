@@ -6,7 +6,7 @@ from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
 from agent.model.spec import Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor
-from agent.yamldoc.compose import Scalar
+from agent.yamldoc.compose import Scalar, whole_number
 from agent.yamldoc.scalars import integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
@@ -136,7 +136,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
 
 def memory_and_swap(cursor: Cursor) -> int | None:
     """Read how much memory and swap together; -1 is unlimited swap."""
-    if isinstance(cursor.node, Scalar) and cursor.node.integer == -1:
+    if isinstance(cursor.node, Scalar) and whole_number(cursor.node.text) == -1:
         return -1
     return memory(cursor)
 
