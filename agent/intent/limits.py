@@ -3,30 +3,27 @@
 import re
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
 from agent.model.spec import Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor
 from agent.yamldoc.compose import Scalar, whole_number
-from agent.yamldoc.scalars import integer, matching, number, sequence_of, size
+from agent.yamldoc.scalars import derived, integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
 
 
-KEYS = ("driver", "count", "device_ids", "capabilities", "options")
 ALL = "all"
-REQUEST = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "driver": forms.TEXT,
-            "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
-            "device_ids": forms.TEXTS,
-            "capabilities": forms.TEXTS,
-            "options": forms.PAIRS,
-        },
-    )
+REQUEST = Section(
+    {
+        "driver": forms.TEXT,
+        "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
+        "device_ids": forms.TEXTS,
+        "capabilities": forms.TEXTS,
+        "options": forms.PAIRS,
+    }
 )
-FORM = forms.either(forms.choice([ALL]), forms.list_of(REQUEST))
+GPUS = forms.either(forms.choice([ALL]), forms.list_of(REQUEST.form))
 _ALL_OF_THEM = -1
 _count = integer(1, 1000)
 
@@ -44,7 +41,7 @@ def reserved_devices(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
 
 
 def _request(place: Cursor, capability: str | None) -> DeviceRequest:
-    fields = place.fields(KEYS, extensions=True)
+    fields = REQUEST.read(place)
     said = fields.read("capabilities", distinct_texts, ())
     if capability is None and "capabilities" not in fields:
         fields.missing("capabilities", "say what they can do: [gpu]")
@@ -77,39 +74,33 @@ memory = size(_LEAST_MEMORY)
 reservation = size(1)
 pids = integer(-1, 1 << 22)
 
-DEVICE_KEYS = ("source", "target", "permissions")
-DEVICES = forms.list_of(
-    forms.either(
-        forms.TEXT,
-        forms.section(
-            forms.of(
-                DEVICE_KEYS,
-                {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT},
-            ),
-            ["source"],
-        ),
-    )
-)
+DEVICE = Section({"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",))
+DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
 _LIMIT = forms.integer(-1, _MOST)
-ULIMITS = forms.mapping_of(
-    forms.either(_LIMIT, forms.section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard")))
-)
+_ULIMIT = Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
+ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
 _rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
 _capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")
 _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
 
-def cpus(cursor: Cursor) -> int | None:
-    """Read a number of CPUs, such as 1.5, in billionths."""
-    value = number(0.001, 10_000)(cursor)
-    return None if value is None else round(value * NANO)
+cpus = derived(number(0.001, 10_000), lambda value: round(value * NANO))
+"""Reads a number of CPUs, such as 1.5, in billionths."""
+capabilities = derived(
+    sequence_of(_capability),
+    lambda found: tuple(sorted({each.upper().removeprefix("CAP_") for each in found})),
+)
+"""Reads a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
+cgroup_rules = derived(
+    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_in_one_order, found)}))
+)
+"""Reads rules such as `c 1:3 mr`, their letters in one order, sorted."""
 
 
-def capabilities(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
-    found = sequence_of(_capability)(cursor)
-    return None if found is None else tuple(sorted({each.upper().removeprefix("CAP_") for each in found}))
+def _in_one_order(rule: str) -> str:
+    head, _, letters = rule.rpartition(" ")
+    return f"{head} {''.join(sorted(letters))}"
 
 
 def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
@@ -124,7 +115,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     if not place.is_mapping:
         both = value(place)
         return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)
-    fields = place.fields(("soft", "hard"), extensions=True)
+    fields = _ULIMIT.read(place)
     soft = fields.require("soft", value, "give both, soft and hard")
     hard = fields.require("hard", value, "give both, soft and hard")
     if limit is None or soft is None or hard is None:
@@ -141,19 +132,6 @@ def memory_and_swap(cursor: Cursor) -> int | None:
     return memory(cursor)
 
 
-def cgroup_rules(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read rules such as `c 1:3 mr`, their letters in one order, sorted."""
-    found = sequence_of(_rule, distinct=True)(cursor)
-    if found is None:
-        return None
-    return tuple(sorted({f"{head} {''.join(sorted(letters))}" for head, letters in map(_split_rule, found)}))
-
-
-def _split_rule(text: str) -> tuple[str, str]:
-    head, _, letters = text.rpartition(" ")
-    return head, letters
-
-
 def devices(cursor: Cursor) -> tuple[Device, ...] | None:
     """Read `source[:target[:rwm]]`, or the same as a mapping; sorted by target."""
     found = [_long_device(place) if place.is_mapping else _device(place) for place in cursor.items()]
@@ -161,7 +139,7 @@ def devices(cursor: Cursor) -> tuple[Device, ...] | None:
 
 
 def _long_device(place: Cursor) -> Device | None:
-    fields = place.fields(DEVICE_KEYS, extensions=True)
+    fields = DEVICE.read(place)
     source = fields.require("source", absolute, "say which device of the host")
     target = fields.read("target", absolute, source)
     permissions = fields.read("permissions", _permissions, "rwm")

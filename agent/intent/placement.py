@@ -14,7 +14,7 @@ MOST_COPIES = 1000
 """Copies of one service on one host."""
 
 Placement = tuple[tuple[str, int], ...]
-FORM = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:

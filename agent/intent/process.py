@@ -6,6 +6,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import (
     CgroupNamespace,
@@ -26,30 +27,25 @@ from agent.yamldoc.scalars import boolean, choice, duration, integer
 # ---- The healthcheck of a service
 
 
-KEYS = ("test", "interval", "timeout", "start_period", "retries", "disable")
-_REFUSED = {
-    "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
-}
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
-FORM = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "test": forms.WORDS,
-            **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
-            "retries": forms.integer(1, 1000),
-            "disable": forms.BOOLEAN,
-        },
-    ),
-    refused=_REFUSED,
+HEALTH = Section(
+    {
+        "test": forms.WORDS,
+        **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
+        "retries": forms.integer(1, 1000),
+        "disable": forms.BOOLEAN,
+    },
+    refused={
+        "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
+    },
 )
 _positive = duration(_SHORTEST_S)
 
 
 def healthcheck(cursor: Cursor) -> Healthcheck | None:
     """Read how a copy's health is found out; times in seconds."""
-    fields = cursor.fields(KEYS, _REFUSED, extensions=True)
+    fields = HEALTH.read(cursor)
     test = fields.read("test", _test)
     if fields.read("disable", boolean, False) or test == ("NONE",):
         return Healthcheck(disable=True)
@@ -94,7 +90,10 @@ _GATEWAY = "host-gateway"
 _ANOTHERS = ("service:", "container:")
 _LONGEST_LINE = 16_384
 """Splitting takes time that grows with the square of a word's length."""
-LOGGING = forms.section({"driver": forms.SCALAR, "options": forms.PAIRS})
+MOST_SPLIT = 500_000
+"""Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
+the memory."""
+LOGGING = Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
@@ -144,6 +143,22 @@ def words(cursor: Cursor) -> tuple[str, ...] | None:
         return None
 
 
+def check_lines(services: Cursor) -> bool:
+    """Whether the services can be read in a bearable time; notes a fault when not."""
+    left = MOST_SPLIT
+    for _, service in services.entries() if services.is_mapping else ():
+        for key in ("command", "entrypoint"):
+            # Where the key is missing this is the service itself, a mapping.
+            place = service.at(key)
+            if isinstance(place.node, Scalar):
+                left -= len(place.node.text)
+            if left < 0:
+                problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
+                place.hidden().fault(problem, "write them as lists")
+                return False
+    return True
+
+
 def texts_or_empty(cursor: Cursor) -> tuple[str, ...] | None:
     """Read a list of texts, which may be empty."""
     found = [anything(place) for place in cursor.items()]
@@ -166,7 +181,7 @@ def restart(cursor: Cursor) -> Restart | None:
 
 def logging(cursor: Cursor) -> Logging | None:
     """Read where the output goes. Options may hold tokens: they are kept out of faults."""
-    fields = cursor.fields(("driver", "options"), extensions=True)
+    fields = LOGGING.read(cursor)
     return Logging(
         driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
     )
@@ -181,19 +196,11 @@ def addresses(cursor: Cursor) -> tuple[str, ...] | None:
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     """Read names and addresses as `name:address`, from a list of `name:address` or a mapping; sorted."""
     if cursor.is_mapping:
-        return _sorted_hosts(
-            [(place, text(key) or "", anything(place) or "") for key, place in cursor.entries()]
-        )
-    split = []
-    for place in cursor.items():
-        line = text(place)
-        if line is not None:
-            host, _, found = line.partition("=" if "=" in line else ":")
-            split.append((place, host, found))
-    return _sorted_hosts(split)
-
-
-def _sorted_hosts(split: list[tuple[Cursor, str, str]]) -> tuple[str, ...]:
+        split = [(place, text(key) or "", anything(place) or "") for key, place in cursor.entries()]
+    else:
+        lines = [(place, line) for place in cursor.items() if (line := text(place)) is not None]
+        parts = [(place, line.partition("=" if "=" in line else ":")) for place, line in lines]
+        split = [(place, host, written) for place, (host, _, written) in parts]
     found = set[str]()
     for place, host, written in split:
         if not _HOST.fullmatch(host):

@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.diff.container.usage import cpu_set
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import absolute
 from agent.model.spec import BlkioDevice, BlkioLimit
 from agent.yamldoc import Cursor, Fields, Reader
@@ -22,9 +23,6 @@ cpu_shares = integer(2, 262_144)
 weight = integer(10, 1000)
 _set = matching(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?){0,200}", "a list of CPUs, such as 0-3,6")
 
-BLKIO_KEYS = (
-    "weight", "weight_device", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
-)  # fmt: skip
 _DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
     "weight_device": ("weight", "weight", weight),
     "device_read_bps": ("read_bps", "rate", size(1)),
@@ -33,15 +31,18 @@ _DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
     "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
 }
 _RATES = {
-    key: forms.list_of(
-        forms.section(
-            {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
-            ("path", number),
-        )
+    key: Section(
+        {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
+        ("path", number),
     )
     for key, (_, number, _reader) in _DEVICE_KEYS.items()
 }
-BLKIO = forms.section(forms.of(BLKIO_KEYS, {"weight": forms.integer(10, 1000), **_RATES}))
+BLKIO = Section(
+    {
+        "weight": forms.integer(10, 1000),
+        **{key: forms.list_of(section.form) for key, section in _RATES.items()},
+    }
+)
 
 
 def cpuset(cursor: Cursor) -> str | None:
@@ -77,7 +78,7 @@ cpu_quota = _microseconds(_LONGEST_QUOTA_US)
 
 def blkio_config(cursor: Cursor) -> dict[str, Any] | None:
     """Read the limits on block devices, as the two fields of ContainerSpec they become."""
-    fields = cursor.fields(BLKIO_KEYS, extensions=True)
+    fields = BLKIO.read(cursor)
     limits = [each for key in _DEVICE_KEYS for each in _limits(fields, key)]
     return {
         "blkio_weight": fields.read("weight", weight),
@@ -90,7 +91,7 @@ def _limits(fields: Fields, key: str) -> list[BlkioDevice]:
     found: dict[str, BlkioDevice] = {}
     for each in place.items() if place else ():
         limit, number, reader = _DEVICE_KEYS[key]
-        inner = each.fields(("path", number), extensions=True)
+        inner = _RATES[key].read(each)
         path = inner.require("path", absolute, "say which device, such as /dev/sda")
         value = inner.require(number, reader, "say how much")
         if path in found:

@@ -3,12 +3,12 @@
 import re
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.faults import Constraint, Where
 from agent.yamldoc import Cursor
 from agent.yamldoc.scalars import integer, sequence_of
 
-KEYS = ("constraints", "preferences", "max_replicas_per_node")
 MOST_ON_A_HOST = 1000
 
 _SAID = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
@@ -24,23 +24,19 @@ _REFUSED = {
 _ENGINE = "engine.labels."
 _ROLES = ("manager", "worker")
 
-FORM = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "constraints": forms.list_of({"type": "string", "pattern": "(==|!=)"}),
-            "preferences": forms.list_of(
-                forms.section({"spread": {"type": "string", "pattern": "^node\\."}}, ["spread"])
-            ),
-            "max_replicas_per_node": forms.integer(0, MOST_ON_A_HOST),
-        },
-    )
+_PREFERENCE = Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
+WHERE = Section(
+    {
+        "constraints": forms.list_of({"type": "string", "pattern": "(==|!=)"}),
+        "preferences": forms.list_of(_PREFERENCE.form),
+        "max_replicas_per_node": forms.integer(0, MOST_ON_A_HOST),
+    }
 )
 
 
 def read_where(cursor: Cursor) -> Where:
     """Read the section."""
-    fields = cursor.fields(KEYS, extensions=True)
+    fields = WHERE.read(cursor)
     most = fields.read("max_replicas_per_node", integer(0, MOST_ON_A_HOST), 0)
     return Where(
         constraints=fields.read("constraints", sequence_of(constraint, distinct=True), ()),
@@ -82,8 +78,7 @@ def _feature(cursor: Cursor, name: str) -> str | None:
 
 
 def _preference(cursor: Cursor) -> str | None:
-    fields = cursor.fields(("spread",), extensions=True)
-    return fields.require("spread", _spread, "write for example spread: node.labels.zone")
+    return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
 
 
 def _spread(cursor: Cursor) -> str | None:
