@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 
-from agent.errors import Invalid
+from agent.errors import Invalid, NewerFormat
 from agent.model.spec import Pairs
 
 MOST_KEYS = 3
@@ -37,10 +37,6 @@ class UnlockKeys:
 VERSION = 1
 
 R = TypeVar("R")
-
-
-class NewerFormat(Invalid):
-    """Written by an agent newer than this one: not damaged, and not ours to replace."""
 
 
 def encode(record: Any) -> bytes:

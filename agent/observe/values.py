@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from agent.errors import Invalid
+from agent.errors import Invalid, NewerFormat
 from agent.model import records
 from agent.model.store import KeyValue, Snapshot
 from agent.yamldoc.faultlist import printable
@@ -59,6 +59,6 @@ class Values:
             return records.decode(kind, found.value)
         except Invalid as error:
             self.hold(found.key, str(error))
-            if isinstance(error, records.NewerFormat):
+            if isinstance(error, NewerFormat):
                 self.newer.add(found.key)
             return None
