@@ -30,12 +30,7 @@ from agent.yamldoc.scalars import address, boolean, choice, duration, integer, m
 VERSION = 1
 MOST_HOSTS = 1000
 
-ROLE: Reader[Role] = choice(get_args(Role))
-AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
 ROTATE: Reader[Rotation] = choice(get_args(Rotation))
-MODE: Reader[Mode] = choice(get_args(Mode))
-METHOD: Reader[BridgeMethod] = choice(get_args(BridgeMethod))
-UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -154,8 +149,8 @@ def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
     name = host_name(key)
     fields = HOST.read(cursor)
     reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
-    role: Role | None = fields.require("role", ROLE, "write manager or worker")
-    availability: Availability = fields.read("availability", AVAILABILITY, "active")
+    role: Role | None = fields.require("role", choice(get_args(Role)), "write manager or worker")
+    availability: Availability = fields.read("availability", choice(get_args(Availability)), "active")
     labels = fields.read("labels", pairs(), ())
     if name is None or reached is None or role is None:
         return None
@@ -167,7 +162,7 @@ def _bridge(cursor: Cursor) -> BridgeIntent | None:
     subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
     gateway = read_gateway(fields.at("gateway"), subnet)
     options = _bridge_options(fields)
-    method: BridgeMethod = fields.read("method", METHOD, "parking")
+    method: BridgeMethod = fields.read("method", choice(get_args(BridgeMethod)), "parking")
     if subnet is None or gateway is None:
         return None
     return BridgeIntent(subnet=subnet, gateway=gateway, options=options, method=method)
@@ -221,8 +216,8 @@ def _policy(cursor: Cursor) -> PolicyIntent:
     fields = POLICY.read(cursor)
     guard = fields.read("deletion_guard", _percent)
     return PolicyIntent(
-        mode=fields.read("mode", MODE, "enforce"),
-        unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
+        mode=fields.read("mode", choice(get_args(Mode)), "enforce"),
+        unmanaged=fields.read("unmanaged", choice(get_args(Unmanaged)), "ignore"),
         max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
         confirm=fields.read("confirm", _confirmation, ""),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),

@@ -7,22 +7,17 @@ from typing import Any, Literal, get_args
 from agent.intent import forms, limits
 from agent.intent.forms import Section
 from agent.intent.where import WHERE, read_where
-from agent.model.faults import ANYWHERE, Where
-from agent.model.intent import FailureAction, Update, UpdateOrder
+from agent.model.intent import ANYWHERE, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.scalars import choice, duration, integer, number
 
 ServiceMode = Literal["global", "replicated"]
-MODE: Reader[ServiceMode] = choice(get_args(ServiceMode))
-ORDER: Reader[UpdateOrder] = choice(get_args(UpdateOrder))
-ON_FAILURE: Reader[FailureAction] = choice(get_args(FailureAction))
 
 MOST_REPLICAS = 10_000
 """Copies of one service."""
 
 Condition = Literal["none", "on-failure", "any"]
-CONDITION: Reader[Condition] = choice(get_args(Condition))
 _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
 """As Compose takes Swarm's words."""
 
@@ -94,7 +89,7 @@ def read_deploy(cursor: Cursor) -> Deploy:
     spec = {} if place is None else _resources(place)
     if restart := fields.read("restart_policy", restart_policy):
         spec["restart"] = restart
-    everywhere = fields.read("mode", MODE) == "global"
+    everywhere = fields.read("mode", choice(get_args(ServiceMode))) == "global"
     replicas = fields.read("replicas", integer(0, MOST_REPLICAS))
     if replicas is None and "replicas" in fields:
         replicas = 0  # refused already: that it is missing need not be said, too
@@ -124,7 +119,7 @@ def _check_global(fields: Fields, where: Where) -> None:
 def restart_policy(cursor: Cursor) -> Restart | None:
     """Read what happens when the process ends, in Swarm's words; without a condition it is always started again."""
     fields = RESTART.read(cursor)
-    condition: Condition = fields.read("condition", CONDITION, "any")
+    condition: Condition = fields.read("condition", choice(get_args(Condition)), "any")
     tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
     place = fields.at("max_attempts")
     if tries and place and condition != "on-failure":
@@ -139,8 +134,10 @@ def update_config(cursor: Cursor) -> Update | None:
     fields = UPDATE.read(cursor)
     return Update(
         parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
-        order=fields.read("order", ORDER, _AS_SWARM.order),
-        failure_action=fields.read("failure_action", ON_FAILURE, _AS_SWARM.failure_action),
+        order=fields.read("order", choice(get_args(UpdateOrder)), _AS_SWARM.order),
+        failure_action=fields.read(
+            "failure_action", choice(get_args(FailureAction)), _AS_SWARM.failure_action
+        ),
         monitor_s=fields.read("monitor", duration(), _AS_SWARM.monitor_s),
         delay_s=fields.read("delay", duration(), _AS_SWARM.delay_s),
         max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), _AS_SWARM.max_failure_ratio),

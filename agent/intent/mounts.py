@@ -8,11 +8,9 @@ from agent.intent import forms
 from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.scalars import boolean, choice, size
 
-TYPE: Reader[MountType] = choice(get_args(MountType))
-RELABEL: Reader[Relabel] = choice(get_args(Relabel))
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 BIND = Section(
@@ -152,7 +150,9 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
 
 def _long(place: Cursor) -> Mount | None:
     fields = MOUNT.read(place)
-    kind: MountType | None = fields.require("type", TYPE, "write bind, volume or tmpfs")
+    kind: MountType | None = fields.require(
+        "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
+    )
     target = fields.require("target", _long_target, "say where in the container")
     if kind is None or target is None:
         return None
@@ -171,7 +171,7 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
         return None
     if inner is None:
         return {"source": source, "create_host_path": True}
-    relabel = inner.read("selinux", RELABEL)
+    relabel = inner.read("selinux", choice(get_args(Relabel)))
     create = inner.read("create_host_path", boolean, True)
     place = inner.at("selinux")
     if place and relabel and (not create or ":" in source):

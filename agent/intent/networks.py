@@ -8,7 +8,7 @@ from agent.intent.forms import Section
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.scalars import address, boolean, choice, derived, matching, network, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
@@ -53,7 +53,6 @@ def _attachment(key: Cursor, place: Cursor) -> Attachment | None:
     return Attachment(network=network, aliases=tuple(sorted(aliases)), ipv4_address=fixed)
 
 
-DRIVER: Reader[NetworkDriver] = choice(get_args(NetworkDriver))
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
 _OTHERS = "is not said for something external: whoever made it said it"
@@ -105,7 +104,7 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
         return NetworkIntent(key=key, name=f"{project}_{key}", driver="overlay")
     fields = NETWORK.read(cursor)
     external = _external(fields, "driver")
-    driver: NetworkDriver = fields.read("driver", DRIVER, "overlay")
+    driver: NetworkDriver = fields.read("driver", choice(get_args(NetworkDriver)), "overlay")
     docker_name = fields.read("name", name, key if external else f"{project}_{key}")
     if docker_name in RESERVED:
         (fields.at("name") or cursor).fault(f"'{docker_name}' is Docker's own network", "choose another name")

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from agent.intent import forms
 from agent.intent.deploy import Deploy
-from agent.model.faults import ANYWHERE
-from agent.model.intent import HostIntent, ServiceIntent
+from agent.model.intent import ANYWHERE, HostIntent, ServiceIntent
 from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.faultlist import listed
 from agent.yamldoc.scalars import integer, text
@@ -44,7 +43,7 @@ def _said(deploy: Deploy) -> list[str]:
 
 def settle_hosts(service: ServiceIntent, cursor: Cursor, hosts: tuple[HostIntent, ...]) -> ServiceIntent:
     """Return `service` with the hosts of mode global; note a fault when its constraints leave none of the `hosts`."""
-    unmet = [service.where.unmet(each.features) for each in hosts]
+    unmet = [service.where.unmet(each) for each in hosts]
     if service.where.constraints and hosts and all(unmet):
         told = ", ".join(dict.fromkeys(str(each) for each in unmet))
         problem = f"no declared host meets these constraints: {told}"

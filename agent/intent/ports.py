@@ -8,13 +8,11 @@ from agent.intent import forms
 from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc import Cursor, Reader
+from agent.yamldoc import Cursor
 from agent.yamldoc.scalars import address, choice, integer
 
 PORT = integer(1, 65535)
-PROTOCOL: Reader[Protocol] = choice(get_args(Protocol))
 PortMode = Literal["host", "ingress"]
-MODE: Reader[PortMode] = choice(get_args(PortMode))
 _PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
 _HIGHEST = 65535
 _MOST = 200
@@ -128,10 +126,10 @@ def _long(place: Cursor) -> list[Port]:
     fields = LONG.read(place)
     target = fields.require("target", PORT, "say which port of the container")
     published = fields.require("published", PORT, "say which port of the host: " + _EPHEMERAL)
-    protocol: Protocol = fields.read("protocol", PROTOCOL, "tcp")
+    protocol: Protocol = fields.read("protocol", choice(get_args(Protocol)), "tcp")
     host_ip = fields.read("host_ip", address)
     mode = fields.at("mode")
-    if mode is not None and MODE(mode) == "ingress":
+    if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
         mode.fault(
             "the routing mesh is not offered", "write mode: host, or nothing: a copy's own host publishes it"
         )

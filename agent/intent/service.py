@@ -54,7 +54,6 @@ def image(cursor: Cursor) -> str | None:
 
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-_CONDITION: Reader[Condition] = choice(get_args(Condition))
 _DEPENDENCY = Section(
     {"condition": forms.choice(get_args(Condition))},
     ("condition",),
@@ -70,11 +69,11 @@ def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
     if cursor.is_sequence:
         names = sequence_of(name, distinct=True)(cursor) or ()
         return tuple((each, STARTED) for each in sorted(names))
-    found = []
+    found, conditions = [], choice(get_args(Condition))
     for key, place in cursor.entries():
         fields = _DEPENDENCY.read(place)
-        condition = fields.require("condition", _CONDITION, f"write {STARTED}, or use a list") or STARTED
-        found.append((name(key) or "", condition))
+        condition = fields.require("condition", conditions, f"write {STARTED}, or use a list")
+        found.append((name(key) or "", condition or STARTED))
     return tuple(sorted(found))
 
 

@@ -5,7 +5,7 @@ import re
 from agent.intent import forms
 from agent.intent.forms import Section
 from agent.intent.values import text
-from agent.model.faults import Constraint, Where
+from agent.model.intent import Constraint, Where
 from agent.yamldoc import Cursor
 from agent.yamldoc.scalars import integer, sequence_of
 
