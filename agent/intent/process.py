@@ -9,23 +9,14 @@ from agent.intent import forms
 from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import (
-    CgroupNamespace,
     Healthcheck,
-    Ipc,
     Logging,
-    NetworkMode,
-    Pid,
     Restart,
     RestartName,
-    UserNamespace,
-    Uts,
 )
 from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import Scalar
-from agent.yamldoc.scalars import boolean, choice, duration, integer
-
-# ---- The healthcheck of a service
-
+from agent.yamldoc.scalars import boolean, choice, duration, integer, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
@@ -79,10 +70,6 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
 
 W = TypeVar("W", bound=str)
 
-UTS: Reader[Uts] = choice(get_args(Uts))
-USER_NAMESPACE: Reader[UserNamespace] = choice(get_args(UserNamespace))
-CGROUP_NAMESPACE: Reader[CgroupNamespace] = choice(get_args(CgroupNamespace))
-
 _RESTARTS: dict[str, RestartName] = {each: each for each in get_args(RestartName)}
 _RETRIES = re.compile(r"on-failure:(\d{1,6})", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
@@ -101,25 +88,22 @@ RESTART = forms.either(
 """YAML 1.1, which many an editor reads, takes a plain `no` for false."""
 
 
-def _unshared(reader: Reader[W]) -> Reader[W]:
-    """Make a reader that says why a namespace of another container is refused."""
+def unshared(options: tuple[W, ...]) -> Reader[W]:
+    """Make a reader of one of a few words for a namespace, which says why another container's is refused."""
+    one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
         if isinstance(cursor.node, Scalar) and cursor.node.text.startswith(_ANOTHERS):
-            cursor.fault(
-                "the namespace of another container is not offered",
-                "copies are replaced one by one: use networks",
-            )
+            problem = "the namespace of another container is not offered"
+            cursor.fault(problem, "copies are replaced one by one: use networks")
             return None
-        return reader(cursor)
+        return one_of(cursor)
 
     return read
 
 
-_IPC: Reader[Ipc] = choice(get_args(Ipc))
-_PID: Reader[Pid] = choice(get_args(Pid))
-_NETWORK_MODE: Reader[NetworkMode] = choice(get_args(NetworkMode))
-IPC, PID, NETWORK_MODE = _unshared(_IPC), _unshared(_PID), _unshared(_NETWORK_MODE)
+texts_or_empty = sequence_of(anything)
+"""Reads a list of texts, which may be empty."""
 
 
 def words(cursor: Cursor) -> tuple[str, ...] | None:
@@ -159,12 +143,6 @@ def check_lines(services: Cursor) -> bool:
     return True
 
 
-def texts_or_empty(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a list of texts, which may be empty."""
-    found = [anything(place) for place in cursor.items()]
-    return tuple(each for each in found if each is not None)
-
-
 def restart(cursor: Cursor) -> Restart | None:
     """Read what the engine does when the process ends."""
     written = text(cursor)
@@ -185,12 +163,6 @@ def logging(cursor: Cursor) -> Logging | None:
     return Logging(
         driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
     )
-
-
-def addresses(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read one or several addresses, in the order written."""
-    found = [_address(place, text(place)) for place in (cursor.items() if cursor.is_sequence else [cursor])]
-    return tuple(each for each in found if each is not None)
 
 
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
@@ -224,3 +196,7 @@ def _address(place: Cursor, written: str | None) -> str | None:
             continue
     place.fault(f"'{written[:60]}' is not an IP address")
     return None
+
+
+addresses = one_or_more(lambda place: _address(place, text(place)))
+"""Reads one or several addresses, in the order written."""

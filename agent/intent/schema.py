@@ -29,11 +29,7 @@ def json_schema() -> dict[str, Any]:
         "volumes": _named(forms.either(networks.VOLUME.form, forms.NOTHING)),
         "secrets": _named(files.FILE.form),
         "configs": _named(files.FILE.form),
-        "services": {
-            "type": "object",
-            "propertyNames": {"pattern": forms.NAME_KEYS},
-            "additionalProperties": _service(),
-        },
+        "services": {**_named(_service()), "type": "object"},
     }
     document = Section(top, ("name", "x-cluster", "services"), TOP_REFUSED)
     return {

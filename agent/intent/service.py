@@ -101,6 +101,14 @@ class Field:
     """What it may look like, for editors."""
 
 
+def _one_of(attribute: str, options: tuple[str, ...]) -> Field:
+    return Field(attribute, choice(options), forms.choice(options))
+
+
+def _unshared(attribute: str, options: tuple[str, ...]) -> Field:
+    return Field(attribute, process.unshared(options), forms.choice(options))
+
+
 _FROM_AGENT = ("has no value", 'it would be taken from the agent\'s environment: write one, or "" for none')
 _label = matching(
     r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a name that a host can have"
@@ -124,7 +132,7 @@ FIELDS: dict[str, Field] = {
     "ports": Field("ports", ports.ports, ports.PORTS),
     "volumes": Field("volumes", mounts.mounts, mounts.MOUNTS),
     "networks": Field("networks", networks.attachments, networks.ATTACHMENTS),
-    "network_mode": Field("network_mode", process.NETWORK_MODE, forms.choice(get_args(NetworkMode))),
+    "network_mode": _unshared("network_mode", get_args(NetworkMode)),
     "restart": Field("restart", process.restart, process.RESTART),
     "healthcheck": Field("healthcheck", process.healthcheck, process.HEALTH.form),
     "stop_signal": Field("stop_signal", _signal, forms.TEXT),
@@ -156,11 +164,11 @@ FIELDS: dict[str, Field] = {
     "mem_reservation": Field("memory_reservation_bytes", limits.reservation, forms.SIZE),
     "cpus": Field("nano_cpus", limits.cpus, forms.number(0.001, 10_000)),
     "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
-    "pid": Field("pid", process.PID, forms.choice(get_args(Pid))),
-    "ipc": Field("ipc", process.IPC, forms.choice(get_args(Ipc))),
-    "uts": Field("uts", process.UTS, forms.choice(get_args(Uts))),
-    "userns_mode": Field("userns_mode", process.USER_NAMESPACE, forms.choice(get_args(UserNamespace))),
-    "cgroup": Field("cgroup", process.CGROUP_NAMESPACE, forms.choice(get_args(CgroupNamespace))),
+    "pid": _unshared("pid", get_args(Pid)),
+    "ipc": _unshared("ipc", get_args(Ipc)),
+    "uts": _one_of("uts", get_args(Uts)),
+    "userns_mode": _one_of("userns_mode", get_args(UserNamespace)),
+    "cgroup": _one_of("cgroup", get_args(CgroupNamespace)),
     "cgroup_parent": Field("cgroup_parent", _cgroup, forms.TEXT),
     "runtime": Field("runtime", _runtime, forms.TEXT),
     "annotations": Field("annotations", pairs(secret=True), forms.PAIRS),
