@@ -203,12 +203,8 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "registry_config": ("registry_config", _secret_file),
         "output_lines": ("output_lines", integer(0, 20)),
     },
-    "swarm": {
-        "advertise_address": ("advertise_address", derived(address, str)),
-    },
-    "tokens": {
-        "key_file": ("key_file", _secret_file),
-    },
+    "swarm": {"advertise_address": ("advertise_address", derived(address, str))},
+    "tokens": {"key_file": ("key_file", _secret_file)},
     "session": {
         "ttl": ("ttl_s", duration(1.0, _DAY_S)),
         "interval": ("interval_s", duration(0.1, _DAY_S)),
@@ -223,10 +219,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "backoff_min": ("backoff_min_s", duration(0.1, 3600.0)),
         "backoff_max": ("backoff_max_s", duration(0.1, 3600.0)),
     },
-    "http": {
-        "listen": ("listen", _LISTEN),
-        "web_config": ("web_config", _secret_file),
-    },
+    "http": {"listen": ("listen", _LISTEN), "web_config": ("web_config", _secret_file)},
     "log": {
         "level": ("level", choice(get_args(LogLevel))),
         "format": ("format", choice(get_args(LogFormat))),

@@ -40,10 +40,7 @@ MOUNT = Section(
         "tmpfs": TMPFS.form,
     },
     ("type", "target"),
-    {
-        "consistency": "has no meaning on Linux",
-        "image": "is not offered: engines before 28 do not know it",
-    },
+    {"consistency": "has no meaning on Linux", "image": "is not offered: engines before 28 do not know it"},
 )
 MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
 

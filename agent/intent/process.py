@@ -8,12 +8,7 @@ from typing import TypeVar, get_args
 from agent.intent import forms
 from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
-from agent.model.spec import (
-    Healthcheck,
-    Logging,
-    Restart,
-    RestartName,
-)
+from agent.model.spec import Healthcheck, Logging, Restart, RestartName
 from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import Scalar
 from agent.yamldoc.scalars import boolean, choice, duration, integer, one_or_more, sequence_of
