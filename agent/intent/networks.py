@@ -13,7 +13,6 @@ from agent.yamldoc.scalars import address, boolean, choice, derived, matching, n
 
 # ---- Networks of a service, by the names the document gives them
 
-
 _NEW = "is not offered: engines before 28 do not know it"
 ATTACHMENT = Section(
     {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS},

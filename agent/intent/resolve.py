@@ -13,7 +13,6 @@ from agent.yamldoc.faultlist import listed, nearest
 
 # ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a copy runs
 
-
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.intent import files, forms, limits, mounts, networks, ports, process, usage
+from agent.intent import files, forms, limits, mounts, networks, ports, process
 from agent.intent.deploy import DEPLOY, Deploy, read_deploy
 from agent.intent.forms import Form, Section
 from agent.intent.placement import HOSTS, read_placement
@@ -180,11 +180,11 @@ FIELDS: dict[str, Field] = {
     "mem_swappiness": Field("memory_swappiness", integer(0, 100), forms.integer(0, 100)),
     "oom_kill_disable": Field("oom_kill_disable", boolean, forms.BOOLEAN),
     "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000), forms.integer(-1000, 1000)),
-    "cpu_shares": Field("cpu_shares", usage.cpu_shares, forms.integer(2, 262_144)),
-    "cpuset": Field("cpuset", usage.cpuset, forms.TEXT),
-    "cpu_period": Field("cpu_period_us", usage.cpu_period, forms.MICROSECONDS),
-    "cpu_quota": Field("cpu_quota_us", usage.cpu_quota, forms.MICROSECONDS),
-    "blkio_config": Field(None, usage.blkio_config, usage.BLKIO.form),
+    "cpu_shares": Field("cpu_shares", limits.cpu_shares, forms.integer(2, 262_144)),
+    "cpuset": Field("cpuset", limits.cpuset, forms.TEXT),
+    "cpu_period": Field("cpu_period_us", limits.cpu_period, forms.MICROSECONDS),
+    "cpu_quota": Field("cpu_quota_us", limits.cpu_quota, forms.MICROSECONDS),
+    "blkio_config": Field(None, limits.blkio_config, limits.BLKIO.form),
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 

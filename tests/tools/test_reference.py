@@ -16,7 +16,6 @@ from agent.intent import (
     networks,
     ports,
     process,
-    usage,
 )
 from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED
 from agent.intent.process import MOST_SPLIT
@@ -62,7 +61,7 @@ def keys_of_the_table(text: str) -> set[str]:
             (
                 *deploy.RESTART.known,
                 *limits.REQUEST.known,
-                *usage.BLKIO.known,
+                *limits.BLKIO.known,
                 *limits.DEVICE.known,
                 *files.USE.known,
             ),
