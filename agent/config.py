@@ -16,7 +16,17 @@ from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import SessionSettings, StoreSettings, timing_faults
 from agent.yamldoc import Cursor, Fields, Reader, open_document
 from agent.yamldoc.faultlist import quoted
-from agent.yamldoc.scalars import address, boolean, choice, duration, integer, matching, sequence_of, text
+from agent.yamldoc.scalars import (
+    address,
+    boolean,
+    choice,
+    derived,
+    duration,
+    integer,
+    matching,
+    sequence_of,
+    text,
+)
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]
@@ -126,13 +136,12 @@ def _file(cursor: Cursor) -> str | None:
         return None
     if not Path(path).is_file():
         cursor.fault(f"there is no file {cursor.shown}")
-    elif not os.access(path, os.R_OK):
-        cursor.fault(
-            f"the file {cursor.shown} cannot be read", "give the agent's account the right to read it"
-        )
-    else:
-        return path
-    return None
+        return None
+    if not os.access(path, os.R_OK):
+        remedy = "give the agent's account the right to read it"
+        cursor.fault(f"the file {cursor.shown} cannot be read", remedy)
+        return None
+    return path
 
 
 def _named_file(cursor: Cursor) -> str | None:
@@ -140,9 +149,8 @@ def _named_file(cursor: Cursor) -> str | None:
     value = text(cursor)
     if value is None or value.startswith("/"):
         return value and _file(cursor)
-    cursor.hidden().fault(
-        "this value is no absolute path", "name a file that holds the secret; begin it with /"
-    )
+    remedy = "name a file that holds the secret; begin it with /"
+    cursor.hidden().fault("this value is no absolute path", remedy)
     return None
 
 
@@ -153,17 +161,11 @@ def _secret_file(cursor: Cursor) -> str | None:
     return path
 
 
-def _address(cursor: Cursor) -> str | None:
-    found = address(cursor)
-    return None if found is None else str(found)
-
-
 def _endpoint(cursor: Cursor) -> str | None:
     value = text(cursor)
     if value is not None and "@" in value:
-        cursor.hidden().fault(
-            "an endpoint cannot hold user and password", "give them as user and password_file"
-        )
+        remedy = "give them as user and password_file"
+        cursor.hidden().fault("an endpoint cannot hold user and password", remedy)
         return None
     return value
 
@@ -176,8 +178,6 @@ _URL = matching(
     r"unix:///[^\s]+|(?:tcp|https?)://[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}",
     "an engine's address, such as unix:///run/docker.sock",
 )
-_LEVEL: Reader[LogLevel] = choice(get_args(LogLevel))
-_FORMAT: Reader[LogFormat] = choice(get_args(LogFormat))
 CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 CLUSTER_NAME_IN_WORDS = "a name: letters, digits, _ . and -, 63 characters at most"
 _NAME = matching(CLUSTER_NAME, CLUSTER_NAME_IN_WORDS)
@@ -203,12 +203,8 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "registry_config": ("registry_config", _secret_file),
         "output_lines": ("output_lines", integer(0, 20)),
     },
-    "swarm": {
-        "advertise_address": ("advertise_address", _address),
-    },
-    "tokens": {
-        "key_file": ("key_file", _secret_file),
-    },
+    "swarm": {"advertise_address": ("advertise_address", derived(address, str))},
+    "tokens": {"key_file": ("key_file", _secret_file)},
     "session": {
         "ttl": ("ttl_s", duration(1.0, _DAY_S)),
         "interval": ("interval_s", duration(0.1, _DAY_S)),
@@ -223,13 +219,10 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "backoff_min": ("backoff_min_s", duration(0.1, 3600.0)),
         "backoff_max": ("backoff_max_s", duration(0.1, 3600.0)),
     },
-    "http": {
-        "listen": ("listen", _LISTEN),
-        "web_config": ("web_config", _secret_file),
-    },
+    "http": {"listen": ("listen", _LISTEN), "web_config": ("web_config", _secret_file)},
     "log": {
-        "level": ("level", _LEVEL),
-        "format": ("format", _FORMAT),
+        "level": ("level", choice(get_args(LogLevel))),
+        "format": ("format", choice(get_args(LogFormat))),
     },
 }
 """Section, option: the field of the section's settings, and how it is read."""
@@ -242,38 +235,29 @@ def _read(root: Cursor) -> Config:
     cluster = fields.require("cluster", _NAME, "name the cluster: its keys are under /swarmkeeper/<cluster>/")
     host = fields.read("host", _HOST) if "host" in fields else _own_name(root)
     directory = fields.read("state_directory", _absolute, STATE_DIRECTORY)
-    store = StoreSettings(**{"endpoints": (), **_section(fields, "etcd", _check_store)})
-    session = SessionSettings(**_section(fields, "session", _check_timings))
-    reconcile = ReconcileSettings(**_section(fields, "reconcile", _check_backoff))
-    docker = DockerSettings(**_section(fields, "docker"))
-    swarm = SwarmSettings(**_section(fields, "swarm"))
-    tokens = TokenSettings(**_section(fields, "tokens"))
-    http, log = HttpSettings(**_section(fields, "http")), LogSettings(**_section(fields, "log"))
-    root.faults.raise_if_any()
-    assert cluster is not None
-    assert host is not None
-    return Config(
-        cluster=cluster,
-        host=host,
-        store=store,
-        docker=docker,
-        swarm=swarm,
-        tokens=tokens,
-        session=session,
-        reconcile=reconcile,
-        http=http,
-        log=log,
+    config = Config(
+        cluster=cluster or "",
+        host=host or "",
+        store=StoreSettings(**{"endpoints": (), **_section(fields, "etcd", _check_store)}),
+        session=SessionSettings(**_section(fields, "session", _check_timings)),
+        reconcile=ReconcileSettings(**_section(fields, "reconcile", _check_backoff)),
+        docker=DockerSettings(**_section(fields, "docker")),
+        swarm=SwarmSettings(**_section(fields, "swarm")),
+        tokens=TokenSettings(**_section(fields, "tokens")),
+        http=HttpSettings(**_section(fields, "http")),
+        log=LogSettings(**_section(fields, "log")),
         state_directory=directory,
     )
+    root.faults.raise_if_any()
+    return config
 
 
 def _own_name(root: Cursor) -> str | None:
     name = socket.gethostname()
     if re.fullmatch(HOST_NAME, name):
         return name
-    root.hidden().fault(
-        f"this machine calls itself {quoted(name)}, which names no host", "give it a name with host:"
-    )
+    problem = f"this machine calls itself {quoted(name)}, which names no host"
+    root.hidden().fault(problem, "give it a name with host:")
     return None
 
 
@@ -307,16 +291,13 @@ def _check_store(said: Said) -> tuple[str, ...]:
 
 def _check_timings(said: Said) -> tuple[str, ...]:
     settings = SessionSettings(**said)
-    return (*timing_faults(settings), *_leading_faults(settings))
-
-
-def _leading_faults(settings: SessionSettings) -> tuple[str, ...]:
-    """What keeps a leader from its work: it begins no step that the lease might not outlast."""
+    faults = timing_faults(settings)
+    # A leader begins no step that the lease might not outlast.
     need, have = settings.interval_s + LEADER_BUDGET_S, settings.ttl_s - settings.margin_s
-    if need <= have:
-        return ()
-    step = f"the {LEADER_BUDGET_S:g} s of a leader's step"
-    return (f"interval + {step} ({need:g} s) must not be more than ttl - margin ({have:g} s)",)
+    if need > have:
+        step = f"the {LEADER_BUDGET_S:g} s of a leader's step"
+        faults += (f"interval + {step} ({need:g} s) must not be more than ttl - margin ({have:g} s)",)
+    return faults
 
 
 def _check_backoff(said: Said) -> tuple[str, ...]:

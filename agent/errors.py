@@ -35,5 +35,9 @@ class Invalid(SwarmkeeperError):
     """Input that cannot be accepted (intent, agent.yaml, a record in etcd). It changes nothing."""
 
 
+class NewerFormat(Invalid):
+    """A value in etcd, written by an agent newer than this one: not damaged, and not ours to replace."""
+
+
 class LeadershipLost(SwarmkeeperError):
     """A leader's write was refused because the fencing token is no longer the newest."""

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -38,7 +38,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:  #
             structlog.stdlib.add_log_level,
             structlog.processors.format_exc_info,
             *_renderers(format, stream),
-            _masked,
+            lambda _, __, text: masked(str(text)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Patient(stream))),
@@ -62,10 +62,14 @@ def _renderers(format: str, stream: TextIO) -> tuple[Processor, ...]:  # noqa: A
             return (_prioritised,) if _is_journal(stream) else (_lines,)
         case "console":
             time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-            coloured = stream.isatty() and "NO_COLOR" not in os.environ
-            return (time, _coloured if coloured else _timed)
+            return (time, _coloured if stream.isatty() and "NO_COLOR" not in os.environ else _lines)
         case "json":
-            return (structlog.processors.TimeStamper(fmt="iso"), _json)
+            as_json = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+            return (
+                structlog.processors.TimeStamper(fmt="iso"),
+                as_json,
+                lambda _, __, text: _on_one_line(text),
+            )
     raise ValueError(f"log format {format!r} is none of auto, journal, console, json")
 
 
@@ -105,13 +109,14 @@ class _Adopted(logging.Handler):
         write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-# ---- renderers: each makes one text of an event
+# structlog's own renderers of text neither keep a value from forging a line nor give each line its priority.
 
 
 def _lines(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """`level event key=value`, and a traceback below it."""
+    """`level event key=value`, after the time if there is one, and a traceback below it."""
     traceback = event.pop("exception", "")
-    words = [event.pop("level"), _on_one_line(str(event.pop("event", "")))]
+    words = [event.pop(key) for key in ("timestamp", "level") if key in event]
+    words += [_on_one_line(str(event.pop("event", "")))]
     words += [f"{key}={_value(value)}" for key, value in event.items()]
     return "\n".join([" ".join(words), *map(_on_one_line, traceback.splitlines())])
 
@@ -122,22 +127,9 @@ def _prioritised(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return "\n".join(prefix + line for line in _lines(logger, method, event).split("\n"))
 
 
-def _timed(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    return f"{event.pop('timestamp')} {_lines(logger, method, event)}"
-
-
 def _coloured(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    colour = _COLOURS.get(event["level"])
-    text = _timed(logger, method, event)
+    colour, text = _COLOURS.get(event["level"]), _lines(logger, method, event)
     return f"{colour}{text}{_PLAIN}" if colour else text
-
-
-def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return _on_one_line(json.dumps(event, default=str, ensure_ascii=False))
-
-
-def _masked(_: WrappedLogger, __: str, text: Any) -> str:
-    return masked(text)
 
 
 def _value(value: object) -> str:

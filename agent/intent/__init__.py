@@ -4,20 +4,14 @@ The order is: read each section by its table, give names their meaning across se
 section that could not be read is left out of the later steps, so that one error is not told twice.
 """
 
-from agent.intent.addresses import check_addresses, check_fixed_addresses, check_registries, with_pool
-from agent.intent.checks import (
-    check_dependencies,
-    check_host_ports,
-    check_lines,
-    check_managers,
-    check_names,
-    check_specs,
-)
+from agent.intent.addresses import with_pool
+from agent.intent.checks import check_sections
 from agent.intent.cluster import Cluster, read_cluster
 from agent.intent.files import read_file
 from agent.intent.guard import document_hash
 from agent.intent.networks import read_network, read_volume
 from agent.intent.placement import settle_hosts
+from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
 from agent.intent.resolve import Declared, resolve
 from agent.intent.service import read_service
@@ -49,18 +43,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
     services = _services(root, fields, networks, volumes, cluster.hosts)
     swarm = with_pool(cluster, networks)
-    check_managers(root, cluster)
-    check_names(root, networks, volumes)
-    check_addresses(root, cluster, networks)
-    check_registries(root, cluster, networks, services)
-    check_fixed_addresses(root, networks, services)
-    check_host_ports(root, services, swarm)
-    check_specs(root, services)
-    check_dependencies(root, services, tuple(each.name for each in services))
-    if not swarm.default_addr_pool:
-        root.at("x-cluster").fault(
-            "no /16 of 10.0.0.0/8 is left for Docker's own networks", "give a default_addr_pool"
-        )
+    check_sections(root, cluster, swarm, networks, volumes, services)
     root.faults.raise_if_any()
     assert cluster.gwbridge is not None
     return Intent(

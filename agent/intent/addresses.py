@@ -1,8 +1,9 @@
 """Checks over all addresses of a document, and the choice of a pool that is clear of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
 
 from agent.intent.cluster import Cluster
 from agent.model.intent import GWBRIDGE, NetworkIntent, ServiceIntent, SwarmIntent
@@ -13,8 +14,7 @@ _LAN = 16
 _SECOND_OCTETS = (*range(200, 256), *range(200))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claim:
+class _Claim(NamedTuple):
     network: IPv4Network
     what: str
     place: Cursor
@@ -29,15 +29,14 @@ def check_addresses(root: Cursor, cluster: Cluster, networks: tuple[NetworkInten
 
 def _claims(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> Iterator[_Claim]:
     if cluster.gwbridge is not None:
-        place = root.at("x-cluster", "gwbridge", "subnet")
-        yield _Claim(network=cluster.gwbridge.subnet, what=GWBRIDGE, place=place)
+        yield _Claim(cluster.gwbridge.subnet, GWBRIDGE, root.at("x-cluster", "gwbridge", "subnet"))
     for number, pool in enumerate(cluster.swarm.default_addr_pool):
         place = root.at("x-cluster", "swarm", "default_addr_pool", number)
-        yield _Claim(network=pool, what="default_addr_pool", place=place)
+        yield _Claim(pool, "default_addr_pool", place)
     for network in networks:
         if network.subnet is not None:
             place = root.at("networks", network.key, "ipam", "config", 0, "subnet")
-            yield _Claim(network=network.subnet, what=f"network {network.key}", place=place)
+            yield _Claim(network.subnet, f"network {network.key}", place)
 
 
 def _check_overlaps(claims: list[_Claim]) -> None:
@@ -60,9 +59,8 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
     for host in cluster.hosts:
         place = root.at("x-cluster", "hosts", host.name, "address")
         if host.address in seen:
-            place.fault(
-                f"{host.address} is the address of {seen[host.address]} already", "give each host its own"
-            )
+            problem = f"{host.address} is the address of {seen[host.address]} already"
+            place.fault(problem, "give each host its own")
         seen[host.address] = host.name
         if host.address.is_loopback or host.address.is_multicast or host.address.is_unspecified:
             place.fault(f"{host.address} cannot be reached from another host", "give the address of its LAN")
@@ -88,10 +86,9 @@ def check_registries(
         for subnet, gateway, what in bridges:
             # The gateway is the host itself: a registry may well listen there.
             if registry is not None and registry in subnet and registry != gateway:
+                place = root.at("services", service.name, "image")
                 problem = f"the registry {registry} lies inside {subnet} ({what})"
-                root.at("services", service.name, "image").fault(
-                    problem, "no host could reach it: choose another network"
-                )
+                place.fault(problem, "no host could reach it: choose another network")
 
 
 def _registry_address(image: str) -> IPv4Address | None:
@@ -127,17 +124,15 @@ def check_fixed_addresses(
     by_name = {each.name: each for each in networks}
     taken: dict[tuple[str, str], str] = {}
     for service in services:
-        copies = service.copies
         for each in service.spec.networks:
             network = by_name.get(each.network)
             if each.ipv4_address is None or network is None:
                 continue
             place = root.at("services", service.name, "networks", network.key, "ipv4_address")
             holder = taken.setdefault((each.network, each.ipv4_address), service.name)
-            if copies > 1:
-                place.fault(
-                    f"{copies} copies cannot share one address", "run one copy, or leave the address out"
-                )
+            if service.copies > 1:
+                problem = f"{service.copies} copies cannot share one address"
+                place.fault(problem, "run one copy, or leave the address out")
             elif holder != service.name:
                 place.fault(f"{each.ipv4_address} is wanted by service {holder} too", "give each its own")
             _check_inside(place, IPv4Address(each.ipv4_address), network)

@@ -5,6 +5,8 @@ from ipaddress import IPv4Network
 from itertools import islice
 from typing import get_args
 
+from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.guard import DIGITS
 from agent.intent.networks import read_gateway, usable_network
 from agent.intent.values import host_name, pairs
@@ -27,51 +29,77 @@ from agent.yamldoc.scalars import address, boolean, choice, duration, integer, m
 
 VERSION = 1
 MOST_HOSTS = 1000
-KEYS = ("version", "hosts", "swarm", "gwbridge", "policy")
-HOST_KEYS = ("address", "role", "availability", "labels")
-SWARM_KEYS = (
-    "default_addr_pool",
-    "default_addr_pool_mask_length",
-    "data_path_port",
-    "join_tokens",
-    "autolock",
-)
-TOKEN_KEYS = ("rotate", "ttl")
-BRIDGE_KEYS = ("subnet", "gateway", "driver_opts", "method")
-POLICY_KEYS = (
-    "mode",
-    "unmanaged",
-    "max_unavailable_hosts",
-    "deletion_guard",
-    "confirm",
-    "allow_network_recreate",
-    "resolve_digests",
-    "pin_addresses",
-    "reschedule_after",
-)
-CONFIRM = rf"[0-9a-f]{{{DIGITS}}}"
-"""What confirms an edit, as a regular expression."""
 
-ROLE: Reader[Role] = choice(get_args(Role))
-AVAILABILITY: Reader[Availability] = choice(get_args(Availability))
 ROTATE: Reader[Rotation] = choice(get_args(Rotation))
-MODE: Reader[Mode] = choice(get_args(Mode))
-METHOD: Reader[BridgeMethod] = choice(get_args(BridgeMethod))
-UNMANAGED: Reader[Unmanaged] = choice(get_args(Unmanaged))
-
-SWARM_REFUSED = {
-    "advertise": "is not offered here: a host's address is advertised",
-    "force_new_cluster": "is never done",
-}
-BRIDGE_REFUSED = {"name": f"is always {GWBRIDGE}"}
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
 _ONE_AT_A_TIME = "one host at a time is disturbed, and the next when all is well again: write 1, or nothing"
-_confirmation = matching(CONFIRM, f"the {DIGITS} digits that the verdict asks for")
+_confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the {DIGITS} digits that the verdict asks for")
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
 
+HOST = Section(
+    {
+        "address": forms.ADDRESS,
+        "role": forms.choice(get_args(Role)),
+        "availability": forms.choice(get_args(Availability)),
+        "labels": forms.PAIRS,
+    },
+    ("address", "role"),
+    extensions=False,
+)
+TOKENS = Section({"rotate": forms.choice(get_args(Rotation)), "ttl": forms.DURATION}, extensions=False)
+SWARM = Section(
+    {
+        "default_addr_pool": forms.list_of(forms.NETWORK, 1),
+        "default_addr_pool_mask_length": forms.integer(8, _LONGEST_MASK),
+        "data_path_port": forms.integer(1024, 49151),
+        "join_tokens": TOKENS.form,
+        "autolock": forms.BOOLEAN,
+    },
+    refused={
+        "advertise": "is not offered here: a host's address is advertised",
+        "force_new_cluster": "is never done",
+    },
+    extensions=False,
+)
+BRIDGE = Section(
+    {
+        "subnet": forms.NETWORK,
+        "gateway": forms.ADDRESS,
+        "driver_opts": forms.PAIRS,
+        "method": forms.choice(get_args(BridgeMethod)),
+    },
+    ("subnet",),
+    {"name": f"is always {GWBRIDGE}"},
+    extensions=False,
+)
+POLICY = Section(
+    {
+        "mode": forms.choice(get_args(Mode)),
+        "unmanaged": forms.choice(get_args(Unmanaged)),
+        "max_unavailable_hosts": forms.integer(1, 1),
+        "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
+        "confirm": {"type": ["string", "integer", "number"]},
+        "allow_network_recreate": forms.BOOLEAN,
+        "resolve_digests": forms.BOOLEAN,
+        "pin_addresses": forms.BOOLEAN,
+        "reschedule_after": forms.DURATION,
+    },
+    extensions=False,
+)
+CLUSTER = Section(
+    {
+        "version": {"enum": [VERSION, str(VERSION)]},
+        "hosts": {"type": "object", "minProperties": 1, "additionalProperties": HOST.form},
+        "swarm": SWARM.form,
+        "gwbridge": BRIDGE.form,
+        "policy": POLICY.form,
+    },
+    ("version", "hosts", "gwbridge"),
+    extensions=False,
+)
 
 _NO_POOL = SwarmIntent(default_addr_pool=())
 _BOLD = PolicyIntent()
@@ -89,7 +117,7 @@ class Cluster:
 
 def read_cluster(cursor: Cursor) -> Cluster | None:
     """Read the section."""
-    fields = cursor.fields(KEYS)
+    fields = CLUSTER.read(cursor)
     fields.require("version", _version, f"write version: {VERSION}")
     return Cluster(
         hosts=fields.require("hosts", _hosts, "name the machines of the cluster") or (),
@@ -119,10 +147,10 @@ def _hosts(cursor: Cursor) -> tuple[HostIntent, ...]:
 
 def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
     name = host_name(key)
-    fields = cursor.fields(HOST_KEYS)
+    fields = HOST.read(cursor)
     reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
-    role: Role | None = fields.require("role", ROLE, "write manager or worker")
-    availability: Availability = fields.read("availability", AVAILABILITY, "active")
+    role: Role | None = fields.require("role", choice(get_args(Role)), "write manager or worker")
+    availability: Availability = fields.read("availability", choice(get_args(Availability)), "active")
     labels = fields.read("labels", pairs(), ())
     if name is None or reached is None or role is None:
         return None
@@ -130,11 +158,11 @@ def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
 
 
 def _bridge(cursor: Cursor) -> BridgeIntent | None:
-    fields = cursor.fields(BRIDGE_KEYS, BRIDGE_REFUSED)
+    fields = BRIDGE.read(cursor)
     subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
     gateway = read_gateway(fields.at("gateway"), subnet)
     options = _bridge_options(fields)
-    method: BridgeMethod = fields.read("method", METHOD, "parking")
+    method: BridgeMethod = fields.read("method", choice(get_args(BridgeMethod)), "parking")
     if subnet is None or gateway is None:
         return None
     return BridgeIntent(subnet=subnet, gateway=gateway, options=options, method=method)
@@ -150,12 +178,11 @@ def _bridge_options(fields: Fields) -> Pairs:
 
 
 def _swarm(cursor: Cursor) -> SwarmIntent:
-    fields = cursor.fields(SWARM_KEYS, SWARM_REFUSED)
+    fields = SWARM.read(cursor)
     pools = fields.read("default_addr_pool", sequence_of(usable_network, at_least=1, distinct=True), ())
     mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
     _check_mask(fields, pools, mask_length)
-    tokens = fields.at("join_tokens")
-    inner = None if tokens is None else tokens.fields(TOKEN_KEYS)
+    inner = TOKENS.within(fields, "join_tokens")
     if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
         ttl.fault("tokens that are never rotated live for ever", "take it out, or write rotate: after-join")
     return SwarmIntent(
@@ -186,11 +213,11 @@ def _one_at_a_time(cursor: Cursor) -> int | None:
 
 
 def _policy(cursor: Cursor) -> PolicyIntent:
-    fields = cursor.fields(POLICY_KEYS)
+    fields = POLICY.read(cursor)
     guard = fields.read("deletion_guard", _percent)
     return PolicyIntent(
-        mode=fields.read("mode", MODE, "enforce"),
-        unmanaged=fields.read("unmanaged", UNMANAGED, "ignore"),
+        mode=fields.read("mode", choice(get_args(Mode)), "enforce"),
+        unmanaged=fields.read("unmanaged", choice(get_args(Unmanaged)), "ignore"),
         max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
         confirm=fields.read("confirm", _confirmation, ""),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),

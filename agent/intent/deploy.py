@@ -1,97 +1,93 @@
-"""The `deploy` section: how changes are rolled out, and limits in Swarm's words."""
+"""The `deploy` section: where copies may run, how changes are rolled out, and limits in Swarm's words."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from agent.intent import forms
-from agent.intent.limits import REQUEST, cpus, memory, pids, reservation, reserved_devices
-from agent.intent.where import FORM as WHERE
-from agent.intent.where import read_where
-from agent.model.faults import ANYWHERE, Where
-from agent.model.intent import FailureAction, Update, UpdateOrder
+from agent.intent import forms, limits
+from agent.intent.forms import Section
+from agent.intent.values import text
+from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.scalars import choice, duration, integer, number
-
-KEYS = ("mode", "replicas", "placement", "update_config", "rollback_config", "restart_policy", "resources")
-UPDATE_KEYS = ("parallelism", "order", "failure_action", "monitor", "delay", "max_failure_ratio")
-LIMIT_KEYS = ("cpus", "memory", "pids")
-RESERVATION_KEYS = ("memory", "devices")
-RESTART_KEYS = ("condition", "max_attempts")
+from agent.yamldoc import Cursor, Fields
+from agent.yamldoc.scalars import choice, duration, integer, number, sequence_of
 
 ServiceMode = Literal["global", "replicated"]
-MODE: Reader[ServiceMode] = choice(get_args(ServiceMode))
-ORDER: Reader[UpdateOrder] = choice(get_args(UpdateOrder))
-ON_FAILURE: Reader[FailureAction] = choice(get_args(FailureAction))
 
 MOST_REPLICAS = 10_000
 """Copies of one service."""
 
-_REFUSED = {
-    "endpoint_mode": "is not offered: copies are containers, without a virtual address",
-    "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
-}
-_RESERVED = {
-    "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
-    "generic_resources": "is not offered: only Swarm's own services know them",
-    "pids": "is not offered: nothing reserves processes",
-}
-_LIMITED = {"devices": "is not offered: a device is given or not; use devices, or reservations"}
-_ENGINE = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
-_RESTART_REFUSED = {"delay": _ENGINE, "window": _ENGINE}
-
 Condition = Literal["none", "on-failure", "any"]
-CONDITION: Reader[Condition] = choice(get_args(Condition))
 _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
 """As Compose takes Swarm's words."""
 
+MOST_ON_A_HOST = 1000
+
+_SAID = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
+_LABEL = re.compile(r"node\.(labels\.[A-Za-z0-9][A-Za-z0-9_./-]{0,126})")
+_KNOWN = {"node.hostname": "hostname", "node.role": "role"}
+_EXAMPLE = "write for example node.labels.zone == a, node.role != manager or node.hostname == node-1"
+_NOT_PLACED_BY = {
+    "node.id": "the swarm gives node ids, the document does not know them: write node.hostname",
+    "node.ip": "write node.hostname",
+    "node.platform.os": "give the hosts a label and write node.labels.<name>",
+    "node.platform.arch": "give the hosts a label and write node.labels.<name>",
+}
+_ENGINE = "engine.labels."
+_ROLES = ("manager", "worker")
+
+_PREFERENCE = Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
+WHERE = Section(
+    {
+        "constraints": forms.list_of({"type": "string", "pattern": "(==|!=)"}),
+        "preferences": forms.list_of(_PREFERENCE.form),
+        "max_replicas_per_node": forms.integer(0, MOST_ON_A_HOST),
+    }
+)
 
 _AS_SWARM = Update()
 
-_UPDATE = forms.section(
-    forms.of(
-        UPDATE_KEYS,
-        {
-            "parallelism": forms.integer(0, 10_000),
-            "order": forms.choice(get_args(UpdateOrder)),
-            "failure_action": forms.choice(get_args(FailureAction)),
-            **dict.fromkeys(("monitor", "delay"), forms.DURATION),
-            "max_failure_ratio": forms.number(0.0, 1.0),
-        },
-    )
+UPDATE = Section(
+    {
+        "parallelism": forms.integer(0, 10_000),
+        "order": forms.choice(get_args(UpdateOrder)),
+        "failure_action": forms.choice(get_args(FailureAction)),
+        **dict.fromkeys(("monitor", "delay"), forms.DURATION),
+        "max_failure_ratio": forms.number(0.0, 1.0),
+    }
 )
-_LIMITS = {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)}
-_RESERVATIONS = {"memory": forms.SIZE, "devices": forms.list_of(REQUEST)}
-FORM = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "mode": forms.choice(get_args(ServiceMode)),
-            "replicas": forms.integer(0, MOST_REPLICAS),
-            "placement": WHERE,
-            **dict.fromkeys(("update_config", "rollback_config"), _UPDATE),
-            "restart_policy": forms.section(
-                forms.of(
-                    RESTART_KEYS,
-                    {
-                        "condition": forms.choice(get_args(Condition)),
-                        "max_attempts": forms.integer(0, 1_000_000),
-                    },
-                ),
-                refused=_RESTART_REFUSED,
-            ),
-            "resources": forms.section(
-                {
-                    "limits": forms.section(forms.of(LIMIT_KEYS, _LIMITS), refused=_LIMITED),
-                    "reservations": forms.section(
-                        forms.of(RESERVATION_KEYS, _RESERVATIONS), refused=_RESERVED
-                    ),
-                }
-            ),
-        },
-    ),
-    refused=_REFUSED,
+_ENGINE = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
+RESTART = Section(
+    {"condition": forms.choice(get_args(Condition)), "max_attempts": forms.integer(0, 1_000_000)},
+    refused={"delay": _ENGINE, "window": _ENGINE},
+)
+LIMITS = Section(
+    {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)},
+    refused={"devices": "is not offered: a device is given or not; use devices, or reservations"},
+)
+RESERVATIONS = Section(
+    {"memory": forms.SIZE, "devices": forms.list_of(limits.REQUEST.form)},
+    refused={
+        "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
+        "generic_resources": "is not offered: only Swarm's own services know them",
+        "pids": "is not offered: nothing reserves processes",
+    },
+)
+_RESOURCES = Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
+DEPLOY = Section(
+    {
+        "mode": forms.choice(get_args(ServiceMode)),
+        "replicas": forms.integer(0, MOST_REPLICAS),
+        "placement": WHERE.form,
+        **dict.fromkeys(("update_config", "rollback_config"), UPDATE.form),
+        "restart_policy": RESTART.form,
+        "resources": _RESOURCES.form,
+    },
+    refused={
+        "endpoint_mode": "is not offered: copies are containers, without a virtual address",
+        "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
+    },
 )
 
 
@@ -113,12 +109,12 @@ class Deploy:
 
 def read_deploy(cursor: Cursor) -> Deploy:
     """Read the section."""
-    fields = cursor.fields(KEYS, _REFUSED, extensions=True)
+    fields = DEPLOY.read(cursor)
     place = fields.at("resources")
     spec = {} if place is None else _resources(place)
     if restart := fields.read("restart_policy", restart_policy):
         spec["restart"] = restart
-    everywhere = fields.read("mode", MODE) == "global"
+    everywhere = fields.read("mode", choice(get_args(ServiceMode))) == "global"
     replicas = fields.read("replicas", integer(0, MOST_REPLICAS))
     if replicas is None and "replicas" in fields:
         replicas = 0  # refused already: that it is missing need not be said, too
@@ -147,8 +143,8 @@ def _check_global(fields: Fields, where: Where) -> None:
 
 def restart_policy(cursor: Cursor) -> Restart | None:
     """Read what happens when the process ends, in Swarm's words; without a condition it is always started again."""
-    fields = cursor.fields(RESTART_KEYS, _RESTART_REFUSED, extensions=True)
-    condition: Condition = fields.read("condition", CONDITION, "any")
+    fields = RESTART.read(cursor)
+    condition: Condition = fields.read("condition", choice(get_args(Condition)), "any")
     tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
     place = fields.at("max_attempts")
     if tries and place and condition != "on-failure":
@@ -160,11 +156,13 @@ def restart_policy(cursor: Cursor) -> Restart | None:
 
 def update_config(cursor: Cursor) -> Update | None:
     """Read how a change is rolled out; what is not said is as in Swarm."""
-    fields = cursor.fields(UPDATE_KEYS, extensions=True)
+    fields = UPDATE.read(cursor)
     return Update(
         parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
-        order=fields.read("order", ORDER, _AS_SWARM.order),
-        failure_action=fields.read("failure_action", ON_FAILURE, _AS_SWARM.failure_action),
+        order=fields.read("order", choice(get_args(UpdateOrder)), _AS_SWARM.order),
+        failure_action=fields.read(
+            "failure_action", choice(get_args(FailureAction)), _AS_SWARM.failure_action
+        ),
         monitor_s=fields.read("monitor", duration(), _AS_SWARM.monitor_s),
         delay_s=fields.read("delay", duration(), _AS_SWARM.delay_s),
         max_failure_ratio=fields.read("max_failure_ratio", number(0.0, 1.0), _AS_SWARM.max_failure_ratio),
@@ -172,20 +170,69 @@ def update_config(cursor: Cursor) -> Update | None:
 
 
 def _resources(cursor: Cursor) -> dict[str, Any]:
-    fields = cursor.fields(("limits", "reservations"), extensions=True)
-    limits, reservations = _inner(fields, "limits", LIMIT_KEYS, _LIMITED), None
-    reservations = _inner(fields, "reservations", RESERVATION_KEYS, _RESERVED)
+    fields = _RESOURCES.read(cursor)
+    most, reserved = LIMITS.within(fields, "limits"), RESERVATIONS.within(fields, "reservations")
     said: dict[str, Any] = {}
-    if limits is not None:
-        said["nano_cpus"] = limits.read("cpus", cpus)
-        said["memory_limit_bytes"] = limits.read("memory", memory)
-        said["pids_limit"] = limits.read("pids", pids)
-    if reservations is not None:
-        said["memory_reservation_bytes"] = reservations.read("memory", reservation)
-        said["gpus"] = reservations.read("devices", reserved_devices)
+    if most is not None:
+        said["nano_cpus"] = most.read("cpus", limits.cpus)
+        said["memory_limit_bytes"] = most.read("memory", limits.memory)
+        said["pids_limit"] = most.read("pids", limits.pids)
+    if reserved is not None:
+        said["memory_reservation_bytes"] = reserved.read("memory", limits.reservation)
+        said["gpus"] = reserved.read("devices", limits.reserved_devices)
     return {attribute: value for attribute, value in said.items() if value is not None}
 
 
-def _inner(fields: Fields, key: str, known: tuple[str, ...], refused: dict[str, str]) -> Fields | None:
-    place = fields.at(key)
-    return None if place is None else place.fields(known, refused, extensions=True)
+# ---- `deploy.placement`: on which hosts copies may run, and over what they are spread
+
+
+def read_where(cursor: Cursor) -> Where:
+    """Read the section."""
+    fields = WHERE.read(cursor)
+    most = fields.read("max_replicas_per_node", integer(0, MOST_ON_A_HOST), 0)
+    return Where(
+        constraints=fields.read("constraints", sequence_of(constraint, distinct=True), ()),
+        spread=fields.read("preferences", sequence_of(_preference, distinct=True), ()),
+        most_per_host=most or None,  # 0 is no bound, as in Compose
+    )
+
+
+def constraint(cursor: Cursor) -> Constraint | None:
+    """Read `node.role == manager` and its like."""
+    written = text(cursor)
+    if written is None:
+        return None
+    said = _SAID.fullmatch(written)
+    if said is None:
+        cursor.fault(f"{cursor.shown} is not a constraint", _EXAMPLE)
+        return None
+    of, value = _feature(cursor, said["of"]), said["value"]
+    if of == "role" and value.casefold() not in _ROLES:
+        near = cursor.guess(value, _ROLES)
+        cursor.fault(f"'{value}' is not a role", near or "write manager or worker")
+        return None
+    if of is None:
+        return None
+    return Constraint(of=of, equal=said["operator"] == "==", value=value)
+
+
+def _feature(cursor: Cursor, name: str) -> str | None:
+    if label := _LABEL.fullmatch(name):
+        return label[1]
+    if name in _KNOWN:
+        return _KNOWN[name]
+    if name.startswith(_ENGINE):
+        instead = f"write node.labels.{name.removeprefix(_ENGINE)}, and give the hosts that label in x-cluster.hosts"
+    else:
+        instead = _NOT_PLACED_BY.get(name) or cursor.guess(name, tuple(_KNOWN)) or _EXAMPLE
+    cursor.fault(f"'{name}' is nothing that copies are placed by", instead)
+    return None
+
+
+def _preference(cursor: Cursor) -> str | None:
+    return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
+
+
+def _spread(cursor: Cursor) -> str | None:
+    written = text(cursor)
+    return None if written is None else _feature(cursor, written)

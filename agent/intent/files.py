@@ -5,35 +5,35 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import absolute, name, text
 from agent.model.spec import Mount
 from agent.yamldoc import Cursor
 
 Kind = Literal["secrets", "configs"]
-TOP_KEYS = ("file",)
-KEYS = ("source", "target")
 
 _FILES_ONLY = "is not offered: a file on the hosts is, with file:"
-_TOP_REFUSED = {
-    "content": f"{_FILES_ONLY}; the document is no place for it",
-    "driver": _FILES_ONLY,
-    "driver_opts": _FILES_ONLY,
-    "environment": f"{_FILES_ONLY}; an agent's environment is not looked into",
-    "external": _FILES_ONLY,
-    "labels": "is not offered: a file has none",
-    "name": "is not needed: nothing of this name is made in Docker",
-    "template_driver": _FILES_ONLY,
-}
 _AS_IT_IS = "is not offered: the file is mounted as it is on the host; set it there"
-_REFUSED = dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS)
-
-TOP_FORM = forms.section({"file": forms.ABSOLUTE}, TOP_KEYS, _TOP_REFUSED)
-FORM = forms.list_of(
-    forms.either(
-        forms.NAME,
-        forms.section(forms.of(KEYS, {"source": forms.NAME, "target": forms.TEXT}), ["source"], _REFUSED),
-    )
+FILE = Section(
+    {"file": forms.ABSOLUTE},
+    ("file",),
+    {
+        "content": f"{_FILES_ONLY}; the document is no place for it",
+        "driver": _FILES_ONLY,
+        "driver_opts": _FILES_ONLY,
+        "environment": f"{_FILES_ONLY}; an agent's environment is not looked into",
+        "external": _FILES_ONLY,
+        "labels": "is not offered: a file has none",
+        "name": "is not needed: nothing of this name is made in Docker",
+        "template_driver": _FILES_ONLY,
+    },
 )
+USE = Section(
+    {"source": forms.NAME, "target": forms.TEXT},
+    ("source",),
+    dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS),
+)
+USES = forms.list_of(forms.either(forms.NAME, USE.form))
 
 _SECRETS = "/run/secrets/"
 
@@ -49,7 +49,7 @@ class Use:
 
 def read_file(cursor: Cursor) -> str | None:
     """Read one secret or config of the top level: the path of its file on every host that runs a copy with it."""
-    fields = cursor.fields(TOP_KEYS, _TOP_REFUSED, extensions=True)
+    fields = FILE.read(cursor)
     return fields.require("file", absolute, "say which file of the host: a whole path")
 
 
@@ -65,7 +65,7 @@ def _short(place: Cursor, kind: Kind) -> Use | None:
 
 
 def _long(place: Cursor, kind: Kind) -> Use | None:
-    fields = place.fields(KEYS, _REFUSED, extensions=True)
+    fields = USE.read(place)
     source = fields.require("source", name, f"say which of the {kind} declared at the top")
     said = fields.at("target")
     if source is None:

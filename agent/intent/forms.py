@@ -1,11 +1,13 @@
 """What a value may look like, as JSON Schema, for editors. What it means the readers know."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from agent.yamldoc import Cursor, Fields
 
 Form = Mapping[str, Any]
 
-ANY: Form = {}
 NOTHING: Form = {"type": "null"}
 SCALAR: Form = {"type": ["string", "number", "boolean"]}
 """Text: YAML gives an unquoted 80 or 1.10 as a number, and it is read as it was written."""
@@ -66,28 +68,37 @@ def mapping_of(form: Form) -> Form:
     return {"type": "object", "additionalProperties": form}
 
 
-def section(
-    known: Mapping[str, Form],
-    required: Iterable[str] = (),
-    refused: Mapping[str, str] | None = None,
-    *,
-    extensions: bool = True,
-) -> Form:
-    """A mapping with known keys. A refused one is there with its reason, so that an editor can show it."""
-    never = {key: {"not": {}, "description": f"{key} {reason}"} for key, reason in (refused or {}).items()}
-    needed = list(required)
-    return {
-        "type": "object",
-        "properties": {**known, **never},
-        "additionalProperties": False,
-        **({"patternProperties": {EXTENSION_KEYS: {}}} if extensions else {}),
-        **({"required": needed} if needed else {}),
-    }
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A mapping with known keys: one description for its reader and for editors."""
 
+    known: Mapping[str, Form]
+    required: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Keys of Compose that are not offered, and why."""
+    extensions: bool = True
+    """Whether keys that begin with `x-` are left alone."""
 
-def of(keys: Iterable[str], forms: Mapping[str, Form]) -> dict[str, Form]:
-    """The form of each key; one that has none yet may be anything."""
-    return {key: forms.get(key, ANY) for key in keys}
+    def read(self, cursor: Cursor) -> Fields:
+        """Return the fields at `cursor`, and note each key that does not belong there as a fault."""
+        return cursor.fields(self.known, self.refused, extensions=self.extensions)
+
+    def within(self, fields: Fields, key: str) -> Fields | None:
+        """Return the fields of the section at `key` of another one; None when it is not there."""
+        place = fields.at(key)
+        return None if place is None else self.read(place)
+
+    @property
+    def form(self) -> Form:
+        """A refused key is there with its reason, so that an editor can show it."""
+        never = {key: {"not": {}, "description": f"{key} {why}"} for key, why in self.refused.items()}
+        return {
+            "type": "object",
+            "properties": {**self.known, **never},
+            "additionalProperties": False,
+            **({"patternProperties": {EXTENSION_KEYS: {}}} if self.extensions else {}),
+            **({"required": list(self.required)} if self.required else {}),
+        }
 
 
 PAIRS: Form = either(mapping_of({"type": ["string", "number", "boolean", "null"]}), list_of(SCALAR))

@@ -18,7 +18,6 @@ from agent.yamldoc.compose import Mapping, Node, Scalar
 
 # ---- The hash of a document: what an operator confirms a large edit by
 
-
 WORD = ("x-cluster", "policy", "confirm")
 """Where the document says that it is confirmed."""
 DIGITS = 16
@@ -55,7 +54,6 @@ def _plain(node: Node, without: tuple[str, ...] = ()) -> Any:
 
 
 # ---- Write the word that confirms an edit into a document, and leave all else of it as the operator wrote it
-
 
 _LINE_END = re.compile("\r\n|\r|\n")
 _TOKEN = re.compile(r"""["']?[0-9a-f]+["']?""")

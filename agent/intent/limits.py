@@ -1,32 +1,30 @@
 """What a copy may use: CPUs, memory, ulimits, kernel settings, devices, rights."""
 
 import re
+from typing import Any
 
+from agent.diff.container.usage import cpu_set
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
-from agent.model.spec import Device, DeviceRequest, Ulimit
-from agent.yamldoc import Cursor
-from agent.yamldoc.compose import Scalar
-from agent.yamldoc.scalars import integer, matching, number, sequence_of, size
+from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
+from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc.compose import Scalar, whole_number
+from agent.yamldoc.scalars import derived, duration, integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
 
-
-KEYS = ("driver", "count", "device_ids", "capabilities", "options")
 ALL = "all"
-REQUEST = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "driver": forms.TEXT,
-            "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
-            "device_ids": forms.TEXTS,
-            "capabilities": forms.TEXTS,
-            "options": forms.PAIRS,
-        },
-    )
+REQUEST = Section(
+    {
+        "driver": forms.TEXT,
+        "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
+        "device_ids": forms.TEXTS,
+        "capabilities": forms.TEXTS,
+        "options": forms.PAIRS,
+    }
 )
-FORM = forms.either(forms.choice([ALL]), forms.list_of(REQUEST))
+GPUS = forms.either(forms.choice([ALL]), forms.list_of(REQUEST.form))
 _ALL_OF_THEM = -1
 _count = integer(1, 1000)
 
@@ -44,7 +42,7 @@ def reserved_devices(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
 
 
 def _request(place: Cursor, capability: str | None) -> DeviceRequest:
-    fields = place.fields(KEYS, extensions=True)
+    fields = REQUEST.read(place)
     said = fields.read("capabilities", distinct_texts, ())
     if capability is None and "capabilities" not in fields:
         fields.missing("capabilities", "say what they can do: [gpu]")
@@ -77,39 +75,33 @@ memory = size(_LEAST_MEMORY)
 reservation = size(1)
 pids = integer(-1, 1 << 22)
 
-DEVICE_KEYS = ("source", "target", "permissions")
-DEVICES = forms.list_of(
-    forms.either(
-        forms.TEXT,
-        forms.section(
-            forms.of(
-                DEVICE_KEYS,
-                {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT},
-            ),
-            ["source"],
-        ),
-    )
-)
+DEVICE = Section({"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",))
+DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
 _LIMIT = forms.integer(-1, _MOST)
-ULIMITS = forms.mapping_of(
-    forms.either(_LIMIT, forms.section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard")))
-)
+_ULIMIT = Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
+ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
 _rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
 _capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")
 _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
 
-def cpus(cursor: Cursor) -> int | None:
-    """Read a number of CPUs, such as 1.5, in billionths."""
-    value = number(0.001, 10_000)(cursor)
-    return None if value is None else round(value * NANO)
+cpus = derived(number(0.001, 10_000), lambda value: round(value * NANO))
+"""Reads a number of CPUs, such as 1.5, in billionths."""
+capabilities = derived(
+    sequence_of(_capability),
+    lambda found: tuple(sorted({each.upper().removeprefix("CAP_") for each in found})),
+)
+"""Reads a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
+cgroup_rules = derived(
+    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_in_one_order, found)}))
+)
+"""Reads rules such as `c 1:3 mr`, their letters in one order, sorted."""
 
 
-def capabilities(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
-    found = sequence_of(_capability)(cursor)
-    return None if found is None else tuple(sorted({each.upper().removeprefix("CAP_") for each in found}))
+def _in_one_order(rule: str) -> str:
+    head, _, letters = rule.rpartition(" ")
+    return f"{head} {''.join(sorted(letters))}"
 
 
 def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
@@ -124,7 +116,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     if not place.is_mapping:
         both = value(place)
         return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)
-    fields = place.fields(("soft", "hard"), extensions=True)
+    fields = _ULIMIT.read(place)
     soft = fields.require("soft", value, "give both, soft and hard")
     hard = fields.require("hard", value, "give both, soft and hard")
     if limit is None or soft is None or hard is None:
@@ -136,22 +128,9 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
 
 def memory_and_swap(cursor: Cursor) -> int | None:
     """Read how much memory and swap together; -1 is unlimited swap."""
-    if isinstance(cursor.node, Scalar) and cursor.node.integer == -1:
+    if isinstance(cursor.node, Scalar) and whole_number(cursor.node.text) == -1:
         return -1
     return memory(cursor)
-
-
-def cgroup_rules(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read rules such as `c 1:3 mr`, their letters in one order, sorted."""
-    found = sequence_of(_rule, distinct=True)(cursor)
-    if found is None:
-        return None
-    return tuple(sorted({f"{head} {''.join(sorted(letters))}" for head, letters in map(_split_rule, found)}))
-
-
-def _split_rule(text: str) -> tuple[str, str]:
-    head, _, letters = text.rpartition(" ")
-    return head, letters
 
 
 def devices(cursor: Cursor) -> tuple[Device, ...] | None:
@@ -161,7 +140,7 @@ def devices(cursor: Cursor) -> tuple[Device, ...] | None:
 
 
 def _long_device(place: Cursor) -> Device | None:
-    fields = place.fields(DEVICE_KEYS, extensions=True)
+    fields = DEVICE.read(place)
     source = fields.require("source", absolute, "say which device of the host")
     target = fields.read("target", absolute, source)
     permissions = fields.read("permissions", _permissions, "rwm")
@@ -182,3 +161,94 @@ def _device(place: Cursor) -> Device | None:
     if source is None or target is None:
         return None
     return Device(source=source, target=target, permissions=found[3] or "rwm")
+
+
+# ---- How much of the CPUs and of the block devices it may use, beyond a plain number of CPUs
+
+_MICRO = 1_000_000
+_HIGHEST_CPU = 8191
+"""The kernel's own bound: NR_CPUS of x86."""
+_SHORTEST_US = 1000
+_LONGEST_PERIOD_US = 1_000_000
+_LONGEST_QUOTA_US = 1_000_000_000
+
+cpu_shares = integer(2, 262_144)
+weight = integer(10, 1000)
+_set = matching(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?){0,200}", "a list of CPUs, such as 0-3,6")
+
+_DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
+    "weight_device": ("weight", "weight", weight),
+    "device_read_bps": ("read_bps", "rate", size(1)),
+    "device_read_iops": ("read_iops", "rate", integer(1, 1 << 31)),
+    "device_write_bps": ("write_bps", "rate", size(1)),
+    "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
+}
+_RATES = {
+    key: Section(
+        {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
+        ("path", number),
+    )
+    for key, (_, number, _reader) in _DEVICE_KEYS.items()
+}
+BLKIO = Section(
+    {
+        "weight": forms.integer(10, 1000),
+        **{key: forms.list_of(section.form) for key, section in _RATES.items()},
+    }
+)
+
+
+def cpuset(cursor: Cursor) -> str | None:
+    """Read a list of CPUs, in the kernel's own form: `0,1,2,6` -> `0-2,6`."""
+    written = _set(cursor)
+    if written is None:
+        return None
+    spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
+    if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
+        cursor.fault(
+            f"{cursor.shown} is not a list of CPUs", f"they go from 0 to {_HIGHEST_CPU}, the lower one first"
+        )
+        return None
+    return cpu_set(written)
+
+
+def _microseconds(longest: int) -> Reader[int]:
+    """Make a reader of microseconds: a whole number of them, or a time with a unit."""
+    number, time = integer(_SHORTEST_US, longest), duration(_SHORTEST_US / _MICRO, longest / _MICRO)
+
+    def read(cursor: Cursor) -> int | None:
+        if isinstance(cursor.node, Scalar) and re.fullmatch(r"\d+", cursor.node.text):
+            return number(cursor)
+        seconds = time(cursor)
+        return None if seconds is None else round(seconds * _MICRO)
+
+    return read
+
+
+cpu_period = _microseconds(_LONGEST_PERIOD_US)
+cpu_quota = _microseconds(_LONGEST_QUOTA_US)
+
+
+def blkio_config(cursor: Cursor) -> dict[str, Any] | None:
+    """Read the limits on block devices, as the two fields of ContainerSpec they become."""
+    fields = BLKIO.read(cursor)
+    limits = [each for key in _DEVICE_KEYS for each in _limits(fields, key)]
+    return {
+        "blkio_weight": fields.read("weight", weight),
+        "blkio_devices": tuple(sorted(limits, key=lambda each: (each.limit, each.path))),
+    }
+
+
+def _limits(fields: Fields, key: str) -> list[BlkioDevice]:
+    place = fields.at(key)
+    found: dict[str, BlkioDevice] = {}
+    for each in place.items() if place else ():
+        limit, number, reader = _DEVICE_KEYS[key]
+        inner = _RATES[key].read(each)
+        path = inner.require("path", absolute, "say which device, such as /dev/sda")
+        value = inner.require(number, reader, "say how much")
+        if path in found:
+            each.fault(f"limits '{path}' a second time", "keep one of them")
+        elif path is not None and value is not None:
+            found[path] = BlkioDevice(limit=limit, path=path, value=value)
+    return list(found.values())

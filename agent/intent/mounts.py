@@ -5,59 +5,44 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.scalars import boolean, choice, size
 
-TYPE: Reader[MountType] = choice(get_args(MountType))
-RELABEL: Reader[Relabel] = choice(get_args(Relabel))
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-LONG_KEYS = ("type", "source", "target", "read_only", "bind", "volume", "tmpfs")
-_LONG_REFUSED = {
-    "consistency": "has no meaning on Linux",
-    "image": "is not offered: engines before 28 do not know it",
-}
-_BIND_REFUSED = {"recursive": "is not offered: engines before 25 do not know it"}
-_VOLUME_REFUSED = {
-    "subpath": "is not offered: engines before 26 do not know it",
-    "labels": "is not offered: give the labels to the volume itself, at the top",
-}
-BIND_KEYS = ("propagation", "create_host_path", "selinux")
-VOLUME_KEYS = ("nocopy",)
-TMPFS_KEYS = ("size", "mode")
-
-_INNER = {
-    "bind": forms.section(
-        forms.of(
-            BIND_KEYS,
-            {
-                "propagation": forms.choice(PROPAGATION),
-                "create_host_path": forms.BOOLEAN,
-                "selinux": forms.choice(_LABELS),
-            },
-        ),
-        refused=_BIND_REFUSED,
-    ),
-    "volume": forms.section(forms.of(VOLUME_KEYS, {"nocopy": forms.BOOLEAN}), refused=_VOLUME_REFUSED),
-    "tmpfs": forms.section(forms.of(TMPFS_KEYS, {"size": forms.SIZE, "mode": forms.TEXT})),
-}
-_FORM = forms.section(
-    forms.of(
-        LONG_KEYS,
-        {
-            "type": forms.choice(get_args(MountType)),
-            "source": forms.TEXT,
-            "target": forms.ABSOLUTE,
-            "read_only": forms.BOOLEAN,
-            **_INNER,
-        },
-    ),
-    ("type", "target"),
-    _LONG_REFUSED,
+BIND = Section(
+    {
+        "propagation": forms.choice(PROPAGATION),
+        "create_host_path": forms.BOOLEAN,
+        "selinux": forms.choice(_LABELS),
+    },
+    refused={"recursive": "is not offered: engines before 25 do not know it"},
 )
-MOUNTS = forms.list_of(forms.either(forms.TEXT, _FORM))
+VOLUME = Section(
+    {"nocopy": forms.BOOLEAN},
+    refused={
+        "subpath": "is not offered: engines before 26 do not know it",
+        "labels": "is not offered: give the labels to the volume itself, at the top",
+    },
+)
+TMPFS = Section({"size": forms.SIZE, "mode": forms.TEXT})
+MOUNT = Section(
+    {
+        "type": forms.choice(get_args(MountType)),
+        "source": forms.TEXT,
+        "target": forms.ABSOLUTE,
+        "read_only": forms.BOOLEAN,
+        "bind": BIND.form,
+        "volume": VOLUME.form,
+        "tmpfs": TMPFS.form,
+    },
+    ("type", "target"),
+    {"consistency": "has no meaning on Linux", "image": "is not offered: engines before 28 do not know it"},
+)
+MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
 _TMPFS_OPTIONS = re.compile(r"[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?(?:,[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?)*", re.ASCII)
@@ -84,9 +69,8 @@ def tmpfs(cursor: Cursor) -> Pairs | None:
         path, colon, options = written.partition(":")
         target = _target(place, path)
         if colon and not _TMPFS_OPTIONS.fullmatch(options):
-            place.fault(
-                f"{place.shown} has options that tmpfs does not know", "write for example /run:size=64m"
-            )
+            problem = f"{place.shown} has options that tmpfs does not know"
+            place.fault(problem, "write for example /run:size=64m")
         elif target in found:
             place.fault(f"mounts '{target}' a second time", "keep one of them")
         elif target is not None:
@@ -139,9 +123,8 @@ def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
             return None
         return Mount(type="bind", source=on_host, target=target, create_host_path=True)
     if source.startswith((".", "~")):
-        place.fault(
-            f"'{source[:60]}' is relative, and a host has no folder of this document", "write the whole path"
-        )
+        problem = f"'{source[:60]}' is relative, and a host has no folder of this document"
+        place.fault(problem, "write the whole path")
         return None
     if not _VOLUME.fullmatch(source):
         place.fault(f"'{source[:60]}' is neither a path nor a volume's name", _SHORT_REMEDY)
@@ -158,14 +141,15 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, propagation=mode)
     if mode in _LABELS and mount.type == "bind":
         return replace(mount, relabel=_LABELS[mode])
-    problem = f"'{mode[:60]}' is not a mode of a {mount.type} mount"
-    place.fault(problem, "ro and rw are")
+    place.fault(f"'{mode[:60]}' is not a mode of a {mount.type} mount", "ro and rw are")
     return None
 
 
 def _long(place: Cursor) -> Mount | None:
-    fields = place.fields(LONG_KEYS, _LONG_REFUSED, extensions=True)
-    kind: MountType | None = fields.require("type", TYPE, "write bind, volume or tmpfs")
+    fields = MOUNT.read(place)
+    kind: MountType | None = fields.require(
+        "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
+    )
     target = fields.require("target", _long_target, "say where in the container")
     if kind is None or target is None:
         return None
@@ -179,12 +163,12 @@ def _long(place: Cursor) -> Mount | None:
 
 def _bind(fields: Fields) -> dict[str, Any] | None:
     source = fields.require("source", absolute, "say which path of the host")
-    inner = _inner(fields, "bind", BIND_KEYS, _BIND_REFUSED)
+    inner = BIND.within(fields, "bind")
     if source is None:
         return None
     if inner is None:
         return {"source": source, "create_host_path": True}
-    relabel = inner.read("selinux", RELABEL)
+    relabel = inner.read("selinux", choice(get_args(Relabel)))
     create = inner.read("create_host_path", boolean, True)
     place = inner.at("selinux")
     if place and relabel and (not create or ":" in source):
@@ -198,7 +182,7 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
 
 
 def _volume(fields: Fields) -> dict[str, Any]:
-    inner = _inner(fields, "volume", VOLUME_KEYS, _VOLUME_REFUSED)
+    inner = VOLUME.within(fields, "volume")
     nocopy = inner.read("nocopy", boolean, False) if inner else False
     return {"source": fields.read("source", text), "nocopy": nocopy}
 
@@ -206,7 +190,7 @@ def _volume(fields: Fields) -> dict[str, Any]:
 def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
         source.fault("a tmpfs has no source", "take it out")
-    inner = _inner(fields, "tmpfs", TMPFS_KEYS, {})
+    inner = TMPFS.within(fields, "tmpfs")
     if inner is None:
         return {}
     return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
@@ -225,8 +209,3 @@ def _mode(cursor: Cursor) -> int | None:
         # The API leaves a 0 out: no container says that it has it.
         cursor.fault("to docker a mode of 0 is none at all", "take it out, or write for example 0o700")
     return None
-
-
-def _inner(fields: Fields, key: str, known: tuple[str, ...], refused: dict[str, str]) -> Fields | None:
-    place = fields.at(key)
-    return None if place is None else place.fields(known, refused, extensions=True)

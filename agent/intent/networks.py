@@ -4,31 +4,31 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment
-from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.scalars import address, boolean, choice, matching, network, sequence_of
+from agent.yamldoc import Cursor, Fields
+from agent.yamldoc.scalars import address, boolean, choice, derived, matching, network, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
-
-KEYS = ("aliases", "ipv4_address")
 _NEW = "is not offered: engines before 28 do not know it"
-_REFUSED = {
-    "ipv6_address": "is not offered: overlays here are IPv4",
-    "link_local_ips": "is not offered: overlays have none",
-    "mac_address": "is not offered: two copies with one address disturb each other",
-    "driver_opts": "is not offered: give them to the network itself",
-    "gw_priority": _NEW,
-    "interface_name": _NEW,
-    "priority": "is not offered: networks are joined in the order of their names",
-}
-
-_FORM = forms.section(
-    forms.of(KEYS, {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS}), refused=_REFUSED
+ATTACHMENT = Section(
+    {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS},
+    refused={
+        "ipv6_address": "is not offered: overlays here are IPv4",
+        "link_local_ips": "is not offered: overlays have none",
+        "mac_address": "is not offered: two copies with one address disturb each other",
+        "driver_opts": "is not offered: give them to the network itself",
+        "gw_priority": _NEW,
+        "interface_name": _NEW,
+        "priority": "is not offered: networks are joined in the order of their names",
+    },
 )
-FORM = forms.either(forms.list_of(forms.NAME), forms.mapping_of(forms.either(_FORM, forms.NOTHING)))
+ATTACHMENTS = forms.either(
+    forms.list_of(forms.NAME), forms.mapping_of(forms.either(ATTACHMENT.form, forms.NOTHING))
+)
 
 alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a name that DNS can answer for")
 
@@ -46,64 +46,54 @@ def _attachment(key: Cursor, place: Cursor) -> Attachment | None:
     network = name(key)
     if network is None or place.is_null:
         return None if network is None else Attachment(network=network)
-    fields = place.fields(KEYS, _REFUSED, extensions=True)
+    fields = ATTACHMENT.read(place)
     aliases = fields.read("aliases", sequence_of(alias, distinct=True), ())
-    fixed = fields.read("ipv4_address", address)
-    return Attachment(
-        network=network, aliases=tuple(sorted(aliases)), ipv4_address=None if fixed is None else str(fixed)
-    )
+    fixed = fields.read("ipv4_address", derived(address, str))
+    return Attachment(network=network, aliases=tuple(sorted(aliases)), ipv4_address=fixed)
 
 
-NETWORK_KEYS = ("name", "driver", "attachable", "ipam", "driver_opts", "external", "internal", "labels")
-IPAM_KEYS = ("config",)
-SUBNET_KEYS = ("subnet", "gateway")
-VOLUME_KEYS = ("name", "driver", "driver_opts", "external", "labels")
-
-DRIVER: Reader[NetworkDriver] = choice(get_args(NetworkDriver))
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
-_NETWORK_REFUSED = {
-    "enable_ipv6": "is not offered: hosts and copies have IPv4 addresses here",
-    "enable_ipv4": "is not needed: every network has IPv4",
-}
-_IPAM_REFUSED = {
-    "driver": "is not offered: Docker's own gives out the addresses",
-    "options": "is not offered: Docker's own way to give out addresses has none",
-}
-_SUBNET_REFUSED = {
-    "ip_range": "is not offered: the whole subnet is given out; choose a smaller one",
-    "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
-}
 _OTHERS = "is not said for something external: whoever made it said it"
-_SUBNET = forms.section(
-    forms.of(SUBNET_KEYS, {"subnet": forms.NETWORK, "gateway": forms.ADDRESS}), ["subnet"], _SUBNET_REFUSED
+SUBNET = Section(
+    {"subnet": forms.NETWORK, "gateway": forms.ADDRESS},
+    ("subnet",),
+    {
+        "ip_range": "is not offered: the whole subnet is given out; choose a smaller one",
+        "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
+    },
 )
-_FLAGS = ("attachable", "external", "internal")
-NETWORK = forms.section(
-    forms.of(
-        NETWORK_KEYS,
-        {
-            "name": forms.NAME,
-            "driver": forms.choice(get_args(NetworkDriver)),
-            **dict.fromkeys(_FLAGS, forms.BOOLEAN),
-            "ipam": forms.section(
-                {"config": {**forms.list_of(_SUBNET, 1), "maxItems": 1}}, refused=_IPAM_REFUSED
-            ),
-            **dict.fromkeys(("driver_opts", "labels"), forms.PAIRS),
-        },
-    ),
-    refused=_NETWORK_REFUSED,
+_IPAM = Section(
+    {"config": {**forms.list_of(SUBNET.form, 1), "maxItems": 1}},
+    refused={
+        "driver": "is not offered: Docker's own gives out the addresses",
+        "options": "is not offered: Docker's own way to give out addresses has none",
+    },
 )
-VOLUME = forms.section(
-    forms.of(
-        VOLUME_KEYS,
-        {
-            "name": forms.NAME,
-            "driver": forms.TEXT,
-            "external": forms.BOOLEAN,
-            **dict.fromkeys(("driver_opts", "labels"), forms.PAIRS),
-        },
-    )
+NETWORK = Section(
+    {
+        "name": forms.NAME,
+        "driver": forms.choice(get_args(NetworkDriver)),
+        "attachable": forms.BOOLEAN,
+        "ipam": _IPAM.form,
+        "driver_opts": forms.PAIRS,
+        "external": forms.BOOLEAN,
+        "internal": forms.BOOLEAN,
+        "labels": forms.PAIRS,
+    },
+    refused={
+        "enable_ipv6": "is not offered: hosts and copies have IPv4 addresses here",
+        "enable_ipv4": "is not needed: every network has IPv4",
+    },
+)
+VOLUME = Section(
+    {
+        "name": forms.NAME,
+        "driver": forms.TEXT,
+        "driver_opts": forms.PAIRS,
+        "external": forms.BOOLEAN,
+        "labels": forms.PAIRS,
+    }
 )
 
 
@@ -111,19 +101,12 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     """Read one network. Without a name it is `<project>_<key>`, as in Compose; without a driver, an overlay."""
     if cursor.is_null:
         return NetworkIntent(key=key, name=f"{project}_{key}", driver="overlay")
-    fields = cursor.fields(NETWORK_KEYS, _NETWORK_REFUSED, extensions=True)
-    external = fields.read("external", boolean, False)
-    driver: NetworkDriver = fields.read("driver", DRIVER, "overlay")
+    fields = NETWORK.read(cursor)
+    external = _external(fields, "driver")
+    driver: NetworkDriver = fields.read("driver", choice(get_args(NetworkDriver)), "overlay")
     docker_name = fields.read("name", name, key if external else f"{project}_{key}")
     if docker_name in RESERVED:
         (fields.at("name") or cursor).fault(f"'{docker_name}' is Docker's own network", "choose another name")
-    for other in fields:
-        if (
-            external
-            and other not in ("name", "external", "driver")
-            and (place := fields.at(other)) is not None
-        ):
-            place.hidden().fault(_OTHERS, "take it out")
     attachable = fields.at("attachable")
     if attachable is not None and boolean(attachable) is False and driver == "overlay":
         attachable.fault("an overlay that is not attachable takes no containers", "write true, or nothing")
@@ -146,11 +129,8 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
     """Read one volume. Without a name it is `<project>_<key>`, as in Compose."""
     if cursor.is_null:
         return VolumeIntent(key=key, name=f"{project}_{key}")
-    fields = cursor.fields(VOLUME_KEYS, extensions=True)
-    external = fields.read("external", boolean, False)
-    for other in fields:
-        if external and other not in ("name", "external") and (place := fields.at(other)) is not None:
-            place.hidden().fault(_OTHERS, "take it out")
+    fields = VOLUME.read(cursor)
+    external = _external(fields)
     return VolumeIntent(
         key=key,
         name=fields.read("name", name, key if external else f"{project}_{key}"),
@@ -161,6 +141,15 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
     )
 
 
+def _external(fields: Fields, *more: str) -> bool:
+    """Return True if it is made elsewhere, and note a fault for each key that says how it is made, but for `more`."""
+    external = fields.read("external", boolean, False)
+    for key in fields:
+        if external and key not in ("name", "external", *more) and (place := fields.at(key)) is not None:
+            place.hidden().fault(_OTHERS, "take it out")
+    return external
+
+
 def read_gateway(place: Cursor | None, subnet: IPv4Network | None) -> IPv4Address | None:
     """Return the gateway of `subnet`: the one written, or the first address, as Docker chooses it."""
     gateway = None if place is None else address(place)
@@ -169,15 +158,13 @@ def read_gateway(place: Cursor | None, subnet: IPv4Network | None) -> IPv4Addres
     if gateway not in subnet:
         place.fault(f"the gateway {gateway} is outside its subnet {subnet}", "choose an address inside")
     elif gateway in (subnet.network_address, subnet.broadcast_address):
-        place.fault(
-            f"the gateway {gateway} is the first or last address of {subnet}", "choose one in between"
-        )
+        problem = f"the gateway {gateway} is the first or last address of {subnet}"
+        place.fault(problem, "choose one in between")
     return gateway
 
 
 def _ipam(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
-    fields = cursor.fields(IPAM_KEYS, _IPAM_REFUSED, extensions=True)
-    place = fields.at("config")
+    place = _IPAM.read(cursor).at("config")
     found = None if place is None else sequence_of(_subnet, at_least=1)(place)
     if found and len(found) > 1 and place:
         place.fault("has more than one subnet", "one is offered")
@@ -185,7 +172,7 @@ def _ipam(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
 
 
 def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
-    fields = cursor.fields(SUBNET_KEYS, _SUBNET_REFUSED, extensions=True)
+    fields = SUBNET.read(cursor)
     subnet = fields.require("subnet", usable_network, "say which addresses the network has")
     return subnet, read_gateway(fields.at("gateway"), subnet)
 
@@ -199,8 +186,7 @@ def usable_network(cursor: Cursor) -> IPv4Network | None:
         cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
         cursor.fault(
-            f"{found} is set aside for other things",
-            "choose a private network, such as 10.10.0.0/16",
+            f"{found} is set aside for other things", "choose a private network, such as 10.10.0.0/16"
         )
     else:
         return found

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from agent.intent import forms
 from agent.intent.deploy import Deploy
-from agent.model.faults import ANYWHERE
-from agent.model.intent import HostIntent, ServiceIntent
+from agent.model.intent import ANYWHERE, HostIntent, ServiceIntent
 from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.faultlist import listed
 from agent.yamldoc.scalars import integer, text
@@ -14,7 +13,7 @@ MOST_COPIES = 1000
 """Copies of one service on one host."""
 
 Placement = tuple[tuple[str, int], ...]
-FORM = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
@@ -28,8 +27,7 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Pl
         return ()
     for key in _said(deploy):
         place.hidden().fault(f"x-hosts and deploy.{key} say different things", "keep one of them")
-    pairs = _from_mapping(place) if place.is_mapping else _from_list(place)
-    return _checked(pairs, dict.fromkeys(hosts, 1))
+    return _checked(_counted(place), dict.fromkeys(hosts, 1))
 
 
 def _said(deploy: Deploy) -> list[str]:
@@ -44,32 +42,29 @@ def _said(deploy: Deploy) -> list[str]:
 
 def settle_hosts(service: ServiceIntent, cursor: Cursor, hosts: tuple[HostIntent, ...]) -> ServiceIntent:
     """Return `service` with the hosts of mode global; note a fault when its constraints leave none of the `hosts`."""
-    unmet = [service.where.unmet(each.features) for each in hosts]
+    unmet = [service.where.unmet(each) for each in hosts]
     if service.where.constraints and hosts and all(unmet):
         told = ", ".join(dict.fromkeys(str(each) for each in unmet))
         problem = f"no declared host meets these constraints: {told}"
-        cursor.at("deploy", "placement", "constraints").hidden().fault(
-            problem, "correct them, or the labels in x-cluster.hosts"
-        )
+        place = cursor.at("deploy", "placement", "constraints").hidden()
+        place.fault(problem, "correct them, or the labels in x-cluster.hosts")
     if not service.everywhere:
         return service
     fitting = (each.name for each, why_not in zip(hosts, unmet, strict=True) if not why_not)
     return replace(service, placement=tuple((name, 1) for name in fitting))
 
 
-def _from_mapping(place: Cursor) -> list[tuple[Cursor, int]]:
+def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
+    """Return (host, copies), from a mapping or from a list of hosts that run one each."""
     count = integer(0, MOST_COPIES)
-    found = [(key, count(value)) for key, value in place.entries()]
-    if not found:
+    found = (
+        [(key, count(value)) for key, value in place.entries()]
+        if place.is_mapping
+        else [(each, 1) for each in place.items()]
+    )
+    if not found and (place.is_mapping or place.is_sequence):
         place.fault("names no host", "name at least one")
     return [(key, number) for key, number in found if number is not None]
-
-
-def _from_list(place: Cursor) -> list[tuple[Cursor, int]]:
-    found = [(each, 1) for each in place.items()]
-    if not found and place.is_sequence:
-        place.fault("names no host", "name at least one")
-    return found
 
 
 def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placement:

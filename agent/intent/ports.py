@@ -5,15 +5,14 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Literal, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc import Cursor, Reader
+from agent.yamldoc import Cursor
 from agent.yamldoc.scalars import address, choice, integer
 
 PORT = integer(1, 65535)
-PROTOCOL: Reader[Protocol] = choice(get_args(Protocol))
 PortMode = Literal["host", "ingress"]
-MODE: Reader[PortMode] = choice(get_args(PortMode))
 _PROTOCOLS: dict[str, Protocol] = {each: each for each in get_args(Protocol)}
 _HIGHEST = 65535
 _MOST = 200
@@ -25,27 +24,22 @@ _SHORT = re.compile(
 _EPHEMERAL = "names no port of the host"
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
-LONG_KEYS = ("target", "published", "protocol", "host_ip", "mode")
-_NOT_OFFERED = {
-    "name": "is not offered: Docker has no names for ports",
-    "app_protocol": "is not offered: nothing here looks into what is said on a port",
-}
 _PORT = forms.integer(1, 65535)
-_FORM = forms.section(
-    forms.of(
-        LONG_KEYS,
-        {
-            "target": _PORT,
-            "published": _PORT,
-            "protocol": forms.choice(get_args(Protocol)),
-            "host_ip": forms.ADDRESS,
-            "mode": forms.choice(["host"]),
-        },
-    ),
+LONG = Section(
+    {
+        "target": _PORT,
+        "published": _PORT,
+        "protocol": forms.choice(get_args(Protocol)),
+        "host_ip": forms.ADDRESS,
+        "mode": forms.choice(["host"]),
+    },
     ("target", "published"),
-    _NOT_OFFERED,
+    {
+        "name": "is not offered: Docker has no names for ports",
+        "app_protocol": "is not offered: nothing here looks into what is said on a port",
+    },
 )
-FORM = forms.list_of(forms.either(forms.TEXT, _FORM))
+PORTS = forms.list_of(forms.either(forms.TEXT, LONG.form))
 
 
 def ports(cursor: Cursor) -> tuple[Port, ...] | None:
@@ -129,13 +123,13 @@ def _host_ip(place: Cursor, written: str) -> str:
 
 
 def _long(place: Cursor) -> list[Port]:
-    fields = place.fields(LONG_KEYS, _NOT_OFFERED, extensions=True)
+    fields = LONG.read(place)
     target = fields.require("target", PORT, "say which port of the container")
     published = fields.require("published", PORT, "say which port of the host: " + _EPHEMERAL)
-    protocol: Protocol = fields.read("protocol", PROTOCOL, "tcp")
+    protocol: Protocol = fields.read("protocol", choice(get_args(Protocol)), "tcp")
     host_ip = fields.read("host_ip", address)
     mode = fields.at("mode")
-    if mode is not None and MODE(mode) == "ingress":
+    if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
         mode.fault(
             "the routing mesh is not offered", "write mode: host, or nothing: a copy's own host publishes it"
         )

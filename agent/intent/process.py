@@ -6,50 +6,32 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
+from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
-from agent.model.spec import (
-    CgroupNamespace,
-    Healthcheck,
-    Ipc,
-    Logging,
-    NetworkMode,
-    Pid,
-    Restart,
-    RestartName,
-    UserNamespace,
-    Uts,
-)
+from agent.model.spec import Healthcheck, Logging, Restart, RestartName
 from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import Scalar
-from agent.yamldoc.scalars import boolean, choice, duration, integer
+from agent.yamldoc.scalars import boolean, choice, duration, integer, one_or_more, sequence_of
 
-# ---- The healthcheck of a service
-
-
-KEYS = ("test", "interval", "timeout", "start_period", "retries", "disable")
-_REFUSED = {
-    "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
-}
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
-FORM = forms.section(
-    forms.of(
-        KEYS,
-        {
-            "test": forms.WORDS,
-            **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
-            "retries": forms.integer(1, 1000),
-            "disable": forms.BOOLEAN,
-        },
-    ),
-    refused=_REFUSED,
+HEALTH = Section(
+    {
+        "test": forms.WORDS,
+        **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
+        "retries": forms.integer(1, 1000),
+        "disable": forms.BOOLEAN,
+    },
+    refused={
+        "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
+    },
 )
 _positive = duration(_SHORTEST_S)
 
 
 def healthcheck(cursor: Cursor) -> Healthcheck | None:
     """Read how a copy's health is found out; times in seconds."""
-    fields = cursor.fields(KEYS, _REFUSED, extensions=True)
+    fields = HEALTH.read(cursor)
     test = fields.read("test", _test)
     if fields.read("disable", boolean, False) or test == ("NONE",):
         return Healthcheck(disable=True)
@@ -83,10 +65,6 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
 
 W = TypeVar("W", bound=str)
 
-UTS: Reader[Uts] = choice(get_args(Uts))
-USER_NAMESPACE: Reader[UserNamespace] = choice(get_args(UserNamespace))
-CGROUP_NAMESPACE: Reader[CgroupNamespace] = choice(get_args(CgroupNamespace))
-
 _RESTARTS: dict[str, RestartName] = {each: each for each in get_args(RestartName)}
 _RETRIES = re.compile(r"on-failure:(\d{1,6})", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
@@ -94,7 +72,10 @@ _GATEWAY = "host-gateway"
 _ANOTHERS = ("service:", "container:")
 _LONGEST_LINE = 16_384
 """Splitting takes time that grows with the square of a word's length."""
-LOGGING = forms.section({"driver": forms.SCALAR, "options": forms.PAIRS})
+MOST_SPLIT = 500_000
+"""Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
+the memory."""
+LOGGING = Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
@@ -102,25 +83,22 @@ RESTART = forms.either(
 """YAML 1.1, which many an editor reads, takes a plain `no` for false."""
 
 
-def _unshared(reader: Reader[W]) -> Reader[W]:
-    """Make a reader that says why a namespace of another container is refused."""
+def unshared(options: tuple[W, ...]) -> Reader[W]:
+    """Make a reader of one of a few words for a namespace, which says why another container's is refused."""
+    one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
         if isinstance(cursor.node, Scalar) and cursor.node.text.startswith(_ANOTHERS):
-            cursor.fault(
-                "the namespace of another container is not offered",
-                "copies are replaced one by one: use networks",
-            )
+            problem = "the namespace of another container is not offered"
+            cursor.fault(problem, "copies are replaced one by one: use networks")
             return None
-        return reader(cursor)
+        return one_of(cursor)
 
     return read
 
 
-_IPC: Reader[Ipc] = choice(get_args(Ipc))
-_PID: Reader[Pid] = choice(get_args(Pid))
-_NETWORK_MODE: Reader[NetworkMode] = choice(get_args(NetworkMode))
-IPC, PID, NETWORK_MODE = _unshared(_IPC), _unshared(_PID), _unshared(_NETWORK_MODE)
+texts_or_empty = sequence_of(anything)
+"""Reads a list of texts, which may be empty."""
 
 
 def words(cursor: Cursor) -> tuple[str, ...] | None:
@@ -144,10 +122,20 @@ def words(cursor: Cursor) -> tuple[str, ...] | None:
         return None
 
 
-def texts_or_empty(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a list of texts, which may be empty."""
-    found = [anything(place) for place in cursor.items()]
-    return tuple(each for each in found if each is not None)
+def check_lines(services: Cursor) -> bool:
+    """Whether the services can be read in a bearable time; notes a fault when not."""
+    left = MOST_SPLIT
+    for _, service in services.entries() if services.is_mapping else ():
+        for key in ("command", "entrypoint"):
+            # Where the key is missing this is the service itself, a mapping.
+            place = service.at(key)
+            if isinstance(place.node, Scalar):
+                left -= len(place.node.text)
+            if left < 0:
+                problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
+                place.hidden().fault(problem, "write them as lists")
+                return False
+    return True
 
 
 def restart(cursor: Cursor) -> Restart | None:
@@ -166,34 +154,20 @@ def restart(cursor: Cursor) -> Restart | None:
 
 def logging(cursor: Cursor) -> Logging | None:
     """Read where the output goes. Options may hold tokens: they are kept out of faults."""
-    fields = cursor.fields(("driver", "options"), extensions=True)
+    fields = LOGGING.read(cursor)
     return Logging(
         driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
     )
 
 
-def addresses(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read one or several addresses, in the order written."""
-    found = [_address(place, text(place)) for place in (cursor.items() if cursor.is_sequence else [cursor])]
-    return tuple(each for each in found if each is not None)
-
-
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     """Read names and addresses as `name:address`, from a list of `name:address` or a mapping; sorted."""
     if cursor.is_mapping:
-        return _sorted_hosts(
-            [(place, text(key) or "", anything(place) or "") for key, place in cursor.entries()]
-        )
-    split = []
-    for place in cursor.items():
-        line = text(place)
-        if line is not None:
-            host, _, found = line.partition("=" if "=" in line else ":")
-            split.append((place, host, found))
-    return _sorted_hosts(split)
-
-
-def _sorted_hosts(split: list[tuple[Cursor, str, str]]) -> tuple[str, ...]:
+        split = [(place, text(key) or "", anything(place) or "") for key, place in cursor.entries()]
+    else:
+        lines = [(place, line) for place in cursor.items() if (line := text(place)) is not None]
+        parts = [(place, line.partition("=" if "=" in line else ":")) for place, line in lines]
+        split = [(place, host, written) for place, (host, _, written) in parts]
     found = set[str]()
     for place, host, written in split:
         if not _HOST.fullmatch(host):
@@ -217,3 +191,7 @@ def _address(place: Cursor, written: str | None) -> str | None:
             continue
     place.fault(f"'{written[:60]}' is not an IP address")
     return None
+
+
+addresses = one_or_more(lambda place: _address(place, text(place)))
+"""Reads one or several addresses, in the order written."""

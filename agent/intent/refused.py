@@ -51,7 +51,6 @@ TOP_REFUSED: dict[str, str] = {
 
 # ---- What is allowed and yet seldom meant
 
-
 _WIDE = 16
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
 """Where an engine puts its own networks first, docker0 among them: moby, libnetwork/ipamutils."""

@@ -13,7 +13,6 @@ from agent.yamldoc.faultlist import listed, nearest
 
 # ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a copy runs
 
-
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
@@ -43,10 +42,9 @@ def _check(place: Cursor, text: str, overlays: int) -> None:
         if exact and (name in KNOWN or (name == OVERLAY_IP and overlays == 1)):
             continue
         if exact and name == OVERLAY_IP:
-            place.fault(
-                f"{{{{.{OVERLAY_IP}}}}} is the address on the service's overlay, and it is on {overlays or 'none'}",
-                "give it one network that is an overlay",
-            )
+            said = f"{{{{.{OVERLAY_IP}}}}} is the address on the service's overlay"
+            problem = f"{said}, and it is on {overlays or 'none'}"
+            place.fault(problem, "give it one network that is an overlay")
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
             near = nearest(name, offered)
@@ -83,11 +81,7 @@ class Declared:
     configs: Files
 
 
-def resolve(
-    service: ServiceIntent,
-    cursor: Cursor,
-    declared: Declared,
-) -> ServiceIntent:
+def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> ServiceIntent:
     """Return `service` with the real names of its networks and volumes, and with the files of its secrets and configs.
 
     Notes a fault for each that is not declared, and for placeholders that could not be filled in.

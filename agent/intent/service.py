@@ -1,61 +1,20 @@
 """One service: the table of its keys, and how they become a ServiceIntent."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from agent.intent import forms
-from agent.intent.checks import check_together, depends_on
-from agent.intent.deploy import Deploy, read_deploy
-from agent.intent.forms import Form
-from agent.intent.limits import (
-    DEVICES,
-    ULIMITS,
-    capabilities,
-    cgroup_rules,
-    cpus,
-    devices,
-    gpus,
-    memory,
-    memory_and_swap,
-    pids,
-    reservation,
-    ulimits,
-)
-from agent.intent.limits import FORM as GPUS
-from agent.intent.mounts import MOUNTS, mounts, tmpfs
-from agent.intent.networks import FORM as ATTACHMENTS
-from agent.intent.networks import attachments
-from agent.intent.placement import read_placement
-from agent.intent.ports import FORM as PORTS
-from agent.intent.ports import ports
-from agent.intent.process import (
-    CGROUP_NAMESPACE,
-    EXTRA_HOSTS,
-    IPC,
-    LOGGING,
-    NETWORK_MODE,
-    PID,
-    RESTART,
-    USER_NAMESPACE,
-    UTS,
-    addresses,
-    extra_hosts,
-    healthcheck,
-    logging,
-    restart,
-    texts_or_empty,
-    words,
-)
-from agent.intent.process import FORM as HEALTH
+from agent.intent import files, forms, limits, mounts, networks, ports, process
+from agent.intent.deploy import DEPLOY, Deploy, read_deploy
+from agent.intent.forms import Form, Section
+from agent.intent.placement import HOSTS, read_placement
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.usage import BLKIO, blkio_config, cpu_period, cpu_quota, cpu_shares, cpuset
-from agent.intent.values import absolute, distinct_texts, pairs, text
+from agent.intent.values import absolute, distinct_texts, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.scalars import boolean, duration, integer, matching, one_or_more, size
+from agent.yamldoc.scalars import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
 
 # ---- Image references
 
@@ -93,6 +52,31 @@ def image(cursor: Cursor) -> str | None:
     return None
 
 
+STARTED = "service_started"
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+_DEPENDENCY = Section(
+    {"condition": forms.choice(get_args(Condition))},
+    ("condition",),
+    {
+        "restart": "is not offered: a copy is started again when it ends itself",
+        "required": "is not offered: what is named is declared, or the document is refused",
+    },
+)
+
+
+def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
+    """Read a list of services, or a mapping of a service to its condition; sorted by service."""
+    if cursor.is_sequence:
+        names = sequence_of(name, distinct=True)(cursor) or ()
+        return tuple((each, STARTED) for each in sorted(names))
+    found, conditions = [], choice(get_args(Condition))
+    for key, place in cursor.entries():
+        fields = _DEPENDENCY.read(place)
+        condition = fields.require("condition", conditions, f"write {STARTED}, or use a list")
+        found.append((name(key) or "", condition or STARTED))
+    return tuple(sorted(found))
+
+
 def pull_policy(cursor: Cursor) -> Pull | None:
     """Read when an image is fetched."""
     written = text(cursor)
@@ -117,6 +101,14 @@ class Field:
     """What it may look like, for editors."""
 
 
+def _one_of(attribute: str, options: tuple[str, ...]) -> Field:
+    return Field(attribute, choice(options), forms.choice(options))
+
+
+def _unshared(attribute: str, options: tuple[str, ...]) -> Field:
+    return Field(attribute, process.unshared(options), forms.choice(options))
+
+
 _FROM_AGENT = ("has no value", 'it would be taken from the agent\'s environment: write one, or "" for none')
 _label = matching(
     r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a name that a host can have"
@@ -133,16 +125,16 @@ _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the eng
 
 FIELDS: dict[str, Field] = {
     "image": Field("image", image, forms.TEXT),
-    "command": Field("command", words, forms.WORDS),
-    "entrypoint": Field("entrypoint", words, forms.WORDS),
+    "command": Field("command", process.words, forms.WORDS),
+    "entrypoint": Field("entrypoint", process.words, forms.WORDS),
     "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
     "labels": Field("labels", pairs(secret=True), forms.PAIRS),
-    "ports": Field("ports", ports, PORTS),
-    "volumes": Field("volumes", mounts, MOUNTS),
-    "networks": Field("networks", attachments, ATTACHMENTS),
-    "network_mode": Field("network_mode", NETWORK_MODE, forms.choice(get_args(NetworkMode))),
-    "restart": Field("restart", restart, RESTART),
-    "healthcheck": Field("healthcheck", healthcheck, HEALTH),
+    "ports": Field("ports", ports.ports, ports.PORTS),
+    "volumes": Field("volumes", mounts.mounts, mounts.MOUNTS),
+    "networks": Field("networks", networks.attachments, networks.ATTACHMENTS),
+    "network_mode": _unshared("network_mode", get_args(NetworkMode)),
+    "restart": Field("restart", process.restart, process.RESTART),
+    "healthcheck": Field("healthcheck", process.healthcheck, process.HEALTH.form),
     "stop_signal": Field("stop_signal", _signal, forms.TEXT),
     "stop_grace_period": Field("stop_grace_period_s", duration(), forms.DURATION),
     "user": Field("user", _user, forms.TEXT),
@@ -155,48 +147,56 @@ FIELDS: dict[str, Field] = {
     "init": Field("init", boolean, forms.BOOLEAN),
     "tty": Field("tty", boolean, forms.BOOLEAN),
     "stdin_open": Field("stdin_open", boolean, forms.BOOLEAN),
-    "cap_add": Field("cap_add", capabilities, forms.TEXTS),
-    "cap_drop": Field("cap_drop", capabilities, forms.TEXTS),
+    "cap_add": Field("cap_add", limits.capabilities, forms.TEXTS),
+    "cap_drop": Field("cap_drop", limits.capabilities, forms.TEXTS),
     "security_opt": Field("security_opt", distinct_texts, forms.TEXTS),
-    "ulimits": Field("ulimits", ulimits, ULIMITS),
+    "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
     "sysctls": Field("sysctls", pairs(without_value=("has no value", "write one")), forms.PAIRS),
     "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
-    "tmpfs": Field("tmpfs", tmpfs, forms.one_or_more(forms.TEXT)),
-    "dns": Field("dns", addresses, forms.one_or_more(forms.TEXT)),
+    "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
+    "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
     "dns_search": Field("dns_search", one_or_more(text), forms.one_or_more(forms.TEXT)),
-    "dns_opt": Field("dns_opt", texts_or_empty, forms.list_of(forms.SCALAR)),
-    "extra_hosts": Field("extra_hosts", extra_hosts, EXTRA_HOSTS),
-    "logging": Field("logging", logging, LOGGING),
-    "devices": Field("devices", devices, DEVICES),
-    "mem_limit": Field("memory_limit_bytes", memory, forms.SIZE),
-    "mem_reservation": Field("memory_reservation_bytes", reservation, forms.SIZE),
-    "cpus": Field("nano_cpus", cpus, forms.number(0.001, 10_000)),
-    "pids_limit": Field("pids_limit", pids, forms.integer(-1, 1 << 22)),
-    "pid": Field("pid", PID, forms.choice(get_args(Pid))),
-    "ipc": Field("ipc", IPC, forms.choice(get_args(Ipc))),
-    "uts": Field("uts", UTS, forms.choice(get_args(Uts))),
-    "userns_mode": Field("userns_mode", USER_NAMESPACE, forms.choice(get_args(UserNamespace))),
-    "cgroup": Field("cgroup", CGROUP_NAMESPACE, forms.choice(get_args(CgroupNamespace))),
+    "dns_opt": Field("dns_opt", process.texts_or_empty, forms.list_of(forms.SCALAR)),
+    "extra_hosts": Field("extra_hosts", process.extra_hosts, process.EXTRA_HOSTS),
+    "logging": Field("logging", process.logging, process.LOGGING.form),
+    "devices": Field("devices", limits.devices, limits.DEVICES),
+    "mem_limit": Field("memory_limit_bytes", limits.memory, forms.SIZE),
+    "mem_reservation": Field("memory_reservation_bytes", limits.reservation, forms.SIZE),
+    "cpus": Field("nano_cpus", limits.cpus, forms.number(0.001, 10_000)),
+    "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
+    "pid": _unshared("pid", get_args(Pid)),
+    "ipc": _unshared("ipc", get_args(Ipc)),
+    "uts": _one_of("uts", get_args(Uts)),
+    "userns_mode": _one_of("userns_mode", get_args(UserNamespace)),
+    "cgroup": _one_of("cgroup", get_args(CgroupNamespace)),
     "cgroup_parent": Field("cgroup_parent", _cgroup, forms.TEXT),
     "runtime": Field("runtime", _runtime, forms.TEXT),
     "annotations": Field("annotations", pairs(secret=True), forms.PAIRS),
-    "device_cgroup_rules": Field("device_cgroup_rules", cgroup_rules, forms.TEXTS),
-    "gpus": Field("gpus", gpus, GPUS),
+    "device_cgroup_rules": Field("device_cgroup_rules", limits.cgroup_rules, forms.TEXTS),
+    "gpus": Field("gpus", limits.gpus, limits.GPUS),
     "memswap_limit": Field(
-        "memory_swap_bytes", memory_and_swap, forms.either({"enum": [-1, "-1"]}, forms.SIZE)
+        "memory_swap_bytes", limits.memory_and_swap, forms.either({"enum": [-1, "-1"]}, forms.SIZE)
     ),
     "mem_swappiness": Field("memory_swappiness", integer(0, 100), forms.integer(0, 100)),
     "oom_kill_disable": Field("oom_kill_disable", boolean, forms.BOOLEAN),
     "oom_score_adj": Field("oom_score_adj", integer(-1000, 1000), forms.integer(-1000, 1000)),
-    "cpu_shares": Field("cpu_shares", cpu_shares, forms.integer(2, 262_144)),
-    "cpuset": Field("cpuset", cpuset, forms.TEXT),
-    "cpu_period": Field("cpu_period_us", cpu_period, forms.MICROSECONDS),
-    "cpu_quota": Field("cpu_quota_us", cpu_quota, forms.MICROSECONDS),
-    "blkio_config": Field(None, blkio_config, BLKIO),
+    "cpu_shares": Field("cpu_shares", limits.cpu_shares, forms.integer(2, 262_144)),
+    "cpuset": Field("cpuset", limits.cpuset, forms.TEXT),
+    "cpu_period": Field("cpu_period_us", limits.cpu_period, forms.MICROSECONDS),
+    "cpu_quota": Field("cpu_quota_us", limits.cpu_quota, forms.MICROSECONDS),
+    "blkio_config": Field(None, limits.blkio_config, limits.BLKIO.form),
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 
-OTHER_KEYS = ("x-hosts", "deploy", "depends_on", "pull_policy", "secrets", "configs")
+OTHERS: Mapping[str, Form] = {
+    "x-hosts": HOSTS,
+    "deploy": DEPLOY.form,
+    "depends_on": forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form)),
+    "pull_policy": forms.choice(PULLS),
+    "secrets": files.USES,
+    "configs": files.USES,
+}
+"""Keys of a service that are no field of a container."""
 _UNREADABLE = "unreadable"
 """Stands for an image that was refused already, so that reading can go on to the other faults."""
 
@@ -206,7 +206,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
 
     Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
     """
-    fields = cursor.fields((*FIELDS, *OTHER_KEYS), SERVICE_REFUSED, extensions=True)
+    fields = cursor.fields((*FIELDS, *OTHERS), SERVICE_REFUSED, extensions=True)
     place = fields.at("deploy")
     deploy = read_deploy(place) if place else Deploy()
     spec = _read_spec(fields, deploy.spec)
@@ -239,3 +239,47 @@ def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
             place.fault(f"'{key}' is said in deploy too", "keep one of them")
         said |= value if field.attribute is None else {field.attribute: value}
     return ContainerSpec(**{"image": _UNREADABLE, **said})
+
+
+def check_together(fields: Fields, spec: ContainerSpec) -> None:
+    """Note a fault for what each by itself is good, and not beside the rest of the service."""
+    _check_network_mode(fields, spec)
+    _check_memory(fields, spec)
+    if spec.nano_cpus is not None:
+        _leaves_no_room(fields, "a number of cpus", ("cpu_period", "cpu_quota"))
+    if spec.uts is not None:
+        _leaves_no_room(fields, "uts: host", ("hostname", "domainname"))
+
+
+def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
+    place = fields.at("network_mode")
+    if place is None or spec.network_mode is None:
+        return
+    crowded = [
+        ("networks", spec.networks),
+        *([] if spec.network_mode == "bridge" else [("ports", spec.ports)]),
+    ]
+    for key, said in crowded:
+        if said:
+            place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
+
+
+def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
+    limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
+    if limit and (spec.memory_reservation_bytes or 0) > limit:
+        fields.cursor.hidden().fault("reserves more memory than its limit", "lower the reservation")
+    place = fields.at("memswap_limit")
+    if place is None or swap is None:
+        return
+    if not limit:
+        place.fault(
+            "is a limit on memory and swap together, and there is none on memory", "give a mem_limit too"
+        )
+    elif 0 <= swap < limit:
+        place.fault("is less than the memory alone", "it counts memory and swap together: make it larger")
+
+
+def _leaves_no_room(fields: Fields, what: str, others: Iterable[str]) -> None:
+    for other in others:
+        if (place := fields.at(other)) is not None:
+            place.fault(f"{what} leaves no room for '{other}'", "keep one of them")

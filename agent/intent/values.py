@@ -5,7 +5,7 @@ import re
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
 from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.scalars import matching, sequence_of, string
+from agent.yamldoc.scalars import derived, matching, sequence_of, string
 
 project_name = matching(
     r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"
@@ -46,12 +46,8 @@ def text(cursor: Cursor) -> str | None:
 
 
 texts = sequence_of(text)
-
-
-def distinct_texts(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a list of texts whose order means nothing: sorted, none twice."""
-    found = sequence_of(text, distinct=True)(cursor)
-    return None if found is None else tuple(sorted(found))
+distinct_texts = derived(sequence_of(text, distinct=True), lambda found: tuple(sorted(found)))
+"""Reads a list of texts whose order means nothing: sorted, none twice."""
 
 
 def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False) -> Reader[Pairs]:

@@ -1,4 +1,4 @@
-"""The swarm, as the dockerd of a host tells of it: how that host is in it, and its nodes."""
+"""One host, as its dockerd and its kernel tell of it: the swarm, networks and containers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -208,9 +208,6 @@ class Attached:
     """What it publishes on the host, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
     task: bool = False
     """Of a swarm service: the swarm made it, and takes it away."""
-
-
-# ---- One host, as its dockerd and its kernel tell of it
 
 
 GOSSIP = "7946/tcp"

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
-from agent.model.faults import ANYWHERE, Features, Where
 from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
@@ -24,6 +23,8 @@ UpdateOrder = Literal["stop-first", "start-first"]
 Pull = Literal["missing", "never", "always", "daily", "weekly"]
 FailureAction = Literal["pause", "continue", "rollback"]
 
+LABEL = "labels."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIntent:
@@ -35,10 +36,47 @@ class HostIntent:
     availability: Availability = "active"
     labels: Pairs = ()
 
-    @property
-    def features(self) -> Features:
-        """What constraints on where copies may run ask for."""
-        return Features(hostname=self.name, role=self.role, labels=self.labels)
+    def feature(self, of: str) -> str | None:
+        """Return its `hostname`, `role` or `labels.<name>`; None for a label that it does not have."""
+        if of.startswith(LABEL):
+            return dict(self.labels).get(of.removeprefix(LABEL))
+        return self.name if of == "hostname" else self.role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """`node.<of> == value`, or `!=`. Upper and lower case are the same in values, as in Swarm."""
+
+    of: str
+    """hostname, role, or labels.<name>"""
+    equal: bool
+    value: str
+
+    def met_by(self, host: HostIntent) -> bool:
+        """Whether it holds for a host; a label that is not there is equal to nothing."""
+        found = host.feature(self.of)
+        return (found is not None and found.casefold() == self.value.casefold()) == self.equal
+
+    def __str__(self) -> str:
+        return f"node.{self.of} {'==' if self.equal else '!='} {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """What `deploy.placement` says: where copies may run whose hosts the leader chooses."""
+
+    constraints: tuple[Constraint, ...] = ()
+    spread: tuple[str, ...] = ()
+    """`labels.<name>`, `hostname` or `role`: the copies are spread over its values; the first one counts most."""
+    most_per_host: int | None = None
+    """Copies of the service on one host; None: any number."""
+
+    def unmet(self, host: HostIntent) -> Constraint | None:
+        """The first constraint that does not hold for a host; None: it may run copies."""
+        return next((each for each in self.constraints if not each.met_by(host)), None)
+
+
+ANYWHERE = Where()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What etcd held, as far as this agent reads it."""
+"""What a plan is made from: what etcd held, and what this agent knows of itself and of the time before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,9 +108,6 @@ class ClusterState:
         """What a host says of itself, if it says it in this run of its agent."""
         status = self.statuses.get(host)
         return status if status and self.present.get(host) == status.instance else None
-
-
-# ---- All of it at one moment, and what this agent knows of itself and of the time before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Swarm's autolock: a manager whose dockerd was started anew opens what it knows of the swarm with a key only."""
+"""The values in etcd but for the intent and statuses: JSON with a version, and what each record says."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -8,39 +8,15 @@ from zlib import crc32
 
 import msgspec
 
-from agent.errors import Invalid
+from agent.errors import Invalid, NewerFormat
 from agent.model.spec import Pairs
 
 MOST_KEYS = 3
 """How many keys are kept. A manager that was down while the key was changed is locked with the one before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnlockKeys:
-    """The unlock keys of a swarm, as the leader publishes them. In etcd they are always sealed."""
-
-    swarm_id: str
-    on: bool
-    """Whether autolock is on by our doing. The keys stay when it is off: who was down meanwhile is still locked."""
-    keys: tuple[str, ...] = field(default=(), repr=False)
-    """The one that is good now first; empty while they are sealed."""
-    sealed: str = field(default="", repr=False)
-    """All of them, sealed with a key of the hosts."""
-
-
-# ---- The one form of the values in etcd: JSON with a version
-#
-# An unknown newer version is refused, never misread; a field this version does not know is refused for the
-# same reason.
-
-
 VERSION = 1
+"""An unknown newer version is refused, never misread; a field this version does not know is refused likewise."""
 
 R = TypeVar("R")
-
-
-class NewerFormat(Invalid):
-    """Written by an agent newer than this one: not damaged, and not ours to replace."""
 
 
 def encode(record: Any) -> bytes:
@@ -74,6 +50,11 @@ def decode(kind: type[R], raw: bytes) -> R:
     if unknown := sorted(set(body) - {each.name for each in dataclasses.fields(cast(Any, kind))}):
         raise Invalid(f"a {kind.__name__} with fields this version does not know: {', '.join(unknown)}")
     return record
+
+
+def timestamp(at_s: float) -> str:
+    """Give `at_s`, in seconds since the epoch, as RFC 3339: in UTC, without fractions."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 # ---- What a host is told to run
@@ -183,6 +164,22 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnlockKeys:
+    """The unlock keys of a swarm, as the leader publishes them. In etcd they are always sealed.
+
+    With autolock a manager whose dockerd was started opens what it knows of the swarm with such a key only.
+    """
+
+    swarm_id: str
+    on: bool
+    """Whether autolock is on by our doing. The keys stay when it is off: who was down meanwhile is still locked."""
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """The one that is good now first; empty while they are sealed."""
+    sealed: str = field(default="", repr=False)
+    """All of them, sealed with a key of the hosts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disruption:
     """The one host whose turn it is to be disturbed.
 
@@ -236,11 +233,3 @@ class Digests:
     """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
     asked: tuple[str, ...] = ()
     """Those that were asked for this very document."""
-
-
-# ---- How a moment is written down for people, in etcd and on every page
-
-
-def timestamp(at_s: float) -> str:
-    """Give `at_s`, in seconds since the epoch, as RFC 3339: in UTC, without fractions."""
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

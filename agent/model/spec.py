@@ -15,19 +15,7 @@ import msgspec
 
 from agent.errors import Invalid
 
-# ---- Who has an image
-
-
 HUB = "docker.io"
-
-
-def registry_of(reference: str) -> str:
-    """Who has the image: host, and port if one is said. A first part without a dot or a port is no host to Docker."""
-    first, slash, _ = reference.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
-        return HUB
-    return HUB if first == "index.docker.io" else first
-
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings: pairs, sorted by key, each key once."""
@@ -251,6 +239,14 @@ def decode(raw: bytes) -> ContainerSpec:
 def spec_hash(spec: ContainerSpec) -> str:
     """SHA-256 of the canonical form, in hex: the name of the spec in etcd and on the container's label."""
     return hashlib.sha256(encode(spec)).hexdigest()
+
+
+def registry_of(reference: str) -> str:
+    """Who has the image: host, and port if one is said. A first part without a dot or a port is no host to Docker."""
+    first, slash, _ = reference.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        return HUB
+    return HUB if first == "index.docker.io" else first
 
 
 def why_alone(spec: ContainerSpec) -> str:

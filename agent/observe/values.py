@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agent.errors import Invalid
+from agent.errors import Invalid, NewerFormat
 from agent.model import records, store
 from agent.model.records import Tokens, UnlockKeys
 from agent.yamldoc.faultlist import printable
@@ -61,7 +61,7 @@ class Values:
             return records.decode(kind, found.value)
         except Invalid as error:
             self.hold(found.key, str(error))
-            if isinstance(error, records.NewerFormat):
+            if isinstance(error, NewerFormat):
                 self.newer.add(found.key)
             return None
 

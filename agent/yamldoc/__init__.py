@@ -5,23 +5,12 @@ note faults instead of raising, and `cursor.faults.raise_if_any()` ends the read
 document is about.
 """
 
-from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, compose
+from agent.yamldoc.compose import compose
 from agent.yamldoc.cursor import Cursor, Fields, Reader
-from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT, decode
+from agent.yamldoc.decode import decode
 from agent.yamldoc.faultlist import Faults
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_CHARACTERS",
-    "MAX_DEPTH",
-    "MAX_KEPT",
-    "MAX_NODES",
-    "Cursor",
-    "Faults",
-    "Fields",
-    "Reader",
-    "open_document",
-]
+__all__ = ["Cursor", "Faults", "Fields", "Reader", "open_document"]
 
 
 def open_document(raw: bytes) -> Cursor:

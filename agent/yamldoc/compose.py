@@ -1,20 +1,14 @@
 """From text to nodes, without recursion: neither deep nesting nor an alias bomb costs more than the bounds here."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
-# ---- What a document is made of: scalars, sequences and mappings, each with the place where it was written
-#
-# A scalar keeps its source text; what it means is asked for by whoever reads it, by the core schema of YAML
-# 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema). So `22:22`, `010`, `yes` and `1.10` are what was
-# written.
-
-
+# A scalar keeps its source text; its reader asks what it means, by the core schema of YAML 1.2
+# (https://yaml.org/spec/1.2.2/#103-core-schema). So `22:22`, `010`, `yes` and `1.10` are what was written.
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUE = frozenset(("true", "True", "TRUE"))
 _FALSE = frozenset(("false", "False", "FALSE"))
@@ -41,21 +35,14 @@ class Scalar:
     @property
     def is_text(self) -> bool:
         """Whether YAML 1.2 reads it as a string."""
-        if not self.plain:
-            return True
-        return not (
-            self.is_null or self.boolean is not None or _FLOAT.fullmatch(self.text) or _integer(self.text)
+        return not self.plain or not (
+            self.is_null or self.boolean is not None or _FLOAT.fullmatch(self.text) or whole_number(self.text)
         )
 
     @property
     def boolean(self) -> bool | None:
         """True, False, or None for anything else. Quoted counts too: Compose takes "true" for true."""
         return True if self.text in _TRUE else False if self.text in _FALSE else None
-
-    @property
-    def integer(self) -> int | None:
-        """The whole number it says, None for anything else. Quoted counts too: Compose takes "80" for 80."""
-        return _integer(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +66,8 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def _integer(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
+    """The whole number that `text` is, None for anything else. Quoted counts too: Compose takes "80" for 80."""
     if not _INTEGER.fullmatch(text):
         return None
     return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
@@ -100,7 +88,7 @@ def compose(text: str, faults: Faults) -> Node:
     """Return the root of the one document in `text`; raises InvalidDocument when there is no reading on."""
     composer = _Composer(faults)
     try:
-        for event in _events(text):
+        for event in yaml.parse(text, Loader=_LOADER):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
         _add_syntax_fault(error, text, faults)
@@ -112,11 +100,6 @@ def compose(text: str, faults: Faults) -> Node:
         faults.add(problem="the document is empty")
         faults.stop()
     return composer.root
-
-
-def _events(text: str) -> Iterator[yaml.Event]:
-    events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
-    return events
 
 
 def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) -> None:
@@ -179,23 +162,16 @@ class _Composer:
         match event:
             case yaml.ScalarEvent():
                 self._scalar(event)
-            case yaml.SequenceStartEvent():
-                line, column = _place(event)
-                self._start(Sequence(line=line, column=column), event)
-            case yaml.MappingStartEvent():
-                line, column = _place(event)
-                self._start(Mapping(line=line, column=column), event)
+            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                self._start(event)
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 self._end()
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.DocumentStartEvent():
-                self._document(event)
-
-    def _document(self, event: yaml.Event) -> None:
-        self._documents += 1
-        if self._documents > 1:
-            self._stop(event, "a second document begins here", "put one document only")
+                self._documents += 1
+                if self._documents > 1:
+                    self._stop(event, "a second document begins here", "put one document only")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
@@ -207,13 +183,15 @@ class _Composer:
             self._anchors[event.anchor] = done
         self._deliver(done)
 
-    def _start(self, node: Sequence | Mapping, event: yaml.NodeEvent) -> None:
+    def _start(self, event: yaml.SequenceStartEvent | yaml.MappingStartEvent) -> None:
+        line, column = _place(event)
+        kind = Sequence if isinstance(event, yaml.SequenceStartEvent) else Mapping
         self._refuse_tag(event)
         self._grow(event, 1, 0)
         self._bound_depth(event, 1)
         if event.anchor:
             self._anchors[event.anchor] = None
-        self._stack.append(_Open(node, event.anchor))
+        self._stack.append(_Open(kind(line=line, column=column), event.anchor))
 
     def _end(self) -> None:
         ended = self._stack.pop()
@@ -263,13 +241,7 @@ class _Composer:
             return node
         text = node.text if isinstance(node, Scalar) else ""
         what = shown_key(text) if isinstance(node, Scalar) else "a list or mapping"
-        self._faults.add(
-            path=self._path(),
-            problem=f"the key {what} is not text",
-            remedy="put it in quotes",
-            line=node.line,
-            column=node.column,
-        )
+        self._fault(node, f"the key {what} is not text", "put it in quotes")
         return Scalar(text=text, plain=False, line=node.line, column=node.column)
 
     def _put(self, parent: _Open, mapping: Mapping, key: Scalar, value: Node) -> None:
@@ -281,24 +253,15 @@ class _Composer:
             mapping.entries[key.text] = (key, value)
             return
         first = earlier[0]
-        self._faults.add(
-            path=self._path(),
-            problem=f"duplicate key {shown_key(key.text)}, first at line {first.line}, column {first.column}",
-            remedy="keep one of them",
-            line=key.line,
-            column=key.column,
-        )
+        problem = f"duplicate key {shown_key(key.text)}, first at line {first.line}, column {first.column}"
+        self._fault(key, problem, "keep one of them")
 
     def _merge(self, done: _Open, merged: Node) -> None:
         """Fill in what the mapping does not say itself; of several merged mappings the first wins."""
         if not isinstance(merged, Mapping):
-            self._faults.add(
-                path=step(self._path(), _MERGE),
-                problem="a merge key wants a mapping or a list of mappings",
-                remedy="",
-                line=merged.line,
-                column=merged.column,
-            )
+            problem = "a merge key wants a mapping or a list of mappings"
+            path = step(self._path(), _MERGE)
+            self._faults.add(path=path, problem=problem, line=merged.line, column=merged.column)
             return
         assert isinstance(done.node, Mapping)
         for key, entry in merged.entries.items():
@@ -324,8 +287,8 @@ class _Composer:
         if len(self._stack) + height > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
 
-    def _fault(self, event: yaml.Event, problem: str, remedy: str) -> None:
-        line, column = _place(event)
+    def _fault(self, where: yaml.Event | Node, problem: str, remedy: str) -> None:
+        line, column = _place(where) if isinstance(where, yaml.Event) else (where.line, where.column)
         self._faults.add(path=self._path(), problem=problem, remedy=remedy, line=line, column=column)
 
     def _stop(self, event: yaml.Event, problem: str, remedy: str) -> None:

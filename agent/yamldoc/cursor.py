@@ -53,14 +53,8 @@ class Cursor:
     def fault(self, problem: str, remedy: str = "") -> None:
         """Note that this value is wrong."""
         value = "" if self.secret or not isinstance(self.node, Scalar) else quoted(self.node.text)
-        self.faults.add(
-            path=self.path,
-            value=value,
-            problem=problem,
-            remedy=remedy,
-            line=self.node.line,
-            column=self.node.column,
-        )
+        at, line, column = self.path, self.node.line, self.node.column
+        self.faults.add(path=at, value=value, problem=problem, remedy=remedy, line=line, column=column)
 
     def items(self) -> list["Cursor"]:
         """Return the members of a list; a fault and none for anything else."""

@@ -29,9 +29,8 @@ def decode(raw: bytes, faults: Faults) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8")
-        _add_at(
-            before, faults, f"byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8", "save it as UTF-8"
-        )
+        problem = f"byte {error.start} (0x{raw[error.start]:02x}) is not UTF-8"
+        _add_at(before, faults, problem, "save it as UTF-8")
         faults.stop()
     text = text.removeprefix(_BOM)
     _refuse(_NOT_PRINTABLE, text, "is a control character", faults)

@@ -55,9 +55,7 @@ class Faults:
         raise InvalidDocument(self._found)
 
 
-# ----
-# How values and places of a document are put into words: short, on one line, with nothing invisible left in.
-
+# ---- How values and places of a document are put into words: short, on one line, with nothing invisible left in
 
 MOST_CHARACTERS = 60
 MOST_LISTED = 10

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from math import inf
 from typing import TypeVar
 
-from agent.yamldoc.compose import Scalar
+from agent.yamldoc.compose import Scalar, whole_number
 from agent.yamldoc.cursor import Cursor, Reader
 
+S = TypeVar("S")
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 W = TypeVar("W", bound=str)
 
 LONGEST_TEXT = 131_071
@@ -80,6 +82,16 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
     return read
 
 
+def derived(reader: Reader[S], make: Callable[[S], T]) -> Reader[T]:
+    """Make a reader of what `make` returns for what `reader` reads."""
+
+    def read(cursor: Cursor) -> T | None:
+        value = reader(cursor)
+        return None if value is None else make(value)
+
+    return read
+
+
 def boolean(cursor: Cursor) -> bool | None:
     """`true` or `false`; the other words of YAML 1.1 are text in 1.2."""
     if text(cursor) is None:
@@ -93,75 +105,70 @@ def boolean(cursor: Cursor) -> bool | None:
 
 def integer(low: int, high: int) -> Reader[int]:
     """Make a reader of whole numbers from `low` to `high`."""
-
-    def read(cursor: Cursor) -> int | None:
-        if text(cursor) is None:
-            return None
-        assert isinstance(cursor.node, Scalar)
-        value = cursor.node.integer
-        if value is None:
-            cursor.fault(f"{cursor.shown} is not a whole number")
-            return None
-        return _bounded(cursor, value, low, high, str)
-
-    return read
+    return _measured(whole_number, "a whole number", "", (low, high), str)
 
 
 def number(low: float, high: float) -> Reader[float]:
     """Make a reader of decimal numbers from `low` to `high`."""
-
-    def read(cursor: Cursor) -> float | None:
-        value = text(cursor)
-        if value is None:
-            return None
-        if not _NUMBER.fullmatch(value):
-            cursor.fault(f"{cursor.shown} is not a number")
-            return None
-        return _bounded(cursor, float(value), low, high, "{:g}".format)
-
-    return read
+    return _measured(_decimal, "a number", "", (low, high), "{:g}".format)
 
 
 def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
     """Make a reader of times like `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
-
-    def read(cursor: Cursor) -> float | None:
-        value = text(cursor)
-        if value is None:
-            return None
-        if not _DURATION.fullmatch(value):
-            cursor.fault(f"{cursor.shown} is not a time with a unit", "write for example 90s, 1m30s or 500ms")
-            return None
-        parts = _DURATION_PART.findall(value)
-        seconds = sum(float(amount) * _MICROSECONDS[unit] for amount, unit in parts) / 1e6
-        return _bounded(cursor, seconds, low_s, high_s, "{:g}s".format)
-
-    return read
+    remedy = "write for example 90s, 1m30s or 500ms"
+    return _measured(_seconds, "a time with a unit", remedy, (low_s, high_s), "{:g}s".format)
 
 
 def size(low: int = 0, high: int = 1 << 60) -> Reader[int]:
     """Make a reader of sizes like `50m` or `1.5g`, in bytes; units count in 1024, as in Docker."""
+    remedy = "write for example 64m, 1.5g or a number of bytes"
+    return _measured(_bytes, "a size", remedy, (low, high), "{} bytes".format)
 
-    def read(cursor: Cursor) -> int | None:
-        value = text(cursor)
+
+def _measured(
+    parse: Callable[[str], N | None], wanted: str, remedy: str, bounds: tuple[N, N], spell: Callable[[N], str]
+) -> Reader[N]:
+    """Make a reader of what `parse` returns for a text, within `bounds`; `wanted` names what it takes."""
+    low, high = bounds
+
+    def read(cursor: Cursor) -> N | None:
+        written = text(cursor)
+        if written is None:
+            return None
+        value = parse(written)
         if value is None:
-            return None
-        found = _SIZE.fullmatch(value)
-        if found is None:
-            cursor.fault(f"{cursor.shown} is not a size", "write for example 64m, 1.5g or a number of bytes")
-            return None
-        return _bounded(cursor, int(float(found[1]) * _BYTES[found[2].lower()]), low, high, "{} bytes".format)
+            cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
+        elif value < low:
+            cursor.fault(f"{cursor.shown} is too small", f"{spell(low)} is the least")
+        elif value > high:
+            cursor.fault(f"{cursor.shown} is too large", f"{spell(high)} is the most")
+        else:
+            return value
+        return None
 
     return read
+
+
+def _decimal(written: str) -> float | None:
+    return float(written) if _NUMBER.fullmatch(written) else None
+
+
+def _seconds(written: str) -> float | None:
+    if not _DURATION.fullmatch(written):
+        return None
+    return sum(float(amount) * _MICROSECONDS[unit] for amount, unit in _DURATION_PART.findall(written)) / 1e6
+
+
+def _bytes(written: str) -> int | None:
+    found = _SIZE.fullmatch(written)
+    return None if found is None else int(float(found[1]) * _BYTES[found[2].lower()])
 
 
 def address(cursor: Cursor) -> IPv4Address | None:
     """One IPv4 address."""
     value = text(cursor)
-    if value is None:
-        return None
     try:
-        return IPv4Address(value)
+        return None if value is None else IPv4Address(value)
     except AddressValueError:
         cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
         return None
@@ -174,7 +181,7 @@ def network(cursor: Cursor) -> IPv4Network | None:
         return None
     try:
         found = IPv4Network(value, strict=False)
-    except (AddressValueError, NetmaskValueError, ValueError):
+    except ValueError:
         cursor.fault(f"{cursor.shown} is not an IPv4 network", "write for example 10.10.0.0/16")
         return None
     if value != str(found):
@@ -215,13 +222,3 @@ def one_or_more(reader: Reader[T]) -> Reader[tuple[T, ...]]:
         return None if value is None else (value,)
 
     return read
-
-
-def _bounded(cursor: Cursor, value: T, low: T, high: T, spell: Callable[[T], str]) -> T | None:
-    if value < low:  # type: ignore[operator]
-        cursor.fault(f"{cursor.shown} is too small", f"{spell(low)} is the least")
-        return None
-    if value > high:  # type: ignore[operator]
-        cursor.fault(f"{cursor.shown} is too large", f"{spell(high)} is the most")
-        return None
-    return value

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.diff.container import shape
-from agent.intent.service import FIELDS, OTHER_KEYS
+from agent.intent.service import FIELDS, OTHERS
 from agent.model.steps import CreateContainer
 from tests.contract.engines import DockerScene
 from tests.contract.field_cases import CASES, NOT_HERE, Case
@@ -101,7 +101,7 @@ def _left_alone(host: FieldHost) -> list[str]:
 
 
 def test_every_key_of_a_service_is_tried_or_said_why_not() -> None:
-    assert {case.key for case in CASES} | set(NOT_HERE) == {*FIELDS, *OTHER_KEYS}
+    assert {case.key for case in CASES} | set(NOT_HERE) == {*FIELDS, *OTHERS}
 
 
 def _alone(case: Case, value: str) -> str:

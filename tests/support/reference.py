@@ -11,8 +11,8 @@ from typing import Any
 from agent.diff.container import TABLE, Row
 from agent.intent import forms
 from agent.intent.forms import Form
-from agent.intent.schema import OTHERS, json_schema
-from agent.intent.service import FIELDS, Field
+from agent.intent.schema import json_schema
+from agent.intent.service import FIELDS, OTHERS, Field
 from tests.contract.field_cases import CASES, NOT_HERE, Case
 
 PAGE = Path(__file__).parents[2] / "docs/intent-reference.md"

@@ -16,13 +16,14 @@ from agent.intent import (
     networks,
     ports,
     process,
-    usage,
 )
-from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED, MOST_SPLIT
+from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED
+from agent.intent.process import MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.resolve import KNOWN
-from agent.intent.service import FIELDS, OTHER_KEYS
-from agent.yamldoc import MAX_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_KEPT, MAX_NODES
+from agent.intent.service import FIELDS, OTHERS
+from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
+from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT
 from agent.yamldoc.scalars import LONGEST_TEXT
 from tests.support.reference import written
 
@@ -44,22 +45,34 @@ def keys_of_the_table(text: str) -> set[str]:
     ("title", "keys"),
     [
         ("Top level", TOP_KEYS),
-        ("networks.*", (*networks.NETWORK_KEYS, *networks.SUBNET_KEYS)),
-        ("volumes.*", networks.VOLUME_KEYS),
-        ("services.*", (*FIELDS, *OTHER_KEYS, *networks.KEYS, *process.KEYS, *ports.LONG_KEYS)),
-        ("services.*", (*mounts.LONG_KEYS, *mounts.BIND_KEYS, *mounts.VOLUME_KEYS, *mounts.TMPFS_KEYS)),
-        ("services.*", (*deploy.KEYS, *deploy.UPDATE_KEYS, *deploy.LIMIT_KEYS, *deploy.RESERVATION_KEYS)),
+        ("networks.*", (*networks.NETWORK.known, *networks.SUBNET.known)),
+        ("volumes.*", networks.VOLUME.known),
         (
             "services.*",
-            (*deploy.RESTART_KEYS, *limits.KEYS, *usage.BLKIO_KEYS, *limits.DEVICE_KEYS, *files.KEYS),
+            (*FIELDS, *OTHERS, *networks.ATTACHMENT.known, *process.HEALTH.known, *ports.LONG.known),
         ),
-        ("secrets.*, configs.*", files.TOP_KEYS),
-        ("x-cluster", cluster.KEYS),
-        ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST_KEYS]),
-        ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE_KEYS]),
-        ("x-cluster", [f"swarm.{key}" for key in cluster.SWARM_KEYS]),
-        ("x-cluster", [f"swarm.join_tokens.{key}" for key in cluster.TOKEN_KEYS]),
-        ("x-cluster", [f"policy.{key}" for key in cluster.POLICY_KEYS]),
+        ("services.*", (*mounts.MOUNT.known, *mounts.BIND.known, *mounts.VOLUME.known, *mounts.TMPFS.known)),
+        (
+            "services.*",
+            (*deploy.DEPLOY.known, *deploy.UPDATE.known, *deploy.LIMITS.known, *deploy.RESERVATIONS.known),
+        ),
+        (
+            "services.*",
+            (
+                *deploy.RESTART.known,
+                *limits.REQUEST.known,
+                *limits.BLKIO.known,
+                *limits.DEVICE.known,
+                *files.USE.known,
+            ),
+        ),
+        ("secrets.*, configs.*", files.FILE.known),
+        ("x-cluster", cluster.CLUSTER.known),
+        ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST.known]),
+        ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE.known]),
+        ("x-cluster", [f"swarm.{key}" for key in cluster.SWARM.known]),
+        ("x-cluster", [f"swarm.join_tokens.{key}" for key in cluster.TOKENS.known]),
+        ("x-cluster", [f"policy.{key}" for key in cluster.POLICY.known]),
     ],
 )
 def test_every_key_that_is_offered_is_in_the_reference(title: str, keys: list[str]) -> None:
@@ -74,7 +87,7 @@ def test_every_key_that_is_offered_is_in_the_reference(title: str, keys: list[st
 
 def test_no_service_key_is_in_the_table_that_is_not_offered() -> None:
     table = keys_of_the_table(section("services.*").split("**ports**")[0])
-    assert table - {"io.swarmkeeper.*"} == {*FIELDS, *OTHER_KEYS}
+    assert table - {"io.swarmkeeper.*"} == {*FIELDS, *OTHERS}
     assert not table & set(SERVICE_REFUSED)
 
 

@@ -58,7 +58,7 @@ class Chooser:
         if not self._scene.takes_new(host):
             words = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
             return words[host.availability]
-        if unmet := service.where.unmet(host.features):
+        if unmet := service.where.unmet(host):
             return f"{unmet} is not met"
         most = service.where.most_per_host
         if most is not None and self.count(service, host.name) >= most:
@@ -93,5 +93,5 @@ class Chooser:
 
 def _groups(service: ServiceIntent, host: HostIntent) -> list[tuple[str | None, ...]]:
     """The groups a host is in, the widest first; hosts without a label are a group of their own."""
-    values = tuple(host.features.value(of) for of in service.where.spread)
+    values = tuple(host.feature(of) for of in service.where.spread)
     return [values[: length + 1] for length in range(len(values))]

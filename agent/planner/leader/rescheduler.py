@@ -92,7 +92,7 @@ class Mover:
             return "homeless", used
         if host.availability == "drain":
             return "leaves", f"{name} is drained"
-        if unmet := where.unmet(host.features):
+        if unmet := where.unmet(host):
             return "leaves", f"{name}: {unmet} is not met"
         if where.most_per_host is not None and self.chooser.count(self.service, name) >= where.most_per_host:
             return "leaves", f"{name} has {where.most_per_host} besides it"
@@ -140,9 +140,7 @@ class Mover:
         host = self.scene.intent.host(name)
         if host is None or not self.scene.is_gone(name) or host.availability == "drain":
             return None
-        fits = not self.service.where.unmet(host.features) and not self.chooser.port_in_use(
-            self.service, name
-        )
+        fits = not self.service.where.unmet(host) and not self.chooser.port_in_use(self.service, name)
         return name if fits else None
 
     def _move(self) -> None:

@@ -6,7 +6,7 @@ import jsonschema
 
 from agent.intent.schema import json_schema
 from agent.yamldoc import open_document
-from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence
+from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
 
 SCHEMA = jsonschema.Draft7Validator(json_schema())
 
@@ -26,7 +26,9 @@ def _plain(node: Node) -> Any:
             return [_plain(each) for each in node.items]
         case Scalar() if node.is_null or node.is_text:
             return None if node.is_null else node.text
-        case Scalar(integer=None, boolean=None):
+        case Scalar(boolean=None) if (number := whole_number(node.text)) is not None:
+            return number
+        case Scalar(boolean=None):
             return float(node.text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         case Scalar():
-            return node.integer if node.boolean is None else node.boolean
+            return node.boolean

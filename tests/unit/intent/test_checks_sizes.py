@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_SPLIT
+from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS
+from agent.intent.process import MOST_SPLIT
 from agent.model.spec import encode
 from tests.unit.intent.documents import CLUSTER, faults, parse, spec_of
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from agent.model.faults import InvalidDocument
-from agent.yamldoc import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, open_document
-from agent.yamldoc.compose import Node, Scalar, Sequence
+from agent.yamldoc import open_document
+from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, Node, Scalar, Sequence
 
 
 def plain(node: Node) -> object:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.faults import Constraint, Where
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.leader_steps import PublishAssignment
 from agent.model.observed import Observed
 from agent.model.records import Assignment, Copy

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.intent.ports import clash
-from agent.model.faults import Constraint, Where
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
 from agent.planner.leader.assignments import assign
@@ -102,7 +101,7 @@ def test_no_rule_is_ever_broken_once_it_has_come_to_rest(
         assert len(places) <= (each.replicas or 0)
         for host in wanted.hosts:
             mine = [n for n, (on,) in places.items() if on == host.name]
-            assert not mine or each.where.unmet(host.features) is None
+            assert not mine or each.where.unmet(host) is None
             assert not mine or host.availability != "drain"
             assert each.where.most_per_host is None or len(mine) <= each.where.most_per_host
     for name, assignment in found.items():
