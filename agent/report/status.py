@@ -37,7 +37,7 @@ def copy_reports(observed: Observed, host: HostState) -> tuple[CopyReport, ...]:
     pins = {key: each.addresses for key, each in assigned.items()}
     cluster, reports = observed.cluster, []
     for each in host.containers:
-        pinned = pins.get((each.copy.service, each.copy.number), ())
+        pinned = pins.get(each.copy.key, ())
         reports.append(_copy(each, pinned, image_now(cluster, host, each) if cluster else ""))
     return tuple(reports)
 

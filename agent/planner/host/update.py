@@ -66,7 +66,7 @@ def on_trial(
 
 def tries(host: HostState) -> bool:
     """Whether any copy of the host has two containers that run."""
-    running = [(each.copy.service, each.copy.number) for each in host.containers if each.status == "running"]
+    running = [each.copy.key for each in host.containers if each.status == "running"]
     return len(running) != len(set(running))
 
 
@@ -138,8 +138,8 @@ def _aside(wanted: Wanted) -> str:
 
 def candidates(copy: Copy, host: HostState) -> list[ContainerState]:
     """Every container that claims to be that copy, of whatever spec."""
-    key = (copy.service, copy.number)
-    return [each for each in host.containers if (each.copy.service, each.copy.number) == key]
+    key = copy.key
+    return [each for each in host.containers if each.copy.key == key]
 
 
 def best(found: Iterable[ContainerState], copy: Copy, name: str) -> ContainerState | None:
@@ -179,11 +179,11 @@ def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> 
 
 def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> Plan:
     """Stop and remove what is ours and is no copy that is assigned here; `keep` are the ids of those that are."""
-    numbers = {(copy.service, copy.number) for copy in assigned}
+    numbers = {copy.key for copy in assigned}
     plan = Plan()
     for found in host.containers:
         copy = found.copy
-        if found.id not in keep and (copy.service, copy.number) not in numbers and _may_go(found):
+        if found.id not in keep and copy.key not in numbers and _may_go(found):
             reason = f"{copy.service} copy {copy.number} is no longer assigned here"
             # Its service may be gone from the document, and its spec from etcd.
             grace_s = DEFAULT_GRACE_S if found.grace_s is None else found.grace_s

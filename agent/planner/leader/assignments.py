@@ -8,7 +8,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
-from agent.model.spec import spec_hash
+from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.model.steps import (
     Blocked,
@@ -34,7 +34,6 @@ from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
 
 Assignments = Mapping[str, Assignment]
-Key = tuple[str, int]
 _Where = tuple[str, Copy]
 """A copy, behind the name of its host."""
 
@@ -47,7 +46,7 @@ def hold_first_starts(
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
     def held(copy: Copy) -> Copy:
-        return copy if (copy.service, copy.number) in free else replace(copy, waits=waits[copy.service])
+        return copy if copy.key in free else replace(copy, waits=waits[copy.service])
 
     return {
         name: replace(each, copies=tuple(held(copy) for copy in each.copies)) for name, each in wanted.items()
@@ -56,10 +55,8 @@ def hold_first_starts(
 
 def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
     """Those that were let start before, or have been started anyhow."""
-    found = {(each.service, each.number) for status in cluster.statuses.values() for each in status.copies}
-    return found | {
-        (copy.service, copy.number) for each in current.values() for copy in each.copies if not copy.waits
-    }
+    found = {each.key for status in cluster.statuses.values() for each in status.copies}
+    return found | {copy.key for each in current.values() for copy in each.copies if not copy.waits}
 
 
 def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState) -> str:
@@ -87,7 +84,7 @@ def _faults(where: _Where, asked: Callable[[CopyReport], str | None], cluster: C
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return f", and {host} is away"
-    reports = [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
+    reports = [each for each in status.copies if each.key == copy.key]
     found = [asked(each) for each in reports if each.spec == copy.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
@@ -123,7 +120,7 @@ _TO = {
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""
 Courses = Mapping[str, Course]
-GivenUp = Mapping[tuple[tuple[str, int], str], str]
+GivenUp = Mapping[tuple[Key, str], str]
 NONE: Courses = MappingProxyType({})
 """Every copy has what the intent says at once."""
 
@@ -208,9 +205,7 @@ def plan_assignments(
 def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
     """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
     ready = dict(wanted)
-    where = {
-        (copy.service, copy.number): (name, copy) for name, each in wanted.items() for copy in each.copies
-    }
+    where = {copy.key: (name, copy) for name, each in wanted.items() for copy in each.copies}
     for key, host in placing.coming.items():
         origin, copy = where[key]
         held = f"it moves here from {origin} when its image is here"
@@ -305,14 +300,14 @@ def _collect(
 
 def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> list[str]:
     """Which addresses change, and who does not wait for one any more."""
-    before = {(copy.service, copy.number): copy for copy in old.copies} if old else {}
+    before = {copy.key: copy for copy in old.copies} if old else {}
     told = []
     for copy in new.copies:
-        was = before.get((copy.service, copy.number))
+        was = before.get(copy.key)
         name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
         for network, address in copy.addresses:
             if had.get(network) != address:
-                was_at = given_up.get(((copy.service, copy.number), network))
+                was_at = given_up.get((copy.key, network))
                 instead = f" instead of {was_at}" if was_at else ""
                 told.append(f"{name} is at {address} on {network}{instead}")
         told += [
@@ -329,8 +324,8 @@ def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> li
 
 
 def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
-    before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
-    after = {(copy.service, copy.number): copy.spec for copy in new.copies}
+    before = {copy.key: copy.spec for copy in old.copies} if old else {}
+    after = {copy.key: copy.spec for copy in new.copies}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
     counts = (
         (len(after.keys() - before.keys()), "new"),
