@@ -27,6 +27,7 @@ from agent.diff.container import (
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import ContainerState, Difference
+from agent.model.phrases import short_id
 from agent.model.records import Copy
 from agent.model.spec import Attachment, ContainerSpec
 
@@ -206,7 +207,7 @@ class Containers(Images):
         if copy == request.copy.made_as:
             return str(holder["Id"])
         who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
-        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
+        raise Conflict(f"the name {request.name} is held by {who} ({short_id(holder['Id'])})") from conflict
 
     def _connect_once(self, container: str, attachment: Attachment) -> None:
         try:

@@ -4,11 +4,10 @@ from collections.abc import Collection
 
 from agent.diff.replicas import container_name
 from agent.model.host_state import ContainerState, HostState
+from agent.model.phrases import short_id
 from agent.model.records import Copy
 from agent.model.steps import Plan, RenameContainer, untouched
 from agent.planner.host.wanted import Wanted
-
-_SHORT_ID = 12
 
 
 class Names:
@@ -40,7 +39,7 @@ class Names:
         if self._goes(wanted):
             return Plan()
         if found and found.name in self._assigned:
-            aside = f"{wanted.name}-{found.id[:_SHORT_ID]}"
+            aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another copy, and {holder} has its own"
             return Plan((RenameContainer(name=aside, id=found.id, reason=reason),))
         return untouched(wanted.resource, "name", f"{holder} has this name")

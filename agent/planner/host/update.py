@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
+from agent.model.phrases import short_id
 from agent.model.records import Copy
 from agent.model.spec import spec_hash, why_alone
 from agent.model.steps import (
@@ -112,9 +113,6 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
     return None
 
 
-_SHORT = 12
-
-
 def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) -> Plan:
     """`made`, which creates the new container, and then: the old one away, the new one into its name, and started."""
     rename = RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
@@ -133,7 +131,7 @@ def beside(made: Plan, wanted: Wanted) -> Plan:
 
 
 def _aside(wanted: Wanted) -> str:
-    return f"{wanted.name}-{wanted.copy.spec[:_SHORT]}"
+    return f"{wanted.name}-{short_id(wanted.copy.spec)}"
 
 
 def candidates(copy: Copy, host: HostState) -> list[ContainerState]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from agent.diff.replicas import STOPPABLE
 from agent.model.host_state import HostState
 from agent.model.observed import ClusterState
+from agent.model.phrases import short_id
 from agent.model.spec import Key
 
-_SHORT_ID = 12
 _SERVICE = "service "
 _AWAY = "the swarm keeps it until that is back, or its node is removed"
 
@@ -103,7 +103,7 @@ class Holders:
             return _Holder(words=f"the {what}")
         if named:
             return named
-        words, there = f"container {what[:_SHORT_ID]} on {host or f'node {node}'}", self._is_there(host)
+        words, there = f"container {short_id(what)} on {host or f'node {node}'}", self._is_there(host)
         remedy = f"{host} knows none of that id, and a restart of dockerd there frees it" if there else _AWAY
         return _Holder(words=f"{words}: {remedy}", host=host, there=there, certain=False)
 

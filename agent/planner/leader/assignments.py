@@ -7,6 +7,7 @@ from types import MappingProxyType
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
+from agent.model.phrases import and_more, first_of, short_id
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
@@ -74,8 +75,9 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
     if not left:
         return ""
     (host, copy), why = left[0]
-    more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-    return f"depends on {service}: {service}-{copy.number} on {host} has to {to} first{more}{why}"
+    return (
+        f"depends on {service}: {service}-{copy.number} on {host} has to {to} first{and_more(len(left))}{why}"
+    )
 
 
 def _faults(where: _Where, asked: Callable[[CopyReport], str | None], cluster: ClusterState) -> str | None:
@@ -273,8 +275,8 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
         return service.spec.image
     spec = cluster.specs.get(digest)
     if spec is None:
-        return f"spec {digest[:12]}"
-    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({digest[:12]})"
+        return f"spec {short_id(digest)}"
+    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({short_id(digest)})"
 
 
 def _moves(host: str, courses: Courses) -> str:
@@ -319,8 +321,7 @@ def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> li
         elif waits != waited:
             told.append(f"{name} waits: {waits}")
         told += [f"{name} is made anew: {why}" for _, why in copy.anew if not was or copy.anew != was.anew]
-    more = len(told) - _MOST_TOLD
-    return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
+    return first_of(told, _MOST_TOLD, "{} more addresses")
 
 
 def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
