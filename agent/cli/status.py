@@ -17,6 +17,7 @@ from rich.text import Text
 from agent.cli.connect import RECHECK_S, Connection
 from agent.cli.view import ClusterView, HostView, view_of
 from agent.errors import Unreachable
+from agent.model.phrases import short_id
 from agent.yamldoc.faultlist import printable
 
 # ----
@@ -93,7 +94,7 @@ def _cells(host: HostView) -> Cells:
         _text(host.name, style="bold"),
         _text(host.agent, style=_AGENT[host.agent]),
         _role(host),
-        _text(host.node[:12] or "-"),
+        _text(short_id(host.node) or "-"),
         _bridge(host),
         _text(
             f"{copies.running}/{copies.wanted}", style="green" if copies.running == copies.wanted else "red"

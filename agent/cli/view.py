@@ -8,6 +8,7 @@ from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model.intent import HostIntent, Intent
 from agent.model.observed import ClusterState
+from agent.model.phrases import short_id
 from agent.model.status import CopyReport, HostStatus
 from agent.yamldoc.faultlist import printable
 
@@ -183,7 +184,7 @@ def _crashing(copy: CopyReport) -> str:
 def _outdated(copy: CopyReport) -> str:
     if not copy.image_now:
         return ""
-    was, now = (each.removeprefix("sha256:")[:12] for each in (copy.image, copy.image_now))
+    was, now = map(short_id, (copy.image, copy.image_now))
     return f"{copy.name} runs image {was}; its tag means {now} on this host now"
 
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 
 from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
+from agent.model.phrases import differs, short_id
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 
@@ -54,14 +55,14 @@ def engine_faults(wanted: BridgeIntent, found: NetworkState) -> tuple[str, ...]:
     """How one docker_gwbridge differs from what was agreed, as docker tells it; options left out mean their default."""
     faults = []
     if found.driver != "bridge":
-        faults.append(f"driver: bridge wanted, {found.driver} found")
+        faults.append(differs("driver", "bridge", found.driver))
     if found.subnet != wanted.subnet:
-        faults.append(f"subnet: {wanted.subnet} wanted, {found.subnet} found")
+        faults.append(differs("subnet", wanted.subnet, found.subnet))
     if found.gateway != str(wanted.gateway):
-        faults.append(f"gateway: {wanted.gateway} wanted, {found.gateway} found")
+        faults.append(differs("gateway", wanted.gateway, found.gateway))
     want, have = ENGINE_DEFAULTS | dict(wanted.options), ENGINE_DEFAULTS | dict(found.options)
     faults += [
-        f"{name.removeprefix(_PREFIX)}: {want.get(name, 'nothing')} wanted, {have.get(name, 'nothing')} found"
+        differs(name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
         for name in sorted(want.keys() | have.keys())
         if want.get(name) != have.get(name)
     ]
@@ -74,7 +75,7 @@ def _kernel_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
         return ("the kernel has no device docker_gwbridge",)
     address = f"{wanted.gateway}/{wanted.subnet.prefixlen}"
     if str(link.address) != address:
-        return (f"kernel address: {address} wanted, {link.address or 'none'} found",)
+        return (differs("kernel address", address, link.address or "none"),)
     # A bridge without ports has no carrier; "up" is the administrative state, which is what an operator can lose.
     return () if link.up else ("the device docker_gwbridge is down",)
 
@@ -160,7 +161,7 @@ def has_mesh(host: HostState) -> bool:
 
 def with_gateway(host: HostState, container: str) -> HostState:
     """The host with the gateway of a container on docker_gwbridge."""
-    endpoint = (container, f"gateway_{container[:12]}")
+    endpoint = (container, f"{_GATEWAY}{short_id(container)}")
     return with_endpoints(host, lambda found: tuple(sorted({*found.endpoints, endpoint})))
 
 

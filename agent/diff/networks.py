@@ -7,6 +7,7 @@ from agent.diff.container import uses_overlay_address
 from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import ClusterState
+from agent.model.phrases import differs
 from agent.model.spec import ContainerSpec, Pairs
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})
@@ -44,44 +45,39 @@ def is_usable(found: NetworkState) -> bool:
 def overlay_faults(wanted: NetworkIntent, found: NetworkState) -> tuple[str, ...]:
     """How an overlay differs from its declaration; empty when it does not."""
     if found.driver != "overlay":
-        return (f"driver: overlay wanted, {found.driver or 'none (never allocated)'} found",)
+        return (differs("driver", "overlay", found.driver or "none (never allocated)"),)
     faults = []
     if not found.attachable:
-        faults.append("attachable: true wanted, false found")
+        faults.append(differs("attachable", "true", "false"))
     if wanted.external:
         return tuple(faults)
-    if wanted.subnet and found.subnet != wanted.subnet:
-        faults.append(f"subnet: {wanted.subnet} wanted, {found.subnet} found")
-    if wanted.gateway and found.gateway != str(wanted.gateway):
-        faults.append(f"gateway: {wanted.gateway} wanted, {found.gateway} found")
-    if found.internal != wanted.internal:
-        faults.append(f"internal: {_word(wanted.internal)} wanted, {_word(found.internal)} found")
+    faults += _faults(wanted, found)
     return (*faults, *_option_faults(dict(wanted.options), dict(found.options)))
-
-
-def _option_faults(wanted: dict[str, str], found: dict[str, str]) -> Iterator[str]:
-    for name in sorted({*wanted, *found} - (_ENGINES_OWN - wanted.keys())):
-        if wanted.get(name) != found.get(name):
-            want, have = (f"'{each[name]}'" if name in each else "nothing" for each in (wanted, found))
-            yield f"driver_opts.{name}: {want} wanted, {have} found"
-
-
-def _word(value: bool) -> str:
-    return "true" if value else "false"
 
 
 def local_faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
     """How a network of this host differs from its declaration; options that the engine adds are not looked at."""
     if found.driver != wanted.driver:
-        yield f"driver: {wanted.driver} wanted, {found.driver} found"
-    if wanted.subnet and found.subnet != wanted.subnet:
-        yield f"subnet: {wanted.subnet} wanted, {found.subnet} found"
-    if wanted.gateway and found.gateway != str(wanted.gateway):
-        yield f"gateway: {wanted.gateway} wanted, {found.gateway} found"
-    if found.internal != wanted.internal:
-        yield f"internal: {_word(wanted.internal)} wanted, {_word(found.internal)} found"
+        yield differs("driver", wanted.driver, found.driver)
+    yield from _faults(wanted, found)
     said = dict(wanted.options)
     yield from _option_faults(said, {name: value for name, value in found.options if name in said})
+
+
+def _faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
+    if wanted.subnet and found.subnet != wanted.subnet:
+        yield differs("subnet", wanted.subnet, found.subnet)
+    if wanted.gateway and found.gateway != str(wanted.gateway):
+        yield differs("gateway", wanted.gateway, found.gateway)
+    if found.internal != wanted.internal:
+        yield differs("internal", *(str(each.internal).lower() for each in (wanted, found)))
+
+
+def _option_faults(wanted: dict[str, str], found: dict[str, str]) -> Iterator[str]:
+    for name in sorted({*wanted, *found} - (_ENGINES_OWN - wanted.keys())):
+        if wanted.get(name) != found.get(name):
+            both = (f"'{each[name]}'" if name in each else "nothing" for each in (wanted, found))
+            yield differs(f"driver_opts.{name}", *both)
 
 
 def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:

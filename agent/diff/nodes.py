@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import short_id
 from agent.model.status import HostStatus, JoinedReport
 
 HOST_LABEL = "io.swarmkeeper.host"
@@ -94,7 +95,7 @@ def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone
         if node.state == "down" and intent.host(name) and (other := census.now.get(name)):
             status = fresh_status(observed, name)
             if name == observed.me or (status and status.state == "active" and status.node_id == other.id):
-                gone.append(Gone(host=name, node=node, reason=f"{name} is node {other.id[:12]} now"))
+                gone.append(Gone(host=name, node=node, reason=f"{name} is node {short_id(other.id)} now"))
     for name in removed_hosts(intent, cluster):
         nodes = (*census.former_of(name), *([census.now[name]] if name in census.now else ()))
         reason = f"{name} is no longer in the intent"

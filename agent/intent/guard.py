@@ -13,6 +13,7 @@ from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
+from agent.model.phrases import first_of
 from agent.yamldoc import Cursor, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar
 
@@ -142,8 +143,7 @@ def _copies(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
     if not lost or lost * 100 <= percent * total:
         return ()
     named = [f"{name} {gone} of {declared[name]}" for name, gone in dropped.items()]
-    more = f", and of {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    services = ", ".join(named[:_MOST_NAMED]) + more
+    services = ", ".join(first_of(named, _MOST_NAMED, "and of {} more"))
     return (f"{lost} of {total} copies ({services}), which is more than the deletion_guard of {percent}%",)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.errors import Invalid
+from agent.model.phrases import first_of
 
 MOST_SHOWN = 100
 
@@ -38,9 +39,8 @@ class InvalidDocument(Invalid):
 
     def __str__(self) -> str:
         lead = f"{self.source}: " if self.source else ""
-        shown = [f"{lead}{each}" for each in self.faults[:MOST_SHOWN]]
-        hidden = len(self.faults) - len(shown)
-        return "\n".join([*shown, f"... and {hidden} more"] if hidden else shown)
+        shown = [f"{lead}{each}" for each in self.faults]
+        return "\n".join(first_of(shown, MOST_SHOWN, "... and {} more"))
 
 
 def _place(fault: Fault) -> tuple[int, int, str, str]:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Literal
 
 from agent.model.intent import GWBRIDGE
+from agent.model.phrases import differs
 from agent.model.records import Copy, SwarmRecord, Tokens
 from agent.model.spec import Pairs
 
@@ -154,7 +155,7 @@ class Difference:
     subject: str = ""
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.wanted} wanted, {self.found} found"
+        return differs(self.field, self.wanted, self.found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

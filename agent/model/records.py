@@ -9,7 +9,7 @@ from zlib import crc32
 import msgspec
 
 from agent.errors import Invalid, NewerFormat
-from agent.model.spec import Pairs
+from agent.model.spec import Key, Pairs
 
 MOST_KEYS = 3
 """How many keys are kept. A manager that was down while the key was changed is locked with the one before."""
@@ -75,6 +75,10 @@ class Copy:
     """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
     anew: Pairs = ()
     """(id of a container of it, why that has to be made anew): the swarm gave its address to another one, too."""
+
+    @property
+    def key(self) -> Key:
+        return self.service, self.number
 
     @property
     def made_as(self) -> "Copy":

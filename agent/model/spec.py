@@ -19,6 +19,8 @@ HUB = "docker.io"
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings: pairs, sorted by key, each key once."""
+Key = tuple[str, int]
+"""(service, number): what names a copy, whatever its spec and its host."""
 
 Protocol = Literal["tcp", "udp", "sctp"]
 MountType = Literal["bind", "volume", "tmpfs"]

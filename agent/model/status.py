@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.model.spec import Pairs
+from agent.model.spec import Key, Pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,10 @@ class CopyReport:
     """How often in a row it ended soon after its start."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines it wrote before it ended last, while it goes on doing that."""
+
+    @property
+    def key(self) -> Key:
+        return self.service, self.number
 
 
 Phase = Literal["", "right", "waiting", "moving", "held"]

@@ -62,9 +62,7 @@ class CopyWatcher:
             self._told, self._ran = {}, {}
             return {}
         assigned = {
-            (host, copy.service, copy.number): copy
-            for host, each in cluster.assignments.items()
-            for copy in each.copies
+            (host, *copy.key): copy for host, each in cluster.assignments.items() for copy in each.copies
         }
         self._told = {key: each for key, each in self._told.items() if key in assigned}
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
@@ -104,7 +102,7 @@ def _reports(host: str, copy: Copy, cluster: ClusterState) -> list[CopyReport] |
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return None
-    return [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
+    return [each for each in status.copies if each.key == copy.key]
 
 
 def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:

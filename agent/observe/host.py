@@ -183,7 +183,7 @@ class HostReader:
         pinned = {key: each.addresses for key, each in by_number(assigned).items()}
 
         def context(copy: Copy) -> FillContext:
-            addresses = pinned.get((copy.service, copy.number), ())
+            addresses = pinned.get(copy.key, ())
             return fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
 
         wanted = _images(cluster)

@@ -52,7 +52,7 @@ def _fates(before: dict[str, ContainerState], containers: tuple[ContainerState, 
         restarts = _restarts(old, each)
         early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
         if restarts or early:
-            yield Fate(each.copy.service, each.copy.number, restarts, early)
+            yield Fate(*each.copy.key, restarts, early)
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:

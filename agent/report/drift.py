@@ -24,7 +24,7 @@ from agent.model.leader_steps import (
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, Step
 from agent.model.records import Copy
-from agent.model.spec import ContainerSpec
+from agent.model.spec import ContainerSpec, Key
 from agent.model.steps import BRIDGE
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
@@ -126,13 +126,13 @@ class _Scene:
         assignment = self.cluster.assignment
         if assignment is None:
             return
-        found: dict[tuple[str, int], list[ContainerState]] = {}
+        found: dict[Key, list[ContainerState]] = {}
         for each in self.host.containers:
-            found.setdefault((each.copy.service, each.copy.number), []).append(each)
+            found.setdefault(each.copy.key, []).append(each)
         for copy in assignment.copies:
             name, candidates = (
                 container_name(assignment.project, copy),
-                found.pop((copy.service, copy.number), []),
+                found.pop(copy.key, []),
             )
             yield from (Drift("container", name, field) for field in self._fields(name, copy, candidates))
         for surplus in found.values():

@@ -11,6 +11,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, Step
+from agent.model.spec import Key
 from agent.report import definitions
 
 Series = dict[tuple[str, ...], float]
@@ -155,7 +156,7 @@ def _copies(observed: Observed) -> dict[str, Series]:
     }
     if observed.host is None:
         return series  # it cannot be told how many run: docker_up says so
-    assigned = {(copy.service, copy.number) for copy in copies}
+    assigned = {copy.key for copy in copies}
     running = [each for each in observed.host.containers if each.status == "running"]
     ran = _services(assigned, running)
     healthy = _services(assigned, (each for each in running if each.health in ("", "healthy")))
@@ -172,18 +173,18 @@ def _drained(observed: Observed) -> Series:
     return _is(drains and host is not None and not host.containers)
 
 
-def _services(assigned: set[tuple[str, int]], containers: Iterable[ContainerState]) -> Counter[str]:
-    there = {(each.copy.service, each.copy.number) for each in containers}
+def _services(assigned: set[Key], containers: Iterable[ContainerState]) -> Counter[str]:
+    there = {each.copy.key for each in containers}
     return Counter(service for service, _ in there & assigned)
 
 
-def _each(cluster: ClusterState | None, host: HostState, assigned: set[tuple[str, int]]) -> dict[str, Series]:
+def _each(cluster: ClusterState | None, host: HostState, assigned: set[Key]) -> dict[str, Series]:
     """What is told of copies one by one, and only where there is something to tell."""
     crashes: Series = {}
     outdated: Series = {}
     for found in host.containers:
         copy = found.copy
-        if (copy.service, copy.number) in assigned:
+        if copy.key in assigned:
             label = (copy.service, str(copy.number))
             crashes[label] = max(float(found.crashes), crashes.get(label, 0.0))
             if cluster and image_now(cluster, host, found):

@@ -203,7 +203,7 @@ def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[CopyRe
     cluster, reports = observed.cluster, []
     assigned = container.by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
     for each in host.containers:
-        copy = assigned.get((each.copy.service, each.copy.number))
+        copy = assigned.get(each.copy.key)
         report = _as(
             CopyReport,
             each,

@@ -25,6 +25,7 @@ from agent.diff.container import (
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model import host_state, records
+from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec
 
 FillFor = Callable[[records.Copy], FillContext]
@@ -203,7 +204,7 @@ class Containers(images.Images):
         if copy == request.copy.made_as:
             return str(holder["Id"])
         who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
-        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
+        raise Conflict(f"the name {request.name} is held by {who} ({short_id(holder['Id'])})") from conflict
 
     def _connect_once(self, container: str, attachment: Attachment) -> None:
         try:

@@ -14,6 +14,7 @@ from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError
 from agent.model.host_state import GivenOut, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.model.phrases import instead, short_id
 from agent.model.spec import Pairs
 
 # ---- Who is on an overlay, by dockerd's answers. Pure: JSON in, names out
@@ -222,7 +223,7 @@ def _faults(made: NetworkState, wanted: NetworkIntent) -> list[str]:
     """In what a network is not as asked for: 201 only says that the request was understood."""
     if made.driver != wanted.driver:
         found = made.driver or "none: the swarm could not allocate it, most often because its subnet is taken"
-        return [f"driver {wanted.driver} wanted, {found} found"]
+        return [f"driver {instead(wanted.driver, found)}"]
     faults = []
     if wanted.subnet is not None:
         faults += _fault("subnet", wanted.subnet, made.subnet)
@@ -236,7 +237,7 @@ def _faults(made: NetworkState, wanted: NetworkIntent) -> list[str]:
 
 
 def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
-    return [] if wanted == found else [f"{what} {wanted} wanted, {found or 'none'} found"]
+    return [] if wanted == found else [f"{what} {instead(wanted, found or 'none')}"]
 
 
 # ---- What a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
@@ -276,7 +277,7 @@ class Parking(Networks):
         self._take_off(container, network, force=False)
         # dockerd says that all went well; and whoever comes after us would try again and again if it did not.
         if self._is_up(container) and container not in dict(self.bridge_endpoints(GWBRIDGE)):
-            raise Conflict(f"the gateway of {container[:12]} did not come back onto {GWBRIDGE}")
+            raise Conflict(f"the gateway of {short_id(container)} did not come back onto {GWBRIDGE}")
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
         # Without force dockerd looks for a container of that name and finds none.

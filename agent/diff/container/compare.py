@@ -12,7 +12,7 @@ from agent.diff.container.table import TABLE, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
 from agent.model.records import Copy
-from agent.model.spec import ContainerSpec
+from agent.model.spec import ContainerSpec, Key
 
 # ---- A container that becomes another spec without being made anew
 
@@ -23,7 +23,7 @@ FillFor = Callable[[Copy], FillContext]
 def regarded(
     copy: Copy,
     labels: Mapping[str, str],
-    assigned: Mapping[tuple[str, int], Copy],
+    assigned: Mapping[Key, Copy],
     specs: Mapping[str, ContainerSpec],
     fill_for: FillFor,
 ) -> Copy:
@@ -33,7 +33,7 @@ def regarded(
     need another container, it is that one: what differs is put right in place, and its labels stay as they were.
     `assigned` by service and number.
     """
-    wanted = assigned.get((copy.service, copy.number), copy)
+    wanted = assigned.get(copy.key, copy)
     spec = specs.get(wanted.spec)
     if wanted.made_as == copy or spec is None:
         return copy
@@ -44,9 +44,9 @@ def regarded(
     return wanted.made_as if fits else copy
 
 
-def by_number(copies: Iterable[Copy]) -> dict[tuple[str, int], Copy]:
+def by_number(copies: Iterable[Copy]) -> dict[Key, Copy]:
     """Copies by service and number."""
-    return {(copy.service, copy.number): copy for copy in copies}
+    return {copy.key: copy for copy in copies}
 
 
 def in_place(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Difference, ...] | None:

@@ -7,10 +7,10 @@ from typing import Any
 from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body, Found, Row, place, plain
 from agent.model.intent import PARKING
+from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec, Port
 
 SERVICE = f"{PREFIX}service"
-_SHORT_ID = 12
 _ATTACHED = "attached"
 _AT_REST = ("created", "exited", "dead")
 _SPECIAL = ("host", "none")
@@ -102,7 +102,7 @@ def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
 
 def _own_names(found: Found) -> set[str]:
     """What an engine before 25 adds to the aliases by itself: the container's short id, and its hostname."""
-    return {str(found.at("Id") or "")[:_SHORT_ID], str(found.at("Config.Hostname") or "")}
+    return {short_id(str(found.at("Id") or "")), str(found.at("Config.Hostname") or "")}
 
 
 def _phrase(names: Iterable[str], address: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, familiar, place, plain, seconds, words
+from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Healthcheck
 
 PREFIX = "io.swarmkeeper."
@@ -15,7 +16,6 @@ PREFIX = "io.swarmkeeper."
 _NS = 1_000_000_000
 _SHORTEST_NS = 1_000_000
 """The engine takes no shorter duration: what is less is a count."""
-_SHORT_ID = 12
 
 
 def _wanted_command(spec: ContainerSpec, found: Found) -> Any:
@@ -99,7 +99,7 @@ def _wanted_hostname(spec: ContainerSpec, found: Found) -> Any:
         return spec.hostname
     if found.at("HostConfig.NetworkMode") == "host" or found.at("HostConfig.UTSMode"):
         return Unsaid.UNTOLD
-    return str(found.at("Id") or "")[:_SHORT_ID]
+    return short_id(str(found.at("Id") or ""))
 
 
 def _put_hostname(spec: ContainerSpec, body: Body) -> None:

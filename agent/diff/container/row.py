@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from agent.model.host_state import Difference
+from agent.model.phrases import shorten
 from agent.model.spec import ContainerSpec
 
 # ----
@@ -18,7 +19,6 @@ from agent.model.spec import ContainerSpec
 
 
 NOTHING = "nothing"
-LONGEST = 80
 
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
@@ -57,12 +57,6 @@ def cpus(value: int | None) -> str:
 def seconds(nanoseconds: int | None) -> str:
     """Nanoseconds as seconds; None and 0 are the engine's choice."""
     return f"{nanoseconds / 1e9:g} s" if nanoseconds else "the engine's choice"
-
-
-def shorten(text: str) -> str:
-    """At most `LONGEST` characters, on one line."""
-    line = text.replace("\n", "\\n")
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 # ---- Image references: the one short form that all spellings of the same reference have

@@ -76,9 +76,7 @@ def on_container(
             return tuple(each for each in containers if each.id != step.id)
         case steps.StartContainer():
             return tuple(
-                _started(each, asked.get((each.copy.service, each.copy.number), {}))
-                if each.name == step.name
-                else each
+                _started(each, asked.get(each.copy.key, {})) if each.name == step.name else each
                 for each in containers
             )
         case _:

@@ -8,6 +8,7 @@ from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, 
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.leader_steps import Resign
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import differs, instead
 from agent.model.plan import Plan, Step, untouched
 from agent.model.records import Presence, Ruling, SwarmRecord, UnlockKeys
 from agent.model.steps import (
@@ -250,12 +251,12 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
         return untouched(
-            "swarm", "waiting", f"{declared.role} wanted, {role} found: the leader changes roles, one by one"
+            "swarm", "waiting", f"{instead(declared.role, role)}: the leader changes roles, one by one"
         )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
         how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
-        return untouched("swarm", "role", f"address: {wanted} wanted, {swarm.address} found: {how}")
+        return untouched("swarm", "role", f"{differs('address', wanted, swarm.address)}: {how}")
     return Plan()
 
 

@@ -4,12 +4,11 @@ from collections.abc import Collection
 
 from agent.diff.replicas import container_name
 from agent.model.host_state import ContainerState, HostState
+from agent.model.phrases import short_id
 from agent.model.plan import Plan, untouched
 from agent.model.records import Copy
 from agent.model.steps import RenameContainer
 from agent.planner.host.wanted import Wanted
-
-_SHORT_ID = 12
 
 
 class Names:
@@ -19,13 +18,13 @@ class Names:
         self, host: HostState, kept: Collection[str], project: str, assigned: Collection[Copy]
     ) -> None:
         self._foreign = frozenset(name for name, _ in host.foreign_names)
-        copies = {_key(copy) for copy in assigned}
+        copies = {copy.key for copy in assigned}
         # What is surplus is removed before a container of its name is made: its steps are of the same resource. A
         # second container of a copy that is assigned may have to stay for a while.
         self._ours = {
             each.name: each
             for each in host.containers
-            if each.id in kept or each.status == "removing" or _key(each.copy) in copies
+            if each.id in kept or each.status == "removing" or each.copy.key in copies
         }
         self._assigned = frozenset(container_name(project, copy) for copy in assigned)
 
@@ -41,7 +40,7 @@ class Names:
         if self._goes(wanted):
             return Plan()
         if found and found.name in self._assigned:
-            aside = f"{wanted.name}-{found.id[:_SHORT_ID]}"
+            aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another copy, and {holder} has its own"
             return Plan((RenameContainer(name=aside, id=found.id, reason=reason),))
         return untouched(wanted.resource, "name", f"{holder} has this name")
@@ -58,12 +57,8 @@ class Names:
     def _goes(self, wanted: Wanted) -> bool:
         """Whether the one before it in this very place is being removed: its end is told, and nothing is to be said."""
         holder = self._ours.get(wanted.name)
-        return bool(holder and holder.status == "removing" and _key(holder.copy) == _key(wanted.copy))
+        return bool(holder and holder.status == "removing" and holder.copy.key == wanted.copy.key)
 
     def _makes_way(self, holder: ContainerState, wanted: Wanted) -> bool:
         """Whether it is removed as the second container of this very copy, before its name is taken."""
-        return holder.status != "removing" and _key(holder.copy) == _key(wanted.copy)
-
-
-def _key(copy: Copy) -> tuple[str, int]:
-    return copy.service, copy.number
+        return holder.status != "removing" and holder.copy.key == wanted.copy.key

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from agent.diff.replicas import finished
 from agent.model.host_state import ContainerState
+from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.steps import (
     ConnectNetwork,
@@ -55,7 +56,7 @@ def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) ->
     common = {
         "name": wanted.name,
         "id": found.id,
-        "reason": f"name: {wanted.name} wanted, {found.name} found",
+        "reason": differs("name", wanted.name, found.name),
     }
     on = [each for each in found.addresses if each[0] in overlays and found.status in _UP]
     for network, _ in on:

@@ -9,6 +9,7 @@ from agent.errors import Invalid
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import short_id
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Copy
 from agent.model.steps import (
@@ -123,7 +124,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         if spec is None:
             name = container_name(project, copy)
             plan += untouched(
-                f"container/{name}", "dependency", f"its spec {copy.spec[:12]} cannot be read from etcd"
+                f"container/{name}", "dependency", f"its spec {short_id(copy.spec)} cannot be read from etcd"
             )
             continue
         context = fill_context(intent, observed.me, host.swarm, copy)
@@ -217,7 +218,7 @@ class _Scene:
         if found.copy.spec != wanted.copy.spec:
             old = self.cluster.specs.get(found.copy.spec)
             words = describe_change(old, wanted.spec, reveal=self.reveals) if old else ""
-            return words or f"spec {found.copy.spec[:12]} -> {wanted.copy.spec[:12]}"
+            return words or f"spec {short_id(found.copy.spec)} -> {short_id(wanted.copy.spec)}"
         if found.status == "dead":
             return "docker calls it dead"
         if is_misgiven(found, wanted.copy, wanted.spec):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
+from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, untouched
 from agent.model.records import Copy
 from agent.model.spec import spec_hash, why_alone
@@ -64,7 +65,7 @@ def on_trial(
 
 def tries(host: HostState) -> bool:
     """Whether any copy of the host has two containers that run."""
-    running = [(each.copy.service, each.copy.number) for each in host.containers if each.status == "running"]
+    running = [each.copy.key for each in host.containers if each.status == "running"]
     return len(running) != len(set(running))
 
 
@@ -110,9 +111,6 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
     return None
 
 
-_SHORT = 12
-
-
 def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) -> Plan:
     """`made`, which creates the new container, and then: the old one away, the new one into its name, and started."""
     rename = RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
@@ -131,13 +129,13 @@ def beside(made: Plan, wanted: Wanted) -> Plan:
 
 
 def _aside(wanted: Wanted) -> str:
-    return f"{wanted.name}-{wanted.copy.spec[:_SHORT]}"
+    return f"{wanted.name}-{short_id(wanted.copy.spec)}"
 
 
 def candidates(copy: Copy, host: HostState) -> list[ContainerState]:
     """Every container that claims to be that copy, of whatever spec."""
-    key = (copy.service, copy.number)
-    return [each for each in host.containers if (each.copy.service, each.copy.number) == key]
+    key = copy.key
+    return [each for each in host.containers if each.copy.key == key]
 
 
 def best(found: Iterable[ContainerState], copy: Copy, name: str) -> ContainerState | None:
@@ -177,11 +175,11 @@ def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> 
 
 def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> Plan:
     """Stop and remove what is ours and is no copy that is assigned here; `keep` are the ids of those that are."""
-    numbers = {(copy.service, copy.number) for copy in assigned}
+    numbers = {copy.key for copy in assigned}
     plan = Plan()
     for found in host.containers:
         copy = found.copy
-        if found.id not in keep and (copy.service, copy.number) not in numbers and _may_go(found):
+        if found.id not in keep and copy.key not in numbers and _may_go(found):
             reason = f"{copy.service} copy {copy.number} is no longer assigned here"
             # Its service may be gone from the document, and its spec from etcd.
             grace_s = DEFAULT_GRACE_S if found.grace_s is None else found.grace_s

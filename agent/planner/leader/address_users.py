@@ -11,20 +11,11 @@ from dataclasses import dataclass
 from agent.diff.replicas import STOPPABLE
 from agent.model.host_state import HostState
 from agent.model.observed import ClusterState
-from agent.model.records import Copy
-from agent.model.status import CopyReport
+from agent.model.phrases import short_id
+from agent.model.spec import Key
 
-Key = tuple[str, int]
-"""Service and number of a copy."""
-
-_SHORT_ID = 12
 _SERVICE = "service "
 _AWAY = "the swarm keeps it until that is back, or its node is removed"
-
-
-def key_of(copy: Copy | CopyReport) -> Key:
-    """What names a copy, whatever its spec is."""
-    return copy.service, copy.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +91,19 @@ class Holders:
             up = each.status in STOPPABLE
             address = dict(each.addresses).get(self._network, "") if up else ""
             if there and each.error and not up:
-                self._failed.add((name, key_of(each)))
+                self._failed.add((name, each.key))
             if address and there:
-                self._live[name, key_of(each)] = address
+                self._live[name, each.key] = address
             if address and (there or not only_now):
                 words = _words(each.name, name, there=there)
-                self._add(address, _Holder(words=words, key=key_of(each), host=name, there=there))
+                self._add(address, _Holder(words=words, key=each.key, host=name, there=there))
 
     def _given_out(self, what: str, named: _Holder | None, host: str, node: str) -> _Holder:
         if what.startswith(_SERVICE):
             return _Holder(words=f"the {what}")
         if named:
             return named
-        words, there = f"container {what[:_SHORT_ID]} on {host or f'node {node}'}", self._is_there(host)
+        words, there = f"container {short_id(what)} on {host or f'node {node}'}", self._is_there(host)
         remedy = f"{host} knows none of that id, and a restart of dockerd there frees it" if there else _AWAY
         return _Holder(words=f"{words}: {remedy}", host=host, there=there, certain=False)
 
@@ -139,5 +130,5 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
             found[name, other.id] = _Holder(words=words, host=name, there=there)
         for each in status.copies:
             words = _words(each.name, name, there=there)
-            found[name, each.id] = _Holder(words=words, key=key_of(each), host=name, there=there)
+            found[name, each.id] = _Holder(words=words, key=each.key, host=name, there=there)
     return found

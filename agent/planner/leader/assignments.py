@@ -8,9 +8,10 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.leader_steps import CollectSpecs, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.model.observed import ClusterState
+from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Assignment, Copy
-from agent.model.spec import spec_hash
+from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.doubles import have_made_anew
 from agent.planner.leader.ipam import pin_addresses
@@ -27,7 +28,6 @@ from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
 
 Assignments = Mapping[str, Assignment]
-Key = tuple[str, int]
 _Where = tuple[str, Copy]
 """A copy, behind the name of its host."""
 
@@ -40,7 +40,7 @@ def hold_first_starts(
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
     def held(copy: Copy) -> Copy:
-        return copy if (copy.service, copy.number) in free else replace(copy, waits=waits[copy.service])
+        return copy if copy.key in free else replace(copy, waits=waits[copy.service])
 
     return {
         name: replace(each, copies=tuple(held(copy) for copy in each.copies)) for name, each in wanted.items()
@@ -49,10 +49,8 @@ def hold_first_starts(
 
 def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
     """Those that were let start before, or have been started anyhow."""
-    found = {(each.service, each.number) for status in cluster.statuses.values() for each in status.copies}
-    return found | {
-        (copy.service, copy.number) for each in current.values() for copy in each.copies if not copy.waits
-    }
+    found = {each.key for status in cluster.statuses.values() for each in status.copies}
+    return found | {copy.key for each in current.values() for copy in each.copies if not copy.waits}
 
 
 def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState) -> str:
@@ -70,8 +68,9 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
     if not left:
         return ""
     (host, copy), why = left[0]
-    more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-    return f"depends on {service}: {service}-{copy.number} on {host} has to {to} first{more}{why}"
+    return (
+        f"depends on {service}: {service}-{copy.number} on {host} has to {to} first{and_more(len(left))}{why}"
+    )
 
 
 def _faults(where: _Where, asked: Callable[[CopyReport], str | None], cluster: ClusterState) -> str | None:
@@ -80,7 +79,7 @@ def _faults(where: _Where, asked: Callable[[CopyReport], str | None], cluster: C
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return f", and {host} is away"
-    reports = [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
+    reports = [each for each in status.copies if each.key == copy.key]
     found = [asked(each) for each in reports if each.spec == copy.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
@@ -116,7 +115,7 @@ _TO = {
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""
 Courses = Mapping[str, Course]
-GivenUp = Mapping[tuple[tuple[str, int], str], str]
+GivenUp = Mapping[tuple[Key, str], str]
 NONE: Courses = MappingProxyType({})
 """Every copy has what the intent says at once."""
 
@@ -201,9 +200,7 @@ def plan_assignments(
 def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
     """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
     ready = dict(wanted)
-    where = {
-        (copy.service, copy.number): (name, copy) for name, each in wanted.items() for copy in each.copies
-    }
+    where = {copy.key: (name, copy) for name, each in wanted.items() for copy in each.copies}
     for key, host in placing.coming.items():
         origin, copy = where[key]
         held = f"it moves here from {origin} when its image is here"
@@ -271,8 +268,8 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
         return service.spec.image
     spec = cluster.specs.get(digest)
     if spec is None:
-        return f"spec {digest[:12]}"
-    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({digest[:12]})"
+        return f"spec {short_id(digest)}"
+    return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({short_id(digest)})"
 
 
 def _moves(host: str, courses: Courses) -> str:
@@ -298,14 +295,14 @@ def _collect(
 
 def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> list[str]:
     """Which addresses change, and who does not wait for one any more."""
-    before = {(copy.service, copy.number): copy for copy in old.copies} if old else {}
+    before = {copy.key: copy for copy in old.copies} if old else {}
     told = []
     for copy in new.copies:
-        was = before.get((copy.service, copy.number))
+        was = before.get(copy.key)
         name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
         for network, address in copy.addresses:
             if had.get(network) != address:
-                was_at = given_up.get(((copy.service, copy.number), network))
+                was_at = given_up.get((copy.key, network))
                 instead = f" instead of {was_at}" if was_at else ""
                 told.append(f"{name} is at {address} on {network}{instead}")
         told += [
@@ -317,13 +314,12 @@ def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> li
         elif waits != waited:
             told.append(f"{name} waits: {waits}")
         told += [f"{name} is made anew: {why}" for _, why in copy.anew if not was or copy.anew != was.anew]
-    more = len(told) - _MOST_TOLD
-    return told if more <= 0 else [*told[:_MOST_TOLD], f"{more} more addresses"]
+    return first_of(told, _MOST_TOLD, "{} more addresses")
 
 
 def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
-    before = {(copy.service, copy.number): copy.spec for copy in old.copies} if old else {}
-    after = {(copy.service, copy.number): copy.spec for copy in new.copies}
+    before = {copy.key: copy.spec for copy in old.copies} if old else {}
+    after = {copy.key: copy.spec for copy in new.copies}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
     counts = (
         (len(after.keys() - before.keys()), "new"),

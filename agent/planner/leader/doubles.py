@@ -56,7 +56,7 @@ def have_made_anew(wanted: Mapping[str, Assignment], cluster: ClusterState) -> d
     Not one that asks for just that address: it would ask again, and get it from nobody.
     """
     anew = {
-        (each.holder.host, each.holder.copy.service, each.holder.copy.number): (each.holder.copy.id, each.why)
+        (each.holder.host, *each.holder.copy.key): (each.holder.copy.id, each.why)
         for each in _doubles(cluster)
         if not each.holder.asks
     }
@@ -64,9 +64,7 @@ def have_made_anew(wanted: Mapping[str, Assignment], cluster: ClusterState) -> d
         host: replace(
             assignment,
             copies=tuple(
-                replace(copy, anew=(anew[key],))
-                if (key := (host, copy.service, copy.number)) in anew
-                else copy
+                replace(copy, anew=(anew[key],)) if (key := (host, *copy.key)) in anew else copy
                 for copy in assignment.copies
             ),
         )

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
+from agent.model.phrases import first_of
 from agent.model.spec import Port
 from agent.planner.leader.scheduler_state import Scene
 
@@ -87,8 +88,7 @@ class Chooser:
     def why_none(self, service: ServiceIntent) -> str:
         """Why no host can take one more copy, in words."""
         told = [f"{each.name}: {self.why_not(service, each)}" for each in self._intent.hosts]
-        more = len(told) - _MOST_TOLD
-        return "; ".join([*told[:_MOST_TOLD], *([f"and {more} more hosts"] if more > 0 else [])])
+        return "; ".join(first_of(told, _MOST_TOLD, "and {} more hosts"))
 
 
 def _groups(service: ServiceIntent, host: HostIntent) -> list[tuple[str | None, ...]]:

@@ -16,8 +16,8 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
-from agent.model.spec import ContainerSpec, spec_hash
-from agent.planner.leader.address_users import Holders, Key, key_of
+from agent.model.spec import ContainerSpec, Key, spec_hash
+from agent.planner.leader.address_users import Holders
 
 # ---- Which addresses of an overlay may be pinned
 
@@ -88,11 +88,11 @@ def pin_addresses(
     `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two copies get one address.
     """
     asked = {
-        (name, key_of(copy)): _asks(intent, copy, cluster)
+        (name, copy.key): _asks(intent, copy, cluster)
         for name, each in sorted(wanted.items())
         for copy in each.copies
     }
-    before = {key_of(copy): copy for _, each in sorted(current.items()) for copy in each.copies}
+    before = {copy.key: copy for _, each in sorted(current.items()) for copy in each.copies}
     pins: dict[Key, dict[str, str]] = {}
     held: dict[Key, str] = {}
     given_up: dict[tuple[Key, str], str] = {}
@@ -113,7 +113,7 @@ def pin_addresses(
                 held.setdefault(key, why)
 
     def pinned(name: str, copy: Copy) -> Copy:
-        key = key_of(copy)
+        key = copy.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
         addresses = {**kept, **pins.get(key, {})}
         return replace(copy, addresses=tuple(sorted(addresses.items())), held=copy.held or held.get(key, ""))

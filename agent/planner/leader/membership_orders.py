@@ -9,6 +9,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import Intent
 from agent.model.leader_steps import PublishRuling, WithdrawRuling
 from agent.model.observed import Observed
+from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.records import Ruling
 from agent.model.status import HostStatus
@@ -140,7 +141,7 @@ class _Reports:
         wanted = self._address(name)
         if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):
             return None
-        return _ruling(status, "leave", f"address: {wanted} wanted, {status.swarm_address} found")
+        return _ruling(status, "leave", differs("address", wanted, status.swarm_address))
 
     def _removed(self, name: str, status: HostStatus) -> Ruling | None:
         assignment = self.cluster.assignments.get(name)

@@ -11,6 +11,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
 from agent.model.observed import Observed
+from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
@@ -49,7 +50,7 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
     if not drained and not labels and not without:
         return Plan()
     faults = [
-        *([f"availability: {availability} wanted, {node.availability} found"] if drained else []),
+        *([differs("availability", availability, node.availability)] if drained else []),
         *_label_faults(labels, without, found),
     ]
     step = UpdateNode(
@@ -88,7 +89,7 @@ def _label_faults(labels: Pairs, without: tuple[str, ...], found: dict[str, str]
         if name == HOST_LABEL:
             yield "it says that it is this node"
             continue
-        yield f"label {name}: {value or 'nothing'} wanted, {found.get(name) or 'nothing'} found"
+        yield differs(f"label {name}", value or "nothing", found.get(name) or "nothing")
     for name in without:
         yield f"label {name}: not wanted any more"
 

@@ -20,6 +20,7 @@ from agent.model.host_state import NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, untouched
 from agent.model.status import AttachedReport, CopyReport, HostStatus
 
@@ -93,7 +94,6 @@ def _peers(status: HostStatus, overlay: str) -> frozenset[str]:
 
 
 POLICY = "x-cluster.policy.allow_network_recreate"
-_SHORT_ID = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +191,7 @@ def _strangers(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         if change.name in each.networks
     ]
     unnamed = [
-        f"container {what[:_SHORT_ID]} on node {node}" if node else what
+        f"container {short_id(what)} on node {node}" if node else what
         for what, node in others_on(change.found, cluster)
     ]
     return (*named, *unnamed)
@@ -220,7 +220,7 @@ def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         f"{copy.name} on {host}" for host, several in _copies_on(change.name, cluster) for copy in several
     ]
     # A report may be older than what the swarm knows by itself.
-    return tuple(copies) or tuple(what[:_SHORT_ID] for what, _ in change.found.users)
+    return tuple(copies) or tuple(short_id(what) for what, _ in change.found.users)
 
 
 def _copies_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[CopyReport, ...]], ...]:

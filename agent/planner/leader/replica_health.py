@@ -44,14 +44,14 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     assert cluster is not None
     if copy.waits:
         return Condition(is_="unseen", why=copy.waits)
-    watch = observed.watches.get((host, copy.service, copy.number), _NOT_WATCHED)
+    watch = observed.watches.get((host, *copy.key), _NOT_WATCHED)
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         if host not in cluster.statuses:
             return Condition(is_="unseen")
         why = "dockerd does not answer" if status else "the agent is away"
         return Condition(is_="away", why=why, for_s=watch.steady_s, up=True)
-    reports = [each for each in status.copies if (each.service, each.number) == (copy.service, copy.number)]
+    reports = [each for each in status.copies if each.key == copy.key]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == copy.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]

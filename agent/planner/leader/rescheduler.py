@@ -6,6 +6,7 @@ from typing import Literal
 from agent.model.intent import ServiceIntent
 from agent.model.plan import Blocked, BlockedKind
 from agent.model.records import Copy
+from agent.model.spec import Key
 from agent.planner.leader.host_picker import Chooser
 from agent.planner.leader.scheduler_state import Scene, copies_of
 
@@ -44,7 +45,7 @@ class Mover:
             found.setdefault(host, []).append(number)
         return found
 
-    def held(self) -> Iterator[tuple[tuple[str, int], str]]:
+    def held(self) -> Iterator[tuple[Key, str]]:
         """(service and number, why) of the copies that must not be started yet."""
         for number, host in sorted(self.at.items()):
             if why := self.scene.why_held(host, self.service.name, number):

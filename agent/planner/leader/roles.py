@@ -12,6 +12,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.observed import Observed
+from agent.model.phrases import instead, short_id
 from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
 
@@ -63,7 +64,7 @@ def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change
         node, role = census.now.get(each.name), role_for_now(each, intent, observed.cluster)
         if node:
             why = "" if role == each.role else " for the turn of a host that leaves and comes back"
-            reason = f"{each.name}: {role} wanted{why}, {node.role} found"
+            reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
     for name in removed_hosts(intent, observed.cluster):
@@ -103,7 +104,7 @@ def _moving(observed: Observed, census: Census, changed: str) -> str:
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
-            return f"{names.get(node.id, f'node {node.id[:12]}')} is becoming a {node.role}"
+            return f"{names.get(node.id, f'node {short_id(node.id)}')} is becoming a {node.role}"
     for name, node in census.now.items():
         status = fresh_status(observed, name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":

@@ -18,12 +18,10 @@ from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
 from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
+from agent.model.spec import Key
 from agent.planner.leader.host_picker import Chooser
 from agent.planner.leader.rescheduler import Mover
 from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of
-
-Key = tuple[str, int]
-"""Service and number of a copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +110,7 @@ def settled(intent: Intent, current: Mapping[str, Assignment], placing: Placing)
     found: dict[Key, tuple[str, Copy]] = {}
     for host, own in sorted(current.items()):
         for copy in own.copies:
-            key = (copy.service, copy.number)
+            key = copy.key
             if key in to and (key not in found or host == to[key] or (found[key][1].held and not copy.held)):
                 found[key] = found[key] if key in found and found[key][0] == to[key] else (host, copy)
     for key, (_, copy) in found.items():

@@ -7,7 +7,7 @@ from agent.diff.replicas import STOPPABLE, container_name
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import HostStatus
 from agent.planner.leader.replica_health import Condition, condition
 
@@ -24,12 +24,10 @@ def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment
     for name in _damaged(cluster):
         if intent.host(name) is None:
             current[name] = Assignment(revision=intent.revision, project=intent.project)
-    taken = {
-        (copy.service, copy.number) for name in current if name not in lost for copy in current[name].copies
-    }
+    taken = {copy.key for name in current if name not in lost for copy in current[name].copies}
     for name in lost:
         status = cluster.statuses.get(name)
-        runs = {(each.service, each.number): each for each in status.copies} if status else {}
+        runs = {each.key: each for each in status.copies} if status else {}
         copies = tuple(
             Copy(service=key[0], number=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
             for key in sorted(runs.keys() - taken)
@@ -106,9 +104,6 @@ def numbers_of(
     }
 
 
-Key = tuple[str, int]
-"""Service and number of a copy."""
-
 _WELL = Condition(is_="well", for_s=float("inf"), up=True)
 
 
@@ -123,13 +118,13 @@ class Scene:
         self._reports: dict[Key, dict[str, list[str]]] = {}
         for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
             for each in status.copies:
-                hosts = self._reports.setdefault((each.service, each.number), {})
+                hosts = self._reports.setdefault(each.key, {})
                 hosts.setdefault(name, []).append(each.status)
         self._assigned: dict[Key, set[str]] = {}
         for name, assignment in current.items():
             for copy in assignment.copies:
                 if not copy.held:
-                    self._assigned.setdefault((copy.service, copy.number), set()).add(name)
+                    self._assigned.setdefault(copy.key, set()).add(name)
 
     # ---- hosts
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from agent.intent.guard import guarding
 from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState, Document
+from agent.model.phrases import and_more
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.records import Verdict
 
@@ -63,11 +64,11 @@ def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> 
 
 
 def _refusal(verdict: Verdict) -> Blocked:
-    more = f" (and {len(verdict.errors) - 1} more)" if len(verdict.errors) > 1 else ""
     first = verdict.errors[0] if verdict.errors else "no reason given"
     held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
+    state = "waits" if verdict.confirm else "is refused"
     return Blocked(
         resource="intent",
-        reason=f"revision {verdict.revision} {'waits' if verdict.confirm else 'is refused'}: {first}{more}{held}",
+        reason=f"revision {verdict.revision} {state}: {first}{and_more(len(verdict.errors))}{held}",
         kind="confirm" if verdict.confirm else "guard",
     )
