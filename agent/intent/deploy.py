@@ -57,10 +57,10 @@ UPDATE = Section(
         "max_failure_ratio": forms.number(0.0, 1.0),
     }
 )
-_ENGINE = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
+_SWARM_WAITS = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
 RESTART = Section(
     {"condition": forms.choice(get_args(Condition)), "max_attempts": forms.integer(0, 1_000_000)},
-    refused={"delay": _ENGINE, "window": _ENGINE},
+    refused={"delay": _SWARM_WAITS, "window": _SWARM_WAITS},
 )
 LIMITS = Section(
     {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)},
