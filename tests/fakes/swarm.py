@@ -5,7 +5,7 @@ A role that is asked for is taken on at once, or, while the LAN `lags`, when the
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from agent.model.host_state import GivenOut, NetworkState, NodeState
 from agent.model.intent import Availability, NetworkIntent, Role
 from agent.model.records import Tokens
 from agent.model.spec import Pairs
+from agent.planner.dry_run.bridge import network_of
 
 LOCKED = (
     "Swarm is encrypted and needs to be unlocked before it can be used. "
@@ -369,17 +370,12 @@ class FakeLan:
 def network_state(
     lan: FakeLan, network: NetworkIntent, subnet: IPv4Network, gateway: str, *, ours: bool = False
 ) -> NetworkState:
-    """A network as it comes out of its intent."""
-    return NetworkState(
+    """A network as the dry run predicts it, with what an engine adds: its id, and the addresses nobody chose."""
+    return replace(
+        network_of(network),
         id=lan.new_id("net"),
-        name=network.name,
-        driver=network.driver,
-        scope="swarm" if network.driver == "overlay" else "local",
         subnet=subnet,
         gateway=gateway,
-        options=network.options,
         attachable=network.attachable and network.driver == "overlay",
-        internal=network.internal,
-        labels=network.labels,
         ours=ours,
     )
