@@ -31,15 +31,7 @@ from agent.model.plan import Outcome, Step
 from agent.model.records import Tokens, UnlockKeys, timestamp
 from agent.model.steps import PullImage
 from agent.model.store import for_session
-from agent.observe import (
-    ClusterReader,
-    CrashSettings,
-    HostReader,
-    Identity,
-    KeyOpener,
-    Observer,
-    TokenOpener,
-)
+from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import unfit
 from agent.report import Decisions, Metrics, Reporter, at_once
@@ -82,10 +74,7 @@ class Agent:
     """Every part of an agent. It has no threads of its own but its workers: others start the loop and the triggers."""
 
     def __init__(
-        self,
-        config: Config,
-        environment: Environment,
-        later: Callable[[Callable[[], None]], None] = at_once,
+        self, config: Config, environment: Environment, later: Callable[[Callable[[], None]], None] = at_once
     ) -> None:
         """`later` is the reporter's."""
         env, keys, rhythm = environment, Keys(config.cluster), config.reconcile

@@ -134,11 +134,7 @@ def _container(report: CopyReport) -> ContainerState:
 
 def _attached(report: AttachedReport) -> Attached:
     return Attached(
-        id=report.id,
-        name=report.name,
-        running=report.running,
-        networks=report.networks,
-        ports=report.ports,
+        id=report.id, name=report.name, running=report.running, networks=report.networks, ports=report.ports
     )
 
 

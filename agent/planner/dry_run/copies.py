@@ -101,13 +101,7 @@ def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
         (network, address or asks.get(network, PREDICTED)) for network, address in found.addresses
     )
     return replace(
-        found,
-        status="running",
-        exit_code=0,
-        error="",
-        started_at=NOW,
-        addresses=addresses,
-        up_s=_LONG_S,
+        found, status="running", exit_code=0, error="", started_at=NOW, addresses=addresses, up_s=_LONG_S
     )
 
 

@@ -53,11 +53,7 @@ def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) ->
     """
     if found.name == wanted.name:
         return
-    common = {
-        "name": wanted.name,
-        "id": found.id,
-        "reason": differs("name", wanted.name, found.name),
-    }
+    common = {"name": wanted.name, "id": found.id, "reason": differs("name", wanted.name, found.name)}
     on = [each for each in found.addresses if each[0] in overlays and found.status in _UP]
     for network, _ in on:
         yield DisconnectNetwork(network=network, **common)

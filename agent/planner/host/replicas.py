@@ -154,12 +154,7 @@ class _Scene:
     """What a copy is decided upon with. Holds no state of its own."""
 
     def __init__(
-        self,
-        intent: Intent,
-        host: HostState,
-        cluster: ClusterState,
-        names: Names,
-        observed: Observed,
+        self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures

@@ -141,12 +141,7 @@ def assign(
         for host, numbers in placing.numbers[service.name].items():
             specs = {number: course.stays.get((host, number), course.target) for number in numbers}
             copies[host] += [
-                Copy(
-                    service=service.name,
-                    number=n,
-                    spec=spec,
-                    held=placing.held.get((service.name, n), ""),
-                )
+                Copy(service=service.name, number=n, spec=spec, held=placing.held.get((service.name, n), ""))
                 for n, spec in specs.items()
             ]
     return {

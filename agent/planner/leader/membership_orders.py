@@ -209,8 +209,5 @@ class _Reports:
 def _ruling(status: HostStatus, what: str, reason: str) -> Ruling:
     assert status.state in ("active", "pending", "error")
     return Ruling(
-        state=status.state,
-        node_id=status.node_id,
-        what="hold" if what == "hold" else "leave",
-        reason=reason,
+        state=status.state, node_id=status.node_id, what="hold" if what == "hold" else "leave", reason=reason
     )
