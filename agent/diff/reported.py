@@ -4,24 +4,16 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
-from agent.model.host_state import (
-    Attached,
-    ContainerState,
-    Difference,
-    HostState,
-    LinkState,
-    NetworkState,
-    NodeState,
-    SwarmState,
-)
-from agent.model.records import Copy
+from agent.model import host_state, records
 from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus, NetworkReport, NodeReport
 
-NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
+NOTHING_THERE = host_state.HostState(
+    engine_version="", live_restore=False, swarm=host_state.SwarmState(local="inactive")
+)
 """A host that never reported: taken for an engine with nothing on it."""
 
 
-def host_of(status: HostStatus) -> HostState | None:
+def host_of(status: HostStatus) -> host_state.HostState | None:
     """The host as its status tells it; None when it says that dockerd does not answer.
 
     Raises Invalid for an address or a subnet that is none.
@@ -32,8 +24,8 @@ def host_of(status: HostStatus) -> HostState | None:
         raise Invalid(f"not a host status: {error}") from error
 
 
-def _host(status: HostStatus) -> HostState:
-    return HostState(
+def _host(status: HostStatus) -> host_state.HostState:
+    return host_state.HostState(
         engine_version=status.engine_version,
         live_restore=status.live_restore,
         swarm=_swarm(status),
@@ -49,7 +41,7 @@ def _host(status: HostStatus) -> HostState:
     )
 
 
-def _with_gateways(host: HostState, status: HostStatus) -> HostState:
+def _with_gateways(host: host_state.HostState, status: HostStatus) -> host_state.HostState:
     """Where the bridge is right every container has its gateway on it: that is what right says."""
     if status.bridge.phase == "right":
         for each in without_gateway(host):
@@ -57,8 +49,8 @@ def _with_gateways(host: HostState, status: HostStatus) -> HostState:
     return host
 
 
-def _swarm(status: HostStatus) -> SwarmState:
-    return SwarmState(
+def _swarm(status: HostStatus) -> host_state.SwarmState:
+    return host_state.SwarmState(
         local="error" if status.state == "unknown" else status.state,
         error=status.swarm_error,
         node_id=status.node_id,
@@ -73,8 +65,8 @@ def _swarm(status: HostStatus) -> SwarmState:
     )
 
 
-def _node(report: NodeReport) -> NodeState:
-    return NodeState(
+def _node(report: NodeReport) -> host_state.NodeState:
+    return host_state.NodeState(
         id=report.id,
         hostname=report.hostname,
         role=report.role,
@@ -88,8 +80,8 @@ def _node(report: NodeReport) -> NodeState:
     )
 
 
-def _network(report: NetworkReport) -> NetworkState:
-    return NetworkState(
+def _network(report: NetworkReport) -> host_state.NetworkState:
+    return host_state.NetworkState(
         id=report.id,
         name=report.name,
         driver=report.driver,
@@ -107,17 +99,17 @@ def _network(report: NetworkReport) -> NetworkState:
     )
 
 
-def _container(report: CopyReport) -> ContainerState:
+def _container(report: CopyReport) -> host_state.ContainerState:
     differences = tuple(
-        Difference(
+        host_state.Difference(
             field=each.field, wanted=each.wanted, found=each.found, repair=each.repair, subject=each.subject
         )
         for each in report.differences
     )
-    return ContainerState(
+    return host_state.ContainerState(
         id=report.id,
         name=report.name,
-        copy=Copy(service=report.service, number=report.number, spec=report.spec),
+        copy=records.Copy(service=report.service, number=report.number, spec=report.spec),
         status=report.status,
         health=report.health,
         exit_code=report.exit_code,
@@ -132,13 +124,15 @@ def _container(report: CopyReport) -> ContainerState:
     )
 
 
-def _attached(report: AttachedReport) -> Attached:
-    return Attached(
+def _attached(report: AttachedReport) -> host_state.Attached:
+    return host_state.Attached(
         id=report.id, name=report.name, running=report.running, networks=report.networks, ports=report.ports
     )
 
 
-def _link(report: BridgeReport) -> LinkState | None:
+def _link(report: BridgeReport) -> host_state.LinkState | None:
     if not report.device:
         return None
-    return LinkState(address=IPv4Interface(report.address) if report.address else None, up=report.up)
+    return host_state.LinkState(
+        address=IPv4Interface(report.address) if report.address else None, up=report.up
+    )

@@ -7,10 +7,9 @@ from typing import assert_never
 from agent.diff.container import by_number, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.errors import Invalid
-from agent.model import steps
+from agent.model import records, steps
 from agent.model.host_state import ContainerState, Difference, HostState
 from agent.model.intent import Intent
-from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.doubles import PREDICTED
 
@@ -21,7 +20,7 @@ from agent.planner.leader.doubles import PREDICTED
 def with_assignment(
     host: HostState,
     me: str,
-    assignment: Assignment | None,
+    assignment: records.Assignment | None,
     specs: Mapping[str, ContainerSpec],
     intent: Intent | None,
 ) -> HostState:
@@ -34,7 +33,7 @@ def with_assignment(
             return found
         return _become(found, copy)
 
-    def _become(found: ContainerState, copy: Copy) -> ContainerState:
+    def _become(found: ContainerState, copy: records.Copy) -> ContainerState:
         old, new = specs.get(found.copy.spec), specs.get(copy.spec)
         if old is None or new is None:
             return found

@@ -3,11 +3,10 @@
 from collections.abc import Collection
 
 from agent.diff.replicas import container_name
+from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, untouched
-from agent.model.records import Copy
-from agent.model.steps import RenameContainer
 from agent.planner.host.wanted import Wanted
 
 
@@ -15,7 +14,7 @@ class Names:
     """Who has which name on a host. `kept`: ids of the containers that are copies assigned here."""
 
     def __init__(
-        self, host: HostState, kept: Collection[str], project: str, assigned: Collection[Copy]
+        self, host: HostState, kept: Collection[str], project: str, assigned: Collection[records.Copy]
     ) -> None:
         self._foreign = frozenset(name for name, _ in host.foreign_names)
         copies = {copy.key for copy in assigned}
@@ -42,7 +41,7 @@ class Names:
         if found and found.name in self._assigned:
             aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another copy, and {holder} has its own"
-            return Plan((RenameContainer(name=aside, id=found.id, reason=reason),))
+            return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
         return untouched(wanted.resource, "name", f"{holder} has this name")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:

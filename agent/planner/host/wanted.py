@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from agent.diff.container import FillContext, fill
 from agent.diff.replicas import STOPPABLE, container_name
+from agent.model import records, steps
 from agent.model.host_state import ContainerState
 from agent.model.plan import Step
-from agent.model.records import Copy
 from agent.model.spec import ContainerSpec
-from agent.model.steps import StopContainer
 
 # ---- How a container of ours is stopped: which ones can be, and how long they get
 
@@ -28,14 +27,14 @@ def stop(name: str, found: ContainerState, within_s: float, reason: str) -> tupl
     """Stop it, if it can be. `name` is whose step that is."""
     if found.status not in STOPPABLE:
         return ()
-    return (StopContainer(name=name, id=found.id, grace_s=within_s, reason=reason),)
+    return (steps.StopContainer(name=name, id=found.id, grace_s=within_s, reason=reason),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A copy as it shall be on this host; `spec` still has its placeholders."""
 
-    copy: Copy
+    copy: records.Copy
     project: str
     spec: ContainerSpec
     context: FillContext

@@ -5,12 +5,11 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 """
 
 from agent.diff.bridge import is_begun
+from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.leader_steps import EndTurn, OfferTurn
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, untouched
-from agent.model.records import Disruption, Ruling
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 
@@ -78,7 +77,7 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
     return _under_way(cluster, turn)
 
 
-def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
+def _under_way(cluster: ClusterState, turn: records.Disruption) -> Plan:
     """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
     status = cluster.status_of(turn.host)
     still = _holds_still(cluster, turn.host)
@@ -90,14 +89,14 @@ def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
-def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+def _host_is_away(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
     if turn.state == "offered" or intent.host(turn.host) is None:
         return _end(observed, turn, f"the agent of {turn.host} is gone")
     reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
-def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+def _after(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
     """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
     cluster = observed.cluster
     assert cluster is not None
@@ -112,7 +111,7 @@ def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
     return _next(intent, observed) if waiting else _end(observed, turn, "nobody else needs a turn")
 
 
-def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[str, ...]:
+def why_unwell(intent: Intent, observed: Observed, turn: records.Disruption) -> tuple[str, ...]:
     """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
     cluster, name = observed.cluster, turn.host
     assert cluster is not None
@@ -232,7 +231,7 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
     return status.state in ("inactive", "pending") and status.joined is not None
 
 
-def _is_held(status: HostStatus, ruling: Ruling) -> bool:
+def _is_held(status: HostStatus, ruling: records.Ruling) -> bool:
     """Whether the host says that something stands against that word (host/leaving.py)."""
     begins = ruling.held("")
     return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
@@ -248,7 +247,7 @@ def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
 
 def _offer(name: str, observed: Observed) -> Plan:
     assert observed.cluster is not None
-    step = OfferTurn(
+    step = leader_steps.OfferTurn(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
         over=observed.cluster.disruption_revision,
@@ -288,6 +287,8 @@ def _holds_still(cluster: ClusterState, name: str) -> bool:
     return ruling is not None and ruling.what == "hold"
 
 
-def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:
+def _end(observed: Observed, turn: records.Disruption, reason: str) -> Plan:
     assert observed.cluster is not None
-    return Plan((EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),))
+    return Plan(
+        (leader_steps.EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),)
+    )

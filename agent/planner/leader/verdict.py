@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 from agent.intent.guard import guarding
-from agent.model.leader_steps import PublishVerdict
+from agent.model import leader_steps, records
 from agent.model.observed import ClusterState, Document
 from agent.model.phrases import and_more
 from agent.model.plan import Blocked, Plan, untouched
-from agent.model.records import Verdict
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:
@@ -24,19 +23,19 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if verdict.accepted:
         text = cluster.document.text
         era = cluster.era + 1 if cluster.went_back else cluster.era
-        step = PublishVerdict(
+        step = leader_steps.PublishVerdict(
             verdict=verdict, document=text, era=era, reason=f"revision {verdict.revision} is accepted"
         )
     else:
         what = "waits for a confirmation" if verdict.confirm else "is refused"
-        step = PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
+        step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     return Plan((step,), refused)
 
 
-def judge(document: Document, in_force: int) -> Verdict:
+def judge(document: Document, in_force: int) -> records.Verdict:
     """The verdict on a document while revision `in_force` (0: none) is in force."""
     accepted = document.intent is not None
-    return Verdict(
+    return records.Verdict(
         revision=document.revision,
         accepted=accepted,
         in_force=document.revision if accepted else in_force,
@@ -45,7 +44,7 @@ def judge(document: Document, in_force: int) -> Verdict:
     )
 
 
-def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> Verdict:
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, in_force: int) -> records.Verdict:
     """What is good, and yet not accepted before an operator has said that it is meant."""
     if not verdict.accepted:
         return verdict
@@ -63,7 +62,7 @@ def _unless_it_waits(verdict: Verdict, cluster: ClusterState, in_force: int) -> 
     return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
 
 
-def _refusal(verdict: Verdict) -> Blocked:
+def _refusal(verdict: records.Verdict) -> Blocked:
     first = verdict.errors[0] if verdict.errors else "no reason given"
     held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
     state = "waits" if verdict.confirm else "is refused"
