@@ -11,9 +11,7 @@ from agent.model.status import Phase
 from agent.model.steps import BRIDGE, GiveBackTurn, TakeTurn
 from agent.planner.host import bridge_swap
 
-# ----
-# docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come
-# back.
+# ---- docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come back.
 #
 # In the order that loses nothing: the leader demotes the host (leader/roles.py) and lets it leave
 # (leader/membership_orders.py), its copies are stopped, it leaves, the bridge is made, it joins by its

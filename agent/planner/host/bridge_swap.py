@@ -93,9 +93,6 @@ def touched(host: HostState) -> str:
     return ", ".join(names)
 
 
-# ---- who
-
-
 def _parked(host: HostState) -> tuple[Attached, ...]:
     """Containers on our temporary network, also those that have ended since."""
     return tuple(each for each in host.attached if bridge.is_begun(host) and PARKING in each.networks)
@@ -114,9 +111,6 @@ def _nobodys(host: HostState) -> Pairs:
         for whose, name in found.endpoints
         if whose == bridge.INGRESS or whose in left_over
     )
-
-
-# ---- what
 
 
 def _park(

@@ -13,8 +13,7 @@ from agent.model.plan import Plan, Step, untouched
 from agent.planner.host.bridge import held_outside
 from agent.planner.host.wanted import grace_s, stop
 
-# ----
-# Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
+# ---- Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
 #
 # It is the one whose machine has the address that the intent declares for the host. The other one does
 # nothing, and says nothing in the host's name, for as long as the first is there.
@@ -47,9 +46,7 @@ def _kind(observed: Observed, other: records.Presence) -> str:
     return "on a machine with the same machine id" if copied else "on another machine"
 
 
-# ----
-# The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by
-# force.
+# ---- The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by force.
 #
 # A container that runs on an overlay when its host leaves loses that network for good, one that is stopped
 # keeps it (docs/engine-quirks.md). So ours are stopped before, and where others run on an overlay nothing is

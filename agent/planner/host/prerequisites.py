@@ -39,8 +39,7 @@ def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
     return f", pull_policy is {policy}"
 
 
-# ----
-# A copy that could not be started for a port of the host: who has the port, or what cures it when nobody has.
+# ---- A copy that could not be started for a port of the host: who has the port, or what cures it when nobody has.
 #
 # Docker says it in two ways. "port is already allocated" is about its own table of ports: a container has it,
 # or, after a crash of dockerd in the wrong moment, nobody: the mapping of an endpoint that is gone was

@@ -51,8 +51,6 @@ class Mover:
             if why := self.scene.why_held(host, self.service.name, number):
                 yield (self.service.name, number), why
 
-    # ---- first part: who stays
-
     def keep(self) -> None:
         """Note the copies that are there, what becomes of each, and drop those that are too many."""
         self._from = self._origins()
@@ -107,8 +105,6 @@ class Mover:
         if host := self.at.pop(number, None):
             self.chooser.release(self.service, host)
         del self._from[number], self._fate[number], self._why[number]
-
-    # ---- second part: who goes where
 
     def complete(self) -> None:
         """Place the copies without a host, then the new ones; then go on with those that leave."""

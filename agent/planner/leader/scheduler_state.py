@@ -126,8 +126,6 @@ class Scene:
                 if not copy.held:
                     self._assigned.setdefault(copy.key, set()).add(name)
 
-    # ---- hosts
-
     def takes_new(self, host: HostIntent) -> bool:
         """Whether copies may be given to it: one that is only away for the moment is waited for."""
         return host.availability == "active" and not self.is_gone(host.name)
@@ -162,8 +160,6 @@ class Scene:
     def has_image(self, name: str, image: str) -> bool:
         status = self._status(name)
         return self.cluster is None or (status is not None and image in status.images)
-
-    # ---- copies
 
     def condition(self, copy: Copy, host: str) -> Condition:
         """How a copy does that is assigned to a host."""

@@ -12,9 +12,7 @@ from agent.model.plan import Plan, untouched
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
-# ----
-# Swarm's autolock, as `x-cluster.swarm.autolock` says: switched by the leader, who publishes the key that
-# unlocks.
+# ---- Swarm's autolock, as `x-cluster.swarm.autolock` says: switched by the leader, who publishes the key that unlocks.
 
 
 NO_KEY = (
