@@ -1,11 +1,16 @@
 """What a host last said of itself, as an observation again: a plan can then be made for it from elsewhere."""
 
+from collections.abc import Callable
+from inspect import signature
 from ipaddress import IPv4Interface, IPv4Network
+from typing import TypeVar
 
 from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
 from agent.model import host_state, records
-from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus, NetworkReport, NodeReport
+from agent.model.status import BridgeReport, CopyReport, HostStatus, NetworkReport
+
+T = TypeVar("T")
 
 NOTHING_THERE = host_state.HostState(
     engine_version="", live_restore=False, swarm=host_state.SwarmState(local="inactive")
@@ -32,7 +37,7 @@ def _host(status: HostStatus) -> host_state.HostState:
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.copies),
         foreign_names=tuple((name, "") for name in status.foreign_names),
-        attached=tuple(_attached(each) for each in status.attached),
+        attached=tuple(_alike(host_state.Attached, each) for each in status.attached),
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
         bridge_link=_link(status.bridge),
@@ -59,75 +64,29 @@ def _swarm(status: HostStatus) -> host_state.SwarmState:
         address=status.swarm_address,
         managers=status.managers,
         joined_through=status.joined.through if status.joined else None,
-        nodes=None if status.nodes is None else tuple(_node(each) for each in status.nodes),
+        nodes=None
+        if status.nodes is None
+        else tuple(_alike(host_state.NodeState, each) for each in status.nodes),
         pool=tuple(IPv4Network(each) for each in status.pool),
         autolock=status.autolock,
     )
 
 
-def _node(report: NodeReport) -> host_state.NodeState:
-    return host_state.NodeState(
-        id=report.id,
-        hostname=report.hostname,
-        role=report.role,
-        availability=report.availability,
-        state=report.state,
-        address=report.address,
-        leader=report.leader,
-        reachable=report.reachable,
-        manager_address=report.manager_address,
-        labels=report.labels,
-    )
-
-
 def _network(report: NetworkReport) -> host_state.NetworkState:
-    return host_state.NetworkState(
-        id=report.id,
-        name=report.name,
-        driver=report.driver,
-        scope=report.scope,
-        subnet=IPv4Network(report.subnet) if report.subnet else None,
-        gateway=report.gateway or None,
-        options=report.options,
-        labels=report.labels,
-        attachable=report.attachable,
-        internal=report.internal,
-        ours=report.ours,
-        peers=report.peers,
-        users=report.users,
-        endpoints=report.endpoints,
-    )
+    subnet = IPv4Network(report.subnet) if report.subnet else None
+    return _alike(host_state.NetworkState, report, subnet=subnet, gateway=report.gateway or None)
 
 
 def _container(report: CopyReport) -> host_state.ContainerState:
-    differences = tuple(
-        host_state.Difference(
-            field=each.field, wanted=each.wanted, found=each.found, repair=each.repair, subject=each.subject
-        )
-        for each in report.differences
-    )
-    return host_state.ContainerState(
-        id=report.id,
-        name=report.name,
-        copy=records.Copy(service=report.service, number=report.number, spec=report.spec),
-        status=report.status,
-        health=report.health,
-        exit_code=report.exit_code,
-        error=report.error,
-        started_at=report.started_at,
-        restarts=report.restarts,
-        addresses=report.addresses,
-        differences=differences,
-        image=report.image,
-        crashes=report.crashes,
-        output=report.output,
-    )
+    copy = records.Copy(service=report.service, number=report.number, spec=report.spec)
+    differences = tuple(_alike(host_state.Difference, each) for each in report.differences)
+    return _alike(host_state.ContainerState, report, copy=copy, differences=differences)
 
 
-def _attached(report: AttachedReport) -> host_state.Attached:
-    return host_state.Attached(
-        id=report.id, name=report.name, running=report.running, networks=report.networks, ports=report.ports
-    )
+def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
+    """One of `kind` with what the report says in the fields of the same names, and with `other`."""
+    same = {each: getattr(report, each) for each in signature(kind).parameters if hasattr(report, each)}
+    return kind(**{**same, **other})
 
 
 def _link(report: BridgeReport) -> host_state.LinkState | None:
