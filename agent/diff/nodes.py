@@ -49,18 +49,22 @@ def removed_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     return tuple(sorted(name for name in cluster.assignments if intent.host(name) is None))
 
 
+def etcd_of(observed: Observed) -> ClusterState:
+    """What etcd holds. Nobody plans for the cluster before it is known."""
+    assert observed.cluster is not None
+    return observed.cluster
+
+
 def fresh_status(observed: Observed, name: str) -> HostStatus | None:
     """What a host says of itself, if it says it in this run of its agent."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     status = cluster.statuses.get(name)
     return status if status and cluster.present.get(name) == status.instance else None
 
 
 def take_census(intent: Intent, observed: Observed) -> Census | None:
     """Who is who in the swarm this host manages; None when the swarm does not answer, or is not the recorded one."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     if host is None or host.swarm.nodes is None or not host.swarm.swarm_id:
         return None
     if cluster.record is None or cluster.record.swarm_id != host.swarm.swarm_id:
@@ -88,8 +92,7 @@ def take_census(intent: Intent, observed: Observed) -> Census | None:
 
 def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone, ...]:
     """The nodes that are down and will stay so: their host is another node now, or was taken out of the intent."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     gone = []
     for name, node in census.former:
         if node.state == "down" and intent.host(name) and (other := census.now.get(name)):
@@ -109,8 +112,7 @@ def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone
 
 def _is_out(observed: Observed, name: str) -> bool:
     """Whether a removed host has left, or cannot be waited for: its agent is away, too."""
-    assert observed.cluster is not None
-    if name not in observed.cluster.present:
+    if name not in etcd_of(observed).present:
         return True
     status = fresh_status(observed, name)
     return status is not None and status.state == "inactive"
@@ -118,8 +120,7 @@ def _is_out(observed: Observed, name: str) -> bool:
 
 def _claims(observed: Observed) -> dict[str, tuple[str, ...]]:
     """Node id -> the hosts that say they are it."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     said = {name: status.node_id for name, status in cluster.statuses.items()}
     said[observed.me] = host.swarm.node_id
@@ -219,14 +220,12 @@ def lost_hosts(observed: Observed) -> frozenset[str]:
 
 
 def _lost(intent: Intent, observed: Observed, census: Census) -> frozenset[str]:
-    assert observed.cluster is not None
-    away = (each.name for each in intent.hosts if each.name not in observed.cluster.present)
+    away = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
     return frozenset(name for name in away if name != observed.me and _is_down(name, observed, census))
 
 
 def _is_down(name: str, observed: Observed, census: Census) -> bool:
     """Whether the swarm calls its node down; one that neither etcd nor the swarm ever heard of is as good as that."""
-    assert observed.cluster is not None
     if node := census.now.get(name):
         return node.state == "down"
-    return name not in observed.cluster.statuses and not census.former_of(name)
+    return name not in etcd_of(observed).statuses and not census.former_of(name)

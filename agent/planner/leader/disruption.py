@@ -5,6 +5,7 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 """
 
 from agent.diff.bridge import is_begun
+from agent.diff.nodes import etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
@@ -62,8 +63,7 @@ STARTING_S = 10.0
 
 def plan_turns(intent: Intent, observed: Observed) -> Plan:
     """Offer the turn, and end one that is over."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     turn = cluster.disruption
     if turn is None:
         return Plan() if cluster.disruption_revision else _next(intent, observed)
@@ -98,8 +98,7 @@ def _host_is_away(intent: Intent, observed: Observed, turn: records.Disruption) 
 
 def _after(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
     """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     waiting = _waiting(intent, cluster)
     if turn.host in waiting:
         return _offer(turn.host, observed)
@@ -113,8 +112,7 @@ def _after(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan
 
 def why_unwell(intent: Intent, observed: Observed, turn: records.Disruption) -> tuple[str, ...]:
     """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
-    cluster, name = observed.cluster, turn.host
-    assert cluster is not None
+    cluster, name = etcd_of(observed), turn.host
     if intent.host(name) is None:
         return ()
     status = cluster.status_of(name)
@@ -174,8 +172,7 @@ def _peer_faults(
 
 
 def _next(intent: Intent, observed: Observed) -> Plan:
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
@@ -246,11 +243,10 @@ def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
 
 
 def _offer(name: str, observed: Observed) -> Plan:
-    assert observed.cluster is not None
     step = leader_steps.OfferTurn(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
-        over=observed.cluster.disruption_revision,
+        over=etcd_of(observed).disruption_revision,
         reason=f"docker_gwbridge of {name} is not as agreed",
     )
     return Plan((step,))
@@ -258,8 +254,7 @@ def _offer(name: str, observed: Observed) -> Plan:
 
 def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
     """What was begun first; workers, managers, the raft leader; without a node list this host, which leads, last."""
-    assert observed.cluster is not None
-    status = observed.cluster.status_of(name)
+    status = etcd_of(observed).status_of(name)
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
@@ -288,7 +283,6 @@ def _holds_still(cluster: ClusterState, name: str) -> bool:
 
 
 def _end(observed: Observed, turn: records.Disruption, reason: str) -> Plan:
-    assert observed.cluster is not None
     return Plan(
-        (leader_steps.EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),)
+        (leader_steps.EndTurn(host=turn.host, over=etcd_of(observed).disruption_revision, reason=reason),)
     )

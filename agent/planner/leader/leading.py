@@ -1,6 +1,6 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
-from agent.diff.nodes import take_census
+from agent.diff.nodes import etcd_of, take_census
 from agent.model.observed import Observed
 from agent.model.plan import Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
@@ -18,8 +18,7 @@ from agent.planner.leader.verdict import plan_verdict
 
 def plan_leading(observed: Observed) -> Plan:
     """What the holder of the leader lock does for the whole cluster. It touches only etcd and the manager API."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     plan = plan_verdict(cluster)
     if cluster.accepted is None or cluster.went_back:
         return plan

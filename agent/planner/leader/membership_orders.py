@@ -4,7 +4,7 @@ A worker that its swarm removed, or whose swarm was made anew, is told so by nob
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
-from agent.diff.nodes import Census, fresh_status
+from agent.diff.nodes import Census, etcd_of, fresh_status
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
@@ -17,8 +17,7 @@ from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_un
 
 def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:
     """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     reports = _Reports(intent, observed, census) if census else None
     wanted = reports.rulings() if reports else {}
@@ -51,9 +50,8 @@ class _Reports:
     """The reports of all hosts beside the list of nodes. Holds no state of its own."""
 
     def __init__(self, intent: Intent, observed: Observed, census: Census) -> None:
-        assert observed.cluster is not None
         assert observed.host is not None
-        self.intent, self.cluster, self.me, self.census = intent, observed.cluster, observed.me, census
+        self.intent, self.cluster, self.me, self.census = intent, etcd_of(observed), observed.me, census
         self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
         said = {name: fresh_status(observed, name) for name in sorted(self.cluster.statuses)}

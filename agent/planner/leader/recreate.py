@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
+from agent.diff.nodes import etcd_of
 from agent.model.host_state import NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
@@ -110,22 +111,20 @@ class _Change:
 
 def plan_recreations(intent: Intent, observed: Observed) -> Plan:
     """The leader's part: remove what nobody is on any more; say what is waited for, or which word is missing."""
-    assert observed.cluster is not None
     plan = Plan()
     for change in _changes(intent, observed):
-        plan += _plan_change(change, intent, observed.cluster)
+        plan += _plan_change(change, intent, etcd_of(observed))
     return plan
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
     """Names of the overlays that the hosts shall take their copies off now, sorted."""
-    assert observed.cluster is not None
     if not intent.policy.allow_network_recreate:
         return ()
     ready = (
         change.name
         for change in _changes(intent, observed)
-        if change.found.driver and _in_the_way(change, observed.cluster) == Plan()
+        if change.found.driver and _in_the_way(change, etcd_of(observed)) == Plan()
     )
     return tuple(sorted(ready))
 

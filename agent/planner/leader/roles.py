@@ -7,7 +7,7 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import Census, fresh_status, gone_nodes, removed_hosts, why_not_promotable
+from agent.diff.nodes import Census, etcd_of, fresh_status, gone_nodes, removed_hosts, why_not_promotable
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -58,16 +58,15 @@ def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
 
 
 def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change]:
-    assert observed.cluster is not None
     wanted: list[tuple[str, NodeState, Role, str]] = []
     for each in intent.hosts:
-        node, role = census.now.get(each.name), role_for_now(each, intent, observed.cluster)
+        node, role = census.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
         if node:
             why = "" if role == each.role else " for the turn of a host that leaves and comes back"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
-    for name in removed_hosts(intent, observed.cluster):
+    for name in removed_hosts(intent, etcd_of(observed)):
         node = census.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
@@ -144,8 +143,7 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
 
 def _leaving(intent: Intent, observed: Observed) -> str | None:
     """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
-    assert observed.cluster is not None
-    return rejoining_host(intent, observed.cluster)
+    return rejoining_host(intent, etcd_of(observed))
 
 
 def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy
@@ -247,8 +248,7 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 
 def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
     """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     unreadable = {key.rpartition("/rollouts/")[2] for key, _ in cluster.garbage if "/rollouts/" in key}
     placing = placing or placing_of(intent, observed)
     current, courses = settled(intent, current_of(intent, cluster), placing), {}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent.diff.networks import ready_overlays
-from agent.diff.nodes import HOST_LABEL
+from agent.diff.nodes import HOST_LABEL, etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
@@ -72,8 +72,7 @@ def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
     """Claim the init, publish what came of it, keep the record and the tokens right."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     record = cluster.record
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
