@@ -16,7 +16,7 @@ _UP = ("running", "paused")
 def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
     """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
 
-    The name it shall have must be free (names.py sees to that). `overlays` are those of its networks that are some.
+    The name it shall have must be free (`Names` sees to that). `overlays` are those of its networks that are some.
     """
     done = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
     return Plan((*done, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))

@@ -13,10 +13,9 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.host import update
-from agent.planner.host.names import Names
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
-from agent.planner.host.wanted import Wanted
+from agent.planner.host.wanted import Names, Wanted
 
 # ---- An overlay must not lose its last endpoint on a host while a copy is about to join it there
 #

@@ -11,9 +11,8 @@ from agent.model.records import Assignment, Copy
 from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
-from agent.planner.leader.replica_health import DOWN_S, Condition, condition
 from agent.planner.leader.scheduler import Placing, placing_of, settled
-from agent.planner.leader.scheduler_state import Numbers, current_of
+from agent.planner.leader.scheduler_state import DOWN_S, Condition, Numbers, condition, current_of
 
 # ---- What is decided of one service whose copies are to have one spec
 

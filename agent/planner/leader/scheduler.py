@@ -19,8 +19,7 @@ from agent.model.observed import Observed
 from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key
-from agent.planner.leader.host_picker import Chooser
-from agent.planner.leader.rescheduler import Mover
+from agent.planner.leader.rescheduler import Chooser, Mover
 from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of
 
 
