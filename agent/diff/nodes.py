@@ -55,13 +55,6 @@ def etcd_of(observed: Observed) -> ClusterState:
     return observed.cluster
 
 
-def fresh_status(observed: Observed, name: str) -> HostStatus | None:
-    """What a host says of itself, if it says it in this run of its agent."""
-    cluster = etcd_of(observed)
-    status = cluster.statuses.get(name)
-    return status if status and cluster.present.get(name) == status.instance else None
-
-
 def take_census(intent: Intent, observed: Observed) -> Census | None:
     """Who is who in the swarm this host manages; None when the swarm does not answer, or is not the recorded one."""
     cluster, host = etcd_of(observed), observed.host
@@ -96,7 +89,7 @@ def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone
     gone = []
     for name, node in census.former:
         if node.state == "down" and intent.host(name) and (other := census.now.get(name)):
-            status = fresh_status(observed, name)
+            status = cluster.status_of(name)
             if name == observed.me or (status and status.state == "active" and status.node_id == other.id):
                 gone.append(Gone(host=name, node=node, reason=f"{name} is node {short_id(other.id)} now"))
     for name in removed_hosts(intent, cluster):
@@ -114,7 +107,7 @@ def _is_out(observed: Observed, name: str) -> bool:
     """Whether a removed host has left, or cannot be waited for: its agent is away, too."""
     if name not in etcd_of(observed).present:
         return True
-    status = fresh_status(observed, name)
+    status = etcd_of(observed).status_of(name)
     return status is not None and status.state == "inactive"
 
 
@@ -135,7 +128,7 @@ def _owner(observed: Observed, names: tuple[str, ...]) -> str | None:
     """Of several the one that says it now: a host that got another name leaves its old report behind."""
     if len(names) == 1:
         return names[0]
-    now = [name for name in names if name == observed.me or fresh_status(observed, name)]
+    now = [name for name in names if name == observed.me or etcd_of(observed).status_of(name)]
     return now[0] if len(now) == 1 else None
 
 

@@ -62,7 +62,7 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
     copies = [(host, copy) for host, each in sorted(wanted.items()) for copy in each.copies]
     copies = [each for each in copies if each[1].service == service]
     there = [each for each in copies if (status := cluster.status_of(each[0])) and status.engine_up]
-    asked, to = _CONDITIONS[how], _TO[how]
+    to, asked = _CONDITIONS[how]
     left = [(each, why) for each in there or copies if (why := _faults(each, asked, cluster)) is not None]
     if not left:
         return ""
@@ -101,15 +101,10 @@ def _completed(report: CopyReport) -> str | None:
     return f", and it exited with {report.exit_code}" if report.exit_code else None
 
 
-_CONDITIONS: Mapping[str, Callable[[CopyReport], str | None]] = {
-    "service_started": _started,
-    "service_healthy": _healthy,
-    "service_completed_successfully": _completed,
-}
-_TO = {
-    "service_started": "be started",
-    "service_healthy": "be healthy",
-    "service_completed_successfully": "complete",
+_CONDITIONS: Mapping[str, tuple[str, Callable[[CopyReport], str | None]]] = {
+    "service_started": ("be started", _started),
+    "service_healthy": ("be healthy", _healthy),
+    "service_completed_successfully": ("complete", _completed),
 }
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""

@@ -4,7 +4,7 @@ A worker that its swarm removed, or whose swarm was made anew, is told so by nob
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
-from agent.diff.nodes import Census, etcd_of, fresh_status
+from agent.diff.nodes import Census, etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
@@ -54,7 +54,7 @@ class _Reports:
         self.intent, self.cluster, self.me, self.census = intent, etcd_of(observed), observed.me, census
         self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
-        said = {name: fresh_status(observed, name) for name in sorted(self.cluster.statuses)}
+        said = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in said.items() if status and status.engine_up}
 
     def rulings(self) -> dict[str, records.Ruling]:

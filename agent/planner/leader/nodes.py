@@ -6,7 +6,7 @@ too. All others are somebody else's and stay.
 
 from collections.abc import Iterator
 
-from agent.diff.nodes import HOST_LABEL, Census, etcd_of, fresh_status, gone_nodes, removed_hosts
+from agent.diff.nodes import HOST_LABEL, Census, etcd_of, gone_nodes, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
@@ -73,7 +73,7 @@ def _labels(host: HostIntent, observed: Observed) -> dict[str, str]:
 
 def _whose(host: str, observed: Observed) -> dict[str, str]:
     """The note on a node whose it is: only by the word of its own agent, and not by an old one."""
-    known = host == observed.me or fresh_status(observed, host) is not None
+    known = host == observed.me or etcd_of(observed).status_of(host) is not None
     return {HOST_LABEL: host} if known else {}
 
 
@@ -124,7 +124,7 @@ def _nodes(census: Census, name: str) -> tuple[NodeState, ...]:
 
 
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
-    status = fresh_status(observed, name)
+    status = etcd_of(observed).status_of(name)
     if name not in etcd_of(observed).present and node.state != "down":
         return f"its agent is away and its node is {node.state}: start the agent, or switch the host off"
     if node.reachable is not None or node.role == "manager":
@@ -172,13 +172,13 @@ def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Obs
         return True
     if name not in etcd_of(observed).present:
         return False
-    return fresh_status(observed, name) is None or status.bridge.revision != intent.revision
+    return etcd_of(observed).status_of(name) is None or status.bridge.revision != intent.revision
 
 
 def _other_name(status: HostStatus, name: str, observed: Observed) -> str:
     """Under which name the engine of an old report says now that it is there; empty when it does not."""
     for other in sorted(etcd_of(observed).present):
-        said = fresh_status(observed, other)
+        said = etcd_of(observed).status_of(other)
         if other != name and said and said.node_id and said.node_id == status.node_id:
             return other
     return ""

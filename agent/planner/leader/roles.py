@@ -7,7 +7,7 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import Census, etcd_of, fresh_status, gone_nodes, removed_hosts, why_not_promotable
+from agent.diff.nodes import Census, etcd_of, gone_nodes, removed_hosts, why_not_promotable
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -105,7 +105,7 @@ def _moving(observed: Observed, census: Census, changed: str) -> str:
         if (joining or leaving) and node.id != changed:
             return f"{names.get(node.id, f'node {short_id(node.id)}')} is becoming a {node.role}"
     for name, node in census.now.items():
-        status = fresh_status(observed, name)
+        status = etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue
         if status.state == "active" and status.is_manager != (node.role == "manager"):

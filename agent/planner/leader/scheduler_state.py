@@ -158,18 +158,9 @@ def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     """
     if not cluster.era:
         return ()
-    return tuple(
-        name
-        for name in _lost(intent, cluster)
-        if name in cluster.present and not _has_reported(name, cluster)
-    )
-
-
-def _has_reported(name: str, cluster: ClusterState) -> bool:
-    status = cluster.statuses.get(name)
-    return (
-        status is not None and status.instance == cluster.present[name] and status.era in (None, cluster.era)
-    )
+    there = [each for each in _lost(intent, cluster) if each in cluster.present]
+    said = {each: cluster.status_of(each) for each in there}
+    return tuple(each for each, status in said.items() if not status or status.era not in (None, cluster.era))
 
 
 # ---- Which numbers the copies of a service have, and on which host, where the document says the hosts

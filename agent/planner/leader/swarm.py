@@ -92,12 +92,7 @@ def _plan_claim(
     if record and record.claimed_by in cluster.present:
         return _waiting(f"{record.claimed_by} claimed the init and is still there")
     # Whoever is in a swarm already must have had the time to say so, or a second one would be made beside it.
-    silent = sorted(
-        name
-        for name, instance in cluster.present.items()
-        if name != observed.me
-        and (name not in cluster.statuses or cluster.statuses[name].instance != instance)
-    )
+    silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
         return _waiting(f"{', '.join(silent)} did not report yet")
     unseen = [
