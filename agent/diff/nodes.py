@@ -199,17 +199,17 @@ def why_not_promotable(node: NodeState, status: HostStatus | None, nodes: Iterab
 
 def lost_hosts(observed: Observed) -> frozenset[str]:
     """Names of the declared hosts that are gone, as the leader sees it now; none for who does not lead."""
+    intent = led_by(observed)
+    census = take_census(intent, observed) if intent else None
+    return _lost(intent, observed, census) if intent and census else frozenset()
+
+
+def led_by(observed: Observed) -> Intent | None:
+    """The intent by which this host leads now; None while it does not lead, or by none."""
     cluster = observed.cluster
-    if (
-        cluster is None
-        or cluster.accepted is None
-        or cluster.went_back
-        or not observed.fence
-        or observed.stale
-    ):
-        return frozenset()
-    census = take_census(cluster.accepted, observed)
-    return _lost(cluster.accepted, observed, census) if census else frozenset()
+    if cluster is None or cluster.went_back or not observed.fence or observed.stale:
+        return None
+    return cluster.accepted
 
 
 def _lost(intent: Intent, observed: Observed, census: Census) -> frozenset[str]:
