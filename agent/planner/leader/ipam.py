@@ -99,7 +99,7 @@ class Holders:
 
     def _look(self, name: str, *, only_now: bool) -> None:
         """Of a host that cannot say anything now, the swarm knows better what it still has."""
-        there = self._is_there(name)
+        there = _is_there(self._cluster, name)
         for each in self._cluster.statuses[name].copies:
             # A dockerd that was killed goes on showing the addresses of those that ended with it.
             up = each.status in STOPPABLE
@@ -117,16 +117,20 @@ class Holders:
             return _Holder(words=f"the {what}")
         if named:
             return named
-        words, there = f"container {short_id(what)} on {host or f'node {node}'}", self._is_there(host)
+        words, there = (
+            f"container {short_id(what)} on {host or f'node {node}'}",
+            _is_there(self._cluster, host),
+        )
         remedy = f"{host} knows none of that id, and a restart of dockerd there frees it" if there else _AWAY
         return _Holder(words=f"{words}: {remedy}", host=host, there=there, certain=False)
 
-    def _is_there(self, name: str) -> bool:
-        status = self._cluster.status_of(name)
-        return status is not None and status.engine_up
-
     def _add(self, address: str, holder: _Holder) -> None:
         self._by_address.setdefault(address, []).append(holder)
+
+
+def _is_there(cluster: ClusterState, name: str) -> bool:
+    status = cluster.status_of(name)
+    return status is not None and status.engine_up
 
 
 def _words(container: str, host: str, *, there: bool) -> str:
@@ -137,8 +141,7 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
     """Everybody that a host has reported, by host and id."""
     found = {}
     for name, status in sorted(cluster.statuses.items()):
-        fresh = cluster.status_of(name)
-        there = fresh is not None and fresh.engine_up
+        there = _is_there(cluster, name)
         for other in status.attached:
             words = _words(other.name, name, there=there)
             found[name, other.id] = _Holder(words=words, host=name, there=there)
@@ -325,16 +328,15 @@ def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState |
         for each in spec.networks
         if each.network == network and each.ipv4_address
     )
+    unknown = Room(network=network, fixed=fixed)
     if host is not None and sees_overlays(host):
-        found = host.network(network)
-        if found and found.driver and found.subnet:
-            gateway = found.gateway or ""
-            return Room(network=network, subnet=found.subnet, gateway=gateway, fixed=fixed)
-        if found:
-            return Room(network=network, fixed=fixed)  # not allocated
+        if found := host.network(network):
+            allocated = found.driver and found.subnet
+            return (
+                replace(unknown, subnet=found.subnet, gateway=found.gateway or "") if allocated else unknown
+            )
     elif cluster.record and cluster.record.swarm_id:
-        return Room(network=network, fixed=fixed)  # it may be there, as declared or not
+        return unknown  # it may be there, as declared or not
     if declared is None or declared.subnet is None:
-        return Room(network=network, fixed=fixed)
-    gateway = str(declared.gateway or "")
-    return Room(network=network, subnet=declared.subnet, gateway=gateway, fixed=fixed)
+        return unknown
+    return replace(unknown, subnet=declared.subnet, gateway=str(declared.gateway or ""))

@@ -189,5 +189,4 @@ def _forget(name: str, why: str) -> Plan:
 
 
 def _blocked(name: str, why: str) -> Plan:
-    reason = f"no longer in the intent: {why}"
-    return untouched(f"host/{name}", "removal", reason)
+    return untouched(f"host/{name}", "removal", f"no longer in the intent: {why}")

@@ -12,7 +12,7 @@ Should something come into the way before the third part, the name goes out of t
 on the overlay as it is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
@@ -207,7 +207,7 @@ def _away(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
     )
     away = [
-        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({_names(copies)})"
+        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({', '.join(each.name for each in copies)})"
         for host, copies in _copies_on(change.name, cluster)
         if host not in cluster.present or not cluster.statuses[host].engine_up
     ]
@@ -241,10 +241,5 @@ def _with_ports(copy: CopyReport, intent: Intent) -> str:
     return f"{copy.name} (publishes {', '.join(ports)})" if ports else copy.name
 
 
-def _names(copies: Iterable[CopyReport]) -> str:
-    return ", ".join(each.name for each in copies)
-
-
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:
-    said = f"{change.why}: {reason}"
-    return untouched(f"network/{change.name}", kind, said)
+    return untouched(f"network/{change.name}", kind, f"{change.why}: {reason}")

@@ -136,14 +136,10 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
         return _why_not_promoted(change, observed)
     if observed.host and change.node.id == observed.host.swarm.node_id:
         return "waiting", "another declared manager has to lead first"
-    if after < len(intent.managers) and change.host != _leaving(intent, observed):
+    # For as long as a host leaves and comes back there is one manager less than declared.
+    if after < len(intent.managers) and change.host != rejoining_host(intent, etcd_of(observed)):
         return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
     return None
-
-
-def _leaving(intent: Intent, observed: Observed) -> str | None:
-    """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
-    return rejoining_host(intent, etcd_of(observed))
 
 
 def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
@@ -158,5 +154,4 @@ def _nodes(observed: Observed) -> tuple[NodeState, ...]:
 
 
 def _blocked(change: _Change, why: Why) -> Blocked:
-    kind, words = why
-    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {words}", kind=kind)
+    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {why[1]}", kind=why[0])

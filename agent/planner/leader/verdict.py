@@ -20,15 +20,12 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     begins_era = cluster.went_back and verdict.accepted
     if cluster.verdict == verdict and verdict.in_force == in_force and not begins_era:
         return Plan(blocked=refused)
+    what = (
+        "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
+    )
+    step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted:
-        text = cluster.document.text
-        era = cluster.era + 1 if cluster.went_back else cluster.era
-        step = leader_steps.PublishVerdict(
-            verdict=verdict, document=text, era=era, reason=f"revision {verdict.revision} is accepted"
-        )
-    else:
-        what = "waits for a confirmation" if verdict.confirm else "is refused"
-        step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
+        step = replace(step, document=cluster.document.text, era=cluster.era + bool(cluster.went_back))
     return Plan((step,), refused)
 
 
