@@ -175,17 +175,13 @@ def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, 
     if not host.swarm.leaderless or not (other := _who_sees_nodes(observed.me, cluster, intent)):
         return ""
     if not observed.fence:
-        return f"{other} sees the swarm's nodes, and this host does not" if _may_come(observed) else ""
+        may_come = observed.unled_s < LEADS_BLIND_S
+        return f"{other} sees the swarm's nodes, and this host does not" if may_come else ""
     blind_s, led_s = observed.nodes_unseen_s, observed.led_s
     took_it_blind = blind_s > led_s
     if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < STANDS_IN_S):
         return ""
     return f"it has not seen the swarm's nodes for {blind_s:.0f} s, and {other} sees them"
-
-
-def _may_come(observed: Observed) -> bool:
-    """Whether a better one may yet take the lock that is free."""
-    return observed.unled_s < LEADS_BLIND_S
 
 
 def _who_sees_nodes(me: str, cluster: ClusterState, intent: Intent) -> str | None:

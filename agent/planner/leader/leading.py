@@ -34,25 +34,17 @@ def plan_leading(observed: Observed) -> Plan:
     if observed.host is None:
         return plan
     if cluster.record_held:
-        return plan + _record_held()
+        # Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it.
+        reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
+        return plan + untouched("swarm-record", "garbage", reason)
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another may be recorded yet: this one is to hold nothing before
     if observed.host.swarm.leaderless:
-        plan += _nodes_unseen()
+        reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
+        plan += untouched("nodes", "quorum", reason)
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
     plan += plan_rulings(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan
-
-
-def _nodes_unseen() -> Plan:
-    reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
-    return untouched("nodes", "quorum", reason)
-
-
-def _record_held() -> Plan:
-    """Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it."""
-    reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
-    return untouched("swarm-record", "garbage", reason)

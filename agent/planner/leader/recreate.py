@@ -42,20 +42,15 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
 
 
 def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
+    resource = f"network/{wanted.name}"
     if found is None and wanted.external:
-        return _overlay_blocked(
-            wanted, "dependency", "declared external, but the swarm has none of that name"
-        )
+        return untouched(resource, "dependency", "declared external, but the swarm has none of that name")
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
         why_not = "an existing overlay that no agent of this cluster made is not changed"
-        return _overlay_blocked(wanted, "foreign", f"{'; '.join(faults)}: {why_not}")
+        return untouched(resource, "foreign", f"{'; '.join(faults)}: {why_not}")
     return Plan()
-
-
-def _overlay_blocked(wanted: NetworkIntent, kind: BlockedKind, reason: str) -> Plan:
-    return untouched(f"network/{wanted.name}", kind, reason)
 
 
 # ----
