@@ -1,8 +1,13 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
+from dataclasses import replace
+
 from agent.diff.nodes import etcd_of, take_census
-from agent.model.observed import Observed
-from agent.model.plan import Plan, untouched
+from agent.intent.guard import guarding
+from agent.model import leader_steps, records
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.phrases import and_more
+from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns
@@ -13,7 +18,69 @@ from agent.planner.leader.recreate import plan_overlays, plan_recreations
 from agent.planner.leader.rollout import chart
 from agent.planner.leader.scheduler import placing_of
 from agent.planner.leader.swarm import plan_autolock, plan_swarm
-from agent.planner.leader.verdict import plan_verdict
+
+# ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays in force
+
+
+def plan_verdict(cluster: ClusterState) -> Plan:
+    """Say what came of the newest document, once for each revision."""
+    in_force = cluster.accepted.revision if cluster.accepted else 0
+    if cluster.document is None:
+        reason = f"there is no intent; holding revision {in_force}" if in_force else "there is no intent yet"
+        return untouched("intent", "waiting", reason)
+    verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
+    refused = () if verdict.accepted else (_refusal(verdict),)
+    begins_era = cluster.went_back and verdict.accepted
+    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_era:
+        return Plan(blocked=refused)
+    what = (
+        "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
+    )
+    step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
+    if verdict.accepted:
+        step = replace(step, document=cluster.document.text, era=cluster.era + bool(cluster.went_back))
+    return Plan((step,), refused)
+
+
+def judge(document: Document, in_force: int) -> records.Verdict:
+    """The verdict on a document while revision `in_force` (0: none) is in force."""
+    accepted = document.intent is not None
+    return records.Verdict(
+        revision=document.revision,
+        accepted=accepted,
+        in_force=document.revision if accepted else in_force,
+        errors=tuple(str(each) for each in document.faults),
+        warnings=document.warnings,
+    )
+
+
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, in_force: int) -> records.Verdict:
+    """What is good, and yet not accepted before an operator has said that it is meant."""
+    if not verdict.accepted:
+        return verdict
+    why, confirm = [], ""
+    if cluster.went_back and not cluster.confirmed:
+        # Such an etcd has an old document, too: whoever put it did not mean to undo what came after it.
+        why.append(f"etcd went back, {cluster.went_back}: put the document that shall count once more")
+    if guarded := guarding(cluster):
+        confirm, taken = guarded
+        why.append(
+            f"it would take away {taken}: if that is meant, put it again with x-cluster.policy.confirm: {confirm}"
+        )
+    if not why:
+        return verdict
+    return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
+
+
+def _refusal(verdict: records.Verdict) -> Blocked:
+    first = verdict.errors[0] if verdict.errors else "no reason given"
+    held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
+    state = "waits" if verdict.confirm else "is refused"
+    return Blocked(
+        resource="intent",
+        reason=f"revision {verdict.revision} {state}: {first}{and_more(len(verdict.errors))}{held}",
+        kind="confirm" if verdict.confirm else "guard",
+    )
 
 
 def plan_leading(observed: Observed) -> Plan:
