@@ -308,6 +308,8 @@ def _update_node(
             update(role="worker")
         case leader_steps.UpdateNode():
             update(availability=step.availability, labels=step.labels, without=step.without)
+        case _:
+            assert_never(step)
 
 
 def _autolock(doors: Doors, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:

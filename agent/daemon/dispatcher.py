@@ -11,9 +11,7 @@ from agent.errors import Overtaken, SwarmkeeperError, Unreachable
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.steps import Lane
 
-# ----
-# Waiting after failures, per resource: doubling with full jitter, forgotten on success or when the task
-# changes.
+# ---- Waiting after failures, per resource: doubling with full jitter, forgotten on success or when the task changes.
 
 
 class Backoff:

@@ -126,10 +126,7 @@ class Reconciler:
         """Whatever failed before gets a new try at once on new ground: a new intent, a dockerd or a swarm come back."""
         accepted = observed.cluster.accepted if observed.cluster else None
         swarm = observed.host.swarm if observed.host else None
-        ground = (
-            accepted.revision if accepted else None,
-            swarm and (swarm.local, swarm.leaderless),
-        )
+        ground = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
         if ground != self._ground:
             self._ground = ground
             self._dispatcher.reset()

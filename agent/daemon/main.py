@@ -124,9 +124,6 @@ def _exit_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-# ---- `run`: the daemon
-
-
 FAILED = 1
 FAULTY_CONFIG = 78
 """EX_CONFIG of sysexits.h: the unit names it in RestartPreventExitStatus=."""

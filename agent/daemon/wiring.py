@@ -25,21 +25,11 @@ from agent.config import Config
 from agent.daemon.dispatcher import Backoff, Dispatcher
 from agent.daemon.loop import Reconciler, Rhythm
 from agent.daemon.triggers import Triggers, WakeUps
+from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
-from agent.model.leader_steps import LetGo
 from agent.model.plan import Outcome, Step
-from agent.model.records import Tokens, UnlockKeys, timestamp
-from agent.model.steps import PullImage
 from agent.model.store import for_session
-from agent.observe import (
-    ClusterReader,
-    CrashSettings,
-    HostReader,
-    Identity,
-    KeyOpener,
-    Observer,
-    TokenOpener,
-)
+from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import unfit
 from agent.report import Decisions, Metrics, Reporter, at_once
@@ -60,8 +50,8 @@ class Environment:
     kernel: Kernel
     reader: ClusterReader
     """Opens what lies sealed in etcd."""
-    seal: Callable[[Tokens], Tokens]
-    seal_keys: Callable[[UnlockKeys], UnlockKeys]
+    seal: Callable[[records.Tokens], records.Tokens]
+    seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys]
     presence: Callable[[], bytes]
     """The value of the presence key."""
     left_here: Callable[[bytes], bool]
@@ -82,10 +72,7 @@ class Agent:
     """Every part of an agent. It has no threads of its own but its workers: others start the loop and the triggers."""
 
     def __init__(
-        self,
-        config: Config,
-        environment: Environment,
-        later: Callable[[Callable[[], None]], None] = at_once,
+        self, config: Config, environment: Environment, later: Callable[[Callable[[], None]], None] = at_once
     ) -> None:
         """`later` is the reporter's."""
         env, keys, rhythm = environment, Keys(config.cluster), config.reconcile
@@ -134,7 +121,7 @@ class Agent:
             me=config.host,
             cluster=config.cluster,
             fence=lambda: self.loop.fence,
-            now=lambda: timestamp(env.wall()),
+            now=lambda: records.timestamp(env.wall()),
             told=self._pull_goes_on,
             seal=env.seal,
             seal_keys=env.seal_keys,
@@ -165,7 +152,7 @@ class Agent:
         """On a worker's thread."""
         self.reporter.step_started(step)
         apply(self._doors, step)
-        if isinstance(step, PullImage):
+        if isinstance(step, steps.PullImage):
             self._host.note_pull(step.image)
 
     def _pull_goes_on(self, resource: str, progress: str) -> None:
@@ -175,7 +162,7 @@ class Agent:
     def _done(self, outcome: Outcome) -> None:
         if outcome.step.kind == "swarm":
             self._host.forget()
-        if isinstance(outcome.step, LetGo):
+        if isinstance(outcome.step, leader_steps.LetGo):
             self.observer.let_go()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")

@@ -49,18 +49,15 @@ def removed_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     return tuple(sorted(name for name in cluster.assignments if intent.host(name) is None))
 
 
-def fresh_status(observed: Observed, name: str) -> HostStatus | None:
-    """What a host says of itself, if it says it in this run of its agent."""
-    cluster = observed.cluster
-    assert cluster is not None
-    status = cluster.statuses.get(name)
-    return status if status and cluster.present.get(name) == status.instance else None
+def etcd_of(observed: Observed) -> ClusterState:
+    """What etcd holds. Nobody plans for the cluster before it is known."""
+    assert observed.cluster is not None
+    return observed.cluster
 
 
 def take_census(intent: Intent, observed: Observed) -> Census | None:
     """Who is who in the swarm this host manages; None when the swarm does not answer, or is not the recorded one."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     if host is None or host.swarm.nodes is None or not host.swarm.swarm_id:
         return None
     if cluster.record is None or cluster.record.swarm_id != host.swarm.swarm_id:
@@ -88,12 +85,11 @@ def take_census(intent: Intent, observed: Observed) -> Census | None:
 
 def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone, ...]:
     """The nodes that are down and will stay so: their host is another node now, or was taken out of the intent."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     gone = []
     for name, node in census.former:
         if node.state == "down" and intent.host(name) and (other := census.now.get(name)):
-            status = fresh_status(observed, name)
+            status = cluster.status_of(name)
             if name == observed.me or (status and status.state == "active" and status.node_id == other.id):
                 gone.append(Gone(host=name, node=node, reason=f"{name} is node {short_id(other.id)} now"))
     for name in removed_hosts(intent, cluster):
@@ -109,17 +105,15 @@ def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone
 
 def _is_out(observed: Observed, name: str) -> bool:
     """Whether a removed host has left, or cannot be waited for: its agent is away, too."""
-    assert observed.cluster is not None
-    if name not in observed.cluster.present:
+    if name not in etcd_of(observed).present:
         return True
-    status = fresh_status(observed, name)
+    status = etcd_of(observed).status_of(name)
     return status is not None and status.state == "inactive"
 
 
 def _claims(observed: Observed) -> dict[str, tuple[str, ...]]:
     """Node id -> the hosts that say they are it."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     said = {name: status.node_id for name, status in cluster.statuses.items()}
     said[observed.me] = host.swarm.node_id
@@ -134,7 +128,7 @@ def _owner(observed: Observed, names: tuple[str, ...]) -> str | None:
     """Of several the one that says it now: a host that got another name leaves its old report behind."""
     if len(names) == 1:
         return names[0]
-    now = [name for name in names if name == observed.me or fresh_status(observed, name)]
+    now = [name for name in names if name == observed.me or etcd_of(observed).status_of(name)]
     return now[0] if len(now) == 1 else None
 
 
@@ -205,28 +199,26 @@ def why_not_promotable(node: NodeState, status: HostStatus | None, nodes: Iterab
 
 def lost_hosts(observed: Observed) -> frozenset[str]:
     """Names of the declared hosts that are gone, as the leader sees it now; none for who does not lead."""
+    intent = led_by(observed)
+    census = take_census(intent, observed) if intent else None
+    return _lost(intent, observed, census) if intent and census else frozenset()
+
+
+def led_by(observed: Observed) -> Intent | None:
+    """The intent by which this host leads now; None while it does not lead, or by none."""
     cluster = observed.cluster
-    if (
-        cluster is None
-        or cluster.accepted is None
-        or cluster.went_back
-        or not observed.fence
-        or observed.stale
-    ):
-        return frozenset()
-    census = take_census(cluster.accepted, observed)
-    return _lost(cluster.accepted, observed, census) if census else frozenset()
+    if cluster is None or cluster.went_back or not observed.fence or observed.stale:
+        return None
+    return cluster.accepted
 
 
 def _lost(intent: Intent, observed: Observed, census: Census) -> frozenset[str]:
-    assert observed.cluster is not None
-    away = (each.name for each in intent.hosts if each.name not in observed.cluster.present)
+    away = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
     return frozenset(name for name in away if name != observed.me and _is_down(name, observed, census))
 
 
 def _is_down(name: str, observed: Observed, census: Census) -> bool:
     """Whether the swarm calls its node down; one that neither etcd nor the swarm ever heard of is as good as that."""
-    assert observed.cluster is not None
     if node := census.now.get(name):
         return node.state == "down"
-    return name not in observed.cluster.statuses and not census.former_of(name)
+    return name not in etcd_of(observed).statuses and not census.former_of(name)

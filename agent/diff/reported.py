@@ -1,27 +1,24 @@
 """What a host last said of itself, as an observation again: a plan can then be made for it from elsewhere."""
 
+from collections.abc import Callable
+from inspect import signature
 from ipaddress import IPv4Interface, IPv4Network
+from typing import TypeVar
 
 from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
-from agent.model.host_state import (
-    Attached,
-    ContainerState,
-    Difference,
-    HostState,
-    LinkState,
-    NetworkState,
-    NodeState,
-    SwarmState,
-)
-from agent.model.records import Copy
-from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus, NetworkReport, NodeReport
+from agent.model import host_state, records
+from agent.model.status import BridgeReport, CopyReport, HostStatus, NetworkReport
 
-NOTHING_THERE = HostState(engine_version="", live_restore=False, swarm=SwarmState(local="inactive"))
+T = TypeVar("T")
+
+NOTHING_THERE = host_state.HostState(
+    engine_version="", live_restore=False, swarm=host_state.SwarmState(local="inactive")
+)
 """A host that never reported: taken for an engine with nothing on it."""
 
 
-def host_of(status: HostStatus) -> HostState | None:
+def host_of(status: HostStatus) -> host_state.HostState | None:
     """The host as its status tells it; None when it says that dockerd does not answer.
 
     Raises Invalid for an address or a subnet that is none.
@@ -32,15 +29,15 @@ def host_of(status: HostStatus) -> HostState | None:
         raise Invalid(f"not a host status: {error}") from error
 
 
-def _host(status: HostStatus) -> HostState:
-    return HostState(
+def _host(status: HostStatus) -> host_state.HostState:
+    return host_state.HostState(
         engine_version=status.engine_version,
         live_restore=status.live_restore,
         swarm=_swarm(status),
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.copies),
         foreign_names=tuple((name, "") for name in status.foreign_names),
-        attached=tuple(_attached(each) for each in status.attached),
+        attached=tuple(_alike(host_state.Attached, each) for each in status.attached),
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
         bridge_link=_link(status.bridge),
@@ -49,7 +46,7 @@ def _host(status: HostStatus) -> HostState:
     )
 
 
-def _with_gateways(host: HostState, status: HostStatus) -> HostState:
+def _with_gateways(host: host_state.HostState, status: HostStatus) -> host_state.HostState:
     """Where the bridge is right every container has its gateway on it: that is what right says."""
     if status.bridge.phase == "right":
         for each in without_gateway(host):
@@ -57,8 +54,8 @@ def _with_gateways(host: HostState, status: HostStatus) -> HostState:
     return host
 
 
-def _swarm(status: HostStatus) -> SwarmState:
-    return SwarmState(
+def _swarm(status: HostStatus) -> host_state.SwarmState:
+    return host_state.SwarmState(
         local="error" if status.state == "unknown" else status.state,
         error=status.swarm_error,
         node_id=status.node_id,
@@ -67,82 +64,34 @@ def _swarm(status: HostStatus) -> SwarmState:
         address=status.swarm_address,
         managers=status.managers,
         joined_through=status.joined.through if status.joined else None,
-        nodes=None if status.nodes is None else tuple(_node(each) for each in status.nodes),
+        nodes=None
+        if status.nodes is None
+        else tuple(_alike(host_state.NodeState, each) for each in status.nodes),
         pool=tuple(IPv4Network(each) for each in status.pool),
         autolock=status.autolock,
     )
 
 
-def _node(report: NodeReport) -> NodeState:
-    return NodeState(
-        id=report.id,
-        hostname=report.hostname,
-        role=report.role,
-        availability=report.availability,
-        state=report.state,
-        address=report.address,
-        leader=report.leader,
-        reachable=report.reachable,
-        manager_address=report.manager_address,
-        labels=report.labels,
-    )
+def _network(report: NetworkReport) -> host_state.NetworkState:
+    subnet = IPv4Network(report.subnet) if report.subnet else None
+    return _alike(host_state.NetworkState, report, subnet=subnet, gateway=report.gateway or None)
 
 
-def _network(report: NetworkReport) -> NetworkState:
-    return NetworkState(
-        id=report.id,
-        name=report.name,
-        driver=report.driver,
-        scope=report.scope,
-        subnet=IPv4Network(report.subnet) if report.subnet else None,
-        gateway=report.gateway or None,
-        options=report.options,
-        labels=report.labels,
-        attachable=report.attachable,
-        internal=report.internal,
-        ours=report.ours,
-        peers=report.peers,
-        users=report.users,
-        endpoints=report.endpoints,
-    )
+def _container(report: CopyReport) -> host_state.ContainerState:
+    copy = records.Copy(service=report.service, number=report.number, spec=report.spec)
+    differences = tuple(_alike(host_state.Difference, each) for each in report.differences)
+    return _alike(host_state.ContainerState, report, copy=copy, differences=differences)
 
 
-def _container(report: CopyReport) -> ContainerState:
-    differences = tuple(
-        Difference(
-            field=each.field, wanted=each.wanted, found=each.found, repair=each.repair, subject=each.subject
-        )
-        for each in report.differences
-    )
-    return ContainerState(
-        id=report.id,
-        name=report.name,
-        copy=Copy(service=report.service, number=report.number, spec=report.spec),
-        status=report.status,
-        health=report.health,
-        exit_code=report.exit_code,
-        error=report.error,
-        started_at=report.started_at,
-        restarts=report.restarts,
-        addresses=report.addresses,
-        differences=differences,
-        image=report.image,
-        crashes=report.crashes,
-        output=report.output,
-    )
+def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
+    """One of `kind` with what the report says in the fields of the same names, and with `other`."""
+    same = {each: getattr(report, each) for each in signature(kind).parameters if hasattr(report, each)}
+    return kind(**{**same, **other})
 
 
-def _attached(report: AttachedReport) -> Attached:
-    return Attached(
-        id=report.id,
-        name=report.name,
-        running=report.running,
-        networks=report.networks,
-        ports=report.ports,
-    )
-
-
-def _link(report: BridgeReport) -> LinkState | None:
+def _link(report: BridgeReport) -> host_state.LinkState | None:
     if not report.device:
         return None
-    return LinkState(address=IPv4Interface(report.address) if report.address else None, up=report.up)
+    return host_state.LinkState(
+        address=IPv4Interface(report.address) if report.address else None, up=report.up
+    )

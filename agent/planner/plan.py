@@ -54,39 +54,27 @@ def _pulls(copies: Plan) -> Plan:
 
 
 def _faults(observed: Observed) -> Plan:
-    blocked = []
+    plan = Plan()
     if observed.host is None:
-        blocked.append(
-            Blocked(
-                resource="engine", reason=observed.engine_fault or "dockerd does not answer", kind="engine"
-            )
-        )
+        plan += untouched("engine", "engine", observed.engine_fault or "dockerd does not answer")
     if observed.cluster is None or observed.stale:
         held = observed.cluster.accepted if observed.cluster else None
         what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
-        blocked.append(
-            Blocked(
-                resource="store",
-                reason=f"{observed.store_fault or 'etcd does not answer'}; {what}",
-                kind="store",
-            )
-        )
+        plan += untouched("store", "store", f"{observed.store_fault or 'etcd does not answer'}; {what}")
     elif observed.cluster.went_back:
-        blocked.append(_went_back(observed.cluster))
+        plan += _went_back(observed.cluster)
     if observed.state_fault:
         reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
-        blocked.append(Blocked(resource="state", reason=reason, kind="disk"))
-    if observed.cluster:
-        blocked += [
-            Blocked(resource=key, reason=why, kind="garbage") for key, why in observed.cluster.garbage
-        ]
-    return Plan(blocked=tuple(blocked))
+        plan += untouched("state", "disk", reason)
+    for key, why in observed.cluster.garbage if observed.cluster else ():
+        plan += untouched(key, "garbage", why)
+    return plan
 
 
-def _went_back(cluster: ClusterState) -> Blocked:
+def _went_back(cluster: ClusterState) -> Plan:
     held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
     reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put anew"
-    return Blocked(resource="store", reason=reason, kind="confirm")
+    return untouched("store", "confirm", reason)
 
 
 def _by_policy(observed: Observed, plan: Plan) -> Plan:

@@ -1,18 +1,12 @@
 """ContainerSpec and the engine: one table says how each field is created, read back, compared and put right. No I/O."""
 
-from agent.diff.container.compare import (
-    by_number,
-    describe_change,
-    differences,
-    differing,
-    in_place,
-    regarded,
-)
+from agent.diff.container.compare import describe_change, differences, differing, in_place, regarded
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
 from agent.diff.container.identity import (
     CLUSTER,
     CreateRequest,
     are_copied,
+    by_number,
     create_request,
     identity,
     is_called_so,
@@ -23,27 +17,8 @@ from agent.diff.container.row import Row, familiar, split
 from agent.diff.container.table import TABLE, shape
 
 __all__ = [
-    "CLUSTER",
-    "TABLE",
-    "CreateRequest",
-    "FillContext",
-    "Row",
-    "aliases",
-    "are_copied",
-    "by_number",
-    "create_request",
-    "describe_change",
-    "differences",
-    "differing",
-    "endpoint",
-    "familiar",
-    "fill",
-    "identity",
-    "in_place",
-    "is_called_so",
-    "regarded",
-    "shape",
-    "split",
-    "update_request",
+    "CLUSTER", "TABLE", "CreateRequest", "FillContext", "Row", "aliases", "are_copied", "by_number",
+    "create_request", "describe_change", "differences", "differing", "endpoint", "familiar", "fill",
+    "identity", "in_place", "is_called_so", "regarded", "shape", "split", "update_request",
     "uses_overlay_address",
-]
+]  # fmt: skip

@@ -1,6 +1,6 @@
 """What is different: between a container and its spec, and between two specs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -42,11 +42,6 @@ def regarded(
     except Invalid:
         return copy
     return wanted.made_as if fits else copy
-
-
-def by_number(copies: Iterable[Copy]) -> dict[Key, Copy]:
-    """Copies by service and number."""
-    return {copy.key: copy for copy in copies}
 
 
 def in_place(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Difference, ...] | None:

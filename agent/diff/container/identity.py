@@ -9,7 +9,7 @@ from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body
 from agent.diff.container.table import TABLE, shape
 from agent.model.records import Copy
-from agent.model.spec import Attachment, ContainerSpec
+from agent.model.spec import Attachment, ContainerSpec, Key
 
 CLUSTER = f"{PREFIX}cluster"
 PROJECT = f"{PREFIX}project"
@@ -50,6 +50,11 @@ def identity(found: Mapping[str, str]) -> Copy | None:
     if not service or not spec or not (number.isascii() and number.isdigit()):
         return None
     return Copy(service=service, number=int(number), spec=spec)
+
+
+def by_number(copies: Iterable[Copy]) -> dict[Key, Copy]:
+    """Copies by service and number."""
+    return {copy.key: copy for copy in copies}
 
 
 # ---- A spec as the engine takes it

@@ -14,8 +14,7 @@ from agent.model.host_state import Difference
 from agent.model.phrases import shorten
 from agent.model.spec import ContainerSpec
 
-# ----
-# Values of fields in words an operator reads: sizes, durations, lists; never too long for a line of a log.
+# ---- Values of fields in words an operator reads: sizes, durations, lists; never too long for a line of a log.
 
 
 NOTHING = "nothing"

@@ -1,5 +1,6 @@
 """What docker_gwbridge and the network beside it will be when a step on them has succeeded."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import assert_never
@@ -9,6 +10,8 @@ from agent.model import steps
 from agent.model.host_state import HostState, LinkState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent
 
+Names = tuple[str, ...]
+
 
 def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
     """The host after `step`."""
@@ -17,17 +20,21 @@ def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
             return _with_bridge(host, step.bridge)
         case steps.RemoveBridge():
             networks = tuple(each for each in host.networks if each.id != step.id)
-            left = any(each.name == GWBRIDGE for each in networks)
-            return replace(host, networks=networks, bridge_link=host.bridge_link if left else None)
+            there = any(each.name == GWBRIDGE for each in networks)
+            return replace(host, networks=networks, bridge_link=host.bridge_link if there else None)
         case steps.CreateParking():
             return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.Park():
-            return _without_endpoint(_with_network(host, step.container, step.network), step.container)
+            host = _on_networks(host, step.container, lambda on: tuple(sorted({*on, step.network})))
+            return with_endpoints(
+                host, lambda found: tuple(each for each in found.endpoints if each[0] != step.container)
+            )
         case steps.SwapBridge():
             kept = tuple(each for each in host.networks if each.id not in step.old)
             return _with_bridge(replace(host, networks=kept), step.bridge)
         case steps.Unpark():
-            return with_gateway(_without_network(host, step.container, step.network), step.container)
+            left = _on_networks(host, step.container, lambda on: tuple(n for n in on if n != step.network))
+            return with_gateway(left, step.container)
         case steps.RemoveParking():
             return replace(host, networks=tuple(each for each in host.networks if each.name != step.network))
     assert_never(step)
@@ -65,23 +72,10 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
     )
 
 
-def _with_network(host: HostState, container: str, network: str) -> HostState:
-    attached = tuple(
-        replace(each, networks=tuple(sorted({*each.networks, network}))) if each.id == container else each
+def _on_networks(host: HostState, container: str, change: Callable[[Names], Names]) -> HostState:
+    """The host on which a container is on other networks."""
+    attached = (
+        replace(each, networks=change(each.networks)) if each.id == container else each
         for each in host.attached
     )
-    return replace(host, attached=attached)
-
-
-def _without_network(host: HostState, container: str, network: str) -> HostState:
-    attached = tuple(
-        replace(each, networks=tuple(name for name in each.networks if name != network))
-        if each.id == container
-        else each
-        for each in host.attached
-    )
-    return replace(host, attached=attached)
-
-
-def _without_endpoint(host: HostState, container: str) -> HostState:
-    return with_endpoints(host, lambda found: tuple(each for each in found.endpoints if each[0] != container))
+    return replace(host, attached=tuple(attached))

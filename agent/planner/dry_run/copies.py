@@ -7,21 +7,19 @@ from typing import assert_never
 from agent.diff.container import by_number, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.errors import Invalid
-from agent.model import steps
+from agent.model import records, steps
 from agent.model.host_state import ContainerState, Difference, HostState
 from agent.model.intent import Intent
-from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.doubles import PREDICTED
 
-# ----
-# What a host will observe of its containers once other copies are assigned to it: some need not be made anew.
+# ---- What a host will observe of its containers once other copies are assigned to it: some need not be made anew.
 
 
 def with_assignment(
     host: HostState,
     me: str,
-    assignment: Assignment | None,
+    assignment: records.Assignment | None,
     specs: Mapping[str, ContainerSpec],
     intent: Intent | None,
 ) -> HostState:
@@ -34,7 +32,7 @@ def with_assignment(
             return found
         return _become(found, copy)
 
-    def _become(found: ContainerState, copy: Copy) -> ContainerState:
+    def _become(found: ContainerState, copy: records.Copy) -> ContainerState:
         old, new = specs.get(found.copy.spec), specs.get(copy.spec)
         if old is None or new is None:
             return found
@@ -101,13 +99,7 @@ def _started(found: ContainerState, asks: Mapping[str, str]) -> ContainerState:
         (network, address or asks.get(network, PREDICTED)) for network, address in found.addresses
     )
     return replace(
-        found,
-        status="running",
-        exit_code=0,
-        error="",
-        started_at=NOW,
-        addresses=addresses,
-        up_s=_LONG_S,
+        found, status="running", exit_code=0, error="", started_at=NOW, addresses=addresses, up_s=_LONG_S
     )
 
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from agent.model import leader_steps, steps
+from agent.model import leader_steps, records, steps
 from agent.model.plan import Step
-from agent.model.records import Digests, Disruption, SwarmRecord, Tokens
 from agent.model.spec import spec_hash
 from agent.planner.dry_run import swarm
 from agent.planner.dry_run.bridge import network_of, on_bridge
@@ -88,7 +87,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
         case leader_steps.WithdrawRollout():
             return world.with_cluster(replace(cluster, rollouts=_without(cluster.rollouts, step.service)))
         case leader_steps.OfferTurn():
-            turn = Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
+            turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
             return _with_turn(world, turn)
         case leader_steps.EndTurn():
             return world.with_cluster(replace(cluster, disruption=None, disruption_revision=0))
@@ -101,12 +100,12 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             left = _without(cluster.assignments, step.host)
             return world.with_cluster(replace(cluster, assignments=left))
         case leader_steps.ClaimInit():
-            return _with_record(world, SwarmRecord(claimed_by=me))
+            return _with_record(world, records.SwarmRecord(claimed_by=me))
         case leader_steps.PublishSwarm():
             return _with_record(world, step.record)
         case leader_steps.PublishTokens():
             manager = "(token)" if step.managers else ""
-            tokens = Tokens(swarm_id=step.swarm_id, worker="(token)", manager=manager)
+            tokens = records.Tokens(swarm_id=step.swarm_id, worker="(token)", manager=manager)
             return world.with_cluster(replace(cluster, tokens=tokens))
         case leader_steps.RotateTokens():
             return world  # the engine's secret: nothing that is planned upon
@@ -163,21 +162,21 @@ def _assigned(world: World, step: leader_steps.PublishAssignment) -> World:
     )
 
 
-def _with_record(world: World, record: SwarmRecord) -> World:
+def _with_record(world: World, record: records.SwarmRecord) -> World:
     revision = world.cluster.record_revision + 1
     return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
 
 
-def _with_turn(world: World, turn: Disruption) -> World:
+def _with_turn(world: World, turn: records.Disruption) -> World:
     revision = world.cluster.disruption_revision + 1
     return world.with_cluster(replace(world.cluster, disruption=turn, disruption_revision=revision))
 
 
-def _without(records: Mapping[str, T], name: str) -> dict[str, T]:
-    return {key: each for key, each in records.items() if key != name}
+def _without(found: Mapping[str, T], name: str) -> dict[str, T]:
+    return {key: each for key, each in found.items() if key != name}
 
 
-def _digests(step: steps.ResolveDigests) -> Digests:
+def _digests(step: steps.ResolveDigests) -> records.Digests:
     """An image that was asked for before is taken for what it was then: mostly it is."""
     images = {**dict.fromkeys(step.images, _DIGEST), **dict(step.known.images)}
     asked = tuple(sorted({*step.known.asked, *step.images}))

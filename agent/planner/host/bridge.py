@@ -9,18 +9,9 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.status import Phase
 from agent.model.steps import BRIDGE, GiveBackTurn, TakeTurn
-from agent.planner.host.bridge_swap import (
-    needs_turn,
-    plan_bridge_outside,
-    plan_retreat,
-    plan_swap,
-    touched,
-    why_held,
-)
+from agent.planner.host import bridge_swap
 
-# ----
-# docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come
-# back.
+# ---- docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come back.
 #
 # In the order that loses nothing: the leader demotes the host (leader/roles.py) and lets it leave
 # (leader/membership_orders.py), its copies are stopped, it leaves, the bridge is made, it joins by its
@@ -47,7 +38,7 @@ def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
         for each in host.networks
         if each.scope != "swarm"
     )
-    return plan_bridge_outside(
+    return bridge_swap.plan_bridge_outside(
         intent, replace(host, networks=rest, swarm=replace(host.swarm, pool=()))
     ).blocked
 
@@ -72,7 +63,7 @@ def plan_bridge(intent: Intent, observed: Observed) -> Plan:
     if intent.host(observed.me) is None:
         plan = _let_go(intent, observed.me, host, cluster)
     elif host.swarm.local == "inactive":
-        return Plan() if observed.stale else plan_bridge_outside(intent, host)
+        return Plan() if observed.stale else bridge_swap.plan_bridge_outside(intent, host)
     elif host.swarm.local != "active":
         return _unsettled(intent, host)
     else:
@@ -105,8 +96,8 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     mine = turn is not None and turn.host == me
     if bridge_is_right(intent, host):
         return _give_back(me, cluster)
-    if not needs_turn(intent, host):
-        return plan_swap(intent, host, "")
+    if not bridge_swap.needs_turn(intent, host):
+        return bridge_swap.plan_swap(intent, host, "")
     if (held := _why_elsewhere(host, cluster)) != Plan():
         return _give_back(me, cluster, "this host is in another swarm") + held
     if (held := _why_held(intent, host)) != Plan():
@@ -115,7 +106,7 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     if turn and mine and turn.state == "taken":
         if intent.gwbridge.method == "rejoin":
             return plan_rejoin(host)
-        return plan_swap(intent, host, quorum(host))
+        return bridge_swap.plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
     waits = untouched(BRIDGE, "waiting", reason)
     if turn and mine and turn.state == "offered":
@@ -132,7 +123,7 @@ def _why_elsewhere(host: HostState, cluster: ClusterState) -> Plan:
 
 
 def _why_held(intent: Intent, host: HostState) -> Plan:
-    held = why_held(intent, host)
+    held = bridge_swap.why_held(intent, host)
     return held if held != Plan() or intent.gwbridge.method != "rejoin" else why_not_rejoin(host)
 
 
@@ -140,13 +131,17 @@ def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> 
     """A host that the intent does not name is left as it is; but what was begun there is brought to an end."""
     if not is_begun(host):
         return _give_back(me, cluster, f"the intent does not name {me}")
-    return plan_retreat(host) if host.bridges or host.swarm.local != "active" else plan_swap(intent, host, "")
+    return (
+        bridge_swap.plan_retreat(host)
+        if host.bridges or host.swarm.local != "active"
+        else bridge_swap.plan_swap(intent, host, "")
+    )
 
 
 def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     """What is broken is repaired and what was begun is brought to an end; nothing that works is begun to be changed."""
     steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
-    if not steps or is_begun(host) or not needs_turn(intent, host):
+    if not steps or is_begun(host) or not bridge_swap.needs_turn(intent, host):
         return Plan(steps, plan.blocked)
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
     return untouched(BRIDGE, "waiting", f"{wrong}; waits for etcd")
@@ -162,7 +157,7 @@ def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is
 def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
     who = f"{cluster.disruption.host} has its" if cluster.disruption else "the leader offers one"
-    whom = touched(host)
+    whom = bridge_swap.touched(host)
     disturbs = (
         f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
     )

@@ -8,33 +8,13 @@ Each pass looks anew, so what a crash leaves behind is only another beginning.
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from agent.diff.bridge import (
-    INGRESS,
-    OURS,
-    attached_by_hand,
-    bridge_faults,
-    bridge_is_right,
-    engine_faults,
-    is_begun,
-    overlap,
-    resting,
-    to_move,
-    without_gateway,
-)
+from agent.diff import bridge
+from agent.model import steps
 from agent.model.host_state import Attached, HostState
 from agent.model.intent import PARKING, Intent, NetworkIntent
 from agent.model.plan import Plan, Step, untouched
 from agent.model.spec import Pairs
-from agent.model.steps import (
-    BRIDGE,
-    CreateBridge,
-    CreateParking,
-    Park,
-    RemoveBridge,
-    RemoveParking,
-    SwapBridge,
-    Unpark,
-)
+from agent.model.steps import BRIDGE
 
 _OPTIONS = (
     ("com.docker.network.bridge.enable_icc", "false"),
@@ -54,22 +34,22 @@ def needs_turn(intent: Intent, host: HostState) -> bool:
     A bridge that is missing, or that the kernel lost, is put right at once: there is nothing to lose any more.
     """
     return bool(host.bridges) and (
-        len(host.bridges) > 1 or bool(engine_faults(intent.gwbridge, host.bridges[0]))
+        len(host.bridges) > 1 or bool(bridge.engine_faults(intent.gwbridge, host.bridges[0]))
     )
 
 
 def why_held(intent: Intent, host: HostState) -> Plan:
     """What keeps the bridge from being changed, asked before anything is removed; empty when nothing does."""
-    wrong = "; ".join(bridge_faults(intent.gwbridge, host)) or "containers without a gateway"
+    wrong = "; ".join(bridge.bridge_faults(intent.gwbridge, host)) or "containers without a gateway"
     if host.live_restore:
         return untouched(
             BRIDGE, "guard", f"{wrong}, but live-restore is on: a swarm and it do not go together"
         )
-    if strangers := attached_by_hand(host):
+    if strangers := bridge.attached_by_hand(host):
         return untouched(BRIDGE, "foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
-    if clash := overlap(intent.gwbridge.subnet, host):
+    if clash := bridge.overlap(intent.gwbridge.subnet, host):
         return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
-    if is_begun(host):
+    if bridge.is_begun(host):
         return Plan()
     if host.network(PARKING):
         return untouched(BRIDGE, "name", f"{wrong}, but a network that is not ours is named {PARKING}")
@@ -85,38 +65,37 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
 
     All steps are of one resource and barriers: no start or stop of ours is in flight meanwhile.
     """
-    if bridge_is_right(intent, host):
+    if bridge.bridge_is_right(intent, host):
         return Plan()
-    faults = bridge_faults(intent.gwbridge, host)
-    moving = to_move(host) if faults else without_gateway(host)
+    faults = bridge.bridge_faults(intent.gwbridge, host)
+    moving = bridge.to_move(host) if faults else bridge.without_gateway(host)
     parked = _parked(host)
     if (faults or moving) and (held := why_held(intent, host)) != Plan():
         return held
-    steps = [*_park(intent, host, moving, faults)]
+    todo = [*_park(intent, host, moving, faults)]
     if faults:
-        steps.append(_swap(intent, host, faults, quorum))
-    if moving or is_begun(host):
-        steps += _unpark([*parked, *(each for each in moving if each not in parked)])
-    return Plan(tuple(steps))
+        todo.append(_swap(intent, host, faults, quorum))
+    if moving or bridge.is_begun(host):
+        todo += _unpark([*parked, *(each for each in moving if each not in parked)])
+    return Plan(tuple(todo))
 
 
 def plan_retreat(host: HostState) -> Plan:
     """Take back what was begun, as far as it can be: every container off the temporary network, and that away."""
-    return Plan(tuple(_unpark(_parked(host)))) if is_begun(host) else Plan()
+    return Plan(tuple(_unpark(_parked(host)))) if bridge.is_begun(host) else Plan()
 
 
 def touched(host: HostState) -> str:
     """Whom a change of the bridge touches, in words: every container that has its gateway there, and its ports."""
-    names = [f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in to_move(host)]
+    names = [
+        f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in bridge.to_move(host)
+    ]
     return ", ".join(names)
-
-
-# ---- who
 
 
 def _parked(host: HostState) -> tuple[Attached, ...]:
     """Containers on our temporary network, also those that have ended since."""
-    return tuple(each for each in host.attached if is_begun(host) and PARKING in each.networks)
+    return tuple(each for each in host.attached if bridge.is_begun(host) and PARKING in each.networks)
 
 
 def _nobodys(host: HostState) -> Pairs:
@@ -125,16 +104,13 @@ def _nobodys(host: HostState) -> Pairs:
     One of a container that came after the list of containers was read, or that may be starting, is let be: docker
     refuses to remove the bridge then, and the next pass knows more of that container.
     """
-    left_over = set(resting(host)) - host.doubtful
+    left_over = set(bridge.resting(host)) - host.doubtful
     return tuple(
-        (bridge.id, name)
-        for bridge in host.bridges
-        for whose, name in bridge.endpoints
-        if whose == INGRESS or whose in left_over
+        (found.id, name)
+        for found in host.bridges
+        for whose, name in found.endpoints
+        if whose == bridge.INGRESS or whose in left_over
     )
-
-
-# ---- what
 
 
 def _park(
@@ -146,18 +122,18 @@ def _park(
         assert place is not None  # why_held has looked
         network = NetworkIntent(
             key=PARKING, name=PARKING, driver="bridge", attachable=False, subnet=place, gateway=place[1],
-            options=_OPTIONS, labels=OURS,
+            options=_OPTIONS, labels=bridge.OURS,
         )  # fmt: skip
-        yield CreateParking(network=network, reason="a place for the gateways meanwhile")
+        yield steps.CreateParking(network=network, reason="a place for the gateways meanwhile")
     for each in going:
         ports = f"{_ports(each)} away {_AWAY}" if each.ports else "it publishes no port"
         why = "its gateway leaves docker_gwbridge" if faults else "it has no gateway"
-        yield Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
+        yield steps.Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
 
 
 def _swap(intent: Intent, host: HostState, faults: tuple[str, ...], quorum: str) -> Step:
     reason = "; ".join((*faults, quorum)) if quorum else "; ".join(faults)
-    return SwapBridge(
+    return steps.SwapBridge(
         bridge=intent.gwbridge,
         old=tuple(each.id for each in host.bridges),
         release=_nobodys(host),
@@ -168,10 +144,10 @@ def _swap(intent: Intent, host: HostState, faults: tuple[str, ...], quorum: str)
 def _unpark(parked: Iterable[Attached]) -> Iterable[Step]:
     for each in parked:
         ports = f"; {_ports(each)} away {_AWAY}" if each.ports else ""
-        yield Unpark(
+        yield steps.Unpark(
             container=each.id, name=each.name, network=PARKING, reason=f"its gateway goes back{ports}"
         )
-    yield RemoveParking(network=PARKING, reason="nobody needs it any more")
+    yield steps.RemoveParking(network=PARKING, reason="nobody needs it any more")
 
 
 def _ports(found: Attached) -> str:
@@ -188,13 +164,13 @@ def _parking_place(intent: Intent, host: HostState) -> IPv4Network | None:
 
 def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     """Bring docker_gwbridge to the agreed form outside a swarm, where that disturbs nobody."""
-    wrong = bridge_faults(intent.gwbridge, host)
+    wrong = bridge.bridge_faults(intent.gwbridge, host)
     if not wrong:
         return Plan()
-    if users := sorted({name for bridge in host.bridges for _, name in bridge.endpoints}):
+    if users := sorted({name for found in host.bridges for _, name in found.endpoints}):
         return untouched(BRIDGE, "foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
-    if clash := overlap(intent.gwbridge.subnet, host):
+    if clash := bridge.overlap(intent.gwbridge.subnet, host):
         return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     reason = "; ".join(wrong)
-    steps: list[Step] = [RemoveBridge(id=each.id, reason=reason) for each in host.bridges]
-    return Plan((*steps, CreateBridge(bridge=intent.gwbridge, reason=reason)))
+    away: list[Step] = [steps.RemoveBridge(id=each.id, reason=reason) for each in host.bridges]
+    return Plan((*away, steps.CreateBridge(bridge=intent.gwbridge, reason=reason)))

@@ -4,28 +4,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
+from agent.model import leader_steps, records, steps
 from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.leader_steps import Resign
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
 from agent.model.plan import Plan, Step, untouched
-from agent.model.records import Presence, Ruling, SwarmRecord, UnlockKeys
-from agent.model.steps import (
-    DissolveSwarm,
-    GiveUpInit,
-    InitSwarm,
-    JoinSwarm,
-    LeaveSwarm,
-    PutPresence,
-    RemoveContainer,
-    UnlockHost,
-)
 from agent.planner.host.bridge import held_outside
 from agent.planner.host.wanted import grace_s, stop
 
-# ----
-# Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
+# ---- Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
 #
 # It is the one whose machine has the address that the intent declares for the host. The other one does
 # nothing, and says nothing in the host's name, for as long as the first is there.
@@ -39,10 +27,10 @@ def plan_namesake(observed: Observed) -> Plan:
     said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
     if at_home(observed):
         said = f"{said}; the address that the intent declares is here"
-        return Plan((PutPresence(insists=True, reason=said),))
+        return Plan((steps.PutPresence(insists=True, reason=said),))
     reason = f"{said}: nothing is done here before it is gone"
     held = untouched(f"host/{observed.me}", "foreign", reason)
-    return Plan((Resign(reason=said),)) + held if observed.fence else held
+    return Plan((leader_steps.Resign(reason=said),)) + held if observed.fence else held
 
 
 def _plan_presence(observed: Observed) -> Plan:
@@ -50,17 +38,15 @@ def _plan_presence(observed: Observed) -> Plan:
     cluster = observed.cluster
     if cluster is None or observed.stale or not cluster.presence_lost:
         return Plan()
-    return Plan((PutPresence(reason="somebody has deleted it"),))
+    return Plan((steps.PutPresence(reason="somebody has deleted it"),))
 
 
-def _kind(observed: Observed, other: Presence) -> str:
+def _kind(observed: Observed, other: records.Presence) -> str:
     copied = other.machine_id and other.machine_id == observed.machine_id
     return "on a machine with the same machine id" if copied else "on another machine"
 
 
-# ----
-# The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by
-# force.
+# ---- The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by force.
 #
 # A container that runs on an overlay when its host leaves loses that network for good, one that is stopped
 # keeps it (docs/engine-quirks.md). So ours are stopped before, and where others run on an overlay nothing is
@@ -70,7 +56,7 @@ def _kind(observed: Observed, other: Presence) -> str:
 _JOBS = ("no", "on-failure")
 
 
-def ruling_for(observed: Observed) -> Ruling | None:
+def ruling_for(observed: Observed) -> records.Ruling | None:
     """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
     cluster, host = observed.cluster, observed.host
     ruling = cluster.ruling if cluster and not observed.stale else None
@@ -79,7 +65,7 @@ def ruling_for(observed: Observed) -> Ruling | None:
     return ruling if (ruling.state, ruling.node_id) == (host.swarm.local, host.swarm.node_id) else None
 
 
-def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
+def plan_leave(intent: Intent, observed: Observed, ruling: records.Ruling) -> Plan:
     """Stop our copies on overlays and leave, or say what stands against it. Without steps nothing else has to wait."""
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
@@ -96,7 +82,7 @@ def plan_leave(intent: Intent, observed: Observed, ruling: Ruling) -> Plan:
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
-    return Plan((LeaveSwarm(reason=ruling.reason),))
+    return Plan((steps.LeaveSwarm(reason=ruling.reason),))
 
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
@@ -104,7 +90,7 @@ def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[St
     yield from stop(found.name, found, grace_s(spec), reason)
     if spec and spec.restart and spec.restart.name in _JOBS:
         # Stopped it would pass for done; made anew it does its work once the host is in again.
-        yield RemoveContainer(name=found.name, id=found.id, reason=reason)
+        yield steps.RemoveContainer(name=found.name, id=found.id, reason=reason)
 
 
 def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:
@@ -153,7 +139,7 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     declared = intent.host(observed.me)
     if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
         reason = f"{observed.me} claimed it, and the intent does not declare it a manager"
-        return Plan((GiveUpInit(over=cluster.record_revision, reason=reason),))
+        return Plan((steps.GiveUpInit(over=cluster.record_revision, reason=reason),))
     if (leftover := _leftover(cluster.record, host)) != Plan():
         return leftover
     if declared is None:
@@ -165,13 +151,13 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     return _member(declared, observed, cluster, host)
 
 
-def _claims_in_vain(declared: HostIntent | None, me: str, record: SwarmRecord | None) -> bool:
+def _claims_in_vain(declared: HostIntent | None, me: str, record: records.SwarmRecord | None) -> bool:
     """Whether this host is to make the swarm, and cannot lead to do it: the others would wait for it for ever."""
     is_manager = declared is not None and declared.role == "manager"
     return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
 
 
-def _leftover(record: SwarmRecord | None, host: HostState) -> Plan:
+def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
     """Dissolve the swarm that this host is in, where another host was to make one meanwhile, and that one is recorded.
 
     Two come about where a host that claimed the init is gone for longer than its lease between making and recording it.
@@ -187,7 +173,7 @@ def _leftover(record: SwarmRecord | None, host: HostState) -> Plan:
     if not (swarm.made_here and swarm.is_manager and alone) or used:
         return Plan()
     reason = f"swarm {swarm.swarm_id} came to nothing: the cluster's is {record.swarm_id}, and nobody is in this one"
-    return Plan((DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
+    return Plan((steps.DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
 
 
 def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
@@ -208,12 +194,12 @@ def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: Cl
     remotes = tuple(address for _, address in record.managers)
     for_now = ", but a worker at first: a manager of it cannot be reached" if later else ""
     reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
-    step = JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
+    step = steps.JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
     return Plan((step,))
 
 
 def _init(intent: Intent, advertise: str) -> Plan:
-    step = InitSwarm(
+    step = steps.InitSwarm(
         advertise=advertise,
         pool=intent.swarm.default_addr_pool,
         mask_length=intent.swarm.mask_length,
@@ -278,14 +264,14 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     return untouched("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
 
 
-def _is_in(record: SwarmRecord, swarm: SwarmState) -> bool:
+def _is_in(record: records.SwarmRecord, swarm: SwarmState) -> bool:
     """Whether that is known to be the recorded swarm."""
     if swarm.swarm_id:
         return swarm.swarm_id == record.swarm_id
     return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
 
 
-def plan_unlock(published: UnlockKeys) -> Plan:
+def plan_unlock(published: records.UnlockKeys) -> Plan:
     """Unlock this host. Which swarm it is in a locked engine does not say; another one's key opens nothing."""
     reason = "the swarm is locked, and its unlock key is published"
-    return Plan((UnlockHost(keys=published.keys, reason=reason),))
+    return Plan((steps.UnlockHost(keys=published.keys, reason=reason),))

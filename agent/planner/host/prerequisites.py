@@ -5,19 +5,12 @@ from collections.abc import Iterable
 
 from agent.diff.networks import local_faults, overlay_faults
 from agent.diff.replicas import IN_USE
+from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState
 from agent.model.intent import Intent, NetworkIntent, Pull
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, BlockedKind, Plan, Step, untouched
 from agent.model.spec import ContainerSpec, Port
-from agent.model.steps import (
-    ConnectNetwork,
-    CreateNetwork,
-    CreateVolume,
-    DisconnectNetwork,
-    PullImage,
-    StartContainer,
-)
 from agent.planner.host.wanted import Wanted
 
 # ---- When an image is asked for at its registry: only ever for a container that is about to be made
@@ -46,8 +39,7 @@ def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
     return f", pull_policy is {policy}"
 
 
-# ----
-# A copy that could not be started for a port of the host: who has the port, or what cures it when nobody has.
+# ---- A copy that could not be started for a port of the host: who has the port, or what cures it when nobody has.
 #
 # Docker says it in two ways. "port is already allocated" is about its own table of ports: a container has it,
 # or, after a crash of dockerd in the wrong moment, nobody: the mapping of an endpoint that is gone was
@@ -68,10 +60,10 @@ def heed_ports(
     agent's own last start failed, made when nobody was seen to have the port; what docker keeps in the container's
     state may be older than that.
     """
-    if not any(isinstance(step, StartContainer) for step in plan.steps):
+    if not any(isinstance(step, steps.StartContainer) for step in plan.steps):
         return plan
     if reason := _holder(spec, found, host):
-        others = tuple(step for step in plan.steps if not isinstance(step, StartContainer))
+        others = tuple(step for step in plan.steps if not isinstance(step, steps.StartContainer))
         return Plan(others, (*plan.blocked, _blocked(found, reason)))
     if reason := _nobodys(spec, failed_with):
         return Plan(plan.steps, (*plan.blocked, _blocked(found, reason)))
@@ -148,7 +140,7 @@ class Needs:
         if policy == "never":
             never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
             return untouched(wanted.resource, "dependency", never)
-        return Plan((PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
+        return Plan((steps.PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
 
     def volumes(self, wanted: Wanted) -> Plan:
         """Create those that are ours to create."""
@@ -162,7 +154,7 @@ class Needs:
                     wanted.resource, "dependency", f"the external volume {volume.name} does not exist"
                 )
             else:
-                plan += Plan((CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
+                plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
 
     def networks(self, wanted: Wanted) -> Plan:
@@ -184,12 +176,12 @@ class Needs:
     def lacks_network(self, step: Step) -> bool:
         """Whether it ends in an attachment; leaving a network to come back is no better than a start that fails."""
         match step:
-            case ConnectNetwork():
+            case steps.ConnectNetwork():
                 return self._cannot_attach(step.attachment.network)
-            case DisconnectNetwork():
+            case steps.DisconnectNetwork():
                 return self.is_overlay(step.network) and bool(self._why_not(step.network))
             case _:
-                return isinstance(step, StartContainer)
+                return isinstance(step, steps.StartContainer)
 
     def _cannot_attach(self, network: str) -> bool:
         if self.is_overlay(network):
@@ -224,6 +216,6 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
     if found is None and wanted.external:
         return untouched(resource, "dependency", "declared external, but it does not exist")
     if found is None:
-        return Plan((CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
+        return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
     faults = () if wanted.external else tuple(local_faults(wanted, found))
     return untouched(resource, "foreign", "; ".join(faults)) if faults else Plan()

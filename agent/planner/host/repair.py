@@ -4,17 +4,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from agent.diff.replicas import finished
+from agent.model import steps
 from agent.model.host_state import ContainerState
 from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, Step
-from agent.model.steps import (
-    ConnectNetwork,
-    DisconnectNetwork,
-    RenameContainer,
-    StartContainer,
-    UnpauseContainer,
-    UpdateContainer,
-)
 from agent.planner.host.wanted import Wanted
 
 _UP = ("running", "paused")
@@ -23,10 +16,10 @@ _UP = ("running", "paused")
 def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
     """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
 
-    The name it shall have must be free (names.py sees to that). `overlays` are those of its networks that are some.
+    The name it shall have must be free (`Names` sees to that). `overlays` are those of its networks that are some.
     """
-    steps = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan((*steps, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
+    done = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
+    return Plan((*done, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
 
 
 def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
@@ -53,27 +46,25 @@ def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) ->
     """
     if found.name == wanted.name:
         return
-    common = {
-        "name": wanted.name,
-        "id": found.id,
-        "reason": differs("name", wanted.name, found.name),
-    }
+    common = {"name": wanted.name, "id": found.id, "reason": differs("name", wanted.name, found.name)}
     on = [each for each in found.addresses if each[0] in overlays and found.status in _UP]
     for network, _ in on:
-        yield DisconnectNetwork(network=network, **common)
-    yield RenameContainer(**common)
+        yield steps.DisconnectNetwork(network=network, **common)
+    yield steps.RenameContainer(**common)
     declared = {each.network: each for each in wanted.filled.networks} if on else {}
     for network, address in on:
         if attachment := declared.get(network):
             back = replace(attachment, ipv4_address=attachment.address or address or None)
-            yield ConnectNetwork(
+            yield steps.ConnectNetwork(
                 attachment=back, aliases=(wanted.copy.service, *attachment.aliases), **common
             )
 
 
 def _update(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
     if updates := [str(each) for each in found.differences if each.repair == "update"]:
-        yield UpdateContainer(name=wanted.name, id=found.id, spec=wanted.filled, reason="; ".join(updates))
+        yield steps.UpdateContainer(
+            name=wanted.name, id=found.id, spec=wanted.filled, reason="; ".join(updates)
+        )
 
 
 def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
@@ -83,16 +74,16 @@ def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
     for each in wrong:
         common = {"name": wanted.name, "id": found.id, "reason": str(each)}
         if each.subject in attached:
-            yield DisconnectNetwork(network=each.subject, **common)
+            yield steps.DisconnectNetwork(network=each.subject, **common)
         if attachment := declared.get(each.subject):
             aliases = (wanted.copy.service, *attachment.aliases)
-            yield ConnectNetwork(attachment=attachment, aliases=aliases, **common)
+            yield steps.ConnectNetwork(attachment=attachment, aliases=aliases, **common)
 
 
 def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
     if found.status == "paused":
-        yield UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
+        yield steps.UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
     elif found.status == "created":
-        yield StartContainer(name=wanted.name, reason=found.error or "created, but never started")
+        yield steps.StartContainer(name=wanted.name, reason=found.error or "created, but never started")
     elif _is_down(wanted, found) and not found.rests_s:
-        yield StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")
+        yield steps.StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")

@@ -6,38 +6,16 @@ from dataclasses import replace
 from agent.diff.container import describe_change
 from agent.diff.replicas import MISGIVEN, STOPPABLE, container_name, fill_context, is_misgiven
 from agent.errors import Invalid
+from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import Blocked, Plan, untouched
-from agent.model.records import Copy
-from agent.model.steps import (
-    ConnectNetwork,
-    CreateContainer,
-    CreateVolume,
-    DisconnectNetwork,
-    PullImage,
-    RenameContainer,
-    StartContainer,
-    StopContainer,
-)
-from agent.planner.host.names import Names
+from agent.planner.host import update
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
-from agent.planner.host.update import (
-    beside,
-    best,
-    candidates,
-    clear_away,
-    made_anew,
-    make_way,
-    on_trial,
-    plan_surplus,
-    replacement,
-    starts_first,
-)
-from agent.planner.host.wanted import Wanted
+from agent.planner.host.wanted import Names, Wanted
 
 # ---- An overlay must not lose its last endpoint on a host while a copy is about to join it there
 #
@@ -52,7 +30,7 @@ SWARM = "swarm"
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
     """The plan less the chain of one copy per overlay that would be left bare while others are started."""
-    stopping = {step.name for step in plan.steps if isinstance(step, StopContainer)}
+    stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
     for network in sorted(_overlays(host)):
         on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
         coming = _coming(network, plan, host)
@@ -72,10 +50,10 @@ def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
 
 def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
     """Names of the copies that the plan starts on it."""
-    starting = {step.name for step in plan.steps if isinstance(step, StartContainer)}
+    starting = {step.name for step in plan.steps if isinstance(step, steps.StartContainer)}
     joined = {each.name for each in host.containers if network in dict(each.addresses)}
-    created = (step for step in plan.steps if isinstance(step, CreateContainer))
-    connected = (step for step in plan.steps if isinstance(step, ConnectNetwork))
+    created = (step for step in plan.steps if isinstance(step, steps.CreateContainer))
+    connected = (step for step in plan.steps if isinstance(step, steps.ConnectNetwork))
     joined |= {step.name for step in created if network in {each.network for each in step.spec.networks}}
     joined |= {step.name for step in connected if step.attachment.network == network}
     return starting & joined
@@ -83,7 +61,7 @@ def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
 
 def _last(names: set[str], plan: Plan) -> str:
     """Of those that go, one that comes back if there is any: what is surplus shall not stay longer than it must."""
-    replaced = names & {step.name for step in plan.steps if isinstance(step, CreateContainer)}
+    replaced = names & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
     return max(replaced or names)
 
 
@@ -109,12 +87,12 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         return Plan()
     project = cluster.assignment.project
     chosen = {
-        copy: best(candidates(copy, host), copy, container_name(project, copy))
+        copy: update.best(update.candidates(copy, host), copy, container_name(project, copy))
         for copy in cluster.assignment.copies
     }
     keep = {found.id for found in chosen.values() if found}
     unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
-    keep |= {each.id for copy in unknown for each in candidates(copy, host)}
+    keep |= {each.id for copy in unknown for each in update.candidates(copy, host)}
     names = Names(host, keep, project, cluster.assignment.copies)
     scene = _Scene(intent, host, cluster, names, observed)
     plan = Plan()
@@ -129,16 +107,16 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
             continue
         context = fill_context(intent, observed.me, host.swarm, copy)
         wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
-        others = [each for each in candidates(copy, host) if found and each.id != found.id]
+        others = [each for each in update.candidates(copy, host) if found and each.id != found.id]
         tried = scene.try_out(wanted, found, others) if found else None
-        plan += clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
-    surplus = plan_surplus(host, frozenset(cluster.assignment.copies), keep)
+        plan += update.clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
+    surplus = update.plan_surplus(host, frozenset(cluster.assignment.copies), keep)
     if observed.stale:
         surplus = _later(surplus)
     return keep_last_endpoints(_once(surplus + plan), host)
 
 
-def _as_it_is(copy: Copy, found: ContainerState | None, observed: Observed) -> Copy:
+def _as_it_is(copy: records.Copy, found: ContainerState | None, observed: Observed) -> records.Copy:
     """The copy to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
     return replace(copy, spec=found.copy.spec) if found and observed.stale else copy
 
@@ -154,17 +132,12 @@ class _Scene:
     """What a copy is decided upon with. Holds no state of its own."""
 
     def __init__(
-        self,
-        intent: Intent,
-        host: HostState,
-        cluster: ClusterState,
-        names: Names,
-        observed: Observed,
+        self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.reveals = observed.stale, observed.reveals
-        self.anew = made_anew(intent, observed)
+        self.anew = update.made_anew(intent, observed)
         self.needs = Needs(intent, host, cluster)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
@@ -176,7 +149,7 @@ class _Scene:
     def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
         """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
         service = self.intent.service(wanted.copy.service)
-        lacks = on_trial(service, wanted, found, others, stale=self.stale)
+        lacks = update.on_trial(service, wanted, found, others, stale=self.stale)
         if not lacks or self.anew:
             return None
         if found.busy or found.status == "removing":
@@ -192,7 +165,7 @@ class _Scene:
             return Plan()
         if found and found.busy:
             return self._wait_for_dockerd(found)
-        if (way := make_way(wanted, found, self.anew)) is not None:
+        if (way := update.make_way(wanted, found, self.anew)) is not None:
             return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
         if taken := self.names.plan(wanted, found):
             return taken
@@ -237,16 +210,16 @@ class _Scene:
             return made + waits  # pull first: the old copy runs until the new one can be made
         if waits != Plan():
             return waits
-        if starts_first(self.intent.service(wanted.copy.service), wanted, found):
-            return beside(made, wanted)
-        return replacement(made, wanted, found, reason)
+        if update.starts_first(self.intent.service(wanted.copy.service), wanted, found):
+            return update.beside(made, wanted)
+        return update.replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits
         if waits == Plan():
-            return made + Plan((StartContainer(name=wanted.name, reason=reason),))
+            return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
         # dockerd looks for the only network of a container when it starts: what can be done before, is done.
         overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
         return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
@@ -257,7 +230,7 @@ class _Scene:
             return lacking
         if (missing := self.needs.volumes(wanted)) != Plan():
             return missing
-        create = CreateContainer(
+        create = steps.CreateContainer(
             name=wanted.name,
             copy=wanted.copy.made_as,
             project=wanted.project,
@@ -275,23 +248,23 @@ class _Scene:
         if waits == Plan():
             return repaired
         kept = tuple(step for step in repaired.steps if not self.needs.lacks_network(step))
-        if any(isinstance(step, DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
-            kept = tuple(step for step in kept if not isinstance(step, RenameContainer))
+        if any(isinstance(step, steps.DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
+            kept = tuple(step for step in kept if not isinstance(step, steps.RenameContainer))
         return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
 
 
 def _creates(plan: Plan) -> bool:
-    return any(isinstance(step, CreateContainer) for step in plan.steps)
+    return any(isinstance(step, steps.CreateContainer) for step in plan.steps)
 
 
 def _once(plan: Plan) -> Plan:
     """Two copies that want the same image, volume or network ask for it once."""
     shared: set[str] = set()
-    steps = []
+    kept = []
     for step in plan.steps:
-        if isinstance(step, PullImage | CreateVolume) or step.kind == "network":
+        if isinstance(step, steps.PullImage | steps.CreateVolume) or step.kind == "network":
             if step.resource in shared:
                 continue
             shared.add(step.resource)
-        steps.append(step)
-    return Plan(tuple(steps), tuple(dict.fromkeys(plan.blocked)))
+        kept.append(step)
+    return Plan(tuple(kept), tuple(dict.fromkeys(plan.blocked)))

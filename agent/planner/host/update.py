@@ -7,20 +7,13 @@ nothing. Killed anywhere in between, the next pass finds two containers of one c
 from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, untouched
-from agent.model.records import Copy
 from agent.model.spec import spec_hash, why_alone
-from agent.model.steps import (
-    CreateContainer,
-    DisconnectNetwork,
-    RemoveContainer,
-    RenameContainer,
-    StartContainer,
-)
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
 # ----
@@ -102,7 +95,8 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
     if found and attached:
         reason = f"{', '.join(attached)} is made anew"
         off = [
-            DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason) for each in attached
+            steps.DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason)
+            for each in attached
         ]
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & anew):
@@ -113,8 +107,8 @@ def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str])
 
 def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) -> Plan:
     """`made`, which creates the new container, and then: the old one away, the new one into its name, and started."""
-    rename = RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
-    start = StartContainer(name=wanted.name, reason=reason)
+    rename = steps.RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
+    start = steps.StartContainer(name=wanted.name, reason=reason)
     rest = (*away(wanted.name, old, wanted.grace_s, reason), rename, start)
     return beside(made, wanted) + Plan(rest)
 
@@ -122,23 +116,23 @@ def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) ->
 def beside(made: Plan, wanted: Wanted) -> Plan:
     """`made`, which creates the new container, under a name of its own."""
     aside = _aside(wanted)
-    steps = tuple(
-        replace(step, under=aside) if isinstance(step, CreateContainer) else step for step in made.steps
+    renamed = (
+        replace(each, under=aside) if isinstance(each, steps.CreateContainer) else each for each in made.steps
     )
-    return Plan(steps, made.blocked)
+    return Plan(tuple(renamed), made.blocked)
 
 
 def _aside(wanted: Wanted) -> str:
     return f"{wanted.name}-{short_id(wanted.copy.spec)}"
 
 
-def candidates(copy: Copy, host: HostState) -> list[ContainerState]:
+def candidates(copy: records.Copy, host: HostState) -> list[ContainerState]:
     """Every container that claims to be that copy, of whatever spec."""
     key = copy.key
     return [each for each in host.containers if each.copy.key == key]
 
 
-def best(found: Iterable[ContainerState], copy: Copy, name: str) -> ContainerState | None:
+def best(found: Iterable[ContainerState], copy: records.Copy, name: str) -> ContainerState | None:
     """Of several containers that claim to be the same copy, the one to keep.
 
     As it shall be, running, with its `name`; of those that are alike in all that, the one with the lowest id.
@@ -163,17 +157,21 @@ def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> 
     """
     others = tuple(others)
     gone = [each for each in others if _may_go(each)]
-    waits = plan.blocked and not any(isinstance(step, StartContainer) for step in plan.steps)
+    waits = plan.blocked and not any(isinstance(step, steps.StartContainer) for step in plan.steps)
     if waits or not gone:
         names = {each.name for each in others}
-        free = (step for step in plan.steps if not (isinstance(step, RenameContainer) and step.name in names))
+        free = (
+            step
+            for step in plan.steps
+            if not (isinstance(step, steps.RenameContainer) and step.name in names)
+        )
         return Plan(tuple(free), plan.blocked)
     reason = f"another container is {wanted.copy.service} copy {wanted.copy.number} now"
-    steps = tuple(step for each in gone for step in away(wanted.name, each, wanted.grace_s, reason))
-    return Plan(steps) + plan
+    cleared = (step for each in gone for step in away(wanted.name, each, wanted.grace_s, reason))
+    return Plan(tuple(cleared)) + plan
 
 
-def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> Plan:
+def plan_surplus(host: HostState, assigned: frozenset[records.Copy], keep: set[str]) -> Plan:
     """Stop and remove what is ours and is no copy that is assigned here; `keep` are the ids of those that are."""
     numbers = {copy.key for copy in assigned}
     plan = Plan()
@@ -189,7 +187,7 @@ def plan_surplus(host: HostState, assigned: frozenset[Copy], keep: set[str]) -> 
 
 def away(name: str, found: ContainerState, grace_s: float, reason: str) -> tuple[Step, ...]:
     """Stop it, if it can be, and remove it. `name` is whose steps they are."""
-    return (*stop(name, found, grace_s, reason), RemoveContainer(name=name, id=found.id, reason=reason))
+    return (*stop(name, found, grace_s, reason), steps.RemoveContainer(name=name, id=found.id, reason=reason))
 
 
 def _may_go(found: ContainerState) -> bool:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from agent.model import leader_steps, records
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.leader_steps import CollectSpecs, PublishAssignment, PublishRollout, WithdrawRollout
 from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Blocked, Plan, untouched
-from agent.model.records import Assignment, Copy
 from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.doubles import have_made_anew
@@ -27,19 +26,19 @@ from agent.planner.leader.scheduler_state import current_of, silent_hosts
 # another host.
 
 
-Assignments = Mapping[str, Assignment]
-_Where = tuple[str, Copy]
+Assignments = Mapping[str, records.Assignment]
+_Where = tuple[str, records.Copy]
 """A copy, behind the name of its host."""
 
 
 def hold_first_starts(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
-) -> dict[str, Assignment]:
+) -> dict[str, records.Assignment]:
     """`wanted`, in which every copy that has to wait for another service says for what."""
     free = _let_start(current, cluster)
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
-    def held(copy: Copy) -> Copy:
+    def held(copy: records.Copy) -> records.Copy:
         return copy if copy.key in free else replace(copy, waits=waits[copy.service])
 
     return {
@@ -63,7 +62,7 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
     copies = [(host, copy) for host, each in sorted(wanted.items()) for copy in each.copies]
     copies = [each for each in copies if each[1].service == service]
     there = [each for each in copies if (status := cluster.status_of(each[0])) and status.engine_up]
-    asked, to = _CONDITIONS[how], _TO[how]
+    to, asked = _CONDITIONS[how]
     left = [(each, why) for each in there or copies if (why := _faults(each, asked, cluster)) is not None]
     if not left:
         return ""
@@ -102,15 +101,10 @@ def _completed(report: CopyReport) -> str | None:
     return f", and it exited with {report.exit_code}" if report.exit_code else None
 
 
-_CONDITIONS: Mapping[str, Callable[[CopyReport], str | None]] = {
-    "service_started": _started,
-    "service_healthy": _healthy,
-    "service_completed_successfully": _completed,
-}
-_TO = {
-    "service_started": "be started",
-    "service_healthy": "be healthy",
-    "service_completed_successfully": "complete",
+_CONDITIONS: Mapping[str, tuple[str, Callable[[CopyReport], str | None]]] = {
+    "service_started": ("be started", _started),
+    "service_healthy": ("be healthy", _healthy),
+    "service_completed_successfully": ("complete", _completed),
 }
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""
@@ -122,11 +116,11 @@ NONE: Courses = MappingProxyType({})
 
 def assign(
     intent: Intent,
-    current: Mapping[str, Assignment],
+    current: Mapping[str, records.Assignment],
     era: int = 0,
     courses: Courses = NONE,
     placing: Placing | None = None,
-) -> dict[str, Assignment]:
+) -> dict[str, records.Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
@@ -134,23 +128,20 @@ def assign(
     `placing` says who runs which; None: as all hosts are there and well.
     """
     placing = placing or place(intent, current)
-    copies: dict[str, list[Copy]] = {each.name: [] for each in intent.hosts}
+    copies: dict[str, list[records.Copy]] = {each.name: [] for each in intent.hosts}
     copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
         course = courses.get(service.name) or Course(target=spec_hash(service.spec))
         for host, numbers in placing.numbers[service.name].items():
             specs = {number: course.stays.get((host, number), course.target) for number in numbers}
             copies[host] += [
-                Copy(
-                    service=service.name,
-                    number=n,
-                    spec=spec,
-                    held=placing.held.get((service.name, n), ""),
+                records.Copy(
+                    service=service.name, number=n, spec=spec, held=placing.held.get((service.name, n), "")
                 )
                 for n, spec in specs.items()
             ]
     return {
-        host: Assignment(
+        host: records.Assignment(
             revision=intent.revision,
             project=intent.project,
             copies=tuple(sorted(mine)),
@@ -192,12 +183,14 @@ def plan_assignments(
             continue
         change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(host, courses)
         missing = tuple(specs[digest] for digest in needed)
-        steps.append(PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change))
+        steps.append(
+            leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
+        )
     plan = _note(intent, cluster, courses) + Plan(blocked=placing.blocked)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
 
 
-def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
+def _made_ready(wanted: Mapping[str, records.Assignment], placing: Placing) -> dict[str, records.Assignment]:
     """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
     ready = dict(wanted)
     where = {copy.key: (name, copy) for name, each in wanted.items() for copy in each.copies}
@@ -209,31 +202,34 @@ def _made_ready(wanted: Mapping[str, Assignment], placing: Placing) -> dict[str,
     return ready
 
 
-def _pending(intent: Intent, copies: list[Copy]) -> tuple[str, ...]:
+def _pending(intent: Intent, copies: list[records.Copy]) -> tuple[str, ...]:
     asked = {service.name: spec_hash(service.spec) for service in intent.services}
     return tuple(sorted({copy.service for copy in copies if copy.spec != asked[copy.service]}))
 
 
 def _note(intent: Intent, cluster: ClusterState, courses: Courses) -> Plan:
     """Keep the records of the rollouts, and say what they wait for."""
-    steps: list[PublishRollout | WithdrawRollout] = []
+    steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     blocked = []
     for name, course in courses.items():
         before, service = cluster.rollouts.get(name), intent.service(name)
         assert service is not None
         if course.record and course.record != before:
             reason = _noted(service, course, cluster)
-            steps.append(PublishRollout(service=name, rollout=course.record, reason=reason))
+            steps.append(leader_steps.PublishRollout(service=name, rollout=course.record, reason=reason))
         elif before and not course.record:
             steps.append(
-                WithdrawRollout(
+                leader_steps.WithdrawRollout(
                     service=name, reason=f"all copies have {_called(service, course.target, cluster)}"
                 )
             )
         elif course.record and course.waits and not course.moves:
             blocked.append(_waiting(service, course, cluster))
     gone = sorted(cluster.rollouts.keys() - courses.keys()) if courses is not NONE else ()
-    steps += [WithdrawRollout(service=name, reason="the intent does not name the service") for name in gone]
+    steps += [
+        leader_steps.WithdrawRollout(service=name, reason="the intent does not name the service")
+        for name in gone
+    ]
     return Plan(tuple(steps), tuple(blocked))
 
 
@@ -278,22 +274,26 @@ def _moves(host: str, courses: Courses) -> str:
 
 
 def _collect(
-    intent: Intent, wanted: Mapping[str, Assignment], cluster: ClusterState, courses: Courses
+    intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, courses: Courses
 ) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {copy.spec for assignment in assigned for copy in assignment.copies}
     # The way back of a rollout goes to the spec before, also when no copy has it any more.
-    records = (*cluster.rollouts.values(), *(each.record for each in courses.values() if each.record))
-    named |= {digest for each in records for digest in (each.before, each.to)}
+    ways = (*cluster.rollouts.values(), *(each.record for each in courses.values() if each.record))
+    named |= {digest for each in ways for digest in (each.before, each.to)}
     # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
     # One that was removed has nothing to compare with, and its last report may stay for good.
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
     running = {copy.spec for status in declared for copy in status.copies}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
-    return Plan((CollectSpecs(digests=unused, reason="no copy has them any more"),)) if unused else Plan()
+    return (
+        Plan((leader_steps.CollectSpecs(digests=unused, reason="no copy has them any more"),))
+        if unused
+        else Plan()
+    )
 
 
-def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> list[str]:
+def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:
     """Which addresses change, and who does not wait for one any more."""
     before = {copy.key: copy for copy in old.copies} if old else {}
     told = []
@@ -317,7 +317,9 @@ def _addresses(old: Assignment | None, new: Assignment, given_up: GivenUp) -> li
     return first_of(told, _MOST_TOLD, "{} more addresses")
 
 
-def _change(intent: Intent, old: Assignment | None, new: Assignment, given_up: GivenUp) -> str:
+def _change(
+    intent: Intent, old: records.Assignment | None, new: records.Assignment, given_up: GivenUp
+) -> str:
     before = {copy.key: copy.spec for copy in old.copies} if old else {}
     after = {copy.key: copy.spec for copy in new.copies}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])

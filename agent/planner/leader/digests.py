@@ -7,11 +7,10 @@ to just those that ran before.
 
 from dataclasses import replace
 
+from agent.model import records, steps
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan
-from agent.model.records import Digests
-from agent.model.steps import ResolveDigests
 
 RESOURCE = "digests"
 
@@ -50,13 +49,13 @@ def plan_digests(observed: Observed) -> Plan:
     if not lacking:
         return Plan()
     before = cluster.digests.images if cluster.digests else ()
-    known = Digests(
+    known = records.Digests(
         revision=intent.revision,
         era=cluster.era,
         images=tuple(each for each in before if each[0] in tags),
         asked=tuple(sorted(asked)),
     )
-    step = ResolveDigests(
+    step = steps.ResolveDigests(
         images=lacking,
         known=known,
         over=cluster.digests_revision,

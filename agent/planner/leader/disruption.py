@@ -5,12 +5,12 @@ that dies in its turn keeps it, so the next is never disturbed before it is know
 """
 
 from agent.diff.bridge import is_begun
+from agent.diff.nodes import etcd_of
+from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.leader_steps import EndTurn, OfferTurn
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, untouched
-from agent.model.records import Disruption, Ruling
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 
@@ -63,8 +63,7 @@ STARTING_S = 10.0
 
 def plan_turns(intent: Intent, observed: Observed) -> Plan:
     """Offer the turn, and end one that is over."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     turn = cluster.disruption
     if turn is None:
         return Plan() if cluster.disruption_revision else _next(intent, observed)
@@ -78,7 +77,7 @@ def plan_turns(intent: Intent, observed: Observed) -> Plan:
     return _under_way(cluster, turn)
 
 
-def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
+def _under_way(cluster: ClusterState, turn: records.Disruption) -> Plan:
     """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
     status = cluster.status_of(turn.host)
     still = _holds_still(cluster, turn.host)
@@ -90,17 +89,16 @@ def _under_way(cluster: ClusterState, turn: Disruption) -> Plan:
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
-def _host_is_away(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+def _host_is_away(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
     if turn.state == "offered" or intent.host(turn.host) is None:
         return _end(observed, turn, f"the agent of {turn.host} is gone")
     reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
     return untouched(f"turn/{turn.host}", "waiting", reason)
 
 
-def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
+def _after(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
     """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     waiting = _waiting(intent, cluster)
     if turn.host in waiting:
         return _offer(turn.host, observed)
@@ -112,10 +110,9 @@ def _after(intent: Intent, observed: Observed, turn: Disruption) -> Plan:
     return _next(intent, observed) if waiting else _end(observed, turn, "nobody else needs a turn")
 
 
-def why_unwell(intent: Intent, observed: Observed, turn: Disruption) -> tuple[str, ...]:
+def why_unwell(intent: Intent, observed: Observed, turn: records.Disruption) -> tuple[str, ...]:
     """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
-    cluster, name = observed.cluster, turn.host
-    assert cluster is not None
+    cluster, name = etcd_of(observed), turn.host
     if intent.host(name) is None:
         return ()
     status = cluster.status_of(name)
@@ -175,8 +172,7 @@ def _peer_faults(
 
 
 def _next(intent: Intent, observed: Observed) -> Plan:
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
@@ -232,7 +228,7 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
     return status.state in ("inactive", "pending") and status.joined is not None
 
 
-def _is_held(status: HostStatus, ruling: Ruling) -> bool:
+def _is_held(status: HostStatus, ruling: records.Ruling) -> bool:
     """Whether the host says that something stands against that word (host/leaving.py)."""
     begins = ruling.held("")
     return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
@@ -247,11 +243,10 @@ def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
 
 
 def _offer(name: str, observed: Observed) -> Plan:
-    assert observed.cluster is not None
-    step = OfferTurn(
+    step = leader_steps.OfferTurn(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
-        over=observed.cluster.disruption_revision,
+        over=etcd_of(observed).disruption_revision,
         reason=f"docker_gwbridge of {name} is not as agreed",
     )
     return Plan((step,))
@@ -259,8 +254,7 @@ def _offer(name: str, observed: Observed) -> Plan:
 
 def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
     """What was begun first; workers, managers, the raft leader; without a node list this host, which leads, last."""
-    assert observed.cluster is not None
-    status = observed.cluster.status_of(name)
+    status = etcd_of(observed).status_of(name)
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
     manager = node.role == "manager" if node else bool(status and status.is_manager)
@@ -288,6 +282,7 @@ def _holds_still(cluster: ClusterState, name: str) -> bool:
     return ruling is not None and ruling.what == "hold"
 
 
-def _end(observed: Observed, turn: Disruption, reason: str) -> Plan:
-    assert observed.cluster is not None
-    return Plan((EndTurn(host=turn.host, over=observed.cluster.disruption_revision, reason=reason),))
+def _end(observed: Observed, turn: records.Disruption, reason: str) -> Plan:
+    return Plan(
+        (leader_steps.EndTurn(host=turn.host, over=etcd_of(observed).disruption_revision, reason=reason),)
+    )

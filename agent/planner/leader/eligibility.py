@@ -113,8 +113,8 @@ def _another_manages(observed: Observed, cluster: ClusterState) -> bool:
 
 def _could_lead(name: str, cluster: ClusterState) -> bool:
     """Whether a host says, in this run of its agent, that it manages the recorded swarm."""
-    status, record = cluster.statuses.get(name), cluster.record
-    if record is None or status is None or cluster.present.get(name) != status.instance:
+    status, record = cluster.status_of(name), cluster.record
+    if record is None or status is None:
         return False
     manages = status.is_manager and status.swarm_id == record.swarm_id
     return status.engine_up and status.state == "active" and manages
@@ -126,9 +126,8 @@ def _unfit_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> s
         return "dockerd does not answer"
     away_s, record = observed.engine_away_s, cluster.record
     begun = record is not None and record.swarm_id is None and record.claimed_by == observed.me
-    if (
-        away_s < LEADS_BLIND_S or begun
-    ):  # an init may be on its way into that dockerd: nobody else is to make one
+    # An init may be on its way into that dockerd: nobody else is to make one.
+    if away_s < LEADS_BLIND_S or begun:
         return ""
     if record is None or record.swarm_id is None:
         others = any(_could_init(each.name, cluster) for each in intent.managers if each.name != observed.me)
@@ -139,9 +138,8 @@ def _unfit_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> s
 
 def _could_init(name: str, cluster: ClusterState) -> bool:
     """Whether a host says, in this run of its agent, that its engine could make the swarm, or is in one."""
-    status = cluster.statuses.get(name)
-    fresh = status is not None and cluster.present.get(name) == status.instance
-    return status is not None and fresh and status.engine_up and status.state in ("inactive", "active")
+    status = cluster.status_of(name)
+    return status is not None and status.engine_up and status.state in ("inactive", "active")
 
 
 def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
@@ -177,17 +175,13 @@ def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, 
     if not host.swarm.leaderless or not (other := _who_sees_nodes(observed.me, cluster, intent)):
         return ""
     if not observed.fence:
-        return f"{other} sees the swarm's nodes, and this host does not" if _may_come(observed) else ""
+        may_come = observed.unled_s < LEADS_BLIND_S
+        return f"{other} sees the swarm's nodes, and this host does not" if may_come else ""
     blind_s, led_s = observed.nodes_unseen_s, observed.led_s
     took_it_blind = blind_s > led_s
     if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < STANDS_IN_S):
         return ""
     return f"it has not seen the swarm's nodes for {blind_s:.0f} s, and {other} sees them"
-
-
-def _may_come(observed: Observed) -> bool:
-    """Whether a better one may yet take the lock that is free."""
-    return observed.unled_s < LEADS_BLIND_S
 
 
 def _who_sees_nodes(me: str, cluster: ClusterState, intent: Intent) -> str | None:
@@ -206,12 +200,11 @@ def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | 
     record = cluster.record
     if record is None or record.swarm_id or record.claimed_by == me:
         return None
-    declared, status = intent.host(record.claimed_by), cluster.statuses.get(record.claimed_by)
+    declared, status = intent.host(record.claimed_by), cluster.status_of(record.claimed_by)
     if declared is None or declared.role != "manager" or status is None:
         return None
-    fresh = cluster.present.get(record.claimed_by) == status.instance
     able = status.engine_up and status.state in ("inactive", "pending")
-    return record.claimed_by if fresh and able else None
+    return record.claimed_by if able else None
 
 
 def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | None:
@@ -220,10 +213,9 @@ def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | N
     It is a declared manager or, while no swarm is recorded, who claimed the init, whatever it is declared since.
     """
     claimed = cluster.record.claimed_by if cluster.record and not cluster.record.swarm_id else None
-    for name, status in sorted(cluster.statuses.items()):
-        fresh = cluster.present.get(name) == status.instance
-        declared = intent.host(name)
+    for name in sorted(cluster.statuses):
+        status, declared = cluster.status_of(name), intent.host(name)
         entitled = name == claimed or (declared is not None and declared.role == "manager")
-        if name != me and fresh and entitled and status.is_manager:
+        if name != me and status and entitled and status.is_manager:
             return name
     return None

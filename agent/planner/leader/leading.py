@@ -1,8 +1,13 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
-from agent.diff.nodes import take_census
-from agent.model.observed import Observed
-from agent.model.plan import Plan, untouched
+from dataclasses import replace
+
+from agent.diff.nodes import etcd_of, take_census
+from agent.intent.guard import guarding
+from agent.model import leader_steps, records
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.phrases import and_more
+from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns
@@ -13,13 +18,74 @@ from agent.planner.leader.recreate import plan_overlays, plan_recreations
 from agent.planner.leader.rollout import chart
 from agent.planner.leader.scheduler import placing_of
 from agent.planner.leader.swarm import plan_autolock, plan_swarm
-from agent.planner.leader.verdict import plan_verdict
+
+# ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays in force
+
+
+def plan_verdict(cluster: ClusterState) -> Plan:
+    """Say what came of the newest document, once for each revision."""
+    in_force = cluster.accepted.revision if cluster.accepted else 0
+    if cluster.document is None:
+        reason = f"there is no intent; holding revision {in_force}" if in_force else "there is no intent yet"
+        return untouched("intent", "waiting", reason)
+    verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
+    refused = () if verdict.accepted else (_refusal(verdict),)
+    begins_era = cluster.went_back and verdict.accepted
+    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_era:
+        return Plan(blocked=refused)
+    what = (
+        "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
+    )
+    step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
+    if verdict.accepted:
+        step = replace(step, document=cluster.document.text, era=cluster.era + bool(cluster.went_back))
+    return Plan((step,), refused)
+
+
+def judge(document: Document, in_force: int) -> records.Verdict:
+    """The verdict on a document while revision `in_force` (0: none) is in force."""
+    accepted = document.intent is not None
+    return records.Verdict(
+        revision=document.revision,
+        accepted=accepted,
+        in_force=document.revision if accepted else in_force,
+        errors=tuple(str(each) for each in document.faults),
+        warnings=document.warnings,
+    )
+
+
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, in_force: int) -> records.Verdict:
+    """What is good, and yet not accepted before an operator has said that it is meant."""
+    if not verdict.accepted:
+        return verdict
+    why, confirm = [], ""
+    if cluster.went_back and not cluster.confirmed:
+        # Such an etcd has an old document, too: whoever put it did not mean to undo what came after it.
+        why.append(f"etcd went back, {cluster.went_back}: put the document that shall count once more")
+    if guarded := guarding(cluster):
+        confirm, taken = guarded
+        why.append(
+            f"it would take away {taken}: if that is meant, put it again with x-cluster.policy.confirm: {confirm}"
+        )
+    if not why:
+        return verdict
+    return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
+
+
+def _refusal(verdict: records.Verdict) -> Blocked:
+    first = verdict.errors[0] if verdict.errors else "no reason given"
+    held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
+    state = "waits" if verdict.confirm else "is refused"
+    return Blocked(
+        resource="intent",
+        reason=f"revision {verdict.revision} {state}: {first}{and_more(len(verdict.errors))}{held}",
+        kind="confirm" if verdict.confirm else "guard",
+    )
 
 
 def plan_leading(observed: Observed) -> Plan:
     """What the holder of the leader lock does for the whole cluster. It touches only etcd and the manager API."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     plan = plan_verdict(cluster)
     if cluster.accepted is None or cluster.went_back:
         return plan
@@ -35,25 +101,17 @@ def plan_leading(observed: Observed) -> Plan:
     if observed.host is None:
         return plan
     if cluster.record_held:
-        return plan + _record_held()
+        # Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it.
+        reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
+        return plan + untouched("swarm-record", "garbage", reason)
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another may be recorded yet: this one is to hold nothing before
     if observed.host.swarm.leaderless:
-        plan += _nodes_unseen()
+        reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
+        plan += untouched("nodes", "quorum", reason)
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
     plan += plan_rulings(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan
-
-
-def _nodes_unseen() -> Plan:
-    reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
-    return untouched("nodes", "quorum", reason)
-
-
-def _record_held() -> Plan:
-    """Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it."""
-    reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
-    return untouched("swarm-record", "garbage", reason)

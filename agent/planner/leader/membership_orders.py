@@ -4,35 +4,35 @@ A worker that its swarm removed, or whose swarm was made anew, is told so by nob
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
-from agent.diff.nodes import Census, fresh_status
+from agent.diff.nodes import Census, etcd_of
+from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.leader_steps import PublishRuling, WithdrawRuling
 from agent.model.observed import Observed
 from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, Step
-from agent.model.records import Ruling
 from agent.model.status import HostStatus
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 
 def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:
     """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     reports = _Reports(intent, observed, census) if census else None
     wanted = reports.rulings() if reports else {}
     listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
-        WithdrawRuling(host=name, reason="it is no longer so, or cannot be told any more")
+        leader_steps.WithdrawRuling(host=name, reason="it is no longer so, or cannot be told any more")
         for name in sorted(cluster.rulings.keys() - wanted.keys())
     ]
     for name, ruling in sorted(wanted.items()):
         if cluster.rulings.get(name) != ruling:
             unlisted = ruling.node_id if ruling.node_id not in listed else None
             reason = f"{ruling.what}: {ruling.reason}"
-            steps.append(PublishRuling(host=name, ruling=ruling, unlisted=unlisted, reason=reason))
+            steps.append(
+                leader_steps.PublishRuling(host=name, ruling=ruling, unlisted=unlisted, reason=reason)
+            )
     waits = reports.waits() if reports else {}
     blocked = (
         Blocked(
@@ -50,20 +50,19 @@ class _Reports:
     """The reports of all hosts beside the list of nodes. Holds no state of its own."""
 
     def __init__(self, intent: Intent, observed: Observed, census: Census) -> None:
-        assert observed.cluster is not None
         assert observed.host is not None
-        self.intent, self.cluster, self.me, self.census = intent, observed.cluster, observed.me, census
+        self.intent, self.cluster, self.me, self.census = intent, etcd_of(observed), observed.me, census
         self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
-        said = {name: fresh_status(observed, name) for name in sorted(self.cluster.statuses)}
+        said = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in said.items() if status and status.engine_up}
 
-    def rulings(self) -> dict[str, Ruling]:
+    def rulings(self) -> dict[str, records.Ruling]:
         """Of each host for which there is something to say."""
         found = {name: self._rule(name, status) for name, status in self.reports.items() if name != self.me}
         return {name: ruling for name, ruling in found.items() if ruling}
 
-    def _rule(self, name: str, status: HostStatus) -> Ruling | None:
+    def _rule(self, name: str, status: HostStatus) -> records.Ruling | None:
         if doubles := self._doubles(name, status):
             return self._of_one_node(name, status, doubles)
         if status.state == "error":
@@ -82,7 +81,7 @@ class _Reports:
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
-    def _of_one_node(self, name: str, status: HostStatus, doubles: list[str]) -> Ruling | None:
+    def _of_one_node(self, name: str, status: HostStatus, doubles: list[str]) -> records.Ruling | None:
         # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
         # that an engine has of itself was copied along with its identity.
         owner = next((each for each in doubles if self._address(each) == status.swarm_address), None)
@@ -91,7 +90,7 @@ class _Reports:
         node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
         return _ruling(status, "hold", f"{node}: one of the two machines was copied from the other")
 
-    def _failed(self, name: str, status: HostStatus) -> Ruling | None:
+    def _failed(self, name: str, status: HostStatus) -> records.Ruling | None:
         """An engine that gave up. What it holds is known only if the join was ours, or if it was a worker of ours."""
         said = f": {status.swarm_error}" if status.swarm_error else ""
         if self.intent.host(name) is None:
@@ -103,7 +102,7 @@ class _Reports:
             return _ruling(status, "leave", f"it cannot go on as the worker it was{said}")
         return None
 
-    def _half_out(self, name: str, status: HostStatus) -> Ruling | None:
+    def _half_out(self, name: str, status: HostStatus) -> records.Ruling | None:
         """A leave that took dockerd longer than 15 s: it has no node any more and calls itself active all the same.
 
         That stays so, and a second leave is done at once (docs/engine-quirks.md): what was said still counts.
@@ -111,7 +110,7 @@ class _Reports:
         said = self.cluster.rulings.get(name)
         return _ruling(status, "leave", said.reason) if said and said.what == "leave" else None
 
-    def _unlisted(self, name: str, status: HostStatus) -> Ruling | None:
+    def _unlisted(self, name: str, status: HostStatus) -> records.Ruling | None:
         node = f"node {status.node_id}"
         if status.swarm_id == self._swarm_id or {each for each, _ in status.managers} & self.nodes.keys():
             return _ruling(status, "leave", f"the swarm has no {node} any more")
@@ -129,7 +128,7 @@ class _Reports:
         known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in there)
         return bool(there) and known and not any(each.node_id == node_id for each in self.reports.values())
 
-    def _listed(self, name: str, status: HostStatus, node: NodeState) -> Ruling | None:
+    def _listed(self, name: str, status: HostStatus, node: NodeState) -> records.Ruling | None:
         if node.role == "manager":
             return None
         if self.intent.host(name) is None:
@@ -143,7 +142,7 @@ class _Reports:
             return None
         return _ruling(status, "leave", differs("address", wanted, status.swarm_address))
 
-    def _removed(self, name: str, status: HostStatus) -> Ruling | None:
+    def _removed(self, name: str, status: HostStatus) -> records.Ruling | None:
         assignment = self.cluster.assignments.get(name)
         if assignment is None or assignment.copies or status.copies:
             return None
@@ -206,11 +205,8 @@ class _Reports:
         return self.cluster.record.swarm_id if self.cluster.record else None
 
 
-def _ruling(status: HostStatus, what: str, reason: str) -> Ruling:
+def _ruling(status: HostStatus, what: str, reason: str) -> records.Ruling:
     assert status.state in ("active", "pending", "error")
-    return Ruling(
-        state=status.state,
-        node_id=status.node_id,
-        what="hold" if what == "hold" else "leave",
-        reason=reason,
+    return records.Ruling(
+        state=status.state, node_id=status.node_id, what="hold" if what == "hold" else "leave", reason=reason
     )

@@ -6,7 +6,7 @@ too. All others are somebody else's and stay.
 
 from collections.abc import Iterator
 
-from agent.diff.nodes import HOST_LABEL, Census, fresh_status, gone_nodes, removed_hosts
+from agent.diff.nodes import HOST_LABEL, Census, etcd_of, gone_nodes, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
@@ -23,8 +23,7 @@ LABELS_LABEL = "io.swarmkeeper.labels"
 
 def plan_nodes(intent: Intent, observed: Observed, census: Census) -> Plan:
     """Hold every node of ours to what the intent says of its host, and remove the records of those that are gone."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     plan = Plan()
     gone = gone_nodes(intent, observed, census)
     for each in intent.hosts:
@@ -74,7 +73,7 @@ def _labels(host: HostIntent, observed: Observed) -> dict[str, str]:
 
 def _whose(host: str, observed: Observed) -> dict[str, str]:
     """The note on a node whose it is: only by the word of its own agent, and not by an old one."""
-    known = host == observed.me or fresh_status(observed, host) is not None
+    known = host == observed.me or etcd_of(observed).status_of(host) is not None
     return {HOST_LABEL: host} if known else {}
 
 
@@ -108,9 +107,8 @@ def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
 
 def plan_removals(intent: Intent, observed: Observed, census: Census | None) -> Plan:
     """Forget the removed hosts that are empty and out; say what the others wait for. `census` None: not known now."""
-    assert observed.cluster is not None
     plan = Plan()
-    for name in removed_hosts(intent, observed.cluster):
+    for name in removed_hosts(intent, etcd_of(observed)):
         if census is None:
             plan += _blocked(name, "who is in the swarm cannot be told now")
         elif nodes := _nodes(census, name):
@@ -126,9 +124,8 @@ def _nodes(census: Census, name: str) -> tuple[NodeState, ...]:
 
 
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
-    assert observed.cluster is not None
-    status = fresh_status(observed, name)
-    if name not in observed.cluster.present and node.state != "down":
+    status = etcd_of(observed).status_of(name)
+    if name not in etcd_of(observed).present and node.state != "down":
         return f"its agent is away and its node is {node.state}: start the agent, or switch the host off"
     if node.reachable is not None or node.role == "manager":
         return "it is a manager still"
@@ -144,8 +141,7 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
 
 
 def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     status, assignment = cluster.statuses.get(name), cluster.assignments[name]
     if assignment.copies or assignment.revision != intent.revision:
         return _blocked(name, "its copies are taken away first")
@@ -172,19 +168,17 @@ def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Obs
 
     Of one whose agent is away the last word counts: when it is back, it reads that it is not named any more.
     """
-    assert observed.cluster is not None
     if status.joining:
         return True
-    if name not in observed.cluster.present:
+    if name not in etcd_of(observed).present:
         return False
-    return fresh_status(observed, name) is None or status.bridge.revision != intent.revision
+    return etcd_of(observed).status_of(name) is None or status.bridge.revision != intent.revision
 
 
 def _other_name(status: HostStatus, name: str, observed: Observed) -> str:
     """Under which name the engine of an old report says now that it is there; empty when it does not."""
-    assert observed.cluster is not None
-    for other in sorted(observed.cluster.present):
-        said = fresh_status(observed, other)
+    for other in sorted(etcd_of(observed).present):
+        said = etcd_of(observed).status_of(other)
         if other != name and said and said.node_id and said.node_id == status.node_id:
             return other
     return ""
@@ -195,5 +189,4 @@ def _forget(name: str, why: str) -> Plan:
 
 
 def _blocked(name: str, why: str) -> Plan:
-    reason = f"no longer in the intent: {why}"
-    return untouched(f"host/{name}", "removal", reason)
+    return untouched(f"host/{name}", "removal", f"no longer in the intent: {why}")

@@ -12,10 +12,11 @@ Should something come into the way before the third part, the name goes out of t
 on the overlay as it is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
+from agent.diff.nodes import etcd_of
 from agent.model.host_state import NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
@@ -41,20 +42,15 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
 
 
 def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
+    resource = f"network/{wanted.name}"
     if found is None and wanted.external:
-        return _overlay_blocked(
-            wanted, "dependency", "declared external, but the swarm has none of that name"
-        )
+        return untouched(resource, "dependency", "declared external, but the swarm has none of that name")
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
         why_not = "an existing overlay that no agent of this cluster made is not changed"
-        return _overlay_blocked(wanted, "foreign", f"{'; '.join(faults)}: {why_not}")
+        return untouched(resource, "foreign", f"{'; '.join(faults)}: {why_not}")
     return Plan()
-
-
-def _overlay_blocked(wanted: NetworkIntent, kind: BlockedKind, reason: str) -> Plan:
-    return untouched(f"network/{wanted.name}", kind, reason)
 
 
 # ----
@@ -110,22 +106,20 @@ class _Change:
 
 def plan_recreations(intent: Intent, observed: Observed) -> Plan:
     """The leader's part: remove what nobody is on any more; say what is waited for, or which word is missing."""
-    assert observed.cluster is not None
     plan = Plan()
     for change in _changes(intent, observed):
-        plan += _plan_change(change, intent, observed.cluster)
+        plan += _plan_change(change, intent, etcd_of(observed))
     return plan
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
     """Names of the overlays that the hosts shall take their copies off now, sorted."""
-    assert observed.cluster is not None
     if not intent.policy.allow_network_recreate:
         return ()
     ready = (
         change.name
         for change in _changes(intent, observed)
-        if change.found.driver and _in_the_way(change, observed.cluster) == Plan()
+        if change.found.driver and _in_the_way(change, etcd_of(observed)) == Plan()
     )
     return tuple(sorted(ready))
 
@@ -208,7 +202,7 @@ def _away(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
     )
     away = [
-        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({_names(copies)})"
+        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({', '.join(each.name for each in copies)})"
         for host, copies in _copies_on(change.name, cluster)
         if host not in cluster.present or not cluster.statuses[host].engine_up
     ]
@@ -242,10 +236,5 @@ def _with_ports(copy: CopyReport, intent: Intent) -> str:
     return f"{copy.name} (publishes {', '.join(ports)})" if ports else copy.name
 
 
-def _names(copies: Iterable[CopyReport]) -> str:
-    return ", ".join(each.name for each in copies)
-
-
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:
-    said = f"{change.why}: {reason}"
-    return untouched(f"network/{change.name}", kind, said)
+    return untouched(f"network/{change.name}", kind, f"{change.why}: {reason}")

@@ -7,7 +7,7 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import Census, fresh_status, gone_nodes, removed_hosts, why_not_promotable
+from agent.diff.nodes import Census, etcd_of, gone_nodes, removed_hosts, why_not_promotable
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -58,16 +58,15 @@ def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
 
 
 def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change]:
-    assert observed.cluster is not None
     wanted: list[tuple[str, NodeState, Role, str]] = []
     for each in intent.hosts:
-        node, role = census.now.get(each.name), role_for_now(each, intent, observed.cluster)
+        node, role = census.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
         if node:
             why = "" if role == each.role else " for the turn of a host that leaves and comes back"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
-    for name in removed_hosts(intent, observed.cluster):
+    for name in removed_hosts(intent, etcd_of(observed)):
         node = census.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
@@ -106,7 +105,7 @@ def _moving(observed: Observed, census: Census, changed: str) -> str:
         if (joining or leaving) and node.id != changed:
             return f"{names.get(node.id, f'node {short_id(node.id)}')} is becoming a {node.role}"
     for name, node in census.now.items():
-        status = fresh_status(observed, name)
+        status = etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue
         if status.state == "active" and status.is_manager != (node.role == "manager"):
@@ -137,15 +136,10 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
         return _why_not_promoted(change, observed)
     if observed.host and change.node.id == observed.host.swarm.node_id:
         return "waiting", "another declared manager has to lead first"
-    if after < len(intent.managers) and change.host != _leaving(intent, observed):
+    # For as long as a host leaves and comes back there is one manager less than declared.
+    if after < len(intent.managers) and change.host != rejoining_host(intent, etcd_of(observed)):
         return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
     return None
-
-
-def _leaving(intent: Intent, observed: Observed) -> str | None:
-    """The host whose turn it is to leave and come back: for that long there is one manager less than declared."""
-    assert observed.cluster is not None
-    return rejoining_host(intent, observed.cluster)
 
 
 def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
@@ -160,5 +154,4 @@ def _nodes(observed: Observed) -> tuple[NodeState, ...]:
 
 
 def _blocked(change: _Change, why: Why) -> Blocked:
-    kind, words = why
-    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {words}", kind=kind)
+    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {why[1]}", kind=why[0])

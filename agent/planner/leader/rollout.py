@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
-from agent.planner.leader.replica_health import DOWN_S, Condition, condition
 from agent.planner.leader.scheduler import Placing, placing_of, settled
-from agent.planner.leader.scheduler_state import Numbers, current_of
+from agent.planner.leader.scheduler_state import DOWN_S, Condition, Numbers, condition, current_of
 
 # ---- What is decided of one service whose copies are to have one spec
 
@@ -90,8 +90,6 @@ class Way:
             return self._resting(way, target, f"rolled back: {way.why}")
         return self._moving(way, target, pending)
 
-    # ---- the record
-
     def _begun(self) -> Course:
         """The record of a rollout that begins; none where every copy has the spec already."""
         if all(copy.spec == self.to for copy in self.had.values()):
@@ -126,8 +124,6 @@ class Way:
         """First the record, and nothing moves before it is there."""
         target = way.before if way.back else way.to
         return Course(target=target, stays=self._stays(()), record=way, total=self.total)
-
-    # ---- what moves
 
     def _moving(self, way: Rollout, target: str, pending: list[Place]) -> Course:
         config = self._config(back=way.back)
@@ -199,8 +195,6 @@ class Way:
             target=target, stays=self._stays(()), record=way, total=self.total, moved=moved, waits=waits
         )
 
-    # ---- what is there
-
     def _config(self, *, back: bool) -> Update:
         return (self.service.rollback or self.service.update) if back else self.service.update
 
@@ -244,9 +238,7 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
     )
 
 
-# ----
-# How a service gets from one spec to another: a few copies at a time, each well before the next, or back
-# again.
+# ---- How a service gets from one spec to another: a few copies at a time, each well before the next, or back again.
 #
 # What must outlive the leader is in a record in etcd, and is written before the first copy is moved by it.
 # All else is read off the assignments and what the hosts say; a new leader only watches anew how long copies
@@ -255,8 +247,7 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 
 def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
     """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
-    cluster = observed.cluster
-    assert cluster is not None
+    cluster = etcd_of(observed)
     unreadable = {key.rpartition("/rollouts/")[2] for key, _ in cluster.garbage if "/rollouts/" in key}
     placing = placing or placing_of(intent, observed)
     current, courses = settled(intent, current_of(intent, cluster), placing), {}

@@ -14,13 +14,13 @@ held until the host it comes from says that nothing is left of it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
 from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key
-from agent.planner.leader.host_picker import Chooser
-from agent.planner.leader.rescheduler import Mover
+from agent.planner.leader.rescheduler import Chooser, Mover
 from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of
 
 
@@ -76,22 +76,13 @@ def place(intent: Intent, current: Mapping[str, Assignment], observed: Observed 
 
 def placing_of(intent: Intent, observed: Observed) -> Placing:
     """As `place`, for who leads."""
-    assert observed.cluster is not None
-    return place(intent, current_of(intent, observed.cluster), observed)
+    return place(intent, current_of(intent, etcd_of(observed)), observed)
 
 
 def places_again_in_s(observed: Observed) -> float:
     """In how many seconds a copy may be moved although nothing tells; 0: none is."""
-    cluster = observed.cluster
-    if (
-        cluster is None
-        or cluster.accepted is None
-        or not observed.fence
-        or observed.stale
-        or cluster.went_back
-    ):
-        return 0.0
-    return placing_of(cluster.accepted, observed).again_s
+    intent = led_by(observed)
+    return placing_of(intent, observed).again_s if intent else 0.0
 
 
 def settled(intent: Intent, current: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:

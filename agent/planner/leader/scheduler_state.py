@@ -1,15 +1,115 @@
-"""What the leader knows of the hosts when it places copies."""
+"""What the leader knows of the hosts, and of each copy on them, when it places copies and moves them."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from agent.diff.nodes import take_census
-from agent.diff.replicas import STOPPABLE, container_name
-from agent.model.intent import HostIntent, Intent, ServiceIntent
+from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, is_misgiven
+from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy
+from agent.model.rollout import CopyWatch
 from agent.model.spec import ContainerSpec, Key, spec_hash
-from agent.model.status import HostStatus
-from agent.planner.leader.replica_health import Condition, condition
+from agent.model.status import CopyReport, HostStatus
+
+# ---- How a copy that was moved to another spec does there, by what its host says of it and for how long already
+
+
+DOWN_S = 5.0
+"""So long a copy that was never seen running may be down before that counts: its host may be about to start it."""
+_NO_NETWORK = re.compile(
+    rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
+    "|invalid cluster node while attaching",
+    re.IGNORECASE,
+)
+"""What docker says of a start that failed for a network, which the host or the swarm puts right: docker_gwbridge was
+missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
+_NOT_WATCHED = CopyWatch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What is known of one copy."""
+
+    is_: Literal["well", "coming", "failed", "away", "unseen"]
+    """away: its host cannot say anything now; unseen: its host never said anything, or it was never let start."""
+    why: str = ""
+    """Why it is not well, in words."""
+    for_s: float = 0.0
+    """How long it has been so."""
+    up: bool = False
+    """Whether some container does its work, of whatever spec. Of one that is away, that may be so."""
+
+
+def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
+    """How `copy`, as it is assigned to `host`, is now. `spec` is the one it has, if it is known."""
+    cluster = observed.cluster
+    assert cluster is not None
+    if copy.waits:
+        return Condition(is_="unseen", why=copy.waits)
+    watch = observed.watches.get((host, *copy.key), _NOT_WATCHED)
+    status = cluster.status_of(host)
+    if status is None or not status.engine_up:
+        if host not in cluster.statuses:
+            return Condition(is_="unseen")
+        why = "dockerd does not answer" if status else "the agent is away"
+        return Condition(is_="away", why=why, for_s=watch.steady_s, up=True)
+    reports = [each for each in status.copies if each.key == copy.key]
+    up = any(each.status in ("running", "paused") for each in reports)
+    mine = [each for each in reports if each.spec == copy.spec]
+    held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
+    waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
+    faults = (_failure(each, spec, watch, excused=waits or _is_its_hosts(each, copy, spec)) for each in mine)
+    if fault := next(filter(None, faults), ""):
+        return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
+    if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
+        return Condition(is_="well", for_s=watch.steady_s, up=True)
+    doing = unwell if len(reports) == len(mine) == 1 else "it is being replaced"
+    why = held[0].reason if held else doing
+    return Condition(is_="coming", why=why, for_s=watch.steady_s, up=up)
+
+
+def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) -> bool:
+    """Whether its start failed for what its host puts right: it got no network, or an address that is taken."""
+    return bool(_NO_NETWORK.search(report.error)) or (spec is not None and is_misgiven(report, copy, spec))
+
+
+def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, excused: bool) -> str:
+    """What is wrong with it that waiting does not put right, in words.
+
+    `excused`: that it is down is no doing of its spec, as while its host holds its start after a power cut.
+    """
+    exited = f"it exited with {report.exit_code}"
+    if report.status == "exited" and spec is not None and finished(spec, report):
+        return exited if report.exit_code else ""
+    if report.status == "restarting":
+        return f"{exited}, and is started over and over"
+    if report.health == "unhealthy":
+        return "it is unhealthy"
+    if watch.ended:
+        return exited if report.status in ("exited", "dead") else "it ended and was started again"
+    if excused or watch.steady_s < DOWN_S or report.status not in ("created", "exited", "dead"):
+        return ""
+    return report.error or ("" if report.status == "created" else exited)
+
+
+def _unwell(report: CopyReport, spec: ContainerSpec | None) -> str:
+    """What it lacks yet, in words."""
+    if any(each.repair != "none" for each in report.differences):
+        return "it is not as its spec says yet"
+    if report.status == "exited" and spec is not None and finished(spec, report):
+        return ""
+    if report.status != "running":
+        return f"it is {report.status}"
+    return "" if report.health in ("", "healthy") else "it is not healthy yet"
+
+
+def _concerns(resource: str, reports: list[CopyReport], spec: ContainerSpec | None) -> bool:
+    names = {f"container/{each.name}" for each in reports}
+    return resource in names or (spec is not None and resource == f"image/{spec.image}")
+
 
 # ---- What is assigned now, also where etcd has lost it
 
@@ -58,18 +158,9 @@ def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     """
     if not cluster.era:
         return ()
-    return tuple(
-        name
-        for name in _lost(intent, cluster)
-        if name in cluster.present and not _has_reported(name, cluster)
-    )
-
-
-def _has_reported(name: str, cluster: ClusterState) -> bool:
-    status = cluster.statuses.get(name)
-    return (
-        status is not None and status.instance == cluster.present[name] and status.era in (None, cluster.era)
-    )
+    there = [each for each in _lost(intent, cluster) if each in cluster.present]
+    said = {each: cluster.status_of(each) for each in there}
+    return tuple(each for each, status in said.items() if not status or status.era not in (None, cluster.era))
 
 
 # ---- Which numbers the copies of a service have, and on which host, where the document says the hosts
@@ -126,8 +217,6 @@ class Scene:
                 if not copy.held:
                     self._assigned.setdefault(copy.key, set()).add(name)
 
-    # ---- hosts
-
     def takes_new(self, host: HostIntent) -> bool:
         """Whether copies may be given to it: one that is only away for the moment is waited for."""
         return host.availability == "active" and not self.is_gone(host.name)
@@ -162,8 +251,6 @@ class Scene:
     def has_image(self, name: str, image: str) -> bool:
         status = self._status(name)
         return self.cluster is None or (status is not None and image in status.images)
-
-    # ---- copies
 
     def condition(self, copy: Copy, host: str) -> Condition:
         """How a copy does that is assigned to a host."""

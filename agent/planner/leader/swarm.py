@@ -3,28 +3,16 @@
 from dataclasses import replace
 
 from agent.diff.networks import ready_overlays
-from agent.diff.nodes import HOST_LABEL
+from agent.diff.nodes import HOST_LABEL, etcd_of
+from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.leader_steps import (
-    ClaimInit,
-    PublishSwarm,
-    PublishTokens,
-    PublishUnlockKey,
-    RotateTokens,
-    TurnAutolockOff,
-    TurnAutolockOn,
-    WithdrawTokens,
-)
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, untouched
-from agent.model.records import SwarmRecord, Tokens, UnlockKeys
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
-# ----
-# Swarm's autolock, as `x-cluster.swarm.autolock` says: switched by the leader, who publishes the key that
-# unlocks.
+# ---- Swarm's autolock, as `x-cluster.swarm.autolock` says: switched by the leader, who publishes the key that unlocks.
 
 
 NO_KEY = (
@@ -46,9 +34,9 @@ def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Pla
         return Plan()  # it is told as unreadable; what it holds may be the only key of a manager that is down
     known = _known(cluster, swarm)
     if not swarm.autolock:
-        return Plan((TurnAutolockOn(known=known, reason="autolock is declared"),))
+        return Plan((leader_steps.TurnAutolockOn(known=known, reason="autolock is declared"),))
     why = _why_publish_key(cluster, known, swarm)
-    return Plan((PublishUnlockKey(known=known, reason=why),)) if why else Plan()
+    return Plan((leader_steps.PublishUnlockKey(known=known, reason=why),)) if why else Plan()
 
 
 def _off(cluster: ClusterState, swarm: SwarmState, *, declared: bool) -> Plan:
@@ -56,10 +44,10 @@ def _off(cluster: ClusterState, swarm: SwarmState, *, declared: bool) -> Plan:
     if not known.on and not (declared and swarm.autolock):
         return Plan()
     reason = "autolock is declared false" if declared else "autolock is not declared any more"
-    return Plan((TurnAutolockOff(known=known, reason=reason),))
+    return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),))
 
 
-def _why_publish_key(cluster: ClusterState, known: UnlockKeys, swarm: SwarmState) -> str:
+def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: SwarmState) -> str:
     if not known.on:
         return "the swarm is locked at a restart, and its unlock key is not published"
     if swarm.unlock_key and known.keys[:1] != (swarm.unlock_key,):
@@ -71,19 +59,20 @@ def _why_publish_key(cluster: ClusterState, known: UnlockKeys, swarm: SwarmState
     )
 
 
-def _known(cluster: ClusterState, swarm: SwarmState) -> UnlockKeys:
+def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
     """What is published, if it is this swarm's."""
     found = cluster.unlock
     assert swarm.swarm_id is not None, "a manager that knows of autolock knows its swarm"
     return (
-        found if found and found.swarm_id == swarm.swarm_id else UnlockKeys(swarm_id=swarm.swarm_id, on=False)
+        found
+        if found and found.swarm_id == swarm.swarm_id
+        else records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
     )
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
     """Claim the init, publish what came of it, keep the record and the tokens right."""
-    cluster, host = observed.cluster, observed.host
-    assert cluster is not None
+    cluster, host = etcd_of(observed), observed.host
     assert host is not None
     record = cluster.record
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
@@ -96,19 +85,14 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
 
 
 def _plan_claim(
-    intent: Intent, observed: Observed, cluster: ClusterState, record: SwarmRecord | None
+    intent: Intent, observed: Observed, cluster: ClusterState, record: records.SwarmRecord | None
 ) -> Plan:
     if record and record.claimed_by == observed.me:
         return Plan()  # host/membership.py inits
     if record and record.claimed_by in cluster.present:
         return _waiting(f"{record.claimed_by} claimed the init and is still there")
     # Whoever is in a swarm already must have had the time to say so, or a second one would be made beside it.
-    silent = sorted(
-        name
-        for name, instance in cluster.present.items()
-        if name != observed.me
-        and (name not in cluster.statuses or cluster.statuses[name].instance != instance)
-    )
+    silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
         return _waiting(f"{', '.join(silent)} did not report yet")
     unseen = [
@@ -119,7 +103,7 @@ def _plan_claim(
     if unseen:
         return _waiting(f"the dockerd of {', '.join(unseen)} did not say yet whether it is in a swarm")
     reason = f"{record.claimed_by}, who claimed it, is gone" if record else "there is no swarm yet"
-    return Plan((ClaimInit(over=cluster.record_revision, reason=reason),))
+    return Plan((leader_steps.ClaimInit(over=cluster.record_revision, reason=reason),))
 
 
 def _is_unseen(status: HostStatus) -> bool:
@@ -129,10 +113,10 @@ def _is_unseen(status: HostStatus) -> bool:
 
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
-    before = record or SwarmRecord(claimed_by=observed.me)
+    before = record or records.SwarmRecord(claimed_by=observed.me)
     anew = to_recreate(intent, observed)
     ready = ready_overlays(intent, host, {*before.networks, *before.recreating})
-    found = SwarmRecord(
+    found = records.SwarmRecord(
         claimed_by=before.claimed_by,
         swarm_id=swarm.swarm_id,
         managers=_managers(host),
@@ -146,10 +130,10 @@ def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host
         )
     if found == record:
         return Plan()
-    return Plan((PublishSwarm(record=found, reason=_record_change(record, found)),))
+    return Plan((leader_steps.PublishSwarm(record=found, reason=_record_change(record, found)),))
 
 
-def _record_change(before: SwarmRecord | None, after: SwarmRecord) -> str:
+def _record_change(before: records.SwarmRecord | None, after: records.SwarmRecord) -> str:
     if before is None:
         return f"this host is in swarm {after.swarm_id} already: adopted"
     if before.swarm_id is None:
@@ -191,16 +175,16 @@ def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
     if missing:
         why = _why_publish(host, tokens, f"{', '.join(missing)} not joined yet")
         why = why or ("the published join tokens are not sealed" if cluster.tokens_exposed else "")
-        step = PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
+        step = leader_steps.PublishTokens(swarm_id=swarm_id, managers=not _lost_managers(host), reason=why)
         return Plan((step,)) if why else _expire(intent, observed, missing)
     if tokens is None:
         return Plan()
     reason = "every declared host has joined"
-    withdraw = WithdrawTokens(reason=reason)
+    withdraw = leader_steps.WithdrawTokens(reason=reason)
     if intent.swarm.rotate_tokens == "never":
         return Plan((withdraw,))
     # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
-    return Plan((RotateTokens(reason=reason), withdraw))
+    return Plan((leader_steps.RotateTokens(reason=reason), withdraw))
 
 
 def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Plan:
@@ -212,10 +196,10 @@ def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Pla
     if intent.swarm.rotate_tokens == "never" or observed.tokens_age_s < ttl_s:
         return Plan()
     reason = f"published {ttl_s:g} s ago, and {', '.join(missing)} did not join yet"
-    return Plan((RotateTokens(reason=reason),))
+    return Plan((leader_steps.RotateTokens(reason=reason),))
 
 
-def _why_publish(host: HostState, published: Tokens | None, missing: str) -> str:
+def _why_publish(host: HostState, published: records.Tokens | None, missing: str) -> str:
     """Why join tokens have to be published, in words; empty when the published ones are right."""
     if published is None or published.swarm_id != host.swarm.swarm_id:
         return missing

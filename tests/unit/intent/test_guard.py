@@ -7,7 +7,7 @@ from agent.model.intent import Intent, PolicyIntent
 from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState
 from agent.model.records import Verdict
-from agent.planner.leader.verdict import plan_verdict
+from agent.planner.leader.leading import plan_verdict
 from tests.support.builders import cluster, document, intent, service, told
 
 GUARD = PolicyIntent(deletion_guard_percent=50)
