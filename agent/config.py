@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agent.errors import Invalid
-from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
 from agent.model.steps import LEADER_BUDGET_S
-from agent.model.store import SessionSettings, StoreSettings, timing_faults
+from agent.model.store import SessionSettings, StoreSettings, store_faults, timing_faults
 from agent.yamldoc import Cursor, Fields, Reader, open_document
 from agent.yamldoc.faultlist import quoted
 from agent.yamldoc.scalars import (

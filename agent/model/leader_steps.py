@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.model.intent import Availability
-from agent.model.records import Assignment, Ruling, SwarmRecord, UnlockKeys, Verdict
-from agent.model.rollout import Rollout
+from agent.model.records import Assignment, Rollout, Ruling, SwarmRecord, UnlockKeys, Verdict
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence

@@ -237,3 +237,28 @@ class Digests:
     """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
     asked: tuple[str, ...] = ()
     """Those that were asked for this very document."""
+
+
+RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "rolled-back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A service on its way to another spec. It outlives the leader; how long a copy has been well does not."""
+
+    before: str
+    """Hash of the spec that ran before, and that a rollback goes to."""
+    to: str
+    """Hash of the spec the intent asks for: a record about another one is of the past."""
+    state: RolloutState = "moving"
+    already: tuple[int, ...] = ()
+    """Numbers of the copies that had the spec they are to have when this way began: they say nothing about it."""
+    failed: tuple[int, ...] = ()
+    """Numbers of the copies that failed on this way."""
+    why: str = ""
+    """What failed, in words."""
+
+    @property
+    def back(self) -> bool:
+        """Whether it goes, or went, back to the spec before."""
+        return self.state in ("rolling-back", "rollback-paused", "rolled-back")

@@ -8,9 +8,8 @@ from agent.diff.replicas import MISGIVEN, STOPPABLE, container_name, fill_contex
 from agent.errors import Invalid
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
 from agent.model.records import Copy
 from agent.model.steps import (
     ConnectNetwork,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from agent.diff.replicas import STOPPABLE
 from agent.model.host_state import HostState
-from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
+from agent.model.plan import ClusterState
 from agent.model.spec import Key
 
 _SERVICE = "service "

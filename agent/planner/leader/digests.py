@@ -8,8 +8,7 @@ to just those that ran before.
 from dataclasses import replace
 
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan
+from agent.model.plan import Blocked, ClusterState, Observed, Plan
 from agent.model.records import Digests
 from agent.model.steps import ResolveDigests
 

@@ -8,8 +8,7 @@ from agent.diff.bridge import is_begun
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.leader_steps import EndTurn, OfferTurn
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
 from agent.model.records import Disruption, Ruling
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agent.diff.networks import Asks, asks_of, sees_overlays
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.observed import ClusterState
+from agent.model.plan import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.planner.leader.address_users import Holders

@@ -1,8 +1,7 @@
 """The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
 
 from agent.diff.nodes import take_census
-from agent.model.observed import Observed
-from agent.model.plan import Plan, untouched
+from agent.model.plan import Observed, Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns

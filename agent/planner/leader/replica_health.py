@@ -6,9 +6,8 @@ from typing import Literal
 
 from agent.diff.replicas import HELD_BY_ITS_HOST, finished, is_misgiven
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import Observed
+from agent.model.plan import CopyWatch, Observed
 from agent.model.records import Copy
-from agent.model.rollout import CopyWatch
 from agent.model.spec import ContainerSpec
 from agent.model.status import CopyReport
 

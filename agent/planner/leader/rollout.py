@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import ClusterState, Observed
-from agent.model.records import Assignment, Copy
-from agent.model.rollout import Rollout
+from agent.model.plan import ClusterState, Observed
+from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.replica_health import DOWN_S, Condition, condition

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.observed import Observed
-from agent.model.plan import Blocked
+from agent.model.plan import Blocked, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key
 from agent.planner.leader.host_picker import Chooser

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from agent.diff.nodes import take_census
 from agent.diff.replicas import STOPPABLE, container_name
 from agent.model.intent import HostIntent, Intent, ServiceIntent
-from agent.model.observed import ClusterState, Observed
+from agent.model.plan import ClusterState, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import HostStatus

@@ -16,8 +16,7 @@ from agent.model.leader_steps import (
     TurnAutolockOn,
     WithdrawTokens,
 )
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan, untouched
+from agent.model.plan import ClusterState, Observed, Plan, untouched
 from agent.model.records import SwarmRecord, Tokens, UnlockKeys
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate

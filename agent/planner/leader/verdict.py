@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from agent.intent.guard import guarding
 from agent.model.leader_steps import PublishVerdict
-from agent.model.observed import ClusterState, Document
 from agent.model.phrases import and_more
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, ClusterState, Document, Plan, untouched
 from agent.model.records import Verdict
 
 
