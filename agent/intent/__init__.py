@@ -18,7 +18,7 @@ from agent.intent.service import read_service
 from agent.intent.values import name, project_name
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
-from agent.yamldoc.scalars import string
+from agent.yamldoc.readers import string
 
 __all__ = ["parse_intent", "warnings"]
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from agent.intent import forms, limits
-from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import choice, duration, integer, number, sequence_of
+from agent.yamldoc.readers import Cursor, Fields, choice, duration, integer, number, sequence_of
 
 ServiceMode = Literal["global", "replicated"]
 
@@ -37,8 +35,8 @@ _NOT_PLACED_BY = {
 _ENGINE = "engine.labels."
 _ROLES = ("manager", "worker")
 
-_PREFERENCE = Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
-WHERE = Section(
+_PREFERENCE = forms.Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
+WHERE = forms.Section(
     {
         "constraints": forms.list_of({"type": "string", "pattern": "(==|!=)"}),
         "preferences": forms.list_of(_PREFERENCE.form),
@@ -48,7 +46,7 @@ WHERE = Section(
 
 _AS_SWARM = Update()
 
-UPDATE = Section(
+UPDATE = forms.Section(
     {
         "parallelism": forms.integer(0, 10_000),
         "order": forms.choice(get_args(UpdateOrder)),
@@ -58,15 +56,15 @@ UPDATE = Section(
     }
 )
 _SWARM_WAITS = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
-RESTART = Section(
+RESTART = forms.Section(
     {"condition": forms.choice(get_args(Condition)), "max_attempts": forms.integer(0, 1_000_000)},
     refused={"delay": _SWARM_WAITS, "window": _SWARM_WAITS},
 )
-LIMITS = Section(
+LIMITS = forms.Section(
     {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)},
     refused={"devices": "is not offered: a device is given or not; use devices, or reservations"},
 )
-RESERVATIONS = Section(
+RESERVATIONS = forms.Section(
     {"memory": forms.SIZE, "devices": forms.list_of(limits.REQUEST.form)},
     refused={
         "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
@@ -74,8 +72,8 @@ RESERVATIONS = Section(
         "pids": "is not offered: nothing reserves processes",
     },
 )
-_RESOURCES = Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
-DEPLOY = Section(
+_RESOURCES = forms.Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
+DEPLOY = forms.Section(
     {
         "mode": forms.choice(get_args(ServiceMode)),
         "replicas": forms.integer(0, MOST_REPLICAS),

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import absolute, name, text
 from agent.model.spec import Mount
 from agent.yamldoc import Cursor
@@ -14,7 +13,7 @@ Kind = Literal["secrets", "configs"]
 
 _FILES_ONLY = "is not offered: a file on the hosts is, with file:"
 _AS_IT_IS = "is not offered: the file is mounted as it is on the host; set it there"
-FILE = Section(
+FILE = forms.Section(
     {"file": forms.ABSOLUTE},
     ("file",),
     {
@@ -28,7 +27,7 @@ FILE = Section(
         "template_driver": _FILES_ONLY,
     },
 )
-USE = Section(
+USE = forms.Section(
     {"source": forms.NAME, "target": forms.TEXT},
     ("source",),
     dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS),

@@ -5,17 +5,16 @@ from typing import Any
 
 from agent.diff.container.usage import cpu_set
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.compose import Scalar, whole_number
-from agent.yamldoc.scalars import derived, duration, integer, matching, number, sequence_of, size
+from agent.yamldoc.readers import derived, duration, integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
 
 ALL = "all"
-REQUEST = Section(
+REQUEST = forms.Section(
     {
         "driver": forms.TEXT,
         "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
@@ -75,10 +74,12 @@ memory = size(_LEAST_MEMORY)
 reservation = size(1)
 pids = integer(-1, 1 << 22)
 
-DEVICE = Section({"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",))
+DEVICE = forms.Section(
+    {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",)
+)
 DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
 _LIMIT = forms.integer(-1, _MOST)
-_ULIMIT = Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
+_ULIMIT = forms.Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
 ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
 _rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
@@ -184,13 +185,13 @@ _DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
     "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
 }
 _RATES = {
-    key: Section(
+    key: forms.Section(
         {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
         ("path", number),
     )
     for key, (_, number, _reader) in _DEVICE_KEYS.items()
 }
-BLKIO = Section(
+BLKIO = forms.Section(
     {
         "weight": forms.integer(10, 1000),
         **{key: forms.list_of(section.form) for key, section in _RATES.items()},

@@ -5,15 +5,13 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import boolean, choice, size
+from agent.yamldoc.readers import Cursor, Fields, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-BIND = Section(
+BIND = forms.Section(
     {
         "propagation": forms.choice(PROPAGATION),
         "create_host_path": forms.BOOLEAN,
@@ -21,15 +19,15 @@ BIND = Section(
     },
     refused={"recursive": "is not offered: engines before 25 do not know it"},
 )
-VOLUME = Section(
+VOLUME = forms.Section(
     {"nocopy": forms.BOOLEAN},
     refused={
         "subpath": "is not offered: engines before 26 do not know it",
         "labels": "is not offered: give the labels to the volume itself, at the top",
     },
 )
-TMPFS = Section({"size": forms.SIZE, "mode": forms.TEXT})
-MOUNT = Section(
+TMPFS = forms.Section({"size": forms.SIZE, "mode": forms.TEXT})
+MOUNT = forms.Section(
     {
         "type": forms.choice(get_args(MountType)),
         "source": forms.TEXT,

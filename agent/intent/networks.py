@@ -4,17 +4,16 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment
 from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import address, boolean, choice, derived, matching, network, sequence_of
+from agent.yamldoc.readers import address, boolean, choice, derived, matching, network, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
 _NEW = "is not offered: engines before 28 do not know it"
-ATTACHMENT = Section(
+ATTACHMENT = forms.Section(
     {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS},
     refused={
         "ipv6_address": "is not offered: overlays here are IPv4",
@@ -55,7 +54,7 @@ def _attachment(key: Cursor, place: Cursor) -> Attachment | None:
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
 _OTHERS = "is not said for something external: whoever made it said it"
-SUBNET = Section(
+SUBNET = forms.Section(
     {"subnet": forms.NETWORK, "gateway": forms.ADDRESS},
     ("subnet",),
     {
@@ -63,14 +62,14 @@ SUBNET = Section(
         "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
     },
 )
-_IPAM = Section(
+_IPAM = forms.Section(
     {"config": {**forms.list_of(SUBNET.form, 1), "maxItems": 1}},
     refused={
         "driver": "is not offered: Docker's own gives out the addresses",
         "options": "is not offered: Docker's own way to give out addresses has none",
     },
 )
-NETWORK = Section(
+NETWORK = forms.Section(
     {
         "name": forms.NAME,
         "driver": forms.choice(get_args(NetworkDriver)),
@@ -86,7 +85,7 @@ NETWORK = Section(
         "enable_ipv4": "is not needed: every network has IPv4",
     },
 )
-VOLUME = Section(
+VOLUME = forms.Section(
     {
         "name": forms.NAME,
         "driver": forms.TEXT,

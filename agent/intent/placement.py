@@ -5,9 +5,8 @@ from dataclasses import replace
 from agent.intent import forms
 from agent.intent.deploy import Deploy
 from agent.model.intent import ANYWHERE, HostIntent, ServiceIntent
-from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.faultlist import listed
-from agent.yamldoc.scalars import integer, text
+from agent.yamldoc.readers import Cursor, Fields, integer, text
 
 MOST_COPIES = 1000
 """Copies of one service on one host."""

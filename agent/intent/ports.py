@@ -5,11 +5,9 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Literal, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc import Cursor
-from agent.yamldoc.scalars import address, choice, integer
+from agent.yamldoc.readers import Cursor, address, choice, integer
 
 PORT = integer(1, 65535)
 PortMode = Literal["host", "ingress"]
@@ -25,7 +23,7 @@ _EPHEMERAL = "names no port of the host"
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
 _PORT = forms.integer(1, 65535)
-LONG = Section(
+LONG = forms.Section(
     {
         "target": _PORT,
         "published": _PORT,

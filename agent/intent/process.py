@@ -6,16 +6,14 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import Healthcheck, Logging, Restart, RestartName
-from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.compose import Scalar
-from agent.yamldoc.scalars import boolean, choice, duration, integer, one_or_more, sequence_of
+from agent.yamldoc.readers import Cursor, Reader, boolean, choice, duration, integer, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
-HEALTH = Section(
+HEALTH = forms.Section(
     {
         "test": forms.WORDS,
         **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
@@ -75,7 +73,7 @@ _LONGEST_LINE = 16_384
 MOST_SPLIT = 500_000
 """Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
 the memory."""
-LOGGING = Section({"driver": forms.SCALAR, "options": forms.PAIRS})
+LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}

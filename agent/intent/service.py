@@ -7,14 +7,13 @@ from typing import Any, Literal, get_args
 
 from agent.intent import files, forms, limits, mounts, networks, ports, process
 from agent.intent.deploy import DEPLOY, Deploy, read_deploy
-from agent.intent.forms import Form, Section
 from agent.intent.placement import HOSTS, read_placement
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, distinct_texts, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.scalars import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
+from agent.yamldoc.readers import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
 
 # ---- Image references
 
@@ -54,7 +53,7 @@ def image(cursor: Cursor) -> str | None:
 
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-_DEPENDENCY = Section(
+_DEPENDENCY = forms.Section(
     {"condition": forms.choice(get_args(Condition))},
     ("condition",),
     {
@@ -97,7 +96,7 @@ class Field:
 
     attribute: str | None
     read: Reader[Any]
-    form: Form
+    form: forms.Form
     """What it may look like, for editors."""
 
 
@@ -188,7 +187,7 @@ FIELDS: dict[str, Field] = {
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 
-OTHERS: Mapping[str, Form] = {
+OTHERS: Mapping[str, forms.Form] = {
     "x-hosts": HOSTS,
     "deploy": DEPLOY.form,
     "depends_on": forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form)),

@@ -4,8 +4,7 @@ import re
 
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
-from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.scalars import derived, matching, sequence_of, string
+from agent.yamldoc.readers import Cursor, Reader, derived, matching, sequence_of, string
 
 project_name = matching(
     r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"

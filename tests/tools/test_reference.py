@@ -24,7 +24,7 @@ from agent.intent.resolve import KNOWN
 from agent.intent.service import FIELDS, OTHERS
 from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT
-from agent.yamldoc.scalars import LONGEST_TEXT
+from agent.yamldoc.readers import LONGEST_TEXT
 from tests.support.reference import written
 
 PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
