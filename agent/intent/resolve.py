@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agent.intent.files import Kind, files, read_uses
+from agent.intent.mounts import Kind, files, read_uses
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.diff.container import TABLE
-from agent.intent import cluster, files, forms, networks
+from agent.intent import cluster, forms, mounts, networks
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
 from agent.intent.service import FIELDS, OTHERS, Field
 
@@ -26,8 +26,8 @@ def json_schema() -> dict[str, Any]:
         "x-cluster": cluster.CLUSTER.form,
         "networks": _named(forms.either(networks.NETWORK.form, forms.NOTHING)),
         "volumes": _named(forms.either(networks.VOLUME.form, forms.NOTHING)),
-        "secrets": _named(files.FILE.form),
-        "configs": _named(files.FILE.form),
+        "secrets": _named(mounts.FILE.form),
+        "configs": _named(mounts.FILE.form),
         "services": {**_named(_service()), "type": "object"},
     }
     document = forms.Section(top, ("name", "x-cluster", "services"), TOP_REFUSED)

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.intent import files, forms, limits, mounts, networks, ports, process
-from agent.intent.deploy import DEPLOY, Deploy, read_deploy
-from agent.intent.placement import HOSTS, read_placement
+from agent.intent import forms, limits, mounts, networks, ports, process
+from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, distinct_texts, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
@@ -192,8 +191,8 @@ OTHERS: Mapping[str, forms.Form] = {
     "deploy": DEPLOY.form,
     "depends_on": forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form)),
     "pull_policy": forms.choice(PULLS),
-    "secrets": files.USES,
-    "configs": files.USES,
+    "secrets": mounts.USES,
+    "configs": mounts.USES,
 }
 """Keys of a service that are no field of a container."""
 _UNREADABLE = "unreadable"

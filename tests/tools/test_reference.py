@@ -5,18 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.intent import (
-    MOST_NAMED,
-    TOP_KEYS,
-    cluster,
-    deploy,
-    files,
-    limits,
-    mounts,
-    networks,
-    ports,
-    process,
-)
+from agent.intent import MOST_NAMED, TOP_KEYS, cluster, deploy, limits, mounts, networks, ports, process
 from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED
 from agent.intent.process import MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
@@ -63,10 +52,10 @@ def keys_of_the_table(text: str) -> set[str]:
                 *limits.REQUEST.known,
                 *limits.BLKIO.known,
                 *limits.DEVICE.known,
-                *files.USE.known,
+                *mounts.USE.known,
             ),
         ),
-        ("secrets.*, configs.*", files.FILE.known),
+        ("secrets.*, configs.*", mounts.FILE.known),
         ("x-cluster", cluster.CLUSTER.known),
         ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST.known]),
         ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE.known]),
