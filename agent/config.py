@@ -110,18 +110,16 @@ def load_config(path: Path) -> Config:
         raise InvalidDocument(error.faults, source=str(path)) from None
 
 
-def _absolute(cursor: Cursor) -> str | None:
-    value = readers.text(cursor)
-    if value is None or value.startswith("/"):
+@readers.after(readers.text)
+def _absolute(cursor: Cursor, value: str) -> str | None:
+    if value.startswith("/"):
         return value
     cursor.fault(f"{cursor.shown} is a relative path", "begin it with /")
     return None
 
 
-def _file(cursor: Cursor) -> str | None:
-    path = _absolute(cursor)
-    if path is None:
-        return None
+@readers.after(_absolute)
+def _file(cursor: Cursor, path: str) -> str | None:
     if not Path(path).is_file():
         cursor.fault(f"there is no file {cursor.shown}")
         return None
@@ -132,26 +130,26 @@ def _file(cursor: Cursor) -> str | None:
     return path
 
 
-def _named_file(cursor: Cursor) -> str | None:
+@readers.after(readers.text)
+def _named_file(cursor: Cursor, value: str) -> str | None:
     """A file that holds a secret. What is no path may be the secret itself, written where its file is to be named."""
-    value = readers.text(cursor)
-    if value is None or value.startswith("/"):
-        return value and _file(cursor)
+    if value.startswith("/"):
+        return _file(cursor)
     remedy = "name a file that holds the secret; begin it with /"
     cursor.hidden().fault("this value is no absolute path", remedy)
     return None
 
 
-def _secret_file(cursor: Cursor) -> str | None:
-    path = _named_file(cursor)
-    if path is not None and Path(path).stat().st_mode & 0o007:
+@readers.after(_named_file)
+def _secret_file(cursor: Cursor, path: str) -> str | None:
+    if Path(path).stat().st_mode & 0o007:
         cursor.fault(f"the file {cursor.shown} is open to every account", "chmod 0640, or 0600")
     return path
 
 
-def _endpoint(cursor: Cursor) -> str | None:
-    value = readers.text(cursor)
-    if value is not None and "@" in value:
+@readers.after(readers.text)
+def _endpoint(cursor: Cursor, value: str) -> str | None:
+    if "@" in value:
         remedy = "give them as user and password_file"
         cursor.hidden().fault("an endpoint cannot hold user and password", remedy)
         return None

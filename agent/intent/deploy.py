@@ -12,7 +12,7 @@ from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, Upda
 from agent.model.spec import Restart, RestartName
 from agent.yamldoc import readers
 from agent.yamldoc.faultlist import listed
-from agent.yamldoc.readers import Cursor, Fields, choice, duration, integer, number, sequence_of
+from agent.yamldoc.readers import Cursor, Fields, after, choice, duration, integer, number, sequence_of
 
 ServiceMode = Literal["global", "replicated"]
 
@@ -111,8 +111,7 @@ class Deploy:
 def read_deploy(cursor: Cursor) -> Deploy:
     """Read the section."""
     fields = DEPLOY.read(cursor)
-    place = fields.at("resources")
-    spec = {} if place is None else _resources(place)
+    spec: dict[str, Any] = fields.read("resources", _resources, {})
     if restart := fields.read("restart_policy", restart_policy):
         spec["restart"] = restart
     everywhere = fields.read("mode", choice(get_args(ServiceMode))) == "global"
@@ -198,11 +197,9 @@ def read_where(cursor: Cursor) -> Where:
     )
 
 
-def constraint(cursor: Cursor) -> Constraint | None:
+@after(text)
+def constraint(cursor: Cursor, written: str) -> Constraint | None:
     """Read `node.role == manager` and its like."""
-    written = text(cursor)
-    if written is None:
-        return None
     said = _SAID.fullmatch(written)
     if said is None:
         cursor.fault(f"{cursor.shown} is not a constraint", _EXAMPLE)
@@ -230,13 +227,11 @@ def _feature(cursor: Cursor, name: str) -> str | None:
     return None
 
 
+_spread = after(text)(_feature)
+
+
 def _preference(cursor: Cursor) -> str | None:
     return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
-
-
-def _spread(cursor: Cursor) -> str | None:
-    written = text(cursor)
-    return None if written is None else _feature(cursor, written)
 
 
 # ---- `x-hosts`, or `deploy` in its place: how many copies each host runs, or how many there are at all

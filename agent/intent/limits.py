@@ -8,8 +8,8 @@ from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.compose import Scalar, whole_number
-from agent.yamldoc.readers import derived, duration, integer, matching, number, sequence_of, size
+from agent.yamldoc.compose import whole_number
+from agent.yamldoc.readers import after, derived, duration, integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
 
@@ -30,7 +30,7 @@ _count = integer(1, 1000)
 
 def gpus(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
     """Read `all`, or a list of requests for GPUs."""
-    if isinstance(cursor.node, Scalar) and cursor.node.text == ALL:
+    if cursor.written == ALL:
         return (DeviceRequest(),)
     return tuple(_request(place, "gpu") for place in cursor.items())
 
@@ -60,7 +60,7 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
 
 
 def _how_many(place: Cursor) -> int | None:
-    if isinstance(place.node, Scalar) and place.node.text == ALL:
+    if place.written == ALL:
         return _ALL_OF_THEM
     return _count(place)
 
@@ -129,7 +129,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
 
 def memory_and_swap(cursor: Cursor) -> int | None:
     """Read how much memory and swap together; -1 is unlimited swap."""
-    if isinstance(cursor.node, Scalar) and whole_number(cursor.node.text) == -1:
+    if whole_number(cursor.written or "") == -1:
         return -1
     return memory(cursor)
 
@@ -150,10 +150,8 @@ def _long_device(place: Cursor) -> Device | None:
     return Device(source=source, target=target, permissions=permissions)
 
 
-def _device(place: Cursor) -> Device | None:
-    written = text(place)
-    if written is None:
-        return None
+@after(text)
+def _device(place: Cursor, written: str) -> Device | None:
     found = _DEVICE.fullmatch(written)
     if found is None:
         place.fault(f"{place.shown} is not a device", 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
@@ -199,11 +197,9 @@ BLKIO = forms.Section(
 )
 
 
-def cpuset(cursor: Cursor) -> str | None:
+@after(_set)
+def cpuset(cursor: Cursor, written: str) -> str | None:
     """Read a list of CPUs, in the kernel's own form: `0,1,2,6` -> `0-2,6`."""
-    written = _set(cursor)
-    if written is None:
-        return None
     spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
     if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
         cursor.fault(
@@ -218,7 +214,7 @@ def _microseconds(longest: int) -> Reader[int]:
     number, time = integer(_SHORTEST_US, longest), duration(_SHORTEST_US / _MICRO, longest / _MICRO)
 
     def read(cursor: Cursor) -> int | None:
-        if isinstance(cursor.node, Scalar) and re.fullmatch(r"\d+", cursor.node.text):
+        if re.fullmatch(r"\d+", cursor.written or ""):
             return number(cursor)
         seconds = time(cursor)
         return None if seconds is None else round(seconds * _MICRO)

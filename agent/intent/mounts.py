@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc.readers import Cursor, Fields, boolean, choice, size
+from agent.yamldoc.readers import Cursor, Fields, after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -86,9 +86,7 @@ def _target(place: Cursor, path: str) -> str | None:
     return target
 
 
-def _long_target(place: Cursor) -> str | None:
-    path = text(place)
-    return None if path is None else _target(place, path)
+_long_target = after(text)(_target)
 
 
 def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
@@ -96,10 +94,8 @@ def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
     return [(place, written) for place in places if (written := text(place)) is not None]
 
 
-def _short(place: Cursor) -> Mount | None:
-    written = text(place)
-    if written is None:
-        return None
+@after(text)
+def _short(place: Cursor, written: str) -> Mount | None:
     parts = written.split(":")
     if len(parts) == 1:
         target = _target(place, written)
@@ -195,11 +191,9 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
     return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
 
 
-def _mode(cursor: Cursor) -> int | None:
+@after(text)
+def _mode(cursor: Cursor, written: str) -> int | None:
     """Read permissions. `0755` is octal in YAML 1.1 and decimal in 1.2: only the form that is octal in both is."""
-    written = text(cursor)
-    if written is None:
-        return None
     if not re.fullmatch(r"0o[0-7]{3,4}", written):
         cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
     elif mode := int(written.removeprefix("0o"), 8):

@@ -8,7 +8,7 @@ from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment
 from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.readers import address, boolean, choice, derived, matching, network, sequence_of
+from agent.yamldoc.readers import address, after, boolean, choice, derived, matching, network, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
@@ -109,8 +109,7 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     attachable = fields.at("attachable")
     if attachable is not None and boolean(attachable) is False and driver == "overlay":
         attachable.fault("an overlay that is not attachable takes no containers", "write true, or nothing")
-    place = fields.at("ipam")
-    subnet, gateway = (None, None) if place is None else _ipam(place)
+    subnet, gateway = fields.read("ipam", _ipam, (None, None))
     return NetworkIntent(
         key=key,
         name=docker_name,
@@ -176,11 +175,9 @@ def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
     return subnet, read_gateway(fields.at("gateway"), subnet)
 
 
-def usable_network(cursor: Cursor) -> IPv4Network | None:
+@after(network)
+def usable_network(cursor: Cursor, found: IPv4Network) -> IPv4Network | None:
     """Read a network that has room for a gateway and more, and whose addresses hosts can have."""
-    found = network(cursor)
-    if found is None:
-        return None
     if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
         cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:

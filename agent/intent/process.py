@@ -8,8 +8,8 @@ from typing import TypeVar, get_args
 from agent.intent import forms
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import Healthcheck, Logging, Restart, RestartName
-from agent.yamldoc.compose import Scalar
-from agent.yamldoc.readers import Cursor, Reader, boolean, choice, duration, integer, one_or_more, sequence_of
+from agent.yamldoc import Cursor, Reader
+from agent.yamldoc.readers import after, boolean, choice, duration, integer, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
@@ -86,7 +86,7 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
     one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
-        if isinstance(cursor.node, Scalar) and cursor.node.text.startswith(_ANOTHERS):
+        if (cursor.written or "").startswith(_ANOTHERS):
             problem = "the namespace of another container is not offered"
             cursor.fault(problem, "copies are replaced one by one: use networks")
             return None
@@ -127,8 +127,7 @@ def check_lines(services: Cursor) -> bool:
         for key in ("command", "entrypoint"):
             # Where the key is missing this is the service itself, a mapping.
             place = service.at(key)
-            if isinstance(place.node, Scalar):
-                left -= len(place.node.text)
+            left -= len(place.written or "")
             if left < 0:
                 problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
                 place.hidden().fault(problem, "write them as lists")
@@ -136,11 +135,9 @@ def check_lines(services: Cursor) -> bool:
     return True
 
 
-def restart(cursor: Cursor) -> Restart | None:
+@after(text)
+def restart(cursor: Cursor, written: str) -> Restart | None:
     """Read what the engine does when the process ends."""
-    written = text(cursor)
-    if written is None:
-        return None
     if written in _RESTARTS:
         return Restart(name=_RESTARTS[written])
     if found := _RETRIES.fullmatch(written):
@@ -179,9 +176,7 @@ def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     return tuple(sorted(found))
 
 
-def _address(place: Cursor, written: str | None) -> str | None:
-    if written is None:
-        return None
+def _address(place: Cursor, written: str) -> str | None:
     for kind in (IPv4Address, IPv6Address):
         try:
             return str(kind(written))
@@ -191,5 +186,5 @@ def _address(place: Cursor, written: str | None) -> str | None:
     return None
 
 
-addresses = one_or_more(lambda place: _address(place, text(place)))
+addresses = one_or_more(after(text)(_address))
 """Reads one or several addresses, in the order written."""

@@ -11,11 +11,8 @@ from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, distinct_texts, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
-from agent.yamldoc import Cursor, Fields, Reader
+from agent.yamldoc import Cursor, Fields, Reader, readers
 from agent.yamldoc.readers import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
-
-# ---- Image references
-
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -37,10 +34,10 @@ PULLS: dict[str, Pull] = {
 }
 
 
-def image(cursor: Cursor) -> str | None:
+@readers.after(text)
+def image(cursor: Cursor, value: str) -> str | None:
     """Read an image reference: `[registry[:port]/]name[:tag][@sha256:digest]`."""
-    value = text(cursor)
-    if value is None or (len(value) <= _LONGEST and _REFERENCE.fullmatch(value)):
+    if len(value) <= _LONGEST and _REFERENCE.fullmatch(value):
         return value
     remedy = "write for example 10.0.0.1:5000/team/name:1.0.0"
     lower = value.lower()
@@ -205,8 +202,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
     Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
     """
     fields = cursor.fields((*FIELDS, *OTHERS), SERVICE_REFUSED, extensions=True)
-    place = fields.at("deploy")
-    deploy = read_deploy(place) if place else Deploy()
+    deploy = fields.read("deploy", read_deploy, Deploy())
     spec = _read_spec(fields, deploy.spec)
     check_together(fields, spec)
     return ServiceIntent(

@@ -26,9 +26,6 @@ class _StepForHost(_LeaderStep):
         return f"{self.about}/{self.host}"
 
 
-# ---- The lock
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(_LeaderStep):
     """Try to take the leader lock."""
@@ -52,9 +49,6 @@ class LetGo(_LeaderStep):
 
     lock: Fence
     verb, kind, resource = "let go as", "leadership", "leader"
-
-
-# ---- The document, and what follows from it for the hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +144,6 @@ class ForgetHost(_StepForHost):
     verb, kind, about = "forget", "swarm", "host"
 
 
-# ---- The swarm: its record, its tokens, its overlays
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimInit(_LeaderStep):
     """Claim the one `swarm init` of the cluster, or take the claim over from a host that is gone."""
@@ -204,9 +195,6 @@ class RemoveOverlay(_LeaderStep):
     @property
     def resource(self) -> str:
         return f"network/{self.network}"
-
-
-# ---- Its nodes: roles, availability, labels, and records of nodes that are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,9 +222,6 @@ def untouched(resource: str, kind: BlockedKind, reason: str) -> Plan:
     return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))
 
 
-# ---- What came of a step, and what is remembered of a failed one
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """What went wrong last with a resource, how often in a row, and when it may be tried again."""

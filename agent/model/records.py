@@ -57,9 +57,6 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-# ---- What a host is told to run
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Copy:
     """One copy of a service: its number is unique within the service, its spec is named by hash."""
@@ -97,9 +94,6 @@ class Assignment:
     """As in Accepted: what counts more is of a later era, or within one of a later revision."""
     pending: tuple[str, ...] = ()
     """Services with a copy here that is not as that intent says (yet): a rollout moves it in its turn, or went back."""
-
-
-# ---- Who is there, who leads, what the swarm is, and what the leader says to hosts about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +190,6 @@ class Disruption:
     reason: str
     quorum: bool
     """Whether the swarm had a leader when the turn was offered."""
-
-
-# ---- What becomes of a document: the word on it, what is in force, and the bytes that its tags are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,9 +59,6 @@ class PutPresence(BaseStep):
     verb, kind, resource = "put", "leadership", "presence"
 
 
-# ---- Its membership of the swarm
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MembershipStep(BaseStep):
     kind, resource, barrier, budget_s = "swarm", "swarm", True, 30.0
@@ -228,9 +225,6 @@ class GiveBackTurn(_TurnStep):
     verb = "give back"
 
 
-# ---- Its networks, volumes and images
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(BaseStep):
     """A network of this host alone."""
@@ -282,9 +276,6 @@ class PullImage(BaseStep):
     @property
     def door(self) -> str:
         return f"registry/{registry_of(self.image)}"
-
-
-# ---- Its containers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

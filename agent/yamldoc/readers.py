@@ -38,6 +38,11 @@ class Cursor:
         return isinstance(self.node, Scalar) and self.node.is_null
 
     @property
+    def written(self) -> str | None:
+        """The text of a single value, as it stands there; None for a mapping or a list."""
+        return self.node.text if isinstance(self.node, Scalar) else None
+
+    @property
     def is_mapping(self) -> bool:
         return isinstance(self.node, Mapping)
 
@@ -58,7 +63,7 @@ class Cursor:
 
     def fault(self, problem: str, remedy: str = "") -> None:
         """Note that this value is wrong."""
-        value = "" if self.secret or not isinstance(self.node, Scalar) else quoted(self.node.text)
+        value = "" if self.secret or self.written is None else quoted(self.written)
         at, line, column = self.path, self.node.line, self.node.column
         self.faults.add(path=at, value=value, problem=problem, remedy=remedy, line=line, column=column)
 
@@ -220,6 +225,24 @@ def string(cursor: Cursor) -> str | None:
     return node.text
 
 
+def after(reader: Reader[S]) -> Callable[[Callable[[Cursor, S], T | None]], Reader[T]]:
+    """Make a reader of a function that is given what `reader` reads; it is not called where that noted a fault."""
+
+    def decorate(go_on: Callable[[Cursor, S], T | None]) -> Reader[T]:
+        def read(cursor: Cursor) -> T | None:
+            value = reader(cursor)
+            return None if value is None else go_on(cursor, value)
+
+        return read
+
+    return decorate
+
+
+def derived(reader: Reader[S], make: Callable[[S], T]) -> Reader[T]:
+    """Make a reader of what `make` returns for what `reader` reads."""
+    return after(reader)(lambda _, value: make(value))
+
+
 def text(cursor: Cursor) -> str | None:
     """Text that is not empty."""
     value = string(cursor)
@@ -233,9 +256,9 @@ def matching(pattern: str, wanted: str) -> Reader[str]:
     """Make a reader of text that matches `pattern` from end to end; `wanted` says in words what does."""
     compiled = re.compile(pattern, re.ASCII)
 
-    def read(cursor: Cursor) -> str | None:
-        value = text(cursor)
-        if value is None or compiled.fullmatch(value):
+    @after(text)
+    def read(cursor: Cursor, value: str) -> str | None:
+        if compiled.fullmatch(value):
             return value
         cursor.fault(f"{cursor.shown} is not {wanted}")
         return None
@@ -247,22 +270,12 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
     """Make a reader of one of a few words."""
     by_word = {str(each): each for each in options}
 
-    def read(cursor: Cursor) -> W | None:
-        value = text(cursor)
-        if value is None or value in by_word:
-            return None if value is None else by_word[value]
+    @after(text)
+    def read(cursor: Cursor, value: str) -> W | None:
+        if value in by_word:
+            return by_word[value]
         cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options))
         return None
-
-    return read
-
-
-def derived(reader: Reader[S], make: Callable[[S], T]) -> Reader[T]:
-    """Make a reader of what `make` returns for what `reader` reads."""
-
-    def read(cursor: Cursor) -> T | None:
-        value = reader(cursor)
-        return None if value is None else make(value)
 
     return read
 
@@ -306,10 +319,8 @@ def _measured(
     """Make a reader of what `parse` returns for a text, within `bounds`; `wanted` names what it takes."""
     low, high = bounds
 
-    def read(cursor: Cursor) -> N | None:
-        written = text(cursor)
-        if written is None:
-            return None
+    @after(text)
+    def read(cursor: Cursor, written: str) -> N | None:
         value = parse(written)
         if value is None:
             cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
@@ -339,21 +350,19 @@ def _bytes(written: str) -> int | None:
     return None if found is None else int(float(found[1]) * _BYTES[found[2].lower()])
 
 
-def address(cursor: Cursor) -> IPv4Address | None:
+@after(text)
+def address(cursor: Cursor, value: str) -> IPv4Address | None:
     """One IPv4 address."""
-    value = text(cursor)
     try:
-        return None if value is None else IPv4Address(value)
+        return IPv4Address(value)
     except AddressValueError:
         cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
         return None
 
 
-def network(cursor: Cursor) -> IPv4Network | None:
+@after(text)
+def network(cursor: Cursor, value: str) -> IPv4Network | None:
     """One IPv4 network with its prefix, and no host bits in it."""
-    value = text(cursor)
-    if value is None:
-        return None
     try:
         found = IPv4Network(value, strict=False)
     except ValueError:
@@ -388,12 +397,5 @@ def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False)
 
 def one_or_more(reader: Reader[T]) -> Reader[tuple[T, ...]]:
     """Make a reader of lists that also takes a single value for a list of one."""
-    many = sequence_of(reader)
-
-    def read(cursor: Cursor) -> tuple[T, ...] | None:
-        if cursor.is_sequence:
-            return many(cursor)
-        value = reader(cursor)
-        return None if value is None else (value,)
-
-    return read
+    many, one = sequence_of(reader), derived(reader, lambda value: (value,))
+    return lambda cursor: many(cursor) if cursor.is_sequence else one(cursor)
