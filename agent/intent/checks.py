@@ -51,7 +51,6 @@ def check_sections(
 
 
 def _check_managers(root: Cursor, cluster: Cluster) -> None:
-    """Note a fault when hosts are declared and none of them is a manager."""
     if cluster.hosts and not any(each.role == "manager" for each in cluster.hosts):
         remedy = "a swarm needs at least one; three survive a loss"
         root.at("x-cluster", "hosts").fault("no host is a manager", remedy)

@@ -19,6 +19,8 @@ VERSION = 1
 MOST_HOSTS = 1000
 
 ROTATE: Reader[intent.Rotation] = choice(get_args(intent.Rotation))
+_ROLE: Reader[intent.Role] = choice(get_args(intent.Role))
+_AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability))
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -106,7 +108,6 @@ class Cluster:
 
 
 def read_cluster(cursor: Cursor) -> Cluster | None:
-    """Read the section."""
     fields = CLUSTER.read(cursor)
     fields.require("version", _version, f"write version: {VERSION}")
     return Cluster(
@@ -120,9 +121,8 @@ def read_cluster(cursor: Cursor) -> Cluster | None:
 def _version(cursor: Cursor) -> int | None:
     version = integer(0, 10_000)(cursor)
     if version is not None and version != VERSION:
-        cursor.fault(
-            f"version {version} of x-cluster is not known here", f"this agent reads version {VERSION}"
-        )
+        problem = f"version {version} of x-cluster is not known here"
+        cursor.fault(problem, f"this agent reads version {VERSION}")
     return version
 
 
@@ -139,12 +139,8 @@ def _host(key: Cursor, cursor: Cursor) -> intent.HostIntent | None:
     name = host_name(key)
     fields = HOST.read(cursor)
     reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
-    role: intent.Role | None = fields.require(
-        "role", choice(get_args(intent.Role)), "write manager or worker"
-    )
-    availability: intent.Availability = fields.read(
-        "availability", choice(get_args(intent.Availability)), "active"
-    )
+    role: intent.Role | None = fields.require("role", _ROLE, "write manager or worker")
+    availability: intent.Availability = fields.read("availability", _AVAILABILITY, "active")
     labels = fields.read("labels", pairs(), ())
     if name is None or reached is None or role is None:
         return None
@@ -193,9 +189,8 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
     place = fields.at("default_addr_pool_mask_length") or fields.at("default_addr_pool")
     for pool in pools:
         if pool.prefixlen > mask_length and place is not None:
-            place.fault(
-                f"networks of /{mask_length} do not fit into the pool {pool}", "give a longer mask length"
-            )
+            problem = f"networks of /{mask_length} do not fit into the pool {pool}"
+            place.fault(problem, "give a longer mask length")
 
 
 def _one_at_a_time(cursor: Cursor) -> int | None:

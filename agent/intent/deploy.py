@@ -109,7 +109,6 @@ class Deploy:
 
 
 def read_deploy(cursor: Cursor) -> Deploy:
-    """Read the section."""
     fields = DEPLOY.read(cursor)
     spec: dict[str, Any] = fields.read("resources", _resources, {})
     if restart := fields.read("restart_policy", restart_policy):
@@ -148,9 +147,8 @@ def restart_policy(cursor: Cursor) -> Restart | None:
     tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
     place = fields.at("max_attempts")
     if tries and place and condition != "on-failure":
-        place.fault(
-            "the engine counts attempts only after failures", "write condition: on-failure, or take it out"
-        )
+        problem = "the engine counts attempts only after failures"
+        place.fault(problem, "write condition: on-failure, or take it out")
     return Restart(name=_RESTARTS[condition], max_retries=tries if condition == "on-failure" else 0)
 
 
@@ -187,7 +185,6 @@ def _resources(cursor: Cursor) -> dict[str, Any]:
 
 
 def read_where(cursor: Cursor) -> Where:
-    """Read the section."""
     fields = WHERE.read(cursor)
     most = fields.read("max_replicas_per_node", integer(0, MOST_ON_A_HOST), 0)
     return Where(

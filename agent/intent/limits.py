@@ -202,9 +202,8 @@ def cpuset(cursor: Cursor, written: str) -> str | None:
     """Read a list of CPUs, in the kernel's own form: `0,1,2,6` -> `0-2,6`."""
     spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
     if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
-        cursor.fault(
-            f"{cursor.shown} is not a list of CPUs", f"they go from 0 to {_HIGHEST_CPU}, the lower one first"
-        )
+        problem = f"{cursor.shown} is not a list of CPUs"
+        cursor.fault(problem, f"they go from 0 to {_HIGHEST_CPU}, the lower one first")
         return None
     return cpu_set(written)
 

@@ -181,9 +181,8 @@ def usable_network(cursor: Cursor, found: IPv4Network) -> IPv4Network | None:
     if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
         cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
-        cursor.fault(
-            f"{found} is set aside for other things", "choose a private network, such as 10.10.0.0/16"
-        )
+        problem = f"{found} is set aside for other things"
+        cursor.fault(problem, "choose a private network, such as 10.10.0.0/16")
     else:
         return found
     return None

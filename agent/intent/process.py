@@ -50,9 +50,8 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
         return None if line is None else ("CMD-SHELL", line)
     words = texts(cursor)
     if not words or words[0] not in ("NONE", "CMD", "CMD-SHELL"):
-        cursor.fault(
-            "does not begin with NONE, CMD or CMD-SHELL", "write for example [CMD, curl, -fs, localhost]"
-        )
+        problem = "does not begin with NONE, CMD or CMD-SHELL"
+        cursor.fault(problem, "write for example [CMD, curl, -fs, localhost]")
         return None
     length = {"NONE": (1, 1), "CMD": (2, len(words)), "CMD-SHELL": (2, 2)}[words[0]]
     if not length[0] <= len(words) <= length[1]:

@@ -31,11 +31,8 @@ def json_schema() -> dict[str, Any]:
         "services": {**_named(_service()), "type": "object"},
     }
     document = forms.Section(top, ("name", "x-cluster", "services"), TOP_REFUSED)
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Swarmkeeper intent",
-        **document.form,
-    }
+    about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Swarmkeeper intent"}
+    return {**about, **document.form}
 
 
 def _named(form: forms.Form) -> forms.Form:

@@ -249,11 +249,8 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
     place = fields.at("network_mode")
     if place is None or spec.network_mode is None:
         return
-    crowded = [
-        ("networks", spec.networks),
-        *([] if spec.network_mode == "bridge" else [("ports", spec.ports)]),
-    ]
-    for key, said in crowded:
+    ports_too = spec.network_mode != "bridge" and spec.ports
+    for key, said in (("networks", spec.networks), ("ports", ports_too)):
         if said:
             place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
 
@@ -266,9 +263,8 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     if place is None or swap is None:
         return
     if not limit:
-        place.fault(
-            "is a limit on memory and swap together, and there is none on memory", "give a mem_limit too"
-        )
+        problem = "is a limit on memory and swap together, and there is none on memory"
+        place.fault(problem, "give a mem_limit too")
     elif 0 <= swap < limit:
         place.fault("is less than the memory alone", "it counts memory and swap together: make it larger")
 

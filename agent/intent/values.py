@@ -63,9 +63,8 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
             elif key in found:
                 value_place.hidden().fault(f"the key '{key}' is there twice", "keep one of them")
             elif key.startswith(OURS):
-                value_place.hidden().fault(
-                    f"the keys that begin with {OURS} are the agent's own", "choose another key"
-                )
+                problem = f"the keys that begin with {OURS} are the agent's own"
+                value_place.hidden().fault(problem, "choose another key")
             elif value is None and without_value is not None:
                 value_place.fault(*without_value)
             else:

@@ -28,15 +28,11 @@ class _StepForHost(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(_LeaderStep):
-    """Try to take the leader lock."""
-
     verb, kind, resource = "campaign for", "leadership", "leader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resign(_LeaderStep):
-    """Give the leader lock back."""
-
     verb, kind, resource = "resign as", "leadership", "leader"
 
 

@@ -147,8 +147,6 @@ class RemoveBridge(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateParking(_BridgeStep):
-    """Make the temporary network."""
-
     network: NetworkIntent
     verb = "prepare"
 
@@ -195,8 +193,6 @@ class Unpark(_ParkingStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveParking(_BridgeStep):
-    """Remove the temporary network."""
-
     network: str
     verb = "clear"
 

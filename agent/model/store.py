@@ -193,41 +193,28 @@ def endpoints_of(settings: StoreSettings) -> tuple[Endpoint, ...]:
 def store_faults(settings: StoreSettings) -> tuple[str, ...]:
     """Return what is wrong with the settings, in words: all of it; empty when they can be used."""
     faults: list[str] = []
-    endpoints: list[Endpoint] = []
+    tls = set[bool]()
     for text in settings.endpoints:
         try:
-            endpoints.append(parse_endpoint(text, tls_by_default=settings.ca_file is not None))
+            tls.add(parse_endpoint(text, tls_by_default=settings.ca_file is not None).tls)
         except ValueError as error:
             faults.append(str(error))
-    if not settings.endpoints:
-        faults.append("at least one etcd endpoint is needed")
-    faults += _tls_faults(settings, endpoints) + _password_faults(settings, endpoints)
-    if not 0 < settings.timeout_s <= settings.budget_s:
-        faults.append(
-            f"timeout ({settings.timeout_s:g} s) must be more than 0 s and at most budget ({settings.budget_s:g} s)"
-        )
-    return tuple(faults)
-
-
-def _tls_faults(settings: StoreSettings, endpoints: list[Endpoint]) -> list[str]:
-    faults = []
-    if len({endpoint.tls for endpoint in endpoints}) > 1:
-        faults.append("endpoints mix http:// and https://; one of them would go unprotected")
-    elif endpoints and not endpoints[0].tls and settings.ca_file is not None:
-        faults.append("a CA file is given, but the endpoints are http://: nothing would be encrypted")
-    if any(endpoint.tls for endpoint in endpoints) and settings.ca_file is None:
-        faults.append("https:// endpoints need the CA file to check them with")
-    if (settings.cert_file is None) != (settings.key_file is None):
-        faults.append("client certificate and key belong together: give both or neither")
-    if settings.cert_file is not None and settings.ca_file is None:
-        faults.append("a client certificate is of no use without TLS: give the CA file too")
-    return faults
-
-
-def _password_faults(settings: StoreSettings, endpoints: list[Endpoint]) -> list[str]:
-    if (settings.user is None) != (settings.password_file is None):
-        return ["user and password file belong together: give both or neither"]
-    plaintext = any(not endpoint.tls for endpoint in endpoints)
-    if settings.user is not None and plaintext and not settings.allow_plaintext_password:
-        return ["the password would cross the network in the clear: use https://, or allow it expressly"]
-    return []
+    ca, cert, key = (each is not None for each in (settings.ca_file, settings.cert_file, settings.key_file))
+    user, password = settings.user is not None, settings.password_file is not None
+    in_the_clear = user and password and False in tls and not settings.allow_plaintext_password
+    timeout, budget = settings.timeout_s, settings.budget_s
+    wrong = {
+        "at least one etcd endpoint is needed": not settings.endpoints,
+        "endpoints mix http:// and https://; one of them would go unprotected": len(tls) > 1,
+        "a CA file is given, but the endpoints are http://: nothing would be encrypted": tls == {False}
+        and ca,
+        "https:// endpoints need the CA file to check them with": True in tls and not ca,
+        "client certificate and key belong together: give both or neither": cert != key,
+        "a client certificate is of no use without TLS: give the CA file too": cert and not ca,
+        "user and password file belong together: give both or neither": user != password,
+        "the password would cross the network in the clear: use https://, or allow it expressly": in_the_clear,
+        f"timeout ({timeout:g} s) must be more than 0 s and at most budget ({budget:g} s)": not 0
+        < timeout
+        <= budget,
+    }
+    return (*faults, *(fault for fault, is_so in wrong.items() if is_so))

@@ -103,9 +103,8 @@ class Cursor:
                 key.hidden().fault(f"{quoted(name)} {refused[name]}")
             elif not (extensions and name.startswith("x-")):
                 near = key.nearest(name, known)
-                key.hidden().fault(
-                    f"unknown key {shown_key(name)}", f"did you mean {quoted(near)}?" if near else ""
-                )
+                problem = f"unknown key {shown_key(name)}"
+                key.hidden().fault(problem, f"did you mean {quoted(near)}?" if near else "")
                 meant |= {near} if near else set()
         return Fields(self, found, frozenset(meant))
 
@@ -280,10 +279,9 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
     return read
 
 
-def boolean(cursor: Cursor) -> bool | None:
+@after(text)
+def boolean(cursor: Cursor, _: str) -> bool | None:
     """`true` or `false`; the other words of YAML 1.1 are text in 1.2."""
-    if text(cursor) is None:
-        return None
     assert isinstance(cursor.node, Scalar)
     if cursor.node.boolean is None:
         cursor.fault(f"{cursor.shown} is neither true nor false")
@@ -352,7 +350,6 @@ def _bytes(written: str) -> int | None:
 
 @after(text)
 def address(cursor: Cursor, value: str) -> IPv4Address | None:
-    """One IPv4 address."""
     try:
         return IPv4Address(value)
     except AddressValueError:
