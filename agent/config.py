@@ -9,24 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agent.errors import Invalid
-from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
 from agent.model.steps import LEADER_BUDGET_S
-from agent.model.store import SessionSettings, StoreSettings, timing_faults
-from agent.yamldoc import Cursor, Fields, Reader, open_document
+from agent.model.store import SessionSettings, StoreSettings, store_faults, timing_faults
+from agent.yamldoc import Cursor, Fields, Reader, open_document, readers
 from agent.yamldoc.faultlist import quoted
-from agent.yamldoc.scalars import (
-    address,
-    boolean,
-    choice,
-    derived,
-    duration,
-    integer,
-    matching,
-    sequence_of,
-    text,
-)
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]
@@ -122,18 +110,16 @@ def load_config(path: Path) -> Config:
         raise InvalidDocument(error.faults, source=str(path)) from None
 
 
-def _absolute(cursor: Cursor) -> str | None:
-    value = text(cursor)
-    if value is None or value.startswith("/"):
+@readers.after(readers.text)
+def _absolute(cursor: Cursor, value: str) -> str | None:
+    if value.startswith("/"):
         return value
     cursor.fault(f"{cursor.shown} is a relative path", "begin it with /")
     return None
 
 
-def _file(cursor: Cursor) -> str | None:
-    path = _absolute(cursor)
-    if path is None:
-        return None
+@readers.after(_absolute)
+def _file(cursor: Cursor, path: str) -> str | None:
     if not Path(path).is_file():
         cursor.fault(f"there is no file {cursor.shown}")
         return None
@@ -144,85 +130,85 @@ def _file(cursor: Cursor) -> str | None:
     return path
 
 
-def _named_file(cursor: Cursor) -> str | None:
+@readers.after(readers.text)
+def _named_file(cursor: Cursor, value: str) -> str | None:
     """A file that holds a secret. What is no path may be the secret itself, written where its file is to be named."""
-    value = text(cursor)
-    if value is None or value.startswith("/"):
-        return value and _file(cursor)
+    if value.startswith("/"):
+        return _file(cursor)
     remedy = "name a file that holds the secret; begin it with /"
     cursor.hidden().fault("this value is no absolute path", remedy)
     return None
 
 
-def _secret_file(cursor: Cursor) -> str | None:
-    path = _named_file(cursor)
-    if path is not None and Path(path).stat().st_mode & 0o007:
+@readers.after(_named_file)
+def _secret_file(cursor: Cursor, path: str) -> str | None:
+    if Path(path).stat().st_mode & 0o007:
         cursor.fault(f"the file {cursor.shown} is open to every account", "chmod 0640, or 0600")
     return path
 
 
-def _endpoint(cursor: Cursor) -> str | None:
-    value = text(cursor)
-    if value is not None and "@" in value:
+@readers.after(readers.text)
+def _endpoint(cursor: Cursor, value: str) -> str | None:
+    if "@" in value:
         remedy = "give them as user and password_file"
         cursor.hidden().fault("an endpoint cannot hold user and password", remedy)
         return None
     return value
 
 
-_LISTEN = matching(
+_LISTEN = readers.matching(
     r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,39}\]):[0-9]{1,5}",
     "an address and port, such as 127.0.0.1:9477",
 )
-_URL = matching(
+_URL = readers.matching(
     r"unix:///[^\s]+|(?:tcp|https?)://[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}",
     "an engine's address, such as unix:///run/docker.sock",
 )
 CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 CLUSTER_NAME_IN_WORDS = "a name: letters, digits, _ . and -, 63 characters at most"
-_NAME = matching(CLUSTER_NAME, CLUSTER_NAME_IN_WORDS)
-_HOST = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
+_NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_IN_WORDS)
+_HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
 _DAY_S = 86400.0
 
 OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
     "etcd": {
-        "endpoints": ("endpoints", sequence_of(_endpoint, at_least=1, distinct=True)),
+        "endpoints": ("endpoints", readers.sequence_of(_endpoint, at_least=1, distinct=True)),
         "ca_file": ("ca_file", _file),
         "cert_file": ("cert_file", _file),
         "key_file": ("key_file", _secret_file),
-        "user": ("user", text),
+        "user": ("user", readers.text),
         "password_file": ("password_file", _secret_file),
-        "allow_plaintext_password": ("allow_plaintext_password", boolean),
-        "timeout": ("timeout_s", duration(0.1, 60.0)),
-        "budget": ("budget_s", duration(0.1, 600.0)),
+        "allow_plaintext_password": ("allow_plaintext_password", readers.boolean),
+        "timeout": ("timeout_s", readers.duration(0.1, 60.0)),
+        "budget": ("budget_s", readers.duration(0.1, 600.0)),
     },
     "docker": {
         "url": ("url", _URL),
-        "timeout": ("timeout_s", duration(1.0, 600.0)),
+        "timeout": ("timeout_s", readers.duration(1.0, 600.0)),
         "registry_config": ("registry_config", _secret_file),
-        "output_lines": ("output_lines", integer(0, 20)),
+        "output_lines": ("output_lines", readers.integer(0, 20)),
     },
-    "swarm": {"advertise_address": ("advertise_address", derived(address, str))},
+    "swarm": {"advertise_address": ("advertise_address", readers.derived(readers.address, str))},
     "tokens": {"key_file": ("key_file", _secret_file)},
     "session": {
-        "ttl": ("ttl_s", duration(1.0, _DAY_S)),
-        "interval": ("interval_s", duration(0.1, _DAY_S)),
-        "timeout": ("timeout_s", duration(0.1, _DAY_S)),
-        "margin": ("margin_s", duration(0.1, _DAY_S)),
+        "ttl": ("ttl_s", readers.duration(1.0, _DAY_S)),
+        "interval": ("interval_s", readers.duration(0.1, _DAY_S)),
+        "timeout": ("timeout_s", readers.duration(0.1, _DAY_S)),
+        "margin": ("margin_s", readers.duration(0.1, _DAY_S)),
     },
     "reconcile": {
-        "resync": ("resync_s", duration(1.0, _DAY_S)),
-        "settle": ("settle_s", duration(0.0, 10.0)),
-        "workers": ("workers", integer(1, 64)),
-        "pulls": ("pulls", integer(1, 16)),
-        "backoff_min": ("backoff_min_s", duration(0.1, 3600.0)),
-        "backoff_max": ("backoff_max_s", duration(0.1, 3600.0)),
+        "resync": ("resync_s", readers.duration(1.0, _DAY_S)),
+        "settle": ("settle_s", readers.duration(0.0, 10.0)),
+        "workers": ("workers", readers.integer(1, 64)),
+        "pulls": ("pulls", readers.integer(1, 16)),
+        "backoff_min": ("backoff_min_s", readers.duration(0.1, 3600.0)),
+        "backoff_max": ("backoff_max_s", readers.duration(0.1, 3600.0)),
     },
     "http": {"listen": ("listen", _LISTEN), "web_config": ("web_config", _secret_file)},
     "log": {
-        "level": ("level", choice(get_args(LogLevel))),
-        "format": ("format", choice(get_args(LogFormat))),
+        "level": ("level", readers.choice(get_args(LogLevel))),
+        "format": ("format", readers.choice(get_args(LogFormat))),
     },
 }
 """Section, option: the field of the section's settings, and how it is read."""

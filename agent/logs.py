@@ -64,12 +64,9 @@ def _renderers(format: str, stream: TextIO) -> tuple[Processor, ...]:  # noqa: A
             time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
             return (time, _coloured if stream.isatty() and "NO_COLOR" not in os.environ else _lines)
         case "json":
+            time = structlog.processors.TimeStamper(fmt="iso")
             as_json = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
-            return (
-                structlog.processors.TimeStamper(fmt="iso"),
-                as_json,
-                lambda _, __, text: _on_one_line(text),
-            )
+            return (time, as_json, lambda _, __, text: _on_one_line(text))
     raise ValueError(f"log format {format!r} is none of auto, journal, console, json")
 
 

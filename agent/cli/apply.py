@@ -7,7 +7,7 @@ from agent.cli.plan import in_mind, show_plan
 from agent.cli.validate import counted, painted
 from agent.errors import Conflict, Invalid, Refused, Unreachable
 from agent.intent.guard import confirmed, guarding
-from agent.model.observed import ClusterState, Document
+from agent.model.plan import ClusterState, Document
 from agent.model.records import Verdict
 from agent.model.store import Compare, Put
 from agent.yamldoc.faultlist import printable

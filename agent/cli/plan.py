@@ -7,8 +7,7 @@ from typing import Any
 import typer
 
 from agent.cli.validate import counted, painted, parse
-from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Step
+from agent.model.plan import Blocked, ClusterState, Step
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.yamldoc.faultlist import printable
 

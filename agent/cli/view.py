@@ -7,8 +7,8 @@ from agent.diff.bridge import bridge_faults
 from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model.intent import HostIntent, Intent
-from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
+from agent.model.plan import ClusterState
 from agent.model.status import CopyReport, HostStatus
 from agent.yamldoc.faultlist import printable
 

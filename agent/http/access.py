@@ -20,7 +20,7 @@ import structlog
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.yamldoc import Cursor, open_document
-from agent.yamldoc.scalars import matching, text
+from agent.yamldoc.readers import matching, text
 
 log = structlog.get_logger()
 

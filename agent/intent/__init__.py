@@ -4,13 +4,12 @@ The order is: read each section by its table, give names their meaning across se
 section that could not be read is left out of the later steps, so that one error is not told twice.
 """
 
-from agent.intent.addresses import with_pool
-from agent.intent.checks import check_sections
+from agent.intent.checks import check_sections, with_pool
 from agent.intent.cluster import Cluster, read_cluster
-from agent.intent.files import read_file
+from agent.intent.deploy import settle_hosts
 from agent.intent.guard import document_hash
+from agent.intent.mounts import read_file
 from agent.intent.networks import read_network, read_volume
-from agent.intent.placement import settle_hosts
 from agent.intent.process import check_lines
 from agent.intent.refused import TOP_REFUSED, warnings
 from agent.intent.resolve import Declared, resolve
@@ -18,7 +17,7 @@ from agent.intent.service import read_service
 from agent.intent.values import name, project_name
 from agent.model.intent import HostIntent, Intent, NetworkIntent, ServiceIntent, VolumeIntent
 from agent.yamldoc import Cursor, Fields, open_document
-from agent.yamldoc.scalars import string
+from agent.yamldoc.readers import string
 
 __all__ = ["parse_intent", "warnings"]
 

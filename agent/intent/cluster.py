@@ -6,31 +6,21 @@ from itertools import islice
 from typing import get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.guard import DIGITS
 from agent.intent.networks import read_gateway, usable_network
 from agent.intent.values import host_name, pairs
-from agent.model.intent import (
-    GWBRIDGE,
-    Availability,
-    BridgeIntent,
-    BridgeMethod,
-    HostIntent,
-    Mode,
-    PolicyIntent,
-    Role,
-    Rotation,
-    SwarmIntent,
-    Unmanaged,
-)
+from agent.model import intent
+from agent.model.intent import GWBRIDGE
 from agent.model.spec import Pairs
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.scalars import address, boolean, choice, duration, integer, matching, sequence_of
+from agent.yamldoc.readers import address, boolean, choice, duration, integer, matching, sequence_of
 
 VERSION = 1
 MOST_HOSTS = 1000
 
-ROTATE: Reader[Rotation] = choice(get_args(Rotation))
+ROTATE: Reader[intent.Rotation] = choice(get_args(intent.Rotation))
+_ROLE: Reader[intent.Role] = choice(get_args(intent.Role))
+_AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability))
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
@@ -39,18 +29,20 @@ _ONE_AT_A_TIME = "one host at a time is disturbed, and the next when all is well
 _confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the {DIGITS} digits that the verdict asks for")
 _percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
 
-HOST = Section(
+HOST = forms.Section(
     {
         "address": forms.ADDRESS,
-        "role": forms.choice(get_args(Role)),
-        "availability": forms.choice(get_args(Availability)),
+        "role": forms.choice(get_args(intent.Role)),
+        "availability": forms.choice(get_args(intent.Availability)),
         "labels": forms.PAIRS,
     },
     ("address", "role"),
     extensions=False,
 )
-TOKENS = Section({"rotate": forms.choice(get_args(Rotation)), "ttl": forms.DURATION}, extensions=False)
-SWARM = Section(
+TOKENS = forms.Section(
+    {"rotate": forms.choice(get_args(intent.Rotation)), "ttl": forms.DURATION}, extensions=False
+)
+SWARM = forms.Section(
     {
         "default_addr_pool": forms.list_of(forms.NETWORK, 1),
         "default_addr_pool_mask_length": forms.integer(8, _LONGEST_MASK),
@@ -64,21 +56,21 @@ SWARM = Section(
     },
     extensions=False,
 )
-BRIDGE = Section(
+BRIDGE = forms.Section(
     {
         "subnet": forms.NETWORK,
         "gateway": forms.ADDRESS,
         "driver_opts": forms.PAIRS,
-        "method": forms.choice(get_args(BridgeMethod)),
+        "method": forms.choice(get_args(intent.BridgeMethod)),
     },
     ("subnet",),
     {"name": f"is always {GWBRIDGE}"},
     extensions=False,
 )
-POLICY = Section(
+POLICY = forms.Section(
     {
-        "mode": forms.choice(get_args(Mode)),
-        "unmanaged": forms.choice(get_args(Unmanaged)),
+        "mode": forms.choice(get_args(intent.Mode)),
+        "unmanaged": forms.choice(get_args(intent.Unmanaged)),
         "max_unavailable_hosts": forms.integer(1, 1),
         "deletion_guard": {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"},
         "confirm": {"type": ["string", "integer", "number"]},
@@ -89,7 +81,7 @@ POLICY = Section(
     },
     extensions=False,
 )
-CLUSTER = Section(
+CLUSTER = forms.Section(
     {
         "version": {"enum": [VERSION, str(VERSION)]},
         "hosts": {"type": "object", "minProperties": 1, "additionalProperties": HOST.form},
@@ -101,22 +93,21 @@ CLUSTER = Section(
     extensions=False,
 )
 
-_NO_POOL = SwarmIntent(default_addr_pool=())
-_BOLD = PolicyIntent()
+_NO_POOL = intent.SwarmIntent(default_addr_pool=())
+_BOLD = intent.PolicyIntent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What `x-cluster` says. Without a bridge a fault was noted; without a pool one is to be chosen."""
 
-    hosts: tuple[HostIntent, ...] = ()
-    gwbridge: BridgeIntent | None = None
-    swarm: SwarmIntent = _NO_POOL
-    policy: PolicyIntent = _BOLD
+    hosts: tuple[intent.HostIntent, ...] = ()
+    gwbridge: intent.BridgeIntent | None = None
+    swarm: intent.SwarmIntent = _NO_POOL
+    policy: intent.PolicyIntent = _BOLD
 
 
 def read_cluster(cursor: Cursor) -> Cluster | None:
-    """Read the section."""
     fields = CLUSTER.read(cursor)
     fields.require("version", _version, f"write version: {VERSION}")
     return Cluster(
@@ -130,13 +121,12 @@ def read_cluster(cursor: Cursor) -> Cluster | None:
 def _version(cursor: Cursor) -> int | None:
     version = integer(0, 10_000)(cursor)
     if version is not None and version != VERSION:
-        cursor.fault(
-            f"version {version} of x-cluster is not known here", f"this agent reads version {VERSION}"
-        )
+        problem = f"version {version} of x-cluster is not known here"
+        cursor.fault(problem, f"this agent reads version {VERSION}")
     return version
 
 
-def _hosts(cursor: Cursor) -> tuple[HostIntent, ...]:
+def _hosts(cursor: Cursor) -> tuple[intent.HostIntent, ...]:
     found = [_host(key, place) for key, place in islice(cursor.entries(), MOST_HOSTS + 1)]
     if cursor.is_mapping and not found:
         cursor.fault("names no host", "name at least one manager")
@@ -145,27 +135,27 @@ def _hosts(cursor: Cursor) -> tuple[HostIntent, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def _host(key: Cursor, cursor: Cursor) -> HostIntent | None:
+def _host(key: Cursor, cursor: Cursor) -> intent.HostIntent | None:
     name = host_name(key)
     fields = HOST.read(cursor)
     reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
-    role: Role | None = fields.require("role", choice(get_args(Role)), "write manager or worker")
-    availability: Availability = fields.read("availability", choice(get_args(Availability)), "active")
+    role: intent.Role | None = fields.require("role", _ROLE, "write manager or worker")
+    availability: intent.Availability = fields.read("availability", _AVAILABILITY, "active")
     labels = fields.read("labels", pairs(), ())
     if name is None or reached is None or role is None:
         return None
-    return HostIntent(name=name, address=reached, role=role, availability=availability, labels=labels)
+    return intent.HostIntent(name=name, address=reached, role=role, availability=availability, labels=labels)
 
 
-def _bridge(cursor: Cursor) -> BridgeIntent | None:
+def _bridge(cursor: Cursor) -> intent.BridgeIntent | None:
     fields = BRIDGE.read(cursor)
     subnet = fields.require("subnet", usable_network, "write for example 172.21.0.0/20")
     gateway = read_gateway(fields.at("gateway"), subnet)
     options = _bridge_options(fields)
-    method: BridgeMethod = fields.read("method", choice(get_args(BridgeMethod)), "parking")
+    method: intent.BridgeMethod = fields.read("method", choice(get_args(intent.BridgeMethod)), "parking")
     if subnet is None or gateway is None:
         return None
-    return BridgeIntent(subnet=subnet, gateway=gateway, options=options, method=method)
+    return intent.BridgeIntent(subnet=subnet, gateway=gateway, options=options, method=method)
 
 
 def _bridge_options(fields: Fields) -> Pairs:
@@ -177,7 +167,7 @@ def _bridge_options(fields: Fields) -> Pairs:
     return tuple(sorted({_BRIDGE_ICC: "false", **said, _BRIDGE_NAME: GWBRIDGE}.items()))
 
 
-def _swarm(cursor: Cursor) -> SwarmIntent:
+def _swarm(cursor: Cursor) -> intent.SwarmIntent:
     fields = SWARM.read(cursor)
     pools = fields.read("default_addr_pool", sequence_of(usable_network, at_least=1, distinct=True), ())
     mask_length = fields.read("default_addr_pool_mask_length", integer(8, _LONGEST_MASK), 24)
@@ -185,7 +175,7 @@ def _swarm(cursor: Cursor) -> SwarmIntent:
     inner = TOKENS.within(fields, "join_tokens")
     if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
         ttl.fault("tokens that are never rotated live for ever", "take it out, or write rotate: after-join")
-    return SwarmIntent(
+    return intent.SwarmIntent(
         default_addr_pool=pools,
         mask_length=mask_length,
         data_path_port=fields.read("data_path_port", integer(1024, 49151)),
@@ -199,9 +189,8 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
     place = fields.at("default_addr_pool_mask_length") or fields.at("default_addr_pool")
     for pool in pools:
         if pool.prefixlen > mask_length and place is not None:
-            place.fault(
-                f"networks of /{mask_length} do not fit into the pool {pool}", "give a longer mask length"
-            )
+            problem = f"networks of /{mask_length} do not fit into the pool {pool}"
+            place.fault(problem, "give a longer mask length")
 
 
 def _one_at_a_time(cursor: Cursor) -> int | None:
@@ -212,12 +201,12 @@ def _one_at_a_time(cursor: Cursor) -> int | None:
     return value
 
 
-def _policy(cursor: Cursor) -> PolicyIntent:
+def _policy(cursor: Cursor) -> intent.PolicyIntent:
     fields = POLICY.read(cursor)
     guard = fields.read("deletion_guard", _percent)
-    return PolicyIntent(
-        mode=fields.read("mode", choice(get_args(Mode)), "enforce"),
-        unmanaged=fields.read("unmanaged", choice(get_args(Unmanaged)), "ignore"),
+    return intent.PolicyIntent(
+        mode=fields.read("mode", choice(get_args(intent.Mode)), "enforce"),
+        unmanaged=fields.read("unmanaged", choice(get_args(intent.Unmanaged)), "ignore"),
         max_unavailable_hosts=fields.read("max_unavailable_hosts", _one_at_a_time, 1),
         confirm=fields.read("confirm", _confirmation, ""),
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),

@@ -1,17 +1,18 @@
-"""The `deploy` section: where copies may run, how changes are rolled out, and limits in Swarm's words."""
+"""The `deploy` section: where and how many copies run, how changes are rolled out, and limits in Swarm's words."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from agent.intent import forms, limits
-from agent.intent.forms import Section
 from agent.intent.values import text
+from agent.model import intent
 from agent.model.intent import ANYWHERE, Constraint, FailureAction, Update, UpdateOrder, Where
 from agent.model.spec import Restart, RestartName
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import choice, duration, integer, number, sequence_of
+from agent.yamldoc import readers
+from agent.yamldoc.faultlist import listed
+from agent.yamldoc.readers import Cursor, Fields, after, choice, duration, integer, number, sequence_of
 
 ServiceMode = Literal["global", "replicated"]
 
@@ -37,8 +38,8 @@ _NOT_PLACED_BY = {
 _ENGINE = "engine.labels."
 _ROLES = ("manager", "worker")
 
-_PREFERENCE = Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
-WHERE = Section(
+_PREFERENCE = forms.Section({"spread": {"type": "string", "pattern": "^node\\."}}, ("spread",))
+WHERE = forms.Section(
     {
         "constraints": forms.list_of({"type": "string", "pattern": "(==|!=)"}),
         "preferences": forms.list_of(_PREFERENCE.form),
@@ -48,7 +49,7 @@ WHERE = Section(
 
 _AS_SWARM = Update()
 
-UPDATE = Section(
+UPDATE = forms.Section(
     {
         "parallelism": forms.integer(0, 10_000),
         "order": forms.choice(get_args(UpdateOrder)),
@@ -58,15 +59,15 @@ UPDATE = Section(
     }
 )
 _SWARM_WAITS = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
-RESTART = Section(
+RESTART = forms.Section(
     {"condition": forms.choice(get_args(Condition)), "max_attempts": forms.integer(0, 1_000_000)},
     refused={"delay": _SWARM_WAITS, "window": _SWARM_WAITS},
 )
-LIMITS = Section(
+LIMITS = forms.Section(
     {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)},
     refused={"devices": "is not offered: a device is given or not; use devices, or reservations"},
 )
-RESERVATIONS = Section(
+RESERVATIONS = forms.Section(
     {"memory": forms.SIZE, "devices": forms.list_of(limits.REQUEST.form)},
     refused={
         "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
@@ -74,8 +75,8 @@ RESERVATIONS = Section(
         "pids": "is not offered: nothing reserves processes",
     },
 )
-_RESOURCES = Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
-DEPLOY = Section(
+_RESOURCES = forms.Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
+DEPLOY = forms.Section(
     {
         "mode": forms.choice(get_args(ServiceMode)),
         "replicas": forms.integer(0, MOST_REPLICAS),
@@ -108,10 +109,8 @@ class Deploy:
 
 
 def read_deploy(cursor: Cursor) -> Deploy:
-    """Read the section."""
     fields = DEPLOY.read(cursor)
-    place = fields.at("resources")
-    spec = {} if place is None else _resources(place)
+    spec: dict[str, Any] = fields.read("resources", _resources, {})
     if restart := fields.read("restart_policy", restart_policy):
         spec["restart"] = restart
     everywhere = fields.read("mode", choice(get_args(ServiceMode))) == "global"
@@ -148,9 +147,8 @@ def restart_policy(cursor: Cursor) -> Restart | None:
     tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
     place = fields.at("max_attempts")
     if tries and place and condition != "on-failure":
-        place.fault(
-            "the engine counts attempts only after failures", "write condition: on-failure, or take it out"
-        )
+        problem = "the engine counts attempts only after failures"
+        place.fault(problem, "write condition: on-failure, or take it out")
     return Restart(name=_RESTARTS[condition], max_retries=tries if condition == "on-failure" else 0)
 
 
@@ -187,7 +185,6 @@ def _resources(cursor: Cursor) -> dict[str, Any]:
 
 
 def read_where(cursor: Cursor) -> Where:
-    """Read the section."""
     fields = WHERE.read(cursor)
     most = fields.read("max_replicas_per_node", integer(0, MOST_ON_A_HOST), 0)
     return Where(
@@ -197,11 +194,9 @@ def read_where(cursor: Cursor) -> Where:
     )
 
 
-def constraint(cursor: Cursor) -> Constraint | None:
+@after(text)
+def constraint(cursor: Cursor, written: str) -> Constraint | None:
     """Read `node.role == manager` and its like."""
-    written = text(cursor)
-    if written is None:
-        return None
     said = _SAID.fullmatch(written)
     if said is None:
         cursor.fault(f"{cursor.shown} is not a constraint", _EXAMPLE)
@@ -229,10 +224,85 @@ def _feature(cursor: Cursor, name: str) -> str | None:
     return None
 
 
+_spread = after(text)(_feature)
+
+
 def _preference(cursor: Cursor) -> str | None:
     return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
 
 
-def _spread(cursor: Cursor) -> str | None:
-    written = text(cursor)
-    return None if written is None else _feature(cursor, written)
+# ---- `x-hosts`, or `deploy` in its place: how many copies each host runs, or how many there are at all
+
+MOST_COPIES = 1000
+"""Copies of one service on one host."""
+
+Placement = tuple[tuple[str, int], ...]
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
+
+
+def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
+    """Return (host, copies) in the document's order; nothing where `deploy` says it. `hosts` are the declared ones."""
+    place = fields.at("x-hosts")
+    if place is None:
+        if not deploy.everywhere and deploy.replicas is None:
+            example = hosts[0] if hosts else "node-1"
+            remedy = f"say where it runs, for example x-hosts: [{example}], or deploy: {{replicas: 1}}"
+            fields.missing("x-hosts", remedy)
+        return ()
+    for key in _said(deploy):
+        place.hidden().fault(f"x-hosts and deploy.{key} say different things", "keep one of them")
+    return _checked(_counted(place), dict.fromkeys(hosts, 1))
+
+
+def _said(deploy: Deploy) -> list[str]:
+    """What `deploy` says of where copies run."""
+    said = {
+        "mode: global": deploy.everywhere,
+        "replicas": deploy.replicas is not None,
+        "placement": deploy.where != ANYWHERE,
+    }
+    return [key for key, is_said in said.items() if is_said]
+
+
+def settle_hosts(
+    service: intent.ServiceIntent, cursor: Cursor, hosts: tuple[intent.HostIntent, ...]
+) -> intent.ServiceIntent:
+    """Return `service` with the hosts of mode global; note a fault when its constraints leave none of the `hosts`."""
+    unmet = [service.where.unmet(each) for each in hosts]
+    if service.where.constraints and hosts and all(unmet):
+        told = ", ".join(dict.fromkeys(str(each) for each in unmet))
+        problem = f"no declared host meets these constraints: {told}"
+        place = cursor.at("deploy", "placement", "constraints").hidden()
+        place.fault(problem, "correct them, or the labels in x-cluster.hosts")
+    if not service.everywhere:
+        return service
+    fitting = (each.name for each, why_not in zip(hosts, unmet, strict=True) if not why_not)
+    return replace(service, placement=tuple((name, 1) for name in fitting))
+
+
+def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
+    """Return (host, copies), from a mapping or from a list of hosts that run one each."""
+    count = integer(0, MOST_COPIES)
+    found = (
+        [(key, count(value)) for key, value in place.entries()]
+        if place.is_mapping
+        else [(each, 1) for each in place.items()]
+    )
+    if not found and (place.is_mapping or place.is_sequence):
+        place.fault("names no host", "name at least one")
+    return [(key, number) for key, number in found if number is not None]
+
+
+def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placement:
+    found: dict[str, int] = {}
+    for place, count in pairs:
+        host = readers.text(place)
+        if host is None:
+            continue
+        if host in found:
+            place.fault(f"names the host {place.shown} twice", "write host: 2 for two copies on one host")
+        elif hosts and host not in hosts:
+            known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
+            place.fault(f"{place.shown} is no declared host", known)
+        found[host] = count
+    return tuple(found.items())

@@ -5,17 +5,16 @@ from typing import Any
 
 from agent.diff.container.usage import cpu_set
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.compose import Scalar, whole_number
-from agent.yamldoc.scalars import derived, duration, integer, matching, number, sequence_of, size
+from agent.yamldoc.compose import whole_number
+from agent.yamldoc.readers import after, derived, duration, integer, matching, number, sequence_of, size
 
 # ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
 
 ALL = "all"
-REQUEST = Section(
+REQUEST = forms.Section(
     {
         "driver": forms.TEXT,
         "count": forms.either(forms.choice([ALL]), forms.integer(1, 1000)),
@@ -31,7 +30,7 @@ _count = integer(1, 1000)
 
 def gpus(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
     """Read `all`, or a list of requests for GPUs."""
-    if isinstance(cursor.node, Scalar) and cursor.node.text == ALL:
+    if cursor.written == ALL:
         return (DeviceRequest(),)
     return tuple(_request(place, "gpu") for place in cursor.items())
 
@@ -61,7 +60,7 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
 
 
 def _how_many(place: Cursor) -> int | None:
-    if isinstance(place.node, Scalar) and place.node.text == ALL:
+    if place.written == ALL:
         return _ALL_OF_THEM
     return _count(place)
 
@@ -75,10 +74,12 @@ memory = size(_LEAST_MEMORY)
 reservation = size(1)
 pids = integer(-1, 1 << 22)
 
-DEVICE = Section({"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",))
+DEVICE = forms.Section(
+    {"source": forms.ABSOLUTE, "target": forms.ABSOLUTE, "permissions": forms.TEXT}, ("source",)
+)
 DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
 _LIMIT = forms.integer(-1, _MOST)
-_ULIMIT = Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
+_ULIMIT = forms.Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
 ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
 _rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
@@ -128,7 +129,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
 
 def memory_and_swap(cursor: Cursor) -> int | None:
     """Read how much memory and swap together; -1 is unlimited swap."""
-    if isinstance(cursor.node, Scalar) and whole_number(cursor.node.text) == -1:
+    if whole_number(cursor.written or "") == -1:
         return -1
     return memory(cursor)
 
@@ -149,10 +150,8 @@ def _long_device(place: Cursor) -> Device | None:
     return Device(source=source, target=target, permissions=permissions)
 
 
-def _device(place: Cursor) -> Device | None:
-    written = text(place)
-    if written is None:
-        return None
+@after(text)
+def _device(place: Cursor, written: str) -> Device | None:
     found = _DEVICE.fullmatch(written)
     if found is None:
         place.fault(f"{place.shown} is not a device", 'write for example "/dev/ttyUSB0:/dev/ttyUSB0:rw"')
@@ -184,13 +183,13 @@ _DEVICE_KEYS: dict[str, tuple[BlkioLimit, str, Reader[int]]] = {
     "device_write_iops": ("write_iops", "rate", integer(1, 1 << 31)),
 }
 _RATES = {
-    key: Section(
+    key: forms.Section(
         {"path": forms.ABSOLUTE, number: forms.integer(10, 1000) if number == "weight" else forms.SIZE},
         ("path", number),
     )
     for key, (_, number, _reader) in _DEVICE_KEYS.items()
 }
-BLKIO = Section(
+BLKIO = forms.Section(
     {
         "weight": forms.integer(10, 1000),
         **{key: forms.list_of(section.form) for key, section in _RATES.items()},
@@ -198,16 +197,13 @@ BLKIO = Section(
 )
 
 
-def cpuset(cursor: Cursor) -> str | None:
+@after(_set)
+def cpuset(cursor: Cursor, written: str) -> str | None:
     """Read a list of CPUs, in the kernel's own form: `0,1,2,6` -> `0-2,6`."""
-    written = _set(cursor)
-    if written is None:
-        return None
     spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
     if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
-        cursor.fault(
-            f"{cursor.shown} is not a list of CPUs", f"they go from 0 to {_HIGHEST_CPU}, the lower one first"
-        )
+        problem = f"{cursor.shown} is not a list of CPUs"
+        cursor.fault(problem, f"they go from 0 to {_HIGHEST_CPU}, the lower one first")
         return None
     return cpu_set(written)
 
@@ -217,7 +213,7 @@ def _microseconds(longest: int) -> Reader[int]:
     number, time = integer(_SHORTEST_US, longest), duration(_SHORTEST_US / _MICRO, longest / _MICRO)
 
     def read(cursor: Cursor) -> int | None:
-        if isinstance(cursor.node, Scalar) and re.fullmatch(r"\d+", cursor.node.text):
+        if re.fullmatch(r"\d+", cursor.written or ""):
             return number(cursor)
         seconds = time(cursor)
         return None if seconds is None else round(seconds * _MICRO)

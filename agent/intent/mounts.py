@@ -1,19 +1,18 @@
-"""Volumes of a service: Compose's short and long forms, and tmpfs. A volume's name is still the document's here."""
+"""What is mounted into a copy: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
-from dataclasses import replace
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
-from agent.intent.values import absolute, absolute_path, text
+from agent.intent.values import absolute, absolute_path, name, text
 from agent.model.spec import Mount, MountType, Pairs, Relabel
-from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import boolean, choice, size
+from agent.yamldoc.readers import Cursor, Fields, after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-BIND = Section(
+BIND = forms.Section(
     {
         "propagation": forms.choice(PROPAGATION),
         "create_host_path": forms.BOOLEAN,
@@ -21,15 +20,15 @@ BIND = Section(
     },
     refused={"recursive": "is not offered: engines before 25 do not know it"},
 )
-VOLUME = Section(
+VOLUME = forms.Section(
     {"nocopy": forms.BOOLEAN},
     refused={
         "subpath": "is not offered: engines before 26 do not know it",
         "labels": "is not offered: give the labels to the volume itself, at the top",
     },
 )
-TMPFS = Section({"size": forms.SIZE, "mode": forms.TEXT})
-MOUNT = Section(
+TMPFS = forms.Section({"size": forms.SIZE, "mode": forms.TEXT})
+MOUNT = forms.Section(
     {
         "type": forms.choice(get_args(MountType)),
         "source": forms.TEXT,
@@ -87,9 +86,7 @@ def _target(place: Cursor, path: str) -> str | None:
     return target
 
 
-def _long_target(place: Cursor) -> str | None:
-    path = text(place)
-    return None if path is None else _target(place, path)
+_long_target = after(text)(_target)
 
 
 def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
@@ -97,10 +94,8 @@ def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
     return [(place, written) for place in places if (written := text(place)) is not None]
 
 
-def _short(place: Cursor) -> Mount | None:
-    written = text(place)
-    if written is None:
-        return None
+@after(text)
+def _short(place: Cursor, written: str) -> Mount | None:
     parts = written.split(":")
     if len(parts) == 1:
         target = _target(place, written)
@@ -196,11 +191,9 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
     return {"tmpfs_size_bytes": inner.read("size", size(1)), "tmpfs_mode": inner.read("mode", _mode)}
 
 
-def _mode(cursor: Cursor) -> int | None:
+@after(text)
+def _mode(cursor: Cursor, written: str) -> int | None:
     """Read permissions. `0755` is octal in YAML 1.1 and decimal in 1.2: only the form that is octal in both is."""
-    written = text(cursor)
-    if written is None:
-        return None
     if not re.fullmatch(r"0o[0-7]{3,4}", written):
         cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
     elif mode := int(written.removeprefix("0o"), 8):
@@ -209,3 +202,101 @@ def _mode(cursor: Cursor) -> int | None:
         # The API leaves a 0 out: no container says that it has it.
         cursor.fault("to docker a mode of 0 is none at all", "take it out, or write for example 0o700")
     return None
+
+
+# ---- Secrets and configs: files that lie on the hosts, mounted read-only into the copies that name them
+
+Kind = Literal["secrets", "configs"]
+
+_FILES_ONLY = "is not offered: a file on the hosts is, with file:"
+_AS_IT_IS = "is not offered: the file is mounted as it is on the host; set it there"
+FILE = forms.Section(
+    {"file": forms.ABSOLUTE},
+    ("file",),
+    {
+        "content": f"{_FILES_ONLY}; the document is no place for it",
+        "driver": _FILES_ONLY,
+        "driver_opts": _FILES_ONLY,
+        "environment": f"{_FILES_ONLY}; an agent's environment is not looked into",
+        "external": _FILES_ONLY,
+        "labels": "is not offered: a file has none",
+        "name": "is not needed: nothing of this name is made in Docker",
+        "template_driver": _FILES_ONLY,
+    },
+)
+USE = forms.Section(
+    {"source": forms.NAME, "target": forms.TEXT},
+    ("source",),
+    dict.fromkeys(("uid", "gid", "mode"), _AS_IT_IS),
+)
+USES = forms.list_of(forms.either(forms.NAME, USE.form))
+
+_SECRETS = "/run/secrets/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A file that a service uses: the name the document gives it, and where the copies have it."""
+
+    name: str
+    target: str
+    place: Cursor
+
+
+def read_file(cursor: Cursor) -> str | None:
+    """Read one secret or config of the top level: the path of its file on every host that runs a copy with it."""
+    fields = FILE.read(cursor)
+    return fields.require("file", absolute, "say which file of the host: a whole path")
+
+
+def read_uses(cursor: Cursor, kind: Kind) -> tuple[Use, ...]:
+    """Read what a service lists under `secrets` or `configs`: names, or mappings that say more."""
+    found = [_long_use(place, kind) if place.is_mapping else _use(place, kind) for place in cursor.items()]
+    return tuple(each for each in found if each)
+
+
+def _use(place: Cursor, kind: Kind) -> Use | None:
+    source = name(place)
+    return None if source is None else Use(name=source, target=_usual(source, kind), place=place)
+
+
+def _long_use(place: Cursor, kind: Kind) -> Use | None:
+    fields = USE.read(place)
+    source = fields.require("source", name, f"say which of the {kind} declared at the top")
+    said = fields.at("target")
+    if source is None:
+        return None
+    target = _usual(source, kind) if said is None else _use_target(said, kind)
+    return None if target is None else Use(name=source, target=target, place=place)
+
+
+def _usual(source: str, kind: Kind) -> str:
+    return f"{_SECRETS}{source}" if kind == "secrets" else f"/{source}"
+
+
+def _use_target(place: Cursor, kind: Kind) -> str | None:
+    """Read where it is mounted; a secret's may be the name of a file below /run/secrets."""
+    written = text(place)
+    if written is not None and kind == "secrets" and "/" not in written:
+        source = name(place)
+        return None if source is None else f"{_SECRETS}{source}"
+    return None if written is None else absolute(place)
+
+
+def files(
+    uses: tuple[Use, ...], kind: Kind, declared: Mapping[str, str | None], taken: Mapping[str, object]
+) -> Iterator[Mount]:
+    """Yield the mounts of `uses`; notes a fault for each that is not declared, or mounted where something is already.
+
+    `declared`: file by name, None for one that could not be read. `taken`: where something is mounted.
+    """
+    seen = dict(taken)
+    for use in uses:
+        if use.name not in declared:
+            remedy = use.place.guess(use.name, list(declared)) or f"declare it under the top-level '{kind}'"
+            use.place.fault(f"'{use.name}' is not one of the declared {kind}", remedy)
+        elif use.target in seen:
+            use.place.fault(f"mounts '{use.target}' a second time", "keep one of them")
+        elif (source := declared[use.name]) is not None:
+            yield Mount(type="bind", source=source, target=use.target, read_only=True)
+        seen[use.target] = use

@@ -4,17 +4,16 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import name, pairs, text
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
 from agent.model.spec import Attachment
 from agent.yamldoc import Cursor, Fields
-from agent.yamldoc.scalars import address, boolean, choice, derived, matching, network, sequence_of
+from agent.yamldoc.readers import address, after, boolean, choice, derived, matching, network, sequence_of
 
 # ---- Networks of a service, by the names the document gives them
 
 _NEW = "is not offered: engines before 28 do not know it"
-ATTACHMENT = Section(
+ATTACHMENT = forms.Section(
     {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS},
     refused={
         "ipv6_address": "is not offered: overlays here are IPv4",
@@ -55,7 +54,7 @@ def _attachment(key: Cursor, place: Cursor) -> Attachment | None:
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
 _OTHERS = "is not said for something external: whoever made it said it"
-SUBNET = Section(
+SUBNET = forms.Section(
     {"subnet": forms.NETWORK, "gateway": forms.ADDRESS},
     ("subnet",),
     {
@@ -63,14 +62,14 @@ SUBNET = Section(
         "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
     },
 )
-_IPAM = Section(
+_IPAM = forms.Section(
     {"config": {**forms.list_of(SUBNET.form, 1), "maxItems": 1}},
     refused={
         "driver": "is not offered: Docker's own gives out the addresses",
         "options": "is not offered: Docker's own way to give out addresses has none",
     },
 )
-NETWORK = Section(
+NETWORK = forms.Section(
     {
         "name": forms.NAME,
         "driver": forms.choice(get_args(NetworkDriver)),
@@ -86,7 +85,7 @@ NETWORK = Section(
         "enable_ipv4": "is not needed: every network has IPv4",
     },
 )
-VOLUME = Section(
+VOLUME = forms.Section(
     {
         "name": forms.NAME,
         "driver": forms.TEXT,
@@ -110,8 +109,7 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     attachable = fields.at("attachable")
     if attachable is not None and boolean(attachable) is False and driver == "overlay":
         attachable.fault("an overlay that is not attachable takes no containers", "write true, or nothing")
-    place = fields.at("ipam")
-    subnet, gateway = (None, None) if place is None else _ipam(place)
+    subnet, gateway = fields.read("ipam", _ipam, (None, None))
     return NetworkIntent(
         key=key,
         name=docker_name,
@@ -177,17 +175,14 @@ def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
     return subnet, read_gateway(fields.at("gateway"), subnet)
 
 
-def usable_network(cursor: Cursor) -> IPv4Network | None:
+@after(network)
+def usable_network(cursor: Cursor, found: IPv4Network) -> IPv4Network | None:
     """Read a network that has room for a gateway and more, and whose addresses hosts can have."""
-    found = network(cursor)
-    if found is None:
-        return None
     if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
         cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
-        cursor.fault(
-            f"{found} is set aside for other things", "choose a private network, such as 10.10.0.0/16"
-        )
+        problem = f"{found} is set aside for other things"
+        cursor.fault(problem, "choose a private network, such as 10.10.0.0/16")
     else:
         return found
     return None

@@ -5,11 +5,9 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Literal, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import text
 from agent.model.spec import Port, Protocol
-from agent.yamldoc import Cursor
-from agent.yamldoc.scalars import address, choice, integer
+from agent.yamldoc.readers import Cursor, address, choice, integer
 
 PORT = integer(1, 65535)
 PortMode = Literal["host", "ingress"]
@@ -25,7 +23,7 @@ _EPHEMERAL = "names no port of the host"
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
 _PORT = forms.integer(1, 65535)
-LONG = Section(
+LONG = forms.Section(
     {
         "target": _PORT,
         "published": _PORT,
@@ -50,9 +48,8 @@ def ports(cursor: Cursor) -> tuple[Port, ...] | None:
         for port in _long(place) if place.is_mapping else _short(place):
             holders = found.setdefault((port.published, port.protocol), [])
             if any(clash(port, other) for other in holders):
-                place.fault(
-                    f"publishes port {port.published}/{port.protocol} of the host twice", "keep one of them"
-                )
+                problem = f"publishes port {port.published}/{port.protocol} of the host twice"
+                place.fault(problem, "keep one of them")
             else:
                 holders.append(port)
                 count += 1
@@ -106,9 +103,8 @@ def _range(place: Cursor, written: str) -> range:
     if not 1 <= low <= high <= _HIGHEST:
         place.fault(f"'{written}' is not a range of ports", "ports go from 1 to 65535")
     elif high - low >= _MOST:
-        place.fault(
-            f"'{written}' is a range of more than {_MOST} ports", "publish fewer, or use network_mode: host"
-        )
+        problem = f"'{written}' is a range of more than {_MOST} ports"
+        place.fault(problem, "publish fewer, or use network_mode: host")
     else:
         return range(low, high + 1)
     return range(1, 1)
@@ -130,9 +126,8 @@ def _long(place: Cursor) -> list[Port]:
     host_ip = fields.read("host_ip", address)
     mode = fields.at("mode")
     if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
-        mode.fault(
-            "the routing mesh is not offered", "write mode: host, or nothing: a copy's own host publishes it"
-        )
+        problem = "the routing mesh is not offered"
+        mode.fault(problem, "write mode: host, or nothing: a copy's own host publishes it")
     if target is None or published is None:
         return []
     spelled = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)

@@ -6,16 +6,14 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
-from agent.intent.forms import Section
 from agent.intent.values import anything, pairs, text, texts
 from agent.model.spec import Healthcheck, Logging, Restart, RestartName
 from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.compose import Scalar
-from agent.yamldoc.scalars import boolean, choice, duration, integer, one_or_more, sequence_of
+from agent.yamldoc.readers import after, boolean, choice, duration, integer, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
 """Docker's own: moby, daemon/container.go (minimumDuration)."""
-HEALTH = Section(
+HEALTH = forms.Section(
     {
         "test": forms.WORDS,
         **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
@@ -52,9 +50,8 @@ def _test(cursor: Cursor) -> tuple[str, ...] | None:
         return None if line is None else ("CMD-SHELL", line)
     words = texts(cursor)
     if not words or words[0] not in ("NONE", "CMD", "CMD-SHELL"):
-        cursor.fault(
-            "does not begin with NONE, CMD or CMD-SHELL", "write for example [CMD, curl, -fs, localhost]"
-        )
+        problem = "does not begin with NONE, CMD or CMD-SHELL"
+        cursor.fault(problem, "write for example [CMD, curl, -fs, localhost]")
         return None
     length = {"NONE": (1, 1), "CMD": (2, len(words)), "CMD-SHELL": (2, 2)}[words[0]]
     if not length[0] <= len(words) <= length[1]:
@@ -75,7 +72,7 @@ _LONGEST_LINE = 16_384
 MOST_SPLIT = 500_000
 """Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
 the memory."""
-LOGGING = Section({"driver": forms.SCALAR, "options": forms.PAIRS})
+LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
@@ -88,7 +85,7 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
     one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
-        if isinstance(cursor.node, Scalar) and cursor.node.text.startswith(_ANOTHERS):
+        if (cursor.written or "").startswith(_ANOTHERS):
             problem = "the namespace of another container is not offered"
             cursor.fault(problem, "copies are replaced one by one: use networks")
             return None
@@ -129,8 +126,7 @@ def check_lines(services: Cursor) -> bool:
         for key in ("command", "entrypoint"):
             # Where the key is missing this is the service itself, a mapping.
             place = service.at(key)
-            if isinstance(place.node, Scalar):
-                left -= len(place.node.text)
+            left -= len(place.written or "")
             if left < 0:
                 problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
                 place.hidden().fault(problem, "write them as lists")
@@ -138,11 +134,9 @@ def check_lines(services: Cursor) -> bool:
     return True
 
 
-def restart(cursor: Cursor) -> Restart | None:
+@after(text)
+def restart(cursor: Cursor, written: str) -> Restart | None:
     """Read what the engine does when the process ends."""
-    written = text(cursor)
-    if written is None:
-        return None
     if written in _RESTARTS:
         return Restart(name=_RESTARTS[written])
     if found := _RETRIES.fullmatch(written):
@@ -181,9 +175,7 @@ def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     return tuple(sorted(found))
 
 
-def _address(place: Cursor, written: str | None) -> str | None:
-    if written is None:
-        return None
+def _address(place: Cursor, written: str) -> str | None:
     for kind in (IPv4Address, IPv6Address):
         try:
             return str(kind(written))
@@ -193,5 +185,5 @@ def _address(place: Cursor, written: str | None) -> str | None:
     return None
 
 
-addresses = one_or_more(lambda place: _address(place, text(place)))
+addresses = one_or_more(after(text)(_address))
 """Reads one or several addresses, in the order written."""

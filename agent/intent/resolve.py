@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agent.intent.files import Kind, files, read_uses
+from agent.intent.mounts import Kind, files, read_uses
 from agent.model.intent import NetworkIntent, ServiceIntent, VolumeIntent
 from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor
-from agent.yamldoc.compose import Scalar
 from agent.yamldoc.faultlist import listed, nearest
 
 # ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a copy runs
@@ -54,8 +53,8 @@ def _check(place: Cursor, text: str, overlays: int) -> None:
 
 
 def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
-    if isinstance(place.node, Scalar):
-        yield place, place.node.text
+    if place.written is not None:
+        yield place, place.written
     elif place.is_sequence:
         for each in place.items():
             yield from _scalars(each)

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.diff.container import TABLE
-from agent.intent import cluster, files, forms, networks
-from agent.intent.forms import Form, Section
+from agent.intent import cluster, forms, mounts, networks
 from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
 from agent.intent.service import FIELDS, OTHERS, Field
 
@@ -22,24 +21,21 @@ _REPAIRS = {
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 7) of the document that an operator puts."""
-    top: Mapping[str, Form] = {
+    top: Mapping[str, forms.Form] = {
         "name": {"type": ["string", "number"], "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
         "x-cluster": cluster.CLUSTER.form,
         "networks": _named(forms.either(networks.NETWORK.form, forms.NOTHING)),
         "volumes": _named(forms.either(networks.VOLUME.form, forms.NOTHING)),
-        "secrets": _named(files.FILE.form),
-        "configs": _named(files.FILE.form),
+        "secrets": _named(mounts.FILE.form),
+        "configs": _named(mounts.FILE.form),
         "services": {**_named(_service()), "type": "object"},
     }
-    document = Section(top, ("name", "x-cluster", "services"), TOP_REFUSED)
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Swarmkeeper intent",
-        **document.form,
-    }
+    document = forms.Section(top, ("name", "x-cluster", "services"), TOP_REFUSED)
+    about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Swarmkeeper intent"}
+    return {**about, **document.form}
 
 
-def _named(form: Form) -> Form:
+def _named(form: forms.Form) -> forms.Form:
     """A section of the top level, which may also be left empty."""
     return {
         "type": ["object", "null"],
@@ -48,9 +44,9 @@ def _named(form: Form) -> Form:
     }
 
 
-def _service() -> Form:
+def _service() -> forms.Form:
     known = {key: {**field.form, "description": _description(field)} for key, field in FIELDS.items()}
-    return Section({**known, **OTHERS}, ("image",), SERVICE_REFUSED).form
+    return forms.Section({**known, **OTHERS}, ("image",), SERVICE_REFUSED).form
 
 
 def _description(field: Field) -> str:

@@ -5,19 +5,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.intent import files, forms, limits, mounts, networks, ports, process
-from agent.intent.deploy import DEPLOY, Deploy, read_deploy
-from agent.intent.forms import Form, Section
-from agent.intent.placement import HOSTS, read_placement
+from agent.intent import forms, limits, mounts, networks, ports, process
+from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
 from agent.intent.refused import SERVICE_REFUSED
 from agent.intent.values import absolute, distinct_texts, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
 from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
-from agent.yamldoc import Cursor, Fields, Reader
-from agent.yamldoc.scalars import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
-
-# ---- Image references
-
+from agent.yamldoc import Cursor, Fields, Reader, readers
+from agent.yamldoc.readers import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -39,10 +34,10 @@ PULLS: dict[str, Pull] = {
 }
 
 
-def image(cursor: Cursor) -> str | None:
+@readers.after(text)
+def image(cursor: Cursor, value: str) -> str | None:
     """Read an image reference: `[registry[:port]/]name[:tag][@sha256:digest]`."""
-    value = text(cursor)
-    if value is None or (len(value) <= _LONGEST and _REFERENCE.fullmatch(value)):
+    if len(value) <= _LONGEST and _REFERENCE.fullmatch(value):
         return value
     remedy = "write for example 10.0.0.1:5000/team/name:1.0.0"
     lower = value.lower()
@@ -54,7 +49,7 @@ def image(cursor: Cursor) -> str | None:
 
 STARTED = "service_started"
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-_DEPENDENCY = Section(
+_DEPENDENCY = forms.Section(
     {"condition": forms.choice(get_args(Condition))},
     ("condition",),
     {
@@ -97,7 +92,7 @@ class Field:
 
     attribute: str | None
     read: Reader[Any]
-    form: Form
+    form: forms.Form
     """What it may look like, for editors."""
 
 
@@ -188,13 +183,13 @@ FIELDS: dict[str, Field] = {
 }
 """Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
 
-OTHERS: Mapping[str, Form] = {
+OTHERS: Mapping[str, forms.Form] = {
     "x-hosts": HOSTS,
     "deploy": DEPLOY.form,
     "depends_on": forms.either(forms.list_of(forms.NAME), forms.mapping_of(_DEPENDENCY.form)),
     "pull_policy": forms.choice(PULLS),
-    "secrets": files.USES,
-    "configs": files.USES,
+    "secrets": mounts.USES,
+    "configs": mounts.USES,
 }
 """Keys of a service that are no field of a container."""
 _UNREADABLE = "unreadable"
@@ -207,8 +202,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
     Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
     """
     fields = cursor.fields((*FIELDS, *OTHERS), SERVICE_REFUSED, extensions=True)
-    place = fields.at("deploy")
-    deploy = read_deploy(place) if place else Deploy()
+    deploy = fields.read("deploy", read_deploy, Deploy())
     spec = _read_spec(fields, deploy.spec)
     check_together(fields, spec)
     return ServiceIntent(
@@ -255,11 +249,8 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
     place = fields.at("network_mode")
     if place is None or spec.network_mode is None:
         return
-    crowded = [
-        ("networks", spec.networks),
-        *([] if spec.network_mode == "bridge" else [("ports", spec.ports)]),
-    ]
-    for key, said in crowded:
+    ports_too = spec.network_mode != "bridge" and spec.ports
+    for key, said in (("networks", spec.networks), ("ports", ports_too)):
         if said:
             place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
 
@@ -272,9 +263,8 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     if place is None or swap is None:
         return
     if not limit:
-        place.fault(
-            "is a limit on memory and swap together, and there is none on memory", "give a mem_limit too"
-        )
+        problem = "is a limit on memory and swap together, and there is none on memory"
+        place.fault(problem, "give a mem_limit too")
     elif 0 <= swap < limit:
         place.fault("is less than the memory alone", "it counts memory and swap together: make it larger")
 

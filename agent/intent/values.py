@@ -4,8 +4,7 @@ import re
 
 from agent.model.intent import HOST_NAME
 from agent.model.spec import Pairs
-from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.scalars import derived, matching, sequence_of, string
+from agent.yamldoc.readers import Cursor, Reader, after, derived, matching, sequence_of, string
 
 project_name = matching(
     r"[a-z0-9][a-z0-9_-]{0,62}", "a project name: a-z, 0-9, _ and -, 63 characters at most"
@@ -22,11 +21,9 @@ _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")
 
 
-def anything(cursor: Cursor) -> str | None:
+@after(string)
+def anything(cursor: Cursor, value: str) -> str | None:
     """Text, also an empty one, with Compose's `$$` turned into `$`; variables are refused."""
-    value = string(cursor)
-    if value is None or "$" not in value:
-        return value
     if _VARIABLE.search(value.replace("$$", "")):
         cursor.fault(
             "uses $ for a variable, and the agent's environment is not looked into",
@@ -36,10 +33,10 @@ def anything(cursor: Cursor) -> str | None:
     return value.replace("$$", "$")
 
 
-def text(cursor: Cursor) -> str | None:
+@after(anything)
+def text(cursor: Cursor, value: str) -> str | None:
     """Text that is not empty, with Compose's `$$` turned into `$`."""
-    value = anything(cursor)
-    if value == "":
+    if not value:
         cursor.fault("is empty", "give it a value, or take the key out")
         return None
     return value
@@ -66,9 +63,8 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
             elif key in found:
                 value_place.hidden().fault(f"the key '{key}' is there twice", "keep one of them")
             elif key.startswith(OURS):
-                value_place.hidden().fault(
-                    f"the keys that begin with {OURS} are the agent's own", "choose another key"
-                )
+                problem = f"the keys that begin with {OURS} are the agent's own"
+                value_place.hidden().fault(problem, "choose another key")
             elif value is None and without_value is not None:
                 value_place.fault(*without_value)
             else:
@@ -97,12 +93,6 @@ def _from_list(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
     return found
 
 
-def absolute(cursor: Cursor) -> str | None:
-    """Read a path of the container or the host: absolute, and without `..`."""
-    value = text(cursor)
-    return None if value is None else absolute_path(cursor, value)
-
-
 def absolute_path(cursor: Cursor, value: str) -> str | None:
     """Return the path `value` without superfluous slashes; None, with a fault, when it is not absolute."""
     steps = [each for each in value.split("/") if each not in ("", ".")]
@@ -113,3 +103,7 @@ def absolute_path(cursor: Cursor, value: str) -> str | None:
     else:
         return "/" + "/".join(steps)
     return None
+
+
+absolute = after(text)(absolute_path)
+"""Reads a path of the container or the host: absolute, and without `..`."""

@@ -94,9 +94,6 @@ def other_swarm(record: SwarmRecord | None, swarm: SwarmState) -> str:
     return f"the swarm managed by {', '.join(sorted(known))}" if strangers else ""
 
 
-# ---- A network of the engine, and a device of the kernel
-
-
 GivenOut = tuple[tuple[str, str, str], ...]
 """(address, what, node id): who the swarm has given an address on an overlay, and where."""
 
@@ -137,9 +134,6 @@ class LinkState:
 
     address: IPv4Interface | None
     up: bool
-
-
-# ---- A container of the engine: one of ours, or anybody's with its networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -223,11 +223,9 @@ class Intent:
         return tuple(each for each in self.hosts if each.role == "manager")
 
     def host(self, name: str) -> HostIntent | None:
-        """Return the host of that name, or None when the document does not name it."""
         return next((each for each in self.hosts if each.name == name), None)
 
     def service(self, name: str) -> ServiceIntent | None:
-        """Return the service of that name, or None."""
         return next((each for each in self.services if each.name == name), None)
 
     def network(self, name: str) -> NetworkIntent | None:

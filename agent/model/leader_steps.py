@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.model.intent import Availability
-from agent.model.records import Assignment, Ruling, SwarmRecord, UnlockKeys, Verdict
-from agent.model.rollout import Rollout
+from agent.model.records import Assignment, Rollout, Ruling, SwarmRecord, UnlockKeys, Verdict
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence
@@ -27,20 +26,13 @@ class _StepForHost(_LeaderStep):
         return f"{self.about}/{self.host}"
 
 
-# ---- The lock
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(_LeaderStep):
-    """Try to take the leader lock."""
-
     verb, kind, resource = "campaign for", "leadership", "leader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resign(_LeaderStep):
-    """Give the leader lock back."""
-
     verb, kind, resource = "resign as", "leadership", "leader"
 
 
@@ -53,9 +45,6 @@ class LetGo(_LeaderStep):
 
     lock: Fence
     verb, kind, resource = "let go as", "leadership", "leader"
-
-
-# ---- The document, and what follows from it for the hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +140,6 @@ class ForgetHost(_StepForHost):
     verb, kind, about = "forget", "swarm", "host"
 
 
-# ---- The swarm: its record, its tokens, its overlays
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimInit(_LeaderStep):
     """Claim the one `swarm init` of the cluster, or take the claim over from a host that is gone."""
@@ -205,9 +191,6 @@ class RemoveOverlay(_LeaderStep):
     @property
     def resource(self) -> str:
         return f"network/{self.network}"
-
-
-# ---- Its nodes: roles, availability, labels, and records of nodes that are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,9 +57,6 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-# ---- What a host is told to run
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Copy:
     """One copy of a service: its number is unique within the service, its spec is named by hash."""
@@ -97,9 +94,6 @@ class Assignment:
     """As in Accepted: what counts more is of a later era, or within one of a later revision."""
     pending: tuple[str, ...] = ()
     """Services with a copy here that is not as that intent says (yet): a rollout moves it in its turn, or went back."""
-
-
-# ---- Who is there, who leads, what the swarm is, and what the leader says to hosts about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +192,6 @@ class Disruption:
     """Whether the swarm had a leader when the turn was offered."""
 
 
-# ---- What becomes of a document: the word on it, what is in force, and the bytes that its tags are
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The document in force, word for word, and the revision the operator put it at."""
@@ -237,3 +228,28 @@ class Digests:
     """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
     asked: tuple[str, ...] = ()
     """Those that were asked for this very document."""
+
+
+RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "rolled-back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A service on its way to another spec. It outlives the leader; how long a copy has been well does not."""
+
+    before: str
+    """Hash of the spec that ran before, and that a rollback goes to."""
+    to: str
+    """Hash of the spec the intent asks for: a record about another one is of the past."""
+    state: RolloutState = "moving"
+    already: tuple[int, ...] = ()
+    """Numbers of the copies that had the spec they are to have when this way began: they say nothing about it."""
+    failed: tuple[int, ...] = ()
+    """Numbers of the copies that failed on this way."""
+    why: str = ""
+    """What failed, in words."""
+
+    @property
+    def back(self) -> bool:
+        """Whether it goes, or went, back to the spec before."""
+        return self.state in ("rolling-back", "rollback-paused", "rolled-back")

@@ -93,8 +93,6 @@ class AttachedReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkReport:
-    """A network of the host's engine."""
-
     id: str
     name: str
     driver: str

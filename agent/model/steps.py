@@ -59,9 +59,6 @@ class PutPresence(BaseStep):
     verb, kind, resource = "put", "leadership", "presence"
 
 
-# ---- Its membership of the swarm
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MembershipStep(BaseStep):
     kind, resource, barrier, budget_s = "swarm", "swarm", True, 30.0
@@ -150,8 +147,6 @@ class RemoveBridge(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateParking(_BridgeStep):
-    """Make the temporary network."""
-
     network: NetworkIntent
     verb = "prepare"
 
@@ -198,8 +193,6 @@ class Unpark(_ParkingStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveParking(_BridgeStep):
-    """Remove the temporary network."""
-
     network: str
     verb = "clear"
 
@@ -226,9 +219,6 @@ class GiveBackTurn(_TurnStep):
     """Say that the host is as it should be again."""
 
     verb = "give back"
-
-
-# ---- Its networks, volumes and images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,9 +272,6 @@ class PullImage(BaseStep):
     @property
     def door(self) -> str:
         return f"registry/{registry_of(self.image)}"
-
-
-# ---- Its containers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

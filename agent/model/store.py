@@ -1,7 +1,8 @@
-"""What is read from and written to etcd, and the settings of the client and of the session."""
+"""What is read from and written to etcd, the settings of its client and session, and what those cannot mean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,3 +147,74 @@ def timing_faults(settings: SessionSettings) -> tuple[str, ...]:
     if need >= have:
         faults.append(f"interval + 2 * timeout ({need:g} s) must be less than ttl - margin ({have:g} s)")
     return tuple(faults)
+
+
+DEFAULT_PORT = 2379
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    host: str
+    """As gRPC wants it in an address: an IPv6 address stands in brackets."""
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str, *, tls_by_default: bool) -> Endpoint:
+    """Return the endpoint written as `https://host:port`, `http://host:port`, `host:port` or `host`.
+
+    Raises ValueError, with the text in its message, for anything else.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = ("https" if tls_by_default else "http"), text
+    if "@" in rest:  # first of all: no other word may repeat the password
+        raise ValueError("an etcd endpoint cannot hold user and password; they have settings of their own")
+    parts = urlsplit(f"//{rest}")
+    if scheme not in {"http", "https"} or not parts.hostname or parts.netloc != rest.rstrip("/"):
+        raise ValueError(f"{text!r} is not an etcd endpoint; write it as https://host:{DEFAULT_PORT}")
+    try:
+        port = parts.port or DEFAULT_PORT
+    except ValueError:
+        raise ValueError(f"{text!r}: the port must be a number from 1 to 65535") from None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Endpoint(host=host, port=port, tls=scheme == "https")
+
+
+def endpoints_of(settings: StoreSettings) -> tuple[Endpoint, ...]:
+    """Return the endpoints in the order given. Raises ValueError for the first that is none."""
+    by_default = settings.ca_file is not None
+    return tuple(parse_endpoint(text, tls_by_default=by_default) for text in settings.endpoints)
+
+
+def store_faults(settings: StoreSettings) -> tuple[str, ...]:
+    """Return what is wrong with the settings, in words: all of it; empty when they can be used."""
+    faults: list[str] = []
+    tls = set[bool]()
+    for text in settings.endpoints:
+        try:
+            tls.add(parse_endpoint(text, tls_by_default=settings.ca_file is not None).tls)
+        except ValueError as error:
+            faults.append(str(error))
+    ca, cert, key = (each is not None for each in (settings.ca_file, settings.cert_file, settings.key_file))
+    user, password = settings.user is not None, settings.password_file is not None
+    in_the_clear = user and password and False in tls and not settings.allow_plaintext_password
+    timeout, budget = settings.timeout_s, settings.budget_s
+    wrong = {
+        "at least one etcd endpoint is needed": not settings.endpoints,
+        "endpoints mix http:// and https://; one of them would go unprotected": len(tls) > 1,
+        "a CA file is given, but the endpoints are http://: nothing would be encrypted": tls == {False}
+        and ca,
+        "https:// endpoints need the CA file to check them with": True in tls and not ca,
+        "client certificate and key belong together: give both or neither": cert != key,
+        "a client certificate is of no use without TLS: give the CA file too": cert and not ca,
+        "user and password file belong together: give both or neither": user != password,
+        "the password would cross the network in the clear: use https://, or allow it expressly": in_the_clear,
+        f"timeout ({timeout:g} s) must be more than 0 s and at most budget ({budget:g} s)": not 0
+        < timeout
+        <= budget,
+    }
+    return (*faults, *(fault for fault, is_so in wrong.items() if is_so))

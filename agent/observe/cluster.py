@@ -8,8 +8,8 @@ from agent.clients.etcd import Store
 from agent.errors import Invalid
 from agent.model import records, status
 from agent.model.keys import Keys
-from agent.model.observed import ClusterState, Document
-from agent.model.rollout import Rollout
+from agent.model.plan import ClusterState, Document
+from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.in_force import Held, InForce, read_document

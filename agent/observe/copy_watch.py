@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.diff.replicas import HELD_BY_ITS_HOST
-from agent.model.observed import ClusterState
+from agent.model.plan import ClusterState, CopyKey, CopyWatch
 from agent.model.records import Copy, Tokens
-from agent.model.rollout import CopyKey, CopyWatch
 from agent.model.status import CopyReport
 
 # ----

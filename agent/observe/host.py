@@ -16,7 +16,7 @@ from agent.diff.replicas import IN_USE, fill_context
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, NetworkIntent
-from agent.model.observed import ClusterState
+from agent.model.plan import ClusterState
 from agent.model.records import Copy
 from agent.model.spec import Pairs
 from agent.observe.crashes import CrashReader, CrashSettings

@@ -10,7 +10,7 @@ revision is lower than it was, and nothing counts that it says before the next e
 from dataclasses import dataclass
 
 from agent.intent import parse_intent, warnings
-from agent.model import faults, observed, records, store
+from agent.model import faults, plan, records, store
 from agent.model.intent import Intent
 from agent.model.keys import Keys
 from agent.observe.values import Values
@@ -37,7 +37,7 @@ class Held:
     noticed_at: int
     """etcd's revision when that was noticed."""
 
-    def is_confirmed_by(self, document: observed.Document | None) -> bool:
+    def is_confirmed_by(self, document: plan.Document | None) -> bool:
         """Whether an operator has put it since, or it is what is in force anyway."""
         return document is not None and (document.revision > self.noticed_at or document.text == self.text)
 
@@ -48,7 +48,7 @@ class InForce:
     def __init__(self, keys: Keys, me: str) -> None:
         self._keys, self._assigned = keys, keys.assignment(me)
         self._me = me
-        self._document: observed.Document | None = None
+        self._document: plan.Document | None = None
         self._era = 0
         self._revision = 0
         """The highest that etcd was seen at, or that something in force is from, in this era."""
@@ -185,11 +185,11 @@ class InForce:
         return found
 
 
-def read_document(raw: bytes, revision: int) -> observed.Document:
+def read_document(raw: bytes, revision: int) -> plan.Document:
     """Parse the operator's document; faults are part of the result. `revision` is its etcd mod_revision."""
     try:
         intent = parse_intent(raw, revision)
     except faults.InvalidDocument as error:
-        return observed.Document(revision=revision, intent=None, faults=error.faults)
+        return plan.Document(revision=revision, intent=None, faults=error.faults)
     text = raw.decode()
-    return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
+    return plan.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)

@@ -13,7 +13,7 @@ from agent.diff.nodes import lost_hosts
 from agent.errors import Invalid, Refused, Unreachable
 from agent.lease import held_fence
 from agent.model.host_state import HostState
-from agent.model.observed import ClusterState, Observed
+from agent.model.plan import ClusterState, Observed
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.copy_watch import CopyWatcher, Spells, TokenWatcher

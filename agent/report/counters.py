@@ -10,8 +10,7 @@ from typing import NamedTuple
 from agent.diff.replicas import container_name, is_about_an_address
 from agent.model.faults import Fault
 from agent.model.host_state import ContainerState
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Outcome, Step
+from agent.model.plan import ClusterState, Observed, Outcome, Step
 from agent.model.steps import CreateContainer, PullImage, StartContainer
 from agent.report.definitions import START_FAILURES, action_of
 from agent.report.drift import Drift, Since, since_when

@@ -21,8 +21,7 @@ from agent.model.leader_steps import (
     RemoveNode,
     UpdateNode,
 )
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan, Step
+from agent.model.plan import ClusterState, Observed, Plan, Step
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, Key
 from agent.model.steps import BRIDGE

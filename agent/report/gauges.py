@@ -9,8 +9,7 @@ from agent.diff.networks import overlay_faults
 from agent.diff.replicas import image_now
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan, Step
+from agent.model.plan import ClusterState, Observed, Plan, Step
 from agent.model.spec import Key
 from agent.report import definitions
 

@@ -12,8 +12,7 @@ import structlog
 from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import SwarmkeeperError
-from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Failure, Outcome, Plan, Step
+from agent.model.plan import ClusterState, Failure, Observed, Outcome, Plan, Step
 from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
 from agent.report.counters import Figures

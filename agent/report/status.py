@@ -10,8 +10,7 @@ from agent.diff.bridge import OURS, has_mesh
 from agent.diff.networks import others_on
 from agent.model import host_state, steps
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import Observed
-from agent.model.plan import Blocked, Failure, Plan, Step
+from agent.model.plan import Blocked, Failure, Observed, Plan, Step
 from agent.model.status import (
     AttachedReport,
     BlockedReport,

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.diff.replicas import must_not_act
-from agent.model.observed import Observed
-from agent.model.plan import Failure, Plan, Step
+from agent.model.plan import Failure, Observed, Plan, Step
 from agent.model.status import HostStatus
 from agent.report.drift import Drift
 

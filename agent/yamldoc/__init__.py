@@ -1,14 +1,14 @@
 """Strict reading of YAML 1.2 (and of JSON, which is YAML): every fault at once, each with its place.
 
-`open_document` turns bytes into a `Cursor` on the root; readers (`agent.yamldoc.scalars`) turn cursors into values and
+`open_document` turns bytes into a `Cursor` on the root; readers (`agent.yamldoc.readers`) turn cursors into values and
 note faults instead of raising, and `cursor.faults.raise_if_any()` ends the reading. Nothing here knows what the
 document is about.
 """
 
 from agent.yamldoc.compose import compose
-from agent.yamldoc.cursor import Cursor, Fields, Reader
 from agent.yamldoc.decode import decode
 from agent.yamldoc.faultlist import Faults
+from agent.yamldoc.readers import Cursor, Fields, Reader
 
 __all__ = ["Cursor", "Faults", "Fields", "Reader", "open_document"]
 

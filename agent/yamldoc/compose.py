@@ -211,9 +211,8 @@ class _Composer:
                 self._fault(event, f"the alias *{name} stands for what contains it", "")
             else:
                 # Without its name: that may be a password, which nobody meant for an alias.
-                self._fault(
-                    event, "an alias that has no anchor before it", "a value that begins with * needs quotes"
-                )
+                problem = "an alias that has no anchor before it"
+                self._fault(event, problem, "a value that begins with * needs quotes")
             found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
         self._grow(event, found.size, found.characters)
         self._bound_depth(event, found.height)

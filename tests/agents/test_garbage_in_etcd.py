@@ -7,8 +7,7 @@ import pytest
 import structlog
 
 from agent.errors import Invalid
-from agent.model.records import decode, encode
-from agent.model.rollout import Rollout
+from agent.model.records import Rollout, decode, encode
 from agent.model.store import KeyRange
 from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import KEYS, SimulatedCluster

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.plan import Step
-from agent.model.records import decode
-from agent.model.rollout import Rollout
+from agent.model.records import Rollout, decode
 from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import KEYS, Crash, SimulatedCluster, images
 

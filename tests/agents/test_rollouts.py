@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.records import decode
-from agent.model.rollout import Rollout, RolloutState
+from agent.model.records import Rollout, RolloutState, decode
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, TTL_S, SimulatedCluster, images
 

@@ -13,14 +13,13 @@ from agent.errors import Invalid
 from agent.http.access import WebConfig, load_web_config
 from agent.intent import parse_intent
 from agent.model import leader_steps, steps
-from agent.model.endpoint import store_faults
 from agent.model.faults import InvalidDocument
 from agent.model.host_state import SwarmState
 from agent.model.intent import ServiceIntent
-from agent.model.observed import Observed
+from agent.model.plan import Observed
 from agent.model.records import Accepted, Tokens, UnlockKeys
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.model.store import KeyValue, Put, StoreSettings
+from agent.model.store import KeyValue, Put, StoreSettings, store_faults
 from tests.support.builders import assignment, cluster, host, intent, member
 
 SECRET = "s3cr3t"

@@ -12,6 +12,7 @@ from agent.model.records import (
     Disruption,
     LeaderRecord,
     Presence,
+    Rollout,
     Ruling,
     SwarmRecord,
     Tokens,
@@ -19,7 +20,6 @@ from agent.model.records import (
     Verdict,
     encode,
 )
-from agent.model.rollout import Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.status import HostStatus
 from agent.model.store import Delete, KeyRange, Put, Snapshot

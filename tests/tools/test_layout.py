@@ -1,11 +1,14 @@
-"""The unit tests lie as the product does: each file names the module or package whose behaviour it tests."""
+"""Each unit test names the module or package that it tests, and no module gives one name to two things."""
 
+import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import agent
+from tests.support.house import GENERATED
 
 PRODUCT = Path(agent.__file__).parent
 UNIT = Path(__file__).parents[1] / "unit"
@@ -46,3 +49,43 @@ def test_every_unit_test_names_a_module_or_package_of_the_product() -> None:
 )
 def test_a_file_that_names_nothing_of_its_package_is_noticed(file: str, fine: bool) -> None:
     assert names_a_part(UNIT / file) is fine
+
+
+def given_twice(source: str) -> list[str]:
+    """Return the names that a module gives to two things at its top level; the second silently replaces the first."""
+    count = Counter[str]()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            is_overload = any(ast.unparse(each).endswith("overload") for each in node.decorator_list)
+            count.update([] if is_overload else [node.name])
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            within = (name for target in targets for name in ast.walk(target))
+            count.update(
+                each.id for each in within if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            )
+    return sorted(name for name, times in count.items() if times > 1)
+
+
+def test_no_module_of_the_product_gives_one_name_twice() -> None:
+    modules = {path.relative_to(PRODUCT): path for path in PRODUCT.rglob("*.py")}
+    own = {name: path for name, path in modules.items() if not name.is_relative_to(GENERATED)}
+
+    assert own
+    assert {str(name): twice for name, path in own.items() if (twice := given_twice(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("_MOST = 1\n_MOST = 2\n", ["_MOST"]),
+        ("_MOST: int = 1\n_LEAST, _MOST = 0, 2\n", ["_MOST"]),
+        ("def _check(): ...\nclass _check: ...\n", ["_check"]),
+        ("async def run(): ...\nrun = 1\n", ["run"]),
+        ("@overload\ndef read(a): ...\n@typing.overload\ndef read(b): ...\ndef read(c): ...\n", []),
+        ("a.x = 1\na.y = 2\n", []),
+        ("def one():\n    same = 1\n\n\ndef two():\n    same = 2\n", []),
+    ],
+)
+def test_a_name_given_twice_is_noticed(source: str, names: list[str]) -> None:
+    assert given_twice(source) == names

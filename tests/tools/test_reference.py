@@ -5,18 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.intent import (
-    MOST_NAMED,
-    TOP_KEYS,
-    cluster,
-    deploy,
-    files,
-    limits,
-    mounts,
-    networks,
-    ports,
-    process,
-)
+from agent.intent import MOST_NAMED, TOP_KEYS, cluster, deploy, limits, mounts, networks, ports, process
 from agent.intent.checks import LARGEST_SPEC, MOST_OF_SPECS, MOST_PUBLISHED
 from agent.intent.process import MOST_SPLIT
 from agent.intent.refused import SERVICE_REFUSED
@@ -24,7 +13,7 @@ from agent.intent.resolve import KNOWN
 from agent.intent.service import FIELDS, OTHERS
 from agent.yamldoc.compose import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES
 from agent.yamldoc.decode import MAX_BYTES, MAX_KEPT
-from agent.yamldoc.scalars import LONGEST_TEXT
+from agent.yamldoc.readers import LONGEST_TEXT
 from tests.support.reference import written
 
 PAGE = (Path(__file__).parents[2] / "docs/intent-reference.md").read_text()
@@ -63,10 +52,10 @@ def keys_of_the_table(text: str) -> set[str]:
                 *limits.REQUEST.known,
                 *limits.BLKIO.known,
                 *limits.DEVICE.known,
-                *files.USE.known,
+                *mounts.USE.known,
             ),
         ),
-        ("secrets.*, configs.*", files.FILE.known),
+        ("secrets.*, configs.*", mounts.FILE.known),
         ("x-cluster", cluster.CLUSTER.known),
         ("x-cluster", [f"hosts.*.{key}" for key in cluster.HOST.known]),
         ("x-cluster", [f"gwbridge.{key}" for key in cluster.BRIDGE.known]),

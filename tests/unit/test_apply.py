@@ -23,12 +23,12 @@ from agent.model.records import (
     Digests,
     Disruption,
     LeaderRecord,
+    Rollout,
     SwarmRecord,
     Tokens,
     UnlockKeys,
     Verdict,
 )
-from agent.model.rollout import Rollout
 from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
 from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings

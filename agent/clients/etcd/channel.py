@@ -19,8 +19,7 @@ import structlog
 
 from agent.clients import etcdpb
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.endpoint import Endpoint, endpoints_of, store_faults
-from agent.model.store import StoreSettings
+from agent.model.store import Endpoint, StoreSettings, endpoints_of, store_faults
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import ClusterState, Observed
-from agent.model.records import Assignment, Copy
-from agent.model.rollout import Rollout
+from agent.model.plan import ClusterState, Observed
+from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placing, placing_of, settled

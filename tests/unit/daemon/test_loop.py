@@ -15,8 +15,7 @@ from agent.daemon import loop as reconcile
 from agent.daemon.loop import UNSETTLED_S, Reconciler
 from agent.daemon.triggers import WakeUps
 from agent.errors import Unreachable
-from agent.model.observed import Observed
-from agent.model.plan import Plan
+from agent.model.plan import Observed, Plan
 from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model import spec
 from agent.model.keys import Keys
-from agent.model.observed import ClusterState, Observed
+from agent.model.plan import ClusterState, Observed
 from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader

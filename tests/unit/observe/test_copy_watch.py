@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.model.observed import ClusterState
+from agent.model.plan import ClusterState, CopyWatch
 from agent.model.records import Assignment, Copy
-from agent.model.rollout import CopyWatch
 from agent.model.status import BlockedReport, CopyReport, HostStatus
 from agent.observe.copy_watch import CopyWatcher
 from tests.fakes.store import FakeClock

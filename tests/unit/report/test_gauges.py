@@ -6,8 +6,7 @@ import pytest
 
 from agent.model.host_state import SwarmState
 from agent.model.intent import GWBRIDGE
-from agent.model.observed import Observed
-from agent.model.plan import Blocked, BlockedKind, Plan
+from agent.model.plan import Blocked, BlockedKind, Observed, Plan
 from agent.model.records import SwarmRecord
 from agent.model.steps import StartContainer
 from agent.report.gauges import NOTHING_YET, Pass, Series, gauges

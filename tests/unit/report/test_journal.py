@@ -6,8 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.model.faults import Fault
-from agent.model.observed import Document
-from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan
+from agent.model.plan import Blocked, BlockedKind, Document, Failure, Outcome, Plan
 from agent.model.steps import StartContainer
 from agent.planner.leader.eligibility import unfit
 from agent.report.journal import Journal

@@ -7,7 +7,7 @@ import pytest
 
 from agent.clients.etcd.channel import Failure, etcd3, failure_of
 from agent.errors import Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.endpoint import Endpoint
+from agent.model.store import Endpoint
 
 ENDPOINT = Endpoint(host="10.0.0.1", port=2379, tls=True)
 

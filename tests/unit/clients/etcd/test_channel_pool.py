@@ -9,8 +9,7 @@ from agent.clients.etcd.calls import Progress
 from agent.clients.etcd.channel import Connection, Pool
 from agent.clients.etcd.watch import StreamEnded, WatchStream
 from agent.errors import Invalid, Unreachable
-from agent.model.endpoint import parse_endpoint
-from agent.model.store import Put, StoreSettings
+from agent.model.store import Put, StoreSettings, parse_endpoint
 from tests.unit.clients.etcd.conftest import NewStore
 from tests.unit.clients.etcd.scripted import RANGES, ScriptedEtcd, serving
 

@@ -8,9 +8,8 @@ import pytest
 
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
-from agent.model.observed import Observed
-from agent.model.records import Assignment, Copy
-from agent.model.rollout import CopyWatch, Rollout
+from agent.model.plan import CopyWatch, Observed
+from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, CopyReport, HostStatus
 from agent.planner.leader.assignments import assign, plan_assignments

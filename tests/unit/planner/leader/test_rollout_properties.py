@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from agent.model.host_state import ContainerState
 from agent.model.intent import FailureAction, Update
-from agent.model.observed import Observed
+from agent.model.plan import CopyWatch, Observed
 from agent.model.records import Verdict
-from agent.model.rollout import CopyWatch
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.model.faults import InvalidDocument
 from agent.yamldoc import Cursor, Reader, open_document
-from agent.yamldoc.scalars import (
+from agent.yamldoc.readers import (
     LONGEST_TEXT,
     address,
     boolean,

@@ -2,8 +2,16 @@
 
 import pytest
 
-from agent.model.endpoint import parse_endpoint, store_faults
-from agent.model.store import Compare, KeyValue, SessionSettings, Snapshot, StoreSettings, for_session
+from agent.model.store import (
+    Compare,
+    KeyValue,
+    SessionSettings,
+    Snapshot,
+    StoreSettings,
+    for_session,
+    parse_endpoint,
+    store_faults,
+)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,398 @@
+"""Places in a document, and readers of the values there. Reading notes faults and never raises: None stands for one."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from collections.abc import Mapping as Lookup
+from dataclasses import dataclass, replace
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from math import inf
+from typing import TypeVar, overload
+
+from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
+from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
+
+S = TypeVar("S")
+T = TypeVar("T")
+D = TypeVar("D")
+N = TypeVar("N", int, float)
+W = TypeVar("W", bound=str)
+
+_NOTHING: Lookup[str, str] = {}
+
+MOST_GUESSED = 100
+"""Guesses are slow (difflib): a document with more faults than this gets the rest without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """A node, its path, and where faults go. Under `secret` no value is ever repeated in a fault."""
+
+    node: Node
+    path: str
+    faults: Faults
+    secret: bool = False
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the document gives no value here."""
+        return isinstance(self.node, Scalar) and self.node.is_null
+
+    @property
+    def written(self) -> str | None:
+        """The text of a single value, as it stands there; None for a mapping or a list."""
+        return self.node.text if isinstance(self.node, Scalar) else None
+
+    @property
+    def is_mapping(self) -> bool:
+        return isinstance(self.node, Mapping)
+
+    @property
+    def is_sequence(self) -> bool:
+        return isinstance(self.node, Sequence)
+
+    @property
+    def shown(self) -> str:
+        """The value in words that fit into a fault."""
+        if isinstance(self.node, Scalar):
+            return "nothing" if self.is_null else "this value" if self.secret else quoted(self.node.text)
+        return "a mapping" if isinstance(self.node, Mapping) else "a list"
+
+    def hidden(self) -> "Cursor":
+        """Return the same place, with its value kept out of faults."""
+        return replace(self, secret=True)
+
+    def fault(self, problem: str, remedy: str = "") -> None:
+        """Note that this value is wrong."""
+        value = "" if self.secret or self.written is None else quoted(self.written)
+        at, line, column = self.path, self.node.line, self.node.column
+        self.faults.add(path=at, value=value, problem=problem, remedy=remedy, line=line, column=column)
+
+    def items(self) -> list["Cursor"]:
+        """Return the members of a list; a fault and none for anything else."""
+        if not isinstance(self.node, Sequence):
+            self._mistyped("a list")
+            return []
+        return [self._below(node, f"{self.path}[{number}]") for number, node in enumerate(self.node.items)]
+
+    def entries(self) -> Iterator[tuple["Cursor", "Cursor"]]:
+        """Yield (key, value) of a mapping whose keys are the document's own; a fault and none for anything else."""
+        if not isinstance(self.node, Mapping):
+            self._mistyped("a mapping")
+            return
+        for name, (key, value) in self.node.entries.items():
+            path = step(self.path, name)
+            yield replace(self, node=key, path=path, secret=False), self._below(value, path)
+
+    def fields(
+        self, known: Collection[str], refused: Lookup[str, str] = _NOTHING, *, extensions: bool = False
+    ) -> "Fields":
+        """Return the fields of a mapping with `known` keys, and note each other key as a fault.
+
+        A key in `refused` gets those words; with `extensions`, keys that start with `x-` are left alone.
+        """
+        found: dict[str, Cursor] = {}
+        meant: set[str] = set()
+        for key, value in self.entries():
+            if self.faults.is_full:
+                break
+            assert isinstance(key.node, Scalar)
+            name = key.node.text
+            if name in known:
+                found[name] = value
+            elif name in refused:
+                key.hidden().fault(f"{quoted(name)} {refused[name]}")
+            elif not (extensions and name.startswith("x-")):
+                near = key.nearest(name, known)
+                problem = f"unknown key {shown_key(name)}"
+                key.hidden().fault(problem, f"did you mean {quoted(near)}?" if near else "")
+                meant |= {near} if near else set()
+        return Fields(self, found, frozenset(meant))
+
+    def guess(self, word: str, known: Collection[str]) -> str:
+        """Return "did you mean 'image'?" for the known word nearest to `word`; empty when none is near."""
+        near = self.nearest(word, known)
+        return f"did you mean {quoted(near)}?" if near else ""
+
+    def nearest(self, word: str, known: Collection[str]) -> str | None:
+        """Return the known word nearest to `word`; None when none is near, or too many faults are found already."""
+        return nearest(word, known) if len(self.faults) < MOST_GUESSED else None
+
+    def at(self, *steps: str | int) -> "Cursor":
+        """Go down by keys and positions, as far as the document goes."""
+        here = self
+        for each in steps:
+            below = here._child(each)
+            if below is None:
+                return here
+            here = below
+        return here
+
+    def _child(self, name: str | int) -> "Cursor | None":
+        if isinstance(self.node, Mapping) and isinstance(name, str) and name in self.node.entries:
+            return self._below(self.node.entries[name][1], step(self.path, name))
+        if isinstance(self.node, Sequence) and isinstance(name, int) and name < len(self.node.items):
+            return self._below(self.node.items[name], f"{self.path}[{name}]")
+        return None
+
+    def _below(self, node: Node, path: str) -> "Cursor":
+        return Cursor(node=node, path=path, faults=self.faults, secret=self.secret)
+
+    def _mistyped(self, wanted: str) -> None:
+        if self.is_null:
+            self.fault("has no value", f"give it {wanted}, or take the key out")
+        else:
+            self.fault(f"wants {wanted}, not {self.shown}")
+
+
+Reader = Callable[[Cursor], T | None]
+"""Reads one value; None means that a fault was noted."""
+
+
+class Fields:
+    """The fields of a mapping with known keys."""
+
+    def __init__(self, cursor: Cursor, found: dict[str, Cursor], meant: frozenset[str]) -> None:
+        self.cursor = cursor
+        self._found, self._meant = found, meant
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def at(self, key: str) -> Cursor | None:
+        """Return the place of `key`'s value; None when the key is absent."""
+        return self._found.get(key)
+
+    @overload
+    def read(self, key: str, reader: Reader[T]) -> T | None: ...
+
+    @overload
+    def read(self, key: str, reader: Reader[T], default: D) -> T | D: ...
+
+    def read(self, key: str, reader: Reader[T], default: D | None = None) -> T | D | None:
+        """Return what `reader` makes of `key`; `default` when the key is absent or faulty."""
+        place = self._found.get(key)
+        value = None if place is None else reader(place)
+        return default if value is None else value
+
+    def require(self, key: str, reader: Reader[T], remedy: str) -> T | None:
+        """Return what `reader` makes of `key`; None, with a fault, when it is absent or faulty."""
+        place = self._found.get(key)
+        if place is not None:
+            return reader(place)
+        self.missing(key, remedy)
+        return None
+
+    def missing(self, key: str, remedy: str) -> None:
+        """Note that `key` is absent; not when an unknown key seems to be it, or there is no mapping: that is said."""
+        if self.cursor.is_mapping and key not in self._meant:
+            self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)
+
+
+# ---- Readers of single values, and of lists of them
+
+LONGEST_TEXT = 131_071
+"""Linux starts no process with a longer argument or variable: execve(2), MAX_ARG_STRLEN."""
+
+_DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s)){1,5}", re.ASCII)
+_DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
+_MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+_NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+
+
+def string(cursor: Cursor) -> str | None:
+    """Any text as it was written, so that a plain `1.10` is "1.10"; it may be empty when it is quoted."""
+    node = cursor.node
+    if not isinstance(node, Scalar):
+        cursor.fault(f"wants text, not {cursor.shown}")
+        return None
+    if node.is_null:
+        cursor.fault("has no value", 'give it one, or take the key out; empty text is ""')
+        return None
+    if len(node.text) > LONGEST_TEXT:
+        cursor.fault(f"has {len(node.text)} characters", f"{LONGEST_TEXT} are the most")
+        return None
+    if "\0" in node.text:
+        cursor.fault("holds a NUL character", "no value of Linux or Docker may")
+        return None
+    return node.text
+
+
+def after(reader: Reader[S]) -> Callable[[Callable[[Cursor, S], T | None]], Reader[T]]:
+    """Make a reader of a function that is given what `reader` reads; it is not called where that noted a fault."""
+
+    def decorate(go_on: Callable[[Cursor, S], T | None]) -> Reader[T]:
+        def read(cursor: Cursor) -> T | None:
+            value = reader(cursor)
+            return None if value is None else go_on(cursor, value)
+
+        return read
+
+    return decorate
+
+
+def derived(reader: Reader[S], make: Callable[[S], T]) -> Reader[T]:
+    """Make a reader of what `make` returns for what `reader` reads."""
+    return after(reader)(lambda _, value: make(value))
+
+
+def text(cursor: Cursor) -> str | None:
+    """Text that is not empty."""
+    value = string(cursor)
+    if value == "":
+        cursor.fault("is empty")
+        return None
+    return value
+
+
+def matching(pattern: str, wanted: str) -> Reader[str]:
+    """Make a reader of text that matches `pattern` from end to end; `wanted` says in words what does."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    @after(text)
+    def read(cursor: Cursor, value: str) -> str | None:
+        if compiled.fullmatch(value):
+            return value
+        cursor.fault(f"{cursor.shown} is not {wanted}")
+        return None
+
+    return read
+
+
+def choice(options: tuple[W, ...]) -> Reader[W]:
+    """Make a reader of one of a few words."""
+    by_word = {str(each): each for each in options}
+
+    @after(text)
+    def read(cursor: Cursor, value: str) -> W | None:
+        if value in by_word:
+            return by_word[value]
+        cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options))
+        return None
+
+    return read
+
+
+@after(text)
+def boolean(cursor: Cursor, _: str) -> bool | None:
+    """`true` or `false`; the other words of YAML 1.1 are text in 1.2."""
+    assert isinstance(cursor.node, Scalar)
+    if cursor.node.boolean is None:
+        cursor.fault(f"{cursor.shown} is neither true nor false")
+        return None
+    return cursor.node.boolean
+
+
+def integer(low: int, high: int) -> Reader[int]:
+    """Make a reader of whole numbers from `low` to `high`."""
+    return _measured(whole_number, "a whole number", "", (low, high), str)
+
+
+def number(low: float, high: float) -> Reader[float]:
+    """Make a reader of decimal numbers from `low` to `high`."""
+    return _measured(_decimal, "a number", "", (low, high), "{:g}".format)
+
+
+def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
+    """Make a reader of times like `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
+    remedy = "write for example 90s, 1m30s or 500ms"
+    return _measured(_seconds, "a time with a unit", remedy, (low_s, high_s), "{:g}s".format)
+
+
+def size(low: int = 0, high: int = 1 << 60) -> Reader[int]:
+    """Make a reader of sizes like `50m` or `1.5g`, in bytes; units count in 1024, as in Docker."""
+    remedy = "write for example 64m, 1.5g or a number of bytes"
+    return _measured(_bytes, "a size", remedy, (low, high), "{} bytes".format)
+
+
+def _measured(
+    parse: Callable[[str], N | None], wanted: str, remedy: str, bounds: tuple[N, N], spell: Callable[[N], str]
+) -> Reader[N]:
+    """Make a reader of what `parse` returns for a text, within `bounds`; `wanted` names what it takes."""
+    low, high = bounds
+
+    @after(text)
+    def read(cursor: Cursor, written: str) -> N | None:
+        value = parse(written)
+        if value is None:
+            cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
+        elif value < low:
+            cursor.fault(f"{cursor.shown} is too small", f"{spell(low)} is the least")
+        elif value > high:
+            cursor.fault(f"{cursor.shown} is too large", f"{spell(high)} is the most")
+        else:
+            return value
+        return None
+
+    return read
+
+
+def _decimal(written: str) -> float | None:
+    return float(written) if _NUMBER.fullmatch(written) else None
+
+
+def _seconds(written: str) -> float | None:
+    if not _DURATION.fullmatch(written):
+        return None
+    return sum(float(amount) * _MICROSECONDS[unit] for amount, unit in _DURATION_PART.findall(written)) / 1e6
+
+
+def _bytes(written: str) -> int | None:
+    found = _SIZE.fullmatch(written)
+    return None if found is None else int(float(found[1]) * _BYTES[found[2].lower()])
+
+
+@after(text)
+def address(cursor: Cursor, value: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(value)
+    except AddressValueError:
+        cursor.fault(f"{cursor.shown} is not an IPv4 address", "write for example 10.0.0.1")
+        return None
+
+
+@after(text)
+def network(cursor: Cursor, value: str) -> IPv4Network | None:
+    """One IPv4 network with its prefix, and no host bits in it."""
+    try:
+        found = IPv4Network(value, strict=False)
+    except ValueError:
+        cursor.fault(f"{cursor.shown} is not an IPv4 network", "write for example 10.10.0.0/16")
+        return None
+    if value != str(found):
+        cursor.fault(f"{cursor.shown} is not written as a network", f"did you mean {found}?")
+        return None
+    return found
+
+
+def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:
+    """Make a reader of lists of what `reader` reads."""
+
+    def read(cursor: Cursor) -> tuple[T, ...] | None:
+        places = cursor.items()
+        if cursor.is_sequence and len(places) < at_least:
+            cursor.fault("is an empty list" if not places else f"wants at least {at_least} members")
+        found: list[T] = []
+        seen: set[T] = set()
+        for each in places:
+            value = reader(each)
+            if distinct and value in seen:
+                each.fault(f"{each.shown} is there twice", "keep one of them")
+            elif value is not None:
+                found.append(value)
+                seen.add(value)
+        return tuple(found)
+
+    return read
+
+
+def one_or_more(reader: Reader[T]) -> Reader[tuple[T, ...]]:
+    """Make a reader of lists that also takes a single value for a list of one."""
+    many, one = sequence_of(reader), derived(reader, lambda value: (value,))
+    return lambda cursor: many(cursor) if cursor.is_sequence else one(cursor)
