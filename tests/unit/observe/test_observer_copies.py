@@ -9,7 +9,7 @@ from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.rollout import CopyWatch
 from agent.model.status import BlockedReport, CopyReport, HostStatus
-from agent.observe.copy_watch import CopyWatcher
+from agent.observe.observer import CopyWatcher
 from tests.fakes.store import FakeClock
 
 KEY = ("h1", "order", 1)
