@@ -56,14 +56,8 @@ def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.
 
 
 def _extent(intent: Intent) -> str:
-    copies = sum(service.copies for service in intent.services)
-    return ", ".join(
-        (
-            counted(len(intent.hosts), "host"),
-            counted(len(intent.services), "service"),
-            counted(copies, "copy", "copies"),
-        )
-    )
+    copies = counted(sum(service.copies for service in intent.services), "copy", "copies")
+    return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {copies}"
 
 
 # ---- Words for a terminal. Colours reach terminals only, and not those of people who set NO_COLOR

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.cli.apply import unfinished
 from agent.cli.connect import Connection
+from agent.cli.plan import unfinished
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict
 from agent.model.status import BlockedReport, HostStatus
