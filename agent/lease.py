@@ -217,7 +217,8 @@ class Session:
             self._contested, wait_s = True, RETRY_S
         except SwarmkeeperError as error:
             # The lease is kept: an etcd out of space grants no new one, but goes on renewing those it has.
-            log.warning("session: not renewed", error=str(error), valid_s=round(self._valid_for_s(), 1))
+            valid_s = max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)
+            log.warning("session: not renewed", error=str(error), valid_s=round(valid_s, 1))
             wait_s = RETRY_S
         self._tell()
         return wait_s
@@ -287,9 +288,6 @@ class Session:
         seen = Compare(key=mine.key, mod_revision=found.mod_revision if found else 0)
         if not self._store.txn([seen], [mine]).succeeded:
             raise Conflict("somebody else changed the presence in the meantime")
-
-    def _valid_for_s(self) -> float:
-        return max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)
 
     def _tell(self) -> None:
         """Say what has changed since it was last said."""

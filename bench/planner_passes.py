@@ -15,7 +15,7 @@ from typing import Any
 
 import agent
 from agent.intent import parse_intent
-from agent.model.plan import Document
+from agent.model.observed import Document
 
 _PLACES = ("agent.planner.dry_run", "agent.planner.whole_cluster")
 """Where the plan for the whole cluster is: here, and in checkouts from before the planner was put in order."""

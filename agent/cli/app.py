@@ -236,8 +236,8 @@ def apply(  # noqa: PLR0913 - what an operator may type
 
     It is put only if nobody else has changed the intent since the plan was made.
     """
-    from agent.cli.apply import Applying
     from agent.cli.connect import connected
+    from agent.cli.plan import Applying
 
     if _name_of(document) == STDIN and not yes:
         raise typer.BadParameter("a document from standard input needs --yes: nobody can be asked")

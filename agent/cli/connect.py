@@ -12,7 +12,7 @@ from agent.clients.etcd import EtcdStore, Store
 from agent.config import load_config
 from agent.errors import Invalid, Unreachable
 from agent.model.keys import Keys
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.store import KeyRange, StoreSettings
 from agent.observe.cluster import ClusterReader
 

@@ -7,7 +7,7 @@ import typer
 
 from agent.errors import Invalid
 from agent.intent import guard, parse_intent, schema, warnings
-from agent.model import faults, plan
+from agent.model import faults, observed
 from agent.model.intent import Intent
 from agent.yamldoc.faultlist import printable
 
@@ -32,7 +32,7 @@ def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: b
     """Print whether the document would wait for a confirmation were the other one in force. Raises Invalid."""
     before = parse(name_in_force, in_force, revision=0, to_stderr=False)
     after = parse(name, raw, revision=0, to_stderr=False)
-    guarded = guard.guarding(plan.ClusterState(revision=0, document=after, accepted=before.intent))
+    guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
     if guarded is None:
         typer.echo(f"{name}: would not wait for a confirmation")
         return
@@ -41,7 +41,7 @@ def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: b
     typer.echo(f"{name}: it would take away {taken}")
 
 
-def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> plan.Document:
+def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:
     """The document as if it had been put at etcd's `revision`; its intent is there.
 
     Raises Invalid, saying how many, after printing all faults if it has any.
@@ -52,18 +52,12 @@ def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> plan.Docu
         for fault in error.faults:
             typer.echo(f"{name}: {painted(fault, 'red')}", err=to_stderr)
         raise Invalid(f"{name} is not valid: {counted(len(error.faults), 'fault')}") from error
-    return plan.Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
+    return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
 
 
 def _extent(intent: Intent) -> str:
-    copies = sum(service.copies for service in intent.services)
-    return ", ".join(
-        (
-            counted(len(intent.hosts), "host"),
-            counted(len(intent.services), "service"),
-            counted(copies, "copy", "copies"),
-        )
-    )
+    copies = counted(sum(service.copies for service in intent.services), "copy", "copies")
+    return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {copies}"
 
 
 # ---- Words for a terminal. Colours reach terminals only, and not those of people who set NO_COLOR

@@ -6,9 +6,8 @@ from typing import Literal
 from agent.diff.bridge import bridge_faults
 from agent.diff.reported import host_of
 from agent.errors import Invalid
+from agent.model import observed, phrases
 from agent.model.intent import HostIntent, Intent
-from agent.model.phrases import short_id
-from agent.model.plan import ClusterState
 from agent.model.status import CopyReport, HostStatus
 from agent.yamldoc.faultlist import printable
 
@@ -98,9 +97,9 @@ class ClusterView:
         )
 
 
-def view_of(name: str, cluster: ClusterState) -> ClusterView:
+def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
     """What there is to tell of the cluster called `name`: declared hosts in declared order, then others."""
-    intent = _intent_of(cluster)
+    intent, turn = _intent_of(cluster), cluster.disruption
     declared = [host.name for host in intent.hosts] if intent else []
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
     return ClusterView(
@@ -109,18 +108,18 @@ def view_of(name: str, cluster: ClusterState) -> ClusterView:
         swarm=cluster.record.swarm_id if cluster.record else None,
         intent=_intent(cluster),
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
-        turn=_turn(cluster),
+        turn=f"{turn.host} ({turn.state}): {turn.reason}" if turn else "",
         unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
         warnings=(_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else (),
     )
 
 
-def _intent_of(cluster: ClusterState) -> Intent | None:
+def _intent_of(cluster: observed.ClusterState) -> Intent | None:
     """The one in force; before there is one, the newest."""
     return cluster.accepted or (cluster.document.intent if cluster.document else None)
 
 
-def _intent(cluster: ClusterState) -> IntentView:
+def _intent(cluster: observed.ClusterState) -> IntentView:
     in_force = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
         return IntentView(in_force=in_force)
@@ -137,7 +136,7 @@ def _intent(cluster: ClusterState) -> IntentView:
     )
 
 
-def _host(name: str, cluster: ClusterState) -> HostView:
+def _host(name: str, cluster: observed.ClusterState) -> HostView:
     intent, status = _intent_of(cluster), cluster.statuses.get(name)
     declared = intent.host(name) if intent else None
     wanted = declared.role if declared else ""
@@ -184,16 +183,11 @@ def _crashing(copy: CopyReport) -> str:
 def _outdated(copy: CopyReport) -> str:
     if not copy.image_now:
         return ""
-    was, now = map(short_id, (copy.image, copy.image_now))
+    was, now = map(phrases.short_id, (copy.image, copy.image_now))
     return f"{copy.name} runs image {was}; its tag means {now} on this host now"
 
 
-def _turn(cluster: ClusterState) -> str:
-    turn = cluster.disruption
-    return f"{turn.host} ({turn.state}): {turn.reason}" if turn else ""
-
-
-def _presence(name: str, cluster: ClusterState, status: HostStatus) -> Presence:
+def _presence(name: str, cluster: observed.ClusterState, status: HostStatus) -> Presence:
     instance = cluster.present.get(name)
     if instance is None:
         return "away"
@@ -212,7 +206,7 @@ def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]
     return bridge_faults(intent.gwbridge, host) if host else ()
 
 
-def _wanted(name: str, cluster: ClusterState) -> int:
+def _wanted(name: str, cluster: observed.ClusterState) -> int:
     if assignment := cluster.assignments.get(name):
         return len(assignment.copies)
     intent = _intent_of(cluster)

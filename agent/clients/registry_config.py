@@ -5,7 +5,6 @@ asks a keychain of a person that is not there: it is refused, not skipped in sil
 """
 
 import base64
-import binascii
 import json
 import threading
 from collections.abc import Mapping
@@ -124,7 +123,7 @@ def _credentials(server: str, entry: Any) -> Credentials:
 def _decoded(place: str, auth: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(auth, validate=True).decode()
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise Invalid(f"{place}.auth: not base64 of user:password") from None
     user, _, password = text.partition(":")
     return user, password.rstrip("\0")

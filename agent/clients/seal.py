@@ -47,18 +47,15 @@ class Seal(Protocol):
     """
 
     def close(self, tokens: Tokens, /) -> Tokens: ...
-
     def open(self, tokens: Tokens, /) -> Tokens: ...
 
     def close_keys(self, keys: UnlockKeys, /) -> UnlockKeys:
         """Raises Refused where there is nothing to seal with: unlock keys are never published as they are."""
-        ...
 
     def open_keys(self, keys: UnlockKeys, /) -> UnlockKeys: ...
 
     def is_current(self, keys: UnlockKeys, /) -> bool:
         """Whether they are sealed as they would be now: with the first key."""
-        ...
 
 
 class WithoutKey:

@@ -10,7 +10,8 @@ import structlog
 from agent.daemon.dispatcher import Dispatcher
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model.host_state import HostState
-from agent.model.plan import Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan

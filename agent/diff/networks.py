@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from agent.diff.container import uses_overlay_address
 from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import Intent, NetworkIntent
+from agent.model.observed import ClusterState
 from agent.model.phrases import differs
-from agent.model.plan import ClusterState
 from agent.model.spec import ContainerSpec, Pairs
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})

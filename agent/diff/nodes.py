@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
+from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import ClusterState, Observed
 from agent.model.status import HostStatus, JoinedReport
 
 HOST_LABEL = "io.swarmkeeper.host"

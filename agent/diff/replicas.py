@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from agent.diff.container import FillContext
 from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Copy, Presence
 from agent.model.spec import ContainerSpec
 from agent.model.status import CopyReport

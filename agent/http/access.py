@@ -5,12 +5,12 @@ https://prometheus.io/docs/prometheus/latest/configuration/https/: of it `tls_se
 """
 
 import base64
-import binascii
 import hashlib
 import os
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,10 +79,8 @@ def _read(root: Cursor, base: Path) -> WebConfig:
     said = [(_name(key), _hash(place.hidden())) for key, place in (section.entries() if section else ())]
     users = tuple((name, hashed) for name, hashed in said if name and hashed)
     root.faults.raise_if_any()
-    files = {
-        key: str(base / each) for key, each in (("cert_file", cert_file), ("key_file", key_file)) if each
-    }
-    return WebConfig(users=users, **files)
+    cert_file, key_file = (str(base / each) if each else "" for each in (cert_file, key_file))
+    return WebConfig(users=users, cert_file=cert_file, key_file=key_file)
 
 
 _name = matching(r"[^:\x00-\x1f\x7f]+", "a name without a colon")
@@ -183,19 +181,16 @@ def _mark(path: Path) -> object:
 def _credentials(header: str | None) -> tuple[str, bytes]:
     """Name and password as RFC 7617 has them; both empty when there are none."""
     scheme, _, said = (header or "").partition(" ")
-    try:
+    with suppress(ValueError):
         name, colon, password = base64.b64decode(said.strip(), validate=True).partition(b":")
         if scheme.lower() == "basic" and colon:
             return name.decode(), password
-    except (binascii.Error, ValueError):
-        pass
     return "", b""
 
 
 def _fits(password: bytes, hashed: bytes) -> bool:
     if len(password) > LONGEST_PASSWORD or b"\0" in password:
         return False
-    try:
+    with suppress(ValueError):
         return bcrypt.checkpw(password, hashed)
-    except ValueError:
-        return False
+    return False

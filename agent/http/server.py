@@ -68,10 +68,6 @@ def page(target: str, sources: Sources) -> Page:
         )
 
 
-def _metrics(sources: Sources) -> Page:
-    return Page(body=sources.metrics(), type=PROMETHEUS)
-
-
 def _healthz(sources: Sources) -> Page:
     if sources.alive():
         return Page(body=b"ok\n")
@@ -91,18 +87,6 @@ def _status(sources: Sources) -> Page:
     return Page(body=f"{text}\n".encode(), type=JSON)
 
 
-def _index(sources: Sources) -> Page:  # noqa: ARG001
-    return Page(body=_INDEX, type=HTML)
-
-
-_PAGES: Mapping[str, Callable[[Sources], Page]] = {
-    "/": _index,
-    "/metrics": _metrics,
-    "/healthz": _healthz,
-    "/readyz": _readyz,
-    "/status": _status,
-}
-
 _INDEX = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Swarmkeeper</title>
 <h1>Swarmkeeper</h1>
@@ -114,6 +98,15 @@ _INDEX = b"""<!doctype html>
 </ul>
 </html>
 """
+
+_PAGES: Mapping[str, Callable[[Sources], Page]] = {
+    "/": lambda _: Page(body=_INDEX, type=HTML),
+    "/metrics": lambda sources: Page(body=sources.metrics(), type=PROMETHEUS),
+    "/healthz": _healthz,
+    "/readyz": _readyz,
+    "/status": _status,
+}
+
 MOST_THREADS = 8
 DEADLINE_S = 5.0
 _POLL_S = 0.5
@@ -215,11 +208,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with self._lock:
             late = [each for each, since in self._open.items() if now - since >= seconds]
             for request in late:
-                try:
+                with suppress(OSError):  # it went away by itself
                     # Not its own shutdown: one with TLS would go on in the clear on the thread that reads.
                     socket.socket.shutdown(request, socket.SHUT_RDWR)
-                except OSError:
-                    continue  # it went away by itself
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away in the middle is nobody's fault."""

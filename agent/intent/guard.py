@@ -12,8 +12,8 @@ from typing import Any
 from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.intent import Intent
+from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
-from agent.model.plan import ClusterState
 from agent.yamldoc import Cursor, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar
 

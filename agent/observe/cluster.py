@@ -1,26 +1,77 @@
 """What etcd holds, decoded. A value that cannot be read is named and held; it is never guessed at."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.clients.etcd import Store
 from agent.errors import Invalid
-from agent.model import records, status
+from agent.model import observed, records, status
 from agent.model.keys import Keys
-from agent.model.plan import ClusterState, Document
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
-from agent.observe.in_force import Held, InForce, read_document
-from agent.observe.values import UNREADABLE, KeyOpener, TokenOpener, Values
+from agent.observe.in_force import UNREADABLE, Held, InForce, Values, read_document
+
+# ---- Join tokens and unlock keys as published: opened, or what keeps this host from it
+
+UNOPENED = "sealed"
+
+
+def unopened(tokens: records.Tokens) -> records.Tokens:
+    """Tokens for whoever need not know them: that there are some is enough to plan with."""
+    return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOpener:
+    """How this host opens tokens. `open` raises Invalid for those it cannot open."""
+
+    open: Callable[[records.Tokens], records.Tokens] = unopened
+    seals: bool = False
+    """Whether this host seals those that it publishes."""
+
+    def look(self, values: Values, key: str) -> tuple[records.Tokens | None, bool, bool]:
+        """(the tokens, whether they lie open although this host seals, whether this host cannot open them)."""
+        found = values.one(key, records.Tokens)
+        if found is None:
+            return None, False, False
+        try:
+            return self.open(found), self.seals and not found.sealed, False
+        except Invalid as error:
+            values.hold(key, str(error))
+            return None, False, True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOpener:
+    """How this host opens unlock keys. `open` raises Invalid for those it cannot open."""
+
+    open: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
+    is_current: Callable[[records.UnlockKeys], bool] = lambda _: True
+    seals: bool = True
+    """Whether this host can seal them. Who only looks takes it that the agents can."""
+
+    def look(self, values: Values, key: str) -> tuple[records.UnlockKeys | None, bool, bool]:
+        """(the keys, whether they are sealed with an old key, whether this host cannot open them).
+
+        What is damaged is of no use to anybody, and as if it were not there.
+        """
+        found = values.one(key, records.UnlockKeys)
+        if found is None:
+            return None, False, False
+        try:
+            return self.open(found), not self.is_current(found), False
+        except Invalid as error:
+            values.hold(key, str(error))
+            return None, False, True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """A decoded snapshot, and the leader lock as it was in it."""
 
-    state: ClusterState
+    state: observed.ClusterState
     lock: KeyValue | None
     kept: tuple[KeyValue, ...]
     """The keys a host needs to go on without etcd; no join tokens among them."""
@@ -33,11 +84,11 @@ class ClusterReader:
         self,
         keys: Keys,
         me: str,
-        opener: TokenOpener = TokenOpener(),  # noqa: B008 - frozen
-        key_opener: KeyOpener = KeyOpener(),  # noqa: B008 - frozen
+        opener: TokenOpener = TokenOpener(),
+        key_opener: KeyOpener = KeyOpener(),
     ) -> None:
         self._keys, self._me, self._opener, self._key_opener = keys, me, opener, key_opener
-        self._newest: Document | None = None
+        self._newest: observed.Document | None = None
         self._put: tuple[int, bytes] | None = None
         """What `_newest` was made of."""
         self._in_force = InForce(keys, me)
@@ -64,7 +115,7 @@ class ClusterReader:
             return reading
         return replace(reading, state=replace(reading.state, presence_lost=True))
 
-    def recall(self, kept: Sequence[KeyValue]) -> ClusterState:
+    def recall(self, kept: Sequence[KeyValue]) -> observed.ClusterState:
         """The state that an earlier reading was kept from, when etcd cannot be asked.
 
         Raises Invalid when it is another cluster's.
@@ -119,14 +170,14 @@ class ClusterReader:
         waits = blind and lock is None
         return leading or waits or record is None or b'"swarm_id":null' in record.value
 
-    def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> ClusterState:
+    def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> observed.ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         turn, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         document = self._document(snapshot.get(keys.intent))
-        tokens = self._opener.look(values, keys.tokens)
-        unlock = self._key_opener.look(values, keys.unlock)
-        return ClusterState(
+        tokens, tokens_exposed, tokens_locked = self._opener.look(values, keys.tokens)
+        unlock, unlock_aged, unlock_locked = self._key_opener.look(values, keys.unlock)
+        return observed.ClusterState(
             revision=snapshot.revision,
             document=document,
             accepted=held.intent,
@@ -139,12 +190,12 @@ class ClusterReader:
             record=held.record,
             record_held=held.record_held,
             record_revision=record.mod_revision if record else 0,
-            tokens=tokens.opened,
-            tokens_exposed=tokens.exposed,
-            tokens_locked=tokens.locked,
-            unlock=unlock.opened,
-            unlock_aged=unlock.aged,
-            unlock_locked=unlock.locked,
+            tokens=tokens,
+            tokens_exposed=tokens_exposed,
+            tokens_locked=tokens_locked,
+            unlock=unlock,
+            unlock_aged=unlock_aged,
+            unlock_locked=unlock_locked,
             can_seal=self._key_opener.seals,
             disruption=values.one(keys.disruption, records.Disruption),
             disruption_revision=turn.mod_revision if turn else 0,
@@ -165,7 +216,7 @@ class ClusterReader:
             newer=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
         )
 
-    def _document(self, found: KeyValue | None) -> Document | None:
+    def _document(self, found: KeyValue | None) -> observed.Document | None:
         if found is None:
             return None
         # The revision alone does not tell documents apart: an etcd that was wiped counts anew.

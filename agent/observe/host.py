@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Generic, TypeVar
@@ -9,21 +10,18 @@ from typing import Generic, TypeVar
 from agent.clients.docker import Engine, EngineInfo
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
-from agent.diff.bridge import resting, without_gateway
+from agent.diff import bridge, replicas
 from agent.diff.container import FillContext, by_number
 from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
-from agent.diff.replicas import IN_USE, fill_context
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, NetworkIntent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Copy
 from agent.model.spec import Pairs
 from agent.observe.crashes import CrashReader, CrashSettings
 
-# ----
-# What only an inspect or the swarm's managers tell of an overlay. Asked seldom: it changes seldom, and is not
-# free.
+# ---- What only an inspect or the swarm's managers tell of an overlay. Asked seldom: it is not free, and changes seldom
 
 LOOK_S = 10.0
 """How long an answer is believed while nothing depends on it."""
@@ -57,7 +55,9 @@ class OverlayReader:
         for answers in (self._peers, self._users, self._given_out):
             answers.forget_all_but({each.id for each in networks})
         read = [
-            self._with_peers(each, believed_s) if each.name in used & wanted.keys() else each
+            replace(each, peers=self._peers.get(each.id, believed_s) or ())
+            if each.name in used & wanted.keys()
+            else each
             for each in networks
         ]
         if cluster.leader == self._me:
@@ -65,9 +65,6 @@ class OverlayReader:
             read = [self._with_users(each, wanted.get(each.name)) for each in read]
             read = [self._with_holders(each) if each.name in asked else each for each in read]
         return tuple(read)
-
-    def _with_peers(self, network: NetworkState, believed_s: float) -> NetworkState:
-        return replace(network, peers=self._peers.get(network.id, believed_s) or ())
 
     def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
         if wanted is None or network.driver != "overlay" or not is_ours(wanted, network):
@@ -110,19 +107,15 @@ INFO_S = 2.0
 """How long an active membership is believed. Asking anew makes dockerd start two programs, for their versions: 12 ms,
 more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
 
-
 INSPECT_S = 600.0
 """How often every container of ours is inspected although no event tells of any: in case one was lost."""
-
 
 SETTLE_S = 0.6
 """After a host came into a swarm its peers learn of it by gossip, in rounds of 0.2 s. One that steps onto an overlay
 before they have asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
 
-
 PENDING_S = 2.0
 """dockerd goes on with a join in the background, and tells nobody when that has come to an end."""
-
 
 DOUBT_S = 1.0
 """A container that ends has lost its gateway 0.1 to 0.5 s before docker says that it has ended; only one that lacks it
@@ -177,14 +170,13 @@ class HostReader:
         # With a ruling a host may leave its swarm: upon what is so now, not upon what was a moment ago.
         info = self._info(anew=bool(cluster and cluster.ruling))
         intent = cluster.accepted if cluster else None
-
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.copies) if assignment else frozenset()
         pinned = {key: each.addresses for key, each in by_number(assigned).items()}
 
         def context(copy: Copy) -> FillContext:
             addresses = pinned.get(copy.key, ())
-            return fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
+            return replicas.fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
 
         wanted = _images(cluster)
         images = self._engine.images(wanted)
@@ -223,13 +215,13 @@ class HostReader:
         return due
 
     def _listening(self, swarm: SwarmState, ours: tuple[ContainerState, ...]) -> tuple[str, ...] | None:
-        failed = any(IN_USE in each.error or "network" in each.error for each in ours)
+        failed = any(replicas.IN_USE in each.error or "network" in each.error for each in ours)
         return self._kernel.listening() if failed or swarm.local == "inactive" else None
 
     def _with_doubts(self, seen: HostState) -> HostState:
         now = self._clock()
-        self._lacking = {each.id: self._lacking.get(each.id, now) for each in without_gateway(seen)}
-        self._resting = {each: self._resting.get(each, now) for each in resting(seen)}
+        self._lacking = {each.id: self._lacking.get(each.id, now) for each in bridge.without_gateway(seen)}
+        self._resting = {each: self._resting.get(each, now) for each in bridge.resting(seen)}
         lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
         starting = {each for each, since in self._resting.items() if now - since < START_S}
         return replace(seen, doubtful=frozenset(lacking | starting))
@@ -292,25 +284,15 @@ class HostReader:
     def _with_secrets(self, swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
         if swarm.nodes is None or cluster is None or cluster.leader != self._me:
             return swarm
-        return self._with_unlock_key(self._with_tokens(swarm, cluster), cluster)
-
-    def _with_tokens(self, swarm: SwarmState, cluster: ClusterState) -> SwarmState:
-        """Published tokens may have been made worthless by hand, or by a leader that then lost the lock."""
-        if cluster.tokens is None:
-            return swarm
-        try:
-            return replace(swarm, tokens=self._engine.swarm_tokens())
-        except (Unreachable, Refused):
-            return swarm
-
-    def _with_unlock_key(self, swarm: SwarmState, cluster: ClusterState) -> SwarmState:
-        """It may be changed by hand, and nobody is told."""
-        if not swarm.autolock or not cluster.accepted or not cluster.accepted.swarm.autolock:
-            return swarm
-        try:
-            return replace(swarm, unlock_key=self._engine.unlock_key())
-        except (Unreachable, Refused):
-            return swarm
+        if cluster.tokens is not None:
+            # Published ones may have been made worthless by hand, or by a leader that then lost the lock.
+            with suppress(Unreachable, Refused):
+                swarm = replace(swarm, tokens=self._engine.swarm_tokens())
+        if swarm.autolock and cluster.accepted and cluster.accepted.swarm.autolock:
+            # It may be changed by hand, and nobody is told.
+            with suppress(Unreachable, Refused):
+                swarm = replace(swarm, unlock_key=self._engine.unlock_key())
+        return swarm
 
     def _nodes(self) -> tuple[NodeState, ...] | None:
         # Without a quorum the node list hangs or fails, and right after a demotion it is refused, while containers

@@ -8,12 +8,71 @@ revision is lower than it was, and nothing counts that it says before the next e
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+from agent.errors import Invalid, NewerFormat
 from agent.intent import parse_intent, warnings
-from agent.model import faults, plan, records, store
+from agent.model import faults, observed, records, store
 from agent.model.intent import Intent
 from agent.model.keys import Keys
-from agent.observe.values import Values
+from agent.yamldoc.faultlist import printable
+
+R = TypeVar("R")
+
+
+LONGEST_PROBLEM = 200
+"""Of what is said about a value that cannot be read: it goes into logs and statuses, the value may be of any size."""
+UNREADABLE = "?"
+"""Who holds the lock, or is there, by a record that cannot be read: somebody, and not us."""
+
+
+class Values:
+    """Decodes the values of one snapshot and notes those that cannot be."""
+
+    def __init__(self, snapshot: store.Snapshot) -> None:
+        self.snapshot = snapshot
+        self.garbage: dict[str, str] = {}
+        self.newer: set[str] = set()
+        """Of those, the keys that a newer agent has written."""
+
+    def one(self, key: str, kind: type[R]) -> R | None:
+        found = self.snapshot.get(key)
+        return self._decode(found, kind) if found else None
+
+    def hold(self, key: str, problem: str) -> None:
+        """Note that the value of `key` cannot be read. Logs and statuses tell both; the key may be anybody's, too."""
+        shortened = len(problem) > LONGEST_PROBLEM
+        said = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
+        self.garbage[printable(key)] = f"{said}..." if shortened else said
+
+    def present(self, prefix: str) -> dict[str, str]:
+        """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""
+        suffix = "/presence"
+        present = {
+            host: each.instance for host, each in self.of_hosts(prefix, suffix, records.Presence).items()
+        }
+        unreadable = (key for key in self.garbage if key.startswith(prefix) and key.endswith(suffix))
+        return present | {key.removeprefix(prefix).removesuffix(suffix): UNREADABLE for key in unreadable}
+
+    def of_hosts(self, prefix: str, suffix: str, kind: type[R]) -> dict[str, R]:
+        """Host name -> what lies at `<prefix><host><suffix>`."""
+        decoded = {}
+        for each in self.snapshot.under(prefix):
+            host = each.key.removeprefix(prefix)
+            if host.endswith(suffix) and "/" not in host.removesuffix(suffix):
+                value = self._decode(each, kind)
+                if value is not None:
+                    decoded[host.removesuffix(suffix)] = value
+        return decoded
+
+    def _decode(self, found: store.KeyValue, kind: type[R]) -> R | None:
+        try:
+            return records.decode(kind, found.value)
+        except Invalid as error:
+            self.hold(found.key, str(error))
+            if isinstance(error, NewerFormat):
+                self.newer.add(found.key)
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +96,7 @@ class Held:
     noticed_at: int
     """etcd's revision when that was noticed."""
 
-    def is_confirmed_by(self, document: plan.Document | None) -> bool:
+    def is_confirmed_by(self, document: observed.Document | None) -> bool:
         """Whether an operator has put it since, or it is what is in force anyway."""
         return document is not None and (document.revision > self.noticed_at or document.text == self.text)
 
@@ -48,7 +107,7 @@ class InForce:
     def __init__(self, keys: Keys, me: str) -> None:
         self._keys, self._assigned = keys, keys.assignment(me)
         self._me = me
-        self._document: plan.Document | None = None
+        self._document: observed.Document | None = None
         self._era = 0
         self._revision = 0
         """The highest that etcd was seen at, or that something in force is from, in this era."""
@@ -185,11 +244,11 @@ class InForce:
         return found
 
 
-def read_document(raw: bytes, revision: int) -> plan.Document:
+def read_document(raw: bytes, revision: int) -> observed.Document:
     """Parse the operator's document; faults are part of the result. `revision` is its etcd mod_revision."""
     try:
         intent = parse_intent(raw, revision)
     except faults.InvalidDocument as error:
-        return plan.Document(revision=revision, intent=None, faults=error.faults)
+        return observed.Document(revision=revision, intent=None, faults=error.faults)
     text = raw.decode()
-    return plan.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)
+    return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=text)

@@ -9,17 +9,143 @@ import structlog
 
 from agent.clients.disk import StateDirectory
 from agent.clients.etcd import Store
-from agent.diff.nodes import lost_hosts
+from agent.diff import nodes, replicas
 from agent.errors import Invalid, Refused, Unreachable
 from agent.lease import held_fence
-from agent.model.host_state import HostState
-from agent.model.plan import ClusterState, Observed
+from agent.model import host_state, observed, records
+from agent.model.observed import ClusterState, Observed
+from agent.model.status import CopyReport
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
-from agent.observe.copy_watch import CopyWatcher, Spells, TokenWatcher
 from agent.observe.host import HostReader
 
 log = structlog.get_logger()
+
+# ----
+# For how long what is so has been so, on this agent's own clock: no two hosts need to agree about the time.
+
+
+class Spells:
+    """Remembers since when. What is not so for a moment, or cannot be told then, begins anew."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def look(self, lasting: frozenset[str], began: float | None = None) -> Mapping[str, float]:
+        """Note by name what is so now; returns for how many seconds each has been.
+
+        `began`: when the look was begun that showed it. One that hangs takes long, and between two looks there may be
+        minutes of which nobody knows.
+        """
+        now = self._clock()
+        since = now if began is None else began
+        self._since = {name: self._since.get(name, since) for name in sorted(lasting)}
+        return {name: now - since for name, since in self._since.items()}
+
+
+_Told = tuple[tuple[str, ...], ...]
+_SILENT: _Told = (("away",),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """When a copy was started that has the spec it is to have."""
+
+    spec: str
+    id: str
+    at: str
+    ran: bool
+    """Whether that was since it is to have it: one that was just stopped for another may be down at first."""
+
+
+class CopyWatcher:
+    """Remembers what was said of every assigned copy. Whoever does not lead, or leads anew, knows nothing."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._told: dict[observed.CopyKey, tuple[_Told, float]] = {}
+        """What is said of a copy, and since when."""
+        self._ran: dict[observed.CopyKey, _Start] = {}
+
+    def look(self, cluster: ClusterState | None) -> Mapping[observed.CopyKey, observed.CopyWatch]:
+        """Note what is said now; None: not leading."""
+        if cluster is None:
+            self._told, self._ran = {}, {}
+            return {}
+        assigned = {
+            (host, *copy.key): copy for host, each in cluster.assignments.items() for copy in each.copies
+        }
+        self._told = {key: each for key, each in self._told.items() if key in assigned}
+        self._ran = {key: each for key, each in self._ran.items() if key in assigned}
+        return {key: self._look(key, copy, cluster) for key, copy in assigned.items()}
+
+    def _look(self, key: observed.CopyKey, copy: records.Copy, cluster: ClusterState) -> observed.CopyWatch:
+        reports, now = _reports(key[0], copy, cluster), self._clock()
+        told = _SILENT if reports is None else (*map(_words, reports), *_waiting(key[0], reports, cluster))
+        last, since = self._told.get(key, (None, now))
+        since = since if last == told else now
+        self._told[key] = (told, since)
+        return observed.CopyWatch(steady_s=now - since, ended=self._has_ended(key, copy, reports))
+
+    def _has_ended(self, key: observed.CopyKey, copy: records.Copy, reports: list[CopyReport] | None) -> bool:
+        if reports is None:
+            self._ran.pop(key, None)  # what its host went through meanwhile is not the copy's doing
+            return False
+        mine = [each for each in reports if each.spec == copy.spec]
+        if len(mine) != 1:
+            self._ran.pop(key, None)
+            return False
+        (found,) = mine
+        if found.status != "created" and not found.started_at:
+            # Only listed by its host, as steps are working on it: when it was started last is not known.
+            return False
+        seen = self._ran.get(key)
+        if seen is None or (seen.spec, seen.id) != (copy.spec, found.id):
+            seen = _Start(spec=copy.spec, id=found.id, at=found.started_at, ran=False)
+        if not seen.ran and (found.status == "running" or found.started_at != seen.at):
+            seen = replace(seen, at=found.started_at, ran=True)
+        self._ran[key] = seen
+        return seen.ran and (found.status not in ("running", "paused") or found.started_at != seen.at)
+
+
+def _reports(host: str, copy: records.Copy, cluster: ClusterState) -> list[CopyReport] | None:
+    """What the host says of that copy now; None while it cannot say anything."""
+    status = cluster.status_of(host)
+    if status is None or not status.engine_up:
+        return None
+    return [each for each in status.copies if each.key == copy.key]
+
+
+def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:
+    """A copy that its host could not start until now is about to be started: how long it is down counts anew."""
+    status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
+    blocked = status.blocked if status else ()
+    waits = any(each.kind in replicas.HELD_BY_ITS_HOST and each.resource in names for each in blocked)
+    return (("waits",),) if waits else ()
+
+
+def _words(report: CopyReport) -> tuple[str, ...]:
+    return (report.id, report.spec, report.status, report.health, report.started_at, str(report.restarts))
+
+
+class TokenWatcher:
+    """How long the published tokens have been the same, on the leader's own clock. A new leader counts anew."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: tuple[str, float] | None = None
+        """Of the last look: the token of workers, which every rotation changes, and since when it is that."""
+
+    def look(self, tokens: records.Tokens | None) -> float:
+        """Seconds since these were first seen; None: there are none, or this host does not lead."""
+        if tokens is None:
+            self._seen = None
+            return 0.0
+        if self._seen is None or self._seen[0] != tokens.worker:
+            self._seen = (tokens.worker, self._clock())
+        return self._clock() - self._seen[1]
+
 
 _OURS, _FREE, _UNREAD, _AWAY, _BLIND = "lock ours", "lock free", "etcd unread", "dockerd away", "nodes unseen"
 """What may be so for a time."""
@@ -146,7 +272,7 @@ class Observer:
             watches=self.watcher.look(cluster if fence else None),
             tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
         )
-        return replace(seen, lost_s=self.absences.look(lost_hosts(seen)))
+        return replace(seen, lost_s=self.absences.look(nodes.lost_hosts(seen)))
 
     def _look_at_spells(
         self,
@@ -196,7 +322,7 @@ class Observer:
 
     def _observe_host(
         self, cluster: ClusterState | None, in_flight: frozenset[str], *, settled: bool
-    ) -> tuple[HostState | None, str]:
+    ) -> tuple[host_state.HostState | None, str]:
         prefix = "container/"
         busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from agent.diff.replicas import must_not_act
-from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.host.bridge import plan_bridge
 from agent.planner.host.membership import plan_leave, plan_membership, plan_namesake, ruling_for
 from agent.planner.host.replicas import plan_copies

@@ -8,15 +8,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from agent.diff.replicas import container_name, is_about_an_address
+from agent.model import plan, steps
 from agent.model.faults import Fault
 from agent.model.host_state import ContainerState
-from agent.model.plan import ClusterState, Observed, Outcome, Step
-from agent.model.steps import CreateContainer, PullImage, StartContainer
-from agent.report.definitions import START_FAILURES, action_of
-from agent.report.drift import Drift, Since, since_when
-from agent.report.gauges import Pass, gauges
-from agent.report.registry import Metrics
-from agent.report.view import View
+from agent.model.observed import ClusterState, Observed
+from agent.report import definitions, drift, registry
+from agent.report.gauges import View, gauges
 
 # ---- What became of copies between two looks at the engine: restarted, ended as soon as they had begun
 
@@ -102,11 +99,11 @@ def services_by_resource(cluster: ClusterState) -> dict[str, tuple[str, ...]]:
     return {resource: tuple(sorted(services)) for resource, services in found.items()}
 
 
-def failure_reason(step: Step, error: str) -> str | None:
+def failure_reason(step: plan.Step, error: str) -> str | None:
     """pull, port, network, exit, oom or other; None for a step without which a copy comes up as well."""
-    if isinstance(step, PullImage):
+    if isinstance(step, steps.PullImage):
         return "pull"
-    if not isinstance(step, CreateContainer | StartContainer):
+    if not isinstance(step, steps.CreateContainer | steps.StartContainer):
         return None
     text = error.lower()
     if is_about_an_address(error):
@@ -137,12 +134,12 @@ def rejection_reason(faults: tuple[Fault, ...]) -> str:
 class Figures:
     """Counts what changes from pass to pass. For the loop's thread, but for `ended`, which any worker may call."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: registry.Metrics) -> None:
         self._metrics = metrics
         self._copies = Copies()
         self._services: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-        self._drift: frozenset[Drift] = frozenset()
-        self._since: Since = {}
+        self._drift: frozenset[drift.Drift] = frozenset()
+        self._since: drift.Since = {}
         self._refused = 0
         self._led = False
         self._applied_at = self._succeeded_at = 0.0
@@ -160,7 +157,9 @@ class Figures:
             self._succeeded_at = now
         if view.carried_out:
             self._applied_at = now
-        self._metrics.show(gauges(self._shown(view)))
+        self._metrics.show(
+            gauges(view, self._since, applied_at=self._applied_at, succeeded_at=self._succeeded_at)
+        )
 
     def pass_failed(self) -> None:
         self._metrics.count("reconcile_total", "error")
@@ -169,30 +168,15 @@ class Figures:
         for phase, seconds in phases.items():
             self._metrics.time("reconcile_duration_seconds", seconds, phase)
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: plan.Outcome) -> None:
         """Count a step, and the copies that do not come up because it failed. One that was overtaken was none."""
         if outcome.overtaken:
             return
         step, result = outcome.step, "error" if outcome.error else "ok"
-        self._metrics.count("actions_total", step.kind, action_of(step), result)
+        self._metrics.count("actions_total", step.kind, definitions.action_of(step), result)
         if outcome.error and (reason := failure_reason(step, outcome.error)):
-            self._count_failure(step, reason)
-
-    def _shown(self, view: View) -> Pass:
-        return Pass(
-            observed=view.observed,
-            plan=view.plan,
-            in_flight=view.in_flight,
-            drift=view.drift,
-            since=self._since,
-            revision=view.status.revision,
-            applied_at=self._applied_at,
-            succeeded_at=self._succeeded_at,
-        )
-
-    def _count_failure(self, step: Step, reason: str) -> None:
-        for service in self._services.get(step.resource, ()):
-            self._metrics.count("container_start_failures_total", service, reason)
+            for service in self._services.get(step.resource, ()):
+                self._metrics.count("container_start_failures_total", service, reason)
 
     def _count_leadership(self, observed: Observed) -> None:
         leads = observed.fence is not None
@@ -212,7 +196,7 @@ class Figures:
     def _count_drift(self, view: View, now: float) -> None:
         for each in view.drift - self._drift:
             self._metrics.count("drift_detected_total", each.kind, each.field)
-        since = since_when(view.drift, self._since, now)
+        since = drift.since_when(view.drift, self._since, now)
         for kind, *_ in self._since.keys() - since.keys():
             self._metrics.count("drift_healed_total", kind)
         self._drift, self._since = view.drift, since
@@ -227,7 +211,8 @@ class Figures:
         )
         services = {each.service for each in copies}
         self._metrics.retain(
-            "container_start_failures_total", ((name, why) for name in services for why in START_FAILURES)
+            "container_start_failures_total",
+            ((name, why) for name in services for why in definitions.START_FAILURES),
         )
         self._services = services_by_resource(cluster)
         known = {(each.service, each.number) for each in copies}

@@ -52,7 +52,6 @@ class Metric(NamedTuple):
 
 CATALOGUE = (
     Metric("build_info", "gauge", ("version", "python", "engine"), "What runs here, 1."),
-    # ---- the intent
     Metric(
         "intent_revision", "gauge", ("kind",), "etcd revision of the newest document seen, accepted, applied."
     ),
@@ -62,7 +61,6 @@ CATALOGUE = (
         "intent_applied_timestamp_seconds", "gauge", (), "When this host last carried an intent out in full."
     ),
     Metric("mode", "gauge", ("mode",), "1 for the mode of the intent in force."),
-    # ---- leader, lease, etcd
     Metric("leader", "gauge", (), "1 while this agent holds the leader lock."),
     Metric("leader_changes_total", "counter", (), "How often this agent took the lead."),
     Metric("lease_ttl_seconds", "gauge", (), "How long the lease is still provably ours."),
@@ -84,7 +82,6 @@ CATALOGUE = (
         _each(OPERATIONS),
     ),
     Metric("store_errors_total", "counter", ("op",), "Calls to etcd that failed.", _each(OPERATIONS)),
-    # ---- the loop
     Metric("reconcile_duration_seconds", "histogram", ("phase",), "Parts of a pass.", _each(PHASES)),
     Metric("reconcile_total", "counter", ("result",), "Passes, by what came of them.", _each(RESULTS)),
     Metric(
@@ -99,7 +96,6 @@ CATALOGUE = (
     Metric(
         "drift_healed_total", "counter", ("kind",), "Objects that differed and are right again.", _each(KINDS)
     ),
-    # ---- the swarm
     Metric("swarm_state", "gauge", ("state",), "1 for the engine's own membership state."),
     Metric("swarm_role", "gauge", ("role",), "1 for the engine's role in its swarm."),
     Metric(
@@ -109,7 +105,6 @@ CATALOGUE = (
     Metric("swarm_managers_reachable", "gauge", (), "Managers that raft reaches, as seen from here."),
     Metric("swarm_quorum", "gauge", (), "Whether this manager sees a majority of managers."),
     Metric("swarm_nodes", "gauge", ("state",), "Nodes of the swarm by state, as this manager lists them."),
-    # ---- networks and copies
     Metric(
         "network_info", "gauge", ("network", "subnet", "gateway"), "A declared network as it is found, 1."
     ),
@@ -136,7 +131,6 @@ CATALOGUE = (
     Metric(
         "copy_crashes", "gauge", ("service", "copy"), "How often in a row a copy ended soon after its start."
     ),
-    # ---- dockerd
     Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", "histogram", ("call",), "Requests to dockerd."),
 )

@@ -7,21 +7,12 @@ answer and the search for a leader are no drift: what is in force is not violate
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from agent.diff.bridge import bridge_faults, is_begun, without_gateway
+from agent.diff import bridge, replicas
 from agent.diff.networks import overlay_faults
-from agent.diff.replicas import container_name, finished
-from agent.model.host_state import ContainerState, HostState
+from agent.model import host_state, leader_steps
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.leader_steps import (
-    DemoteNode,
-    PromoteNode,
-    PublishAssignment,
-    PublishSwarm,
-    PublishVerdict,
-    RemoveNode,
-    UpdateNode,
-)
-from agent.model.plan import ClusterState, Observed, Plan, Step
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan, Step
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, Key
 from agent.model.steps import BRIDGE
@@ -85,17 +76,17 @@ def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
 def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
     for step in steps:
         match step:
-            case PublishAssignment():
+            case leader_steps.PublishAssignment():
                 yield Drift("intent", step.host, "assignment")
-            case PublishVerdict():
+            case leader_steps.PublishVerdict():
                 yield Drift("intent", "verdict", "verdict")
-            case PublishSwarm():
+            case leader_steps.PublishSwarm():
                 yield Drift("swarm", "record", "record")
-            case PromoteNode() | DemoteNode():
+            case leader_steps.PromoteNode() | leader_steps.DemoteNode():
                 yield Drift("swarm", step.host, "role")
-            case UpdateNode():
+            case leader_steps.UpdateNode():
                 yield Drift("swarm", step.host, "availability" if step.availability else "labels")
-            case RemoveNode():
+            case leader_steps.RemoveNode():
                 yield Drift("swarm", step.host, "node")
             case _:
                 pass
@@ -104,7 +95,7 @@ def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
 class _Scene:
     """What is there to find a difference in."""
 
-    def __init__(self, intent: Intent, cluster: ClusterState, host: HostState, me: str) -> None:
+    def __init__(self, intent: Intent, cluster: ClusterState, host: host_state.HostState, me: str) -> None:
         self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
         self.bridge_is_moving = False
 
@@ -125,20 +116,20 @@ class _Scene:
         assignment = self.cluster.assignment
         if assignment is None:
             return
-        found: dict[Key, list[ContainerState]] = {}
+        found: dict[Key, list[host_state.ContainerState]] = {}
         for each in self.host.containers:
             found.setdefault(each.copy.key, []).append(each)
         for copy in assignment.copies:
             name, candidates = (
-                container_name(assignment.project, copy),
+                replicas.container_name(assignment.project, copy),
                 found.pop(copy.key, []),
             )
             yield from (Drift("container", name, field) for field in self._fields(name, copy, candidates))
         for surplus in found.values():
             # By its label, not by the name it has now: that may be anything.
-            yield Drift("container", container_name(assignment.project, surplus[0].copy), "surplus")
+            yield Drift("container", replicas.container_name(assignment.project, surplus[0].copy), "surplus")
 
-    def _fields(self, name: str, copy: Copy, candidates: list[ContainerState]) -> Iterator[str]:
+    def _fields(self, name: str, copy: Copy, candidates: list[host_state.ContainerState]) -> Iterator[str]:
         if not candidates:
             yield "missing"
             return
@@ -153,10 +144,10 @@ class _Scene:
         if len(candidates) > 1:
             yield "surplus"
 
-    def _runs(self, found: ContainerState) -> bool:
+    def _runs(self, found: host_state.ContainerState) -> bool:
         """Whether it runs, is being restarted by Docker, or has done its work and may rest."""
         spec = self.cluster.specs.get(found.copy.spec)
-        rests = found.status == "exited" and spec is not None and finished(spec, found)
+        rests = found.status == "exited" and spec is not None and replicas.finished(spec, found)
         return rests or found.status in ("running", "restarting")
 
     def _changed(self, old: str, new: str) -> tuple[str, ...]:
@@ -181,12 +172,12 @@ class _Scene:
             yield Drift(kind, name, "subnet")
 
     def _bridge(self) -> Iterator[str]:
-        yield from (_field(fault) for fault in bridge_faults(self.intent.gwbridge, self.host))
+        yield from (_field(fault) for fault in bridge.bridge_faults(self.intent.gwbridge, self.host))
         if self.bridge_is_moving:
             return
-        if without_gateway(self.host):
+        if bridge.without_gateway(self.host):
             yield _ENDPOINT
-        if is_begun(self.host):
+        if bridge.is_begun(self.host):
             yield _PARKING
 
     def _membership(self) -> str:

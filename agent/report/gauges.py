@@ -2,50 +2,76 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agent.diff.bridge import bridge_faults
-from agent.diff.networks import overlay_faults
-from agent.diff.replicas import image_now
+from agent.diff import bridge, networks, replicas
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.plan import ClusterState, Observed, Plan, Step
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Failure, Plan, Step
 from agent.model.spec import Key
+from agent.model.status import HostStatus
 from agent.report import definitions
+from agent.report.drift import Drift, Since
 
 Series = dict[tuple[str, ...], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """A pass and what was made of it. Instants are seconds since the epoch, 0 for never."""
+class View:
+    """A pass as the reporter looks at it: what was seen and planned, and what was made of it."""
 
     observed: Observed
     plan: Plan
     in_flight: tuple[Step, ...] = ()
-    drift: Iterable[tuple[str, str, str]] = ()
-    """(kind, object, field)"""
-    since: Mapping[tuple[str, ...], float]
-    """(kind, object) -> since when it differs."""
-    revision: int = 0
-    """The accepted revision carried out in full."""
-    applied_at: float = 0.0
-    succeeded_at: float = 0.0
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    status: HostStatus
+    drift: frozenset[Drift] = frozenset()
+    carried_out: bool = False
+    """Whether the host is in every way as the intent in force says of it."""
+
+    @property
+    def etcd_answered(self) -> bool:
+        return self.observed.cluster is not None and not self.observed.stale
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this agent may speak in the name of its host now."""
+        return self.etcd_answered and not replicas.must_not_act(self.observed)
+
+    @property
+    def result(self) -> str:
+        """What came of the pass, in the metric's words: error, ok (something to do), blocked or noop."""
+        if not self.etcd_answered or self.observed.host is None or self.failures:
+            return "error"
+        if self.plan.steps or self.in_flight:
+            return "ok"
+        return "blocked" if self.plan.blocked else "noop"
 
 
-NOTHING_YET = Pass(observed=Observed(me="", host=None, cluster=None), plan=Plan(), since={})
+NOTHING_YET = View(
+    observed=Observed(me="", host=None, cluster=None),
+    plan=Plan(),
+    status=HostStatus(instance="", at="", agent_version=""),
+)
 
 
-def gauges(done: Pass) -> dict[str, Series]:
-    """What every gauge says after this pass, by name without prefix."""
+def gauges(
+    view: View, since: Since, *, applied_at: float = 0.0, succeeded_at: float = 0.0
+) -> dict[str, Series]:
+    """What every gauge says after this pass, by name without prefix. Instants are since the epoch, 0 for never."""
+    observed = view.observed
     return {
-        **_intent(done),
-        **_store(done.observed),
-        **_loop(done),
-        **_swarm(done.observed),
-        **_networks(done.observed),
-        **_copies(done.observed),
-        "drained": _drained(done.observed),
+        **_intent(observed, view.status.revision),
+        "intent_applied_timestamp_seconds": {(): applied_at},
+        **_store(observed),
+        "reconcile_last_success_timestamp_seconds": {(): succeeded_at},
+        "drift_since_timestamp_seconds": dict(since),
+        **_loop(view),
+        **_swarm(observed),
+        **_networks(observed),
+        **_copies(observed),
+        "drained": _drained(observed),
     }
 
 
@@ -61,15 +87,14 @@ def _accepted(observed: Observed) -> Intent | None:
     return observed.cluster.accepted if observed.cluster else None
 
 
-def _intent(done: Pass) -> dict[str, Series]:
-    cluster, accepted = done.observed.cluster, _accepted(done.observed)
+def _intent(observed: Observed, applied: int) -> dict[str, Series]:
+    cluster, accepted = observed.cluster, _accepted(observed)
     document = cluster.document if cluster else None
     seen = document.revision if document else 0
     in_force = accepted.revision if accepted else 0
     return {
-        "intent_revision": {("seen",): seen, ("accepted",): in_force, ("applied",): done.revision},
+        "intent_revision": {("seen",): seen, ("accepted",): in_force, ("applied",): applied},
         "intent_valid": _is(document is None or document.intent is not None),
-        "intent_applied_timestamp_seconds": {(): done.applied_at},
         "mode": _one_of(definitions.MODES, accepted.policy.mode if accepted else None),
     }
 
@@ -85,16 +110,14 @@ def _store(observed: Observed) -> dict[str, Series]:
     }
 
 
-def _loop(done: Pass) -> dict[str, Series]:
-    open_steps = {(step.kind, step.verb, step.resource) for step in (*done.plan.steps, *done.in_flight)}
+def _loop(view: View) -> dict[str, Series]:
+    open_steps = {(step.kind, step.verb, step.resource) for step in (*view.plan.steps, *view.in_flight)}
     pending = Counter(kind for kind, _, _ in open_steps)
-    reasons = {each.kind for each in done.plan.blocked}
+    reasons = {each.kind for each in view.plan.blocked}
     return {
-        "reconcile_last_success_timestamp_seconds": {(): done.succeeded_at},
         "actions_pending": {(kind,): float(pending[kind]) for kind in definitions.KINDS},
         "blocked": {(kind,): float(kind in reasons) for kind in definitions.BLOCKED},
-        "drift": {tuple(each): 1.0 for each in sorted(done.drift)},
-        "drift_since_timestamp_seconds": dict(done.since),
+        "drift": {tuple(each): 1.0 for each in sorted(view.drift)},
     }
 
 
@@ -129,7 +152,7 @@ def _networks(observed: Observed) -> dict[str, Series]:
             for found in host.networks
             if found.name in names
         },
-        "gwbridge_ok": _is(not bridge_faults(accepted.gwbridge, host)),
+        "gwbridge_ok": _is(not bridge.bridge_faults(accepted.gwbridge, host)),
         "overlay_ok": _is(_overlays_ok(accepted, host, cluster)),
     }
 
@@ -141,7 +164,7 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
             continue
         found = host.network(wanted.name)
         # A worker lists an overlay only while a container of its own is on it: there the leader's word counts.
-        if wanted.name not in known if found is None else overlay_faults(wanted, found):
+        if wanted.name not in known if found is None else networks.overlay_faults(wanted, found):
             return False
     return host.swarm.local == "active"
 
@@ -186,6 +209,6 @@ def _each(cluster: ClusterState | None, host: HostState, assigned: set[Key]) -> 
         if copy.key in assigned:
             label = (copy.service, str(copy.number))
             crashes[label] = max(float(found.crashes), crashes.get(label, 0.0))
-            if cluster and image_now(cluster, host, found):
+            if cluster and replicas.image_now(cluster, host, found):
                 outdated[label] = 1.0
     return {"copy_crashes": crashes, "copy_image_outdated": outdated}

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from agent.model.plan import Blocked, ClusterState, Document, Observed, Outcome, Plan, Step
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.plan import Blocked, Outcome, Plan, Step
 
 # ---- How far long pulls are: the last word on each, told to the log and to the status once in a while
 

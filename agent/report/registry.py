@@ -86,7 +86,7 @@ class Metrics:
         self._version = version
         self._fixed: Gauges = {}
         self.show_engine("")
-        self._shown: Gauges = gauges(NOTHING_YET)
+        self._shown: Gauges = gauges(NOTHING_YET, {})
         for each in CATALOGUE:
             for labels in each.series:
                 (self._histograms if each.kind == "histogram" else self._counters)[each.name].labels(*labels)

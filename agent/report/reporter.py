@@ -1,5 +1,6 @@
 """The loop's reporter: hears of every pass and every step, and tells all who listen."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,17 +12,14 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
-from agent.errors import SwarmkeeperError
-from agent.model.plan import ClusterState, Failure, Observed, Outcome, Plan, Step
-from agent.model.records import timestamp
+from agent.errors import Invalid, SwarmkeeperError
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Failure, Outcome, Plan, Step
+from agent.model.records import decode, encode, timestamp
 from agent.model.status import HostStatus, Phase
-from agent.report.counters import Figures
-from agent.report.drift import find_drift
-from agent.report.journal import Journal, Pulls
-from agent.report.key import StatusKey
-from agent.report.registry import Metrics
+from agent.model.store import KeyRange, Put
+from agent.report import counters, drift, gauges, journal, registry
 from agent.report.status import carried_out, host_status
-from agent.report.view import View, summary, unready
 
 log = structlog.get_logger()
 
@@ -29,6 +27,148 @@ log = structlog.get_logger()
 def at_once(job: Callable[[], None]) -> None:
     """Do a job where it was asked for."""
     job()
+
+
+# ---- Jobs of which only the newest counts, done on a thread of their own: a slow etcd must not delay the loop
+
+CLOSE_S = 3.0
+
+
+class NewestWins:
+    """Does the job it was given last, at most one per `pause_s` seconds; those in between are left out.
+
+    A job that raises is told in the log, and the next one is done all the same.
+    """
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._next: Callable[[], None] | None = None
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="newest", daemon=True)
+        self._thread.start()
+
+    def __call__(self, job: Callable[[], None]) -> None:
+        """Do `job` soon, unless another one comes before its turn. Never waits."""
+        with self._changed:
+            self._next = job
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Do what is still to be done, within a few seconds, and end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._next is not None or self._closing)
+                job, self._next = self._next, None
+            if job is None:
+                return
+            try:
+                job()
+            except Exception:
+                # Without this thread nothing would ever be told again, and nobody would say so.
+                log.exception("report failed", part="later")
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, self._pause_s)
+
+
+# ---- The status key: written when something worth telling changed, and now and then to show that it is fresh
+
+REFRESH_S = 300.0
+
+
+class StatusKey:
+    """One host's status in etcd. `clock` gives monotonic seconds."""
+
+    def __init__(self, store: Store, key: str, clock: Callable[[], float]) -> None:
+        self._store, self._key, self._clock = store, key, clock
+        self._written: HostStatus | None = None
+        self._written_at = 0.0
+        self._losses = self._losses_seen = 0
+
+    def forget(self) -> None:
+        """Write it again soon, whatever it says: etcd has lost it. May be called from any thread."""
+        self._losses += 1
+
+    def recall(self) -> HostStatus | None:
+        """What an earlier run wrote, or None. Raises Unreachable, Refused."""
+        found = self._store.read([KeyRange(key=self._key)]).get(self._key)
+        try:
+            return decode(HostStatus, found.value) if found else None
+        except Invalid as error:
+            log.warning("the status of an earlier run is not used", error=str(error))
+            return None
+
+    def write(self, status: HostStatus, *, anyway: bool = False) -> None:
+        """Write `status` if it says something new or the last writing is old. One try; a failure is logged."""
+        # Noted before it is written: what is lost meanwhile must not be forgotten.
+        losses = self._losses
+        fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
+        if self._written is not None and fresh and not anyway and _same(status, self._written):
+            return
+        try:
+            self._store.txn([], [Put(key=self._key, value=encode(status))])
+        except SwarmkeeperError as error:
+            log.warning("status not written", error=str(error))
+            self._written = None
+        else:
+            self._written, self._written_at, self._losses_seen = status, self._clock(), losses
+
+
+def _same(one: HostStatus, other: HostStatus) -> bool:
+    return replace(one, at=other.at) == other
+
+
+# ---- The state of a host in a few words: for `systemctl status`, and for who asks whether it is ready
+
+AWAY = ("engine", "store")
+"""Kinds of being blocked that are said in words of their own."""
+
+
+def summary(observed: Observed, status: HostStatus, drifting: int) -> str:
+    """One line: role, revision, what is away, what is open."""
+    held = [each for each in status.blocked if each.kind not in AWAY]
+    parts = [
+        _role(observed, status),
+        _revision(observed, status),
+        "dockerd away" if observed.host is None else "",
+        "etcd away" if observed.cluster is None or observed.stale else "",
+        f"{drifting} not as declared" if drifting else "",
+        f"{len(status.steps)} to do" if status.steps else "",
+        f"{len(held)} held back" if held else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def unready(observed: Observed, plan: Plan) -> tuple[str, ...]:
+    """Why this agent cannot do its work now, in words; empty when it can."""
+    reasons = [each.reason for each in plan.blocked if each.kind in AWAY]
+    if observed.cluster is None or observed.cluster.accepted is None:
+        reasons.append("no intent is in force")
+    return tuple(reasons)
+
+
+def _role(observed: Observed, status: HostStatus) -> str:
+    if observed.fence:
+        return "leading"
+    if observed.host is None:
+        return ""
+    if status.state != "active":
+        return f"swarm {status.state}"
+    return "manager" if status.is_manager else "worker"
+
+
+def _revision(observed: Observed, status: HostStatus) -> str:
+    accepted = observed.cluster.accepted if observed.cluster else None
+    if accepted is None:
+        return "no intent in force"
+    done = "carried out" if status.revision == accepted.revision else "not carried out yet"
+    return f"revision {accepted.revision} {done}"
 
 
 class Decisions(NamedTuple):
@@ -47,7 +187,7 @@ class Reporter:
         self,
         store: Store,
         key: str,
-        metrics: Metrics,
+        metrics: registry.Metrics,
         decisions: Decisions,
         *,
         version: str,
@@ -64,14 +204,12 @@ class Reporter:
         self._key = StatusKey(store, key, clock)
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
-        self._journal, self._figures = Journal(decisions.why_not_leader), Figures(metrics)
-        self._pulls = Pulls()
+        self._journal, self._figures = journal.Journal(decisions.why_not_leader), counters.Figures(metrics)
+        self._pulls = journal.Pulls()
         self._previous: HostStatus | None = None
         self._recalled = False
-        self._view: View | None = None
+        self._view: gauges.View | None = None
         self._told = ""
-
-    # ---- what the loop and its workers call
 
     def passed(
         self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
@@ -129,8 +267,6 @@ class Reporter:
                 last = replace(self._view.status, leading=False, at=self._at())
                 self._later(partial(self._key.write, last, anyway=True))
 
-    # ---- what the pages of the HTTP server ask
-
     def unready(self) -> tuple[str, ...]:
         """Why this agent cannot do its work now, in words; empty when it can."""
         view = self._view
@@ -156,8 +292,6 @@ class Reporter:
             "status": view.status,
         }
 
-    # ----
-
     def _recall(self, observed: Observed) -> None:
         """Go on from what an earlier run said, so that a restart does not look like work undone."""
         if self._recalled or observed.cluster is None or observed.stale:
@@ -172,7 +306,7 @@ class Reporter:
 
     def _look(
         self, observed: Observed, plan: Plan, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
-    ) -> View:
+    ) -> gauges.View:
         before = self._view.drift if self._view else frozenset()
         status = host_status(
             observed,
@@ -185,13 +319,13 @@ class Reporter:
             phase=self._phase_of(observed),
             progress=self._pulls.progress(),
         )
-        return View(
+        return gauges.View(
             observed=observed,
             plan=plan,
             in_flight=in_flight,
             failures=failures,
             status=status,
-            drift=find_drift(observed, plan, in_flight, before),
+            drift=drift.find_drift(observed, plan, in_flight, before),
             carried_out=carried_out(observed, plan, in_flight),
         )
 

@@ -8,20 +8,10 @@ from typing import Any, TypeVar, cast
 from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, has_mesh
 from agent.diff.networks import others_on
-from agent.model import host_state, steps
+from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.plan import Blocked, Failure, Observed, Plan, Step
-from agent.model.status import (
-    AttachedReport,
-    BlockedReport,
-    BridgeReport,
-    CopyReport,
-    DifferenceReport,
-    HostStatus,
-    NetworkReport,
-    NodeReport,
-    Phase,
-)
+from agent.model.observed import Observed
+from agent.model.plan import Blocked, Failure, Plan, Step
 
 R = TypeVar("R")
 
@@ -35,22 +25,25 @@ def host_status(
     plan: Plan,
     in_flight: tuple[Step, ...],
     failures: Mapping[str, Failure],
-    previous: HostStatus | None,
+    previous: status.HostStatus | None,
     now: str,
     version: str,
     *,
-    phase: Phase,
+    phase: status.Phase,
     progress: Mapping[str, str] = NO_PROGRESS,
-) -> HostStatus:
+) -> status.HostStatus:
     """The status to write; `previous` is the last one of this host, also of an earlier run, or None.
 
     While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339. `phase` is
     what the planner says of docker_gwbridge, `progress` how far the step on each resource is.
     """
-    known = previous or HostStatus(instance="", at="", agent_version="")
-    host = observed.host
-    status = replace(
-        _unseen(known, observed) if host is None else _seen(known, observed, host, phase),
+    known = previous or status.HostStatus(instance="", at="", agent_version="")
+    if observed.host is None:
+        seen = replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
+    else:
+        seen = _seen(known, observed, observed.host, phase)
+    return replace(
+        seen,
         instance=observed.instance,
         at=now,
         agent_version=version,
@@ -58,10 +51,10 @@ def host_status(
         leading=observed.fence is not None,
         era=observed.cluster.era if observed.cluster else known.era,
         joining=_joining(observed, in_flight, known),
-        steps=_distinct(_told(step, progress) for step in (*plan.steps, *in_flight)),
+        steps=tuple(dict.fromkeys(_told(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
+        revision=_applied(observed, plan, in_flight, known.revision),
     )
-    return replace(status, revision=_applied(observed, plan, in_flight, known.revision))
 
 
 def _told(step: Step, progress: Mapping[str, str]) -> str:
@@ -69,7 +62,7 @@ def _told(step: Step, progress: Mapping[str, str]) -> str:
     return f"{step} ({far})" if far else str(step)
 
 
-def _joining(observed: Observed, in_flight: tuple[Step, ...], known: HostStatus) -> str | None:
+def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.HostStatus) -> str | None:
     """Kept while dockerd is at it, or has failed: it says of neither that it was asked to by us."""
     record = observed.cluster.record if observed.cluster else None
     if any(isinstance(step, steps.JoinSwarm) for step in in_flight):
@@ -110,13 +103,13 @@ def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
     return kind in ("container", "image", "volume", "swarm", "host", "engine")
 
 
-def _unseen(known: HostStatus, observed: Observed) -> HostStatus:
-    return replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
-
-
-def _seen(known: HostStatus, observed: Observed, host: host_state.HostState, phase: Phase) -> HostStatus:
+def _seen(
+    known: status.HostStatus, observed: Observed, host: host_state.HostState, phase: status.Phase
+) -> status.HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
+    # In an order of their own: docker lists them in another one each time, which is no news.
+    listed = sorted(host.networks, key=lambda each: (each.name, each.id))
     return replace(
         known,
         engine_up=True,
@@ -133,9 +126,9 @@ def _seen(known: HostStatus, observed: Observed, host: host_state.HostState, pha
         managers=swarm.managers,
         joined=nodes.note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),
-        nodes=None if swarm.nodes is None else tuple(_as(NodeReport, each) for each in swarm.nodes),
+        nodes=None if swarm.nodes is None else tuple(_as(status.NodeReport, each) for each in swarm.nodes),
         bridge=bridge,
-        networks=tuple(_network(each, observed, wrong=wrong) for each in _by_name(host.networks)),
+        networks=tuple(_network(each, observed, wrong=wrong) for each in listed),
         images=tuple(sorted(host.images)),
         volumes=tuple(sorted(host.volumes)),
         foreign_names=_foreign_names(observed, host),
@@ -144,16 +137,17 @@ def _seen(known: HostStatus, observed: Observed, host: host_state.HostState, pha
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
         attached=tuple(
-            _as(AttachedReport, each) for each in (host.attached if wrong else _on_overlays(observed, host))
+            _as(status.AttachedReport, each)
+            for each in (host.attached if wrong else _on_overlays(observed, host))
         ),
         copies=copy_reports(observed, host),
     )
 
 
-def _bridge(observed: Observed, host: host_state.HostState, phase: Phase) -> BridgeReport:
+def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
     link, cluster = host.bridge_link, observed.cluster
     intent = cluster.accepted if cluster else None
-    kernel = BridgeReport(
+    kernel = status.BridgeReport(
         phase=phase,
         revision=intent.revision if intent else 0,
         mesh=has_mesh(host),
@@ -185,9 +179,9 @@ def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_s
     return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
 
-def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> NetworkReport:
+def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> status.NetworkReport:
     return _as(
-        NetworkReport,
+        status.NetworkReport,
         found,
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
@@ -197,21 +191,21 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
     )
 
 
-def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[CopyReport, ...]:
+def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[status.CopyReport, ...]:
     """Every container of ours on the host, in the order observed."""
     cluster, reports = observed.cluster, []
     assigned = container.by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
     for each in host.containers:
         copy = assigned.get(each.copy.key)
         report = _as(
-            CopyReport,
+            status.CopyReport,
             each,
             service=each.copy.service,
             number=each.copy.number,
             spec=each.copy.spec,
             addresses=tuple(sorted(each.addresses)),
             pinned=copy.addresses if copy else (),
-            differences=tuple(_as(DifferenceReport, difference) for difference in each.differences),
+            differences=tuple(_as(status.DifferenceReport, difference) for difference in each.differences),
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )
         reports.append(report)
@@ -224,11 +218,13 @@ def _as(report: Callable[..., R], found: object, **said: object) -> R:
     return report(**{name: getattr(found, name) for name in same}, **said)
 
 
-def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[BlockedReport, ...]:
-    held = [BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked]
+def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
+    held = [
+        status.BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked
+    ]
     # No instant of the next try: the key would change with every one, and wake the leader.
     failed = [
-        BlockedReport(resource=resource, reason=f"{each.error} ({_tries(each)})", kind="error")
+        status.BlockedReport(resource=resource, reason=f"{each.error} ({_tries(each)})", kind="error")
         for resource, each in sorted(failures.items())
     ]
     return tuple(dict.fromkeys((*held, *failed)))
@@ -236,12 +232,3 @@ def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tup
 
 def _tries(failure: Failure) -> str:
     return f"tried {'once' if failure.tries == 1 else f'{failure.tries} times'}, and tried again"
-
-
-def _distinct(lines: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(lines))
-
-
-def _by_name(networks: Iterable[host_state.NetworkState]) -> list[host_state.NetworkState]:
-    """In an order of their own: docker lists them in another one each time, which is no news."""
-    return sorted(networks, key=lambda each: (each.name, each.id))

@@ -13,7 +13,8 @@ import pytest
 from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.leader_steps import OfferTurn
-from agent.model.plan import Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.planner.leader import leading
 from tests.support.guests import PLACE
 from tests.support.live_cluster import GUESTS, MOVED, MOVED_TO, LiveCluster, crash

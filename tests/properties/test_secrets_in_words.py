@@ -16,7 +16,7 @@ from agent.model import leader_steps, steps
 from agent.model.faults import InvalidDocument
 from agent.model.host_state import SwarmState
 from agent.model.intent import ServiceIntent
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Accepted, Tokens, UnlockKeys
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.model.store import KeyValue, Put, StoreSettings, store_faults

@@ -25,7 +25,8 @@ from agent.model.intent import (
     ServiceIntent,
     SwarmIntent,
 )
-from agent.model.plan import ClusterState, Document, Observed, Plan
+from agent.model.observed import ClusterState, Document, Observed
+from agent.model.plan import Plan
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import HostStatus

@@ -22,7 +22,7 @@ from agent.model.host_state import (
     SwarmState,
 )
 from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
-from agent.model.plan import ClusterState, Document
+from agent.model.observed import ClusterState, Document
 from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
 from agent.planner.dry_run.world import Agent, World

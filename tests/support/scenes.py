@@ -14,7 +14,7 @@ from agent.model.intent import (
     PolicyIntent,
     SwarmIntent,
 )
-from agent.model.plan import ClusterState, Document, Observed
+from agent.model.observed import ClusterState, Document, Observed
 from agent.model.records import Assignment, Copy, SwarmRecord
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.store import Fence

@@ -1,23 +1,41 @@
 """The only door to dockerd."""
 
-from agent.clients.docker.docker_engine import DockerEngine
-from agent.clients.docker.images import ask_digests
-from agent.clients.docker.protocol import (
-    Containers,
-    Engine,
-    EngineEvents,
-    EngineInfo,
-    ObserveCall,
-    unobserved,
-)
+from collections.abc import Callable
+from typing import Self
 
-__all__ = [
-    "Containers",
-    "DockerEngine",
-    "Engine",
-    "EngineEvents",
-    "EngineInfo",
-    "ObserveCall",
-    "ask_digests",
-    "unobserved",
-]
+from agent.clients.docker import containers, networks, protocol, swarm, transport
+from agent.clients.docker.images import ask_digests
+from agent.clients.docker.protocol import Containers, Engine, EngineEvents, EngineInfo
+
+__all__ = ["Containers", "DockerEngine", "Engine", "EngineEvents", "EngineInfo", "ask_digests"]
+
+
+class DockerEngine(swarm.Swarm, swarm.Nodes, networks.Parking, containers.Containers):
+    """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
+
+    A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is
+    sent before the first call. `credentials` gives the header X-Registry-Auth for an image, or None.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        cluster: str,
+        observe_call: protocol.ObserveCall = lambda *_: None,
+        credentials: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        super().__init__(transport.Transport(url, timeout_s, observe_call), cluster)
+        self._credentials = credentials
+
+    def events(self) -> transport.DockerEvents:
+        return transport.DockerEvents(self._transport)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -3,32 +3,19 @@
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from agent.clients.docker import errors, images, reading
-from agent.clients.docker.protocol import Containers as Found
+from agent.clients.docker import errors, images, protocol, reading
 from agent.clients.docker.transport import quoted
-from agent.diff.container import (
-    CLUSTER,
-    CreateRequest,
-    FillContext,
-    are_copied,
-    by_number,
-    differences,
-    endpoint,
-    fill,
-    identity,
-    is_called_so,
-    regarded,
-    update_request,
-)
-from agent.errors import Conflict, Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.diff import container as labelled
+from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.model import host_state, records
 from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec
 
-FillFor = Callable[[records.Copy], FillContext]
+FillFor = Callable[[records.Copy], labelled.FillContext]
 
 _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
@@ -49,7 +36,7 @@ class _Look:
     copy: records.Copy
     known: bool
     """Whether its spec was, by which it was compared."""
-    context: FillContext
+    context: labelled.FillContext
     state: host_state.ContainerState
 
 
@@ -63,8 +50,6 @@ class Containers(images.Images):
         """What was seen last of our containers, by id."""
         self._lock = threading.Lock()
 
-    # ---- observation
-
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
@@ -73,17 +58,16 @@ class Containers(images.Images):
         assigned: frozenset[records.Copy] = frozenset(),
         *,
         settled: bool = False,
-    ) -> Found:
-        ours, foreign, becomes = [], [], by_number(assigned)
+    ) -> protocol.Containers:
+        ours, foreign, becomes = [], [], labelled.by_number(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
         before, self._looks = self._looks if settled else {}, {}
         for each in listed:
             labels = each.get("Labels") or {}
-            # "/other/alias" is a name that another container's link gives it.
-            names = [name.removeprefix("/") for name in each.get("Names") or () if name.count("/") == 1]
+            names = reading.own_names(each)
             copy = self._listed_copy(each, labels, names)
             if copy is not None:
-                copy = regarded(copy, labels, becomes, specs, fill_for)
+                copy = labelled.regarded(copy, labels, becomes, specs, fill_for)
             if copy is None:
                 foreign += [(name, each["Id"]) for name in names]
             elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
@@ -91,14 +75,14 @@ class Containers(images.Images):
             elif (look := self._look(each, copy, specs.get(copy.spec), fill_for, before)) is not None:
                 ours.append(look)
         everyone = [reading.attached(each) for each in listed]
-        return Found(
+        return protocol.Containers(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
             tuple(sorted(foreign)),
             tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
         )
 
     def _copy(self, labels: Mapping[str, str]) -> records.Copy | None:
-        return identity(labels) if labels.get(CLUSTER) == self._cluster else None
+        return labelled.identity(labels) if labels.get(labelled.CLUSTER) == self._cluster else None
 
     def _listed_copy(
         self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
@@ -106,10 +90,10 @@ class Containers(images.Images):
         """Which copy it is; None for what somebody runs from an image that `docker commit` made of a copy."""
         copy = self._copy(labels)
         # The image of a copy itself may be such a one: what is called as the copy is the copy.
-        if copy is None or is_called_so(labels, names):
+        if copy is None or labelled.is_called_so(labels, names):
             return copy
         image = self._known_image(listed.get("ImageID") or "") or {}
-        return None if are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else copy
+        return None if labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else copy
 
     def _look(
         self,
@@ -133,7 +117,11 @@ class Containers(images.Images):
         return last.state
 
     def _state(
-        self, listed: Mapping[str, Any], copy: records.Copy, spec: ContainerSpec | None, context: FillContext
+        self,
+        listed: Mapping[str, Any],
+        copy: records.Copy,
+        spec: ContainerSpec | None,
+        context: labelled.FillContext,
     ) -> host_state.ContainerState | None:
         """None when it vanished since it was listed."""
         try:
@@ -146,15 +134,15 @@ class Containers(images.Images):
         return reading.container_state(raw, copy, self._differences(raw, spec, context))
 
     def _differences(
-        self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: FillContext
+        self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: labelled.FillContext
     ) -> tuple[host_state.Difference, ...]:
         if spec is None:
             return ()
         try:
-            wanted = fill(spec, context)
+            wanted = labelled.fill(spec, context)
         except Invalid:
             return ()  # on a host that cannot say what a placeholder stands for, nothing can be called different
-        return differences(wanted, raw, self._known_image(raw.get("Image") or ""))
+        return labelled.differences(wanted, raw, self._known_image(raw.get("Image") or ""))
 
     def _known_image(self, image_id: str) -> Mapping[str, Any] | None:
         """An image by its id, asked for once: what an id names never changes."""
@@ -175,17 +163,11 @@ class Containers(images.Images):
         with self._transport.open("container_logs", "GET", path, params=params, stall_s=_BUSY_S) as response:
             return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
-    # ---- acts
-
-    def create_container(self, request: CreateRequest) -> str:
+    def create_container(self, request: labelled.CreateRequest) -> str:
         try:
+            path, params = "/containers/create", {"name": request.name}
             made = self._ask(
-                "container_create",
-                "POST",
-                "/containers/create",
-                params={"name": request.name},
-                body=request.body,
-                timeout_s=_SLOW_S,
+                "container_create", "POST", path, params=params, body=request.body, timeout_s=_SLOW_S
             )
             container: str = made["Id"]
         except Conflict as conflict:
@@ -194,7 +176,7 @@ class Containers(images.Images):
             self._connect_once(container, each)
         return container
 
-    def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
+    def _taken_over(self, request: labelled.CreateRequest, conflict: Conflict) -> str:
         """Whoever has the name, if it is this very copy. Raises Conflict, saying who has it, if not."""
         try:
             holder = self._container(request.name)
@@ -207,10 +189,8 @@ class Containers(images.Images):
         raise Conflict(f"the name {request.name} is held by {who} ({short_id(holder['Id'])})") from conflict
 
     def _connect_once(self, container: str, attachment: Attachment) -> None:
-        try:
+        with suppress(Conflict):
             self.connect(container, attachment, attachment.aliases)
-        except Conflict:
-            return
 
     def start(self, container: str) -> None:
         self._act(container, "start", timeout_s=_SLOW_S, as_error=errors.network_failure)
@@ -219,17 +199,12 @@ class Containers(images.Images):
         self._act(container, "stop", params={"t": math.ceil(grace_s)}, timeout_s=grace_s + _SLOW_S)
 
     def unpause(self, container: str) -> None:
-        _unless("is not paused", lambda: self._act(container, "unpause"))
+        with errors.unless("is not paused"):
+            self._act(container, "unpause")
 
     def remove_container(self, container: str) -> None:
-        path = f"/containers/{quoted(container)}"
-        try:
-            _unless(
-                "is already in progress",
-                lambda: self._ask("container_remove", "DELETE", path, timeout_s=_SLOW_S),
-            )
-        except Missing:
-            return
+        with suppress(Missing), errors.unless("is already in progress"):
+            self._ask("container_remove", "DELETE", f"/containers/{quoted(container)}", timeout_s=_SLOW_S)
 
     def rename(self, container: str, name: str) -> None:
         if self._container(container)["Name"] != f"/{name}":
@@ -237,7 +212,7 @@ class Containers(images.Images):
 
     def update(self, container: str, spec: ContainerSpec) -> None:
         path = f"/containers/{quoted(container)}/update"
-        answer = self._ask("container_update", "POST", path, body=update_request(spec)) or {}
+        answer = self._ask("container_update", "POST", path, body=labelled.update_request(spec)) or {}
         told = answer.get("Warnings") or ()
         harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
         dropped = [each for each in told if not any(words in each for words in harmless)]
@@ -245,31 +220,11 @@ class Containers(images.Images):
             raise Refused("; ".join(dropped))
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
-        body = {"Container": container, "EndpointConfig": endpoint(attachment, aliases)}
-        path = f"/networks/{quoted(attachment.network)}/connect"
-        self._ask(
-            "network_connect", "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.network_failure
-        )
+        self._attach(container, attachment.network, labelled.endpoint(attachment, aliases), _SLOW_S)
 
     def disconnect(self, container: str, network: str) -> None:
-        body = {"Container": container, "Force": False}
-        path = f"/networks/{quoted(network)}/disconnect"
-        try:
-            _unless(
-                "is not connected to",
-                lambda: self._ask("network_disconnect", "POST", path, body=body, timeout_s=_SLOW_S),
-            )
-        except Missing:
-            return
+        with suppress(Missing), errors.unless("is not connected to"):
+            self._detach(container, network, _SLOW_S)
 
     def _act(self, container: str, verb: str, **options: Any) -> None:
         self._ask(f"container_{verb}", "POST", f"/containers/{quoted(container)}/{verb}", **options)
-
-
-def _unless(already: str, act: Callable[[], object]) -> None:
-    """Do it; a refusal whose words say that it is so already is success."""
-    try:
-        act()
-    except SwarmkeeperError as error:
-        if already not in str(error):
-            raise

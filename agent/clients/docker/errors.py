@@ -4,7 +4,8 @@ The status alone is not enough: dockerd says 500 both for "no" and for "not now"
 and 26.1, seen on real ones.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
 
@@ -88,7 +89,6 @@ _KINDS: Mapping[int, type[SwarmkeeperError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Unreachable,
 }
 
-
 Failure = Callable[[int, str], SwarmkeeperError]
 """What makes an error of an HTTP status and Docker's words."""
 
@@ -141,3 +141,13 @@ def creation_failure(status: int, message: str) -> SwarmkeeperError:
 
 def _has(text: str, words: tuple[str, ...]) -> bool:
     return any(each in text for each in words)
+
+
+@contextmanager
+def unless(*already: str, of: type[SwarmkeeperError] = SwarmkeeperError) -> Iterator[None]:
+    """Take a refusal whose words say that it is so already for success."""
+    try:
+        yield
+    except of as error:
+        if not any(words in str(error).lower() for words in already):
+            raise

@@ -74,19 +74,10 @@ _ASK_S = 30.0
 """dockerd gives a registry that does not answer 15 s, twice."""
 
 
-def unheard(_text: str) -> None:
-    """The progress callback of nobody."""
-
-
-def anonymous(_image: str) -> str | None:
-    """The credentials of nobody."""
-    return None
-
-
 class Images(Door):
     """The images of an engine."""
 
-    _credentials: Callable[[str], str | None] = staticmethod(anonymous)
+    _credentials: Callable[[str], str | None] = staticmethod(lambda _: None)
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
         wanted = frozenset(references)
@@ -100,7 +91,7 @@ class Images(Door):
         others = {name: found for name, found in here.items() if split(name)[0] in repositories}
         return others | {each: here[_local(each)] for each in wanted if _local(each) in here}
 
-    def pull(self, image: str, progress: Callable[[str], None] = unheard) -> None:
+    def pull(self, image: str, progress: Callable[[str], None] = lambda _: None) -> None:
         name, tag = split(image)
         with self._transport.open(
             "pull",
@@ -119,14 +110,9 @@ class Images(Door):
                     progress(str(layers))
 
     def digest_of(self, image: str) -> str:
-        path = f"/distribution/{quote(image, safe='/:@')}/json"
+        path, headers = f"/distribution/{quote(image, safe='/:@')}/json", self._authentication(image)
         answer = self._ask(
-            "distribution",
-            "GET",
-            path,
-            headers=self._authentication(image),
-            timeout_s=_ASK_S,
-            as_error=pull_failure,
+            "distribution", "GET", path, headers=headers, timeout_s=_ASK_S, as_error=pull_failure
         )
         return str(answer["Descriptor"]["digest"])
 

@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from ipaddress import IPv4Network
 from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from agent.clients.docker.errors import creation_failure, network_failure
+from agent.clients.docker import errors, transport
 from agent.clients.docker.reading import attached, endpoints, network_state
-from agent.clients.docker.transport import Door, quoted
 from agent.diff.container import CLUSTER
-from agent.errors import Conflict, Missing, Refused, SwarmkeeperError
-from agent.model.host_state import GivenOut, NetworkState
-from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
+from agent.errors import Conflict, Missing, Refused
+from agent.model import host_state, intent
 from agent.model.phrases import instead, short_id
 from agent.model.spec import Pairs
 
@@ -35,14 +34,14 @@ def overlay_users(
 
     `tasks` of GET /tasks, those of attached containers among them; `services` of GET /services have no node.
     """
-    held = [_holder(each) for each in tasks if _is_on(each, network_id) and _may_run(each)]
+    held = [_holder(each) for each in tasks if _is_on(each, network_id) and not _is_ending(each)]
     held += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
     return tuple(sorted(set(held)))
 
 
 def overlay_addresses(
     network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
-) -> GivenOut:
+) -> host_state.GivenOut:
     """(address, what, node id) of all addresses on a network that the swarm has given out; `what` as `overlay_users`.
 
     One is free again when its task is over. What each host has on the overlay for itself no manager tells.
@@ -73,14 +72,13 @@ def _is_over(task: Mapping[str, Any]) -> bool:
     return (task.get("Status") or {}).get("State") in _OVER
 
 
+def _is_ending(task: Mapping[str, Any]) -> bool:
+    return _is_over(task) or task.get("DesiredState") in _OVER
+
+
 def _is_on(task: Mapping[str, Any], network_id: str) -> bool:
     attached = task.get("NetworksAttachments") or ()
     return network_id in {(each.get("Network") or {}).get("ID") for each in attached}
-
-
-def _may_run(task: Mapping[str, Any]) -> bool:
-    state = (task.get("Status") or {}).get("State")
-    return task.get("DesiredState") not in _OVER and state not in _OVER
 
 
 def _holder(task: Mapping[str, Any]) -> tuple[str, str]:
@@ -108,30 +106,24 @@ _EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
 """Without it GET /tasks keeps quiet about containers that are attached by hand."""
 
 
-class Networks(Door):
+class Networks(transport.Door):
     """The networks and volumes of an engine."""
 
-    def networks(self) -> tuple[NetworkState, ...]:
+    def networks(self) -> tuple[host_state.NetworkState, ...]:
         return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
     def bridge_endpoints(self, network: str) -> Pairs:
-        try:
-            return endpoints(self._network(network))
-        except Missing:
-            return ()
+        return endpoints(self._network_if_there(network))
 
     def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        try:
-            return peers(self._network(network_id))
-        except Missing:
-            return ()
+        return peers(self._network_if_there(network_id))
 
     def overlay_users(self, network_id: str) -> Pairs:
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
         services = self._ask("services", "GET", "/services")
         return overlay_users(network_id, tasks, services)
 
-    def overlay_addresses(self, network_id: str) -> GivenOut:
+    def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
         tasks = self._ask("tasks", "GET", "/tasks", params={"filters": _EVERY_TASK})
         services = self._ask("services", "GET", "/services")
         return overlay_addresses(network_id, tasks, services)
@@ -139,11 +131,11 @@ class Networks(Door):
     def volumes(self) -> frozenset[str]:
         return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())
 
-    def create_bridge(self, bridge: BridgeIntent) -> None:
+    def create_bridge(self, bridge: intent.BridgeIntent) -> None:
         self.create_network(
-            NetworkIntent(
-                key=GWBRIDGE,
-                name=GWBRIDGE,
+            intent.NetworkIntent(
+                key=intent.GWBRIDGE,
+                name=intent.GWBRIDGE,
                 driver="bridge",
                 attachable=False,
                 subnet=bridge.subnet,
@@ -152,7 +144,7 @@ class Networks(Door):
             )
         )
 
-    def create_network(self, network: NetworkIntent) -> None:
+    def create_network(self, network: intent.NetworkIntent) -> None:
         try:
             made = self._create(network)
         except Conflict:
@@ -166,12 +158,10 @@ class Networks(Door):
             raise Refused(f"network {network.name} came out wrong and was removed again: {'; '.join(faults)}")
 
     def remove_network(self, network_id: str) -> None:
-        try:
-            self._ask("network_remove", "DELETE", f"/networks/{quoted(network_id)}")
-        except Missing:
-            return
+        with suppress(Missing):
+            self._ask("network_remove", "DELETE", f"/networks/{transport.quoted(network_id)}")
 
-    def create_volume(self, volume: VolumeIntent) -> None:
+    def create_volume(self, volume: intent.VolumeIntent) -> None:
         # The engine answers a second create of the same name with the volume that is there.
         body = {
             "Name": volume.name,
@@ -181,7 +171,7 @@ class Networks(Door):
         }
         self._make("volume_create", "/volumes/create", body)
 
-    def _create(self, network: NetworkIntent) -> NetworkState:
+    def _create(self, network: intent.NetworkIntent) -> host_state.NetworkState:
         body: dict[str, Any] = {
             "Name": network.name,
             # Without it engine 20.10 makes a second network of the same name.
@@ -191,7 +181,7 @@ class Networks(Door):
             "Options": dict(network.options),
             "Labels": dict(network.labels),
         }
-        if network.name != GWBRIDGE:
+        if network.name != intent.GWBRIDGE:
             body["Labels"][CLUSTER] = self._cluster
         if network.driver == "overlay":
             body["Attachable"] = network.attachable
@@ -206,20 +196,27 @@ class Networks(Door):
             retry=retry_if_result(lambda state: not state.driver),
             retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
         )
-        state: NetworkState = settled(lambda: self._network_state(self._network(made["Id"])))
+        state: host_state.NetworkState = settled(lambda: self._network_state(self._network(made["Id"])))
         return state
 
-    def _network_state(self, raw: Mapping[str, Any]) -> NetworkState:
+    def _network_state(self, raw: Mapping[str, Any]) -> host_state.NetworkState:
         return network_state(raw, self._cluster)
 
     def _make(self, call: str, path: str, body: Mapping[str, Any]) -> Any:
-        return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=creation_failure)
+        return self._ask(call, "POST", path, body=body, timeout_s=_SLOW_S, as_error=errors.creation_failure)
+
+    def _network_if_there(self, network: str) -> Mapping[str, Any]:
+        try:
+            raw: Mapping[str, Any] = self._network(network)
+        except Missing:
+            return {}
+        return raw
 
     def _network(self, network_id: str) -> Any:
-        return self._ask("network_inspect", "GET", f"/networks/{quoted(network_id)}")
+        return self._ask("network_inspect", "GET", f"/networks/{transport.quoted(network_id)}")
 
 
-def _faults(made: NetworkState, wanted: NetworkIntent) -> list[str]:
+def _faults(made: host_state.NetworkState, wanted: intent.NetworkIntent) -> list[str]:
     """In what a network is not as asked for: 201 only says that the request was understood."""
     if made.driver != wanted.driver:
         found = made.driver or "none: the swarm could not allocate it, most often because its subnet is taken"
@@ -256,28 +253,15 @@ class Parking(Networks):
     """Attaching containers to a temporary bridge, and taking off what is nobody's."""
 
     def park(self, container: str, network: str) -> None:
-        body = {"Container": container, "EndpointConfig": {}}
-        path = f"/networks/{quoted(network)}/connect"
-        try:
-            self._ask(
-                "network_connect",
-                "POST",
-                path,
-                body=body,
-                timeout_s=_PARKING_SLOW_S,
-                as_error=network_failure,
-            )
-        except Missing:
-            return  # it has ended, and with it went what was to be moved
-        except Conflict as error:
-            if not any(words in str(error).lower() for words in _DONE):
-                raise
+        # One that is missing has ended, and with it went what was to be moved.
+        with suppress(Missing), errors.unless(*_DONE, of=Conflict):
+            self._attach(container, network, {}, _PARKING_SLOW_S)
 
     def unpark(self, container: str, network: str) -> None:
         self._take_off(container, network, force=False)
         # dockerd says that all went well; and whoever comes after us would try again and again if it did not.
-        if self._is_up(container) and container not in dict(self.bridge_endpoints(GWBRIDGE)):
-            raise Conflict(f"the gateway of {short_id(container)} did not come back onto {GWBRIDGE}")
+        if self._is_up(container) and container not in dict(self.bridge_endpoints(intent.GWBRIDGE)):
+            raise Conflict(f"the gateway of {short_id(container)} did not come back onto {intent.GWBRIDGE}")
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
         # Without force dockerd looks for a container of that name and finds none.
@@ -290,12 +274,5 @@ class Parking(Networks):
         return any(each.id == container and each.running and each.networks for each in found)
 
     def _take_off(self, whose: str, network: str, *, force: bool) -> None:
-        body = {"Container": whose, "Force": force}
-        path = f"/networks/{quoted(network)}/disconnect"
-        try:
-            self._ask("network_disconnect", "POST", path, body=body, timeout_s=_PARKING_SLOW_S)
-        except Missing:
-            return
-        except SwarmkeeperError as error:
-            if not any(words in str(error).lower() for words in _GONE):
-                raise
+        with suppress(Missing), errors.unless(*_GONE):
+            self._detach(whose, network, _PARKING_SLOW_S, force=force)

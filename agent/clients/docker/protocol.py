@@ -18,10 +18,6 @@ ObserveCall = Callable[[str, float, str | None], None]
 name of the error or None."""
 
 
-def unobserved(call: str, seconds: float, error: str | None) -> None:
-    """The ObserveCall of nobody."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
     """The engine and its membership; `swarm` has no nodes."""
@@ -58,8 +54,6 @@ class EngineEvents(Protocol):
 
 class Engine(Protocol):
     """One Docker engine. Its methods may be called from several threads at once."""
-
-    # ---- observation
 
     def info(self) -> EngineInfo: ...
 
@@ -111,16 +105,13 @@ class Engine(Protocol):
         `what` as for `overlay_users`. What a host itself has on an overlay is not among them.
         """
 
-    def volumes(self) -> frozenset[str]:
-        """Names of the volumes."""
+    def volumes(self) -> frozenset[str]: ...
 
     def output(self, container: str, lines: int) -> bytes:
         """The last lines it wrote, to stdout and stderr alike; 64 KiB at most. Refused where its log cannot be read."""
 
     def events(self) -> EngineEvents:
         """Begin to listen. Raises Unreachable when that is not possible."""
-
-    # ---- swarm
 
     def init_swarm(
         self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
@@ -194,8 +185,6 @@ class Engine(Protocol):
     def remove_node(self, node_id: str) -> None:
         """Take the record of a node away. Refused while it is a manager, or not down."""
 
-    # ---- networks and volumes
-
     def create_bridge(self, bridge: intent.BridgeIntent) -> None:
         """Make docker_gwbridge; Refused when what came out is not what was asked for."""
 
@@ -222,8 +211,6 @@ class Engine(Protocol):
 
     def create_volume(self, volume: intent.VolumeIntent) -> None: ...
 
-    # ---- images
-
     def pull(self, image: str, progress: Callable[[str], None] = ...) -> None:
         """Fetch an image. Refused, in the registry's own words, when it is not to be had.
 
@@ -232,8 +219,6 @@ class Engine(Protocol):
 
     def digest_of(self, image: str) -> str:
         """What the registry has under that reference now: `sha256:...`. Nothing is fetched. Raises as `pull` does."""
-
-    # ---- containers
 
     def create_container(self, request: CreateRequest) -> str:
         """Create a copy, connected to all of its networks, and say its id. Conflict says who holds the name."""

@@ -124,9 +124,13 @@ def attached(raw: Mapping[str, Any]) -> host_state.Attached:
 
 
 def listed_name(raw: Mapping[str, Any]) -> str:
-    """The name of one of GET /containers/json: "/other/alias" is one that another container's link gives it."""
-    names = [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
-    return names[0] if names else str(raw["Id"])
+    """The name of one of GET /containers/json."""
+    return next(iter(own_names(raw)), str(raw["Id"]))
+
+
+def own_names(raw: Mapping[str, Any]) -> list[str]:
+    """The names of one of GET /containers/json without "/other/alias", which another container's link gives it."""
+    return [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
 
 
 def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
@@ -145,8 +149,6 @@ def container_state(
 ) -> host_state.ContainerState:
     """GET /containers/{id}/json of a container of ours."""
     state = raw.get("State") or {}
-    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
     return host_state.ContainerState(
         id=raw["Id"],
         name=raw["Name"].removeprefix("/"),
@@ -158,7 +160,7 @@ def container_state(
         started_at=_time(state.get("StartedAt")),
         finished_at=_time(state.get("FinishedAt")),
         restarts=int(raw.get("RestartCount") or 0),
-        addresses=pairs(addresses),
+        addresses=_addresses(raw),
         image=raw.get("Image") or "",
         grace_s=(raw.get("Config") or {}).get("StopTimeout"),
         differences=differences,
@@ -167,16 +169,19 @@ def container_state(
 
 def busy_state(raw: Mapping[str, Any], copy: records.Copy) -> host_state.ContainerState:
     """One of GET /containers/json, of a container of ours that cannot be inspected now."""
-    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    addresses = {name: (each or {}).get("IPAddress") or "" for name, each in networks.items()}
     return host_state.ContainerState(
         id=raw["Id"],
         name=listed_name(raw),
         copy=copy,
         status=raw.get("State") or "created",
-        addresses=pairs(addresses),
+        addresses=_addresses(raw),
         busy=True,
     )
+
+
+def _addresses(raw: Mapping[str, Any]) -> Pairs:
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return pairs({name: (each or {}).get("IPAddress") or "" for name, each in networks.items()})
 
 
 def _time(raw: str | None) -> str:

@@ -8,17 +8,16 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from agent.clients.docker import protocol, reading
-from agent.clients.docker.transport import Door, quoted
+from agent.clients.docker import errors, protocol, reading, transport
 from agent.diff.container import CLUSTER
-from agent.errors import Conflict, Missing, Overtaken, Refused, SwarmkeeperError, Unreachable
+from agent.errors import Conflict, Missing, Overtaken, Refused, Unreachable
 from agent.model import host_state, intent, records
 from agent.model.spec import Pairs
 
 # ---- The nodes of the swarm, as its managers list and change them
 
 
-class Nodes(Door):
+class Nodes(transport.Door):
     """The part of an engine that speaks for its swarm's nodes."""
 
     def nodes(self) -> tuple[host_state.NodeState, ...]:
@@ -36,7 +35,7 @@ class Nodes(Door):
         still: Callable[[], object] = lambda: None,
     ) -> None:
         # The call replaces the whole spec, also what is not ours of it: so that is read right before.
-        path = f"/nodes/{quoted(node_id)}"
+        path = f"/nodes/{transport.quoted(node_id)}"
         found = self._ask("node", "GET", path)
         spec: dict[str, Any] = found.get("Spec") or {}
         kept = {name: value for name, value in (spec.get("Labels") or {}).items() if name not in without}
@@ -59,10 +58,8 @@ class Nodes(Door):
             raise Overtaken(f"the node was changed at the same time: {error}") from error
 
     def remove_node(self, node_id: str) -> None:
-        try:
-            self._ask("node_remove", "DELETE", f"/nodes/{quoted(node_id)}")
-        except Missing:
-            return
+        with contextlib.suppress(Missing):
+            self._ask("node_remove", "DELETE", f"/nodes/{transport.quoted(node_id)}")
 
     def has_node(self, node_id: str) -> bool:
         raw = self._ask("swarm", "GET", "/swarm")
@@ -70,11 +67,10 @@ class Nodes(Door):
         # Whose change came in between does not matter: a majority has agreed on that one.
         with contextlib.suppress(Conflict):
             self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
-        try:
-            self._ask("node", "GET", f"/nodes/{quoted(node_id)}")
-        except Missing:
-            return False
-        return True
+        with contextlib.suppress(Missing):
+            self._ask("node", "GET", f"/nodes/{transport.quoted(node_id)}")
+            return True
+        return False
 
 
 _LISTEN = "0.0.0.0:2377"
@@ -85,7 +81,7 @@ _OUTSIDE = "not part of a swarm"
 _UNLOCKED = "swarm is not locked"
 
 
-class Swarm(Door):
+class Swarm(transport.Door):
     """The swarm side of an engine."""
 
     _joined_through: str | None = None
@@ -143,11 +139,8 @@ class Swarm(Door):
         self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
 
     def leave_swarm(self) -> None:
-        try:
+        with errors.unless(_OUTSIDE):
             self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
-        except SwarmkeeperError as error:
-            if _OUTSIDE not in str(error):
-                raise
 
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self._ask("swarm", "GET", "/swarm")
@@ -197,9 +190,8 @@ class Swarm(Door):
         refusal = Refused("no unlock key is known")
         for key in keys:
             try:
-                self._ask(
-                    "swarm_unlock", "POST", "/swarm/unlock", body={"UnlockKey": key}, timeout_s=_MEMBERSHIP_S
-                )
+                body = {"UnlockKey": key}
+                self._ask("swarm_unlock", "POST", "/swarm/unlock", body=body, timeout_s=_MEMBERSHIP_S)
             except Conflict as error:
                 if _UNLOCKED not in str(error):
                     raise

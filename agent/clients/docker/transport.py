@@ -16,8 +16,8 @@ import msgspec
 import requests
 import urllib3
 
-from agent.clients.docker.errors import Failure, failure
-from agent.clients.docker.protocol import ObserveCall, unobserved
+from agent.clients.docker.errors import Failure, failure, network_failure
+from agent.clients.docker.protocol import ObserveCall
 from agent.errors import Unreachable
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -36,7 +36,7 @@ class Quiet(Unreachable):
 class Transport:
     """The wire to one dockerd. Sessions of `requests` promise no thread safety, so each thread has its own."""
 
-    def __init__(self, url: str, timeout_s: float, observe_call: ObserveCall = unobserved) -> None:
+    def __init__(self, url: str, timeout_s: float, observe_call: ObserveCall = lambda *_: None) -> None:
         self.url = url
         self.timeout_s = timeout_s
         self._observe_call = observe_call
@@ -61,13 +61,10 @@ class Transport:
         Raises the error `as_error` makes of a refusal, or Unreachable when dockerd gives no answer within `timeout_s`.
         """
         with self._told(call):
-            options = {
-                "params": params,
-                "json": body,
-                "headers": headers,
-                "timeout": timeout_s or self.timeout_s,
-            }
-            with self._send(method, path, as_error, **options) as response:
+            options = {"params": params, "json": body, "headers": headers}
+            with self._send(
+                method, path, as_error, timeout=timeout_s or self.timeout_s, **options
+            ) as response:
                 return _parsed(response.content)
 
     def open(
@@ -240,6 +237,14 @@ class Door:
 
     def _ask(self, call: str, method: Method, path: str, **options: Any) -> Any:
         return self._transport.ask(call, method, path, **options)
+
+    def _attach(self, whose: str, network: str, how: Mapping[str, Any], timeout_s: float) -> None:
+        body, path = {"Container": whose, "EndpointConfig": how}, f"/networks/{quoted(network)}/connect"
+        self._ask("network_connect", "POST", path, body=body, timeout_s=timeout_s, as_error=network_failure)
+
+    def _detach(self, whose: str, network: str, timeout_s: float, *, force: bool = False) -> None:
+        body, path = {"Container": whose, "Force": force}, f"/networks/{quoted(network)}/disconnect"
+        self._ask("network_disconnect", "POST", path, body=body, timeout_s=timeout_s)
 
 
 # ---- What happens in the engine, as it happens: one stream, opened anew when it was quiet for long

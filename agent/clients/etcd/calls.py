@@ -10,14 +10,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import structlog
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_before_delay,
-    stop_when_event_set,
-    wait_random_exponential,
-)
-from tenacity.nap import sleep_using_event
+import tenacity
 
 from agent.clients.etcd.channel import FAILURES, Connection, Failure, Metadata, Pool, etcd3, failure_of
 from agent.clients.etcdpb import etcd_pb2
@@ -128,12 +121,9 @@ class Tokens:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._metadata: Metadata | None = None if settings.user is not None else HAS_LEADER
+        self.has_user = settings.user is not None
+        self._metadata: Metadata | None = None if self.has_user else HAS_LEADER
         self._refusal: tuple[float, SwarmkeeperError] | None = None
-
-    @property
-    def has_user(self) -> bool:
-        return self._settings.user is not None
 
     def metadata(self, connection: Connection) -> Metadata:
         """Return the metadata for a call, asking for a token first if there is none. Raises Unreachable, Refused."""
@@ -192,24 +182,12 @@ class Progress:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._revision = 0
+        self.revision = 0
         self._cluster_id = 0
-        self._last_contact_s: float | None = None
-        self._connected = False
+        self.last_contact_s: float | None = None
+        self.connected = False
         self._reconnects: Counter[str] = Counter()
         self._on_other_etcd: set[Callable[[str], None]] = set()
-
-    @property
-    def revision(self) -> int:
-        return self._revision
-
-    @property
-    def last_contact_s(self) -> float | None:
-        return self._last_contact_s
-
-    @property
-    def connected(self) -> bool:
-        return self._connected
 
     @property
     def reconnects(self) -> Mapping[str, int]:
@@ -218,8 +196,8 @@ class Progress:
 
     def contact(self) -> None:
         """Note that etcd has answered something."""
-        self._last_contact_s = time.monotonic()
-        self._connected = True
+        self.last_contact_s = time.monotonic()
+        self.connected = True
 
     def lost(self, reason: str) -> None:
         """Note that a connection or a stream was given up. `reason` is a metric's label: out of a small set."""
@@ -227,7 +205,7 @@ class Progress:
             self._reconnects[reason] += 1
 
     def disconnected(self) -> None:
-        self._connected = False
+        self.connected = False
 
     def subscribe(self, other_etcd: Callable[[str], None]) -> None:
         """Call `other_etcd(reason)` when the revision went back or the cluster's id changed."""
@@ -248,7 +226,7 @@ class Progress:
         self.contact()
         with self._lock:
             reason = self._mismatch(header, seen_before)
-            self._revision = header.revision if reason else max(self._revision, header.revision)
+            self.revision = header.revision if reason else max(self.revision, header.revision)
             self._cluster_id = header.cluster_id
             listeners = tuple(self._on_other_etcd) if reason else ()
         if reason:
@@ -316,11 +294,11 @@ class Calls:
         budget_s = self._settings.budget_s if budget_s is None else budget_s
         try_s = self._settings.timeout_s if timeout_s is None else min(timeout_s, self._settings.timeout_s)
         deadline = time.monotonic() + budget_s
-        tries = Retrying(
-            retry=retry_if_exception_type(Unreachable),
-            stop=stop_before_delay(budget_s) | stop_when_event_set(self._closed),
-            wait=wait_random_exponential(multiplier=0.1, max=1),
-            sleep=sleep_using_event(self._closed),
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Unreachable),
+            stop=tenacity.stop_before_delay(budget_s) | tenacity.stop_when_event_set(self._closed),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1),
+            sleep=tenacity.sleep_using_event(self._closed),
             reraise=True,
         )
 

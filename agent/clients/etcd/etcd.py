@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from agent.clients.etcd import calls, channel
@@ -19,16 +20,13 @@ class Watch(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether etcd has confirmed every range of it and nothing has gone wrong since."""
-        ...
 
     @property
     def fault(self) -> str | None:
         """Why it is not healthy, in words; None when it is, or when it has not been tried yet."""
-        ...
 
     def rearm(self, ranges: Sequence[store.KeyRange]) -> None:
         """Watch these ranges instead. Wakes once it does."""
-        ...
 
     def close(self) -> None: ...
 
@@ -38,7 +36,6 @@ class Store(Protocol):
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
         """Return all the ranges as of one revision. Raises Unreachable, Refused."""
-        ...
 
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
@@ -48,7 +45,6 @@ class Store(Protocol):
         Raises Unreachable, and then it may have been carried out or not; Refused when it was not and will not be
         (permission, size, no space left in etcd); Missing when a lease named in it is gone.
         """
-        ...
 
     def write_fenced(
         self,
@@ -60,19 +56,15 @@ class Store(Protocol):
 
         Raises LeadershipLost when the lock has passed on, Conflict when another compare failed, and as txn().
         """
-        ...
 
     def grant(self, ttl_s: float) -> store.Lease:
         """Return a new lease of at least `ttl_s`. Raises Unreachable, Refused (no space left in etcd)."""
-        ...
 
     def keepalive(self, lease_id: int) -> float:
         """Return the renewed lease's seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
-        ...
 
     def revoke(self, lease_id: int) -> None:
         """End the lease and delete its keys; one that is gone already is no error. Raises Unreachable, Refused."""
-        ...
 
     def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> Watch:
         """Call `on_wake(reason)` whenever a key in the ranges may have changed, until the watch is closed.
@@ -80,22 +72,16 @@ class Store(Protocol):
         It is called on the watch's own thread and must return at once. It may be called for no change, and once
         for many; after the last change it is called at least once more.
         """
-        ...
 
     def health(self) -> store.StoreHealth: ...
 
     def close(self) -> None:
         """End watches and calls under way. Every later call raises Unreachable."""
-        ...
 
 
 REVOKE_BUDGET_S = 1.0
 REVOKE_TRY_S = 0.4
 """Time for a second endpoint when the first one hangs: the next leader waits for this call, or for the lease to end."""
-
-
-def _unobserved(op: str, seconds: float, error: str | None) -> None:
-    """Take no notice of a call."""
 
 
 class EtcdStore:
@@ -105,7 +91,9 @@ class EtcdStore:
     word out of a small set, or None. Raises Invalid when the settings cannot be used.
     """
 
-    def __init__(self, settings: store.StoreSettings, *, observe_call: calls.Observer = _unobserved) -> None:
+    def __init__(
+        self, settings: store.StoreSettings, *, observe_call: calls.Observer = lambda *_: None
+    ) -> None:
         self._pool = channel.Pool(settings)
         self._progress = calls.Progress()
         self._calls = calls.Calls(settings, self._pool, self._progress, observe_call)
@@ -136,7 +124,8 @@ class EtcdStore:
             raise LeadershipLost(
                 f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
             )
-        raise Conflict(f"a key that was to be written has changed since it was read: {_keys(compares)}")
+        keys = ", ".join(compare.key for compare in compares)
+        raise Conflict(f"a key that was to be written has changed since it was read: {keys}")
 
     def grant(self, ttl_s: float) -> store.Lease:
         def call(client: Any) -> store.Lease:
@@ -157,10 +146,8 @@ class EtcdStore:
         def call(client: Any) -> None:
             client.revoke_lease(lease_id)
 
-        try:
+        with suppress(Missing):
             self._calls.repeated("revoke", call, budget_s=REVOKE_BUDGET_S, timeout_s=REVOKE_TRY_S)
-        except Missing:
-            return
 
     def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> EtcdWatch:
         watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
@@ -184,7 +171,3 @@ class EtcdStore:
 
     def _transaction(self, request: etcd_pb2.TxnRequest) -> Callable[[Any], etcd_pb2.TxnResponse]:
         return lambda client: self._calls.transact(client, request)
-
-
-def _keys(compares: Sequence[store.Compare]) -> str:
-    return ", ".join(compare.key for compare in compares)

@@ -182,8 +182,8 @@ class EtcdWatch:
         self._lock = threading.Lock()
         self._stream: WatchStream | None = None
         self._closed = threading.Event()
-        self._healthy = False
-        self._fault: str | None = None
+        self.healthy = False
+        self.fault: str | None = None
         self._failures = 0
         progress.subscribe(self._other_etcd)
         self._thread = threading.Thread(target=self._run, name="etcd watch", daemon=True)
@@ -192,14 +192,6 @@ class EtcdWatch:
     @property
     def closed(self) -> bool:
         return self._closed.is_set()
-
-    @property
-    def healthy(self) -> bool:
-        return self._healthy
-
-    @property
-    def fault(self) -> str | None:
-        return self._fault
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
         with self._lock:
@@ -250,7 +242,7 @@ class EtcdWatch:
 
     def _opened(self) -> None:
         self._failures = 0
-        self._healthy, self._fault = True, None
+        self.healthy, self.fault = True, None
         self._on_wake("watch: open")
 
     def _changed(self) -> None:
@@ -262,8 +254,8 @@ class EtcdWatch:
 
     def _broken(self, reason: str, details: str) -> None:
         """Tell, once for each time it had been open, and wait before the next try."""
-        was_healthy, first_fault = self._healthy, self._fault is None
-        self._healthy, self._fault = False, details
+        was_healthy, first_fault = self.healthy, self.fault is None
+        self.healthy, self.fault = False, details
         if self._closed.is_set() or reason == REARMED:
             return
         if was_healthy or first_fault:

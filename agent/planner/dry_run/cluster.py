@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent.diff.reported import NOTHING_THERE, host_of
-from agent.model.plan import Blocked, ClusterState, Step
+from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, Step
 from agent.model.status import NodeReport
 from agent.planner import make_plan
 from agent.planner.dry_run.copies import with_assignment

@@ -7,7 +7,7 @@ from math import inf
 from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
 from agent.model.host_state import Attached, ContainerState, Difference, HostState, NodeState
-from agent.model.plan import ClusterState, CopyKey, CopyWatch, Observed
+from agent.model.observed import ClusterState, CopyKey, CopyWatch, Observed
 from agent.model.status import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
 from agent.model.store import Fence
 from agent.planner.dry_run.copies import NOW

@@ -5,7 +5,8 @@ from dataclasses import replace
 from agent.diff.bridge import attached_by_hand, bridge_faults, bridge_is_right, is_begun
 from agent.model.host_state import Attached, HostState, other_swarm
 from agent.model.intent import Intent
-from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.status import Phase
 from agent.model.steps import BRIDGE, GiveBackTurn, TakeTurn
 from agent.planner.host import bridge_swap

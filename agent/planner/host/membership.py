@@ -7,8 +7,9 @@ from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_addres
 from agent.model import leader_steps, records, steps
 from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
+from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
-from agent.model.plan import ClusterState, Observed, Plan, Step, untouched
+from agent.model.plan import Plan, Step, untouched
 from agent.planner.host.bridge import held_outside
 from agent.planner.host.wanted import grace_s, stop
 

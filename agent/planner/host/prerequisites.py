@@ -8,7 +8,8 @@ from agent.diff.replicas import IN_USE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState
 from agent.model.intent import Intent, NetworkIntent, Pull
-from agent.model.plan import Blocked, BlockedKind, ClusterState, Plan, Step, untouched
+from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, BlockedKind, Plan, Step, untouched
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
 

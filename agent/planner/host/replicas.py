@@ -9,8 +9,9 @@ from agent.errors import Invalid
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
+from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
+from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.host import update
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair

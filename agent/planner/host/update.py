@@ -10,8 +10,9 @@ from dataclasses import replace
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
+from agent.model.observed import Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Observed, Plan, Step, untouched
+from agent.model.plan import Plan, Step, untouched
 from agent.model.spec import spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 

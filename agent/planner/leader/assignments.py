@@ -7,8 +7,9 @@ from types import MappingProxyType
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
+from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, first_of, short_id
-from agent.model.plan import Blocked, ClusterState, Plan, untouched
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.doubles import have_made_anew

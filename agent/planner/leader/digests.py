@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from agent.model import records, steps
 from agent.model.intent import Intent
-from agent.model.plan import Blocked, ClusterState, Observed, Plan
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan
 
 RESOURCE = "digests"
 

@@ -9,7 +9,8 @@ from agent.diff.nodes import etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
-from agent.model.plan import Blocked, ClusterState, Observed, Plan, untouched
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 

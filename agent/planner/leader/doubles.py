@@ -7,7 +7,8 @@ it, and peers reach now the one and now the other; the leader sees both, and has
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.model.plan import Blocked, ClusterState, Plan
+from agent.model.observed import ClusterState
+from agent.model.plan import Blocked, Plan
 from agent.model.records import Assignment
 from agent.model.status import CopyReport
 

@@ -12,7 +12,8 @@ etcd lets go of the lock.
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.leader_steps import Campaign, LetGo, Resign
-from agent.model.plan import ClusterState, Observed, Plan
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan
 from agent.planner.leader.disruption import rejoining_host
 
 LEADS_BLIND_S = 30.0

@@ -15,8 +15,8 @@ from agent.diff.networks import Asks, asks_of, sees_overlays
 from agent.diff.replicas import STOPPABLE
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
+from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
-from agent.model.plan import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, Key, spec_hash
 

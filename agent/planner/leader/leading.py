@@ -5,8 +5,9 @@ from dataclasses import replace
 from agent.diff.nodes import etcd_of, take_census
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
+from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
-from agent.model.plan import Blocked, ClusterState, Document, Observed, Plan, untouched
+from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns

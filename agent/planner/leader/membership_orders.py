@@ -8,8 +8,9 @@ from agent.diff.nodes import Census, etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
+from agent.model.observed import Observed
 from agent.model.phrases import differs
-from agent.model.plan import Blocked, Observed, Plan, Step
+from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import HostStatus
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 

@@ -10,8 +10,9 @@ from agent.diff.nodes import HOST_LABEL, Census, etcd_of, gone_nodes, removed_ho
 from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
+from agent.model.observed import Observed
 from agent.model.phrases import differs
-from agent.model.plan import Blocked, Observed, Plan, untouched
+from agent.model.plan import Blocked, Plan, untouched
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 from agent.planner.leader.roles import plan_roles

@@ -20,8 +20,9 @@ from agent.diff.nodes import etcd_of
 from agent.model.host_state import NetworkState
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
+from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import BlockedKind, ClusterState, Observed, Plan, untouched
+from agent.model.plan import BlockedKind, Plan, untouched
 from agent.model.status import AttachedReport, CopyReport, HostStatus
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)

@@ -11,8 +11,9 @@ from agent.diff.nodes import Census, etcd_of, gone_nodes, removed_hosts, why_not
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
+from agent.model.observed import Observed
 from agent.model.phrases import instead, short_id
-from agent.model.plan import Blocked, BlockedKind, Observed, Plan
+from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
 
 Why = tuple[BlockedKind, str]

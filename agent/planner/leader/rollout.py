@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
-from agent.model.plan import Blocked, Observed
+from agent.model.observed import Observed
+from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key
 from agent.planner.leader.rescheduler import Chooser, Mover

@@ -8,7 +8,7 @@ from typing import Literal
 from agent.diff.nodes import take_census
 from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, is_misgiven
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
-from agent.model.plan import ClusterState, CopyWatch, Observed
+from agent.model.observed import ClusterState, CopyWatch, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import CopyReport, HostStatus

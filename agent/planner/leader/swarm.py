@@ -7,7 +7,8 @@ from agent.diff.nodes import HOST_LABEL, etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState, Observed, Plan, untouched
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Plan, untouched
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 

@@ -9,7 +9,8 @@ from unittest import mock
 from agent.diff.container import identity as known_identity
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState, Plan
+from agent.model.observed import ClusterState
+from agent.model.plan import Plan
 from agent.model.records import Copy, Disruption
 from agent.model.store import Fence, KeyRange
 from agent.planner.host import bridge, membership

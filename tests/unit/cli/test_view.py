@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agent.cli.view import ClusterView, CopiesView, HostView, view_of
-from agent.model.plan import ClusterState, Document
+from agent.model.observed import ClusterState, Document
 from agent.model.records import Disruption, Verdict
 from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus, NetworkReport
 from agent.planner.leader.assignments import assign

@@ -15,12 +15,13 @@ from agent.daemon import loop as reconcile
 from agent.daemon.loop import UNSETTLED_S, Reconciler
 from agent.daemon.triggers import WakeUps
 from agent.errors import Unreachable
-from agent.model.plan import Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE
 from agent.observe import Observer
-from agent.report.key import REFRESH_S
+from agent.report.reporter import REFRESH_S
 from tests.support.document import EXAMPLE, SERVICES, document
 from tests.support.etcd_server import eventually
 from tests.support.simulated_cluster import (

@@ -5,7 +5,7 @@ import pytest
 from agent.intent.guard import confirmation, what_it_takes
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.leader_steps import PublishVerdict
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Verdict
 from agent.planner.leader.leading import plan_verdict
 from tests.support.builders import cluster, document, intent, service, told

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from agent.model import spec
 from agent.model.keys import Keys
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
-from agent.observe.values import LONGEST_PROBLEM
+from agent.observe.in_force import LONGEST_PROBLEM
 from agent.planner import make_plan
 from tests.fakes.etcd import in_any
 from tests.support.document import document

@@ -12,7 +12,7 @@ from agent.diff.container import create_request
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import GivenOut, HostState, LinkState, SwarmState
 from agent.model.intent import GWBRIDGE, PolicyIntent, VolumeIntent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Copy, Disruption, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader

@@ -12,7 +12,7 @@ from agent.clients.disk import FILE, StateDirectory
 from agent.clients.docker.protocol import EngineInfo
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import NodeState
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Assignment, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer

@@ -4,7 +4,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.daemon.wiring import DECISIONS
 from agent.model.keys import Keys
-from agent.model.plan import Failure, Observed
+from agent.model.observed import Observed
+from agent.model.plan import Failure
 from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.store import KeyRange

@@ -7,7 +7,8 @@ import pytest
 from agent.diff.bridge import OURS
 from agent.model.host_state import Attached, Difference, HostState, LinkState, NetworkState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
-from agent.model.plan import Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Plan
 from agent.model.records import Assignment
 from agent.model.spec import Mount, Restart, spec_hash
 from agent.model.steps import BRIDGE, CreateVolume, StartContainer

@@ -6,10 +6,11 @@ import pytest
 
 from agent.model.host_state import SwarmState
 from agent.model.intent import GWBRIDGE
-from agent.model.plan import Blocked, BlockedKind, Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.model.records import SwarmRecord
 from agent.model.steps import StartContainer
-from agent.report.gauges import NOTHING_YET, Pass, Series, gauges
+from agent.report.gauges import NOTHING_YET, Series, gauges
 from tests.support.scenes import (
     BRIDGE_FOUND,
     FENCE,
@@ -28,7 +29,7 @@ START = StartContainer(name="prod-order-1", reason="exited with 1")
 
 
 def shown(seen: Observed, plan: Plan | None = None, **more: Any) -> dict[str, Series]:
-    return gauges(Pass(observed=seen, plan=plan or Plan(), since={}, **more))
+    return gauges(replace(NOTHING_YET, observed=seen, plan=plan or Plan(), **more), {})
 
 
 def one(series: Series) -> str | None:
@@ -39,7 +40,7 @@ def one(series: Series) -> str | None:
 
 
 def test_before_the_first_pass_every_finite_series_is_there_at_zero() -> None:
-    shown = gauges(NOTHING_YET)
+    shown = gauges(NOTHING_YET, {})
 
     assert set(shown["blocked"]) == {(kind,) for kind in get_args(BlockedKind)}
     assert set(shown["swarm_state"]) == {("inactive",), ("pending",), ("active",), ("locked",), ("error",)}
@@ -106,7 +107,7 @@ def test_where_the_assignment_is_from_and_how_old_it_is_is_shown() -> None:
     assert seen["state_kept"] == {(): 0}
 
     assert one(shown(observed())["assignment_source"]) == "etcd"
-    assert one(gauges(NOTHING_YET)["assignment_source"]) is None
+    assert one(gauges(NOTHING_YET, {})["assignment_source"]) is None
 
 
 def test_the_holder_of_the_lock_leads() -> None:

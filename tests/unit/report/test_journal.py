@@ -6,7 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.model.faults import Fault
-from agent.model.plan import Blocked, BlockedKind, Document, Failure, Outcome, Plan
+from agent.model.observed import Document
+from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan
 from agent.model.steps import StartContainer
 from agent.planner.leader.eligibility import unfit
 from agent.report.journal import Journal

@@ -2,15 +2,15 @@ import gc
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.model.plan import Plan
 from agent.report import definitions
 from agent.report.definitions import CATALOGUE, PREFIX
-from agent.report.gauges import Pass, gauges
+from agent.report.gauges import NOTHING_YET, gauges
 from agent.report.registry import Metrics
 from tests.support.scenes import observed
 
@@ -38,7 +38,7 @@ def labels_of(metrics: Metrics) -> dict[str, set[str]]:
 
 
 def test_prometheus_finds_nothing_to_object_to(metrics: Metrics) -> None:
-    metrics.show(gauges(Pass(observed=observed(), plan=Plan(), since={})))
+    metrics.show(gauges(replace(NOTHING_YET, observed=observed()), {}))
     metrics.observe_store_call("read", 0.01, None)
 
     done = subprocess.run(
@@ -49,7 +49,7 @@ def test_prometheus_finds_nothing_to_object_to(metrics: Metrics) -> None:
 
 
 def test_what_is_exposed_has_the_labels_of_the_catalogue_and_no_others(metrics: Metrics) -> None:
-    metrics.show(gauges(Pass(observed=observed(), plan=Plan(), since={})))
+    metrics.show(gauges(replace(NOTHING_YET, observed=observed()), {}))
 
     exposed = labels_of(metrics)
     for metric in CATALOGUE:

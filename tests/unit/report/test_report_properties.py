@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from agent.diff.reported import host_of
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import decode, encode
 from agent.model.status import HostStatus
 from agent.model.steps import GiveBackTurn

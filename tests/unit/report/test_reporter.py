@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 
 from agent.model.faults import Fault
 from agent.model.host_state import HostState
-from agent.model.plan import Blocked, Document, Failure, Observed, Outcome, Plan
+from agent.model.observed import Document, Observed
+from agent.model.plan import Blocked, Failure, Outcome, Plan
 from agent.model.records import encode
 from agent.model.steps import PullImage, StartContainer
 from agent.model.store import Put

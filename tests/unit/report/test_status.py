@@ -8,7 +8,8 @@ from agent.diff.reported import host_of
 from agent.model.host_state import Attached, Difference, HostState, NetworkState, SwarmState
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.leader_steps import CollectSpecs
-from agent.model.plan import Blocked, Failure, Observed, Plan
+from agent.model.observed import Observed
+from agent.model.plan import Blocked, Failure, Plan
 from agent.model.records import Assignment, Disruption, decode, encode
 from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE, PullImage, StartContainer

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.model.host_state import HostState
 from agent.model.intent import GWBRIDGE, PolicyIntent
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Verdict
 from agent.model.status import HostStatus
 from agent.planner import make_plan

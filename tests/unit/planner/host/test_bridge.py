@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.host_state import HostState, LinkState, LocalState
 from agent.model.intent import PARKING
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Disruption
 from agent.planner.host.bridge import bridge_phase, plan_bridge
 from tests.support.builders import (

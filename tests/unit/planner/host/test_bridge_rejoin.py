@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.model.host_state import Attached, HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Disruption, Ruling
 from agent.model.status import BridgeReport, HostStatus
 from agent.model.steps import LeaveSwarm, StopContainer

@@ -5,7 +5,7 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from agent.diff.replicas import must_not_act
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Presence
 from agent.planner import make_plan
 from tests.support.builders import cluster, host, intent, observed, service, told

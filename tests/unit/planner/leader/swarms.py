@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Assignment
 from agent.model.status import HostStatus, JoinedReport
 from agent.planner.leader.assignments import assign

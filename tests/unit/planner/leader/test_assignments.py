@@ -3,7 +3,7 @@ from typing import Any
 
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.leader_steps import CollectSpecs, PublishAssignment
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import spec_hash
 from agent.model.status import CopyReport, HostStatus

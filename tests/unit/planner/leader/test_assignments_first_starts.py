@@ -5,7 +5,7 @@ import pytest
 
 from agent.model.host_state import ContainerState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Assignment
 from agent.model.spec import Restart, spec_hash
 from agent.model.status import CopyReport, HostStatus

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.leader_steps import PublishAssignment
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import Digests
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.leading import plan_leading

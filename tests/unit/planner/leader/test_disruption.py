@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.host_state import NodeState
 from agent.model.intent import PARKING
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Disruption, Ruling
 from agent.model.status import (
     BlockedReport,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.model.plan import Blocked, ClusterState
+from agent.model.observed import ClusterState
+from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, spec_hash
 from agent.model.status import CopyReport

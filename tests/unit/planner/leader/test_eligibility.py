@@ -5,7 +5,7 @@ import pytest
 
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import SwarmRecord, Verdict
 from agent.planner.leader.eligibility import plan_leadership
 from tests.support import builders

@@ -7,7 +7,7 @@ import pytest
 from agent.diff.networks import asks_for_addresses
 from agent.model.host_state import GivenOut, HostState
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import AttachedReport, CopyReport, HostStatus

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, PolicyIntent
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import AttachedReport, CopyReport

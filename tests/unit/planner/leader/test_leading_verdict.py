@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from agent.model.faults import Fault
 from agent.model.leader_steps import PublishVerdict
-from agent.model.plan import ClusterState, Document
+from agent.model.observed import ClusterState, Document
 from agent.model.records import Verdict
 from agent.planner.leader.leading import plan_verdict
 from tests.support.builders import cluster, document, intent, told

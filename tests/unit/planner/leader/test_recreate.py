@@ -11,7 +11,7 @@ from agent.diff.networks import others_on
 from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.leader_steps import PublishSwarm
-from agent.model.plan import ClusterState
+from agent.model.observed import ClusterState
 from agent.model.records import Disruption, SwarmRecord
 from agent.model.spec import Port, spec_hash
 from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus

@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
-from agent.model.plan import CopyWatch, Observed
+from agent.model.observed import CopyWatch, Observed
 from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, CopyReport, HostStatus

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.model.host_state import ContainerState
 from agent.model.intent import FailureAction, Update
-from agent.model.plan import CopyWatch, Observed
+from agent.model.observed import CopyWatch, Observed
 from agent.model.records import Verdict
 from agent.model.spec import spec_hash
 from agent.planner import make_plan

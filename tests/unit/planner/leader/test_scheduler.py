@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.leader_steps import PublishAssignment
-from agent.model.plan import CopyWatch, Observed
+from agent.model.observed import CopyWatch, Observed
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
 from agent.model.status import CopyReport

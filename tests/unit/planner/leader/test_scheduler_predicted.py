@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
-from agent.model.plan import ClusterState, Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Verdict
 from agent.model.spec import spec_hash
 from agent.model.status import HostStatus

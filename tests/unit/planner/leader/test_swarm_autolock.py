@@ -8,7 +8,7 @@ import pytest
 from agent.model.host_state import SwarmState
 from agent.model.intent import Intent
 from agent.model.leader_steps import TurnAutolockOn
-from agent.model.plan import Observed
+from agent.model.observed import Observed
 from agent.model.records import UnlockKeys
 from agent.model.steps import UnlockHost
 from agent.planner import make_plan

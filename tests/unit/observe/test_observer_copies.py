@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.model.plan import ClusterState, CopyWatch
+from agent.model.observed import ClusterState, CopyWatch
 from agent.model.records import Assignment, Copy
 from agent.model.status import BlockedReport, CopyReport, HostStatus
-from agent.observe.copy_watch import CopyWatcher
+from agent.observe.observer import CopyWatcher
 from tests.fakes.store import FakeClock
 
 KEY = ("h1", "order", 1)

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.cli.apply import unfinished
 from agent.cli.connect import Connection
-from agent.model.plan import ClusterState
+from agent.cli.plan import unfinished
+from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict
 from agent.model.status import BlockedReport, HostStatus
 from tests.support.document import document

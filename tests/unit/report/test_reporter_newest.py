@@ -1,6 +1,6 @@
 import threading
 
-from agent.report.key import NewestWins
+from agent.report.reporter import NewestWins
 
 WITHIN_S = 5.0
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.model.records import encode
 from agent.observe import ClusterReader, TokenOpener
-from agent.observe.copy_watch import TokenWatcher
+from agent.observe.observer import TokenWatcher
 from tests.fakes.store import FakeClock
 from tests.support.etcd_keys import KEYS, ME, TOKENS, Scene
 from tests.unit.clients.test_seal import new_key, seal
