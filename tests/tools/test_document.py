@@ -14,7 +14,7 @@ from tests.support.document import EXAMPLE, HEAD, SERVICES, document
 ROOT = Path(__file__).resolve().parents[2]
 TEXT_IS_MEANT = {
     "tests/agents/test_edits.py": "the column of a fault",
-    "tests/unit/cli/test_apply.py": "the text beside the word that confirms an edit",
+    "tests/unit/cli/test_plan_apply.py": "the text beside the word that confirms an edit",
     "tests/unit/cli/test_validate.py": "the lines of faults",
 }
 
