@@ -79,7 +79,7 @@ class Banned:
         """Banned words and phrases of prose between two offsets, and banned parts of the names in it."""
         tokens = list(_TOKEN.finditer(text, start, len(text) if end is None else end))
         for at, token in enumerate(tokens):
-            if "_" in token[0] or token[0] in self.whole or not token[0][1:].islower():
+            if "_" in token[0] or not token[0][1:].islower():
                 yield from self.in_code(text, *token.span())
             for ban in self.text.get(token[0].lower(), ()):
                 last = tokens[min(at + len(ban.words), len(tokens)) - 1]

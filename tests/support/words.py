@@ -89,6 +89,8 @@ def _in_module(path: str, text: str, banned: Banned) -> Iterator[Finding]:
         yield from _words(path, text, find(text, piece.start, piece.start + len(piece.text)))
         for start, code in values(piece):
             yield from _words(path, text, banned.in_code(text, start, start + len(code)))
+        if piece.kind in ("comment", "docstring"):
+            yield from _quoted_names(path, text, banned, piece.start, piece.text)
         if piece.kind == "docstring":
             first = piece.text.split(maxsplit=1)[:1]
             if first and first[0] in QUESTIONS:
@@ -103,11 +105,15 @@ def _in_module(path: str, text: str, banned: Banned) -> Iterator[Finding]:
 
 def _in_page(path: str, text: str, banned: Banned) -> Iterator[Finding]:
     yield from _words(path, text, banned.in_text(text))
-    for start, code in code_spans(text):
-        if not _SPACE.search(code):
-            yield from _words(path, text, banned.in_code(text, start, start + len(code)))
+    yield from _quoted_names(path, text, banned, 0, text)
     yield from _long(path, markdown_sentences(text))
     yield from _proselint(path, text)
+
+
+def _quoted_names(path: str, text: str, banned: Banned, offset: int, prose: str) -> Iterator[Finding]:
+    for start, code in code_spans(prose):
+        if not _SPACE.search(code):
+            yield from _words(path, text, banned.in_code(text, offset + start, offset + start + len(code)))
 
 
 def _words(path: str, text: str, hits: Iterable[Hit]) -> Iterator[Finding]:
@@ -163,7 +169,8 @@ def stats(files: Sequence[tuple[str, str]], findings: Sequence[Finding]) -> str:
     lengths: list[int] = []
     for path, text in files:
         own = _lengths(text) if path.endswith(".md") else []
-        lengths += own
+        if path != GLOSSARY:  # most of it is no sentences, and would make the median look better
+            lengths += own
         numbers = [counts[path, kind] for kind in KINDS]
         if own or any(numbers):
             shown = f"{median(own):6.1f}" if own else f"{'-':>6}"

@@ -53,6 +53,8 @@ def found(path: str, text: str, banned: Banned) -> list[tuple[int, str, str]]:
         ("# It waits for its\n# turn.", "its # turn"),
         ("x = 'that is made\\n good'", None),
         ("x = 'this way it works'", None),
+        ("# What `Held` holds.", "Held"),
+        ("# Held by it.", None),
         ("is_held = HeldBack", None),
         ("import copy", None),
         ("x = y.copy()", None),
