@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.banned import Banned, read_banned
 from tests.support.prose import markdown_sentences, messages, python_pieces
-from tests.support.words import MOST_WORDS, ROOT, Finding, check, main
+from tests.support.words import GENERATED, MOST_WORDS, ROOT, Finding, check, main
 
 HEAD = """# Glossary
 
@@ -55,6 +55,8 @@ def found(path: str, text: str, banned: Banned) -> list[tuple[int, str, str]]:
         ("x = 'this way it works'", None),
         ("# What `Held` holds.", "Held"),
         ("# Held by it.", None),
+        ("# It calls copies_of first.", "copies_of"),
+        ("# It makes a CopyReport.", "CopyReport"),
         ("is_held = HeldBack", None),
         ("import copy", None),
         ("x = y.copy()", None),
@@ -112,6 +114,7 @@ def test_a_row_of_the_table_says_where_its_words_are_banned() -> None:
         ("docs/x.md", "- " + "one two three\n- " * MOST_WORDS, None),
         ("agent/x.py", f"x = 1\ny = '{LONG}'\n", 2),
         ("agent/x.py", f"y = ('The agent '\n     f'{'really ' * 14}'\n     '{'really ' * 14} waits')\n", 1),
+        ("agent/x.py", f"y = '<p>{LONG}'\n", None),
         ("agent/x.py", f'def x() -> None:\n    """{LONG}"""\n', None),
         ("agent/cli/x.py", f'def x() -> None:\n    """{LONG}"""\n', 2),
     ],
@@ -138,6 +141,7 @@ def test_a_docstring_does_not_begin_like_a_question(source: str, is_found: bool,
 
 def test_proselint_reads_prose_and_no_code(banned: Banned) -> None:
     page = "The the agent runs.\n\n```\nthe the\n```\n\nBoth `a` `a` run. The log and etcd...\n"
+    page += "\n# The host\n\nThe host.\n"
     assert check("docs/x.md", page, banned) == [
         Finding("docs/x.md", 1, "proselint", "The the", "proselint: lexical_illusions")
     ]
@@ -182,11 +186,20 @@ def test_it_fails_when_a_word_is_planted(tree: Path, capsys: pytest.CaptureFixtu
     assert main(["docs"], tree) == 0
 
 
+def test_generated_code_is_left_out(tree: Path) -> None:
+    (tree / GENERATED).mkdir(parents=True)
+    (tree / GENERATED / "rpc.py").write_text("copies = 1\n")
+    assert main([], tree) == 0
+
+
 def test_stats_count_each_file(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tree / "docs" / "x.md").write_text("It has six words and ends. It starts anew with a different word.\n")
-    assert main(["--stats", "docs/x.md"], tree) == 1
+    (tree / "docs" / "x.md").write_text(
+        "It has six words and ends. It starts anew with a different word.\nSwarm: task.\n"
+    )
+    assert main(["--stats"], tree) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["6.5", "1", "0", "0", "0", "docs/x.md"]
+    assert [line.split()[-1] for line in lines[1:-2]] == ["docs/glossary.md", "docs/x.md"]
+    assert lines[2].split() == ["6.5", "1", "0", "0", "0", "docs/x.md"]
     assert lines[-1] == "median sentence: 6.5 words (goal: at most 14)"
 
 
