@@ -218,7 +218,7 @@ def _answering(remotes: Iterable[str]) -> str:
 
 # ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
 #
-# It is root's; an agent without that right goes on without it (docs/operator-guide.md).
+# It is root's; an agent without that right goes on without it (docs/operate/membership.md).
 
 _CERTIFICATE = "swarm/certificates/swarm-node.crt"
 
