@@ -30,7 +30,9 @@ class BaseStep(ABC):
     lane: ClassVar[Lane] = "host"
     verb: ClassVar[str]
     kind: ClassVar[str]
-    """For the metrics: swarm, gwbridge, overlay, container, image, volume, leadership or intent."""
+    """For the metrics, and for more: `leadership` is planned in modes observe and paused, too; after a step of kind
+    `swarm` the host is read afresh; steps of kind `network` that several copies need are planned once.
+    """
     barrier: ClassVar[bool] = False
     """Runs alone in its lane: nothing of the lane starts before it is done."""
     budget_s: ClassVar[float] = 10.0

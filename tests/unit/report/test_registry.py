@@ -1,3 +1,4 @@
+import ast
 import gc
 import re
 import subprocess
@@ -14,7 +15,8 @@ from agent.report.gauges import NOTHING_YET, gauges
 from agent.report.registry import Metrics
 from tests.support.scenes import observed
 
-PAGE = Path(__file__).parents[3] / "docs/metrics.md"
+AGENT = Path(__file__).parents[3] / "agent"
+PAGE = AGENT.parent / "docs/metrics.md"
 
 
 @pytest.fixture
@@ -86,6 +88,14 @@ def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_before
     page = PAGE.read_text()
 
     assert [each for each in known if ", ".join(f"`{value}`" for value in each) not in page] == []
+
+
+def test_every_metric_is_set_or_counted_somewhere() -> None:
+    modules = ("report/gauges.py", "report/counters.py", "report/registry.py", "daemon/wiring.py")
+    trees = [ast.parse((AGENT / module).read_text()) for module in modules]
+    named = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+    assert [each.name for each in CATALOGUE if each.name not in named] == []
 
 
 def test_every_metric_without_labels_is_there_from_the_start(metrics: Metrics) -> None:
