@@ -1,7 +1,7 @@
 """What a container of ours shows against the copy it is assigned for.
 
 A swarm whose managers lost what they knew last (the raft leader died, or was restored from a copy) gives an
-address a second time. On another host than the first one both containers run (planner/leader/doubles.py);
+address a second time. On another host than the first one both containers run (planner/leader/address_conflicts.py);
 on the same host dockerd refuses the start. The swarm remembers the address by the id of the container, through
 every further start and through a disconnect, so that only another container gets another one
 (docs/engine-quirks.md, measured).
@@ -78,11 +78,11 @@ STOPPABLE = ("running", "paused", "restarting")
 """What a container that can be stopped is, in docker's words."""
 
 
-MISGIVEN = "the swarm gave it an address that this host has given to another container"
+DUPLICATE_ADDRESS = "the swarm gave it an address that this host has given to another container"
 _NOT_UP = ("created", "exited")
 
 
-def is_misgiven(found: ContainerState | CopyReport, copy: Copy, spec: ContainerSpec) -> bool:
+def has_duplicate_address(found: ContainerState | CopyReport, copy: Copy, spec: ContainerSpec) -> bool:
     """Whether no start of `found` will ever succeed, and one of a new container would.
 
     One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say

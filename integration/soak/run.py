@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from integration.artifacts import leave_artifacts
-from integration.cluster import GIVEN_TWICE, Cluster
+from integration.cluster import DUPLICATE_ADDRESS, Cluster
 from integration.journals import check_journals
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
@@ -218,7 +218,7 @@ class Soak:
                 self._told(f"{host.name}: dockerd is restarted, as its agent says: {each['reason']}")
                 self._watch.excuses.hosts.add(host.name)
                 host.restart_dockerd()
-            if GIVEN_TWICE in each["reason"]:
+            if DUPLICATE_ADDRESS in each["reason"]:
                 # Its host makes the copy anew by itself, once it is sure.
                 self._watch.excuses.services.add(service_of(each["resource"].partition("/")[2]))
             if each["kind"] == "rollout" and PAUSED in each["reason"]:

@@ -19,7 +19,7 @@ from integration.lab.lab import Lab
 
 EVERY_S = 1.0
 ANSWER_S = 3.0
-GIVEN_TWICE_S = 60.0
+DUPLICATE_ADDRESS_S = 60.0
 """So long two containers may have one address. It is the engine's doing, to be told and then cured by hand."""
 OUTSIDE_S = 20.0
 """dockerd says while it ends and begins that it is in no swarm; for longer than this it would be true."""
@@ -230,8 +230,8 @@ class Watch:
 
     def _of_addresses(self, seen: Mapping[str, Look]) -> Iterable[str]:
         now = time.monotonic()
-        self._double_since = {each: self._double_since.get(each, now) for each in _double_addresses(seen)}
-        return [each for each, since in self._double_since.items() if now - since > GIVEN_TWICE_S]
+        self._double_since = {each: self._double_since.get(each, now) for each in _duplicate_addresses(seen)}
+        return [each for each, since in self._double_since.items() if now - since > DUPLICATE_ADDRESS_S]
 
     def _of_foreign(self, seen: Mapping[str, Look]) -> Iterable[str]:
         for name, each in seen.items():
@@ -260,7 +260,7 @@ def _doubles(seen: Mapping[str, Look]) -> set[str]:
     return {f"{name} runs on {n} hosts" for name, n in names.items() if n > 1}
 
 
-def _double_addresses(seen: Mapping[str, Look]) -> set[str]:
+def _duplicate_addresses(seen: Mapping[str, Look]) -> set[str]:
     running = [each for host in seen.values() for each in copies(host).values() if each.running]
     addresses = Counter(address for each in running for address in each.addresses if address)
     return {f"{n} containers have the address {address}" for address, n in addresses.items() if n > 1}

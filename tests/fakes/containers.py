@@ -18,7 +18,7 @@ ADDRESS_IS_TAKEN = (
     "context deadline exceeded"
 )
 """What dockerd says after 20 s when somebody has the address that a container asks for."""
-MISGIVEN = "Address already in use"
+DUPLICATE_ADDRESS = "Address already in use"
 """What it says at once when the swarm gives a container an address that its host has given away already."""
 RUNNING = ("running", "paused", "restarting")
 
@@ -41,7 +41,7 @@ class FakeContainers:
         """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
         self.misgives = False
         """Whether the swarm gives the next container that joins an overlay such an address."""
-        self._misgiven: set[str] = set()
+        self._duplicate: set[str] = set()
         """Ids of those that it gave one: it gives them the same one for ever."""
         self._has_network = has_network
         self._address = address
@@ -186,9 +186,9 @@ class FakeContainers:
             return
         if self.misgives:
             self.misgives = False
-            self._misgiven.add(container_id)
-        if container_id in self._misgiven:
-            raise Refused(MISGIVEN)
+            self._duplicate.add(container_id)
+        if container_id in self._duplicate:
+            raise Refused(DUPLICATE_ADDRESS)
 
     def _check_address(self, network: str, endpoint: Mapping[str, Any]) -> None:
         fixed = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")

@@ -89,7 +89,7 @@ def test_an_address_that_two_containers_have_is_found_when_nobody_has_cured_it_i
     double = replace(WELL, containers={**WELL.containers, "prod-api-1": replace(RUNS, id="3")})
 
     assert found(h1=double) == []
-    monkeypatch.setattr("integration.soak.watch.GIVEN_TWICE_S", -1.0)
+    monkeypatch.setattr("integration.soak.watch.DUPLICATE_ADDRESS_S", -1.0)
     assert found(h1=double) == ["2 containers have the address 10.10.0.2"]
 
 

@@ -11,7 +11,7 @@ from agent.model import records, steps
 from agent.model.host_state import ContainerState, Difference, HostState
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
-from agent.planner.leader.doubles import PREDICTED
+from agent.planner.leader.address_conflicts import PREDICTED
 
 # ---- What a host will observe of its containers once other copies are assigned to it: some need not be made anew.
 

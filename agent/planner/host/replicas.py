@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.diff.container import describe_change
-from agent.diff.replicas import MISGIVEN, STOPPABLE, container_name, fill_context, is_misgiven
+from agent.diff.replicas import (
+    DUPLICATE_ADDRESS,
+    STOPPABLE,
+    container_name,
+    fill_context,
+    has_duplicate_address,
+)
 from agent.errors import Invalid
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
@@ -155,7 +161,7 @@ class _Scene:
         if found.busy or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
-        if is_misgiven(found, wanted.copy, wanted.spec):
+        if has_duplicate_address(found, wanted.copy, wanted.spec):
             return self.plan(aside, found)  # one chain of steps: between tries that fail is time
         plan = self._repair(aside, found)
         return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
@@ -194,8 +200,8 @@ class _Scene:
             return words or f"spec {short_id(found.copy.spec)} -> {short_id(wanted.copy.spec)}"
         if found.status == "dead":
             return "docker calls it dead"
-        if is_misgiven(found, wanted.copy, wanted.spec):
-            return MISGIVEN
+        if has_duplicate_address(found, wanted.copy, wanted.spec):
+            return DUPLICATE_ADDRESS
         if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")

@@ -12,7 +12,7 @@ from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
-from agent.planner.leader.doubles import have_made_anew
+from agent.planner.leader.address_conflicts import with_recreations
 from agent.planner.leader.ipam import pin_addresses
 from agent.planner.leader.rollout import Course
 from agent.planner.leader.scheduler import Placing, place, settled
@@ -172,7 +172,7 @@ def plan_assignments(
     wanted = assign(intent, current, cluster.era, courses, placing)
     settled_now = settled(intent, current, placing)
     wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
-    wanted = have_made_anew(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
+    wanted = with_recreations(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
     wanted = _made_ready(wanted, placing)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []

@@ -8,10 +8,10 @@ from agent.model import leader_steps, records
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
 from agent.model.plan import Blocked, Plan, untouched
+from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_turns
-from agent.planner.leader.doubles import plan_doubles
 from agent.planner.leader.membership_orders import plan_rulings
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
@@ -97,7 +97,7 @@ def plan_leading(observed: Observed) -> Plan:
         plan += plan_assignments(intent, cluster, courses, observed.host, placing)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_turns(cluster.accepted, observed)
-    plan += plan_doubles(cluster)
+    plan += plan_address_conflicts(cluster)
     if observed.host is None:
         return plan
     if cluster.record_held:

@@ -63,8 +63,8 @@ class _Reports:
         return {name: ruling for name, ruling in found.items() if ruling}
 
     def _rule(self, name: str, status: HostStatus) -> records.Ruling | None:
-        if doubles := self._doubles(name, status):
-            return self._of_one_node(name, status, doubles)
+        if namesakes := self._namesakes(name, status):
+            return self._of_one_node(name, status, namesakes)
         if status.state == "error":
             return self._failed(name, status)
         if status.state == "active" and status.node_id is None:
@@ -76,15 +76,15 @@ class _Reports:
             return self._unlisted(name, status)
         return self._listed(name, status, node_state) if status.state == "active" else None
 
-    def _doubles(self, name: str, status: HostStatus) -> list[str]:
+    def _namesakes(self, name: str, status: HostStatus) -> list[str]:
         """The other hosts that say they are this host's node."""
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
-    def _of_one_node(self, name: str, status: HostStatus, doubles: list[str]) -> records.Ruling | None:
+    def _of_one_node(self, name: str, status: HostStatus, namesakes: list[str]) -> records.Ruling | None:
         # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
         # that an engine has of itself was copied along with its identity.
-        owner = next((each for each in doubles if self._address(each) == status.swarm_address), None)
+        owner = next((each for each in namesakes if self._address(each) == status.swarm_address), None)
         if owner is None or self._address(name) == status.swarm_address:
             return None
         node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
@@ -190,7 +190,7 @@ class _Reports:
         node = self.nodes.get(status.node_id or "")
         worker = node is not None and node.role == "worker" and status.state == "active"
         elsewhere = wanted is not None and status.swarm_address not in (None, wanted)
-        return bool(self.intent.host(name)) and worker and elsewhere and not self._doubles(name, status)
+        return bool(self.intent.host(name)) and worker and elsewhere and not self._namesakes(name, status)
 
     def _address(self, name: str) -> str | None:
         """The address that host shall have in the swarm."""

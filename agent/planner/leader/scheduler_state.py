@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.diff.nodes import take_census
-from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, is_misgiven
+from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, has_duplicate_address
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, CopyWatch, Observed
 from agent.model.records import Assignment, Copy
@@ -72,7 +72,9 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
 
 def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) -> bool:
     """Whether its start failed for what its host puts right: it got no network, or an address that is taken."""
-    return bool(_NO_NETWORK.search(report.error)) or (spec is not None and is_misgiven(report, copy, spec))
+    return bool(_NO_NETWORK.search(report.error)) or (
+        spec is not None and has_duplicate_address(report, copy, spec)
+    )
 
 
 def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, excused: bool) -> str:

@@ -378,7 +378,9 @@ def test_a_dead_copy_is_replaced() -> None:
 
 def named_anew(container_id: str) -> dict[str, Any]:
     """An assignment in which the leader has a container of the one copy made anew."""
-    copy = Copy(service="order", number=1, spec=spec_hash(order()), anew=((container_id, "given out twice"),))
+    copy = Copy(
+        service="order", number=1, spec=spec_hash(order()), anew=((container_id, "duplicate address"),)
+    )
     return {"assignment": Assignment(revision=1, project="prod", copies=(copy,))}
 
 
@@ -386,11 +388,11 @@ def test_a_container_whose_address_somebody_else_has_is_made_anew() -> None:
     seen = host(container(1, up_s=20.0))
 
     assert copies(ONE, seen, **named_anew("id-prod-order-1")) == [
-        "create container/prod-order-1: given out twice",
-        "stop container/prod-order-1: given out twice",
-        "remove container/prod-order-1: given out twice",
-        "rename container/prod-order-1: given out twice",
-        "start container/prod-order-1: given out twice",
+        "create container/prod-order-1: duplicate address",
+        "stop container/prod-order-1: duplicate address",
+        "remove container/prod-order-1: duplicate address",
+        "rename container/prod-order-1: duplicate address",
+        "start container/prod-order-1: duplicate address",
     ]
 
 

@@ -76,10 +76,10 @@ def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any
 
 
 def test_one_whose_address_its_own_host_has_given_away_is_made_anew_beside_the_old_one() -> None:
-    misgiven = new(status="created", error="Address already in use", addresses=())
+    duplicate = new(status="created", error="Address already in use", addresses=())
     why = "the swarm gave it an address that this host has given to another container"
 
-    assert copies(wanted(), host(old(), misgiven)) == [
+    assert copies(wanted(), host(old(), duplicate)) == [
         f"create container/{ASIDE}: {why}",
         f"remove container/{ASIDE}: {why}",
         f"rename container/{ASIDE}: {why}",
@@ -91,9 +91,9 @@ def test_one_whose_address_its_own_host_has_given_away_is_made_anew_beside_the_o
 def test_made_anew_half_way_it_goes_on_beside_the_old_one(first: str) -> None:
     """Killed before the one with the taken address was removed: of the two new ones either may be looked at."""
     again = f"{ASIDE}-{spec_hash(NEW)[:12]}"
-    misgiven = new(id=first, status="created", error="Address already in use", addresses=())
+    duplicate = new(id=first, status="created", error="Address already in use", addresses=())
     made = new(id="m", name=again, status="created", addresses=())
-    lines = copies(wanted(), host(old(), misgiven, made))
+    lines = copies(wanted(), host(old(), duplicate, made))
 
     assert not any("container/prod-order-1:" in each for each in lines)
     assert lines[-1].startswith("start container/")

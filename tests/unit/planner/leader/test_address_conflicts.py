@@ -10,7 +10,7 @@ from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Attachment, spec_hash
 from agent.model.status import CopyReport
-from agent.planner.leader.doubles import have_made_anew, plan_doubles
+from agent.planner.leader.address_conflicts import plan_address_conflicts, with_recreations
 from tests.support.builders import cluster, intent, order, record, service, status, told
 
 ADDRESS = ("my-overlay", "10.10.0.1")
@@ -43,13 +43,15 @@ def anew(seen: ClusterState) -> dict[str, tuple[tuple[str, str], ...]]:
         "h2": Copy(service="order", number=2, spec="s"),
     }
     wanted = {name: Assignment(revision=1, project="prod", copies=(copy,)) for name, copy in copies.items()}
-    return {name: each.anew for name, found in have_made_anew(wanted, seen).items() for each in found.copies}
+    return {
+        name: each.anew for name, found in with_recreations(wanted, seen).items() for each in found.copies
+    }
 
 
 def test_the_second_of_two_copies_with_one_address_is_told_and_made_anew() -> None:
-    why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm has given it out twice"
+    why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm gave the same address to both"
 
-    assert told(plan_doubles(said())) == [
+    assert told(plan_address_conflicts(said())) == [
         f"blocked container/prod-order-2: on h2 {why}; it is made anew with another one"
     ]
     assert anew(said()) == {"h1": (), "h2": (("2", why),)}
@@ -72,7 +74,7 @@ def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
     seen = said(one=replace(ONE, pinned=(ADDRESS,)), copy={"spec": spec})
 
     assert not any(anew(seen).values())
-    (line,) = told(plan_doubles(seen))
+    (line,) = told(plan_address_conflicts(seen))
     assert line.endswith("both ask for it; `docker rm --force` the one of them that may be made anew")
 
 
@@ -88,5 +90,5 @@ def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
     ids=["another", "a network of its host", "it does not run", "its dockerd is away", "its agent is away"],
 )
 def test_nothing_is_told_of_what_is_not_the_same_or_not_known_to_be_now(more: dict[str, Any]) -> None:
-    assert plan_doubles(said(**more)).blocked == tuple[Blocked, ...]()
+    assert plan_address_conflicts(said(**more)).blocked == tuple[Blocked, ...]()
     assert not any(anew(said(**more)).values())

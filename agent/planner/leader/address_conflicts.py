@@ -1,4 +1,6 @@
-"""Two copies with one address of an overlay: the swarm gives them out, and engines have been seen to give one twice.
+"""Two copies with one address of an overlay.
+
+The swarm gives them out, and engines have been seen to give one address to two.
 
 That happens when the swarm's leader changes while many containers start (docs/engine-quirks.md). Neither host can see
 it, and peers reach now the one and now the other; the leader sees both, and has all but one of them made anew.
@@ -26,7 +28,7 @@ class _Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Double:
+class _Conflict:
     """A copy with an address that `first` has as well."""
 
     network: str
@@ -37,27 +39,27 @@ class _Double:
     @property
     def why(self) -> str:
         first = f"{self.first.copy.name} on {self.first.host}"
-        return f"it has {self.address} of {self.network}, as {first} has: the swarm has given it out twice"
+        return f"it has {self.address} of {self.network}, as {first} has: the swarm gave the same address to both"
 
 
-def plan_doubles(cluster: ClusterState) -> Plan:
+def plan_address_conflicts(cluster: ClusterState) -> Plan:
     """Say of every running copy but one with an address that it has somebody else's, and what becomes of it."""
     return Plan(
         blocked=tuple(
             Blocked(resource=f"container/{each.holder.copy.name}", reason=_said(each), kind="overlap")
-            for each in _doubles(cluster)
+            for each in _conflicts(cluster)
         )
     )
 
 
-def have_made_anew(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
+def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
     """`wanted`, in which a copy whose address somebody else has names the container that is to be made anew.
 
     Not one that asks for just that address: it would ask again, and get it from nobody.
     """
     anew = {
         (each.holder.host, *each.holder.copy.key): (each.holder.copy.id, each.why)
-        for each in _doubles(cluster)
+        for each in _conflicts(cluster)
         if not each.holder.asks
     }
     return {
@@ -72,7 +74,7 @@ def have_made_anew(wanted: Mapping[str, Assignment], cluster: ClusterState) -> d
     }
 
 
-def _doubles(cluster: ClusterState) -> Iterable[_Double]:
+def _conflicts(cluster: ClusterState) -> Iterable[_Conflict]:
     """In the order of the addresses. The one that asks for the address keeps it, else the one that had it first."""
     overlays = frozenset(cluster.record.networks) if cluster.record else frozenset()
     holders: dict[tuple[str, str], list[_Holder]] = {}
@@ -88,7 +90,7 @@ def _doubles(cluster: ClusterState) -> Iterable[_Double]:
     for (network, address), each in sorted(holders.items()):
         first, *others = sorted(each, key=lambda one: (not one.asks, one.copy.started_at, one.copy.name))
         for other in others:
-            yield _Double(network=network, address=address, holder=other, first=first)
+            yield _Conflict(network=network, address=address, holder=other, first=first)
 
 
 def _asks(cluster: ClusterState, copy: CopyReport, network: str) -> bool:
@@ -98,8 +100,8 @@ def _asks(cluster: ClusterState, copy: CopyReport, network: str) -> bool:
     return fixed or network in dict(copy.pinned)
 
 
-def _said(double: _Double) -> str:
-    where, what = f"on {double.holder.host} {double.why}", "it is made anew with another one"
-    if double.holder.asks:
+def _said(conflict: _Conflict) -> str:
+    where, what = f"on {conflict.holder.host} {conflict.why}", "it is made anew with another one"
+    if conflict.holder.asks:
         what = "both ask for it; `docker rm --force` the one of them that may be made anew"
     return f"{where}; {what}"
