@@ -24,7 +24,7 @@ class Conflict(Refused):
 
 
 class Overtaken(Conflict):
-    """What a step was decided upon has changed since, and nothing was done. No failure: decide anew at once."""
+    """What a step was decided upon has changed since, and nothing was done. No failure: replan at once."""
 
 
 class Missing(Refused):

@@ -15,7 +15,7 @@ from integration.lab.host import Host
 
 WITHIN_S = 60
 SETTLED_S = 11
-"""docker's restart delay begins anew after 10 s of running (restartmanager.go), and Swarm's after 5 s."""
+"""docker's restart delay starts again after 10 s of running (restartmanager.go), and Swarm's after 5 s."""
 OURS, SERVICE = "Swarmkeeper, docker kill", "Swarm service"
 TARGETS = (Target(of=OURS, against=SERVICE, at_most=1 / 3),)
 

@@ -31,7 +31,7 @@ LONG = "SWARMKEEPER_LONG"
 LONG_ONLY = pytest.mark.skipif(not os.environ.get(LONG), reason="in the long mode: script/test --long")
 KEEP = rerun.KEEP
 STAGES = (
-    "first_boot", "running", "fresh_cluster", "live_anew", "live", "ours", "members", "lab", "fresh_lab"
+    "first_boot", "running", "fresh_cluster", "live_recreated", "live", "ours", "members", "lab", "fresh_lab"
 )  # fmt: skip
 """In this order the lab is renewed least often: each kind renews what another one has left, but for the second, which
 goes on with what the first leaves."""
@@ -219,7 +219,7 @@ def first_boot(
 
 
 @pytest.fixture
-def live_anew(fresh_lab: Lab, timings: Timings, _live: dict[str, Live]) -> Live:
+def live_recreated(fresh_lab: Lab, timings: Timings, _live: dict[str, Live]) -> Live:
     """Empty hosts that the test makes a swarm of by hand; it starts the agents, and `live` goes on with it."""
     _live[fresh_lab.name] = Live(fresh_lab, by_hand.ALL_MANAGERS, timings)
     return _live[fresh_lab.name]

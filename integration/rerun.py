@@ -1,4 +1,4 @@
-"""A pytest plugin: a scenario that ended with the lab's own error is run once more, on a lab that is brought up anew.
+"""A pytest plugin: a scenario that ended with the lab's own error is run once more, on a lab that is brought up again.
 
 Own lines and not pytest-rerunfailures: that keeps fixtures that were set up well, so a scenario would be run again on
 the session's lab as the error left it. Here every fixture, of the session too, is torn down before the second run. An
@@ -57,7 +57,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _run_again(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Tear down what the first run has left for later tests, and run the test on fixtures made anew."""
+    """Tear down what the first run has left for later tests, and run the test on fixtures recreated."""
     state = item.session._setupstate  # noqa: SLF001  the hook for it would end pytest's own plugins a second time
     teardown = pytest.CallInfo.from_call(lambda: state.teardown_exact(None), "teardown")
     if teardown.excinfo:  # the lab did not go away, so there is no other to run on

@@ -23,7 +23,7 @@ TOLD = document(
     GOOD,
     services={"order": {"environment": _ADDRESS, "deploy": _ALL_AT_ONCE}, "api": {"environment": _ADDRESS}},
 )
-ANEW = document(TOLD, services={"order": {"environment": {"ANEW": "1"}}})
+ANEW = document(TOLD, services={"order": {"environment": {"AGAIN": "1"}}})
 MOVED = document(ANEW, copies={"order": {"node-231": 1, "node-232": 1, "node-233": 1}})
 
 TOLD_COPIES = {
@@ -146,7 +146,7 @@ def test_which_of_its_addresses_reaches_a_copy_and_from_where(told: Cluster) -> 
 def test_a_copy_keeps_its_address_when_it_is_replaced_moved_and_another_host_leads(told: Cluster) -> None:
     before = addresses(told)
     told.lab["node-231"].exec("docker", "rm", "-f", "prod-order-1")
-    eventually(lambda: has(told, "prod-order-1") == before["prod-order-1"], 60, "it is made anew")
+    eventually(lambda: has(told, "prod-order-1") == before["prod-order-1"], 60, "it is recreated")
 
     told.wait_converged(told.put(ANEW), 90)
     assert addresses(told) == before

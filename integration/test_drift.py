@@ -73,7 +73,7 @@ def test_a_copy_renamed_while_the_agent_was_away_gets_its_name_back(cluster: Clu
     assert the_copy(host).id == before.id
 
 
-def test_a_copy_made_anew_by_hand_with_other_settings_is_replaced_field_by_field_named(
+def test_a_copy_recreated_by_hand_with_other_settings_is_replaced_field_by_field_named(
     cluster: Cluster,
 ) -> None:
     host = cluster.lab["node-231"]

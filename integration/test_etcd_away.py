@@ -1,4 +1,4 @@
-"""etcd away, emptied and begun anew: every copy is kept running all the time, and what etcd lost is not taken away."""
+"""etcd away, emptied and begun again: every copy is kept running all the time, and what etcd lost is not taken away."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -33,14 +33,14 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(
         assert cluster.started() == before
 
         lose_a_copy(other, "prod-console-1")
-        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is made anew")
+        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is recreated")
 
         with recovering(record_property):
             booted.cycle()
             eventually(lambda: all_run(cluster), BACK_S, "the booted host runs its copies")
         eventually(partial(goes_by_its_disk, cluster, booted), 60, "the booted host says that etcd is away")
         lose_a_copy(booted, "prod-terminal-1")
-        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is made anew from the disk")
+        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is recreated from the disk")
         untouched(cluster, before, {"node-232"})
     finally:
         booted.systemctl("enable", "etcd")
@@ -120,7 +120,7 @@ def the_leader_says(cluster: Cluster, what: str) -> None:
 
 
 def untouched(cluster: Cluster, before: Mapping[str, str], hosts: set[str]) -> None:
-    """AssertionError if a copy on one of these hosts was started anew."""
+    """AssertionError if a copy on one of these hosts was restarted."""
     now = cluster.started()
     mine = {name: at for name, at in before.items() if at.split()[0] in hosts}
     assert {name: now[name] for name in mine} == mine

@@ -273,7 +273,7 @@ def boots(host: Host) -> int:
     return len(host.exec("journalctl", "--list-boots", "--quiet").stdout.splitlines())
 
 
-def test_a_power_cycle_keeps_journal_and_disk_and_starts_the_clocks_anew(lab: Lab) -> None:
+def test_a_power_cycle_keeps_journal_and_disk_and_starts_the_clocks_again(lab: Lab) -> None:
     host = lab["node-232"]
     host.write("/var/lib/kept", "still here")
     identity, count, pid = host.read("/etc/machine-id"), boots(host), host.pid1

@@ -1,4 +1,4 @@
-"""What a lab's own error ended is run once more, on a lab made anew, and the summary tells of it."""
+"""What a lab's own error ended is run once more, on a lab recreated, and the summary tells of it."""
 
 import pytest
 
@@ -73,7 +73,7 @@ class Run:
         return (self._pytester.path / "events").read_text().split()
 
 
-def test_a_lab_that_did_not_come_up_is_brought_up_anew(run: Run) -> None:
+def test_a_lab_that_did_not_come_up_is_brought_up_again(run: Run) -> None:
     result = run("setup")
     assert result.parseoutcomes() == {"passed": 3, "rerun": 1}
     assert result.ret == 0

@@ -53,7 +53,7 @@ def led_by_another_than(cluster: Cluster, host: Host) -> Mapping[str, str]:
 
 @contextmanager
 def nothing_stopped(cluster: Cluster) -> Iterator[None]:
-    """When the block has ended, all converges, and no container was started anew."""
+    """When the block has ended, all converges, and no container was restarted."""
     before = cluster.started()
     yield
     cluster.wait_converged(int((cluster.get("accepted") or {})["revision"]), BACK_S)

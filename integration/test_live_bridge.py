@@ -56,21 +56,21 @@ def check(ports: Seen, line: Seen) -> None:
     ],
 )
 def test_hosts_joined_by_hand_are_changed_one_after_the_other_and_nobody_notices(
-    roles: dict[str, str], fresh_lab: Lab, live_anew: Live
+    roles: dict[str, str], fresh_lab: Lab, live_recreated: Live
 ) -> None:
-    """The raft leader last, no node id changed, nobody left the swarm, no container was started anew."""
+    """The raft leader last, no node id changed, nobody left the swarm, no container was restarted."""
     lab = fresh_lab
-    by_hand.make_everything(lab, roles, live_anew.cluster.timings)
-    live_anew.roles = roles
-    live_anew.cluster.install()
+    by_hand.make_everything(lab, roles, live_recreated.cluster.timings)
+    live_recreated.roles = roles
+    live_recreated.cluster.install()
     raft_leader = leader_of(lab).name
     with nobody_notices(lab):
         since = time.time()
-        revision = live_anew.put(FIRST)
-        live_anew.cluster.start()
-        live_anew.wait_right(FIRST, revision)
+        revision = live_recreated.put(FIRST)
+        live_recreated.cluster.start()
+        live_recreated.wait_right(FIRST, revision)
         print(f"\nthree hosts, agents started: as agreed after {time.time() - since:.1f} s")
-        done = live_anew.done(since)
+        done = live_recreated.done(since)
     order = turns(done)
     assert sorted(order) == sorted(roles)
     assert order[-1] == raft_leader

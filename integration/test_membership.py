@@ -86,7 +86,7 @@ class Members:
             self.cluster.heed(self.lab[name])
             return self.node(name) not in ("", before)
 
-        eventually(joined, BACK_S, f"{name} has joined anew")
+        eventually(joined, BACK_S, f"{name} has joined again")
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_a_join_that_dockerd_gave_up_is_left_behind_and_tried_again(members: Mem
     members.back()
 
 
-def test_tokens_that_were_rotated_by_hand_are_published_anew(members: Members) -> None:
+def test_tokens_that_were_rotated_by_hand_are_published_again(members: Members) -> None:
     host, manager, node = members.lab[SECOND], members.lab[MANAGER], members.node(SECOND)
     away = ("--protocol", "tcp", "--dport", "2377", "--jump", "REJECT")
     host.exec("iptables", "--append", "OUTPUT", *away)
@@ -281,7 +281,7 @@ def test_of_two_hosts_with_one_nodes_identity_the_copy_holds_still(members: Memb
 
 
 @LONG_ONLY
-def test_the_workers_of_a_swarm_that_was_made_anew_follow_its_manager(members: Members) -> None:
+def test_the_workers_of_a_swarm_that_was_recreated_follow_its_manager(members: Members) -> None:
     manager, before = members.lab[MANAGER], {name: members.node(name) for name in (MANAGER, SECOND, THIRD)}
     copies = {name: members.copies(name) for name in before}
     since = time.monotonic()
@@ -294,7 +294,7 @@ def test_the_workers_of_a_swarm_that_was_made_anew_follow_its_manager(members: M
     for name, node in before.items():
         members.changed(name, node)
     members.back()
-    print(f"\nmade anew, followed after {time.monotonic() - since:.1f} s")
+    print(f"\nmade again, followed after {time.monotonic() - since:.1f} s")
     assert {name: members.copies(name) for name in before} == copies
     eventually(partial(answers, members.lab), SAID_S, "a call from host to host to host is answered")
 

@@ -150,10 +150,10 @@ def test_with_the_word_every_copy_gets_a_new_address_once_nobody_elses_is_on_it(
     with Client(cluster, f"http://{host.address}:8080/") as client:
         began = time.monotonic()
         other.exec("docker", "rm", "guest")
-        eventually(lambda: subnets(cluster) == {"10.99.0.0/16"}, 60, "it is made anew by itself")
+        eventually(lambda: subnets(cluster) == {"10.99.0.0/16"}, 60, "it is recreated by itself")
         cluster.wait_converged(revision, 90)
         took_s = time.monotonic() - began
-    print(f"\nmade anew in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
+    print(f"\nmade again in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
 
     assert overlay(host)["Id"] != old
     assert overlay(host)["Labels"]["io.swarmkeeper.cluster"] == "prod"

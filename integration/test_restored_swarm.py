@@ -45,7 +45,7 @@ def started(host: Host) -> dict[str, str]:
 
 @LONG_ONLY
 @pytest.mark.fault("a manager's swarm is restored from an older copy")
-def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_made_anew_and_has_another_one(
+def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_recreated_and_has_another_one(
     fresh_cluster: Cluster, record_property: RecordProperty
 ) -> None:
     cluster = fresh_cluster
@@ -76,7 +76,7 @@ def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_made_anew_and
         for line in worker.journal_text(UNIT).splitlines()
         if "info remove container/" in line and WHY in line
     ]
-    print(f"\nmade anew: {len(anew)}")
+    print(f"\nmade again: {len(anew)}")
     assert anew
     names = {
         each.name for each in cluster.containers() if each.host == worker.name and each.status == "running"

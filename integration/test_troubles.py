@@ -1,7 +1,7 @@
 """What goes wrong with one service, and what the operator reads of it: the texts of docs/troubleshooting.md.
 
 Every text of that page is from a run of this file: each of its lines must be told again, but for ids, times and counts.
-With SWARMKEEPER_WRITE=1 the page's texts are written anew instead.
+With SWARMKEEPER_WRITE=1 the page's texts are written again instead.
 """
 
 import base64

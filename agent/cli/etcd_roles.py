@@ -23,7 +23,7 @@ def show_roles(config: Path, cluster: str | None) -> None:
 
 
 def _commands(role: EtcdRole) -> tuple[str, ...]:
-    # One that is there already is no fault: what it may do is given to it anew, below.
+    # One that is there already is no fault: what it may do is given to it again, below.
     add = f"{shlex.join(('etcdctl', 'role', 'add', role.name))} || true"
     return (add, *(shlex.join(("etcdctl", *_grant(role.name, each))) for each in role.permissions))
 

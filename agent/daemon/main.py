@@ -26,7 +26,7 @@ STALLED_S = 60.0
 STATUS_PAUSE_S = 0.25
 """At most four writes of the status key a second, however busy the host is."""
 STEPS_END_S = 10.0
-"""What steps in flight get to end in when the agent stops; they are observed anew by the next run."""
+"""What steps in flight get to end in when the agent stops; they are observed again by the next run."""
 
 
 def run(config: Config) -> NoReturn:

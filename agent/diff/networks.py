@@ -23,7 +23,7 @@ def ready_overlays(intent: Intent, host: HostState, known: Collection[str]) -> t
     """Names of the declared overlays that containers can join.
 
     One of ours stays ready when it is declared otherwise later, and so does any other that was ready before (`known`):
-    until it is made anew, what is on it goes on, and is started again when it ends.
+    until it is recreated, what is on it goes on, and is started again when it ends.
     """
     return tuple(
         sorted(

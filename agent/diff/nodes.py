@@ -152,11 +152,11 @@ def _addresses(intent: Intent, cluster: ClusterState, name: str) -> tuple[str, .
 # A dockerd that was told to join through some manager asks just there again when it shall become one itself,
 # as long as it runs, whoever else manages the swarm by then. If nobody manages it there any more the
 # promotion fails, and with it the node: it is off the overlays until a manager is there again, or dockerd is
-# started anew (docs/engine-quirks.md).
+# restarted (docs/engine-quirks.md).
 
 
 _ANY = ""
-_REMEDY = "start that dockerd anew first"
+_REMEDY = "restart that dockerd first"
 
 
 def note_join(known: JoinedReport | None, host: HostState) -> JoinedReport | None:

@@ -60,7 +60,7 @@ class SwarmState:
     """Whether it says of itself that an agent of this cluster made it. Managers only."""
     joined_through: str | None = None
     """address:port of the manager that this run of the agent had it join through; empty: it made the swarm; None: not
-    known. dockerd asks there again when it shall become a manager, until it is started anew."""
+    known. dockerd asks there again when it shall become a manager, until it is restarted."""
     tokens: Tokens | None = field(default=None, repr=False)
     """The join tokens that are good now; known only to who leads, and while there are published ones to compare."""
     autolock: bool | None = None

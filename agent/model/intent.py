@@ -117,7 +117,7 @@ class PolicyIntent:
     confirm: str = ""
     """That word: which edit the operator has confirmed (agent/intent/guard.py)."""
     allow_network_recreate: bool = False
-    """Whether an overlay that is declared otherwise than it is may be made anew, and all on it restarted for that."""
+    """Whether an overlay that is declared otherwise than it is may be recreated, and all on it restarted for that."""
     resolve_digests: bool = False
     """Whether the leader asks once for each document which bytes its tags are, so that all hosts run the same."""
     pin_addresses: bool = False

@@ -78,7 +78,7 @@ class Outcome:
     failure: Failure | None = None
     """When it failed: how often by now, and when it is tried again."""
     overtaken: str = ""
-    """Why it was not carried out, although nothing failed: the next pass decides anew, at once."""
+    """Why it was not carried out, although nothing failed: the next pass replans, at once."""
 
     @property
     def succeeded(self) -> bool:

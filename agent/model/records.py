@@ -70,8 +70,8 @@ class Copy:
     """Why it must not be started yet, in words: somebody else still has its address, or another host still has it."""
     waits: str = ""
     """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
-    anew: Pairs = ()
-    """(id of a container of it, why that has to be made anew): the swarm gave its address to another one, too."""
+    recreate: Pairs = ()
+    """(id of a container of it, why that has to be recreated): the swarm gave its address to another one, too."""
 
     @property
     def key(self) -> Key:
@@ -126,7 +126,7 @@ class SwarmRecord:
     networks: tuple[str, ...] = ()
     """Overlays that containers can join: a worker cannot see them for itself."""
     recreating: tuple[str, ...] = ()
-    """Overlays that are about to be made anew: whoever has copies on one takes them off it."""
+    """Overlays that are about to be recreated: whoever has copies on one takes them off it."""
     pool: tuple[str, ...] = ()
     """The networks that the swarm takes the subnets of overlays from: only managers are told."""
 
@@ -135,7 +135,7 @@ class SwarmRecord:
 class Ruling:
     """The leader's word on what a host's engine says of its membership. No host leaves a swarm without one.
 
-    A worker cannot know by itself that its swarm removed it, or was made anew: only a manager's list of nodes tells.
+    A worker cannot know by itself that its swarm removed it, or was recreated: only a manager's list of nodes tells.
     """
 
     state: Literal["pending", "active", "error"]
@@ -199,7 +199,7 @@ class Accepted:
     revision: int
     document: str = field(repr=False)
     era: int = 0
-    """How often an operator has confirmed an etcd that had gone back: its revisions count anew then."""
+    """How often an operator has confirmed an etcd that had gone back: its revisions count from zero then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

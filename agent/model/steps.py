@@ -54,7 +54,7 @@ class BaseStep(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutPresence(BaseStep):
-    """Say anew that this agent is there, under the host's name."""
+    """Say again that this agent is there, under the host's name."""
 
     insists: bool = False
     """Although another agent says so of itself."""

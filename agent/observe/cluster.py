@@ -219,7 +219,7 @@ class ClusterReader:
     def _document(self, found: KeyValue | None) -> observed.Document | None:
         if found is None:
             return None
-        # The revision alone does not tell documents apart: an etcd that was wiped counts anew.
+        # The revision alone does not tell documents apart: an etcd that was wiped counts from zero.
         put = (found.mod_revision, found.value)
         if self._newest is None or self._put != put:
             self._newest, self._put = read_document(found.value, found.mod_revision), put

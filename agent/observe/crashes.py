@@ -81,7 +81,7 @@ def _clean(line: str) -> str:
 
 
 EARLY_S = 10.0
-"""Docker, too, begins anew with its waits when a container ran for so long."""
+"""Docker, too, starts again with its waits when a container ran for so long."""
 TOLD = 2
 """From so many in a row on it is a loop: one end may be somebody's doing."""
 

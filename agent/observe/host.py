@@ -104,7 +104,7 @@ class _Answers(Generic[T]):
 CRASHES = CrashSettings()
 
 INFO_S = 2.0
-"""How long an active membership is believed. Asking anew makes dockerd start two programs, for their versions: 12 ms,
+"""How long an active membership is believed. Asking again makes dockerd start two programs, for their versions: 12 ms,
 more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
 
 INSPECT_S = 600.0
@@ -168,7 +168,7 @@ class HostReader:
         Raises Unreachable when dockerd does not answer.
         """
         # With a ruling a host may leave its swarm: upon what is so now, not upon what was a moment ago.
-        info = self._info(anew=bool(cluster and cluster.ruling))
+        info = self._info(afresh=bool(cluster and cluster.ruling))
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.copies) if assignment else frozenset()
@@ -246,12 +246,12 @@ class HostReader:
         return {each: now - at for each in wanted if (at := self._pulled_at.get(each)) is not None}
 
     def forget(self) -> None:
-        """Ask anew for the membership: a step has changed it. May be called from any thread."""
+        """Ask again for the membership: a step has changed it. May be called from any thread."""
         self._forgotten_at = self._clock()
 
-    def _info(self, *, anew: bool) -> EngineInfo:
+    def _info(self, *, afresh: bool) -> EngineInfo:
         fresh = self._known_at > self._forgotten_at and self._clock() - self._known_at < INFO_S
-        if anew or self._known is None or not fresh or self._known.swarm.local != "active":
+        if afresh or self._known is None or not fresh or self._known.swarm.local != "active":
             self._known_at, info = self._clock(), self._engine.info()
             self._known = replace(info, swarm=self._with_swarm_id(info))
         return self._known

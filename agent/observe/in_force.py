@@ -186,7 +186,7 @@ class InForce:
         return True
 
     def _notice(self, what: str, values: Values) -> None:
-        """From when it is noticed, or etcd begins anew once more, a document put later is the operator's word."""
+        """From when it is noticed, or etcd starts again once more, a document put later is the operator's word."""
         revision = values.snapshot.revision
         if what and (not self._went_back or revision < self._noticed_at):
             self._noticed_at = revision

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Spells:
-    """Remembers since when. What is not so for a moment, or cannot be told then, begins anew."""
+    """Remembers since when. What is not so for a moment, or cannot be told then, starts again."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -60,7 +60,10 @@ class _Start:
 
 
 class CopyWatcher:
-    """Remembers what was said of every assigned copy. Whoever does not lead, or leads anew, knows nothing."""
+    """Remembers what was said of every assigned copy.
+
+    Whoever does not lead, or has just begun to lead, knows nothing.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -118,7 +121,7 @@ def _reports(host: str, copy: records.Copy, cluster: ClusterState) -> list[CopyR
 
 
 def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:
-    """A copy that its host could not start until now is about to be started: how long it is down counts anew."""
+    """A copy that its host could not start until now is about to be started: how long it is down counts from zero."""
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
     blocked = status.blocked if status else ()
     waits = any(each.kind in replicas.HELD_BY_ITS_HOST and each.resource in names for each in blocked)
@@ -130,7 +133,7 @@ def _words(report: CopyReport) -> tuple[str, ...]:
 
 
 class TokenWatcher:
-    """How long the published tokens have been the same, on the leader's own clock. A new leader counts anew."""
+    """How long the published tokens have been the same, on the leader's own clock. A new leader counts from zero."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

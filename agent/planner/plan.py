@@ -73,7 +73,7 @@ def _faults(observed: Observed) -> Plan:
 
 def _went_back(cluster: ClusterState) -> Plan:
     held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
-    reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put anew"
+    reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put again"
     return untouched("store", "confirm", reason)
 
 

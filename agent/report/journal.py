@@ -77,7 +77,7 @@ class Journal:
         step, failure = outcome.step, outcome.failure
         about = {"reason": step.reason, "seconds": round(outcome.seconds, 3)}
         if outcome.overtaken:
-            log.info(f"decided anew: {step.verb} {step.resource}", **about, why=outcome.overtaken)
+            log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.overtaken)
             return
         if not outcome.error:
             log.info(f"{step.verb} {step.resource}", **about)

@@ -341,7 +341,7 @@ class Reporter:
 
 
 def _has_lost_keys(before: Observed, now: Observed) -> bool:
-    """Whether etcd began anew since, or somebody deleted what this host had there: its status is gone then, too."""
+    """Whether etcd started again since, or somebody deleted what this host had there: its status is gone then, too."""
     if before.cluster is None or now.cluster is None or now.stale:
         return False
     unsaid = before.cluster.presence is not None and now.cluster.presence is None

@@ -90,7 +90,7 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
         return before
     if carried_out(observed, plan, in_flight):
         return accepted.revision
-    # An etcd that was made anew counts from the beginning.
+    # An etcd that was recreated counts from the beginning.
     return before if before <= accepted.revision else 0
 
 

@@ -1,6 +1,6 @@
 """Making a base's tree: Debian's own debootstrap, into a folder that appears under its name when it is complete.
 
-A tree says in itself what it was made of. When that is no longer what is wanted it is made anew, unless hosts run
+A tree says in itself what it was made of. When that is no longer what is wanted it is recreated, unless hosts run
 on it.
 """
 

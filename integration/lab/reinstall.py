@@ -1,7 +1,7 @@
 """Another distribution on a host's disk: what an upgrade of the operating system leaves of it, and what it does not.
 
 dockerd's and containerd's disks stay as they are; what KEPT names is set aside and laid into the new root
-before it boots for the first time. A real upgrade keeps more (accounts, configuration): here the lab writes that anew.
+before it boots for the first time. A real upgrade keeps more (accounts, configuration): here the lab writes that again.
 """
 
 import os

@@ -32,7 +32,7 @@ class Document:
         )
 
     def change(self, chance: random.Random) -> tuple[str, frozenset[str]]:
-        """Edit something; returns what, and the services whose copies are made anew by it."""
+        """Edit something; returns what, and the services whose copies are recreated by it."""
         what = chance.choice(("order", "billing", "docker_gwbridge"))
         if what == "order":
             self.tag = other(self.tag, TAGS)

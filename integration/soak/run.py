@@ -219,7 +219,7 @@ class Soak:
                 self._watch.excuses.hosts.add(host.name)
                 host.restart_dockerd()
             if DUPLICATE_ADDRESS in each["reason"]:
-                # Its host makes the copy anew by itself, once it is sure.
+                # Its host makes the copy again by itself, once it is sure.
                 self._watch.excuses.services.add(service_of(each["resource"].partition("/")[2]))
             if each["kind"] == "rollout" and PAUSED in each["reason"]:
                 self._tried_again(each["resource"].partition("/")[2], each["reason"])

@@ -74,7 +74,7 @@ def test_after_that_a_copy_that_ends_is_started_again(cluster: SimulatedCluster,
 
 
 @pytest.mark.parametrize("happens", [emptied, wiped])
-def test_the_same_document_put_anew_touches_no_container(cluster: SimulatedCluster, happens: object) -> None:
+def test_the_same_document_put_again_touches_no_container(cluster: SimulatedCluster, happens: object) -> None:
     before = cluster.ids()
     assert callable(happens)
     happens(cluster)

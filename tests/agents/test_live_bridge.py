@@ -268,7 +268,7 @@ def test_an_intent_that_agrees_to_what_is_there_ends_it(tmp_path: Path) -> None:
 def test_a_dockerd_that_restarts_in_the_middle_is_no_reason_to_begin_with_another_host(
     tmp_path: Path,
 ) -> None:
-    """It has made every gateway anew on what is named docker_gwbridge then, and a wrong bridge if there was none."""
+    """It has made every gateway again on what is named docker_gwbridge then, and a wrong bridge if there was none."""
     for after in SOME_STEPS:
         cluster = LiveCluster(tmp_path / str(after))
         cluster.start()

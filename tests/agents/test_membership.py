@@ -1,4 +1,4 @@
-"""Whole agents in memory on hosts whose membership was taken from them: removed, wiped, copied, made anew elsewhere."""
+"""Whole agents in memory on hosts whose membership was taken from them: removed, wiped, copied, recreated elsewhere."""
 
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -150,7 +150,7 @@ def test_an_agent_that_crashes_anywhere_on_the_way_out_and_in_again_goes_on(
 
 
 def wiped(cluster: SimulatedCluster, name: str = WORKER) -> None:
-    """The engine of that host begins anew with an empty disk."""
+    """The engine of that host starts again with an empty disk."""
     host = cluster.hosts[name]
     host.engine.nets.leave()
     for each in list(host.engine.by_hand.raws):
@@ -173,7 +173,7 @@ def test_a_wiped_host_is_back_as_a_new_node_and_the_old_one_is_gone(cluster: Sim
     assert member in swarm.members
 
 
-def test_a_join_that_failed_for_good_is_left_behind_and_tried_anew(cluster: SimulatedCluster) -> None:
+def test_a_join_that_failed_for_good_is_left_behind_and_tried_again(cluster: SimulatedCluster) -> None:
     running = cluster.running()
     wiped(cluster)
     engine = cluster.hosts[WORKER].engine
@@ -207,7 +207,7 @@ def test_an_engine_in_error_that_the_agent_did_not_bring_there_is_left_alone(
     assert "docker reports the swarm as error: certificate has expired" in str(cluster.agents[WORKER].plan)
 
 
-def test_tokens_that_somebody_rotated_are_published_anew(cluster: SimulatedCluster) -> None:
+def test_tokens_that_somebody_rotated_are_published_again(cluster: SimulatedCluster) -> None:
     running = cluster.running()
     wiped(cluster)
     cluster.agents[WORKER].session.close()
@@ -232,10 +232,10 @@ def test_tokens_that_somebody_rotated_are_published_anew(cluster: SimulatedClust
     assert cluster.running() == running
 
 
-# ---- the swarm made anew
+# ---- the swarm recreated
 
 
-def test_workers_of_a_swarm_that_was_made_anew_follow_when_the_operator_says_so(tmp_path: Path) -> None:
+def test_workers_of_a_swarm_that_was_recreated_follow_when_the_operator_says_so(tmp_path: Path) -> None:
     cluster = started(tmp_path, TWO_WORKERS)
     running, ids = cluster.running(), cluster.ids()
     first = cluster.hosts["node-231"].engine

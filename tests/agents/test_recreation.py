@@ -1,4 +1,4 @@
-"""Whole agents make an overlay anew, because its document says another subnet and lets them."""
+"""Whole agents make an overlay again, because its document says another subnet and lets them."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -327,7 +327,7 @@ def test_a_leader_that_stood_still_before_it_changed_a_role_changes_none_when_an
 
 
 @pytest.mark.parametrize("moment", ["before_node_update", "between_read_and_update"])
-def test_a_node_that_somebody_changes_before_its_role_is_changed_is_decided_upon_anew_at_once(
+def test_a_node_that_somebody_changes_before_its_role_is_changed_is_decided_upon_again_at_once(
     cluster: SimulatedCluster, moment: str
 ) -> None:
     leader = cluster.leader()

@@ -44,7 +44,7 @@ def test_they_are_others_after_every_ttl_and_always_those_of_the_swarm(cluster: 
     assert cluster.hosts[MISSING].swarm_id == cluster.hosts[THERE[0]].swarm_id is not None
 
 
-def test_another_leader_counts_anew_and_they_are_rotated_all_the_same(cluster: SimulatedCluster) -> None:
+def test_another_leader_counts_from_zero_and_they_are_rotated_all_the_same(cluster: SimulatedCluster) -> None:
     before = published(cluster)
     leader = next(name for name, agent in cluster.agents.items() if agent.leads)
     cluster.lose_agent(leader)

@@ -6,7 +6,7 @@ NAME stands for the container, DEVICE for a block device of the host, FILES for 
 from dataclasses import dataclass
 from typing import Literal
 
-Change = Literal["in place", "anew", "nothing"]
+Change = Literal["in place", "recreate", "nothing"]
 
 PROJECT = "fields"
 HAND_MADE = ""
@@ -59,7 +59,7 @@ class Case:
 def case(service: str, key: str, first: str, same: str, second: str, named: str, **more: object) -> Case:
     """A case of which `first`, `same` and `second` are values of the key itself."""
     lines = {"first": f"{key}: {first}", "same": f"{key}: {same}", "second": f"{key}: {second}"}
-    return Case(service=service, key=key, named=named, **{"change": "anew", **lines, **more})  # type: ignore[arg-type]
+    return Case(service=service, key=key, named=named, **{"change": "recreate", **lines, **more})  # type: ignore[arg-type]
 
 
 def updated(

@@ -1,4 +1,4 @@
-"""A swarm that locks its managers: in memory, and on a dockerd that is started anew. One story, in order."""
+"""A swarm that locks its managers: in memory, and on a dockerd that is restarted. One story, in order."""
 
 import contextlib
 from collections.abc import Callable, Iterator

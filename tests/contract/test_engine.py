@@ -411,7 +411,7 @@ def test_limits_changed_by_hand_are_named_and_put_right_in_place(scene: Scene) -
     assert (healed.id, healed.started_at, healed.differences) == (made, found.started_at, ())
 
 
-def test_a_container_becomes_what_is_assigned_to_it_without_being_made_anew(scene: Scene) -> None:
+def test_a_container_becomes_what_is_assigned_to_it_without_being_recreated(scene: Scene) -> None:
     old = replace(SPEC, memory_limit_bytes=64 * MIB)
     new = replace(old, memory_limit_bytes=96 * MIB, restart=Restart(name="always"))
     made = scene.engine.create_container(_request(old))

@@ -117,7 +117,7 @@ def _alone(case: Case, value: str) -> str:
 def test_a_key_takes_a_new_container_by_itself_or_not_at_all(case: Case) -> None:
     """On the engine several keys share a service, and so a container."""
     assert _alone(case, "first") == _alone(case, "same")
-    assert (_alone(case, "first") != _alone(case, "second")) == (case.change == "anew")
+    assert (_alone(case, "first") != _alone(case, "second")) == (case.change == "recreate")
 
 
 @pytest.mark.parametrize("chapter", ["after_first", "after_healing", "after_second"])
@@ -156,5 +156,5 @@ def test_a_change_by_hand_is_put_right(story: Story, case: Case) -> None:
 def test_another_value_is_brought_about_as_the_reference_says(story: Story, case: Case) -> None:
     kept = story.second[case.container] == story.healed[case.container]
 
-    assert kept == (case.change != "anew")
-    assert story.created[f"container/{case.container}"] == (1 if case.change == "anew" else 0)
+    assert kept == (case.change != "recreate")
+    assert story.created[f"container/{case.container}"] == (1 if case.change == "recreate" else 0)

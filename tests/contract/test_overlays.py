@@ -1,4 +1,4 @@
-"""Who is on an overlay, and what it takes to make one anew: two managers, in memory and as two dockerds."""
+"""Who is on an overlay, and what it takes to recreate one: two managers, in memory and as two dockerds."""
 
 import threading
 from collections.abc import Iterator
@@ -219,7 +219,7 @@ def test_a_network_that_is_not_there_has_no_peers_and_no_users(pair: Pair) -> No
     assert pair[0].overlay_addresses("none") == ()
 
 
-def test_a_copy_that_was_on_one_that_was_made_anew_starts_when_it_is_connected_anew(pair: Pair) -> None:
+def test_a_copy_that_was_on_one_that_was_recreated_starts_when_it_is_reconnected(pair: Pair) -> None:
     first, second = pair
     first.create_network(NET)
     made = run(second, 2)

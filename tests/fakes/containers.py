@@ -175,7 +175,7 @@ class FakeContainers:
         for network, each in raw["NetworkSettings"]["Networks"].items():
             if not self._has_network(network):
                 raise Unreachable(f"network {network} not found")
-            # One that was removed and made anew is another one to a container that was on it.
+            # One that was removed and recreated is another one to a container that was on it.
             if (known := each.get("NetworkID")) and known != self._network_id(network):
                 raise Unreachable(f"Could not attach to network {known}: network {known} not found")
             self._check_address(network, each)

@@ -1,6 +1,6 @@
 """Where the containers of a host have their gateway, as libnetwork keeps it: an endpoint that is made, not computed.
 
-It is looked at anew only when a container joins or leaves a network. So one made on a network that is no longer named
+It is looked at again only when a container joins or leaves a network. So one made on a network that is no longer named
 docker_gwbridge stays there, and one taken off by force is not made again, until then.
 """
 
@@ -48,7 +48,7 @@ class FakeGateways:
         self._at.pop(INGRESS, None)
 
     def forget(self) -> None:
-        """dockerd ends: what it makes when it starts is made anew."""
+        """dockerd ends: what it makes when it starts is recreated."""
         self._at.clear()
 
     def of(self, network_id: str) -> Pairs:

@@ -85,7 +85,7 @@ class FakeNetworks:
         self.gateways.leave_swarm()
 
     def restart(self) -> None:
-        """dockerd is started anew, while the containers ran on: it makes every gateway again, and its own `bridge`."""
+        """dockerd is restarted, while the containers ran on: it makes every gateway again, and its own `bridge`."""
         anew = self._lan.new_id("net")
         self.local["bridge"] = NetworkState(
             id=anew, name="bridge", driver="bridge", scope="local", subnet=None, gateway=None

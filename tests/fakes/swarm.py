@@ -82,7 +82,7 @@ class Member:
     lock: str = ""
     """The key that it will need at its next start: what it was told last."""
     locked: bool = False
-    """Its engine was started anew while autolock was on, or before it was told that it is off."""
+    """Its engine was restarted while autolock was on, or before it was told that it is off."""
     failed: bool = False
     """It should have become a manager, and nobody was there to ask."""
     version: int = 0

@@ -37,7 +37,7 @@ class History(BasicEvents):
     # ---- what fails
 
     def dockerd_comes(self, name: str, _number: int) -> None:
-        """It has made every gateway anew, and docker_gwbridge if there was none."""
+        """It has made every gateway again, and docker_gwbridge if there was none."""
         engine = self.host(name).engine
         if not engine.answers:
             self.cluster.by_hand(name, engine.nets.restart)

@@ -45,7 +45,7 @@ class LiveCluster(SimulatedCluster):
         self.disturbed: list[str] = []
         """Names of the hosts whose bridge was changed while it worked, in order."""
         self.swapped: list[str] = []
-        """Names of the hosts whose bridge was made anew, for whatever reason."""
+        """Names of the hosts whose bridge was recreated, for whatever reason."""
         self._intent = parsed(text)
         self._changing: set[str] = set()
         """Hosts that are in the middle of changing a bridge that worked."""

@@ -1,4 +1,4 @@
-"""The tables of docs/intent-reference.md that are made from code: `script/reference` writes them anew.
+"""The tables of docs/intent-reference.md that are made from code: `script/reference` writes them again.
 
 What a value may look like is from the parser's own table, how it is held from the table of fields, and what was tried
 from the cases of tests/contract/test_fields_over_time.py, which tries them.
@@ -51,11 +51,11 @@ _BUT = {
 _REQUIRED = "required"
 _OF_THE_DOCUMENT = "not told to the engine"
 _MOUNTED = "as a bind of `volumes`"
-_DONE = {"in place": "in place", "anew": "one new container", "nothing": "nothing happens to the copy"}
+_DONE = {"in place": "in place", "recreate": "one new container", "nothing": "nothing happens to the copy"}
 
 
 def written(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables recreated."""
     for name, table in TABLES.items():
         begin, end = f"<!-- made by script/reference: {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(begin)

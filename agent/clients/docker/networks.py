@@ -239,7 +239,7 @@ def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None
 
 # ---- What a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
 #
-# libnetwork looks anew at where the gateway of a container is whenever it joins or leaves a network: on a
+# libnetwork looks again at where the gateway of a container is whenever it joins or leaves a network: on a
 # bridge network it has its gateway there, on overlays alone it gets one on whatever network is named
 # docker_gwbridge.
 

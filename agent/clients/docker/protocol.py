@@ -89,7 +89,7 @@ class Engine(Protocol):
     ) -> Containers:
         """Every container; ours compared with the spec their label names, where `specs` (by hash) has it.
 
-        One that can become what is `assigned` here without being made anew is compared with that, and told as that.
+        One that can become what is `assigned` here without being recreated is compared with that, and told as that.
 
         Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
         `settled`: since the last look no event came and nothing was done. Then a container of ours that is listed as

@@ -247,10 +247,10 @@ class Door:
         self._ask("network_disconnect", "POST", path, body=body, timeout_s=timeout_s)
 
 
-# ---- What happens in the engine, as it happens: one stream, opened anew when it was quiet for long
+# ---- What happens in the engine, as it happens: one stream, reopened when it was quiet for long
 
 _QUIET_S = 300.0
-"""After so long without an event the stream is opened anew; a dockerd that hangs does not answer that."""
+"""After so long without an event the stream is reopened; a dockerd that hangs does not answer that."""
 
 _FILTERS = json.dumps(
     {

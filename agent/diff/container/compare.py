@@ -14,7 +14,7 @@ from agent.model.host_state import Difference
 from agent.model.records import Copy
 from agent.model.spec import ContainerSpec, Key
 
-# ---- A container that becomes another spec without being made anew
+# ---- A container that becomes another spec without being recreated
 
 
 FillFor = Callable[[Copy], FillContext]

@@ -92,7 +92,7 @@ def _attachment(found: Found, name: str) -> str:
 def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
     """Whether it could not be started because the network it was on is another one now, of the same name.
 
-    It keeps the id of the old one, and with it no start succeeds, until it is disconnected and connected anew.
+    It keeps the id of the old one, and with it no start succeeds, until it is disconnected and reconnected.
     """
     network_id = endpoint.get("NetworkID") or ""
     error = str(found.at("State.Error") or "")

@@ -13,7 +13,7 @@ from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.address_conflicts import PREDICTED
 
-# ---- What a host will observe of its containers once other copies are assigned to it: some need not be made anew.
+# ---- What a host will observe of its containers once other copies are assigned to it: some need not be recreated.
 
 
 def with_assignment(

@@ -2,7 +2,7 @@
 
 The way is measured on real engines (docs/gwbridge.md): every overlay container is attached to a temporary bridge, where
 its gateway moves to by itself, the old bridge is replaced, and the containers are taken off the temporary one again.
-Each pass looks anew, so what a crash leaves behind is only another beginning.
+Each pass looks again, so what a crash leaves behind is only another beginning.
 """
 
 from collections.abc import Iterable

@@ -89,7 +89,7 @@ def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[St
     spec = observed.cluster.specs.get(found.copy.spec) if observed.cluster else None
     yield from stop(found.name, found, grace_s(spec), reason)
     if spec and spec.restart and spec.restart.name in _JOBS:
-        # Stopped it would pass for done; made anew it does its work once the host is in again.
+        # Stopped it would pass for done; recreated it does its work once the host is in again.
         yield steps.RemoveContainer(name=found.name, id=found.id, reason=reason)
 
 

@@ -143,7 +143,7 @@ class _Scene:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.reveals = observed.stale, observed.reveals
-        self.anew = update.made_anew(intent, observed)
+        self.recreated = update.recreated_overlays(intent, observed)
         self.needs = Needs(intent, host, cluster)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
@@ -156,7 +156,7 @@ class _Scene:
         """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
         service = self.intent.service(wanted.copy.service)
         lacks = update.on_trial(service, wanted, found, others, stale=self.stale)
-        if not lacks or self.anew:
+        if not lacks or self.recreated:
             return None
         if found.busy or found.status == "removing":
             return Plan()
@@ -171,7 +171,7 @@ class _Scene:
             return Plan()
         if found and found.busy:
             return self._wait_for_dockerd(found)
-        if (way := update.make_way(wanted, found, self.anew)) is not None:
+        if (way := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
         if taken := self.names.plan(wanted, found):
             return taken
@@ -202,7 +202,7 @@ class _Scene:
             return "docker calls it dead"
         if has_duplicate_address(found, wanted.copy, wanted.spec):
             return DUPLICATE_ADDRESS
-        if (why := dict(wanted.copy.anew).get(found.id)) and self._is_sure(found):
+        if (why := dict(wanted.copy.recreate).get(found.id)) and self._is_sure(found):
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 

@@ -72,10 +72,10 @@ def _update(service: ServiceIntent, wanted: Wanted) -> Update:
     return service.rollback
 
 
-# ---- A host's part in making an overlay anew: its copies leave the old one, and wait for the new one
+# ---- A host's part in recreating an overlay: its copies leave the old one, and wait for the new one
 
 
-def made_anew(intent: Intent, observed: Observed) -> frozenset[str]:
+def recreated_overlays(intent: Intent, observed: Observed) -> frozenset[str]:
     """Names of the overlays that copies shall leave now: the leader says so, and the document lets it.
 
     While etcd is away nobody knows whether that still holds, and a copy is not stopped for it.
@@ -86,21 +86,23 @@ def made_anew(intent: Intent, observed: Observed) -> frozenset[str]:
     return frozenset(record.recreating)
 
 
-def make_way(wanted: Wanted, found: ContainerState | None, anew: frozenset[str]) -> Plan | None:
-    """Stop the copy and take it off the overlays that are made `anew`, or let it wait; None: it is on none of them.
+def detach_for_recreate(
+    wanted: Wanted, found: ContainerState | None, recreated: frozenset[str]
+) -> Plan | None:
+    """Stop the copy and take it off the overlays that are `recreated`, or let it wait; None: it is on none of them.
 
     A stopped one is taken off as well: it would go on asking for the overlay that was, by its id.
     """
-    attached = sorted({network for network, _ in found.addresses} & anew) if found else []
+    attached = sorted({network for network, _ in found.addresses} & recreated) if found else []
     if found and attached:
-        reason = f"{', '.join(attached)} is made anew"
+        reason = f"{', '.join(attached)} is recreated"
         off = [
             steps.DisconnectNetwork(name=found.name, id=found.id, network=each, reason=reason)
             for each in attached
         ]
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
-    if waits := sorted({each.network for each in wanted.spec.networks} & anew):
-        reason = f"network {', '.join(waits)} is made anew"
+    if waits := sorted({each.network for each in wanted.spec.networks} & recreated):
+        reason = f"network {', '.join(waits)} is recreated"
         return untouched(wanted.resource, "waiting", reason)
     return None
 

@@ -3,7 +3,7 @@
 The swarm gives them out, and engines have been seen to give one address to two.
 
 That happens when the swarm's leader changes while many containers start (docs/engine-quirks.md). Neither host can see
-it, and peers reach now the one and now the other; the leader sees both, and has all but one of them made anew.
+it, and peers reach now the one and now the other; the leader sees both, and has all but one of them recreated.
 """
 
 from collections.abc import Iterable, Mapping
@@ -53,11 +53,11 @@ def plan_address_conflicts(cluster: ClusterState) -> Plan:
 
 
 def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
-    """`wanted`, in which a copy whose address somebody else has names the container that is to be made anew.
+    """`wanted`, in which a copy whose address somebody else has names the container that is to be recreated.
 
     Not one that asks for just that address: it would ask again, and get it from nobody.
     """
-    anew = {
+    recreations = {
         (each.holder.host, *each.holder.copy.key): (each.holder.copy.id, each.why)
         for each in _conflicts(cluster)
         if not each.holder.asks
@@ -66,7 +66,9 @@ def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) ->
         host: replace(
             assignment,
             copies=tuple(
-                replace(copy, anew=(anew[key],)) if (key := (host, *copy.key)) in anew else copy
+                replace(copy, recreate=(recreations[key],))
+                if (key := (host, *copy.key)) in recreations
+                else copy
                 for copy in assignment.copies
             ),
         )
@@ -101,7 +103,7 @@ def _asks(cluster: ClusterState, copy: CopyReport, network: str) -> bool:
 
 
 def _said(conflict: _Conflict) -> str:
-    where, what = f"on {conflict.holder.host} {conflict.why}", "it is made anew with another one"
+    where, what = f"on {conflict.holder.host} {conflict.why}", "it is recreated with another one"
     if conflict.holder.asks:
-        what = "both ask for it; `docker rm --force` the one of them that may be made anew"
+        what = "both ask for it; `docker rm --force` the one of them that may be recreated"
     return f"{where}; {what}"

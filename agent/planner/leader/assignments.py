@@ -313,7 +313,11 @@ def _addresses(old: records.Assignment | None, new: records.Assignment, given_up
             told.append(f"{name} waits no more")
         elif waits != waited:
             told.append(f"{name} waits: {waits}")
-        told += [f"{name} is made anew: {why}" for _, why in copy.anew if not was or copy.anew != was.anew]
+        told += [
+            f"{name} is recreated: {why}"
+            for _, why in copy.recreate
+            if not was or copy.recreate != was.recreate
+        ]
     return first_of(told, _MOST_TOLD, "{} more addresses")
 
 

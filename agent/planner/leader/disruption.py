@@ -58,7 +58,7 @@ def _stand_in(intent: Intent, leaving: str, cluster: ClusterState) -> str | None
 
 
 STARTING_S = 10.0
-"""How long who leads anew waits for agents that start together with its own, seconds."""
+"""How long a new leader waits for agents that start together with its own, seconds."""
 
 
 def plan_turns(intent: Intent, observed: Observed) -> Plan:
@@ -184,7 +184,7 @@ def _next(intent: Intent, observed: Observed) -> Plan:
 def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
     record = cluster.record
     if record and record.recreating:
-        return f"its turn comes when {', '.join(record.recreating)} is made anew"
+        return f"its turn comes when {', '.join(record.recreating)} is recreated"
     if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
         return f"its turn comes when {', '.join(moving)} is through with its docker_gwbridge"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:

@@ -1,6 +1,6 @@
 """What the leader says of a host's membership, where the host cannot know by itself: leave the swarm, or hold still.
 
-A worker that its swarm removed, or whose swarm was made anew, is told so by nobody: its engine says "active" until
+A worker that its swarm removed, or whose swarm was recreated, is told so by nobody: its engine says "active" until
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
@@ -135,7 +135,7 @@ class _Reports:
             return self._removed(name, status)
         if rejoining_host(self.intent, self.cluster) == name and has_to_leave(name, self.cluster):
             return _ruling(
-                status, "leave", "method rejoin: its docker_gwbridge is made anew outside the swarm"
+                status, "leave", "method rejoin: its docker_gwbridge is recreated outside the swarm"
             )
         wanted = self._address(name)
         if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):

@@ -1,4 +1,4 @@
-"""An overlay of ours that is declared otherwise than it is. Docker changes no network: it is made anew.
+"""An overlay of ours that is declared otherwise than it is. Docker changes no network: it is recreated.
 
 That restarts everything on it, so it needs the operator's word, and what is not ours is never restarted. In this order,
 each part planned from what is seen, so that it can stop and go on anywhere:
@@ -147,7 +147,7 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
     if cluster.record is None or change.name not in cluster.record.recreating:
         return Plan()  # swarm.py says it to the hosts
     if left := _still_on(change, cluster):
-        return _blocked(change, "waiting", f"is made anew; still on it: {', '.join(left)}")
+        return _blocked(change, "waiting", f"is recreated; still on it: {', '.join(left)}")
     return remove
 
 
@@ -158,7 +158,7 @@ def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
     ]
     others = _strangers(change, cluster)
     what = "; ".join((*touched, *(f"not ours: {each}" for each in others))) or "nothing is on it"
-    needed = f"to make it anew with all that is on it ({what}) write {POLICY}: true"
+    needed = f"to recreate it with all that is on it ({what}) write {POLICY}: true"
     return _blocked(change, "guard", needed)
 
 
@@ -166,13 +166,13 @@ def _in_the_way(change: _Change, cluster: ClusterState) -> Plan:
     """Why its copies must not be stopped for it, as something blocked; an empty plan: they may."""
     if others := _strangers(change, cluster):
         return _blocked(
-            change, "foreign", f"is not made anew while others than ours are on it: {', '.join(others)}"
+            change, "foreign", f"is not recreated while others than ours are on it: {', '.join(others)}"
         )
     turn = cluster.disruption
     if turn and turn.state != "done":
-        return _blocked(change, "waiting", f"is made anew when {turn.host} has had its turn: {turn.reason}")
+        return _blocked(change, "waiting", f"is recreated when {turn.host} has had its turn: {turn.reason}")
     if away := _away(change, cluster):
-        return _blocked(change, "waiting", f"is made anew once these are there: {', '.join(away)}")
+        return _blocked(change, "waiting", f"is recreated once these are there: {', '.join(away)}")
     return Plan()
 
 

@@ -109,7 +109,7 @@ _FATES: tuple[Fate, ...] = ("homeless", "leaves", "stays")
 
 
 class Mover:
-    """Decides in two parts, so that the copies of all services that stay come before any that is placed anew."""
+    """Decides in two parts, so that the copies of all services that stay come before any that is placed again."""
 
     def __init__(self, service: ServiceIntent, scene: Scene, chooser: Chooser) -> None:
         self.service, self.scene, self.chooser = service, scene, chooser

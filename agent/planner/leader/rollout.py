@@ -240,7 +240,7 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 # ---- How a service gets from one spec to another: a few copies at a time, each well before the next, or back again.
 #
 # What must outlive the leader is in a record in etcd, and is written before the first copy is moved by it.
-# All else is read off the assignments and what the hosts say; a new leader only watches anew how long copies
+# All else is read off the assignments and what the hosts say; a new leader only watches again how long copies
 # are well.
 
 

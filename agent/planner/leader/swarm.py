@@ -114,14 +114,14 @@ def _is_unseen(status: HostStatus) -> bool:
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
     before = record or records.SwarmRecord(claimed_by=observed.me)
-    anew = to_recreate(intent, observed)
+    recreating = to_recreate(intent, observed)
     ready = ready_overlays(intent, host, {*before.networks, *before.recreating})
     found = records.SwarmRecord(
         claimed_by=before.claimed_by,
         swarm_id=swarm.swarm_id,
         managers=_managers(host),
-        networks=tuple(each for each in ready if each not in anew),
-        recreating=anew,
+        networks=tuple(each for each in ready if each not in recreating),
+        recreating=recreating,
         pool=tuple(str(each) for each in swarm.pool) or before.pool,
     )
     if swarm.nodes is None and record and record.swarm_id:
@@ -139,7 +139,7 @@ def _record_change(before: records.SwarmRecord | None, after: records.SwarmRecor
     if before.swarm_id is None:
         return f"swarm {after.swarm_id} is made"
     if begun := set(after.recreating) - set(before.recreating):
-        return f"{', '.join(sorted(begun))} is to be made anew"
+        return f"{', '.join(sorted(begun))} is to be recreated"
     return "managers or networks changed"
 
 

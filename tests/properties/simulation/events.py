@@ -115,12 +115,12 @@ class Faults(BasicEvents):
         self.world.lan.sides.clear()
 
     def dockerd_comes(self, name: str, _number: int = 0) -> None:
-        """It makes every gateway anew, and docker_gwbridge if there was none."""
+        """It makes every gateway again, and docker_gwbridge if there was none."""
         if not self.host(name).engine.answers:
             self.host(name).engine.answers = True
             self._dockerd_starts(name)
 
-    def dockerd_starts_anew(self, name: str, _number: int = 0) -> None:
+    def dockerd_restarts(self, name: str, _number: int = 0) -> None:
         if self.host(name).engine.answers:
             self._dockerd_starts(name)
 

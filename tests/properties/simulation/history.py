@@ -30,7 +30,7 @@ LIKELY = ("round", "round", "turn", "turn", "look", "work")
 RARE = (
     "crash", "killed", "start", "restart_in_order", "frozen_mid_write", "frozen_at_a_node", "frozen", "woken_twice",
     "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again",
-    "dockerd_goes", "dockerd_comes", "dockerd_starts_anew", "a_call_fails", "power_is_cut", "power_comes",
+    "dockerd_goes", "dockerd_comes", "dockerd_restarts", "a_call_fails", "power_is_cut", "power_comes",
     "registry_goes", "put", "put", "put", "put", "put_bad", "take_lock", "spoil", "deletes",
     "deletes_a_presence", "changes_a_copy",
     "changes_the_bridge", "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest",
@@ -154,9 +154,9 @@ class History(AgentEvents, Faults, People):
 
     def _do_what_is_asked(self) -> None:
         """What only people can do and the agents ask for, in so many words."""
-        if "start that dockerd anew" in self.world.told():
+        if "start that dockerd again" in self.world.told():
             for name in self.world.names:
-                self.dockerd_starts_anew(name)
+                self.dockerd_restarts(name)
 
 
 def _expected(assignment: Assignment | None, images: dict[str, str]) -> dict[str, str]:

@@ -110,7 +110,7 @@ def test_somebody_demotes_a_node_when_the_leader_has_just_decided_to_demote_anot
     """What is on its way already is not recalled; that the leader looked again before it arrived made it no worse."""
     happens = [
         ("work", 2, 6945), ("look", 0, 6028), ("turn", 0, 1733), ("put", 2, 335), ("look", 3, 4835),
-        ("reached_again", 6, 4706), ("round", 1, 3310), ("work", 4, 9027), ("dockerd_starts_anew", 0, 1364),
+        ("reached_again", 6, 4706), ("round", 1, 3310), ("work", 4, 9027), ("dockerd_restarts", 0, 1364),
         ("put_bad", 2, 6382), ("etcd_comes", 3, 3117), ("look", 0, 6586), ("look", 6, 5040), ("work", 1, 2862),
         ("look", 2, 7314), ("changes_a_node", 4, 5861), ("round", 0, 4133), ("work", 3, 7248), ("turn", 5, 8322),
         ("round", 6, 4405), ("turn", 1, 8765),
@@ -122,7 +122,7 @@ def test_a_leader_freezes_at_a_node_that_the_next_leader_makes_what_it_was_to_be
     """Back again it finds nothing to change: that it has no lease any more is no matter."""
     happens = [
         ("changes_a_node", 1, 9470), ("an_answer_is_lost", 1, 3857), ("work", 5, 4834), ("take_lock", 3, 220),
-        ("round", 5, 707), ("dockerd_starts_anew", 0, 8914), ("round", 3, 5759), ("power_comes", 2, 7892),
+        ("round", 5, 707), ("dockerd_restarts", 0, 8914), ("round", 3, 5759), ("power_comes", 2, 7892),
         ("takes_a_host_out_of_the_swarm", 5, 4627), ("frozen", 4, 4433), ("work", 3, 5948),
         ("a_stranger_joins", 0, 6337), ("round", 2, 3034), ("frozen_at_a_node", 0, 4468),
         ("turn", 1, 6545), ("work", 6, 9466), ("cut_from_the_swarm", 0, 1737), ("runs_a_guest", 4, 2212),

@@ -25,7 +25,7 @@ def test_a_failed_task_waits_and_another_task_on_the_same_resource_does_not() ->
     assert backoff.ready("d", "start", 100.0)
 
 
-def test_another_task_begins_to_count_anew() -> None:
+def test_another_task_begins_to_count_from_zero() -> None:
     backoff = a_backoff()
     backoff.failed("c", "start", "no", 0.0)
     backoff.failed("c", "start", "no", 0.0)

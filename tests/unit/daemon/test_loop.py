@@ -261,7 +261,7 @@ def test_a_damaged_accepted_document_stays_in_force_and_says_so(settled: Simulat
         assert KEYS.accepted in {each.resource for each in agent.plan.blocked}
 
 
-def test_a_damaged_record_of_the_swarm_is_held_and_written_anew_when_it_is_deleted(
+def test_a_damaged_record_of_the_swarm_is_held_and_written_again_when_it_is_deleted(
     settled: SimulatedCluster,
 ) -> None:
     record = settled.record()

@@ -1,4 +1,4 @@
-"""A dockerd that shall become a manager asks where it asked when it joined, until it is started anew."""
+"""A dockerd that shall become a manager asks where it asked when it joined, until it is restarted."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,12 +30,12 @@ def test_where_the_agent_had_its_engine_join_is_noted_with_the_start_of_dockerd(
     assert note_join(None, engine(through=through)) == replace(THROUGH_H1, through=through)
 
 
-def test_what_was_noted_stays_when_the_agent_is_started_anew() -> None:
+def test_what_was_noted_stays_when_the_agent_is_restarted() -> None:
     assert note_join(THROUGH_H1, engine()) == THROUGH_H1
 
 
 @pytest.mark.parametrize("before", [THROUGH_H1, replace(THROUGH_H1, through=None)])
-def test_once_dockerd_was_started_anew_it_asks_any_manager(before: JoinedReport) -> None:
+def test_once_dockerd_was_restarted_it_asks_any_manager(before: JoinedReport) -> None:
     anew = note_join(before, engine("bridge-2", through="10.0.0.1:2377"))
 
     assert anew == JoinedReport(node_id="node-h2", through="", engine="bridge-2")
@@ -70,7 +70,7 @@ def test_a_worker_is_promoted_where_it_finds_a_manager_to_ask() -> None:
 def test_a_worker_that_would_ask_where_no_manager_is_waits_for_a_new_start_of_its_dockerd(h3: Any) -> None:
     assert why(replace(THROUGH_H1, through="10.0.0.3:2377"), h3) == (
         "its dockerd would ask at 10.0.0.3:2377, as when it joined, and no manager is there now; "
-        "start that dockerd anew first"
+        "restart that dockerd first"
     )
     assert why(replace(THROUGH_H1, through=""), h3) == ""
 

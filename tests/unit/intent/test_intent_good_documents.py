@@ -99,7 +99,7 @@ def test_anchors_and_merge_keys_mean_what_compose_users_expect() -> None:
     assert intent.policy.deletion_guard_percent == 50
 
 
-def test_nothing_is_made_anew_unless_the_document_says_so() -> None:
+def test_nothing_is_recreated_unless_the_document_says_so() -> None:
     assert not load("production").policy.allow_network_recreate
     assert load("everything").policy.allow_network_recreate
     assert not load("production").policy.pin_addresses

@@ -445,7 +445,7 @@ def test_without_a_certificate_or_with_another_nodes_a_worker_does_not_know_its_
     assert reader.read(cluster()).swarm.swarm_id is None
 
 
-def test_after_a_step_has_changed_the_membership_it_is_asked_anew(scene: Scene) -> None:
+def test_after_a_step_has_changed_the_membership_it_is_asked_again(scene: Scene) -> None:
     reader = worker(scene, None)
     assert reader.read(cluster()).swarm.local == "active"
     scene.engine.leave_swarm()

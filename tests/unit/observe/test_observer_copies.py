@@ -68,7 +68,7 @@ def test_a_copy_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_again
 
 
 @pytest.mark.parametrize("kind", ["waiting", "dependency"])
-def test_how_long_a_copy_is_down_counts_anew_when_its_host_may_start_it_at_last(
+def test_how_long_a_copy_is_down_counts_from_zero_when_its_host_may_start_it_at_last(
     bench: Bench, kind: str
 ) -> None:
     down = replace(RUNNING, status="exited")
@@ -105,7 +105,7 @@ def test_a_copy_that_was_stopped_for_another_and_is_started_again_has_not_ended(
     assert not bench.look(replace(RUNNING, spec="old", started_at=AGAIN), spec="old").ended
 
 
-def test_another_container_of_the_copy_begins_anew(bench: Bench) -> None:
+def test_another_container_of_the_copy_starts_again(bench: Bench) -> None:
     bench.look(RUNNING)
     assert not bench.look(replace(RUNNING, id="d", started_at=AGAIN)).ended
 

@@ -68,7 +68,7 @@ def test_a_leader_knows_for_how_long_it_has_seen_the_same_tokens() -> None:
     assert watcher.look(replace(TOKENS, worker="rotated")) == 0.0
 
 
-def test_without_tokens_and_without_the_lead_the_time_begins_anew() -> None:
+def test_without_tokens_and_without_the_lead_the_time_starts_again() -> None:
     clock = FakeClock()
     watcher = TokenWatcher(clock)
     watcher.look(TOKENS)

@@ -44,7 +44,7 @@ def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
 BACK = replace(RUNNING, went_back="there is no accepted document any more", document=None)
 WAITS = (
     f"blocked store: etcd went back, {BACK.went_back}; holding revision 7, and nothing is taken away before a "
-    "document is put anew"
+    "document is put again"
 )
 
 

@@ -114,7 +114,7 @@ def test_an_intent_key_without_an_accepted_document_changes_no_revision() -> Non
     assert status_of(observed(cluster=cluster(accepted=None)), previous=said(6)).revision == 6
 
 
-def test_an_etcd_made_anew_starts_at_its_own_revisions() -> None:
+def test_an_etcd_recreated_starts_at_its_own_revisions() -> None:
     seen = observed(host=host(containers=(container(1),)))
 
     assert status_of(seen, previous=said(4000)).revision == 0
@@ -212,7 +212,7 @@ def test_more_than_whom_a_change_of_the_bridge_touches_is_told_only_while_it_is_
 
 
 def test_a_container_of_others_that_rests_is_told_also_where_its_overlay_is_not_listed() -> None:
-    """On a worker whose last running container has left it: made anew, the overlay would be lost to that one."""
+    """On a worker whose last running container has left it: recreated, the overlay would be lost to that one."""
     seen = host(networks=(BRIDGE_FOUND,), attached=(replace(GUEST, running=False),))
 
     assert [each.name for each in status_of(observed(host=seen)).attached] == ["theirs"]

@@ -40,7 +40,7 @@ def test_the_version_is_asked_for_once_and_shared_by_all_threads(
     assert stub.asked.count("GET /v1.41/info") == 5
 
 
-def test_an_upgraded_dockerd_is_asked_for_its_version_anew(stub: StubDockerd, engine: DockerEngine) -> None:
+def test_an_upgraded_dockerd_is_asked_for_its_version_again(stub: StubDockerd, engine: DockerEngine) -> None:
     refused = (400, {"message": "client version 1.41 is too old. Minimum supported API version is 1.44"})
     stub.answers["GET /info"] = [(503, {"message": "API version negotiation"}), refused, NO_SWARM]
     for _ in range(2):

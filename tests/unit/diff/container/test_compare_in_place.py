@@ -1,4 +1,4 @@
-"""A container becomes another spec without being made anew, where Docker can do that."""
+"""A container becomes another spec without being recreated, where Docker can do that."""
 
 from dataclasses import replace
 from ipaddress import IPv4Network

@@ -30,7 +30,7 @@ def found(status: str, error: str, network_id: str) -> tuple[Difference, ...]:
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("status", ["created", "exited"])
-def test_a_copy_that_asks_for_a_network_that_is_gone_is_disconnected_and_connected_anew(
+def test_a_copy_that_asks_for_a_network_that_is_gone_is_disconnected_and_reconnected(
     status: str, error: str
 ) -> None:
     (difference,) = found(status, error, GONE)

@@ -83,7 +83,7 @@ def test_a_missing_bridge_is_made_and_who_lost_his_gateway_gets_one() -> None:
         (LinkState(address=IPv4Interface("172.21.0.1/20"), up=False), "the device docker_gwbridge is down"),
     ],
 )
-def test_what_the_kernel_lost_is_made_anew_by_docker_with_the_same_subnet(
+def test_what_the_kernel_lost_is_recreated_by_docker_with_the_same_subnet(
     link: LinkState | None, why: str
 ) -> None:
     found = hosting(JOB, bridge=RIGHT, bridge_link=link)

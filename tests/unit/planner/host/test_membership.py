@@ -141,7 +141,7 @@ def test_a_host_joins_in_its_declared_role() -> None:
 
 @pytest.mark.parametrize("taken", ["7946/tcp", "10.0.0.2:7946/tcp", "::1:7946/tcp"])
 def test_nobody_joins_while_the_port_for_the_talk_about_overlays_is_taken(taken: str) -> None:
-    """A dockerd that was slow to leave its swarm keeps it until it is started anew."""
+    """A dockerd that was slow to leave its swarm keeps it until it is restarted."""
     state = cluster(WANTED, "h2", tokens=tokens())
     seen = host(swarm=outside(), listening=("22/tcp", taken))
     (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked

@@ -71,7 +71,7 @@ def test_no_copy_is_started_on_what_is_about_to_go_but_images_are_pulled() -> No
 
 
 @pytest.mark.parametrize("restart", ["no", "on-failure"])
-def test_a_job_that_is_cut_short_is_made_anew_so_that_it_does_its_work(restart: Any) -> None:
+def test_a_job_that_is_cut_short_is_recreated_so_that_it_does_its_work(restart: Any) -> None:
     job = ContainerSpec(image="order:1.0.0", restart=Restart(name=restart), stop_grace_period_s=3.0)
     running = container(of=job, addresses=ON_OVERLAY)
     stop, remove = plan(a_worker(running), specs={spec_hash(job): job, spec_hash(order()): order()}).steps

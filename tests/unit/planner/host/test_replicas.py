@@ -376,18 +376,18 @@ def test_a_dead_copy_is_replaced() -> None:
     ]
 
 
-def named_anew(container_id: str) -> dict[str, Any]:
-    """An assignment in which the leader has a container of the one copy made anew."""
+def to_recreate(container_id: str) -> dict[str, Any]:
+    """An assignment in which the leader has a container of the one copy recreated."""
     copy = Copy(
-        service="order", number=1, spec=spec_hash(order()), anew=((container_id, "duplicate address"),)
+        service="order", number=1, spec=spec_hash(order()), recreate=((container_id, "duplicate address"),)
     )
     return {"assignment": Assignment(revision=1, project="prod", copies=(copy,))}
 
 
-def test_a_container_whose_address_somebody_else_has_is_made_anew() -> None:
+def test_a_container_whose_address_somebody_else_has_is_recreated() -> None:
     seen = host(container(1, up_s=20.0))
 
-    assert copies(ONE, seen, **named_anew("id-prod-order-1")) == [
+    assert copies(ONE, seen, **to_recreate("id-prod-order-1")) == [
         "create container/prod-order-1: duplicate address",
         "stop container/prod-order-1: duplicate address",
         "remove container/prod-order-1: duplicate address",
@@ -397,14 +397,16 @@ def test_a_container_whose_address_somebody_else_has_is_made_anew() -> None:
 
 
 def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old_news() -> None:
-    assert copies(ONE, host(container(1, up_s=19.9)), **named_anew("id-prod-order-1")) == []
-    assert copies(ONE, host(container(1, up_s=60.0)), **named_anew("the one before")) == []
-    stale = observed(cluster(ONE, **named_anew("id-prod-order-1")), host(container(1, up_s=60.0)), stale=True)
+    assert copies(ONE, host(container(1, up_s=19.9)), **to_recreate("id-prod-order-1")) == []
+    assert copies(ONE, host(container(1, up_s=60.0)), **to_recreate("the one before")) == []
+    stale = observed(
+        cluster(ONE, **to_recreate("id-prod-order-1")), host(container(1, up_s=60.0)), stale=True
+    )
     assert told(plan_copies(ONE, stale)) == []
 
 
 @pytest.mark.parametrize("status", ["created", "exited"])
-def test_a_container_whose_address_its_own_host_has_given_away_is_made_anew(status: str) -> None:
+def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(status: str) -> None:
     """The swarm remembers what it gave the container, so that every further start of it would fail the same way."""
     seen = container(1, status=status, error="Address already in use")
     why = "the swarm gave it an address that this host has given to another container"

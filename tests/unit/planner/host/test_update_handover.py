@@ -75,7 +75,7 @@ def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any
     assert copies(wanted(), host(old(), new(**said))) == [f"blocked container/prod-order-1: {lacks}"]
 
 
-def test_one_whose_address_its_own_host_has_given_away_is_made_anew_beside_the_old_one() -> None:
+def test_one_whose_address_its_own_host_has_given_away_is_recreated_beside_the_old_one() -> None:
     duplicate = new(status="created", error="Address already in use", addresses=())
     why = "the swarm gave it an address that this host has given to another container"
 
@@ -88,7 +88,7 @@ def test_one_whose_address_its_own_host_has_given_away_is_made_anew_beside_the_o
 
 
 @pytest.mark.parametrize("first", ["a", "z"])
-def test_made_anew_half_way_it_goes_on_beside_the_old_one(first: str) -> None:
+def test_recreated_half_way_it_goes_on_beside_the_old_one(first: str) -> None:
     """Killed before the one with the taken address was removed: of the two new ones either may be looked at."""
     again = f"{ASIDE}-{spec_hash(NEW)[:12]}"
     duplicate = new(id=first, status="created", error="Address already in use", addresses=())

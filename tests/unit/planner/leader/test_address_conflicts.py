@@ -1,4 +1,4 @@
-"""Two copies with one address: the leader sees it, and has one of them made anew."""
+"""Two copies with one address: the leader sees it, and has one of them recreated."""
 
 from dataclasses import replace
 from typing import Any
@@ -44,15 +44,15 @@ def anew(seen: ClusterState) -> dict[str, tuple[tuple[str, str], ...]]:
     }
     wanted = {name: Assignment(revision=1, project="prod", copies=(copy,)) for name, copy in copies.items()}
     return {
-        name: each.anew for name, found in with_recreations(wanted, seen).items() for each in found.copies
+        name: each.recreate for name, found in with_recreations(wanted, seen).items() for each in found.copies
     }
 
 
-def test_the_second_of_two_copies_with_one_address_is_told_and_made_anew() -> None:
+def test_the_second_of_two_copies_with_one_address_is_told_and_recreated() -> None:
     why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm gave the same address to both"
 
     assert told(plan_address_conflicts(said())) == [
-        f"blocked container/prod-order-2: on h2 {why}; it is made anew with another one"
+        f"blocked container/prod-order-2: on h2 {why}; it is recreated with another one"
     ]
     assert anew(said()) == {"h1": (), "h2": (("2", why),)}
 
@@ -75,7 +75,7 @@ def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
 
     assert not any(anew(seen).values())
     (line,) = told(plan_address_conflicts(seen))
-    assert line.endswith("both ask for it; `docker rm --force` the one of them that may be made anew")
+    assert line.endswith("both ask for it; `docker rm --force` the one of them that may be recreated")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_what_is_known_becomes_part_of_the_spec() -> None:
     assert [each.image for each in step.specs] == [f"order:1.0.0@{DIGEST}"]
 
 
-def test_another_document_is_asked_for_anew_and_so_is_one_of_another_era() -> None:
+def test_another_document_is_asked_for_again_and_so_is_one_of_another_era() -> None:
     for old in (noted(revision=REVISION - 1), noted(era=1)):
         known = seen(ORDER, old)
         assert images(known) is None

@@ -218,7 +218,7 @@ def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs
     assert planned(seen({"h1": "waiting"}, statuses=[said], away=["h2"])) == offer("h1")
 
 
-def test_who_leads_anew_waits_a_little_for_agents_that_start_with_its_own() -> None:
+def test_a_new_leader_waits_a_little_for_agents_that_start_with_its_own() -> None:
     waiting = {"h1": "waiting"}
 
     assert planned(seen(waiting, led_s=0.5)) == [

@@ -70,7 +70,7 @@ def test_an_engine_that_has_no_node_yet_and_was_told_nothing_is_left_alone() -> 
     assert rule(ALL, h3=worker(node_id=None)) == Plan()
 
 
-# ---- removed by force, or the swarm made anew
+# ---- removed by force, or the swarm recreated
 
 
 @pytest.mark.parametrize("state", ["active", "pending"])
@@ -156,7 +156,7 @@ def test_an_engine_in_error_that_our_join_did_not_bring_there_keeps_what_is_on_i
     assert rule((*MANAGERS, manager), h3=failed(joining=joining)) == Plan()
 
 
-def test_an_engine_in_error_that_was_a_worker_of_ours_shall_leave_and_join_anew() -> None:
+def test_an_engine_in_error_that_was_a_worker_of_ours_shall_leave_and_join_again() -> None:
     before = node("h3", "worker", state="down", labels=LABELS)
     assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
         "rule on ruling/h3: leave: it cannot go on as the worker it was: no route"

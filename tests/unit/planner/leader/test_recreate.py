@@ -1,4 +1,4 @@
-"""An overlay of ours that is declared otherwise than it is: refused without the word, with it made anew in order."""
+"""An overlay of ours that is declared otherwise than it is: refused without the word, with it recreated in order."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -127,7 +127,7 @@ def test_without_the_word_every_copy_host_and_port_it_would_touch_is_named_and_t
     (said,) = leaders(scene(allowed=False))
 
     assert said == (
-        f"blocked network/net: {WHY}: to make it anew with all that is on it "
+        f"blocked network/net: {WHY}: to recreate it with all that is on it "
         "(on h1 prod-order-1 (publishes 8080/tcp); on h2 prod-order-2 (publishes 8080/tcp)) "
         f"write {POLICY}: true"
     )
@@ -173,7 +173,7 @@ def test_an_overlay_that_is_as_declared_is_left_alone() -> None:
 # ---- with it
 
 
-def test_with_the_word_the_leader_says_first_that_it_is_to_be_made_anew() -> None:
+def test_with_the_word_the_leader_says_first_that_it_is_to_be_recreated() -> None:
     assert leaders(scene()) == []
     after = announced(scene())
     assert (after.networks, after.recreating) == ((), ("net",))
@@ -182,7 +182,7 @@ def test_with_the_word_the_leader_says_first_that_it_is_to_be_made_anew() -> Non
 def test_then_it_waits_until_every_host_has_taken_its_copies_off() -> None:
     state = scene({"h1": OFF["h1"]}, recreating=("net",))
 
-    assert leaders(state) == [f"blocked network/net: {WHY}: is made anew; still on it: prod-order-2 on h2"]
+    assert leaders(state) == [f"blocked network/net: {WHY}: is recreated; still on it: prod-order-2 on h2"]
     assert announced(state).recreating == ("net",)
 
 
@@ -222,7 +222,7 @@ def test_one_that_was_never_allocated_is_removed_without_asking() -> None:
 # ---- what is in the way
 
 
-def test_an_overlay_without_our_label_is_never_made_anew() -> None:
+def test_an_overlay_without_our_label_is_never_recreated() -> None:
     assert leaders(scene(), overlay_network()) == []
     assert announced(scene(), overlay_network()).recreating == ()
     assert "that no agent of this cluster made" in str(
@@ -230,7 +230,7 @@ def test_an_overlay_without_our_label_is_never_made_anew() -> None:
     )
 
 
-def test_an_external_one_is_never_made_anew_whoever_made_it() -> None:
+def test_an_external_one_is_never_recreated_whoever_made_it() -> None:
     state = scene(intents=wanted(allowed=True, networks=(replace(MOVED, external=True),)))
 
     assert (leaders(state), announced(state).recreating) == ([], ())
@@ -241,7 +241,7 @@ def test_containers_of_others_are_named_and_nothing_is_stopped() -> None:
     state = scene({"h2": theirs})
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: is not made anew while others than ours are on it: their-web on h2"
+        f"blocked network/net: {WHY}: is not recreated while others than ours are on it: their-web on h2"
     ]
     assert announced(state).recreating == ()
     assert "not ours: their-web on h2" in leaders(scene({"h2": theirs}, allowed=False))[0]
@@ -265,7 +265,7 @@ def test_a_host_whose_agent_is_away_is_waited_for_before_anything_is_stopped() -
     state = replace(scene(), present={"h1": "run-h1"})
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: is made anew once these are there: the agent of h2 (prod-order-2)"
+        f"blocked network/net: {WHY}: is recreated once these are there: the agent of h2 (prod-order-2)"
     ]
     assert announced(state).recreating == ()
 
@@ -292,13 +292,13 @@ def test_a_host_that_is_being_disturbed_ends_its_turn_first(state: Literal["offe
     assert announced(replace(busy, disruption=replace(turn, state="done"))).recreating == ("net",)
 
 
-def test_no_host_gets_its_turn_before_the_overlay_is_made_anew() -> None:
+def test_no_host_gets_its_turn_before_the_overlay_is_recreated() -> None:
     waits = report("h2", 2, bridge=BridgeReport(phase="waiting", revision=7))
     state = scene({"h2": waits}, recreating=("net",))
     assert state.accepted is not None
 
     assert told(plan_turns(state.accepted, observed(state, seen(), leads=True))) == [
-        "blocked turn/h2: its turn comes when net is made anew"
+        "blocked turn/h2: its turn comes when net is recreated"
     ]
 
 
@@ -350,8 +350,8 @@ def assigned(state: ClusterState) -> ClusterState:
 
 def test_a_copy_on_it_is_stopped_and_taken_off() -> None:
     assert hosts(assigned(scene(recreating=("net",))), on_worker()) == [
-        "stop container/prod-order-2: net is made anew",
-        "disconnect container/prod-order-2: net is made anew",
+        "stop container/prod-order-2: net is recreated",
+        "disconnect container/prod-order-2: net is recreated",
     ]
 
 
@@ -360,7 +360,7 @@ def test_a_copy_that_does_not_run_is_taken_off_too(status: str) -> None:
     found = on_worker(status=status, addresses=(("net", ""),))
 
     assert hosts(assigned(scene(recreating=("net",))), found) == [
-        "disconnect container/prod-order-2: net is made anew"
+        "disconnect container/prod-order-2: net is recreated"
     ]
 
 
@@ -368,7 +368,7 @@ def test_one_that_is_off_waits_whatever_else_it_lacks() -> None:
     off = on_worker(status="exited", addresses=(), differences=(differs("networks.net", "reconnect", "net"),))
 
     assert hosts(assigned(scene(recreating=("net",))), off) == [
-        "blocked container/prod-order-2: network net is made anew"
+        "blocked container/prod-order-2: network net is recreated"
     ]
 
 
@@ -472,9 +472,9 @@ def test_the_plan_shows_the_whole_way_to_the_new_overlay() -> None:
         for each in plan.hosts
     )
     assert leader == [
-        "publish swarm-record: net is to be made anew",
-        "stop container/prod-order-1: net is made anew",
-        "disconnect container/prod-order-1: net is made anew",
+        "publish swarm-record: net is to be recreated",
+        "stop container/prod-order-1: net is recreated",
+        "disconnect container/prod-order-1: net is recreated",
         f"remove network/net: {WHY}",
         "publish swarm-record: managers or networks changed",
         "create network/net: declared, and missing in the swarm",
@@ -483,8 +483,8 @@ def test_the_plan_shows_the_whole_way_to_the_new_overlay() -> None:
         "start container/prod-order-1: exited with 0",
     ]
     assert other == [
-        "stop container/prod-order-2: net is made anew",
-        "disconnect container/prod-order-2: net is made anew",
+        "stop container/prod-order-2: net is recreated",
+        "disconnect container/prod-order-2: net is recreated",
         "connect container/prod-order-2: networks.net: attached wanted, nothing found",
         "start container/prod-order-2: exited with 0",
     ]

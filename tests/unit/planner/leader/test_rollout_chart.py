@@ -179,7 +179,7 @@ def test_a_host_with_a_copy_that_is_to_be_moved_has_not_carried_the_intent_out()
     assert {name: each.pending for name, each in made.items()} == {"h1": (), "h2": (), "h3": ("order",)}
 
 
-def test_a_leader_that_is_new_watches_the_moved_ones_anew_and_goes_on() -> None:
+def test_a_leader_that_is_new_watches_the_moved_ones_again_and_goes_on() -> None:
     assert course_of(seen(wanted(), NEW, OLD, OLD, for_s={1: 0.0, 2: 0.0, 3: 0.0})).moves == ()
     assert course_of(seen(wanted(), NEW, OLD, OLD, for_s={1: 5.0, 2: 5.0, 3: 5.0})).moves == (("h2", 2),)
 
@@ -309,7 +309,7 @@ def test_failures_up_to_the_ratio_are_borne() -> None:
     assert course_of(seen(asked, NEW, NEW, OLD, record=two)).record.state == "paused"
 
 
-def test_another_spec_after_a_pause_begins_anew_with_the_one_that_failed() -> None:
+def test_another_spec_after_a_pause_starts_again_with_the_one_that_failed() -> None:
     begun = course_of(seen(wanted(NEWEST), NEW, OLD, OLD, record=PAUSED, says={1: BAD})).record
     assert begun == Rollout(before=spec_hash(OLD), to=spec_hash(NEWEST))
     assert course_of(seen(wanted(NEWEST), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (("h1", 1),)
@@ -420,7 +420,7 @@ def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_i
 
 
 def test_a_copy_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_has_given_away() -> None:
-    """It is made anew until it gets another one, at longer and longer intervals; no other spec would do better."""
+    """It is recreated until it gets another one, at longer and longer intervals; no other spec would do better."""
     down = {1: {"status": "created", "error": "Address already in use"}}
     fixed = replace(NEW, networks=(Attachment(network="net", ipv4_address="10.10.0.7"),))
     moving = Rollout(before=spec_hash(OLD), to=spec_hash(fixed))
