@@ -113,12 +113,12 @@ def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PL
             engine.unpark(step.container, step.network)
         case steps.RemoveParking():
             engine.remove_network(step.network)
-        case steps.TakeTurn():
-            turn = _put(doors.keys.disruption, replace(step.turn, state="taken"))
-            _change(doors, turn, over=step.revision, what="turn")
-        case steps.GiveBackTurn():
-            turn = _put(doors.keys.disruption, replace(step.turn, state="done"))
-            _change(doors, turn, over=step.revision, what="turn")
+        case steps.AcquireDisruption():
+            disruption = _put(doors.keys.disruption, replace(step.disruption, state="acquired"))
+            _change(doors, disruption, over=step.revision, what="disruption slot")
+        case steps.ReleaseDisruption():
+            disruption = _put(doors.keys.disruption, replace(step.disruption, state="released"))
+            _change(doors, disruption, over=step.revision, what="disruption slot")
         case steps.CreateVolume():
             engine.create_volume(step.volume)
         case steps.PullImage():
@@ -198,10 +198,12 @@ def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, P
             write([_put(keys.rollout(step.service), step.rollout)])
         case leader_steps.WithdrawRollout():
             write([Delete(key=keys.rollout(step.service))])
-        case leader_steps.OfferTurn():
-            turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
-            write([_put(keys.disruption, turn)], [Compare(key=keys.disruption, mod_revision=step.over)])
-        case leader_steps.EndTurn():
+        case leader_steps.GrantDisruption():
+            disruption = records.Disruption(
+                host=step.host, state="granted", reason=step.reason, quorum=step.quorum
+            )
+            write([_put(keys.disruption, disruption)], [Compare(key=keys.disruption, mod_revision=step.over)])
+        case leader_steps.RevokeDisruption():
             seen = Compare(key=keys.disruption, mod_revision=step.over)
             write([Delete(key=keys.disruption)], [seen])
         case leader_steps.PublishRuling():

@@ -21,7 +21,11 @@ pytestmark = pytest.mark.every_base
 
 CONVERGE_S = 240
 """A dockerd that was killed may take 35 s until it answers again."""
-STARTS = (*(f"start: {verb} network/{BRIDGE}" for verb in SWAP), "start: take turn", "start: give back turn")
+STARTS = (
+    *(f"start: {verb} network/{BRIDGE}" for verb in SWAP),
+    "start: acquire disruption",
+    "start: release disruption",
+)
 SWAP_S = 1.5
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 PUBLISHED = (8091, 8092)
@@ -95,7 +99,7 @@ def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_runni
             print(f"{host.name}: dockerd killed {wait_s} s into the change")
             moments.enter_context(when(ours.lab, host, STARTS[0], f"sleep {wait_s}; kill -KILL $dockerd"))
         began, revision, cured = time.monotonic(), ours.put(agreed), Cured(ours)
-        # Here already: the next host's turn, and with it its moment, comes only when the last one is well.
+        # Here already: the next host's disruption slot, and with it its moment, comes only when the last one is well.
         eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed")
     # And again: a moment may have come after the change.
     eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed again")
@@ -124,8 +128,8 @@ class Cured:
             self._live.check(host, agreed, revision)
 
 
-@pytest.mark.fault("the leader is killed while another host has its turn")
-def test_the_leader_killed_while_another_host_has_its_turn_is_replaced_and_the_change_goes_on(
+@pytest.mark.fault("the leader is killed while another host has the disruption slot")
+def test_the_leader_killed_while_another_host_has_the_disruption_slot_is_replaced_and_the_change_goes_on(
     ours: Live, record_property: RecordProperty
 ) -> None:
     lab, before = ours.lab, untouched(ours.lab)

@@ -146,8 +146,8 @@ def _intent_lines(view: ClusterView) -> list[Text]:
 def _host_lines(view: ClusterView) -> list[Text]:
     lines = [_text(f"unreadable {each}", style="red") for each in view.unreadable]
     lines += [_text(f"warning: {each}", style="yellow") for each in view.warnings]
-    if view.turn:
-        lines.append(_text(f"Turn: {view.turn}", style="yellow"))
+    if view.disruption:
+        lines.append(_text(f"Disruption slot: {view.disruption}", style="yellow"))
     for host in view.hosts:
         lines += [_text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
         lines += [_text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]

@@ -81,8 +81,8 @@ class ClusterView:
     swarm: str | None
     intent: IntentView
     hosts: tuple[HostView, ...] = ()
-    turn: str = ""
-    """Whose turn it is to be disturbed, and why; empty: nobody's."""
+    disruption: str = ""
+    """The host that holds the disruption slot, and why; empty: nobody's."""
     unreadable: tuple[str, ...] = ()
     """Keys in etcd that nobody can read, and why."""
     warnings: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class ClusterView:
 
 def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
     """What there is to tell of the cluster called `name`: declared hosts in declared order, then others."""
-    intent, turn = _intent_of(cluster), cluster.disruption
+    intent, disruption = _intent_of(cluster), cluster.disruption
     declared = [host.name for host in intent.hosts] if intent else []
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
     return ClusterView(
@@ -108,7 +108,7 @@ def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
         swarm=cluster.record.swarm_id if cluster.record else None,
         intent=_intent(cluster),
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
-        turn=f"{turn.host} ({turn.state}): {turn.reason}" if turn else "",
+        disruption=f"{disruption.host} ({disruption.state}): {disruption.reason}" if disruption else "",
         unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
         warnings=(_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else (),
     )

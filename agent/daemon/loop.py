@@ -142,12 +142,12 @@ class Reconciler:
 
 def _look_again_s(observed: Observed) -> float:
     """In how many seconds to look again although nothing tells; 0: not before the resync."""
-    turn = observed.cluster is not None and observed.cluster.disruption is not None
+    disruption = observed.cluster is not None and observed.cluster.disruption is not None
     times = (
         _looks_at_host_in_s(observed.host),
         looks_again_in_s(observed),
         places_again_in_s(observed),
-        DISTURBED_S if turn and not observed.stale else 0.0,
+        DISTURBED_S if disruption and not observed.stale else 0.0,
         UNREAD_S if observed.lock_unread else 0.0,
     )
     return min((each for each in times if each), default=0.0)

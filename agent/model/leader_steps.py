@@ -100,20 +100,20 @@ class WithdrawRollout(_RolloutStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfferTurn(_StepForHost):
-    """Let one host be disturbed; `over` is the mod_revision of the turn that is over, 0: there was none."""
+class GrantDisruption(_StepForHost):
+    """Let one host be disturbed; `over` is the mod_revision of the disruption slot that is over, 0: there was none."""
 
     quorum: bool
     over: int
-    verb, kind, about = "offer", "gwbridge", "turn"
+    verb, kind, about = "grant", "gwbridge", "disruption"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndTurn(_StepForHost):
-    """Nobody is disturbed any more; `over` is the mod_revision of the turn that is over."""
+class RevokeDisruption(_StepForHost):
+    """Nobody is disturbed any more; `over` is the mod_revision of the disruption slot that is over."""
 
     over: int
-    verb, kind, about = "end", "gwbridge", "turn"
+    verb, kind, about = "revoke", "gwbridge", "disruption"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +276,7 @@ AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
     Campaign | Resign | LetGo
     | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
-    | OfferTurn | EndTurn | PublishRuling | WithdrawRuling | ForgetHost
+    | GrantDisruption | RevokeDisruption | PublishRuling | WithdrawRuling | ForgetHost
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
     | CreateOverlay | RemoveOverlay | NodeStep | AutolockStep
 )  # fmt: skip

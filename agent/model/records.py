@@ -179,17 +179,18 @@ class UnlockKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disruption:
-    """The one host whose turn it is to be disturbed.
+    """The one host that holds the disruption slot.
 
-    The leader offers, the host takes and gives back, each by comparing what it last saw: so at no time two hosts act on
-    a turn. It hangs on no lease: a host that dies in its turn keeps it, and goes on with it when it is back.
+    The leader grants it, the host acquires and releases it, each by comparing what it last saw: so at no time two hosts
+    act on the disruption slot. It hangs on no lease: a host that dies while it holds the disruption slot keeps it, and
+    goes on with it when it is back.
     """
 
     host: str
-    state: Literal["offered", "taken", "done"]
+    state: Literal["granted", "acquired", "released"]
     reason: str
     quorum: bool
-    """Whether the swarm had a leader when the turn was offered."""
+    """Whether the swarm had a leader when the disruption slot was granted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,8 +74,8 @@ class BridgeReport:
     mesh: bool = True
     """Whether the swarm's ingress sandbox has its gateway on it: without one, the routing mesh does not answer here."""
     phase: Phase = ""
-    """right: as agreed, and every container has its gateway on it; waiting: for its turn; held: blocked, and not by
-    others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""
+    """right: as agreed, and every container has its gateway on it; waiting: for the disruption slot; held: blocked, and
+    not by others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""
     revision: int = 0
     """The accepted revision that `phase` speaks of."""
 

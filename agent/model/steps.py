@@ -125,7 +125,7 @@ class UnlockHost(_MembershipStep):
     verb = "unlock"
 
 
-# ---- Its docker_gwbridge, also under running containers, and the turn a host needs for that (docs/gwbridge.md)
+# ---- Its docker_gwbridge, also under running containers, and the disruption slot (docs/gwbridge.md)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,24 +203,24 @@ class RemoveParking(_BridgeStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TurnStep(BaseStep):
-    turn: Disruption
+class _DisruptionStep(BaseStep):
+    disruption: Disruption
     revision: int
-    kind, resource = "gwbridge", "turn"
+    kind, resource = "gwbridge", "disruption"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeTurn(_TurnStep):
-    """Take the turn that the leader offered as of `revision`."""
+class AcquireDisruption(_DisruptionStep):
+    """Acquire the disruption slot that the leader granted as of `revision`."""
 
-    verb = "take"
+    verb = "acquire"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBackTurn(_TurnStep):
+class ReleaseDisruption(_DisruptionStep):
     """Say that the host is as it should be again."""
 
-    verb = "give back"
+    verb = "release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +369,6 @@ ContainerStep = (
     | UpdateContainer | ConnectNetwork | DisconnectNetwork
 )  # fmt: skip
 HostStep = (
-    PutPresence | MembershipStep | BridgeStep | TakeTurn | GiveBackTurn | CreateNetwork | CreateVolume
+    PutPresence | MembershipStep | BridgeStep | AcquireDisruption | ReleaseDisruption | CreateNetwork | CreateVolume
     | ResolveDigests | PullImage | ContainerStep
 )  # fmt: skip

@@ -173,7 +173,7 @@ class ClusterReader:
     def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> observed.ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
-        turn, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
+        disruption, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
         document = self._document(snapshot.get(keys.intent))
         tokens, tokens_exposed, tokens_locked = self._opener.look(values, keys.tokens)
         unlock, unlock_aged, unlock_locked = self._key_opener.look(values, keys.unlock)
@@ -198,7 +198,7 @@ class ClusterReader:
             unlock_locked=unlock_locked,
             can_seal=self._key_opener.seals,
             disruption=values.one(keys.disruption, records.Disruption),
-            disruption_revision=turn.mod_revision if turn else 0,
+            disruption_revision=disruption.mod_revision if disruption else 0,
             assignment=held.assignment,
             assignment_held=held.assignment_held,
             specs=dict(self._specs),

@@ -163,7 +163,8 @@ def _choose_units(layers: Layers, spec: HostSpec) -> None:
         layers.link(f"{units}/{unit}", "/dev/null")
     for unit, target in spec.units:
         layers.link(f"{units}/{target}.wants/{unit}", f"/lib/systemd/system/{unit}")
-    # Generators turn the machine's fstab, init scripts and cloud settings into units: none of these is the host's.
+    # Generators disruption slot the machine's fstab, init scripts and cloud settings into units: none of these is the
+    # host's.
     for directory in GENERATORS:
         if layers.base.path(directory).is_dir():
             for generator in os.scandir(layers.base.path(directory)):

@@ -146,7 +146,7 @@ def test_an_agent_that_crashes_after_every_single_step_comes_to_the_end_all_the_
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_that_stays_away_in_its_turn_is_waited_for_and_the_others_work_on(
+def test_one_that_stays_away_in_the_disruption_slot_is_waited_for_and_the_others_work_on(
     tmp_path: Path, name: str
 ) -> None:
     for after in SOME_STEPS:
@@ -154,8 +154,8 @@ def test_one_that_stays_away_in_its_turn_is_waited_for_and_the_others_work_on(
         cluster.start()
         if not crash(cluster, name, after):
             break
-        turn = cluster.turn()
-        held = turn is not None and (turn.host, turn.state) == (name, "taken")
+        disruption = cluster.turn()
+        held = disruption is not None and (disruption.host, disruption.state) == (name, "acquired")
         disturbed = list(cluster.disturbed)
 
         cluster.rounds(10, seconds=TTL_S)
@@ -222,7 +222,10 @@ def test_without_etcd_no_further_host_is_begun_with_and_nobody_is_left_half_way(
 
 
 def test_a_host_that_crashed_half_way_ends_what_it_began_also_without_etcd(tmp_path: Path) -> None:
-    """Its agent knows its turn from before; one that was started without etcd keeps everybody parked, in reach."""
+    """Its agent knows the disruption slot from before.
+
+    One that was started without etcd keeps everybody parked, in reach.
+    """
     for after in SOME_STEPS:
         cluster = LiveCluster(tmp_path / str(after))
         cluster.start()

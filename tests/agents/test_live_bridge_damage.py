@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE, PARKING
-from agent.model.leader_steps import OfferTurn
+from agent.model.leader_steps import GrantDisruption
 from agent.model.observed import Observed
 from agent.model.plan import Plan
 from agent.planner.leader import leading
@@ -77,7 +77,7 @@ NAMED = ("address deleted", "address changed", "link down", "link deleted", "gat
 
 
 @pytest.mark.parametrize("damage", REPAIRED_AT_ONCE, ids=NAMED)
-def test_what_was_damaged_by_hand_is_put_right_without_a_turn(
+def test_what_was_damaged_by_hand_is_put_right_without_the_disruption_slot(
     settled: LiveCluster, damage: Callable[[SimulatedHost], None]
 ) -> None:
     damage(settled.hosts["node-233"])
@@ -100,7 +100,9 @@ def test_the_same_damage_everywhere_is_put_right_everywhere(
     settled.check_done()
 
 
-def test_a_bridge_that_docker_made_in_place_of_ours_waits_for_its_turn(settled: LiveCluster) -> None:
+def test_a_bridge_that_docker_made_in_place_of_ours_waits_for_the_disruption_slot(
+    settled: LiveCluster,
+) -> None:
     for host in settled.hosts.values():
         prune(host)
     assert settled.bridges() == {"172.18.0.0/16 172.18.0.1"}
@@ -141,7 +143,9 @@ def test_a_foreign_route_holds_one_host_and_no_other_and_is_cured_by_its_end(clu
     cluster.check_done()
 
 
-def test_a_host_that_loses_its_dockerd_in_its_turn_keeps_all_others_waiting(cluster: LiveCluster) -> None:
+def test_a_host_that_loses_its_dockerd_in_the_disruption_slot_keeps_all_others_waiting(
+    cluster: LiveCluster,
+) -> None:
     cluster.start()
     while cluster.disturbed != ["node-232"]:
         cluster.round()
@@ -149,7 +153,7 @@ def test_a_host_that_loses_its_dockerd_in_its_turn_keeps_all_others_waiting(clus
     cluster.hosts["node-232"].engine.answers = False
     cluster.rounds(10)
     assert cluster.disturbed == ["node-232"]
-    assert _turns_said(cluster) == ["its dockerd does not answer"]
+    assert _disruptions_said(cluster) == ["its dockerd does not answer"]
 
     cluster.hosts["node-232"].engine.answers = True
     cluster.settle()
@@ -166,17 +170,17 @@ def test_the_next_host_waits_until_the_copies_of_the_last_one_are_up(settled: Li
 
     settled.rounds(10)
     assert settled.disturbed == ["node-232"]
-    assert _turns_said(settled) == ["prod-api-1 on node-232 is exited"]
+    assert _disruptions_said(settled) == ["prod-api-1 on node-232 is exited"]
 
     engine.by_hand.remove(squatter, force=True)
     settled.settle(seconds=10.0)
     settled.check_done(MOVED_TO)
 
 
-def _turns_said(cluster: LiveCluster) -> list[str]:
-    """What the leader says of the turn: the last part of the sentence."""
+def _disruptions_said(cluster: LiveCluster) -> list[str]:
+    """What the leader says of the disruption slot: the last part of the sentence."""
     blocked = cluster.leader().plan.blocked
-    return [each.reason.rpartition(": ")[2] for each in blocked if each.resource.startswith("turn/")]
+    return [each.reason.rpartition(": ")[2] for each in blocked if each.resource.startswith("disruption/")]
 
 
 # ---- that a fault would be seen
@@ -192,10 +196,14 @@ def test_a_leader_that_always_offers_is_caught(cluster: LiveCluster, monkeypatch
         if not waiting or (state.disruption and state.disruption.host in waiting):
             return Plan()
         return Plan(
-            (OfferTurn(host=waiting[0], quorum=True, over=state.disruption_revision, reason="careless"),)
+            (
+                GrantDisruption(
+                    host=waiting[0], quorum=True, over=state.disruption_revision, reason="careless"
+                ),
+            )
         )
 
-    monkeypatch.setattr(leading, "plan_turns", careless)
+    monkeypatch.setattr(leading, "plan_disruption", careless)
     cluster.start()
     assert crash(cluster, "node-232", 8)
 
@@ -203,10 +211,10 @@ def test_a_leader_that_always_offers_is_caught(cluster: LiveCluster, monkeypatch
         cluster.rounds(20)
 
 
-def test_a_host_that_does_not_wait_for_its_turn_is_caught(
+def test_a_host_that_does_not_wait_for_the_disruption_slot_is_caught(
     cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.planner.host.bridge_swap.needs_turn", lambda *_: False)
+    monkeypatch.setattr("agent.planner.host.bridge_swap.needs_disruption", lambda *_: False)
     cluster.start()
 
     with pytest.raises(AssertionError, match="was disturbed by park container/"):

@@ -64,7 +64,7 @@ RECORDS: dict[str, object] = {
     KEYS.unlock: UnlockKeys(swarm_id="swarm-1", on=True, sealed="sealed"),
     KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", copies=(COPY,)),
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
-    KEYS.disruption: Disruption(host=OTHER, state="offered", reason="its turn", quorum=True),
+    KEYS.disruption: Disruption(host=OTHER, state="granted", reason="the disruption slot", quorum=True),
     KEYS.digests: Digests(revision=ACCEPTED_AT, era=0, images=(("order:1.0.0", "sha256:1"),)),
     KEYS.ruling(ME): RULING,
     KEYS.ruling(OTHER): RULING,

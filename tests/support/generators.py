@@ -99,7 +99,10 @@ def sound_worlds(draw: st.DrawFn) -> World:
 
 @st.composite
 def live_worlds(draw: st.DrawFn) -> World:
-    """A swarm of all hosts in which docker_gwbridge and who is on it, and whose turn it is, may be in any state."""
+    """A swarm of all hosts in which docker_gwbridge and who is on it, and the host that holds the disruption slot.
+
+    May be in any state.
+    """
     declared = draw(_declarations())
     wanted = draw(_intents(9, declared))
     roles = {each.name: each.role for each in wanted.hosts} | draw(st.sampled_from(({}, {"h3": "worker"})))
@@ -109,20 +112,22 @@ def live_worlds(draw: st.DrawFn) -> World:
     for name, role in roles.items():
         swarm = _membership(name, role, builders.SWARM, nodes)
         agents[name] = Agent(host=draw(live_hosts(swarm if quorum else replace(swarm, nodes=None))))
-    turn = draw(st.none() | st.builds(guests.turn, st.sampled_from(HOSTS), _TURNS, quorum=st.booleans()))
+    disruption = draw(
+        st.none() | st.builds(guests.disruption, st.sampled_from(HOSTS), _TURNS, quorum=st.booleans())
+    )
     cluster = replace(
         draw(_clusters(wanted, wanted, wanted)),
         record=builders.record(),
         record_revision=50,
         tokens=None,
         leader=draw(st.sampled_from((None, "h1"))),
-        disruption=turn,
-        disruption_revision=60 if turn else 0,
+        disruption=disruption,
+        disruption_revision=60 if disruption else 0,
     )
     return World(cluster=cluster, agents=agents)
 
 
-_TURNS = st.sampled_from(("offered", "taken", "done"))
+_TURNS = st.sampled_from(("granted", "acquired", "released"))
 
 
 # ---- what the operator wants

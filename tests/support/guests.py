@@ -59,8 +59,8 @@ def hosting(
     return host(networks=(*found, overlay_network(), *beside), attached=guests, **more)
 
 
-def turn(name: str, state: Any = "taken", *, quorum: bool = True) -> Disruption:
-    """The turn of a host."""
+def disruption(name: str, state: Any = "acquired", *, quorum: bool = True) -> Disruption:
+    """The disruption slot of a host."""
     reason = f"docker_gwbridge of {name} is not as agreed"
     return Disruption(host=name, state=state, reason=reason, quorum=quorum)
 

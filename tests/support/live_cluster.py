@@ -1,7 +1,7 @@
 """A swarm made by hand, with the docker_gwbridge that docker chose and containers of others, before any agent comes.
 
 Whatever the agents do to it is watched, step by step: nobody may be restarted, nobody may be out of reach, and of the
-hosts only the one whose turn it is may be disturbed.
+hosts only the one the host that holds the disruption slot may be disturbed.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.plan import Step
 from agent.model.records import Disruption, decode
 from agent.model.steps import Park, SwapBridge
-from agent.planner.host.bridge_swap import needs_turn
+from agent.planner.host.bridge_swap import needs_disruption
 from tests.fakes.containers import Raw
 from tests.support.document import EXAMPLE, document
 from tests.support.simulated_cluster import (
@@ -162,7 +162,7 @@ class LiveCluster(SimulatedCluster):
         host.engine.by_hand.pause(GUESTS[2])
 
     def _before(self, name: str, step: Step) -> None:
-        """A bridge that works is changed by nobody but the host whose turn it is."""
+        """A bridge that works is changed by nobody but the host that holds the disruption slot."""
         self._lost = set(self.out_of_reach())
         if not isinstance(step, Park | SwapBridge):
             return
@@ -170,12 +170,14 @@ class LiveCluster(SimulatedCluster):
             self.swapped.append(name)
         last = self.agents[name].observer._last
         intent = (last.accepted if last else None) or self._intent
-        if not needs_turn(intent, _seen(self.hosts[name])):
+        if not needs_disruption(intent, _seen(self.hosts[name])):
             return
         self._changing.add(name)
-        turn = self.turn()
-        if turn is None or (turn.host, turn.state) != (name, "taken"):
-            self.violations.append(f"{name} was disturbed by {step} while the turn was {turn}")
+        disruption = self.turn()
+        if disruption is None or (disruption.host, disruption.state) != (name, "acquired"):
+            self.violations.append(
+                f"{name} was disturbed by {step} while the disruption slot was {disruption}"
+            )
         if isinstance(step, SwapBridge):
             self.disturbed.append(name)
 

@@ -299,8 +299,8 @@ FENCED: list[Step] = [
     leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"),
     leader_steps.CollectSpecs(digests=("a", "b"), reason="r"),
     leader_steps.CreateOverlay(network=OVERLAY, reason="r"),
-    leader_steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"),
-    leader_steps.EndTurn(host="h2", over=0, reason="r"),
+    leader_steps.GrantDisruption(host="h2", quorum=True, over=0, reason="r"),
+    leader_steps.RevokeDisruption(host="h2", over=0, reason="r"),
     leader_steps.ForgetHost(host="h2", reason="r"),
     leader_steps.RemoveOverlay(network="net", id="n", reason="r"),
     leader_steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
@@ -310,34 +310,34 @@ FENCED: list[Step] = [
     INIT,
     *(step for step, _ in NODE_STEPS),
 ]
-TURN = Disruption(host="h1", state="offered", reason="r", quorum=True)
-TURNS: list[tuple[Step, Literal["taken", "done"]]] = [
-    (steps.TakeTurn(turn=TURN, revision=0, reason="r"), "taken"),
-    (steps.GiveBackTurn(turn=TURN, revision=0, reason="r"), "done"),
+DISRUPTION = Disruption(host="h1", state="granted", reason="r", quorum=True)
+TURNS: list[tuple[Step, Literal["acquired", "released"]]] = [
+    (steps.AcquireDisruption(disruption=DISRUPTION, revision=0, reason="r"), "acquired"),
+    (steps.ReleaseDisruption(disruption=DISRUPTION, revision=0, reason="r"), "released"),
 ]
 
 
 @pytest.mark.parametrize(("step", "state"), TURNS, ids=named)
-def test_a_host_takes_and_gives_back_a_turn_only_as_it_saw_it(
-    bench: Bench, step: Step, state: Literal["taken", "done"]
+def test_a_host_takes_and_gives_back_the_disruption_slot_only_as_it_saw_it(
+    bench: Bench, step: Step, state: Literal["acquired", "released"]
 ) -> None:
-    offered = bench.put(KEYS.disruption, records.encode(TURN))
-    with pytest.raises(Conflict, match="changed the turn"):
-        bench.apply(replace(cast(steps.TakeTurn, step), revision=offered - 1))
-    assert bench.record(Disruption, KEYS.disruption) == TURN
+    offered = bench.put(KEYS.disruption, records.encode(DISRUPTION))
+    with pytest.raises(Conflict, match="changed the disruption slot"):
+        bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered - 1))
+    assert bench.record(Disruption, KEYS.disruption) == DISRUPTION
 
-    bench.apply(replace(cast(steps.TakeTurn, step), revision=offered))
+    bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered))
 
-    assert bench.record(Disruption, KEYS.disruption) == replace(TURN, state=state)
+    assert bench.record(Disruption, KEYS.disruption) == replace(DISRUPTION, state=state)
 
 
-def test_a_turn_is_offered_and_ended_only_over_the_one_that_was_seen(leading: Bench) -> None:
-    leading.apply(leader_steps.OfferTurn(host="h2", quorum=True, over=0, reason="r"))
+def test_the_disruption_slot_is_offered_and_ended_only_over_the_one_that_was_seen(leading: Bench) -> None:
+    leading.apply(leader_steps.GrantDisruption(host="h2", quorum=True, over=0, reason="r"))
     with pytest.raises(Conflict):
-        leading.apply(leader_steps.OfferTurn(host="h3", quorum=True, over=0, reason="r"))
+        leading.apply(leader_steps.GrantDisruption(host="h3", quorum=True, over=0, reason="r"))
     with pytest.raises(Conflict):
-        leading.apply(leader_steps.EndTurn(host="h2", over=1, reason="r"))
-    assert leading.record(Disruption, KEYS.disruption) == replace(TURN, host="h2")
+        leading.apply(leader_steps.RevokeDisruption(host="h2", over=1, reason="r"))
+    assert leading.record(Disruption, KEYS.disruption) == replace(DISRUPTION, host="h2")
 
 
 def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_taken_off_first(

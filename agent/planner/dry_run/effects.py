@@ -45,10 +45,10 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
         case steps.UnlockHost():
             host = world.host(me)
             return world.with_host(me, replace(host, swarm=replace(host.swarm, local="pending", error="")))
-        case steps.TakeTurn():
-            return _with_turn(world, replace(step.turn, state="taken"))
-        case steps.GiveBackTurn():
-            return _with_turn(world, replace(step.turn, state="done"))
+        case steps.AcquireDisruption():
+            return _with_disruption(world, replace(step.disruption, state="acquired"))
+        case steps.ReleaseDisruption():
+            return _with_disruption(world, replace(step.disruption, state="released"))
         case steps.CreateNetwork():
             host = world.host(me)
             return world.with_host(me, replace(host, networks=(*host.networks, network_of(step.network))))
@@ -86,10 +86,12 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             return world.with_cluster(replace(cluster, rollouts=rollouts))
         case leader_steps.WithdrawRollout():
             return world.with_cluster(replace(cluster, rollouts=_without(cluster.rollouts, step.service)))
-        case leader_steps.OfferTurn():
-            turn = records.Disruption(host=step.host, state="offered", reason=step.reason, quorum=step.quorum)
-            return _with_turn(world, turn)
-        case leader_steps.EndTurn():
+        case leader_steps.GrantDisruption():
+            disruption = records.Disruption(
+                host=step.host, state="granted", reason=step.reason, quorum=step.quorum
+            )
+            return _with_disruption(world, disruption)
+        case leader_steps.RevokeDisruption():
             return world.with_cluster(replace(cluster, disruption=None, disruption_revision=0))
         case leader_steps.PublishRuling():
             rulings = {**_without(cluster.rulings, step.host), step.host: step.ruling}
@@ -167,9 +169,9 @@ def _with_record(world: World, record: records.SwarmRecord) -> World:
     return world.with_cluster(replace(world.cluster, record=record, record_revision=revision))
 
 
-def _with_turn(world: World, turn: records.Disruption) -> World:
+def _with_disruption(world: World, disruption: records.Disruption) -> World:
     revision = world.cluster.disruption_revision + 1
-    return world.with_cluster(replace(world.cluster, disruption=turn, disruption_revision=revision))
+    return world.with_cluster(replace(world.cluster, disruption=disruption, disruption_revision=revision))
 
 
 def _without(found: Mapping[str, T], name: str) -> dict[str, T]:

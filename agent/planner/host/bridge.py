@@ -8,7 +8,7 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, untouched
 from agent.model.status import Phase
-from agent.model.steps import BRIDGE, GiveBackTurn, TakeTurn
+from agent.model.steps import BRIDGE, AcquireDisruption, ReleaseDisruption
 from agent.planner.host import bridge_swap
 
 # ---- docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come back.
@@ -20,7 +20,7 @@ from agent.planner.host import bridge_swap
 
 
 def why_not_rejoin(host: HostState) -> Plan:
-    """What would be lost if this host left, asked before its turn; empty when nothing would."""
+    """What would be lost if this host left, asked before the disruption slot; empty when nothing would."""
     ours = {each.id for each in host.containers}
     theirs = sorted(each.name for each in _on_overlays(host) if each.id not in ours)
     if not theirs:
@@ -44,7 +44,7 @@ def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
 
 
 def plan_rejoin(host: HostState) -> Plan:
-    """What a host waits for in its turn: the way out is the leader's ruling."""
+    """What a host waits for while it holds the disruption slot: the way out is the leader's ruling."""
     if host.swarm.is_manager:
         return untouched(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
     return untouched(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")
@@ -56,7 +56,10 @@ def _on_overlays(host: HostState) -> list[Attached]:
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:
-    """Bring docker_gwbridge to the agreed form: at once where that disturbs nobody, else in this host's turn."""
+    """Bring docker_gwbridge to the agreed form.
+
+    At once where that disturbs nobody, else in this host's disruption slot.
+    """
     host, cluster = observed.host, observed.cluster
     assert host is not None
     assert cluster is not None
@@ -92,25 +95,28 @@ def phase_of(observed: Observed) -> Phase:
 
 
 def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
-    turn, revision = cluster.disruption, cluster.disruption_revision
-    mine = turn is not None and turn.host == me
+    disruption, revision = cluster.disruption, cluster.disruption_revision
+    mine = disruption is not None and disruption.host == me
     if bridge_is_right(intent, host):
         return _give_back(me, cluster)
-    if not bridge_swap.needs_turn(intent, host):
+    if not bridge_swap.needs_disruption(intent, host):
         return bridge_swap.plan_swap(intent, host, "")
     if (held := _why_elsewhere(host, cluster)) != Plan():
         return _give_back(me, cluster, "this host is in another swarm") + held
     if (held := _why_held(intent, host)) != Plan():
         # Where nothing was begun yet others may go first.
         return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
-    if turn and mine and turn.state == "taken":
+    if disruption and mine and disruption.state == "acquired":
         if intent.gwbridge.method == "rejoin":
             return plan_rejoin(host)
         return bridge_swap.plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
     waits = untouched(BRIDGE, "waiting", reason)
-    if turn and mine and turn.state == "offered":
-        return Plan((TakeTurn(turn=turn, revision=revision, reason=turn.reason),)) + waits
+    if disruption and mine and disruption.state == "granted":
+        return (
+            Plan((AcquireDisruption(disruption=disruption, revision=revision, reason=disruption.reason),))
+            + waits
+        )
     return waits
 
 
@@ -141,27 +147,29 @@ def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> 
 def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     """What is broken is repaired and what was begun is brought to an end; nothing that works is begun to be changed."""
     steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
-    if not steps or is_begun(host) or not bridge_swap.needs_turn(intent, host):
+    if not steps or is_begun(host) or not bridge_swap.needs_disruption(intent, host):
         return Plan(steps, plan.blocked)
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
     return untouched(BRIDGE, "waiting", f"{wrong}; waits for etcd")
 
 
 def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:
-    turn = cluster.disruption
-    if turn is None or turn.host != me or turn.state == "done":
+    disruption = cluster.disruption
+    if disruption is None or disruption.host != me or disruption.state == "released":
         return Plan()
-    return Plan((GiveBackTurn(turn=turn, revision=cluster.disruption_revision, reason=reason),))
+    return Plan(
+        (ReleaseDisruption(disruption=disruption, revision=cluster.disruption_revision, reason=reason),)
+    )
 
 
 def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
-    who = f"{cluster.disruption.host} has its" if cluster.disruption else "the leader offers one"
+    who = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
     whom = bridge_swap.touched(host)
     disturbs = (
         f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
     )
-    return f"{wrong}; waits for its turn ({who}){disturbs}"
+    return f"{wrong}; waits for the disruption slot ({who}){disturbs}"
 
 
 def quorum(host: HostState) -> str:

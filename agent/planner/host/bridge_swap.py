@@ -28,7 +28,7 @@ _PLACES = tuple(
 _AWAY = "for about 0.1 s"
 
 
-def needs_turn(intent: Intent, host: HostState) -> bool:
+def needs_disruption(intent: Intent, host: HostState) -> bool:
     """Whether bringing the bridge to the agreed form takes something away that works now.
 
     A bridge that is missing, or that the kernel lost, is put right at once: there is nothing to lose any more.

@@ -34,7 +34,10 @@ def plan_namesake(observed: Observed) -> Plan:
 
 
 def _plan_presence(observed: Observed) -> Plan:
-    """Without it everybody would take this agent for one that is away: its host would get no turn, and lose copies."""
+    """Without it everybody would take this agent for one that is away.
+
+    Its host would get no disruption slot, and lose copies.
+    """
     cluster = observed.cluster
     if cluster is None or observed.stale or not cluster.presence_lost:
         return Plan()

@@ -1,7 +1,10 @@
-"""Whose turn it is to be disturbed, from the leader's side: one host at a time, and the next only when all is well.
+"""The host that holds the disruption slot, from the leader's side.
 
-Workers come first, then managers, the raft leader last. A turn that was taken ends only by its host's own word: a host
-that dies in its turn keeps it, so the next is never disturbed before it is known how the last one came out.
+One host at a time, and the next only when all is well.
+
+Workers come first, then managers, the raft leader last. A disruption slot that was acquired ends only by its host's own
+word: a host that dies while it holds the disruption slot keeps it, so the next is never disturbed before it is known
+how the last one came out.
 """
 
 from agent.diff.bridge import is_begun
@@ -15,16 +18,16 @@ from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 
 # ----
-# Whose turn it is to leave and come back, and in which role: method rejoin (host/rejoin.py) from the leader's
-# side.
+# The host that holds the disruption slot to leave and come back, and in which role: method rejoin (host/rejoin.py) from
+# the leader's side.
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
-    """Whose turn it is to leave and come back; None: nobody's."""
-    turn = cluster.disruption
-    if intent.gwbridge.method != "rejoin" or turn is None or turn.state != "taken":
+    """The host that holds the disruption slot to leave and come back; None: nobody's."""
+    disruption = cluster.disruption
+    if intent.gwbridge.method != "rejoin" or disruption is None or disruption.state != "acquired":
         return None
-    return turn.host if intent.host(turn.host) else None
+    return disruption.host if intent.host(disruption.host) else None
 
 
 def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) -> Role:
@@ -61,58 +64,67 @@ STARTING_S = 10.0
 """How long a new leader waits for agents that start together with its own, seconds."""
 
 
-def plan_turns(intent: Intent, observed: Observed) -> Plan:
-    """Offer the turn, and end one that is over."""
+def plan_disruption(intent: Intent, observed: Observed) -> Plan:
+    """Grant the disruption slot, and end one that is over."""
     cluster = etcd_of(observed)
-    turn = cluster.disruption
-    if turn is None:
+    disruption = cluster.disruption
+    if disruption is None:
         return Plan() if cluster.disruption_revision else _next(intent, observed)
-    if turn.state == "done":
-        return _after(intent, observed, turn)
-    if turn.host not in cluster.present:
-        return _host_is_away(intent, observed, turn)
-    if turn.state == "offered":
-        needed = turn.host in _waiting(intent, cluster)
-        return Plan() if needed else _end(observed, turn, "it does not need its turn any more")
-    return _under_way(cluster, turn)
+    if disruption.state == "released":
+        return _after(intent, observed, disruption)
+    if disruption.host not in cluster.present:
+        return _host_is_away(intent, observed, disruption)
+    if disruption.state == "granted":
+        needed = disruption.host in _waiting(intent, cluster)
+        return (
+            Plan() if needed else _end(observed, disruption, "it does not need the disruption slot any more")
+        )
+    return _under_way(cluster, disruption)
 
 
-def _under_way(cluster: ClusterState, turn: records.Disruption) -> Plan:
-    """Whoever has the turn ends it; that it cannot is said, as all others wait for it."""
-    status = cluster.status_of(turn.host)
-    still = _holds_still(cluster, turn.host)
+def _under_way(cluster: ClusterState, disruption: records.Disruption) -> Plan:
+    """Whoever has the disruption slot ends it; that it cannot is said, as all others wait for it."""
+    status = cluster.status_of(disruption.host)
+    still = _holds_still(cluster, disruption.host)
     if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
-    why = f"it holds still: {cluster.rulings[turn.host].reason}" if still else why
-    reason = f"{turn.host} has the turn ({turn.reason}) and does not go on: {why}"
-    return untouched(f"turn/{turn.host}", "waiting", reason)
+    why = f"it holds still: {cluster.rulings[disruption.host].reason}" if still else why
+    reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and does not go on: {why}"
+    return untouched(f"disruption/{disruption.host}", "waiting", reason)
 
 
-def _host_is_away(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
-    if turn.state == "offered" or intent.host(turn.host) is None:
-        return _end(observed, turn, f"the agent of {turn.host} is gone")
-    reason = f"{turn.host} went away in its turn ({turn.reason}): nobody else is disturbed before it is back"
-    return untouched(f"turn/{turn.host}", "waiting", reason)
+def _host_is_away(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
+    if disruption.state == "granted" or intent.host(disruption.host) is None:
+        return _end(observed, disruption, f"the agent of {disruption.host} is gone")
+    reason = f"{disruption.host} went away with the disruption slot ({disruption.reason}): the next host waits for it"
+    return untouched(f"disruption/{disruption.host}", "waiting", reason)
 
 
-def _after(intent: Intent, observed: Observed, turn: records.Disruption) -> Plan:
-    """The next one, once the host of this turn is well; itself first, when its bridge is not as agreed again."""
+def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
+    """The next one, once the host of the disruption slot is well.
+
+    Itself first, when its bridge is not as agreed again.
+    """
     cluster = etcd_of(observed)
     waiting = _waiting(intent, cluster)
-    if turn.host in waiting:
-        return _offer(turn.host, observed)
-    if unwell := why_unwell(intent, observed, turn):
+    if disruption.host in waiting:
+        return _offer(disruption.host, observed)
+    if unwell := why_unwell(intent, observed, disruption):
         # Also while nobody waits: who does may not have said so yet, after a new intent or a start of its agent.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        held = Blocked(resource=f"turn/{turn.host}", reason=reason, kind="waiting")
+        held = Blocked(resource=f"disruption/{disruption.host}", reason=reason, kind="waiting")
         return Plan(blocked=(held,) if waiting else ())
-    return _next(intent, observed) if waiting else _end(observed, turn, "nobody else needs a turn")
+    return (
+        _next(intent, observed)
+        if waiting
+        else _end(observed, disruption, "nobody else needs the disruption slot")
+    )
 
 
-def why_unwell(intent: Intent, observed: Observed, turn: records.Disruption) -> tuple[str, ...]:
-    """What is not well after the turn of a host, in words; the next one starts only when this is empty."""
-    cluster, name = etcd_of(observed), turn.host
+def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruption) -> tuple[str, ...]:
+    """What is not well after the disruption slot of a host, in words; the next one starts only when this is empty."""
+    cluster, name = etcd_of(observed), disruption.host
     if intent.host(name) is None:
         return ()
     status = cluster.status_of(name)
@@ -128,8 +140,8 @@ def why_unwell(intent: Intent, observed: Observed, turn: records.Disruption) -> 
     ]
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
-        # Lost before this turn it is none of our doing, and the change needs none.
-        return (*faults, "the swarm lost its leader meanwhile") if turn.quorum else tuple(faults)
+        # Lost before the disruption slot it is none of our doing, and the change needs none.
+        return (*faults, "the swarm lost its leader meanwhile") if disruption.quorum else tuple(faults)
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
 
 
@@ -177,24 +189,24 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     if not waiting:
         return Plan()
     if reason := _why_not_yet(intent, observed, cluster):
-        return untouched(f"turn/{waiting[0]}", "waiting", reason)
+        return untouched(f"disruption/{waiting[0]}", "waiting", reason)
     return _offer(waiting[0], observed)
 
 
 def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
     record = cluster.record
     if record and record.recreating:
-        return f"its turn comes when {', '.join(record.recreating)} is recreated"
+        return f"it gets the disruption slot when {', '.join(record.recreating)} is recreated"
     if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        return f"its turn comes when {', '.join(moving)} is through with its docker_gwbridge"
+        return f"it gets the disruption slot when {', '.join(moving)} is through with its docker_gwbridge"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        return f"its turn comes when {', '.join(leaving)} is in the swarm again"
-    # Who is first of all that need a turn is known only when all have said whether they do.
+        return f"it gets the disruption slot when {', '.join(leaving)} is in the swarm again"
+    # Who is first of all that need the disruption slot is known only when all have said whether they do.
     silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
     if len(silent) > 1:
-        return f"{', '.join(silent)} are yet to say whether they need a turn first"
-    return f"{silent[0]} is yet to say whether it needs a turn first" if silent else ""
+        return f"{', '.join(silent)} are yet to say whether they need the disruption slot first"
+    return f"{silent[0]} is yet to say whether it needs the disruption slot first" if silent else ""
 
 
 def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:
@@ -209,7 +221,9 @@ def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) 
 
 
 def _is_moving(cluster: ClusterState, name: str) -> bool:
-    """Whether a host is at work on its bridge without a turn: it is broken there, or somebody has deleted the turn.
+    """Whether a host is at work on its bridge without the disruption slot.
+
+    It is broken there, or somebody has deleted the disruption slot.
 
     One that was told to hold still is not, however much there is to do.
     """
@@ -243,7 +257,7 @@ def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
 
 
 def _offer(name: str, observed: Observed) -> Plan:
-    step = leader_steps.OfferTurn(
+    step = leader_steps.GrantDisruption(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
         over=etcd_of(observed).disruption_revision,
@@ -263,7 +277,9 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts that say, in this run of their agent and of the intent in force, that they need a turn.
+    """Declared hosts that say, in this run of their agent and of the intent in force.
+
+    That they need the disruption slot.
 
     One that was told to hold still, as its machine was copied, takes none.
     """
@@ -282,7 +298,11 @@ def _holds_still(cluster: ClusterState, name: str) -> bool:
     return ruling is not None and ruling.what == "hold"
 
 
-def _end(observed: Observed, turn: records.Disruption, reason: str) -> Plan:
+def _end(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
     return Plan(
-        (leader_steps.EndTurn(host=turn.host, over=etcd_of(observed).disruption_revision, reason=reason),)
+        (
+            leader_steps.RevokeDisruption(
+                host=disruption.host, over=etcd_of(observed).disruption_revision, reason=reason
+            ),
+        )
     )

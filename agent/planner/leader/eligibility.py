@@ -56,7 +56,7 @@ def unfit(observed: Observed, cluster: ClusterState) -> str:
     if intent is None:
         return _unfit_before_any(cluster)
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
-        return "it is this host's turn to leave the swarm and come back"
+        return "this host holds the disruption slot to leave the swarm and come back"
     if not _declared_manager(observed.me, cluster, intent) and not _stands_in(observed, cluster, intent):
         return "the intent does not declare this host a manager"
     if observed.host is None:
@@ -186,11 +186,11 @@ def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, 
 
 def _who_sees_nodes(me: str, cluster: ClusterState, intent: Intent) -> str | None:
     """Name of another declared manager that could lead and says that it sees the swarm's nodes."""
-    turn = rejoining_host(intent, cluster)
+    disruption = rejoining_host(intent, cluster)
     for each in intent.managers:
         status = cluster.statuses.get(each.name)
         sees = status is not None and status.nodes is not None
-        if each.name not in (me, turn) and sees and _could_lead(each.name, cluster):
+        if each.name not in (me, disruption) and sees and _could_lead(each.name, cluster):
             return each.name
     return None
 

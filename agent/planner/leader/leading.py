@@ -11,7 +11,7 @@ from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
-from agent.planner.leader.disruption import plan_turns
+from agent.planner.leader.disruption import plan_disruption
 from agent.planner.leader.membership_orders import plan_rulings
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
@@ -96,7 +96,7 @@ def plan_leading(observed: Observed) -> Plan:
         courses = chart(intent, observed, placing)
         plan += plan_assignments(intent, cluster, courses, observed.host, placing)
     plan += plan_removals(cluster.accepted, observed, census)
-    plan += plan_turns(cluster.accepted, observed)
+    plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)
     if observed.host is None:
         return plan

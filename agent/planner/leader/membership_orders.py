@@ -154,22 +154,24 @@ class _Reports:
         return {name: why for name, why in found.items() if why}
 
     def _why_not_move(self, name: str) -> str:
-        """One host after the other: the next moves when nobody is on his way, and nobody's turn it is."""
+        """One host after the other: the next moves when nobody is on his way, and nobody holds the disruption slot."""
         if out := [each.name for each in self.intent.hosts if each.name != name and self._is_out(each.name)]:
             return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer"
-        turn = self.cluster.disruption
-        if turn and turn.host != name:
+        disruption = self.cluster.disruption
+        if disruption and disruption.host != name:
             unwell = (
-                why_unwell(self.intent, self.observed, turn) if turn.state == "done" else ("it has its turn",)
+                why_unwell(self.intent, self.observed, disruption)
+                if disruption.state == "released"
+                else ("it has the disruption slot",)
             )
             if unwell:
-                return f"{turn.host} first: {'; '.join(unwell)}"
+                return f"{disruption.host} first: {'; '.join(unwell)}"
         said = self.cluster.rulings.get(name)
         if said and said.what == "leave":
-            return ""  # it may be at it: the turns wait for that
-        needs = [each.name for each in self.intent.hosts if self._needs_turn(each.name)]
+            return ""  # it may be at it: the disruption slots wait for that
+        needs = [each.name for each in self.intent.hosts if self._needs_disruption(each.name)]
         if needs:
-            return f"{', '.join(needs)} waits for its turn"
+            return f"{', '.join(needs)} waits for the disruption slot"
         first = next((each for each in self.reports if self._moves(each)), name)
         return "" if first == name else f"{first} moves first"
 
@@ -181,7 +183,7 @@ class _Reports:
         outside = name in self.reports and status.state in ("inactive", "pending", "error")
         return outside or (status.state != "active" and status.joined is not None)
 
-    def _needs_turn(self, name: str) -> bool:
+    def _needs_disruption(self, name: str) -> bool:
         status = self.reports.get(name)
         return status is not None and status.bridge.phase == "waiting"
 

@@ -168,9 +168,13 @@ def _in_the_way(change: _Change, cluster: ClusterState) -> Plan:
         return _blocked(
             change, "foreign", f"is not recreated while others than ours are on it: {', '.join(others)}"
         )
-    turn = cluster.disruption
-    if turn and turn.state != "done":
-        return _blocked(change, "waiting", f"is recreated when {turn.host} has had its turn: {turn.reason}")
+    disruption = cluster.disruption
+    if disruption and disruption.state != "released":
+        return _blocked(
+            change,
+            "waiting",
+            f"is recreated when {disruption.host} has released the disruption slot: {disruption.reason}",
+        )
     if away := _away(change, cluster):
         return _blocked(change, "waiting", f"is recreated once these are there: {', '.join(away)}")
     return Plan()

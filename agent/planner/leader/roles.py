@@ -62,7 +62,7 @@ def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change
     for each in intent.hosts:
         node, role = census.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
         if node:
-            why = "" if role == each.role else " for the turn of a host that leaves and comes back"
+            why = "" if role == each.role else " for the disruption slot of a host that leaves and comes back"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}

@@ -14,7 +14,7 @@ from agent.model.plan import Plan
 from agent.model.records import Copy, Disruption
 from agent.model.store import Fence, KeyRange
 from agent.planner.host import bridge, membership
-from agent.planner.host.bridge_swap import needs_turn
+from agent.planner.host.bridge_swap import needs_disruption
 from agent.planner.leader import roles
 from tests.fakes.engine import FakeEngine
 from tests.fakes.store import FakeStore
@@ -55,14 +55,17 @@ def no_second_look_at_the_lock() -> Iterator[None]:
 
 
 @contextmanager
-def no_turn() -> Iterator[None]:
-    """Every host takes it that it has the turn to be disturbed, when it needs one."""
+def no_disruption_slot() -> Iterator[None]:
+    """Every host takes it that it has the disruption slot, when it needs one."""
     plan_live = bridge._plan_live
 
     def always(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
-        turn = Disruption(host=me, state="taken", reason="", quorum=True)
+        disruption = Disruption(host=me, state="acquired", reason="", quorum=True)
         return plan_live(
-            intent, me, host, replace(cluster, disruption=turn) if needs_turn(intent, host) else cluster
+            intent,
+            me,
+            host,
+            replace(cluster, disruption=disruption) if needs_disruption(intent, host) else cluster,
         )
 
     with mock.patch.object(bridge, "_plan_live", always):
@@ -70,9 +73,9 @@ def no_turn() -> Iterator[None]:
 
 
 @contextmanager
-def no_turn_needed() -> Iterator[None]:
+def no_disruption_needed() -> Iterator[None]:
     """No host takes it that changing its bridge takes anything away."""
-    with mock.patch.object(bridge, "needs_turn", return_value=False):
+    with mock.patch.object(bridge, "needs_disruption", return_value=False):
         yield
 
 
@@ -102,8 +105,8 @@ GUARDS = {
     "quorum": no_quorum_guard,
     "fencing": no_fence,
     "lease": no_second_look_at_the_lock,
-    "turn": no_turn,
-    "needs_turn": no_turn_needed,
+    "turn": no_disruption_slot,
+    "needs_disruption": no_disruption_needed,
     "foreign": no_foreign_check,
     "labels": no_label_check,
 }
@@ -111,8 +114,8 @@ SAYS = {
     "quorum": "were away: ",
     "fencing": "held the lock",
     "lease": "without a lease",
-    "turn": "while the turn was",
-    "needs_turn": "while the turn was",
+    "turn": "while the disruption slot was",
+    "needs_disruption": "while the disruption slot was",
     "foreign": "was {",
     "labels": "was {",
 }

@@ -105,7 +105,10 @@ class History(AgentEvents, Faults, People):
         return all(map(self._rests, agents)) and sum(agent.leads for agent in agents) == 1
 
     def check_converged(self, text: str) -> None:
-        """Copies, roles and bridges are what the document says; all are present, no turn and no token is left."""
+        """Copies, roles and bridges are what the document says.
+
+        All are present, no disruption slot and no token is left.
+        """
         intent, world = read(text), self.world
         record = world.record()
         assert record is not None

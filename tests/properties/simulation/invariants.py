@@ -36,7 +36,7 @@ class Past:
     changing: set[str] = field(default_factory=set)
     """Hosts that are in the middle of changing a docker_gwbridge that worked."""
     robbed: set[str] = field(default_factory=set)
-    """Hosts whose turn somebody deleted when they had taken it; they cannot know before they look again."""
+    """Hosts whose disruption slot somebody deleted when they had taken it; they cannot know before they look again."""
     assigned: dict[str, list[tuple[int, Assignment]]] = field(default_factory=dict)
     """By host, what leaders have assigned, and at which revision of etcd."""
     claimant: str | None = None
@@ -95,13 +95,15 @@ def a_node_is_changed_only_on_a_lease(name: str, lease_id: int | None) -> Iterat
         yield f"{name} changed a node without a lease"
 
 
-def only_the_host_whose_turn_it_is_is_disturbed(
-    past: Past, name: str, step: Step, turn: Disruption | None, disturbs: bool
+def only_the_host_with_the_disruption_slot_is_disturbed(
+    past: Past, name: str, step: Step, disruption: Disruption | None, disturbs: bool
 ) -> Iterator[str]:
     """Nobody else takes a docker_gwbridge away that works; `disturbs`: the step does."""
-    has_it = name in past.robbed or (turn is not None and (turn.host, turn.state) == (name, "taken"))
+    has_it = name in past.robbed or (
+        disruption is not None and (disruption.host, disruption.state) == (name, "acquired")
+    )
     if disturbs and not has_it:
-        yield f"{name} was disturbed by {step} while the turn was {turn}"
+        yield f"{name} was disturbed by {step} while the disruption slot was {disruption}"
 
 
 def at_most_one_host_is_disturbed(past: Past) -> Iterator[str]:
@@ -114,8 +116,8 @@ def only_who_leads_writes_for_all(
 ) -> Iterator[str]:
     """Every write that etcd accepts from a leader was conditional on the lock that was the leader's then.
 
-    What is not a leader's: the host's own keys, the lock itself, and what compares what was last seen of it: the turn,
-    and the host's own claim on the init, given back before anything came of it.
+    What is not a leader's: the host's own keys, the lock itself, and what compares what was last seen of it: the
+    disruption slot, and the host's own claim on the init, given back before anything came of it.
     """
     lock = world.read(KEYS.leader)
     holder = decode(LeaderRecord, lock.value).host if lock else "nobody"
@@ -216,7 +218,7 @@ def _addresses(raw: Raw) -> dict[str, str]:
     }
 
 
-def decoded_turn(world: World) -> Disruption | None:
+def decoded_disruption(world: World) -> Disruption | None:
     found = world.read(KEYS.disruption)
     try:
         return decode(Disruption, found.value) if found else None

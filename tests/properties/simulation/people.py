@@ -29,7 +29,7 @@ class People(BasicEvents):
         """A key that agents write, or the document."""
         keys = (KEYS.assignment(name), KEYS.verdict, KEYS.status(name), KEYS.disruption, KEYS.intent)
         if keys[number % len(keys)] == KEYS.disruption:
-            self.witness.turn_is_deleted()
+            self.witness.disruption_is_deleted()
         self.world.delete(keys[number % len(keys)])
 
     def deletes_a_presence(self, name: str, _number: int) -> None:

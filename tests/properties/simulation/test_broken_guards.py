@@ -17,7 +17,7 @@ HAPPENS = {
     "fencing": ("put", "frozen_mid_write", "frozen", "take_lock"),
     "lease": ("put", "frozen_at_a_node"),
     "turn": ("put", "crash", "start"),
-    "needs_turn": ("put", "crash", "start"),
+    "needs_disruption": ("put", "crash", "start"),
     "foreign": ("put", "runs_a_guest", "removes_a_worker"),
     "labels": ("runs_a_guest", "put"),
 }

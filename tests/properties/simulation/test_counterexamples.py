@@ -67,12 +67,12 @@ def told(hosts: int, first: int, last: int, happens: Sequence[Event]) -> str:
 
 
 def test_a_swap_that_waits_since_the_bridge_broke_is_carried_out_when_the_document_is_another_one() -> None:
-    """It needed no turn, and the bridge is as broken as it was; the swap to the new subnet waits for one."""
+    """It needed no disruption slot, and the bridge is as broken as it was; the swap to the new subnet waits for one."""
     happens = [("changes_the_bridge", 3, 363), ("look", 3, 7113)]
     assert told(5, 1743, 3070, happens) == ""
 
 
-def test_somebody_deletes_the_turn_while_its_host_is_at_work() -> None:
+def test_somebody_deletes_the_disruption_slot_while_its_host_is_at_work() -> None:
     happens = [
         ("put", 2, 9158), ("turn", 0, 378), ("look", 3, 2918), ("look", 1, 4303), ("deletes", 3, 9355),
         ("round", 0, 3833), ("round", 1, 6447), ("round", 0, 1837), ("look", 4, 1139), ("etcd_comes", 1, 7112),

@@ -87,7 +87,7 @@ def test_a_quorum_that_somebody_else_has_ended_is_no_fault_of_a_step(told: Histo
     assert "no quorum" not in _seen(told)
 
 
-# ---- a bridge that works, and a host whose turn it is not
+# ---- a bridge that works, and a host that holds the disruption slot not
 
 
 def _swap(told: History, name: str) -> SwapBridge:
@@ -100,13 +100,13 @@ def _park(whose: str) -> Park:
     return Park(container=whose, name="it", network=PARKING, reason="")
 
 
-def test_a_bridge_that_works_is_not_taken_away_without_a_turn(told: History) -> None:
+def test_a_bridge_that_works_is_not_taken_away_without_the_disruption_slot(told: History) -> None:
     users = dict(told.world.hosts[FIRST].engine.nets.endpoints(GWBRIDGE))
 
     for step in (_swap(told, FIRST), _park(next(iter(users)))):
         told.witness.violations.clear()
         told.world.agents[FIRST].before(step)
-        assert "while the turn was None" in _seen(told)
+        assert "while the disruption slot was None" in _seen(told)
 
 
 def test_two_bridges_that_work_are_not_taken_away_at_the_same_time(told: History) -> None:
@@ -119,7 +119,7 @@ def test_two_bridges_that_work_are_not_taken_away_at_the_same_time(told: History
     assert f"disturbed at the same time: {FIRST}, {OTHER}" in _seen(told)
 
 
-def test_what_nobody_notices_needs_no_turn(told: History) -> None:
+def test_what_nobody_notices_needs_no_disruption_slot(told: History) -> None:
     host, agent = told.world.hosts[FIRST], told.world.agents[FIRST]
     agent.before(_park("of a container that has its gateway elsewhere"))
 

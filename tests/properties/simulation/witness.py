@@ -45,11 +45,11 @@ class Witness:
         """Somebody else does something to the copies of a host, or to all they rest on."""
         self.past.altered |= {raw["Id"] for raw in copies(host).values()}
 
-    def turn_is_deleted(self) -> None:
-        """Somebody is about to delete the turn."""
-        turn = invariants.decoded_turn(self._world)
-        if turn is not None and turn.state == "taken":
-            self.past.robbed.add(turn.host)
+    def disruption_is_deleted(self) -> None:
+        """Somebody is about to delete the disruption slot."""
+        disruption = invariants.decoded_disruption(self._world)
+        if disruption is not None and disruption.state == "acquired":
+            self.past.robbed.add(disruption.host)
 
     def roles_are_taken_on(self) -> None:
         """The swarms let in and vote out whom they were asked to, some time after the step that asked."""
@@ -107,8 +107,8 @@ class Witness:
         disturbs = _disturbs(agent.host, step)
         if disturbs:
             self.past.changing.add(agent.name)
-        self.violations += invariants.only_the_host_whose_turn_it_is_is_disturbed(
-            self.past, agent.name, step, invariants.decoded_turn(self._world), disturbs
+        self.violations += invariants.only_the_host_with_the_disruption_slot_is_disturbed(
+            self.past, agent.name, step, invariants.decoded_disruption(self._world), disturbs
         )
 
     def _after(self, agent: SimulatedAgent, step: Step) -> None:

@@ -176,7 +176,7 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
     )
     cluster.put(keys.verdict, refused)
     cluster.put(keys.leader, LeaderRecord(host=OBEYED, since=OBEYED))
-    cluster.put(keys.disruption, Disruption(host=OBEYED, state="taken", reason=OBEYED, quorum=True))
+    cluster.put(keys.disruption, Disruption(host=OBEYED, state="acquired", reason=OBEYED, quorum=True))
     cluster.put(keys.status(name), status)
     for each in (keys.presence(name), keys.presence(f"away{OBEYED}"), keys.assignment(OBEYED)):
         cluster.put(each, "{")

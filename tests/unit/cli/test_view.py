@@ -175,11 +175,16 @@ def test_a_status_that_makes_no_sense_is_shown_and_not_fatal() -> None:
     )
 
 
-def test_whose_turn_it_is_to_be_disturbed_is_told() -> None:
-    turn = Disruption(host="h2", state="taken", reason="docker_gwbridge of h2 is not as agreed", quorum=True)
+def test_that_holds_the_disruption_slot_to_be_disturbed_is_told() -> None:
+    disruption = Disruption(
+        host="h2", state="acquired", reason="docker_gwbridge of h2 is not as agreed", quorum=True
+    )
 
-    assert seen(state(disruption=turn)).turn == "h2 (taken): docker_gwbridge of h2 is not as agreed"
-    assert seen(state()).turn == ""
+    assert (
+        seen(state(disruption=disruption)).disruption
+        == "h2 (acquired): docker_gwbridge of h2 is not as agreed"
+    )
+    assert seen(state()).disruption == ""
 
 
 def test_a_routing_mesh_that_waits_for_dockerd_is_noted_and_is_no_fault() -> None:

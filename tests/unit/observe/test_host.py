@@ -321,13 +321,13 @@ def test_the_peers_of_an_overlay_our_copies_are_on_are_asked_for_every_ten_secon
         assert overlay_asked(scene) == (["overlay_peers"] if asked else []), passed_s
 
 
-def test_while_a_host_has_its_turn_they_are_asked_for_at_each_look(scene: Scene) -> None:
+def test_while_a_host_has_the_disruption_slot_they_are_asked_for_at_each_look(scene: Scene) -> None:
     scene.init()
     scene.engine.create_network(NET)
     scene.run("prod-order-1", ON_NET)
-    turn = Disruption(host="h2", state="taken", reason="r", quorum=True)
+    disruption = Disruption(host="h2", state="acquired", reason="r", quorum=True)
     for _ in range(3):
-        scene.read(cluster(leader="h2", disruption=turn))
+        scene.read(cluster(leader="h2", disruption=disruption))
         assert overlay_asked(scene) == ["overlay_peers"]
 
 

@@ -238,9 +238,9 @@ def test_a_container_of_others_that_rests_is_told_also_where_its_overlay_is_not_
 def test_the_leader_is_told_where_a_host_stands_with_its_bridge_and_by_which_intent(
     seen: HostState, disruption: str | None, phase: str
 ) -> None:
-    turn = Disruption(host=disruption, state="taken", reason="r", quorum=True) if disruption else None
+    granted = Disruption(host=disruption, state="acquired", reason="r", quorum=True) if disruption else None
 
-    bridge = status_of(observed(host=seen, cluster=cluster(disruption=turn))).bridge
+    bridge = status_of(observed(host=seen, cluster=cluster(disruption=granted))).bridge
 
     assert (bridge.phase, bridge.revision) == (phase, 7)
 

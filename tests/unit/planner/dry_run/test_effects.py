@@ -16,14 +16,17 @@ from agent.planner import make_plan
 from agent.planner.dry_run.cluster import most_rounds, settle
 from agent.planner.dry_run.effects import predict
 from agent.planner.dry_run.world import World
-from agent.planner.host.bridge_swap import needs_turn
+from agent.planner.host.bridge_swap import needs_disruption
 from tests.support.generators import live_worlds, worlds
 from tests.support.thoroughness import examples
 
 thorough = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Interruptions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=12)
-"""Whose turn it is, and after how many steps of its plan the agent is cut short: a crash, a failed call."""
+"""The host that holds the disruption slot, and after how many steps of its plan the agent is cut short.
+
+A crash, a failed call.
+"""
 
 
 def journey(world: World) -> Iterator[tuple[World, str, Step]]:
@@ -224,16 +227,16 @@ def test_the_same_observation_gives_the_same_plan_in_whatever_order_it_was_read(
 
 @thorough
 @given(live_worlds(), Interruptions)
-def test_a_bridge_that_works_is_changed_by_nobody_but_the_host_whose_turn_it_is(
+def test_a_bridge_that_works_is_changed_by_nobody_but_the_host_that_holds_the_disruption_slot(
     world: World, turns: list[tuple[int, int]]
 ) -> None:
     for before, name, step in journey(interrupted(world, turns)):
-        intent, turn = before.cluster.accepted, before.cluster.disruption
+        intent, disruption = before.cluster.accepted, before.cluster.disruption
         assert intent is not None
-        if isinstance(step, steps.SwapBridge) and needs_turn(intent, before.host(name)):
-            assert turn is not None
-            assert (turn.host, turn.state) == (name, "taken")
-            event("a change in its turn")
+        if isinstance(step, steps.SwapBridge) and needs_disruption(intent, before.host(name)):
+            assert disruption is not None
+            assert (disruption.host, disruption.state) == (name, "acquired")
+            event("a change while it holds the disruption slot")
 
 
 @thorough

@@ -1,4 +1,7 @@
-"""docker_gwbridge on a member of the swarm: done at once, in its turn, held, or left; and what is said meanwhile."""
+"""docker_gwbridge on a member of the swarm: done at once, while it holds the disruption slot, held, or left.
+
+And what is said meanwhile.
+"""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -24,12 +27,12 @@ from tests.support.builders import (
     told,
     worker,
 )
-from tests.support.guests import INGRESS, PLACE, WHY_WRONG, WRONG, endpoints, guest, hosting, turn
+from tests.support.guests import INGRESS, PLACE, WHY_WRONG, WRONG, disruption, endpoints, guest, hosting
 
 WEB = guest("web", ports=("8080/tcp",))
 PARKED = guest("web", "net", PARKING)
 RIGHT = bridge_network()
-WAITS = f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for its turn"
+WAITS = f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for the disruption slot"
 TOUCHES = "it will touch web (8080/tcp), ports away for about 0.3 s in all"
 
 
@@ -56,19 +59,19 @@ def verbs(lines: list[str]) -> list[str]:
 CHANGE = ["prepare", "park", "swap", "unpark", "clear"]
 
 
-# ---- its turn
+# ---- the disruption slot
 
 
-def test_a_wrong_bridge_that_works_waits_for_its_turn_and_says_whom_it_will_touch() -> None:
+def test_a_wrong_bridge_that_works_waits_for_the_disruption_slot_and_says_whom_it_will_touch() -> None:
     found = hosting(WEB)
 
-    assert planned(found) == [f"{WAITS} (the leader offers one); {TOUCHES}"]
+    assert planned(found) == [f"{WAITS} (the leader grants it); {TOUCHES}"]
     assert phase(found) == "waiting"
 
 
-def test_while_another_host_has_its_turn_that_is_said() -> None:
-    assert planned(hosting(WEB), turn("h2")) == [f"{WAITS} (h2 has its); {TOUCHES}"]
-    assert planned(hosting(), turn("h2")) == [f"{WAITS} (h2 has its); it touches no container"]
+def test_while_another_host_has_the_disruption_slot_that_is_said() -> None:
+    assert planned(hosting(WEB), disruption("h2")) == [f"{WAITS} (h2 has it); {TOUCHES}"]
+    assert planned(hosting(), disruption("h2")) == [f"{WAITS} (h2 has it); it touches no container"]
 
 
 def test_a_bridge_that_works_is_left_as_it_is_in_another_swarm() -> None:
@@ -76,73 +79,73 @@ def test_a_bridge_that_works_is_left_as_it_is_in_another_swarm() -> None:
     found = hosting(WEB, swarm=member(swarm_id="theirs"))
     left = "blocked network/docker_gwbridge: left as it is in swarm theirs"
 
-    assert planned(found) == planned(found, turn("h2")) == [left]
-    assert planned(found, turn("h1")) == ["give back turn: this host is in another swarm", left]
+    assert planned(found) == planned(found, disruption("h2")) == [left]
+    assert planned(found, disruption("h1")) == ["release disruption: this host is in another swarm", left]
     assert phase(found) == "held"
 
 
 def test_what_was_begun_is_brought_to_an_end_in_another_swarm_too() -> None:
     begun = hosting(PARKED, swarm=member(swarm_id="theirs"), beside=(PLACE,))
 
-    assert planned(begun, turn("h1")) == planned(replace(begun, swarm=member()), turn("h1"))
+    assert planned(begun, disruption("h1")) == planned(replace(begun, swarm=member()), disruption("h1"))
 
 
-def test_an_offered_turn_is_taken_before_anything_is_done() -> None:
+def test_an_offered_disruption_slot_is_taken_before_anything_is_done() -> None:
     found = hosting(WEB)
 
-    assert planned(found, turn("h1", "offered")) == [
-        "take turn: docker_gwbridge of h1 is not as agreed",
-        f"{WAITS} (h1 has its); {TOUCHES}",
+    assert planned(found, disruption("h1", "granted")) == [
+        "acquire disruption: docker_gwbridge of h1 is not as agreed",
+        f"{WAITS} (h1 has it); {TOUCHES}",
     ]
-    assert phase(found, turn("h1", "offered")) == "waiting"
+    assert phase(found, disruption("h1", "granted")) == "waiting"
 
 
-def test_in_its_turn_the_host_changes_its_bridge_and_says_how_the_managers_stand() -> None:
+def test_in_the_disruption_slot_the_host_changes_its_bridge_and_says_how_the_managers_stand() -> None:
     nodes = (node("h1"), node("h2"), node("h3", reachable=False))
     found = hosting(WEB, swarm=member(of=nodes))
 
-    lines = planned(found, turn("h1"))
+    lines = planned(found, disruption("h1"))
 
     assert verbs(lines) == CHANGE
     assert lines[2].endswith("; 2 of 3 managers reachable, before and after")
-    assert phase(found, turn("h1")) == "moving"
+    assert phase(found, disruption("h1")) == "moving"
 
 
 def test_without_a_quorum_it_is_changed_all_the_same() -> None:
-    lines = planned(hosting(WEB, swarm=replace(member(), nodes=None)), turn("h1"))
+    lines = planned(hosting(WEB, swarm=replace(member(), nodes=None)), disruption("h1"))
 
     assert verbs(lines) == CHANGE
     assert lines[2].endswith("; the swarm has no leader, and needs none for this")
 
 
 def test_a_worker_changes_its_bridge_alone() -> None:
-    lines = planned(hosting(WEB, swarm=worker()), turn("h1"), hosts="h1:worker h2")
+    lines = planned(hosting(WEB, swarm=worker()), disruption("h1"), hosts="h1:worker h2")
 
     assert verbs(lines) == CHANGE
     assert lines[2] == f"swap network/docker_gwbridge: {WHY_WRONG}"
 
 
-@pytest.mark.parametrize("state", ["offered", "taken"])
-def test_a_turn_is_given_back_when_all_is_right(state: str) -> None:
-    assert planned(hosting(WEB, bridge=RIGHT), turn("h1", state)) == [
-        "give back turn: docker_gwbridge is as agreed"
+@pytest.mark.parametrize("state", ["granted", "acquired"])
+def test_the_disruption_slot_is_given_back_when_all_is_right(state: str) -> None:
+    assert planned(hosting(WEB, bridge=RIGHT), disruption("h1", state)) == [
+        "release disruption: docker_gwbridge is as agreed"
     ]
 
 
-def test_a_turn_given_back_is_given_back_once() -> None:
-    assert planned(hosting(WEB, bridge=RIGHT), turn("h1", "done")) == []
-    assert planned(hosting(WEB, bridge=RIGHT), turn("h2")) == []
-    assert phase(hosting(WEB, bridge=RIGHT), turn("h1", "done")) == "right"
+def test_the_disruption_slot_given_back_is_given_back_once() -> None:
+    assert planned(hosting(WEB, bridge=RIGHT), disruption("h1", "released")) == []
+    assert planned(hosting(WEB, bridge=RIGHT), disruption("h2")) == []
+    assert phase(hosting(WEB, bridge=RIGHT), disruption("h1", "released")) == "right"
 
 
-def test_a_turn_that_is_over_is_no_turn() -> None:
-    assert planned(hosting(WEB), turn("h1", "done")) == [f"{WAITS} (h1 has its); {TOUCHES}"]
+def test_the_disruption_slot_that_is_over_is_no_disruption_slot() -> None:
+    assert planned(hosting(WEB), disruption("h1", "released")) == [f"{WAITS} (h1 has it); {TOUCHES}"]
 
 
-def test_a_turn_is_kept_until_everybody_has_gone_back() -> None:
+def test_the_disruption_slot_is_kept_until_everybody_has_gone_back() -> None:
     found = hosting(PARKED, bridge=RIGHT, beside=[PLACE])
 
-    assert verbs(planned(found, turn("h1"))) == ["unpark", "clear"]
+    assert verbs(planned(found, disruption("h1"))) == ["unpark", "clear"]
 
 
 # ---- repairs
@@ -158,8 +161,12 @@ def test_a_turn_is_kept_until_everybody_has_gone_back() -> None:
     ],
     ids=["no bridge", "no device", "no gateway", "left over"],
 )
-@pytest.mark.parametrize("now", [None, turn("h2")], ids=["nobody's turn", "another's turn"])
-def test_what_is_broken_is_repaired_without_a_turn(found: HostState, now: Disruption | None) -> None:
+@pytest.mark.parametrize(
+    "now", [None, disruption("h2")], ids=["nobody's disruption slot", "another's disruption slot"]
+)
+def test_what_is_broken_is_repaired_without_the_disruption_slot(
+    found: HostState, now: Disruption | None
+) -> None:
     lines = planned(found, now)
 
     assert lines
@@ -179,22 +186,22 @@ def test_what_cannot_be_changed_is_held_and_waits_for_nobody() -> None:
     assert phase(found) == "held"
 
 
-@pytest.mark.parametrize("state", ["offered", "taken"])
+@pytest.mark.parametrize("state", ["granted", "acquired"])
 def test_a_host_that_cannot_be_changed_lets_the_next_one_go(state: str) -> None:
-    lines = planned(hosting(WEB, live_restore=True), turn("h1", state))
+    lines = planned(hosting(WEB, live_restore=True), disruption("h1", state))
 
-    assert lines[0] == "give back turn: it cannot be changed now"
-    assert verbs(lines) == ["give", "blocked"]
+    assert lines[0] == "release disruption: it cannot be changed now"
+    assert verbs(lines) == ["release", "blocked"]
 
 
-def test_a_host_that_is_stopped_half_way_keeps_its_turn() -> None:
+def test_a_host_that_is_stopped_half_way_keeps_the_disruption_slot() -> None:
     by_hand = (*endpoints(), (guest("their-db").id, "their-db"))
     found = hosting(PARKED, bridge=replace(WRONG, endpoints=by_hand), beside=[PLACE])
 
-    assert planned(found, turn("h1")) == [
+    assert planned(found, disruption("h1")) == [
         f"blocked network/docker_gwbridge: {WHY_WRONG}, but attached to it by hand: their-db"
     ]
-    assert phase(found, turn("h1")) == "held"
+    assert phase(found, disruption("h1")) == "held"
 
 
 # ---- a new intent in the middle
@@ -205,16 +212,16 @@ def test_a_bridge_that_is_right_by_the_new_intent_needs_nothing_but_its_containe
     found = hosting(PARKED, bridge=WRONG, beside=[PLACE], bridge_link=link)
     as_found = replace(BRIDGE, subnet=IPv4Network("172.18.0.0/16"), gateway=IPv4Address("172.18.0.1"))
     wanted = intent(hosts="h1", gwbridge=as_found)
-    state = replace(etcd(turn("h1")), accepted=wanted)
+    state = replace(etcd(disruption("h1")), accepted=wanted)
 
     assert verbs(told(plan_bridge(wanted, observed(state, found)))) == ["unpark", "clear"]
 
 
-def test_a_host_in_its_turn_goes_to_what_the_newest_intent_says() -> None:
+def test_a_host_in_the_disruption_slot_goes_to_what_the_newest_intent_says() -> None:
     found = hosting(PARKED, bridge=RIGHT, beside=[PLACE])
     wanted = intent(hosts="h1", gwbridge=replace(BRIDGE, options=()))
 
-    lines = told(plan_bridge(wanted, observed(replace(etcd(turn("h1")), accepted=wanted), found)))
+    lines = told(plan_bridge(wanted, observed(replace(etcd(disruption("h1")), accepted=wanted), found)))
 
     assert verbs(lines) == ["swap", "unpark", "clear"]
     assert "enable_icc: true wanted, false found" in lines[0]
@@ -230,37 +237,47 @@ def test_a_host_that_is_not_in_the_intent_is_left_as_it_is() -> None:
     assert phase(hosting(WEB), hosts="h2") == ""
 
 
-def test_a_host_taken_out_of_the_intent_in_its_turn_gives_it_back() -> None:
-    assert planned(hosting(WEB), turn("h1"), hosts="h2") == ["give back turn: the intent does not name h1"]
+def test_a_host_taken_out_of_the_intent_in_the_disruption_slot_gives_it_back() -> None:
+    assert planned(hosting(WEB), disruption("h1"), hosts="h2") == [
+        "release disruption: the intent does not name h1"
+    ]
 
 
 def test_before_that_what_was_begun_is_brought_to_an_end() -> None:
     old, gone = hosting(PARKED, beside=[PLACE]), hosting(PARKED, bridge=None, beside=[PLACE])
 
-    assert verbs(planned(old, turn("h1"), hosts="h2")) == ["unpark", "clear"]
-    assert verbs(planned(gone, turn("h1"), hosts="h2")) == ["swap", "unpark", "clear"]
+    assert verbs(planned(old, disruption("h1"), hosts="h2")) == ["unpark", "clear"]
+    assert verbs(planned(gone, disruption("h1"), hosts="h2")) == ["swap", "unpark", "clear"]
     left = replace(gone, swarm=outside())
-    assert verbs(planned(left, turn("h1"), hosts="h2")) == ["unpark", "clear"]
+    assert verbs(planned(left, disruption("h1"), hosts="h2")) == ["unpark", "clear"]
 
 
 # ---- without etcd
 
 
 def test_without_etcd_nothing_that_works_is_begun_to_be_changed() -> None:
-    assert planned(hosting(WEB), turn("h1"), stale=True) == [
+    assert planned(hosting(WEB), disruption("h1"), stale=True) == [
         f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for etcd"
     ]
-    assert verbs(planned(hosting(WEB), turn("h1", "offered"), stale=True)) == ["blocked"]
+    assert verbs(planned(hosting(WEB), disruption("h1", "granted"), stale=True)) == ["blocked"]
     assert verbs(planned(hosting(WEB), stale=True)) == ["blocked"]
 
 
 def test_without_etcd_what_was_begun_is_brought_to_an_end() -> None:
     found = hosting(PARKED, WEB, beside=[PLACE])
 
-    assert verbs(planned(found, turn("h1"), stale=True)) == ["park", "swap", "unpark", "unpark", "clear"]
+    assert verbs(planned(found, disruption("h1"), stale=True)) == [
+        "park",
+        "swap",
+        "unpark",
+        "unpark",
+        "clear",
+    ]
 
 
-def test_without_etcd_a_host_that_does_not_know_its_turn_any_more_leaves_it_at_what_was_begun() -> None:
+def test_without_etcd_a_host_that_does_not_know_the_disruption_slot_any_more_leaves_it_at_what_was_begun() -> (
+    None
+):
     assert verbs(planned(hosting(PARKED, beside=[PLACE]), stale=True)) == ["blocked"]
 
 
@@ -278,8 +295,8 @@ def test_without_etcd_what_is_broken_is_repaired(found: HostState) -> None:
     assert planned(found, stale=True) == planned(found)
 
 
-def test_without_etcd_no_turn_is_given_back() -> None:
-    assert planned(hosting(WEB, bridge=RIGHT), turn("h1"), stale=True) == []
+def test_without_etcd_no_disruption_slot_is_given_back() -> None:
+    assert planned(hosting(WEB, bridge=RIGHT), disruption("h1"), stale=True) == []
 
 
 def test_without_etcd_nothing_is_done_outside_a_swarm() -> None:
@@ -293,13 +310,13 @@ def test_without_etcd_nothing_is_done_outside_a_swarm() -> None:
 def test_while_the_membership_is_not_settled_a_wrong_bridge_waits(state: LocalState) -> None:
     found = hosting(WEB, swarm=outside(state))
 
-    assert planned(found, turn("h1")) == [
+    assert planned(found, disruption("h1")) == [
         f"blocked network/docker_gwbridge: {WHY_WRONG}; waits while the engine's membership is {state}"
     ]
     assert planned(hosting(WEB, bridge=RIGHT, swarm=outside(state))) == []
-    assert phase(found, turn("h1")) == ""
+    assert phase(found, disruption("h1")) == ""
 
 
-def test_outside_a_swarm_it_is_made_without_a_turn() -> None:
+def test_outside_a_swarm_it_is_made_without_the_disruption_slot() -> None:
     assert verbs(planned(empty_host())) == ["create"]
     assert phase(empty_host()) == ""

@@ -27,7 +27,7 @@ from tests.support.builders import (
 
 WRONG = bridge_network(id="old", subnet=IPv4Network("172.18.0.0/16"), gateway="172.18.0.1")
 COPY = container(addresses=(("net", "10.10.0.5"),))
-TURN = Disruption(host="h1", state="taken", reason="r", quorum=True)
+DISRUPTION = Disruption(host="h1", state="acquired", reason="r", quorum=True)
 
 
 def wanted(hosts: str = "h1 h2 h3") -> Intent:
@@ -43,10 +43,12 @@ def running(swarm: SwarmState, **more: Any) -> HostState:
 
 
 def scene(
-    swarm: SwarmState, turn: Disruption | None = TURN, hosts: str = "h1 h2 h3", **more: Any
+    swarm: SwarmState, disruption: Disruption | None = DISRUPTION, hosts: str = "h1 h2 h3", **more: Any
 ) -> Observed:
-    """What h1 sees in its turn."""
-    return observed(cluster(wanted(hosts), disruption=turn, disruption_revision=9), running(swarm, **more))
+    """What h1 sees while it holds the disruption slot."""
+    return observed(
+        cluster(wanted(hosts), disruption=disruption, disruption_revision=9), running(swarm, **more)
+    )
 
 
 def ruled(seen: Observed) -> Observed:
@@ -84,16 +86,16 @@ def test_and_leaves_when_none_of_them_runs_any_more() -> None:
     assert isinstance(step, LeaveSwarm)
 
 
-def test_out_of_its_turn_nothing_is_done() -> None:
-    for turn in (None, replace(TURN, host="h2"), replace(TURN, state="done")):
-        assert not make_plan(scene(builders.worker(), turn)).steps
+def test_out_of_the_disruption_slot_nothing_is_done() -> None:
+    for disruption in (None, replace(DISRUPTION, host="h2"), replace(DISRUPTION, state="released")):
+        assert not make_plan(scene(builders.worker(), disruption)).steps
 
 
-def test_somebody_elses_container_on_an_overlay_holds_it_and_the_turn_goes_back() -> None:
+def test_somebody_elses_container_on_an_overlay_holds_it_and_the_disruption_slot_goes_back() -> None:
     attached = (Attached(id="x", name="theirs", networks=("net",)),)
     plan = make_plan(scene(builders.worker(), attached=attached))
 
-    assert [step.verb for step in plan.steps if step.kind == "gwbridge"] == ["give back"]
+    assert [step.verb for step in plan.steps if step.kind == "gwbridge"] == ["release"]
     assert "theirs would lose its networks if this host left the swarm" in str(plan)
     assert not any(isinstance(step, StopContainer | LeaveSwarm) for step in plan.steps)
 
@@ -111,13 +113,13 @@ def told(name: str, phase: Any = "waiting", **more: Any) -> HostStatus:
     return builders.status(name, bridge=BridgeReport(phase=phase, revision=builders.REVISION), **more)
 
 
-def role(name: str, hosts: str, phase: Any = "waiting", turn: Disruption | None = TURN) -> str:
-    """The role that a host shall have while h1 has the turn."""
+def role(name: str, hosts: str, phase: Any = "waiting", disruption: Disruption | None = DISRUPTION) -> str:
+    """The role that a host shall have while h1 has the disruption slot."""
     intent = wanted(hosts)
     names = [each.name for each in intent.hosts]
     state = cluster(
         intent,
-        disruption=turn,
+        disruption=disruption,
         statuses={each: told(each, phase) for each in names},
         present={each: f"run-{each}" for each in names},
     )
@@ -126,11 +128,11 @@ def role(name: str, hosts: str, phase: Any = "waiting", turn: Disruption | None 
     return role_for_now(declared, intent, state)
 
 
-def test_the_host_of_the_turn_shall_be_a_worker_until_its_bridge_is_as_agreed() -> None:
+def test_the_host_of_the_disruption_slot_shall_be_a_worker_until_its_bridge_is_as_agreed() -> None:
     assert role("h1", "h1 h2 h3") == "worker"
     assert role("h1", "h1 h2 h3", "right") == "manager"
     assert role("h2", "h1 h2 h3") == "manager"
-    assert role("h1", "h1 h2 h3", turn=replace(TURN, state="offered")) == "manager"
+    assert role("h1", "h1 h2 h3", disruption=replace(DISRUPTION, state="granted")) == "manager"
 
 
 def test_a_host_whose_bridge_is_held_or_only_has_something_left_over_is_not_to_leave() -> None:
@@ -138,33 +140,37 @@ def test_a_host_whose_bridge_is_held_or_only_has_something_left_over_is_not_to_l
     assert role("h1", "h1 h2 h3", "moving") == "manager"
 
 
-def test_what_comes_between_the_ruling_and_the_leave_keeps_the_host_in_and_gives_its_turn_back() -> None:
+def test_what_comes_between_the_ruling_and_the_leave_keeps_the_host_in_and_releases_the_disruption_slot() -> (
+    None
+):
     route = ((BRIDGE.subnet, "eth1"),)
     plan = make_plan(ruled(scene(builders.worker(), routes=route)))
 
-    assert [step.verb for step in plan.steps] == ["give back"]
+    assert [step.verb for step in plan.steps] == ["release"]
     assert "could not come back: 172.21.0.0/20 overlaps the route" in str(plan)
 
 
-def test_another_stands_in_for_the_only_manager_as_long_as_the_turn_lasts() -> None:
+def test_another_stands_in_for_the_only_manager_as_long_as_the_disruption_slot_lasts() -> None:
     hosts = "h1 h2:worker h3:worker"
 
     assert [role(name, hosts) for name in ("h1", "h2", "h3")] == ["worker", "manager", "worker"]
     assert role("h2", hosts, "right") == "manager"
-    assert role("h2", hosts, turn=None) == "worker"
+    assert role("h2", hosts, disruption=None) == "worker"
 
 
-def test_the_leader_hands_over_before_its_own_turn_and_only_to_somebody_who_can() -> None:
+def test_the_leader_hands_over_before_its_own_disruption_slot_and_only_to_somebody_who_can() -> None:
     both = (node("h1", leader=True), node("h2"))
-    alone = observed(cluster(wanted(), disruption=TURN), running(builders.member(of=both)), leads=True)
+    alone = observed(cluster(wanted(), disruption=DISRUPTION), running(builders.member(of=both)), leads=True)
     other = cluster(
-        wanted(), disruption=TURN, statuses={"h2": told("h2")}, present={"h1": "run-h1", "h2": "run-h2"}
+        wanted(), disruption=DISRUPTION, statuses={"h2": told("h2")}, present={"h1": "run-h1", "h2": "run-h2"}
     )
 
     assert alone.cluster is not None
     assert unfit(alone, alone.cluster) == ""
-    assert "its turn to leave" not in unfit(replace(alone, cluster=other, fence=None), cluster(wanted()))
+    assert "the disruption slot to leave" not in unfit(
+        replace(alone, cluster=other, fence=None), cluster(wanted())
+    )
     assert (
         unfit(replace(alone, cluster=other), other)
-        == "it is this host's turn to leave the swarm and come back"
+        == "this host holds the disruption slot to leave the swarm and come back"
     )

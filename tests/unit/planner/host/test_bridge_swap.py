@@ -9,7 +9,7 @@ from agent.diff.bridge import bridge_is_right
 from agent.model.host_state import HostState, LinkState, LocalState
 from agent.model.intent import PARKING, SwarmIntent
 from agent.model.steps import CreateParking, SwapBridge
-from agent.planner.host.bridge_swap import needs_turn, plan_retreat, plan_swap, why_held
+from agent.planner.host.bridge_swap import needs_disruption, plan_retreat, plan_swap, why_held
 from tests.support.builders import BRIDGE, bridge_network, intent, member, outside, overlay_network, told
 from tests.support.guests import INGRESS, LOCAL, PLACE, WHY_WRONG, WRONG, endpoints, guest, hosting
 
@@ -387,10 +387,10 @@ def test_it_is_an_ordinary_bridge_that_says_it_is_ours() -> None:
         (hosting(JOB, bridge=RIGHT), False),
     ],
 )
-def test_a_turn_is_needed_only_for_what_takes_something_away_that_works(
+def test_the_disruption_slot_is_needed_only_for_what_takes_something_away_that_works(
     found: HostState, needed: bool
 ) -> None:
-    assert needs_turn(intent(), found) is needed
+    assert needs_disruption(intent(), found) is needed
 
 
 def test_all_steps_of_a_change_are_barriers_of_one_chain() -> None:

@@ -18,7 +18,7 @@ from agent.model.status import (
     JoinedReport,
     NetworkReport,
 )
-from agent.planner.leader.disruption import plan_turns, why_unwell
+from agent.planner.leader.disruption import plan_disruption, why_unwell
 from tests.support.builders import (
     ADDRESSES,
     REVISION,
@@ -31,7 +31,7 @@ from tests.support.builders import (
     status,
     told,
 )
-from tests.support.guests import says, turn
+from tests.support.guests import disruption, says
 
 HOSTS = "h1 h2 h3"
 NODES = (node("h1", leader=True), node("h2"), node("h3"))
@@ -69,18 +69,18 @@ def seen(
 def planned(found: Observed) -> list[str]:
     assert found.cluster is not None
     assert found.cluster.accepted is not None
-    return told(plan_turns(found.cluster.accepted, found))
+    return told(plan_disruption(found.cluster.accepted, found))
 
 
 def offer(name: str) -> list[str]:
-    return [f"offer turn/{name}: docker_gwbridge of {name} is not as agreed"]
+    return [f"grant disruption/{name}: docker_gwbridge of {name} is not as agreed"]
 
 
-# ---- whose turn
+# ---- whose disruption slot
 
 
 def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
-    waits = ["blocked turn/h2: its turn comes when h3 is in the swarm again"]
+    waits = ["blocked disruption/h2: it gets the disruption slot when h3 is in the swarm again"]
     leaves = Ruling(state="active", node_id="node-h3", what="leave", reason="r")
     joined = JoinedReport(node_id="node-h3", through="", engine="e")
 
@@ -101,12 +101,12 @@ def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_com
 
 
 def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:
-    """Its bridge was broken, or somebody has deleted the turn that it had."""
+    """Its bridge was broken, or somebody has deleted the disruption slot that it had."""
     phases = {"h1": "waiting", "h2": "moving", "h3": "right"}
-    waits = ["blocked turn/h1: its turn comes when h2 is through with its docker_gwbridge"]
+    waits = ["blocked disruption/h1: it gets the disruption slot when h2 is through with its docker_gwbridge"]
 
     assert planned(seen(phases)) == waits
-    assert planned(seen(phases, turn("h3", "done"))) == waits
+    assert planned(seen(phases, disruption("h3", "released"))) == waits
     down = status("h2", engine_up=False, bridge=BridgeReport(phase="moving", revision=REVISION))
     assert planned(seen(phases, statuses=[down])) == offer("h1")
 
@@ -128,13 +128,13 @@ def test_a_host_that_has_begun_gets_it_before_all_others_again() -> None:
     )
 
 
-def test_nobody_gets_a_turn_that_does_not_ask_for_it() -> None:
+def test_nobody_gets_the_disruption_slot_that_does_not_ask_for_it() -> None:
     assert planned(seen({"h1": "right", "h2": "moving", "h3": "held"})) == []
     assert planned(seen({"h1": "", "h2": ""})) == []
 
 
 def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> None:
-    """It would never take its turn, nor give it back."""
+    """It would never take the disruption slot, nor releases it."""
     hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h3's")
     phases = {"h1": "right", "h2": "waiting", "h3": "waiting"}
 
@@ -144,9 +144,11 @@ def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> 
         return planned(replace(found, cluster=replace(found.cluster, rulings={"h2": hold})))
 
     assert with_held_h2(None) == offer("h3")
-    assert with_held_h2(turn("h2", "offered")) == ["end turn/h2: it does not need its turn any more"]
+    assert with_held_h2(disruption("h2", "granted")) == [
+        "revoke disruption/h2: it does not need the disruption slot any more"
+    ]
     assert with_held_h2(None, h2="moving") == offer("h3")
-    (stuck,) = with_held_h2(turn("h2", "taken"), h2="moving")
+    (stuck,) = with_held_h2(disruption("h2", "acquired"), h2="moving")
     assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
 
 
@@ -154,9 +156,9 @@ def test_one_gets_it_at_a_time() -> None:
     waiting = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
 
     assert planned(seen(waiting)) == offer("h2")
-    assert planned(seen(waiting, turn("h2", "offered"))) == []
-    assert planned(seen({**waiting, "h2": "moving"}, turn("h2", "taken"))) == []
-    assert planned(seen({**waiting, "h2": "right"}, turn("h2", "done"))) == offer("h3")
+    assert planned(seen(waiting, disruption("h2", "granted"))) == []
+    assert planned(seen({**waiting, "h2": "moving"}, disruption("h2", "acquired"))) == []
+    assert planned(seen({**waiting, "h2": "right"}, disruption("h2", "released"))) == offer("h3")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_without_a_node_list_the_roles_that_hosts_report_count_and_this_host_is_
     assert planned(seen({"h1": "waiting", "h2": "waiting"}, nodes=None)) == offer("h2")
 
 
-def test_a_lone_manager_gets_its_turn() -> None:
+def test_a_lone_manager_gets_the_disruption_slot() -> None:
     assert planned(seen({"h1": "waiting"}, hosts="h1", nodes=(node("h1", leader=True),))) == offer("h1")
 
 
@@ -209,12 +211,14 @@ def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
     ],
     ids=["of another intent", "of an earlier run of the agent"],
 )
-def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_a_turn(
+def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_the_disruption_slot(
     said: HostStatus,
 ) -> None:
-    waits = "blocked turn/h1: h2 is yet to say whether it needs a turn first"
+    waits = "blocked disruption/h1: h2 is yet to say whether it needs the disruption slot first"
     assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
-    assert planned(seen({"h1": "waiting", "h3": "right"}, turn("h3", "done"), statuses=[said])) == [waits]
+    assert planned(seen({"h1": "waiting", "h3": "right"}, disruption("h3", "released"), statuses=[said])) == [
+        waits
+    ]
     assert planned(seen({"h1": "waiting"}, statuses=[said], away=["h2"])) == offer("h1")
 
 
@@ -222,7 +226,7 @@ def test_a_new_leader_waits_a_little_for_agents_that_start_with_its_own() -> Non
     waiting = {"h1": "waiting"}
 
     assert planned(seen(waiting, led_s=0.5)) == [
-        "blocked turn/h1: h2, h3 are yet to say whether they need a turn first"
+        "blocked disruption/h1: h2, h3 are yet to say whether they need the disruption slot first"
     ]
     assert planned(seen(waiting, led_s=10.0)) == offer("h1")
 
@@ -241,16 +245,18 @@ def test_a_host_whose_dockerd_is_down_cannot_say_and_is_not_waited_for() -> None
     assert planned(seen({"h1": "waiting"}, statuses=[down])) == offer("h1")
 
 
-def test_a_host_the_intent_does_not_name_gets_no_turn() -> None:
+def test_a_host_the_intent_does_not_name_gets_no_disruption_slot() -> None:
     assert planned(seen({"h2": "waiting"}, hosts="h1")) == []
 
 
 def test_a_host_that_cannot_be_changed_lets_the_others_go() -> None:
     assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"})) == offer("h1")
-    assert planned(seen({"h1": "waiting", "h2": "held", "h3": "right"}, turn("h2", "done"))) == offer("h1")
+    assert planned(
+        seen({"h1": "waiting", "h2": "held", "h3": "right"}, disruption("h2", "released"))
+    ) == offer("h1")
 
 
-def test_a_key_that_cannot_be_read_is_somebodys_turn() -> None:
+def test_a_key_that_cannot_be_read_is_somebodys_disruption_slot() -> None:
     found = seen({"h1": "waiting"})
     assert found.cluster is not None
     state: ClusterState = cluster(
@@ -263,42 +269,42 @@ def test_a_key_that_cannot_be_read_is_somebodys_turn() -> None:
     assert planned(observed(state, found.host, leads=True)) == []
 
 
-# ---- how a turn ends
+# ---- how the disruption slot ends
 
 
-def test_a_turn_nobody_needs_any_more_ends() -> None:
-    assert planned(seen({"h1": "right", "h2": "right"}, turn("h2", "done"))) == [
-        "end turn/h2: nobody else needs a turn"
+def test_the_disruption_slot_nobody_needs_any_more_ends() -> None:
+    assert planned(seen({"h1": "right", "h2": "right"}, disruption("h2", "released"))) == [
+        "revoke disruption/h2: nobody else needs the disruption slot"
     ]
-    assert planned(seen({"h1": "waiting", "h2": "right"}, turn("h2", "offered"))) == [
-        "end turn/h2: it does not need its turn any more"
+    assert planned(seen({"h1": "waiting", "h2": "right"}, disruption("h2", "granted"))) == [
+        "revoke disruption/h2: it does not need the disruption slot any more"
     ]
 
 
 def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> None:
-    assert planned(seen({"h1": "waiting", "h2": "waiting"}, turn("h2", "offered"), away=["h2"])) == [
-        "end turn/h2: the agent of h2 is gone"
+    assert planned(seen({"h1": "waiting", "h2": "waiting"}, disruption("h2", "granted"), away=["h2"])) == [
+        "revoke disruption/h2: the agent of h2 is gone"
     ]
     assert planned(seen({"h1": "waiting", "h2": "waiting"}, away=["h2"])) == offer("h1")
 
 
-def test_a_host_that_dies_in_its_turn_keeps_it_and_that_is_said() -> None:
-    (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), away=["h2"]))
+def test_a_host_that_dies_in_the_disruption_slot_keeps_it_and_that_is_said() -> None:
+    (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), away=["h2"]))
     assert held == (
-        "blocked turn/h2: h2 went away in its turn (docker_gwbridge of h2 is not as agreed): "
-        "nobody else is disturbed before it is back"
+        "blocked disruption/h2: h2 went away with the disruption slot (docker_gwbridge of h2 is not as agreed): "
+        "the next host waits for it"
     )
 
 
-def test_a_host_that_died_in_its_turn_and_is_not_in_the_intent_any_more_keeps_nobody_up() -> None:
-    assert planned(seen({"h1": "waiting", "h2": "moving"}, turn("h2"), hosts="h1 h3", away=["h2"])) == [
-        "end turn/h2: the agent of h2 is gone"
+def test_a_host_that_died_in_the_disruption_slot_and_is_not_in_the_intent_any_more_keeps_nobody_up() -> None:
+    assert planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), hosts="h1 h3", away=["h2"])) == [
+        "revoke disruption/h2: the agent of h2 is gone"
     ]
 
 
-def test_a_host_that_is_there_ends_its_turn_itself() -> None:
+def test_a_host_that_is_there_ends_the_disruption_slot_itself() -> None:
     for phase in ("moving", "right", "waiting", ""):
-        assert planned(seen({"h1": "waiting", "h2": phase}, turn("h2"))) == []
+        assert planned(seen({"h1": "waiting", "h2": phase}, disruption("h2"))) == []
 
 
 @pytest.mark.parametrize(
@@ -308,22 +314,26 @@ def test_a_host_that_is_there_ends_its_turn_itself() -> None:
         (says("h2", "held"), "what it began is held"),
     ],
 )
-def test_that_a_host_cannot_go_on_in_its_turn_is_said(said: HostStatus, why: str) -> None:
-    has = "h2 has the turn (docker_gwbridge of h2 is not as agreed) and does not go on"
+def test_that_a_host_cannot_go_on_in_the_disruption_slot_is_said(said: HostStatus, why: str) -> None:
+    has = "h2 has the disruption slot (docker_gwbridge of h2 is not as agreed) and does not go on"
 
-    assert planned(seen({"h1": "waiting"}, turn("h2"), statuses=[said])) == [f"blocked turn/h2: {has}: {why}"]
+    assert planned(seen({"h1": "waiting"}, disruption("h2"), statuses=[said])) == [
+        f"blocked disruption/h2: {has}: {why}"
+    ]
 
 
-def test_a_host_whose_bridge_is_wrong_again_after_its_turn_gets_it_again_before_any_other() -> None:
+def test_a_host_whose_bridge_is_wrong_again_after_the_disruption_slot_gets_it_again_before_any_other() -> (
+    None
+):
     again = {"h1": "waiting", "h2": "waiting", "h3": "waiting"}
 
-    assert planned(seen(again, turn("h3", "done"))) == offer("h3")
+    assert planned(seen(again, disruption("h3", "released"))) == offer("h3")
 
 
-def test_a_turn_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
+def test_the_disruption_slot_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
     down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), copies=(copy(),))
 
-    assert planned(seen({"h1": "moving"}, turn("h2", "done"), statuses=[down])) == []
+    assert planned(seen({"h1": "moving"}, disruption("h2", "released"), statuses=[down])) == []
 
 
 # ---- whether the last one is well
@@ -334,13 +344,13 @@ def copy(name: str = "prod-order-1", status: Any = "exited") -> CopyReport:
 
 
 def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: Any) -> list[str]:
-    done = now or turn("h2", "done")
+    done = now or disruption("h2", "released")
     found = seen({"h1": "waiting", "h3": "right"}, done, statuses=[after] if after else [], **more)
     assert found.cluster is not None
     assert found.cluster.accepted is not None
     faults = list(why_unwell(found.cluster.accepted, found, done))
     if faults:
-        assert planned(found) == [f"blocked turn/h2: the next host waits: {'; '.join(faults)}"]
+        assert planned(found) == [f"blocked disruption/h2: the next host waits: {'; '.join(faults)}"]
     else:
         assert planned(found) == offer("h1")
     return faults
@@ -364,11 +374,11 @@ def test_a_bridge_that_is_not_right_yet_is_not_well(phase: str) -> None:
 
 def test_what_was_right_for_an_earlier_intent_was_well() -> None:
     said = says("h2", "moving", revision=REVISION - 1)
-    found = seen({"h1": "waiting", "h3": "right"}, turn("h2", "done"), statuses=[said])
+    found = seen({"h1": "waiting", "h3": "right"}, disruption("h2", "released"), statuses=[said])
     assert found.cluster is not None
     assert found.cluster.accepted is not None
 
-    assert why_unwell(found.cluster.accepted, found, turn("h2", "done")) == ()
+    assert why_unwell(found.cluster.accepted, found, disruption("h2", "released")) == ()
 
 
 def test_a_copy_that_is_still_to_be_started_is_not_well() -> None:
@@ -416,28 +426,28 @@ def test_a_majority_that_is_lost_is_not_well() -> None:
     assert unwell(after=says("h2", "right"), nodes=four) == ["2 of 4 managers are reachable"]
 
 
-def test_a_quorum_lost_during_the_turn_holds_the_next_one() -> None:
+def test_a_quorum_lost_during_the_disruption_slot_holds_the_next_one() -> None:
     assert unwell(after=says("h2", "right"), nodes=None) == ["the swarm lost its leader meanwhile"]
 
 
-def test_a_quorum_lost_before_the_turn_does_not() -> None:
-    done = turn("h2", "done", quorum=False)
+def test_a_quorum_lost_before_the_disruption_slot_does_not() -> None:
+    done = disruption("h2", "released", quorum=False)
 
     assert unwell(after=says("h2", "right"), now=done, nodes=None) == []
 
 
-def test_a_turn_remembers_whether_there_was_a_quorum_when_it_was_offered() -> None:
+def test_the_disruption_slot_remembers_whether_there_was_a_quorum_when_it_was_offered() -> None:
     def quorum_of(found: Observed) -> list[bool]:
         assert found.cluster is not None
         assert found.cluster.accepted is not None
-        return [step.quorum for step in plan_turns(found.cluster.accepted, found).steps]  # type: ignore[union-attr]
+        return [step.quorum for step in plan_disruption(found.cluster.accepted, found).steps]  # type: ignore[union-attr]
 
     assert quorum_of(seen({"h2": "waiting"})) == [True]
     assert quorum_of(seen({"h2": "waiting"}, nodes=None)) == [False]
 
 
-def test_a_host_taken_out_of_the_intent_after_its_turn_is_nobodys_worry() -> None:
-    assert planned(seen({"h1": "waiting"}, turn("h2", "done"), hosts="h1 h3")) == offer("h1")
+def test_a_host_taken_out_of_the_intent_after_the_disruption_slot_is_nobodys_worry() -> None:
+    assert planned(seen({"h1": "waiting"}, disruption("h2", "released"), hosts="h1 h3")) == offer("h1")
 
 
 # ---- whether the overlay reaches
@@ -453,12 +463,12 @@ def sees(name: str, *peers: str, phase: str = "right", **more: Any) -> HostStatu
 
 
 def after_h2(*hosts: HostStatus, **more: Any) -> list[str]:
-    return planned(seen({}, turn("h2", "done"), statuses=hosts, **more))
+    return planned(seen({}, disruption("h2", "released"), statuses=hosts, **more))
 
 
 def test_the_next_one_waits_until_the_last_one_and_the_others_see_each_other_on_the_overlay() -> None:
     waiting = sees("h1", "h3", phase="waiting")
-    held = "blocked turn/h2: the next host waits:"
+    held = "blocked disruption/h2: the next host waits:"
 
     assert after_h2(waiting, sees("h2", "h1", "h3"), sees("h3", "h1", "h2")) == [
         f"{held} h1 does not see h2 on net"
@@ -483,14 +493,14 @@ def test_a_host_that_the_swarm_misses_need_not_be_seen() -> None:
 
 
 def test_without_a_quorum_nobody_can_tell_whom_it_sees_and_nobody_waits_for_that() -> None:
-    lost = turn("h2", "done", quorum=False)
+    lost = disruption("h2", "released", quorum=False)
     hosts = (sees("h1", phase="waiting"), sees("h2"), sees("h3"))
 
     assert planned(seen({}, lost, statuses=hosts, nodes=None)) == offer("h1")
 
 
 def test_nobody_waits_for_a_host_that_is_in_another_swarm_since() -> None:
-    done, elsewhere = turn("h2", "done"), replace(says("h2", "held"), swarm_id="theirs")
+    done, elsewhere = disruption("h2", "released"), replace(says("h2", "held"), swarm_id="theirs")
 
     found = seen({"h1": "right", "h3": "waiting"}, done, nodes=(NODES[0], NODES[2]), statuses=(elsewhere,))
     assert planned(found) == offer("h3")

@@ -231,21 +231,23 @@ def test_the_next_does_not_move_while_the_last_one_is_out_and_does_not_say_so_no
     assert told(rule(nodes, wanted=wanted, present=present, h2=out, h3=moved())) == [waits(OUT)]
 
 
-def test_no_host_moves_while_it_is_anothers_turn_or_another_needs_one() -> None:
+def test_no_host_moves_while_it_is_anothers_disruption_slot_or_another_needs_one() -> None:
     needs = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="waiting", revision=7))
-    assert told(rule(ALL, h2=needs, h3=moved())) == [waits("h2 waits for its turn")]
+    assert told(rule(ALL, h2=needs, h3=moved())) == [waits("h2 waits for the disruption slot")]
 
-    taken = Disruption(host="h2", state="taken", reason="r", quorum=True)
+    taken = Disruption(host="h2", state="acquired", reason="r", quorum=True)
     at_it = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="moving", revision=7))
-    assert told(rule(ALL, disruption=taken, h2=at_it, h3=moved())) == [waits("h2 first: it has its turn")]
+    assert told(rule(ALL, disruption=taken, h2=at_it, h3=moved())) == [
+        waits("h2 first: it has the disruption slot")
+    ]
     unwell = waits("h2 first: docker_gwbridge of h2 is not as agreed")
-    assert told(rule(ALL, disruption=replace(taken, state="done"), h2=at_it, h3=moved())) == [unwell]
+    assert told(rule(ALL, disruption=replace(taken, state="released"), h2=at_it, h3=moved())) == [unwell]
 
     own = replace(taken, host="h3")
     assert rule(ALL, disruption=own, h3=moved()).steps
 
 
-def test_who_was_told_to_move_goes_on_with_it_when_another_needs_a_turn_meanwhile() -> None:
+def test_who_was_told_to_move_goes_on_with_it_when_another_needs_the_disruption_slot_meanwhile() -> None:
     needs = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="waiting", revision=7))
     why = "address: 10.0.0.3 wanted, 10.0.0.99 found"
     said = Ruling(state="active", node_id="node-h3", what="leave", reason=why)

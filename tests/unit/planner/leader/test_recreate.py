@@ -18,7 +18,7 @@ from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostSta
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.bridge import phase_of
-from agent.planner.leader.disruption import plan_turns
+from agent.planner.leader.disruption import plan_disruption
 from agent.planner.leader.recreate import POLICY, plan_recreations
 from agent.planner.leader.swarm import plan_swarm
 from agent.report.status import host_status
@@ -282,23 +282,29 @@ def test_a_host_that_has_not_reported_yet_is_waited_for() -> None:
     assert "the first report of h3" in leaders(state)[0]
 
 
-@pytest.mark.parametrize("state", ["offered", "taken"])
-def test_a_host_that_is_being_disturbed_ends_its_turn_first(state: Literal["offered", "taken"]) -> None:
-    turn = Disruption(host="h2", state=state, reason="docker_gwbridge of h2 is not as agreed", quorum=True)
-    busy = replace(scene(), disruption=turn)
+@pytest.mark.parametrize("state", ["granted", "acquired"])
+def test_a_host_that_is_being_disturbed_ends_the_disruption_slot_first(
+    state: Literal["granted", "acquired"],
+) -> None:
+    disruption = Disruption(
+        host="h2", state=state, reason="docker_gwbridge of h2 is not as agreed", quorum=True
+    )
+    busy = replace(scene(), disruption=disruption)
 
-    assert leaders(busy)[0].endswith("when h2 has had its turn: docker_gwbridge of h2 is not as agreed")
+    assert leaders(busy)[0].endswith(
+        "when h2 has released the disruption slot: docker_gwbridge of h2 is not as agreed"
+    )
     assert announced(busy).recreating == ()
-    assert announced(replace(busy, disruption=replace(turn, state="done"))).recreating == ("net",)
+    assert announced(replace(busy, disruption=replace(disruption, state="released"))).recreating == ("net",)
 
 
-def test_no_host_gets_its_turn_before_the_overlay_is_recreated() -> None:
+def test_no_host_gets_the_disruption_slot_before_the_overlay_is_recreated() -> None:
     waits = report("h2", 2, bridge=BridgeReport(phase="waiting", revision=7))
     state = scene({"h2": waits}, recreating=("net",))
     assert state.accepted is not None
 
-    assert told(plan_turns(state.accepted, observed(state, seen(), leads=True))) == [
-        "blocked turn/h2: its turn comes when net is recreated"
+    assert told(plan_disruption(state.accepted, observed(state, seen(), leads=True))) == [
+        "blocked disruption/h2: it gets the disruption slot when net is recreated"
     ]
 
 
