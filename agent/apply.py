@@ -206,12 +206,12 @@ def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, P
         case leader_steps.RevokeDisruption():
             seen = Compare(key=keys.disruption, mod_revision=step.over)
             write([Delete(key=keys.disruption)], [seen])
-        case leader_steps.PublishRuling():
+        case leader_steps.IssueMembershipOrder():
             if step.unlisted and engine.has_node(step.unlisted):
                 raise Conflict(f"the swarm does know node {step.unlisted}")
-            write([_put(keys.ruling(step.host), step.ruling)])
-        case leader_steps.WithdrawRuling():
-            write([Delete(key=keys.ruling(step.host))])
+            write([_put(keys.membership_order(step.host), step.membership_order)])
+        case leader_steps.RevokeMembershipOrder():
+            write([Delete(key=keys.membership_order(step.host))])
         case leader_steps.ForgetHost():
             write([Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
         case leader_steps.ClaimInit():

@@ -73,10 +73,10 @@ class Members:
             within_s,
             "the nodes are those of our hosts",
         )
-        eventually(self._settled, within_s, "nobody needs a token or a ruling any more")
+        eventually(self._settled, within_s, "nobody needs a token or a membership order any more")
 
     def _settled(self) -> None:
-        left = [key for key in self.cluster.keys() if key == "tokens" or key.startswith("rulings/")]  # noqa: SIM118
+        left = [key for key in self.cluster.keys() if key == "tokens" or key.startswith("membership-orders/")]  # noqa: SIM118
         assert left == []
 
     def changed(self, name: str, before: str) -> None:
@@ -259,7 +259,7 @@ def begin_with(host: Host, identity: str | None) -> None:
 
 
 @LONG_ONLY
-def test_of_two_hosts_with_one_nodes_identity_the_copy_holds_still(members: Members) -> None:
+def test_of_two_hosts_with_one_nodes_identity_the_copy_is_quarantined(members: Members) -> None:
     original, copied, node = members.lab[THIRD], members.lab[SECOND], members.node(THIRD)
     identity = original.exec("sh", "-c", "tar -C /var/lib/docker -c swarm | base64").stdout
     elsewhere = members.started_elsewhere(SECOND)

@@ -73,12 +73,12 @@ class Keys:
         return f"{self.assignments}{host}"
 
     @property
-    def rulings(self) -> str:
-        return f"{self.root}rulings/"
+    def membership_orders(self) -> str:
+        return f"{self.root}membership-orders/"
 
-    def ruling(self, host: str) -> str:
+    def membership_order(self, host: str) -> str:
         """What the leader says of a host's membership; there only while there is something to say."""
-        return f"{self.rulings}{host}"
+        return f"{self.membership_orders}{host}"
 
     @property
     def rollouts(self) -> str:

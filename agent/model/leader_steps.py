@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from agent.model.intent import Availability
-from agent.model.records import Assignment, Rollout, Ruling, SwarmRecord, UnlockKeys, Verdict
+from agent.model.records import Assignment, MembershipOrder, Rollout, SwarmRecord, UnlockKeys, Verdict
 from agent.model.spec import ContainerSpec, Pairs
 from agent.model.steps import LEADER_BUDGET_S, BaseStep, CreateNetwork
 from agent.model.store import Fence
@@ -117,20 +117,20 @@ class RevokeDisruption(_StepForHost):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishRuling(_StepForHost):
+class IssueMembershipOrder(_StepForHost):
     """Give a host the leader's word on its membership."""
 
-    ruling: Ruling
+    membership_order: MembershipOrder
     unlisted: str | None = None
     """The node id that the swarm must not know, asked once more before it is said: stopping copies rests upon it."""
-    verb, kind, about = "rule on", "swarm", "ruling"
+    verb, kind, about = "issue", "swarm", "membership-order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawRuling(_StepForHost):
+class RevokeMembershipOrder(_StepForHost):
     """Take the word back: what it was about is no longer so, or cannot be told any more."""
 
-    verb, kind, about = "withdraw", "swarm", "ruling"
+    verb, kind, about = "revoke", "swarm", "membership-order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +276,7 @@ AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
     Campaign | Resign | LetGo
     | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
-    | GrantDisruption | RevokeDisruption | PublishRuling | WithdrawRuling | ForgetHost
+    | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
     | CreateOverlay | RemoveOverlay | NodeStep | AutolockStep
 )  # fmt: skip

@@ -81,7 +81,7 @@ class ClusterState:
     """This host's own."""
     assignment_held: bool = False
     """Whether it is not in etcd like that any more."""
-    ruling: records.Ruling | None = None
+    membership_order: records.MembershipOrder | None = None
     """Of this host's membership."""
     presence: records.Presence | None = None
     """Whichever agent is there under this host's name."""
@@ -96,7 +96,7 @@ class ClusterState:
     # The leader's own reading; empty on everybody else.
     assignments: Mapping[str, records.Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
-    rulings: Mapping[str, records.Ruling] = field(default_factory=dict)
+    membership_orders: Mapping[str, records.MembershipOrder] = field(default_factory=dict)
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
     """Host -> the agent instance that is there now."""

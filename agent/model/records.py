@@ -132,7 +132,7 @@ class SwarmRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class MembershipOrder:
     """The leader's word on what a host's engine says of its membership. No host leaves a swarm without one.
 
     A worker cannot know by itself that its swarm removed it, or was recreated: only a manager's list of nodes tells.
@@ -140,9 +140,10 @@ class Ruling:
 
     state: Literal["pending", "active", "error"]
     node_id: str | None
-    """With `state`, what the host said: the ruling means nothing to a host of which that is no longer true."""
-    what: Literal["leave", "hold"]
-    """leave: leave the swarm; hold: another host has this node's identity, so do nothing at all."""
+    """With `state`, what the host said: the membership order means nothing to a host of which that is no longer
+    true."""
+    what: Literal["leave", "quarantine"]
+    """leave: leave the swarm; quarantine: another host has this node's identity, so do nothing at all."""
     reason: str
 
     def held(self, why: str) -> str:

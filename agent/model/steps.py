@@ -101,7 +101,10 @@ class JoinSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveSwarm(_MembershipStep):
-    """Leave the swarm. Only ever by the leader's ruling, as a worker, with nothing running on an overlay; no force."""
+    """Leave the swarm. Only ever by the leader's membership order, as a worker, with nothing running on an overlay.
+
+    No force.
+    """
 
     verb = "leave"
 

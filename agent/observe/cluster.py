@@ -149,7 +149,7 @@ class ClusterReader:
         keys = self._keys
         mine = (
             *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
-            *(keys.assignment(self._me), keys.ruling(self._me), keys.presence(self._me)),
+            *(keys.assignment(self._me), keys.membership_order(self._me), keys.presence(self._me)),
         )
         ranges = tuple(KeyRange(key=key) for key in mine)
         wide = (KeyRange(key=keys.hosts, prefix=True), KeyRange(key=keys.rollouts, prefix=True))
@@ -202,10 +202,10 @@ class ClusterReader:
             assignment=held.assignment,
             assignment_held=held.assignment_held,
             specs=dict(self._specs),
-            ruling=values.one(keys.ruling(self._me), records.Ruling),
+            membership_order=values.one(keys.membership_order(self._me), records.MembershipOrder),
             presence=values.one(keys.presence(self._me), records.Presence),
             assignments=values.of_hosts(keys.assignments, "", records.Assignment),
-            rulings=values.of_hosts(keys.rulings, "", records.Ruling),
+            membership_orders=values.of_hosts(keys.membership_orders, "", records.MembershipOrder),
             stored_specs=_whole_specs(snapshot, keys.specs),
             statuses=values.of_hosts(keys.hosts, "/status", status.HostStatus),
             present=values.present(keys.hosts),

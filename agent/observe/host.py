@@ -167,8 +167,8 @@ class HostReader:
         `settled`: no event came and no step was done since the last one, so what has not changed need not be asked.
         Raises Unreachable when dockerd does not answer.
         """
-        # With a ruling a host may leave its swarm: upon what is so now, not upon what was a moment ago.
-        info = self._info(afresh=bool(cluster and cluster.ruling))
+        # With a membership order a host may leave its swarm: upon what is so now, not upon what was a moment ago.
+        info = self._info(afresh=bool(cluster and cluster.membership_order))
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.copies) if assignment else frozenset()

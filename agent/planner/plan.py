@@ -6,7 +6,7 @@ from agent.diff.replicas import must_not_act
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, untouched
 from agent.planner.host.bridge import plan_bridge
-from agent.planner.host.membership import plan_leave, plan_membership, plan_namesake, ruling_for
+from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
 from agent.planner.host.replicas import plan_copies
 from agent.planner.leader.eligibility import plan_leadership
 from agent.planner.leader.leading import plan_leading
@@ -35,15 +35,15 @@ def _plan_host(observed: Observed) -> Plan:
         observed = replace(observed, stale=True)
     if not cluster.accepted:
         return untouched("host", "waiting", "no intent accepted yet")
-    ruling = ruling_for(observed)
-    if ruling and ruling.what == "hold":
-        return untouched("swarm", "foreign", ruling.reason)
+    membership_order = membership_order_for(observed)
+    if membership_order and membership_order.what == "quarantine":
+        return untouched("swarm", "foreign", membership_order.reason)
     copies = plan_copies(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
         return bridge + copies
-    if ruling:
-        leave = plan_leave(cluster.accepted, observed, ruling)
+    if membership_order:
+        leave = plan_leave(cluster.accepted, observed, membership_order)
         return leave + _pulls(copies) if leave.steps else bridge + leave + copies
     return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
 

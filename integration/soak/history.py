@@ -27,7 +27,7 @@ LEADERS = (
     "specs/",
     "assignments/",
     "rollouts/",
-    "rulings/",
+    "membership-orders/",
 )
 """Keys that only a leader writes."""
 DATED = ("accepted", "digests", "assignments/")

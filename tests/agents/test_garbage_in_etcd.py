@@ -14,7 +14,8 @@ from tests.support.simulated_cluster import KEYS, SimulatedCluster
 
 OF_ALL = (KEYS.accepted, KEYS.verdict, KEYS.leader, KEYS.swarm, KEYS.tokens, KEYS.unlock, KEYS.disruption)
 OF_A_HOST = tuple(
-    key("node-233") for key in (KEYS.assignment, KEYS.ruling, KEYS.presence, KEYS.status, KEYS.rollout)
+    key("node-233")
+    for key in (KEYS.assignment, KEYS.membership_order, KEYS.presence, KEYS.status, KEYS.rollout)
 )
 ON_A_LEASE = (KEYS.leader, KEYS.presence("node-233"))
 ROLLOUT = Rollout(before="a", to="b", state="moving")

@@ -86,7 +86,7 @@ def test_a_worker_that_was_removed_by_force_stops_its_copies_leaves_and_is_back(
         "leave swarm",
         "join swarm",
     ]
-    assert cluster.read(KEYS.ruling(WORKER)) is None
+    assert cluster.read(KEYS.membership_order(WORKER)) is None
 
 
 def test_a_leave_that_dockerd_gives_up_waiting_for_is_made_again(cluster: SimulatedCluster) -> None:
@@ -98,7 +98,7 @@ def test_a_leave_that_dockerd_gives_up_waiting_for_is_made_again(cluster: Simula
 
     assert membership(cluster)[1] in membership(cluster)[0].members
     assert cluster.running() == running
-    assert cluster.read(KEYS.ruling(WORKER)) is None
+    assert cluster.read(KEYS.membership_order(WORKER)) is None
 
 
 def test_nothing_is_left_where_somebody_else_runs_on_an_overlay(cluster: SimulatedCluster) -> None:
@@ -123,7 +123,7 @@ def test_a_manager_cut_off_from_the_others_cannot_send_a_worker_away(cluster: Si
     for name in NAMES[:2]:
         cluster.hosts[name].engine.failures["has_node"] = Unreachable("The swarm does not have a leader")
     cluster.round()
-    assert cluster.read(KEYS.ruling(WORKER)) is None
+    assert cluster.read(KEYS.membership_order(WORKER)) is None
     cluster.settle()
     assert membership(cluster)[1] in membership(cluster)[0].members
 
@@ -350,7 +350,7 @@ def test_a_rebooted_host_does_not_wait_for_the_lease_it_had_before(cluster: Simu
     assert cluster.agents[WORKER].session.lease_id is not None
 
 
-def test_of_two_hosts_that_are_one_node_the_one_without_its_address_holds_still(tmp_path: Path) -> None:
+def test_of_two_hosts_that_are_one_node_the_one_without_its_address_is_quarantined(tmp_path: Path) -> None:
     with_another = document(
         ONE_WORKER,
         hosts={"node-234": {"address": "10.159.62.234", "role": "worker"}},

@@ -272,7 +272,7 @@ def test_a_host_that_is_taken_out_is_emptied_drained_and_demoted_leaves_and_is_f
     assert {each.host.name for each in swarm.members} == managers(cluster) == set(OTHERS[name])
     assert cluster.leader().name != name
     assert cluster.read(KEYS.assignment(name)) is None
-    assert cluster.read(KEYS.ruling(name)) is None
+    assert cluster.read(KEYS.membership_order(name)) is None
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,7 @@
-"""What real dockerds say when their membership was taken from them: what the rulings of the leader rest upon."""
+"""What real dockerds say when their membership was taken from them.
+
+What the membership orders of the leader rest upon.
+"""
 
 import contextlib
 import os

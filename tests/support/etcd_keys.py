@@ -11,9 +11,9 @@ from agent.model.records import (
     Digests,
     Disruption,
     LeaderRecord,
+    MembershipOrder,
     Presence,
     Rollout,
-    Ruling,
     SwarmRecord,
     Tokens,
     UnlockKeys,
@@ -53,7 +53,7 @@ TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-mana
 PRESENCE = Presence(instance="run-2", boot_id="b", version="1", since="now")
 STATUS = HostStatus(instance="run-2", at="now", agent_version="1")
 ACCEPTED_AT = 7
-RULING = Ruling(state="pending", node_id="node-x", what="leave", reason="gone")
+MEMBERSHIP_ORDER = MembershipOrder(state="pending", node_id="node-x", what="leave", reason="gone")
 
 RECORDS: dict[str, object] = {
     KEYS.accepted: Accepted(revision=ACCEPTED_AT, document=DOCUMENT),
@@ -66,8 +66,8 @@ RECORDS: dict[str, object] = {
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
     KEYS.disruption: Disruption(host=OTHER, state="granted", reason="the disruption slot", quorum=True),
     KEYS.digests: Digests(revision=ACCEPTED_AT, era=0, images=(("order:1.0.0", "sha256:1"),)),
-    KEYS.ruling(ME): RULING,
-    KEYS.ruling(OTHER): RULING,
+    KEYS.membership_order(ME): MEMBERSHIP_ORDER,
+    KEYS.membership_order(OTHER): MEMBERSHIP_ORDER,
     KEYS.rollout(COPY.service): Rollout(before=DIGEST, to=DIGEST),
     KEYS.presence(ME): PRESENCE,
     KEYS.presence(OTHER): PRESENCE,

@@ -254,7 +254,7 @@ VERDICT = Verdict(revision=9, accepted=True, in_force=9)
 ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 ROLLOUT = Rollout(before="a", to="b", state="rolling-back", failed=(1,), why="order-1: it exited with 1")
-RULING = records.Ruling(state="active", node_id="n", what="leave", reason="r")
+MEMBERSHIP_ORDER = records.MembershipOrder(state="active", node_id="n", what="leave", reason="r")
 
 
 NODE_STEPS: list[tuple[Step, Call]] = [
@@ -303,8 +303,8 @@ FENCED: list[Step] = [
     leader_steps.RevokeDisruption(host="h2", over=0, reason="r"),
     leader_steps.ForgetHost(host="h2", reason="r"),
     leader_steps.RemoveOverlay(network="net", id="n", reason="r"),
-    leader_steps.PublishRuling(host="h2", ruling=RULING, reason="r"),
-    leader_steps.WithdrawRuling(host="h2", reason="r"),
+    leader_steps.IssueMembershipOrder(host="h2", membership_order=MEMBERSHIP_ORDER, reason="r"),
+    leader_steps.RevokeMembershipOrder(host="h2", reason="r"),
     leader_steps.PublishRollout(service="order", rollout=ROLLOUT, reason="r"),
     leader_steps.WithdrawRollout(service="order", reason="r"),
     INIT,
@@ -787,26 +787,28 @@ def test_a_rollout_is_written_for_its_service_and_withdrawn(leading: Bench) -> N
     assert leading.read(KEYS.rollout("order")) is None
 
 
-def test_a_ruling_is_written_for_its_host_and_withdrawn(leading: Bench) -> None:
-    leading.apply(leader_steps.PublishRuling(host="h2", ruling=RULING, reason="r"))
-    assert leading.record(records.Ruling, KEYS.ruling("h2")) == RULING
+def test_a_membership_order_is_written_for_its_host_and_withdrawn(leading: Bench) -> None:
+    leading.apply(leader_steps.IssueMembershipOrder(host="h2", membership_order=MEMBERSHIP_ORDER, reason="r"))
+    assert leading.record(records.MembershipOrder, KEYS.membership_order("h2")) == MEMBERSHIP_ORDER
     assert leading.engine.called == []
-    leading.apply(leader_steps.WithdrawRuling(host="h2", reason="r"))
-    assert leading.read(KEYS.ruling("h2")) is None
+    leading.apply(leader_steps.RevokeMembershipOrder(host="h2", reason="r"))
+    assert leading.read(KEYS.membership_order("h2")) is None
 
 
 def test_that_a_node_is_unknown_is_not_said_before_the_swarm_has_confirmed_it(leading: Bench) -> None:
-    step = leader_steps.PublishRuling(host="h2", ruling=RULING, unlisted="n", reason="r")
+    step = leader_steps.IssueMembershipOrder(
+        host="h2", membership_order=MEMBERSHIP_ORDER, unlisted="n", reason="r"
+    )
     leading.engine.has = True
     with pytest.raises(Conflict, match="does know node n"):
         leading.apply(step)
     leading.engine.refusing = Unreachable("The swarm does not have a leader")
     with pytest.raises(Unreachable):
         leading.apply(step)
-    assert leading.read(KEYS.ruling("h2")) is None
+    assert leading.read(KEYS.membership_order("h2")) is None
     leading.engine.has, leading.engine.refusing = False, None
     leading.apply(step)
-    assert leading.record(records.Ruling, KEYS.ruling("h2")) == RULING
+    assert leading.record(records.MembershipOrder, KEYS.membership_order("h2")) == MEMBERSHIP_ORDER
 
 
 def test_a_presence_is_taken_over_by_whoever_is_told_to(bench: Bench) -> None:

@@ -93,11 +93,16 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             return _with_disruption(world, disruption)
         case leader_steps.RevokeDisruption():
             return world.with_cluster(replace(cluster, disruption=None, disruption_revision=0))
-        case leader_steps.PublishRuling():
-            rulings = {**_without(cluster.rulings, step.host), step.host: step.ruling}
-            return world.with_cluster(replace(cluster, rulings=rulings))
-        case leader_steps.WithdrawRuling():
-            return world.with_cluster(replace(cluster, rulings=_without(cluster.rulings, step.host)))
+        case leader_steps.IssueMembershipOrder():
+            membership_orders = {
+                **_without(cluster.membership_orders, step.host),
+                step.host: step.membership_order,
+            }
+            return world.with_cluster(replace(cluster, membership_orders=membership_orders))
+        case leader_steps.RevokeMembershipOrder():
+            return world.with_cluster(
+                replace(cluster, membership_orders=_without(cluster.membership_orders, step.host))
+            )
         case leader_steps.ForgetHost():
             left = _without(cluster.assignments, step.host)
             return world.with_cluster(replace(cluster, assignments=left))

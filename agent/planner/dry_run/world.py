@@ -49,7 +49,7 @@ class World:
         cluster = replace(
             self.cluster,
             assignment=self.cluster.assignments.get(me),
-            ruling=self.cluster.rulings.get(me),
+            membership_order=self.cluster.membership_orders.get(me),
             statuses={name: self._status(name, each.host) for name, each in self.agents.items()},
             present=dict.fromkeys(self.agents.keys() - self.lost, _INSTANCE),
         )

@@ -44,7 +44,7 @@ def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
 
 
 def plan_rejoin(host: HostState) -> Plan:
-    """What a host waits for while it holds the disruption slot: the way out is the leader's ruling."""
+    """What a host waits for while it holds the disruption slot: the way out is the leader's membership order."""
     if host.swarm.is_manager:
         return untouched(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
     return untouched(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")

@@ -59,33 +59,45 @@ def _kind(observed: Observed, other: records.Presence) -> str:
 _JOBS = ("no", "on-failure")
 
 
-def ruling_for(observed: Observed) -> records.Ruling | None:
+def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
     """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
     cluster, host = observed.cluster, observed.host
-    ruling = cluster.ruling if cluster and not observed.stale else None
-    if ruling is None or host is None or (host.swarm.is_manager and ruling.what == "leave"):
+    membership_order = cluster.membership_order if cluster and not observed.stale else None
+    if (
+        membership_order is None
+        or host is None
+        or (host.swarm.is_manager and membership_order.what == "leave")
+    ):
         return None
-    return ruling if (ruling.state, ruling.node_id) == (host.swarm.local, host.swarm.node_id) else None
+    return (
+        membership_order
+        if (membership_order.state, membership_order.node_id) == (host.swarm.local, host.swarm.node_id)
+        else None
+    )
 
 
-def plan_leave(intent: Intent, observed: Observed, ruling: records.Ruling) -> Plan:
+def plan_leave(intent: Intent, observed: Observed, membership_order: records.MembershipOrder) -> Plan:
     """Stop our copies on overlays and leave, or say what stands against it. Without steps nothing else has to wait."""
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
         who = ", ".join(each.name for each in strangers)
-        return untouched("swarm", "foreign", ruling.held(f"{who} would lose its overlay if the host left"))
+        return untouched(
+            "swarm", "foreign", membership_order.held(f"{who} would lose its overlay if the host left")
+        )
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return untouched("swarm", "role", ruling.held(f"this host does not have the address {wanted}"))
+        return untouched(
+            "swarm", "role", membership_order.held(f"this host does not have the address {wanted}")
+        )
     if declared and (held := held_outside(intent, host)):
         words = f"once out this host could not come back: {held[0].reason}"
-        return untouched("swarm", held[0].kind, ruling.held(words))
-    reason = f"the host leaves the swarm: {ruling.reason}"
+        return untouched("swarm", held[0].kind, membership_order.held(words))
+    reason = f"the host leaves the swarm: {membership_order.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
-    return Plan((steps.LeaveSwarm(reason=ruling.reason),))
+    return Plan((steps.LeaveSwarm(reason=membership_order.reason),))
 
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:

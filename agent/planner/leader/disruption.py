@@ -85,11 +85,11 @@ def plan_disruption(intent: Intent, observed: Observed) -> Plan:
 def _under_way(cluster: ClusterState, disruption: records.Disruption) -> Plan:
     """Whoever has the disruption slot ends it; that it cannot is said, as all others wait for it."""
     status = cluster.status_of(disruption.host)
-    still = _holds_still(cluster, disruption.host)
+    still = _is_quarantined(cluster, disruption.host)
     if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
         return Plan()
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
-    why = f"it holds still: {cluster.rulings[disruption.host].reason}" if still else why
+    why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if still else why
     reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and does not go on: {why}"
     return untouched(f"disruption/{disruption.host}", "waiting", reason)
 
@@ -225,26 +225,30 @@ def _is_moving(cluster: ClusterState, name: str) -> bool:
 
     It is broken there, or somebody has deleted the disruption slot.
 
-    One that was told to hold still is not, however much there is to do.
+    One that was quarantined is not, however much there is to do.
     """
     status = cluster.status_of(name)
     works = status is not None and status.engine_up and status.bridge.phase == "moving"
-    return works and not _holds_still(cluster, name)
+    return works and not _is_quarantined(cluster, name)
 
 
 def _is_leaving(cluster: ClusterState, name: str) -> bool:
     """Whether a host is on its way out of the swarm by the leader's word, or back into it; one that is held is not."""
-    status, ruling = cluster.status_of(name), cluster.rulings.get(name)
+    status, membership_order = cluster.status_of(name), cluster.membership_orders.get(name)
     if status is None or not status.engine_up:
         return False
     if status.state == "active":
-        return ruling is not None and ruling.what == "leave" and not _is_held(status, ruling)
+        return (
+            membership_order is not None
+            and membership_order.what == "leave"
+            and not _is_held(status, membership_order)
+        )
     return status.state in ("inactive", "pending") and status.joined is not None
 
 
-def _is_held(status: HostStatus, ruling: records.Ruling) -> bool:
+def _is_held(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
     """Whether the host says that something stands against that word (host/leaving.py)."""
-    begins = ruling.held("")
+    begins = membership_order.held("")
     return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
 
 
@@ -281,7 +285,7 @@ def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
 
     That they need the disruption slot.
 
-    One that was told to hold still, as its machine was copied, takes none.
+    One that was quarantined, as its machine was copied, takes none.
     """
     return tuple(
         each.name
@@ -289,13 +293,13 @@ def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
         if (status := cluster.status_of(each.name))
         and status.bridge.phase == "waiting"
         and status.bridge.revision == intent.revision
-        and not _holds_still(cluster, each.name)
+        and not _is_quarantined(cluster, each.name)
     )
 
 
-def _holds_still(cluster: ClusterState, name: str) -> bool:
-    ruling = cluster.rulings.get(name)
-    return ruling is not None and ruling.what == "hold"
+def _is_quarantined(cluster: ClusterState, name: str) -> bool:
+    membership_order = cluster.membership_orders.get(name)
+    return membership_order is not None and membership_order.what == "quarantine"
 
 
 def _end(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:

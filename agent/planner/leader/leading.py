@@ -12,7 +12,7 @@ from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
 from agent.planner.leader.disruption import plan_disruption
-from agent.planner.leader.membership_orders import plan_rulings
+from agent.planner.leader.membership_orders import plan_membership_orders
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
 from agent.planner.leader.rollout import chart
@@ -113,5 +113,5 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
-    plan += plan_rulings(cluster.accepted, observed, census)
+    plan += plan_membership_orders(cluster.accepted, observed, census)
     return plan + plan_nodes(cluster.accepted, observed, census) if census else plan

@@ -1,4 +1,4 @@
-"""What the leader says of a host's membership, where the host cannot know by itself: leave the swarm, or hold still.
+"""What the leader says of a host's membership, where the host cannot know by itself: leave the swarm, or quarantine.
 
 A worker that its swarm removed, or whose swarm was recreated, is told so by nobody: its engine says "active" until
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
@@ -15,28 +15,30 @@ from agent.model.status import HostStatus
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 
-def plan_rulings(intent: Intent, observed: Observed, census: Census | None) -> Plan:
+def plan_membership_orders(intent: Intent, observed: Observed, census: Census | None) -> Plan:
     """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
     reports = _Reports(intent, observed, census) if census else None
-    wanted = reports.rulings() if reports else {}
+    wanted = reports.membership_orders() if reports else {}
     listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
-        leader_steps.WithdrawRuling(host=name, reason="it is no longer so, or cannot be told any more")
-        for name in sorted(cluster.rulings.keys() - wanted.keys())
+        leader_steps.RevokeMembershipOrder(host=name, reason="it is no longer so, or cannot be told any more")
+        for name in sorted(cluster.membership_orders.keys() - wanted.keys())
     ]
-    for name, ruling in sorted(wanted.items()):
-        if cluster.rulings.get(name) != ruling:
-            unlisted = ruling.node_id if ruling.node_id not in listed else None
-            reason = f"{ruling.what}: {ruling.reason}"
+    for name, membership_order in sorted(wanted.items()):
+        if cluster.membership_orders.get(name) != membership_order:
+            unlisted = membership_order.node_id if membership_order.node_id not in listed else None
+            reason = f"{membership_order.what}: {membership_order.reason}"
             steps.append(
-                leader_steps.PublishRuling(host=name, ruling=ruling, unlisted=unlisted, reason=reason)
+                leader_steps.IssueMembershipOrder(
+                    host=name, membership_order=membership_order, unlisted=unlisted, reason=reason
+                )
             )
     waits = reports.waits() if reports else {}
     blocked = (
         Blocked(
-            resource=f"ruling/{name}",
+            resource=f"membership-order/{name}",
             reason=f"it is to move to its address, and waits: {why}",
             kind="waiting",
         )
@@ -57,12 +59,12 @@ class _Reports:
         said = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
         self.reports = {name: status for name, status in said.items() if status and status.engine_up}
 
-    def rulings(self) -> dict[str, records.Ruling]:
+    def membership_orders(self) -> dict[str, records.MembershipOrder]:
         """Of each host for which there is something to say."""
         found = {name: self._rule(name, status) for name, status in self.reports.items() if name != self.me}
-        return {name: ruling for name, ruling in found.items() if ruling}
+        return {name: membership_order for name, membership_order in found.items() if membership_order}
 
-    def _rule(self, name: str, status: HostStatus) -> records.Ruling | None:
+    def _rule(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         if namesakes := self._namesakes(name, status):
             return self._of_one_node(name, status, namesakes)
         if status.state == "error":
@@ -81,41 +83,49 @@ class _Reports:
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
-    def _of_one_node(self, name: str, status: HostStatus, namesakes: list[str]) -> records.Ruling | None:
+    def _of_one_node(
+        self, name: str, status: HostStatus, namesakes: list[str]
+    ) -> records.MembershipOrder | None:
         # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
         # that an engine has of itself was copied along with its identity.
         owner = next((each for each in namesakes if self._address(each) == status.swarm_address), None)
         if owner is None or self._address(name) == status.swarm_address:
             return None
         node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
-        return _ruling(status, "hold", f"{node}: one of the two machines was copied from the other")
+        return _membership_order(
+            status, "quarantine", f"{node}: one of the two machines was copied from the other"
+        )
 
-    def _failed(self, name: str, status: HostStatus) -> records.Ruling | None:
+    def _failed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         """An engine that gave up. What it holds is known only if the join was ours, or if it was a worker of ours."""
         said = f": {status.swarm_error}" if status.swarm_error else ""
         if self.intent.host(name) is None:
             return None
         if status.joining and status.joining == self._swarm_id:
-            return _ruling(status, "leave", f"its join failed, and dockerd does not try again{said}")
+            return _membership_order(
+                status, "leave", f"its join failed, and dockerd does not try again{said}"
+            )
         before = self.census.former_of(name)
         if before and all(each.has_no_vote for each in before):
-            return _ruling(status, "leave", f"it cannot go on as the worker it was{said}")
+            return _membership_order(status, "leave", f"it cannot go on as the worker it was{said}")
         return None
 
-    def _half_out(self, name: str, status: HostStatus) -> records.Ruling | None:
+    def _half_out(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         """A leave that took dockerd longer than 15 s: it has no node any more and calls itself active all the same.
 
         That stays so, and a second leave is done at once (docs/engine-quirks.md): what was said still counts.
         """
-        said = self.cluster.rulings.get(name)
-        return _ruling(status, "leave", said.reason) if said and said.what == "leave" else None
+        said = self.cluster.membership_orders.get(name)
+        return _membership_order(status, "leave", said.reason) if said and said.what == "leave" else None
 
-    def _unlisted(self, name: str, status: HostStatus) -> records.Ruling | None:
+    def _unlisted(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         node = f"node {status.node_id}"
         if status.swarm_id == self._swarm_id or {each for each, _ in status.managers} & self.nodes.keys():
-            return _ruling(status, "leave", f"the swarm has no {node} any more")
+            return _membership_order(status, "leave", f"the swarm has no {node} any more")
         if self.intent.host(name) and self._is_gone(status):
-            return _ruling(status, "leave", f"the swarm of its {node} is no more: its managers have left it")
+            return _membership_order(
+                status, "leave", f"the swarm of its {node} is no more: its managers have left it"
+            )
         return None
 
     def _is_gone(self, status: HostStatus) -> bool:
@@ -128,25 +138,25 @@ class _Reports:
         known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in there)
         return bool(there) and known and not any(each.node_id == node_id for each in self.reports.values())
 
-    def _listed(self, name: str, status: HostStatus, node: NodeState) -> records.Ruling | None:
+    def _listed(self, name: str, status: HostStatus, node: NodeState) -> records.MembershipOrder | None:
         if node.role == "manager":
             return None
         if self.intent.host(name) is None:
             return self._removed(name, status)
         if rejoining_host(self.intent, self.cluster) == name and has_to_leave(name, self.cluster):
-            return _ruling(
+            return _membership_order(
                 status, "leave", "method rejoin: its docker_gwbridge is recreated outside the swarm"
             )
         wanted = self._address(name)
         if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):
             return None
-        return _ruling(status, "leave", differs("address", wanted, status.swarm_address))
+        return _membership_order(status, "leave", differs("address", wanted, status.swarm_address))
 
-    def _removed(self, name: str, status: HostStatus) -> records.Ruling | None:
+    def _removed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         assignment = self.cluster.assignments.get(name)
         if assignment is None or assignment.copies or status.copies:
             return None
-        return _ruling(status, "leave", "the intent names it no longer")
+        return _membership_order(status, "leave", "the intent names it no longer")
 
     def waits(self) -> dict[str, str]:
         """The hosts that are to have another address and have to wait with it, with what for in words."""
@@ -166,7 +176,7 @@ class _Reports:
             )
             if unwell:
                 return f"{disruption.host} first: {'; '.join(unwell)}"
-        said = self.cluster.rulings.get(name)
+        said = self.cluster.membership_orders.get(name)
         if said and said.what == "leave":
             return ""  # it may be at it: the disruption slots wait for that
         needs = [each.name for each in self.intent.hosts if self._needs_disruption(each.name)]
@@ -207,8 +217,11 @@ class _Reports:
         return self.cluster.record.swarm_id if self.cluster.record else None
 
 
-def _ruling(status: HostStatus, what: str, reason: str) -> records.Ruling:
+def _membership_order(status: HostStatus, what: str, reason: str) -> records.MembershipOrder:
     assert status.state in ("active", "pending", "error")
-    return records.Ruling(
-        state=status.state, node_id=status.node_id, what="hold" if what == "hold" else "leave", reason=reason
+    return records.MembershipOrder(
+        state=status.state,
+        node_id=status.node_id,
+        what="quarantine" if what == "quarantine" else "leave",
+        reason=reason,
     )

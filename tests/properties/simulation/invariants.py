@@ -164,7 +164,7 @@ def a_copy_is_stopped_only_when_it_is_to_be_gone(
         return
     raw = agent.host.engine.by_hand.raws.get(step.id)
     last = agent.observer._last
-    if raw is None or not is_up(raw) or raw["Id"] in past.altered or (last and last.ruling):
+    if raw is None or not is_up(raw) or raw["Id"] in past.altered or (last and last.membership_order):
         return
     here = copies(agent.host)
     copy = next((each for each, found in here.items() if found is raw), None)

@@ -23,7 +23,7 @@ KEYS, OTHER = Keys("prod"), Keys("prod-2")
 ROOT = "root:rootpw"
 OF_AGENTS = (
     *(KEYS.accepted, KEYS.verdict, KEYS.leader, KEYS.swarm, KEYS.tokens, KEYS.disruption),
-    *(KEYS.spec("0" * 64), KEYS.assignment("h1"), KEYS.ruling("h1"), KEYS.rollout("order")),
+    *(KEYS.spec("0" * 64), KEYS.assignment("h1"), KEYS.membership_order("h1"), KEYS.rollout("order")),
     *(KEYS.presence("h1"), KEYS.status("h1"), f"{KEYS.root}zz-of-a-later-version"),
 )
 ONE_HOST = document(GOOD, hosts={"h2": None}, copies={"order": {"h1": 2}})

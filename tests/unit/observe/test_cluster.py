@@ -254,8 +254,8 @@ SHOWN_IN = {
     KEYS.assignment(OTHER): {"assignments"},
     KEYS.disruption: {"disruption", "disruption_revision"},
     KEYS.digests: {"digests", "digests_revision"},
-    KEYS.ruling(ME): {"ruling", "rulings"},
-    KEYS.ruling(OTHER): {"rulings"},
+    KEYS.membership_order(ME): {"membership_order", "membership_orders"},
+    KEYS.membership_order(OTHER): {"membership_orders"},
     KEYS.rollout(COPY.service): {"rollouts", "specs"},
     KEYS.presence(ME): {"presence", "present"},
     KEYS.presence(OTHER): {"present"},
@@ -295,15 +295,15 @@ def test_every_record_is_spoiled_here() -> None:
 
 def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
     names = {name for name in dir(Keys) if not name.startswith("_")}
-    folders = {"root", "hosts", "assignments", "rulings", "rollouts", "specs", "cluster"}
+    folders = {"root", "hosts", "assignments", "membership_orders", "rollouts", "specs", "cluster"}
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
-    per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "ruling", "presence")} | {
+    per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {
         KEYS.status(OTHER),
         KEYS.rollout(COPY.service),
     }
     assert names - folders == {
         *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
-        *("spec", "assignment", "ruling", "rollout", "presence", "status"),
+        *("spec", "assignment", "membership_order", "rollout", "presence", "status"),
     }
     assert named - {getattr(KEYS, each) for each in folders} - {KEYS.intent} | per_host <= RECORDS.keys()
 

@@ -7,7 +7,7 @@ from typing import Any
 from agent.model.host_state import Attached, HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import Observed
-from agent.model.records import Disruption, Ruling
+from agent.model.records import Disruption, MembershipOrder
 from agent.model.status import BridgeReport, HostStatus
 from agent.model.steps import LeaveSwarm, StopContainer
 from agent.planner import make_plan
@@ -54,8 +54,10 @@ def scene(
 def ruled(seen: Observed) -> Observed:
     """The leader lets it leave."""
     assert seen.cluster is not None
-    ruling = Ruling(state="active", node_id="node-h1", what="leave", reason="method rejoin")
-    return replace(seen, cluster=replace(seen.cluster, ruling=ruling))
+    membership_order = MembershipOrder(
+        state="active", node_id="node-h1", what="leave", reason="method rejoin"
+    )
+    return replace(seen, cluster=replace(seen.cluster, membership_order=membership_order))
 
 
 def test_a_manager_waits_until_it_is_demoted_and_nothing_of_it_stops_before() -> None:
@@ -65,14 +67,14 @@ def test_a_manager_waits_until_it_is_demoted_and_nothing_of_it_stops_before() ->
     assert "the leader demotes this host before it leaves" in str(plan)
 
 
-def test_a_worker_waits_for_the_leaders_ruling_and_goes_on_running() -> None:
+def test_a_worker_waits_for_the_leaders_membership_order_and_goes_on_running() -> None:
     plan = make_plan(scene(builders.worker()))
 
     assert not plan.steps
     assert "the leader lets this host leave" in str(plan)
 
 
-def test_with_the_ruling_it_stops_its_copies_first() -> None:
+def test_with_the_membership_order_it_stops_its_copies_first() -> None:
     (step,) = make_plan(ruled(scene(builders.worker()))).steps
 
     assert isinstance(step, StopContainer)
@@ -140,7 +142,7 @@ def test_a_host_whose_bridge_is_held_or_only_has_something_left_over_is_not_to_l
     assert role("h1", "h1 h2 h3", "moving") == "manager"
 
 
-def test_what_comes_between_the_ruling_and_the_leave_keeps_the_host_in_and_releases_the_disruption_slot() -> (
+def test_what_comes_between_the_membership_order_and_the_leave_keeps_the_host_in_and_releases_the_disruption_slot() -> (
     None
 ):
     route = ((BRIDGE.subnet, "eth1"),)

@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.host_state import Attached, ContainerState, HostState, NetworkState, SwarmState
 from agent.model.plan import Plan
-from agent.model.records import Ruling
+from agent.model.records import MembershipOrder
 from agent.model.spec import ContainerSpec, Restart, spec_hash
 from agent.model.steps import LeaveSwarm, StopContainer
 from agent.planner import make_plan
@@ -30,7 +30,7 @@ from tests.support.builders import (
 
 WANTED = intent(service(on={"h3": 1}), hosts="h1 h2 h3:worker")
 WHY = "the swarm has no node node-h3 any more"
-UNLISTED = Ruling(state="active", node_id="node-h3", what="leave", reason=WHY)
+UNLISTED = MembershipOrder(state="active", node_id="node-h3", what="leave", reason=WHY)
 ON_OVERLAY = (("net", "10.10.0.5"),)
 BRIDGED = NetworkState(
     id="local-id", name="local", driver="bridge", scope="local", subnet=LOCAL.subnet, gateway=None
@@ -46,8 +46,12 @@ def a_worker(
     return host(*containers, **{"swarm": swarm, "networks": networks, **more})
 
 
-def plan(seen: HostState, *, ruling: Ruling | None = UNLISTED, wanted: Any = WANTED, **etcd: Any) -> Plan:
-    return make_plan(observed(cluster(wanted, "h3", ruling=ruling, **etcd), seen, me="h3"))
+def plan(
+    seen: HostState, *, membership_order: MembershipOrder | None = UNLISTED, wanted: Any = WANTED, **etcd: Any
+) -> Plan:
+    return make_plan(
+        observed(cluster(wanted, "h3", membership_order=membership_order, **etcd), seen, me="h3")
+    )
 
 
 def test_the_copies_on_an_overlay_are_stopped_before_the_host_leaves() -> None:
@@ -106,7 +110,9 @@ def test_a_word_on_what_is_no_longer_so_means_nothing() -> None:
         replace(UNLISTED, state="pending"),
         replace(UNLISTED, state="error", node_id=None),
     ):
-        assert not any(isinstance(each, LeaveSwarm) for each in plan(a_worker(), ruling=other).steps)
+        assert not any(
+            isinstance(each, LeaveSwarm) for each in plan(a_worker(), membership_order=other).steps
+        )
 
 
 def test_a_manager_never_leaves() -> None:
@@ -115,39 +121,39 @@ def test_a_manager_never_leaves() -> None:
 
 
 def test_while_etcd_is_away_no_word_counts() -> None:
-    state = cluster(WANTED, "h3", ruling=UNLISTED)
+    state = cluster(WANTED, "h3", membership_order=UNLISTED)
     steps = make_plan(observed(state, a_worker(), me="h3", stale=True)).steps
     assert not any(isinstance(each, LeaveSwarm) for each in steps)
 
 
 def test_an_engine_that_waits_for_a_swarm_that_does_not_know_it_leaves_too() -> None:
-    ruling = replace(UNLISTED, state="pending")
-    assert told(plan(a_worker(local="pending"), ruling=ruling)) == [f"leave swarm: {WHY}"]
+    membership_order = replace(UNLISTED, state="pending")
+    assert told(plan(a_worker(local="pending"), membership_order=membership_order)) == [f"leave swarm: {WHY}"]
 
 
 def test_after_a_failed_join_the_engine_leaves_and_joins_again() -> None:
-    failed = Ruling(state="error", node_id=None, what="leave", reason="its join failed")
+    failed = MembershipOrder(state="error", node_id=None, what="leave", reason="its join failed")
     wanted = intent(hosts="h1 h2 h3:worker")
-    assert told(plan(host(swarm=outside("error", "no route to host")), ruling=failed, wanted=wanted)) == [
-        "leave swarm: its join failed"
-    ]
-    assert told(plan(host(swarm=outside()), ruling=failed, wanted=wanted, tokens=builders.tokens())) == [
-        "join swarm: declared a worker of swarm swarm-1"
-    ]
+    assert told(
+        plan(host(swarm=outside("error", "no route to host")), membership_order=failed, wanted=wanted)
+    ) == ["leave swarm: its join failed"]
+    assert told(
+        plan(host(swarm=outside()), membership_order=failed, wanted=wanted, tokens=builders.tokens())
+    ) == ["join swarm: declared a worker of swarm swarm-1"]
 
 
 def test_a_host_does_not_move_to_an_address_it_does_not_have() -> None:
     move = replace(UNLISTED, reason="address: 10.0.0.3 wanted, 10.0.0.9 found")
     running = container(addresses=ON_OVERLAY)
     away = a_worker(running, addresses=((IPv4Interface("10.0.0.9/24"), "eth0"),))
-    assert told(plan(away, ruling=move)) == [
+    assert told(plan(away, membership_order=move)) == [
         (
             "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; "
             "but this host does not have the address 10.0.0.3"
         )
     ]
     there = a_worker(addresses=((IPv4Interface("10.0.0.3/24"), "eth0"),))
-    assert isinstance(plan(there, ruling=move).steps[0], LeaveSwarm)
+    assert isinstance(plan(there, membership_order=move).steps[0], LeaveSwarm)
 
 
 def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_run_on() -> None:
@@ -158,7 +164,7 @@ def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_r
     running = container(addresses=ON_OVERLAY)
     begins = "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; but once out this host could not come back: "
 
-    by_hand = plan(a_worker(running, networks=networks), ruling=move)
+    by_hand = plan(a_worker(running, networks=networks), membership_order=move)
     assert not by_hand.steps
     assert begins + "gateway: 172.21.0.1 wanted, 172.21.0.9 found, but it is in use by theirs" in told(
         by_hand
@@ -166,7 +172,7 @@ def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_r
 
     alone = (replace(wrong, endpoints=(("t", "gateway_t"),)), overlay_network())
     route = (IPv4Network("172.21.4.0/24"), "eth1")
-    overlaps = plan(a_worker(running, networks=alone, routes=(route,)), ruling=move)
+    overlaps = plan(a_worker(running, networks=alone, routes=(route,)), membership_order=move)
     assert not overlaps.steps
     assert begins + "172.21.0.0/20 overlaps the route 172.21.4.0/24 dev eth1" in told(overlaps)
 
@@ -179,12 +185,14 @@ def test_what_goes_with_the_swarm_keeps_nobody_in_it() -> None:
 
 
 def test_a_copied_machine_does_nothing_at_all() -> None:
-    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h2's")
-    assert told(plan(a_worker(), ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    hold = MembershipOrder(
+        state="active", node_id="node-h3", what="quarantine", reason="node node-h3 is h2's"
+    )
+    assert told(plan(a_worker(), membership_order=hold)) == ["blocked swarm: node node-h3 is h2's"]
     manager = host(
         swarm=builders.member("h3"), networks=(bridge_network(gateway="172.21.0.9"), overlay_network())
     )
-    assert told(plan(manager, ruling=hold)) == ["blocked swarm: node node-h3 is h2's"]
+    assert told(plan(manager, membership_order=hold)) == ["blocked swarm: node node-h3 is h2's"]
 
 
 # ---- taken out of the intent
@@ -195,9 +203,11 @@ REMOVED = replace(UNLISTED, reason="the intent names it no longer")
 
 def test_a_host_that_was_taken_out_leaves_and_its_bridge_stays_as_it_is() -> None:
     there = a_worker(networks=(bridge_network(gateway="172.21.0.9"),))
-    assert told(plan(there, ruling=REMOVED, wanted=GONE)) == ["leave swarm: the intent names it no longer"]
+    assert told(plan(there, membership_order=REMOVED, wanted=GONE)) == [
+        "leave swarm: the intent names it no longer"
+    ]
     left = replace(there, swarm=SwarmState(local="inactive"))
-    assert told(plan(left, ruling=REMOVED, wanted=GONE)) == [
+    assert told(plan(left, membership_order=REMOVED, wanted=GONE)) == [
         "blocked host/h3: the intent does not name h3: nothing is done here"
     ]
 
@@ -205,9 +215,9 @@ def test_a_host_that_was_taken_out_leaves_and_its_bridge_stays_as_it_is() -> Non
 def test_a_host_that_stays_out_does_not_leave_a_container_without_the_overlay_it_needs_to_start() -> None:
     at_rest = Attached(id="b", name="database", networks=("net",), running=False)
     seen = a_worker(attached=(at_rest,))
-    assert "database would lose its overlay" in str(plan(seen, ruling=REMOVED, wanted=GONE))
+    assert "database would lose its overlay" in str(plan(seen, membership_order=REMOVED, wanted=GONE))
     task = replace(at_rest, task=True)
     assert isinstance(
-        plan(a_worker(attached=(task,)), ruling=REMOVED, wanted=GONE).steps[0],
+        plan(a_worker(attached=(task,)), membership_order=REMOVED, wanted=GONE).steps[0],
         LeaveSwarm,
     )

@@ -54,7 +54,7 @@ def test_an_earlier_agent_of_this_boot_is_no_other_one() -> None:
     assert not must_not_act(seen(None))
 
 
-def test_while_etcd_is_away_nobody_can_be_told_to_hold_still() -> None:
+def test_while_etcd_is_away_nobody_can_be_told_to_do_nothing() -> None:
     assert not must_not_act(seen(stale=True))
 
 

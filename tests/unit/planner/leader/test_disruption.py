@@ -9,7 +9,7 @@ import pytest
 from agent.model.host_state import NodeState
 from agent.model.intent import PARKING
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import Disruption, Ruling
+from agent.model.records import Disruption, MembershipOrder
 from agent.model.status import (
     BlockedReport,
     BridgeReport,
@@ -81,15 +81,17 @@ def offer(name: str) -> list[str]:
 
 def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
     waits = ["blocked disruption/h2: it gets the disruption slot when h3 is in the swarm again"]
-    leaves = Ruling(state="active", node_id="node-h3", what="leave", reason="r")
+    leaves = MembershipOrder(state="active", node_id="node-h3", what="leave", reason="r")
     joined = JoinedReport(node_id="node-h3", through="", engine="e")
 
-    def with_h3(ruling: Ruling | None, **more: Any) -> list[str]:
+    def with_h3(membership_order: MembershipOrder | None, **more: Any) -> list[str]:
         found = seen({"h1": "right", "h2": "waiting", "h3": "right"})
         assert found.cluster is not None
         said = {**found.cluster.statuses, "h3": replace(found.cluster.statuses["h3"], **more)}
-        rulings = {"h3": ruling} if ruling else {}
-        return planned(replace(found, cluster=replace(found.cluster, statuses=said, rulings=rulings)))
+        membership_orders = {"h3": membership_order} if membership_order else {}
+        return planned(
+            replace(found, cluster=replace(found.cluster, statuses=said, membership_orders=membership_orders))
+        )
 
     assert with_h3(leaves) == waits
     assert with_h3(None, state="inactive", node_id=None, joined=joined) == waits
@@ -133,15 +135,17 @@ def test_nobody_gets_the_disruption_slot_that_does_not_ask_for_it() -> None:
     assert planned(seen({"h1": "", "h2": ""})) == []
 
 
-def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> None:
+def test_a_copied_machine_that_was_told_to_do_nothing_keeps_nobody_waiting() -> None:
     """It would never take the disruption slot, nor releases it."""
-    hold = Ruling(state="active", node_id="node-h3", what="hold", reason="node node-h3 is h3's")
+    hold = MembershipOrder(
+        state="active", node_id="node-h3", what="quarantine", reason="node node-h3 is h3's"
+    )
     phases = {"h1": "right", "h2": "waiting", "h3": "waiting"}
 
     def with_held_h2(now: Disruption | None, **more: str) -> list[str]:
         found = seen(phases | more, now)
         assert found.cluster is not None
-        return planned(replace(found, cluster=replace(found.cluster, rulings={"h2": hold})))
+        return planned(replace(found, cluster=replace(found.cluster, membership_orders={"h2": hold})))
 
     assert with_held_h2(None) == offer("h3")
     assert with_held_h2(disruption("h2", "granted")) == [
@@ -149,7 +153,7 @@ def test_a_copied_machine_that_was_told_to_hold_still_keeps_nobody_waiting() -> 
     ]
     assert with_held_h2(None, h2="moving") == offer("h3")
     (stuck,) = with_held_h2(disruption("h2", "acquired"), h2="moving")
-    assert stuck.endswith("and does not go on: it holds still: node node-h3 is h3's")
+    assert stuck.endswith("and does not go on: it is quarantined: node node-h3 is h3's")
 
 
 def test_one_gets_it_at_a_time() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from agent.diff.nodes import HOST_LABEL, take_census
 from agent.model.host_state import NodeState
-from agent.model.leader_steps import PublishRuling
+from agent.model.leader_steps import IssueMembershipOrder
 from agent.model.plan import Plan
-from agent.model.records import Assignment, Copy, Disruption, Ruling
+from agent.model.records import Assignment, Copy, Disruption, MembershipOrder
 from agent.model.status import BridgeReport, CopyReport, HostStatus, JoinedReport
-from agent.planner.leader.membership_orders import plan_rulings
+from agent.planner.leader.membership_orders import plan_membership_orders
 from tests.support import builders
 from tests.support.builders import cluster, host, intent, node, observed, status, told
 
@@ -33,7 +33,7 @@ def rule(
     *,
     wanted: Any = WANTED,
     present: dict[str, str] | None = None,
-    rulings: dict[str, Ruling] | None = None,
+    membership_orders: dict[str, MembershipOrder] | None = None,
     assignments: dict[str, Assignment] | None = None,
     disruption: Disruption | None = None,
     **reports: HostStatus,
@@ -42,14 +42,14 @@ def rule(
     told = {"h1": status("h1"), "h2": status("h2", swarm_address="10.0.0.2"), **reports}
     there = present if present is not None else {name: each.instance for name, each in told.items()}
     etcd: dict[str, Any] = {
-        "rulings": rulings or {},
+        "membership_orders": membership_orders or {},
         "assignments": assignments or {},
         "disruption": disruption,
     }
     state = cluster(wanted, statuses=told, present=there, **etcd)
     swarm = replace(builders.member("h1"), nodes=nodes)
     seen = observed(state, host(swarm=swarm), leads=True)
-    return plan_rulings(wanted, seen, take_census(wanted, seen))
+    return plan_membership_orders(wanted, seen, take_census(wanted, seen))
 
 
 def test_of_members_as_they_should_be_nothing_is_said() -> None:
@@ -57,13 +57,15 @@ def test_of_members_as_they_should_be_nothing_is_said() -> None:
 
 
 def test_who_was_told_to_leave_and_has_no_node_any_more_is_told_again_until_it_is_out() -> None:
-    before = Ruling(state="active", node_id="node-h3", what="leave", reason="the intent names it no longer")
+    before = MembershipOrder(
+        state="active", node_id="node-h3", what="leave", reason="the intent names it no longer"
+    )
     half_out = worker(node_id=None)
 
-    assert told(rule(ALL, rulings={"h3": before}, h3=half_out)) == [
-        "rule on ruling/h3: leave: the intent names it no longer"
+    assert told(rule(ALL, membership_orders={"h3": before}, h3=half_out)) == [
+        "issue membership-order/h3: leave: the intent names it no longer"
     ]
-    assert rule(ALL, rulings={"h3": replace(before, node_id=None)}, h3=half_out) == Plan()
+    assert rule(ALL, membership_orders={"h3": replace(before, node_id=None)}, h3=half_out) == Plan()
 
 
 def test_an_engine_that_has_no_node_yet_and_was_told_nothing_is_left_alone() -> None:
@@ -76,17 +78,17 @@ def test_an_engine_that_has_no_node_yet_and_was_told_nothing_is_left_alone() -> 
 @pytest.mark.parametrize("state", ["active", "pending"])
 def test_a_worker_that_the_swarm_does_not_know_any_more_shall_leave(state: Any) -> None:
     plan = rule(MANAGERS, h3=worker(state=state))
-    assert told(plan) == ["rule on ruling/h3: leave: the swarm has no node node-h3 any more"]
+    assert told(plan) == ["issue membership-order/h3: leave: the swarm has no node node-h3 any more"]
     (step,) = plan.steps
-    assert isinstance(step, PublishRuling)
-    assert step.ruling == Ruling(
+    assert isinstance(step, IssueMembershipOrder)
+    assert step.membership_order == MembershipOrder(
         state=state, node_id="node-h3", what="leave", reason="the swarm has no node node-h3 any more"
     )
 
 
 def test_that_the_swarm_does_not_know_a_node_is_asked_once_more_before_it_is_said() -> None:
     (step,) = rule(MANAGERS, h3=worker()).steps
-    assert isinstance(step, PublishRuling)
+    assert isinstance(step, IssueMembershipOrder)
     assert step.unlisted == "node-h3"
 
 
@@ -99,7 +101,7 @@ def test_a_worker_whose_certificate_names_the_swarm_is_ours_whoever_managed_it_t
 def test_a_worker_of_a_swarm_that_our_own_hosts_have_left_shall_leave() -> None:
     before = (("node-before", "10.0.0.2:2377"), ("node-older", "10.0.0.1:2377"))
     assert told(rule(MANAGERS, h3=worker(managers=before))) == [
-        "rule on ruling/h3: leave: the swarm of its node node-h3 is no more: its managers have left it"
+        "issue membership-order/h3: leave: the swarm of its node node-h3 is no more: its managers have left it"
     ]
 
 
@@ -145,7 +147,7 @@ def failed(**more: Any) -> HostStatus:
 
 def test_an_engine_whose_join_failed_shall_leave_and_try_again() -> None:
     assert told(rule(MANAGERS, h3=failed())) == [
-        "rule on ruling/h3: leave: its join failed, and dockerd does not try again: no route"
+        "issue membership-order/h3: leave: its join failed, and dockerd does not try again: no route"
     ]
 
 
@@ -159,14 +161,14 @@ def test_an_engine_in_error_that_our_join_did_not_bring_there_keeps_what_is_on_i
 def test_an_engine_in_error_that_was_a_worker_of_ours_shall_leave_and_join_again() -> None:
     before = node("h3", "worker", state="down", labels=LABELS)
     assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
-        "rule on ruling/h3: leave: it cannot go on as the worker it was: no route"
+        "issue membership-order/h3: leave: it cannot go on as the worker it was: no route"
     ]
 
 
 def test_an_engine_in_error_that_became_a_manager_in_vain_shall_leave_once_its_node_is_down() -> None:
     before = node("h3", "manager", reachable=None, state="down", labels=LABELS)
     assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
-        "rule on ruling/h3: leave: it cannot go on as the worker it was: no route"
+        "issue membership-order/h3: leave: it cannot go on as the worker it was: no route"
     ]
     assert rule((*MANAGERS, replace(before, state="ready")), h3=failed(joining=None)) == Plan()
 
@@ -182,7 +184,7 @@ OUT = "h2 is not in the swarm, or its dockerd does not answer"
 
 
 def waits(why: str) -> str:
-    return f"blocked ruling/h3: it is to move to its address, and waits: {why}"
+    return f"blocked membership-order/h3: it is to move to its address, and waits: {why}"
 
 
 def moved(name: str = "h3", **more: Any) -> HostStatus:
@@ -192,9 +194,9 @@ def moved(name: str = "h3", **more: Any) -> HostStatus:
 
 def test_a_worker_that_shall_have_another_address_shall_leave() -> None:
     plan = rule(ALL, h3=moved())
-    assert told(plan) == ["rule on ruling/h3: leave: address: 10.0.0.3 wanted, 10.0.0.99 found"]
+    assert told(plan) == ["issue membership-order/h3: leave: address: 10.0.0.3 wanted, 10.0.0.99 found"]
     (step,) = plan.steps
-    assert isinstance(step, PublishRuling)
+    assert isinstance(step, IssueMembershipOrder)
     assert step.unlisted is None
 
 
@@ -210,7 +212,7 @@ def test_hosts_change_their_address_one_after_the_other() -> None:
     wanted = intent(hosts="h1 h2:worker h3:worker")
     nodes = (node("h1"), node("h2", "worker"), node("h3", "worker"))
     both = rule(nodes, wanted=wanted, h2=moved("h2"), h3=moved())
-    assert [each.resource for each in both.steps] == ["ruling/h2"]
+    assert [each.resource for each in both.steps] == ["membership-order/h2"]
     assert told(both)[1:] == [waits("h2 moves first")]
     under_way = replace(moved("h2"), state="inactive", node_id=None)
     assert told(rule(nodes, wanted=wanted, h2=under_way, h3=moved())) == [waits(OUT)]
@@ -250,8 +252,8 @@ def test_no_host_moves_while_it_is_anothers_disruption_slot_or_another_needs_one
 def test_who_was_told_to_move_goes_on_with_it_when_another_needs_the_disruption_slot_meanwhile() -> None:
     needs = status("h2", swarm_address="10.0.0.2", bridge=BridgeReport(phase="waiting", revision=7))
     why = "address: 10.0.0.3 wanted, 10.0.0.99 found"
-    said = Ruling(state="active", node_id="node-h3", what="leave", reason=why)
-    assert rule(ALL, rulings={"h3": said}, h2=needs, h3=moved()) == Plan()
+    said = MembershipOrder(state="active", node_id="node-h3", what="leave", reason=why)
+    assert rule(ALL, membership_orders={"h3": said}, h2=needs, h3=moved()) == Plan()
 
 
 # ---- taken out of the intent
@@ -260,7 +262,7 @@ def test_who_was_told_to_move_goes_on_with_it_when_another_needs_the_disruption_
 def test_a_host_that_was_taken_out_shall_leave_when_nothing_of_ours_is_left_on_it() -> None:
     gone, none = intent(hosts="h1 h2"), {"h3": Assignment(revision=7, project="prod")}
     assert told(rule(ALL, wanted=gone, h3=worker(), assignments=none)) == [
-        "rule on ruling/h3: leave: the intent names it no longer"
+        "issue membership-order/h3: leave: the intent names it no longer"
     ]
     copies = (Copy(service="order", number=1, spec="x"),)
     assigned = Assignment(revision=7, project="prod", copies=copies)
@@ -278,7 +280,9 @@ def test_a_member_that_the_intent_never_named_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("listed", ["10.0.0.2", "10.0.0.3", "10.0.0.9"])
-def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_holds_still(listed: str) -> None:
+def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_quarantined(
+    listed: str,
+) -> None:
     """The swarm lists the address of the one that spoke to a manager last, which may be the copy."""
     copied = worker(instance="run-h2", node_id="node-h3")
     nodes = (*MANAGERS, replace(node("h3", "worker"), address=listed))
@@ -286,7 +290,7 @@ def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_hol
         "node node-h3 is h3's, and h2 says that it is the same one: "
         "one of the two machines was copied from the other"
     )
-    assert told(rule(nodes, h2=copied, h3=worker())) == [f"rule on ruling/h2: hold: {why}"]
+    assert told(rule(nodes, h2=copied, h3=worker())) == [f"issue membership-order/h2: quarantine: {why}"]
 
 
 def test_while_nobody_can_tell_which_of_two_hosts_is_the_copy_none_is_told_to_leave() -> None:
@@ -298,17 +302,17 @@ def test_while_nobody_can_tell_which_of_two_hosts_is_the_copy_none_is_told_to_le
 
 
 def test_a_word_is_said_once_and_taken_back_when_it_is_no_longer_so() -> None:
-    said = Ruling(
+    said = MembershipOrder(
         state="active", node_id="node-h3", what="leave", reason="the swarm has no node node-h3 any more"
     )
-    assert rule(MANAGERS, rulings={"h3": said}, h3=worker()) == Plan()
+    assert rule(MANAGERS, membership_orders={"h3": said}, h3=worker()) == Plan()
     left = worker(state="inactive", node_id=None)
-    assert told(rule(MANAGERS, rulings={"h3": said}, h3=left)) == [
-        "withdraw ruling/h3: it is no longer so, or cannot be told any more"
+    assert told(rule(MANAGERS, membership_orders={"h3": said}, h3=left)) == [
+        "revoke membership-order/h3: it is no longer so, or cannot be told any more"
     ]
 
 
 def test_without_a_list_of_nodes_nothing_is_said_and_every_word_taken_back() -> None:
-    said = Ruling(state="active", node_id="node-h3", what="leave", reason="r")
-    assert [each.verb for each in rule(None, rulings={"h3": said}, h3=worker()).steps] == ["withdraw"]
+    said = MembershipOrder(state="active", node_id="node-h3", what="leave", reason="r")
+    assert [each.verb for each in rule(None, membership_orders={"h3": said}, h3=worker()).steps] == ["revoke"]
     assert rule(None, h3=worker()) == Plan()
