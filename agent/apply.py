@@ -179,8 +179,8 @@ def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, P
     if isinstance(step, leader_steps.Campaign):
         _campaign(doors)
         return
-    if isinstance(step, leader_steps.LetGo):
-        _let_go(doors, step.lock)
+    if isinstance(step, leader_steps.AbandonLock):
+        _abandon_lock(doors, step.lock)
         return
     engine, keys = doors.engine, doors.keys
     fence = doors.safe_fence(step.budget_s)
@@ -250,7 +250,7 @@ def _campaign(doors: Doors) -> None:
     election.campaign(doors.store, doors.keys.leader, value, lease_id)
 
 
-def _let_go(doors: Doors, lock: Fence) -> None:
+def _abandon_lock(doors: Doors, lock: Fence) -> None:
     """A role that was revoked may delete nothing, and not revoke a lease with keys on it; it need not renew it."""
     try:
         election.resign(doors.store, lock)

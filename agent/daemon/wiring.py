@@ -31,10 +31,10 @@ from agent.model.plan import Outcome, Step
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
 from agent.planner.host.bridge import phase_of
-from agent.planner.leader.eligibility import unfit
+from agent.planner.leader.eligibility import why_ineligible
 from agent.report import Decisions, Metrics, Reporter, at_once
 
-DECISIONS = Decisions(bridge_phase=phase_of, why_not_leader=unfit)
+DECISIONS = Decisions(bridge_phase=phase_of, why_ineligible=why_ineligible)
 """What the report asks the planner."""
 
 
@@ -162,8 +162,8 @@ class Agent:
     def _done(self, outcome: Outcome) -> None:
         if outcome.step.kind == "swarm":
             self._host.forget()
-        if isinstance(outcome.step, leader_steps.LetGo):
-            self.observer.let_go()
+        if isinstance(outcome.step, leader_steps.AbandonLock):
+            self.observer.abandon_lock()
         self.reporter.step_done(outcome)
         self.wake.wake("step ended")
 

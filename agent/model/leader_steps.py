@@ -37,7 +37,7 @@ class Resign(_LeaderStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetGo(_LeaderStep):
+class AbandonLock(_LeaderStep):
     """Give back a lock that is ours still, as etcd goes on renewing it, while nothing else can be read there.
 
     Where etcd does not let us do that either, the lease is left to run out, and another one taken.
@@ -274,7 +274,7 @@ class TurnAutolockOff(_AutolockStep):
 NodeStep = PromoteNode | DemoteNode | UpdateNode | RemoveNode
 AutolockStep = TurnAutolockOn | PublishUnlockKey | TurnAutolockOff
 LeaderStep = (
-    Campaign | Resign | LetGo
+    Campaign | Resign | AbandonLock
     | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
     | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
     | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens

@@ -305,7 +305,7 @@ class Observer:
         self._lock = held_fence(reading.lock, lease_id)
         return reading.state, self._lock, ""
 
-    def let_go(self) -> None:
+    def abandon_lock(self) -> None:
         """The lock was given back unread. May be called from any thread."""
         self._lock = None
 

@@ -54,9 +54,9 @@ _WORDS_VARY = ("engine", "store")
 class Journal:
     """Remembers what was said. For the loop's thread, but for `started` and `ended`, which remember nothing."""
 
-    def __init__(self, why_not_leader: Callable[[Observed, ClusterState], str]) -> None:
-        """`why_not_leader` says why this host may not lead; empty when it may."""
-        self._why_not_leader = why_not_leader
+    def __init__(self, why_ineligible: Callable[[Observed, ClusterState], str]) -> None:
+        """`why_ineligible` says why this host may not lead; empty when it may."""
+        self._why_ineligible = why_ineligible
         self._blocked: dict[tuple[str, str], Blocked] = {}
         self._document: tuple[int, bool] | None = None
         self._accepted = 0
@@ -99,7 +99,7 @@ class Journal:
         leader = (observed.cluster.leader if observed.cluster else None, self._why_not_here(observed))
         if leader != self._leader and not leading:
             host, why_not = leader
-            log.info("leader", host=host or "none", **({"why_not_here": why_not} if why_not else {}))
+            log.info("leader", host=host or "none", **({"why_ineligible": why_not} if why_not else {}))
         self._leader = leader
 
     def _say_intent(self, observed: Observed) -> None:
@@ -137,7 +137,7 @@ class Journal:
         cluster = observed.cluster
         if cluster is None or cluster.leader or observed.stale:
             return ""
-        return self._why_not_leader(observed, cluster)
+        return self._why_ineligible(observed, cluster)
 
 
 def _identity(blocked: Blocked) -> str:

@@ -176,7 +176,7 @@ class Decisions(NamedTuple):
 
     bridge_phase: Callable[[Observed], Phase]
     """Where this host stands with its bridge."""
-    why_not_leader: Callable[[Observed, ClusterState], str]
+    why_ineligible: Callable[[Observed, ClusterState], str]
     """Why this host may not lead; empty when it may."""
 
 
@@ -204,7 +204,7 @@ class Reporter:
         self._key = StatusKey(store, key, clock)
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
-        self._journal, self._figures = journal.Journal(decisions.why_not_leader), counters.Figures(metrics)
+        self._journal, self._figures = journal.Journal(decisions.why_ineligible), counters.Figures(metrics)
         self._pulls = journal.Pulls()
         self._previous: HostStatus | None = None
         self._recalled = False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.leader_steps import LetGo
+from agent.model.leader_steps import AbandonLock
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, SimulatedAgent, SimulatedCluster, at_rest
 
@@ -154,7 +154,7 @@ def test_a_leader_on_a_link_too_slow_to_read_gives_the_lock_back_once_and_stays_
     assert presence(cluster, before.name)
     assert before.session.lease_id == lease
     assert not before.plan.steps
-    given_back = [each for each in before.outcomes if isinstance(each.step, LetGo)]
+    given_back = [each for each in before.outcomes if isinstance(each.step, AbandonLock)]
     assert [each.error for each in given_back] == [""]
 
 
@@ -163,4 +163,4 @@ def test_a_leader_whose_etcd_is_away_does_nothing_about_the_lock(cluster: Simula
     for agent in cluster.agents.values():
         agent.cut_etcd()
     cluster.rounds(100)
-    assert not [each for each in before.outcomes if isinstance(each.step, LetGo)]
+    assert not [each for each in before.outcomes if isinstance(each.step, AbandonLock)]

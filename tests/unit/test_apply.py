@@ -403,7 +403,7 @@ def test_every_kind_of_step_is_tried_here() -> None:
     tried = (
         {type(step) for step, _ in HOST_STEPS}
         | {type(step) for step in FENCED}
-        | {leader_steps.Campaign, leader_steps.LetGo, steps.PutPresence, steps.GiveUpInit}
+        | {leader_steps.Campaign, leader_steps.AbandonLock, steps.PutPresence, steps.GiveUpInit}
     )
     tried |= {type(step) for step, _ in TURNS} | {type(resolving()), type(PULL)}
     assert tried == set(get_args(Step))
@@ -596,7 +596,7 @@ def test_a_lock_given_back_is_free(leading: Bench) -> None:
 
 def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: Bench) -> None:
     lease = leading.session.lease_id
-    leading.apply(leader_steps.LetGo(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.AbandonLock(lock=leading.lock, reason="r"))
     assert leading.read(KEYS.leader) is None
     leading.session.run_once()
     assert leading.session.lease_id == lease
@@ -605,7 +605,7 @@ def test_a_lock_that_cannot_be_read_is_given_back_with_the_lease_kept(leading: B
 def test_where_etcd_takes_no_word_back_the_lease_is_replaced(leading: Bench) -> None:
     lease = leading.session.lease_id
     leading.store.denied = True
-    leading.apply(leader_steps.LetGo(lock=leading.lock, reason="r"))
+    leading.apply(leader_steps.AbandonLock(lock=leading.lock, reason="r"))
     leading.store.denied = False
     leading.session.run_once()
     assert leading.session.lease_id not in (None, lease)

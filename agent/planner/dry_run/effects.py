@@ -71,7 +71,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
     match step:
         case leader_steps.Campaign():
             return world.with_cluster(replace(cluster, leader=cluster.leader or me))
-        case leader_steps.Resign() | leader_steps.LetGo():
+        case leader_steps.Resign() | leader_steps.AbandonLock():
             return world.with_cluster(replace(cluster, leader=None))
         case leader_steps.PublishVerdict():
             return _judged(world, step)

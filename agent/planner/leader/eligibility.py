@@ -11,7 +11,7 @@ etcd lets go of the lock.
 
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
-from agent.model.leader_steps import Campaign, LetGo, Resign
+from agent.model.leader_steps import AbandonLock, Campaign, Resign
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan
 from agent.planner.leader.disruption import rejoining_host
@@ -20,7 +20,7 @@ LEADS_BLIND_S = 30.0
 """A dockerd that restarts is back in seconds. It is also the usual deadline of one call: a dockerd that hangs is told
 from one that is slow by the first that ends without an answer. A swarm that has lost its raft leader has another one
 sooner; a link to etcd that is slow for a while is no reason either."""
-STANDS_IN_S = 300.0
+INTERIM_LEADER_S = 300.0
 """For how long a manager that took the lock without seeing the nodes leads on, although another one sees them: that one
 let the lock lie for LEADS_BLIND_S, so it may not be able to take it, and the lock must not go back and forth."""
 
@@ -30,7 +30,7 @@ def plan_leadership(observed: Observed) -> Plan:
     cluster = observed.cluster
     if cluster is None or observed.stale:
         return _plan_unread(observed)
-    why_not = unfit(observed, cluster)
+    why_not = why_ineligible(observed, cluster)
     if observed.fence:
         return Plan((Resign(reason=why_not),)) if why_not else Plan()
     if why_not or cluster.leader or not observed.lease:
@@ -44,24 +44,26 @@ def _plan_unread(observed: Observed) -> Plan:
     if lock is None or unread_s < LEADS_BLIND_S:
         return Plan()
     reason = f"etcd has renewed the lease for {unread_s:.0f} s, and lets nothing be read"
-    return Plan((LetGo(lock=lock, reason=reason),))
+    return Plan((AbandonLock(lock=lock, reason=reason),))
 
 
-def unfit(observed: Observed, cluster: ClusterState) -> str:
+def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
     """Why this host may not lead, in words; empty when it may."""
     if cluster.newer:
         return f"{cluster.newer[0]} is of a newer agent, and this one would overwrite what it cannot read"
     # Before the first document was accepted there is nobody to accept it, unless the newest one says who may.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:
-        return _unfit_before_any(cluster)
+        return _ineligible_before_any(cluster)
     if rejoining_host(intent, cluster) == observed.me and _another_manages(observed, cluster):
         return "this host holds the disruption slot to leave the swarm and come back"
-    if not _declared_manager(observed.me, cluster, intent) and not _stands_in(observed, cluster, intent):
+    if not _declared_manager(observed.me, cluster, intent) and not _is_interim_leader(
+        observed, cluster, intent
+    ):
         return "the intent does not declare this host a manager"
     if observed.host is None:
-        return _unfit_blind(observed, cluster, intent)
-    return _unfit_engine(observed, cluster, observed.host, intent)
+        return _ineligible_blind(observed, cluster, intent)
+    return _ineligible_engine(observed, cluster, observed.host, intent)
 
 
 def _declared_manager(me: str, cluster: ClusterState, intent: Intent) -> bool:
@@ -71,7 +73,7 @@ def _declared_manager(me: str, cluster: ClusterState, intent: Intent) -> bool:
     return any(host is not None and host.role == "manager" for host in hosts)
 
 
-def _unfit_before_any(cluster: ClusterState) -> str:
+def _ineligible_before_any(cluster: ClusterState) -> str:
     """Who may lead where no intent says it: anybody, to say what is wrong with the first document."""
     if cluster.document is None:
         return "no intent says who may lead"
@@ -80,7 +82,7 @@ def _unfit_before_any(cluster: ClusterState) -> str:
     return "a document is in force that this host cannot read" if unread else ""
 
 
-def _stands_in(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:
+def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:
     """Whether the swarm has no declared manager that could lead instead of this host."""
     record = cluster.record
     if record is None:
@@ -120,7 +122,7 @@ def _could_lead(name: str, cluster: ClusterState) -> bool:
     return status.engine_up and status.state == "active" and manages
 
 
-def _unfit_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> str:
+def _ineligible_blind(observed: Observed, cluster: ClusterState, intent: Intent) -> str:
     """Who leads keeps leading for a while, who does not waits for his engine."""
     if not observed.fence:
         return "dockerd does not answer"
@@ -142,7 +144,7 @@ def _could_init(name: str, cluster: ClusterState) -> bool:
     return status is not None and status.engine_up and status.state in ("inactive", "active")
 
 
-def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
     swarm, record = host.swarm, cluster.record
     if record and record.swarm_id:
         if swarm.local == "active" and not swarm.is_manager:
@@ -150,7 +152,7 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
         if swarm.local == "active" and (other := other_swarm(record, swarm)):
             return f"this host is in {other}"
         if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
-            return _unfit_unseeing(observed, cluster, host, intent)
+            return _ineligible_unseeing(observed, cluster, host, intent)
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
     if swarm.local == "active":
         return "" if swarm.is_manager else "this host's engine is a worker"
@@ -167,7 +169,7 @@ def _unfit_engine(observed: Observed, cluster: ClusterState, host: HostState, in
     return ""
 
 
-def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+def _ineligible_unseeing(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
     """A manager that does not see the swarm's nodes leaves the lead to one that does; else it leads, for the documents.
 
     Only who leads, or does not see them while nobody leads, reads what the others report.
@@ -179,7 +181,7 @@ def _unfit_unseeing(observed: Observed, cluster: ClusterState, host: HostState, 
         return f"{other} sees the swarm's nodes, and this host does not" if may_come else ""
     blind_s, led_s = observed.nodes_unseen_s, observed.led_s
     took_it_blind = blind_s > led_s
-    if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < STANDS_IN_S):
+    if blind_s < LEADS_BLIND_S or (took_it_blind and led_s < INTERIM_LEADER_S):
         return ""
     return f"it has not seen the swarm's nodes for {blind_s:.0f} s, and {other} sees them"
 

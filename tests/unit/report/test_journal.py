@@ -9,7 +9,7 @@ from agent.model.faults import Fault
 from agent.model.observed import Document
 from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan
 from agent.model.steps import StartContainer
-from agent.planner.leader.eligibility import unfit
+from agent.planner.leader.eligibility import why_ineligible
 from agent.report.journal import Journal
 from tests.support.scenes import FENCE, INTENT, cluster, observed
 
@@ -26,7 +26,7 @@ def lines() -> Iterator[Lines]:
 @pytest.fixture
 def journal(lines: Lines) -> Journal:
     """A journal that has told of one quiet pass already."""
-    fresh = Journal(unfit)
+    fresh = Journal(why_ineligible)
     fresh.passed(observed(), Plan())
     lines.clear()
     return fresh
@@ -125,7 +125,7 @@ def test_while_nobody_leads_each_host_says_once_why_it_does_not(journal: Journal
     for seen in (nobody, nobody, replace(nobody, accepted=undeclared), cluster()):
         journal.passed(observed(cluster=seen, host=None), Plan())
 
-    assert [(each["host"], each.get("why_not_here")) for each in lines if each["event"] == "leader"] == [
+    assert [(each["host"], each.get("why_ineligible")) for each in lines if each["event"] == "leader"] == [
         ("none", "dockerd does not answer"),
         ("none", "the intent does not declare this host a manager"),
         ("node-b", None),
@@ -135,7 +135,7 @@ def test_while_nobody_leads_each_host_says_once_why_it_does_not(journal: Journal
 def test_who_may_lead_has_no_reason_not_to(journal: Journal, lines: Lines) -> None:
     journal.passed(observed(cluster=cluster(leader=None)), Plan())
 
-    assert not [each for each in lines if "why_not_here" in each]
+    assert not [each for each in lines if "why_ineligible" in each]
 
 
 def test_a_step_that_ended_is_one_line_with_its_reason_and_duration(journal: Journal, lines: Lines) -> None:

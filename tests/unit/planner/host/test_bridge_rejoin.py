@@ -12,7 +12,7 @@ from agent.model.status import BridgeReport, HostStatus
 from agent.model.steps import LeaveSwarm, StopContainer
 from agent.planner import make_plan
 from agent.planner.leader.disruption import role_for_now
-from agent.planner.leader.eligibility import unfit
+from agent.planner.leader.eligibility import why_ineligible
 from tests.support import builders
 from tests.support.builders import (
     BRIDGE,
@@ -168,11 +168,11 @@ def test_the_leader_hands_over_before_its_own_disruption_slot_and_only_to_somebo
     )
 
     assert alone.cluster is not None
-    assert unfit(alone, alone.cluster) == ""
-    assert "the disruption slot to leave" not in unfit(
+    assert why_ineligible(alone, alone.cluster) == ""
+    assert "the disruption slot to leave" not in why_ineligible(
         replace(alone, cluster=other, fence=None), cluster(wanted())
     )
     assert (
-        unfit(replace(alone, cluster=other), other)
+        why_ineligible(replace(alone, cluster=other), other)
         == "this host holds the disruption slot to leave the swarm and come back"
     )
