@@ -261,7 +261,7 @@ def _abandon_lock(doors: Doors, lock: Fence) -> None:
 def _publish_verdict(doors: Doors, fence: Fence, step: leader_steps.PublishVerdict) -> None:
     operations = [_put(doors.keys.verdict, step.verdict)]
     if step.document is not None:
-        accepted = records.Accepted(revision=step.verdict.revision, document=step.document, era=step.era)
+        accepted = records.Accepted(revision=step.verdict.revision, document=step.document, epoch=step.epoch)
         operations.append(_put(doors.keys.accepted, accepted))
     # A document put in the meantime gets a verdict of its own.
     judged = Compare(key=doors.keys.intent, mod_revision=step.verdict.revision)

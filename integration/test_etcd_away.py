@@ -87,7 +87,7 @@ def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_ca
     with recovering(record_property):
         cluster.wait_converged(cluster.put(EDITED), BACK_S)
     all_run(cluster)
-    assert int((cluster.get("accepted") or {})["era"]) > 0
+    assert int((cluster.get("accepted") or {})["epoch"]) > 0
 
 
 def lose_a_copy(host: Host, name: str) -> None:

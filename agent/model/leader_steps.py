@@ -53,7 +53,7 @@ class PublishVerdict(_LeaderStep):
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
-    era: int = 0
+    epoch: int = 0
     verb, kind, resource = "publish", "intent", "verdict"
 
 

@@ -46,7 +46,7 @@ class ClusterState:
     """The newest, accepted or not; None: there is no intent key."""
     accepted: Intent | None = None
     """What is in force: what etcd says, unless this host knows something newer."""
-    era: int = 0
+    epoch: int = 0
     """Of what is in force: how often an operator has confirmed an etcd that had gone back."""
     in_force_held: bool = False
     """Whether etcd has that no more, or nothing that can be read: not everybody may know it."""

@@ -90,8 +90,8 @@ class Assignment:
     revision: int
     project: str
     copies: tuple[Copy, ...] = ()
-    era: int = 0
-    """As in Accepted: what counts more is of a later era, or within one of a later revision."""
+    epoch: int = 0
+    """As in Accepted: what counts more is of a later epoch, or within one of a later revision."""
     pending: tuple[str, ...] = ()
     """Services with a copy here that is not as that intent says (yet): a rollout moves it in its turn, or went back."""
 
@@ -200,7 +200,7 @@ class Accepted:
 
     revision: int
     document: str = field(repr=False)
-    era: int = 0
+    epoch: int = 0
     """How often an operator has confirmed an etcd that had gone back: its revisions count from zero then."""
 
 
@@ -224,7 +224,7 @@ class Digests:
     """Which bytes the tags of one document are, as the leader asked the registries once for it."""
 
     revision: int
-    era: int
+    epoch: int
     """With `revision`, the document in force that this was asked for."""
     images: Pairs = ()
     """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""

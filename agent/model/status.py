@@ -180,7 +180,7 @@ class HostStatus:
     nodes: tuple[NodeReport, ...] | None = None
     """Managers only; None: not a manager, or the swarm did not answer."""
     leading: bool = False
-    era: int | None = None
+    epoch: int | None = None
     """Of what it goes by, as in Accepted; None: it does not say so."""
     revision: int = 0
     """The accepted revision this host has carried out in full; 0: none yet."""

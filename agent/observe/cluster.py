@@ -181,7 +181,7 @@ class ClusterReader:
             revision=snapshot.revision,
             document=document,
             accepted=held.intent,
-            era=held.era,
+            epoch=held.epoch,
             in_force_held=held.in_force_held,
             went_back=held.went_back,
             confirmed=held.is_confirmed_by(document),

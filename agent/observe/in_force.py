@@ -1,10 +1,10 @@
 """What is in force on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
 
 An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
-deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an era and a
-revision: within an era etcd only counts upwards, and an operator who confirms what etcd says begins the next era. One
-that was restored with the same document in force has lost what was written since, such as the end of a rollout: its own
-revision is lower than it was, and nothing counts that it says before the next era.
+deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an epoch and
+a revision: within an epoch etcd only counts upwards, and an operator who confirms what etcd says begins the next epoch.
+One that was restored with the same document in force has lost what was written since, such as the end of a rollout: its
+own revision is lower than it was, and nothing counts that it says before the next epoch.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Held:
     intent: Intent | None
     text: str = ""
     """The document of `intent`, word for word."""
-    era: int
+    epoch: int
     assignment: records.Assignment | None
     assignment_held: bool
     """Whether that is not what etcd has now."""
@@ -108,9 +108,9 @@ class InForce:
         self._keys, self._assigned = keys, keys.assignment(me)
         self._me = me
         self._document: observed.Document | None = None
-        self._era = 0
+        self._epoch = 0
         self._revision = 0
-        """The highest that etcd was seen at, or that something in force is from, in this era."""
+        """The highest that etcd was seen at, or that something in force is from, in this epoch."""
         self._rewound = ""
         """What told that etcd itself went back, in words; until the next document is in force."""
         self._went_back, self._noticed_at = "", 0
@@ -131,7 +131,7 @@ class InForce:
         return Held(
             intent=self._document.intent if self._document else None,
             text=self._document.text if self._document else "",
-            era=self._era,
+            epoch=self._epoch,
             assignment=assignment,
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
@@ -161,9 +161,9 @@ class InForce:
     def _is_older(self, found: records.Accepted) -> bool:
         if self._document is None:
             return False
-        known = (self._era, self._document.revision)
-        other = (found.era, found.revision) == known and found.document != self._document.text
-        return other or (found.era, found.revision) < known
+        known = (self._epoch, self._document.revision)
+        other = (found.epoch, found.revision) == known and found.document != self._document.text
+        return other or (found.epoch, found.revision) < known
 
     def _look_at_revision(self, revision: int) -> None:
         if revision < self._revision:
@@ -173,15 +173,15 @@ class InForce:
 
     def _is_known(self, found: records.Accepted) -> bool:
         known = self._document
-        return known is not None and (self._era, known.revision) == (found.era, found.revision)
+        return known is not None and (self._epoch, known.revision) == (found.epoch, found.revision)
 
     def _adopt(self, found: records.Accepted, value: store.KeyValue, values: Values) -> bool:
         document = read_document(found.document.encode(), found.revision)
         if document.intent is None:
             values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
             return False
-        self._document, self._era = document, found.era
-        # Not the snapshot's: what was kept on disk may be from the etcd of the era before, too.
+        self._document, self._epoch = document, found.epoch
+        # Not the snapshot's: what was kept on disk may be from the etcd of the epoch before, too.
         self._revision, self._rewound = value.mod_revision, ""
         return True
 
@@ -208,7 +208,7 @@ class InForce:
 
     def _counts_more(self, last: records.Assignment, found: records.Assignment | None) -> bool:
         if found:
-            return (found.era, found.revision) < (last.era, last.revision)
+            return (found.epoch, found.revision) < (last.epoch, last.revision)
         intent = self._document.intent if self._document else None
         return bool(last.copies and intent and intent.host(self._me))
 
@@ -217,9 +217,9 @@ class InForce:
     ) -> bool:
         """Whether etcd has an earlier one of the same document; an agent that was started since knows by that alone."""
         known = self._known[self._assigned].mod_revision
-        if found is None or (found.era, found.revision) != (last.era, last.revision):
+        if found is None or (found.epoch, found.revision) != (last.epoch, last.revision):
             return False
-        if value.mod_revision < known and found.era == self._era and not self._rewound:
+        if value.mod_revision < known and found.epoch == self._epoch and not self._rewound:
             self._rewound = (
                 f"this host's assignment is from revision {value.mod_revision} and was from {known}"
             )

@@ -49,7 +49,7 @@ def host_status(
         agent_version=version,
         advertise=observed.advertise,
         leading=observed.fence is not None,
-        era=observed.cluster.era if observed.cluster else known.era,
+        epoch=observed.cluster.epoch if observed.cluster else known.epoch,
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_told(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),

@@ -31,7 +31,7 @@ LEADERS = (
 )
 """Keys that only a leader writes."""
 DATED = ("accepted", "digests", "assignments/")
-"""Those of them that say which era and document they are from."""
+"""Those of them that say which epoch and document they are from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class _Told:
     swarm: str | None = None
     claimed_by: str | None = None
     dates: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Era and document, by key."""
+    """Epoch and document, by key."""
 
 
 def faults_in(changes: Iterable[Change]) -> list[str]:
@@ -119,9 +119,9 @@ def _faults_of_dates(key: str, value: dict[str, Any], at: str, told: _Told) -> I
     if key == "verdict" and value["revision"] != told.newest:
         yield f"the verdict {at} is on document {value['revision']}, and {told.newest or 'none'} was the newest"
     if key.startswith(DATED):
-        now = (int(value.get("era", 0)), int(value["revision"]))
+        now = (int(value.get("epoch", 0)), int(value["revision"]))
         if now < (before := told.dates.get(key, now)):
-            yield f"{key} was of document {before[1]} (era {before[0]}), and {at} of {now[1]} (era {now[0]})"
+            yield f"{key} was of document {before[1]} (epoch {before[0]}), and {at} of {now[1]} (epoch {now[0]})"
         told.dates[key] = now
 
 

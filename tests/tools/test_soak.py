@@ -168,15 +168,15 @@ def test_a_verdict_on_a_document_that_was_deleted_is_found() -> None:
 
 
 @pytest.mark.parametrize("key", ["accepted", "digests", "assignments/h1"])
-def test_what_is_of_an_older_document_than_before_is_found_and_a_new_era_is_newer(key: str) -> None:
+def test_what_is_of_an_older_document_than_before_is_found_and_a_new_epoch_is_newer(key: str) -> None:
     told = [
         *LED_BY_ANOTHER,
-        change(5, key, {"revision": 9, "era": 0}),
-        change(6, key, {"revision": 7, "era": 1}),
-        change(7, key, {"revision": 8, "era": 0}),
+        change(5, key, {"revision": 9, "epoch": 0}),
+        change(6, key, {"revision": 7, "epoch": 1}),
+        change(7, key, {"revision": 8, "epoch": 0}),
     ]
 
-    assert faults_in(told) == [f"{key} was of document 7 (era 1), and at revision 7 of 8 (era 0)"]
+    assert faults_in(told) == [f"{key} was of document 7 (epoch 1), and at revision 7 of 8 (epoch 0)"]
 
 
 @pytest.mark.parametrize(("node", "violations"), [("", ["h1 is in no swarm any more"]), ("node1", [])])

@@ -367,7 +367,7 @@ def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
 
 
 def resolving(*images: str) -> steps.ResolveDigests:
-    known = Digests(revision=7, era=0, images=(("old:1", "sha256:old"),), asked=())
+    known = Digests(revision=7, epoch=0, images=(("old:1", "sha256:old"),), asked=())
     return steps.ResolveDigests(images=images, known=known, over=0, reason="r")
 
 
@@ -376,7 +376,7 @@ def test_what_registries_say_is_added_to_what_is_known(leading: Bench) -> None:
     leading.apply(resolving("order:1"))
     assert leading.record(Digests, KEYS.digests) == Digests(
         revision=7,
-        era=0,
+        epoch=0,
         images=(("old:1", "sha256:old"), ("order:1", "sha256:1")),
         asked=("order:1",),
     )

@@ -117,7 +117,7 @@ NONE: Courses = MappingProxyType({})
 def assign(
     intent: Intent,
     current: Mapping[str, records.Assignment],
-    era: int = 0,
+    epoch: int = 0,
     courses: Courses = NONE,
     placing: Placing | None = None,
 ) -> dict[str, records.Assignment]:
@@ -145,7 +145,7 @@ def assign(
             revision=intent.revision,
             project=intent.project,
             copies=tuple(sorted(mine)),
-            era=era,
+            epoch=epoch,
             pending=_pending(intent, mine),
         )
         for host, mine in copies.items()
@@ -169,7 +169,7 @@ def plan_assignments(
         return untouched("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placing = placing or place(intent, current)
-    wanted = assign(intent, current, cluster.era, courses, placing)
+    wanted = assign(intent, current, cluster.epoch, courses, placing)
     settled_now = settled(intent, current, placing)
     wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
     wanted = with_recreations(hold_first_starts(intent, wanted, settled_now, cluster), cluster)

@@ -51,7 +51,7 @@ def plan_digests(observed: Observed) -> Plan:
     before = cluster.digests.images if cluster.digests else ()
     known = records.Digests(
         revision=intent.revision,
-        era=cluster.era,
+        epoch=cluster.epoch,
         images=tuple(each for each in before if each[0] in tags),
         asked=tuple(sorted(asked)),
     )
@@ -76,7 +76,7 @@ def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) 
 
 def _asked(intent: Intent, cluster: ClusterState) -> frozenset[str]:
     found = cluster.digests
-    same = found is not None and (found.revision, found.era) == (intent.revision, cluster.era)
+    same = found is not None and (found.revision, found.epoch) == (intent.revision, cluster.epoch)
     return frozenset(found.asked) if found and same else frozenset()
 
 

@@ -30,15 +30,15 @@ def plan_verdict(cluster: ClusterState) -> Plan:
         return untouched("intent", "waiting", reason)
     verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
     refused = () if verdict.accepted else (_refusal(verdict),)
-    begins_era = cluster.went_back and verdict.accepted
-    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_era:
+    begins_epoch = cluster.went_back and verdict.accepted
+    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_epoch:
         return Plan(blocked=refused)
     what = (
         "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
     )
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted:
-        step = replace(step, document=cluster.document.text, era=cluster.era + bool(cluster.went_back))
+        step = replace(step, document=cluster.document.text, epoch=cluster.epoch + bool(cluster.went_back))
     return Plan((step,), refused)
 
 

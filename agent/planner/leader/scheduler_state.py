@@ -140,10 +140,10 @@ def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment
 
 
 def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts without an assignment of this era."""
+    """Declared hosts without an assignment of this epoch."""
     found = cluster.assignments
     names = (each.name for each in intent.hosts)
-    return tuple(name for name in names if name not in found or found[name].era < cluster.era)
+    return tuple(name for name in names if name not in found or found[name].epoch < cluster.epoch)
 
 
 def _damaged(cluster: ClusterState) -> tuple[str, ...]:
@@ -153,15 +153,17 @@ def _damaged(cluster: ClusterState) -> tuple[str, ...]:
 
 
 def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts that are there, did not report yet in this era, and have to be asked for what they run.
+    """Hosts that are there, did not report yet in this epoch, and have to be asked for what they run.
 
     A backup brings old reports back, and the runs of agents that wrote them may still go on.
     """
-    if not cluster.era:
+    if not cluster.epoch:
         return ()
     there = [each for each in _lost(intent, cluster) if each in cluster.present]
     said = {each: cluster.status_of(each) for each in there}
-    return tuple(each for each, status in said.items() if not status or status.era not in (None, cluster.era))
+    return tuple(
+        each for each, status in said.items() if not status or status.epoch not in (None, cluster.epoch)
+    )
 
 
 # ---- Which numbers the copies of a service have, and on which host, where the document says the hosts

@@ -25,13 +25,13 @@ def restart(scene: Scene) -> None:
     scene.reader.recall(kept)
 
 
-def accepted(revision: int, era: int = 0, text: str = DOCUMENT) -> dict[str, bytes]:
-    return {KEYS.accepted: encode(Accepted(revision=revision, document=text, era=era))}
+def accepted(revision: int, epoch: int = 0, text: str = DOCUMENT) -> dict[str, bytes]:
+    return {KEYS.accepted: encode(Accepted(revision=revision, document=text, epoch=epoch))}
 
 
-def assigned(revision: int, era: int = 0, *copies: Copy) -> dict[str, bytes]:
+def assigned(revision: int, epoch: int = 0, *copies: Copy) -> dict[str, bytes]:
     return {
-        KEYS.assignment(ME): encode(Assignment(revision=revision, era=era, project="prod", copies=copies))
+        KEYS.assignment(ME): encode(Assignment(revision=revision, epoch=epoch, project="prod", copies=copies))
     }
 
 
@@ -80,29 +80,29 @@ def test_what_comes_later_is_followed(scene: Scene) -> None:
     assert state.assignment.copies == ()
 
 
-def test_a_later_era_counts_more_than_any_revision(scene: Scene) -> None:
+def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
     scene.store.etcd.wipe()
     scene.read()
-    scene.put(**accepted(2, era=1), **assigned(2, 1))
+    scene.put(**accepted(2, epoch=1), **assigned(2, 1))
     state = scene.read().state
     assert state.accepted is not None
-    assert (state.accepted.revision, state.era, state.went_back) == (2, 1, "")
+    assert (state.accepted.revision, state.epoch, state.went_back) == (2, 1, "")
     assert state.assignment is not None
     assert state.assignment.copies == ()
-    scene.put(**accepted(100, era=0))
-    assert scene.read().state.era == 1
+    scene.put(**accepted(100, epoch=0))
+    assert scene.read().state.epoch == 1
 
 
-def test_the_old_assignment_is_held_until_one_of_the_new_era_is_there(scene: Scene) -> None:
-    scene.put(**accepted(2, era=1))
+def test_the_old_assignment_is_held_until_one_of_the_new_epoch_is_there(scene: Scene) -> None:
+    scene.put(**accepted(2, epoch=1))
     state = scene.read().state
-    assert (state.era, state.went_back) == (1, "")
+    assert (state.epoch, state.went_back) == (1, "")
     scene.delete(KEYS.assignment(ME))
     assert (scene.read().state.assignment, scene.read().state.assignment_held) == (MINE, True)
     scene.put(**assigned(2, 1, COPY))
     state = scene.read().state
     assert state.assignment is not None
-    assert (state.assignment.era, state.assignment_held) == (1, False)
+    assert (state.assignment.epoch, state.assignment_held) == (1, False)
 
 
 def test_an_old_document_in_a_restored_etcd_waits_and_one_put_after_that_was_noticed_does_not(
@@ -154,7 +154,7 @@ def test_a_record_of_another_swarm_is_not_followed_while_etcd_has_gone_back(scen
     assert scene.read().state.record == RECORDS[KEYS.swarm]
 
 
-def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_next_era(
+def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_next_epoch(
     scene: Scene,
 ) -> None:
     """Restored with the same document in force, from before the last assignment of it."""
@@ -171,7 +171,7 @@ def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_
         scene.put(**assigned(ACCEPTED_AT, 0, COPY))
     assert scene.store.etcd.revision > was
     assert scene.read().state.assignment == newest
-    scene.put(**accepted(ACCEPTED_AT, era=1), **assigned(ACCEPTED_AT, 1, COPY))
+    scene.put(**accepted(ACCEPTED_AT, epoch=1), **assigned(ACCEPTED_AT, 1, COPY))
     state = scene.read().state
     assert state.assignment is not None
     assert (state.went_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
@@ -188,16 +188,16 @@ def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document
     assert state.went_back.startswith("this host's assignment is from revision")
     assert state.assignment is not None
     assert state.assignment.copies == ()
-    scene.put(**accepted(ACCEPTED_AT, era=1))
+    scene.put(**accepted(ACCEPTED_AT, epoch=1))
     state = scene.read().state
     assert (state.went_back, state.assignment_held) == ("", True)
 
 
 def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: Scene) -> None:
-    """Also where what is kept besides is from the etcd that was before the last era began."""
+    """Also where what is kept besides is from the etcd that was before the last epoch began."""
     scene.store.etcd.wipe()
     scene.read()
-    scene.put(**accepted(2, era=1))
+    scene.put(**accepted(2, epoch=1))
     restart(scene)
     assert scene.read().state.went_back == ""
 

@@ -174,7 +174,7 @@ def runs(name: str, *numbers: int) -> HostStatus:
 
 
 def lost(**more: Any) -> ClusterState:
-    state = cluster(intent(service(on={"h1": 1, "h2": 2}), hosts="h1 h2"), era=1, assignments={})
+    state = cluster(intent(service(on={"h1": 1, "h2": 2}), hosts="h1 h2"), epoch=1, assignments={})
     said = {"h1": runs("h1", 3), "h2": runs("h2", 1, 2)}
     there = {name: each.instance for name, each in said.items()}
     return replace(state, **{"statuses": said, "present": there, **more})
@@ -185,7 +185,7 @@ def numbers(state: ClusterState) -> dict[str, list[int]]:
     steps = [
         each for each in plan_assignments(state.accepted, state).steps if isinstance(each, PublishAssignment)
     ]
-    assert all(each.assignment.era == state.era for each in steps)
+    assert all(each.assignment.epoch == state.epoch for each in steps)
     return {each.host: [copy.number for copy in each.assignment.copies] for each in steps}
 
 
@@ -193,7 +193,7 @@ def test_what_etcd_has_lost_is_taken_from_what_the_hosts_run() -> None:
     assert numbers(lost()) == {"h1": [3], "h2": [1, 2]}
 
 
-def test_an_assignment_of_an_earlier_era_is_as_good_as_lost() -> None:
+def test_an_assignment_of_an_earlier_epoch_is_as_good_as_lost() -> None:
     old = {"h1": Assignment(revision=7, project="prod", copies=(Copy(service="order", number=9, spec="x"),))}
     assert numbers(lost(assignments=old)) == {"h1": [3], "h2": [1, 2]}
 

@@ -20,7 +20,7 @@ def asked(*services: ServiceIntent) -> Intent:
 
 
 def noted(revision: int = REVISION, digest: str = DIGEST, **more: Any) -> Digests:
-    told: dict[str, Any] = {"images": (("order:1.0.0", digest),), "asked": ("order:1.0.0",), "era": 0}
+    told: dict[str, Any] = {"images": (("order:1.0.0", digest),), "asked": ("order:1.0.0",), "epoch": 0}
     return Digests(revision=revision, **{**told, **more})
 
 
@@ -58,8 +58,8 @@ def test_what_is_known_becomes_part_of_the_spec() -> None:
     assert [each.image for each in step.specs] == [f"order:1.0.0@{DIGEST}"]
 
 
-def test_another_document_is_asked_for_again_and_so_is_one_of_another_era() -> None:
-    for old in (noted(revision=REVISION - 1), noted(era=1)):
+def test_another_document_is_asked_for_again_and_so_is_one_of_another_epoch() -> None:
+    for old in (noted(revision=REVISION - 1), noted(epoch=1)):
         known = seen(ORDER, old)
         assert images(known) is None
         (step,) = plan_digests(known).steps

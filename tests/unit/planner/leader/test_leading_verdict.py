@@ -112,13 +112,13 @@ def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
     assert told(plan_verdict(replace(WENT_BACK, verdict=step.verdict)))[0].startswith("blocked intent")
 
 
-def test_a_document_that_was_put_after_that_begins_another_era() -> None:
-    (step,) = plan_verdict(replace(WENT_BACK, confirmed=True, era=2)).steps
+def test_a_document_that_was_put_after_that_begins_another_epoch() -> None:
+    (step,) = plan_verdict(replace(WENT_BACK, confirmed=True, epoch=2)).steps
     assert isinstance(step, PublishVerdict)
-    assert (step.document, step.era, step.verdict.accepted) == ("text", 3, True)
+    assert (step.document, step.epoch, step.verdict.accepted) == ("text", 3, True)
 
 
-def test_any_other_document_is_of_the_era_in_force() -> None:
-    (step,) = plan_verdict(cluster(intent(), document=document(NEWER), era=2)).steps
+def test_any_other_document_is_of_the_epoch_in_force() -> None:
+    (step,) = plan_verdict(cluster(intent(), document=document(NEWER), epoch=2)).steps
     assert isinstance(step, PublishVerdict)
-    assert step.era == 2
+    assert step.epoch == 2
