@@ -134,12 +134,12 @@ class Cluster:
             answer = self.etcdctl("put", key, "", "-w", "json")  # it takes an empty input for none
         return int(json.loads(answer)["header"]["revision"])
 
-    def put_unless_in_force(self, document: str) -> int:
-        """`put`, unless that document is what is there and in force already; returns its revision."""
-        in_force = self.get("accepted")
+    def put_unless_accepted(self, document: str) -> int:
+        """`put`, unless that document is what is there and accepted already; returns its revision."""
+        accepted = self.get("accepted")
         newest = self.etcdctl("get", "--print-value-only", f"{PREFIX}intent")
-        if in_force and in_force["document"] == document and newest == f"{document}\n":
-            return int(in_force["revision"])
+        if accepted and accepted["document"] == document and newest == f"{document}\n":
+            return int(accepted["revision"])
         return self.put(document)
 
     def newest(self) -> int:

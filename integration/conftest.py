@@ -195,7 +195,7 @@ def running(
 @pytest.fixture
 def cluster(running: Cluster) -> Cluster:
     """The example document carried out by three agents; a test may change it and leave it so."""
-    revision = running.put_unless_in_force(EXAMPLE)
+    revision = running.put_unless_accepted(EXAMPLE)
     running.wait_converged(revision, CONVERGE_S)
     return running
 

@@ -145,7 +145,7 @@ class Live:
         assert not drifting(metrics), drifting(metrics)
 
     def revision(self) -> int:
-        """The revision in force."""
+        """The accepted revision."""
         return int((self.cluster.get("accepted") or {})["revision"])
 
     def done(self, since: float) -> list[Done]:

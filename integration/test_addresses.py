@@ -46,7 +46,7 @@ REACHED = {
 @pytest.fixture
 def told(running: Cluster) -> Cluster:
     """The example with order and api told their overlay addresses."""
-    running.wait_converged(running.put_unless_in_force(TOLD), 90)
+    running.wait_converged(running.put_unless_accepted(TOLD), 90)
     return running
 
 

@@ -70,7 +70,7 @@ def refused(cluster: Cluster, revision: int) -> str:
 
 def test_twenty_bad_documents_touch_nothing_and_the_next_good_one_is_applied(cluster: Cluster) -> None:
     hosts = cluster.lab.hosts
-    before, in_force = cluster.started(), cluster.get("accepted")
+    before, accepted = cluster.started(), cluster.get("accepted")
     moments = {host.name: host.exec("date", "+%s.%N").stdout.strip() for host in hosts}
     for what, (edit, word) in BAD.items():
         errors = eventually(
@@ -82,7 +82,7 @@ def test_twenty_bad_documents_touch_nothing_and_the_next_good_one_is_applied(clu
     for host in hosts:
         eventually(partial(says_invalid, cluster, host), 5, f"{host.name} says that the newest is invalid")
         assert events(host, moments[host.name]) == ""
-    assert cluster.get("accepted") == in_force
+    assert cluster.get("accepted") == accepted
     assert cluster.started() == before
     cluster.wait_converged(cluster.put(GOOD + "\n# and now it is right\n"))
     assert cluster.started() == before
@@ -114,4 +114,4 @@ def holds(cluster: Cluster, host: Host) -> bool:
 
 @pytest.fixture(autouse=True)
 def _good_again(cluster: Cluster) -> None:
-    """Every test begins with the example in force; `cluster` has seen to it."""
+    """Every test begins with the example accepted; `cluster` has seen to it."""

@@ -102,7 +102,7 @@ def watched(cluster: Cluster) -> Iterator[Watcher]:
 @pytest.fixture
 def placed(running: Cluster) -> Cluster:
     """The example, and three copies of a service on hosts that the leader chose."""
-    running.wait_converged(running.put_unless_in_force(PLACED), MOVES_S)
+    running.wait_converged(running.put_unless_accepted(PLACED), MOVES_S)
     return running
 
 

@@ -154,7 +154,7 @@ def validate(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="The document in force: say, too, whether the change would wait.",
+            help="The accepted document: say, too, whether the change would wait.",
         ),
     ] = None,
 ) -> None:

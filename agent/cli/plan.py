@@ -166,7 +166,11 @@ class Applying:
             what = "waits for a confirmation" if verdict.confirm else "is refused"
             raise Refused(
                 f"revision {revision} {what}; "
-                + (f"revision {verdict.in_force} stays in force" if verdict.in_force else "none is in force")
+                + (
+                    f"revision {verdict.accepted_revision} stays accepted"
+                    if verdict.accepted_revision
+                    else "none is accepted"
+                )
             )
         typer.echo(painted(f"Revision {revision} is accepted.", "green"))
 

@@ -135,7 +135,11 @@ def _healthy(host: HostView) -> Text:
 
 def _intent_lines(view: ClusterView) -> list[Text]:
     intent = view.intent
-    held = f"; revision {intent.in_force} is in force" if intent.in_force not in (0, intent.seen) else ""
+    held = (
+        f"; revision {intent.accepted_revision} is accepted"
+        if intent.accepted_revision not in (0, intent.seen)
+        else ""
+    )
     what = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
     style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
     lines = [_text(""), Text.assemble("Intent: ", _text(f"{what}{held}", style))]

@@ -28,9 +28,9 @@ def show_validity(name: str, raw: bytes) -> None:
     typer.echo(f"{name}: {painted('valid', 'green')}: {_extent(document.intent)}")
 
 
-def show_whether_it_waits(name: str, raw: bytes, name_in_force: str, in_force: bytes) -> None:
-    """Print whether the document would wait for a confirmation were the other one in force. Raises Invalid."""
-    before = parse(name_in_force, in_force, revision=0, to_stderr=False)
+def show_whether_it_waits(name: str, raw: bytes, accepted_name: str, accepted: bytes) -> None:
+    """Print whether the document would wait for a confirmation were the other accepted one. Raises Invalid."""
+    before = parse(accepted_name, accepted, revision=0, to_stderr=False)
     after = parse(name, raw, revision=0, to_stderr=False)
     guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
     if guarded is None:

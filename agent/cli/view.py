@@ -66,7 +66,7 @@ class IntentView:
     """What became of the document. Revisions are etcd's; 0: none."""
 
     seen: int = 0
-    in_force: int = 0
+    accepted_revision: int = 0
     judgement: Judgement = "there is none"
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -115,21 +115,21 @@ def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
 
 
 def _intent_of(cluster: observed.ClusterState) -> Intent | None:
-    """The one in force; before there is one, the newest."""
+    """The accepted one; before there is one, the newest."""
     return cluster.accepted or (cluster.document.intent if cluster.document else None)
 
 
 def _intent(cluster: observed.ClusterState) -> IntentView:
-    in_force = cluster.accepted.revision if cluster.accepted else 0
+    accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
-        return IntentView(in_force=in_force)
+        return IntentView(accepted_revision=accepted_revision)
     seen, verdict = cluster.document.revision, cluster.verdict
     if verdict is None or verdict.revision != seen:
-        return IntentView(seen=seen, in_force=in_force, judgement="not judged yet")
+        return IntentView(seen=seen, accepted_revision=accepted_revision, judgement="not judged yet")
     refused: Judgement = "waits for a confirmation" if verdict.confirm else "refused"
     return IntentView(
         seen=seen,
-        in_force=in_force,
+        accepted_revision=accepted_revision,
         judgement="accepted" if verdict.accepted else refused,
         errors=verdict.errors,
         warnings=verdict.warnings,

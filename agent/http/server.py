@@ -94,7 +94,7 @@ _INDEX = b"""<!doctype html>
 <li><a href="/status">/status</a>: this host as its agent sees it, the plan, and what is held back
 <li><a href="/metrics">/metrics</a>: for Prometheus
 <li><a href="/healthz">/healthz</a>: whether the loop makes progress
-<li><a href="/readyz">/readyz</a>: whether etcd and dockerd answer and an intent is in force
+<li><a href="/readyz">/readyz</a>: whether etcd and dockerd answer and an intent is accepted
 </ul>
 </html>
 """

@@ -115,7 +115,7 @@ _MOST_NAMED = 10
 
 
 def what_it_takes(before: Intent | None, after: Intent) -> str:
-    """What `after` takes away of what `before`, the document in force, declares, in words; empty: nothing guarded."""
+    """What `after` takes away of what `before`, the accepted document, declares, in words; empty: nothing guarded."""
     allowed = [each.policy.deletion_guard_percent for each in (before, after) if each]
     percents = [each for each in allowed if each is not None]
     if before is None or not percents:
@@ -127,7 +127,7 @@ def what_it_takes(before: Intent | None, after: Intent) -> str:
 def confirmation(before: Intent, after: Intent) -> str:
     """The word that confirms the edit from one document to the other.
 
-    It is a hash of both: put back later, when something else is in force, a confirmed document waits again.
+    It is a hash of both: put back later, when something else is accepted, a confirmed document waits again.
     """
     return shortened(f"{before.digest} {after.digest}")
 

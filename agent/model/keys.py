@@ -23,7 +23,7 @@ class Keys:
 
     @property
     def accepted(self) -> str:
-        """The last document the leader accepted: what is in force, whatever `intent` says now."""
+        """The last document the leader accepted: what is accepted, whatever `intent` says now."""
         return f"{self.root}accepted"
 
     @property
@@ -55,7 +55,7 @@ class Keys:
 
     @property
     def digests(self) -> str:
-        """Which bytes the tags of the document in force are; there only with `policy.resolve_digests`."""
+        """Which bytes the tags of the accepted document are; there only with `policy.resolve_digests`."""
         return f"{self.root}digests"
 
     @property

@@ -49,7 +49,7 @@ class AbandonLock(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishVerdict(_LeaderStep):
-    """Say what came of the newest document; an accepted one is put in force in the same transaction."""
+    """Say what came of the newest document; an accepted one is put accepted in the same transaction."""
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)

@@ -45,15 +45,15 @@ class ClusterState:
     document: Document | None = None
     """The newest, accepted or not; None: there is no intent key."""
     accepted: Intent | None = None
-    """What is in force: what etcd says, unless this host knows something newer."""
+    """What is accepted: what etcd says, unless this host knows something newer."""
     epoch: int = 0
-    """Of what is in force: how often an operator has confirmed an etcd that had gone back."""
-    in_force_held: bool = False
+    """Of what is accepted: how often an operator has confirmed an etcd that had gone back."""
+    accepted_held: bool = False
     """Whether etcd has that no more, or nothing that can be read: not everybody may know it."""
     went_back: str = ""
     """What in etcd is older than what this host knows to be accepted, in words; empty: nothing."""
     confirmed: bool = False
-    """Whether an operator has put `document` since that was noticed, or it is what is in force anyway."""
+    """Whether an operator has put `document` since that was noticed, or it is what is accepted anyway."""
     verdict: records.Verdict | None = None
     leader: str | None = None
     """Host name of the holder of the leader lock."""
@@ -131,7 +131,7 @@ class Observed:
     seen_at: float = 0.0
     """When etcd last said so, as far as is known, in seconds since the epoch; 0: never."""
     state_fault: str = ""
-    """Why what is in force is not kept on this host's disk, in words; empty: it is."""
+    """Why what is accepted is not kept on this host's disk, in words; empty: it is."""
     engine_fault: str = ""
     """Why dockerd could not be read, in words."""
     engine_away_s: float = 0.0

@@ -196,7 +196,7 @@ class Disruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The document in force, word for word, and the revision the operator put it at."""
+    """The accepted document, word for word, and the revision the operator put it at."""
 
     revision: int
     document: str = field(repr=False)
@@ -211,8 +211,8 @@ class Verdict:
     revision: int
     """The document it speaks of."""
     accepted: bool
-    in_force: int
-    """Revision of the document in force; 0: none yet."""
+    accepted_revision: int
+    """Revision of the accepted document; 0: none yet."""
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     confirm: str = ""
@@ -225,7 +225,7 @@ class Digests:
 
     revision: int
     epoch: int
-    """With `revision`, the document in force that this was asked for."""
+    """With `revision`, the accepted document that this was asked for."""
     images: Pairs = ()
     """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
     asked: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ class CopyReport:
     restarts: int = 0
     addresses: Pairs = ()
     pinned: Pairs = ()
-    """As the assignment in force on its host says: should etcd lose that, the leader can read it here."""
+    """As the accepted assignment on its host says: should etcd lose that, the leader can read it here."""
     differences: tuple[DifferenceReport, ...] = ()
     image: str = ""
     """Id of the image it was made from."""

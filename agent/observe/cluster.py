@@ -11,7 +11,7 @@ from agent.model.keys import Keys
 from agent.model.records import Rollout
 from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
-from agent.observe.in_force import UNREADABLE, Held, InForce, Values, read_document
+from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Values, read_document
 
 # ---- Join tokens and unlock keys as published: opened, or what keeps this host from it
 
@@ -91,7 +91,7 @@ class ClusterReader:
         self._newest: observed.Document | None = None
         self._put: tuple[int, bytes] | None = None
         """What `_newest` was made of."""
-        self._in_force = InForce(keys, me)
+        self._accepted_revision = AcceptedStore(keys, me)
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self.wide = True
@@ -128,7 +128,7 @@ class ClusterReader:
 
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot)
-        held = self._in_force.look(values)
+        held = self._accepted_revision.look(values)
         named = {copy.spec for copy in held.assignment.copies} if held.assignment else set()
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
@@ -170,7 +170,9 @@ class ClusterReader:
         waits = blind and lock is None
         return leading or waits or record is None or b'"swarm_id":null' in record.value
 
-    def _state(self, values: Values, held: Held, rollouts: Mapping[str, Rollout]) -> observed.ClusterState:
+    def _state(
+        self, values: Values, held: EffectiveState, rollouts: Mapping[str, Rollout]
+    ) -> observed.ClusterState:
         keys, snapshot = self._keys, values.snapshot
         record, lock = snapshot.get(keys.swarm), values.one(keys.leader, records.LeaderRecord)
         disruption, digests = snapshot.get(keys.disruption), snapshot.get(keys.digests)
@@ -182,7 +184,7 @@ class ClusterReader:
             document=document,
             accepted=held.intent,
             epoch=held.epoch,
-            in_force_held=held.in_force_held,
+            accepted_held=held.accepted_held,
             went_back=held.went_back,
             confirmed=held.is_confirmed_by(document),
             verdict=values.one(keys.verdict, records.Verdict),
@@ -242,7 +244,7 @@ class ClusterReader:
 
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
         specs = (self._spec_values[digest] for digest in sorted(self._spec_values.keys() & mine))
-        return (*self._in_force.kept, *specs)
+        return (*self._accepted_revision.kept, *specs)
 
 
 def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:

@@ -60,7 +60,7 @@ CATALOGUE = (
     Metric(
         "intent_applied_timestamp_seconds", "gauge", (), "When this host last carried an intent out in full."
     ),
-    Metric("mode", "gauge", ("mode",), "1 for the mode of the intent in force."),
+    Metric("mode", "gauge", ("mode",), "1 for the mode of the accepted intent."),
     Metric("leader", "gauge", (), "1 while this agent holds the leader lock."),
     Metric("leader_changes_total", "counter", (), "How often this agent took the lead."),
     Metric("lease_ttl_seconds", "gauge", (), "How long the lease is still provably ours."),
@@ -73,7 +73,7 @@ CATALOGUE = (
         (),
         "When etcd last said what is carried out here, as far as is known.",
     ),
-    Metric("state_kept", "gauge", (), "Whether what is in force is kept on this host's disk."),
+    Metric("state_kept", "gauge", (), "Whether what is accepted is kept on this host's disk."),
     Metric(
         "store_request_duration_seconds",
         "histogram",

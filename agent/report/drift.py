@@ -1,7 +1,7 @@
 """What differs from the intent now: of what kind, which object by its declared name, and in which field.
 
 The plan says whether something differs, the observation says in what. A refused document, a service that does not
-answer and the search for a leader are no drift: what is in force is not violated by them.
+answer and the search for a leader are no drift: what is accepted is not violated by them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

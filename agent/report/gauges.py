@@ -28,7 +28,7 @@ class View:
     status: HostStatus
     drift: frozenset[Drift] = frozenset()
     carried_out: bool = False
-    """Whether the host is in every way as the intent in force says of it."""
+    """Whether the host is in every way as the accepted intent says of it."""
 
     @property
     def etcd_answered(self) -> bool:
@@ -91,9 +91,9 @@ def _intent(observed: Observed, applied: int) -> dict[str, Series]:
     cluster, accepted = observed.cluster, _accepted(observed)
     document = cluster.document if cluster else None
     seen = document.revision if document else 0
-    in_force = accepted.revision if accepted else 0
+    accepted_revision = accepted.revision if accepted else 0
     return {
-        "intent_revision": {("seen",): seen, ("accepted",): in_force, ("applied",): applied},
+        "intent_revision": {("seen",): seen, ("accepted",): accepted_revision, ("applied",): applied},
         "intent_valid": _is(document is None or document.intent is not None),
         "mode": _one_of(definitions.MODES, accepted.policy.mode if accepted else None),
     }

@@ -110,7 +110,7 @@ class Journal:
             self._say_refused(document, leading=observed.fence is not None)
         self._document = seen
         if accepted and accepted.revision != self._accepted:
-            log.info("intent in force", revision=accepted.revision, mode=accepted.policy.mode)
+            log.info("accepted intent", revision=accepted.revision, mode=accepted.policy.mode)
             self._accepted = accepted.revision
 
     def _say_refused(self, document: Document, *, leading: bool) -> None:

@@ -149,7 +149,7 @@ def unready(observed: Observed, plan: Plan) -> tuple[str, ...]:
     """Why this agent cannot do its work now, in words; empty when it can."""
     reasons = [each.reason for each in plan.blocked if each.kind in AWAY]
     if observed.cluster is None or observed.cluster.accepted is None:
-        reasons.append("no intent is in force")
+        reasons.append("no intent is accepted")
     return tuple(reasons)
 
 
@@ -166,7 +166,7 @@ def _role(observed: Observed, status: HostStatus) -> str:
 def _revision(observed: Observed, status: HostStatus) -> str:
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
-        return "no intent in force"
+        return "no accepted intent"
     done = "carried out" if status.revision == accepted.revision else "not carried out yet"
     return f"revision {accepted.revision} {done}"
 
@@ -282,7 +282,7 @@ class Reporter:
             "host": view.observed.me,
             "ready": not self.unready(),
             "unready": self.unready(),
-            "in_force": accepted.revision if accepted else 0,
+            "accepted_revision": accepted.revision if accepted else 0,
             "leader": view.observed.cluster.leader if view.observed.cluster else None,
             "assignment": {"source": view.observed.source, "seen_at": view.observed.seen_at},
             "drift": [each._asdict() for each in sorted(view.drift)],

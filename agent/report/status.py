@@ -72,7 +72,7 @@ def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.Host
 
 
 def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:
-    """Whether this host is in every way as the intent in force says of it."""
+    """Whether this host is in every way as the accepted intent says of it."""
     cluster = observed.cluster
     accepted = cluster.accepted if cluster else None
     assignment = cluster.assignment if cluster else None

@@ -2,7 +2,7 @@
 
 etcd's history does not say who has written. A write of one who has lost the lock is found where it shows: nobody holds
 the lock; a claim of `swarm init` names another host than the leader; a verdict is not on the newest document; what is
-in force, an assignment or digests are of an older document than before. A late write of what another leader would have
+accepted, an assignment or digests are of an older document than before. A late write of what another leader would have
 written as well is not told from his own here: that none is made is what integration/test_leadership.py checks, in the
 log of a leader that was frozen in the middle of its work.
 """

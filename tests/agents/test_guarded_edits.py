@@ -47,7 +47,7 @@ def test_an_edit_that_takes_much_away_is_not_even_half_applied(cluster: Simulate
     assert "waits: it would take away 8 of 8 copies" in cluster.told()
 
 
-def test_what_is_in_force_is_held_meanwhile(cluster: SimulatedCluster) -> None:
+def test_what_is_accepted_is_held_meanwhile(cluster: SimulatedCluster) -> None:
     running = cluster.running()
     cluster.put_intent(EMPTIED)
     cluster.rounds(3)

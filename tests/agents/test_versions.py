@@ -15,7 +15,7 @@ import pytest
 from agent.model import records
 from agent.model.faults import Fault, InvalidDocument
 from agent.model.intent import Intent
-from agent.observe import in_force
+from agent.observe import accepted
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, NAMES, TTL_S, SimulatedCluster, images
 
@@ -147,7 +147,7 @@ def test_a_copy_that_ends_is_started_again_by_an_older_agent_that_holds(cluster:
     assert host.running() == running
 
 
-def test_an_upgraded_agent_that_refuses_the_document_in_force_leaves_the_lead_to_those_that_do_not(
+def test_an_upgraded_agent_that_refuses_the_accepted_document_leaves_the_lead_to_those_that_do_not(
     cluster: MixedCluster,
 ) -> None:
     def refuses(raw: bytes, revision: int) -> Intent:
@@ -158,14 +158,14 @@ def test_an_upgraded_agent_that_refuses_the_document_in_force_leaves_the_lead_to
     def go_on(rounds: int) -> None:
         """The upgraded one first each time, so that it finds the lock free before the others do."""
         for _ in range(rounds):
-            with mock.patch.object(in_force, "parse_intent", refuses):
+            with mock.patch.object(accepted, "parse_intent", refuses):
                 cluster.agents["node-233"].turn()
             for name in ("node-231", "node-232"):
                 cluster.agents[name].turn()
             cluster.clock.advance(1.0)
 
     cluster.agents["node-233"].session.close()
-    with mock.patch.object(in_force, "parse_intent", refuses):
+    with mock.patch.object(accepted, "parse_intent", refuses):
         cluster.start("node-233")
     for name in ("node-231", "node-232"):
         cluster.agents[name].session.close()

@@ -136,7 +136,7 @@ def test_a_document_that_cannot_be_kept_or_explained_whole_is_refused_in_words(
         first = put(store, DOCUMENT)
         assert judged(store, first).accepted
         refused = judged(store, put(store, document))
-        assert (refused.accepted, refused.in_force) == (False, first)
+        assert (refused.accepted, refused.accepted_revision) == (False, first)
         assert why in refused.errors[-1]
 
 

@@ -79,10 +79,10 @@ def status(store: EtcdStore) -> HostStatus:
 def test_without_a_dockerd_it_becomes_ready_and_holds(start: Start, store: EtcdStore) -> None:
     with start() as agent:
         agent.until_it_says("READY=1")
-        agent.until_it_says("STATUS=no intent in force, dockerd away")
+        agent.until_it_says("STATUS=no accepted intent, dockerd away")
         assert agent.get("/healthz") == (200, "ok\n")
         code, reasons = agent.get("/readyz")
-        assert (code, "no intent is in force" in reasons, "dockerd" in reasons) == (503, True, True)
+        assert (code, "no intent is accepted" in reasons, "dockerd" in reasons) == (503, True, True)
         eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
         assert not status(store).engine_up
         assert json.loads(agent.get("/status")[1])["host"] == "h1"
@@ -92,7 +92,7 @@ def test_without_an_etcd_it_becomes_ready_and_is_there_when_etcd_comes(tmp_path:
     server = EtcdServer(tmp_path / "etcd")
     with running(tmp_path / "agent", server.endpoint) as agent:
         agent.until_it_says("READY=1")
-        assert agent.says("STATUS=no intent in force, dockerd away, etcd away")
+        assert agent.says("STATUS=no accepted intent, dockerd away, etcd away")
         with running_etcd(server):
             store = EtcdStore(StoreSettings(endpoints=(server.endpoint,)))
             eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
@@ -221,12 +221,12 @@ def test_an_hour_more_or_less_on_the_wall_clock_costs_neither_lease_nor_lock(
         for number, jump in enumerate((signal.SIGUSR1, signal.SIGUSR2)):
             agent.signal(jump)
             revision = store.txn([], [Put(key=KEYS.intent, value=DOCUMENT + b"# %d" % number)]).revision
-            eventually(partial(_is_in_force, store, revision), WITHIN_S, f"it goes on:\n{agent.log()}")
+            eventually(partial(_is_accepted, store, revision), WITHIN_S, f"it goes on:\n{agent.log()}")
             assert (read(store, KEYS.leader), read(store, KEYS.presence("h1"))) == (lock, presence)
             assert agent.get("/healthz")[0] == 200
 
 
-def _is_in_force(store: EtcdStore, revision: int) -> bool:
+def _is_accepted(store: EtcdStore, revision: int) -> bool:
     found = read(store, KEYS.accepted)
     return found is not None and decode(Accepted, found.value).revision == revision
 

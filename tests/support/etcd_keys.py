@@ -57,7 +57,7 @@ MEMBERSHIP_ORDER = MembershipOrder(state="pending", node_id="node-x", what="leav
 
 RECORDS: dict[str, object] = {
     KEYS.accepted: Accepted(revision=ACCEPTED_AT, document=DOCUMENT),
-    KEYS.verdict: Verdict(revision=ACCEPTED_AT, accepted=True, in_force=ACCEPTED_AT),
+    KEYS.verdict: Verdict(revision=ACCEPTED_AT, accepted=True, accepted_revision=ACCEPTED_AT),
     KEYS.leader: LeaderRecord(host=OTHER, since="now"),
     KEYS.swarm: SwarmRecord(claimed_by=OTHER, swarm_id="swarm-1"),
     KEYS.tokens: TOKENS,

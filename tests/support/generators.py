@@ -181,7 +181,7 @@ def _clusters(draw: st.DrawFn, newest: Intent, accepted: Intent | None, assigned
         revision=100,
         document=draw(st.sampled_from((None, builders.document(newest), Document(revision=10, intent=None)))),
         accepted=accepted,
-        verdict=draw(st.sampled_from((None, Verdict(revision=9, accepted=True, in_force=9)))),
+        verdict=draw(st.sampled_from((None, Verdict(revision=9, accepted=True, accepted_revision=9)))),
         leader=draw(st.sampled_from((None, *HOSTS))),
         record=record,
         record_revision=50 if record else 0,

@@ -285,7 +285,7 @@ class SimulatedCluster:
         return decode(Verdict, found.value) if found else None
 
     def accepted(self) -> Accepted | None:
-        """The document in force; None also when it cannot be read."""
+        """The accepted document; None also when it cannot be read."""
         found = self.read(KEYS.accepted)
         with suppress(Invalid):
             return decode(Accepted, found.value) if found else None

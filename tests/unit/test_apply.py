@@ -250,7 +250,7 @@ def test_what_the_engine_says_no_to_is_heard_as_it_was_said(bench: Bench, step: 
 
 # ---- a leader's steps
 
-VERDICT = Verdict(revision=9, accepted=True, in_force=9)
+VERDICT = Verdict(revision=9, accepted=True, accepted_revision=9)
 ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 ROLLOUT = Rollout(before="a", to="b", state="rolling-back", failed=(1,), why="order-1: it exited with 1")
@@ -480,7 +480,7 @@ def test_an_overlay_is_removed_by_its_id_whatever_has_its_name_now(leading: Benc
     assert leading.engine.called == [("remove_network", ("old-id",), {})]
 
 
-def test_a_document_is_put_in_force_together_with_its_verdict(leading: Bench) -> None:
+def test_a_document_is_put_accepted_together_with_its_verdict(leading: Bench) -> None:
     judged = leading.put(KEYS.intent, b"name: prod")
     watching = Watching()
     leading.etcd.add_watch(watching)
@@ -664,7 +664,7 @@ def test_a_claim_is_given_up_also_without_the_lock(bench: Bench) -> None:
 def test_a_document_that_was_put_meanwhile_gets_no_verdict_on_the_one_before(leading: Bench) -> None:
     judged = leading.put(KEYS.intent, b"first")
     leading.put(KEYS.intent, b"second")
-    verdict = Verdict(revision=judged, accepted=True, in_force=judged)
+    verdict = Verdict(revision=judged, accepted=True, accepted_revision=judged)
     with pytest.raises(Conflict):
         leading.apply(leader_steps.PublishVerdict(verdict=verdict, document="first", reason="r"))
     assert leading.read(KEYS.verdict) is None
@@ -672,12 +672,12 @@ def test_a_document_that_was_put_meanwhile_gets_no_verdict_on_the_one_before(lea
 
 
 def test_a_refusal_leaves_the_accepted_document_alone(leading: Bench) -> None:
-    leading.put(KEYS.accepted, b"in force")
+    leading.put(KEYS.accepted, b"accepted")
     judged = leading.put(KEYS.intent, b"bad")
-    verdict = Verdict(revision=judged, accepted=False, in_force=3, errors=("line 1",))
+    verdict = Verdict(revision=judged, accepted=False, accepted_revision=3, errors=("line 1",))
     leading.apply(leader_steps.PublishVerdict(verdict=verdict, reason="r"))
     assert leading.record(Verdict, KEYS.verdict) == verdict
-    assert leading.read(KEYS.accepted) == b"in force"
+    assert leading.read(KEYS.accepted) == b"accepted"
 
 
 def test_tokens_of_another_swarm_are_not_published(leading: Bench) -> None:

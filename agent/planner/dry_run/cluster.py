@@ -135,7 +135,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:
-    """Every host that the newest document, the one in force or etcd knows of: declared ones in declared order."""
+    """Every host that the newest document, the accepted one or etcd knows of: declared ones in declared order."""
     newest = cluster.document.intent if cluster.document else None
     declared = [host.name for intent in (newest, cluster.accepted) if intent for host in intent.hosts]
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})

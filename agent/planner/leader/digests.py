@@ -1,6 +1,6 @@
 """`policy.resolve_digests`: one look at the registries for each document, so that every host runs the same bytes.
 
-What a tag means is asked when a document is put, never again while it is in force: a tag that moves later changes
+What a tag means is asked when a document is put, never again while it is accepted: a tag that moves later changes
 nothing. The bytes are part of the spec then, so a rollout moves copies to them like to any other change, and goes back
 to just those that ran before.
 """
@@ -16,7 +16,7 @@ RESOURCE = "digests"
 
 
 def resolved(observed: Observed) -> Intent | None:
-    """The intent in force with the bytes of its images, for who assigns copies.
+    """The accepted intent with the bytes of its images, for who assigns copies.
 
     None: of an image it is not known yet, and the copies stay as they are assigned. While the registry gives no answer
     an image that was resolved for an earlier document is what it was then.

@@ -281,7 +281,7 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts that say, in this run of their agent and of the intent in force.
+    """Declared hosts that say, in this run of their agent and of the accepted intent.
 
     That they need the disruption slot.
 

@@ -67,8 +67,8 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
 
 
 def _declared_manager(me: str, cluster: ClusterState, intent: Intent) -> bool:
-    """Also by the newest document, where the managers of the one in force may not know any more that they are."""
-    newest = cluster.document.intent if cluster.document and cluster.in_force_held else None
+    """Also by the newest document, where the managers of the accepted one may not know any more that they are."""
+    newest = cluster.document.intent if cluster.document and cluster.accepted_held else None
     hosts = (each.host(me) for each in (intent, newest) if each)
     return any(host is not None and host.role == "manager" for host in hosts)
 
@@ -78,8 +78,8 @@ def _ineligible_before_any(cluster: ClusterState) -> str:
     if cluster.document is None:
         return "no intent says who may lead"
     # Others may be able to read it, as those that are yet to be upgraded: they have more to do than to judge.
-    unread = cluster.verdict is not None and cluster.verdict.in_force
-    return "a document is in force that this host cannot read" if unread else ""
+    unread = cluster.verdict is not None and cluster.verdict.accepted_revision
+    return "a document is accepted that this host cannot read" if unread else ""
 
 
 def _is_interim_leader(observed: Observed, cluster: ClusterState, intent: Intent) -> bool:

@@ -19,19 +19,23 @@ from agent.planner.leader.rollout import chart
 from agent.planner.leader.scheduler import placing_of
 from agent.planner.leader.swarm import plan_autolock, plan_swarm
 
-# ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays in force
+# ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays accepted
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:
     """Say what came of the newest document, once for each revision."""
-    in_force = cluster.accepted.revision if cluster.accepted else 0
+    accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
-        reason = f"there is no intent; holding revision {in_force}" if in_force else "there is no intent yet"
+        reason = (
+            f"there is no intent; holding revision {accepted_revision}"
+            if accepted_revision
+            else "there is no intent yet"
+        )
         return untouched("intent", "waiting", reason)
-    verdict = _unless_it_waits(judge(cluster.document, in_force), cluster, in_force)
+    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.went_back and verdict.accepted
-    if cluster.verdict == verdict and verdict.in_force == in_force and not begins_epoch:
+    if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
         return Plan(blocked=refused)
     what = (
         "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
@@ -42,19 +46,21 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     return Plan((step,), refused)
 
 
-def judge(document: Document, in_force: int) -> records.Verdict:
-    """The verdict on a document while revision `in_force` (0: none) is in force."""
+def judge(document: Document, accepted_revision: int) -> records.Verdict:
+    """The verdict on a document while revision `accepted_revision` (0: none) is accepted."""
     accepted = document.intent is not None
     return records.Verdict(
         revision=document.revision,
         accepted=accepted,
-        in_force=document.revision if accepted else in_force,
+        accepted_revision=document.revision if accepted else accepted_revision,
         errors=tuple(str(each) for each in document.faults),
         warnings=document.warnings,
     )
 
 
-def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, in_force: int) -> records.Verdict:
+def _unless_it_waits(
+    verdict: records.Verdict, cluster: ClusterState, accepted_revision: int
+) -> records.Verdict:
     """What is good, and yet not accepted before an operator has said that it is meant."""
     if not verdict.accepted:
         return verdict
@@ -69,12 +75,14 @@ def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState, in_force: 
         )
     if not why:
         return verdict
-    return replace(verdict, accepted=False, in_force=in_force, errors=tuple(why), confirm=confirm)
+    return replace(
+        verdict, accepted=False, accepted_revision=accepted_revision, errors=tuple(why), confirm=confirm
+    )
 
 
 def _refusal(verdict: records.Verdict) -> Blocked:
     first = verdict.errors[0] if verdict.errors else "no reason given"
-    held = f"; holding revision {verdict.in_force}" if verdict.in_force else ""
+    held = f"; holding revision {verdict.accepted_revision}" if verdict.accepted_revision else ""
     state = "waits" if verdict.confirm else "is refused"
     return Blocked(
         resource="intent",

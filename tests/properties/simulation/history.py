@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.diff.replicas import container_name
 from agent.model.intent import GWBRIDGE
 from agent.model.records import Assignment
-from agent.observe import in_force
+from agent.observe import accepted
 from tests.properties.simulation.documents import document, parse_remembered, read, wish
 from tests.properties.simulation.events import AgentEvents, Faults
 from tests.properties.simulation.people import People
@@ -171,7 +171,7 @@ def _expected(assignment: Assignment | None, images: dict[str, str]) -> dict[str
 def history(hosts: int, *, begun: bool, first: int = 0) -> Iterator[History]:
     """A history whose agents log nothing and read every document only once."""
     with (
-        mock.patch.object(in_force, "parse_intent", parse_remembered),
+        mock.patch.object(accepted, "parse_intent", parse_remembered),
         tempfile.TemporaryDirectory() as directory,
         structlog.testing.capture_logs(),
     ):

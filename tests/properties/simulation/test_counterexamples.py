@@ -130,7 +130,7 @@ def test_a_leader_freezes_at_a_node_that_the_next_leader_makes_what_it_was_to_be
     assert told(5, 400, 8405, happens) == ""
 
 
-def test_what_is_in_force_is_spoiled_before_its_only_manager_has_read_it() -> None:
+def test_what_is_accepted_is_spoiled_before_its_only_manager_has_read_it() -> None:
     """It goes by the next document, which names another, who goes by the one before: nobody led for ever."""
     happens: tuple[Event, ...] = (
         ("frozen", 1, 5360),

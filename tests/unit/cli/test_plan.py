@@ -80,7 +80,7 @@ def test_a_value_of_the_environment_is_not_told(cluster: Cluster, write: Write) 
     cluster.put(cluster.keys.intent, GOOD)
     revision = cluster.content().revision
     cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
-    cluster.put(cluster.keys.verdict, Verdict(revision=revision, accepted=True, in_force=revision))
+    cluster.put(cluster.keys.verdict, Verdict(revision=revision, accepted=True, accepted_revision=revision))
     other = document(GOOD, services={"order": {"environment": {"PASSWORD": "hunter3"}}})
     ended = cluster.run("plan", write(other))
 

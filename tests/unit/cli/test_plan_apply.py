@@ -32,10 +32,12 @@ def leading(cluster: Cluster, *, refuse: str = "", carry_out: bool = False) -> I
         if not refuse:
             cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
         errors = (refuse,) if refuse else ()
-        in_force = 0 if refuse else revision
+        accepted_revision = 0 if refuse else revision
         cluster.put(
             cluster.keys.verdict,
-            Verdict(revision=revision, accepted=not refuse, in_force=in_force, errors=errors),
+            Verdict(
+                revision=revision, accepted=not refuse, accepted_revision=accepted_revision, errors=errors
+            ),
         )
         for host in ("h1", "h2") if carry_out else ():
             status = HostStatus(instance="run", at="now", agent_version="0.1.0", revision=revision)
@@ -69,7 +71,7 @@ def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, wr
 
     assert ended.code == 1
     assert "line 3, column 1: not today\\x1b[2J\n" in ended.err
-    assert "none is in force" in ended.err
+    assert "none is accepted" in ended.err
 
 
 def test_the_plan_is_shown_before_anything_is_asked(cluster: Cluster, write: Write) -> None:
@@ -236,7 +238,9 @@ def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Clust
 
         revision = connection.wait_for(found, 20.0)
         assert revision is not None
-        verdict = Verdict(revision=revision, accepted=False, in_force=5, errors=("it waits",), confirm="word")
+        verdict = Verdict(
+            revision=revision, accepted=False, accepted_revision=5, errors=("it waits",), confirm="word"
+        )
         guarded.put(guarded.keys.verdict, verdict)
 
     thread = threading.Thread(target=judge)
@@ -246,5 +250,5 @@ def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Clust
 
     assert ended.code == 1
     assert "it waits" in ended.err
-    assert "waits for a confirmation; revision 5 stays in force" in ended.err
-    assert "waits for a confirmation; revision 5 is in force" in guarded.run("status").out
+    assert "waits for a confirmation; revision 5 stays accepted" in ended.err
+    assert "waits for a confirmation; revision 5 is accepted" in guarded.run("status").out

@@ -31,7 +31,7 @@ VIEW = ClusterView(
     cluster="prod",
     leader="h1",
     swarm="swarm-1",
-    intent=IntentView(seen=7, in_force=7, judgement="accepted"),
+    intent=IntentView(seen=7, accepted_revision=7, judgement="accepted"),
     hosts=(H1,),
 )
 
@@ -97,11 +97,11 @@ def test_what_is_not_as_it_should_be_is_said(view: ClusterView, words: str) -> N
     assert any(words in line for line in shown(view))
 
 
-def test_a_refused_document_is_shown_with_all_its_errors_and_what_is_in_force() -> None:
-    intent = IntentView(seen=9, in_force=7, judgement="refused", errors=("line 1: a", "line 2: b"))
+def test_a_refused_document_is_shown_with_all_its_errors_and_what_is_accepted() -> None:
+    intent = IntentView(seen=9, accepted_revision=7, judgement="refused", errors=("line 1: a", "line 2: b"))
 
     assert shown(replace(VIEW, intent=intent))[-3:] == [
-        "Intent: revision 9, refused; revision 7 is in force",
+        "Intent: revision 9, refused; revision 7 is accepted",
         "  line 1: a",
         "  line 2: b",
     ]
@@ -150,7 +150,11 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
     keys = cluster.keys
     cluster.put(keys.intent, GOOD)
     refused = Verdict(
-        revision=cluster.content().revision, accepted=False, in_force=0, errors=(OBEYED,), warnings=(OBEYED,)
+        revision=cluster.content().revision,
+        accepted=False,
+        accepted_revision=0,
+        errors=(OBEYED,),
+        warnings=(OBEYED,),
     )
     copy = CopyReport(
         service="order",

@@ -58,14 +58,14 @@ def test_values_that_could_be_secret_are_not_told(write: Write) -> None:
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_against_the_document_in_force_it_says_whether_the_change_would_wait(
+def test_against_the_accepted_document_it_says_whether_the_change_would_wait(
     write: Write, tmp_path: Path
 ) -> None:
-    in_force = tmp_path / "in-force.yaml"
-    in_force.write_text(document(GOOD, policy={"deletion_guard": "50%"}))
+    accepted = tmp_path / "in-force.yaml"
+    accepted.write_text(document(GOOD, policy={"deletion_guard": "50%"}))
     smaller = document(GOOD, copies={"order": {"h1": 1}})
-    bold = swarmkeeper("validate", write(smaller), "--against", str(in_force))
-    tame = swarmkeeper("validate", write(GOOD), "--against", str(in_force))
+    bold = swarmkeeper("validate", write(smaller), "--against", str(accepted))
+    tame = swarmkeeper("validate", write(GOOD), "--against", str(accepted))
 
     assert "would wait for x-cluster.policy.confirm: " in bold.out
     assert "it would take away 2 of 3 copies (order 2 of 3)" in bold.out

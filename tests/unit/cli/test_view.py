@@ -11,7 +11,7 @@ from agent.planner.leader.assignments import assign
 from tests.support.builders import BRIDGE, cluster, document, intent, service, status
 
 WANTED = intent(service(on={"h1": 2, "h2": 1}), hosts="h1 h2")
-ACCEPTED = Verdict(revision=7, accepted=True, in_force=7)
+ACCEPTED = Verdict(revision=7, accepted=True, accepted_revision=7)
 
 
 def reported(name: str, **more: Any) -> HostStatus:
@@ -147,7 +147,7 @@ def test_what_is_to_do_and_what_is_blocked_is_told_in_the_hosts_own_words() -> N
         (
             state(
                 document=Document(revision=8, intent=None),
-                verdict=Verdict(revision=8, accepted=False, in_force=7, errors=("e",)),
+                verdict=Verdict(revision=8, accepted=False, accepted_revision=7, errors=("e",)),
             ),
             "refused",
         ),
@@ -156,7 +156,7 @@ def test_what_is_to_do_and_what_is_blocked_is_told_in_the_hosts_own_words() -> N
 )
 def test_it_is_told_what_became_of_the_newest_document(found: ClusterState, judgement: str) -> None:
     assert seen(found).intent.judgement == judgement
-    assert seen(found).intent.in_force == 7
+    assert seen(found).intent.accepted_revision == 7
 
 
 def test_a_host_outside_a_swarm_has_no_role() -> None:

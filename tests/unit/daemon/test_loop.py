@@ -204,14 +204,14 @@ def test_a_service_taken_out_goes_away_and_a_foreign_container_stays(settled: Si
     ],
 )
 def test_a_bad_document_is_refused_and_changes_nothing(settled: SimulatedCluster, text: str) -> None:
-    before, in_force = settled.ids(), settled.read(KEYS.accepted)
+    before, accepted = settled.ids(), settled.read(KEYS.accepted)
     settled.put_intent(text)
     settled.rounds(5)
     verdict = settled.verdict()
     assert verdict is not None
     assert not verdict.accepted
     assert verdict.errors
-    assert settled.read(KEYS.accepted) == in_force
+    assert settled.read(KEYS.accepted) == accepted
     assert (settled.ids(), settled.running()) == (before, EXPECTED)
     assert [each.resource for each in settled.leader().plan.blocked] == ["intent"]
 
@@ -252,7 +252,7 @@ def test_damaged_and_lost_specs_are_written_again(settled: SimulatedCluster) -> 
     assert sorted(each for each in settled.written() if each.startswith(KEYS.specs)) == keys
 
 
-def test_a_damaged_accepted_document_stays_in_force_and_says_so(settled: SimulatedCluster) -> None:
+def test_a_damaged_accepted_document_stays_accepted_and_says_so(settled: SimulatedCluster) -> None:
     settled.put(KEYS.accepted, b"\x00")
     settled.hosts["node-231"].engine.by_hand.remove("prod-console-1", force=True)
     settled.rounds(5)
@@ -767,7 +767,7 @@ def in_flight(agent: SimulatedAgent) -> list[str]:
 
 def accepted_revision(cluster: SimulatedCluster) -> int:
     verdict = cluster.verdict()
-    return verdict.in_force if verdict else 0
+    return verdict.accepted_revision if verdict else 0
 
 
 def intent_revision(cluster: SimulatedCluster) -> int:

@@ -100,9 +100,9 @@ def test_an_agent_whose_loop_moves_is_healthy(web: WebServer, agent: Agent) -> N
 def test_an_agent_that_cannot_work_says_why(web: WebServer, agent: Agent) -> None:
     assert ask(web, "/readyz")[:2] == (200, b"ready\n")
 
-    agent.reasons = ("dockerd does not answer", "no intent is in force")
+    agent.reasons = ("dockerd does not answer", "no intent is accepted")
 
-    assert ask(web, "/readyz")[:2] == (503, b"dockerd does not answer\nno intent is in force\n")
+    assert ask(web, "/readyz")[:2] == (503, b"dockerd does not answer\nno intent is accepted\n")
 
 
 def test_the_status_is_json(web: WebServer) -> None:

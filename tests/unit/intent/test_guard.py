@@ -117,7 +117,9 @@ def test_a_large_edit_waits_and_the_verdict_has_the_word_that_confirms_it() -> N
         "publish verdict: revision 9 waits for a confirmation",
         f"blocked intent: revision 9 waits: {why}; holding revision 7",
     ]
-    assert verdict_on(WAITS) == Verdict(revision=9, accepted=False, in_force=7, errors=(why,), confirm=WORD)
+    assert verdict_on(WAITS) == Verdict(
+        revision=9, accepted=False, accepted_revision=7, errors=(why,), confirm=WORD
+    )
 
 
 def test_it_waits_without_being_said_again_and_again() -> None:
@@ -132,10 +134,10 @@ def test_put_again_with_that_word_it_is_accepted() -> None:
     assert verdict_on(state).confirm == ""
 
 
-def test_it_stays_accepted_although_what_is_in_force_is_another_document_then() -> None:
+def test_it_stays_accepted_although_what_is_accepted_is_another_document_then() -> None:
     state = replace(WAITS, document=document(confirmed()))
-    in_force = replace(state, accepted=confirmed(), verdict=verdict_on(state))
-    assert told(plan_verdict(in_force)) == []
+    accepted_revision = replace(state, accepted=confirmed(), verdict=verdict_on(state))
+    assert told(plan_verdict(accepted_revision)) == []
 
 
 def test_the_word_of_another_edit_confirms_nothing() -> None:
@@ -144,7 +146,7 @@ def test_the_word_of_another_edit_confirms_nothing() -> None:
         assert verdict_on(state).confirm == WORD
 
 
-def test_a_document_that_was_confirmed_once_waits_again_when_something_else_is_in_force() -> None:
+def test_a_document_that_was_confirmed_once_waits_again_when_something_else_is_accepted() -> None:
     meanwhile = replace(BEFORE, digest="meanwhile", revision=10)
     state = cluster(meanwhile, document=document(replace(confirmed(), revision=12)))
     assert verdict_on(state).confirm == confirmation(meanwhile, EDIT) != WORD
@@ -157,7 +159,7 @@ def test_a_faulty_document_is_refused_whatever_it_takes_away() -> None:
 
 # ---- etcd went back
 
-RESTORED = replace(WAITS, went_back="it has revision 5 in force")
+RESTORED = replace(WAITS, went_back="it has accepted revision 5")
 
 
 def test_a_restored_document_that_takes_much_away_says_both_that_it_waits_for() -> None:

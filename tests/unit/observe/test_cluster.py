@@ -14,7 +14,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, LeaderRecord, SwarmRecord, encode
 from agent.model.store import Fence, KeyRange
 from agent.observe import ClusterReader
-from agent.observe.in_force import LONGEST_PROBLEM
+from agent.observe.accepted import LONGEST_PROBLEM
 from agent.planner import make_plan
 from tests.fakes.etcd import in_any
 from tests.support.document import document
@@ -244,7 +244,7 @@ GARBAGE = {
     "huge": b'{"v":1,"' + b"x" * 1_000_000 + b'":0}',
 }
 SHOWN_IN = {
-    KEYS.accepted: {"accepted", "in_force_held"},
+    KEYS.accepted: {"accepted", "accepted_held"},
     KEYS.verdict: {"verdict"},
     KEYS.leader: {"leader"},
     KEYS.swarm: {"record", "record_held", "record_revision"},
@@ -402,7 +402,7 @@ def test_a_document_that_cannot_be_read_is_a_refused_one(scene: Scene, how: str)
 
 
 @pytest.mark.parametrize("how", GARBAGE)
-def test_the_document_in_force_stays_so_when_its_key_cannot_be_read_any_more(scene: Scene, how: str) -> None:
+def test_the_accepted_document_stays_so_when_its_key_cannot_be_read_any_more(scene: Scene, how: str) -> None:
     before = scene.read().state.accepted
     scene.put(**{KEYS.accepted: spoiled(KEYS.accepted, how)})
     state = scene.read().state
@@ -418,7 +418,7 @@ def test_the_last_assignment_is_held_when_its_key_cannot_be_read_any_more(scene:
     assert [key for key, _ in state.garbage] == [KEYS.assignment(ME)]
 
 
-def test_an_accepted_document_with_faults_is_named_and_the_last_one_stays_in_force(scene: Scene) -> None:
+def test_an_accepted_document_with_faults_is_named_and_the_last_one_stays_accepted(scene: Scene) -> None:
     before = scene.read().state.accepted
     scene.put(**{KEYS.accepted: encode({"revision": 99, "document": "services: 1"})})
     state = scene.read().state
@@ -497,7 +497,7 @@ def test_a_swarm_record_that_was_deleted_is_kept_no_longer(scene: Scene) -> None
     assert KEYS.swarm not in {each.key for each in scene.read().kept}
 
 
-def test_a_recalled_document_stays_in_force_when_etcd_comes_back_with_garbage(scene: Scene) -> None:
+def test_a_recalled_document_stays_accepted_when_etcd_comes_back_with_garbage(scene: Scene) -> None:
     kept = scene.read().kept
     reader = ClusterReader(KEYS, ME)
     recalled = reader.recall(kept)

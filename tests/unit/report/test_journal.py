@@ -103,10 +103,10 @@ def test_a_follower_leaves_the_faults_to_the_leader(journal: Journal, lines: Lin
     assert lines[0]["first"] == "line 1, column 1: services: is not a mapping"
 
 
-def test_a_new_intent_in_force_is_said(journal: Journal, lines: Lines) -> None:
+def test_a_new_accepted_intent_is_said(journal: Journal, lines: Lines) -> None:
     journal.passed(observed(cluster=cluster(accepted=replace(INTENT, revision=8))), Plan())
 
-    assert told(lines) == [("info", "intent in force")]
+    assert told(lines) == [("info", "accepted intent")]
     assert lines[0]["revision"] == 8
 
 

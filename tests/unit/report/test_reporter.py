@@ -263,7 +263,7 @@ def test_systemd_hears_that_we_are_ready_with_the_first_pass_and_of_changes_only
 def test_a_pass_that_can_only_hold_makes_us_ready_for_systemd_too(bench: Bench) -> None:
     bench.passed(observed(cluster=None, host=None))
 
-    assert bench.notified == ["READY=1", "STATUS=no intent in force, dockerd away, etcd away"]
+    assert bench.notified == ["READY=1", "STATUS=no accepted intent, dockerd away, etcd away"]
 
 
 def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
@@ -281,7 +281,7 @@ def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
             "dockerd cannot be read: refused",
         ),
         (observed(stale=True, store_fault="etcd cannot be read: x"), "etcd cannot be read: x"),
-        (observed(cluster=cluster(accepted=None)), "no intent is in force"),
+        (observed(cluster=cluster(accepted=None)), "no intent is accepted"),
     ],
 )
 def test_what_keeps_the_agent_from_its_work_is_said(bench: Bench, seen: Observed, words: str) -> None:

@@ -50,7 +50,7 @@ def running(**more: Any) -> ClusterState:
     }
     etcd = {
         "record": record(managers=MANAGERS),
-        "verdict": Verdict(revision=7, accepted=True, in_force=7),
+        "verdict": Verdict(revision=7, accepted=True, accepted_revision=7),
         "assignments": assign(WANTED, {}),
         "statuses": {name: report(name, each) for name, each in hosts.items()},
         "present": {name: f"run-{name}" for name in hosts},

@@ -98,18 +98,18 @@ def test_anybody_leads_to_say_what_is_wrong_with_the_first_document() -> None:
     assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
 
 
-@pytest.mark.parametrize(("accepted", "in_force"), [(True, 8), (False, 7)])
-def test_who_cannot_read_the_document_in_force_leaves_the_lead_to_those_who_can(
-    accepted: bool, in_force: int
+@pytest.mark.parametrize(("accepted", "accepted_revision"), [(True, 8), (False, 7)])
+def test_who_cannot_read_the_accepted_document_leaves_the_lead_to_those_who_can(
+    accepted: bool, accepted_revision: int
 ) -> None:
     """As after an upgrade to an agent that refuses it: it would keep the lock from them, and do none of the duties."""
-    verdict = Verdict(revision=8, accepted=accepted, in_force=in_force)
+    verdict = Verdict(revision=8, accepted=accepted, accepted_revision=accepted_revision)
     state = builders.cluster(None, leader=None, document=document(None), verdict=verdict)
     seen = host(swarm=member("h2"))
 
     assert plan(state, seen) == []
     assert plan(replace(state, leader="h2"), seen, fence=builders.FENCE) == [
-        "resign as leader: a document is in force that this host cannot read"
+        "resign as leader: a document is accepted that this host cannot read"
     ]
 
 
@@ -395,12 +395,12 @@ def test_a_lock_that_who_sees_them_does_not_take_is_taken_and_kept_for_a_while()
     assert unseeing("h2", 1000, led_s=301) != []
 
 
-def test_while_what_is_in_force_cannot_be_read_in_etcd_the_managers_of_the_newest_document_may_lead_too() -> (
+def test_while_what_is_accepted_cannot_be_read_in_etcd_the_managers_of_the_newest_document_may_lead_too() -> (
     None
 ):
     newest = intent(hosts="h1:worker h2:worker h3")
     later = free(document=document(newest))
     for held, said in ((False, []), (True, ["campaign for leader: nobody leads"])):
-        state = replace(later, in_force_held=held, record=None)
+        state = replace(later, accepted_held=held, record=None)
         assert plan(state, empty_host(), me="h3") == said
         assert plan(state, empty_host()) == ["campaign for leader: nobody leads"]

@@ -23,13 +23,13 @@ def test_without_a_document_there_is_nothing_to_judge() -> None:
     assert told(plan_verdict(ClusterState(revision=1))) == ["blocked intent: there is no intent yet"]
 
 
-def test_a_document_that_was_deleted_stays_in_force() -> None:
+def test_a_document_that_was_deleted_stays_accepted() -> None:
     assert told(plan_verdict(cluster(intent(), document=None))) == [
         "blocked intent: there is no intent; holding revision 7"
     ]
 
 
-def test_a_good_document_is_accepted_and_put_in_force_with_the_verdict() -> None:
+def test_a_good_document_is_accepted_and_put_accepted_with_the_verdict() -> None:
     plan = plan_verdict(ClusterState(revision=1, document=document(intent())))
 
     assert told(plan) == ["publish verdict: revision 7 is accepted"]
@@ -38,13 +38,13 @@ def test_a_good_document_is_accepted_and_put_in_force_with_the_verdict() -> None
     assert step.document == "text"
 
 
-def test_a_newer_good_document_takes_the_place_of_the_one_in_force() -> None:
+def test_a_newer_good_document_takes_the_place_of_the_accepted_one() -> None:
     assert told(plan_verdict(cluster(intent(), document=document(NEWER)))) == [
         "publish verdict: revision 9 is accepted"
     ]
 
 
-def test_a_faulty_document_is_refused_and_the_one_in_force_stays() -> None:
+def test_a_faulty_document_is_refused_and_the_accepted_one_stays() -> None:
     plan = plan_verdict(cluster(intent(), document=REFUSED))
 
     assert told(plan) == [
@@ -54,11 +54,11 @@ def test_a_faulty_document_is_refused_and_the_one_in_force_stays() -> None:
     (step,) = plan.steps
     assert isinstance(step, PublishVerdict)
     assert step.document is None
-    assert step.verdict.in_force == 7
+    assert step.verdict.accepted_revision == 7
     assert step.verdict.errors == (str(FAULT), str(FAULT))
 
 
-def test_a_faulty_first_document_puts_nothing_in_force() -> None:
+def test_a_faulty_first_document_accepts_nothing() -> None:
     assert told(plan_verdict(ClusterState(revision=1, document=REFUSED))) == [
         "publish verdict: revision 9 is refused",
         f"blocked intent: revision 9 is refused: {FAULT} (and 1 more)",
@@ -66,13 +66,13 @@ def test_a_faulty_first_document_puts_nothing_in_force() -> None:
 
 
 def test_a_verdict_is_published_once() -> None:
-    accepted = Verdict(revision=7, accepted=True, in_force=7)
+    accepted = Verdict(revision=7, accepted=True, accepted_revision=7)
 
     assert told(plan_verdict(cluster(intent(), verdict=accepted))) == []
 
 
 def test_a_refusal_is_published_once_and_stays_blocked() -> None:
-    refused = Verdict(revision=9, accepted=False, in_force=7, errors=(str(FAULT), str(FAULT)))
+    refused = Verdict(revision=9, accepted=False, accepted_revision=7, errors=(str(FAULT), str(FAULT)))
     plan = plan_verdict(cluster(intent(), document=REFUSED, verdict=refused))
 
     assert plan.steps == ()
@@ -80,7 +80,7 @@ def test_a_refusal_is_published_once_and_stays_blocked() -> None:
 
 
 def test_a_verdict_whose_document_never_came_into_force_is_given_again() -> None:
-    accepted = Verdict(revision=9, accepted=True, in_force=9)
+    accepted = Verdict(revision=9, accepted=True, accepted_revision=9)
 
     assert told(plan_verdict(cluster(intent(), document=document(NEWER), verdict=accepted))) == [
         "publish verdict: revision 9 is accepted"
@@ -97,7 +97,7 @@ def test_warnings_are_part_of_the_verdict() -> None:
 
 # ---- etcd went back
 
-WENT_BACK = cluster(intent(), document=document(intent(revision=5)), went_back="it has revision 5 in force")
+WENT_BACK = cluster(intent(), document=document(intent(revision=5)), went_back="it has accepted revision 5")
 
 
 def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
@@ -105,9 +105,9 @@ def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
     (step,) = plan.steps
     assert isinstance(step, PublishVerdict)
     assert step.document is None
-    assert (step.verdict.accepted, step.verdict.in_force) == (False, 7)
+    assert (step.verdict.accepted, step.verdict.accepted_revision) == (False, 7)
     assert step.verdict.errors == (
-        "etcd went back, it has revision 5 in force: put the document that shall count once more",
+        "etcd went back, it has accepted revision 5: put the document that shall count once more",
     )
     assert told(plan_verdict(replace(WENT_BACK, verdict=step.verdict)))[0].startswith("blocked intent")
 
@@ -118,7 +118,7 @@ def test_a_document_that_was_put_after_that_begins_another_epoch() -> None:
     assert (step.document, step.epoch, step.verdict.accepted) == ("text", 3, True)
 
 
-def test_any_other_document_is_of_the_epoch_in_force() -> None:
+def test_any_other_document_is_of_the_accepted_epoch() -> None:
     (step,) = plan_verdict(cluster(intent(), document=document(NEWER), epoch=2)).steps
     assert isinstance(step, PublishVerdict)
     assert step.epoch == 2

@@ -40,7 +40,7 @@ Chances = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()
 
 
 def begun(counts: tuple[int, int, int], update: Update) -> World:
-    """Copies of the old spec run everywhere, and the document that asks for the new one is in force."""
+    """Copies of the old spec run everywhere, and the document that asks for the new one is accepted."""
     placed = dict(zip(HOSTS, counts, strict=True))
     before = intent(service(on=placed, spec=OLD), hosts=" ".join(HOSTS))
     asked = intent(replace(service(on=placed, spec=NEW), update=update), hosts=" ".join(HOSTS), revision=9)
@@ -58,7 +58,7 @@ def begun(counts: tuple[int, int, int], update: Update) -> World:
     state = cluster(
         asked,
         document=document(asked),
-        verdict=Verdict(revision=9, accepted=True, in_force=9),
+        verdict=Verdict(revision=9, accepted=True, accepted_revision=9),
         assignments=assignments,
         stored_specs=frozenset({spec_hash(OLD)}),
         specs={spec_hash(OLD): OLD},

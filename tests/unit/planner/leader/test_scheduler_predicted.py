@@ -56,7 +56,7 @@ def running(newest: Intent = WANTED, down: str = "") -> ClusterState:
         WANTED,
         document=document(newest),
         record=record(managers=MANAGERS),
-        verdict=Verdict(revision=7, accepted=True, in_force=7),
+        verdict=Verdict(revision=7, accepted=True, accepted_revision=7),
         assignments=assigned,
         stored_specs=frozenset({spec_hash(order())}),
         statuses={name: report(name, each) for name, each in seen.items()},

@@ -1,4 +1,4 @@
-"""What is in force on a host, whatever becomes of etcd: nothing older than it knows, until somebody confirms that."""
+"""What is accepted on a host, whatever becomes of etcd: nothing older than it knows, until somebody confirms that."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def assigned(revision: int, epoch: int = 0, *copies: Copy) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_wiped_etcd_takes_nothing_of_what_is_in_force(scene: Scene, restarted: bool) -> None:
+def test_a_wiped_etcd_takes_nothing_of_what_is_accepted(scene: Scene, restarted: bool) -> None:
     if restarted:
         restart(scene)
     scene.store.etcd.wipe()
@@ -58,12 +58,12 @@ def test_what_is_held_stays_kept_on_disk_while_etcd_has_less(scene: Scene) -> No
     assert scene.read().kept == before
 
 
-def test_a_document_in_force_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
+def test_a_accepted_document_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
     scene.put(**accepted(ACCEPTED_AT - 1, text=OLDER), **assigned(ACCEPTED_AT - 1))
     state = scene.read().state
     assert state.accepted is not None
     assert (state.accepted.revision, state.assignment) == (ACCEPTED_AT, MINE)
-    assert state.went_back == f"it has revision {ACCEPTED_AT - 1} in force"
+    assert state.went_back == f"it has accepted revision {ACCEPTED_AT - 1}"
 
 
 def test_another_document_of_the_same_revision_is_from_another_past(scene: Scene) -> None:
@@ -117,7 +117,7 @@ def test_an_old_document_in_a_restored_etcd_waits_and_one_put_after_that_was_not
     assert scene.read().state.confirmed
 
 
-def test_the_document_in_force_needs_no_confirmation(scene: Scene) -> None:
+def test_the_accepted_document_needs_no_confirmation(scene: Scene) -> None:
     scene.store.etcd.wipe()
     scene.put(**{KEYS.intent: DOCUMENT.encode()})
     assert scene.read().state.confirmed
@@ -157,7 +157,7 @@ def test_a_record_of_another_swarm_is_not_followed_while_etcd_has_gone_back(scen
 def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_next_epoch(
     scene: Scene,
 ) -> None:
-    """Restored with the same document in force, from before the last assignment of it."""
+    """Restored with the same accepted document, from before the last assignment of it."""
     backup = scene.store.etcd.backup()
     scene.put(**assigned(ACCEPTED_AT, 0))
     newest = scene.read().state.assignment
@@ -202,9 +202,9 @@ def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: S
     assert scene.read().state.went_back == ""
 
 
-def test_it_is_told_whether_etcd_has_what_is_in_force(scene: Scene) -> None:
-    assert not scene.read().state.in_force_held
+def test_it_is_told_whether_etcd_has_what_is_accepted(scene: Scene) -> None:
+    assert not scene.read().state.accepted_held
     scene.put(**{KEYS.accepted: b"\x00"})
-    assert scene.read().state.in_force_held
+    assert scene.read().state.accepted_held
     scene.delete(KEYS.accepted)
-    assert scene.read().state.in_force_held
+    assert scene.read().state.accepted_held

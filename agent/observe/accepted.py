@@ -1,9 +1,9 @@
-"""What is in force on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
+"""What is accepted on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
 
 An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
 deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an epoch and
 a revision: within an epoch etcd only counts upwards, and an operator who confirms what etcd says begins the next epoch.
-One that was restored with the same document in force has lost what was written since, such as the end of a rollout: its
+One that was restored with the same accepted document has lost what was written since, such as the end of a rollout: its
 own revision is lower than it was, and nothing counts that it says before the next epoch.
 """
 
@@ -76,7 +76,7 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class EffectiveState:
     """What counts, be it from etcd or from what was known before."""
 
     intent: Intent | None
@@ -89,19 +89,19 @@ class Held:
     record: records.SwarmRecord | None
     record_held: bool
     """Whether that is the last one that could be read: the one in etcd cannot."""
-    in_force_held: bool
-    """Whether `intent` is not what etcd has in force, or that cannot be read there."""
+    accepted_held: bool
+    """Whether `intent` is not what etcd has accepted, or that cannot be read there."""
     went_back: str
     """What is older in etcd than here, in words; empty: nothing."""
     noticed_at: int
     """etcd's revision when that was noticed."""
 
     def is_confirmed_by(self, document: observed.Document | None) -> bool:
-        """Whether an operator has put it since, or it is what is in force anyway."""
+        """Whether an operator has put it since, or it is what is accepted anyway."""
         return document is not None and (document.revision > self.noticed_at or document.text == self.text)
 
 
-class InForce:
+class AcceptedStore:
     """Remembers, of the keys that a host goes by, the newest that could be read."""
 
     def __init__(self, keys: Keys, me: str) -> None:
@@ -110,9 +110,9 @@ class InForce:
         self._document: observed.Document | None = None
         self._epoch = 0
         self._revision = 0
-        """The highest that etcd was seen at, or that something in force is from, in this epoch."""
+        """The highest that etcd was seen at, or that something accepted is from, in this epoch."""
         self._rewound = ""
-        """What told that etcd itself went back, in words; until the next document is in force."""
+        """What told that etcd itself went back, in words; until the next document is accepted."""
         self._went_back, self._noticed_at = "", 0
         self._known: dict[str, store.KeyValue] = {}
 
@@ -121,14 +121,14 @@ class InForce:
         """What to keep on disk; no join tokens among it."""
         return tuple(self._known[key] for key in sorted(self._known))
 
-    def look(self, values: Values) -> Held:
+    def look(self, values: Values) -> EffectiveState:
         """Compare a snapshot with what is known, and remember what is newer."""
         self._look_at_accepted(values)
         assignment = self._assignment(values)
         if self._rewound and not self._went_back:
             self._notice(self._rewound, values)
         found = values.one(self._assigned, records.Assignment)
-        return Held(
+        return EffectiveState(
             intent=self._document.intent if self._document else None,
             text=self._document.text if self._document else "",
             epoch=self._epoch,
@@ -136,7 +136,7 @@ class InForce:
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
             record_held=self._keys.swarm in values.garbage,
-            in_force_held=bool(self._went_back) or self._keys.accepted in values.garbage,
+            accepted_held=bool(self._went_back) or self._keys.accepted in values.garbage,
             went_back=self._went_back,
             noticed_at=self._noticed_at,
         )
@@ -147,9 +147,9 @@ class InForce:
         if value is None:
             self._notice("there is no accepted document any more" if self._document else "", values)
         elif found is None:
-            return  # it cannot be read: the last one that could be stays in force
+            return  # it cannot be read: the last one that could be stays accepted
         elif self._is_older(found):
-            self._notice(f"it has revision {found.revision} in force", values)
+            self._notice(f"it has accepted revision {found.revision}", values)
         elif self._is_known(found):
             self._known[key] = value
             self._notice("", values)
