@@ -60,7 +60,7 @@ def test_deleting_the_intent_and_then_every_key_stops_nothing(
 
     cluster.etcdctl("del", "--prefix", PREFIX)
     for host in cluster.lab.hosts:
-        eventually(partial(says, cluster, host, "etcd went back"), 30, f"{host.name} says it")
+        eventually(partial(says, cluster, host, "etcd was rolled back"), 30, f"{host.name} says it")
     assert cluster.started() == before
 
     with recovering(record_property):
@@ -81,7 +81,7 @@ def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_ca
     cluster.lab.wait_etcd()
     for host in cluster.lab.hosts:
         eventually(partial(waits_for_confirmation, cluster, host), 60, f"{host.name} waits")
-        eventually(partial(says, cluster, host, "etcd went back"), 30, f"{host.name} says why")
+        eventually(partial(says, cluster, host, "etcd was rolled back"), 30, f"{host.name} says why")
     assert cluster.started() == before
 
     with recovering(record_property):

@@ -207,7 +207,7 @@ def lost_hosts(observed: Observed) -> frozenset[str]:
 def led_by(observed: Observed) -> Intent | None:
     """The intent by which this host leads now; None while it does not lead, or by none."""
     cluster = observed.cluster
-    if cluster is None or cluster.went_back or not observed.fence or observed.stale:
+    if cluster is None or cluster.store_rolled_back or not observed.fence or observed.stale:
         return None
     return cluster.accepted
 

@@ -47,10 +47,10 @@ class ClusterState:
     accepted: Intent | None = None
     """What is accepted: what etcd says, unless this host knows something newer."""
     epoch: int = 0
-    """Of what is accepted: how often an operator has confirmed an etcd that had gone back."""
+    """Of what is accepted: how often an operator has confirmed an etcd that had been rolled back."""
     accepted_held: bool = False
     """Whether etcd has that no more, or nothing that can be read: not everybody may know it."""
-    went_back: str = ""
+    store_rolled_back: str = ""
     """What in etcd is older than what this host knows to be accepted, in words; empty: nothing."""
     confirmed: bool = False
     """Whether an operator has put `document` since that was noticed, or it is what is accepted anyway."""

@@ -201,7 +201,7 @@ class Accepted:
     revision: int
     document: str = field(repr=False)
     epoch: int = 0
-    """How often an operator has confirmed an etcd that had gone back: its revisions count from zero then."""
+    """How often an operator has confirmed an etcd that had been rolled back: its revisions count from zero then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ class EffectiveState:
     """Whether that is the last one that could be read: the one in etcd cannot."""
     accepted_held: bool
     """Whether `intent` is not what etcd has accepted, or that cannot be read there."""
-    went_back: str
+    store_rolled_back: str
     """What is older in etcd than here, in words; empty: nothing."""
     noticed_at: int
     """etcd's revision when that was noticed."""
@@ -111,9 +111,9 @@ class AcceptedStore:
         self._epoch = 0
         self._revision = 0
         """The highest that etcd was seen at, or that something accepted is from, in this epoch."""
-        self._rewound = ""
+        self._rollback_detected = ""
         """What told that etcd itself went back, in words; until the next document is accepted."""
-        self._went_back, self._noticed_at = "", 0
+        self._store_rolled_back, self._noticed_at = "", 0
         self._known: dict[str, store.KeyValue] = {}
 
     @property
@@ -125,8 +125,8 @@ class AcceptedStore:
         """Compare a snapshot with what is known, and remember what is newer."""
         self._look_at_accepted(values)
         assignment = self._assignment(values)
-        if self._rewound and not self._went_back:
-            self._notice(self._rewound, values)
+        if self._rollback_detected and not self._store_rolled_back:
+            self._notice(self._rollback_detected, values)
         found = values.one(self._assigned, records.Assignment)
         return EffectiveState(
             intent=self._document.intent if self._document else None,
@@ -136,8 +136,8 @@ class AcceptedStore:
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
             record_held=self._keys.swarm in values.garbage,
-            accepted_held=bool(self._went_back) or self._keys.accepted in values.garbage,
-            went_back=self._went_back,
+            accepted_held=bool(self._store_rolled_back) or self._keys.accepted in values.garbage,
+            store_rolled_back=self._store_rolled_back,
             noticed_at=self._noticed_at,
         )
 
@@ -167,7 +167,7 @@ class AcceptedStore:
 
     def _look_at_revision(self, revision: int) -> None:
         if revision < self._revision:
-            self._rewound = f"it is at revision {revision} and was at {self._revision}"
+            self._rollback_detected = f"it is at revision {revision} and was at {self._revision}"
         else:
             self._revision = revision
 
@@ -182,15 +182,15 @@ class AcceptedStore:
             return False
         self._document, self._epoch = document, found.epoch
         # Not the snapshot's: what was kept on disk may be from the etcd of the epoch before, too.
-        self._revision, self._rewound = value.mod_revision, ""
+        self._revision, self._rollback_detected = value.mod_revision, ""
         return True
 
     def _notice(self, what: str, values: Values) -> None:
         """From when it is noticed, or etcd starts again once more, a document put later is the operator's word."""
         revision = values.snapshot.revision
-        if what and (not self._went_back or revision < self._noticed_at):
+        if what and (not self._store_rolled_back or revision < self._noticed_at):
             self._noticed_at = revision
-        self._went_back = what
+        self._store_rolled_back = what
 
     def _assignment(self, values: Values) -> records.Assignment | None:
         """The host's own. None is believed only where none of its copies would be left without a word about it."""
@@ -198,7 +198,7 @@ class AcceptedStore:
         last = self._last_assignment()
         if last and ((value and found is None) or self._counts_more(last, found)):
             return last
-        if last and value and self._is_rewound(last, found, value):
+        if last and value and self._is_rolled_back(last, found, value):
             return last
         if value and found:
             self._known[self._assigned] = value
@@ -212,18 +212,18 @@ class AcceptedStore:
         intent = self._document.intent if self._document else None
         return bool(last.copies and intent and intent.host(self._me))
 
-    def _is_rewound(
+    def _is_rolled_back(
         self, last: records.Assignment, found: records.Assignment | None, value: store.KeyValue
     ) -> bool:
         """Whether etcd has an earlier one of the same document; an agent that was started since knows by that alone."""
         known = self._known[self._assigned].mod_revision
         if found is None or (found.epoch, found.revision) != (last.epoch, last.revision):
             return False
-        if value.mod_revision < known and found.epoch == self._epoch and not self._rewound:
-            self._rewound = (
+        if value.mod_revision < known and found.epoch == self._epoch and not self._rollback_detected:
+            self._rollback_detected = (
                 f"this host's assignment is from revision {value.mod_revision} and was from {known}"
             )
-        return value.mod_revision < known or bool(self._rewound)
+        return value.mod_revision < known or bool(self._rollback_detected)
 
     def _last_assignment(self) -> records.Assignment | None:
         known = self._known.get(self._assigned)
@@ -235,7 +235,7 @@ class AcceptedStore:
         value, found = values.snapshot.get(key), values.one(key, records.SwarmRecord)
         known = self._known.get(key)
         unreadable = value is not None and found is None
-        if known and (self._went_back or unreadable):
+        if known and (self._store_rolled_back or unreadable):
             return records.decode(records.SwarmRecord, known.value)
         if found and value:
             self._known[key] = value

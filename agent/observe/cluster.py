@@ -185,7 +185,7 @@ class ClusterReader:
             accepted=held.intent,
             epoch=held.epoch,
             accepted_held=held.accepted_held,
-            went_back=held.went_back,
+            store_rolled_back=held.store_rolled_back,
             confirmed=held.is_confirmed_by(document),
             verdict=values.one(keys.verdict, records.Verdict),
             leader=lock.host if lock else (UNREADABLE if snapshot.get(keys.leader) else None),

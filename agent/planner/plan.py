@@ -31,7 +31,7 @@ def _plan_host(observed: Observed) -> Plan:
     cluster, host = observed.cluster, observed.host
     if not cluster or not host:
         return Plan()
-    if cluster.went_back:
+    if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
     if not cluster.accepted:
         return untouched("host", "waiting", "no intent accepted yet")
@@ -61,8 +61,8 @@ def _faults(observed: Observed) -> Plan:
         held = observed.cluster.accepted if observed.cluster else None
         what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
         plan += untouched("store", "store", f"{observed.store_fault or 'etcd does not answer'}; {what}")
-    elif observed.cluster.went_back:
-        plan += _went_back(observed.cluster)
+    elif observed.cluster.store_rolled_back:
+        plan += _store_rolled_back(observed.cluster)
     if observed.state_fault:
         reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
         plan += untouched("state", "disk", reason)
@@ -71,9 +71,9 @@ def _faults(observed: Observed) -> Plan:
     return plan
 
 
-def _went_back(cluster: ClusterState) -> Plan:
+def _store_rolled_back(cluster: ClusterState) -> Plan:
     held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
-    reason = f"etcd went back, {cluster.went_back}; {held}, and nothing is taken away before a document is put again"
+    reason = f"etcd was rolled back, {cluster.store_rolled_back}; {held}, nothing is removed until a document is put"
     return untouched("store", "confirm", reason)
 
 

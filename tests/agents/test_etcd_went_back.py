@@ -55,7 +55,7 @@ def test_an_etcd_that_lost_everything_stops_nothing_and_it_is_said(
     assert callable(happens)
     happens(cluster)
     undisturbed(cluster, before)
-    assert "etcd went back, there is no accepted document any more; holding revision" in said(cluster)
+    assert "etcd was rolled back, there is no accepted document any more; holding revision" in said(cluster)
     assert "there is no intent; holding revision" in said(cluster)
 
 
@@ -116,7 +116,7 @@ def restored(cluster: SimulatedCluster) -> None:
 def test_a_restored_backup_undoes_nothing_before_a_document_is_put(cluster: SimulatedCluster) -> None:
     restored(cluster)
     undisturbed(cluster, cluster.ids())
-    assert "etcd went back, it has revision" in said(cluster)
+    assert "etcd was rolled back, it has revision" in said(cluster)
     verdict = cluster.verdict()
     assert verdict is not None
     assert not verdict.accepted

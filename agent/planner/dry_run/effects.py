@@ -134,7 +134,7 @@ def _judged(world: World, step: leader_steps.PublishVerdict) -> World:
     if step.document is None or cluster.document is None:
         return world.with_cluster(cluster)
     accepted = cluster.document.intent
-    return world.with_cluster(replace(cluster, accepted=accepted, epoch=step.epoch, went_back=""))
+    return world.with_cluster(replace(cluster, accepted=accepted, epoch=step.epoch, store_rolled_back=""))
 
 
 def _asked(world: World, me: str) -> Asked:

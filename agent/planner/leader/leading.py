@@ -34,7 +34,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
         return untouched("intent", "waiting", reason)
     verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
     refused = () if verdict.accepted else (_refusal(verdict),)
-    begins_epoch = cluster.went_back and verdict.accepted
+    begins_epoch = cluster.store_rolled_back and verdict.accepted
     if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
         return Plan(blocked=refused)
     what = (
@@ -42,7 +42,9 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     )
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted:
-        step = replace(step, document=cluster.document.text, epoch=cluster.epoch + bool(cluster.went_back))
+        step = replace(
+            step, document=cluster.document.text, epoch=cluster.epoch + bool(cluster.store_rolled_back)
+        )
     return Plan((step,), refused)
 
 
@@ -65,9 +67,11 @@ def _unless_it_waits(
     if not verdict.accepted:
         return verdict
     why, confirm = [], ""
-    if cluster.went_back and not cluster.confirmed:
+    if cluster.store_rolled_back and not cluster.confirmed:
         # Such an etcd has an old document, too: whoever put it did not mean to undo what came after it.
-        why.append(f"etcd went back, {cluster.went_back}: put the document that shall count once more")
+        why.append(
+            f"etcd was rolled back, {cluster.store_rolled_back}: put the document that shall count once more"
+        )
     if guarded := guarding(cluster):
         confirm, taken = guarded
         why.append(
@@ -95,7 +99,7 @@ def plan_leading(observed: Observed) -> Plan:
     """What the holder of the leader lock does for the whole cluster. It touches only etcd and the manager API."""
     cluster = etcd_of(observed)
     plan = plan_verdict(cluster)
-    if cluster.accepted is None or cluster.went_back:
+    if cluster.accepted is None or cluster.store_rolled_back:
         return plan
     census = take_census(cluster.accepted, observed)
     plan += plan_digests(observed)

@@ -157,15 +157,15 @@ def test_a_faulty_document_is_refused_whatever_it_takes_away() -> None:
     assert verdict_on(state).confirm == ""
 
 
-# ---- etcd went back
+# ---- etcd was rolled back
 
-RESTORED = replace(WAITS, went_back="it has accepted revision 5")
+RESTORED = replace(WAITS, store_rolled_back="it has accepted revision 5")
 
 
 def test_a_restored_document_that_takes_much_away_says_both_that_it_waits_for() -> None:
     verdict = verdict_on(RESTORED)
     assert [each.split(":")[0].split(",")[0] for each in verdict.errors] == [
-        "etcd went back",
+        "etcd was rolled back",
         "it would take away 4 of 6 copies (order 2 of 4",
     ]
     assert verdict.confirm == WORD

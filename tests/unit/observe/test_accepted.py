@@ -47,7 +47,7 @@ def test_a_wiped_etcd_takes_nothing_of_what_is_accepted(scene: Scene, restarted:
         MINE,
         RECORDS[KEYS.swarm],
     )
-    assert state.went_back == "there is no accepted document any more"
+    assert state.store_rolled_back == "there is no accepted document any more"
     assert state.assignment_held
     assert not state.confirmed
 
@@ -63,19 +63,23 @@ def test_a_accepted_document_that_is_older_than_the_one_known_is_not_followed(sc
     state = scene.read().state
     assert state.accepted is not None
     assert (state.accepted.revision, state.assignment) == (ACCEPTED_AT, MINE)
-    assert state.went_back == f"it has accepted revision {ACCEPTED_AT - 1}"
+    assert state.store_rolled_back == f"it has accepted revision {ACCEPTED_AT - 1}"
 
 
 def test_another_document_of_the_same_revision_is_from_another_past(scene: Scene) -> None:
     scene.put(**accepted(ACCEPTED_AT, text=OLDER))
-    assert scene.read().state.went_back
+    assert scene.read().state.store_rolled_back
 
 
 def test_what_comes_later_is_followed(scene: Scene) -> None:
     scene.put(**accepted(ACCEPTED_AT + 1, text=OLDER), **assigned(ACCEPTED_AT + 1, 0))
     state = scene.read().state
     assert state.accepted is not None
-    assert (state.accepted.revision, state.went_back, state.assignment_held) == (ACCEPTED_AT + 1, "", False)
+    assert (state.accepted.revision, state.store_rolled_back, state.assignment_held) == (
+        ACCEPTED_AT + 1,
+        "",
+        False,
+    )
     assert state.assignment is not None
     assert state.assignment.copies == ()
 
@@ -86,7 +90,7 @@ def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
     scene.put(**accepted(2, epoch=1), **assigned(2, 1))
     state = scene.read().state
     assert state.accepted is not None
-    assert (state.accepted.revision, state.epoch, state.went_back) == (2, 1, "")
+    assert (state.accepted.revision, state.epoch, state.store_rolled_back) == (2, 1, "")
     assert state.assignment is not None
     assert state.assignment.copies == ()
     scene.put(**accepted(100, epoch=0))
@@ -96,7 +100,7 @@ def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
 def test_the_old_assignment_is_held_until_one_of_the_new_epoch_is_there(scene: Scene) -> None:
     scene.put(**accepted(2, epoch=1))
     state = scene.read().state
-    assert (state.epoch, state.went_back) == (1, "")
+    assert (state.epoch, state.store_rolled_back) == (1, "")
     scene.delete(KEYS.assignment(ME))
     assert (scene.read().state.assignment, scene.read().state.assignment_held) == (MINE, True)
     scene.put(**assigned(2, 1, COPY))
@@ -164,7 +168,7 @@ def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_
     was = scene.store.etcd.revision
     scene.store.etcd.restore(backup)
     state = scene.read().state
-    assert state.went_back == f"it is at revision {backup[0]} and was at {was}"
+    assert state.store_rolled_back == f"it is at revision {backup[0]} and was at {was}"
     assert state.confirmed
     assert (state.assignment, state.assignment_held) == (newest, True)
     for _ in range(5):
@@ -174,7 +178,7 @@ def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_
     scene.put(**accepted(ACCEPTED_AT, epoch=1), **assigned(ACCEPTED_AT, 1, COPY))
     state = scene.read().state
     assert state.assignment is not None
-    assert (state.went_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
+    assert (state.store_rolled_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
 
 
 def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document_by_its_revision(
@@ -185,12 +189,12 @@ def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document
     restart(scene)
     scene.store.etcd.restore(backup)
     state = scene.read().state
-    assert state.went_back.startswith("this host's assignment is from revision")
+    assert state.store_rolled_back.startswith("this host's assignment is from revision")
     assert state.assignment is not None
     assert state.assignment.copies == ()
     scene.put(**accepted(ACCEPTED_AT, epoch=1))
     state = scene.read().state
-    assert (state.went_back, state.assignment_held) == ("", True)
+    assert (state.store_rolled_back, state.assignment_held) == ("", True)
 
 
 def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: Scene) -> None:
@@ -199,7 +203,7 @@ def test_a_restart_of_the_agent_is_not_taken_for_an_etcd_that_went_back(scene: S
     scene.read()
     scene.put(**accepted(2, epoch=1))
     restart(scene)
-    assert scene.read().state.went_back == ""
+    assert scene.read().state.store_rolled_back == ""
 
 
 def test_it_is_told_whether_etcd_has_what_is_accepted(scene: Scene) -> None:

@@ -162,7 +162,7 @@ def test_specs_that_were_lost_are_written_again_with_an_assignment_that_did_not_
     assert all(isinstance(step, PublishAssignment) and step.specs == (order(),) for step in plan.steps)
 
 
-# ---- etcd went back
+# ---- etcd was rolled back
 
 
 def runs(name: str, *numbers: int) -> HostStatus:

@@ -95,25 +95,29 @@ def test_warnings_are_part_of_the_verdict() -> None:
     assert step.verdict.warnings == ("10.10.0.0/16 is large",)
 
 
-# ---- etcd went back
+# ---- etcd was rolled back
 
-WENT_BACK = cluster(intent(), document=document(intent(revision=5)), went_back="it has accepted revision 5")
+STORE_ROLLED_BACK = cluster(
+    intent(), document=document(intent(revision=5)), store_rolled_back="it has accepted revision 5"
+)
 
 
 def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
-    plan = plan_verdict(WENT_BACK)
+    plan = plan_verdict(STORE_ROLLED_BACK)
     (step,) = plan.steps
     assert isinstance(step, PublishVerdict)
     assert step.document is None
     assert (step.verdict.accepted, step.verdict.accepted_revision) == (False, 7)
     assert step.verdict.errors == (
-        "etcd went back, it has accepted revision 5: put the document that shall count once more",
+        "etcd was rolled back, it has accepted revision 5: put the document that shall count once more",
     )
-    assert told(plan_verdict(replace(WENT_BACK, verdict=step.verdict)))[0].startswith("blocked intent")
+    assert told(plan_verdict(replace(STORE_ROLLED_BACK, verdict=step.verdict)))[0].startswith(
+        "blocked intent"
+    )
 
 
 def test_a_document_that_was_put_after_that_begins_another_epoch() -> None:
-    (step,) = plan_verdict(replace(WENT_BACK, confirmed=True, epoch=2)).steps
+    (step,) = plan_verdict(replace(STORE_ROLLED_BACK, confirmed=True, epoch=2)).steps
     assert isinstance(step, PublishVerdict)
     assert (step.document, step.epoch, step.verdict.accepted) == ("text", 3, True)
 
