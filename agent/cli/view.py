@@ -109,7 +109,7 @@ def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
         intent=_intent(cluster),
         hosts=tuple(_host(host, cluster) for host in dict.fromkeys((*declared, *known))),
         disruption=f"{disruption.host} ({disruption.state}): {disruption.reason}" if disruption else "",
-        unreadable=tuple(f"{key}: {why}" for key, why in cluster.garbage),
+        unreadable=tuple(f"{key}: {why}" for key, why in cluster.unreadable),
         warnings=(_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else (),
     )
 

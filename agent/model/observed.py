@@ -89,7 +89,7 @@ class ClusterState:
     """Whether there is none, though this agent holds the lease that it has put its own on."""
     specs: Mapping[str, ContainerSpec] = field(default_factory=dict)
     """By hash: those this host's assignment and containers name."""
-    garbage: Pairs = ()
+    unreadable: Pairs = ()
     """(key, problem) of the keys of ours that could not be read: they are held, never guessed at."""
     newer: tuple[str, ...] = ()
     """Of those, the keys that a newer agent has written as leader."""

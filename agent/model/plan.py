@@ -10,7 +10,7 @@ Step = HostStep | LeaderStep
 
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
-    "waiting", "engine", "store", "disk", "confirm", "garbage", "mode", "error", "unsupported", "rollout",
+    "waiting", "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
     "placement",
     "crash",
 ]  # fmt: skip

@@ -31,7 +31,7 @@ class Values:
 
     def __init__(self, snapshot: store.Snapshot) -> None:
         self.snapshot = snapshot
-        self.garbage: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         self.newer: set[str] = set()
         """Of those, the keys that a newer agent has written."""
 
@@ -43,7 +43,7 @@ class Values:
         """Note that the value of `key` cannot be read. Logs and statuses tell both; the key may be anybody's, too."""
         shortened = len(problem) > LONGEST_PROBLEM
         said = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
-        self.garbage[printable(key)] = f"{said}..." if shortened else said
+        self.unreadable[printable(key)] = f"{said}..." if shortened else said
 
     def present(self, prefix: str) -> dict[str, str]:
         """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""
@@ -51,7 +51,7 @@ class Values:
         present = {
             host: each.instance for host, each in self.of_hosts(prefix, suffix, records.Presence).items()
         }
-        unreadable = (key for key in self.garbage if key.startswith(prefix) and key.endswith(suffix))
+        unreadable = (key for key in self.unreadable if key.startswith(prefix) and key.endswith(suffix))
         return present | {key.removeprefix(prefix).removesuffix(suffix): UNREADABLE for key in unreadable}
 
     def of_hosts(self, prefix: str, suffix: str, kind: type[R]) -> dict[str, R]:
@@ -135,8 +135,8 @@ class AcceptedStore:
             assignment=assignment,
             assignment_held=assignment is not None and assignment != found,
             record=self._record(values),
-            record_held=self._keys.swarm in values.garbage,
-            accepted_held=bool(self._store_rolled_back) or self._keys.accepted in values.garbage,
+            record_held=self._keys.swarm in values.unreadable,
+            accepted_held=bool(self._store_rolled_back) or self._keys.accepted in values.unreadable,
             store_rolled_back=self._store_rolled_back,
             noticed_at=self._noticed_at,
         )

@@ -214,7 +214,7 @@ class ClusterReader:
             digests=values.one(keys.digests, records.Digests),
             digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
-            garbage=tuple(sorted(values.garbage.items())),
+            unreadable=tuple(sorted(values.unreadable.items())),
             newer=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
         )
 

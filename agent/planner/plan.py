@@ -66,8 +66,8 @@ def _faults(observed: Observed) -> Plan:
     if observed.state_fault:
         reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
         plan += untouched("state", "disk", reason)
-    for key, why in observed.cluster.garbage if observed.cluster else ():
-        plan += untouched(key, "garbage", why)
+    for key, why in observed.cluster.unreadable if observed.cluster else ():
+        plan += untouched(key, "unreadable", why)
     return plan
 
 

@@ -65,7 +65,7 @@ def read_records(raw: bytes) -> None:
         KeyOpener(open=SEAL.open_keys, is_current=SEAL.is_current),
     )
     state = ClusterReader(KEYS, ME, *opened).read(scene.store, scene.lease, frozenset()).state
-    assert all(each.isprintable() and len(each) < 300 for pair in state.garbage for each in pair)
+    assert all(each.isprintable() and len(each) < 300 for pair in state.unreadable for each in pair)
     if len(faults) == len(KINDS) + 1:
         raise faults[0]
 
@@ -195,4 +195,4 @@ def test_a_flipped_bit_in_what_an_agent_wrote_never_passes_for_something_else(
 
     reading = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset())
 
-    assert key in dict(reading.state.garbage) or key == KEYS.spec(OLD_DIGEST)  # which nobody has
+    assert key in dict(reading.state.unreadable) or key == KEYS.spec(OLD_DIGEST)  # which nobody has

@@ -115,7 +115,7 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.record_held:
         # Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it.
         reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
-        return plan + untouched("swarm-record", "garbage", reason)
+        return plan + untouched("swarm-record", "unreadable", reason)
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another may be recorded yet: this one is to hold nothing before

@@ -247,12 +247,12 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
     """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
     cluster = etcd_of(observed)
-    unreadable = {key.rpartition("/rollouts/")[2] for key, _ in cluster.garbage if "/rollouts/" in key}
+    damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placing = placing or placing_of(intent, observed)
     current, courses = settled(intent, current_of(intent, cluster), placing), {}
     for service in intent.services:
         way = Way(service, observed, cluster, current, placing.numbers[service.name])
-        courses[service.name] = way.held() if service.name in unreadable else way.course()
+        courses[service.name] = way.held() if service.name in damaged else way.course()
     return courses
 
 

@@ -148,7 +148,7 @@ def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
 
 def _damaged(cluster: ClusterState) -> tuple[str, ...]:
     """Hosts whose assignment is there and cannot be read; not for its age: nobody leads beside a newer format."""
-    parts = (key.rpartition("/assignments/") for key, _ in cluster.garbage)
+    parts = (key.rpartition("/assignments/") for key, _ in cluster.unreadable)
     return tuple(name for _, found, name in parts if found)
 
 

@@ -59,7 +59,7 @@ def leading() -> Scene:
 
 def test_every_key_is_read_as_what_it_is(leading: Scene) -> None:
     state = leading.read().state
-    assert state.garbage == ()
+    assert state.unreadable == ()
     assert state.document is not None
     assert state.document.text == DOCUMENT
     assert state.accepted is not None
@@ -79,7 +79,7 @@ def test_every_key_is_read_as_what_it_is(leading: Scene) -> None:
 def test_in_an_empty_etcd_nothing_is_there_and_nothing_is_wrong(scene: Scene) -> None:
     scene.store.etcd.wipe()
     empty = ClusterReader(KEYS, ME).read(scene.store, None, frozenset()).state
-    assert (empty.document, empty.accepted, empty.record, empty.leader, empty.garbage) == (
+    assert (empty.document, empty.accepted, empty.record, empty.leader, empty.unreadable) == (
         None, None, None, None, ()
     )  # fmt: skip
     assert empty.record_revision == 0
@@ -98,7 +98,7 @@ def test_a_key_of_another_cluster_or_deeper_down_is_no_hosts_key(leading: Scene)
     )
     state = leading.read().state
     assert set(state.statuses) == {OTHER}
-    assert state.garbage == ()
+    assert state.unreadable == ()
 
 
 def test_the_lock_is_told_as_it_was_in_the_same_snapshot(leading: Scene) -> None:
@@ -206,7 +206,7 @@ def test_a_spec_that_was_missing_is_asked_for_until_it_is_there(scene: Scene) ->
     digest = spec.spec_hash(missing)
     state = scene.read(frozenset({digest})).state
     assert digest not in state.specs
-    assert state.garbage == ()
+    assert state.unreadable == ()
     scene.put(**{KEYS.spec(digest): spec.encode(missing)})
     assert scene.read(frozenset({digest})).state.specs[digest] == missing
 
@@ -232,7 +232,7 @@ def test_a_document_is_parsed_once_for_each_revision(scene: Scene) -> None:
 
 # ---- what cannot be read
 
-GARBAGE = {
+UNREADABLE = {
     "empty": b"",
     "not JSON": b"{",
     "not text": b"\xff\xfe\x00",
@@ -267,12 +267,12 @@ SHOWN_IN = {
 def spoiled(key: str, how: str) -> bytes:
     if how == "a field of a newer version":
         return msgspec.json.encode(msgspec.json.decode(GOOD[key]) | {"added_later": 1})
-    value = GARBAGE[how]
+    value = UNREADABLE[how]
     assert value is not None
     return value
 
 
-@pytest.mark.parametrize("how", GARBAGE)
+@pytest.mark.parametrize("how", UNREADABLE)
 @pytest.mark.parametrize("key", SHOWN_IN)
 def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(key: str, how: str) -> None:
     scene = Scene()
@@ -281,10 +281,10 @@ def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(
     value = spoiled(key, how)
     scene.put(**{key: value})
     state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
-    ((where, problem),) = state.garbage
+    ((where, problem),) = state.unreadable
     assert where == key
     assert 0 < len(problem) <= LONGEST_PROBLEM + 3
-    suffers = SHOWN_IN[key] | {"revision", "garbage", "newer"}
+    suffers = SHOWN_IN[key] | {"revision", "unreadable", "newer"}
     for name in {each.name for each in fields(ClusterState)} - suffers:
         assert getattr(state, name) == getattr(whole, name)
 
@@ -318,7 +318,7 @@ def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key
     scene.put(**{key: b'{"v":2,"everything":"new"}'})
     state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
     assert state.newer == ((key,) if key in LEADERS else ())
-    assert dict(state.garbage)[key].endswith("of format 2; this agent reads format 1")
+    assert dict(state.unreadable)[key].endswith("of format 2; this agent reads format 1")
     scene.put(**{key: b"\x00"})
     assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer == ()
 
@@ -359,7 +359,7 @@ def test_a_spec_of_a_newer_agent_is_named_and_its_copy_is_left_as_it_is(scene: S
     scene.put(**{KEYS.spec(digest): raw})
     state = scene.read(frozenset({digest})).state
     assert digest not in state.specs
-    assert [key for key, _ in state.garbage] == [KEYS.spec(digest)]
+    assert [key for key, _ in state.unreadable] == [KEYS.spec(digest)]
 
 
 def test_a_lock_that_cannot_be_read_is_held_by_somebody(scene: Scene) -> None:
@@ -391,9 +391,9 @@ def test_a_presence_that_is_gone_while_its_lease_goes_on_was_deleted_by_somebody
     assert not scene.reader.read(scene.store, None, frozenset()).state.presence_lost
 
 
-@pytest.mark.parametrize("how", GARBAGE)
+@pytest.mark.parametrize("how", UNREADABLE)
 def test_a_document_that_cannot_be_read_is_a_refused_one(scene: Scene, how: str) -> None:
-    scene.put(**{KEYS.intent: GARBAGE[how] or b"services: 1"})
+    scene.put(**{KEYS.intent: UNREADABLE[how] or b"services: 1"})
     state = scene.read().state
     assert state.document is not None
     assert state.document.intent is None
@@ -401,13 +401,13 @@ def test_a_document_that_cannot_be_read_is_a_refused_one(scene: Scene, how: str)
     assert state.accepted is not None
 
 
-@pytest.mark.parametrize("how", GARBAGE)
+@pytest.mark.parametrize("how", UNREADABLE)
 def test_the_accepted_document_stays_so_when_its_key_cannot_be_read_any_more(scene: Scene, how: str) -> None:
     before = scene.read().state.accepted
     scene.put(**{KEYS.accepted: spoiled(KEYS.accepted, how)})
     state = scene.read().state
     assert state.accepted is before
-    assert [key for key, _ in state.garbage] == [KEYS.accepted]
+    assert [key for key, _ in state.unreadable] == [KEYS.accepted]
 
 
 def test_the_last_assignment_is_held_when_its_key_cannot_be_read_any_more(scene: Scene) -> None:
@@ -415,7 +415,7 @@ def test_the_last_assignment_is_held_when_its_key_cannot_be_read_any_more(scene:
     scene.put(**{KEYS.assignment(ME): b"\x00"})
     state = scene.read().state
     assert (state.assignment, state.specs) == (before.assignment, before.specs)
-    assert [key for key, _ in state.garbage] == [KEYS.assignment(ME)]
+    assert [key for key, _ in state.unreadable] == [KEYS.assignment(ME)]
 
 
 def test_an_accepted_document_with_faults_is_named_and_the_last_one_stays_accepted(scene: Scene) -> None:
@@ -423,7 +423,7 @@ def test_an_accepted_document_with_faults_is_named_and_the_last_one_stays_accept
     scene.put(**{KEYS.accepted: encode({"revision": 99, "document": "services: 1"})})
     state = scene.read().state
     assert state.accepted is before
-    assert [key for key, _ in state.garbage] == [KEYS.accepted]
+    assert [key for key, _ in state.unreadable] == [KEYS.accepted]
 
 
 flips = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
@@ -444,7 +444,7 @@ def test_a_flipped_bit_anywhere_is_read_or_named_and_no_other_key_suffers(
     scene.lead()
     scene.put(**{key: flipped(GOOD[key], *flip)})
     state = scene.read().state
-    assert {where for where, _ in state.garbage} <= {key}
+    assert {where for where, _ in state.unreadable} <= {key}
 
 
 @settings(max_examples=50, deadline=None)
@@ -456,7 +456,7 @@ def test_a_spec_with_a_flipped_bit_is_never_taken_for_what_its_name_says(flip: t
     state = scene.read().state
     assert state.specs == {}
     assert state.stored_specs == {OLD_DIGEST}
-    assert [key for key, _ in state.garbage] == [KEYS.spec(DIGEST)]
+    assert [key for key, _ in state.unreadable] == [KEYS.spec(DIGEST)]
 
 
 # ---- what a host keeps
@@ -467,7 +467,7 @@ def test_what_is_kept_is_enough_to_go_on_from(scene: Scene) -> None:
     recalled = ClusterReader(KEYS, ME).recall(reading.kept)
     for name in ("accepted", "assignment", "specs", "record"):
         assert getattr(recalled, name) == getattr(reading.state, name)
-    assert recalled.garbage == ()
+    assert recalled.unreadable == ()
 
 
 def test_no_join_token_and_nobody_elses_business_is_kept(leading: Scene) -> None:
@@ -497,7 +497,7 @@ def test_a_swarm_record_that_was_deleted_is_kept_no_longer(scene: Scene) -> None
     assert KEYS.swarm not in {each.key for each in scene.read().kept}
 
 
-def test_a_recalled_document_stays_accepted_when_etcd_comes_back_with_garbage(scene: Scene) -> None:
+def test_a_recalled_document_stays_accepted_when_etcd_comes_back_with_unreadable_values(scene: Scene) -> None:
     kept = scene.read().kept
     reader = ClusterReader(KEYS, ME)
     recalled = reader.recall(kept)

@@ -402,7 +402,7 @@ def test_a_worker_knows_the_pool_of_its_swarm_from_the_record(scene: Scene) -> N
     assert first.info().swarm.pool == POOL
     assert scene.read(cluster(record=record(pool=("10.200.0.0/16",)))).swarm.pool == POOL
     assert scene.read(cluster(record=record())).swarm.pool == ()
-    assert scene.read(cluster(record=record(pool=("garbage",)))).swarm.pool == ()
+    assert scene.read(cluster(record=record(pool=("unreadable",)))).swarm.pool == ()
 
 
 def test_a_host_that_has_just_come_into_the_swarm_says_how_long_it_should_keep_off_the_overlays(

@@ -27,7 +27,7 @@ def test_sealed_tokens_are_opened_with_the_key(scene: Scene, tmp_path: Path) -> 
     with_key(scene, tmp_path, key)
     scene.put(**{KEYS.tokens: encode(seal(tmp_path, key).close(TOKENS))})
     state = scene.read().state
-    assert (state.tokens, state.tokens_exposed, state.tokens_locked, state.garbage) == (
+    assert (state.tokens, state.tokens_exposed, state.tokens_locked, state.unreadable) == (
         TOKENS,
         False,
         False,
@@ -40,8 +40,8 @@ def test_tokens_that_cannot_be_opened_are_held_and_named(scene: Scene, tmp_path:
     scene.put(**{KEYS.tokens: encode(seal(tmp_path, new_key()).close(TOKENS))})
     state = scene.read().state
     assert (state.tokens, state.tokens_locked) == (None, True)
-    assert [key for key, _ in state.garbage] == [KEYS.tokens]
-    assert "a key that is not in" in state.garbage[0][1]
+    assert [key for key, _ in state.unreadable] == [KEYS.tokens]
+    assert "a key that is not in" in state.unreadable[0][1]
 
 
 def test_unsealed_tokens_are_good_but_known_to_be_exposed(scene: Scene, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_who_needs_no_tokens_plans_with_sealed_ones(scene: Scene, tmp_path: Path
     state = scene.read().state
     assert state.tokens is not None
     assert state.tokens.manager == "sealed"
-    assert state.garbage == ()
+    assert state.unreadable == ()
 
 
 def test_a_leader_knows_for_how_long_it_has_seen_the_same_tokens() -> None:

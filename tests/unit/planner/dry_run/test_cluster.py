@@ -219,7 +219,7 @@ def test_a_host_whose_dockerd_is_away_is_blocked_for_its_own_reason() -> None:
 
 def test_what_is_blocked_on_every_host_alike_is_said_once() -> None:
     garbled = ("/swarmkeeper/c/tokens", "not a Tokens: not a JSON object")
-    plan = plan_cluster(running(garbage=(garbled,)))
+    plan = plan_cluster(running(unreadable=(garbled,)))
 
     assert lines(plan)[-1] == "blocked /swarmkeeper/c/tokens: not a Tokens: not a JSON object"
     assert plan.hosts[0].blocked == ()

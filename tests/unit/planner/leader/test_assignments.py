@@ -70,7 +70,7 @@ def test_a_host_that_left_the_intent_is_emptied_also_when_its_assignment_is_dama
     key = "/swarmkeeper/prod/assignments/h2"
     wanted = intent(hosts="h1")
     kept = assign(wanted, {})
-    state = cluster(wanted, "h1", assignments=kept, garbage=((key, "not a Assignment"),))
+    state = cluster(wanted, "h1", assignments=kept, unreadable=((key, "not a Assignment"),))
 
     assert told(plan_assignments(wanted, state)) == [
         f"publish assignment/h2: revision {REVISION}: no copy changed"

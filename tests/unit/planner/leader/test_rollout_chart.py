@@ -194,7 +194,7 @@ def test_the_specs_of_a_rollout_are_not_collected() -> None:
 
 def test_nothing_is_moved_while_the_record_cannot_be_read() -> None:
     key = "/swarmkeeper/prod/rollouts/order"
-    assert lines(seen(wanted(), NEW, OLD, OLD, record=None, garbage=((key, "not a Rollout"),))) == []
+    assert lines(seen(wanted(), NEW, OLD, OLD, record=None, unreadable=((key, "not a Rollout"),))) == []
 
 
 # ---- hosts that are away

@@ -309,4 +309,4 @@ def test_while_the_record_cannot_be_read_no_swarm_is_made_and_none_is_taken_for_
     steps, blocked = plan_leading(observed(unreadable, seen, leads=True))
 
     assert [step for step in steps if step.kind in ("swarm", "overlay")] == []
-    assert [each.kind for each in blocked if each.resource == "swarm-record"] == ["garbage"]
+    assert [each.kind for each in blocked if each.resource == "swarm-record"] == ["unreadable"]

@@ -42,7 +42,7 @@ HOW: dict[str, Callable[[bytes], bytes]] = {
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedCluster]:
     """Three hosts at rest."""
     with structlog.testing.capture_logs():
-        cluster = SimulatedCluster(tmp_path_factory.mktemp("garbage"))
+        cluster = SimulatedCluster(tmp_path_factory.mktemp("unreadable"))
         cluster.put_intent(EXAMPLE)
         cluster.start()
         cluster.settle()
@@ -56,7 +56,7 @@ def value(cluster: SimulatedCluster, key: str) -> bytes:
 
 def told(cluster: SimulatedCluster, key: str) -> bool:
     return any(
-        each.resource == key and each.kind == "garbage"
+        each.resource == key and each.kind == "unreadable"
         for agent in cluster.agents.values()
         for each in agent.plan.blocked
     )
@@ -68,16 +68,16 @@ def test_a_spoiled_key_is_told_or_put_right_and_no_copy_notices(
     cluster: SimulatedCluster, key: str, how: str
 ) -> None:
     before, running, copies = value(cluster, key), cluster.running(), cluster.ids()
-    garbage = HOW[how](before)
-    cluster.put(key, garbage)
+    unreadable = HOW[how](before)
+    cluster.put(key, unreadable)
     seen = False
     for _ in range(ROUNDS):
         cluster.round()
         assert cluster.running() == running
-        seen = seen or told(cluster, key) or value(cluster, key) != garbage
+        seen = seen or told(cluster, key) or value(cluster, key) != unreadable
     assert seen, cluster.told()
 
-    if value(cluster, key) == garbage:
+    if value(cluster, key) == unreadable:
         if before and key not in ON_A_LEASE:
             cluster.put(key, before)
         else:
