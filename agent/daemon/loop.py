@@ -17,7 +17,7 @@ from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
 from agent.planner.host.update import LOOK_S, tries
 from agent.planner.leader.rollout import looks_again_in_s
-from agent.planner.leader.scheduler import places_again_in_s
+from agent.planner.leader.scheduler import schedules_again_in_s
 from agent.report import Reporter
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ def _look_again_s(observed: Observed) -> float:
     times = (
         _looks_at_host_in_s(observed.host),
         looks_again_in_s(observed),
-        places_again_in_s(observed),
+        schedules_again_in_s(observed),
         DISTURBED_S if disruption and not observed.stale else 0.0,
         UNREAD_S if observed.lock_unread else 0.0,
     )

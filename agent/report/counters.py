@@ -21,7 +21,7 @@ EARLY_S = 10.0
 """A copy that ends this soon did not come up."""
 
 
-class Fate(NamedTuple):
+class ReplicaChange(NamedTuple):
     service: str
     number: int
     restarts: int
@@ -34,7 +34,7 @@ class Copies:
 
     _seen: dict[str, ContainerState] | None = None
 
-    def look(self, containers: tuple[ContainerState, ...]) -> tuple[Fate, ...]:
+    def look(self, containers: tuple[ContainerState, ...]) -> tuple[ReplicaChange, ...]:
         """Return what happened to copies since the last look, where something did."""
         before, self._seen = self._seen, {each.id: each for each in containers}
         if before is None:
@@ -42,13 +42,15 @@ class Copies:
         return tuple(_fates(before, containers))
 
 
-def _fates(before: dict[str, ContainerState], containers: tuple[ContainerState, ...]) -> Iterator[Fate]:
+def _fates(
+    before: dict[str, ContainerState], containers: tuple[ContainerState, ...]
+) -> Iterator[ReplicaChange]:
     for each in containers:
         old = before.get(each.id)
         restarts = _restarts(old, each)
         early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
         if restarts or early:
-            yield Fate(*each.copy.key, restarts, early)
+            yield ReplicaChange(*each.copy.key, restarts, early)
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:
@@ -216,10 +218,10 @@ class Figures:
         )
         self._services = services_by_resource(cluster)
         known = {(each.service, each.number) for each in copies}
-        for fate in self._copies.look(observed.host.containers) if observed.host else ():
-            if (fate.service, fate.number) not in known:
+        for change in self._copies.look(observed.host.containers) if observed.host else ():
+            if (change.service, change.number) not in known:
                 continue
-            labels = (fate.service, str(fate.number))
-            self._metrics.count("container_restarts_total", *labels, by=fate.restarts)
-            if fate.ended_early:
-                self._metrics.count("container_start_failures_total", fate.service, "exit")
+            labels = (change.service, str(change.number))
+            self._metrics.count("container_restarts_total", *labels, by=change.restarts)
+            if change.ended_early:
+                self._metrics.count("container_start_failures_total", change.service, "exit")

@@ -15,7 +15,7 @@ from agent.model.status import CopyReport
 from agent.planner.leader.address_conflicts import with_recreations
 from agent.planner.leader.ipam import pin_addresses
 from agent.planner.leader.rollout import Course
-from agent.planner.leader.scheduler import Placing, place, settled
+from agent.planner.leader.scheduler import Placement, schedule, settled
 from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
 # ---- `depends_on`: in which order the copies of a cluster start for the first time
@@ -119,24 +119,24 @@ def assign(
     current: Mapping[str, records.Assignment],
     epoch: int = 0,
     courses: Courses = NONE,
-    placing: Placing | None = None,
+    placement: Placement | None = None,
 ) -> dict[str, records.Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
 
     A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
     that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
-    `placing` says who runs which; None: as all hosts are there and well.
+    `placement` says who runs which; None: as all hosts are there and well.
     """
-    placing = placing or place(intent, current)
+    placement = placement or schedule(intent, current)
     copies: dict[str, list[records.Copy]] = {each.name: [] for each in intent.hosts}
     copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
         course = courses.get(service.name) or Course(target=spec_hash(service.spec))
-        for host, numbers in placing.numbers[service.name].items():
+        for host, numbers in placement.numbers[service.name].items():
             specs = {number: course.stays.get((host, number), course.target) for number in numbers}
             copies[host] += [
                 records.Copy(
-                    service=service.name, number=n, spec=spec, held=placing.held.get((service.name, n), "")
+                    service=service.name, number=n, spec=spec, held=placement.held.get((service.name, n), "")
                 )
                 for n, spec in specs.items()
             ]
@@ -157,23 +157,23 @@ def plan_assignments(
     cluster: ClusterState,
     courses: Courses = NONE,
     seen: HostState | None = None,
-    placing: Placing | None = None,
+    placement: Placement | None = None,
 ) -> Plan:
     """Publish every assignment that is not as it shall be, and collect the specs nobody names any more.
 
     `seen` is the leader's own host, which sees what the swarm has on its overlays; None: its dockerd does not answer.
-    `placing` as for `assign`.
+    `placement` as for `assign`.
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
         return untouched("assignments", "waiting", reason)
     current = current_of(intent, cluster)
-    placing = placing or place(intent, current)
-    wanted = assign(intent, current, cluster.epoch, courses, placing)
-    settled_now = settled(intent, current, placing)
+    placement = placement or schedule(intent, current)
+    wanted = assign(intent, current, cluster.epoch, courses, placement)
+    settled_now = settled(intent, current, placement)
     wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
     wanted = with_recreations(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
-    wanted = _made_ready(wanted, placing)
+    wanted = _made_ready(wanted, placement)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -186,15 +186,17 @@ def plan_assignments(
         steps.append(
             leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
         )
-    plan = _note(intent, cluster, courses) + Plan(blocked=placing.blocked)
+    plan = _note(intent, cluster, courses) + Plan(blocked=placement.blocked)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
 
 
-def _made_ready(wanted: Mapping[str, records.Assignment], placing: Placing) -> dict[str, records.Assignment]:
+def _made_ready(
+    wanted: Mapping[str, records.Assignment], placement: Placement
+) -> dict[str, records.Assignment]:
     """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
     ready = dict(wanted)
     where = {copy.key: (name, copy) for name, each in wanted.items() for copy in each.copies}
-    for key, host in placing.coming.items():
+    for key, host in placement.prefetching.items():
         origin, copy = where[key]
         held = f"it moves here from {origin} when its image is here"
         copies = (*ready[host].copies, replace(copy, addresses=(), held=held))

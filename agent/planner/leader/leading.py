@@ -16,7 +16,7 @@ from agent.planner.leader.membership_orders import plan_membership_orders
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
 from agent.planner.leader.rollout import chart
-from agent.planner.leader.scheduler import placing_of
+from agent.planner.leader.scheduler import placement_of
 from agent.planner.leader.swarm import plan_autolock, plan_swarm
 
 # ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays accepted
@@ -104,9 +104,9 @@ def plan_leading(observed: Observed) -> Plan:
     census = take_census(cluster.accepted, observed)
     plan += plan_digests(observed)
     if (intent := resolved(observed)) is not None:
-        placing = placing_of(intent, observed)
-        courses = chart(intent, observed, placing)
-        plan += plan_assignments(intent, cluster, courses, observed.host, placing)
+        placement = placement_of(intent, observed)
+        courses = chart(intent, observed, placement)
+        plan += plan_assignments(intent, cluster, courses, observed.host, placement)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)

@@ -10,7 +10,7 @@ from agent.model.phrases import first_of
 from agent.model.plan import Blocked, BlockedKind
 from agent.model.records import Copy
 from agent.model.spec import Key, Port
-from agent.planner.leader.scheduler_state import Scene, copies_of
+from agent.planner.leader.scheduler_state import SchedulerState, copies_of
 
 # ---- The choice of a host for a copy: who may run it, and who of those has the fewest
 #
@@ -22,11 +22,11 @@ _MOST_TOLD = 8
 """Hosts that are named in a reason."""
 
 
-class Chooser:
+class HostPicker:
     """Who has which ports of which host, and how many copies are where, while copies are placed."""
 
-    def __init__(self, intent: Intent, scene: Scene) -> None:
-        self._intent, self._scene = intent, scene
+    def __init__(self, intent: Intent, state: SchedulerState) -> None:
+        self._intent, self._state = intent, state
         self._count: Counter[tuple[str, str]] = Counter()
         self._load: Counter[str] = Counter()
         self._ports: defaultdict[str, list[tuple[str, Port]]] = defaultdict(list)
@@ -62,7 +62,7 @@ class Chooser:
 
     def why_not(self, service: ServiceIntent, host: HostIntent) -> str:
         """Why one more copy cannot be given to a host, in words; empty when it can."""
-        if not self._scene.takes_new(host):
+        if not self._state.takes_new(host):
             words = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
             return words[host.availability]
         if unmet := service.where.unmet(host):
@@ -84,7 +84,7 @@ class Chooser:
         return min(
             fitting,
             key=lambda host: (
-                host.name in self._scene.lost_s,
+                host.name in self._state.lost_s,
                 [groups[group] for group in _groups(service, host)],
                 self.count(service, host.name),
                 self._load[host.name],
@@ -103,27 +103,27 @@ def _groups(service: ServiceIntent, host: HostIntent) -> list[tuple[str | None, 
     return [values[: length + 1] for length in range(len(values))]
 
 
-Fate = Literal["homeless", "leaves", "stays"]
+Disposition = Literal["homeless", "leaves", "stays"]
 """homeless: it gets another host at once; leaves: when that host is ready for it."""
-_FATES: tuple[Fate, ...] = ("homeless", "leaves", "stays")
+_FATES: tuple[Disposition, ...] = ("homeless", "leaves", "stays")
 
 
-class Mover:
+class ReplicaScheduler:
     """Decides in two parts, so that the copies of all services that stay come before any that is placed again."""
 
-    def __init__(self, service: ServiceIntent, scene: Scene, chooser: Chooser) -> None:
-        self.service, self.scene, self.chooser = service, scene, chooser
+    def __init__(self, service: ServiceIntent, state: SchedulerState, picker: HostPicker) -> None:
+        self.service, self.state, self.picker = service, state, picker
         self.at: dict[int, str] = {}
         """Number -> the host where it is to run."""
-        self.coming: dict[int, str] = {}
-        """Number -> the host that is made ready for it."""
+        self.prefetching: dict[int, str] = {}
+        """Number -> the host that prefetches the image of it."""
         self.blocked: list[Blocked] = []
         self.again: list[float] = []
         """In how many seconds something may be different."""
-        self._has = copies_of(service.name, scene.current)
+        self._has = copies_of(service.name, state.current)
         self._from: dict[int, str] = {}
         """Number -> the host where it is now."""
-        self._fate: dict[int, Fate] = {}
+        self._disposition: dict[int, Disposition] = {}
         self._why: dict[int, str] = {}
 
     @property
@@ -141,7 +141,7 @@ class Mover:
     def held(self) -> Iterator[tuple[Key, str]]:
         """(service and number, why) of the copies that must not be started yet."""
         for number, host in sorted(self.at.items()):
-            if why := self.scene.why_held(host, self.service.name, number):
+            if why := self.state.why_held(host, self.service.name, number):
                 yield (self.service.name, number), why
 
     def keep(self) -> None:
@@ -162,110 +162,114 @@ class Mover:
 
         def likely(number: int, host: str) -> tuple[bool, bool, bool, str]:
             held = bool(self._has[host][number].held)
-            runs = self.scene.runs_on(host, self.service.name, number)
-            return held, self.scene.is_gone(host), not runs, host
+            runs = self.state.runs_on(host, self.service.name, number)
+            return held, self.state.is_gone(host), not runs, host
 
         return {number: min(hosts, key=lambda host: likely(number, host)) for number, hosts in places.items()}
 
     def _judge(self, number: int, host: str) -> None:
-        fate, why = self._what_of(host)
-        self._fate[number], self._why[number] = fate, why
-        if fate != "homeless":
+        disposition, why = self._what_of(host)
+        self._disposition[number], self._why[number] = disposition, why
+        if disposition != "homeless":
             self.at[number] = host
-            self.chooser.take(self.service, host)
+            self.picker.take(self.service, host)
 
-    def _what_of(self, name: str) -> tuple[Fate, str]:
-        host, where = self.scene.intent.host(name), self.service.where
+    def _what_of(self, name: str) -> tuple[Disposition, str]:
+        host, where = self.state.intent.host(name), self.service.where
         if host is None:
             return "homeless", f"{name} is no longer in the intent"
-        if self.scene.is_gone(name):
+        if self.state.is_gone(name):
             return "homeless", f"{name} is gone"
-        if used := self.chooser.port_in_use(self.service, name):
+        if used := self.picker.port_in_use(self.service, name):
             return "homeless", used
         if host.availability == "drain":
             return "leaves", f"{name} is drained"
         if unmet := where.unmet(host):
             return "leaves", f"{name}: {unmet} is not met"
-        if where.most_per_host is not None and self.chooser.count(self.service, name) >= where.most_per_host:
+        if where.most_per_host is not None and self.picker.count(self.service, name) >= where.most_per_host:
             return "leaves", f"{name} has {where.most_per_host} besides it"
         return "stays", ""
 
     def _dispensable(self, number: int) -> tuple[int, int, int]:
-        crowd = self.chooser.count(self.service, self._from[number])
-        return -_FATES.index(self._fate[number]), crowd, number
+        crowd = self.picker.count(self.service, self._from[number])
+        return -_FATES.index(self._disposition[number]), crowd, number
 
     def _drop(self, number: int) -> None:
         if host := self.at.pop(number, None):
-            self.chooser.release(self.service, host)
-        del self._from[number], self._fate[number], self._why[number]
+            self.picker.release(self.service, host)
+        del self._from[number], self._disposition[number], self._why[number]
 
     def complete(self) -> None:
         """Place the copies without a host, then the new ones; then go on with those that leave."""
-        homeless = [number for number, fate in sorted(self._fate.items()) if fate == "homeless"]
+        homeless = [
+            number for number, disposition in sorted(self._disposition.items()) if disposition == "homeless"
+        ]
         used = {*self.at, *homeless}
         free = (number for number in range(1, 1_000_000) if number not in used)
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
         left = [number for number in (*homeless, *new) if not self._place(number)]
         self._move()
-        left += [number for number in self._fate if number not in self.at and number not in left]
+        left += [number for number in self._disposition if number not in self.at and number not in left]
         if left:
             names = ", ".join(self._name(number) for number in sorted(left))
-            self._block("placement", f"{names}: no host can run it: {self.chooser.why_none(self.service)}")
+            self._block("placement", f"{names}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
     def _place(self, number: int) -> bool:
         """Give a copy without a host one; that which is gone, where no other can run it."""
-        host = self.chooser.best(self.service)
+        host = self.picker.best(self.service)
         if host is None and (host := self._where_it_waits(number)):
-            reason = f"{self._name(number)} waits for {host}: {self.chooser.why_none(self.service)}"
+            reason = f"{self._name(number)} waits for {host}: {self.picker.why_none(self.service)}"
             self._block("placement", reason)
         if host is None:
             return False
         self.at[number] = host
-        self.chooser.take(self.service, host)
+        self.picker.take(self.service, host)
         return True
 
     def _where_it_waits(self, number: int) -> str | None:
         name = self._from.get(number, "")
-        host = self.scene.intent.host(name)
-        if host is None or not self.scene.is_gone(name) or host.availability == "drain":
+        host = self.state.intent.host(name)
+        if host is None or not self.state.is_gone(name) or host.availability == "drain":
             return None
-        fits = not self.service.where.unmet(host) and not self.chooser.port_in_use(self.service, name)
+        fits = not self.service.where.unmet(host) and not self.picker.port_in_use(self.service, name)
         return name if fits else None
 
     def _move(self) -> None:
-        leaving = [number for number, fate in sorted(self._fate.items()) if fate == "leaves"]
+        leaving = [
+            number for number, disposition in sorted(self._disposition.items()) if disposition == "leaves"
+        ]
         # One that does no work where it is loses nothing, and one that is under way goes on first.
         leaving.sort(key=lambda number: (self._is_up(number), self._prepared(number) is None, number))
         free = True
         for number in leaving:
-            self.chooser.release(self.service, origin := self.at.pop(number))
-            target = self._prepared(number) or self.chooser.best(self.service)
+            self.picker.release(self.service, origin := self.at.pop(number))
+            target = self._prepared(number) or self.picker.best(self.service)
             if target is None:
                 continue
             waits = self._why_not_now(number, origin, target, free=free)
             busy = self._is_up(number)
             if waits:
                 self._block("waiting", f"{self._name(number)} leaves {origin} ({self._why[number]}): {waits}")
-            elif busy and not self.scene.has_image(target, self._image(number)):
-                self.coming[number] = target
-                self.chooser.take(self.service, target)
+            elif busy and not self.state.has_image(target, self._image(number)):
+                self.prefetching[number] = target
+                self.picker.take(self.service, target)
             free = free and not busy
-            self.at[number] = origin if waits or number in self.coming else target
-            self.chooser.take(self.service, self.at[number])
+            self.at[number] = origin if waits or number in self.prefetching else target
+            self.picker.take(self.service, self.at[number])
 
     def _prepared(self, number: int) -> str | None:
-        """The host that is made ready for a copy already, if it still can take it."""
+        """The host that prefetches the image of a copy already, if it still can take it."""
         for name, copies in self._has.items():
-            host = self.scene.intent.host(name)
+            host = self.state.intent.host(name)
             if host and name != self._from[number] and number in copies:
-                return None if self.chooser.why_not(self.service, host) else name
+                return None if self.picker.why_not(self.service, host) else name
         return None
 
     def _why_not_now(self, number: int, origin: str, target: str, *, free: bool) -> str:
-        if not self.scene.is_there(origin):
+        if not self.state.is_there(origin):
             return f"{origin} does not report"
-        if why := self.scene.why_not_onto(target):
+        if why := self.state.why_not_onto(target):
             return why
         if not self._is_up(number):
             return ""
@@ -273,11 +277,11 @@ class Mover:
 
     def _why_others_come_first(self) -> str:
         """What of the service is not well, so that no copy of it is stopped now, in words."""
-        rollout = self.scene.cluster.rollouts.get(self.service.name) if self.scene.cluster else None
+        rollout = self.state.cluster.rollouts.get(self.service.name) if self.state.cluster else None
         if rollout and rollout.state in ("moving", "rolling-back"):
             return "its rollout comes first"
         for number, host in sorted(self.at.items()):
-            if self._fate.get(number) == "leaves" and self._from[number] == host:
+            if self._disposition.get(number) == "leaves" and self._from[number] == host:
                 continue
             copy = self._has.get(host, {}).get(number)
             if why := self._unwell(copy, host) if copy else "has only just been given to it":
@@ -287,7 +291,7 @@ class Mover:
     def _unwell(self, copy: Copy, host: str) -> str:
         if copy.held:
             return f"waits: {copy.held}"
-        found, watch_s = self.scene.condition(copy, host), self.service.update.monitor_s
+        found, watch_s = self.state.condition(copy, host), self.service.update.monitor_s
         if found.is_ == "unseen":
             return ""
         if found.is_ != "well":
@@ -300,18 +304,18 @@ class Mover:
     def _is_up(self, number: int) -> bool:
         """Whether a copy does its work where it is, or may do so."""
         host = self._from[number]
-        return self.scene.condition(self._has[host][number], host).up
+        return self.state.condition(self._has[host][number], host).up
 
     def _image(self, number: int) -> str:
         """Of the spec that a copy has, which in a rollout need not be the newest."""
-        spec = self.scene.spec(self._has[self._from[number]][number])
+        spec = self.state.spec(self._has[self._from[number]][number])
         return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:
         """Say which copies may move soon as their host is lost."""
-        after_s = self.scene.intent.policy.reschedule_after_s
+        after_s = self.state.intent.policy.reschedule_after_s
         for host, numbers in self.numbers.items():
-            if in_s := self.scene.gone_in_s(host):
+            if in_s := self.state.gone_in_s(host):
                 names = ", ".join(map(self._name, numbers))
                 self.again.append(in_s)
                 self._block("waiting", f"{host} is lost: {names} move when it has been so for {after_s:g} s")

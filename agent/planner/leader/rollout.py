@@ -10,7 +10,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
-from agent.planner.leader.scheduler import Placing, placing_of, settled
+from agent.planner.leader.scheduler import Placement, placement_of, settled
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Numbers, condition, current_of
 
 # ---- What is decided of one service whose copies are to have one spec
@@ -244,14 +244,14 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 # are well.
 
 
-def chart(intent: Intent, observed: Observed, placing: Placing | None = None) -> dict[str, Course]:
-    """What is decided of every service, by its name, with its copies on the hosts where `placing` has them."""
+def chart(intent: Intent, observed: Observed, placement: Placement | None = None) -> dict[str, Course]:
+    """What is decided of every service, by its name, with its copies on the hosts where `placement` has them."""
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
-    placing = placing or placing_of(intent, observed)
-    current, courses = settled(intent, current_of(intent, cluster), placing), {}
+    placement = placement or placement_of(intent, observed)
+    current, courses = settled(intent, current_of(intent, cluster), placement), {}
     for service in intent.services:
-        way = Way(service, observed, cluster, current, placing.numbers[service.name])
+        way = Way(service, observed, cluster, current, placement.numbers[service.name])
         courses[service.name] = way.held() if service.name in damaged else way.course()
     return courses
 

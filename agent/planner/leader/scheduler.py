@@ -3,9 +3,9 @@
 A copy keeps its number and its host for as long as the document and the host allow it. It leaves in one of two ways:
 
 - its host is gone, or the copy must not stay for a moment: then it gets another host at once;
-- its host is drained, or may not run it any more: then another host is made ready for it, which pulls the image while
-  the copy goes on running where it is (`coming`). Only then it moves, one copy of a service at a time, and the next one
-  when that one is well.
+- its host is drained, or may not run it any more: then another host prefetches the image, while
+  the copy goes on running where it is (`prefetching`). Only then it moves, one copy of a service at a time, and the
+  next one when that one is well.
 
 No copy is on two hosts at a time: it keeps its name, and with it whatever address is its own. Where it comes to, it is
 held until the host it comes from says that nothing is left of it.
@@ -20,18 +20,18 @@ from agent.model.observed import Observed
 from agent.model.plan import Blocked
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Key
-from agent.planner.leader.rescheduler import Chooser, Mover
-from agent.planner.leader.scheduler_state import Numbers, Scene, copies_of, current_of, numbers_of
+from agent.planner.leader.rescheduler import HostPicker, ReplicaScheduler
+from agent.planner.leader.scheduler_state import Numbers, SchedulerState, copies_of, current_of, numbers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placing:
+class Placement:
     """Who runs what."""
 
     numbers: Mapping[str, Numbers]
     """Service -> host -> numbers of the copies that are to run there. No number is on two hosts."""
-    coming: Mapping[Key, str] = field(default_factory=dict)
-    """The host that is made ready for a copy."""
+    prefetching: Mapping[Key, str] = field(default_factory=dict)
+    """The host that prefetches the image of a copy."""
     held: Mapping[Key, str] = field(default_factory=dict)
     """Why a copy must not be started yet, in words."""
     blocked: tuple[Blocked, ...] = ()
@@ -39,59 +39,67 @@ class Placing:
     """In how many seconds something may be different although nothing tells; 0: not by time alone."""
 
 
-def place(intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None) -> Placing:
+def schedule(
+    intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None
+) -> Placement:
     """Where the copies of every service are to run, from where they are assigned now. Deterministic.
 
     Without `observed` all hosts are taken for there and well.
     """
-    scene = Scene(intent, current, observed)
-    chooser = Chooser(intent, scene)
-    movers = {each.name: Mover(each, scene, chooser) for each in intent.services if each.replicas is not None}
-    for each in movers.values():
+    state = SchedulerState(intent, current, observed)
+    picker = HostPicker(intent, state)
+    schedulers = {
+        each.name: ReplicaScheduler(each, state, picker)
+        for each in intent.services
+        if each.replicas is not None
+    }
+    for each in schedulers.values():
         each.keep()
-    for each in movers.values():
+    for each in schedulers.values():
         each.complete()
     numbers: dict[str, Numbers] = {}
     blocked: list[Blocked] = []
     for service in intent.services:
-        if service.name in movers:
-            numbers[service.name] = movers[service.name].numbers
-            blocked += movers[service.name].blocked
+        if service.name in schedulers:
+            numbers[service.name] = schedulers[service.name].numbers
+            blocked += schedulers[service.name].blocked
         else:
-            counts = _counts(service, scene, movers)
+            counts = _counts(service, state, schedulers)
             numbers[service.name] = numbers_of(service, current, counts)
-            blocked += _refused(service, counts, scene)
-    blocked += _draining(scene)
-    times = [in_s for each in movers.values() for in_s in each.again]
-    return Placing(
+            blocked += _refused(service, counts, state)
+    blocked += _draining(state)
+    times = [in_s for each in schedulers.values() for in_s in each.again]
+    return Placement(
         numbers=numbers,
-        coming={
-            (name, number): host for name, each in movers.items() for number, host in each.coming.items()
+        prefetching={
+            (name, number): host
+            for name, each in schedulers.items()
+            for number, host in each.prefetching.items()
         },
-        held={key: why for each in movers.values() for key, why in each.held()},
+        held={key: why for each in schedulers.values() for key, why in each.held()},
         blocked=tuple(blocked),
         again_s=min(times, default=0.0),
     )
 
 
-def placing_of(intent: Intent, observed: Observed) -> Placing:
+def placement_of(intent: Intent, observed: Observed) -> Placement:
     """As `place`, for who leads."""
-    return place(intent, current_of(intent, etcd_of(observed)), observed)
+    return schedule(intent, current_of(intent, etcd_of(observed)), observed)
 
 
-def places_again_in_s(observed: Observed) -> float:
+def schedules_again_in_s(observed: Observed) -> float:
     """In how many seconds a copy may be moved although nothing tells; 0: none is."""
     intent = led_by(observed)
-    return placing_of(intent, observed).again_s if intent else 0.0
+    return placement_of(intent, observed).again_s if intent else 0.0
 
 
-def settled(intent: Intent, current: Mapping[str, Assignment], placing: Placing) -> dict[str, Assignment]:
+def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placement) -> dict[str, Assignment]:
     """`current` with each copy that the leader places on the host where it is to run, and there alone."""
     to = {
         (service.name, number): host
         for service in intent.services
         if service.replicas is not None
-        for host, numbers in placing.numbers[service.name].items()
+        for host, numbers in placement.numbers[service.name].items()
         for number in numbers
     }
     chosen = {each.name for each in intent.services if each.replicas is not None}
@@ -112,36 +120,38 @@ def settled(intent: Intent, current: Mapping[str, Assignment], placing: Placing)
     }
 
 
-def _counts(service: ServiceIntent, scene: Scene, movers: Mapping[str, Mover]) -> dict[str, int]:
+def _counts(
+    service: ServiceIntent, state: SchedulerState, schedulers: Mapping[str, ReplicaScheduler]
+) -> dict[str, int]:
     """How many copies of a service whose hosts the document says are to be on each of them."""
-    has = copies_of(service.name, scene.current)
+    has = copies_of(service.name, state.current)
     counts = {}
     for name, count in service.placement:
-        host, kept = scene.intent.host(name), min(count, len(has.get(name, {})))
+        host, kept = state.intent.host(name), min(count, len(has.get(name, {})))
         availability = host.availability if host else "active"
         if availability == "drain":
             # First goes what can run elsewhere: it may need the others for so long.
-            leaving = scene.is_there(name) and any(name in each.origins for each in movers.values())
+            leaving = state.is_there(name) and any(name in each.origins for each in schedulers.values())
             counts[name] = kept if leaving else 0
         else:
             counts[name] = count if availability == "active" else kept
     return counts
 
 
-def _refused(service: ServiceIntent, counts: Mapping[str, int], scene: Scene) -> Iterator[Blocked]:
+def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Iterator[Blocked]:
     """Copies that the document wants on a host, and that the host takes no more."""
     if service.everywhere:
         return
     for name, count in service.placement:
-        host = scene.intent.host(name)
+        host = state.intent.host(name)
         if host and host.availability == "pause" and counts[name] < count:
             reason = f"{name} is paused and takes no new copies: {counts[name]} of {count} are there"
             yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
 
 
-def _draining(scene: Scene) -> Iterator[Blocked]:
-    for host in scene.intent.hosts:
-        if host.availability == "drain" and (left := scene.left_on(host.name)):
-            silent = "" if scene.is_there(host.name) else " by its last report, and it does not report now"
+def _draining(state: SchedulerState) -> Iterator[Blocked]:
+    for host in state.intent.hosts:
+        if host.availability == "drain" and (left := state.left_on(host.name)):
+            silent = "" if state.is_there(host.name) else " by its last report, and it does not report now"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
             yield Blocked(resource=f"drain/{host.name}", reason=reason, kind="waiting")

@@ -201,7 +201,7 @@ def numbers_of(
 _WELL = Condition(is_="well", for_s=float("inf"), up=True)
 
 
-class Scene:
+class SchedulerState:
     """The hosts at one moment. Without `observed` all of them are there and well."""
 
     def __init__(self, intent: Intent, current: Mapping[str, Assignment], observed: Observed | None) -> None:

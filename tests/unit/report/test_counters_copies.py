@@ -1,4 +1,4 @@
-from agent.report.counters import Copies, Fate
+from agent.report.counters import Copies, ReplicaChange
 from tests.support.scenes import container
 
 LATER = "2026-01-01T10:00:30Z"
@@ -19,14 +19,18 @@ def test_dockers_own_restarts_are_counted() -> None:
     copies = Copies()
     copies.look((container(1, restarts=2),))
 
-    assert copies.look((container(1, restarts=5, started_at=LATER),)) == (Fate("order", 1, 3, False),)
+    assert copies.look((container(1, restarts=5, started_at=LATER),)) == (
+        ReplicaChange("order", 1, 3, False),
+    )
 
 
 def test_a_copy_started_again_by_hand_or_by_us_was_restarted_once() -> None:
     copies = Copies()
     copies.look((container(1, restarts=4),))
 
-    assert copies.look((container(1, restarts=0, started_at=LATER),)) == (Fate("order", 1, 1, False),)
+    assert copies.look((container(1, restarts=0, started_at=LATER),)) == (
+        ReplicaChange("order", 1, 1, False),
+    )
 
 
 def test_the_first_start_of_a_created_copy_is_no_restart() -> None:
@@ -48,7 +52,7 @@ def test_a_copy_that_fails_as_soon_as_it_began_did_not_come_up() -> None:
     copies.look(())
     ended = container(1, status="exited", exit_code=1, finished_at="2026-01-01T10:00:02.5Z")
 
-    assert copies.look((ended,)) == (Fate("order", 1, 0, True),)
+    assert copies.look((ended,)) == (ReplicaChange("order", 1, 0, True),)
     assert copies.look((ended,)) == ()
 
 

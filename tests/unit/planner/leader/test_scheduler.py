@@ -14,7 +14,7 @@ from agent.model.spec import Port, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import chart
-from agent.planner.leader.scheduler import place, placing_of
+from agent.planner.leader.scheduler import placement_of, schedule
 from tests.support.builders import cluster, host, intent, member, node, observed, order, service, status
 
 WEB = order(ports=(Port(target=8080, published=80),))
@@ -106,7 +106,7 @@ def test_no_more_copies_than_may_be_are_on_one_host() -> None:
     wanted = intent(anywhere(3, most_per_host=1), hosts="h1 h2")
 
     assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-2"]}
-    assert [str(each) for each in place(wanted, {}).blocked] == [
+    assert [str(each) for each in schedule(wanted, {}).blocked] == [
         "blocked placement/order: order-3: no host can run it: h1: it has 1 of them; h2: it has 1 of them"
     ]
 
@@ -118,7 +118,7 @@ def test_two_copies_that_publish_one_port_are_never_on_one_host() -> None:
     )  # fmt: skip
 
     assert placed(wanted) == {"h1": ["proxy-1"], "h2": ["web-1"], "h3": ["order-1"]}
-    assert [str(each) for each in place(wanted, {}).blocked] == [
+    assert [str(each) for each in schedule(wanted, {}).blocked] == [
         "blocked placement/order: order-2: no host can run it: h1: port 80/tcp is published by proxy; h2: port 80/tcp is published by web; h3: port 80/tcp is published by order"  # noqa: E501
     ]
 
@@ -128,7 +128,7 @@ def test_no_copy_goes_to_a_host_that_is_drained_or_paused() -> None:
     wanted = hosts(wanted, h1={"availability": "drain"}, h2={"availability": "pause"})
 
     assert placed(wanted) == {"h1": [], "h2": [], "h3": ["order-1", "order-2"]}
-    assert [str(each) for each in place(wanted, {}).blocked] == [
+    assert [str(each) for each in schedule(wanted, {}).blocked] == [
         "blocked placement/billing: h2 is paused and takes no new copies: 0 of 1 are there"
     ]
 
@@ -241,9 +241,9 @@ def next_of(view: Observed) -> dict[str, list[str]]:
     """The assignments after this pass."""
     assert view.cluster is not None
     assert view.cluster.accepted is not None
-    placing = placing_of(view.cluster.accepted, view)
-    courses = chart(view.cluster.accepted, view, placing)
-    plan = plan_assignments(view.cluster.accepted, view.cluster, courses, view.host, placing)
+    placement = placement_of(view.cluster.accepted, view)
+    courses = chart(view.cluster.accepted, view, placement)
+    plan = plan_assignments(view.cluster.accepted, view.cluster, courses, view.host, placement)
     published = {each.host: each.assignment for each in plan.steps if isinstance(each, PublishAssignment)}
     return names({**view.cluster.assignments, **published})
 
@@ -251,7 +251,7 @@ def next_of(view: Observed) -> dict[str, list[str]]:
 def blocked(view: Observed) -> list[str]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
-    return [str(each) for each in placing_of(view.cluster.accepted, view).blocked]
+    return [str(each) for each in placement_of(view.cluster.accepted, view).blocked]
 
 
 def drained(wanted: Intent, *names: str) -> Intent:
@@ -278,7 +278,7 @@ def test_nothing_moves_before_a_host_has_been_gone_for_long_enough() -> None:
     assert view.cluster.accepted is not None
     assert next_of(view) == names(TWO)
     assert blocked(view) == ["blocked placement/order: h2 is lost: order-2 move when it has been so for 60 s"]
-    assert placing_of(view.cluster.accepted, view).again_s == 1.0
+    assert placement_of(view.cluster.accepted, view).again_s == 1.0
 
 
 @pytest.mark.parametrize("nodes", [True, False])
@@ -457,6 +457,6 @@ def test_a_copy_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout()
     assert view.cluster is not None
 
     courses = chart(wanted, view)
-    made = assign(wanted, TWO, courses=courses, placing=placing_of(wanted, view))
+    made = assign(wanted, TWO, courses=courses, placement=placement_of(wanted, view))
 
     assert [copy.spec for copy in made["h3"].copies] == [spec_hash(order())]
