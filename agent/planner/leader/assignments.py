@@ -14,7 +14,7 @@ from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.address_conflicts import with_recreations
 from agent.planner.leader.ipam import pin_addresses
-from agent.planner.leader.rollout import Course
+from agent.planner.leader.rollout import RolloutDecision
 from agent.planner.leader.scheduler import Placement, schedule, settled
 from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
@@ -108,9 +108,9 @@ _CONDITIONS: Mapping[str, tuple[str, Callable[[CopyReport], str | None]]] = {
 }
 _MOST_TOLD = 8
 """Addresses that are named in the reason of one step."""
-Courses = Mapping[str, Course]
+Decisions = Mapping[str, RolloutDecision]
 GivenUp = Mapping[tuple[Key, str], str]
-NONE: Courses = MappingProxyType({})
+NONE: Decisions = MappingProxyType({})
 """Every copy has what the intent says at once."""
 
 
@@ -118,7 +118,7 @@ def assign(
     intent: Intent,
     current: Mapping[str, records.Assignment],
     epoch: int = 0,
-    courses: Courses = NONE,
+    decisions: Decisions = NONE,
     placement: Placement | None = None,
 ) -> dict[str, records.Assignment]:
     """The copies of every declared host, and none for a host that has some now and is not declared any more.
@@ -131,9 +131,9 @@ def assign(
     copies: dict[str, list[records.Copy]] = {each.name: [] for each in intent.hosts}
     copies |= {name: [] for name in sorted(current) if name not in copies}
     for service in intent.services:
-        course = courses.get(service.name) or Course(target=spec_hash(service.spec))
+        decision = decisions.get(service.name) or RolloutDecision(target=spec_hash(service.spec))
         for host, numbers in placement.numbers[service.name].items():
-            specs = {number: course.stays.get((host, number), course.target) for number in numbers}
+            specs = {number: decision.stays.get((host, number), decision.target) for number in numbers}
             copies[host] += [
                 records.Copy(
                     service=service.name, number=n, spec=spec, held=placement.held.get((service.name, n), "")
@@ -155,7 +155,7 @@ def assign(
 def plan_assignments(
     intent: Intent,
     cluster: ClusterState,
-    courses: Courses = NONE,
+    decisions: Decisions = NONE,
     seen: HostState | None = None,
     placement: Placement | None = None,
 ) -> Plan:
@@ -169,7 +169,7 @@ def plan_assignments(
         return untouched("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placement = placement or schedule(intent, current)
-    wanted = assign(intent, current, cluster.epoch, courses, placement)
+    wanted = assign(intent, current, cluster.epoch, decisions, placement)
     settled_now = settled(intent, current, placement)
     wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
     wanted = with_recreations(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
@@ -181,13 +181,15 @@ def plan_assignments(
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(host, courses)
+        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(
+            host, decisions
+        )
         missing = tuple(specs[digest] for digest in needed)
         steps.append(
             leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
         )
-    plan = _note(intent, cluster, courses) + Plan(blocked=placement.blocked)
-    return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, courses))
+    plan = _note(intent, cluster, decisions) + Plan(blocked=placement.blocked)
+    return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
 def _made_ready(
@@ -209,25 +211,25 @@ def _pending(intent: Intent, copies: list[records.Copy]) -> tuple[str, ...]:
     return tuple(sorted({copy.service for copy in copies if copy.spec != asked[copy.service]}))
 
 
-def _note(intent: Intent, cluster: ClusterState, courses: Courses) -> Plan:
+def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
     """Keep the records of the rollouts, and say what they wait for."""
     steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     blocked = []
-    for name, course in courses.items():
+    for name, decision in decisions.items():
         before, service = cluster.rollouts.get(name), intent.service(name)
         assert service is not None
-        if course.record and course.record != before:
-            reason = _noted(service, course, cluster)
-            steps.append(leader_steps.PublishRollout(service=name, rollout=course.record, reason=reason))
-        elif before and not course.record:
+        if decision.record and decision.record != before:
+            reason = _record_only(service, decision, cluster)
+            steps.append(leader_steps.PublishRollout(service=name, rollout=decision.record, reason=reason))
+        elif before and not decision.record:
             steps.append(
                 leader_steps.WithdrawRollout(
-                    service=name, reason=f"all copies have {_called(service, course.target, cluster)}"
+                    service=name, reason=f"all copies have {_called(service, decision.target, cluster)}"
                 )
             )
-        elif course.record and course.waits and not course.moves:
-            blocked.append(_waiting(service, course, cluster))
-    gone = sorted(cluster.rollouts.keys() - courses.keys()) if courses is not NONE else ()
+        elif decision.record and decision.waits and not decision.moves:
+            blocked.append(_waiting(service, decision, cluster))
+    gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
     steps += [
         leader_steps.WithdrawRollout(service=name, reason="the intent does not name the service")
         for name in gone
@@ -235,8 +237,8 @@ def _note(intent: Intent, cluster: ClusterState, courses: Courses) -> Plan:
     return Plan(tuple(steps), tuple(blocked))
 
 
-def _noted(service: ServiceIntent, course: Course, cluster: ClusterState) -> str:
-    record = course.record
+def _record_only(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
+    record = decision.record
     assert record is not None
     before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
     what = {
@@ -249,11 +251,11 @@ def _noted(service: ServiceIntent, course: Course, cluster: ClusterState) -> str
     return f"{what}: {record.why}" if record.why else what
 
 
-def _waiting(service: ServiceIntent, course: Course, cluster: ClusterState) -> Blocked:
-    record = course.record
+def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> Blocked:
+    record = decision.record
     assert record is not None
-    target = _called(service, course.target, cluster)
-    reason = f"{course.moved} of {course.total} copies moved to {target}; {course.waits}"
+    target = _called(service, decision.target, cluster)
+    reason = f"{decision.moved} of {decision.total} copies moved to {target}; {decision.waits}"
     under_way = record.state in ("moving", "rolling-back")
     return Blocked(
         resource=f"rollout/{service.name}", reason=reason, kind="waiting" if under_way else "rollout"
@@ -270,18 +272,18 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
     return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({short_id(digest)})"
 
 
-def _moves(host: str, courses: Courses) -> str:
-    told = [f"{name}-{number}" for name, each in courses.items() for at, number in each.moves if at == host]
+def _moves(host: str, decisions: Decisions) -> str:
+    told = [f"{name}-{number}" for name, each in decisions.items() for at, number in each.moves if at == host]
     return f" ({', '.join(told)} is moved)" if told else ""
 
 
 def _collect(
-    intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, courses: Courses
+    intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, decisions: Decisions
 ) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {copy.spec for assignment in assigned for copy in assignment.copies}
     # The way back of a rollout goes to the spec before, also when no copy has it any more.
-    ways = (*cluster.rollouts.values(), *(each.record for each in courses.values() if each.record))
+    ways = (*cluster.rollouts.values(), *(each.record for each in decisions.values() if each.record))
     named |= {digest for each in ways for digest in (each.before, each.to)}
     # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
     # One that was removed has nothing to compare with, and its last report may stay for good.

@@ -15,7 +15,7 @@ from agent.planner.leader.disruption import plan_disruption
 from agent.planner.leader.membership_orders import plan_membership_orders
 from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
-from agent.planner.leader.rollout import chart
+from agent.planner.leader.rollout import plan_rollouts
 from agent.planner.leader.scheduler import placement_of
 from agent.planner.leader.swarm import plan_autolock, plan_swarm
 
@@ -105,8 +105,8 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_digests(observed)
     if (intent := resolved(observed)) is not None:
         placement = placement_of(intent, observed)
-        courses = chart(intent, observed, placement)
-        plan += plan_assignments(intent, cluster, courses, observed.host, placement)
+        decisions = plan_rollouts(intent, observed, placement)
+        plan += plan_assignments(intent, cluster, decisions, observed.host, placement)
     plan += plan_removals(cluster.accepted, observed, census)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)

@@ -43,7 +43,7 @@ def plan_nodes(intent: Intent, observed: Observed, census: Census) -> Plan:
 
 def _plan_node(node: NodeState, host: str, availability: Availability, wanted: dict[str, str]) -> Plan:
     found = dict(node.labels)
-    without = tuple(name for name in _noted(node) if name not in wanted)
+    without = tuple(name for name in _record_only(node) if name not in wanted)
     labels = tuple(sorted((name, value) for name, value in wanted.items() if found.get(name) != value))
     drained = node.availability != availability
     if not drained and not labels and not without:
@@ -77,7 +77,7 @@ def _whose(host: str, observed: Observed) -> dict[str, str]:
     return {HOST_LABEL: host} if known else {}
 
 
-def _noted(node: NodeState) -> tuple[str, ...]:
+def _record_only(node: NodeState) -> tuple[str, ...]:
     """Names of the labels that were set by an intent, and of the note that says so."""
     noted = dict(node.labels).get(LABELS_LABEL)
     return () if noted is None else (*noted.split(), LABELS_LABEL)

@@ -21,7 +21,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class RolloutDecision:
     """What is decided of one service."""
 
     target: str
@@ -46,7 +46,7 @@ AWAY_S = 60.0
 _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 
 
-class Way:
+class ServiceRollout:
     """The way of one service to its spec, with all that is needed to decide upon it."""
 
     def __init__(
@@ -69,77 +69,81 @@ class Way:
             if copy.service == service.name and (host, copy.number) in kept
         }
 
-    def held(self) -> Course:
+    def held(self) -> RolloutDecision:
         """Nothing moves: how far it was cannot be read."""
-        return Course(target=self.to, stays=self._stays(()), record=self.record)
+        return RolloutDecision(target=self.to, stays=self._stays(()), record=self.record)
 
-    def course(self) -> Course:
+    def decision(self) -> RolloutDecision:
         """What is decided now: the record first, then what moves by it."""
         if self.record is None or self.record.to != self.to:
             return self._begun()
-        way = self.record
-        way = self._judged(way)
-        if way != self.record:
-            return self._noted(way)
-        target = way.before if way.back else way.to
+        rollout = self.record
+        rollout = self._with_failures(rollout)
+        if rollout != self.record:
+            return self._record_only(rollout)
+        target = rollout.before if rollout.back else rollout.to
         pending = [place for place, copy in self.had.items() if copy.spec != target]
-        if way.state in ("paused", "rollback-paused"):
-            return self._resting(way, target, f"{_STOPPED[way.state]}: {way.why}")
-        if way.state == "rolled-back" and not pending:
-            return self._resting(way, target, f"rolled back: {way.why}")
-        return self._moving(way, target, pending)
+        if rollout.state in ("paused", "rollback-paused"):
+            return self._resting(rollout, target, f"{_STOPPED[rollout.state]}: {rollout.why}")
+        if rollout.state == "rolled-back" and not pending:
+            return self._resting(rollout, target, f"rolled back: {rollout.why}")
+        return self._moving(rollout, target, pending)
 
-    def _begun(self) -> Course:
+    def _begun(self) -> RolloutDecision:
         """The record of a rollout that begins; none where every copy has the spec already."""
         if all(copy.spec == self.to for copy in self.had.values()):
-            return Course(target=self.to, total=self.total, moved=self.total)
+            return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # Of a rollout that never came to its end, the spec before it is the last one that did.
         before = self.record.before if self.record else self._most_common()
-        return self._noted(Rollout(before=before, to=self.to, already=self._with(self.to)))
+        return self._record_only(Rollout(before=before, to=self.to, already=self._with(self.to)))
 
-    def _judged(self, way: Rollout) -> Rollout:
+    def _with_failures(self, rollout: Rollout) -> Rollout:
         """The record with the failures since, and what is done about them."""
-        target = way.before if way.back else way.to
-        config = self._config(back=way.back)
-        told = {number: why for (_, number), why in self._failures(way, target).items()}
-        failed = tuple(sorted({*way.failed, *told}))
-        why = way.why
-        if told.keys() - set(way.failed):
-            first = min(told.keys() - set(way.failed))
+        target = rollout.before if rollout.back else rollout.to
+        config = self._config(back=rollout.back)
+        told = {number: why for (_, number), why in self._failures(rollout, target).items()}
+        failed = tuple(sorted({*rollout.failed, *told}))
+        why = rollout.why
+        if told.keys() - set(rollout.failed):
+            first = min(told.keys() - set(rollout.failed))
             why = f"{self.service.name}-{first}: {told[first]}"
-        way = replace(way, failed=failed, why=why)
-        if way.state == "rolled-back":
-            return self.record or way
+        rollout = replace(rollout, failed=failed, why=why)
+        if rollout.state == "rolled-back":
+            return self.record or rollout
         exceeded = len(failed) > config.max_failure_ratio * self.total
         if not exceeded or config.failure_action == "continue":
-            return replace(way, state="rolling-back" if way.back else "moving")
-        if way.back:
-            return replace(way, state="rollback-paused")
-        if config.failure_action == "rollback" and way.before != way.to and self._is_kept(way.before):
-            return replace(way, state="rolling-back", failed=(), already=self._with(way.before))
-        return replace(way, state="paused")
+            return replace(rollout, state="rolling-back" if rollout.back else "moving")
+        if rollout.back:
+            return replace(rollout, state="rollback-paused")
+        if (
+            config.failure_action == "rollback"
+            and rollout.before != rollout.to
+            and self._is_kept(rollout.before)
+        ):
+            return replace(rollout, state="rolling-back", failed=(), already=self._with(rollout.before))
+        return replace(rollout, state="paused")
 
-    def _noted(self, way: Rollout) -> Course:
+    def _record_only(self, rollout: Rollout) -> RolloutDecision:
         """First the record, and nothing moves before it is there."""
-        target = way.before if way.back else way.to
-        return Course(target=target, stays=self._stays(()), record=way, total=self.total)
+        target = rollout.before if rollout.back else rollout.to
+        return RolloutDecision(target=target, stays=self._stays(()), record=rollout, total=self.total)
 
-    def _moving(self, way: Rollout, target: str, pending: list[Place]) -> Course:
-        config = self._config(back=way.back)
+    def _moving(self, rollout: Rollout, target: str, pending: list[Place]) -> RolloutDecision:
+        config = self._config(back=rollout.back)
         watch_s = max(config.monitor_s, config.delay_s) if pending else config.monitor_s
         known = {place: self._condition(place) for place in self.had}
-        open_ = self._open(way, target, known, watch_s)
+        open_ = self._open(rollout, target, known, watch_s)
         moves = self._next(config, pending, known, len(open_))
         left = [place for place in pending if place not in moves]
         if not moves and not open_ and not left:
-            over = replace(way, state="rolled-back", failed=()) if way.back else None
-            return Course(target=target, record=over, total=self.total, moved=self.total)
+            over = replace(rollout, state="rolled-back", failed=()) if rollout.back else None
+            return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
         times = {"well": watch_s, "away": AWAY_S, "coming": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
-        return Course(
+        return RolloutDecision(
             target=target,
             stays=self._stays(moves),
-            record=way,
+            record=rollout,
             moves=moves,
             total=self.total,
             moved=len(self.had) - len(left),
@@ -148,13 +152,13 @@ class Way:
         )
 
     def _open(
-        self, way: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
+        self, rollout: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
     ) -> dict[Place, Condition]:
         """Those that were moved and are not yet known to have come out well, nor badly."""
         return {
             place: known[place]
-            for place in self._moved(way, target)
-            if place[1] not in way.failed and not _is_settled(known[place], watch_s)
+            for place in self._moved(rollout, target)
+            if place[1] not in rollout.failed and not _is_settled(known[place], watch_s)
         }
 
     def _next(
@@ -188,23 +192,25 @@ class Way:
                 return f"{self.service.name}-{number} follows when {host} is back: {known[place].why}"
         return ""
 
-    def _resting(self, way: Rollout, target: str, waits: str) -> Course:
+    def _resting(self, rollout: Rollout, target: str, waits: str) -> RolloutDecision:
         moved = sum(copy.spec == target for copy in self.had.values())
-        return Course(
-            target=target, stays=self._stays(()), record=way, total=self.total, moved=moved, waits=waits
+        return RolloutDecision(
+            target=target, stays=self._stays(()), record=rollout, total=self.total, moved=moved, waits=waits
         )
 
     def _config(self, *, back: bool) -> Update:
         return (self.service.rollback or self.service.update) if back else self.service.update
 
-    def _moved(self, way: Rollout, target: str) -> list[Place]:
+    def _moved(self, rollout: Rollout, target: str) -> list[Place]:
         """Those that have the spec, and had it not when this way began."""
         return [
-            place for place, copy in self.had.items() if copy.spec == target and place[1] not in way.already
+            place
+            for place, copy in self.had.items()
+            if copy.spec == target and place[1] not in rollout.already
         ]
 
-    def _failures(self, way: Rollout, target: str) -> dict[Place, str]:
-        found = {place: self._condition(place) for place in self._moved(way, target)}
+    def _failures(self, rollout: Rollout, target: str) -> dict[Place, str]:
+        found = {place: self._condition(place) for place in self._moved(rollout, target)}
         return {place: each.why for place, each in found.items() if each.is_ == "failed"}
 
     def _condition(self, place: Place) -> Condition:
@@ -244,16 +250,18 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
 # are well.
 
 
-def chart(intent: Intent, observed: Observed, placement: Placement | None = None) -> dict[str, Course]:
+def plan_rollouts(
+    intent: Intent, observed: Observed, placement: Placement | None = None
+) -> dict[str, RolloutDecision]:
     """What is decided of every service, by its name, with its copies on the hosts where `placement` has them."""
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
-    current, courses = settled(intent, current_of(intent, cluster), placement), {}
+    current, decisions = settled(intent, current_of(intent, cluster), placement), {}
     for service in intent.services:
-        way = Way(service, observed, cluster, current, placement.numbers[service.name])
-        courses[service.name] = way.held() if service.name in damaged else way.course()
-    return courses
+        rollout = ServiceRollout(service, observed, cluster, current, placement.numbers[service.name])
+        decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
+    return decisions
 
 
 def looks_again_in_s(observed: Observed) -> float:
@@ -261,5 +269,5 @@ def looks_again_in_s(observed: Observed) -> float:
     cluster = observed.cluster
     if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
         return 0.0
-    times = [each.again_s for each in chart(intent, observed).values() if each.again_s]
+    times = [each.again_s for each in plan_rollouts(intent, observed).values() if each.again_s]
     return min(times, default=0.0)

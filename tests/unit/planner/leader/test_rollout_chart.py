@@ -13,7 +13,7 @@ from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, CopyReport, HostStatus
 from agent.planner.leader.assignments import assign, plan_assignments
-from agent.planner.leader.rollout import AWAY_S, chart, looks_again_in_s
+from agent.planner.leader.rollout import AWAY_S, looks_again_in_s, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
 
 OLD, NEW, NEWEST = order("1.0.0"), order("1.0.1"), order("1.0.2")
@@ -86,14 +86,14 @@ def seen(
 def lines(view: Observed) -> list[str]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
-    courses = chart(view.cluster.accepted, view)
-    return told(plan_assignments(view.cluster.accepted, view.cluster, courses))
+    decisions = plan_rollouts(view.cluster.accepted, view)
+    return told(plan_assignments(view.cluster.accepted, view.cluster, decisions))
 
 
-def course_of(view: Observed) -> Any:
+def decision_for(view: Observed) -> Any:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
-    return chart(view.cluster.accepted, view)["order"]
+    return plan_rollouts(view.cluster.accepted, view)["order"]
 
 
 # ---- one after the other
@@ -146,23 +146,23 @@ def test_a_delay_that_is_longer_than_monitor_is_waited_for_but_not_after_the_las
 
 
 def test_as_many_as_parallelism_says_are_moved_at_a_time_and_all_of_them_with_zero() -> None:
-    assert course_of(seen(wanted(parallelism=2), OLD, OLD, OLD)).moves == (("h1", 1), ("h2", 2))
-    assert course_of(seen(wanted(parallelism=2), NEW, OLD, OLD, for_s={1: 0.0})).moves == (("h2", 2),)
-    assert len(course_of(seen(wanted(parallelism=0), OLD, OLD, OLD)).moves) == 3
+    assert decision_for(seen(wanted(parallelism=2), OLD, OLD, OLD)).moves == (("h1", 1), ("h2", 2))
+    assert decision_for(seen(wanted(parallelism=2), NEW, OLD, OLD, for_s={1: 0.0})).moves == (("h2", 2),)
+    assert len(decision_for(seen(wanted(parallelism=0), OLD, OLD, OLD)).moves) == 3
 
 
 def test_copies_that_do_no_work_are_moved_at_once_and_a_sick_one_before_the_others() -> None:
     down = seen(wanted(), OLD, OLD, OLD, says={2: {"status": "exited"}, 3: {"status": "restarting"}})
-    assert course_of(down).moves == (("h2", 2), ("h3", 3))
+    assert decision_for(down).moves == (("h2", 2), ("h3", 3))
 
     sick = seen(wanted(), OLD, OLD, OLD, says={3: {"health": "unhealthy"}})
-    assert course_of(sick).moves == (("h3", 3),)
+    assert decision_for(sick).moves == (("h3", 3),)
 
 
 def test_a_new_copy_has_the_new_spec_at_once_and_the_old_ones_wait_for_it() -> None:
     view = seen(wanted(), OLD, OLD, record=replace(MOVING))
     assert view.cluster is not None
-    made = assign(wanted(), view.cluster.assignments, courses={"order": course_of(view)})
+    made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
     assert [copy.spec for copy in made["h3"].copies] == [spec_hash(NEW)]
 
 
@@ -175,20 +175,20 @@ def test_when_all_are_moved_and_well_the_record_goes_and_the_revision_is_carried
 def test_a_host_with_a_copy_that_is_to_be_moved_has_not_carried_the_intent_out() -> None:
     view = seen(wanted(), NEW, OLD, OLD)
     assert view.cluster is not None
-    made = assign(wanted(), view.cluster.assignments, courses={"order": course_of(view)})
+    made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
     assert {name: each.pending for name, each in made.items()} == {"h1": (), "h2": (), "h3": ("order",)}
 
 
 def test_a_leader_that_is_new_watches_the_moved_ones_again_and_goes_on() -> None:
-    assert course_of(seen(wanted(), NEW, OLD, OLD, for_s={1: 0.0, 2: 0.0, 3: 0.0})).moves == ()
-    assert course_of(seen(wanted(), NEW, OLD, OLD, for_s={1: 5.0, 2: 5.0, 3: 5.0})).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(), NEW, OLD, OLD, for_s={1: 0.0, 2: 0.0, 3: 0.0})).moves == ()
+    assert decision_for(seen(wanted(), NEW, OLD, OLD, for_s={1: 5.0, 2: 5.0, 3: 5.0})).moves == (("h2", 2),)
 
 
 def test_the_specs_of_a_rollout_are_not_collected() -> None:
     stored = frozenset(map(spec_hash, (OLD, NEW, NEWEST)))
     view = seen(wanted(), NEW, NEW, NEW, for_s={3: 0.0}, stored_specs=stored)
     assert view.cluster is not None
-    plan = plan_assignments(wanted(), view.cluster, {"order": course_of(view)})
+    plan = plan_assignments(wanted(), view.cluster, {"order": decision_for(view)})
     assert [getattr(step, "digests", ()) for step in plan.steps] == [(spec_hash(NEWEST),)]
 
 
@@ -201,19 +201,19 @@ def test_nothing_is_moved_while_the_record_cannot_be_read() -> None:
 
 
 def test_a_copy_whose_host_is_away_is_passed_over_and_follows_when_it_is_back() -> None:
-    assert course_of(seen(wanted(), OLD, OLD, OLD, away=frozenset({"h1"}))).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(), OLD, OLD, OLD, away=frozenset({"h1"}))).moves == (("h2", 2),)
 
     left = seen(wanted(), OLD, NEW, NEW, away=frozenset({"h1"}))
-    assert course_of(left).waits == "order-1 follows when h1 is back: the agent is away"
-    assert course_of(seen(wanted(), OLD, NEW, NEW)).moves == (("h1", 1),)
+    assert decision_for(left).waits == "order-1 follows when h1 is back: the agent is away"
+    assert decision_for(seen(wanted(), OLD, NEW, NEW)).moves == (("h1", 1),)
 
 
 def test_a_copy_whose_host_went_away_while_it_was_moved_holds_its_place_for_a_while() -> None:
     gone = frozenset({"h1"})
     early = seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S - 1.0})
-    assert course_of(early).moves == ()
+    assert decision_for(early).moves == ()
     assert looks_again_in_s(early) == 1.0
-    assert course_of(seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S})).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S})).moves == (("h2", 2),)
 
 
 def test_a_host_whose_dockerd_is_away_counts_as_away() -> None:
@@ -221,7 +221,7 @@ def test_a_host_whose_dockerd_is_away_counts_as_away() -> None:
     assert view.cluster is not None
     statuses = {**view.cluster.statuses, "h1": replace(view.cluster.statuses["h1"], engine_up=False)}
     down = replace(view, cluster=replace(view.cluster, statuses=statuses))
-    assert course_of(down).waits == "order-1 follows when h1 is back: dockerd does not answer"
+    assert decision_for(down).waits == "order-1 follows when h1 is back: dockerd does not answer"
 
 
 def test_what_keeps_a_host_from_making_the_new_copy_is_said_and_is_no_failure() -> None:
@@ -230,8 +230,8 @@ def test_what_keeps_a_host_from_making_the_new_copy_is_said_and_is_no_failure() 
     held = (BlockedReport(resource="image/order:1.0.1", reason="manifest unknown", kind="error"),)
     statuses = {**view.cluster.statuses, "h1": replace(view.cluster.statuses["h1"], blocked=held)}
     told_so = replace(view, cluster=replace(view.cluster, statuses=statuses))
-    assert course_of(told_so).waits == "order-1 on h1: manifest unknown"
-    assert course_of(told_so).record == MOVING
+    assert decision_for(told_so).waits == "order-1 on h1: manifest unknown"
+    assert decision_for(told_so).record == MOVING
 
 
 # ---- what fails
@@ -254,7 +254,7 @@ def test_a_copy_that_fails_pauses_the_rollout(said: dict[str, Any], why: str) ->
     view = seen(wanted(), NEW, OLD, OLD, says={1: said})
     assert lines(view)[0] == f"publish rollout/order: order:1.0.0 -> order:1.0.1 is paused: order-1: {why}"
 
-    paused = seen(wanted(), NEW, OLD, OLD, says={1: said}, record=course_of(view).record)
+    paused = seen(wanted(), NEW, OLD, OLD, says={1: said}, record=decision_for(view).record)
     assert lines(paused)[-1] == (
         f"blocked rollout/order: 1 of 3 copies moved to order:1.0.1; paused: order-1: {why}"
     )
@@ -262,19 +262,19 @@ def test_a_copy_that_fails_pauses_the_rollout(said: dict[str, Any], why: str) ->
 
 def test_a_copy_that_ended_and_was_started_again_failed_however_it_looks_now() -> None:
     view = seen(wanted(), NEW, OLD, OLD, ended=frozenset({1}))
-    assert course_of(view).record.state == "paused"
+    assert decision_for(view).record.state == "paused"
 
 
 def test_a_job_that_is_done_is_well() -> None:
     job = order("1.0.1", restart=Restart(name="no"))
     done = {"status": "exited", "exit_code": 0, "started_at": "2026-01-01T00:00:00Z"}
     record = replace(MOVING, to=spec_hash(job))
-    assert course_of(seen(wanted(job), job, OLD, OLD, record=record, says={1: done})).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(job), job, OLD, OLD, record=record, says={1: done})).moves == (("h2", 2),)
 
 
 def test_a_copy_that_had_the_spec_before_says_nothing_about_the_rollout() -> None:
     record = replace(MOVING, already=(1,))
-    assert course_of(seen(wanted(), NEW, OLD, OLD, record=record, says={1: BAD})).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(), NEW, OLD, OLD, record=record, says={1: BAD})).moves == (("h2", 2),)
 
 
 PAUSED = replace(MOVING, state="paused", failed=(1,), why="order-1: it exited with 1")
@@ -282,8 +282,8 @@ PAUSED = replace(MOVING, state="paused", failed=(1,), why="order-1: it exited wi
 
 def test_a_paused_rollout_stays_so_though_the_copy_is_well_again() -> None:
     view = seen(wanted(), NEW, OLD, OLD, record=PAUSED)
-    assert course_of(view).moves == ()
-    assert course_of(view).record == PAUSED
+    assert decision_for(view).moves == ()
+    assert decision_for(view).record == PAUSED
 
 
 @pytest.mark.parametrize(
@@ -292,33 +292,37 @@ def test_a_paused_rollout_stays_so_though_the_copy_is_well_again() -> None:
 def test_a_document_with_another_failure_action_goes_on_from_a_pause(
     action: FailureAction, state: str
 ) -> None:
-    assert course_of(seen(wanted(failure_action=action), NEW, OLD, OLD, record=PAUSED)).record.state == state
+    assert (
+        decision_for(seen(wanted(failure_action=action), NEW, OLD, OLD, record=PAUSED)).record.state == state
+    )
 
 
 def test_with_continue_a_copy_that_failed_holds_nobody_up() -> None:
     asked = wanted(failure_action="continue")
     failed = replace(MOVING, failed=(1,), why="order-1: it exited with 1")
-    assert course_of(seen(asked, NEW, OLD, OLD, says={1: BAD})).record.failed == (1,)
-    assert course_of(seen(asked, NEW, OLD, OLD, says={1: BAD}, record=failed)).moves == (("h2", 2),)
+    assert decision_for(seen(asked, NEW, OLD, OLD, says={1: BAD})).record.failed == (1,)
+    assert decision_for(seen(asked, NEW, OLD, OLD, says={1: BAD}, record=failed)).moves == (("h2", 2),)
 
 
 def test_failures_up_to_the_ratio_are_borne() -> None:
     asked = wanted(max_failure_ratio=0.34)
     one, two = replace(MOVING, failed=(1,)), replace(MOVING, failed=(1, 2))
-    assert course_of(seen(asked, NEW, OLD, OLD, record=one)).moves == (("h2", 2),)
-    assert course_of(seen(asked, NEW, NEW, OLD, record=two)).record.state == "paused"
+    assert decision_for(seen(asked, NEW, OLD, OLD, record=one)).moves == (("h2", 2),)
+    assert decision_for(seen(asked, NEW, NEW, OLD, record=two)).record.state == "paused"
 
 
 def test_another_spec_after_a_pause_starts_again_with_the_one_that_failed() -> None:
-    begun = course_of(seen(wanted(NEWEST), NEW, OLD, OLD, record=PAUSED, says={1: BAD})).record
+    begun = decision_for(seen(wanted(NEWEST), NEW, OLD, OLD, record=PAUSED, says={1: BAD})).record
     assert begun == Rollout(before=spec_hash(OLD), to=spec_hash(NEWEST))
-    assert course_of(seen(wanted(NEWEST), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (("h1", 1),)
+    assert decision_for(seen(wanted(NEWEST), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (
+        ("h1", 1),
+    )
 
 
 def test_the_old_document_put_back_moves_back_what_was_moved() -> None:
-    begun = course_of(seen(wanted(OLD), NEW, OLD, OLD, record=PAUSED, says={1: BAD})).record
+    begun = decision_for(seen(wanted(OLD), NEW, OLD, OLD, record=PAUSED, says={1: BAD})).record
     assert begun == Rollout(before=spec_hash(OLD), to=spec_hash(OLD), already=(2, 3))
-    assert course_of(seen(wanted(OLD), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (("h1", 1),)
+    assert decision_for(seen(wanted(OLD), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (("h1", 1),)
     assert lines(seen(wanted(OLD), OLD, OLD, OLD, record=begun))[0] == (
         "withdraw rollout/order: all copies have order:1.0.0"
     )
@@ -332,7 +336,7 @@ BACK = replace(MOVING, state="rolling-back", already=(2, 3), why="order-1: it ex
 def test_a_failure_takes_the_moved_ones_back_to_the_spec_before() -> None:
     asked = wanted(failure_action="rollback")
     view = seen(asked, NEW, OLD, OLD, says={1: BAD})
-    assert course_of(view).record == replace(
+    assert decision_for(view).record == replace(
         BACK, why="order-1: it exited with 1, and is started over and over"
     )
 
@@ -343,7 +347,7 @@ def test_a_failure_takes_the_moved_ones_back_to_the_spec_before() -> None:
 
 def test_a_rollback_that_is_through_stays_and_says_why() -> None:
     asked = wanted(failure_action="rollback")
-    done = course_of(seen(asked, OLD, OLD, OLD, record=BACK)).record
+    done = decision_for(seen(asked, OLD, OLD, OLD, record=BACK)).record
     assert done == replace(BACK, state="rolled-back")
     assert lines(seen(asked, OLD, OLD, OLD, record=done)) == [
         "blocked rollout/order: 3 of 3 copies moved to order:1.0.0; rolled back: order-1: it exited with 1"
@@ -354,7 +358,7 @@ def test_a_copy_that_comes_after_a_rollback_has_the_spec_before() -> None:
     done = replace(BACK, state="rolled-back")
     view = seen(wanted(failure_action="rollback"), OLD, OLD, record=done)
     assert view.cluster is not None
-    made = assign(wanted(), view.cluster.assignments, courses={"order": course_of(view)})
+    made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
     assert [copy.spec for copy in made["h3"].copies] == [spec_hash(OLD)]
 
 
@@ -369,22 +373,22 @@ def test_a_rollback_goes_as_rollback_config_says() -> None:
     (declared,) = asked.services
     faster = replace(asked, services=(replace(declared, rollback=Update(parallelism=2)),))
     back = replace(BACK, already=())
-    assert course_of(seen(faster, NEW, NEW, NEW, record=back)).moves == (("h1", 1), ("h2", 2))
-    assert course_of(seen(asked, NEW, NEW, NEW, record=back)).moves == (("h1", 1),)
+    assert decision_for(seen(faster, NEW, NEW, NEW, record=back)).moves == (("h1", 1), ("h2", 2))
+    assert decision_for(seen(asked, NEW, NEW, NEW, record=back)).moves == (("h1", 1),)
 
 
 def test_a_rollback_that_fails_too_is_paused() -> None:
     asked = wanted(failure_action="rollback")
     back = replace(BACK, already=(3,))
     view = seen(asked, OLD, NEW, OLD, record=back, says={1: BAD})
-    assert course_of(view).record.state == "rollback-paused"
+    assert decision_for(view).record.state == "rollback-paused"
 
 
 def test_without_the_spec_before_there_is_no_way_back() -> None:
     asked = wanted(failure_action="rollback")
     lost = {spec_hash(NEW): NEW}
     view = seen(asked, NEW, OLD, OLD, says={1: BAD}, specs=lost, stored_specs=frozenset(lost))
-    assert course_of(view).record.state == "paused"
+    assert decision_for(view).record.state == "paused"
 
 
 def test_a_service_that_is_gone_leaves_no_record() -> None:
@@ -398,7 +402,7 @@ def test_a_service_that_is_gone_leaves_no_record() -> None:
 def test_records_come_before_assignments_in_a_plan() -> None:
     view = seen(wanted(), NEW, OLD, OLD, says={1: BAD})
     assert view.cluster is not None
-    plan = plan_assignments(wanted(), view.cluster, chart(wanted(), view))
+    plan = plan_assignments(wanted(), view.cluster, plan_rollouts(wanted(), view))
     assert isinstance(plan.steps[0], PublishRollout)
     assert not any(isinstance(step, PublishAssignment) and step.host != "h1" for step in plan.steps)
 

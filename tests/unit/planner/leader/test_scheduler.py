@@ -13,7 +13,7 @@ from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.assignments import assign, plan_assignments
-from agent.planner.leader.rollout import chart
+from agent.planner.leader.rollout import plan_rollouts
 from agent.planner.leader.scheduler import placement_of, schedule
 from tests.support.builders import cluster, host, intent, member, node, observed, order, service, status
 
@@ -242,8 +242,8 @@ def next_of(view: Observed) -> dict[str, list[str]]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     placement = placement_of(view.cluster.accepted, view)
-    courses = chart(view.cluster.accepted, view, placement)
-    plan = plan_assignments(view.cluster.accepted, view.cluster, courses, view.host, placement)
+    decisions = plan_rollouts(view.cluster.accepted, view, placement)
+    plan = plan_assignments(view.cluster.accepted, view.cluster, decisions, view.host, placement)
     published = {each.host: each.assignment for each in plan.steps if isinstance(each, PublishAssignment)}
     return names({**view.cluster.assignments, **published})
 
@@ -456,7 +456,7 @@ def test_a_copy_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout()
     view = seen(wanted, TWO, away="h2", lost={"h2": 60.0})
     assert view.cluster is not None
 
-    courses = chart(wanted, view)
-    made = assign(wanted, TWO, courses=courses, placement=placement_of(wanted, view))
+    decisions = plan_rollouts(wanted, view)
+    made = assign(wanted, TWO, decisions=decisions, placement=placement_of(wanted, view))
 
     assert [copy.spec for copy in made["h3"].copies] == [spec_hash(order())]
