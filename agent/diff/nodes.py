@@ -20,7 +20,7 @@ _NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what is read, not w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
+class NodeOwners:
     """The nodes by host."""
 
     now: Mapping[str, NodeState]
@@ -30,7 +30,7 @@ class Census:
     claimed: tuple[tuple[NodeState, tuple[str, ...]], ...]
     """The nodes that several hosts say they are, with those hosts: nobody's."""
 
-    def former_of(self, host: str) -> tuple[NodeState, ...]:
+    def previous_of(self, host: str) -> tuple[NodeState, ...]:
         """The nodes that were that host's."""
         return tuple(node for name, node in self.former if name == host)
 
@@ -55,7 +55,7 @@ def etcd_of(observed: Observed) -> ClusterState:
     return observed.cluster
 
 
-def take_census(intent: Intent, observed: Observed) -> Census | None:
+def find_node_owners(intent: Intent, observed: Observed) -> NodeOwners | None:
     """Who is who in the swarm this host manages; None when the swarm does not answer, or is not the recorded one."""
     cluster, host = etcd_of(observed), observed.host
     if host is None or host.swarm.nodes is None or not host.swarm.swarm_id:
@@ -70,9 +70,9 @@ def take_census(intent: Intent, observed: Observed) -> Census | None:
     addresses = {address: name for name in reversed(hosts) for address in _addresses(intent, cluster, name)}
     names = {node.hostname: name for name, node in now.items()}
     former = [
-        (_former_owner(each, addresses, names), each) for each in host.swarm.nodes if each.id not in claims
+        (_previous_owner(each, addresses, names), each) for each in host.swarm.nodes if each.id not in claims
     ]
-    return Census(
+    return NodeOwners(
         now=now,
         former=tuple((name, node) for name, node in former if name in hosts),
         claimed=tuple(
@@ -83,17 +83,20 @@ def take_census(intent: Intent, observed: Observed) -> Census | None:
     )
 
 
-def gone_nodes(intent: Intent, observed: Observed, census: Census) -> tuple[Gone, ...]:
+def gone_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> tuple[Gone, ...]:
     """The nodes that are down and will stay so: their host is another node now, or was taken out of the intent."""
     cluster = etcd_of(observed)
     gone = []
-    for name, node in census.former:
-        if node.state == "down" and intent.host(name) and (other := census.now.get(name)):
+    for name, node in node_owners.former:
+        if node.state == "down" and intent.host(name) and (other := node_owners.now.get(name)):
             status = cluster.status_of(name)
             if name == observed.me or (status and status.state == "active" and status.node_id == other.id):
                 gone.append(Gone(host=name, node=node, reason=f"{name} is node {short_id(other.id)} now"))
     for name in removed_hosts(intent, cluster):
-        nodes = (*census.former_of(name), *([census.now[name]] if name in census.now else ()))
+        nodes = (
+            *node_owners.previous_of(name),
+            *([node_owners.now[name]] if name in node_owners.now else ()),
+        )
         reason = f"{name} is no longer in the intent"
         gone += [
             Gone(host=name, node=each, reason=reason)
@@ -132,7 +135,7 @@ def _owner(observed: Observed, names: tuple[str, ...]) -> str | None:
     return now[0] if len(now) == 1 else None
 
 
-def _former_owner(node: NodeState, addresses: Mapping[str, str], names: Mapping[str, str]) -> str:
+def _previous_owner(node: NodeState, addresses: Mapping[str, str], names: Mapping[str, str]) -> str:
     noted = dict(node.labels).get(HOST_LABEL)
     if noted is not None:
         return noted
@@ -200,8 +203,8 @@ def why_not_promotable(node: NodeState, status: HostStatus | None, nodes: Iterab
 def lost_hosts(observed: Observed) -> frozenset[str]:
     """Names of the declared hosts that are gone, as the leader sees it now; none for who does not lead."""
     intent = led_by(observed)
-    census = take_census(intent, observed) if intent else None
-    return _lost(intent, observed, census) if intent and census else frozenset()
+    node_owners = find_node_owners(intent, observed) if intent else None
+    return _lost(intent, observed, node_owners) if intent and node_owners else frozenset()
 
 
 def led_by(observed: Observed) -> Intent | None:
@@ -212,13 +215,13 @@ def led_by(observed: Observed) -> Intent | None:
     return cluster.accepted
 
 
-def _lost(intent: Intent, observed: Observed, census: Census) -> frozenset[str]:
+def _lost(intent: Intent, observed: Observed, node_owners: NodeOwners) -> frozenset[str]:
     away = (each.name for each in intent.hosts if each.name not in etcd_of(observed).present)
-    return frozenset(name for name in away if name != observed.me and _is_down(name, observed, census))
+    return frozenset(name for name in away if name != observed.me and _is_down(name, observed, node_owners))
 
 
-def _is_down(name: str, observed: Observed, census: Census) -> bool:
+def _is_down(name: str, observed: Observed, node_owners: NodeOwners) -> bool:
     """Whether the swarm calls its node down; one that neither etcd nor the swarm ever heard of is as good as that."""
-    if node := census.now.get(name):
+    if node := node_owners.now.get(name):
         return node.state == "down"
-    return name not in etcd_of(observed).statuses and not census.former_of(name)
+    return name not in etcd_of(observed).statuses and not node_owners.previous_of(name)

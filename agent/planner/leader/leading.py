@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.diff.nodes import etcd_of, take_census
+from agent.diff.nodes import etcd_of, find_node_owners
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
 from agent.model.observed import ClusterState, Document, Observed
@@ -101,13 +101,13 @@ def plan_leading(observed: Observed) -> Plan:
     plan = plan_verdict(cluster)
     if cluster.accepted is None or cluster.store_rolled_back:
         return plan
-    census = take_census(cluster.accepted, observed)
+    node_owners = find_node_owners(cluster.accepted, observed)
     plan += plan_digests(observed)
     if (intent := resolved(observed)) is not None:
         placement = placement_of(intent, observed)
         decisions = plan_rollouts(intent, observed, placement)
         plan += plan_assignments(intent, cluster, decisions, observed.host, placement)
-    plan += plan_removals(cluster.accepted, observed, census)
+    plan += plan_removals(cluster.accepted, observed, node_owners)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)
     if observed.host is None:
@@ -125,5 +125,5 @@ def plan_leading(observed: Observed) -> Plan:
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)
-    plan += plan_membership_orders(cluster.accepted, observed, census)
-    return plan + plan_nodes(cluster.accepted, observed, census) if census else plan
+    plan += plan_membership_orders(cluster.accepted, observed, node_owners)
+    return plan + plan_nodes(cluster.accepted, observed, node_owners) if node_owners else plan

@@ -4,7 +4,7 @@ A worker that its swarm removed, or whose swarm was recreated, is told so by nob
 dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
 """
 
-from agent.diff.nodes import Census, etcd_of
+from agent.diff.nodes import NodeOwners, etcd_of
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
@@ -15,11 +15,11 @@ from agent.model.status import HostStatus
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 
-def plan_membership_orders(intent: Intent, observed: Observed, census: Census | None) -> Plan:
+def plan_membership_orders(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
     """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
-    reports = _Reports(intent, observed, census) if census else None
+    reports = _Reports(intent, observed, node_owners) if node_owners else None
     wanted = reports.membership_orders() if reports else {}
     listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
@@ -51,9 +51,14 @@ def plan_membership_orders(intent: Intent, observed: Observed, census: Census | 
 class _Reports:
     """The reports of all hosts beside the list of nodes. Holds no state of its own."""
 
-    def __init__(self, intent: Intent, observed: Observed, census: Census) -> None:
+    def __init__(self, intent: Intent, observed: Observed, node_owners: NodeOwners) -> None:
         assert observed.host is not None
-        self.intent, self.cluster, self.me, self.census = intent, etcd_of(observed), observed.me, census
+        self.intent, self.cluster, self.me, self.node_owners = (
+            intent,
+            etcd_of(observed),
+            observed.me,
+            node_owners,
+        )
         self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
         said = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
@@ -105,7 +110,7 @@ class _Reports:
             return _membership_order(
                 status, "leave", f"its join failed, and dockerd does not try again{said}"
             )
-        before = self.census.former_of(name)
+        before = self.node_owners.previous_of(name)
         if before and all(each.has_no_vote for each in before):
             return _membership_order(status, "leave", f"it cannot go on as the worker it was{said}")
         return None

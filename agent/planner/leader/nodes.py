@@ -6,7 +6,7 @@ too. All others are somebody else's and stay.
 
 from collections.abc import Iterator
 
-from agent.diff.nodes import HOST_LABEL, Census, etcd_of, gone_nodes, removed_hosts
+from agent.diff.nodes import HOST_LABEL, NodeOwners, etcd_of, gone_nodes, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
@@ -21,24 +21,24 @@ LABELS_LABEL = "io.swarmkeeper.labels"
 """On a node: the names of those of its labels that the intent set, with a space between."""
 
 
-def plan_nodes(intent: Intent, observed: Observed, census: Census) -> Plan:
+def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
     """Hold every node of ours to what the intent says of its host, and remove the records of those that are gone."""
     cluster = etcd_of(observed)
     plan = Plan()
-    gone = gone_nodes(intent, observed, census)
+    gone = gone_nodes(intent, observed, node_owners)
     for each in intent.hosts:
-        if node := census.now.get(each.name):
+        if node := node_owners.now.get(each.name):
             plan += _plan_node(node, each.name, each.availability, _labels(each, observed))
     for name in removed_hosts(intent, cluster):
-        node = census.now.get(name)
+        node = node_owners.now.get(name)
         if node and node.id not in {each.node.id for each in gone}:
             plan += _plan_node(node, name, "drain", dict(node.labels) | _whose(name, observed))
-    plan += plan_roles(intent, observed, census)
+    plan += plan_roles(intent, observed, node_owners)
     for left in gone:
         if left.node.has_no_vote:
             reason = f"{left.reason}, and this one is down"
             plan += Plan((RemoveNode(node_id=left.node.id, host=left.host, reason=reason),))
-    return plan + Plan(blocked=tuple(_claimed(node, names) for node, names in census.claimed))
+    return plan + Plan(blocked=tuple(_claimed(node, names) for node, names in node_owners.claimed))
 
 
 def _plan_node(node: NodeState, host: str, availability: Availability, wanted: dict[str, str]) -> Plan:
@@ -105,22 +105,25 @@ def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
 # the end: the keys of the host.
 
 
-def plan_removals(intent: Intent, observed: Observed, census: Census | None) -> Plan:
-    """Forget the removed hosts that are empty and out; say what the others wait for. `census` None: not known now."""
+def plan_removals(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
+    """Forget the removed hosts that are empty and out; say what the others wait for. `node owners` None.
+
+    Not known now.
+    """
     plan = Plan()
     for name in removed_hosts(intent, etcd_of(observed)):
-        if census is None:
+        if node_owners is None:
             plan += _blocked(name, "who is in the swarm cannot be told now")
-        elif nodes := _nodes(census, name):
+        elif nodes := _nodes(node_owners, name):
             plan += _blocked(name, _waits_for(name, nodes[0], observed))
         else:
             plan += _plan_keys(intent, name, observed)
     return plan
 
 
-def _nodes(census: Census, name: str) -> tuple[NodeState, ...]:
-    now = census.now.get(name)
-    return (*((now,) if now else ()), *census.former_of(name))
+def _nodes(node_owners: NodeOwners, name: str) -> tuple[NodeState, ...]:
+    now = node_owners.now.get(name)
+    return (*((now,) if now else ()), *node_owners.previous_of(name))
 
 
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:

@@ -7,7 +7,7 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import Census, etcd_of, gone_nodes, removed_hosts, why_not_promotable
+from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, removed_hosts, why_not_promotable
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -39,14 +39,14 @@ class _Change:
         return kind(node_id=self.node.id, host=self.host, version=self.node.version, reason=self.reason)
 
 
-def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
+def plan_roles(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
     """The next change of a role, and why the others wait."""
-    changes = sorted(_changes(intent, observed, census), key=lambda each: _order(each, observed))
+    changes = sorted(_changes(intent, observed, node_owners), key=lambda each: _order(each, observed))
     chosen: _Change | None = None
     blocked = []
     for each in changes:
         why = _why_not(each, intent, observed)
-        if why is None and (moving := _moving(observed, census, each.node.id)):
+        if why is None and (moving := _moving(observed, node_owners, each.node.id)):
             why = ("waiting", moving)
         if why is None and chosen:
             why = ("waiting", f"one role at a time, {chosen.host} first")
@@ -57,17 +57,17 @@ def plan_roles(intent: Intent, observed: Observed, census: Census) -> Plan:
     return Plan((chosen.step(),) if chosen else (), tuple(blocked))
 
 
-def _changes(intent: Intent, observed: Observed, census: Census) -> list[_Change]:
+def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> list[_Change]:
     wanted: list[tuple[str, NodeState, Role, str]] = []
     for each in intent.hosts:
-        node, role = census.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
+        node, role = node_owners.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
         if node:
             why = "" if role == each.role else " for the disruption slot of a host that leaves and comes back"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
-    gone = {each.node.id: each for each in gone_nodes(intent, observed, census)}
+    gone = {each.node.id: each for each in gone_nodes(intent, observed, node_owners)}
     for name in removed_hosts(intent, etcd_of(observed)):
-        node = census.now.get(name)
+        node = node_owners.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
     # One that is not in the raft cannot be demoted, and its record goes as it is.
@@ -90,21 +90,21 @@ def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
     return (kind, mine, change.node.leader, change.host)
 
 
-def _moving(observed: Observed, census: Census, changed: str) -> str:
+def _moving(observed: Observed, node_owners: NodeOwners, changed: str) -> str:
     """What is still on its way, in words: the next role is changed when the last one is seen done.
 
     The node `changed` itself may be turned back on its way.
     """
     if any(each.startswith("node/") for each in observed.in_flight):
         return "a node is being changed just now"
-    names = {node.id: name for name, node in census.now.items()}
+    names = {node.id: name for name, node in node_owners.now.items()}
     for node in _nodes(observed):
         # One that is to be a manager and is down has no vote before it is back: it holds nobody up.
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
             return f"{names.get(node.id, f'node {short_id(node.id)}')} is becoming a {node.role}"
-    for name, node in census.now.items():
+    for name, node in node_owners.now.items():
         status = etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue

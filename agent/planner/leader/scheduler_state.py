@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import take_census
+from agent.diff.nodes import find_node_owners
 from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, has_duplicate_address
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, CopyWatch, Observed
@@ -299,7 +299,7 @@ class SchedulerState:
             return frozenset(each.name for each in self.intent.hosts)
         if self.cluster is None or self.cluster.record is None or self.cluster.record.swarm_id is None:
             return frozenset()
-        census = take_census(self.intent, self.observed)
-        if census is None:
+        node_owners = find_node_owners(self.intent, self.observed)
+        if node_owners is None:
             return None
-        return frozenset(name for name, node in census.now.items() if node.state == "ready")
+        return frozenset(name for name, node in node_owners.now.items() if node.state == "ready")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.diff.nodes import HOST_LABEL, take_census
+from agent.diff.nodes import HOST_LABEL, find_node_owners
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent
 from agent.model.leader_steps import UpdateNode
@@ -23,9 +23,9 @@ def plan(wanted: str | Intent, nodes: str | tuple[NodeState, ...], **more: Any) 
     look = seen(wanted, nodes, **more)
     assert look.cluster is not None
     assert look.cluster.accepted is not None
-    census = take_census(look.cluster.accepted, look)
-    assert census is not None
-    return plan_nodes(look.cluster.accepted, look, census)
+    node_owners = find_node_owners(look.cluster.accepted, look)
+    assert node_owners is not None
+    return plan_nodes(look.cluster.accepted, look, node_owners)
 
 
 def declared(**more: Any) -> Intent:
@@ -268,6 +268,6 @@ def test_nothing_is_done_to_a_swarm_that_is_not_the_recorded_one_or_does_not_ans
     silent = replace(look.host.swarm, nodes=None)
 
     for swarm in (elsewhere, silent):
-        assert take_census(wanted, replace(look, host=replace(look.host, swarm=swarm))) is None
-    assert take_census(wanted, replace(look, host=None)) is None
-    assert take_census(wanted, replace(look, cluster=replace(look.cluster, record=None))) is None
+        assert find_node_owners(wanted, replace(look, host=replace(look.host, swarm=swarm))) is None
+    assert find_node_owners(wanted, replace(look, host=None)) is None
+    assert find_node_owners(wanted, replace(look, cluster=replace(look.cluster, record=None))) is None

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.nodes import take_census
+from agent.diff.nodes import find_node_owners
 from agent.model.host_state import NodeState
 from agent.model.records import Assignment, Copy
 from agent.model.status import BridgeReport, CopyReport
@@ -21,7 +21,7 @@ COPY = CopyReport(service="order", number=1, spec="x", id="i", name="prod-order-
 def plan(*nodes: NodeState, known: bool = True, **more: Any) -> list[str]:
     """h2 was taken out; the swarm has these nodes besides that of h1."""
     look, wanted = seen("h1", (H1, *nodes), **{"removed": "h2", **more}), intent(hosts="h1")
-    return told(plan_removals(wanted, look, take_census(wanted, look) if known else None))
+    return told(plan_removals(wanted, look, find_node_owners(wanted, look) if known else None))
 
 
 def waits(why: str) -> list[str]:
