@@ -23,7 +23,7 @@ class Conflict(Refused):
     """The thing is already there, or somebody else changed it first. Re-read, then plan again."""
 
 
-class Overtaken(Conflict):
+class Stale(Conflict):
     """What a step was decided upon has changed since, and nothing was done. No failure: replan at once."""
 
 

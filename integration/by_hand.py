@@ -140,7 +140,7 @@ def published(lab: Lab) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Untouched:
+class BlockedPlan:
     """What must be the same after a change that disturbs nobody."""
 
     nodes: Mapping[str, str]
@@ -149,7 +149,7 @@ class Untouched:
     """Of each container on each host, by "host name": id and the moment it was last started."""
 
 
-def untouched(lab: Lab) -> Untouched:
+def blocked_plan(lab: Lab) -> BlockedPlan:
     """Node ids and containers of all hosts as they are now; every container must run (or be paused)."""
     started = {}
     for host in lab:
@@ -158,4 +158,4 @@ def untouched(lab: Lab) -> Untouched:
             assert seen["State"]["Running"], f"{host.name}: {seen['Name']} is {seen['State']}"
             started[f"{host.name} {seen['Name'].lstrip('/')}"] = f"{seen['Id']} {seen['State']['StartedAt']}"
     nodes = {host.name: str(host.docker.api.info()["Swarm"]["NodeID"]) for host in lab}
-    return Untouched(nodes=nodes, started=started)
+    return BlockedPlan(nodes=nodes, started=started)

@@ -115,7 +115,7 @@ class Live:
         """Whether the next test can begin here: three managers, every container runs, every bridge is right."""
         try:
             self.wait_right(self.agreed, self.revision(), SETTLE_S)
-            there = set(by_hand.untouched(self.lab).started)
+            there = set(by_hand.blocked_plan(self.lab).started)
         except (AssertionError, LabError, OSError):
             return False
         hand_made = {f"{host.name} {each.name}" for host in self.lab for each in by_hand.CONTAINERS}

@@ -18,8 +18,8 @@ def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cl
     cluster.wait_converged(cluster.put(edited(GOOD)), 120)
     after = cluster.started()
     assert sorted(after) == sorted({*before, "prod-order-4"} - {"prod-console-1"})
-    untouched = [name for name in before if not name.startswith(("prod-order", "prod-console"))]
-    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+    blocked_plan = [name for name in before if not name.startswith(("prod-order", "prod-console"))]
+    assert {name: after[name] for name in blocked_plan} == {name: before[name] for name in blocked_plan}
     orders = [each for each in cluster.containers(everything=True) if each.name.startswith("prod-order")]
     assert {each.image for each in orders} == {"10.159.62.231/somecom/order:1.0.1"}
     assert next(each.host for each in orders if each.name == "prod-order-4") == "node-233"

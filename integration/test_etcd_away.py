@@ -41,7 +41,7 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(
         eventually(partial(goes_by_its_disk, cluster, booted), 60, "the booted host says that etcd is away")
         lose_a_copy(booted, "prod-terminal-1")
         eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is recreated from the disk")
-        untouched(cluster, before, {"node-232"})
+        blocked_plan(cluster, before, {"node-232"})
     finally:
         booted.systemctl("enable", "etcd")
         cluster.on_every_host(lambda host: host.systemctl("start", "etcd"))
@@ -119,7 +119,7 @@ def the_leader_says(cluster: Cluster, what: str) -> None:
     says(cluster, cluster.lab[(cluster.get("leader") or {})["host"]], what)
 
 
-def untouched(cluster: Cluster, before: Mapping[str, str], hosts: set[str]) -> None:
+def blocked_plan(cluster: Cluster, before: Mapping[str, str], hosts: set[str]) -> None:
     """AssertionError if a copy on one of these hosts was restarted."""
     now = cluster.started()
     mine = {name: at for name, at in before.items() if at.split()[0] in hosts}

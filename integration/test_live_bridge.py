@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from integration import by_hand
-from integration.by_hand import ALL_MANAGERS, ONE_MANAGER, leader_of, untouched
+from integration.by_hand import ALL_MANAGERS, ONE_MANAGER, blocked_plan, leader_of
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
@@ -29,7 +29,7 @@ LOST_S, FOUND_S = 60, 240
 @contextmanager
 def nobody_notices(lab: Lab, near: str = "node-231", far: str = "node-232") -> Iterator[None]:
     """Clients of every port, and an open connection over the overlay, while the block runs; prints what they saw."""
-    before = untouched(lab)
+    before = blocked_plan(lab)
     one, other = (lab[near], "hand-billing"), (lab[far], "hand-billing")
     with (
         knocking(lab, by_hand.published(lab)) as ports,
@@ -37,7 +37,7 @@ def nobody_notices(lab: Lab, near: str = "node-231", far: str = "node-232") -> I
     ):
         yield
     print(f"{ports}\n  {line}")
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
     check(ports, line)
 
 

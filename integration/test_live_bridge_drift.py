@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from integration.by_hand import CONTAINERS, all_answer, run, untouched
+from integration.by_hand import CONTAINERS, all_answer, blocked_plan, run
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.live_bridge import BRIDGE, FIRST, SECOND, Live, check_bridge
@@ -37,10 +37,10 @@ def seen(live: Live, host: Host) -> float:
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_bridge_broken_in_the_kernel_is_found_named_and_put_right(how: str, live: Live) -> None:
-    host, before, found = live.lab["node-232"], untouched(live.lab), seen(live, live.lab["node-232"])
+    host, before, found = live.lab["node-232"], blocked_plan(live.lab), seen(live, live.lab["node-232"])
     command = BROKEN[how].format(gateway=live.agreed.gateway)
     heals(live, host, found, lambda: host.exec("bash", "-ec", command), how)
-    assert untouched(live.lab) == before
+    assert blocked_plan(live.lab) == before
     all_answer(live.lab, (f"{host.address}:{each.port}" for each in CONTAINERS))
 
 
@@ -108,7 +108,7 @@ def test_what_lies_where_the_bridge_shall_be_holds_it_is_named_and_when_it_goes_
 ) -> None:
     if live.agreed != SECOND:
         live.change(SECOND)
-    lab, before = live.lab, untouched(live.lab)
+    lab, before = live.lab, blocked_plan(live.lab)
     bridges = {host.name: host.docker.api.inspect_network(BRIDGE)["Id"] for host in lab}
     for host in lab:
         host.exec("bash", "-c", INSIDE[host.name].lay)
@@ -124,7 +124,7 @@ def test_what_lies_where_the_bridge_shall_be_holds_it_is_named_and_when_it_goes_
         for host in lab:
             host.exec("bash", "-c", INSIDE[host.name].remove, check=False)
     live.wait_right(FIRST, revision)
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
 
 
 def held(live: Live, host: Host, revision: int) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from integration import by_hand
-from integration.by_hand import CONTAINERS, OVERLAY, all_answer, answers, untouched
+from integration.by_hand import CONTAINERS, OVERLAY, all_answer, answers, blocked_plan
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -50,28 +50,28 @@ def restless(lab: Lab, host: Host) -> Iterator[None]:
 def test_a_container_that_starts_and_stops_all_the_time_does_not_keep_the_bridge_from_being_changed(
     live: Live,
 ) -> None:
-    host, before = live.lab["node-233"], untouched(live.lab)
+    host, before = live.lab["node-233"], blocked_plan(live.lab)
     try:
         with restless(live.lab, host):
             live.change(live.other())
             live.change(live.other())
         eventually(lambda: answers(live.lab, f"{host.address}:8099"), SETTLE_S, "the restless one answers")
         assert {
-            name: at for name, at in untouched(live.lab).started.items() if "restless" not in name
+            name: at for name, at in blocked_plan(live.lab).started.items() if "restless" not in name
         } == before.started
     finally:
         host.exec("docker", "rm", "--force", "restless", check=False)
 
 
 def test_a_paused_container_stays_paused_and_answers_when_it_goes_on(live: Live) -> None:
-    lab, before = live.lab, untouched(live.lab)
+    lab, before = live.lab, blocked_plan(live.lab)
     for host in lab:
         host.exec("docker", "pause", "hand-billing")
     live.change(live.other())
     for host in lab:
         assert host.docker.api.inspect_container("hand-billing")["State"]["Paused"]
         host.exec("docker", "unpause", "hand-billing")
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
     all_answer(lab, by_hand.published(lab))
 
 
@@ -100,9 +100,9 @@ def test_a_swarm_services_tasks_go_on_running(live: Live) -> None:
     try:
         ports = [f"{host.address}:{TASK_PORT}" for host in lab]
         all_answer(lab, ports)
-        before = untouched(lab)
+        before = blocked_plan(lab)
         live.change(live.other())
-        assert untouched(lab) == before
+        assert blocked_plan(lab) == before
         all_answer(lab, ports)
         tasks = (
             lab.hosts[0]

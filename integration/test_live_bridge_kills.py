@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from integration.by_hand import answers, untouched
+from integration.by_hand import answers, blocked_plan
 from integration.cluster import UNIT, Running
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
@@ -63,7 +63,7 @@ def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(
     first: int, ours: Live, record_property: RecordProperty
 ) -> None:
     """Each of three hosts at another step, so that all steps are gone through in a few changes."""
-    lab, before = ours.lab, untouched(ours.lab)
+    lab, before = ours.lab, blocked_plan(ours.lab)
     chosen = dict(zip(lab.hosts, STARTS[first:], strict=False))
     agreed = ours.other()
     with ExitStack() as moments:
@@ -74,7 +74,7 @@ def test_an_agent_killed_at_any_step_of_the_change_goes_on_where_it_was(
             ours.change(agreed, CONVERGE_S)
     print(f"killed at: {', '.join(chosen.values())}")
     assert sorted(set(turns_of(ours, since))) == sorted(host.name for host in lab)
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
     all_there(ours)
 
 
@@ -132,7 +132,7 @@ class Cured:
 def test_the_leader_killed_while_another_host_has_the_disruption_slot_is_replaced_and_the_change_goes_on(
     ours: Live, record_property: RecordProperty
 ) -> None:
-    lab, before = ours.lab, untouched(ours.lab)
+    lab, before = ours.lab, blocked_plan(ours.lab)
     leader = str((ours.cluster.get("leader") or {})["host"])
     other = next(host for host in lab if host.name != leader)
     agreed = ours.other()
@@ -143,13 +143,13 @@ def test_the_leader_killed_while_another_host_has_the_disruption_slot_is_replace
         lab[leader].systemctl("kill", "--signal=KILL", UNIT)
     with recovering(record_property):
         ours.wait_right(agreed, revision, CONVERGE_S)
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
     all_there(ours)
 
 
 def test_a_temporary_network_removed_while_it_is_in_use_is_no_matter(ours: Live) -> None:
     """The agent is stopped in the middle, so that what was done by hand is what it finds."""
-    lab, host, before = ours.lab, ours.lab["node-232"], untouched(ours.lab)
+    lab, host, before = ours.lab, ours.lab["node-232"], blocked_plan(ours.lab)
     by_hand = (
         "kill -STOP $agent; for each in $(docker ps --quiet); do docker network disconnect --force swarmkeeper_parking "
         "$each; done; docker network rm swarmkeeper_parking; kill -CONT $agent"
@@ -163,5 +163,5 @@ def test_a_temporary_network_removed_while_it_is_in_use_is_no_matter(ours: Live)
         ours.wait_right(agreed, revision)
         print(f"removed at {verb}: everything as agreed {time.time() - since:.1f} s later")
         agreed = ours.other()
-    assert untouched(lab) == before
+    assert blocked_plan(lab) == before
     all_there(ours)

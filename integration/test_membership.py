@@ -116,14 +116,14 @@ def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members:
     lab[THIRD].exec(
         *("docker", "run", "--detach", "--name", STRANGER, "--network", by_hand.OVERLAY, image), timeout=120
     )
-    before = by_hand.untouched(lab)
+    before = by_hand.blocked_plan(lab)
 
     cluster.install()
     cluster.start()
     members.revision = cluster.put(document(EXAMPLE, roles={SECOND: "worker", THIRD: "worker"}))
     cluster.wait_converged(members.revision, BACK_S)
 
-    now = by_hand.untouched(lab)
+    now = by_hand.blocked_plan(lab)
     assert now.nodes == before.nodes
     assert before.started.items() <= now.started.items()
     assert left_no_swarm(lab)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from agent.errors import Overtaken, SwarmkeeperError, Unreachable
+from agent.errors import Stale, SwarmkeeperError, Unreachable
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.steps import Lane
 
@@ -186,9 +186,9 @@ class Dispatcher:
         began = self._clock()
         try:
             self._apply(step)
-        except Overtaken as error:
+        except Stale as error:
             self._knocked(step, error)
-            return Outcome(step=step, seconds=self._clock() - began, overtaken=str(error))
+            return Outcome(step=step, seconds=self._clock() - began, stale=str(error))
         except SwarmkeeperError as error:
             self._knocked(step, error)
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)

@@ -166,7 +166,7 @@ class Observed:
     """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""
     tokens_age_s: float = 0.0
     """How long this leader has seen the published join tokens as they are; 0 on everybody else."""
-    reveals: bool = False
+    show_secrets: bool = False
     """Whether reasons may hold values that can be secret: for an operator who asked for them, never for an agent."""
     lost_s: Mapping[str, float] = field(default_factory=dict)
     """Host -> for how many seconds this leader has seen it gone, its agent and its node, as

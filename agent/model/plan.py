@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         return Plan(tuple(each for each in self.steps if each.resource not in resources), self.blocked)
 
 
-def untouched(resource: str, kind: BlockedKind, reason: str) -> Plan:
+def blocked_plan(resource: str, kind: BlockedKind, reason: str) -> Plan:
     """The plan that leaves `resource` as it is, and says why."""
     return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))
 
@@ -77,9 +77,9 @@ class Outcome:
     """A fault of ours, not of the other side: worth a traceback."""
     failure: Failure | None = None
     """When it failed: how often by now, and when it is tried again."""
-    overtaken: str = ""
+    stale: str = ""
     """Why it was not carried out, although nothing failed: the next pass replans, at once."""
 
     @property
     def succeeded(self) -> bool:
-        return not self.error and not self.overtaken
+        return not self.error and not self.stale

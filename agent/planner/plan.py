@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.diff.replicas import must_not_act
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.planner.host.bridge import plan_bridge
 from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
 from agent.planner.host.replicas import plan_copies
@@ -34,10 +34,10 @@ def _plan_host(observed: Observed) -> Plan:
     if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
     if not cluster.accepted:
-        return untouched("host", "waiting", "no intent accepted yet")
+        return blocked_plan("host", "waiting", "no intent accepted yet")
     membership_order = membership_order_for(observed)
     if membership_order and membership_order.what == "quarantine":
-        return untouched("swarm", "foreign", membership_order.reason)
+        return blocked_plan("swarm", "foreign", membership_order.reason)
     copies = plan_copies(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
@@ -56,25 +56,25 @@ def _pulls(copies: Plan) -> Plan:
 def _faults(observed: Observed) -> Plan:
     plan = Plan()
     if observed.host is None:
-        plan += untouched("engine", "engine", observed.engine_fault or "dockerd does not answer")
+        plan += blocked_plan("engine", "engine", observed.engine_fault or "dockerd does not answer")
     if observed.cluster is None or observed.stale:
         held = observed.cluster.accepted if observed.cluster else None
         what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
-        plan += untouched("store", "store", f"{observed.store_fault or 'etcd does not answer'}; {what}")
+        plan += blocked_plan("store", "store", f"{observed.store_fault or 'etcd does not answer'}; {what}")
     elif observed.cluster.store_rolled_back:
         plan += _store_rolled_back(observed.cluster)
     if observed.state_fault:
         reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
-        plan += untouched("state", "disk", reason)
+        plan += blocked_plan("state", "disk", reason)
     for key, why in observed.cluster.unreadable if observed.cluster else ():
-        plan += untouched(key, "unreadable", why)
+        plan += blocked_plan(key, "unreadable", why)
     return plan
 
 
 def _store_rolled_back(cluster: ClusterState) -> Plan:
     held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
     reason = f"etcd was rolled back, {cluster.store_rolled_back}; {held}, nothing is removed until a document is put"
-    return untouched("store", "confirm", reason)
+    return blocked_plan("store", "confirm", reason)
 
 
 def _by_policy(observed: Observed, plan: Plan) -> Plan:

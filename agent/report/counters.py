@@ -171,8 +171,8 @@ class Figures:
             self._metrics.time("reconcile_duration_seconds", seconds, phase)
 
     def ended(self, outcome: plan.Outcome) -> None:
-        """Count a step, and the copies that do not come up because it failed. One that was overtaken was none."""
-        if outcome.overtaken:
+        """Count a step, and the copies that do not come up because it failed. One that was stale was none."""
+        if outcome.stale:
             return
         step, result = outcome.step, "error" if outcome.error else "ok"
         self._metrics.count("actions_total", step.kind, definitions.action_of(step), result)

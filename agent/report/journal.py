@@ -76,8 +76,8 @@ class Journal:
         """One line per step. `now` is on the clock of the outcome's failure."""
         step, failure = outcome.step, outcome.failure
         about = {"reason": step.reason, "seconds": round(outcome.seconds, 3)}
-        if outcome.overtaken:
-            log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.overtaken)
+        if outcome.stale:
+            log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.stale)
             return
         if not outcome.error:
             log.info(f"{step.verb} {step.resource}", **about)

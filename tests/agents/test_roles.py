@@ -341,9 +341,9 @@ def test_a_node_that_somebody_changes_before_its_role_is_changed_is_decided_upon
     setattr(leader.host.engine, moment, somebody)
     cluster.put_intent(document(roles={name: "worker"}))
     for _ in range(5):
-        if not any(each.overtaken for each in leader.outcomes):
+        if not any(each.stale for each in leader.outcomes):
             cluster.round()
-    assert any(each.overtaken for each in leader.outcomes)
+    assert any(each.stale for each in leader.outcomes)
     assert by_hand.role == "manager"
 
     leader.turn()

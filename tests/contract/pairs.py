@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.clients.docker import DockerEngine, Engine
-from agent.errors import Overtaken
+from agent.errors import Stale
 from tests.contract.engines import CLUSTER
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
@@ -33,7 +33,7 @@ def ask(by: Engine, node_id: str, **wanted: Any) -> None:
 
     def asked() -> bool:
         (version,) = (each.version for each in by.nodes() if each.id == node_id)
-        with contextlib.suppress(Overtaken):
+        with contextlib.suppress(Stale):
             by.update_node(node_id, version=version, **wanted)
             return True
         return False

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.clients.docker import Engine
-from agent.errors import LeadershipLost, Missing, Overtaken, Refused, Unreachable
+from agent.errors import LeadershipLost, Missing, Refused, Stale, Unreachable
 from agent.model.host_state import NodeState
 from tests.contract.pairs import KINDS, OTHER, Pair, ask, swarm_and_outsider
 from tests.support.docker_daemon import ADDRESS
@@ -67,7 +67,7 @@ def test_a_node_that_was_changed_since_it_was_looked_at_is_left_alone(pair: Pair
     seen = _node(manager, worker)
     ask(manager, worker, labels=(("theirs", "2"),))
 
-    with pytest.raises(Overtaken, match=f"changed since it was looked at .version {seen.version} then"):
+    with pytest.raises(Stale, match=f"changed since it was looked at .version {seen.version} then"):
         manager.update_node(worker, version=seen.version, availability="drain")
     assert _node(manager, worker).availability == "active"
 
@@ -78,7 +78,7 @@ def test_a_node_that_is_changed_in_the_very_moment_is_left_alone(pair: Pair) -> 
     manager, worker = pair.first, _id(pair.second)
     version = _node(manager, worker).version
 
-    with pytest.raises(Overtaken, match="update out of sequence"):
+    with pytest.raises(Stale, match="update out of sequence"):
         manager.update_node(
             worker,
             version=version,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol
 
-from agent.errors import Conflict, Missing, Overtaken, Refused, Unreachable
+from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model.host_state import GivenOut, NetworkState, NodeState
 from agent.model.intent import Availability, NetworkIntent, Role
 from agent.model.records import Tokens
@@ -179,18 +179,16 @@ class FakeSwarm:
         return (member.role, member.availability, member.labels) == _updated(member, wanted)
 
     def check_version(self, node_id: str, version: int) -> None:
-        """Raise Overtaken when the node has changed since it was at that version."""
+        """Raise Stale when the node has changed since it was at that version."""
         if (now := self._version(self.member(node_id))) != version:
-            raise Overtaken(
-                f"the node has changed since it was looked at (version {version} then, {now} now)"
-            )
+            raise Stale(f"the node has changed since it was looked at (version {version} then, {now} now)")
 
     def update_node(self, node_id: str, version: int, wanted: NodeUpdate) -> None:
         member = self.member(node_id)
         if wanted.role == "worker" and member.role == "manager":
             self._check_demotion(member)
         if self._version(member) != version:
-            raise Overtaken(OUT_OF_SEQUENCE)
+            raise Stale(OUT_OF_SEQUENCE)
         member.role, member.availability, member.labels = _updated(member, wanted)
         self._version(member)
         if not self._lan.lags:

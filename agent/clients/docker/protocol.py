@@ -176,7 +176,7 @@ class Engine(Protocol):
     ) -> None:
         """Change what is asked of a node: only what is given, and of its labels only those named.
 
-        `version` is the node's when this was decided; Overtaken when it is another one now, and the node not yet as it
+        `version` is the node's when this was decided; Stale when it is another one now, and the node not yet as it
         shall be. `still` is called right before the change: what it raises is raised, and nothing is changed. Missing
         when there is no node of that id, Refused when the last manager shall be a worker. A role is taken on a moment
         later, by the swarm itself.

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.clients.docker import errors, protocol, reading, transport
 from agent.diff.container import CLUSTER
-from agent.errors import Conflict, Missing, Overtaken, Refused, Unreachable
+from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model import host_state, intent, records
 from agent.model.spec import Pairs
 
@@ -48,14 +48,12 @@ class Nodes(transport.Door):
         if wanted == {**spec, "Labels": spec.get("Labels") or {}}:
             return
         if (now := found["Version"]["Index"]) != version:
-            raise Overtaken(
-                f"the node has changed since it was looked at (version {version} then, {now} now)"
-            )
+            raise Stale(f"the node has changed since it was looked at (version {version} then, {now} now)")
         still()
         try:
             self._ask("node_update", "POST", f"{path}/update", params={"version": version}, body=wanted)
         except Conflict as error:
-            raise Overtaken(f"the node was changed at the same time: {error}") from error
+            raise Stale(f"the node was changed at the same time: {error}") from error
 
     def remove_node(self, node_id: str) -> None:
         with contextlib.suppress(Missing):

@@ -69,7 +69,7 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     `reveal` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
-    world = replace(world_of(cluster), reveals=reveal)
+    world = replace(world_of(cluster), show_secrets=reveal)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     lost = _lost_with_copies_that_move(cluster)
     # What moves does so while its host is gone; then that one is told for as if it came back.

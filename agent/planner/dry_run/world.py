@@ -37,7 +37,7 @@ class World:
     cluster: ClusterState
     """What etcd holds, as a leader reads it; statuses and presence are told by `agents`."""
     agents: Mapping[str, Agent]
-    reveals: bool = False
+    show_secrets: bool = False
     """Whether reasons may hold values that can be secret."""
     lost: frozenset[str] = frozenset()
     """Hosts that are gone for good, as far as anybody knows: nobody is planned for there."""
@@ -63,7 +63,7 @@ class World:
             instance=_INSTANCE,
             advertise=agent.advertise,
             watches=self._watches() if leads else {},
-            reveals=self.reveals,
+            show_secrets=self.show_secrets,
             lost_s=dict.fromkeys(self.lost, inf) if leads else {},
         )
 

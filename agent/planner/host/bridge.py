@@ -6,7 +6,7 @@ from agent.diff.bridge import attached_by_hand, bridge_faults, bridge_is_right, 
 from agent.model.host_state import Attached, HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.status import Phase
 from agent.model.steps import BRIDGE, AcquireDisruption, ReleaseDisruption
 from agent.planner.host import bridge_swap
@@ -26,7 +26,7 @@ def why_not_rejoin(host: HostState) -> Plan:
     if not theirs:
         return Plan()
     reason = f"method rejoin: {', '.join(theirs)} would lose its networks if this host left the swarm"
-    return untouched(BRIDGE, "foreign", reason)
+    return blocked_plan(BRIDGE, "foreign", reason)
 
 
 def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
@@ -46,8 +46,8 @@ def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
 def plan_rejoin(host: HostState) -> Plan:
     """What a host waits for while it holds the disruption slot: the way out is the leader's membership order."""
     if host.swarm.is_manager:
-        return untouched(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
-    return untouched(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")
+        return blocked_plan(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
+    return blocked_plan(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")
 
 
 def _on_overlays(host: HostState) -> list[Attached]:
@@ -111,7 +111,7 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
             return plan_rejoin(host)
         return bridge_swap.plan_swap(intent, host, quorum(host))
     reason = _waits(intent, host, cluster)
-    waits = untouched(BRIDGE, "waiting", reason)
+    waits = blocked_plan(BRIDGE, "waiting", reason)
     if disruption and mine and disruption.state == "granted":
         return (
             Plan((AcquireDisruption(disruption=disruption, revision=revision, reason=disruption.reason),))
@@ -125,7 +125,7 @@ def _why_elsewhere(host: HostState, cluster: ClusterState) -> Plan:
     other = other_swarm(cluster.record, host.swarm)
     if not other or is_begun(host):
         return Plan()
-    return untouched(BRIDGE, "foreign", f"left as it is in {other}")
+    return blocked_plan(BRIDGE, "foreign", f"left as it is in {other}")
 
 
 def _why_held(intent: Intent, host: HostState) -> Plan:
@@ -150,7 +150,7 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     if not steps or is_begun(host) or not bridge_swap.needs_disruption(intent, host):
         return Plan(steps, plan.blocked)
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
-    return untouched(BRIDGE, "waiting", f"{wrong}; waits for etcd")
+    return blocked_plan(BRIDGE, "waiting", f"{wrong}; waits for etcd")
 
 
 def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:
@@ -186,4 +186,4 @@ def _unsettled(intent: Intent, host: HostState) -> Plan:
     if not wrong:
         return Plan()
     reason = f"{'; '.join(wrong)}; waits while the engine's membership is {host.swarm.local}"
-    return untouched(BRIDGE, "waiting", reason)
+    return blocked_plan(BRIDGE, "waiting", reason)

@@ -12,7 +12,7 @@ from agent.diff import bridge
 from agent.model import steps
 from agent.model.host_state import Attached, HostState
 from agent.model.intent import PARKING, Intent, NetworkIntent
-from agent.model.plan import Plan, Step, untouched
+from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import Pairs
 from agent.model.steps import BRIDGE
 
@@ -42,19 +42,19 @@ def why_held(intent: Intent, host: HostState) -> Plan:
     """What keeps the bridge from being changed, asked before anything is removed; empty when nothing does."""
     wrong = "; ".join(bridge.bridge_faults(intent.gwbridge, host)) or "containers without a gateway"
     if host.live_restore:
-        return untouched(
+        return blocked_plan(
             BRIDGE, "guard", f"{wrong}, but live-restore is on: a swarm and it do not go together"
         )
     if strangers := bridge.attached_by_hand(host):
-        return untouched(BRIDGE, "foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
+        return blocked_plan(BRIDGE, "foreign", f"{wrong}, but attached to it by hand: {', '.join(strangers)}")
     if clash := bridge.overlap(intent.gwbridge.subnet, host):
-        return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
+        return blocked_plan(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     if bridge.is_begun(host):
         return Plan()
     if host.network(PARKING):
-        return untouched(BRIDGE, "name", f"{wrong}, but a network that is not ours is named {PARKING}")
+        return blocked_plan(BRIDGE, "name", f"{wrong}, but a network that is not ours is named {PARKING}")
     if _parking_place(intent, host) is None:
-        return untouched(
+        return blocked_plan(
             BRIDGE, "overlap", f"{wrong}, but there is no room for the temporary network beside it"
         )
     return Plan()
@@ -168,9 +168,9 @@ def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     if not wrong:
         return Plan()
     if users := sorted({name for found in host.bridges for _, name in found.endpoints}):
-        return untouched(BRIDGE, "foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
+        return blocked_plan(BRIDGE, "foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
     if clash := bridge.overlap(intent.gwbridge.subnet, host):
-        return untouched(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
+        return blocked_plan(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     reason = "; ".join(wrong)
     away: list[Step] = [steps.RemoveBridge(id=each.id, reason=reason) for each in host.bridges]
     return Plan((*away, steps.CreateBridge(bridge=intent.gwbridge, reason=reason)))

@@ -9,7 +9,7 @@ from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, 
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
-from agent.model.plan import Plan, Step, untouched
+from agent.model.plan import Plan, Step, blocked_plan
 from agent.planner.host.bridge import held_outside
 from agent.planner.host.wanted import grace_s, stop
 
@@ -29,7 +29,7 @@ def plan_namesake(observed: Observed) -> Plan:
         said = f"{said}; the address that the intent declares is here"
         return Plan((steps.PutPresence(insists=True, reason=said),))
     reason = f"{said}: nothing is done here before it is gone"
-    held = untouched(f"host/{observed.me}", "foreign", reason)
+    held = blocked_plan(f"host/{observed.me}", "foreign", reason)
     return Plan((leader_steps.Resign(reason=said),)) + held if observed.fence else held
 
 
@@ -82,17 +82,17 @@ def plan_leave(intent: Intent, observed: Observed, membership_order: records.Mem
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
         who = ", ".join(each.name for each in strangers)
-        return untouched(
+        return blocked_plan(
             "swarm", "foreign", membership_order.held(f"{who} would lose its overlay if the host left")
         )
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return untouched(
+        return blocked_plan(
             "swarm", "role", membership_order.held(f"this host does not have the address {wanted}")
         )
     if declared and (held := held_outside(intent, host)):
         words = f"once out this host could not come back: {held[0].reason}"
-        return untouched("swarm", held[0].kind, membership_order.held(words))
+        return blocked_plan("swarm", held[0].kind, membership_order.held(words))
     reason = f"the host leaves the swarm: {membership_order.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
@@ -194,15 +194,17 @@ def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
 def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
-        return untouched("swarm", "waiting", "no swarm is recorded yet")
+        return blocked_plan("swarm", "waiting", "no swarm is recorded yet")
     if observed.host and observed.host.gossip_is_taken:
-        return untouched("swarm", "waiting", _GOSSIP_IS_TAKEN)
+        return blocked_plan("swarm", "waiting", _GOSSIP_IS_TAKEN)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
             return _init(intent, advertise)
-        return untouched("swarm", "waiting", f"{record.claimed_by} is making the swarm")
+        return blocked_plan("swarm", "waiting", f"{record.claimed_by} is making the swarm")
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
-        return untouched("swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet")
+        return blocked_plan(
+            "swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet"
+        )
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
@@ -229,16 +231,16 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
     words = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending" and swarm.is_manager:
         # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
-        return untouched("swarm", "waiting", f"docker looks for the other managers of its swarm{words}")
+        return blocked_plan("swarm", "waiting", f"docker looks for the other managers of its swarm{words}")
     if swarm.local == "pending":
-        return untouched("swarm", "waiting", f"docker is still joining{words}")
+        return blocked_plan("swarm", "waiting", f"docker is still joining{words}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)
-        return untouched(
+        return blocked_plan(
             "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}"
         )
-    return untouched(
+    return blocked_plan(
         "swarm", "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
     )
 
@@ -246,18 +248,18 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
     if swarm.node_id is None:
-        return untouched("swarm", "waiting", _NO_NODE)
+        return blocked_plan("swarm", "waiting", _NO_NODE)
     if record and (other := other_swarm(record, swarm)):
-        return untouched("swarm", "foreign", f"in {other}, while the cluster's is {record.swarm_id}")
+        return blocked_plan("swarm", "foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
-        return untouched(
+        return blocked_plan(
             "swarm", "waiting", f"{instead(declared.role, role)}: the leader changes roles, one by one"
         )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
         how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
-        return untouched("swarm", "role", f"{differs('address', wanted, swarm.address)}: {how}")
+        return blocked_plan("swarm", "role", f"{differs('address', wanted, swarm.address)}: {how}")
     return Plan()
 
 
@@ -267,7 +269,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
         # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
         reason = f"the intent does not name {observed.me}: nothing is done here"
-        return untouched(f"host/{observed.me}", "waiting", reason)
+        return blocked_plan(f"host/{observed.me}", "waiting", reason)
     if cluster.assignment is None:
         waits = "this host is left as it is"  # it never was named
     elif swarm.is_manager:
@@ -276,7 +278,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
         waits = f"{len(host.containers)} of our copies are still here"
     else:
         waits = _ON_ITS_WORD
-    return untouched("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
+    return blocked_plan("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
 
 
 def _is_in(record: records.SwarmRecord, swarm: SwarmState) -> bool:

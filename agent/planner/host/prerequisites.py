@@ -9,7 +9,7 @@ from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState
 from agent.model.intent import Intent, NetworkIntent, Pull
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, BlockedKind, Plan, Step, untouched
+from agent.model.plan import Blocked, BlockedKind, Plan, Step, blocked_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
 
@@ -139,7 +139,7 @@ class Needs:
             return Plan()
         if policy == "never":
             never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"
-            return untouched(wanted.resource, "dependency", never)
+            return blocked_plan(wanted.resource, "dependency", never)
         return Plan((steps.PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
 
     def volumes(self, wanted: Wanted) -> Plan:
@@ -150,7 +150,7 @@ class Needs:
             if volume is None or volume.name in self._host.volumes:
                 continue
             if volume.external:
-                plan += untouched(
+                plan += blocked_plan(
                     wanted.resource, "dependency", f"the external volume {volume.name} does not exist"
                 )
             else:
@@ -165,7 +165,7 @@ class Needs:
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self._host)
             elif why := self._why_not(network):
-                plan += untouched(wanted.resource, *why)
+                plan += blocked_plan(wanted.resource, *why)
         return plan
 
     def is_overlay(self, network: str) -> bool:
@@ -214,8 +214,8 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
     """A bridge network of this host: created when missing and not external, never changed."""
     found, resource = host.network(wanted.name), f"network/{wanted.name}"
     if found is None and wanted.external:
-        return untouched(resource, "dependency", "declared external, but it does not exist")
+        return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
     faults = () if wanted.external else tuple(local_faults(wanted, found))
-    return untouched(resource, "foreign", "; ".join(faults)) if faults else Plan()
+    return blocked_plan(resource, "foreign", "; ".join(faults)) if faults else Plan()

@@ -17,7 +17,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.planner.host import update
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
@@ -107,7 +107,7 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         spec = cluster.specs.get(copy.spec)
         if spec is None:
             name = container_name(project, copy)
-            plan += untouched(
+            plan += blocked_plan(
                 f"container/{name}", "dependency", f"its spec {short_id(copy.spec)} cannot be read from etcd"
             )
             continue
@@ -142,7 +142,7 @@ class _Scene:
     ) -> None:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
-        self.stale, self.reveals = observed.stale, observed.reveals
+        self.stale, self.show_secrets = observed.stale, observed.show_secrets
         self.recreated = update.recreated_overlays(intent, observed)
         self.needs = Needs(intent, host, cluster)
 
@@ -150,7 +150,7 @@ class _Scene:
         try:
             return self._decide(wanted, found)
         except Invalid as error:
-            return untouched(wanted.resource, "dependency", str(error))
+            return blocked_plan(wanted.resource, "dependency", str(error))
 
     def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
         """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
@@ -164,7 +164,7 @@ class _Scene:
         if has_duplicate_address(found, wanted.copy, wanted.spec):
             return self.plan(aside, found)  # one chain of steps: between tries that fail is time
         plan = self._repair(aside, found)
-        return plan if plan.steps else plan + untouched(wanted.resource, "waiting", lacks)
+        return plan if plan.steps else plan + blocked_plan(wanted.resource, "waiting", lacks)
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
@@ -176,10 +176,10 @@ class _Scene:
         if taken := self.names.plan(wanted, found):
             return taken
         if wanted.copy.waits and found is None:
-            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.waits)
+            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.copy.waits)
         if wanted.copy.held and not (found and found.status in STOPPABLE):
             # One that runs goes on: what somebody else waits for may be the address that it has.
-            return self.needs.image(wanted) + untouched(wanted.resource, "waiting", wanted.copy.held)
+            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.copy.held)
         if found is None:
             return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
         if reason := self._why_replace(wanted, found):
@@ -189,14 +189,14 @@ class _Scene:
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
             return Plan()
-        return untouched(
+        return blocked_plan(
             f"container/{found.name}", "waiting", "dockerd is working on it and does not answer for it"
         )
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.copy.spec != wanted.copy.spec:
             old = self.cluster.specs.get(found.copy.spec)
-            words = describe_change(old, wanted.spec, reveal=self.reveals) if old else ""
+            words = describe_change(old, wanted.spec, reveal=self.show_secrets) if old else ""
             return words or f"spec {short_id(found.copy.spec)} -> {short_id(wanted.copy.spec)}"
         if found.status == "dead":
             return "docker calls it dead"

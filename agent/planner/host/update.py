@@ -12,7 +12,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, Step, untouched
+from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
@@ -103,7 +103,7 @@ def detach_for_recreate(
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & recreated):
         reason = f"network {', '.join(waits)} is recreated"
-        return untouched(wanted.resource, "waiting", reason)
+        return blocked_plan(wanted.resource, "waiting", reason)
     return None
 
 

@@ -8,7 +8,7 @@ from agent.diff.replicas import STOPPABLE, container_name
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, Step, untouched
+from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import ContainerSpec
 
 # ---- How a container of ours is stopped: which ones can be, and how long they get
@@ -99,7 +99,7 @@ class Names:
             aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another copy, and {holder} has its own"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
-        return untouched(wanted.resource, "name", f"{holder} has this name")
+        return blocked_plan(wanted.resource, "name", f"{holder} has this name")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
         if wanted.name in self._foreign:

@@ -9,7 +9,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, first_of, short_id
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import Key, spec_hash
 from agent.model.status import CopyReport
 from agent.planner.leader.address_conflicts import with_recreations
@@ -166,7 +166,7 @@ def plan_assignments(
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
-        return untouched("assignments", "waiting", reason)
+        return blocked_plan("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placement = placement or schedule(intent, current)
     wanted = assign(intent, current, cluster.epoch, decisions, placement)

@@ -13,7 +13,7 @@ from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 
@@ -91,14 +91,14 @@ def _under_way(cluster: ClusterState, disruption: records.Disruption) -> Plan:
     why = "what it began is held" if status.engine_up else "its dockerd does not answer"
     why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if still else why
     reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and does not go on: {why}"
-    return untouched(f"disruption/{disruption.host}", "waiting", reason)
+    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
 
 
 def _host_is_away(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
     if disruption.state == "granted" or intent.host(disruption.host) is None:
         return _end(observed, disruption, f"the agent of {disruption.host} is gone")
     reason = f"{disruption.host} went away with the disruption slot ({disruption.reason}): the next host waits for it"
-    return untouched(f"disruption/{disruption.host}", "waiting", reason)
+    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
 
 
 def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
@@ -189,7 +189,7 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     if not waiting:
         return Plan()
     if reason := _why_not_yet(intent, observed, cluster):
-        return untouched(f"disruption/{waiting[0]}", "waiting", reason)
+        return blocked_plan(f"disruption/{waiting[0]}", "waiting", reason)
     return _offer(waiting[0], observed)
 
 

@@ -7,7 +7,7 @@ from agent.intent.guard import guarding
 from agent.model import leader_steps, records
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
@@ -31,7 +31,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
             if accepted_revision
             else "there is no intent yet"
         )
-        return untouched("intent", "waiting", reason)
+        return blocked_plan("intent", "waiting", reason)
     verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
@@ -115,13 +115,13 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.record_held:
         # Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it.
         reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
-        return plan + untouched("swarm-record", "unreadable", reason)
+        return plan + blocked_plan("swarm-record", "unreadable", reason)
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another may be recorded yet: this one is to hold nothing before
     if observed.host.swarm.leaderless:
         reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
-        plan += untouched("nodes", "quorum", reason)
+        plan += blocked_plan("nodes", "quorum", reason)
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)

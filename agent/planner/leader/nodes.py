@@ -12,7 +12,7 @@ from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
 from agent.model.observed import Observed
 from agent.model.phrases import differs
-from agent.model.plan import Blocked, Plan, untouched
+from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 from agent.planner.leader.roles import plan_roles
@@ -192,4 +192,4 @@ def _forget(name: str, why: str) -> Plan:
 
 
 def _blocked(name: str, why: str) -> Plan:
-    return untouched(f"host/{name}", "removal", f"no longer in the intent: {why}")
+    return blocked_plan(f"host/{name}", "removal", f"no longer in the intent: {why}")

@@ -22,7 +22,7 @@ from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import BlockedKind, Plan, untouched
+from agent.model.plan import BlockedKind, Plan, blocked_plan
 from agent.model.status import AttachedReport, CopyReport, HostStatus
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
@@ -44,12 +44,12 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
 def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
     resource = f"network/{wanted.name}"
     if found is None and wanted.external:
-        return untouched(resource, "dependency", "declared external, but the swarm has none of that name")
+        return blocked_plan(resource, "dependency", "declared external, but the swarm has none of that name")
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
         why_not = "an existing overlay that no agent of this cluster made is not changed"
-        return untouched(resource, "foreign", f"{'; '.join(faults)}: {why_not}")
+        return blocked_plan(resource, "foreign", f"{'; '.join(faults)}: {why_not}")
     return Plan()
 
 
@@ -241,4 +241,4 @@ def _with_ports(copy: CopyReport, intent: Intent) -> str:
 
 
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:
-    return untouched(f"network/{change.name}", kind, f"{change.why}: {reason}")
+    return blocked_plan(f"network/{change.name}", kind, f"{change.why}: {reason}")

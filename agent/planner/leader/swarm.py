@@ -8,7 +8,7 @@ from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan, untouched
+from agent.model.plan import Plan, blocked_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
@@ -29,7 +29,7 @@ def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Pla
     if not wanted:
         return _off(cluster, swarm, declared=wanted is False)
     if not cluster.can_seal:
-        return untouched("autolock", "dependency", NO_KEY)
+        return blocked_plan("autolock", "dependency", NO_KEY)
     if cluster.unlock_locked:
         return Plan()  # it is told as unreadable; what it holds may be the only key of a manager that is down
     known = _known(cluster, swarm)
@@ -225,4 +225,4 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
 
 
 def _waiting(reason: str) -> Plan:
-    return untouched("swarm-record", "waiting", reason)
+    return blocked_plan("swarm-record", "waiting", reason)

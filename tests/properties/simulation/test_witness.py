@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.leader_steps import DemoteNode
-from agent.model.plan import untouched
+from agent.model.plan import blocked_plan
 from agent.model.steps import Park, SwapBridge
 from tests.fakes.swarm import ENDS_QUORUM, FakeSwarm, Member
 from tests.properties.simulation.documents import document, read, wish
@@ -134,7 +134,7 @@ def test_what_nobody_notices_needs_no_disruption_slot(told: History) -> None:
 
 def test_a_host_outside_every_swarm_does_not_rest_by_saying_that_it_is_in_another_one(told: History) -> None:
     agent = told.world.agents[LAST]
-    agent.plan = untouched("swarm", "foreign", "in some other swarm")
+    agent.plan = blocked_plan("swarm", "foreign", "in some other swarm")
     assert not told.is_well()  # it is in ours
 
     agent.host.engine.nets.leave()

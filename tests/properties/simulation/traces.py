@@ -146,7 +146,7 @@ class Recorder:
         self._told(("step", agent.name), lambda: method(agent, step))
 
     def _outcome(self, method: Callable[..., None], agent: Any, outcome: Any) -> None:
-        said = {"error": outcome.error, "overtaken": outcome.overtaken, "failure": outcome.failure}
+        said = {"error": outcome.error, "stale": outcome.stale, "failure": outcome.failure}
         self.note("outcome", agent.name, type(outcome.step).__name__, text(said))
         method(agent, outcome)
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from agent.daemon.dispatcher import Backoff, Dispatcher
-from agent.errors import Overtaken, Refused, Unreachable
+from agent.errors import Refused, Stale, Unreachable
 from agent.model.leader_steps import PublishAssignment, UpdateNode
 from agent.model.plan import Outcome, Plan, Step
 from agent.model.records import Assignment
@@ -47,7 +47,7 @@ class Stage:
         if step.resource in self.refuse:
             raise Refused("the engine says no")
         if step.resource in self.changed:
-            raise Overtaken("the node has changed")
+            raise Stale("the node has changed")
 
     def done(self, outcome: Outcome) -> None:
         with self._changed:
@@ -318,7 +318,7 @@ def test_a_registry_that_answers_again_is_open_to_all_whatever_it_says(stage: St
         assert "registry/dead:5000" not in dispatcher.failures
 
 
-def test_what_was_overtaken_ends_its_chain_has_not_failed_and_is_tried_at_once_when_it_is_planned_again(
+def test_what_was_stale_ends_its_chain_has_not_failed_and_is_tried_at_once_when_it_is_planned_again(
     stage: Stage,
 ) -> None:
     stage.changed = {"node/n"}
@@ -327,7 +327,7 @@ def test_what_was_overtaken_ends_its_chain_has_not_failed_and_is_tried_at_once_w
         dispatcher.dispatch(chain)
         stage.until(lambda: stage.tried(1))
         (outcome,) = stage.outcomes
-        assert (outcome.error, outcome.overtaken, outcome.succeeded) == ("", "the node has changed", False)
+        assert (outcome.error, outcome.stale, outcome.succeeded) == ("", "the node has changed", False)
         assert (dispatcher.failures, dispatcher.next_retry()) == ({}, None)
 
         stage.changed.clear()

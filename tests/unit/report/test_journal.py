@@ -170,8 +170,8 @@ def test_a_step_that_failed_says_why_how_often_and_when_it_is_tried_again(
     )
 
 
-def test_a_step_that_was_overtaken_is_no_warning(journal: Journal, lines: Lines) -> None:
-    journal.ended(Outcome(step=START, seconds=0.1, overtaken="the node has changed"), now=0.0)
+def test_a_step_that_was_stale_is_no_warning(journal: Journal, lines: Lines) -> None:
+    journal.ended(Outcome(step=START, seconds=0.1, stale="the node has changed"), now=0.0)
 
     assert told(lines) == [("info", "replanned: start container/prod-order-1")]
     assert lines[0]["why"] == "the node has changed"

@@ -195,7 +195,7 @@ def test_taking_the_lead_is_counted(bench: Bench) -> None:
 def test_steps_are_counted_by_kind_action_and_result(bench: Bench) -> None:
     bench.reporter.step_done(Outcome(step=START, seconds=0.1))
     bench.reporter.step_done(Outcome(step=START, seconds=0.1, error="no"))
-    bench.reporter.step_done(Outcome(step=START, seconds=0.1, overtaken="it was not carried out"))
+    bench.reporter.step_done(Outcome(step=START, seconds=0.1, stale="it was not carried out"))
 
     for result in ("ok", "error"):
         assert bench.value("actions_total", kind="container", action="start", result=result) == 1
