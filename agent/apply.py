@@ -27,8 +27,8 @@ MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """The doors to the outside, and what a leader's write needs: a lease that lasts and the fencing token."""
+class ApplyContext:
+    """The clients to the outside, and what a leader's write needs: a lease that lasts and the fencing token."""
 
     engine: Engine
     store: Store
@@ -60,25 +60,25 @@ class Doors:
         return fence
 
 
-def apply(doors: Doors, step: Step) -> None:
-    """Carry out `step`. Raises what the doors raise; LeadershipLost when a leader's step is not safe any more."""
+def apply(context: ApplyContext, step: Step) -> None:
+    """Carry out `step`. Raises what the clients raise; LeadershipLost when a leader's step is not safe any more."""
     if isinstance(step, leader_steps.LeaderStep):
-        _lead(doors, step)
+        _lead(context, step)
     else:
-        _act(doors, step)
+        _act(context, step)
 
 
 # ---- What a host does to itself, and says of it
 
 
-def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
-    engine = doors.engine
+def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
+    engine = context.engine
     match step:
         case steps.PutPresence():
-            doors.session.reassert(insist=step.insists)
+            context.session.reassert(insist=step.insists)
         case steps.InitSwarm():
             # The claim is the leader's; the init is a host's step because it is a barrier among those.
-            doors.safe_fence(step.budget_s)
+            context.safe_fence(step.budget_s)
             engine.init_swarm(
                 advertise=step.advertise,
                 pool=step.pool,
@@ -86,7 +86,7 @@ def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PL
                 data_path_port=step.data_path_port,
             )
         case steps.GiveUpInit():
-            _change(doors, Delete(key=doors.keys.swarm), over=step.over, what="claim")
+            _change(context, Delete(key=context.keys.swarm), over=step.over, what="claim")
         case steps.JoinSwarm():
             engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
         case steps.LeaveSwarm():
@@ -114,20 +114,20 @@ def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PL
         case steps.RemoveParking():
             engine.remove_network(step.network)
         case steps.AcquireDisruption():
-            disruption = _put(doors.keys.disruption, replace(step.disruption, state="acquired"))
-            _change(doors, disruption, over=step.revision, what="disruption slot")
+            disruption = _put(context.keys.disruption, replace(step.disruption, state="acquired"))
+            _change(context, disruption, over=step.revision, what="disruption slot")
         case steps.ReleaseDisruption():
-            disruption = _put(doors.keys.disruption, replace(step.disruption, state="released"))
-            _change(doors, disruption, over=step.revision, what="disruption slot")
+            disruption = _put(context.keys.disruption, replace(step.disruption, state="released"))
+            _change(context, disruption, over=step.revision, what="disruption slot")
         case steps.CreateVolume():
             engine.create_volume(step.volume)
         case steps.PullImage():
-            engine.pull(step.image, partial(doors.told, step.resource))
+            engine.pull(step.image, partial(context.told, step.resource))
         case steps.ResolveDigests():
-            _resolve(doors, step)
+            _resolve(context, step)
         case steps.CreateContainer():
             request = create_request(
-                step.spec, copy=step.copy, project=step.project, cluster=doors.cluster, name=step.made_as
+                step.spec, copy=step.copy, project=step.project, cluster=context.cluster, name=step.made_as
             )
             engine.create_container(request)
         case steps.StartContainer():
@@ -150,24 +150,24 @@ def _act(doors: Doors, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PL
             assert_never(step)
 
 
-def _change(doors: Doors, change: Put | Delete, *, over: int, what: str) -> None:
+def _change(context: ApplyContext, change: Put | Delete, *, over: int, what: str) -> None:
     """Write what is not under the leader's lock, unless it is not as of revision `over` any more."""
-    if not doors.store.txn([Compare(key=change.key, mod_revision=over)], [change]).succeeded:
+    if not context.store.txn([Compare(key=change.key, mod_revision=over)], [change]).succeeded:
         raise Conflict(f"somebody changed the {what} in the meantime")
 
 
-def _resolve(doors: Doors, step: steps.ResolveDigests) -> None:
+def _resolve(context: ApplyContext, step: steps.ResolveDigests) -> None:
     """Note all that is said; raise what the first registry that did not say it has to say."""
-    found, problem = ask_digests(doors.engine, step.images)
+    found, problem = ask_digests(context.engine, step.images)
     if found:
         record = replace(
             step.known,
             images=tuple(sorted({**dict(step.known.images), **found}.items())),
             asked=tuple(sorted({*step.known.asked, *found})),
         )
-        seen = Compare(key=doors.keys.digests, mod_revision=step.over)
-        fence = doors.safe_fence(step.budget_s)
-        doors.store.write_fenced(fence, [_put(doors.keys.digests, record)], [seen])
+        seen = Compare(key=context.keys.digests, mod_revision=step.over)
+        fence = context.safe_fence(step.budget_s)
+        context.store.write_fenced(fence, [_put(context.keys.digests, record)], [seen])
     if problem:
         raise problem
 
@@ -175,23 +175,23 @@ def _resolve(doors: Doors, step: steps.ResolveDigests) -> None:
 # ---- What the leader does for the cluster: with the lock, with the swarm, in etcd
 
 
-def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
+def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
     if isinstance(step, leader_steps.Campaign):
-        _campaign(doors)
+        _campaign(context)
         return
     if isinstance(step, leader_steps.AbandonLock):
-        _abandon_lock(doors, step.lock)
+        _abandon_lock(context, step.lock)
         return
-    engine, keys = doors.engine, doors.keys
-    fence = doors.safe_fence(step.budget_s)
-    write = partial(doors.store.write_fenced, fence)
+    engine, keys = context.engine, context.keys
+    fence = context.safe_fence(step.budget_s)
+    write = partial(context.store.write_fenced, fence)
     match step:
         case leader_steps.Resign():
-            election.resign(doors.store, fence)
+            election.resign(context.store, fence)
         case leader_steps.PublishVerdict():
-            _publish_verdict(doors, fence, step)
+            _publish_verdict(context, fence, step)
         case leader_steps.PublishAssignment():
-            _publish_assignment(doors, fence, step)
+            _publish_assignment(context, fence, step)
         case leader_steps.CollectSpecs():
             write([Delete(key=keys.spec(digest)) for digest in step.digests[:MOST_OPERATIONS]])
         case leader_steps.PublishRollout():
@@ -215,12 +215,12 @@ def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, P
         case leader_steps.ForgetHost():
             write([Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
         case leader_steps.ClaimInit():
-            claim = records.SwarmRecord(claimed_by=doors.me)
+            claim = records.SwarmRecord(claimed_by=context.me)
             write([_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
         case leader_steps.PublishSwarm():
             write([_put(keys.swarm, step.record)])
         case leader_steps.PublishTokens():
-            _publish_tokens(doors, fence, step)
+            _publish_tokens(context, fence, step)
         case leader_steps.RotateTokens():
             engine.rotate_tokens()
         case leader_steps.WithdrawTokens():
@@ -230,49 +230,49 @@ def _lead(doors: Doors, step: leader_steps.LeaderStep) -> None:  # noqa: C901, P
         case leader_steps.RemoveOverlay():
             engine.remove_network(step.id)
         case leader_steps.PromoteNode() | leader_steps.DemoteNode() | leader_steps.UpdateNode():
-            _update_node(doors, step)
+            _update_node(context, step)
         case leader_steps.RemoveNode():
             engine.remove_node(step.node_id)
         case leader_steps.TurnAutolockOn() | leader_steps.PublishUnlockKey():
-            _autolock(doors, fence, step, on=True)
+            _autolock(context, fence, step, on=True)
         case leader_steps.TurnAutolockOff():
-            _autolock(doors, fence, step, on=False)
+            _autolock(context, fence, step, on=False)
         case _:
             assert_never(step)
 
 
-def _campaign(doors: Doors) -> None:
-    lease_id = doors.session.lease_id
+def _campaign(context: ApplyContext) -> None:
+    lease_id = context.session.lease_id
     if lease_id is None:
         raise Unreachable("no lease to campaign with")
-    value = records.encode(records.LeaderRecord(host=doors.me, since=doors.now()))
+    value = records.encode(records.LeaderRecord(host=context.me, since=context.now()))
     # To be too late is no failure: the next observation says who leads.
-    election.campaign(doors.store, doors.keys.leader, value, lease_id)
+    election.campaign(context.store, context.keys.leader, value, lease_id)
 
 
-def _abandon_lock(doors: Doors, lock: Fence) -> None:
+def _abandon_lock(context: ApplyContext, lock: Fence) -> None:
     """A role that was revoked may delete nothing, and not revoke a lease with keys on it; it need not renew it."""
     try:
-        election.resign(doors.store, lock)
+        election.resign(context.store, lock)
     except (Unreachable, Refused):
-        doors.session.replace(lock.lease)
+        context.session.replace(lock.lease)
 
 
-def _publish_verdict(doors: Doors, fence: Fence, step: leader_steps.PublishVerdict) -> None:
-    operations = [_put(doors.keys.verdict, step.verdict)]
+def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.PublishVerdict) -> None:
+    operations = [_put(context.keys.verdict, step.verdict)]
     if step.document is not None:
         accepted = records.Accepted(revision=step.verdict.revision, document=step.document, epoch=step.epoch)
-        operations.append(_put(doors.keys.accepted, accepted))
+        operations.append(_put(context.keys.accepted, accepted))
     # A document put in the meantime gets a verdict of its own.
-    judged = Compare(key=doors.keys.intent, mod_revision=step.verdict.revision)
-    doors.store.write_fenced(fence, operations, [judged])
+    judged = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
+    context.store.write_fenced(fence, operations, [judged])
 
 
-def _publish_assignment(doors: Doors, fence: Fence, step: leader_steps.PublishAssignment) -> None:
-    puts = [Put(key=doors.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
+def _publish_assignment(context: ApplyContext, fence: Fence, step: leader_steps.PublishAssignment) -> None:
+    puts = [Put(key=context.keys.spec(spec.spec_hash(each)), value=spec.encode(each)) for each in step.specs]
     # Specs first: a host that reads an assignment must find every spec that it names.
-    for batch in _batches([*puts, _put(doors.keys.assignment(step.host), step.assignment)]):
-        doors.store.write_fenced(fence, batch)
+    for batch in _batches([*puts, _put(context.keys.assignment(step.host), step.assignment)]):
+        context.store.write_fenced(fence, batch)
 
 
 def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
@@ -289,20 +289,20 @@ def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
         yield batch
 
 
-def _publish_tokens(doors: Doors, fence: Fence, step: leader_steps.PublishTokens) -> None:
-    tokens = doors.engine.swarm_tokens()
+def _publish_tokens(context: ApplyContext, fence: Fence, step: leader_steps.PublishTokens) -> None:
+    tokens = context.engine.swarm_tokens()
     if tokens.swarm_id != step.swarm_id:
         raise Conflict(f"the engine is in swarm {tokens.swarm_id}, not in {step.swarm_id}")
     tokens = tokens if step.managers else replace(tokens, manager="")
-    doors.store.write_fenced(fence, [_put(doors.keys.tokens, doors.seal(tokens))])
+    context.store.write_fenced(fence, [_put(context.keys.tokens, context.seal(tokens))])
 
 
 def _update_node(
-    doors: Doors, step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode
+    context: ApplyContext, step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode
 ) -> None:
     # The lock means nothing to dockerd, and reading the node takes its time: so the lock is looked at again after it.
-    still = partial(doors.safe_fence, step.budget_s)
-    update = partial(doors.engine.update_node, step.node_id, version=step.version, still=still)
+    still = partial(context.safe_fence, step.budget_s)
+    update = partial(context.engine.update_node, step.node_id, version=step.version, still=still)
     match step:
         case leader_steps.PromoteNode():
             update(role="manager")
@@ -314,9 +314,9 @@ def _update_node(
             assert_never(step)
 
 
-def _autolock(doors: Doors, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:
+def _autolock(context: ApplyContext, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:
     """Switch, and publish what came of it: the key that is good now, and those that were before."""
-    engine = doors.engine
+    engine = context.engine
     swarm_id = engine.swarm_tokens().swarm_id
     if swarm_id != step.known.swarm_id:
         raise Conflict(f"the engine is in swarm {swarm_id}, not in {step.known.swarm_id}")
@@ -324,8 +324,8 @@ def _autolock(doors: Doors, fence: Fence, step: leader_steps.AutolockStep, *, on
     new = (engine.unlock_key(),) if on else ()
     keys = tuple(dict.fromkeys((*new, *step.known.keys)))[: records.MOST_KEYS]
     if keys:
-        published = doors.seal_keys(replace(step.known, on=on, keys=keys))
-        doors.store.write_fenced(fence, [_put(doors.keys.unlock, published)])
+        published = context.seal_keys(replace(step.known, on=on, keys=keys))
+        context.store.write_fenced(fence, [_put(context.keys.unlock, published)])
 
 
 def _put(key: str, record: object) -> Put:

@@ -1,1 +1,1 @@
-"""The only doors to the outside."""
+"""The only access to the outside."""

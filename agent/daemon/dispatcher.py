@@ -63,8 +63,8 @@ Chain = tuple[Step, ...]
 """The steps of one resource, in order; the first that does not succeed ends it."""
 
 LEADER_WORKERS = 2
-_KNOCK = "knock"
-"""The task of all that try the same door."""
+_PROBE = "knock"
+"""The task of all that try the same circuit."""
 
 
 class Dispatcher:
@@ -85,8 +85,8 @@ class Dispatcher:
         sizes: dict[Lane, int] = {"host": workers, "leader": LEADER_WORKERS, "pull": pulls}
         self._pools = {lane: new_pool(size, lane) for lane, size in sizes.items()}
         self._changed = threading.Condition()  # guards everything below, and the backoff
-        self._flying: dict[str, Chain] = {}
-        self._landed: dict[str, Lane] = {}
+        self._in_flight: dict[str, Chain] = {}
+        self._completed: dict[str, Lane] = {}
         """What has ended since the pass began, which may have seen it half done."""
         self._closed = False
 
@@ -94,7 +94,7 @@ class Dispatcher:
     def in_flight(self) -> tuple[Step, ...]:
         """The steps under way or waiting behind one of their own chain."""
         with self._changed:
-            return tuple(step for chain in self._flying.values() for step in chain)
+            return tuple(step for chain in self._in_flight.values() for step in chain)
 
     @property
     def failures(self) -> dict[str, Failure]:
@@ -104,7 +104,7 @@ class Dispatcher:
     def begin_pass(self) -> None:
         """Call before observing: what lands from now on may have been observed half done."""
         with self._changed:
-            self._landed.clear()
+            self._completed.clear()
 
     def dispatch(self, plan: Plan) -> None:
         """Start what can start now; the rest is planned again by a later pass."""
@@ -113,8 +113,12 @@ class Dispatcher:
             chains.setdefault(step.resource, []).append(step)
         with self._changed:
             # What landed meanwhile may have been in flight when it was looked at: that nothing is planned says nothing.
-            doors = {step.door for each in (*chains.values(), *self._flying.values()) for step in each}
-            self._backoff.forget(frozenset(chains.keys() | self._flying.keys() | self._landed.keys() | doors))
+            circuits = {
+                step.circuit for each in (*chains.values(), *self._in_flight.values()) for step in each
+            }
+            self._backoff.forget(
+                frozenset(chains.keys() | self._in_flight.keys() | self._completed.keys() | circuits)
+            )
             for lane in self._pools:
                 self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
 
@@ -132,13 +136,13 @@ class Dispatcher:
         """Start nothing more, give what is in flight `timeout_s` to end; returns whether all of it did."""
         with self._changed:
             self._closed = True
-            ended = self._changed.wait_for(lambda: not self._flying, timeout_s)
+            ended = self._changed.wait_for(lambda: not self._in_flight, timeout_s)
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
         return ended
 
     def _dispatch_lane(self, lane: Lane, chains: Iterable[Chain]) -> None:
-        busy = [chain for chain in self._flying.values() if chain[0].lane == lane]
+        busy = [chain for chain in self._in_flight.values() if chain[0].lane == lane]
         if any(chain[0].barrier for chain in busy):
             return
         # A barrier that waits for its next try holds nobody up.
@@ -146,22 +150,22 @@ class Dispatcher:
         chains = [chain for chain in chains if self._backoff.ready(chain[0].resource, _task(chain), now)]
         if barriers := [chain for chain in chains if chain[0].barrier]:
             # What it rests on must not have moved while it was looked at.
-            quiet = not busy and lane not in self._landed.values()
+            quiet = not busy and lane not in self._completed.values()
             chains = barriers[:1] if quiet else []
         for chain in chains:
             resource = chain[0].resource
-            if self._is_shut(chain[0].door, now):
+            if self._is_open(chain[0].circuit, now):
                 continue
-            if resource not in self._flying and resource not in self._landed and not self._closed:
-                self._flying[resource] = chain
+            if resource not in self._in_flight and resource not in self._completed and not self._closed:
+                self._in_flight[resource] = chain
                 self._pools[lane].submit(self._run, chain)
 
-    def _is_shut(self, door: str, now: float) -> bool:
+    def _is_open(self, circuit: str, now: float) -> bool:
         """Whether what a step must come through did not answer last, and is not to be tried (by another) now."""
-        if not door or door not in self._backoff.failures:
+        if not circuit or circuit not in self._backoff.failures:
             return False
-        tried = any(step.door == door for each in self._flying.values() for step in each)
-        return tried or not self._backoff.ready(door, _KNOCK, now)
+        tried = any(step.circuit == circuit for each in self._in_flight.values() for step in each)
+        return tried or not self._backoff.ready(circuit, _PROBE, now)
 
     def _run(self, chain: Chain) -> None:
         """On a worker's thread: step by step, until one does not succeed."""
@@ -176,9 +180,9 @@ class Dispatcher:
         with self._changed:
             if outcome.succeeded:
                 self._backoff.succeeded(outcome.step.resource)
-                self._backoff.succeeded(outcome.step.door)
-            self._flying.pop(outcome.step.resource, None)
-            self._landed[outcome.step.resource] = outcome.step.lane
+                self._backoff.succeeded(outcome.step.circuit)
+            self._in_flight.pop(outcome.step.resource, None)
+            self._completed[outcome.step.resource] = outcome.step.lane
             self._changed.notify_all()
         self._done(outcome)
 
@@ -200,9 +204,9 @@ class Dispatcher:
         """A no is an answer, too: then others need not wait."""
         with self._changed:
             if not isinstance(error, Unreachable):
-                self._backoff.succeeded(step.door)
-            elif step.door:
-                self._backoff.failed(step.door, _KNOCK, str(error), self._clock())
+                self._backoff.succeeded(step.circuit)
+            elif step.circuit:
+                self._backoff.failed(step.circuit, _PROBE, str(error), self._clock())
 
     def _failed(
         self, step: Step, chain: Chain, began: float, error: str, unexpected: Exception | None

@@ -39,7 +39,7 @@ DISTURBED_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class Schedule:
     """When the loop runs without being told to, in seconds."""
 
     resync_s: float
@@ -57,12 +57,12 @@ class Reconciler:
         reporter: Reporter,
         triggers: Triggers,
         wake: WakeUps,
-        rhythm: Rhythm,
+        schedule: Schedule,
         clock: Callable[[], float],
     ) -> None:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
-        self._triggers, self._wake, self._rhythm, self._clock = triggers, wake, rhythm, clock
-        self._ground: object = None
+        self._triggers, self._wake, self._schedule, self._clock = triggers, wake, schedule, clock
+        self._backoff_epoch: object = None
         """What steps were last tried on: the intent, and an engine and a swarm that answer."""
         self._stopping = threading.Event()
         self.fence: Fence | None = None
@@ -77,7 +77,7 @@ class Reconciler:
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
             self._run_guarded(reasons)
-            reasons = self._wake.wait(self._until_next(), self._rhythm.settle_s) or RESYNC
+            reasons = self._wake.wait(self._until_next(), self._schedule.settle_s) or RESYNC
 
     def _run_guarded(self, reasons: frozenset[str]) -> None:
         """A fault of ours in one pass must not end the loop: the next one may see another world."""
@@ -96,25 +96,25 @@ class Reconciler:
         """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
         began = self._clock()
         self._dispatcher.begin_pass()
-        flying, failures = self._dispatcher.in_flight, self._dispatcher.failures
+        in_flight, failures = self._dispatcher.in_flight, self._dispatcher.failures
         observed = self._observer.observe(
-            frozenset(step.resource for step in flying),
+            frozenset(step.resource for step in in_flight),
             {resource: each.error for resource, each in failures.items()},
-            settled=reasons == RESYNC and not (flying or failures or self.look_again_s),
+            settled=reasons == RESYNC and not (in_flight or failures or self.look_again_s),
         )
         seen = self._clock()
         plan = make_plan(observed)
         self.fence = observed.fence
         self.look_again_s = _look_again_s(observed)
         self._triggers.rearm(self._observer.watched())
-        self._forgive(observed)
+        self._reset_backoff(observed)
         planned = self._clock()
         self._dispatcher.dispatch(plan)
         self._reporter.passed(
             observed,
             plan,
             # What has ended meanwhile was not looked at: what comes of it, the next pass will see.
-            in_flight=tuple(dict.fromkeys((*flying, *self._dispatcher.in_flight))),
+            in_flight=tuple(dict.fromkeys((*in_flight, *self._dispatcher.in_flight))),
             failures=self._dispatcher.failures,
         )
         ended = self.last_pass_at = self._clock()
@@ -122,18 +122,18 @@ class Reconciler:
         self._reporter.timed(reasons, phases)
         return plan
 
-    def _forgive(self, observed: Observed) -> None:
+    def _reset_backoff(self, observed: Observed) -> None:
         """Whatever failed before gets a new try at once on new ground: a new intent, a dockerd or a swarm come back."""
         accepted = observed.cluster.accepted if observed.cluster else None
         swarm = observed.host.swarm if observed.host else None
-        ground = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
-        if ground != self._ground:
-            self._ground = ground
+        backoff_epoch = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
+        if backoff_epoch != self._backoff_epoch:
+            self._backoff_epoch = backoff_epoch
             self._dispatcher.reset()
 
     def _until_next(self) -> float:
         jitter = random.uniform(-RESYNC_JITTER, RESYNC_JITTER)  # noqa: S311 - spreads load, guards nothing
-        resync_s = self._rhythm.resync_s * (1 + jitter)
+        resync_s = self._schedule.resync_s * (1 + jitter)
         retry_s = self._dispatcher.next_retry()
         if retry_s is not None:
             resync_s = min(resync_s, retry_s)

@@ -17,7 +17,7 @@ from agent.config import Config, load_config
 from agent.daemon.wiring import Agent, environment_of
 from agent.errors import Invalid, SwarmkeeperError
 from agent.http import Access, Sources, WebServer, serve
-from agent.report import NewestWins
+from agent.report import LatestOnly
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self._environment = environment_of(config)
-        self._later = NewestWins(STATUS_PAUSE_S)
+        self._later = LatestOnly(STATUS_PAUSE_S)
         self._agent = agent = Agent(config, self._environment, self._later)
         self._loop, self._dispatcher, self._reporter = agent.loop, agent.dispatcher, agent.reporter
         self._thread = threading.Thread(target=self._loop.run, name="reconcile", daemon=True)

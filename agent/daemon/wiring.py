@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from agent import __version__, lease
-from agent.apply import Doors, apply
+from agent.apply import ApplyContext, apply
 from agent.clients import systemd
 from agent.clients.disk import StateDirectory
 from agent.clients.docker import DockerEngine, Engine
@@ -23,7 +23,7 @@ from agent.clients.registry_config import RegistryConfig
 from agent.clients.seal import load_seal
 from agent.config import Config
 from agent.daemon.dispatcher import Backoff, Dispatcher
-from agent.daemon.loop import Reconciler, Rhythm
+from agent.daemon.loop import Reconciler, Schedule
 from agent.daemon.triggers import Triggers, WakeUps
 from agent.model import leader_steps, records, steps
 from agent.model.keys import Keys
@@ -75,7 +75,7 @@ class Agent:
         self, config: Config, environment: Environment, later: Callable[[Callable[[], None]], None] = at_once
     ) -> None:
         """`later` is the reporter's."""
-        env, keys, rhythm = environment, Keys(config.cluster), config.reconcile
+        env, keys, schedule = environment, Keys(config.cluster), config.reconcile
         self.metrics, self.wake = env.metrics, WakeUps()
         self._env = env
         self.session = lease.Session(
@@ -88,7 +88,7 @@ class Agent:
             clock=env.boottime,
         )
         crashes = CrashSettings(
-            first_s=rhythm.backoff_min_s, most_s=rhythm.backoff_max_s, lines=config.docker.output_lines
+            first_s=schedule.backoff_min_s, most_s=schedule.backoff_max_s, lines=config.docker.output_lines
         )
         self._host = HostReader(env.engine, env.kernel, config.host, env.monotonic, crashes=crashes)
         self.observer = Observer(
@@ -113,7 +113,7 @@ class Agent:
             notify=env.notify,
             later=later,
         )
-        self._doors = Doors(
+        self._doors = ApplyContext(
             engine=env.engine,
             store=env.store,
             session=self.session,
@@ -129,10 +129,10 @@ class Agent:
         self.dispatcher = Dispatcher(
             self._apply,
             self._done,
-            Backoff(rhythm.backoff_min_s, rhythm.backoff_max_s, env.jitter),
+            Backoff(schedule.backoff_min_s, schedule.backoff_max_s, env.jitter),
             env.monotonic,
-            workers=rhythm.workers,
-            pulls=rhythm.pulls,
+            workers=schedule.workers,
+            pulls=schedule.pulls,
             new_pool=env.new_pool,
         )
         self.triggers = Triggers(env.store, env.engine, env.kernel, self.wake)
@@ -142,7 +142,7 @@ class Agent:
             self.reporter,
             self.triggers,
             self.wake,
-            Rhythm(resync_s=rhythm.resync_s, settle_s=rhythm.settle_s),
+            Schedule(resync_s=schedule.resync_s, settle_s=schedule.settle_s),
             env.monotonic,
         )
         self.metrics.follow("lease_ttl_seconds", self._lease_left_s)

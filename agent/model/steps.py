@@ -44,7 +44,7 @@ class BaseStep(ABC):
         """What it works on, as `container/prod-api-1`."""
 
     @property
-    def door(self) -> str:
+    def circuit(self) -> str:
         """What it has to come through beside others: while that does not answer, one of them tries it at a time."""
         return ""
 
@@ -113,7 +113,7 @@ class LeaveSwarm(_MembershipStep):
 class DissolveSwarm(_MembershipStep):
     """Leave a swarm that came to nothing: made here for the cluster, recorded by nobody, and empty.
 
-    Its only node can leave it by force alone, so the engine's door looks once more whether it is such a one.
+    Its only node can leave it by force alone, so the engine's client looks once more whether it is such a one.
     """
 
     swarm_id: str
@@ -275,7 +275,7 @@ class PullImage(BaseStep):
         return f"image/{self.image}"
 
     @property
-    def door(self) -> str:
+    def circuit(self) -> str:
         return f"registry/{registry_of(self.image)}"
 
 

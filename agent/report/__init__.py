@@ -5,7 +5,7 @@ A metric has a row in definitions.py, and is set in gauges.py if it shows a stat
 
 from agent.report.drift import Drift, find_drift
 from agent.report.registry import Metrics
-from agent.report.reporter import Decisions, NewestWins, Reporter, at_once
+from agent.report.reporter import Decisions, LatestOnly, Reporter, at_once
 from agent.report.status import host_status
 
-__all__ = ["Decisions", "Drift", "Metrics", "NewestWins", "Reporter", "at_once", "find_drift", "host_status"]
+__all__ = ["Decisions", "Drift", "LatestOnly", "Metrics", "Reporter", "at_once", "find_drift", "host_status"]

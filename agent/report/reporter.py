@@ -34,7 +34,7 @@ def at_once(job: Callable[[], None]) -> None:
 CLOSE_S = 3.0
 
 
-class NewestWins:
+class LatestOnly:
     """Does the job it was given last, at most one per `pause_s` seconds; those in between are left out.
 
     A job that raises is told in the log, and the next one is done all the same.

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 import pytest
 
-from agent.apply import MOST_OPERATIONS, Doors, apply
+from agent.apply import MOST_OPERATIONS, ApplyContext, apply
 from agent.clients.docker import Engine
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
@@ -96,7 +96,7 @@ class Bench:
             clock=self.clock,
         )
         self.session.run_once()
-        self.doors = Doors(
+        self.context = ApplyContext(
             engine=cast(Engine, self.engine),
             store=self.store,
             session=self.session,
@@ -119,7 +119,7 @@ class Bench:
         return self.fence
 
     def apply(self, step: Step) -> None:
-        apply(self.doors, step)
+        apply(self.context, step)
 
     def put(self, key: str, value: bytes = b"other") -> int:
         """Somebody else writes; returns the revision of it."""
@@ -358,8 +358,8 @@ PULL = steps.PullImage(image="order:1.0.0", reason="r")
 
 def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
     told: list[tuple[str, str]] = []
-    doors = replace(bench.doors, told=lambda resource, progress: told.append((resource, progress)))
-    apply(doors, PULL)
+    context = replace(bench.context, told=lambda resource, progress: told.append((resource, progress)))
+    apply(context, PULL)
 
     ((name, (image, progress), _),) = bench.engine.called
     progress("1 of 2 layers")
@@ -515,7 +515,7 @@ def test_tokens_are_published_as_the_engine_has_them_then_rotated_and_withdrawn(
 
 def test_tokens_are_published_as_the_seal_leaves_them(leading: Bench) -> None:
     sealed = Tokens(swarm_id="swarm-1", worker="", manager="", sealed="closed")
-    leading.doors = replace(leading.doors, seal=lambda _: sealed)
+    leading.context = replace(leading.context, seal=lambda _: sealed)
     leading.apply(leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"))
     assert leading.record(Tokens, KEYS.tokens) == sealed
 
@@ -527,7 +527,7 @@ def test_autolock_is_turned_on_and_the_key_published_at_once_and_sealed(leading:
         seen.append(keys)
         return replace(keys, keys=(), sealed="closed")
 
-    leading.doors = replace(leading.doors, seal_keys=seal)
+    leading.context = replace(leading.context, seal_keys=seal)
     known = replace(NO_KEYS, keys=("SWMKEY-1-a", "SWMKEY-1-now", "SWMKEY-1-b", "SWMKEY-1-c"))
     leading.apply(leader_steps.TurnAutolockOn(known=known, reason="r"))
     assert ("set_autolock", (True,), {}) in leading.engine.called

@@ -1,4 +1,4 @@
-"""The only door to dockerd."""
+"""The only access to dockerd."""
 
 from collections.abc import Callable
 from typing import Self

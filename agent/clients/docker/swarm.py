@@ -91,7 +91,7 @@ class Swarm(transport.Door):
         found = self._info()
         if self._was_inside and found.swarm.local == "inactive":
             # A dockerd that is ending has put its swarm away, and still answers on connections it had; not on new ones.
-            self._transport.hang_up()
+            self._transport.reset()
             found = self._info()
         self._was_inside = found.swarm.local != "inactive"
         return found

@@ -83,13 +83,13 @@ class Transport:
             options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
             return self._send(method, path, as_error, stream=True, **options)
 
-    def hang_up(self) -> None:
+    def reset(self) -> None:
         """Let the next call of this thread go over a new connection. Raises Unreachable when nobody takes one."""
         client: docker.APIClient | None = getattr(self._threads, "client", None)
         if client is not None:
             client.close()
         try:
-            self._knock()
+            self._probe()
         except OSError as error:
             raise self._unreachable(error) from error
 
@@ -153,7 +153,7 @@ class Transport:
     def _negotiate(self) -> str:
         with self._connect(_OLDEST) as client:
             try:
-                self._knock()
+                self._probe()
                 response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
                 if response.status_code >= HTTPStatus.BAD_REQUEST:
                     raise failure(response.status_code, _message(response))
@@ -163,7 +163,7 @@ class Transport:
         major, minor = min(_NEWEST, tuple(int(each) for each in newest.split(".")))
         return f"{major}.{minor}"
 
-    def _knock(self) -> None:
+    def _probe(self) -> None:
         """Raise OSError when nobody listens.
 
         Tried by hand, because the docker package leaves the socket of a refused connection to the garbage collector.

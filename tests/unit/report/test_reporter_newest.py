@@ -1,12 +1,12 @@
 import threading
 
-from agent.report.reporter import NewestWins
+from agent.report.reporter import LatestOnly
 
 WITHIN_S = 5.0
 
 
 def test_of_jobs_that_come_while_one_is_done_only_the_newest_is_done() -> None:
-    newest, done = NewestWins(0.0), list[str]()
+    newest, done = LatestOnly(0.0), list[str]()
     began, gate = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -24,7 +24,7 @@ def test_of_jobs_that_come_while_one_is_done_only_the_newest_is_done() -> None:
 
 
 def test_what_was_asked_for_before_the_end_is_still_done_whatever_the_pause() -> None:
-    newest, done = NewestWins(3600.0), list[str]()
+    newest, done = LatestOnly(3600.0), list[str]()
     first = threading.Event()
     newest(first.set)
     assert first.wait(WITHIN_S)
@@ -34,7 +34,7 @@ def test_what_was_asked_for_before_the_end_is_still_done_whatever_the_pause() ->
 
 
 def test_a_job_that_fails_keeps_no_later_one_from_being_done() -> None:
-    newest, done = NewestWins(0.0), threading.Event()
+    newest, done = LatestOnly(0.0), threading.Event()
     began = threading.Event()
 
     def failing() -> None:
