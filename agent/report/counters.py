@@ -133,7 +133,7 @@ def rejection_reason(faults: tuple[Fault, ...]) -> str:
     return "semantic" if faults[0].path else "yaml"
 
 
-class Figures:
+class Counters:
     """Counts what changes from pass to pass. For the loop's thread, but for `ended`, which any worker may call."""
 
     def __init__(self, metrics: registry.Metrics) -> None:

@@ -50,7 +50,7 @@ class Metric(NamedTuple):
     increase of one that is not."""
 
 
-CATALOGUE = (
+DEFINITIONS = (
     Metric("build_info", "gauge", ("version", "python", "engine"), "What runs here, 1."),
     Metric(
         "intent_revision", "gauge", ("kind",), "etcd revision of the newest document seen, accepted, applied."

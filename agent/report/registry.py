@@ -13,7 +13,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agent.report.definitions import CATALOGUE, PREFIX
+from agent.report.definitions import DEFINITIONS, PREFIX
 from agent.report.gauges import NOTHING_YET, gauges
 
 # ---- The process's own figures, in the names every Prometheus client uses
@@ -67,14 +67,14 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._counters = {
             each.name: prometheus.Counter(PREFIX + each.name, each.help, each.labels, registry=self._registry)
-            for each in CATALOGUE
+            for each in DEFINITIONS
             if each.kind == "counter"
         }
         self._histograms = {
             each.name: prometheus.Histogram(
                 PREFIX + each.name, each.help, each.labels, buckets=BUCKETS_S, registry=self._registry
             )
-            for each in CATALOGUE
+            for each in DEFINITIONS
             if each.kind == "histogram"
         }
         self._kept: dict[str, frozenset[Labels]] = {}
@@ -87,7 +87,7 @@ class Metrics:
         self._fixed: Gauges = {}
         self.show_engine("")
         self._shown: Gauges = gauges(NOTHING_YET, {})
-        for each in CATALOGUE:
+        for each in DEFINITIONS:
             for labels in each.series:
                 (self._histograms if each.kind == "histogram" else self._counters)[each.name].labels(*labels)
         for collector in (_Snapshot(self.gauges), Process()):
@@ -158,7 +158,7 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[prometheus.Metric]:
         values = self._gauges()
-        for metric in CATALOGUE:
+        for metric in DEFINITIONS:
             if metric.kind == "gauge" and metric.name in values:
                 family = GaugeMetricFamily(PREFIX + metric.name, metric.help, labels=metric.labels)
                 for labels, value in values[metric.name].items():

@@ -204,7 +204,7 @@ class Reporter:
         self._key = StatusKey(store, key, clock)
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
-        self._journal, self._figures = journal.Journal(decisions.why_ineligible), counters.Figures(metrics)
+        self._journal, self._counters = journal.Journal(decisions.why_ineligible), counters.Counters(metrics)
         self._pulls = journal.Pulls()
         self._previous: HostStatus | None = None
         self._recalled = False
@@ -222,7 +222,7 @@ class Reporter:
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _unharmed("metrics"):
-                self._figures.passed(view, self._now())
+                self._counters.passed(view, self._now())
             with _unharmed("journal"):
                 self._journal.passed(observed, plan)
             with _unharmed("status key"):
@@ -234,14 +234,14 @@ class Reporter:
     def timed(self, reasons: frozenset[str], phases: Mapping[str, float]) -> None:
         """How long the parts of the pass took, in seconds, and why there was one."""
         with _unharmed("timing"):
-            self._figures.timed(phases)
+            self._counters.timed(phases)
             rounded = {f"{phase}_s": round(seconds, 4) for phase, seconds in phases.items()}
             log.debug("pass", reasons=", ".join(sorted(reasons)), **rounded)
 
     def pass_failed(self) -> None:
         """A pass ended with a fault of the agent's own."""
         with _unharmed("metrics"):
-            self._figures.pass_failed()
+            self._counters.pass_failed()
 
     def step_started(self, step: Step) -> None:
         """A worker begins with `step`."""
@@ -258,7 +258,7 @@ class Reporter:
             self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())
         with _unharmed("metrics"):
-            self._figures.ended(outcome)
+            self._counters.ended(outcome)
 
     def close(self) -> None:
         """Leave a last status: whoever reads it must not take this host for the leader any more."""

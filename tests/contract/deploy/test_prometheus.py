@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from agent.model.plan import BlockedKind
-from agent.report.definitions import CATALOGUE, PREFIX
+from agent.report.definitions import DEFINITIONS, PREFIX
 
 REPOSITORY = Path(__file__).parents[3]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 DASHBOARD = REPOSITORY / "deploy" / "dashboards" / "swarmkeeper.json"
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 
-LABELS = {PREFIX + each.name: each.labels for each in CATALOGUE}
+LABELS = {PREFIX + each.name: each.labels for each in DEFINITIONS}
 SCRAPED = frozenset({"cluster", "instance", "job"})
 
 Rule = dict[str, Any]

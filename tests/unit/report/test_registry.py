@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.report import definitions
-from agent.report.definitions import CATALOGUE, PREFIX
+from agent.report.definitions import DEFINITIONS, PREFIX
 from agent.report.gauges import NOTHING_YET, gauges
 from agent.report.registry import Metrics
 from tests.support.scenes import observed
@@ -54,7 +54,7 @@ def test_what_is_exposed_has_the_labels_of_the_catalogue_and_no_others(metrics: 
     metrics.show(gauges(replace(NOTHING_YET, observed=observed()), {}))
 
     exposed = labels_of(metrics)
-    for metric in CATALOGUE:
+    for metric in DEFINITIONS:
         if metric.kind != "histogram" and PREFIX + metric.name in exposed:
             assert exposed[PREFIX + metric.name] == set(metric.labels)
 
@@ -66,7 +66,7 @@ def test_the_page_about_metrics_tells_of_these_and_no_others() -> None:
 
     assert told == [
         (PREFIX + each.name, each.kind, ", ".join(f"`{label}`" for label in each.labels) or "-", each.help)
-        for each in CATALOGUE
+        for each in DEFINITIONS
     ]
 
 
@@ -95,13 +95,13 @@ def test_every_metric_is_set_or_counted_somewhere() -> None:
     trees = [ast.parse((AGENT / module).read_text()) for module in modules]
     named = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
 
-    assert [each.name for each in CATALOGUE if each.name not in named] == []
+    assert [each.name for each in DEFINITIONS if each.name not in named] == []
 
 
 def test_every_metric_without_labels_is_there_from_the_start(metrics: Metrics) -> None:
     exposed = labels_of(metrics)
 
-    unlabelled = [PREFIX + each.name for each in CATALOGUE if not each.labels]
+    unlabelled = [PREFIX + each.name for each in DEFINITIONS if not each.labels]
     assert [name for name in unlabelled if name not in exposed] == []
 
 
@@ -197,6 +197,6 @@ def test_two_registries_do_not_share_figures() -> None:
 
 
 def test_names_are_prometheuss() -> None:
-    for metric in CATALOGUE:
+    for metric in DEFINITIONS:
         assert (metric.kind == "counter") == metric.name.endswith("_total"), metric.name
         assert metric.help.endswith("."), metric.name
