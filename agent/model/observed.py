@@ -17,7 +17,7 @@ CopyKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyWatch:
+class ReplicaTimers:
     """What this leader has seen of one copy since it leads."""
 
     steady_s: float = 0.0
@@ -162,7 +162,7 @@ class Observed:
     """The machine, as long as nobody copies it."""
     advertise: str | None = None
     """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
-    watches: Mapping[CopyKey, CopyWatch] = field(default_factory=dict)
+    watches: Mapping[CopyKey, ReplicaTimers] = field(default_factory=dict)
     """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""
     tokens_age_s: float = 0.0
     """How long this leader has seen the published join tokens as they are; 0 on everybody else."""

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 # For how long what is so has been so, on this agent's own clock: no two hosts need to agree about the time.
 
 
-class Spells:
+class ConditionTimers:
     """Remembers since when. What is not so for a moment, or cannot be told then, starts again."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -59,7 +59,7 @@ class _Start:
     """Whether that was since it is to have it: one that was just stopped for another may be down at first."""
 
 
-class CopyWatcher:
+class ReplicaWatcher:
     """Remembers what was said of every assigned copy.
 
     Whoever does not lead, or has just begun to lead, knows nothing.
@@ -71,7 +71,7 @@ class CopyWatcher:
         """What is said of a copy, and since when."""
         self._ran: dict[observed.CopyKey, _Start] = {}
 
-    def look(self, cluster: ClusterState | None) -> Mapping[observed.CopyKey, observed.CopyWatch]:
+    def look(self, cluster: ClusterState | None) -> Mapping[observed.CopyKey, observed.ReplicaTimers]:
         """Note what is said now; None: not leading."""
         if cluster is None:
             self._told, self._ran = {}, {}
@@ -83,13 +83,15 @@ class CopyWatcher:
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
         return {key: self._look(key, copy, cluster) for key, copy in assigned.items()}
 
-    def _look(self, key: observed.CopyKey, copy: records.Copy, cluster: ClusterState) -> observed.CopyWatch:
+    def _look(
+        self, key: observed.CopyKey, copy: records.Copy, cluster: ClusterState
+    ) -> observed.ReplicaTimers:
         reports, now = _reports(key[0], copy, cluster), self._clock()
         told = _SILENT if reports is None else (*map(_words, reports), *_waiting(key[0], reports, cluster))
         last, since = self._told.get(key, (None, now))
         since = since if last == told else now
         self._told[key] = (told, since)
-        return observed.CopyWatch(steady_s=now - since, ended=self._has_ended(key, copy, reports))
+        return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, copy, reports))
 
     def _has_ended(self, key: observed.CopyKey, copy: records.Copy, reports: list[CopyReport] | None) -> bool:
         if reports is None:
@@ -195,14 +197,14 @@ class Observer:
         self._clock = clock
         self._blind = False
         """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
-        self.watcher = CopyWatcher(clock)
+        self.watcher = ReplicaWatcher(clock)
         """What a leader remembers of the copies."""
         self._token_watcher = TokenWatcher(clock)
-        self._spells = Spells(clock)
+        self._condition_timers = ConditionTimers(clock)
         self._lock: Fence | None = None
         """The leader lock, when etcd was last read and it was ours."""
         self._renewed_s = renewed_s
-        self.absences = Spells(clock)
+        self.absences = ConditionTimers(clock)
         """And of the hosts that are gone."""
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
@@ -246,13 +248,13 @@ class Observer:
         cluster, fence, store_fault = self._observe_cluster(lease_id)
         host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
-        spells = self._look_at_spells(began, cluster, fence, store_fault, engine_fault)
+        condition_timers = self._look_at_spells(began, cluster, fence, store_fault, engine_fault)
         seen = Observed(
             me=self._identity.host,
             host=host,
             engine_fault=engine_fault,
-            engine_away_s=spells.get(_AWAY, 0.0),
-            nodes_unseen_s=spells.get(_BLIND, 0.0) if host else 0.0,
+            engine_away_s=condition_timers.get(_AWAY, 0.0),
+            nodes_unseen_s=condition_timers.get(_BLIND, 0.0) if host else 0.0,
             cluster=cluster,
             stale=bool(store_fault),
             store_fault=store_fault,
@@ -262,9 +264,9 @@ class Observer:
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_fault else None,
             # To the last renewal: an etcd that is away renews nothing.
-            unread_s=max(0.0, spells.get(_UNREAD, 0.0) - self._renewed_s()),
-            led_s=spells.get(_OURS, 0.0),
-            unled_s=spells.get(_FREE, 0.0),
+            unread_s=max(0.0, condition_timers.get(_UNREAD, 0.0) - self._renewed_s()),
+            led_s=condition_timers.get(_OURS, 0.0),
+            unled_s=condition_timers.get(_FREE, 0.0),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -293,7 +295,7 @@ class Observer:
             _AWAY: bool(engine_fault),
             _BLIND: self._blind,
         }
-        return self._spells.look(frozenset(name for name, so in lasting.items() if so), began)
+        return self._condition_timers.look(frozenset(name for name, so in lasting.items() if so), began)
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:

@@ -7,7 +7,7 @@ from math import inf
 from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
 from agent.model.host_state import Attached, ContainerState, Difference, HostState, NodeState
-from agent.model.observed import ClusterState, CopyKey, CopyWatch, Observed
+from agent.model.observed import ClusterState, CopyKey, Observed, ReplicaTimers
 from agent.model.status import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
 from agent.model.store import Fence
 from agent.planner.dry_run.copies import NOW
@@ -15,7 +15,7 @@ from agent.planner.host.bridge import bridge_phase
 
 _INSTANCE = "planned"
 """Every agent of a planned cluster is there and has reported: what it does is what is asked."""
-_FOR_LONG = CopyWatch(steady_s=inf)
+_FOR_LONG = ReplicaTimers(steady_s=inf)
 """Between two turns of a planned cluster passes whatever time somebody waits for."""
 
 
@@ -67,7 +67,7 @@ class World:
             lost_s=dict.fromkeys(self.lost, inf) if leads else {},
         )
 
-    def _watches(self) -> dict[CopyKey, CopyWatch]:
+    def _watches(self) -> dict[CopyKey, ReplicaTimers]:
         """A copy that is down has just gone down: its host will start it, and who plans hopes that this helps."""
         down = {
             (name, each.copy.service, each.copy.number)
@@ -80,7 +80,7 @@ class World:
             for host, assignment in self.cluster.assignments.items()
             for copy in assignment.copies
         ]
-        return {key: CopyWatch() if key in down else _FOR_LONG for key in copies}
+        return {key: ReplicaTimers() if key in down else _FOR_LONG for key in copies}
 
     def _rests(self, found: ContainerState) -> bool:
         spec = self.cluster.specs.get(found.copy.spec)

@@ -8,7 +8,7 @@ from typing import Literal
 from agent.diff.nodes import find_node_owners
 from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, has_duplicate_address
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
-from agent.model.observed import ClusterState, CopyWatch, Observed
+from agent.model.observed import ClusterState, Observed, ReplicaTimers
 from agent.model.records import Assignment, Copy
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import CopyReport, HostStatus
@@ -25,7 +25,7 @@ _NO_NETWORK = re.compile(
 )
 """What docker says of a start that failed for a network, which the host or the swarm puts right: docker_gwbridge was
 missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
-_NOT_WATCHED = CopyWatch()
+_NOT_WATCHED = ReplicaTimers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) ->
     )
 
 
-def _failure(report: CopyReport, spec: ContainerSpec | None, watch: CopyWatch, *, excused: bool) -> str:
+def _failure(report: CopyReport, spec: ContainerSpec | None, watch: ReplicaTimers, *, excused: bool) -> str:
     """What is wrong with it that waiting does not put right, in words.
 
     `excused`: that it is down is no doing of its spec, as while its host holds its start after a power cut.

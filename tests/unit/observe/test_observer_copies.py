@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from agent.model.observed import ClusterState, CopyWatch
+from agent.model.observed import ClusterState, ReplicaTimers
 from agent.model.records import Assignment, Copy
 from agent.model.status import BlockedReport, CopyReport, HostStatus
-from agent.observe.observer import CopyWatcher
+from agent.observe.observer import ReplicaWatcher
 from tests.fakes.store import FakeClock
 
 KEY = ("h1", "order", 1)
@@ -21,9 +21,9 @@ RUNNING = CopyReport(
 class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.watcher = CopyWatcher(self.clock)
+        self.watcher = ReplicaWatcher(self.clock)
 
-    def look(self, *reports: CopyReport, spec: str = "new", **more: Any) -> CopyWatch:
+    def look(self, *reports: CopyReport, spec: str = "new", **more: Any) -> ReplicaTimers:
         """What is known of copy 1 when its host says this of it, a second after the last look."""
         self.clock.advance(1.0)
         said = replace(
@@ -119,4 +119,4 @@ def test_what_a_copy_went_through_while_dockerd_was_away_is_not_its_doing(bench:
 def test_who_does_not_lead_remembers_nothing(bench: Bench) -> None:
     bench.look(RUNNING)
     assert bench.watcher.look(None) == {}
-    assert bench.look(replace(RUNNING, started_at=AGAIN)) == CopyWatch()
+    assert bench.look(replace(RUNNING, started_at=AGAIN)) == ReplicaTimers()

@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
-from agent.model.observed import CopyWatch, Observed
+from agent.model.observed import Observed, ReplicaTimers
 from agent.model.records import Assignment, Copy, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, CopyReport, HostStatus
@@ -75,7 +75,7 @@ def seen(
         rollouts={"order": record} if record else {},
     )
     watches = {
-        (f"h{number}", "order", number): CopyWatch(
+        (f"h{number}", "order", number): ReplicaTimers(
             steady_s=(for_s or {}).get(number, LONG), ended=number in ended
         )
         for number in range(1, len(specs) + 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.model.host_state import ContainerState
 from agent.model.intent import FailureAction, Update
-from agent.model.observed import CopyWatch, Observed
+from agent.model.observed import Observed, ReplicaTimers
 from agent.model.records import Verdict
 from agent.model.spec import spec_hash
 from agent.planner import make_plan
@@ -84,7 +84,7 @@ def spoilt(world: World, bad: frozenset[int]) -> World:
 def passing(seen: Observed, steady_s: float) -> Observed:
     """The same with so much time passed since the leader last saw something new."""
     told = {key: min(each.steady_s, steady_s) for key, each in seen.watches.items()}
-    return replace(seen, watches={key: CopyWatch(steady_s=each) for key, each in told.items()})
+    return replace(seen, watches={key: ReplicaTimers(steady_s=each) for key, each in told.items()})
 
 
 def history(

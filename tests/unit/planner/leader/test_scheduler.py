@@ -8,7 +8,7 @@ import pytest
 
 from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.leader_steps import PublishAssignment
-from agent.model.observed import CopyWatch, Observed
+from agent.model.observed import Observed, ReplicaTimers
 from agent.model.records import Assignment, Copy
 from agent.model.spec import Port, spec_hash
 from agent.model.status import CopyReport
@@ -230,7 +230,7 @@ def seen(
     listed = tuple(node(name, state="down" if name in gone else "ready") for name in declared)
     leader = host(swarm=member(of=listed) if nodes else replace(member(), nodes=None))
     watches = {
-        (name, copy.service, copy.number): CopyWatch(steady_s=for_s)
+        (name, copy.service, copy.number): ReplicaTimers(steady_s=for_s)
         for name, each in before.items()
         for copy in each.copies
     }
