@@ -158,13 +158,13 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return 0.0
     if host.settles_in_s:
         return host.settles_in_s
-    times = [each.rests_s for each in host.containers if each.rests_s]
-    if host.doubtful:
+    times = [each.restart_backoff_s for each in host.containers if each.restart_backoff_s]
+    if host.settling:
         times.append(DOUBT_S)
     if tries(host):
         times.append(LOOK_S)
-    if host.swarm.unsettled or host.gossip_is_taken:
+    if host.swarm.unsettled or host.gossip_port_in_use:
         times.append(UNSETTLED_S)
-    if host.gossip_is_silent:
+    if host.gossip_not_listening:
         times.append(SILENT_S)
     return min(times, default=0.0)

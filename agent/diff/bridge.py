@@ -107,7 +107,7 @@ def without_gateway(host: HostState) -> tuple[Attached, ...]:
     return tuple(
         each
         for each in host.attached
-        if each.running and each.id not in there | host.doubtful and _overlays_only(each, host)
+        if each.running and each.id not in there | host.settling and _overlays_only(each, host)
     )
 
 

@@ -179,7 +179,7 @@ class ContainerState:
     """How long its stop may take, as it was made; None: that was not said, or is not known."""
     crashes: int = 0
     """How often in a row it ended soon after its start, as far as this run of the agent has seen."""
-    rests_s: float = 0.0
+    restart_backoff_s: float = 0.0
     """How long the agent leaves it ended before it starts it again, from now on."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines it wrote before it ended last, while it goes on doing that; without what is known to be secret."""
@@ -224,7 +224,7 @@ class HostState:
     """(name, id) of the containers that are not ours."""
     attached: tuple[Attached, ...] = ()
     """Every container of the engine, by name."""
-    doubtful: frozenset[str] = frozenset()
+    settling: frozenset[str] = frozenset()
     """Ids of those that lack their gateway, but not for long: one that ends has lost it before docker says so. And of
     those that have one and do not run, but not for long: one that starts has it before docker says so."""
     images: frozenset[str] = frozenset()
@@ -246,14 +246,14 @@ class HostState:
     """(address, device) of every device that has one, up or down: a device that is down has no route."""
 
     @property
-    def gossip_is_taken(self) -> bool:
+    def gossip_port_in_use(self) -> bool:
         """Whether somebody listens where dockerd will talk to the other hosts about overlays once it is in a swarm."""
         return any(f":{each}".endswith(f":{GOSSIP}") for each in self.listening or ())
 
     @property
-    def gossip_is_silent(self) -> bool:
+    def gossip_not_listening(self) -> bool:
         """Whether the host is in a swarm and nobody is seen to listen there; not so while nobody has looked."""
-        return self.swarm.local == "active" and self.listening is not None and not self.gossip_is_taken
+        return self.swarm.local == "active" and self.listening is not None and not self.gossip_port_in_use
 
     def network(self, name: str) -> NetworkState | None:
         """The network of that name; of several (engine 20.10 allows it) the first."""

@@ -124,7 +124,7 @@ class Observed:
     """None: etcd does not answer and nothing is known from before."""
     stale: bool = False
     """etcd does not answer; `cluster` is what it said last."""
-    store_fault: str = ""
+    store_error: str = ""
     """Why etcd could not be read, in words."""
     source: Literal["etcd", "disk"] = "etcd"
     """Where the assignment that counts is from; disk: what was kept there, by this run of the agent or before."""
@@ -132,7 +132,7 @@ class Observed:
     """When etcd last said so, as far as is known, in seconds since the epoch; 0: never."""
     state_fault: str = ""
     """Why what is accepted is not kept on this host's disk, in words; empty: it is."""
-    engine_fault: str = ""
+    engine_error: str = ""
     """Why dockerd could not be read, in words."""
     engine_away_s: float = 0.0
     """How long dockerd has not answered, in seconds; 0: it does."""

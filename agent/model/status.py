@@ -155,7 +155,7 @@ class HostStatus:
     agent_version: str
     engine_version: str = ""
     engine_up: bool = False
-    engine_fault: str = ""
+    engine_error: str = ""
     """Why dockerd could not be read, in words."""
     live_restore: bool = False
     state: Literal["inactive", "pending", "active", "error", "locked", "unknown"] = "unknown"

@@ -199,5 +199,5 @@ def _was_short(found: ContainerState, old: _Seen | None) -> bool:
 def _with(found: ContainerState, seen: _Seen | None, now: float) -> ContainerState:
     if seen is None:
         return found
-    rests_s = 0.0 if found.status == "running" else max(0.0, seen.rests_until - now)
-    return replace(found, crashes=seen.crashes, rests_s=rests_s, output=seen.output)
+    restart_backoff_s = 0.0 if found.status == "running" else max(0.0, seen.rests_until - now)
+    return replace(found, crashes=seen.crashes, restart_backoff_s=restart_backoff_s, output=seen.output)

@@ -224,7 +224,7 @@ class HostReader:
         self._resting = {each: self._resting.get(each, now) for each in bridge.resting(seen)}
         lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
         starting = {each for each, since in self._resting.items() if now - since < START_S}
-        return replace(seen, doubtful=frozenset(lacking | starting))
+        return replace(seen, settling=frozenset(lacking | starting))
 
     def _with_times(self, ours: tuple[ContainerState, ...]) -> tuple[ContainerState, ...]:
         """How long each has run, on our own clock: docker tells the time of day, which may be set."""

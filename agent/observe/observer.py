@@ -245,24 +245,24 @@ class Observer:
         began = self._clock()
         # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
         lease_id = self._lease_id()
-        cluster, fence, store_fault = self._observe_cluster(lease_id)
-        host, engine_fault = self._observe_host(cluster, in_flight, settled=settled)
+        cluster, fence, store_error = self._observe_cluster(lease_id)
+        host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
-        condition_timers = self._look_at_spells(began, cluster, fence, store_fault, engine_fault)
+        condition_timers = self._look_at_spells(began, cluster, fence, store_error, engine_error)
         seen = Observed(
             me=self._identity.host,
             host=host,
-            engine_fault=engine_fault,
+            engine_error=engine_error,
             engine_away_s=condition_timers.get(_AWAY, 0.0),
             nodes_unseen_s=condition_timers.get(_BLIND, 0.0) if host else 0.0,
             cluster=cluster,
-            stale=bool(store_fault),
-            store_fault=store_fault,
-            source="disk" if store_fault or (cluster and cluster.assignment_held) else "etcd",
+            stale=bool(store_error),
+            store_error=store_error,
+            source="disk" if store_error or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
             state_fault=self._state_fault,
             fence=fence,
-            lock_unread=self._lock_unread(lease_id) if store_fault else None,
+            lock_unread=self._lock_unread(lease_id) if store_error else None,
             # To the last renewal: an etcd that is away renews nothing.
             unread_s=max(0.0, condition_timers.get(_UNREAD, 0.0) - self._renewed_s()),
             led_s=condition_timers.get(_OURS, 0.0),
@@ -284,15 +284,15 @@ class Observer:
         began: float,
         cluster: ClusterState | None,
         fence: Fence | None,
-        store_fault: str,
-        engine_fault: str,
+        store_error: str,
+        engine_error: str,
     ) -> Mapping[str, float]:
         """For how many seconds what is so now has been so, by name."""
         lasting = {
             _OURS: fence is not None,
-            _FREE: cluster is not None and not store_fault and cluster.leader is None,
-            _UNREAD: bool(store_fault),
-            _AWAY: bool(engine_fault),
+            _FREE: cluster is not None and not store_error and cluster.leader is None,
+            _UNREAD: bool(store_error),
+            _AWAY: bool(engine_error),
             _BLIND: self._blind,
         }
         return self._condition_timers.look(frozenset(name for name, so in lasting.items() if so), began)

@@ -56,11 +56,11 @@ def _pulls(copies: Plan) -> Plan:
 def _faults(observed: Observed) -> Plan:
     plan = Plan()
     if observed.host is None:
-        plan += blocked_plan("engine", "engine", observed.engine_fault or "dockerd does not answer")
+        plan += blocked_plan("engine", "engine", observed.engine_error or "dockerd does not answer")
     if observed.cluster is None or observed.stale:
         held = observed.cluster.accepted if observed.cluster else None
         what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
-        plan += blocked_plan("store", "store", f"{observed.store_fault or 'etcd does not answer'}; {what}")
+        plan += blocked_plan("store", "store", f"{observed.store_error or 'etcd does not answer'}; {what}")
     elif observed.cluster.store_rolled_back:
         plan += _store_rolled_back(observed.cluster)
     if observed.state_fault:

@@ -39,7 +39,7 @@ def host_status(
     """
     known = previous or status.HostStatus(instance="", at="", agent_version="")
     if observed.host is None:
-        seen = replace(known, engine_up=False, engine_fault=observed.engine_fault, state="unknown")
+        seen = replace(known, engine_up=False, engine_error=observed.engine_error, state="unknown")
     else:
         seen = _seen(known, observed, observed.host, phase)
     return replace(
@@ -113,7 +113,7 @@ def _seen(
     return replace(
         known,
         engine_up=True,
-        engine_fault="",
+        engine_error="",
         engine_version=host.engine_version,
         live_restore=host.live_restore,
         state=swarm.local,

@@ -262,7 +262,7 @@ def test_while_dockerd_answers_with_500_the_agent_holds_and_says_what_dockerd_sa
                 agent.until_it_says("READY=1")
                 eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S)
                 assert not status(store).engine_up
-                assert "something is wrong inside" in status(store).engine_fault
+                assert "something is wrong inside" in status(store).engine_error
                 assert agent.get("/healthz") == (200, "ok\n")
                 assert "Traceback" not in agent.log()
         finally:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.diff.container import TABLE, Row
+from agent.diff.container import TABLE, FieldMapping
 from agent.intent import forms
 from agent.intent.forms import Form
 from agent.intent.schema import json_schema
@@ -100,7 +100,7 @@ def _held() -> Iterator[str]:
         )
 
 
-def _rows(key: str, field: Field) -> list[Row]:
+def _rows(key: str, field: Field) -> list[FieldMapping]:
     if field.attribute is not None:
         return [row for row in TABLE if row.field == field.attribute]
     return [row for row in TABLE if row.called.split(".")[0] == key]

@@ -13,12 +13,31 @@ from agent.diff.container.identity import (
 )
 from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
-from agent.diff.container.row import Row, familiar, split
+from agent.diff.container.row import FieldMapping, familiar, split
 from agent.diff.container.table import TABLE, shape
 
 __all__ = [
-    "CLUSTER", "TABLE", "CreateRequest", "FillContext", "Row", "aliases", "are_copied", "by_number",
-    "create_request", "describe_change", "differences", "differing", "endpoint", "familiar", "fill",
-    "identity", "in_place", "is_called_so", "regarded", "shape", "split", "update_request",
+    "CLUSTER",
+    "TABLE",
+    "CreateRequest",
+    "FieldMapping",
+    "FillContext",
+    "aliases",
+    "are_copied",
+    "by_number",
+    "create_request",
+    "describe_change",
+    "differences",
+    "differing",
+    "endpoint",
+    "familiar",
+    "fill",
+    "identity",
+    "in_place",
+    "is_called_so",
+    "regarded",
+    "shape",
+    "split",
+    "update_request",
     "uses_overlay_address",
 ]  # fmt: skip

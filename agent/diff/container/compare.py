@@ -7,7 +7,7 @@ from typing import Any
 from agent.diff.container.fill import FillContext, fill
 from agent.diff.container.identity import SHAPE, create_request
 from agent.diff.container.network import endpoint
-from agent.diff.container.row import Found, Row, words
+from agent.diff.container.row import FieldMapping, Found, words
 from agent.diff.container.table import TABLE, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
@@ -102,7 +102,7 @@ def describe_change(old: ContainerSpec, new: ContainerSpec, *, reveal: bool = Fa
     return "; ".join(text for row in TABLE for text in _change(row, old, new, reveal=reveal))
 
 
-def _change(row: Row, old: ContainerSpec, new: ContainerSpec, *, reveal: bool) -> Iterator[str]:
+def _change(row: FieldMapping, old: ContainerSpec, new: ContainerSpec, *, reveal: bool) -> Iterator[str]:
     before, after = getattr(old, row.field), getattr(new, row.field)
     if before == after:
         return
@@ -137,7 +137,7 @@ def _named(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     yield from ((f"{name}.{key}", each) for key, each in value) if pairs else [(name, value)]
 
 
-def _shown(row: Row, value: Any) -> str:
+def _shown(row: FieldMapping, value: Any) -> str:
     return row.show(value) if isinstance(value, int | None) else words(getattr(value, "name", value))
 
 

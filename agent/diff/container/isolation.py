@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Found, Unsaid, plain
+from agent.diff.container.row import AtLeast, Default, Found, plain
 from agent.model.spec import ContainerSpec, Device, DeviceRequest, Pairs
 
 _SHARED = frozenset({"", "private", "shareable"})
@@ -54,7 +54,7 @@ def _found_options(found: Found) -> frozenset[str]:
 def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
     # private or shareable is for the engine's configuration to choose; anything else was said by somebody.
     return spec.ipc or (
-        Unsaid.UNTOLD if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"
+        Default.UNTOLD if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"
     )
 
 
@@ -141,16 +141,16 @@ ROWS = (
     ),
     plain("init", "HostConfig.Init", read=lambda raw: raw),
     plain("pid", "HostConfig.PidMode", unsaid="", read=lambda raw: raw or ""),
-    replace(plain("ipc", "HostConfig.IpcMode", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""), wanted=_wanted_ipc),
+    replace(plain("ipc", "HostConfig.IpcMode", unsaid=Default.UNTOLD, read=lambda raw: raw or ""), wanted=_wanted_ipc),
     plain("uts", "HostConfig.UTSMode", unsaid="", read=lambda raw: raw or ""),
     plain("userns_mode", "HostConfig.UsernsMode", unsaid="", read=lambda raw: raw or ""),
-    plain("cgroup", "HostConfig.CgroupnsMode", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""),
+    plain("cgroup", "HostConfig.CgroupnsMode", unsaid=Default.UNTOLD, read=lambda raw: raw or ""),
     plain("cgroup_parent", "HostConfig.CgroupParent", unsaid="", read=lambda raw: raw or ""),
-    plain("runtime", "HostConfig.Runtime", unsaid=Unsaid.UNTOLD, read=lambda raw: raw or ""),
+    plain("runtime", "HostConfig.Runtime", unsaid=Default.UNTOLD, read=lambda raw: raw or ""),
     replace(
         # An engine before 24 does not know them, and drops them without a word.
         plain(
-            "annotations", "HostConfig.Annotations", unsaid=Unsaid.UNTOLD, write=_mapping, read=lambda raw: raw or {},
+            "annotations", "HostConfig.Annotations", unsaid=Default.UNTOLD, write=_mapping, read=lambda raw: raw or {},
             lossy=True, secret=True,
         ),
         wanted=_wanted_annotations,

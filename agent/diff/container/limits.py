@@ -3,7 +3,18 @@
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, cpus, place, plain, size, words
+from agent.diff.container.row import (
+    AtLeast,
+    Body,
+    Default,
+    FieldMapping,
+    Found,
+    cpus,
+    place,
+    plain,
+    size,
+    words,
+)
 from agent.model.spec import ContainerSpec, Restart, Ulimit
 
 _UNLIMITED = (None, 0, -1)
@@ -37,7 +48,7 @@ def _wanted_swap(spec: ContainerSpec, found: Found) -> Any:
     # What the engine chooses: as much swap as memory; -1 where the kernel counts no swap.
     chosen = 2 * (spec.memory_limit_bytes or 0)
     theirs = (0, -1, None, 2 * (found.at("HostConfig.Memory") or 0))
-    return Unsaid.UNTOLD if found.at("HostConfig.MemorySwap") in theirs else chosen
+    return Default.UNTOLD if found.at("HostConfig.MemorySwap") in theirs else chosen
 
 
 def _swap_words(value: int | None) -> str:
@@ -63,7 +74,7 @@ def _put_ulimits(spec: ContainerSpec, body: Body) -> None:
 
 def _wanted_log(spec: ContainerSpec, _found: Found) -> Any:
     if spec.logging is None:
-        return Unsaid.UNTOLD
+        return Default.UNTOLD
     driver = {"driver": spec.logging.driver} if spec.logging.driver else {}
     # The engine adds its own default options to what is said (moby: daemon.mergeAndVerifyLogConfig).
     return AtLeast({**driver, **{f"options.{key}": value for key, value in spec.logging.options}})
@@ -117,7 +128,7 @@ ROWS = (
     ),
     replace(
         plain(
-            "memory_swap_bytes", "HostConfig.MemorySwap", unsaid=Unsaid.UNTOLD, repair="update", show=_swap_words,
+            "memory_swap_bytes", "HostConfig.MemorySwap", unsaid=Default.UNTOLD, repair="update", show=_swap_words,
             read=lambda raw: raw or 0, word="memswap_limit",
         ),
         wanted=_wanted_swap, unsaid="as much swap as memory",
@@ -136,13 +147,13 @@ ROWS = (
         "restart", "HostConfig.RestartPolicy", unsaid="no", normal=_restart, write=_raw_restart, read=_read_restart,
         repair="update", unset="update",
     ),
-    Row(
-        field="ulimits", at="HostConfig.Ulimits", unsaid=Unsaid.UNTOLD.value, put=_put_ulimits, found=_found_ulimits,
+    FieldMapping(
+        field="ulimits", at="HostConfig.Ulimits", unsaid=Default.UNTOLD.value, put=_put_ulimits, found=_found_ulimits,
         # dockerd adds its --default-ulimit entries to the container's own.
         wanted=lambda spec, _found: AtLeast(_ulimits(spec.ulimits)),
     ),
-    Row(
-        field="logging", at="HostConfig.LogConfig", unsaid=Unsaid.UNTOLD.value, put=_put_log, wanted=_wanted_log,
+    FieldMapping(
+        field="logging", at="HostConfig.LogConfig", unsaid=Default.UNTOLD.value, put=_put_log, wanted=_wanted_log,
         found=_found_log, secret=True, shown=frozenset({"driver"}),
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.diff.container.process import PREFIX
-from agent.diff.container.row import Body, Found, Row, place, plain
+from agent.diff.container.row import Body, FieldMapping, Found, place, plain
 from agent.model.intent import PARKING
 from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec, Port
@@ -174,7 +174,7 @@ def _hosts(lines: Iterable[str]) -> frozenset[str]:
 
 
 ROWS = (
-    Row(
+    FieldMapping(
         field="networks", at="NetworkSettings.Networks", unsaid="the engine's default network", repair="reconnect",
         unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
         found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
@@ -184,7 +184,7 @@ ROWS = (
         wanted=_wanted_mode,
         found=_mode,
     ),
-    Row(
+    FieldMapping(
         field="ports", at="HostConfig.PortBindings", unsaid="none published", put=_put_ports, wanted=_wanted_ports,
         found=_found_ports,
     ),

@@ -6,7 +6,18 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
-from agent.diff.container.row import AtLeast, Body, Found, Row, Unsaid, familiar, place, plain, seconds, words
+from agent.diff.container.row import (
+    AtLeast,
+    Body,
+    Default,
+    FieldMapping,
+    Found,
+    familiar,
+    place,
+    plain,
+    seconds,
+    words,
+)
 from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Healthcheck
 
@@ -33,7 +44,7 @@ def _wanted_entrypoint(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _of_image(found: Found, path: str) -> Any:
-    return Unsaid.UNTOLD if found.image is None else tuple(found.image_at(path) or ())
+    return Default.UNTOLD if found.image is None else tuple(found.image_at(path) or ())
 
 
 def _put_command(spec: ContainerSpec, body: Body) -> None:
@@ -98,7 +109,7 @@ def _wanted_hostname(spec: ContainerSpec, found: Found) -> Any:
     if spec.hostname is not None:
         return spec.hostname
     if found.at("HostConfig.NetworkMode") == "host" or found.at("HostConfig.UTSMode"):
-        return Unsaid.UNTOLD
+        return Default.UNTOLD
     return short_id(str(found.at("Id") or ""))
 
 
@@ -153,39 +164,39 @@ def _show_check(value: Any) -> str:
 
 ROWS = (
     plain("image", "Config.Image", normal=familiar),
-    Row(
+    FieldMapping(
         field="command", at="Config.Cmd", unsaid="the image's, unless there is an entrypoint", ordered=True,
         secret=True, put=_put_command, wanted=_wanted_command, found=lambda found: tuple(found.at("Config.Cmd") or ()),
     ),
-    Row(
-        field="entrypoint", at="Config.Entrypoint", unsaid=Unsaid.IMAGE.value, ordered=True, secret=True,
+    FieldMapping(
+        field="entrypoint", at="Config.Entrypoint", unsaid=Default.IMAGE.value, ordered=True, secret=True,
         put=_put_entrypoint,
         wanted=_wanted_entrypoint, found=lambda found: tuple(found.at("Config.Entrypoint") or ()),
     ),
-    Row(
-        field="environment", at="Config.Env", unsaid=Unsaid.IMAGE.value, put=_put_environment, secret=True,
+    FieldMapping(
+        field="environment", at="Config.Env", unsaid=Default.IMAGE.value, put=_put_environment, secret=True,
         wanted=_wanted_environment, found=lambda found: _variables(found.at("Config.Env")),
     ),
-    Row(
-        field="labels", at="Config.Labels", unsaid=Unsaid.IMAGE.value, put=_put_labels, secret=True,
+    FieldMapping(
+        field="labels", at="Config.Labels", unsaid=Default.IMAGE.value, put=_put_labels, secret=True,
         wanted=_wanted_labels, found=lambda found: _theirs(found.at("Config.Labels")),
     ),
-    plain("user", "Config.User", unsaid=Unsaid.IMAGE, read=lambda raw: raw or ""),
-    plain("working_dir", "Config.WorkingDir", unsaid=Unsaid.IMAGE, normal=_directory, read=_read_directory),
-    Row(
+    plain("user", "Config.User", unsaid=Default.IMAGE, read=lambda raw: raw or ""),
+    plain("working_dir", "Config.WorkingDir", unsaid=Default.IMAGE, normal=_directory, read=_read_directory),
+    FieldMapping(
         field="hostname", at="Config.Hostname", unsaid="the container's short id", put=_put_hostname,
         wanted=_wanted_hostname, found=lambda found: found.at("Config.Hostname"),
     ),
     plain("domainname", "Config.Domainname", unsaid="", read=lambda raw: raw or ""),
     plain("tty", "Config.Tty", unsaid=False, normal=bool),
     plain("stdin_open", "Config.OpenStdin", unsaid=False, normal=bool),
-    plain("stop_signal", "Config.StopSignal", unsaid=Unsaid.IMAGE, normal=_signal, read=_read_signal),
+    plain("stop_signal", "Config.StopSignal", unsaid=Default.IMAGE, normal=_signal, read=_read_signal),
     plain(
         "stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw,
         word="stop_grace_period", show=lambda value: words(value) if value is None else f"{value} s",
     ),
-    Row(
-        field="healthcheck", at="Config.Healthcheck", unsaid=Unsaid.IMAGE.value, put=_put_check, wanted=_wanted_check,
+    FieldMapping(
+        field="healthcheck", at="Config.Healthcheck", unsaid=Default.IMAGE.value, put=_put_check, wanted=_wanted_check,
         found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check, secret=True,
         shown=frozenset({"interval", "timeout", "start_period", "retries"}),
     ),

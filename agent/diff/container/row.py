@@ -86,7 +86,7 @@ Body = dict[str, Any]
 """The JSON of POST /containers/create: container config at the top, `HostConfig` and `NetworkingConfig` in it."""
 
 
-class Unsaid(Enum):
+class Default(Enum):
     """What a field is compared with when the spec does not say it."""
 
     IMAGE = "the image's"
@@ -117,7 +117,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FieldMapping:
     """How one field of ContainerSpec meets the engine."""
 
     field: str
@@ -156,7 +156,7 @@ class Row:
         wanted, have = self.wanted(spec, found), self.found(found)
         exact = not isinstance(wanted, AtLeast)
         wanted = wanted.entries if isinstance(wanted, AtLeast) else wanted
-        if wanted is Unsaid.UNTOLD or wanted == have:
+        if wanted is Default.UNTOLD or wanted == have:
             return
         if isinstance(wanted, Mapping):
             yield from self._entries(wanted, have, exact)
@@ -204,7 +204,7 @@ def plain(
     write: Callable[[Any], Any] = lambda value: value,
     read: Callable[[Any], Any] | None = None,
     **more: Any,
-) -> Row:
+) -> FieldMapping:
     """A row for a field that lives in one place, as it is.
 
     `normal` brings the spec's value to normal form, `write` to the engine's; `read` brings the engine's to normal form
@@ -212,7 +212,7 @@ def plain(
     was said, in normal form.
     """
     default = ContainerSpec.__dataclass_fields__[name].default
-    reader = read or (lambda raw: normal(raw) if raw else unsaid if not isinstance(unsaid, Unsaid) else None)
+    reader = read or (lambda raw: normal(raw) if raw else unsaid if not isinstance(unsaid, Default) else None)
 
     def put(spec: ContainerSpec, body: Body) -> None:
         value = getattr(spec, name)
@@ -223,18 +223,18 @@ def plain(
         value = getattr(spec, name)
         if value != default:
             return normal(value)
-        if unsaid is Unsaid.IMAGE:
-            return reader(found.image_at(at)) if found.image is not None else Unsaid.UNTOLD
+        if unsaid is Default.IMAGE:
+            return reader(found.image_at(at)) if found.image is not None else Default.UNTOLD
         return unsaid
 
     more.setdefault("ordered", False)
-    return Row(
+    return FieldMapping(
         field=name,
         at=at,
         put=put,
         wanted=wanted,
         found=lambda found: reader(found.at(at)),
-        unsaid=unsaid.value if isinstance(unsaid, Unsaid) else more.get("show", words)(unsaid),
+        unsaid=unsaid.value if isinstance(unsaid, Default) else more.get("show", words)(unsaid),
         **more,
     )
 

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from agent.diff.container.row import Body, Found, Row, Unsaid, place, plain, size
+from agent.diff.container.row import Body, Default, FieldMapping, Found, place, plain, size
 from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
@@ -120,13 +120,13 @@ def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:
 
 
 ROWS = (
-    Row(
+    FieldMapping(
         field="volumes", at="HostConfig.Mounts, HostConfig.Binds", unsaid="the image's", put=_put_volumes,
         wanted=lambda spec, _found: frozenset(map(_phrase, spec.volumes)), found=_found_volumes,
     ),
     plain("tmpfs", "HostConfig.Tmpfs", unsaid={}, normal=_tmpfs, write=dict),
     plain(
-        "shm_size_bytes", "HostConfig.ShmSize", unsaid=Unsaid.UNTOLD, read=lambda raw: raw, show=size, word="shm_size",
+        "shm_size_bytes", "HostConfig.ShmSize", unsaid=Default.UNTOLD, read=lambda raw: raw, show=size, word="shm_size",
     ),
     plain("read_only", "HostConfig.ReadonlyRootfs", unsaid=False, normal=bool),
 )  # fmt: skip

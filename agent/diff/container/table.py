@@ -5,22 +5,22 @@ import json
 from typing import Any
 
 from agent.diff.container import isolation, limits, network, process, storage, usage
-from agent.diff.container.row import Body, Found, Row
+from agent.diff.container.row import Body, FieldMapping, Found
 from agent.model.spec import ContainerSpec
 
 _BY_NAME = {
     row.field: row for part in (process, network, storage, limits, usage, isolation) for row in part.ROWS
 }
 
-TABLE: tuple[Row, ...] = tuple(_BY_NAME[name] for name in ContainerSpec.__dataclass_fields__)
+TABLE: tuple[FieldMapping, ...] = tuple(_BY_NAME[name] for name in ContainerSpec.__dataclass_fields__)
 
 
 # ---- What of a spec needs a new container when it changes, and what is put right on the one that runs
 
 
-_FIXED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair == "replace")
+_FIXED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair == "replace")
 """Rows of what no container can change."""
-_DROPPED: tuple[Row, ...] = tuple(row for row in TABLE if row.repair != "replace" and row.lossy)
+_DROPPED: tuple[FieldMapping, ...] = tuple(row for row in TABLE if row.repair != "replace" and row.lossy)
 """Rows of what a container can change, and what its engine may have dropped."""
 
 
@@ -43,7 +43,7 @@ def shape(spec: ContainerSpec) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _is_said(row: Row, spec: ContainerSpec) -> bool:
+def _is_said(row: FieldMapping, spec: ContainerSpec) -> bool:
     """Said and the same as a default is not unsaid: an image may have something else."""
     return bool(getattr(spec, row.field) != ContainerSpec.__dataclass_fields__[row.field].default)
 

@@ -131,7 +131,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
     host = host_of(status)
     if host is not None:  # a report may be older than the assignment
         host = with_assignment(host, name, cluster.assignments.get(name), cluster.specs, cluster.accepted)
-    return Agent(host=host, advertise=status.advertise, engine_fault=status.engine_fault)
+    return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

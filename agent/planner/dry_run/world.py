@@ -26,7 +26,7 @@ class Agent:
     host: HostState | None
     advertise: str | None = None
     """The address its agent.yaml asks for."""
-    engine_fault: str = ""
+    engine_error: str = ""
     """Why its dockerd does not answer, in words."""
 
 
@@ -56,7 +56,7 @@ class World:
         return Observed(
             me=me,
             host=agent.host,
-            engine_fault=agent.engine_fault,
+            engine_error=agent.engine_error,
             cluster=cluster,
             fence=Fence(key="leader", create_revision=1) if leads else None,
             lease=True,

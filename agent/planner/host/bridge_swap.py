@@ -104,7 +104,7 @@ def _nobodys(host: HostState) -> Pairs:
     One of a container that came after the list of containers was read, or that may be starting, is let be: docker
     refuses to remove the bridge then, and the next pass knows more of that container.
     """
-    left_over = set(bridge.resting(host)) - host.doubtful
+    left_over = set(bridge.resting(host)) - host.settling
     return tuple(
         (found.id, name)
         for found in host.bridges

@@ -195,7 +195,7 @@ def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: Cl
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
         return blocked_plan("swarm", "waiting", "no swarm is recorded yet")
-    if observed.host and observed.host.gossip_is_taken:
+    if observed.host and observed.host.gossip_port_in_use:
         return blocked_plan("swarm", "waiting", _GOSSIP_IS_TAKEN)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:

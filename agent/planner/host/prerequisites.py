@@ -195,7 +195,7 @@ class Needs:
         if swarm.leaderless:
             # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
             return "waiting", f"the swarm has no leader that could give out an address on network {network}"
-        if self._host.gossip_is_silent:
+        if self._host.gossip_not_listening:
             # Each try would take 20 s to fail, until dockerd is restarted (docs/engine-quirks.md). That does not
             # end by itself, so it is of a kind that raises the alert.
             return "dependency", _SILENT

@@ -29,7 +29,7 @@ def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
 
 
 def _rests(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
-    if _is_down(wanted, found) and found.rests_s:
+    if _is_down(wanted, found) and found.restart_backoff_s:
         reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
         reason = f"{reason}: it is left for a while before it is started again"
         yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
@@ -85,5 +85,5 @@ def _run(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
         yield steps.UnpauseContainer(name=wanted.name, id=found.id, reason="it is paused")
     elif found.status == "created":
         yield steps.StartContainer(name=wanted.name, reason=found.error or "created, but never started")
-    elif _is_down(wanted, found) and not found.rests_s:
+    elif _is_down(wanted, found) and not found.restart_backoff_s:
         yield steps.StartContainer(name=wanted.name, reason=found.error or f"exited with {found.exit_code}")

@@ -47,7 +47,7 @@ class _Holder:
     """Whether it is known what it is."""
 
 
-class Holders:
+class AddressUsers:
     """Everybody on one overlay. `host` is the leader's own; None while its dockerd does not answer."""
 
     def __init__(self, network: str, cluster: ClusterState, host: HostState | None) -> None:
@@ -155,7 +155,7 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class AddressPool:
     """The addresses of one overlay."""
 
     network: str
@@ -232,7 +232,7 @@ def pin_addresses(
         scene = _Scene(
             network=network,
             room=_room(intent, network, cluster, host),
-            holders=Holders(network, cluster, host),
+            holders=AddressUsers(network, cluster, host),
             where={key: name for (name, key), asks in asked.items() if network in asks.pinned},
             had={key: dict(copy.addresses).get(network, "") for key, copy in before.items()},
         )
@@ -274,8 +274,8 @@ class _Scene:
     """One overlay, and who asks for an address on it."""
 
     network: str
-    room: Room
-    holders: Holders
+    room: AddressPool
+    holders: AddressUsers
     where: Mapping[Key, str]
     """Key of each copy that asks for a pinned one -> the host it is assigned to."""
     had: Mapping[Key, str]
@@ -320,7 +320,7 @@ class _Scene:
         return (each for each in self.room.addresses() if each not in taken)
 
 
-def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState | None) -> Room:
+def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState | None) -> AddressPool:
     declared = intent.network(network)
     fixed = frozenset(
         each.ipv4_address
@@ -328,7 +328,7 @@ def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState |
         for each in spec.networks
         if each.network == network and each.ipv4_address
     )
-    unknown = Room(network=network, fixed=fixed)
+    unknown = AddressPool(network=network, fixed=fixed)
     if host is not None and sees_overlays(host):
         if found := host.network(network):
             allocated = found.driver and found.subnet

@@ -35,13 +35,13 @@ def test_the_report_of_a_host_is_enough_to_plan_for_it(world: World) -> None:
 
 
 def test_a_host_whose_dockerd_is_away_reports_nothing_to_plan_upon() -> None:
-    seen = observed(cluster(intent(service())), None, engine_fault="no such socket")
+    seen = observed(cluster(intent(service())), None, engine_error="no such socket")
     report = host_status(
         seen, make_plan(seen), (), {}, status("h1"), "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(seen)
     )
 
     assert host_of(report) is None
-    assert report.engine_fault == "no such socket"
+    assert report.engine_error == "no such socket"
 
 
 def test_the_names_of_other_peoples_containers_stay_on_the_host_unless_they_are_in_our_way() -> None:

@@ -47,14 +47,14 @@ def at(second: int) -> str:
 
 def test_one_end_is_no_loop() -> None:
     found = Bench().run_and_end(1)
-    assert (found.crashes, found.rests_s, found.output) == (1, 0.0, ())
+    assert (found.crashes, found.restart_backoff_s, found.output) == (1, 0.0, ())
 
 
 def test_from_the_second_on_it_is_left_alone_twice_as_long_each_time() -> None:
     bench = Bench()
     found = [bench.run_and_end(second) for second in range(1, 60, 5)]
     assert [each.crashes for each in found] == list(range(1, 13))
-    assert [each.rests_s for each in found] == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+    assert [each.restart_backoff_s for each in found] == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
 
 
 def test_the_wait_passes() -> None:
@@ -63,7 +63,7 @@ def test_the_wait_passes() -> None:
     ended = bench.run_and_end(3)
     bench.now = 0.75
     again = bench.look(**{name: getattr(ended, name) for name in ("status", "started_at", "finished_at")})
-    assert again.rests_s == 0.25
+    assert again.restart_backoff_s == 0.25
 
 
 def test_its_last_words_are_quoted_without_its_secrets() -> None:
@@ -92,7 +92,7 @@ def test_what_docker_restarts_by_itself_counts_with_all_that_was_not_seen() -> N
     found = bench.look(status="restarting", started_at=at(2), finished_at=at(3), restarts=4)
     assert found.crashes == 4
     found = bench.look(started_at=at(4), finished_at=at(3), restarts=4)
-    assert (found.crashes, found.rests_s) == (4, 0.0)
+    assert (found.crashes, found.restart_backoff_s) == (4, 0.0)
 
 
 def test_what_ran_when_the_agent_came_is_let_be() -> None:

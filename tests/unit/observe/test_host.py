@@ -231,16 +231,16 @@ def test_a_container_lacks_its_gateway_only_when_it_still_does_a_second_later(sc
     scene.init()
     scene.engine.create_network(NET)
     theirs = scene.engine.run_foreign("theirs", NetworkMode="net")
-    assert scene.read(cluster()).doubtful == frozenset()
+    assert scene.read(cluster()).settling == frozenset()
     (bridge,) = scene.read(cluster()).bridges
     scene.engine.release_endpoint(bridge.id, dict(bridge.endpoints)[theirs])
 
     seen = scene.read(cluster())
-    assert seen.doubtful == {theirs}
+    assert seen.settling == {theirs}
     assert without_gateway(seen) == ()
     scene.now += 1.0
     seen = scene.read(cluster())
-    assert seen.doubtful == frozenset()
+    assert seen.settling == frozenset()
     assert [each.id for each in without_gateway(seen)] == [theirs]
 
 
@@ -252,11 +252,11 @@ def test_a_container_that_does_not_run_but_has_a_gateway_may_be_starting_for_ten
     theirs = scene.engine.run_foreign("theirs", NetworkMode="net")
     scene.engine.by_hand.get("theirs")["State"] |= {"Status": "created", "Running": False}
 
-    assert scene.read(cluster()).doubtful == {theirs}
+    assert scene.read(cluster()).settling == {theirs}
     scene.now += 9.9
-    assert scene.read(cluster()).doubtful == {theirs}
+    assert scene.read(cluster()).settling == {theirs}
     scene.now += 0.2
-    assert scene.read(cluster()).doubtful == frozenset()
+    assert scene.read(cluster()).settling == frozenset()
 
 
 def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:

@@ -69,7 +69,7 @@ def test_an_observation_says_who_looked_and_what_is_under_way(bench: Bench) -> N
     seen = bench.observe("container/prod-order-1", "image/x")
     assert (seen.me, seen.instance, seen.advertise) == (ME, "run-1", "10.9.9.9")
     assert seen.in_flight == {"container/prod-order-1", "image/x"}
-    assert (seen.stale, seen.store_fault, seen.engine_fault, seen.lease) == (False, "", "", True)
+    assert (seen.stale, seen.store_error, seen.engine_error, seen.lease) == (False, "", "", True)
 
 
 def test_what_steps_are_working_on_is_not_inspected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_while_etcd_is_away_what_it_said_last_is_told_as_stale(bench: Bench) -> 
     seen = bench.observe()
     assert seen.stale
     assert seen.cluster is known
-    assert seen.store_fault == "etcd cannot be read: etcd is unreachable"
+    assert seen.store_error == "etcd cannot be read: etcd is unreachable"
     assert seen.fence is None
     assert seen.host is not None
 
@@ -135,7 +135,7 @@ def test_an_etcd_that_refuses_is_as_good_as_away(bench: Bench, monkeypatch: pyte
     monkeypatch.setattr(bench.store, "read", refused)
     seen = bench.observe()
     assert seen.stale
-    assert "permission denied" in seen.store_fault
+    assert "permission denied" in seen.store_error
 
 
 def test_an_etcd_that_never_answered_leaves_nothing_known(bench: Bench) -> None:
@@ -180,7 +180,7 @@ def test_while_dockerd_is_away_etcd_is_seen_all_the_same(bench: Bench) -> None:
     bench.engine.go_down()
     seen = bench.observe()
     assert seen.host is None
-    assert seen.engine_fault.startswith("dockerd cannot be read: dockerd does not answer")
+    assert seen.engine_error.startswith("dockerd cannot be read: dockerd does not answer")
     assert seen.cluster is not None
     assert seen.fence is not None
 

@@ -20,7 +20,7 @@ RUNNING = cluster(intent(service()))
 
 
 def test_without_etcd_the_revision_that_is_held_is_said() -> None:
-    away = observed(RUNNING, host(container()), stale=True, store_fault="etcd cannot be read: timeout")
+    away = observed(RUNNING, host(container()), stale=True, store_error="etcd cannot be read: timeout")
     assert told(make_plan(away)) == [
         "blocked store: etcd cannot be read: timeout; holding revision 7 as kept"
     ]

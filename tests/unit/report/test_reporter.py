@@ -277,10 +277,10 @@ def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
     ("seen", "words"),
     [
         (
-            observed(host=None, engine_fault="dockerd cannot be read: refused"),
+            observed(host=None, engine_error="dockerd cannot be read: refused"),
             "dockerd cannot be read: refused",
         ),
-        (observed(stale=True, store_fault="etcd cannot be read: x"), "etcd cannot be read: x"),
+        (observed(stale=True, store_error="etcd cannot be read: x"), "etcd cannot be read: x"),
         (observed(cluster=cluster(accepted=None)), "no intent is accepted"),
     ],
 )

@@ -123,10 +123,10 @@ def test_an_etcd_recreated_starts_at_its_own_revisions() -> None:
 def test_while_dockerd_is_away_the_engines_part_stays_as_last_seen() -> None:
     before = status_of(observed())
 
-    status = status_of(observed(host=None, engine_fault="dockerd cannot be read: refused"), previous=before)
+    status = status_of(observed(host=None, engine_error="dockerd cannot be read: refused"), previous=before)
 
     assert (status.engine_up, status.state) == (False, "unknown")
-    assert status.engine_fault == "dockerd cannot be read: refused"
+    assert status.engine_error == "dockerd cannot be read: refused"
     assert (status.copies, status.node_id, status.is_manager) == (before.copies, "node1", True)
     assert status.revision == 7
 

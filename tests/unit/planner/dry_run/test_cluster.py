@@ -36,7 +36,7 @@ CHANGED = intent(service(on={"h1": 2, "h2": 1}, spec=order("1.0.1")), hosts="h1 
 
 def report(name: str, seen: HostState | None) -> HostStatus:
     """What the agent of that host wrote, in the run that is there now."""
-    said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}", engine_fault="no such socket")
+    said = Observed(me=name, host=seen, cluster=None, instance=f"run-{name}", engine_error="no such socket")
     return host_status(
         said, make_plan(said), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(said)
     )

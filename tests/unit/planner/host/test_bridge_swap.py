@@ -220,7 +220,7 @@ def test_what_may_be_starting_keeps_its_gateway() -> None:
     starting = guest("starting", running=False)
     found = hosting(starting, bridge=replace(WRONG, endpoints=endpoints(starting)))
 
-    doubted = replace(found, doubtful=frozenset({starting.id}))
+    doubted = replace(found, settling=frozenset({starting.id}))
     assert swap(doubted).release == (("wrong-id", INGRESS[1]),)
     assert len(swap(found).release) == 2
 
