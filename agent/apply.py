@@ -127,7 +127,11 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
             _resolve(context, step)
         case steps.CreateContainer():
             request = create_request(
-                step.spec, copy=step.copy, project=step.project, cluster=context.cluster, name=step.made_as
+                step.spec,
+                replica=step.replica,
+                project=step.project,
+                cluster=context.cluster,
+                name=step.made_as,
             )
             engine.create_container(request)
         case steps.StartContainer():

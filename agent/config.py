@@ -32,7 +32,7 @@ class DockerSettings:
     registry_config: str | None = None
     """A file in the form of Docker's config.json: credentials for registries; None: there are none."""
     output_lines: int = 5
-    """How many of its last lines are shown of a copy that ends again and again; 0: none."""
+    """How many of its last lines are shown of a replica that ends again and again; 0: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

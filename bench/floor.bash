@@ -46,7 +46,7 @@ pull() {  # pull HOST SERVICE
     call "$1" POST "/images/create?fromImage=$registry/somecom/$2&tag=1.0.0" >/dev/null
 }
 
-create() {  # create HOST SERVICE COPY [PORT_OF_THE_HOST PORT_OF_THE_COPY]
+create() {  # create HOST SERVICE REPLICA [PORT_OF_THE_HOST PORT_OF_THE_REPLICA]
     local ports='{}'
     if [[ ${4:-} ]]; then ports='{"'$5'/tcp": [{"HostPort": "'$4'"}]}'; fi
     call "$1" POST "/containers/create?name=prod-$2-$3" '{"Image": "'"$registry/somecom/$2"':1.0.0",
@@ -54,7 +54,7 @@ create() {  # create HOST SERVICE COPY [PORT_OF_THE_HOST PORT_OF_THE_COPY]
         "NetworkingConfig": {"EndpointsConfig": {"'$network'": {"Aliases": ["'"$2"'"]}}}}' >/dev/null
 }
 
-prepare() {  # prepare HOST SERVICE COPY...: pulls and creates, which needs no swarm
+prepare() {  # prepare HOST SERVICE REPLICA...: pulls and creates, which needs no swarm
     pull "$1" "$2"
     create "$@"
 }

@@ -35,36 +35,38 @@ _SERVICE = """\
     image: {image}
     restart: always
     networks: [{network}]
-    x-hosts: {{node-231: {copies}}}
+    x-hosts: {{node-231: {replicas}}}
     deploy: {{update_config: {{parallelism: 0, monitor: 1s}}}}
 """
 _COMPOSED = """\
   s{number}:
     image: {image}
     restart: always
-    scale: {copies}
+    scale: {replicas}
 """
 NOTHING = f"{_DOCUMENT}services: {{}}\n"
 PROJECT = WORK / "compose"
 
 
 def document(first: str = OLD) -> str:
-    """Ten services with ten copies each; `first` is the tag of the first one."""
+    """Ten services with ten replicas each; `first` is the tag of the first one."""
     return f"{_DOCUMENT}services:\n" + "".join(
         _SERVICE.format(
             number=number,
             image=f"{IMAGE}:{first if not number else OLD}",
             network=NETWORK,
-            copies=COUNT // SERVICES,
+            replicas=COUNT // SERVICES,
         )
         for number in range(SERVICES)
     )
 
 
 def names() -> frozenset[str]:
-    """What the copies are called."""
+    """What the replicas are called."""
     each = COUNT // SERVICES
-    return frozenset(f"bench-s{number}-{copy}" for number in range(SERVICES) for copy in range(1, each + 1))
+    return frozenset(
+        f"bench-s{number}-{replica}" for number in range(SERVICES) for replica in range(1, each + 1)
+    )
 
 
 class Compose:
@@ -83,7 +85,7 @@ class Compose:
         PROJECT.mkdir(parents=True, exist_ok=True)
         self._file = PROJECT / "docker-compose.yml"
         services = "".join(
-            _COMPOSED.format(number=number, image=f"{IMAGE}:{OLD}", copies=COUNT // SERVICES)
+            _COMPOSED.format(number=number, image=f"{IMAGE}:{OLD}", replicas=COUNT // SERVICES)
             for number in range(SERVICES)
         )
         default = f"networks:\n  default: {{external: {{name: {NETWORK}}}}}\n"

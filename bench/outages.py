@@ -1,9 +1,9 @@
-"""Who lives through outages: containers that docker alone looks after, and copies that the agents keep."""
+"""Who lives through outages: containers that docker alone looks after, and replicas that the agents keep."""
 
 from functools import partial
 
 from bench.contenders import Floor, Swarmkeeper
-from bench.scenario import COPIES
+from bench.scenario import REPLICAS
 from integration.lab.errors import LabError
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
@@ -21,7 +21,7 @@ class DockerAlone(Floor):
     def mend(self, lab: Lab) -> None:
         """What an operator does with containers that docker has given up on."""
         for host in lab.hosts:
-            for name in sorted(COPIES[host.name]):
+            for name in sorted(REPLICAS[host.name]):
                 eventually(partial(starts, host, name), MENDED_S, f"{name} starts by hand")
 
 

@@ -1,4 +1,4 @@
-"""Who is killed and gets up again: a copy of ours, a container that docker restarts, a service of Swarm."""
+"""Who is killed and gets up again: a replica of ours, a container that docker restarts, a service of Swarm."""
 
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from integration.lab.host import Host
 
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
 NETWORK = "my-network-overlay"
-COPY = "prod-order-1"
+REPLICA = "prod-order-1"
 
 
 class Patient(ABC):
@@ -58,7 +58,7 @@ class Patient(ABC):
 class Named(Patient):
     """A container known by its name."""
 
-    container_name = COPY
+    container_name = REPLICA
 
     def container(self) -> dict[str, Any]:
         return dict(self.host.docker.api.inspect_container(self.container_name))
@@ -67,12 +67,12 @@ class Named(Patient):
         return (event.host, event.container) == (self.host.name, self.container_name)
 
 
-class KilledCopy(Named):
-    """A copy of ours after `docker kill`, which docker's own restart policy takes as meant: only the agent helps."""
+class KilledReplica(Named):
+    """A replica of ours after `docker kill`, which docker's own restart policy takes as meant: only the agent helps."""
 
 
-class CrashedCopy(Named):
-    """A copy of ours whose process is killed: docker restarts it, by the restart policy the intent gives it."""
+class CrashedReplica(Named):
+    """A replica of ours whose process is killed: docker restarts it, by the restart policy the intent gives it."""
 
     def kill(self) -> int:
         return self._killed_process()

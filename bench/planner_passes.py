@@ -67,8 +67,8 @@ def passes(planner: Any, hosts: int) -> dict[str, tuple[float, int]]:
         "leader, at rest": _measured(planner.make_plan, rest.observed(leader)),
         "host, at rest": _measured(planner.make_plan, rest.observed(other)),
         "leader, accepts an edit": _measured(planner.make_plan, edited.observed(leader)),
-        "leader, moves the copies": _measured(planner.make_plan, begun.observed(leader)),
-        "host, replaces its copy": _measured(planner.make_plan, pulled.observed(other)),
+        "leader, moves the replicas": _measured(planner.make_plan, begun.observed(leader)),
+        "host, replaces its replica": _measured(planner.make_plan, pulled.observed(other)),
     }
     wrong = [name for name, (_, steps) in found.items() if (steps == 0) != name.endswith("at rest")]
     assert not wrong, f"not what they are called: {wrong}"
@@ -92,7 +92,7 @@ def _measured(plan: Callable[[Any], Any], observed: Any) -> tuple[float, int]:
 
 
 def _document(hosts: int, revision: int, first: str) -> Document:
-    """Three managers, and a copy of each service for every host; `first` is the tag of the first service."""
+    """Three managers, and a replica of each service for every host; `first` is the tag of the first service."""
     text = _DOCUMENT.format(
         hosts="".join(_host(number) for number in range(hosts)),
         services="".join(_service(number, first if not number else OLD, hosts) for number in range(SERVICES)),
@@ -105,13 +105,13 @@ def _host(number: int) -> str:
     return f"    h{number}: {{address: 10.1.{number // 200}.{number % 200 + 1}, role: {role}}}\n"
 
 
-def _service(number: int, tag: str, copies: int) -> str:
+def _service(number: int, tag: str, replicas: int) -> str:
     return f"""\
   s{number}:
     image: registry.example/s{number}:{tag}
     networks: [net]
     environment: {{LOG_LEVEL: info}}
-    deploy: {{replicas: {copies}, update_config: {{parallelism: 0}}}}
+    deploy: {{replicas: {replicas}, update_config: {{parallelism: 0}}}}
 """
 
 

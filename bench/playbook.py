@@ -16,7 +16,7 @@ WORK = ROOT / "build/bench"
 INVENTORY = WORK / "inventory.json"
 COMMAND = [str(VENV / "bin/ansible-playbook"), "--inventory", str(INVENTORY), str(FOLDER / "playbook.yaml")]
 
-COPIES = {
+REPLICAS = {
     "order-1": {"node": "node-231", "service": "order"},
     "order-2": {"node": "node-231", "service": "order"},
     "console-1": {"node": "node-231", "service": "console", "ports": ["8080:80"]},
@@ -34,7 +34,7 @@ def install() -> None:
 
 
 def write_inventory(lab: Lab) -> None:
-    """Every engine and every copy as a host of the inventory, reached from here without SSH."""
+    """Every engine and every replica as a host of the inventory, reached from here without SSH."""
     nodes = {
         host.name: {
             "address": host.address,
@@ -47,7 +47,7 @@ def write_inventory(lab: Lab) -> None:
         "ansible_connection": "local",
         "ansible_python_interpreter": str(VENV / "bin/python"),
     }
-    groups = {"nodes": {"hosts": nodes}, "copies": {"hosts": COPIES}}
+    groups = {"nodes": {"hosts": nodes}, "replicas": {"hosts": REPLICAS}}
     WORK.mkdir(parents=True, exist_ok=True)
     INVENTORY.write_text(json.dumps({"all": {"vars": reached, "children": groups}}, indent=1))
 

@@ -1,4 +1,4 @@
-"""bench/bootstrap: from wiped hosts to every copy running, by a shell, by Ansible and by Swarmkeeper, in turns."""
+"""bench/bootstrap: from wiped hosts to every replica running, by a shell, by Ansible and by Swarmkeeper, in turns."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bench.engine_events import all_running, listening
 from bench.lab_session import NAME, benchmark_lab
 from bench.playbook import WORK
 from bench.processor import used_s
-from bench.scenario import COPIES
+from bench.scenario import REPLICAS
 from bench.statistics import Series, Target, table, verdicts
 from bench.upkeep import WATCHED_S, measure, report, wait_quiet
 from integration.cluster import Cluster
@@ -78,14 +78,14 @@ def watch(cluster: Cluster, revision: int, seconds: float) -> None:
 
 
 def one_round(lab: Lab, contender: Contender, number: int) -> Round:
-    """Wipe the hosts and let one contender bring the cluster up, from its start to the start of the last copy."""
+    """Wipe the hosts and let one contender bring the cluster up, from its start to the start of the last replica."""
     lab.renew()
     contender.prepare(lab)
     with listening(lab.hosts) as listener:
         used_before_s, began_ns = used_s(lab), time.time_ns()
         contender.go(lab)
-        found = partial(all_running, wanted=COPIES)
-        ended_ns = listener.wait_for(found, WITHIN_S, f"{contender.name}: every copy runs")
+        found = partial(all_running, wanted=REPLICAS)
+        ended_ns = listener.wait_for(found, WITHIN_S, f"{contender.name}: every replica runs")
     took = Round(seconds=(ended_ns - began_ns) / 1e9, processor_s=used_s(lab) - used_before_s)
     print(f"round {number}  {contender.name:14} {took}   (load of the machine: {load()})", flush=True)
     if isinstance(contender, Swarmkeeper):
@@ -104,7 +104,7 @@ def print_results(taken: dict[str, list[Round]]) -> None:
         Series(name=name, values_s=tuple(e.processor_s for e in rounds)) for name, rounds in taken.items()
     ]
     print(f"\nprocessors, in the hosts only\n{table(used)}")
-    print(f"\nfrom wiped hosts to every copy running\n{table(seconds)}\n{verdicts(seconds, TARGETS)}")
+    print(f"\nfrom wiped hosts to every replica running\n{table(seconds)}\n{verdicts(seconds, TARGETS)}")
 
 
 def keep_journals(lab: Lab, folder: Path) -> None:

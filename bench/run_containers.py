@@ -1,4 +1,4 @@
-"""bench/containers: a hundred copies on one host: their first start, an unchanged pass, an edit of ten of them."""
+"""bench/containers: a hundred replicas on one host: their first start, an unchanged pass, an edit of ten of them."""
 
 import time
 from collections.abc import Callable
@@ -72,7 +72,7 @@ class Bench:
         before = self._identity()
         self.cluster.wait_converged(self.cluster.put(hundred.document(NEW)), hundred.WITHIN_S)
         self.touched.append(len(self._identity() - before))
-        self._tell(number, OURS, f"an edit of {COUNT // SERVICES} copies touched {self.touched[-1]}")
+        self._tell(number, OURS, f"an edit of {COUNT // SERVICES} replicas touched {self.touched[-1]}")
         self.cluster.wait_converged(self.cluster.put(hundred.NOTHING), hundred.WITHIN_S)
 
     def _start(self, number: int, name: str, wanted: frozenset[str], go: Callable[[], object]) -> None:
@@ -112,17 +112,17 @@ class Bench:
             print(f"\n{title}\n{table(series)}\n{verdicts(series, targets)}")
         wanted = COUNT // SERVICES
         reached = "reached" if set(self.touched) == {wanted} else "MISSED"
-        print(f"\nan edit of {wanted} copies touched {self.touched} (exactly {wanted}: {reached})")
+        print(f"\nan edit of {wanted} replicas touched {self.touched} (exactly {wanted}: {reached})")
 
 
 @app.command()
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often each contender starts from nothing.")] = 3,
-    idle: Annotated[float, typer.Option(min=30, help="Seconds to watch the unchanged copies.")] = WATCHED_S,
+    idle: Annotated[float, typer.Option(min=30, help="Seconds to watch the unchanged replicas.")] = WATCHED_S,
     lab: Annotated[str, typer.Option(help="Name of the lab to make and to remove.")] = NAME,
     log_level: Annotated[str, typer.Option(help="Of the agent; journals go to build/bench/.")] = "info",
 ) -> None:
-    """Measure what a hundred copies on one host cost, and compare."""
+    """Measure what a hundred replicas on one host cost, and compare."""
     with benchmark_lab(lab, hosts=["node-231"]) as hosts:
         host, cluster = hosts.hosts[0], Cluster(hosts, log_level)
         cluster.install_and_start()

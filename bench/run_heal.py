@@ -7,7 +7,14 @@ import typer
 
 from bench.engine_events import Listener, listening
 from bench.lab_session import NAME, benchmark_lab
-from bench.patients import CrashedCopy, KilledCopy, Patient, RestartedContainer, SwarmService, started_after
+from bench.patients import (
+    CrashedReplica,
+    KilledReplica,
+    Patient,
+    RestartedContainer,
+    SwarmService,
+    started_after,
+)
 from bench.statistics import Series, Target, table, verdicts
 from integration.cluster import DOCUMENT, Cluster
 from integration.lab.eventually import eventually
@@ -46,8 +53,8 @@ def main(
 
 def all_on(host: Host) -> list[Patient]:
     return [
-        KilledCopy(OURS, host),
-        CrashedCopy("Swarmkeeper, process killed", host),
+        KilledReplica(OURS, host),
+        CrashedReplica("Swarmkeeper, process killed", host),
         RestartedContainer("--restart=always, process killed", host),
         SwarmService(SERVICE, host, "bench-service", None),
         SwarmService("Swarm service, delay 0", host, "bench-service-0", 0),

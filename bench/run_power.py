@@ -8,7 +8,7 @@ from bench.lab_session import NAME, benchmark_lab
 from bench.outages import ALONE, Agents, DockerAlone, Survivor, make
 from bench.playbook import WORK
 from bench.run_bootstrap import keep_journals, load
-from bench.scenario import COPIES
+from bench.scenario import REPLICAS
 from bench.statistics import Series, ratio, table
 from integration.lab.lab import Lab
 from integration.lab.outage import Recovery, black_out, crash
@@ -47,9 +47,9 @@ def one_round(
     """One crash, on another host each round, and one power cut, on hosts that were wiped before."""
     make(lab, contender)
     host = lab.hosts[number % len(lab.hosts)]
-    tell(number, contender.name, CRASH, crash(host, COPIES[host.name], within_s), results)
+    tell(number, contender.name, CRASH, crash(host, REPLICAS[host.name], within_s), results)
     contender.mend(lab)
-    tell(number, contender.name, CUT, black_out(lab, COPIES, within_s), results)
+    tell(number, contender.name, CUT, black_out(lab, REPLICAS, within_s), results)
     keep_journals(lab, WORK / f"power-{number}-{'alone' if contender.name == ALONE else 'agents'}")
 
 

@@ -259,7 +259,7 @@ class Cluster:
         )
 
     def started(self) -> Mapping[str, str]:
-        """Name of each running copy, with the host and moment it was started: what a restart changes."""
+        """Name of each running replica, with the host and moment it was started: what a restart changes."""
         return {each.name: f"{each.host} {each.started_at}" for each in self.containers()}
 
 

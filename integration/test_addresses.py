@@ -1,4 +1,4 @@
-"""The address a copy is told is the one it has, keeps, and is reached at; which others reach it, and from where.
+"""The address a replica is told is the one it has, keeps, and is reached at; which others reach it, and from where.
 
 docs/dubbo.md has the table that is measured here.
 """
@@ -24,9 +24,9 @@ TOLD = document(
     services={"order": {"environment": _ADDRESS, "deploy": _ALL_AT_ONCE}, "api": {"environment": _ADDRESS}},
 )
 ANEW = document(TOLD, services={"order": {"environment": {"AGAIN": "1"}}})
-MOVED = document(ANEW, copies={"order": {"node-231": 1, "node-232": 1, "node-233": 1}})
+MOVED = document(ANEW, replicas={"order": {"node-231": 1, "node-232": 1, "node-233": 1}})
 
-TOLD_COPIES = {
+TOLD_REPLICAS = {
     "prod-order-1": "node-231", "prod-order-2": "node-231", "prod-order-3": "node-232",
     "prod-api-1": "node-232", "prod-api-2": "node-233",
 }  # fmt: skip
@@ -55,7 +55,7 @@ def host_of(cluster: Cluster, name: str) -> Host:
 
 
 def has(cluster: Cluster, name: str) -> str:
-    """The copy's address on the overlay, as docker shows it."""
+    """The replica's address on the overlay, as docker shows it."""
     shown = host_of(cluster, name).docker.api.inspect_container(name)
     return str(shown["NetworkSettings"]["Networks"][NET]["IPAddress"])
 
@@ -67,9 +67,9 @@ def is_told(cluster: Cluster, name: str) -> str:
 
 
 def addresses(cluster: Cluster) -> dict[str, str]:
-    """Of the copies that are told their addresses, what they have; it is what they are told."""
-    found = {name: has(cluster, name) for name in TOLD_COPIES}
-    assert found == {name: is_told(cluster, name) for name in TOLD_COPIES}
+    """Of the replicas that are told their addresses, what they have; it is what they are told."""
+    found = {name: has(cluster, name) for name in TOLD_REPLICAS}
+    assert found == {name: is_told(cluster, name) for name in TOLD_REPLICAS}
     assert len(set(found.values())) == len(found)
     return found
 
@@ -81,7 +81,7 @@ def gateway_address(host: Host, container: str) -> str:
 
 
 def who_answers_container(cluster: Cluster, host: str, url: str) -> str:
-    """The name (docker's id, shortened) that an answering copy gives itself; empty without an answer."""
+    """The name (docker's id, shortened) that an answering replica gives itself; empty without an answer."""
     command = ("docker", "exec", NEIGHBOURS[host], "timeout", "5", "wget", "-q", "-O", "-", url)
     return name_in(cluster.lab[host].exec(*command, check=False).stdout)
 
@@ -107,9 +107,9 @@ def own_name(cluster: Cluster, name: str) -> str:
     return str(host_of(cluster, name).docker.api.inspect_container(name)["Config"]["Hostname"])
 
 
-def test_what_a_copy_is_told_it_has_and_containers_on_every_host_reach_it_there(told: Cluster) -> None:
+def test_what_a_replica_is_told_it_has_and_containers_on_every_host_reach_it_there(told: Cluster) -> None:
     for name, address in addresses(told).items():
-        assert host_of(told, name).name == TOLD_COPIES[name]
+        assert host_of(told, name).name == TOLD_REPLICAS[name]
         for host in NEIGHBOURS:
             url = f"http://{address}:8080/"
             eventually(partial(is_answered_by, told, host, url, name), 30, f"{name} answers on {host}")
@@ -119,7 +119,7 @@ def is_answered_by(cluster: Cluster, host: str, url: str, name: str) -> bool:
     return who_answers_container(cluster, host, url) == own_name(cluster, name)
 
 
-def test_which_of_its_addresses_reaches_a_copy_and_from_where(told: Cluster) -> None:
+def test_which_of_its_addresses_reaches_a_replica_and_from_where(told: Cluster) -> None:
     host = told.lab["node-232"]
     ways = {
         OVERLAY: f"http://{has(told, 'prod-api-1')}:8080/",
@@ -136,14 +136,14 @@ def test_which_of_its_addresses_reaches_a_copy_and_from_where(told: Cluster) -> 
 
     eventually(lambda: ask["a container on another host"](ways[OVERLAY]), 30, "the overlay is there")
     answers = {who: {way: asked(url) for way, url in ways.items()} for who, asked in ask.items()}
-    copy = own_name(told, "prod-api-1")
-    print(f"\nprod-api-1 is {copy}, asked at {ways}\n{answers}")
+    replica = own_name(told, "prod-api-1")
+    print(f"\nprod-api-1 is {replica}, asked at {ways}\n{answers}")
     # Somebody else's answer is worse than none: another host has containers of its own at docker_gwbridge's addresses.
-    table = {who: {way: name == copy for way, name in each.items()} for who, each in answers.items()}
+    table = {who: {way: name == replica for way, name in each.items()} for who, each in answers.items()}
     assert table == REACHED
 
 
-def test_a_copy_keeps_its_address_when_it_is_replaced_moved_and_another_host_leads(told: Cluster) -> None:
+def test_a_replica_keeps_its_address_when_it_is_replaced_moved_and_another_host_leads(told: Cluster) -> None:
     before = addresses(told)
     told.lab["node-231"].exec("docker", "rm", "-f", "prod-order-1")
     eventually(lambda: has(told, "prod-order-1") == before["prod-order-1"], 60, "it is recreated")

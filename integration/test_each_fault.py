@@ -14,7 +14,7 @@ from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.soak.faults import FAULTS, Fault
 from integration.test_leadership import edited, leader
-from integration.test_main_job import COPIES
+from integration.test_main_job import REPLICAS
 from integration.timings import TIMINGS
 from tests.support.reliability import SECONDS, RecordProperty
 
@@ -25,7 +25,7 @@ HOLDS_S = TIMINGS.session.ttl_s + 5
 """How long what lasts is held at least: a lease that is not renewed ends by it."""
 STATE = "/var/lib/swarmkeeper"
 OWN = {"node-231": "console", "node-232": "billing", "node-233": "terminal"}
-"""A service of each host that has its one copy there."""
+"""A service of each host that has its one replica there."""
 NEW = "10.159.62.231/somecom/order:1.0.1"
 ALONE = """\
   {service}:
@@ -55,7 +55,7 @@ def parts(cluster: Cluster, fault: Fault) -> tuple[Host, Host, Host]:
 
 
 def put_new_image(cluster: Cluster, host: Host) -> int:
-    """Put a document in which the one copy of the host's own service has another image. Returns its revision."""
+    """Put a document in which the one replica of the host's own service has another image. Returns its revision."""
     service = OWN[host.name]
     alone = ALONE.format(service=service, image=NEW, host=host.name)
     text, found = re.subn(rf"^  {service}:\n(    .*\n)+", alone, EXAMPLE, flags=re.MULTILINE)
@@ -64,25 +64,25 @@ def put_new_image(cluster: Cluster, host: Host) -> int:
 
 
 def works(cluster: Cluster, host: Host, revision: int) -> None:
-    """AssertionError unless the host has carried out that edit: its own copy runs with the new image."""
+    """AssertionError unless the host has carried out that edit: its own replica runs with the new image."""
     cluster.check_converged(host, revision)
     images = {each.name: each.image for each in running_on(host)}
-    assert images.get(copy_of(host)) == NEW, images
+    assert images.get(replica_of(host)) == NEW, images
 
 
-def copy_of(host: Host) -> str:
+def replica_of(host: Host) -> str:
     return f"prod-{OWN[host.name]}-1"
 
 
 def whole(cluster: Cluster, revision: int) -> None:
-    """AssertionError unless every host has carried out the revision, in a whole swarm, and every copy runs."""
+    """AssertionError unless every host has carried out the revision, in a whole swarm, and every replica runs."""
     for host in cluster.lab.hosts:
         cluster.heed(host)
         cluster.check_converged(host, revision)
         nodes = host.docker.api.nodes()  # an error, where the engine knows no leader of the swarm
         assert {each["Status"]["State"] for each in nodes} == {"ready"}, nodes
         assert {each["ManagerStatus"]["Reachability"] for each in nodes} == {"reachable"}, nodes
-    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == COPIES
+    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == REPLICAS
 
 
 @contextmanager
@@ -114,12 +114,12 @@ def test_the_other_hosts_go_on_and_all_converges_when_it_is_over(
         eventually(partial(works, cluster, spared, revision), BACK_S, "another host carries out a document")
     if fault.holds_s[1]:
         began = time.monotonic()
-    eventually(partial(whole, cluster, revision), BACK_S, "all converges and every copy runs")
+    eventually(partial(whole, cluster, revision), BACK_S, "all converges and every replica runs")
     took_s = time.monotonic() - began
     print(f"\n{host.name} {fault.name}: all as it was in {took_s:.1f} s")
     record_property(SECONDS, took_s)
-    edited_or_stopped = {copy_of(spared)} | {
-        name for name, at in before.items() if fault.stops_copies and at.startswith(host.name)
+    edited_or_stopped = {replica_of(spared)} | {
+        name for name, at in before.items() if fault.stops_replicas and at.startswith(host.name)
     }
     kept = {name: at for name, at in before.items() if name not in edited_or_stopped}
     after = cluster.started()

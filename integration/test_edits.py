@@ -8,9 +8,9 @@ GOOD = EXAMPLE
 
 
 def edited(text: str) -> str:
-    """Edit: order at 1.0.1 and one copy more on node-233; console gone."""
+    """Edit: order at 1.0.1 and one replica more on node-233; console gone."""
     more = {"node-231": 2, "node-232": 1, "node-233": 1}
-    return document(text, services={"console": None}, tags={"order": "1.0.1"}, copies={"order": more})
+    return document(text, services={"console": None}, tags={"order": "1.0.1"}, replicas={"order": more})
 
 
 def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cluster) -> None:
@@ -27,7 +27,7 @@ def test_a_changed_document_is_carried_out_and_nothing_else_restarts(cluster: Cl
     assert '"version":"1.0.1"' in answer
 
 
-def test_an_image_that_does_not_exist_leaves_the_old_copy_running_and_says_so(cluster: Cluster) -> None:
+def test_an_image_that_does_not_exist_leaves_the_old_replica_running_and_says_so(cluster: Cluster) -> None:
     before = cluster.started()
     revision = cluster.put(document(GOOD, tags={"billing": "9.9.9"}))
     host = cluster.lab["node-232"]

@@ -1,4 +1,7 @@
-"""etcd away, emptied and begun again: every copy is kept running all the time, and what etcd lost is not taken away."""
+"""etcd away, emptied and begun again: every replica is kept running all the time.
+
+And what etcd lost is not taken away.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,7 +11,7 @@ import pytest
 from integration.cluster import EXAMPLE, PREFIX, Cluster
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from integration.test_main_job import COPIES
+from integration.test_main_job import REPLICAS
 from tests.support.document import SERVICES, document
 from tests.support.reliability import RecordProperty, recovering
 
@@ -19,8 +22,8 @@ CONFIRM = 'swarmkeeper_blocked{reason="confirm"}'
 EDITED = document(EXAMPLE, services={name: {"environment": {"EDITED": "yes"}} for name in SERVICES})
 
 
-@pytest.mark.fault("etcd is away on every host, a copy is lost, a host boots")
-def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(
+@pytest.mark.fault("etcd is away on every host, a replica is lost, a host boots")
+def test_without_etcd_replicas_are_kept_and_a_host_that_boots_starts_its_own(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:
     hosts, before = cluster.lab.hosts, cluster.started()
@@ -32,15 +35,15 @@ def test_without_etcd_copies_are_kept_and_a_host_that_boots_starts_its_own(
             eventually(partial(goes_by_its_disk, cluster, host), 30, f"{host.name} says that etcd is away")
         assert cluster.started() == before
 
-        lose_a_copy(other, "prod-console-1")
-        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is recreated")
+        lose_a_replica(other, "prod-console-1")
+        eventually(lambda: all_run(cluster), AWAY_S, "the lost replica is recreated")
 
         with recovering(record_property):
             booted.cycle()
-            eventually(lambda: all_run(cluster), BACK_S, "the booted host runs its copies")
+            eventually(lambda: all_run(cluster), BACK_S, "the booted host runs its replicas")
         eventually(partial(goes_by_its_disk, cluster, booted), 60, "the booted host says that etcd is away")
-        lose_a_copy(booted, "prod-terminal-1")
-        eventually(lambda: all_run(cluster), AWAY_S, "the lost copy is recreated from the disk")
+        lose_a_replica(booted, "prod-terminal-1")
+        eventually(lambda: all_run(cluster), AWAY_S, "the lost replica is recreated from the disk")
         blocked_plan(cluster, before, {"node-232"})
     finally:
         booted.systemctl("enable", "etcd")
@@ -90,13 +93,13 @@ def test_an_etcd_that_is_wiped_stops_nothing_and_a_document_put_after_that_is_ca
     assert int((cluster.get("accepted") or {})["epoch"]) > 0
 
 
-def lose_a_copy(host: Host, name: str) -> None:
+def lose_a_replica(host: Host, name: str) -> None:
     host.docker.api.remove_container(name, force=True)
 
 
 def all_run(cluster: Cluster) -> None:
-    """AssertionError unless every copy runs where it should."""
-    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == COPIES
+    """AssertionError unless every replica runs where it should."""
+    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == REPLICAS
 
 
 def goes_by_its_disk(cluster: Cluster, host: Host) -> None:
@@ -120,7 +123,7 @@ def the_leader_says(cluster: Cluster, what: str) -> None:
 
 
 def blocked_plan(cluster: Cluster, before: Mapping[str, str], hosts: set[str]) -> None:
-    """AssertionError if a copy on one of these hosts was restarted."""
+    """AssertionError if a replica on one of these hosts was restarted."""
     now = cluster.started()
     mine = {name: at for name, at in before.items() if at.split()[0] in hosts}
     assert {name: now[name] for name in mine} == mine

@@ -44,7 +44,7 @@ def test_a_killed_agent_is_back_and_no_container_was_touched(
 
 
 @pytest.mark.fault("dockerd is restarted")
-def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(
+def test_a_restarted_dockerd_gets_its_replicas_back_and_the_agent_outlives_it(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:
     host, names = cluster.lab["node-232"], set(cluster.started())
@@ -58,7 +58,7 @@ def test_a_restarted_dockerd_gets_its_copies_back_and_the_agent_outlives_it(
 
 
 @pytest.mark.fault("a host loses power")
-def test_a_power_cycled_host_gets_its_copies_back_and_the_others_do_not_notice(
+def test_a_power_cycled_host_gets_its_replicas_back_and_the_others_do_not_notice(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:
     host, names = cluster.lab["node-233"], set(cluster.started())

@@ -23,7 +23,7 @@ ORDERED = f"""{GOOD}
 """
 
 
-def test_copies_start_after_those_of_other_hosts_they_depend_on_and_are_never_held_up_again(
+def test_replicas_start_after_those_of_other_hosts_they_depend_on_and_are_never_held_up_again(
     cluster: Cluster,
 ) -> None:
     revision = cluster.put(ORDERED)

@@ -6,8 +6,8 @@ from tests.support.document import document
 
 GOOD = EXAMPLE
 GUARDED = document(GOOD, policy={"deletion_guard": "30%"})
-FORGOTTEN = document(GUARDED, copies={"order": {"node-231": 0}}, tags={"billing": "1.0.1"})
-"""Three of eight copies are gone, and another one is to be changed."""
+FORGOTTEN = document(GUARDED, replicas={"order": {"node-231": 0}}, tags={"billing": "1.0.1"})
+"""Three of eight replicas are gone, and another one is to be changed."""
 
 
 def test_a_large_edit_waits_whole_and_the_word_in_the_verdict_lets_it_through(cluster: Cluster) -> None:
@@ -19,7 +19,7 @@ def test_a_large_edit_waits_whole_and_the_word_in_the_verdict_lets_it_through(cl
         verdict = cluster.get("verdict")
         assert verdict is not None
         assert (verdict["revision"], verdict["accepted"]) == (revision, False)
-        assert "it would take away 3 of 8 copies (order 3 of 3)" in verdict["errors"][0]
+        assert "it would take away 3 of 8 replicas (order 3 of 3)" in verdict["errors"][0]
         return str(verdict["confirm"])
 
     confirm = eventually(word, 20, "the verdict says what the edit waits for")

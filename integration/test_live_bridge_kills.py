@@ -38,7 +38,7 @@ OURS = """{{
 
 @pytest.fixture
 def ours(request: pytest.FixtureRequest, session_lab: Lab, _live: dict[str, Live]) -> Live:
-    """Copies of ours on every host instead of containers started by hand: only these will we start again."""
+    """Replicas of ours on every host instead of containers started by hand: only these will we start again."""
     known = _live.get(session_lab.name)
     if known and known.services != NO_SERVICES and known.is_well():
         return known
@@ -51,9 +51,9 @@ def ours(request: pytest.FixtureRequest, session_lab: Lab, _live: dict[str, Live
 
 
 def all_there(live: Live) -> None:
-    """AssertionError unless every copy runs and each published port has an answer."""
-    copies: list[Running] = live.cluster.containers(everything=True)
-    assert [each.status for each in copies] == ["running"] * len(PUBLISHED) * len(live.lab.hosts), copies
+    """AssertionError unless every replica runs and each published port has an answer."""
+    replicas: list[Running] = live.cluster.containers(everything=True)
+    assert [each.status for each in replicas] == ["running"] * len(PUBLISHED) * len(live.lab.hosts), replicas
     assert all(answers(live.lab, f"{host.address}:{port}") for host in live.lab for port in PUBLISHED)
 
 
@@ -86,7 +86,7 @@ def turns_of(live: Live, since: float) -> list[str]:
 @pytest.mark.fault("dockerd is killed in the middle of a change of docker_gwbridge")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("turn", range(4))
-def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_running(
+def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_replica_running(
     turn: int, ours: Live, record_property: RecordProperty
 ) -> None:
     """Each of three hosts at a moment of its own."""
@@ -103,7 +103,7 @@ def test_a_dockerd_killed_at_any_moment_of_the_change_ends_with_every_copy_runni
         eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed")
     # And again: a moment may have come after the change.
     eventually(partial(cured.check, agreed, revision), CONVERGE_S, "every host is as agreed again")
-    eventually(partial(all_there, ours), CONVERGE_S, "every copy runs and answers")
+    eventually(partial(all_there, ours), CONVERGE_S, "every replica runs and answers")
     took_s = time.monotonic() - began
     print(f"as agreed after {took_s:.1f} s, dockerd restarted by hand on {cured.hosts or 'none'}")
     record_property(SECONDS, took_s)

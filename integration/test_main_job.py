@@ -13,7 +13,7 @@ from integration.lab.lab import Lab
 
 pytestmark = pytest.mark.every_base
 
-COPIES = {
+REPLICAS = {
     "prod-order-1": "node-231",
     "prod-order-2": "node-231",
     "prod-order-3": "node-232",
@@ -59,15 +59,15 @@ def test_the_overlay_is_attachable_with_the_declared_subnet_and_gateway(cluster:
         assert overlay["IPAM"]["Config"] == [{"Subnet": "10.10.0.0/16", "Gateway": "10.10.0.254"}]
 
 
-def test_the_eight_copies_run_where_the_document_says(cluster: Cluster) -> None:
+def test_the_eight_replicas_run_where_the_document_says(cluster: Cluster) -> None:
     running = {each.name: each.host for each in cluster.containers() if each.status == "running"}
-    assert running == COPIES
+    assert running == REPLICAS
 
 
-def test_every_copy_answers_by_name_from_every_host(cluster: Cluster) -> None:
+def test_every_replica_answers_by_name_from_every_host(cluster: Cluster) -> None:
     for host in cluster.lab.hosts:
-        inside = next(name for name, where in sorted(COPIES.items()) if where == host.name)
-        for name in COPIES:
+        inside = next(name for name, where in sorted(REPLICAS.items()) if where == host.name)
+        for name in REPLICAS:
             service = name.split("-")[1]
             url = f"http://{name}:{SERVICES[service]}/"
             eventually(partial(asks, host, inside, url), GOSSIP_S, f"{inside} on {host.name} reaches {name}")

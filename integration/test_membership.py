@@ -44,8 +44,8 @@ class Members:
         """Ids of the nodes that the manager lists."""
         return sorted(each["ID"] for each in self.lab[MANAGER].docker.api.nodes())
 
-    def copies(self, name: str) -> dict[str, str]:
-        """Id of each copy of ours on a host, running or not."""
+    def replicas(self, name: str) -> dict[str, str]:
+        """Id of each replica of ours on a host, running or not."""
         ours = {"label": "io.swarmkeeper.cluster=prod"}
         found = self.lab[name].docker.api.containers(all=True, filters=ours)
         return {each["Names"][0].lstrip("/"): each["Id"] for each in found}
@@ -132,7 +132,7 @@ def test_hosts_of_a_swarm_made_by_hand_are_adopted_and_nothing_restarts(members:
 def test_a_worker_removed_by_force_waits_for_a_container_of_ours_on_the_overlay_and_then_comes_back(
     members: Members,
 ) -> None:
-    host, node, copies = members.lab[THIRD], members.node(THIRD), members.copies(THIRD)
+    host, node, replicas = members.lab[THIRD], members.node(THIRD), members.replicas(THIRD)
     elsewhere, here = members.started_elsewhere(THIRD), members.cluster.started()
     members.lab[MANAGER].exec("docker", "node", "rm", "--force", node)
     members.says(THIRD, "foreign", f"{STRANGER} would lose its overlay if the host left")
@@ -143,7 +143,7 @@ def test_a_worker_removed_by_force_waits_for_a_container_of_ours_on_the_overlay_
     members.changed(THIRD, node)
     members.back()
     print(f"\nremoved by force, back after {time.monotonic() - since:.1f} s")
-    assert members.copies(THIRD) == copies  # the same containers
+    assert members.replicas(THIRD) == replicas  # the same containers
     assert members.started_elsewhere(THIRD) == elsewhere
 
 
@@ -248,7 +248,7 @@ def test_a_second_agent_under_the_same_host_name_does_nothing(members: Members) 
 
 
 def begin_with(host: Host, identity: str | None) -> None:
-    """Start dockerd on a copy of another host's membership, or on none, with copies that were stopped before."""
+    """Start dockerd on a replica of another host's membership, or on none, with replicas that were stopped before."""
     host.systemctl("stop", UNIT)
     host.exec("sh", "-c", "docker ps --quiet | xargs --no-run-if-empty docker stop --time 1")
     host.systemctl("stop", "docker.socket", "docker")
@@ -259,7 +259,7 @@ def begin_with(host: Host, identity: str | None) -> None:
 
 
 @LONG_ONLY
-def test_of_two_hosts_with_one_nodes_identity_the_copy_is_quarantined(members: Members) -> None:
+def test_of_two_hosts_with_one_nodes_identity_the_replica_is_quarantined(members: Members) -> None:
     original, copied, node = members.lab[THIRD], members.lab[SECOND], members.node(THIRD)
     identity = original.exec("sh", "-c", "tar -C /var/lib/docker -c swarm | base64").stdout
     elsewhere = members.started_elsewhere(SECOND)
@@ -283,7 +283,7 @@ def test_of_two_hosts_with_one_nodes_identity_the_copy_is_quarantined(members: M
 @LONG_ONLY
 def test_the_workers_of_a_swarm_that_was_recreated_follow_its_manager(members: Members) -> None:
     manager, before = members.lab[MANAGER], {name: members.node(name) for name in (MANAGER, SECOND, THIRD)}
-    copies = {name: members.copies(name) for name in before}
+    replicas = {name: members.replicas(name) for name in before}
     since = time.monotonic()
     by_hand.leave_swarm(manager, "--force")
     manager.exec("docker", "swarm", "init", "--advertise-addr", manager.address)
@@ -295,7 +295,7 @@ def test_the_workers_of_a_swarm_that_was_recreated_follow_its_manager(members: M
         members.changed(name, node)
     members.back()
     print(f"\nmade again, followed after {time.monotonic() - since:.1f} s")
-    assert {name: members.copies(name) for name in before} == copies
+    assert {name: members.replicas(name) for name in before} == replicas
     eventually(partial(answers, members.lab), SAID_S, "a call from host to host to host is answered")
 
 

@@ -23,7 +23,7 @@ from integration.cluster import EXAMPLE, Cluster, running_on
 from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
-from integration.test_main_job import COPIES, whole_chain
+from integration.test_main_job import REPLICAS, whole_chain
 from tests.support.document import document
 
 pytestmark = pytest.mark.every_base
@@ -115,7 +115,7 @@ def test_without_the_word_nothing_is_touched_and_everything_it_would_touch_is_na
     eventually(lambda: [each["kind"] for each in leaders_blocked(cluster)] == ["guard"], 30, "it is said")
     (said,) = leaders_blocked(cluster)
     assert said["resource"] == f"network/{NET}"
-    for name, where in COPIES.items():
+    for name, where in REPLICAS.items():
         assert name in said["reason"].split(f"on {where} ")[1].split(";")[0], where
     for port in ("8080/tcp", "20880/tcp", "80/tcp"):
         assert f"publishes {port}" in said["reason"]
@@ -131,7 +131,7 @@ def test_without_the_word_nothing_is_touched_and_everything_it_would_touch_is_na
     assert cluster.started() == before
 
 
-def test_with_the_word_every_copy_gets_a_new_address_once_nobody_elses_is_on_it(back: Cluster) -> None:
+def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_it(back: Cluster) -> None:
     cluster = back
     host, other = cluster.lab["node-231"], cluster.lab["node-232"]
     image = next(each.image for each in running_on(host))
@@ -158,7 +158,7 @@ def test_with_the_word_every_copy_gets_a_new_address_once_nobody_elses_is_on_it(
     assert overlay(host)["Id"] != old
     assert overlay(host)["Labels"]["io.swarmkeeper.cluster"] == "prod"
     assert ids(cluster) == was
-    assert {each.name: each.host for each in cluster.containers() if each.name != "theirs"} == COPIES
+    assert {each.name: each.host for each in cluster.containers() if each.name != "theirs"} == REPLICAS
     for each in cluster.lab.hosts:
         for container in overlay(each)["Containers"].values():
             assert IPv4Address(container["IPv4Address"].split("/")[0]) in IPv4Network("10.99.0.0/16")

@@ -236,8 +236,15 @@ def test_a_purge_leaves_the_operators_keys_and_their_owner(running: Host) -> Non
 def test_the_same_commit_gives_the_same_bytes_wherever_it_is_built(tmp_path: Path) -> None:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    copy = ["cp", "--parents", "--archive", f"--target-directory={tmp_path}", ".git", *names.split("\0")[:-1]]
-    subprocess.run(copy, cwd=REPOSITORY, check=True)
+    replica = [
+        "cp",
+        "--parents",
+        "--archive",
+        f"--target-directory={tmp_path}",
+        ".git",
+        *names.split("\0")[:-1],
+    ]
+    subprocess.run(replica, cwd=REPOSITORY, check=True)
     (tmp_path / ".venv").symlink_to(REPOSITORY / ".venv")
 
     built = package(MACHINE.name, tmp_path)

@@ -1,7 +1,7 @@
-"""Where copies run: a host is drained, loses its power and comes back, or is only cut off from etcd.
+"""Where replicas run: a host is drained, loses its power and comes back, or is only cut off from etcd.
 
 Meanwhile a watcher looks at the containers of all hosts twice a second: no address is given twice, and no name but
-that of a copy whose host was dead, until the agent there has looked.
+that of a replica whose host was dead, until the agent there has looked.
 """
 
 import json
@@ -101,13 +101,13 @@ def watched(cluster: Cluster) -> Iterator[Watcher]:
 
 @pytest.fixture
 def placed(running: Cluster) -> Cluster:
-    """The example, and three copies of a service on hosts that the leader chose."""
+    """The example, and three replicas of a service on hosts that the leader chose."""
     running.wait_converged(running.put_unless_accepted(PLACED), MOVES_S)
     return running
 
 
 def where(cluster: Cluster, *hosts: Host) -> dict[str, str]:
-    """Host of every copy that runs on `hosts`, or on any."""
+    """Host of every replica that runs on `hosts`, or on any."""
     names = {each.name for each in hosts}
     return {
         each.name: each.host
@@ -124,7 +124,7 @@ def pinned(cluster: Cluster) -> dict[str, str]:
     return {name: host for name, host in where(cluster).items() if name not in FREE}
 
 
-def test_a_drained_host_gives_its_copies_away_one_after_the_other_and_gets_its_pinned_ones_back(
+def test_a_drained_host_gives_its_replicas_away_one_after_the_other_and_gets_its_pinned_ones_back(
     placed: Cluster,
 ) -> None:
     before, bound, host = free(placed), pinned(placed), placed.lab["node-232"]
@@ -166,7 +166,7 @@ def presence(cluster: Cluster, host: Host) -> str:
     return cluster.etcdctl("get", "--print-value-only", f"{PREFIX}hosts/{host.name}/presence")
 
 
-def test_the_copies_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones_wait_for_it(
+def test_the_replicas_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones_wait_for_it(
     placed: Cluster,
 ) -> None:
     before, bound, host = free(placed), pinned(placed), placed.lab["node-233"]
@@ -178,7 +178,7 @@ def test_the_copies_of_a_dead_host_move_and_do_not_go_back_and_the_pinned_ones_w
 
     with watched(placed) as watcher:
         host.off()
-        eventually(lambda: {*FREE} <= where_on(others).keys(), MOVES_S, "its copies run elsewhere")
+        eventually(lambda: {*FREE} <= where_on(others).keys(), MOVES_S, "its replicas run elsewhere")
         moved = where_on(others)
         on_others = {name: on for name, on in bound.items() if name not in waiting}
         assert {name: on for name, on in moved.items() if name not in FREE} == on_others

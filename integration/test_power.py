@@ -1,4 +1,4 @@
-"""All hosts lose power at once, dockerds crash, a swarm is locked: every copy runs again without a person."""
+"""All hosts lose power at once, dockerds crash, a swarm is locked: every replica runs again without a person."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from integration.conftest import LONG_ONLY
 from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.lab.outage import Wanted, black_out, crash
-from integration.test_main_job import COPIES, asks
+from integration.test_main_job import REPLICAS, asks
 from tests.support.reliability import SECONDS, RecordProperty, recovering
 
 pytestmark = pytest.mark.every_base
@@ -32,7 +32,8 @@ BRIDGE = [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]
 
 def by_host() -> Wanted:
     return {
-        host: frozenset(each for each, on in COPIES.items() if on == host) for host in set(COPIES.values())
+        host: frozenset(each for each, on in REPLICAS.items() if on == host)
+        for host in set(REPLICAS.values())
     }
 
 
@@ -48,11 +49,11 @@ def containers(cluster: Cluster) -> dict[str, str]:
 
 
 def whole(cluster: Cluster) -> None:
-    """AssertionError unless every host has carried out the document and every copy runs where it should."""
+    """AssertionError unless every host has carried out the document and every replica runs where it should."""
     revision = int((cluster.get("accepted") or {})["revision"])
     for host in cluster.lab.hosts:
         cluster.check_converged(host, revision)
-    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == COPIES
+    assert {each.name: each.host for each in cluster.containers() if each.status == "running"} == REPLICAS
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def the_same_afterwards(cluster: Cluster) -> Iterator[None]:
 @pytest.mark.fault("all hosts lose power at once")
 @pytest.mark.timeout(LONGEST_S)
 @pytest.mark.parametrize("_cut", range(POWER_CUTS))
-def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(
+def test_after_a_power_cut_of_all_hosts_every_replica_runs_again_by_itself(
     cluster: Cluster, _cut: int, record_property: RecordProperty
 ) -> None:
     with the_same_afterwards(cluster):
@@ -81,7 +82,7 @@ def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(
         record_property(SECONDS, recovery.seconds)
         assert not recovery.down
     for host in cluster.lab.hosts:
-        inside = min(name for name, where in COPIES.items() if where == host.name)
+        inside = min(name for name, where in REPLICAS.items() if where == host.name)
         for name in ("prod-order-1", "prod-billing-1"):
             reached = partial(asks, host, inside, f"http://{name}:8080/")
             eventually(reached, BACK_S, f"{inside} on {host.name} reaches {name}")
@@ -89,10 +90,10 @@ def test_after_a_power_cut_of_all_hosts_every_copy_runs_again_by_itself(
 
 @pytest.mark.fault("dockerd is killed again and again")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_dockerd_killed_at_random_moments_gets_every_copy_back(
+def test_a_dockerd_killed_at_random_moments_gets_every_replica_back(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:
-    """At once after the one before, or when that one's copies are back: what a crash interrupts differs."""
+    """At once after the one before, or when that one's replicas are back: what a crash interrupts differs."""
     chance = random.Random(SEED)
     print(f"\nseed {SEED} (SWARMKEEPER_SEED)")
     for _ in range(CRASHES):
@@ -140,7 +141,7 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
         whole(cluster)
         return True
 
-    eventually(well, BACK_S, f"{host.name} has its copies, or says what it needs")
+    eventually(well, BACK_S, f"{host.name} has its replicas, or says what it needs")
     return "; ".join(told)
 
 
@@ -183,6 +184,6 @@ def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> 
 
 
 def check_locked(cluster: Cluster, host: Host) -> None:
-    """AssertionError unless the host's status names the lock, and every copy as waiting for it."""
+    """AssertionError unless the host's status names the lock, and every replica as waiting for it."""
     held = {each["resource"]: each["kind"] for each in cluster.status(host)["blocked"]}
     assert held == {"swarm": "locked"} | {f"container/{name}": "waiting" for name in by_host()[host.name]}

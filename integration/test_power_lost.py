@@ -29,7 +29,7 @@ fallocate --length $((${{left%M}} - 4))M {FILLER}
 """
 OLD, NEW = "order:1.0.0", "order:1.0.1"
 NEWER = document(EXAMPLE, tags={"order": "1.0.1"})
-ON_THREE_HOSTS = document(EXAMPLE, copies={"order": {"node-231": 2, "node-232": 1, "node-233": 1}})
+ON_THREE_HOSTS = document(EXAMPLE, replicas={"order": {"node-231": 2, "node-232": 1, "node-233": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,10 @@ def test_a_host_that_loses_power_right_after_a_change_carries_it_out_again(
 def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_it(
     synced: Cluster, record_property: RecordProperty
 ) -> None:
-    """Back to the image that every host has: what is half way is containers, records in etcd, and the copies' order."""
+    """Back to the image that every host has.
+
+    What is half way is containers, records in etcd, and the replicas' order.
+    """
     synced.wait_converged(synced.put(NEWER), CONVERGE_S)
     synced.on_every_host(lambda host: host.exec("sync"))
     synced.put(EXAMPLE)
@@ -94,7 +97,7 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
     def is_half_way() -> bool:
         return len(set(images_of_order(synced))) > 1
 
-    eventually(is_half_way, CONVERGE_S, "one copy has the other image, and one has not")
+    eventually(is_half_way, CONVERGE_S, "one replica has the other image, and one has not")
     with recovering(record_property):
         recovery = black_out(synced.lab, by_host(), BACK_S, synced_only=True)
         print(f"\npower cut of all hosts during a rollout, unsynced data lost: {recovery}")
@@ -108,7 +111,7 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
 def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there_is_some(
     synced: Cluster, record_property: RecordProperty
 ) -> None:
-    host, copy = synced.lab["node-233"], "prod-order-4"
+    host, replica = synced.lab["node-233"], "prod-order-4"
     before = dict(synced.started())
     synced.operator = synced.lab["node-231"]
     host.exec("sh", "-c", FILL)
@@ -123,7 +126,7 @@ def test_a_host_without_space_keeps_what_runs_and_makes_what_it_lacks_when_there
         host.systemctl("restart", "etcd")  # it ends when it cannot write
         synced.wait_converged(revision, BACK_S)
     after = dict(synced.started())
-    assert after.pop(copy).startswith(host.name)
+    assert after.pop(replica).startswith(host.name)
     assert after == before
 
 
@@ -134,6 +137,6 @@ def says_that_it_is_full(cluster: Cluster, host: Host) -> None:
 
 
 def images_of_order(cluster: Cluster) -> list[str]:
-    """Image and tag of each copy of order that runs."""
+    """Image and tag of each replica of order that runs."""
     running = (each for each in cluster.containers() if "order" in each.name and each.status == "running")
     return [each.image.rpartition("/")[2] for each in running]

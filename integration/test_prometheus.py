@@ -69,7 +69,7 @@ def test_prometheus_sees_three_converged_agents_and_no_alert(
     prometheus: Prometheus, cluster: Cluster
 ) -> None:
     assert prometheus.value("sum(swarmkeeper_leader)") == [1.0]
-    assert prometheus.value("sum(swarmkeeper_service_copies_running)") == [8.0]
+    assert prometheus.value("sum(swarmkeeper_service_replicas_running)") == [8.0]
     assert prometheus.value("sum(swarmkeeper_swarm_quorum)") == [3.0]
     assert set(prometheus.value("swarmkeeper_gwbridge_ok")) == {1.0}
     groups = prometheus.ask("rules")["groups"]
@@ -103,9 +103,9 @@ def test_drift_made_by_hand_shows_in_prometheus_and_goes_again(
             lambda: prometheus.value("sum(swarmkeeper_drift) or vector(0)") == [0.0], 40, "no drift is left"
         )
         eventually(
-            lambda: prometheus.value('swarmkeeper_service_copies_running{service="terminal"}') == [1.0],
+            lambda: prometheus.value('swarmkeeper_service_replicas_running{service="terminal"}') == [1.0],
             20,
-            "the copy is counted again",
+            "the replica is counted again",
         )
 
 

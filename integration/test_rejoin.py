@@ -37,7 +37,7 @@ def nodes(cluster: Cluster) -> dict[str, str]:
 def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never_lost(
     cluster: Cluster,
 ) -> None:
-    before, copies = nodes(cluster), {each.name for each in cluster.containers()}
+    before, replicas = nodes(cluster), {each.name for each in cluster.containers()}
     with QuorumWatch(*cluster.lab.hosts) as watch:
         cluster.wait_converged(cluster.put(rejoining()), CHANGED_S)
 
@@ -53,7 +53,7 @@ def test_with_method_rejoin_every_host_leaves_comes_back_and_the_quorum_is_never
     assert all(
         said.startswith("Ready") and said.split()[-1] in ("Leader", "Reachable") for said in after.values()
     )
-    assert {each.name for each in cluster.containers() if each.status == "running"} == copies
+    assert {each.name for each in cluster.containers() if each.status == "running"} == replicas
     print(f"\n{watch}")
     assert watch.answers
     assert watch.lost == []

@@ -20,7 +20,7 @@ IMAGE = f"{REGISTRY}/somecom/order:1.0.0"
 SWARM, OLDER = "/var/lib/docker/swarm", "/var/lib/docker/swarm.older"
 DOCKER = ("docker.socket", "docker.service")
 THEIRS = tuple(f"theirs-{number}" for number in range(6))
-"""Enough that some have what the swarm gives out next when the manager's own copies have come back."""
+"""Enough that some have what the swarm gives out next when the manager's own replicas have come back."""
 CONVERGE_S = 120
 READY_S = 60
 WHY = "the swarm gave it an address that this host has given to another container"
@@ -30,8 +30,8 @@ def one_manager() -> str:
     return document(EXAMPLE, roles={"node-232": "worker", "node-233": "worker"})
 
 
-def with_more_copies() -> str:
-    return document(one_manager(), copies={"billing": {"node-232": 4}})
+def with_more_replicas() -> str:
+    return document(one_manager(), replicas={"billing": {"node-232": 4}})
 
 
 def nodes_are_ready(manager: Host) -> None:
@@ -45,7 +45,7 @@ def started(host: Host) -> dict[str, str]:
 
 @LONG_ONLY
 @pytest.mark.fault("a manager's swarm is restored from an older copy")
-def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_recreated_and_has_another_one(
+def test_a_replica_whose_address_the_restored_swarm_gave_out_twice_is_recreated_and_has_another_one(
     fresh_cluster: Cluster, record_property: RecordProperty
 ) -> None:
     cluster = fresh_cluster
@@ -69,7 +69,7 @@ def test_a_copy_whose_address_the_restored_swarm_gave_out_twice_is_recreated_and
 
     with recovering(record_property):
         cluster.start()
-        cluster.wait_converged(cluster.put(with_more_copies()), CONVERGE_S)
+        cluster.wait_converged(cluster.put(with_more_replicas()), CONVERGE_S)
 
     anew = [
         line

@@ -201,10 +201,10 @@ def test_a_wiped_manager_joins_again_and_its_old_record_goes(cluster: Cluster) -
 
 
 def without(name: str) -> str:
-    """The example without a host: others run its copies."""
+    """The example without a host: others run its replicas."""
     one, other = others(name)
-    copies = {service: [each for each in where if each != name] or [one] for service, where in ON.items()}
-    return document(GOOD, hosts={name: None}, copies={"order": {one: 2, other: 1}, **copies})
+    replicas = {service: [each for each in where if each != name] or [one] for service, where in ON.items()}
+    return document(GOOD, hosts={name: None}, replicas={"order": {one: 2, other: 1}, **replicas})
 
 
 @pytest.mark.timeout(900)

@@ -1,4 +1,4 @@
-"""A service changes a few copies at a time, as users and operators see it on real hosts."""
+"""A service changes a few replicas at a time, as users and operators see it on real hosts."""
 
 import json
 import os
@@ -35,7 +35,7 @@ PUBLISHED = f'    ports: ["{PORT}:20880"]\n'
 MONITOR_S = 3
 CAREFUL = f"parallelism: 1, monitor: {MONITOR_S}s, failure_action: rollback"
 START_FIRST = f"{CAREFUL}, order: start-first"
-COPIES = ("prod-shop-1", "prod-shop-2", "prod-shop-3")
+REPLICAS = ("prod-shop-1", "prod-shop-2", "prod-shop-3")
 ROLL_S, CONVERGE_S = 120, 90
 
 
@@ -54,13 +54,13 @@ def tags(cluster: Cluster) -> dict[str, str]:
 
 
 def identity(cluster: Cluster) -> Mapping[str, tuple[str, str]]:
-    """What a copy loses that is touched: its container, and the moment it was started."""
+    """What a replica loses that is touched: its container, and the moment it was started."""
     return {name: (each.id, each.started_at) for name, each in shops(cluster).items()}
 
 
 def is_at(cluster: Cluster, tag: str) -> None:
-    """AssertionError unless there are the three copies and nothing else of the service, running, with that image."""
-    assert tags(cluster) == dict.fromkeys(COPIES, tag)
+    """AssertionError unless there are the three replicas and nothing else of the service, running, with that image."""
+    assert tags(cluster) == dict.fromkeys(REPLICAS, tag)
     assert {each.status for each in shops(cluster).values()} == {"running"}
 
 
@@ -104,12 +104,12 @@ def ports(cluster: Cluster) -> list[str]:
 
 
 def moved(plan: str) -> list[str]:
-    """The copies in the order in which a plan moves them."""
+    """The replicas in the order in which a plan moves them."""
     text = [step["text"] for host in json.loads(plan)["hosts"] for step in host["steps"]]
     return re.findall(r"\((shop-\d) is moved\)", "\n".join(text))
 
 
-def test_of_three_copies_no_more_than_one_is_ever_away(cluster: Cluster) -> None:
+def test_of_three_replicas_no_more_than_one_is_ever_away(cluster: Cluster) -> None:
     begun(cluster)
     cluster.lab.hosts[0].write("/tmp/newer.yaml", document("1.0.1"))
     assert moved(cluster.command("plan", "--json", "/tmp/newer.yaml").stdout) == [
@@ -119,7 +119,9 @@ def test_of_three_copies_no_more_than_one_is_ever_away(cluster: Cluster) -> None
     ]
     with knocking(cluster.lab, ports(cluster)) as seen:
         revision = cluster.put(document("1.0.1"))
-        eventually(lambda: "of 3 copies moved to" in told(cluster), ROLL_S, "the status tells of the rollout")
+        eventually(
+            lambda: "of 3 replicas moved to" in told(cluster), ROLL_S, "the status tells of the rollout"
+        )
         cluster.wait_converged(revision, ROLL_S)
     print(seen)
     is_at(cluster, "1.0.1")
@@ -128,7 +130,7 @@ def test_of_three_copies_no_more_than_one_is_ever_away(cluster: Cluster) -> None
     assert cluster.get("rollouts/shop") is None
 
 
-def test_an_image_that_does_not_run_touches_one_copy_only_and_that_one_goes_back(cluster: Cluster) -> None:
+def test_an_image_that_does_not_run_touches_one_replica_only_and_that_one_goes_back(cluster: Cluster) -> None:
     begun(cluster)
     before, tag = identity(cluster), bad(cluster)
     cluster.put(document(tag))
@@ -138,7 +140,7 @@ def test_an_image_that_does_not_run_touches_one_copy_only_and_that_one_goes_back
     eventually(partial(is_at, cluster, "1.0.0"), ROLL_S, "what ran before runs again")
     after = identity(cluster)
     print(told(cluster))
-    assert {name for name in COPIES if after[name] != before[name]} == {"prod-shop-1"}
+    assert {name for name in REPLICAS if after[name] != before[name]} == {"prod-shop-1"}
 
 
 def test_the_rollout_goes_on_when_the_leader_is_killed_in_the_middle(cluster: Cluster) -> None:
@@ -146,7 +148,7 @@ def test_the_rollout_goes_on_when_the_leader_is_killed_in_the_middle(cluster: Cl
     first = cluster.get("leader")
     with knocking(cluster.lab, ports(cluster)) as seen:
         revision = cluster.put(document("1.0.1"))
-        eventually(lambda: "1.0.1" in tags(cluster).values(), ROLL_S, "the first copy is moved")
+        eventually(lambda: "1.0.1" in tags(cluster).values(), ROLL_S, "the first replica is moved")
         assert "1.0.0" in tags(cluster).values()
         leader(cluster).systemctl("kill", "--signal=KILL", UNIT)
         cluster.wait_converged(revision, ROLL_S)
@@ -156,7 +158,7 @@ def test_the_rollout_goes_on_when_the_leader_is_killed_in_the_middle(cluster: Cl
     assert overlapping(seen.ports) == []
 
 
-def test_start_first_goes_back_from_an_image_that_does_not_run_without_touching_any_copy(
+def test_start_first_goes_back_from_an_image_that_does_not_run_without_touching_any_replica(
     cluster: Cluster,
 ) -> None:
     begun(cluster, update=START_FIRST, ports="")
@@ -172,13 +174,13 @@ def test_start_first_goes_back_from_an_image_that_does_not_run_without_touching_
 
 
 @LONG_ONLY
-def test_start_first_stops_the_old_copy_when_the_new_one_has_been_well(cluster: Cluster) -> None:
+def test_start_first_stops_the_old_replica_when_the_new_one_has_been_well(cluster: Cluster) -> None:
     begun(cluster, update=START_FIRST, ports="")
     before = identity(cluster)
     moments = {host.name: host.exec("date", "+%s.%N").stdout.strip() for host in cluster.lab.hosts}
     cluster.wait_converged(cluster.put(document("1.0.1", update=START_FIRST, ports="")), ROLL_S)
     is_at(cluster, "1.0.1")
-    for host, name in zip(cluster.lab.hosts, COPIES, strict=True):
+    for host, name in zip(cluster.lab.hosts, REPLICAS, strict=True):
         old, new = before[name][0], shops(cluster)[name].id
         both_s = happened(host, moments[host.name], "die", old) - happened(
             host, moments[host.name], "start", new
@@ -224,7 +226,7 @@ def test_an_agent_killed_at_any_moment_of_a_replacement_leaves_one_container(clu
 
 
 def solo(host: Host, turn: int) -> str:
-    """The service with one copy; each document has another image than the one before."""
+    """The service with one replica; each document has another image than the one before."""
     order = ("stop-first", "start-first")[turn // 2 % 2]
     return document(
         f"1.0.{turn % 2}", update=f"monitor: 1s, order: {order}", ports="", hosts=f"[{host.name}]"

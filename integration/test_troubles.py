@@ -51,7 +51,7 @@ class Trouble:
     after: tuple[tuple[str, ...], ...] = ()
     """Commands that take the cause away."""
     then: str = ""
-    """What is said when that is done; empty: nothing, the copy runs."""
+    """What is said when that is done; empty: nothing, the replica runs."""
     metrics: tuple[str, ...] = field(
         default=('container_start_failures_total{reason="pull",service="trouble"}',)
     )
@@ -88,7 +88,7 @@ TROUBLES = {
     "crash loop": Trouble(
         "it is left for a while",
         more='entrypoint: ["/bin/busybox", "sh", "-c", "echo no database at db:3306; exit 3"]',
-        metrics=('copy_crashes{copy="1",service="trouble"}', 'blocked{reason="crash"}'),
+        metrics=('replica_crashes{replica="1",service="trouble"}', 'blocked{reason="crash"}'),
     ),
 }
 

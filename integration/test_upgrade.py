@@ -12,7 +12,7 @@ from integration.journals import check_journals
 from integration.lab.base import DEBIAN_13, MACHINE
 from integration.lab.eventually import eventually
 from integration.lab.lab import Lab
-from integration.test_main_job import COPIES, GOSSIP_S, whole_chain
+from integration.test_main_job import GOSSIP_S, REPLICAS, whole_chain
 
 CONVERGE_S = 120
 
@@ -64,7 +64,7 @@ def test_hosts_upgraded_one_by_one_stay_the_nodes_they_were_and_run_what_they_ra
 
         assert engines(older).count("26") == number
         assert nodes(older) == before
-        assert {each.name: each.host for each in older.containers()} == COPIES
+        assert {each.name: each.host for each in older.containers()} == REPLICAS
         assert {name: at for name, at in older.started().items() if not at.startswith(host.name)} == others
         bridge = host.docker.api.inspect_network("docker_gwbridge")
         assert bridge["IPAM"]["Config"] == [{"Subnet": "172.21.0.0/20", "Gateway": "172.21.0.1"}]

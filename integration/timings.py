@@ -25,7 +25,7 @@ class Timings:
     heartbeat_s: int = DOCKERS_HEARTBEAT_S
     """Of the swarm's nodes: `docker swarm update --dispatcher-heartbeat`. No agent changes what an operator has set."""
     monitor_s: float = MONITOR_S
-    """For so long a copy of the example that was moved has to be well before the next one is."""
+    """For so long a replica of the example that was moved has to be well before the next one is."""
 
     def agent_yaml(self) -> str:
         """The sections of agent.yaml that say so; empty for the defaults, which need none."""

@@ -30,7 +30,7 @@ _NO_TERMINAL = 160
 _AGENT = {"leads": "green", "there": "green", "starting": "yellow", "away": "red", "never seen": "red"}
 _GAP = 2
 """Between two columns, as Rich pads them."""
-_HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Copies", "Healthy", "Revision", "To do", "Blocked")
+_HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To do", "Blocked")
 _MOST_TELLING = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
 """The columns of the table where not all have room."""
 
@@ -89,7 +89,7 @@ def _block(row: Cells) -> Text:
 
 
 def _cells(host: HostView) -> Cells:
-    copies, due = host.copies, bool(host.to_do)
+    replicas, due = host.replicas, bool(host.to_do)
     return (
         _text(host.name, style="bold"),
         _text(host.agent, style=_AGENT[host.agent]),
@@ -97,7 +97,8 @@ def _cells(host: HostView) -> Cells:
         _text(short_id(host.node) or "-"),
         _bridge(host),
         _text(
-            f"{copies.running}/{copies.wanted}", style="green" if copies.running == copies.wanted else "red"
+            f"{replicas.running}/{replicas.wanted}",
+            style="green" if replicas.running == replicas.wanted else "red",
         ),
         _healthy(host),
         _text(str(host.applied or "-")),
@@ -125,11 +126,12 @@ def _bridge(host: HostView) -> Text:
 
 
 def _healthy(host: HostView) -> Text:
-    copies = host.copies
-    if not copies.checked:
+    replicas = host.replicas
+    if not replicas.checked:
         return _text("-")
     return _text(
-        f"{copies.healthy}/{copies.checked}", style="green" if copies.healthy == copies.checked else "red"
+        f"{replicas.healthy}/{replicas.checked}",
+        style="green" if replicas.healthy == replicas.checked else "red",
     )
 
 

@@ -56,8 +56,8 @@ def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.
 
 
 def _extent(intent: Intent) -> str:
-    copies = counted(sum(service.copies for service in intent.services), "copy", "copies")
-    return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {copies}"
+    replicas = counted(sum(service.replica_count for service in intent.services), "replica", "replicas")
+    return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {replicas}"
 
 
 # ---- Words for a terminal. Colours reach terminals only, and not those of people who set NO_COLOR

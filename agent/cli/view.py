@@ -8,7 +8,7 @@ from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model import observed, phrases
 from agent.model.intent import HostIntent, Intent
-from agent.model.status import CopyReport, HostStatus
+from agent.model.status import HostStatus, ReplicaReport
 from agent.yamldoc.faultlist import printable
 
 TOLD = 2
@@ -23,8 +23,8 @@ Presence = Literal["leads", "there", "starting", "away", "never seen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopiesView:
-    """Counts of a host's copies; `checked` are those running whose image or service has a health check."""
+class ReplicasView:
+    """Counts of a host's replicas; `checked` are those running whose image or service has a health check."""
 
     wanted: int = 0
     running: int = 0
@@ -50,13 +50,13 @@ class HostView:
     subnet: str = ""
     """Of docker_gwbridge; empty: there is none."""
     bridge_faults: tuple[str, ...] = ()
-    copies: CopiesView = CopiesView()
+    replicas: ReplicasView = ReplicasView()
     applied: int = 0
     """Revision carried out in full; 0: none yet."""
     to_do: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     crashing: tuple[str, ...] = ()
-    """Copies that end again and again, each with its last words, on lines of their own."""
+    """Replicas that end again and again, each with its last words, on lines of their own."""
     notes: tuple[str, ...] = ()
     """What is as it is, and good to know."""
 
@@ -143,7 +143,10 @@ def _host(name: str, cluster: observed.ClusterState) -> HostView:
     if status is None:
         presence: Presence = "starting" if name in cluster.present else "never seen"
         return HostView(
-            name=name, agent=presence, role_wanted=wanted, copies=CopiesView(wanted=_wanted(name, cluster))
+            name=name,
+            agent=presence,
+            role_wanted=wanted,
+            replicas=ReplicasView(wanted=_wanted(name, cluster)),
         )
     role = "manager" if status.is_manager else "worker"
     return HostView(
@@ -157,34 +160,34 @@ def _host(name: str, cluster: observed.ClusterState) -> HostView:
         node=status.node_id or "",
         subnet=status.bridge.subnet,
         bridge_faults=_bridge_faults(intent, status),
-        copies=_copies(_wanted(name, cluster), status.copies),
+        replicas=_replicas(_wanted(name, cluster), status.replicas),
         applied=status.revision,
         to_do=status.steps,
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
-        crashing=tuple(_crashing(each) for each in status.copies if each.crashes >= TOLD),
+        crashing=tuple(_crashing(each) for each in status.replicas if each.crashes >= TOLD),
         notes=_notes(declared, status),
     )
 
 
 def _notes(declared: HostIntent | None, status: HostStatus) -> tuple[str, ...]:
-    notes = (*(() if status.bridge.mesh else (_NO_MESH,)), *filter(None, map(_outdated, status.copies)))
+    notes = (*(() if status.bridge.mesh else (_NO_MESH,)), *filter(None, map(_outdated, status.replicas)))
     if declared is None or declared.availability != "drain" or not status.engine_up:
         return notes
-    left = ", ".join(sorted(each.name for each in status.copies))
+    left = ", ".join(sorted(each.name for each in status.replicas))
     return (*notes, f"is drained; still here: {left}" if left else "is drained, and empty")
 
 
-def _crashing(copy: CopyReport) -> str:
-    ended = f"{printable(copy.name)} ended {copy.crashes} times in a row soon after its start"
-    end = f", last with exit code {copy.exit_code}" if copy.status in ("exited", "restarting") else ""
-    return "\n".join((f"{ended}{end}", *(f"  | {printable(line)}" for line in copy.output)))
+def _crashing(replica: ReplicaReport) -> str:
+    ended = f"{printable(replica.name)} ended {replica.crashes} times in a row soon after its start"
+    end = f", last with exit code {replica.exit_code}" if replica.status in ("exited", "restarting") else ""
+    return "\n".join((f"{ended}{end}", *(f"  | {printable(line)}" for line in replica.output)))
 
 
-def _outdated(copy: CopyReport) -> str:
-    if not copy.image_now:
+def _outdated(replica: ReplicaReport) -> str:
+    if not replica.image_now:
         return ""
-    was, now = map(phrases.short_id, (copy.image, copy.image_now))
-    return f"{copy.name} runs image {was}; its tag means {now} on this host now"
+    was, now = map(phrases.short_id, (replica.image, replica.image_now))
+    return f"{replica.name} runs image {was}; its tag means {now} on this host now"
 
 
 def _presence(name: str, cluster: observed.ClusterState, status: HostStatus) -> Presence:
@@ -208,14 +211,14 @@ def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]
 
 def _wanted(name: str, cluster: observed.ClusterState) -> int:
     if assignment := cluster.assignments.get(name):
-        return len(assignment.copies)
+        return len(assignment.replicas)
     intent = _intent_of(cluster)
-    return sum(service.copies_on(name) for service in intent.services) if intent else 0
+    return sum(service.replicas_on(name) for service in intent.services) if intent else 0
 
 
-def _copies(wanted: int, found: tuple[CopyReport, ...]) -> CopiesView:
+def _replicas(wanted: int, found: tuple[ReplicaReport, ...]) -> ReplicasView:
     running = [each for each in found if each.status == "running"]
-    return CopiesView(
+    return ReplicasView(
         wanted=wanted,
         running=len(running),
         healthy=sum(1 for each in running if each.health == "healthy"),

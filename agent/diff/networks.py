@@ -87,14 +87,14 @@ def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:
 
 def others_on(network: NetworkState, cluster: ClusterState) -> Pairs:
     """(what, node id) of what the swarm has on an overlay, and no agent that is there can tell what it is."""
-    ours = {copy.id for status in cluster.statuses.values() for copy in status.copies}
+    ours = {replica.id for status in cluster.statuses.values() for replica in status.replicas}
     # On a host with an agent it may have come or gone just now: its next report says which.
     told = {status.node_id for host, status in cluster.statuses.items() if host in cluster.present}
     return tuple((what, node) for what, node in network.users if what not in ours and node not in told)
 
 
 def asks_for_addresses(intent: Intent) -> frozenset[str]:
-    """Names of the overlays on which some copy is to have an address of its own choice or ours."""
+    """Names of the overlays on which some replica is to have an address of its own choice or ours."""
     return frozenset(
         network for service in intent.services for network in asks_of(intent, service.spec).overlays
     )
@@ -102,7 +102,7 @@ def asks_for_addresses(intent: Intent) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asks:
-    """What a copy wants of overlays."""
+    """What a replica wants of overlays."""
 
     pinned: frozenset[str] = frozenset()
     """Names of those on which it keeps an address that the leader chooses."""

@@ -45,7 +45,7 @@ class Gone:
 
 
 def removed_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts that had copies assigned once, if only none, and that the accepted intent does not name."""
+    """Hosts that had replicas assigned once, if only none, and that the accepted intent does not name."""
     return tuple(sorted(name for name in cluster.assignments if intent.host(name) is None))
 
 

@@ -1,6 +1,6 @@
-"""What a container of ours shows against the copy it is assigned for.
+"""What a container of ours shows against the replica it is assigned for.
 
-A swarm whose managers lost what they knew last (the raft leader died, or was restored from a copy) gives an
+A swarm whose managers lost what they knew last (the raft leader died, or was restored from a replica) gives an
 address a second time. On another host than the first one both containers run (planner/leader/address_conflicts.py);
 on the same host dockerd refuses the start. The swarm remembers the address by the id of the container, through
 every further start and through a disconnect, so that only another container gets another one
@@ -13,9 +13,9 @@ from agent.diff.container import FillContext
 from agent.model.host_state import ContainerState, HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import Copy, Presence
+from agent.model.records import Presence, Replica
 from agent.model.spec import ContainerSpec
-from agent.model.status import CopyReport
+from agent.model.status import ReplicaReport
 
 # ---- Which of two agents that go by one host's name is the host that the intent declares
 
@@ -51,8 +51,8 @@ def at_home(observed: Observed) -> bool:
     return observed.host is not None and has_address(observed.host, declared_address(observed))
 
 
-def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy) -> FillContext:
-    """What the placeholders of `copy`, as assigned, stand for on `host`.
+def fill_context(intent: Intent | None, host: str, swarm: SwarmState, replica: Replica) -> FillContext:
+    """What the placeholders of `replica`, as assigned, stand for on `host`.
 
     The node id counts only while the host is in the swarm: one of a join under way may never come to be.
     """
@@ -60,18 +60,18 @@ def fill_context(intent: Intent | None, host: str, swarm: SwarmState, copy: Copy
     networks = intent.networks if intent else ()
     return FillContext(
         host=host,
-        service=copy.service,
-        number=copy.number,
+        service=replica.service,
+        slot=replica.slot,
         node_id=swarm.node_id if swarm.local == "active" else None,
         address=str(declared.address) if declared else None,
-        pinned=copy.addresses,
+        pinned=replica.addresses,
         local=frozenset(each.name for each in networks if each.driver != "overlay"),
     )
 
 
-def container_name(project: str, copy: Copy) -> str:
-    """`<project>-<service>-<number>`, as Compose names its containers."""
-    return f"{project}-{copy.service}-{copy.number}"
+def container_name(project: str, replica: Replica) -> str:
+    """`<project>-<service>-<slot>`, as Compose names its containers."""
+    return f"{project}-{replica.service}-{replica.slot}"
 
 
 STOPPABLE = ("running", "paused", "restarting")
@@ -82,14 +82,16 @@ DUPLICATE_ADDRESS = "the swarm gave it an address that this host has given to an
 _NOT_UP = ("created", "exited")
 
 
-def has_duplicate_address(found: ContainerState | CopyReport, copy: Copy, spec: ContainerSpec) -> bool:
+def has_duplicate_address(
+    found: ContainerState | ReplicaReport, replica: Replica, spec: ContainerSpec
+) -> bool:
     """Whether no start of `found` will ever succeed, and one of a new container would.
 
-    One that asks for its address, fixed in its `spec` or pinned for the `copy`, would only ask again. Placeholders say
-    nothing of that, and need not have a value: a container that is there has been made with one.
+    One that asks for its address, fixed in its `spec` or pinned for the `replica`, would only ask again. Placeholders
+    say nothing of that, and need not have a value: a container that is there has been made with one.
     """
     refused = found.status in _NOT_UP and is_about_an_address(found.error)
-    pinned = dict(copy.addresses)
+    pinned = dict(replica.addresses)
     return refused and not any(each.ipv4_address or each.network in pinned for each in spec.networks)
 
 
@@ -102,8 +104,8 @@ IN_USE = "address already in use"
 """In docker's words for a start that failed: only then it is worth looking who listens."""
 
 
-def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
-    """Whether an exited copy has done its work and stays so.
+def finished(spec: ContainerSpec, found: ContainerState | ReplicaReport) -> bool:
+    """Whether an exited replica has done its work and stays so.
 
     Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.
     """
@@ -116,11 +118,11 @@ def finished(spec: ContainerSpec, found: ContainerState | CopyReport) -> bool:
 
 
 def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> str:
-    """Id of the image that a copy would be made of now, if that is not the one it was made of; else empty."""
-    spec = cluster.specs.get(found.copy.spec)
+    """Id of the image that a replica would be made of now, if that is not the one it was made of; else empty."""
+    spec = cluster.specs.get(found.replica.spec)
     now = next((identity for name, identity in host.image_ids if spec and name == spec.image), "")
     return now if found.image and now != found.image else ""
 
 
 HELD_BY_ITS_HOST = ("waiting", "dependency")
-"""Kinds of what keeps a host from starting a copy, and is no doing of the copy."""
+"""Kinds of what keeps a host from starting a replica, and is no doing of the replica."""

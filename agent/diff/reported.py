@@ -8,7 +8,7 @@ from typing import TypeVar
 from agent.diff.bridge import with_gateway, without_gateway
 from agent.errors import Invalid
 from agent.model import host_state, records
-from agent.model.status import BridgeReport, CopyReport, HostStatus, NetworkReport
+from agent.model.status import BridgeReport, HostStatus, NetworkReport, ReplicaReport
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def _host(status: HostStatus) -> host_state.HostState:
         live_restore=status.live_restore,
         swarm=_swarm(status),
         networks=tuple(_network(each) for each in status.networks),
-        containers=tuple(_container(each) for each in status.copies),
+        containers=tuple(_container(each) for each in status.replicas),
         foreign_names=tuple((name, "") for name in status.foreign_names),
         attached=tuple(_alike(host_state.Attached, each) for each in status.attached),
         images=frozenset(status.images),
@@ -77,10 +77,10 @@ def _network(report: NetworkReport) -> host_state.NetworkState:
     return _alike(host_state.NetworkState, report, subnet=subnet, gateway=report.gateway or None)
 
 
-def _container(report: CopyReport) -> host_state.ContainerState:
-    copy = records.Copy(service=report.service, number=report.number, spec=report.spec)
+def _container(report: ReplicaReport) -> host_state.ContainerState:
+    replica = records.Replica(service=report.service, slot=report.slot, spec=report.spec)
     differences = tuple(_alike(host_state.Difference, each) for each in report.differences)
-    return _alike(host_state.ContainerState, report, copy=copy, differences=differences)
+    return _alike(host_state.ContainerState, report, replica=replica, differences=differences)
 
 
 def _alike(kind: Callable[..., T], report: object, **other: object) -> T:

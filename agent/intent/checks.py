@@ -70,7 +70,7 @@ def _check_names(
 
 
 def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
-    """Note a fault for each port of a host that two copies want, or that the swarm itself needs."""
+    """Note a fault for each port of a host that two replicas want, or that the swarm itself needs."""
     if (
         sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
         > MOST_PUBLISHED
@@ -85,13 +85,11 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
             if (port.published, port.protocol) in _swarm_ports(swarm):
                 problem = f"port {port.published}/{port.protocol} of a host is the swarm's own"
                 place.fault(problem, "publish another")
-            for host, copies in service.placement:
-                if copies > 1:
-                    problem = (
-                        f"{copies} copies on {host} cannot all publish port {port.published}/{port.protocol}"
-                    )
-                    place.fault(problem, "run one copy for each host, or publish nothing")
-                if copies:
+            for host, replicas in service.placement:
+                if replicas > 1:
+                    problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
+                    place.fault(problem, "run one replica for each host, or publish nothing")
+                if replicas:
                     holders = taken.setdefault((host, port.published or 0, port.protocol), [])
                     _check_holders(place, port, host, holders)
                     holders.append((port, service.name))
@@ -311,9 +309,9 @@ def check_fixed_addresses(
                 continue
             place = root.at("services", service.name, "networks", network.key, "ipv4_address")
             holder = taken.setdefault((each.network, each.ipv4_address), service.name)
-            if service.copies > 1:
-                problem = f"{service.copies} copies cannot share one address"
-                place.fault(problem, "run one copy, or leave the address out")
+            if service.replica_count > 1:
+                problem = f"{service.replica_count} replicas cannot share one address"
+                place.fault(problem, "run one replica, or leave the address out")
             elif holder != service.name:
                 place.fault(f"{each.ipv4_address} is wanted by service {holder} too", "give each its own")
             _check_inside(place, IPv4Address(each.ipv4_address), network)

@@ -1,4 +1,4 @@
-"""The `deploy` section: where and how many copies run, how changes are rolled out, and limits in Swarm's words."""
+"""The `deploy` section: where and how many replicas run, how changes are rolled out, and limits in Swarm's words."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from agent.yamldoc.readers import Cursor, Fields, after, choice, duration, integ
 ServiceMode = Literal["global", "replicated"]
 
 MOST_REPLICAS = 10_000
-"""Copies of one service."""
+"""Replicas of one service."""
 
 Condition = Literal["none", "on-failure", "any"]
 _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
@@ -86,7 +86,7 @@ DEPLOY = forms.Section(
         "resources": _RESOURCES.form,
     },
     refused={
-        "endpoint_mode": "is not offered: copies are containers, without a virtual address",
+        "endpoint_mode": "is not offered: replicas are containers, without a virtual address",
         "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
     },
 )
@@ -99,11 +99,11 @@ class Deploy:
     update: Update = _AS_SWARM
     rollback: Update | None = None
     everywhere: bool = False
-    """Whether every host that may runs a copy."""
+    """Whether every host that may runs a replica."""
     replicas: int | None = None
-    """How many copies there are, on hosts that the leader chooses; None: not said."""
+    """How many replicas there are, on hosts that the leader chooses; None: not said."""
     where: Where = ANYWHERE
-    """Which hosts may run copies."""
+    """Which hosts may run replicas."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ContainerSpec."""
 
@@ -131,7 +131,7 @@ def read_deploy(cursor: Cursor) -> Deploy:
 
 
 def _check_global(fields: Fields, where: Where) -> None:
-    one_each = "mode global runs one copy on every host"
+    one_each = "mode global runs one replica on every host"
     if place := fields.at("replicas"):
         place.hidden().fault(f"{one_each}, and has no replicas", "keep one of them")
     section = fields.at("placement")
@@ -181,7 +181,7 @@ def _resources(cursor: Cursor) -> dict[str, Any]:
     return {attribute: value for attribute, value in said.items() if value is not None}
 
 
-# ---- `deploy.placement`: on which hosts copies may run, and over what they are spread
+# ---- `deploy.placement`: on which hosts replicas may run, and over what they are spread
 
 
 def read_where(cursor: Cursor) -> Where:
@@ -220,7 +220,7 @@ def _feature(cursor: Cursor, name: str) -> str | None:
         instead = f"write node.labels.{name.removeprefix(_ENGINE)}, and give the hosts that label in x-cluster.hosts"
     else:
         instead = _NOT_PLACED_BY.get(name) or cursor.guess(name, tuple(_KNOWN)) or _EXAMPLE
-    cursor.fault(f"'{name}' is nothing that copies are placed by", instead)
+    cursor.fault(f"'{name}' is nothing that replicas are placed by", instead)
     return None
 
 
@@ -231,17 +231,20 @@ def _preference(cursor: Cursor) -> str | None:
     return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
 
 
-# ---- `x-hosts`, or `deploy` in its place: how many copies each host runs, or how many there are at all
+# ---- `x-hosts`, or `deploy` in its place: how many replicas each host runs, or how many there are at all
 
-MOST_COPIES = 1000
-"""Copies of one service on one host."""
+MOST_REPLICAS = 1000
+"""Replicas of one service on one host."""
 
 Placement = tuple[tuple[str, int], ...]
-HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_COPIES)))
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_REPLICAS)))
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
-    """Return (host, copies) in the document's order; nothing where `deploy` says it. `hosts` are the declared ones."""
+    """Return (host, replicas) in the document's order; nothing where `deploy` says it.
+
+    `hosts` are the declared ones.
+    """
     place = fields.at("x-hosts")
     if place is None:
         if not deploy.everywhere and deploy.replicas is None:
@@ -255,7 +258,7 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Pl
 
 
 def _said(deploy: Deploy) -> list[str]:
-    """What `deploy` says of where copies run."""
+    """What `deploy` says of where replicas run."""
     said = {
         "mode: global": deploy.everywhere,
         "replicas": deploy.replicas is not None,
@@ -281,8 +284,8 @@ def settle_hosts(
 
 
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
-    """Return (host, copies), from a mapping or from a list of hosts that run one each."""
-    count = integer(0, MOST_COPIES)
+    """Return (host, replicas), from a mapping or from a list of hosts that run one each."""
+    count = integer(0, MOST_REPLICAS)
     found = (
         [(key, count(value)) for key, value in place.entries()]
         if place.is_mapping
@@ -300,7 +303,7 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placemen
         if host is None:
             continue
         if host in found:
-            place.fault(f"names the host {place.shown} twice", "write host: 2 for two copies on one host")
+            place.fault(f"names the host {place.shown} twice", "write host: 2 for two replicas on one host")
         elif hosts and host not in hosts:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
             place.fault(f"{place.shown} is no declared host", known)

@@ -120,7 +120,7 @@ def what_it_takes(before: Intent | None, after: Intent) -> str:
     percents = [each for each in allowed if each is not None]
     if before is None or not percents:
         return ""
-    told = (*_copies(before, after, min(percents)), *_managers(before, after))
+    told = (*_replicas(before, after, min(percents)), *_managers(before, after))
     return " and ".join(told)
 
 
@@ -132,7 +132,7 @@ def confirmation(before: Intent, after: Intent) -> str:
     return shortened(f"{before.digest} {after.digest}")
 
 
-def _copies(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
+def _replicas(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
     declared = _counts(before)
     # Another project is other containers and, worse, other volumes: nothing of the former one is left.
     left = _counts(after) if after.project == before.project else {}
@@ -144,7 +144,7 @@ def _copies(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
         return ()
     named = [f"{name} {gone} of {declared[name]}" for name, gone in dropped.items()]
     services = ", ".join(first_of(named, _MOST_NAMED, "and of {} more"))
-    return (f"{lost} of {total} copies ({services}), which is more than the deletion_guard of {percent}%",)
+    return (f"{lost} of {total} replicas ({services}), which is more than the deletion_guard of {percent}%",)
 
 
 def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ def _managers(before: Intent, after: Intent) -> tuple[str, ...]:
 
 
 def _counts(intent: Intent) -> dict[str, int]:
-    return {each.name: each.copies for each in intent.services}
+    return {each.name: each.replica_count for each in intent.services}
 
 
 def guarding(cluster: ClusterState) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What a copy may use: CPUs, memory, ulimits, kernel settings, devices, rights."""
+"""What a replica may use: CPUs, memory, ulimits, kernel settings, devices, rights."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is mounted into a copy: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
+"""What is mounted into a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -204,7 +204,7 @@ def _mode(cursor: Cursor, written: str) -> int | None:
     return None
 
 
-# ---- Secrets and configs: files that lie on the hosts, mounted read-only into the copies that name them
+# ---- Secrets and configs: files that lie on the hosts, mounted read-only into the replicas that name them
 
 Kind = Literal["secrets", "configs"]
 
@@ -236,7 +236,7 @@ _SECRETS = "/run/secrets/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A file that a service uses: the name the document gives it, and where the copies have it."""
+    """A file that a service uses: the name the document gives it, and where the replicas have it."""
 
     name: str
     target: str
@@ -244,7 +244,7 @@ class Use:
 
 
 def read_file(cursor: Cursor) -> str | None:
-    """Read one secret or config of the top level: the path of its file on every host that runs a copy with it."""
+    """Read one secret or config of the top level: the path of its file on every host that runs a replica with it."""
     fields = FILE.read(cursor)
     return fields.require("file", absolute, "say which file of the host: a whole path")
 

@@ -18,7 +18,7 @@ ATTACHMENT = forms.Section(
     refused={
         "ipv6_address": "is not offered: overlays here are IPv4",
         "link_local_ips": "is not offered: overlays have none",
-        "mac_address": "is not offered: two copies with one address disturb each other",
+        "mac_address": "is not offered: two replicas with one address disturb each other",
         "driver_opts": "is not offered: give them to the network itself",
         "gw_priority": _NEW,
         "interface_name": _NEW,
@@ -59,7 +59,7 @@ SUBNET = forms.Section(
     ("subnet",),
     {
         "ip_range": "is not offered: the whole subnet is given out; choose a smaller one",
-        "aux_addresses": "is not offered: give what is no copy an address outside the subnet",
+        "aux_addresses": "is not offered: give what is no replica an address outside the subnet",
     },
 )
 _IPAM = forms.Section(
@@ -81,7 +81,7 @@ NETWORK = forms.Section(
         "labels": forms.PAIRS,
     },
     refused={
-        "enable_ipv6": "is not offered: hosts and copies have IPv4 addresses here",
+        "enable_ipv6": "is not offered: hosts and replicas have IPv4 addresses here",
         "enable_ipv4": "is not needed: every network has IPv4",
     },
 )

@@ -127,7 +127,7 @@ def _long(place: Cursor) -> list[Port]:
     mode = fields.at("mode")
     if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
         problem = "the routing mesh is not offered"
-        mode.fault(problem, "write mode: host, or nothing: a copy's own host publishes it")
+        mode.fault(problem, "write mode: host, or nothing: a replica's own host publishes it")
     if target is None or published is None:
         return []
     spelled = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)

@@ -1,4 +1,4 @@
-"""How the process of a copy is started, named, logged and ended."""
+"""How the process of a replica is started, named, logged and ended."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ _positive = duration(_SHORTEST_S)
 
 
 def healthcheck(cursor: Cursor) -> Healthcheck | None:
-    """Read how a copy's health is found out; times in seconds."""
+    """Read how a replica's health is found out; times in seconds."""
     fields = HEALTH.read(cursor)
     test = fields.read("test", _test)
     if fields.read("disable", boolean, False) or test == ("NONE",):
@@ -87,7 +87,7 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
     def read(cursor: Cursor) -> W | None:
         if (cursor.written or "").startswith(_ANOTHERS):
             problem = "the namespace of another container is not offered"
-            cursor.fault(problem, "copies are replaced one by one: use networks")
+            cursor.fault(problem, "replicas are replaced one by one: use networks")
             return None
         return one_of(cursor)
 

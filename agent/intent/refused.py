@@ -15,7 +15,7 @@ _REAL_TIME = "is not offered: cgroup v2 has no such limit; use cpus or cpu_share
 SERVICE_REFUSED: dict[str, str] = {
     "attach": "is not offered: it is about the terminal of docker compose",
     "build": "is not offered: push an image to a registry and name it",
-    "container_name": "is not offered: copies are called <project>-<service>-<number>",
+    "container_name": "is not offered: replicas are called <project>-<service>-<slot>",
     "cpu_count": _WINDOWS,
     "cpu_percent": _WINDOWS,
     "cpu_rt_period": _REAL_TIME,
@@ -23,20 +23,20 @@ SERVICE_REFUSED: dict[str, str] = {
     "credential_spec": _WINDOWS,
     "develop": "is not offered: it is for development",
     "env_file": f"{_NO_FILES}; use environment",
-    "expose": "is not needed: copies on a network reach every port of each other",
+    "expose": "is not needed: replicas on a network reach every port of each other",
     "extends": f"{_NO_FILES}; use a YAML anchor",
     "external_links": _NETWORKS,
     "isolation": _WINDOWS,
     "label_file": f"{_NO_FILES}; use labels",
     "links": _NETWORKS,
-    "mac_address": "is not offered: two copies with one address disturb each other",
+    "mac_address": "is not offered: two replicas with one address disturb each other",
     "models": "is not offered: a model is no container",
     "platform": "is not offered: every host runs the image for its own processor; another one would need an emulator",
     "post_start": "is not offered: put it into the image, or into its entrypoint",
     "pre_stop": "is not offered: put it into the image; stop_signal and stop_grace_period are there",
     "profiles": "is not offered: what is in the document runs",
     "provider": "is not offered: a provider is no container",
-    "scale": "is not offered: use x-hosts, which says how many copies run on which host",
+    "scale": "is not offered: use x-hosts, which says how many replicas run on which host",
     "storage_opt": "is not offered: what it does depends on the storage driver of each host",
     "use_api_socket": "is not offered: whoever has the socket of dockerd has the host; mount it yourself",
     "volumes_from": "is not offered: declare a volume and mount it in both services",
@@ -90,4 +90,4 @@ def _orders(intent: Intent) -> Iterator[str]:
         pinned = intent.policy.pin_addresses or uses_overlay_address(service.spec)
         why = why_alone(service.spec) or ("its address is pinned" if pinned and service.spec.networks else "")
         if asked and why:
-            yield f"service {service.name}: a copy is replaced stop-first, although start-first is asked for: {why}"
+            yield f"service {service.name}: a replica is replaced stop-first, although start-first is asked for: {why}"

@@ -10,7 +10,7 @@ from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor
 from agent.yamldoc.faultlist import listed, nearest
 
-# ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a copy runs
+# ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a replica runs
 
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"

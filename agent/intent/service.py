@@ -53,7 +53,7 @@ _DEPENDENCY = forms.Section(
     {"condition": forms.choice(get_args(Condition))},
     ("condition",),
     {
-        "restart": "is not offered: a copy is started again when it ends itself",
+        "restart": "is not offered: a replica is started again when it ends itself",
         "required": "is not offered: what is named is declared, or the document is refused",
     },
 )
@@ -181,7 +181,7 @@ FIELDS: dict[str, Field] = {
     "cpu_quota": Field("cpu_quota_us", limits.cpu_quota, forms.MICROSECONDS),
     "blkio_config": Field(None, limits.blkio_config, limits.BLKIO.form),
 }
-"""Every key that describes a copy. A new one is one line here and one in docs/intent-reference.md."""
+"""Every key that describes a replica. A new one is one line here and one in docs/intent-reference.md."""
 
 OTHERS: Mapping[str, forms.Form] = {
     "x-hosts": HOSTS,
@@ -222,7 +222,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
 def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
     said: dict[str, Any] = dict(in_deploy)
     if "image" not in fields:
-        fields.missing("image", "say what the copies run")
+        fields.missing("image", "say what the replicas run")
     for key in fields:
         field = FIELDS.get(key)
         value = None if field is None else fields.read(key, field.read)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from agent.model.intent import GWBRIDGE
 from agent.model.phrases import differs
-from agent.model.records import Copy, SwarmRecord, Tokens
+from agent.model.records import Replica, SwarmRecord, Tokens
 from agent.model.spec import Pairs
 
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
@@ -118,8 +118,8 @@ class NetworkState:
     ours: bool = False
     """Whether it carries the label of this cluster: then an agent made it."""
     peers: tuple[str, ...] = ()
-    """An overlay that copies here are on: addresses of the hosts on it that this one has heard of, its own among them.
-    Empty: not looked at."""
+    """An overlay that replicas here are on: addresses of the hosts on it that this one has heard of, its own among
+    them. Empty: not looked at."""
     users: Pairs = ()
     """An overlay of ours, seen by the leader: (what, node id) of all that keeps the swarm from removing it; containers
     by id, services (without a node) as `service <name>`."""
@@ -138,7 +138,7 @@ class LinkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A field of a running copy that is not as its spec says: changed by hand, or lost."""
+    """A field of a running replica that is not as its spec says: changed by hand, or lost."""
 
     field: str
     wanted: str
@@ -158,7 +158,7 @@ class ContainerState:
 
     id: str
     name: str
-    copy: Copy
+    replica: Replica
     """What its labels say it is."""
     status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""

@@ -63,16 +63,16 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """What `deploy.placement` says: where copies may run whose hosts the leader chooses."""
+    """What `deploy.placement` says: where replicas may run whose hosts the leader chooses."""
 
     constraints: tuple[Constraint, ...] = ()
     spread: tuple[str, ...] = ()
-    """`labels.<name>`, `hostname` or `role`: the copies are spread over its values; the first one counts most."""
+    """`labels.<name>`, `hostname` or `role`: the replicas are spread over its values; the first one counts most."""
     most_per_host: int | None = None
-    """Copies of the service on one host; None: any number."""
+    """Replicas of the service on one host; None: any number."""
 
     def unmet(self, host: HostIntent) -> Constraint | None:
-        """The first constraint that does not hold for a host; None: it may run copies."""
+        """The first constraint that does not hold for a host; None: it may run replicas."""
         return next((each for each in self.constraints if not each.met_by(host)), None)
 
 
@@ -113,7 +113,7 @@ class PolicyIntent:
     unmanaged: Unmanaged = "ignore"
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
-    """An edit that drops more than this share of the copies, or most managers, waits for a word; None: none does."""
+    """An edit that drops more than this share of the replicas, or most managers, waits for a word; None: none does."""
     confirm: str = ""
     """That word: which edit the operator has confirmed (agent/intent/guard.py)."""
     allow_network_recreate: bool = False
@@ -121,9 +121,9 @@ class PolicyIntent:
     resolve_digests: bool = False
     """Whether the leader asks once for each document which bytes its tags are, so that all hosts run the same."""
     pin_addresses: bool = False
-    """Whether every copy keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
+    """Whether every replica keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
     reschedule_after_s: float = 60.0
-    """How long a host has to be gone before the copies that may run elsewhere move away from it."""
+    """How long a host has to be gone before the replicas that may run elsewhere move away from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,7 @@ class Update:
     """How a change of the service is rolled out; the defaults are Swarm's."""
 
     parallelism: int = 1
-    """Copies changed at a time; 0 is all at once."""
+    """Replicas changed at a time; 0 is all at once."""
     order: UpdateOrder = "stop-first"
     failure_action: FailureAction = "pause"
     monitor_s: float = 5.0
@@ -171,19 +171,19 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceIntent:
-    """A service: what one copy is, and how many copies each host runs, or how many there are at all."""
+    """A service: what one replica is, and how many replicas each host runs, or how many there are at all."""
 
     name: str
     spec: ContainerSpec
     placement: tuple[tuple[str, int], ...] = ()
-    """(host, copies) in the document's order, which is also the order of the copies' numbers. Empty where the leader
+    """(host, replicas) in the document's order, which is also the order of the replicas' slots. Empty where the leader
     chooses the hosts."""
     replicas: int | None = None
-    """How many copies there are, on hosts that the leader chooses; None: `placement` says which."""
+    """How many replicas there are, on hosts that the leader chooses; None: `placement` says which."""
     everywhere: bool = False
     """Whether `placement` names every host that may run one, instead of those that the document asks for by name."""
     where: Where = ANYWHERE
-    """Which hosts may run copies. A `placement` names no others."""
+    """Which hosts may run replicas. A `placement` names no others."""
     update: Update = Update()
     rollback: Update | None = None
     """How a rollback is rolled out; None: like a change."""
@@ -192,12 +192,12 @@ class ServiceIntent:
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
 
     @property
-    def copies(self) -> int:
-        """How many copies there are to be."""
+    def replica_count(self) -> int:
+        """How many replicas there are to be."""
         return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
 
-    def copies_on(self, host: str) -> int:
-        """How many copies `host` runs; 0 for a host that is not named, or when the leader chooses the hosts."""
+    def replicas_on(self, host: str) -> int:
+        """How many replicas `host` runs; 0 for a host that is not named, or when the leader chooses the hosts."""
         return dict(self.placement).get(host, 0)
 
 

@@ -59,7 +59,7 @@ class PublishVerdict(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishAssignment(_StepForHost):
-    """Tell a host its copies; the specs it needs and etcd lacks are written in the same transaction."""
+    """Tell a host its replicas; the specs it needs and etcd lacks are written in the same transaction."""
 
     assignment: Assignment
     specs: tuple[ContainerSpec, ...] = field(repr=False)
@@ -86,7 +86,7 @@ class _RolloutStep(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRollout(_RolloutStep):
-    """Note how far a service is on its way to another spec. Always before a copy is moved by it."""
+    """Note how far a service is on its way to another spec. Always before a replica is moved by it."""
 
     rollout: Rollout
     verb = "publish"
@@ -122,7 +122,7 @@ class IssueMembershipOrder(_StepForHost):
 
     membership_order: MembershipOrder
     unlisted: str | None = None
-    """The node id that the swarm must not know, asked once more before it is said: stopping copies rests upon it."""
+    """The node id that the swarm must not know, asked once more before it is said: stopping replicas rests upon it."""
     verb, kind, about = "issue", "swarm", "membership-order"
 
 

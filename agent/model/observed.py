@@ -12,13 +12,13 @@ from agent.model.spec import ContainerSpec, Pairs
 from agent.model.status import HostStatus
 from agent.model.store import Fence
 
-CopyKey = tuple[str, str, int]
-"""(host, service, number)"""
+ReplicaKey = tuple[str, str, int]
+"""(host, service, slot)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaTimers:
-    """What this leader has seen of one copy since it leads."""
+    """What this leader has seen of one replica since it leads."""
 
     steady_s: float = 0.0
     """How long its host has said the same of it, or has been away."""
@@ -162,8 +162,8 @@ class Observed:
     """The machine, as long as nobody copies it."""
     advertise: str | None = None
     """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
-    watches: Mapping[CopyKey, ReplicaTimers] = field(default_factory=dict)
-    """Of each assigned copy, what this leader has seen of it over time; empty on everybody else."""
+    watches: Mapping[ReplicaKey, ReplicaTimers] = field(default_factory=dict)
+    """Of each assigned replica, what this leader has seen of it over time; empty on everybody else."""
     tokens_age_s: float = 0.0
     """How long this leader has seen the published join tokens as they are; 0 on everybody else."""
     show_secrets: bool = False

@@ -58,11 +58,11 @@ def timestamp(at_s: float) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Copy:
-    """One copy of a service: its number is unique within the service, its spec is named by hash."""
+class Replica:
+    """One replica of a service: its slot is unique within the service, its spec is named by hash."""
 
     service: str
-    number: int
+    slot: int
     spec: str
     addresses: Pairs = ()
     """(overlay, IPv4 address) that the leader has pinned for it. It keeps them from container to container."""
@@ -75,25 +75,28 @@ class Copy:
 
     @property
     def key(self) -> Key:
-        return self.service, self.number
+        return self.service, self.slot
 
     @property
-    def made_as(self) -> "Copy":
+    def made_as(self) -> "Replica":
         """As the labels of its container name it: without what may change while that stays."""
-        return Copy(service=self.service, number=self.number, spec=self.spec)
+        return Replica(service=self.service, slot=self.slot, spec=self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """The copies one host shall run, by the intent of `revision`. An empty one asks for none."""
+    """The replicas one host shall run, by the intent of `revision`. An empty one asks for none."""
 
     revision: int
     project: str
-    copies: tuple[Copy, ...] = ()
+    replicas: tuple[Replica, ...] = ()
     epoch: int = 0
     """As in Accepted: what counts more is of a later epoch, or within one of a later revision."""
     pending: tuple[str, ...] = ()
-    """Services with a copy here that is not as that intent says (yet): a rollout moves it in its turn, or went back."""
+    """Services with a replica here that is not as that intent says (yet).
+
+    A rollout moves it in its turn, or went back.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +129,7 @@ class SwarmRecord:
     networks: tuple[str, ...] = ()
     """Overlays that containers can join: a worker cannot see them for itself."""
     recreating: tuple[str, ...] = ()
-    """Overlays that are about to be recreated: whoever has copies on one takes them off it."""
+    """Overlays that are about to be recreated: whoever has replicas on one takes them off it."""
     pool: tuple[str, ...] = ()
     """The networks that the swarm takes the subnets of overlays from: only managers are told."""
 
@@ -237,7 +240,7 @@ RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A service on its way to another spec. It outlives the leader; how long a copy has been well does not."""
+    """A service on its way to another spec. It outlives the leader; how long a replica has been well does not."""
 
     before: str
     """Hash of the spec that ran before, and that a rollback goes to."""
@@ -245,9 +248,9 @@ class Rollout:
     """Hash of the spec the intent asks for: a record about another one is of the past."""
     state: RolloutState = "moving"
     already: tuple[int, ...] = ()
-    """Numbers of the copies that had the spec they are to have when this way began: they say nothing about it."""
+    """Slots of the replicas that had the spec they are to have when this way began: they say nothing about it."""
     failed: tuple[int, ...] = ()
-    """Numbers of the copies that failed on this way."""
+    """Slots of the replicas that failed on this way."""
     why: str = ""
     """What failed, in words."""
 

@@ -1,4 +1,4 @@
-"""What one copy of a service must be, before placeholders are filled in: the content of `specs/<sha256>`.
+"""What one replica of a service must be, before placeholders are filled in: the content of `specs/<sha256>`.
 
 Only plain immutable values live here, so that a spec has exactly one canonical JSON form and the hash of that
 form names it. A mapping is a tuple of pairs sorted by key; a list whose order means nothing is sorted by the
@@ -20,7 +20,7 @@ HUB = "docker.io"
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings: pairs, sorted by key, each key once."""
 Key = tuple[str, int]
-"""(service, number): what names a copy, whatever its spec and its host."""
+"""(service, slot): what names a replica, whatever its spec and its host."""
 
 Protocol = Literal["tcp", "udp", "sctp"]
 MountType = Literal["bind", "volume", "tmpfs"]
@@ -75,7 +75,10 @@ class Attachment:
     aliases: tuple[str, ...] = ()
     ipv4_address: str | None = None
     pinned: str | None = None
-    """The address that the leader has pinned for one copy: filled in on its host, and never part of a stored spec."""
+    """The address that the leader has pinned for one replica.
+
+    Filled in on its host, and never part of a stored spec.
+    """
 
     @property
     def address(self) -> str | None:
@@ -153,7 +156,7 @@ class BlkioDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """One copy of a service. What may hold passwords is kept out of `repr`."""
+    """One replica of a service. What may hold passwords is kept out of `repr`."""
 
     image: str
     command: tuple[str, ...] | None = field(default=None, repr=False)

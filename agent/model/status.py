@@ -15,7 +15,7 @@ class BlockedReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifferenceReport:
-    """A field of a running copy that is not as its spec says, word for word as the host observed it."""
+    """A field of a running replica that is not as its spec says, word for word as the host observed it."""
 
     field: str
     wanted: str
@@ -25,11 +25,11 @@ class DifferenceReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyReport:
-    """A copy as last seen on its host."""
+class ReplicaReport:
+    """A replica as last seen on its host."""
 
     service: str
-    number: int
+    slot: int
     spec: str
     id: str
     name: str
@@ -54,7 +54,7 @@ class CopyReport:
 
     @property
     def key(self) -> Key:
-        return self.service, self.number
+        return self.service, self.slot
 
 
 Phase = Literal["", "right", "waiting", "moving", "held"]
@@ -107,7 +107,7 @@ class NetworkReport:
     ours: bool = False
     """Whether an agent of this cluster made it."""
     peers: tuple[str, ...] = ()
-    """Of an overlay that copies here are on: addresses of the hosts on it that this one has heard of."""
+    """Of an overlay that replicas here are on: addresses of the hosts on it that this one has heard of."""
     users: Pairs = ()
     """Of an overlay of ours, told by the leader: (what, node id) of what is on it and no agent knows."""
     endpoints: Pairs = ()
@@ -189,7 +189,7 @@ class HostStatus:
     images: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     foreign_names: tuple[str, ...] = ()
-    """Containers that are not ours but have a name that copies of this project could get: `<project>-...`."""
+    """Containers that are not ours but have a name that replicas of this project could get: `<project>-...`."""
     routes: Pairs = ()
     """(destination, device), only while docker_gwbridge is not as agreed: a new one must not overlap them."""
     addresses: Pairs = ()
@@ -197,7 +197,7 @@ class HostStatus:
     attached: tuple[AttachedReport, ...] = ()
     """While docker_gwbridge is not as agreed: every container here, whom its change may touch. Else those that are on
     an overlay: whom a change of that, or of docker_gwbridge, would touch."""
-    copies: tuple[CopyReport, ...] = ()
+    replicas: tuple[ReplicaReport, ...] = ()
     steps: tuple[str, ...] = ()
     """What is still to be done."""
     blocked: tuple[BlockedReport, ...] = ()

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 from typing import ClassVar, Literal
 
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.records import Copy, Digests, Disruption
+from agent.model.records import Digests, Disruption, Replica
 from agent.model.spec import Attachment, ContainerSpec, Pairs, registry_of
 
 Lane = Literal["host", "leader", "pull"]
@@ -31,7 +31,7 @@ class BaseStep(ABC):
     verb: ClassVar[str]
     kind: ClassVar[str]
     """For the metrics, and for more: `leadership` is planned in modes observe and paused, too; after a step of kind
-    `swarm` the host is read afresh; steps of kind `network` that several copies need are planned once.
+    `swarm` the host is read afresh; steps of kind `network` that several replicas need are planned once.
     """
     barrier: ClassVar[bool] = False
     """Runs alone in its lane: nothing of the lane starts before it is done."""
@@ -282,7 +282,7 @@ class PullImage(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ContainerStep(BaseStep):
     name: str
-    """The container's name, `<project>-<service>-<number>`, or what it is called now."""
+    """The container's name, `<project>-<service>-<slot>`, or what it is called now."""
     kind = "container"
 
     @property
@@ -292,9 +292,9 @@ class _ContainerStep(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateContainer(_ContainerStep):
-    """`spec` has its placeholders filled in already; `copy` goes onto the labels."""
+    """`spec` has its placeholders filled in already; `replica` goes onto the labels."""
 
-    copy: Copy
+    replica: Replica
     project: str
     spec: ContainerSpec
     under: str = ""

@@ -1,10 +1,10 @@
 """What is accepted on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
 
 An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
-deleted. To follow it would take copies away that nobody wanted gone. What is accepted and assigned carries an epoch and
-a revision: within an epoch etcd only counts upwards, and an operator who confirms what etcd says begins the next epoch.
-One that was restored with the same accepted document has lost what was written since, such as the end of a rollout: its
-own revision is lower than it was, and nothing counts that it says before the next epoch.
+deleted. To follow it would take replicas away that nobody wanted gone. What is accepted and assigned carries an epoch
+and a revision: within an epoch etcd only counts upwards, and an operator who confirms what etcd says begins the next
+epoch. One that was restored with the same accepted document has lost what was written since, such as the end of a
+rollout: its own revision is lower than it was, and nothing counts that it says before the next epoch.
 """
 
 from dataclasses import dataclass
@@ -193,7 +193,7 @@ class AcceptedStore:
         self._store_rolled_back = what
 
     def _assignment(self, values: Values) -> records.Assignment | None:
-        """The host's own. None is believed only where none of its copies would be left without a word about it."""
+        """The host's own. None is believed only where none of its replicas would be left without a word about it."""
         value, found = values.snapshot.get(self._assigned), values.one(self._assigned, records.Assignment)
         last = self._last_assignment()
         if last and ((value and found is None) or self._counts_more(last, found)):
@@ -210,7 +210,7 @@ class AcceptedStore:
         if found:
             return (found.epoch, found.revision) < (last.epoch, last.revision)
         intent = self._document.intent if self._document else None
-        return bool(last.copies and intent and intent.host(self._me))
+        return bool(last.replicas and intent and intent.host(self._me))
 
     def _is_rolled_back(
         self, last: records.Assignment, found: records.Assignment | None, value: store.KeyValue

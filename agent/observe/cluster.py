@@ -100,7 +100,7 @@ class ClusterReader:
     def read(
         self, store: Store, lease_id: int | None, running: frozenset[str], *, blind: bool = False
     ) -> Reading:
-        """One consistent snapshot, and those specs of the assigned and the `running` copies not known yet.
+        """One consistent snapshot, and those specs of the assigned and the `running` replicas not known yet.
 
         `blind`: this host does not see the swarm's nodes. Raises Unreachable.
         """
@@ -129,7 +129,7 @@ class ClusterReader:
     def _decode(self, snapshot: Snapshot, running: frozenset[str], store: Store | None) -> Reading:
         values = Values(snapshot)
         held = self._accepted_revision.look(values)
-        named = {copy.spec for copy in held.assignment.copies} if held.assignment else set()
+        named = {replica.spec for replica in held.assignment.replicas} if held.assignment else set()
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
         mine = named | running
@@ -138,11 +138,11 @@ class ClusterReader:
         return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
 
     def _everybodys(self, values: Values) -> set[str]:
-        """The specs of all assigned copies, for who leads: it says what a copy was and what it is to be."""
+        """The specs of all assigned replicas, for who leads: it says what a replica was and what it is to be."""
         if not self.wide:
             return set()
         assignments = values.of_hosts(self._keys.assignments, "", records.Assignment)
-        return {copy.spec for each in assignments.values() for copy in each.copies}
+        return {replica.spec for each in assignments.values() for replica in each.replicas}
 
     def watched(self) -> tuple[KeyRange, ...]:
         """What an agent that reads this much wants to be woken for."""

@@ -1,4 +1,4 @@
-"""Copies that end soon after each start: how often in a row, what they said last, and how long they are left alone.
+"""Replicas that end soon after each start: how often in a row, what they said last, and how long they are left alone.
 
 Docker waits longer and longer by itself before it restarts a container by its restart policy. What the agent starts
 (a service without a policy) it lets wait in the same way. A run of 10 s makes good for all, as with Docker.
@@ -88,7 +88,7 @@ TOLD = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashSettings:
-    """How long a copy is left before the agent starts it again, doubling from the second time on; lines to show."""
+    """How long a replica is left before the agent starts it again, doubling from the second time on; lines to show."""
 
     first_s: float = 1.0
     most_s: float = 60.0
@@ -165,7 +165,7 @@ class CrashReader:
             seen,
             crashes=crashes,
             rests_until=self._clock() + rest_s,
-            output=self._output(found, specs.get(found.copy.spec)),
+            output=self._output(found, specs.get(found.replica.spec)),
         )
 
     def _output(self, found: ContainerState, spec: ContainerSpec | None) -> tuple[str, ...]:

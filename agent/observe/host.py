@@ -11,13 +11,13 @@ from agent.clients.docker import Engine, EngineInfo
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff import bridge, replicas
-from agent.diff.container import FillContext, by_number
+from agent.diff.container import FillContext, by_slot
 from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, NetworkIntent
 from agent.model.observed import ClusterState
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Pairs
 from agent.observe.crashes import CrashReader, CrashSettings
 
@@ -171,19 +171,19 @@ class HostReader:
         info = self._info(afresh=bool(cluster and cluster.membership_order))
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
-        assigned = frozenset(assignment.copies) if assignment else frozenset()
-        pinned = {key: each.addresses for key, each in by_number(assigned).items()}
+        assigned = frozenset(assignment.replicas) if assignment else frozenset()
+        pinned = {key: each.addresses for key, each in by_slot(assigned).items()}
 
-        def context(copy: Copy) -> FillContext:
-            addresses = pinned.get(copy.key, ())
-            return replicas.fill_context(intent, self._me, info.swarm, replace(copy, addresses=addresses))
+        def context(replica: Replica) -> FillContext:
+            addresses = pinned.get(replica.key, ())
+            return replicas.fill_context(intent, self._me, info.swarm, replace(replica, addresses=addresses))
 
         wanted = _images(cluster)
         images = self._engine.images(wanted)
         found = self._engine.containers(
             cluster.specs if cluster else {}, context, busy, assigned, settled=settled and not self._is_due()
         )
-        self.running_specs = frozenset(each.copy.spec for each in found.ours)
+        self.running_specs = frozenset(each.replica.spec for each in found.ours)
         return self._with_doubts(
             HostState(
                 engine_version=info.version,
@@ -325,5 +325,5 @@ def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
 def _images(cluster: ClusterState | None) -> frozenset[str]:
     if cluster is None or cluster.assignment is None:
         return frozenset()
-    named = {copy.spec for copy in cluster.assignment.copies}
+    named = {replica.spec for replica in cluster.assignment.replicas}
     return frozenset(spec.image for digest, spec in cluster.specs.items() if digest in named)

@@ -14,7 +14,7 @@ from agent.errors import Invalid, Refused, Unreachable
 from agent.lease import held_fence
 from agent.model import host_state, observed, records
 from agent.model.observed import ClusterState, Observed
-from agent.model.status import CopyReport
+from agent.model.status import ReplicaReport
 from agent.model.store import Fence, KeyRange, KeyValue
 from agent.observe.cluster import ClusterReader
 from agent.observe.host import HostReader
@@ -50,7 +50,7 @@ _SILENT: _Told = (("away",),)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
-    """When a copy was started that has the spec it is to have."""
+    """When a replica was started that has the spec it is to have."""
 
     spec: str
     id: str
@@ -60,44 +60,48 @@ class _Start:
 
 
 class ReplicaWatcher:
-    """Remembers what was said of every assigned copy.
+    """Remembers what was said of every assigned replica.
 
     Whoever does not lead, or has just begun to lead, knows nothing.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told: dict[observed.CopyKey, tuple[_Told, float]] = {}
-        """What is said of a copy, and since when."""
-        self._ran: dict[observed.CopyKey, _Start] = {}
+        self._told: dict[observed.ReplicaKey, tuple[_Told, float]] = {}
+        """What is said of a replica, and since when."""
+        self._ran: dict[observed.ReplicaKey, _Start] = {}
 
-    def look(self, cluster: ClusterState | None) -> Mapping[observed.CopyKey, observed.ReplicaTimers]:
+    def look(self, cluster: ClusterState | None) -> Mapping[observed.ReplicaKey, observed.ReplicaTimers]:
         """Note what is said now; None: not leading."""
         if cluster is None:
             self._told, self._ran = {}, {}
             return {}
         assigned = {
-            (host, *copy.key): copy for host, each in cluster.assignments.items() for copy in each.copies
+            (host, *replica.key): replica
+            for host, each in cluster.assignments.items()
+            for replica in each.replicas
         }
         self._told = {key: each for key, each in self._told.items() if key in assigned}
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
-        return {key: self._look(key, copy, cluster) for key, copy in assigned.items()}
+        return {key: self._look(key, replica, cluster) for key, replica in assigned.items()}
 
     def _look(
-        self, key: observed.CopyKey, copy: records.Copy, cluster: ClusterState
+        self, key: observed.ReplicaKey, replica: records.Replica, cluster: ClusterState
     ) -> observed.ReplicaTimers:
-        reports, now = _reports(key[0], copy, cluster), self._clock()
+        reports, now = _reports(key[0], replica, cluster), self._clock()
         told = _SILENT if reports is None else (*map(_words, reports), *_waiting(key[0], reports, cluster))
         last, since = self._told.get(key, (None, now))
         since = since if last == told else now
         self._told[key] = (told, since)
-        return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, copy, reports))
+        return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, replica, reports))
 
-    def _has_ended(self, key: observed.CopyKey, copy: records.Copy, reports: list[CopyReport] | None) -> bool:
+    def _has_ended(
+        self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
+    ) -> bool:
         if reports is None:
-            self._ran.pop(key, None)  # what its host went through meanwhile is not the copy's doing
+            self._ran.pop(key, None)  # what its host went through meanwhile is not the replica's doing
             return False
-        mine = [each for each in reports if each.spec == copy.spec]
+        mine = [each for each in reports if each.spec == replica.spec]
         if len(mine) != 1:
             self._ran.pop(key, None)
             return False
@@ -106,31 +110,34 @@ class ReplicaWatcher:
             # Only listed by its host, as steps are working on it: when it was started last is not known.
             return False
         seen = self._ran.get(key)
-        if seen is None or (seen.spec, seen.id) != (copy.spec, found.id):
-            seen = _Start(spec=copy.spec, id=found.id, at=found.started_at, ran=False)
+        if seen is None or (seen.spec, seen.id) != (replica.spec, found.id):
+            seen = _Start(spec=replica.spec, id=found.id, at=found.started_at, ran=False)
         if not seen.ran and (found.status == "running" or found.started_at != seen.at):
             seen = replace(seen, at=found.started_at, ran=True)
         self._ran[key] = seen
         return seen.ran and (found.status not in ("running", "paused") or found.started_at != seen.at)
 
 
-def _reports(host: str, copy: records.Copy, cluster: ClusterState) -> list[CopyReport] | None:
-    """What the host says of that copy now; None while it cannot say anything."""
+def _reports(host: str, replica: records.Replica, cluster: ClusterState) -> list[ReplicaReport] | None:
+    """What the host says of that replica now; None while it cannot say anything."""
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return None
-    return [each for each in status.copies if each.key == copy.key]
+    return [each for each in status.replicas if each.key == replica.key]
 
 
-def _waiting(host: str, reports: list[CopyReport], cluster: ClusterState) -> _Told:
-    """A copy that its host could not start until now is about to be started: how long it is down counts from zero."""
+def _waiting(host: str, reports: list[ReplicaReport], cluster: ClusterState) -> _Told:
+    """A replica that its host could not start until now is about to be started.
+
+    How long it is down counts from zero.
+    """
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
     blocked = status.blocked if status else ()
     waits = any(each.kind in replicas.HELD_BY_ITS_HOST and each.resource in names for each in blocked)
     return (("waits",),) if waits else ()
 
 
-def _words(report: CopyReport) -> tuple[str, ...]:
+def _words(report: ReplicaReport) -> tuple[str, ...]:
     return (report.id, report.spec, report.status, report.health, report.started_at, str(report.restarts))
 
 
@@ -198,7 +205,7 @@ class Observer:
         self._blind = False
         """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
         self.watcher = ReplicaWatcher(clock)
-        """What a leader remembers of the copies."""
+        """What a leader remembers of the replicas."""
         self._token_watcher = TokenWatcher(clock)
         self._condition_timers = ConditionTimers(clock)
         self._lock: Fence | None = None

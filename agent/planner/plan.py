@@ -7,7 +7,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.planner.host.bridge import plan_bridge
 from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
-from agent.planner.host.replicas import plan_copies
+from agent.planner.host.replicas import plan_replicas
 from agent.planner.leader.eligibility import plan_leadership
 from agent.planner.leader.leading import plan_leading
 
@@ -38,19 +38,19 @@ def _plan_host(observed: Observed) -> Plan:
     membership_order = membership_order_for(observed)
     if membership_order and membership_order.what == "quarantine":
         return blocked_plan("swarm", "foreign", membership_order.reason)
-    copies = plan_copies(cluster.accepted, observed)
+    replicas = plan_replicas(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
-        return bridge + copies
+        return bridge + replicas
     if membership_order:
         leave = plan_leave(cluster.accepted, observed, membership_order)
-        return leave + _pulls(copies) if leave.steps else bridge + leave + copies
-    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + copies
+        return leave + _pulls(replicas) if leave.steps else bridge + leave + replicas
+    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + replicas
 
 
-def _pulls(copies: Plan) -> Plan:
-    """What of the copies' plan can be done while the host leaves a swarm: none starts on what is about to go."""
-    return Plan(tuple(step for step in copies.steps if step.lane == "pull"))
+def _pulls(replicas: Plan) -> Plan:
+    """What of the replicas' plan can be done while the host leaves a swarm: none starts on what is about to go."""
+    return Plan(tuple(step for step in replicas.steps if step.lane == "pull"))
 
 
 def _faults(observed: Observed) -> Plan:

@@ -15,27 +15,27 @@ from agent.model.observed import ClusterState, Observed
 from agent.report import definitions, drift, registry
 from agent.report.gauges import View, gauges
 
-# ---- What became of copies between two looks at the engine: restarted, ended as soon as they had begun
+# ---- What became of replicas between two looks at the engine: restarted, ended as soon as they had begun
 
 EARLY_S = 10.0
-"""A copy that ends this soon did not come up."""
+"""A replica that ends this soon did not come up."""
 
 
 class ReplicaChange(NamedTuple):
     service: str
-    number: int
+    slot: int
     restarts: int
     ended_early: bool
 
 
 @dataclass(slots=True)
-class Copies:
+class Replicas:
     """Remembers the containers of the last look; the first look only fills the memory."""
 
     _seen: dict[str, ContainerState] | None = None
 
     def look(self, containers: tuple[ContainerState, ...]) -> tuple[ReplicaChange, ...]:
-        """Return what happened to copies since the last look, where something did."""
+        """Return what happened to replicas since the last look, where something did."""
         before, self._seen = self._seen, {each.id: each for each in containers}
         if before is None:
             return ()
@@ -50,7 +50,7 @@ def _fates(
         restarts = _restarts(old, each)
         early = _ended_early(each) and (old is None or old.finished_at != each.finished_at)
         if restarts or early:
-            yield ReplicaChange(*each.copy.key, restarts, early)
+            yield ReplicaChange(*each.replica.key, restarts, early)
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:
@@ -79,7 +79,7 @@ def _instant(text: str) -> datetime | None:
     return found if found.year > 1 else None
 
 
-# ---- Why a copy did not come up, in one word for the metric, out of Docker's own
+# ---- Why a replica did not come up, in one word for the metric, out of Docker's own
 
 _WORDS = (
     ("port", ("port is already allocated", "address already in use", "external connectivity")),
@@ -93,16 +93,16 @@ def services_by_resource(cluster: ClusterState) -> dict[str, tuple[str, ...]]:
     """Resource of a step -> names of the services that wait for it: of containers and of images."""
     assignment = cluster.assignment
     found: dict[str, set[str]] = {}
-    for copy in assignment.copies if assignment else ():
-        name = container_name(assignment.project, copy) if assignment else ""
-        found.setdefault(f"container/{name}", set()).add(copy.service)
-        if spec := cluster.specs.get(copy.spec):
-            found.setdefault(f"image/{spec.image}", set()).add(copy.service)
+    for replica in assignment.replicas if assignment else ():
+        name = container_name(assignment.project, replica) if assignment else ""
+        found.setdefault(f"container/{name}", set()).add(replica.service)
+        if spec := cluster.specs.get(replica.spec):
+            found.setdefault(f"image/{spec.image}", set()).add(replica.service)
     return {resource: tuple(sorted(services)) for resource, services in found.items()}
 
 
 def failure_reason(step: plan.Step, error: str) -> str | None:
-    """pull, port, network, exit, oom or other; None for a step without which a copy comes up as well."""
+    """pull, port, network, exit, oom or other; None for a step without which a replica comes up as well."""
     if isinstance(step, steps.PullImage):
         return "pull"
     if not isinstance(step, steps.CreateContainer | steps.StartContainer):
@@ -138,7 +138,7 @@ class Counters:
 
     def __init__(self, metrics: registry.Metrics) -> None:
         self._metrics = metrics
-        self._copies = Copies()
+        self._replicas = Replicas()
         self._services: Mapping[str, tuple[str, ...]] = MappingProxyType({})
         self._drift: frozenset[drift.Drift] = frozenset()
         self._since: drift.Since = {}
@@ -153,7 +153,7 @@ class Counters:
         self._count_leadership(view.observed)
         self._count_refusal(view)
         self._count_drift(view, now)
-        self._count_copies(view.observed)
+        self._count_replicas(view.observed)
         self._metrics.count("reconcile_total", view.result)
         if view.etcd_answered and view.observed.host is not None:
             self._succeeded_at = now
@@ -171,7 +171,7 @@ class Counters:
             self._metrics.time("reconcile_duration_seconds", seconds, phase)
 
     def ended(self, outcome: plan.Outcome) -> None:
-        """Count a step, and the copies that do not come up because it failed. One that was stale was none."""
+        """Count a step, and the replicas that do not come up because it failed. One that was stale was none."""
         if outcome.stale:
             return
         step, result = outcome.step, "error" if outcome.error else "ok"
@@ -203,25 +203,25 @@ class Counters:
             self._metrics.count("drift_healed_total", kind)
         self._drift, self._since = view.drift, since
 
-    def _count_copies(self, observed: Observed) -> None:
+    def _count_replicas(self, observed: Observed) -> None:
         cluster = observed.cluster
         if cluster is None or cluster.assignment is None:
             return
-        copies = cluster.assignment.copies
+        replicas = cluster.assignment.replicas
         self._metrics.retain(
-            "container_restarts_total", ((each.service, str(each.number)) for each in copies)
+            "container_restarts_total", ((each.service, str(each.slot)) for each in replicas)
         )
-        services = {each.service for each in copies}
+        services = {each.service for each in replicas}
         self._metrics.retain(
             "container_start_failures_total",
             ((name, why) for name in services for why in definitions.START_FAILURES),
         )
         self._services = services_by_resource(cluster)
-        known = {(each.service, each.number) for each in copies}
-        for change in self._copies.look(observed.host.containers) if observed.host else ():
-            if (change.service, change.number) not in known:
+        known = {(each.service, each.slot) for each in replicas}
+        for change in self._replicas.look(observed.host.containers) if observed.host else ():
+            if (change.service, change.slot) not in known:
                 continue
-            labels = (change.service, str(change.number))
+            labels = (change.service, str(change.slot))
             self._metrics.count("container_restarts_total", *labels, by=change.restarts)
             if change.ended_early:
                 self._metrics.count("container_start_failures_total", change.service, "exit")

@@ -111,25 +111,28 @@ DEFINITIONS = (
     Metric("gwbridge_ok", "gauge", (), "Whether docker_gwbridge is as agreed, in docker and in the kernel."),
     Metric("overlay_ok", "gauge", (), "Whether every declared overlay is there for containers to join."),
     Metric("drained", "gauge", (), "Whether the intent drains this host and nothing of ours is left on it."),
-    Metric("service_copies_desired", "gauge", ("service",), "Copies assigned to this host."),
-    Metric("service_copies_running", "gauge", ("service",), "Of these, how many run."),
+    Metric("service_replicas_desired", "gauge", ("service",), "Replicas assigned to this host."),
+    Metric("service_replicas_running", "gauge", ("service",), "Of these, how many run."),
     Metric(
-        "service_copies_healthy", "gauge", ("service",), "Of these, how many pass their check or have none."
+        "service_replicas_healthy", "gauge", ("service",), "Of these, how many pass their check or have none."
     ),
     Metric(
-        "container_restarts_total", "counter", ("service", "copy"), "Starts of a container that had ended."
+        "container_restarts_total", "counter", ("service", "replica"), "Starts of a container that had ended."
     ),
     Metric(
-        "container_start_failures_total", "counter", ("service", "reason"), "Copies that did not come up."
+        "container_start_failures_total", "counter", ("service", "reason"), "Replicas that did not come up."
     ),
     Metric(
-        "copy_image_outdated",
+        "replica_image_outdated",
         "gauge",
-        ("service", "copy"),
-        "1 for a copy made of other bytes than its image's tag means on this host now.",
+        ("service", "replica"),
+        "1 for a replica made of other bytes than its image's tag means on this host now.",
     ),
     Metric(
-        "copy_crashes", "gauge", ("service", "copy"), "How often in a row a copy ended soon after its start."
+        "replica_crashes",
+        "gauge",
+        ("service", "replica"),
+        "How often in a row a replica ended soon after its start.",
     ),
     Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", "histogram", ("call",), "Requests to dockerd."),

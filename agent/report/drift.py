@@ -13,7 +13,7 @@ from agent.model import host_state, leader_steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, Step
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key
 from agent.model.steps import BRIDGE
 
@@ -65,7 +65,7 @@ def find_drift(
         held |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.blocked)}
     found = {drift for resource in resources for drift in scene.drift_of(resource)}
-    return frozenset((*found, *scene.copies(), *_leaders_drift(plan.steps), *held))
+    return frozenset((*found, *scene.replicas(), *_leaders_drift(plan.steps), *held))
 
 
 def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
@@ -111,31 +111,37 @@ class _Scene:
         elif resource == "swarm" and (field := self._membership()):
             yield Drift("swarm", self.me, field)
 
-    def copies(self) -> Iterator[Drift]:
+    def replicas(self) -> Iterator[Drift]:
         """What differs in containers, also in those that only wait for an image: the plan does not name them yet."""
         assignment = self.cluster.assignment
         if assignment is None:
             return
         found: dict[Key, list[host_state.ContainerState]] = {}
         for each in self.host.containers:
-            found.setdefault(each.copy.key, []).append(each)
-        for copy in assignment.copies:
+            found.setdefault(each.replica.key, []).append(each)
+        for replica in assignment.replicas:
             name, candidates = (
-                replicas.container_name(assignment.project, copy),
-                found.pop(copy.key, []),
+                replicas.container_name(assignment.project, replica),
+                found.pop(replica.key, []),
             )
-            yield from (Drift("container", name, field) for field in self._fields(name, copy, candidates))
+            yield from (Drift("container", name, field) for field in self._fields(name, replica, candidates))
         for surplus in found.values():
             # By its label, not by the name it has now: that may be anything.
-            yield Drift("container", replicas.container_name(assignment.project, surplus[0].copy), "surplus")
+            yield Drift(
+                "container", replicas.container_name(assignment.project, surplus[0].replica), "surplus"
+            )
 
-    def _fields(self, name: str, copy: Copy, candidates: list[host_state.ContainerState]) -> Iterator[str]:
+    def _fields(
+        self, name: str, replica: Replica, candidates: list[host_state.ContainerState]
+    ) -> Iterator[str]:
         if not candidates:
             yield "missing"
             return
-        found = max(candidates, key=lambda each: (each.copy.spec == copy.spec, each.status == "running"))
-        if found.copy.spec != copy.spec:
-            yield from self._changed(found.copy.spec, copy.spec)
+        found = max(
+            candidates, key=lambda each: (each.replica.spec == replica.spec, each.status == "running")
+        )
+        if found.replica.spec != replica.spec:
+            yield from self._changed(found.replica.spec, replica.spec)
         yield from (each.field for each in found.differences)
         if found.name != name:
             yield "name"
@@ -146,7 +152,7 @@ class _Scene:
 
     def _runs(self, found: host_state.ContainerState) -> bool:
         """Whether it runs, is being restarted by Docker, or has done its work and may rest."""
-        spec = self.cluster.specs.get(found.copy.spec)
+        spec = self.cluster.specs.get(found.replica.spec)
         rests = found.status == "exited" and spec is not None and replicas.finished(spec, found)
         return rests or found.status in ("running", "restarting")
 

@@ -70,7 +70,7 @@ def gauges(
         **_loop(view),
         **_swarm(observed),
         **_networks(observed),
-        **_copies(observed),
+        **_replicas(observed),
         "drained": _drained(observed),
     }
 
@@ -169,22 +169,22 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
     return host.swarm.local == "active"
 
 
-def _copies(observed: Observed) -> dict[str, Series]:
+def _replicas(observed: Observed) -> dict[str, Series]:
     assignment = observed.cluster.assignment if observed.cluster else None
-    copies = assignment.copies if assignment else ()
-    desired = Counter(copy.service for copy in copies)
+    replicas = assignment.replicas if assignment else ()
+    desired = Counter(replica.service for replica in replicas)
     series: dict[str, Series] = {
-        "service_copies_desired": {(name,): n for name, n in sorted(desired.items())}
+        "service_replicas_desired": {(name,): n for name, n in sorted(desired.items())}
     }
     if observed.host is None:
         return series  # it cannot be told how many run: docker_up says so
-    assigned = {copy.key for copy in copies}
+    assigned = {replica.key for replica in replicas}
     running = [each for each in observed.host.containers if each.status == "running"]
     ran = _services(assigned, running)
     healthy = _services(assigned, (each for each in running if each.health in ("", "healthy")))
     series |= _each(observed.cluster, observed.host, assigned)
-    series["service_copies_running"] = {(name,): float(ran[name]) for name in sorted(desired)}
-    series["service_copies_healthy"] = {(name,): float(healthy[name]) for name in sorted(desired)}
+    series["service_replicas_running"] = {(name,): float(ran[name]) for name in sorted(desired)}
+    series["service_replicas_healthy"] = {(name,): float(healthy[name]) for name in sorted(desired)}
     return series
 
 
@@ -196,19 +196,19 @@ def _drained(observed: Observed) -> Series:
 
 
 def _services(assigned: set[Key], containers: Iterable[ContainerState]) -> Counter[str]:
-    there = {each.copy.key for each in containers}
+    there = {each.replica.key for each in containers}
     return Counter(service for service, _ in there & assigned)
 
 
 def _each(cluster: ClusterState | None, host: HostState, assigned: set[Key]) -> dict[str, Series]:
-    """What is told of copies one by one, and only where there is something to tell."""
+    """What is told of replicas one by one, and only where there is something to tell."""
     crashes: Series = {}
     outdated: Series = {}
     for found in host.containers:
-        copy = found.copy
-        if copy.key in assigned:
-            label = (copy.service, str(copy.number))
+        replica = found.replica
+        if replica.key in assigned:
+            label = (replica.service, str(replica.slot))
             crashes[label] = max(float(found.crashes), crashes.get(label, 0.0))
             if cluster and replicas.image_now(cluster, host, found):
                 outdated[label] = 1.0
-    return {"copy_crashes": crashes, "copy_image_outdated": outdated}
+    return {"replica_crashes": crashes, "replica_image_outdated": outdated}

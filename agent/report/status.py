@@ -140,7 +140,7 @@ def _seen(
             _as(status.AttachedReport, each)
             for each in (host.attached if wrong else _on_overlays(observed, host))
         ),
-        copies=copy_reports(observed, host),
+        replicas=replica_reports(observed, host),
     )
 
 
@@ -191,20 +191,20 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
     )
 
 
-def copy_reports(observed: Observed, host: host_state.HostState) -> tuple[status.CopyReport, ...]:
+def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[status.ReplicaReport, ...]:
     """Every container of ours on the host, in the order observed."""
     cluster, reports = observed.cluster, []
-    assigned = container.by_number(cluster.assignment.copies) if cluster and cluster.assignment else {}
+    assigned = container.by_slot(cluster.assignment.replicas) if cluster and cluster.assignment else {}
     for each in host.containers:
-        copy = assigned.get(each.copy.key)
+        replica = assigned.get(each.replica.key)
         report = _as(
-            status.CopyReport,
+            status.ReplicaReport,
             each,
-            service=each.copy.service,
-            number=each.copy.number,
-            spec=each.copy.spec,
+            service=each.replica.service,
+            slot=each.replica.slot,
+            spec=each.replica.spec,
             addresses=tuple(sorted(each.addresses)),
-            pinned=copy.addresses if copy else (),
+            pinned=replica.addresses if replica else (),
             differences=tuple(_as(status.DifferenceReport, difference) for difference in each.differences),
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )

@@ -43,7 +43,7 @@ def _format(spec: HostSpec) -> None:
 def snapshot(spec: HostSpec) -> Path:
     """Copy the image as the disk holds it now, without what only the file system's cache knows.
 
-    A copy during which the disk was written (the file system's journal has a clock of its own) is no picture of an
+    A replica during which the disk was written (the file system's journal has a clock of its own) is no picture of an
     instant: it is taken again.
     """
     target = image(spec).with_suffix(".snapshot")

@@ -28,11 +28,11 @@ class Document:
             cluster={"gwbridge": {"subnet": f"{self.bridge}.0/20", "gateway": f"{self.bridge}.1"}},
             services={"billing": {"environment": {"EDITION": str(self.edition)}}},
             tags={"order": self.tag},
-            copies={"order": {"node-231": 2, "node-232": 1, "node-233": 1}, "billing": list(HOSTS)},
+            replicas={"order": {"node-231": 2, "node-232": 1, "node-233": 1}, "billing": list(HOSTS)},
         )
 
     def change(self, chance: random.Random) -> tuple[str, frozenset[str]]:
-        """Edit something; returns what, and the services whose copies are recreated by it."""
+        """Edit something; returns what, and the services whose replicas are recreated by it."""
         what = chance.choice(("order", "billing", "docker_gwbridge"))
         if what == "order":
             self.tag = other(self.tag, TAGS)

@@ -1,4 +1,7 @@
-"""The faults, one host each: how it is brought about, how it is undone, and whether copies of that host may notice."""
+"""The faults, one host each: how it is brought about, how it is undone.
+
+And whether replicas of that host may notice.
+"""
 
 import random
 from collections.abc import Callable
@@ -37,8 +40,8 @@ class Fault:
     end: Callable[[Host, Host], None] = lambda _host, _other: None
     holds_s: tuple[float, float] = (0.0, 0.0)
     """How long it lasts, at least and at most; 0: it is over at once."""
-    stops_copies: bool = False
-    """Whether copies on the host end by it; dockerd or the agent starts them again."""
+    stops_replicas: bool = False
+    """Whether replicas on the host end by it; dockerd or the agent starts them again."""
     of_leader: bool = False
     """Happens to the host of the leader, whichever that is."""
     puts: bool = False
@@ -93,7 +96,7 @@ FAULTS = (
     Fault(name="agent killed", begin=signals("KILL", UNIT)),
     Fault(name="leader killed", begin=signals("KILL", UNIT), of_leader=True),
     Fault(name="agent ended", begin=signals("TERM", UNIT), of_leader=True),
-    Fault(name="dockerd killed", begin=signals("KILL", "docker"), stops_copies=True),
+    Fault(name="dockerd killed", begin=signals("KILL", "docker"), stops_replicas=True),
     Fault(
         name="agent frozen",
         begin=signals("STOP", UNIT),
@@ -106,7 +109,7 @@ FAULTS = (
     Fault(
         name="host frozen", begin=alone(Host.freeze), end=alone(Host.thaw), holds_s=(5, 25), ends_lease=True
     ),
-    Fault(name="power cycled", begin=alone(Host.cycle), stops_copies=True),
+    Fault(name="power cycled", begin=alone(Host.cycle), stops_replicas=True),
     Fault(
         name="etcd ended",
         begin=lambda host, _: _etcd(host, "stop"),

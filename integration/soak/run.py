@@ -173,7 +173,7 @@ class Soak:
             # What the agents said may have been from before the fault: it has to be so for a while.
             time.sleep(SETTLES_S)
             eventually(self._well, RECOVERS_S, "all stays converged")
-            eventually(self._watch.rebase, RECOVERS_S, "every copy runs")
+            eventually(self._watch.rebase, RECOVERS_S, "every replica runs")
         except AssertionError as error:
             self._violated(f"after {name}: {error}")
             recovered = None
@@ -184,7 +184,7 @@ class Soak:
 
     @contextmanager
     def _bring_about(self, fault: Fault, host: Host, other: Host) -> Iterator[None]:
-        if fault.stops_copies:
+        if fault.stops_replicas:
             self._watch.excuses.hosts.add(host.name)
         self._cluster.operator = other
         try:
@@ -219,15 +219,20 @@ class Soak:
                 self._watch.excuses.hosts.add(host.name)
                 host.restart_dockerd()
             if DUPLICATE_ADDRESS in each["reason"]:
-                # Its host makes the copy again by itself, once it is sure.
+                # Its host makes the replica again by itself, once it is sure.
                 self._watch.excuses.services.add(service_of(each["resource"].partition("/")[2]))
             if each["kind"] == "rollout" and PAUSED in each["reason"]:
                 self._tried_again(each["resource"].partition("/")[2], each["reason"])
 
     def _tried_again(self, service: str, why: str) -> None:
-        """A rollout is paused when a copy ends that it has just moved. It may only where something stopped copies."""
+        """A rollout is paused when a replica ends that it has just moved.
+
+        It may only where something stopped replicas.
+        """
         if not self._watch.excuses.hosts:
-            self._violated(f"the rollout of {service} is paused although nothing has stopped a copy: {why}")
+            self._violated(
+                f"the rollout of {service} is paused although nothing has stopped a replica: {why}"
+            )
         self._told(f"the rollout of {service} is tried again: {why}")
         self._cluster.delete(f"rollouts/{service}")
 

@@ -114,14 +114,14 @@ def service_of(container: str) -> str:
     return container.removeprefix(f"{NAME}-").rpartition("-")[0]
 
 
-def copies(seen: Look) -> dict[str, Container]:
-    """Those of ours that have the name of a copy."""
+def replicas(seen: Look) -> dict[str, Container]:
+    """Those of ours that have the name of a replica."""
     return {name: each for name, each in seen.containers.items() if name.startswith(f"{NAME}-")}
 
 
 @dataclass(slots=True)
 class Excuses:
-    """Where copies may be stopped at the moment, and why: hosts that were hit, services that were edited."""
+    """Where replicas may be stopped at the moment, and why: hosts that were hit, services that were edited."""
 
     hosts: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
@@ -160,7 +160,7 @@ class Watch:
         self._thread.join()
 
     def rebase(self) -> bool:
-        """Take what is there now for right and excuse nobody any more; False, and no change, unless all copies run.
+        """Take what is there now for right and excuse nobody any more; False, and no change, unless all replicas run.
 
         Call it when the agents say that all has converged: by then dockerd may know better.
         """
@@ -173,8 +173,8 @@ class Watch:
             return True
 
     def _is_whole(self, name: str, seen: Look) -> bool:
-        running = {copy for copy, each in copies(seen).items() if each.running}
-        return bool(seen.swarm) and running == (set(copies(self._base[name])) if self._base else running)
+        running = {replica for replica, each in replicas(seen).items() if each.running}
+        return bool(seen.swarm) and running == (set(replicas(self._base[name])) if self._base else running)
 
     def _look(self) -> dict[str, Look | None]:
         with ThreadPoolExecutor(len(self._hosts)) as pool:
@@ -198,7 +198,7 @@ class Watch:
         for text in (
             *self._of_swarm(seen),
             *self._of_foreign(seen),
-            *self._of_copies(seen),
+            *self._of_replicas(seen),
             *self._of_addresses(seen),
         ):
             self._violated(text)
@@ -238,11 +238,11 @@ class Watch:
             if each.foreign != self._base[name].foreign:
                 yield f"what is foreign on {name} was {self._base[name].foreign} and is {each.foreign}"
 
-    def _of_copies(self, seen: Mapping[str, Look]) -> Iterable[str]:
+    def _of_replicas(self, seen: Mapping[str, Look]) -> Iterable[str]:
         for host, each in seen.items():
             if host in self.excuses.hosts:
                 continue
-            for name, before in copies(self._base[host]).items():
+            for name, before in replicas(self._base[host]).items():
                 now = each.containers.get(name)
                 if service_of(name) in self.excuses.services or now == before:
                     continue
@@ -255,13 +255,15 @@ class Watch:
 
 
 def _doubles(seen: Mapping[str, Look]) -> set[str]:
-    running = [(name, each) for host in seen.values() for name, each in copies(host).items() if each.running]
+    running = [
+        (name, each) for host in seen.values() for name, each in replicas(host).items() if each.running
+    ]
     names = Counter(name for name, _ in running)
     return {f"{name} runs on {n} hosts" for name, n in names.items() if n > 1}
 
 
 def _duplicate_addresses(seen: Mapping[str, Look]) -> set[str]:
-    running = [each for host in seen.values() for each in copies(host).values() if each.running]
+    running = [each for host in seen.values() for each in replicas(host).values() if each.running]
     addresses = Counter(address for each in running for address in each.addresses if address)
     return {f"{n} containers have the address {address}" for address, n in addresses.items() if n > 1}
 

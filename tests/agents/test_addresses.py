@@ -1,4 +1,4 @@
-"""Whole agents pin the overlay addresses of copies: order is told its own, on node-231 twice and on node-232 once."""
+"""Whole agents pin the overlay addresses of replicas: order is told its own, on node-231 twice and on node-232 once."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ NET = "my-network-overlay"
 TOLD = document(services={"order": {"environment": {"DUBBO_IP_TO_REGISTRY": "{{.Overlay.IP}}"}}})
 PINNED = document(policy={"pin_addresses": True})
 NEWER = document(TOLD, tags={"order": "1.0.1"})
-ELSEWHERE = document(TOLD, copies={"order": {"node-233": 3}})
+ELSEWHERE = document(TOLD, replicas={"order": {"node-233": 3}})
 TOP = [f"10.10.255.{last}" for last in (254, 253, 252)]
 ORDERS = ["prod-order-1", "prod-order-2", "prod-order-3"]
 
@@ -33,11 +33,11 @@ def told(tmp_path: Path) -> SimulatedCluster:
 
 
 def addresses(cluster: SimulatedCluster) -> dict[str, str]:
-    """Address on the overlay of every copy that has one, by name; no two may have the same."""
+    """Address on the overlay of every replica that has one, by name; no two may have the same."""
     found = {
         name: raw["NetworkSettings"]["Networks"][NET]["IPAddress"]
         for host in cluster.hosts.values()
-        for name, raw in host.copies().items()
+        for name, raw in host.replicas().items()
         if raw["State"]["Status"] == "running" and NET in raw["NetworkSettings"]["Networks"]
     }
     assert len(set(found.values())) == len(found), found
@@ -49,12 +49,12 @@ def orders(cluster: SimulatedCluster) -> list[str]:
 
 
 def environments(cluster: SimulatedCluster) -> list[str]:
-    """What each copy of order was told that it has, by name."""
-    copies = {name: raw for host in cluster.hosts.values() for name, raw in host.copies().items()}
+    """What each replica of order was told that it has, by name."""
+    replicas = {name: raw for host in cluster.hosts.values() for name, raw in host.replicas().items()}
     return [
         line.partition("=")[2]
         for name in ORDERS
-        for line in copies[name]["Config"]["Env"]
+        for line in replicas[name]["Config"]["Env"]
         if line.startswith("DUBBO_IP_TO_REGISTRY=")
     ]
 
@@ -70,7 +70,7 @@ def rounds(cluster: SimulatedCluster, within: int = 90) -> None:
     raise AssertionError(f"not at rest within {within} rounds:\n{cluster.told()}")
 
 
-def test_every_copy_is_told_the_address_that_it_has(told: SimulatedCluster) -> None:
+def test_every_replica_is_told_the_address_that_it_has(told: SimulatedCluster) -> None:
     assert orders(told) == environments(told) == TOP
 
 
@@ -135,11 +135,11 @@ def test_pinning_all_of_a_cluster_that_runs_touches_no_container(tmp_path: Path)
     cluster.put_intent(PINNED)
     rounds(cluster)
     assert (addresses(cluster), cluster.ids()) == (before, ids)
-    assert all(copy.addresses for name in NAMES for copy in cluster.assignment(name).copies)  # type: ignore[union-attr]
+    assert all(replica.addresses for name in NAMES for replica in cluster.assignment(name).replicas)  # type: ignore[union-attr]
 
     for name in before:
         for host in cluster.hosts.values():
-            if name in host.copies():
+            if name in host.replicas():
                 host.engine.by_hand.end(name, exit_code=1)
     rounds(cluster)
     assert (addresses(cluster), cluster.ids()) == (before, ids)
@@ -158,7 +158,7 @@ def test_an_address_that_was_changed_by_hand_is_put_right_with_the_same_containe
     assert (orders(told), told.ids()) == (TOP, ids)
 
 
-def test_a_container_of_somebody_else_that_took_the_address_meanwhile_costs_the_copy_its_address_only(
+def test_a_container_of_somebody_else_that_took_the_address_meanwhile_costs_the_replica_its_address_only(
     told: SimulatedCluster,
 ) -> None:
     engine = told.hosts["node-232"].engine

@@ -49,9 +49,9 @@ def cluster() -> Iterator[SimulatedCluster]:
 
 
 def state(of: SimulatedCluster) -> Counter[tuple[str, ...]]:
-    """How many copies of which kind are on which host; their numbers may differ, and so may their labels.
+    """How many replicas of which kind are on which host; their numbers may differ, and so may their labels.
 
-    A copy that was changed in place keeps the label of the spec that it was made from.
+    A replica that was changed in place keeps the label of the spec that it was made from.
     """
     return Counter(
         (
@@ -63,7 +63,7 @@ def state(of: SimulatedCluster) -> Counter[tuple[str, ...]]:
             str(raw["State"]["Status"]),
         )
         for name, host in of.hosts.items()
-        for raw in host.copies().values()
+        for raw in host.replicas().values()
     )
 
 
@@ -112,7 +112,7 @@ def plan_of(of: SimulatedCluster, text: str) -> tuple[Step, ...]:
 
 
 def parts(step: str) -> tuple[str, ...]:
-    """A step that moves several copies as one for each."""
+    """A step that moves several replicas as one for each."""
     moves = MOVES.fullmatch(step)
     return tuple(f"{moves[1]}: {name} is moved" for name in moves[2].split(", ")) if moves else (step,)
 
@@ -121,7 +121,7 @@ def counted(steps: Iterable[Step]) -> Counter[str]:
     """How often each step is in there.
 
     Without revisions, known only when a document is put. Specs that nobody needs any more may go in one sweep or in
-    several, and copies of several services be moved by one assignment or one after the other, whenever the reports of
+    several, and replicas of several services be moved by one assignment or one after the other, whenever the reports of
     the hosts come in.
     """
     found = Counter(

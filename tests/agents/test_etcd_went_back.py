@@ -60,13 +60,13 @@ def test_an_etcd_that_lost_everything_stops_nothing_and_it_is_said(
 
 
 @pytest.mark.parametrize("happens", [emptied, wiped])
-def test_after_that_a_copy_that_ends_is_started_again(cluster: SimulatedCluster, happens: object) -> None:
+def test_after_that_a_replica_that_ends_is_started_again(cluster: SimulatedCluster, happens: object) -> None:
     assert callable(happens)
     happens(cluster)
     cluster.rounds(3)
     running = cluster.running()
     for host in cluster.hosts.values():
-        for name in sorted(host.copies())[:1]:
+        for name in sorted(host.replicas())[:1]:
             host.engine.by_hand.remove(name, force=True)
     assert cluster.running() != running
     cluster.rounds(10)
@@ -96,7 +96,7 @@ def test_a_new_document_put_after_that_is_carried_out_and_touches_only_what_it_c
     cluster.put_intent(EDITED)
     cluster.settle()
     assert {name for name, _ in before - cluster.ids()} == {
-        name for name, copies in running.items() if any("billing" in image for image in copies.values())
+        name for name, replicas in running.items() if any("billing" in image for image in replicas.values())
     }
     assert len(before - cluster.ids()) == 1
 
@@ -151,7 +151,7 @@ def test_agents_started_after_that_know_it_from_their_disks(cluster: SimulatedCl
 @pytest.mark.parametrize(
     "restarted", [False, True], ids=["agents that went on", "agents that were started since"]
 )
-def test_a_restored_backup_from_the_middle_of_a_rollout_of_the_same_document_replaces_no_copy_again(
+def test_a_restored_backup_from_the_middle_of_a_rollout_of_the_same_document_replaces_no_replica_again(
     cluster: SimulatedCluster, restarted: bool
 ) -> None:
     cluster.put_intent(MOVED)
@@ -173,8 +173,8 @@ def test_a_restored_backup_from_the_middle_of_a_rollout_of_the_same_document_rep
 
 
 def is_half_way(cluster: SimulatedCluster) -> bool:
-    """Whether a copy of order has the image that it had, and another one has the new one."""
-    images = [image for copies in cluster.running().values() for image in copies.values()]
+    """Whether a replica of order has the image that it had, and another one has the new one."""
+    images = [image for replicas in cluster.running().values() for image in replicas.values()]
     return {image.rpartition(":")[2] for image in images if "/order:" in image} == {"1.0.0", "1.0.1"}
 
 

@@ -27,11 +27,13 @@ def up(cluster: SimulatedCluster) -> set[str]:
 
 
 def home(cluster: SimulatedCluster) -> str:
-    """Name of the host that the dependent copy is on."""
-    return next(name for name, host in cluster.hosts.items() if LAST in host.copies())
+    """Name of the host that the dependent replica is on."""
+    return next(name for name, host in cluster.hosts.items() if LAST in host.replicas())
 
 
-def test_a_copy_starts_only_when_those_of_other_hosts_it_depends_on_have(cluster: SimulatedCluster) -> None:
+def test_a_replica_starts_only_when_those_of_other_hosts_it_depends_on_have(
+    cluster: SimulatedCluster,
+) -> None:
     cluster.start()
     seen_waiting = False
     for _ in range(60):
@@ -64,13 +66,13 @@ def test_once_it_was_let_start_nothing_of_its_dependency_touches_it_or_holds_it_
     cluster.start()
     cluster.settle()
     cluster.lan.registry -= {each for each in images(ORDERED) if "order" in each}
-    before = cluster.hosts[home(cluster)].copies()[LAST]["Id"]
+    before = cluster.hosts[home(cluster)].replicas()[LAST]["Id"]
     for host in cluster.hosts.values():
         for name in FIRST:
-            if name in host.copies():
+            if name in host.replicas():
                 host.engine.by_hand.end(name, exit_code=1)
     cluster.rounds(3)
-    assert cluster.hosts[home(cluster)].copies()[LAST]["Id"] == before
+    assert cluster.hosts[home(cluster)].replicas()[LAST]["Id"] == before
     cluster.hosts[home(cluster)].engine.by_hand.remove(LAST, force=True)
     cluster.rounds(5)
     assert LAST in up(cluster)

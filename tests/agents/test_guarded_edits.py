@@ -44,15 +44,15 @@ def test_an_edit_that_takes_much_away_is_not_even_half_applied(cluster: Simulate
     before = cluster.ids()
     cluster.put_intent(EMPTIED)
     undisturbed(cluster, before)
-    assert "waits: it would take away 8 of 8 copies" in cluster.told()
+    assert "waits: it would take away 8 of 8 replicas" in cluster.told()
 
 
 def test_what_is_accepted_is_held_meanwhile(cluster: SimulatedCluster) -> None:
     running = cluster.running()
     cluster.put_intent(EMPTIED)
     cluster.rounds(3)
-    host = next(host for host in cluster.hosts.values() if host.copies())
-    host.engine.by_hand.remove(min(host.copies()), force=True)
+    host = next(host for host in cluster.hosts.values() if host.replicas())
+    host.engine.by_hand.remove(min(host.replicas()), force=True)
     cluster.rounds(10)
     assert cluster.running() == running
 

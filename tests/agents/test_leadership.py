@@ -119,7 +119,7 @@ def deny(agent: SimulatedAgent, *, denied: bool = True) -> None:
 def test_a_leader_whose_role_is_revoked_lets_go_of_the_lock_and_comes_back_when_it_is_granted(
     cluster: SimulatedCluster,
 ) -> None:
-    before, copies = cluster.leader(), cluster.ids()
+    before, replicas = cluster.leader(), cluster.ids()
     deny(before)
     cluster.rounds(28)
     lock = cluster.read(KEYS.leader)
@@ -132,14 +132,14 @@ def test_a_leader_whose_role_is_revoked_lets_go_of_the_lock_and_comes_back_when_
     cluster.put_intent(LABELLED)
     cluster.rounds(10)
     assert racks(cluster) == ["a", "a", "a"]
-    assert cluster.ids() == copies
+    assert cluster.ids() == replicas
     assert not presence(cluster, before.name)
 
     deny(before, denied=False)
     cluster.settle()
     assert presence(cluster, before.name)
     assert cluster.leader() is after
-    assert cluster.ids() == copies
+    assert cluster.ids() == replicas
 
 
 def test_a_leader_on_a_link_too_slow_to_read_gives_the_lock_back_once_and_stays_present(

@@ -160,7 +160,7 @@ def test_a_host_that_loses_its_dockerd_in_the_disruption_slot_keeps_all_others_w
     cluster.check_done()
 
 
-def test_the_next_host_waits_until_the_copies_of_the_last_one_are_up(settled: LiveCluster) -> None:
+def test_the_next_host_waits_until_the_replicas_of_the_last_one_are_up(settled: LiveCluster) -> None:
     settled.put_intent(MOVED)
     while settled.disturbed != ["node-232"]:
         settled.round()

@@ -66,7 +66,7 @@ def others(cluster: SimulatedCluster, name: str = WORKER) -> set[tuple[str, str]
     return {each for each in cluster.ids() if each[0] != name}
 
 
-def test_a_worker_that_was_removed_by_force_stops_its_copies_leaves_and_is_back(
+def test_a_worker_that_was_removed_by_force_stops_its_replicas_leaves_and_is_back(
     cluster: SimulatedCluster,
 ) -> None:
     before, ids, running = membership(cluster)[1], cluster.ids(), cluster.running()
@@ -282,52 +282,52 @@ def test_a_worker_of_somebody_elses_swarm_is_never_taken_out_of_it(tmp_path: Pat
 # ---- copied machines
 
 
-def copy_of(cluster: SimulatedCluster, directory: Path, name: str, address: str) -> SimulatedHost:
-    """A copy of the worker's machine, which dockerd there takes for the same node."""
-    host = SimulatedHost(name, address, cluster.lan, directory / "copy")
+def replica_of(cluster: SimulatedCluster, directory: Path, name: str, address: str) -> SimulatedHost:
+    """A replica of the worker's machine, which dockerd there takes for the same node."""
+    host = SimulatedHost(name, address, cluster.lan, directory / "replica")
     host.machine_id = cluster.hosts[WORKER].machine_id
     host.engine.advertised = cluster.hosts[WORKER].engine.advertised
     cluster.lan.members[address] = membership(cluster)
     return host
 
 
-def test_a_copy_of_a_machine_with_the_same_name_does_nothing(
+def test_a_replica_of_a_machine_with_the_same_name_does_nothing(
     cluster: SimulatedCluster, tmp_path: Path
 ) -> None:
-    copy = copy_of(cluster, tmp_path, WORKER, "10.159.62.99")
+    replica = replica_of(cluster, tmp_path, WORKER, "10.159.62.99")
     told = cluster.read(KEYS.status(WORKER))
-    agent = SimulatedAgent(copy, cluster.etcd, cluster.clock, "the-copy")
+    agent = SimulatedAgent(replica, cluster.etcd, cluster.clock, "the-replica")
 
     for _ in range(20):
         cluster.round()
         agent.turn()
 
     assert agent.outcomes == []
-    assert copy.copies() == {}
+    assert replica.replicas() == {}
     assert "another agent is there as node-233, on a machine with the same machine id" in str(agent.plan)
     assert agent.session.lease_id is None
     assert cluster.agents[WORKER].at_rest
     assert cluster.read(KEYS.status(WORKER)) == told
 
 
-def test_the_machine_with_the_declared_address_gets_its_name_back_from_a_copy(
+def test_the_machine_with_the_declared_address_gets_its_name_back_from_a_replica(
     cluster: SimulatedCluster, tmp_path: Path
 ) -> None:
     cluster.lose_agent(WORKER)
     cluster.clock.advance(TTL_S + 1)
-    copy = SimulatedAgent(
-        copy_of(cluster, tmp_path, WORKER, "10.159.62.99"), cluster.etcd, cluster.clock, "the-copy"
+    replica = SimulatedAgent(
+        replica_of(cluster, tmp_path, WORKER, "10.159.62.99"), cluster.etcd, cluster.clock, "the-replica"
     )
-    copy.session.run_once()
-    assert whose(cluster) == "the-copy"
+    replica.session.run_once()
+    assert whose(cluster) == "the-replica"
     cluster.hosts[WORKER].boot_id = "a later boot"
     cluster.start(WORKER)
 
     cluster.rounds(3)
-    copy.turn()
+    replica.turn()
 
     assert whose(cluster) == cluster.agents[WORKER].observer.observe().instance
-    assert copy.outcomes == []
+    assert replica.outcomes == []
     assert cluster.agents[WORKER].at_rest
 
 
@@ -354,18 +354,18 @@ def test_of_two_hosts_that_are_one_node_the_one_without_its_address_is_quarantin
     with_another = document(
         ONE_WORKER,
         hosts={"node-234": {"address": "10.159.62.234", "role": "worker"}},
-        copies={"api": ["node-232", "node-234"]},
+        replicas={"api": ["node-232", "node-234"]},
     )
     cluster = started(tmp_path)
     running = cluster.running()[WORKER]
     del running["prod-api-2"]
-    cluster.hosts["node-234"] = copy_of(cluster, tmp_path, "node-234", "10.159.62.234")
+    cluster.hosts["node-234"] = replica_of(cluster, tmp_path, "node-234", "10.159.62.234")
     cluster.start("node-234")
     cluster.put_intent(with_another)
 
     cluster.rounds(20)
 
-    assert cluster.hosts["node-234"].copies() == {}
+    assert cluster.hosts["node-234"].replicas() == {}
     assert "says that it is the same one" in str(cluster.agents["node-234"].plan)
     assert cluster.agents["node-234"].plan.steps == Plan().steps
     assert cluster.hosts[WORKER].running() == running

@@ -1,4 +1,4 @@
-"""Hosts that the leader chooses, by whole agents on hosts in memory: three copies of `free`, beside the example."""
+"""Hosts that the leader chooses, by whole agents on hosts in memory: three replicas of `free`, beside the example."""
 
 from collections import Counter
 from pathlib import Path
@@ -39,7 +39,7 @@ def cluster(tmp_path: Path) -> SimulatedCluster:
 
 
 def free(cluster: SimulatedCluster) -> dict[str, str]:
-    """Host of every copy of `free` that runs; no two run under one name."""
+    """Host of every replica of `free` that runs; no two run under one name."""
     found = [(name, host) for host, running in cluster.running().items() for name in running if name in FREE]
     assert max(Counter(name for name, _ in found).values(), default=1) == 1, found
     return dict(found)
@@ -52,12 +52,12 @@ def die(cluster: SimulatedCluster, name: str) -> None:
 
 
 def living(cluster: SimulatedCluster) -> dict[str, str]:
-    """Host of every copy of `free` that runs on a host with power."""
+    """Host of every replica of `free` that runs on a host with power."""
     running = {name: each for name, each in cluster.running().items() if cluster.hosts[name].engine.answers}
     return {name: host for host, each in running.items() for name in each if name in FREE}
 
 
-def test_copies_are_spread_and_stay_when_nothing_changes(cluster: SimulatedCluster) -> None:
+def test_replicas_are_spread_and_stay_when_nothing_changes(cluster: SimulatedCluster) -> None:
     assert sorted(free(cluster)) == list(FREE)
     assert set(free(cluster).values()) == set(cluster.hosts)
     before, assigned = cluster.ids(), {name: cluster.assignment(name) for name in cluster.hosts}
@@ -74,11 +74,11 @@ def test_a_drained_host_is_emptied_and_none_of_the_others_is_touched(cluster: Si
     for _ in range(60):
         cluster.round()
         assert len(free(cluster)) >= len(FREE) - 1
-        if not cluster.hosts[HOST].copies() and len(free(cluster)) == len(FREE):
+        if not cluster.hosts[HOST].replicas() and len(free(cluster)) == len(FREE):
             break
     cluster.settle()
 
-    assert not cluster.hosts[HOST].copies()
+    assert not cluster.hosts[HOST].replicas()
     assert {name: on for name, on in before.items() if on != HOST}.items() <= free(cluster).items()
     assert {each for each in ids if each[0] != HOST} <= cluster.ids()
 
@@ -102,7 +102,7 @@ def test_the_leader_dies_in_the_middle_of_a_move_and_the_next_one_goes_on(cluste
     cluster.settle()
 
     assert sorted(free(cluster)) == list(FREE)
-    assert not cluster.hosts[HOST].copies()
+    assert not cluster.hosts[HOST].replicas()
 
 
 def test_nothing_moves_while_a_host_is_only_cut_off_from_etcd(cluster: SimulatedCluster) -> None:
@@ -117,7 +117,7 @@ def test_nothing_moves_while_a_host_is_only_cut_off_from_etcd(cluster: Simulated
     assert cluster.ids() == before
 
 
-def test_the_copies_of_a_dead_host_move_after_the_time_for_it_and_do_not_go_back(
+def test_the_replicas_of_a_dead_host_move_after_the_time_for_it_and_do_not_go_back(
     cluster: SimulatedCluster,
 ) -> None:
     before, pinned = free(cluster), cluster.hosts[HOST].running().keys() & PINNED
@@ -132,7 +132,7 @@ def test_the_copies_of_a_dead_host_move_after_the_time_for_it_and_do_not_go_back
     assert {name: on for name, on in before.items() if on != HOST}.items() <= moved.items()
     assignment = cluster.assignment(HOST)
     assert assignment is not None
-    assert {f"prod-{each.service}-{each.number}" for each in assignment.copies} == PINNED
+    assert {f"prod-{each.service}-{each.slot}" for each in assignment.replicas} == PINNED
 
     cluster.hosts[HOST].engine.boot()
     cluster.start(HOST)
@@ -151,7 +151,7 @@ def test_nothing_moves_while_the_swarm_has_no_quorum(cluster: SimulatedCluster) 
     assert {name: cluster.assignment(name) for name in cluster.hosts} == before
 
 
-def test_a_copy_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> None:
+def test_a_replica_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> None:
     lone = document(PLACED, services={"free": {"image": "10.159.62.231/lone:1", "deploy": {"replicas": 1}}})
     cluster = SimulatedCluster(tmp_path, lone)
     cluster.put_intent(lone)
@@ -167,7 +167,7 @@ def test_a_copy_runs_on_until_the_other_host_has_its_image(tmp_path: Path) -> No
     cluster.lan.registry |= {"10.159.62.231/lone:1"}
     for _ in range(90):
         cluster.round()
-        if not cluster.hosts[HOST].copies():
+        if not cluster.hosts[HOST].replicas():
             break
     cluster.settle()
     assert free(cluster)["prod-free-1"] != HOST

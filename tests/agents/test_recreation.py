@@ -27,13 +27,13 @@ def subnet(cluster: SimulatedCluster) -> str:
 
 
 def addresses(cluster: SimulatedCluster) -> set[str]:
-    copies = [raw for host in cluster.hosts.values() for raw in host.copies().values()]
-    return {raw["NetworkSettings"]["Networks"][NET]["IPAddress"] for raw in copies}
+    replicas = [raw for host in cluster.hosts.values() for raw in host.replicas().values()]
+    return {raw["NetworkSettings"]["Networks"][NET]["IPAddress"] for raw in replicas}
 
 
 def started(cluster: SimulatedCluster) -> dict[str, str]:
-    copies = [item for host in cluster.hosts.values() for item in host.copies().items()]
-    return {name: raw["State"]["StartedAt"] for name, raw in copies}
+    replicas = [item for host in cluster.hosts.values() for item in host.replicas().items()]
+    return {name: raw["State"]["StartedAt"] for name, raw in replicas}
 
 
 def blocked(cluster: SimulatedCluster) -> list[str]:
@@ -43,7 +43,7 @@ def blocked(cluster: SimulatedCluster) -> list[str]:
 def is_moved(
     cluster: SimulatedCluster, running: dict[str, dict[str, str]], ids: set[tuple[str, str]]
 ) -> None:
-    """Every copy runs as before, the same container, on the new overlay."""
+    """Every replica runs as before, the same container, on the new overlay."""
     assert subnet(cluster) == "10.99.0.0/16"
     assert cluster.running() == running
     assert cluster.ids() == ids
@@ -65,7 +65,7 @@ def test_without_the_word_nothing_is_touched_and_what_would_be_is_told(cluster: 
     assert "on node-233 prod-api-2 (publishes 80/tcp), prod-terminal-1 (publishes 20880/tcp)" in said
 
 
-def test_meanwhile_a_copy_that_ends_is_started_again_on_the_overlay_as_it_is(
+def test_meanwhile_a_replica_that_ends_is_started_again_on_the_overlay_as_it_is(
     cluster: SimulatedCluster,
 ) -> None:
     running = cluster.running()
@@ -80,7 +80,7 @@ def test_meanwhile_a_copy_that_ends_is_started_again_on_the_overlay_as_it_is(
     assert subnet(cluster) == "10.10.0.0/16"
 
 
-def test_with_the_word_every_copy_runs_on_the_new_overlay_and_is_the_same_container(
+def test_with_the_word_every_replica_runs_on_the_new_overlay_and_is_the_same_container(
     cluster: SimulatedCluster,
 ) -> None:
     running, ids = cluster.running(), cluster.ids()
@@ -110,7 +110,7 @@ def test_a_container_of_others_on_it_holds_everything_until_it_is_gone(cluster: 
     is_moved(cluster, running, ids)
 
 
-def test_a_host_that_goes_away_meanwhile_brings_the_copies_back_and_it_is_done_when_it_is_there_again(
+def test_a_host_that_goes_away_meanwhile_brings_the_replicas_back_and_it_is_done_when_it_is_there_again(
     cluster: SimulatedCluster,
 ) -> None:
     running, ids = cluster.running(), cluster.ids()
@@ -158,7 +158,7 @@ def test_an_agent_that_crashes_after_any_step_goes_on_where_it_was(
     is_moved(cluster, running, ids)
 
 
-def test_a_copy_that_was_stopped_by_hand_and_never_taken_off_finds_the_new_overlay(
+def test_a_replica_that_was_stopped_by_hand_and_never_taken_off_finds_the_new_overlay(
     cluster: SimulatedCluster,
 ) -> None:
     """It asks for the old one by its id, as after a change that was made by hand while the agent was away."""
@@ -166,7 +166,7 @@ def test_a_copy_that_was_stopped_by_hand_and_never_taken_off_finds_the_new_overl
     cluster.put_intent(MOVED)
     cluster.rounds(5)
     for host in cluster.hosts.values():
-        for name in host.copies():
+        for name in host.replicas():
             host.engine.by_hand.end(name, exit_code=143)
     swarm = cluster.hosts[NAMES[0]].engine.nets.managed()
     old = swarm.networks[NET]

@@ -30,7 +30,7 @@ def roles(cluster: SimulatedCluster) -> list[str]:
 
 
 @pytest.mark.parametrize("wanted", [MANAGERS, ONE])
-def test_every_host_leaves_and_comes_back_one_after_the_other_and_every_copy_runs_again(
+def test_every_host_leaves_and_comes_back_one_after_the_other_and_every_replica_runs_again(
     wanted: Sequence[str], tmp_path: Path
 ) -> None:
     cluster = SimulatedCluster(tmp_path)

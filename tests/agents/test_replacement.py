@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("unlogged")
 
 ORDERS = ("prod-order-1", "prod-order-2", "prod-order-3")
 STEPS = {"stop-first": 5, "start-first": 7}
-"""On the host, for one copy: create, stop, remove, rename, start; or create, start, stop, remove, and off its overlay
-for the new name."""
+"""On the host, for one replica: create, stop, remove, rename, start; or create, start, stop, remove, and off its
+overlay for the new name."""
 
 
 def updated(order: str, tag: str = "1.0.0") -> str:
@@ -33,14 +33,14 @@ def begun(directory: Path, order: str) -> SimulatedCluster:
 
 def containers(cluster: SimulatedCluster) -> dict[str, str]:
     """Tag of every container of order, whatever it is called and does."""
-    copies = [item for host in cluster.hosts.values() for item in host.copies().items()]
+    replicas = [item for host in cluster.hosts.values() for item in host.replicas().items()]
     return {
-        name: raw["Config"]["Image"].rpartition(":")[2] for name, raw in copies if name.startswith(ORDERS)
+        name: raw["Config"]["Image"].rpartition(":")[2] for name, raw in replicas if name.startswith(ORDERS)
     }
 
 
 class Victim:
-    """The agent of node-232, which crashes once, after so many steps on copy 3 of order."""
+    """The agent of node-232, which crashes once, after so many steps on replica 3 of order."""
 
     def __init__(self, cluster: SimulatedCluster, steps: int) -> None:
         self._cluster, self._left = cluster, steps
@@ -76,7 +76,7 @@ def test_an_agent_that_crashes_after_any_step_leaves_one_container_with_the_righ
     cluster.settle()
     assert victim.crashed
     assert containers(cluster) == dict.fromkeys(ORDERS, "1.0.1")
-    assert all(name in host.running() for host in cluster.hosts.values() for name in host.copies())
+    assert all(name in host.running() for host in cluster.hosts.values() for name in host.replicas())
 
 
 def test_no_replacement_takes_more_steps_than_are_tried(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_no_replacement_takes_more_steps_than_are_tried(tmp_path: Path) -> None:
         assert sum(each.startswith("container/prod-order-3") for each in told) == count + 2
 
 
-def test_start_first_has_every_copy_running_at_any_time(tmp_path: Path) -> None:
+def test_start_first_has_every_replica_running_at_any_time(tmp_path: Path) -> None:
     cluster = begun(tmp_path, "start-first")
     cluster.put_intent(updated("start-first", "1.0.1"))
     for _ in range(60):
@@ -104,7 +104,7 @@ def test_a_new_container_that_ends_beside_the_old_one_costs_nothing(tmp_path: Pa
     before = {
         name: raw["State"]["StartedAt"]
         for each in cluster.hosts.values()
-        for name, raw in each.copies().items()
+        for name, raw in each.replicas().items()
     }
     cluster.put_intent(updated("start-first", "1.0.1"))
     states, ends = set(), 0
@@ -120,14 +120,14 @@ def test_a_new_container_that_ends_beside_the_old_one_costs_nothing(tmp_path: Pa
     after = {
         name: raw["State"]["StartedAt"]
         for each in cluster.hosts.values()
-        for name, raw in each.copies().items()
+        for name, raw in each.replicas().items()
     }
     assert ends
     assert states >= {"moving", "rolled-back"}
     assert after == before
 
 
-def test_a_copy_that_was_given_an_address_of_another_one_on_its_host_comes_up_as_another_container(
+def test_a_replica_that_was_given_an_address_of_another_one_on_its_host_comes_up_as_another_container(
     tmp_path: Path,
 ) -> None:
     cluster = SimulatedCluster(tmp_path, EXAMPLE)
@@ -142,7 +142,7 @@ def test_a_copy_that_was_given_an_address_of_another_one_on_its_host_comes_up_as
     assert len(refused) == 1
     removed = [each.resource for each in made if each.verb == "remove"]
     assert removed == [refused[0].resource]
-    assert all(name in host.running() for host in cluster.hosts.values() for name in host.copies())
+    assert all(name in host.running() for host in cluster.hosts.values() for name in host.replicas())
 
 
 def test_while_the_swarm_gives_it_taken_addresses_the_new_container_is_tried_less_and_less_often(

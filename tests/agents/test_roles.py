@@ -27,8 +27,8 @@ def cluster(tmp_path: Path) -> SimulatedCluster:
 
 
 def without(name: str) -> str:
-    """The example less one host, with all copies on another one."""
-    return document(hosts={name: None}, copies={each: [OTHERS[name][0]] for each in SERVICES})
+    """The example less one host, with all replicas on another one."""
+    return document(hosts={name: None}, replicas={each: [OTHERS[name][0]] for each in SERVICES})
 
 
 def swarm_of(cluster: SimulatedCluster) -> FakeSwarm:
@@ -266,7 +266,7 @@ def test_a_host_that_is_taken_out_is_emptied_drained_and_demoted_leaves_and_is_f
     cluster.put_intent(without(name))
     watched(cluster)
 
-    assert cluster.hosts[name].copies() == {}
+    assert cluster.hosts[name].replicas() == {}
     assert (found.availability, found.role) == ("drain", "worker")
     assert cluster.hosts[name].engine.nets.membership is None
     assert {each.host.name for each in swarm.members} == managers(cluster) == set(OTHERS[name])

@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> SimulatedCluster:
 
 
 def tags(cluster: SimulatedCluster) -> dict[str, str]:
-    """Tag of every copy of order that runs."""
+    """Tag of every replica of order that runs."""
     return {
         name: image.rpartition(":")[2]
         for running in cluster.running().values()
@@ -63,7 +63,7 @@ def spoil(cluster: SimulatedCluster) -> None:
                 host.engine.by_hand.end(name, exit_code=1)
 
 
-def test_one_copy_after_the_other_gets_the_new_image_each_well_for_the_time_of_monitor(
+def test_one_replica_after_the_other_gets_the_new_image_each_well_for_the_time_of_monitor(
     cluster: SimulatedCluster,
 ) -> None:
     cluster.put_intent(NEWER)
@@ -89,7 +89,7 @@ def test_a_document_is_carried_out_only_when_its_rollout_is_through(cluster: Sim
     assert last.pending == ("order",)
 
 
-def test_a_copy_that_ends_takes_the_others_back_and_only_it_was_touched(cluster: SimulatedCluster) -> None:
+def test_a_replica_that_ends_takes_the_others_back_and_only_it_was_touched(cluster: SimulatedCluster) -> None:
     before = cluster.ids()
     cluster.put_intent(NEWER)
     for _ in range(60):

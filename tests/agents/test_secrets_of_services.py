@@ -70,7 +70,7 @@ def reader(cluster: SimulatedCluster) -> Connection:
 
 def changed_by_hand(cluster: SimulatedCluster) -> None:
     for host in cluster.hosts.values():
-        for name, raw in host.copies().items():
+        for name, raw in host.replicas().items():
             if "order" in name:
                 raw["Config"]["Env"] = [f"PASSWORD=byhand{MARK}"]
                 raw["Config"]["Cmd"] = [f"byhand{MARK}"]

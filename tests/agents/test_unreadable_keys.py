@@ -64,10 +64,10 @@ def told(cluster: SimulatedCluster, key: str) -> bool:
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("key", [*OF_ALL, *OF_A_HOST])
-def test_a_spoiled_key_is_told_or_put_right_and_no_copy_notices(
+def test_a_spoiled_key_is_told_or_put_right_and_no_replica_notices(
     cluster: SimulatedCluster, key: str, how: str
 ) -> None:
-    before, running, copies = value(cluster, key), cluster.running(), cluster.ids()
+    before, running, replicas = value(cluster, key), cluster.running(), cluster.ids()
     unreadable = HOW[how](before)
     cluster.put(key, unreadable)
     seen = False
@@ -83,25 +83,25 @@ def test_a_spoiled_key_is_told_or_put_right_and_no_copy_notices(
         else:
             cluster.delete(key)  # as the operator is told to
     cluster.settle()
-    assert (cluster.running(), cluster.ids()) == (running, copies)
+    assert (cluster.running(), cluster.ids()) == (running, replicas)
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_a_spoiled_spec_stops_no_copy_that_was_made_from_it(cluster: SimulatedCluster, how: str) -> None:
-    running, copies = cluster.running(), cluster.ids()
+def test_a_spoiled_spec_stops_no_replica_that_was_made_from_it(cluster: SimulatedCluster, how: str) -> None:
+    running, replicas = cluster.running(), cluster.ids()
     specs = cluster.etcd.snapshot([KeyRange(key=KEYS.specs, prefix=True)]).values
     for key, each in specs.items():
         cluster.put(key, HOW[how](each.value))
     cluster.rounds(ROUNDS)
     cluster.settle()
-    assert (cluster.running(), cluster.ids()) == (running, copies)
+    assert (cluster.running(), cluster.ids()) == (running, replicas)
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_a_worker_starts_copies_that_end_while_the_record_of_the_swarm_cannot_be_read(
+def test_a_worker_starts_replicas_that_end_while_the_record_of_the_swarm_cannot_be_read(
     tmp_path: Path, unlogged: None, how: str
 ) -> None:
-    """It knows of an overlay only by that record while none of its copies is on it."""
+    """It knows of an overlay only by that record while none of its replicas is on it."""
     cluster = SimulatedCluster(tmp_path)
     cluster.put_intent(WITH_A_WORKER)
     cluster.start()
@@ -110,7 +110,7 @@ def test_a_worker_starts_copies_that_end_while_the_record_of_the_swarm_cannot_be
     cluster.put(KEYS.swarm, HOW[how](value(cluster, KEYS.swarm)))
     cluster.rounds(ROUNDS)
     host = cluster.hosts["node-233"]
-    for name in host.copies():
+    for name in host.replicas():
         host.engine.by_hand.end(name, exit_code=1)
     cluster.rounds(ROUNDS)
     assert cluster.running() == running

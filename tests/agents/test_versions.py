@@ -79,11 +79,11 @@ class MixedCluster(SimulatedCluster):
             self.clock.advance(1.0)
 
     def started(self) -> dict[str, str]:
-        """When each copy was started last, by host and name."""
+        """When each replica was started last, by host and name."""
         return {
             f"{host.name} {name}": raw["State"]["StartedAt"]
             for host in self.hosts.values()
-            for name, raw in host.copies().items()
+            for name, raw in host.replicas().items()
         }
 
 
@@ -93,7 +93,7 @@ def cluster(tmp_path: Path) -> MixedCluster:
 
 
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
-def test_an_upgrade_host_by_host_touches_no_copy_and_then_the_newer_ones_go_on(
+def test_an_upgrade_host_by_host_touches_no_replica_and_then_the_newer_ones_go_on(
     cluster: MixedCluster, order: tuple[str, ...]
 ) -> None:
     before = cluster.started()
@@ -134,7 +134,7 @@ def test_an_older_agent_beside_what_a_newer_one_wrote_holds_what_it_has_and_does
     assert "of format 2; this agent reads format 1" in said
 
 
-def test_a_copy_that_ends_is_started_again_by_an_older_agent_that_holds(cluster: MixedCluster) -> None:
+def test_a_replica_that_ends_is_started_again_by_an_older_agent_that_holds(cluster: MixedCluster) -> None:
     for name in NAMES[:2]:
         cluster.install(name, newer=True)
     cluster.go_on(round(TTL_S) + 5)

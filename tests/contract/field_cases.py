@@ -10,7 +10,10 @@ Change = Literal["in place", "recreate", "nothing"]
 
 PROJECT = "fields"
 HAND_MADE = ""
-"""Docker changes it on no container: somebody removes the copy, and makes one with the second value and our labels."""
+"""Docker changes it on no container: somebody removes the replica.
+
+And makes one with the second value and our labels.
+"""
 BASE = {"image": "bare:1", "command": '[sleep, "1000"]', "stop_signal": "KILL", "network_mode": "none"}
 """What a service has that does not say otherwise: a process that ends at once when it is told to."""
 
@@ -39,7 +42,7 @@ class Case:
 
     @property
     def container(self) -> str:
-        """Its first copy."""
+        """Its first replica."""
         return f"{PROJECT}-{self.service}-1"
 
     def told(self) -> tuple[str, ...]:

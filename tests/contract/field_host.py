@@ -12,7 +12,7 @@ from agent.diff.container import create_request, fill
 from agent.diff.container.identity import SHAPE, SPEC
 from agent.diff.replicas import container_name, fill_context
 from agent.model.host_state import ContainerState, LinkState, SwarmState
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.store import Put
 from tests.contract.field_cases import BASE, PROJECT, Case
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
@@ -126,7 +126,7 @@ class FieldHost:
         """What a pass sees of each case's container, by service."""
         host = self.agent.observer.observe().host
         assert host is not None
-        return {each.copy.service: each for each in host.containers if each.copy.number == 1}
+        return {each.replica.service: each for each in host.containers if each.replica.slot == 1}
 
     def told(self) -> dict[str, list[str]]:
         """What is said of each service's container, in the words of plan and status."""
@@ -149,9 +149,9 @@ class FieldHost:
         intent = parsed(self._written("second"))
         service = intent.service(service_name)
         assert service is not None
-        copy = Copy(service=service_name, number=1, spec=labels[SPEC])
-        spec = fill(service.spec, fill_context(intent, HOST, SwarmState(local="inactive"), copy))
-        request = create_request(spec, copy, project=PROJECT, cluster="prod", name=name)
+        replica = Replica(service=service_name, slot=1, spec=labels[SPEC])
+        spec = fill(service.spec, fill_context(intent, HOST, SwarmState(local="inactive"), replica))
+        request = create_request(spec, replica, project=PROJECT, cluster="prod", name=name)
         request.body["Labels"][SHAPE] = labels[SHAPE]
         self.hands.remove_container(name, force=True, v=True)
         self._machine.engine.create_container(request)
@@ -187,7 +187,7 @@ def _lines(cases: Sequence[Case], service: str, value: str) -> list[str]:
 
 def _beside(found: ContainerState) -> list[str]:
     """What no field says: that it does not run, or has another name."""
-    name = container_name(PROJECT, found.copy)
+    name = container_name(PROJECT, found.replica)
     return [found.status, *([f"name: {name} wanted, {found.name} found"] if name != found.name else [])]
 
 

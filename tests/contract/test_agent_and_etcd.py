@@ -110,9 +110,9 @@ def test_the_largest_document_is_accepted_and_its_specs_reach_the_host(
 
         def assigned() -> bool:
             found = store.read([KeyRange(key=KEYS.assignment("h1"))]).get(KEYS.assignment("h1"))
-            return found is not None and len(decode(Assignment, found.value).copies) == 100
+            return found is not None and len(decode(Assignment, found.value).replicas) == 100
 
-        eventually(assigned, WITHIN_S, "the copies are assigned")
+        eventually(assigned, WITHIN_S, "the replicas are assigned")
         accepted = store.read([KeyRange(key=KEYS.accepted)]).get(KEYS.accepted)
         assert accepted is not None
         assert decode(Accepted, accepted.value).document == document

@@ -314,8 +314,8 @@ def test_a_thousand_connections_that_dawdle_do_not_delay_the_loop(start: Start, 
         agent.until_it_says("READY=1")
         eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
         with a_crowd(agent.listen) as crowd:
-            for copies in (1, 2, 3):
-                order = {"order": {"image": IMAGE, "x-hosts": {"h1": copies}}}
+            for replicas in (1, 2, 3):
+                order = {"order": {"image": IMAGE, "x-hosts": {"h1": replicas}}}
                 edited = document(DOCUMENT.decode(), services=order).encode()
                 revision = store.txn([], [Put(key=KEYS.intent, value=edited)]).revision
                 eventually(partial(carried_out, store, revision), UNHURRIED_S, "the loop goes on")

@@ -12,7 +12,7 @@ from agent.diff.container import CreateRequest, FillContext, create_request
 from agent.errors import Conflict, Missing, Refused, Unreachable
 from agent.model.host_state import ContainerState, NetworkState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
 from tests.contract.engines import CLUSTER, KINDS, DockerScene, FakeScene, Scene
 from tests.support.docker_daemon import BARE, DockerDaemon, running
@@ -43,12 +43,12 @@ SPEC = ContainerSpec(image=BARE, command=("sleep", "1000"), stop_signal="SIGKILL
 
 
 def _request(spec: ContainerSpec = SPEC, name: str = NAME, cluster: str = CLUSTER) -> CreateRequest:
-    copy = Copy(service="order", number=1, spec=spec_hash(spec))
-    return create_request(spec, copy, project="prod", cluster=cluster, name=name)
+    replica = Replica(service="order", slot=1, spec=spec_hash(spec))
+    return create_request(spec, replica, project="prod", cluster=cluster, name=name)
 
 
-def _context(copy: Copy) -> FillContext:
-    return FillContext(host="host-1", service=copy.service, number=copy.number)
+def _context(replica: Replica) -> FillContext:
+    return FillContext(host="host-1", service=replica.service, slot=replica.slot)
 
 
 def _ours(engine: Engine, spec: ContainerSpec = SPEC) -> ContainerState:
@@ -244,16 +244,16 @@ def test_a_registry_that_does_not_answer_is_unreachable(engine: Engine) -> None:
 # ---- containers: what is seen
 
 
-def test_a_created_copy_is_ours_and_as_its_spec_says(engine: Engine) -> None:
+def test_a_created_replica_is_ours_and_as_its_spec_says(engine: Engine) -> None:
     made = engine.create_container(_request())
 
     found = _ours(engine)
     assert (found.id, found.name, found.status, found.started_at) == (made, NAME, "created", "")
-    assert found.copy == Copy(service="order", number=1, spec=spec_hash(SPEC))
+    assert found.replica == Replica(service="order", slot=1, spec=spec_hash(SPEC))
     assert found.differences == ()
 
 
-def test_a_started_copy_runs_with_an_address_on_each_of_its_networks(engine: Engine) -> None:
+def test_a_started_replica_runs_with_an_address_on_each_of_its_networks(engine: Engine) -> None:
     engine.create_network(NET)
     engine.create_network(OTHER)
     both = (Attachment(network="net", ipv4_address="10.20.0.9"), Attachment(network="other", aliases=("x",)))
@@ -279,7 +279,7 @@ def test_containers_of_others_are_seen_by_name_only(scene: Scene) -> None:
     assert found.foreign_names == (("nginx", foreign), ("their-order-1", elsewhere))
 
 
-def test_a_copy_whose_spec_is_not_known_is_seen_without_differences(engine: Engine) -> None:
+def test_a_replica_whose_spec_is_not_known_is_seen_without_differences(engine: Engine) -> None:
     engine.create_container(_request())
 
     (found,) = engine.containers({}, _context).ours
@@ -287,19 +287,19 @@ def test_a_copy_whose_spec_is_not_known_is_seen_without_differences(engine: Engi
     assert found.differences == ()
 
 
-def test_of_a_busy_copy_no_more_is_told_than_that_it_is_there(engine: Engine) -> None:
+def test_of_a_busy_replica_no_more_is_told_than_that_it_is_there(engine: Engine) -> None:
     engine.create_container(_request())
 
     (found,) = engine.containers({spec_hash(SPEC): SPEC}, _context, busy=frozenset({NAME})).ours
 
-    assert (found.name, found.copy.service, found.status, found.busy) == (NAME, "order", "created", True)
+    assert (found.name, found.replica.service, found.status, found.busy) == (NAME, "order", "created", True)
 
 
-def test_placeholders_are_filled_in_before_a_copy_is_compared(engine: Engine) -> None:
-    spec = replace(SPEC, environment=(("COPY", "{{.Service.Name}}-{{.Task.Slot}}"),))
-    copy = Copy(service="order", number=1, spec=spec_hash(spec))
-    filled = replace(spec, environment=(("COPY", "order-1"),))
-    engine.create_container(create_request(filled, copy, project="prod", cluster=CLUSTER, name=NAME))
+def test_placeholders_are_filled_in_before_a_replica_is_compared(engine: Engine) -> None:
+    spec = replace(SPEC, environment=(("REPLICA", "{{.Service.Name}}-{{.Task.Slot}}"),))
+    replica = Replica(service="order", slot=1, spec=spec_hash(spec))
+    filled = replace(spec, environment=(("REPLICA", "order-1"),))
+    engine.create_container(create_request(filled, replica, project="prod", cluster=CLUSTER, name=NAME))
 
     assert _ours(engine, spec).differences == ()
 
@@ -307,21 +307,21 @@ def test_placeholders_are_filled_in_before_a_copy_is_compared(engine: Engine) ->
 # ---- containers: what is done
 
 
-def test_creating_the_same_copy_again_gives_the_same_container(engine: Engine) -> None:
+def test_creating_the_same_replica_again_gives_the_same_container(engine: Engine) -> None:
     assert engine.create_container(_request()) == engine.create_container(_request())
 
 
-def test_a_name_held_by_another_copy_or_by_a_stranger_is_a_conflict_that_says_who(scene: Scene) -> None:
+def test_a_name_held_by_another_replica_or_by_a_stranger_is_a_conflict_that_says_who(scene: Scene) -> None:
     scene.engine.create_container(_request())
     scene.run_foreign("nginx")
 
-    with pytest.raises(Conflict, match="held by copy 1 of order"):
+    with pytest.raises(Conflict, match="held by replica 1 of order"):
         scene.engine.create_container(_request(replace(SPEC, user="1000")))
     with pytest.raises(Conflict, match="held by a container that is not ours"):
         scene.engine.create_container(_request(name="nginx"))
 
 
-def test_without_its_image_a_copy_cannot_be_created(engine: Engine) -> None:
+def test_without_its_image_a_replica_cannot_be_created(engine: Engine) -> None:
     with pytest.raises(Missing, match="No such image"):
         engine.create_container(_request(replace(SPEC, image="nowhere:1")))
 
@@ -418,7 +418,7 @@ def test_a_container_becomes_what_is_assigned_to_it_without_being_recreated(scen
     scene.engine.start(made)
     before = _ours(scene.engine, old)
     known = {spec_hash(each): each for each in (old, new)}
-    assigned = frozenset({Copy(service="order", number=1, spec=spec_hash(new))})
+    assigned = frozenset({Replica(service="order", slot=1, spec=spec_hash(new))})
 
     (found,) = scene.engine.containers(known, _context, assigned=assigned).ours
     assert {str(each) for each in found.differences} == {
@@ -429,7 +429,7 @@ def test_a_container_becomes_what_is_assigned_to_it_without_being_recreated(scen
 
     (after,) = scene.engine.containers(known, _context, assigned=assigned).ours
     assert (after.id, after.started_at, after.differences) == (made, before.started_at, ())
-    assert after.copy.spec == spec_hash(new)
+    assert after.replica.spec == spec_hash(new)
 
 
 def test_limits_somebody_set_where_none_were_said_are_taken_away_where_docker_can(scene: Scene) -> None:

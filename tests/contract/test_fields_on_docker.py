@@ -16,7 +16,7 @@ from agent.diff.container.row import Found
 from agent.errors import Refused
 from agent.model.host_state import Difference
 from agent.model.intent import NetworkIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER, DockerScene
 from tests.fakes.container_inspect import inspect_of
@@ -34,8 +34,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def engine(dockerd: DockerDaemon) -> Iterator[Engine]:
     scene = DockerScene(dockerd)
-    for number, name in enumerate(NETWORKS):
-        subnet = IPv4Network(f"10.2{number}.0.0/16")
+    for slot, name in enumerate(NETWORKS):
+        subnet = IPv4Network(f"10.2{slot}.0.0/16")
         scene.engine.create_network(NetworkIntent(key=name, name=name, driver="bridge", subnet=subnet))
     yield scene.engine
     scene.clean()
@@ -44,11 +44,11 @@ def engine(dockerd: DockerDaemon) -> Iterator[Engine]:
 
 def _differences(engine: Engine, spec: ContainerSpec) -> tuple[Difference, ...]:
     """Create a container as `spec` says, look at it, and remove it."""
-    copy = Copy(service="order", number=next(_numbers), spec=spec_hash(spec))
-    name = f"prod-order-{copy.number}"
-    made = engine.create_container(create_request(spec, copy, project="prod", cluster=CLUSTER, name=name))
+    replica = Replica(service="order", slot=next(_numbers), spec=spec_hash(spec))
+    name = f"prod-order-{replica.slot}"
+    made = engine.create_container(create_request(spec, replica, project="prod", cluster=CLUSTER, name=name))
     try:
-        (found,) = engine.containers({copy.spec: spec}, _context).ours
+        (found,) = engine.containers({replica.spec: spec}, _context).ours
     finally:
         engine.remove_container(made)
     return found.differences
@@ -61,8 +61,8 @@ def _said(sample: Sample, image: str) -> ContainerSpec:
     return replace(spec, **sample.beside, **{sample.field: sample.value})
 
 
-def _context(copy: Copy) -> FillContext:
-    return FillContext(host="host-1", service=copy.service, number=copy.number)
+def _context(replica: Replica) -> FillContext:
+    return FillContext(host="host-1", service=replica.service, slot=replica.slot)
 
 
 @pytest.mark.parametrize("image", [BARE, RICH])
@@ -81,8 +81,10 @@ def test_the_engine_in_memory_shows_what_the_real_one_shows(
     engine: Engine, dockerd: DockerDaemon, sample: Sample, image: str
 ) -> None:
     spec = _said(sample, image)
-    copy = Copy(service="order", number=next(_numbers), spec=spec_hash(spec))
-    request = create_request(spec, copy, project="prod", cluster=CLUSTER, name=f"prod-order-{copy.number}")
+    replica = Replica(service="order", slot=next(_numbers), spec=spec_hash(spec))
+    request = create_request(
+        spec, replica, project="prod", cluster=CLUSTER, name=f"prod-order-{replica.slot}"
+    )
     made = engine.create_container(request)
     with contextlib.closing(dockerd.client()) as client:
         real = client.inspect_container(made)

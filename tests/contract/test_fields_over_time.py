@@ -105,7 +105,7 @@ def test_every_key_of_a_service_is_tried_or_said_why_not() -> None:
 
 
 def _alone(case: Case, value: str) -> str:
-    """The shape of a copy whose service has this key and no other one that is tried."""
+    """The shape of a replica whose service has this key and no other one that is tried."""
     others = () if case.service == CASES[0].service else (CASES[0],)
     intent = parsed(document((case, *others), value, "10.99.0.1", Path("/files")))
     service = intent.service(case.service)

@@ -13,7 +13,7 @@ from agent.diff.container import FillContext, create_request
 from agent.errors import Conflict, Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import ContainerState, NetworkState
 from agent.model.intent import NetworkIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.contract.engines import CLUSTER
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider
@@ -82,23 +82,23 @@ def the_network(engine: Engine) -> NetworkState:
     return found
 
 
-def context(copy: Copy) -> FillContext:
-    return FillContext(host="h", service=copy.service, number=copy.number)
+def context(replica: Replica) -> FillContext:
+    return FillContext(host="h", service=replica.service, slot=replica.slot)
 
 
-def pinned(copy: Copy, address: str) -> FillContext:
-    return replace(context(copy), pinned=(("ov", address),))
+def pinned(replica: Replica, address: str) -> FillContext:
+    return replace(context(replica), pinned=(("ov", address),))
 
 
 def ours(engine: Engine) -> tuple[ContainerState, ...]:
     return engine.containers({spec_hash(SPEC): SPEC}, context).ours
 
 
-def run(engine: Engine, number: int) -> str:
-    """A copy of ours on the overlay, running."""
-    copy = Copy(service="order", number=number, spec=spec_hash(SPEC))
+def run(engine: Engine, slot: int) -> str:
+    """A replica of ours on the overlay, running."""
+    replica = Replica(service="order", slot=slot, spec=spec_hash(SPEC))
     made = engine.create_container(
-        create_request(SPEC, copy, project="prod", cluster=CLUSTER, name=NAMES[number - 1])
+        create_request(SPEC, replica, project="prod", cluster=CLUSTER, name=NAMES[slot - 1])
     )
     start(engine, made)
     return made
@@ -183,15 +183,15 @@ def test_the_swarm_says_who_has_which_address_until_the_container_is_gone(pair: 
     (node,) = (each.id for each in first.nodes() if each.address == OTHER)
     overlay = the_network(first).id
     asked = replace(SPEC, networks=(replace(SPEC.networks[0], pinned=PINNED),))
-    copy = Copy(service="order", number=2, spec=spec_hash(SPEC))
-    request = create_request(asked, copy, project="prod", cluster=CLUSTER, name=NAMES[1])
+    replica = Replica(service="order", slot=2, spec=spec_hash(SPEC))
+    request = create_request(asked, replica, project="prod", cluster=CLUSTER, name=NAMES[1])
     made = second.create_container(request)
     start(second, made)
 
     assert first.overlay_addresses(overlay) == ((PINNED, made, node),)
-    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda copy: pinned(copy, PINNED)).ours
+    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda replica: pinned(replica, PINNED)).ours
     assert (dict(found.addresses)["ov"], found.differences) == (PINNED, ())
-    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda copy: pinned(copy, OTHERS)).ours
+    (found,) = second.containers({spec_hash(SPEC): SPEC}, lambda replica: pinned(replica, OTHERS)).ours
     assert [(each.repair, each.subject) for each in found.differences] == [("reconnect", "ov")]
 
     second.stop(made, 0.0)
@@ -219,7 +219,7 @@ def test_a_network_that_is_not_there_has_no_peers_and_no_users(pair: Pair) -> No
     assert pair[0].overlay_addresses("none") == ()
 
 
-def test_a_copy_that_was_on_one_that_was_recreated_starts_when_it_is_reconnected(pair: Pair) -> None:
+def test_a_replica_that_was_on_one_that_was_recreated_starts_when_it_is_reconnected(pair: Pair) -> None:
     first, second = pair
     first.create_network(NET)
     made = run(second, 2)
@@ -242,7 +242,7 @@ def test_a_copy_that_was_on_one_that_was_recreated_starts_when_it_is_reconnected
     assert IPv4Address(dict(healed.addresses)["ov"]) in IPv4Network("10.11.0.0/16")
 
 
-def test_a_copy_that_does_not_run_is_taken_off_where_the_overlay_is_not_known_any_more(pair: Pair) -> None:
+def test_a_replica_that_does_not_run_is_taken_off_where_the_overlay_is_not_known_any_more(pair: Pair) -> None:
     first, second = pair
     first.create_network(NET)
     made = run(second, 2)

@@ -10,7 +10,7 @@ from agent.diff.container import FillContext
 from agent.errors import Conflict, Unreachable
 from agent.model.host_state import Attached, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from tests.contract.engines import Scene
 from tests.support.etcd_server import eventually
 
@@ -66,8 +66,8 @@ class Live(NamedTuple):
             self.engine.release_endpoint(bridge.id, name)
 
 
-def _nothing(copy: Copy) -> FillContext:
-    return FillContext(host="host-1", service=copy.service, number=copy.number)
+def _nothing(replica: Replica) -> FillContext:
+    return FillContext(host="host-1", service=replica.service, slot=replica.slot)
 
 
 @pytest.fixture

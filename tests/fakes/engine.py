@@ -11,7 +11,7 @@ from agent.diff.container import (
     CLUSTER,
     CreateRequest,
     FillContext,
-    by_number,
+    by_slot,
     differences,
     endpoint,
     familiar,
@@ -24,7 +24,7 @@ from agent.diff.container import (
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
-from agent.model.records import Copy, Tokens
+from agent.model.records import Replica, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 from tests.fakes.containers import FakeContainers, Raw, is_up, published
 from tests.fakes.networks import FakeNetworks
@@ -42,7 +42,7 @@ from tests.fakes.swarm import (
 from tests.fakes.wire import FakeWire, call
 
 SWARM_POOL = IPv4Network("10.0.0.0/8")
-FillFor = Callable[[Copy], FillContext]
+FillFor = Callable[[Replica], FillContext]
 
 
 def unheard(_text: str) -> None:
@@ -137,22 +137,22 @@ class FakeEngine(FakeWire):
         specs: Mapping[str, ContainerSpec],
         fill_for: FillFor,
         busy: frozenset[str] = frozenset(),
-        assigned: frozenset[Copy] = frozenset(),
+        assigned: frozenset[Replica] = frozenset(),
         *,
         settled: bool = False,
     ) -> Containers:
         self.believed.append(settled)
         ours, foreign = [], []
         for raw in self.by_hand.raws.values():
-            copy = self._copy(raw)
-            if copy is not None:
-                copy = regarded(copy, raw["Config"]["Labels"], by_number(assigned), specs, fill_for)
-            if copy is None:
+            replica = self._replica(raw)
+            if replica is not None:
+                replica = regarded(replica, raw["Config"]["Labels"], by_slot(assigned), specs, fill_for)
+            if replica is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
             elif raw["Name"][1:] in busy:
-                ours.append(busy_state(self._listed(raw), copy))
+                ours.append(busy_state(self._listed(raw), replica))
             else:
-                ours.append(self._state(raw, copy, specs.get(copy.spec), fill_for))
+                ours.append(self._state(raw, replica, specs.get(replica.spec), fill_for))
         everyone = [attached(self._listed(raw)) for raw in self.by_hand.raws.values()]
         return Containers(
             tuple(sorted(ours, key=lambda each: each.name)),
@@ -454,22 +454,24 @@ class FakeEngine(FakeWire):
             joined_through=self.joined_through,
         )
 
-    def _copy(self, raw: Raw) -> Copy | None:
+    def _replica(self, raw: Raw) -> Replica | None:
         labels = raw["Config"]["Labels"] or {}
         return identity(labels) if labels.get(CLUSTER) == self._cluster else None
 
-    def _state(self, raw: Raw, copy: Copy, spec: ContainerSpec | None, fill_for: FillFor) -> ContainerState:
+    def _state(
+        self, raw: Raw, replica: Replica, spec: ContainerSpec | None, fill_for: FillFor
+    ) -> ContainerState:
         image = next((each for each in self.image_configs.values() if each["Id"] == raw["Image"]), None)
         try:
-            found = differences(fill(spec, fill_for(copy)), raw, image) if spec else ()
+            found = differences(fill(spec, fill_for(replica)), raw, image) if spec else ()
         except Invalid:
             found = ()
-        return container_state(raw, copy, found)
+        return container_state(raw, replica, found)
 
     def _taken_over(self, request: CreateRequest, conflict: Conflict) -> str:
         holder = self.by_hand.get(request.name)
-        copy = self._copy(holder)
-        if copy == request.copy:
+        replica = self._replica(holder)
+        if replica == request.replica:
             return str(holder["Id"])
-        who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
+        who = f"replica {replica.slot} of {replica.service}" if replica else "a container that is not ours"
         raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict

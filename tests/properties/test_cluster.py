@@ -36,8 +36,8 @@ pytestmark = pytest.mark.usefixtures("unlogged")
 DOCUMENTS = (
     EXAMPLE,
     document(tags={"order": "1.0.1"}),
-    document(copies={"order": {"node-231": 1, "node-233": 2}}),
-    document(copies={"api": ["node-232"]}),
+    document(replicas={"order": {"node-231": 1, "node-233": 2}}),
+    document(replicas={"api": ["node-232"]}),
     document(services={name: {"restart": "unless-stopped"} for name in SERVICES}),
     document(roles={"node-233": "worker"}),
 )
@@ -82,7 +82,7 @@ class History(BasicEvents):
         """Whoever reads an assignment must find every spec it names."""
         found = self.cluster.read(key)
         with suppress(SwarmkeeperError):
-            named = {each.spec for each in decode(Assignment, found.value).copies} if found else set()
+            named = {each.spec for each in decode(Assignment, found.value).replicas} if found else set()
             assert all(self.cluster.read(KEYS.spec(digest)) for digest in named)
 
     # ---- what fails
@@ -93,8 +93,8 @@ class History(BasicEvents):
     # ---- what people do
 
     def by_hand(self, name: str, number: int) -> None:
-        """Something is done to one of our copies behind the agent's back."""
-        host, ours = self.host(name), sorted(self.host(name).copies())
+        """Something is done to one of our replicas behind the agent's back."""
+        host, ours = self.host(name), sorted(self.host(name).replicas())
         if ours:
             with suppress(SwarmkeeperError):
                 change(host, ours[number % len(ours)], "my-network-overlay", number, deed=number)()
@@ -157,7 +157,7 @@ class History(BasicEvents):
         return well and len([agent for agent in agents if agent.leads]) == 1
 
     def expected(self) -> dict[str, dict[str, str]]:
-        """The copies that the members of the swarm shall run, by what is assigned."""
+        """The replicas that the members of the swarm shall run, by what is assigned."""
         return {name: self._assigned(name) for name in self.members()}
 
     def members(self) -> list[str]:
@@ -168,7 +168,7 @@ class History(BasicEvents):
         assignment = self.cluster.assignment(name)
         assert assignment is not None
         specs = {each.name: each.spec for each in parsed(self.last).services}
-        return {container_name("prod", each): specs[each.service].image for each in assignment.copies}
+        return {container_name("prod", each): specs[each.service].image for each in assignment.replicas}
 
     def _note_foreign(self, host: SimulatedHost, container_id: str) -> None:
         raw = host.engine.by_hand.get(container_id)

@@ -27,7 +27,7 @@ from agent.model.intent import (
 )
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.plan import Plan
-from agent.model.records import Assignment, Copy, SwarmRecord, Tokens
+from agent.model.records import Assignment, Replica, SwarmRecord, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import HostStatus
 from agent.model.store import Fence
@@ -35,7 +35,7 @@ from agent.planner.leader.assignments import assign
 
 SWARM = "swarm-1"
 REVISION = 7
-ADDRESSES = {f"h{number}": f"10.0.0.{number}" for number in range(1, 6)}
+ADDRESSES = {f"h{slot}": f"10.0.0.{slot}" for slot in range(1, 6)}
 
 BRIDGE = BridgeIntent(
     subnet=IPv4Network("172.21.0.0/20"),
@@ -67,7 +67,7 @@ def order(tag: str = "1.0.0", **more: Any) -> ContainerSpec:
 def service(
     name: str = "order", on: Mapping[str, int] | None = None, spec: ContainerSpec | None = None
 ) -> ServiceIntent:
-    """A service with so many copies `on` each host."""
+    """A service with so many replicas `on` each host."""
     return ServiceIntent(
         name=name, spec=spec or order(), placement=tuple((on if on is not None else {"h1": 1}).items())
     )
@@ -188,12 +188,14 @@ def empty_host(**more: Any) -> HostState:
 
 
 def container(
-    number: int = 1, *, of: ContainerSpec | None = None, service: str = "order", **more: Any
+    slot: int = 1, *, of: ContainerSpec | None = None, service: str = "order", **more: Any
 ) -> ContainerState:
-    """A running copy with the right name."""
-    copy = Copy(service=service, number=number, spec=spec_hash(of or order()))
-    name = f"prod-{service}-{number}"
-    return ContainerState(**{"id": f"id-{name}", "name": name, "copy": copy, "status": "running", **more})
+    """A running replica with the right name."""
+    replica = Replica(service=service, slot=slot, spec=spec_hash(of or order()))
+    name = f"prod-{service}-{slot}"
+    return ContainerState(
+        **{"id": f"id-{name}", "name": name, "replica": replica, "status": "running", **more}
+    )
 
 
 def differs(field: str, repair: str, subject: str = "") -> Difference:
@@ -238,7 +240,7 @@ def document(wanted: Intent | None, **more: Any) -> Document:
 
 
 def assignment(wanted: Intent, me: str = "h1") -> Assignment:
-    """The copies of one host, numbered as on a first boot."""
+    """The replicas of one host, numbered as on a first boot."""
     none = Assignment(revision=wanted.revision, project=wanted.project)
     return assign(wanted, {}).get(me, none)
 

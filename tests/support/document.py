@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 EXAMPLE = (Path(__file__).parents[2] / "deploy/examples/cluster.yaml").read_text()
-"""The document of deploy/examples: three managers, eight copies of five services."""
+"""The document of deploy/examples: three managers, eight replicas of five services."""
 SERVICES = ("order", "billing", "console", "terminal", "api")
 """All services of the example."""
 
@@ -35,12 +35,12 @@ def document(
     cluster: Changes | None = None,
     services: Changes | None = None,
     tags: Mapping[str, str] | None = None,
-    copies: Changes | None = None,
+    replicas: Changes | None = None,
     **top: Any,
 ) -> str:
     """The YAML of `base` with these changes. A mapping is merged into what is there, and None takes a key out.
 
-    `roles` and `tags` are of hosts and of images of services; `copies` are the whole `x-hosts` of services. `hosts`
+    `roles` and `tags` are of hosts and of images of services; `replicas` are the whole `x-hosts` of services. `hosts`
     and `policy` are parts of `cluster`, and that is `x-cluster`.
     """
     wanted = _read(base)
@@ -49,7 +49,7 @@ def document(
     for name, tag in (tags or {}).items():
         repository = wanted["services"][name]["image"].rpartition(":")[0]
         wanted = _merged(wanted, {"services": {name: {"image": f"{repository}:{tag}"}}})
-    for name, where in (copies or {}).items():
+    for name, where in (replicas or {}).items():
         wanted = _merged(wanted, {"services": {name: {"x-hosts": None}}})
         wanted = _merged(wanted, {"services": {name: {"x-hosts": where}}})
     parts = {"hosts": hosts, "policy": policy}

@@ -1,4 +1,4 @@
-"""Documents of the simulated cluster that differ in what operators change: copies, images, limits, what there is."""
+"""Documents of the simulated cluster that differ in what operators change: replicas, images, limits, what there is."""
 
 from typing import Any
 

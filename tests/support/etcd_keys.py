@@ -7,12 +7,12 @@ from agent.model.keys import Keys
 from agent.model.records import (
     Accepted,
     Assignment,
-    Copy,
     Digests,
     Disruption,
     LeaderRecord,
     MembershipOrder,
     Presence,
+    Replica,
     Rollout,
     SwarmRecord,
     Tokens,
@@ -48,7 +48,7 @@ SPEC = ContainerSpec(image="registry.example/order:1.0.0")
 DIGEST = spec_hash(SPEC)
 OLD_SPEC = ContainerSpec(image="registry.example/order:0.9.0")
 OLD_DIGEST = spec_hash(OLD_SPEC)
-COPY = Copy(service="order", number=1, spec=DIGEST)
+REPLICA = Replica(service="order", slot=1, spec=DIGEST)
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")
 PRESENCE = Presence(instance="run-2", boot_id="b", version="1", since="now")
 STATUS = HostStatus(instance="run-2", at="now", agent_version="1")
@@ -62,13 +62,13 @@ RECORDS: dict[str, object] = {
     KEYS.swarm: SwarmRecord(claimed_by=OTHER, swarm_id="swarm-1"),
     KEYS.tokens: TOKENS,
     KEYS.unlock: UnlockKeys(swarm_id="swarm-1", on=True, sealed="sealed"),
-    KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", copies=(COPY,)),
+    KEYS.assignment(ME): Assignment(revision=ACCEPTED_AT, project="prod", replicas=(REPLICA,)),
     KEYS.assignment(OTHER): Assignment(revision=ACCEPTED_AT, project="prod"),
     KEYS.disruption: Disruption(host=OTHER, state="granted", reason="the disruption slot", quorum=True),
     KEYS.digests: Digests(revision=ACCEPTED_AT, epoch=0, images=(("order:1.0.0", "sha256:1"),)),
     KEYS.membership_order(ME): MEMBERSHIP_ORDER,
     KEYS.membership_order(OTHER): MEMBERSHIP_ORDER,
-    KEYS.rollout(COPY.service): Rollout(before=DIGEST, to=DIGEST),
+    KEYS.rollout(REPLICA.service): Rollout(before=DIGEST, to=DIGEST),
     KEYS.presence(ME): PRESENCE,
     KEYS.presence(OTHER): PRESENCE,
     KEYS.status(OTHER): STATUS,

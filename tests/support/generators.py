@@ -23,7 +23,7 @@ from agent.model.host_state import (
 )
 from agent.model.intent import PARKING, Intent, PolicyIntent, ServiceIntent, VolumeIntent
 from agent.model.observed import ClusterState, Document
-from agent.model.records import Assignment, Copy, SwarmRecord, Tokens, Verdict
+from agent.model.records import Assignment, Replica, SwarmRecord, Tokens, Verdict
 from agent.model.spec import Attachment, ContainerSpec, Mount, Pairs, Restart, spec_hash
 from agent.planner.dry_run.world import Agent, World
 from agent.planner.leader.assignments import assign
@@ -74,7 +74,7 @@ def torn_worlds(draw: st.DrawFn) -> World:
 
 @st.composite
 def sound_worlds(draw: st.DrawFn) -> World:
-    """A cluster on its way: nothing foreign, one swarm of those that have joined so far; copies in any state."""
+    """A cluster on its way: nothing foreign, one swarm of those that have joined so far; replicas in any state."""
     declared = draw(_declarations())
     older, newer = draw(_intents(5, declared)), draw(_intents(9, declared))
     roles = {each.name: each.role for each in newer.hosts}
@@ -174,7 +174,7 @@ def _services(draw: st.DrawFn, hosts: tuple[str, ...]) -> tuple[ServiceIntent, .
 def _clusters(draw: st.DrawFn, newest: Intent, accepted: Intent | None, assigned: Intent) -> ClusterState:
     assignments = draw(_assignments(assigned))
     stored = draw(st.sets(st.sampled_from(sorted(DIGESTS))))
-    named = {copy.spec for each in assignments.values() for copy in each.copies}
+    named = {replica.spec for each in assignments.values() for replica in each.replicas}
     known = stored | (named if draw(st.booleans()) else set())
     record = draw(_records())
     return ClusterState(
@@ -382,16 +382,16 @@ def _containers(draw: st.DrawFn) -> tuple[ContainerState, ...]:
 
 
 def _names() -> tuple[str, ...]:
-    right = tuple(f"prod-{service}-{number}" for service in SERVICES for number in (1, 2, 3))
+    right = tuple(f"prod-{service}-{slot}" for service in SERVICES for slot in (1, 2, 3))
     return (*right, "renamed-by-hand", "prod-removed-1")
 
 
 @st.composite
 def _container(draw: st.DrawFn, identity: str, name: str) -> ContainerState:
-    """A container of ours called `name`, which mostly is the copy that the name says."""
-    _, service, number = name.split("-") if name.startswith("prod-") else ("", "order", "1")
+    """A container of ours called `name`, which mostly is the replica that the name says."""
+    _, service, slot = name.split("-") if name.startswith("prod-") else ("", "order", "1")
     if draw(st.integers(0, 4)) == 0:
-        service, number = draw(st.sampled_from(SERVICES)), str(draw(st.integers(1, 3)))
+        service, slot = draw(st.sampled_from(SERVICES)), str(draw(st.integers(1, 3)))
     digest = draw(st.sampled_from((*sorted(DIGESTS), "0" * 64)))
     status = draw(st.sampled_from(STATUSES))
     differences = draw(_differences(digest))
@@ -399,7 +399,7 @@ def _container(draw: st.DrawFn, identity: str, name: str) -> ContainerState:
     return ContainerState(
         id=identity,
         name=name,
-        copy=Copy(service=service, number=int(number), spec=digest),
+        replica=Replica(service=service, slot=int(slot), spec=digest),
         status=status,
         exit_code=draw(st.integers(0, 1)),
         error=draw(st.sampled_from(("", "port is already allocated"))),

@@ -38,7 +38,7 @@ _CHANGES = {
     "none": "nothing",
 }
 _OTHERS_CHANGE = {
-    "x-hosts": "copies come and go; the others stay",
+    "x-hosts": "replicas come and go; the others stay",
     "deploy": "as the key it stands for",
     "depends_on": "nothing",
     "pull_policy": "nothing",
@@ -51,7 +51,7 @@ _BUT = {
 _REQUIRED = "required"
 _OF_THE_DOCUMENT = "not told to the engine"
 _MOUNTED = "as a bind of `volumes`"
-_DONE = {"in place": "in place", "recreate": "one new container", "nothing": "nothing happens to the copy"}
+_DONE = {"in place": "in place", "recreate": "one new container", "nothing": "nothing happens to the replica"}
 
 
 def written(page: str) -> str:
@@ -206,9 +206,7 @@ def _never(form: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |".replace(
-        "<project>-<service>-<number>", "`<project>-<service>-<number>`"
-    )
+    return f"| {' | '.join(cells)} |".replace("<project>-<service>-<slot>", "`<project>-<service>-<slot>`")
 
 
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {"held": _held, "tried": _tried, "refused": _refused}

@@ -15,7 +15,7 @@ from agent.model.intent import (
     SwarmIntent,
 )
 from agent.model.observed import ClusterState, Document, Observed
-from agent.model.records import Assignment, Copy, SwarmRecord
+from agent.model.records import Assignment, Replica, SwarmRecord
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.store import Fence
 
@@ -60,35 +60,35 @@ def intent(mode: Any) -> Intent:
     return replace(INTENT, policy=PolicyIntent(mode=mode))
 
 
-def copy(number: int, spec: str = DIGEST) -> Copy:
-    return Copy(service="order", number=number, spec=spec)
+def replica(slot: int, spec: str = DIGEST) -> Replica:
+    return Replica(service="order", slot=slot, spec=spec)
 
 
-def container(number: int, **changes: Any) -> ContainerState:
-    """Copy `number` of order, running as its spec says."""
+def container(slot: int, **changes: Any) -> ContainerState:
+    """Replica `slot` of order, running as its spec says."""
     running = ContainerState(
-        id=f"id-{number}",
-        name=f"prod-order-{number}",
-        copy=copy(number),
+        id=f"id-{slot}",
+        name=f"prod-order-{slot}",
+        replica=replica(slot),
         status="running",
         started_at="2026-01-01T10:00:00.123456789Z",
         finished_at="0001-01-01T00:00:00Z",
-        addresses=((OVERLAY, f"10.10.0.{number}"),),
+        addresses=((OVERLAY, f"10.10.0.{slot}"),),
     )
     return replace(running, **changes)
 
 
-def node(number: int, **changes: Any) -> NodeState:
+def node(slot: int, **changes: Any) -> NodeState:
     """A manager of the swarm that raft reaches."""
     found = NodeState(
-        id=f"node{number}",
-        hostname=f"host-{number}",
+        id=f"node{slot}",
+        hostname=f"host-{slot}",
         role="manager",
         availability="active",
         state="ready",
-        address=f"10.159.62.{230 + number}",
+        address=f"10.159.62.{230 + slot}",
         reachable=True,
-        manager_address=f"10.159.62.{230 + number}:2377",
+        manager_address=f"10.159.62.{230 + slot}:2377",
     )
     return replace(found, **changes)
 
@@ -122,7 +122,7 @@ SWARM = SwarmState(
 
 
 def host(**changes: Any) -> HostState:
-    """The host with its two copies of order."""
+    """The host with its two replicas of order."""
     found = HostState(
         engine_version="26.1.5",
         live_restore=False,
@@ -143,7 +143,7 @@ def cluster(**changes: Any) -> ClusterState:
         accepted=INTENT,
         leader="node-b",
         record=SwarmRecord(claimed_by="node-b", swarm_id=SWARM_ID, networks=(OVERLAY,)),
-        assignment=Assignment(revision=7, project="prod", copies=(copy(1), copy(2))),
+        assignment=Assignment(revision=7, project="prod", replicas=(replica(1), replica(2))),
         specs={DIGEST: SPEC},
     )
     return replace(read, **changes)

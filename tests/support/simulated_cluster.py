@@ -74,16 +74,16 @@ class SimulatedHost:
         self.engine = FakeEngine(name, address, lan, cluster=CLUSTER)
         self.kernel = FakeKernel(self.engine)
 
-    def copies(self) -> dict[str, Raw]:
+    def replicas(self) -> dict[str, Raw]:
         """Our containers by name, as `inspect` shows them."""
         found = self.engine.by_hand.raws.values()
         return {raw["Name"][1:]: raw for raw in found if "Image" in raw and raw["Image"] != "sha256:foreign"}
 
     def running(self) -> dict[str, str]:
-        """Image of every copy of ours that runs, by container name."""
+        """Image of every replica of ours that runs, by container name."""
         return {
             name: raw["Config"]["Image"]
-            for name, raw in self.copies().items()
+            for name, raw in self.replicas().items()
             if raw["State"]["Status"] == "running"
         }
 
@@ -296,12 +296,12 @@ class SimulatedCluster:
         return decode(Assignment, found.value) if found else None
 
     def running(self) -> dict[str, dict[str, str]]:
-        """Of each host, the copies of ours that run."""
+        """Of each host, the replicas of ours that run."""
         return {name: host.running() for name, host in self.hosts.items()}
 
     def ids(self) -> set[tuple[str, str]]:
-        """(host, id) of all copies of ours."""
-        return {(name, raw["Id"]) for name, host in self.hosts.items() for raw in host.copies().values()}
+        """(host, id) of all replicas of ours."""
+        return {(name, raw["Id"]) for name, host in self.hosts.items() for raw in host.replicas().values()}
 
     def written(self) -> dict[str, int]:
         """When each key that hangs on no lease was written last."""

@@ -42,7 +42,7 @@ def test_it_is_edited_as_an_operator_would() -> None:
         roles={"node-232": "worker"},
         policy={"pin_addresses": True},
         tags={"order": "1.0.1"},
-        copies={"order": ["node-233"]},
+        replicas={"order": ["node-233"]},
     )
     assert intent(edited) == intent(text) != intent(EXAMPLE)
 
@@ -72,7 +72,7 @@ def test_a_text_that_looks_like_something_else_stays_a_text() -> None:
         lambda: document(services={"shop": None}),
         lambda: document(services={"order": {"ports": None}}),
         lambda: document(tags={"shop": "1.0.1"}),
-        lambda: document(copies={"shop": ["node-231"]}),
+        lambda: document(replicas={"shop": ["node-231"]}),
         lambda: document(volumes=None),
     ],
 )

@@ -56,7 +56,7 @@ def found(**now: Look) -> list[str]:
     return watch.violations
 
 
-def with_copy(name: str, **changes: Any) -> Look:
+def with_replica(name: str, **changes: Any) -> Look:
     return replace(WELL, containers={name: replace(RUNS, **changes), FOREIGN: THEIRS})
 
 
@@ -67,9 +67,9 @@ def test_where_nothing_changes_nothing_is_found() -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (with_copy("prod-order-1", started_at="later"), "prod-order-1 on h1 was stopped without a reason"),
-        (with_copy("prod-order-1", running=False), "prod-order-1 on h1 was stopped without a reason"),
-        (with_copy("prod-order-9"), "prod-order-1 on h1 was stopped without a reason"),
+        (with_replica("prod-order-1", started_at="later"), "prod-order-1 on h1 was stopped without a reason"),
+        (with_replica("prod-order-1", running=False), "prod-order-1 on h1 was stopped without a reason"),
+        (with_replica("prod-order-9"), "prod-order-1 on h1 was stopped without a reason"),
         (replace(WELL, swarm="s2"), "h1 is in swarm s2, not in s1"),
         (replace(WELL, node="node9"), "h1 is node node9, not node1"),
         (replace(WELL, managers=2), "the swarm has 2 managers, not 3"),
@@ -103,8 +103,8 @@ def test_two_bridges_that_are_changed_at_once_are_found_and_one_is_not() -> None
     assert found(**changing) == ["docker_gwbridge is changed on h1 and h2 at once"]
 
 
-def test_a_copy_may_be_stopped_by_what_happens_to_its_host_and_by_an_edit_of_its_service() -> None:
-    stopped = with_copy("prod-order-1", running=False)
+def test_a_replica_may_be_stopped_by_what_happens_to_its_host_and_by_an_edit_of_its_service() -> None:
+    stopped = with_replica("prod-order-1", running=False)
     for excuse in ("hosts", "services"):
         watch = watching()
         getattr(watch.excuses, excuse).add({"hosts": "h1", "services": "order"}[excuse])

@@ -47,7 +47,7 @@ def test_everything_runs_from_the_last_first_start_on() -> None:
     assert all_running(events, WANTED) == 30
 
 
-def test_a_copy_that_died_on_the_way_is_waited_for() -> None:
+def test_a_replica_that_died_on_the_way_is_waited_for() -> None:
     events = [
         start("one", "a", 10),
         event("one", "a", "die", 15),

@@ -19,10 +19,10 @@ from agent.model.plan import Step
 from agent.model.records import (
     Accepted,
     Assignment,
-    Copy,
     Digests,
     Disruption,
     LeaderRecord,
+    Replica,
     Rollout,
     SwarmRecord,
     Tokens,
@@ -40,7 +40,7 @@ KEYS = Keys("prod")
 SETTINGS = SessionSettings()
 SECRETS = ("hunter2", "SWMTKN-manager", "SWMTKN-worker")
 SPEC = order(environment=(("PASSWORD", "hunter2"),))
-COPY = Copy(service="order", number=1, spec=spec_hash(SPEC))
+REPLICA = Replica(service="order", slot=1, spec=spec_hash(SPEC))
 TOKENS = Tokens(swarm_id="swarm-1", worker="SWMTKN-worker", manager="SWMTKN-manager")
 NO_KEYS = UnlockKeys(swarm_id="swarm-1", on=False)
 ATTACHMENT = Attachment(network="net")
@@ -184,10 +184,10 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ("create_volume", (VolumeIntent(key="v", name="v"),), {}),
     ),
     (
-        steps.CreateContainer(name="prod-order-1", copy=COPY, project="prod", spec=SPEC, reason="r"),
+        steps.CreateContainer(name="prod-order-1", replica=REPLICA, project="prod", spec=SPEC, reason="r"),
         (
             "create_container",
-            (create_request(SPEC, copy=COPY, project="prod", cluster="prod", name="prod-order-1"),),
+            (create_request(SPEC, replica=REPLICA, project="prod", cluster="prod", name="prod-order-1"),),
             {},
         ),
     ),
@@ -251,7 +251,7 @@ def test_what_the_engine_says_no_to_is_heard_as_it_was_said(bench: Bench, step: 
 # ---- a leader's steps
 
 VERDICT = Verdict(revision=9, accepted=True, accepted_revision=9)
-ASSIGNMENT = Assignment(revision=9, project="prod", copies=(COPY,))
+ASSIGNMENT = Assignment(revision=9, project="prod", replicas=(REPLICA,))
 RECORD = SwarmRecord(claimed_by="h1", swarm_id="swarm-1")
 ROLLOUT = Rollout(before="a", to="b", state="rolling-back", failed=(1,), why="order-1: it exited with 1")
 MEMBERSHIP_ORDER = records.MembershipOrder(state="active", node_id="n", what="leave", reason="r")
@@ -494,7 +494,7 @@ def test_a_document_is_put_accepted_together_with_its_verdict(leading: Bench) ->
 def test_an_assignment_is_published_together_with_its_specs(leading: Bench) -> None:
     leading.apply(leader_steps.PublishAssignment(host="h1", assignment=ASSIGNMENT, specs=(SPEC,), reason="r"))
     assert leading.record(Assignment, KEYS.assignment("h1")) == ASSIGNMENT
-    assert leading.read(KEYS.spec(COPY.spec)) == encode(SPEC)
+    assert leading.read(KEYS.spec(REPLICA.spec)) == encode(SPEC)
 
 
 def test_specs_are_collected_by_name(leading: Bench) -> None:
@@ -726,12 +726,12 @@ def test_whoever_can_read_an_assignment_can_read_every_spec_it_names(leading: Be
     watching = Watching()
     leading.etcd.add_watch(watching)
     specs = many(count)
-    copies = tuple(Copy(service="s", number=n, spec=spec_hash(each)) for n, each in enumerate(specs, 1))
-    assignment = Assignment(revision=9, project="prod", copies=copies)
+    replicas = tuple(Replica(service="s", slot=n, spec=spec_hash(each)) for n, each in enumerate(specs, 1))
+    assignment = Assignment(revision=9, project="prod", replicas=replicas)
     leading.apply(leader_steps.PublishAssignment(host="h1", assignment=assignment, specs=specs, reason="r"))
     assert watching.writes[-1][-1] == KEYS.assignment("h1")
     assert [key for write in watching.writes for key in write].count(KEYS.assignment("h1")) == 1
-    assert all(leading.read(KEYS.spec(copy.spec)) for copy in copies)
+    assert all(leading.read(KEYS.spec(replica.spec)) for replica in replicas)
     assert max(map(len, watching.writes)) <= ETCD_TAKES
 
 

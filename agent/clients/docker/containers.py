@@ -15,7 +15,7 @@ from agent.model import host_state, records
 from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec
 
-FillFor = Callable[[records.Copy], labelled.FillContext]
+FillFor = Callable[[records.Replica], labelled.FillContext]
 
 _SLOW_S = 60.0
 """Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
@@ -33,7 +33,7 @@ class _Look:
     """A container of ours as it was inspected, and all that this was made from besides."""
 
     listed: Mapping[str, Any]
-    copy: records.Copy
+    replica: records.Replica
     known: bool
     """Whether its spec was, by which it was compared."""
     context: labelled.FillContext
@@ -55,24 +55,24 @@ class Containers(images.Images):
         specs: Mapping[str, ContainerSpec],
         fill_for: FillFor,
         busy: frozenset[str] = frozenset(),
-        assigned: frozenset[records.Copy] = frozenset(),
+        assigned: frozenset[records.Replica] = frozenset(),
         *,
         settled: bool = False,
     ) -> protocol.Containers:
-        ours, foreign, becomes = [], [], labelled.by_number(assigned)
+        ours, foreign, becomes = [], [], labelled.by_slot(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
         before, self._looks = self._looks if settled else {}, {}
         for each in listed:
             labels = each.get("Labels") or {}
             names = reading.own_names(each)
-            copy = self._listed_copy(each, labels, names)
-            if copy is not None:
-                copy = labelled.regarded(copy, labels, becomes, specs, fill_for)
-            if copy is None:
+            replica = self._listed_replica(each, labels, names)
+            if replica is not None:
+                replica = labelled.regarded(replica, labels, becomes, specs, fill_for)
+            if replica is None:
                 foreign += [(name, each["Id"]) for name in names]
             elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
-                ours.append(reading.busy_state(each, copy))
-            elif (look := self._look(each, copy, specs.get(copy.spec), fill_for, before)) is not None:
+                ours.append(reading.busy_state(each, replica))
+            elif (look := self._look(each, replica, specs.get(replica.spec), fill_for, before)) is not None:
                 ours.append(look)
         everyone = [reading.attached(each) for each in listed]
         return protocol.Containers(
@@ -81,45 +81,47 @@ class Containers(images.Images):
             tuple(sorted(everyone, key=lambda state: (state.name, state.id))),
         )
 
-    def _copy(self, labels: Mapping[str, str]) -> records.Copy | None:
+    def _replica(self, labels: Mapping[str, str]) -> records.Replica | None:
         return labelled.identity(labels) if labels.get(labelled.CLUSTER) == self._cluster else None
 
-    def _listed_copy(
+    def _listed_replica(
         self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
-    ) -> records.Copy | None:
-        """Which copy it is; None for what somebody runs from an image that `docker commit` made of a copy."""
-        copy = self._copy(labels)
-        # The image of a copy itself may be such a one: what is called as the copy is the copy.
-        if copy is None or labelled.is_called_so(labels, names):
-            return copy
+    ) -> records.Replica | None:
+        """Which replica it is; None for what somebody runs from an image that `docker commit` made of a replica."""
+        replica = self._replica(labels)
+        # The image of a replica itself may be such a one: what is called as the replica is the replica.
+        if replica is None or labelled.is_called_so(labels, names):
+            return replica
         image = self._known_image(listed.get("ImageID") or "") or {}
-        return None if labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else copy
+        return (
+            None if labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else replica
+        )
 
     def _look(
         self,
         listed: Mapping[str, Any],
-        copy: records.Copy,
+        replica: records.Replica,
         spec: ContainerSpec | None,
         fill_for: FillFor,
         before: Mapping[str, _Look],
     ) -> host_state.ContainerState | None:
         """What it was `before`, if nothing says otherwise; None when it vanished since it was listed."""
         told = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
-        last, context = before.get(listed["Id"]), fill_for(copy)
-        if last is None or (told, copy, spec is not None, context) != (
-            last.listed, last.copy, last.known, last.context
+        last, context = before.get(listed["Id"]), fill_for(replica)
+        if last is None or (told, replica, spec is not None, context) != (
+            last.listed, last.replica, last.known, last.context
         ):  # fmt: skip
-            state = self._state(listed, copy, spec, context)
+            state = self._state(listed, replica, spec, context)
             if state is None or state.busy:
                 return state
-            last = _Look(listed=told, copy=copy, known=spec is not None, context=context, state=state)
+            last = _Look(listed=told, replica=replica, known=spec is not None, context=context, state=state)
         self._looks[listed["Id"]] = last
         return last.state
 
     def _state(
         self,
         listed: Mapping[str, Any],
-        copy: records.Copy,
+        replica: records.Replica,
         spec: ContainerSpec | None,
         context: labelled.FillContext,
     ) -> host_state.ContainerState | None:
@@ -130,8 +132,8 @@ class Containers(images.Images):
             return None
         except Unreachable:
             # dockerd was just able to list it, so it is this one container that does not answer.
-            return reading.busy_state(listed, copy)
-        return reading.container_state(raw, copy, self._differences(raw, spec, context))
+            return reading.busy_state(listed, replica)
+        return reading.container_state(raw, replica, self._differences(raw, spec, context))
 
     def _differences(
         self, raw: Mapping[str, Any], spec: ContainerSpec | None, context: labelled.FillContext
@@ -177,15 +179,15 @@ class Containers(images.Images):
         return container
 
     def _taken_over(self, request: labelled.CreateRequest, conflict: Conflict) -> str:
-        """Whoever has the name, if it is this very copy. Raises Conflict, saying who has it, if not."""
+        """Whoever has the name, if it is this very replica. Raises Conflict, saying who has it, if not."""
         try:
             holder = self._container(request.name)
         except Missing:
             raise conflict from None
-        copy = self._copy((holder.get("Config") or {}).get("Labels") or {})
-        if copy == request.copy.made_as:
+        replica = self._replica((holder.get("Config") or {}).get("Labels") or {})
+        if replica == request.replica.made_as:
             return str(holder["Id"])
-        who = f"copy {copy.number} of {copy.service}" if copy else "a container that is not ours"
+        who = f"replica {replica.slot} of {replica.service}" if replica else "a container that is not ours"
         raise Conflict(f"the name {request.name} is held by {who} ({short_id(holder['Id'])})") from conflict
 
     def _connect_once(self, container: str, attachment: Attachment) -> None:

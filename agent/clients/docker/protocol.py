@@ -81,9 +81,9 @@ class Engine(Protocol):
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
-        fill_for: Callable[[records.Copy], FillContext],
+        fill_for: Callable[[records.Replica], FillContext],
         busy: frozenset[str] = frozenset(),
-        assigned: frozenset[records.Copy] = frozenset(),
+        assigned: frozenset[records.Replica] = frozenset(),
         *,
         settled: bool = False,
     ) -> Containers:
@@ -221,7 +221,7 @@ class Engine(Protocol):
         """What the registry has under that reference now: `sha256:...`. Nothing is fetched. Raises as `pull` does."""
 
     def create_container(self, request: CreateRequest) -> str:
-        """Create a copy, connected to all of its networks, and say its id. Conflict says who holds the name."""
+        """Create a replica, connected to all of its networks, and say its id. Conflict says who holds the name."""
 
     def start(self, container: str) -> None:
         """Start a container, named or by id."""

@@ -145,14 +145,14 @@ def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
 
 
 def container_state(
-    raw: Mapping[str, Any], copy: records.Copy, differences: tuple[host_state.Difference, ...]
+    raw: Mapping[str, Any], replica: records.Replica, differences: tuple[host_state.Difference, ...]
 ) -> host_state.ContainerState:
     """GET /containers/{id}/json of a container of ours."""
     state = raw.get("State") or {}
     return host_state.ContainerState(
         id=raw["Id"],
         name=raw["Name"].removeprefix("/"),
-        copy=copy,
+        replica=replica,
         status=state.get("Status", "created"),
         health=_health(state),
         exit_code=int(state.get("ExitCode") or 0),
@@ -167,12 +167,12 @@ def container_state(
     )
 
 
-def busy_state(raw: Mapping[str, Any], copy: records.Copy) -> host_state.ContainerState:
+def busy_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state.ContainerState:
     """One of GET /containers/json, of a container of ours that cannot be inspected now."""
     return host_state.ContainerState(
         id=raw["Id"],
         name=listed_name(raw),
-        copy=copy,
+        replica=replica,
         status=raw.get("State") or "created",
         addresses=_addresses(raw),
         busy=True,

@@ -97,7 +97,7 @@ class Connection:
     def client(self, *, timeout_s: float, metadata: Metadata) -> Any:
         """Return etcd3's client with a deadline and a token for one call, as its methods take them from itself.
 
-        A shallow copy: channel and stubs are shared, and no other thread's call gets our deadline.
+        A shallow replica: channel and stubs are shared, and no other thread's call gets our deadline.
         """
         client = copy.copy(self._client)
         client.timeout, client.metadata = timeout_s, metadata

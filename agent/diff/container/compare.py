@@ -11,57 +11,57 @@ from agent.diff.container.row import FieldMapping, Found, words
 from agent.diff.container.table import TABLE, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key
 
 # ---- A container that becomes another spec without being recreated
 
 
-FillFor = Callable[[Copy], FillContext]
+FillFor = Callable[[Replica], FillContext]
 
 
 def regarded(
-    copy: Copy,
+    replica: Replica,
     labels: Mapping[str, str],
-    assigned: Mapping[Key, Copy],
+    assigned: Mapping[Key, Replica],
     specs: Mapping[str, ContainerSpec],
     fill_for: FillFor,
-) -> Copy:
-    """Which copy a container with these `labels` is to be compared as.
+) -> Replica:
+    """Which replica a container with these `labels` is to be compared as.
 
-    `copy` is what its labels say it was made as. If the spec that is assigned to it now asks for nothing that would
+    `replica` is what its labels say it was made as. If the spec that is assigned to it now asks for nothing that would
     need another container, it is that one: what differs is put right in place, and its labels stay as they were.
-    `assigned` by service and number.
+    `assigned` by service and slot.
     """
-    wanted = assigned.get(copy.key, copy)
+    wanted = assigned.get(replica.key, replica)
     spec = specs.get(wanted.spec)
-    if wanted.made_as == copy or spec is None:
-        return copy
+    if wanted.made_as == replica or spec is None:
+        return replica
     try:
         fits = labels.get(SHAPE) == shape(fill(spec, fill_for(wanted)))
     except Invalid:
-        return copy
-    return wanted.made_as if fits else copy
+        return replica
+    return wanted.made_as if fits else replica
 
 
-def in_place(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Difference, ...] | None:
+def in_place(old: ContainerSpec, new: ContainerSpec, replica: Replica) -> tuple[Difference, ...] | None:
     """In what a container made as `old` will be found to differ from `new`; None: `new` needs another container."""
     if shape(old) != shape(new):
         return None
-    made = _as_made(old, copy)
+    made = _as_made(old, replica)
     return tuple(each for row in TABLE if row.repair != "replace" for each in row.compare(new, made))
 
 
-def differing(old: ContainerSpec, new: ContainerSpec, copy: Copy) -> tuple[Difference, ...]:
+def differing(old: ContainerSpec, new: ContainerSpec, replica: Replica) -> tuple[Difference, ...]:
     """In what a container made as `old` will be found to differ from `new`: one spec, otherwise filled in."""
-    made = _as_made(old, copy)
+    made = _as_made(old, replica)
     told = {each.field for row in TABLE for each in row.compare(old, made)}
     return tuple(each for row in TABLE for each in row.compare(new, made) if each.field not in told)
 
 
-def _as_made(spec: ContainerSpec, copy: Copy) -> Found:
+def _as_made(spec: ContainerSpec, replica: Replica) -> Found:
     """The container as far as it follows from its spec, and what the engine adds to fields that change in place."""
-    request = create_request(spec, copy, project="", cluster="", name="")
+    request = create_request(spec, replica, project="", cluster="", name="")
     host = {"MemorySwap": 2 * (spec.memory_limit_bytes or 0), **request.body.pop("HostConfig")}
     endpoints = request.body.pop("NetworkingConfig", {}).get("EndpointsConfig", {})
     more = {each.network: endpoint(each, each.aliases) for each in request.more}

@@ -1,4 +1,4 @@
-"""Placeholders: what a copy only learns on its host, in Swarm's own notation; and the addresses pinned for it."""
+"""Placeholders: what a replica only learns on its host, in Swarm's own notation; and the addresses pinned for it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ OVERLAY_IP = "Overlay.IP"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillContext:
-    """What the placeholders of one copy stand for; None: not known (yet)."""
+    """What the placeholders of one replica stand for; None: not known (yet)."""
 
     host: str
     service: str
-    number: int
+    slot: int
     node_id: str | None = None
     address: str | None = None
     """The host's own address."""
@@ -29,7 +29,7 @@ class FillContext:
 
 
 def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
-    """`spec` for one copy: with its pinned addresses, and with its placeholders filled in.
+    """`spec` for one replica: with its pinned addresses, and with its placeholders filled in.
 
     They may be in environment, command, entrypoint, labels, hostname and healthcheck. `{{...}}` of any other name is
     left as it is: it may be a template of the program in the container. Raises Invalid when a placeholder is used
@@ -41,7 +41,7 @@ def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
 
 
 def uses_overlay_address(spec: ContainerSpec) -> bool:
-    """Whether some value of `spec` has the placeholder of the copy's own overlay address."""
+    """Whether some value of `spec` has the placeholder of the replica's own overlay address."""
     found: set[str] = set()
 
     def note(raw: str) -> str:
@@ -85,7 +85,7 @@ def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:
         "Node.Hostname": context.host,
         "Node.ID": context.node_id,
         "Service.Name": context.service,
-        "Task.Slot": str(context.number),
+        "Task.Slot": str(context.slot),
         OVERLAY_IP: overlays[0].address if len(overlays) == 1 else None,
         "Host.Address": context.address,
     }
@@ -103,5 +103,5 @@ def _value(match: re.Match[str], values: Mapping[str, str | None]) -> str:
 _WHY = {
     "Node.ID": "this host is in no swarm",
     "Host.Address": "the intent does not name this host",
-    OVERLAY_IP: "the copy needs exactly one overlay, with an address that is fixed or pinned",
+    OVERLAY_IP: "the replica needs exactly one overlay, with an address that is fixed or pinned",
 }

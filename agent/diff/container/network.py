@@ -27,7 +27,7 @@ def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
 
 
 def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
-    """Every name the copy has on that network: its service's, and the declared ones."""
+    """Every name the replica has on that network: its service's, and the declared ones."""
     return tuple(sorted({service, *attachment.aliases}))
 
 

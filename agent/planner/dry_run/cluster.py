@@ -12,13 +12,13 @@ from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Step
 from agent.model.status import NodeReport
 from agent.planner import make_plan
-from agent.planner.dry_run.copies import with_assignment
 from agent.planner.dry_run.effects import predict
+from agent.planner.dry_run.replicas import with_assignment
 from agent.planner.dry_run.world import Agent, World
 
 _MOST_ROUNDS = 50
-"""A first boot takes about ten; more is a planner that never is content. A rollout takes some for each copy."""
-_ROUNDS_FOR_A_COPY = 3
+"""A first boot takes about ten; more is a planner that never is content. A rollout takes some for each replica."""
+_ROUNDS_FOR_A_REPLICA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +65,13 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     """What would be done on every host of `cluster` (read as a leader reads it), from what the hosts last reported.
 
     Pure and deterministic. A host that never reported is taken for one with nothing on it, and an agent that is away
-    for one that comes back: the notes say so. Copies that may run elsewhere than on a host that is lost move first.
+    for one that comes back: the notes say so. Replicas that may run elsewhere than on a host that is lost move first.
     `reveal` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
     world = replace(world_of(cluster), show_secrets=reveal)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
-    lost = _lost_with_copies_that_move(cluster)
+    lost = _lost_with_replicas_that_move(cluster)
     # What moves does so while its host is gone; then that one is told for as if it came back.
     world, done, settled = settle(
         replace(world, lost=lost), tuple(each for each in order if each not in lost)
@@ -115,8 +115,8 @@ def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tu
 def most_rounds(world: World) -> int:
     """In how many rounds the hosts of `world` come to an end, if they ever do."""
     intents = [world.cluster.accepted, world.cluster.document.intent if world.cluster.document else None]
-    copies = [each.copies for intent in intents if intent for each in intent.services]
-    return _MOST_ROUNDS + _ROUNDS_FOR_A_COPY * sum(copies)
+    replicas = [each.replica_count for intent in intents if intent for each in intent.services]
+    return _MOST_ROUNDS + _ROUNDS_FOR_A_REPLICA * sum(replicas)
 
 
 def world_of(cluster: ClusterState) -> World:
@@ -154,8 +154,8 @@ def _notes(name: str, cluster: ClusterState) -> tuple[str, ...]:
     return ()
 
 
-def _lost_with_copies_that_move(cluster: ClusterState) -> frozenset[str]:
-    """Hosts that are away, whose node the swarm calls down, and with copies that may run elsewhere.
+def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
+    """Hosts that are away, whose node the swarm calls down, and with replicas that may run elsewhere.
 
     It is the word of the leader, or of any other manager that is there and sees the nodes.
     """
@@ -168,7 +168,7 @@ def _lost_with_copies_that_move(cluster: ClusterState) -> frozenset[str]:
         for name, status in cluster.statuses.items()
         if name not in cluster.present and status.node_id in down
         if (assigned := cluster.assignments.get(name))
-        and any(each.service in chosen for each in assigned.copies)
+        and any(each.service in chosen for each in assigned.replicas)
     )
 
 

@@ -13,7 +13,7 @@ from agent.model.plan import Step
 from agent.model.spec import spec_hash
 from agent.planner.dry_run import swarm
 from agent.planner.dry_run.bridge import network_of, on_bridge
-from agent.planner.dry_run.copies import Asked, on_container, with_assignment
+from agent.planner.dry_run.replicas import Asked, on_container, with_assignment
 from agent.planner.dry_run.world import World
 
 T = TypeVar("T")
@@ -138,16 +138,16 @@ def _with_failures(world: World, step: leader_steps.PublishVerdict) -> World:
 
 
 def _asked(world: World, me: str) -> Asked:
-    """The addresses that the copies on a host ask for: as their specs say, or as they are pinned."""
+    """The addresses that the replicas on a host ask for: as their specs say, or as they are pinned."""
     cluster = world.cluster
     assignment = cluster.assignments.get(me)
     asked = {}
-    for copy in assignment.copies if assignment else ():
-        spec = cluster.specs.get(copy.spec)
+    for replica in assignment.replicas if assignment else ():
+        spec = cluster.specs.get(replica.spec)
         fixed = (
             {each.network: each.ipv4_address for each in spec.networks if each.ipv4_address} if spec else {}
         )
-        asked[copy.service, copy.number] = {**dict(copy.addresses), **fixed}
+        asked[replica.service, replica.slot] = {**dict(replica.addresses), **fixed}
     return asked
 
 

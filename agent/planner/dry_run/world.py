@@ -7,10 +7,10 @@ from math import inf
 from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
 from agent.model.host_state import Attached, ContainerState, Difference, HostState, NodeState
-from agent.model.observed import ClusterState, CopyKey, Observed, ReplicaTimers
-from agent.model.status import AttachedReport, BridgeReport, CopyReport, DifferenceReport, HostStatus
+from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
+from agent.model.status import AttachedReport, BridgeReport, DifferenceReport, HostStatus, ReplicaReport
 from agent.model.store import Fence
-from agent.planner.dry_run.copies import NOW
+from agent.planner.dry_run.replicas import NOW
 from agent.planner.host.bridge import bridge_phase
 
 _INSTANCE = "planned"
@@ -67,23 +67,23 @@ class World:
             lost_s=dict.fromkeys(self.lost, inf) if leads else {},
         )
 
-    def _watches(self) -> dict[CopyKey, ReplicaTimers]:
-        """A copy that is down has just gone down: its host will start it, and who plans hopes that this helps."""
+    def _watches(self) -> dict[ReplicaKey, ReplicaTimers]:
+        """A replica that is down has just gone down: its host will start it, and who plans hopes that this helps."""
         down = {
-            (name, each.copy.service, each.copy.number)
+            (name, each.replica.service, each.replica.slot)
             for name, agent in self.agents.items()
             for each in (agent.host.containers if agent.host else ())
             if each.status in ("created", "exited") and not self._rests(each)
         }
-        copies = [
-            (host, copy.service, copy.number)
+        replicas = [
+            (host, replica.service, replica.slot)
             for host, assignment in self.cluster.assignments.items()
-            for copy in assignment.copies
+            for replica in assignment.replicas
         ]
-        return {key: ReplicaTimers() if key in down else _FOR_LONG for key in copies}
+        return {key: ReplicaTimers() if key in down else _FOR_LONG for key in replicas}
 
     def _rests(self, found: ContainerState) -> bool:
-        spec = self.cluster.specs.get(found.copy.spec)
+        spec = self.cluster.specs.get(found.replica.spec)
         return spec is not None and finished(spec, found)
 
     def host(self, name: str) -> HostState:
@@ -126,7 +126,7 @@ class World:
             bridge=self._bridge(name, host),
             attached=tuple(_attached(each) for each in host.attached),
             images=tuple(sorted(host.images)),
-            copies=tuple(_copy(each, self._jobs()) for each in host.containers),
+            replicas=tuple(_replica(each, self._jobs()) for each in host.containers),
         )
 
     def _jobs(self) -> frozenset[str]:
@@ -157,14 +157,14 @@ def _attached(found: Attached) -> AttachedReport:
     )
 
 
-def _copy(found: ContainerState, jobs: frozenset[str]) -> CopyReport:
+def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:
     """What its host will say of it a while later; who plans hopes that all goes well."""
-    done = found.copy.service in jobs and found.status == "running"
+    done = found.replica.service in jobs and found.status == "running"
     is_new = found.started_at == NOW and found.status == "running"
-    return CopyReport(
-        service=found.copy.service,
-        number=found.copy.number,
-        spec=found.copy.spec,
+    return ReplicaReport(
+        service=found.replica.service,
+        slot=found.replica.slot,
+        spec=found.replica.spec,
         id=found.id,
         name=found.name,
         status="exited" if done else found.status,

@@ -1,1 +1,1 @@
-"""What a host does for itself: its bridge, its membership, its copies."""
+"""What a host does for itself: its bridge, its membership, its replicas."""

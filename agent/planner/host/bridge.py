@@ -14,8 +14,8 @@ from agent.planner.host import bridge_swap
 # ---- docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come back.
 #
 # In the order that loses nothing: the leader demotes the host (leader/roles.py) and lets it leave
-# (leader/membership_orders.py), its copies are stopped, it leaves, the bridge is made, it joins by its
-# declared role, the copies start. A container that runs while its host leaves loses its networks for good
+# (leader/membership_orders.py), its replicas are stopped, it leaves, the bridge is made, it joins by its
+# declared role, the replicas start. A container that runs while its host leaves loses its networks for good
 # (docs/gwbridge.md), so nothing is begun with somebody else's on an overlay.
 
 

@@ -36,7 +36,7 @@ def plan_namesake(observed: Observed) -> Plan:
 def _plan_presence(observed: Observed) -> Plan:
     """Without it everybody would take this agent for one that is away.
 
-    Its host would get no disruption slot, and lose copies.
+    Its host would get no disruption slot, and lose replicas.
     """
     cluster = observed.cluster
     if cluster is None or observed.stale or not cluster.presence_lost:
@@ -49,7 +49,7 @@ def _kind(observed: Observed, other: records.Presence) -> str:
     return "on a machine with the same machine id" if copied else "on another machine"
 
 
-# ---- The way out of a swarm, on the leader's word: copies on overlays stopped first, then the leave, never by force.
+# ---- The way out of a swarm, on the leader's word: replicas on overlays stopped first, then the leave, never by force.
 #
 # A container that runs on an overlay when its host leaves loses that network for good, one that is stopped
 # keeps it (docs/engine-quirks.md). So ours are stopped before, and where others run on an overlay nothing is
@@ -77,7 +77,10 @@ def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
 
 
 def plan_leave(intent: Intent, observed: Observed, membership_order: records.MembershipOrder) -> Plan:
-    """Stop our copies on overlays and leave, or say what stands against it. Without steps nothing else has to wait."""
+    """Stop our replicas on overlays and leave, or say what stands against it.
+
+    Without steps nothing else has to wait.
+    """
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
@@ -101,7 +104,7 @@ def plan_leave(intent: Intent, observed: Observed, membership_order: records.Mem
 
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
-    spec = observed.cluster.specs.get(found.copy.spec) if observed.cluster else None
+    spec = observed.cluster.specs.get(found.replica.spec) if observed.cluster else None
     yield from stop(found.name, found, grace_s(spec), reason)
     if spec and spec.restart and spec.restart.name in _JOBS:
         # Stopped it would pass for done; recreated it does its work once the host is in again.
@@ -149,7 +152,7 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
     assert cluster is not None
     assert host is not None
     if cluster.record_held:
-        # The last one that could be read is good enough to start copies by, not to join by.
+        # The last one that could be read is good enough to start replicas by, not to join by.
         cluster = replace(cluster, record=None)
     declared = intent.host(observed.me)
     if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
@@ -275,7 +278,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     elif swarm.is_manager:
         waits = "the leader demotes it first"
     elif host.containers:
-        waits = f"{len(host.containers)} of our copies are still here"
+        waits = f"{len(host.containers)} of our replicas are still here"
     else:
         waits = _ON_ITS_WORD
     return blocked_plan("swarm", "removal", f"the intent does not name {observed.me}: {waits}")

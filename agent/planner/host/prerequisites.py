@@ -1,4 +1,7 @@
-"""What has to be on the host before a copy can be made, started or attached: its image, its volumes, its networks."""
+"""What has to be on the host before a replica can be made, started or attached.
+
+Its image, its volumes, its networks.
+"""
 
 import re
 from collections.abc import Iterable
@@ -15,14 +18,14 @@ from agent.planner.host.wanted import Wanted
 
 # ---- When an image is asked for at its registry: only ever for a container that is about to be made
 #
-# A copy that runs is not touched because its tag means other bytes now. That is told (`image_now`); new bytes
+# A replica that runs is not touched because its tag means other bytes now. That is told (`image_now`); new bytes
 # come with a new tag, or with `policy.resolve_digests` and a document that is put again: both go the way of a
 # rollout.
 
 
 MAY_BE_OLD_S: dict[Pull, float] = {"always": 60.0, "daily": 86_400.0, "weekly": 604_800.0}
 """How long ago the last pull of an image may be when a container is made of it. `always` has a minute: time for all
-copies of a service to be made of what one pull has brought, and no more pulls than that when making one fails."""
+replicas of a service to be made of what one pull has brought, and no more pulls than that when making one fails."""
 
 
 def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
@@ -39,7 +42,7 @@ def why_pull(image: str, policy: Pull, host: HostState) -> str | None:
     return f", pull_policy is {policy}"
 
 
-# ---- A copy that could not be started for a port of the host: who has the port, or what cures it when nobody has.
+# ---- A replica that could not be started for a port of the host: who has the port, or what cures it when nobody has.
 #
 # Docker says it in two ways. "port is already allocated" is about its own table of ports: a container has it,
 # or, after a crash of dockerd in the wrong moment, nobody: the mapping of an endpoint that is gone was
@@ -54,7 +57,7 @@ _BOUND = re.compile(rf"listen (tcp|udp)\d? \S*:(\d+): bind: {IN_USE}")
 def heed_ports(
     plan: Plan, spec: ContainerSpec, found: ContainerState, host: HostState, failed_with: str
 ) -> Plan:
-    """The plan of one copy, without its start while somebody is seen to have its port.
+    """The plan of one replica, without its start while somebody is seen to have its port.
 
     Where nobody has it, the start is tried on, as only docker knows when it has forgotten. `failed_with` is why this
     agent's own last start failed, made when nobody was seen to have the port; what docker keeps in the container's
@@ -125,14 +128,17 @@ _SILENT = (
 
 
 class Needs:
-    """What copies need, against what is there. Each part is planned by itself: an empty plan says that it is there."""
+    """What replicas need, against what is there. Each part is planned by itself.
+
+    An empty plan says that it is there.
+    """
 
     def __init__(self, intent: Intent, host: HostState, cluster: ClusterState) -> None:
         self._intent, self._host, self._cluster = intent, host, cluster
 
     def image(self, wanted: Wanted) -> Plan:
         """Pull it where the service's `pull_policy` asks for that."""
-        service = self._intent.service(wanted.copy.service)
+        service = self._intent.service(wanted.replica.service)
         policy = service.pull if service else "missing"
         why = why_pull(wanted.spec.image, policy, self._host)
         if why is None:
@@ -193,7 +199,7 @@ class Needs:
         """Why nothing can step onto that overlay now; None when it can."""
         swarm = self._host.swarm
         if swarm.leaderless:
-            # dockerd would ask a leader for the address, wait 20 s for one, and leave the copy exited.
+            # dockerd would ask a leader for the address, wait 20 s for one, and leave the replica exited.
             return "waiting", f"the swarm has no leader that could give out an address on network {network}"
         if self._host.gossip_not_listening:
             # Each try would take 20 s to fail, until dockerd is restarted (docs/engine-quirks.md). That does not

@@ -1,4 +1,4 @@
-"""A copy with the right spec that is not as it should be: put right in place, with the same container."""
+"""A replica with the right spec that is not as it should be: put right in place, with the same container."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -56,7 +56,7 @@ def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) ->
         if attachment := declared.get(network):
             back = replace(attachment, ipv4_address=attachment.address or address or None)
             yield steps.ConnectNetwork(
-                attachment=back, aliases=(wanted.copy.service, *attachment.aliases), **common
+                attachment=back, aliases=(wanted.replica.service, *attachment.aliases), **common
             )
 
 
@@ -76,7 +76,7 @@ def _reconnect(wanted: Wanted, found: ContainerState) -> Iterable[Step]:
         if each.subject in attached:
             yield steps.DisconnectNetwork(network=each.subject, **common)
         if attachment := declared.get(each.subject):
-            aliases = (wanted.copy.service, *attachment.aliases)
+            aliases = (wanted.replica.service, *attachment.aliases)
             yield steps.ConnectNetwork(attachment=attachment, aliases=aliases, **common)
 
 

@@ -1,4 +1,4 @@
-"""The host's own copies: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
+"""The host's own replicas: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,11 +23,11 @@ from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
 from agent.planner.host.wanted import Names, Wanted
 
-# ---- An overlay must not lose its last endpoint on a host while a copy is about to join it there
+# ---- An overlay must not lose its last endpoint on a host while a replica is about to join it there
 #
 # dockerd takes an overlay off the host when the last container leaves it, a moment later and without a lock
 # against one that is just being started: that one fails with "network not found" and keeps the address it was
-# promised (moby#32607 and its kin; docs/engine-quirks.md). So one of the copies that go waits until another
+# promised (moby#32607 and its kin; docs/engine-quirks.md). So one of the replicas that go waits until another
 # one has come.
 
 
@@ -35,7 +35,7 @@ SWARM = "swarm"
 
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
-    """The plan less the chain of one copy per overlay that would be left bare while others are started."""
+    """The plan less the chain of one replica per overlay that would be left bare while others are started."""
     stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
     for network in sorted(_overlays(host)):
         on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
@@ -55,7 +55,7 @@ def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
 
 
 def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
-    """Names of the copies that the plan starts on it."""
+    """Names of the replicas that the plan starts on it."""
     starting = {step.name for step in plan.steps if isinstance(step, steps.StartContainer)}
     joined = {each.name for each in host.containers if network in dict(each.addresses)}
     created = (step for step in plan.steps if isinstance(step, steps.CreateContainer))
@@ -74,7 +74,7 @@ def _last(names: set[str], plan: Plan) -> str:
 def _hold(plan: Plan, name: str, network: str) -> Plan:
     held = Blocked(
         resource=f"container/{name}",
-        reason=f"waits until another copy is on {network}, which must not lose its last one here meanwhile",
+        reason=f"waits until another replica is on {network}, which must not lose its last one here meanwhile",
         kind="waiting",
     )
     return plan.without(frozenset({held.resource})) + Plan(blocked=(held,))
@@ -84,8 +84,8 @@ REPORTED_S = 20.0
 """Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
 
 
-def plan_copies(intent: Intent, observed: Observed) -> Plan:
-    """Pull, create, start, repair and replace the assigned copies; stop and remove ours that are not assigned."""
+def plan_replicas(intent: Intent, observed: Observed) -> Plan:
+    """Pull, create, start, repair and replace the assigned replicas; stop and remove ours that are not assigned."""
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
@@ -93,49 +93,51 @@ def plan_copies(intent: Intent, observed: Observed) -> Plan:
         return Plan()
     project = cluster.assignment.project
     chosen = {
-        copy: update.best(update.candidates(copy, host), copy, container_name(project, copy))
-        for copy in cluster.assignment.copies
+        replica: update.best(update.candidates(replica, host), replica, container_name(project, replica))
+        for replica in cluster.assignment.replicas
     }
     keep = {found.id for found in chosen.values() if found}
-    unknown = [copy for copy in chosen if copy.spec not in cluster.specs]
-    keep |= {each.id for copy in unknown for each in update.candidates(copy, host)}
-    names = Names(host, keep, project, cluster.assignment.copies)
+    unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
+    keep |= {each.id for replica in unknown for each in update.candidates(replica, host)}
+    names = Names(host, keep, project, cluster.assignment.replicas)
     scene = _Scene(intent, host, cluster, names, observed)
     plan = Plan()
     for assigned, found in chosen.items():
-        copy = _as_it_is(assigned, found, observed)
-        spec = cluster.specs.get(copy.spec)
+        replica = _as_it_is(assigned, found, observed)
+        spec = cluster.specs.get(replica.spec)
         if spec is None:
-            name = container_name(project, copy)
+            name = container_name(project, replica)
             plan += blocked_plan(
-                f"container/{name}", "dependency", f"its spec {short_id(copy.spec)} cannot be read from etcd"
+                f"container/{name}",
+                "dependency",
+                f"its spec {short_id(replica.spec)} cannot be read from etcd",
             )
             continue
-        context = fill_context(intent, observed.me, host.swarm, copy)
-        wanted = Wanted(copy=copy, project=project, spec=spec, context=context)
-        others = [each for each in update.candidates(copy, host) if found and each.id != found.id]
+        context = fill_context(intent, observed.me, host.swarm, replica)
+        wanted = Wanted(replica=replica, project=project, spec=spec, context=context)
+        others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
         tried = scene.try_out(wanted, found, others) if found else None
         plan += update.clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
-    surplus = update.plan_surplus(host, frozenset(cluster.assignment.copies), keep)
+    surplus = update.plan_surplus(host, frozenset(cluster.assignment.replicas), keep)
     if observed.stale:
         surplus = _later(surplus)
     return keep_last_endpoints(_once(surplus + plan), host)
 
 
-def _as_it_is(copy: records.Copy, found: ContainerState | None, observed: Observed) -> records.Copy:
-    """The copy to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
-    return replace(copy, spec=found.copy.spec) if found and observed.stale else copy
+def _as_it_is(replica: records.Replica, found: ContainerState | None, observed: Observed) -> records.Replica:
+    """The replica to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
+    return replace(replica, spec=found.replica.spec) if found and observed.stale else replica
 
 
 def _later(surplus: Plan) -> Plan:
-    """Nothing is taken away on the word of what was kept: the copy may have been assigned since."""
+    """Nothing is taken away on the word of what was kept: the replica may have been assigned since."""
     names = dict.fromkeys(step.resource for step in surplus.steps)
     reason = "not assigned here by what was kept; it is left until etcd answers"
     return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
 
 
 class _Scene:
-    """What a copy is decided upon with. Holds no state of its own."""
+    """What a replica is decided upon with. Holds no state of its own."""
 
     def __init__(
         self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
@@ -153,15 +155,15 @@ class _Scene:
             return blocked_plan(wanted.resource, "dependency", str(error))
 
     def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
-        """What to do with the new container of a copy while the old one goes on; None: there is no such pair."""
-        service = self.intent.service(wanted.copy.service)
+        """What to do with the new container of a replica while the old one goes on; None: there is no such pair."""
+        service = self.intent.service(wanted.replica.service)
         lacks = update.on_trial(service, wanted, found, others, stale=self.stale)
         if not lacks or self.recreated:
             return None
         if found.busy or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
-        if has_duplicate_address(found, wanted.copy, wanted.spec):
+        if has_duplicate_address(found, wanted.replica, wanted.spec):
             return self.plan(aside, found)  # one chain of steps: between tries that fail is time
         plan = self._repair(aside, found)
         return plan if plan.steps else plan + blocked_plan(wanted.resource, "waiting", lacks)
@@ -175,13 +177,15 @@ class _Scene:
             return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
         if taken := self.names.plan(wanted, found):
             return taken
-        if wanted.copy.waits and found is None:
-            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.copy.waits)
-        if wanted.copy.held and not (found and found.status in STOPPABLE):
+        if wanted.replica.waits and found is None:
+            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.waits)
+        if wanted.replica.held and not (found and found.status in STOPPABLE):
             # One that runs goes on: what somebody else waits for may be the address that it has.
-            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.copy.held)
+            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.held)
         if found is None:
-            return self._create(wanted, f"{wanted.copy.service} copy {wanted.copy.number} is assigned here")
+            return self._create(
+                wanted, f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
+            )
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return self._repair(wanted, found)
@@ -194,15 +198,15 @@ class _Scene:
         )
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
-        if found.copy.spec != wanted.copy.spec:
-            old = self.cluster.specs.get(found.copy.spec)
+        if found.replica.spec != wanted.replica.spec:
+            old = self.cluster.specs.get(found.replica.spec)
             words = describe_change(old, wanted.spec, reveal=self.show_secrets) if old else ""
-            return words or f"spec {short_id(found.copy.spec)} -> {short_id(wanted.copy.spec)}"
+            return words or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
             return "docker calls it dead"
-        if has_duplicate_address(found, wanted.copy, wanted.spec):
+        if has_duplicate_address(found, wanted.replica, wanted.spec):
             return DUPLICATE_ADDRESS
-        if (why := dict(wanted.copy.recreate).get(found.id)) and self._is_sure(found):
+        if (why := dict(wanted.replica.recreate).get(found.id)) and self._is_sure(found):
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 
@@ -213,10 +217,10 @@ class _Scene:
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
-            return made + waits  # pull first: the old copy runs until the new one can be made
+            return made + waits  # pull first: the old replica runs until the new one can be made
         if waits != Plan():
             return waits
-        if update.starts_first(self.intent.service(wanted.copy.service), wanted, found):
+        if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
             return update.beside(made, wanted)
         return update.replacement(made, wanted, found, reason)
 
@@ -238,7 +242,7 @@ class _Scene:
             return missing
         create = steps.CreateContainer(
             name=wanted.name,
-            copy=wanted.copy.made_as,
+            replica=wanted.replica.made_as,
             project=wanted.project,
             spec=wanted.filled,
             reason=reason,
@@ -264,7 +268,7 @@ def _creates(plan: Plan) -> bool:
 
 
 def _once(plan: Plan) -> Plan:
-    """Two copies that want the same image, volume or network ask for it once."""
+    """Two replicas that want the same image, volume or network ask for it once."""
     shared: set[str] = set()
     kept = []
     for step in plan.steps:

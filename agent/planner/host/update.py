@@ -1,7 +1,7 @@
 """One container in the place of another: made first, under a name of its own, so that the old one runs meanwhile.
 
 What dockerd refuses at create (a bad option, a file of the host that is missing, a wrong platform) costs the old one
-nothing. Killed anywhere in between, the next pass finds two containers of one copy and goes on from there.
+nothing. Killed anywhere in between, the next pass finds two containers of one replica and goes on from there.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from agent.model.spec import spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
 # ----
-# `order: start-first`: a copy's new container runs beside the old one, which goes when the new one has proved
+# `order: start-first`: a replica's new container runs beside the old one, which goes when the new one has proved
 # well.
 #
 # So a new container that does not come out well has cost nothing: the old one was never touched.
@@ -28,8 +28,8 @@ LOOK_S = 1.0
 
 
 def starts_first(service: ServiceIntent | None, wanted: Wanted, old: ContainerState) -> bool:
-    """Whether a new container of the copy is started while `old` goes on with its work."""
-    if service is None or old.status != "running" or wanted.copy.addresses or why_alone(wanted.spec):
+    """Whether a new container of the replica is started while `old` goes on with its work."""
+    if service is None or old.status != "running" or wanted.replica.addresses or why_alone(wanted.spec):
         return False
     return _update(service, wanted).order == "start-first"
 
@@ -57,28 +57,28 @@ def on_trial(
 
 
 def tries(host: HostState) -> bool:
-    """Whether any copy of the host has two containers that run."""
-    running = [each.copy.key for each in host.containers if each.status == "running"]
+    """Whether any replica of the host has two containers that run."""
+    running = [each.replica.key for each in host.containers if each.status == "running"]
     return len(running) != len(set(running))
 
 
 def _update(service: ServiceIntent, wanted: Wanted) -> Update:
-    """How the copy comes to its spec: as on the way back, when that is not what the intent says."""
+    """How the replica comes to its spec: as on the way back, when that is not what the intent says."""
     # Its bytes may have been looked up by the leader: then they are beside the tag.
     bytes_said = wanted.spec.image.startswith(f"{service.spec.image}@")
     asked = replace(service.spec, image=wanted.spec.image) if bytes_said else service.spec
-    if service.rollback is None or wanted.copy.spec == spec_hash(asked):
+    if service.rollback is None or wanted.replica.spec == spec_hash(asked):
         return service.update
     return service.rollback
 
 
-# ---- A host's part in recreating an overlay: its copies leave the old one, and wait for the new one
+# ---- A host's part in recreating an overlay: its replicas leave the old one, and wait for the new one
 
 
 def recreated_overlays(intent: Intent, observed: Observed) -> frozenset[str]:
-    """Names of the overlays that copies shall leave now: the leader says so, and the document lets it.
+    """Names of the overlays that replicas shall leave now: the leader says so, and the document lets it.
 
-    While etcd is away nobody knows whether that still holds, and a copy is not stopped for it.
+    While etcd is away nobody knows whether that still holds, and a replica is not stopped for it.
     """
     record = observed.cluster.record if observed.cluster else None
     if record is None or observed.stale or not intent.policy.allow_network_recreate:
@@ -89,7 +89,7 @@ def recreated_overlays(intent: Intent, observed: Observed) -> frozenset[str]:
 def detach_for_recreate(
     wanted: Wanted, found: ContainerState | None, recreated: frozenset[str]
 ) -> Plan | None:
-    """Stop the copy and take it off the overlays that are `recreated`, or let it wait; None: it is on none of them.
+    """Stop the replica and take it off the overlays that are `recreated`, or let it wait; None: it is on none of them.
 
     A stopped one is taken off as well: it would go on asking for the overlay that was, by its id.
     """
@@ -125,24 +125,24 @@ def beside(made: Plan, wanted: Wanted) -> Plan:
 
 
 def _aside(wanted: Wanted) -> str:
-    return f"{wanted.name}-{short_id(wanted.copy.spec)}"
+    return f"{wanted.name}-{short_id(wanted.replica.spec)}"
 
 
-def candidates(copy: records.Copy, host: HostState) -> list[ContainerState]:
-    """Every container that claims to be that copy, of whatever spec."""
-    key = copy.key
-    return [each for each in host.containers if each.copy.key == key]
+def candidates(replica: records.Replica, host: HostState) -> list[ContainerState]:
+    """Every container that claims to be that replica, of whatever spec."""
+    key = replica.key
+    return [each for each in host.containers if each.replica.key == key]
 
 
-def best(found: Iterable[ContainerState], copy: records.Copy, name: str) -> ContainerState | None:
-    """Of several containers that claim to be the same copy, the one to keep.
+def best(found: Iterable[ContainerState], replica: records.Replica, name: str) -> ContainerState | None:
+    """Of several containers that claim to be the same replica, the one to keep.
 
     As it shall be, running, with its `name`; of those that are alike in all that, the one with the lowest id.
     """
     return min(
         found,
         key=lambda each: (
-            each.copy.spec != copy.spec, _is_to_go(each), each.status != "running", each.name != name, each.id
+            each.replica.spec != replica.spec, _is_to_go(each), each.status != "running", each.name != name, each.id
         ),
         default=None,
     )  # fmt: skip
@@ -153,7 +153,7 @@ def _is_to_go(found: ContainerState) -> bool:
 
 
 def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> Plan:
-    """`plan` for the container that is kept, with its `others` away first: of one copy there is one container.
+    """`plan` for the container that is kept, with its `others` away first: of one replica there is one container.
 
     While the one that is kept waits for something, the others stay: one of them may still do its work.
     """
@@ -168,19 +168,19 @@ def clear_away(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) -> 
             if not (isinstance(step, steps.RenameContainer) and step.name in names)
         )
         return Plan(tuple(free), plan.blocked)
-    reason = f"another container is {wanted.copy.service} copy {wanted.copy.number} now"
+    reason = f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     cleared = (step for each in gone for step in away(wanted.name, each, wanted.grace_s, reason))
     return Plan(tuple(cleared)) + plan
 
 
-def plan_surplus(host: HostState, assigned: frozenset[records.Copy], keep: set[str]) -> Plan:
-    """Stop and remove what is ours and is no copy that is assigned here; `keep` are the ids of those that are."""
-    numbers = {copy.key for copy in assigned}
+def plan_surplus(host: HostState, assigned: frozenset[records.Replica], keep: set[str]) -> Plan:
+    """Stop and remove what is ours and is no replica that is assigned here; `keep` are the ids of those that are."""
+    slots = {replica.key for replica in assigned}
     plan = Plan()
     for found in host.containers:
-        copy = found.copy
-        if found.id not in keep and copy.key not in numbers and _may_go(found):
-            reason = f"{copy.service} copy {copy.number} is no longer assigned here"
+        replica = found.replica
+        if found.id not in keep and replica.key not in slots and _may_go(found):
+            reason = f"{replica.service} replica {replica.slot} is no longer assigned here"
             # Its service may be gone from the document, and its spec from etcd.
             grace_s = DEFAULT_GRACE_S if found.grace_s is None else found.grace_s
             plan += Plan(away(found.name, found, grace_s, reason))

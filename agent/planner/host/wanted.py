@@ -1,4 +1,4 @@
-"""One assigned copy, with all that is needed to decide upon it, and who has the name that it shall have."""
+"""One assigned replica, with all that is needed to decide upon it, and who has the name that it shall have."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ def stop(name: str, found: ContainerState, within_s: float, reason: str) -> tupl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A copy as it shall be on this host; `spec` still has its placeholders."""
+    """A replica as it shall be on this host; `spec` still has its placeholders."""
 
-    copy: records.Copy
+    replica: records.Replica
     project: str
     spec: ContainerSpec
     context: FillContext
@@ -46,7 +46,7 @@ class Wanted:
     @property
     def name(self) -> str:
         """The name of its container."""
-        return self.called or container_name(self.project, self.copy)
+        return self.called or container_name(self.project, self.replica)
 
     @property
     def resource(self) -> str:
@@ -55,7 +55,7 @@ class Wanted:
 
     @property
     def filled(self) -> ContainerSpec:
-        """The spec with the placeholders of this copy filled in. Raises Invalid when one has no value yet."""
+        """The spec with the placeholders of this replica filled in. Raises Invalid when one has no value yet."""
         return fill(self.spec, self.context)
 
     @property
@@ -68,26 +68,26 @@ class Wanted:
 
 
 class Names:
-    """Who has which name on a host. `kept`: ids of the containers that are copies assigned here."""
+    """Who has which name on a host. `kept`: ids of the containers that are replicas assigned here."""
 
     def __init__(
-        self, host: HostState, kept: Collection[str], project: str, assigned: Collection[records.Copy]
+        self, host: HostState, kept: Collection[str], project: str, assigned: Collection[records.Replica]
     ) -> None:
         self._foreign = frozenset(name for name, _ in host.foreign_names)
-        copies = {copy.key for copy in assigned}
+        replicas = {replica.key for replica in assigned}
         # What is surplus is removed before a container of its name is made: its steps are of the same resource. A
-        # second container of a copy that is assigned may have to stay for a while.
+        # second container of a replica that is assigned may have to stay for a while.
         self._ours = {
             each.name: each
             for each in host.containers
-            if each.id in kept or each.status == "removing" or each.copy.key in copies
+            if each.id in kept or each.status == "removing" or each.replica.key in replicas
         }
-        self._assigned = frozenset(container_name(project, copy) for copy in assigned)
+        self._assigned = frozenset(container_name(project, replica) for replica in assigned)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan | None:
         """What to do while somebody else has the name that `wanted` shall have; None: nobody has.
 
-        A container that in turn has the name of another copy steps aside, so that of several that wait for each
+        A container that in turn has the name of another replica steps aside, so that of several that wait for each
         other one always can go on.
         """
         holder = self._holder(wanted, found)
@@ -97,7 +97,7 @@ class Names:
             return Plan()
         if found and found.name in self._assigned:
             aside = f"{wanted.name}-{short_id(found.id)}"
-            reason = f"it has the name of another copy, and {holder} has its own"
+            reason = f"it has the name of another replica, and {holder} has its own"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
         return blocked_plan(wanted.resource, "name", f"{holder} has this name")
 
@@ -108,13 +108,13 @@ class Names:
         if holder is None or holder is found or self._makes_way(holder, wanted):
             return ""
         going = ", which is being removed," if holder.status == "removing" else ""
-        return f"copy {holder.copy.number} of {holder.copy.service}{going}"
+        return f"replica {holder.replica.slot} of {holder.replica.service}{going}"
 
     def _goes(self, wanted: Wanted) -> bool:
         """Whether the one before it in this very place is being removed: its end is told, and nothing is to be said."""
         holder = self._ours.get(wanted.name)
-        return bool(holder and holder.status == "removing" and holder.copy.key == wanted.copy.key)
+        return bool(holder and holder.status == "removing" and holder.replica.key == wanted.replica.key)
 
     def _makes_way(self, holder: ContainerState, wanted: Wanted) -> bool:
-        """Whether it is removed as the second container of this very copy, before its name is taken."""
-        return holder.status != "removing" and holder.copy.key == wanted.copy.key
+        """Whether it is removed as the second container of this very replica, before its name is taken."""
+        return holder.status != "removing" and holder.replica.key == wanted.replica.key

@@ -1,4 +1,4 @@
-"""Which host runs which copies, and telling the hosts so."""
+"""Which host runs which replicas, and telling the hosts so."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,45 +11,48 @@ from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import Key, spec_hash
-from agent.model.status import CopyReport
+from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations
 from agent.planner.leader.ipam import pin_addresses
 from agent.planner.leader.rollout import RolloutDecision
 from agent.planner.leader.scheduler import Placement, schedule, settled
 from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
-# ---- `depends_on`: in which order the copies of a cluster start for the first time
+# ---- `depends_on`: in which order the replicas of a cluster start for the first time
 #
-# A host knows only its own copies, the leader what all hosts say. So the leader writes into the assignment
-# what a copy still waits for, and takes it out again for good: a copy that was let start once is never held
+# A host knows only its own replicas, the leader what all hosts say. So the leader writes into the assignment
+# what a replica still waits for, and takes it out again for good: a replica that was let start once is never held
 # up for a dependency again, whatever becomes of that, of its host or of its container, nor does it wait on
 # another host.
 
 
 Assignments = Mapping[str, records.Assignment]
-_Where = tuple[str, records.Copy]
-"""A copy, behind the name of its host."""
+_Where = tuple[str, records.Replica]
+"""A replica, behind the name of its host."""
 
 
 def hold_first_starts(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
 ) -> dict[str, records.Assignment]:
-    """`wanted`, in which every copy that has to wait for another service says for what."""
+    """`wanted`, in which every replica that has to wait for another service says for what."""
     free = _let_start(current, cluster)
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
-    def held(copy: records.Copy) -> records.Copy:
-        return copy if copy.key in free else replace(copy, waits=waits[copy.service])
+    def held(replica: records.Replica) -> records.Replica:
+        return replica if replica.key in free else replace(replica, waits=waits[replica.service])
 
     return {
-        name: replace(each, copies=tuple(held(copy) for copy in each.copies)) for name, each in wanted.items()
+        name: replace(each, replicas=tuple(held(replica) for replica in each.replicas))
+        for name, each in wanted.items()
     }
 
 
 def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
     """Those that were let start before, or have been started anyhow."""
-    found = {each.key for status in cluster.statuses.values() for each in status.copies}
-    return found | {copy.key for each in current.values() for copy in each.copies if not copy.waits}
+    found = {each.key for status in cluster.statuses.values() for each in status.replicas}
+    return found | {
+        replica.key for each in current.values() for replica in each.replicas if not replica.waits
+    }
 
 
 def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState) -> str:
@@ -58,36 +61,34 @@ def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: Clu
 
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
-    """The first copy of `service` that is not as far. One on a host that says nothing counts only if all are."""
-    copies = [(host, copy) for host, each in sorted(wanted.items()) for copy in each.copies]
-    copies = [each for each in copies if each[1].service == service]
-    there = [each for each in copies if (status := cluster.status_of(each[0])) and status.engine_up]
+    """The first replica of `service` that is not as far. One on a host that says nothing counts only if all are."""
+    replicas = [(host, replica) for host, each in sorted(wanted.items()) for replica in each.replicas]
+    replicas = [each for each in replicas if each[1].service == service]
+    there = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]
     to, asked = _CONDITIONS[how]
-    left = [(each, why) for each in there or copies if (why := _faults(each, asked, cluster)) is not None]
+    left = [(each, why) for each in there or replicas if (why := _faults(each, asked, cluster)) is not None]
     if not left:
         return ""
-    (host, copy), why = left[0]
-    return (
-        f"depends on {service}: {service}-{copy.number} on {host} has to {to} first{and_more(len(left))}{why}"
-    )
+    (host, replica), why = left[0]
+    return f"depends on {service}: {service}-{replica.slot} on {host} has to {to} first{and_more(len(left))}{why}"
 
 
-def _faults(where: _Where, asked: Callable[[CopyReport], str | None], cluster: ClusterState) -> str | None:
+def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster: ClusterState) -> str | None:
     """None: it is as far; else what keeps it, in words, where that is known."""
-    host, copy = where
+    host, replica = where
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return f", and {host} is away"
-    reports = [each for each in status.copies if each.key == copy.key]
-    found = [asked(each) for each in reports if each.spec == copy.spec or asked is not _completed]
+    reports = [each for each in status.replicas if each.key == replica.key]
+    found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
 
-def _started(report: CopyReport) -> str | None:
+def _started(report: ReplicaReport) -> str | None:
     return None if report.started_at else ""
 
 
-def _healthy(report: CopyReport) -> str | None:
+def _healthy(report: ReplicaReport) -> str | None:
     if report.status != "running":
         return ""
     if not report.health:
@@ -95,13 +96,13 @@ def _healthy(report: CopyReport) -> str | None:
     return None if report.health == "healthy" else ""
 
 
-def _completed(report: CopyReport) -> str | None:
+def _completed(report: ReplicaReport) -> str | None:
     if report.status != "exited" or not report.started_at:
         return ""
     return f", and it exited with {report.exit_code}" if report.exit_code else None
 
 
-_CONDITIONS: Mapping[str, tuple[str, Callable[[CopyReport], str | None]]] = {
+_CONDITIONS: Mapping[str, tuple[str, Callable[[ReplicaReport], str | None]]] = {
     "service_started": ("be started", _started),
     "service_healthy": ("be healthy", _healthy),
     "service_completed_successfully": ("complete", _completed),
@@ -111,7 +112,7 @@ _MOST_TOLD = 8
 Decisions = Mapping[str, RolloutDecision]
 GivenUp = Mapping[tuple[Key, str], str]
 NONE: Decisions = MappingProxyType({})
-"""Every copy has what the intent says at once."""
+"""Every replica has what the intent says at once."""
 
 
 def assign(
@@ -121,22 +122,22 @@ def assign(
     decisions: Decisions = NONE,
     placement: Placement | None = None,
 ) -> dict[str, records.Assignment]:
-    """The copies of every declared host, and none for a host that has some now and is not declared any more.
+    """The replicas of every declared host, and none for a host that has some now and is not declared any more.
 
-    A copy keeps its number and its host for as long as the document allows both; a new copy takes the lowest number
+    A replica keeps its slot and its host for as long as the document allows both; a new replica takes the lowest slot
     that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
     `placement` says who runs which; None: as all hosts are there and well.
     """
     placement = placement or schedule(intent, current)
-    copies: dict[str, list[records.Copy]] = {each.name: [] for each in intent.hosts}
-    copies |= {name: [] for name in sorted(current) if name not in copies}
+    replicas: dict[str, list[records.Replica]] = {each.name: [] for each in intent.hosts}
+    replicas |= {name: [] for name in sorted(current) if name not in replicas}
     for service in intent.services:
         decision = decisions.get(service.name) or RolloutDecision(target=spec_hash(service.spec))
-        for host, numbers in placement.numbers[service.name].items():
-            specs = {number: decision.stays.get((host, number), decision.target) for number in numbers}
-            copies[host] += [
-                records.Copy(
-                    service=service.name, number=n, spec=spec, held=placement.held.get((service.name, n), "")
+        for host, slots in placement.slots[service.name].items():
+            specs = {slot: decision.stays.get((host, slot), decision.target) for slot in slots}
+            replicas[host] += [
+                records.Replica(
+                    service=service.name, slot=n, spec=spec, held=placement.held.get((service.name, n), "")
                 )
                 for n, spec in specs.items()
             ]
@@ -144,11 +145,11 @@ def assign(
         host: records.Assignment(
             revision=intent.revision,
             project=intent.project,
-            copies=tuple(sorted(mine)),
+            replicas=tuple(sorted(mine)),
             epoch=epoch,
             pending=_pending(intent, mine),
         )
-        for host, mine in copies.items()
+        for host, mine in replicas.items()
     }
 
 
@@ -165,7 +166,7 @@ def plan_assignments(
     `placement` as for `assign`.
     """
     if silent := silent_hosts(intent, cluster):
-        reason = f"{', '.join(silent)} did not report yet which copies run there, and etcd has lost it"
+        reason = f"{', '.join(silent)} did not report yet which replicas run there, and etcd has lost it"
         return blocked_plan("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placement = placement or schedule(intent, current)
@@ -177,7 +178,7 @@ def plan_assignments(
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
-        lost = {copy.spec for copy in assignment.copies} - cluster.stored_specs
+        lost = {replica.spec for replica in assignment.replicas} - cluster.stored_specs
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
@@ -195,20 +196,20 @@ def plan_assignments(
 def _made_ready(
     wanted: Mapping[str, records.Assignment], placement: Placement
 ) -> dict[str, records.Assignment]:
-    """`wanted` with each copy that is about to move also where it goes: its image is pulled there."""
+    """`wanted` with each replica that is about to move also where it goes: its image is pulled there."""
     ready = dict(wanted)
-    where = {copy.key: (name, copy) for name, each in wanted.items() for copy in each.copies}
+    where = {replica.key: (name, replica) for name, each in wanted.items() for replica in each.replicas}
     for key, host in placement.prefetching.items():
-        origin, copy = where[key]
+        origin, replica = where[key]
         held = f"it moves here from {origin} when its image is here"
-        copies = (*ready[host].copies, replace(copy, addresses=(), held=held))
-        ready[host] = replace(ready[host], copies=tuple(sorted(copies)))
+        replicas = (*ready[host].replicas, replace(replica, addresses=(), held=held))
+        ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)))
     return ready
 
 
-def _pending(intent: Intent, copies: list[records.Copy]) -> tuple[str, ...]:
+def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]:
     asked = {service.name: spec_hash(service.spec) for service in intent.services}
-    return tuple(sorted({copy.service for copy in copies if copy.spec != asked[copy.service]}))
+    return tuple(sorted({replica.service for replica in replicas if replica.spec != asked[replica.service]}))
 
 
 def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
@@ -224,7 +225,7 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
         elif before and not decision.record:
             steps.append(
                 leader_steps.WithdrawRollout(
-                    service=name, reason=f"all copies have {_called(service, decision.target, cluster)}"
+                    service=name, reason=f"all replicas have {_called(service, decision.target, cluster)}"
                 )
             )
         elif decision.record and decision.waits and not decision.moves:
@@ -255,7 +256,7 @@ def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: Cluster
     record = decision.record
     assert record is not None
     target = _called(service, decision.target, cluster)
-    reason = f"{decision.moved} of {decision.total} copies moved to {target}; {decision.waits}"
+    reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
     under_way = record.state in ("moving", "rolling-back")
     return Blocked(
         resource=f"rollout/{service.name}", reason=reason, kind="waiting" if under_way else "rollout"
@@ -273,7 +274,7 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
 
 
 def _moves(host: str, decisions: Decisions) -> str:
-    told = [f"{name}-{number}" for name, each in decisions.items() for at, number in each.moves if at == host]
+    told = [f"{name}-{slot}" for name, each in decisions.items() for at, slot in each.moves if at == host]
     return f" ({', '.join(told)} is moved)" if told else ""
 
 
@@ -281,17 +282,17 @@ def _collect(
     intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, decisions: Decisions
 ) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
-    named = {copy.spec for assignment in assigned for copy in assignment.copies}
-    # The way back of a rollout goes to the spec before, also when no copy has it any more.
+    named = {replica.spec for assignment in assigned for replica in assignment.replicas}
+    # The way back of a rollout goes to the spec before, also when no replica has it any more.
     ways = (*cluster.rollouts.values(), *(each.record for each in decisions.values() if each.record))
     named |= {digest for each in ways for digest in (each.before, each.to)}
     # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
     # One that was removed has nothing to compare with, and its last report may stay for good.
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
-    running = {copy.spec for status in declared for copy in status.copies}
+    running = {replica.spec for status in declared for replica in status.replicas}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
     return (
-        Plan((leader_steps.CollectSpecs(digests=unused, reason="no copy has them any more"),))
+        Plan((leader_steps.CollectSpecs(digests=unused, reason="no replica has them any more"),))
         if unused
         else Plan()
     )
@@ -299,28 +300,29 @@ def _collect(
 
 def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:
     """Which addresses change, and who does not wait for one any more."""
-    before = {copy.key: copy for copy in old.copies} if old else {}
+    before = {replica.key: replica for replica in old.replicas} if old else {}
     told = []
-    for copy in new.copies:
-        was = before.get(copy.key)
-        name, had = f"{copy.service}-{copy.number}", dict(was.addresses) if was else {}
-        for network, address in copy.addresses:
+    for replica in new.replicas:
+        was = before.get(replica.key)
+        name, had = f"{replica.service}-{replica.slot}", dict(was.addresses) if was else {}
+        for network, address in replica.addresses:
             if had.get(network) != address:
-                was_at = given_up.get((copy.key, network))
+                was_at = given_up.get((replica.key, network))
                 instead = f" instead of {was_at}" if was_at else ""
                 told.append(f"{name} is at {address} on {network}{instead}")
         told += [
-            f"{name} keeps no address on {each}" for each in sorted(had.keys() - dict(copy.addresses).keys())
+            f"{name} keeps no address on {each}"
+            for each in sorted(had.keys() - dict(replica.addresses).keys())
         ]
-        waits, waited = copy.held or copy.waits, (was.held or was.waits) if was else ""
+        waits, waited = replica.held or replica.waits, (was.held or was.waits) if was else ""
         if waited and not waits:
             told.append(f"{name} waits no more")
         elif waits != waited:
             told.append(f"{name} waits: {waits}")
         told += [
             f"{name} is recreated: {why}"
-            for _, why in copy.recreate
-            if not was or copy.recreate != was.recreate
+            for _, why in replica.recreate
+            if not was or replica.recreate != was.recreate
         ]
     return first_of(told, _MOST_TOLD, "{} more addresses")
 
@@ -328,8 +330,8 @@ def _addresses(old: records.Assignment | None, new: records.Assignment, given_up
 def _change(
     intent: Intent, old: records.Assignment | None, new: records.Assignment, given_up: GivenUp
 ) -> str:
-    before = {copy.key: copy.spec for copy in old.copies} if old else {}
-    after = {copy.key: copy.spec for copy in new.copies}
+    before = {replica.key: replica.spec for replica in old.replicas} if old else {}
+    after = {replica.key: replica.spec for replica in new.replicas}
     changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
     counts = (
         (len(after.keys() - before.keys()), "new"),
@@ -338,6 +340,6 @@ def _change(
     )
     told = [f"{count} {word}" for count, word in counts if count]
     told += _addresses(old, new, given_up)
-    unchanged = "no copy changed yet" if new.pending else "no copy changed"
+    unchanged = "no replica changed yet" if new.pending else "no replica changed"
     what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
     return f"revision {intent.revision}: {what}"

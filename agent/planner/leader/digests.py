@@ -1,8 +1,8 @@
 """`policy.resolve_digests`: one look at the registries for each document, so that every host runs the same bytes.
 
 What a tag means is asked when a document is put, never again while it is accepted: a tag that moves later changes
-nothing. The bytes are part of the spec then, so a rollout moves copies to them like to any other change, and goes back
-to just those that ran before.
+nothing. The bytes are part of the spec then, so a rollout moves replicas to them like to any other change, and goes
+back to just those that ran before.
 """
 
 from dataclasses import replace
@@ -16,10 +16,10 @@ RESOURCE = "digests"
 
 
 def resolved(observed: Observed) -> Intent | None:
-    """The accepted intent with the bytes of its images, for who assigns copies.
+    """The accepted intent with the bytes of its images, for who assigns replicas.
 
-    None: of an image it is not known yet, and the copies stay as they are assigned. While the registry gives no answer
-    an image that was resolved for an earlier document is what it was then.
+    None: of an image it is not known yet, and the replicas stay as they are assigned. While the registry gives no
+    answer an image that was resolved for an earlier document is what it was then.
     """
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
@@ -68,7 +68,7 @@ def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) 
     if RESOURCE not in observed.failures:
         return ()  # it has only just begun
     if unknown := [each for each in lacking if each not in known]:
-        reason = f"what {', '.join(unknown)} is cannot be asked now: every copy stays as it is assigned until it can"
+        reason = f"what {', '.join(unknown)} is cannot be asked now: every replica stays as it is assigned until it can"
     else:
         reason = f"what {', '.join(lacking)} is cannot be asked now: it is held to be what it was before"
     return (Blocked(resource=RESOURCE, reason=reason, kind="dependency"),)

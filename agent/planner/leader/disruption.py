@@ -136,7 +136,7 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
         faults.append(f"docker_gwbridge of {name} is not as agreed")
     faults += [
-        f"{each.name} on {name} is {each.status}" for each in status.copies if _is_down(each.name, status)
+        f"{each.name} on {name} is {each.status}" for each in status.replicas if _is_down(each.name, status)
     ]
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
@@ -151,7 +151,7 @@ def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
 
 
 def _is_down(name: str, status: HostStatus) -> bool:
-    """Whether something is still to be done for a copy, or cannot be: one that has done its work may rest."""
+    """Whether something is still to be done for a replica, or cannot be: one that has done its work may rest."""
     resource = f"container/{name}"
     return any(each.resource == resource for each in status.blocked) or any(
         f" {resource}: " in step for step in status.steps

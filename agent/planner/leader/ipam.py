@@ -1,9 +1,9 @@
-"""Which address each copy keeps on an overlay. The leader chooses, and writes it into the assignment.
+"""Which address each replica keeps on an overlay. The leader chooses, and writes it into the assignment.
 
-A copy asks for one where the policy or its spec says so. Whatever it has it keeps, whichever container and host it is
-on. What it runs with when that begins, is taken over: so nothing is restarted for it. Else it gets the highest address
-that nobody has: the swarm gives out the others from the lowest on, so the two do not meet for as long as the subnet has
-room (docs/engine-quirks.md).
+A replica asks for one where the policy or its spec says so. Whatever it has it keeps, whichever container and host it
+is on. What it runs with when that begins, is taken over: so nothing is restarted for it. Else it gets the highest
+address that nobody has: the swarm gives out the others from the lowest on, so the two do not meet for as long as the
+subnet has room (docs/engine-quirks.md).
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,14 +17,14 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
 
-# ---- Who has which address on an overlay, by what the hosts report of their copies and what the swarm has given out
+# ---- Who has which address on an overlay, by what the hosts report of their replicas and what the swarm has given out
 #
 # A report and the swarm's list are never of one moment. So a container that the swarm knows and no report names is in
 # doubt: it may be one of our own that has just started, or has just ended. In doubt nobody loses an address, and
-# nobody is given one; unless a copy could not be started: then whoever has its address is the one who keeps it from
+# nobody is given one; unless a replica could not be started: then whoever has its address is the one who keeps it from
 # it.
 
 
@@ -38,7 +38,7 @@ class _Holder:
 
     words: str
     key: Key | None = None
-    """Of a copy of ours; None: not one of ours, or in doubt."""
+    """Of a replica of ours; None: not one of ours, or in doubt."""
     host: str = ""
     """Empty: not one of the hosts that report."""
     there: bool = True
@@ -71,11 +71,11 @@ class AddressUsers:
         return frozenset(self._by_address)
 
     def runs_with(self, key: Key, host: str) -> str:
-        """The address that a copy has on `host` now; empty when none is reported."""
+        """The address that a replica has on `host` now; empty when none is reported."""
         return self._live.get((host, key), "")
 
     def taken_from(self, address: str, key: Key, host: str) -> str:
-        """Who has an address so that the copy, assigned to `host`, cannot keep it, in words; empty: nobody.
+        """Who has an address so that the replica, assigned to `host`, cannot keep it, in words; empty: nobody.
 
         Its own container on another host that is there lets go of it, and is waited for.
         """
@@ -83,7 +83,7 @@ class AddressUsers:
         return next((each.words for each in others if not (each.key == key and each.there)), "")
 
     def in_the_way(self, address: str, key: Key, host: str) -> str:
-        """Who has an address now that the copy shall have on `host`, in words; empty: nobody."""
+        """Who has an address now that the replica shall have on `host`, in words; empty: nobody."""
         return next((each.words for each in self._others(address, key, host)), "")
 
     def _others(self, address: str, key: Key, host: str) -> Iterator[_Holder]:
@@ -100,7 +100,7 @@ class AddressUsers:
     def _look(self, name: str, *, only_now: bool) -> None:
         """Of a host that cannot say anything now, the swarm knows better what it still has."""
         there = _is_there(self._cluster, name)
-        for each in self._cluster.statuses[name].copies:
+        for each in self._cluster.statuses[name].replicas:
             # A dockerd that was killed goes on showing the addresses of those that ended with it.
             up = each.status in STOPPABLE
             address = dict(each.addresses).get(self._network, "") if up else ""
@@ -145,7 +145,7 @@ def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
         for other in status.attached:
             words = _words(other.name, name, there=there)
             found[name, other.id] = _Holder(words=words, host=name, there=there)
-        for each in status.copies:
+        for each in status.replicas:
             words = _words(each.name, name, there=there)
             found[name, each.id] = _Holder(words=words, key=each.key, host=name, there=there)
     return found
@@ -178,7 +178,7 @@ class AddressPool:
         return f"it is fixed for another, the gateway, or outside of {self.subnet}"
 
     def fits(self, address: str) -> bool:
-        """Whether a copy may keep it."""
+        """Whether a replica may keep it."""
         if address in self.fixed or address == self.gateway:
             return False
         try:
@@ -209,22 +209,22 @@ class Pinned(NamedTuple):
 
     assignments: dict[str, Assignment]
     given_up: Mapping[tuple[Key, str], str]
-    """Copy and overlay -> the address that it had there, and why it could not keep that, in words."""
+    """Replica and overlay -> the address that it had there, and why it could not keep that, in words."""
 
 
 def pin_addresses(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState, host: HostState | None
 ) -> Pinned:
-    """`wanted` with the address of every copy that keeps its own, and with what a copy has to wait for.
+    """`wanted` with the address of every replica that keeps its own, and with what a replica has to wait for.
 
-    `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two copies get one address.
+    `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two replicas get one address.
     """
     asked = {
-        (name, copy.key): _asks(intent, copy, cluster)
+        (name, replica.key): _asks(intent, replica, cluster)
         for name, each in sorted(wanted.items())
-        for copy in each.copies
+        for replica in each.replicas
     }
-    before = {copy.key: copy for _, each in sorted(current.items()) for copy in each.copies}
+    before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
     pins: dict[Key, dict[str, str]] = {}
     held: dict[Key, str] = {}
     given_up: dict[tuple[Key, str], str] = {}
@@ -234,7 +234,7 @@ def pin_addresses(
             room=_room(intent, network, cluster, host),
             holders=AddressUsers(network, cluster, host),
             where={key: name for (name, key), asks in asked.items() if network in asks.pinned},
-            had={key: dict(copy.addresses).get(network, "") for key, copy in before.items()},
+            had={key: dict(replica.addresses).get(network, "") for key, replica in before.items()},
         )
         for key, address in scene.chosen().items():
             pins.setdefault(key, {})[network] = address
@@ -244,29 +244,31 @@ def pin_addresses(
             if why := scene.why_held(name, key, asks, pins.get(key, {}).get(network, "")):
                 held.setdefault(key, why)
 
-    def pinned(name: str, copy: Copy) -> Copy:
-        key = copy.key
+    def pinned(name: str, replica: Replica) -> Replica:
+        key = replica.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
         addresses = {**kept, **pins.get(key, {})}
-        return replace(copy, addresses=tuple(sorted(addresses.items())), held=copy.held or held.get(key, ""))
+        return replace(
+            replica, addresses=tuple(sorted(addresses.items())), held=replica.held or held.get(key, "")
+        )
 
     assignments = {
-        name: replace(each, copies=tuple(pinned(name, copy) for copy in each.copies))
+        name: replace(each, replicas=tuple(pinned(name, replica) for replica in each.replicas))
         for name, each in wanted.items()
     }
     return Pinned(assignments, given_up)
 
 
-def _asks(intent: Intent, copy: Copy, cluster: ClusterState) -> Asks:
-    spec = _spec(intent, copy, cluster)
+def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:
+    spec = _spec(intent, replica, cluster)
     return Asks(unknown=True) if spec is None else asks_of(intent, spec)
 
 
-def _spec(intent: Intent, copy: Copy, cluster: ClusterState) -> ContainerSpec | None:
-    service = intent.service(copy.service)
-    if service and spec_hash(service.spec) == copy.spec:
+def _spec(intent: Intent, replica: Replica, cluster: ClusterState) -> ContainerSpec | None:
+    service = intent.service(replica.service)
+    if service and spec_hash(service.spec) == replica.spec:
         return service.spec
-    return cluster.specs.get(copy.spec)
+    return cluster.specs.get(replica.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,12 +279,12 @@ class _Scene:
     room: AddressPool
     holders: AddressUsers
     where: Mapping[Key, str]
-    """Key of each copy that asks for a pinned one -> the host it is assigned to."""
+    """Key of each replica that asks for a pinned one -> the host it is assigned to."""
     had: Mapping[Key, str]
-    """What each copy has had so far; empty: nothing."""
+    """What each replica has had so far; empty: nothing."""
 
     def chosen(self) -> dict[Key, str]:
-        """The address of every copy that asks for one, where there is room."""
+        """The address of every replica that asks for one, where there is room."""
         given: dict[str, Key] = {}
         for key in sorted(self.where):
             self._give(given, key, self.had.get(key, ""))
@@ -295,7 +297,7 @@ class _Scene:
         return {key: address for address, key in given.items()}
 
     def why_held(self, host: str, key: Key, asks: Asks, pinned: str) -> str:
-        """Why the copy must not start on `host` yet, in words; empty when it may."""
+        """Why the replica must not start on `host` yet, in words; empty when it may."""
         if self.network in asks.pinned and not pinned:
             return self.room.why_none
         address = dict(asks.fixed).get(self.network) or (pinned if self.network in asks.pinned else "")
@@ -303,11 +305,11 @@ class _Scene:
         return f"{address} on {self.network} is held by {holder}" if holder else ""
 
     def why_lost(self, key: Key, had: str) -> str:
-        """Why a copy cannot keep the address that it had, in words."""
+        """Why a replica cannot keep the address that it had, in words."""
         if not self.room.fits(had):
             return self.room.why_not
         holder = self.holders.taken_from(had, key, self.where[key])
-        return f"it is held by {holder}" if holder else "another copy had it first"
+        return f"it is held by {holder}" if holder else "another replica had it first"
 
     def _give(self, given: dict[str, Key], key: Key, address: str) -> None:
         fits = bool(address) and self.room.fits(address)
@@ -315,7 +317,7 @@ class _Scene:
             given[address] = key
 
     def _free(self, given: frozenset[str]) -> Iterator[str]:
-        # What a copy has had is kept free for it also while it cannot be given: its container may still run with it.
+        # What a replica has had is kept free for it also while it cannot be given: its container may still run with it.
         taken = {*given, *self.holders.addresses}
         return (each for each in self.room.addresses() if each not in taken)
 

@@ -1,4 +1,4 @@
-"""The leader's duties, in the order they depend on each other: intent, copies, the swarm, its networks, its nodes."""
+"""The leader's duties, in the order they depend on each other: intent, replicas, the swarm, its networks, its nodes."""
 
 from dataclasses import replace
 

@@ -159,7 +159,7 @@ class _Reports:
 
     def _removed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         assignment = self.cluster.assignments.get(name)
-        if assignment is None or assignment.copies or status.copies:
+        if assignment is None or assignment.replicas or status.replicas:
             return None
         return _membership_order(status, "leave", "the intent names it no longer")
 

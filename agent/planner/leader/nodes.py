@@ -101,7 +101,7 @@ def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
 # ---- Hosts that the intent does not name any more: emptied, drained, demoted, out of the swarm, forgotten
 #
 # The leader empties their assignments (assignments.py), drains and demotes their nodes and removes the
-# records of those (nodes.py); the host itself removes its copies and leaves the swarm. What is done here is
+# records of those (nodes.py); the host itself removes its replicas and leaves the swarm. What is done here is
 # the end: the keys of the host.
 
 
@@ -132,8 +132,8 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
         return f"its agent is away and its node is {node.state}: start the agent, or switch the host off"
     if node.reachable is not None or node.role == "manager":
         return "it is a manager still"
-    if status and status.copies:
-        return f"{len(status.copies)} of its copies are left"
+    if status and status.replicas:
+        return f"{len(status.replicas)} of its replicas are left"
     if status and status.state != "inactive":
         return "it is to leave the swarm"
     return (
@@ -146,8 +146,8 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
 def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
     cluster = etcd_of(observed)
     status, assignment = cluster.statuses.get(name), cluster.assignments[name]
-    if assignment.copies or assignment.revision != intent.revision:
-        return _blocked(name, "its copies are taken away first")
+    if assignment.replicas or assignment.revision != intent.revision:
+        return _blocked(name, "its replicas are taken away first")
     if status is None and name not in cluster.present:
         return _forget(name, "it never reported")
     if status and _is_empty(status):
@@ -163,7 +163,7 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
 
 
 def _is_empty(status: HostStatus) -> bool:
-    return status.engine_up and status.state == "inactive" and not status.copies
+    return status.engine_up and status.state == "inactive" and not status.replicas
 
 
 def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Observed) -> bool:

@@ -4,12 +4,12 @@ That restarts everything on it, so it needs the operator's word, and what is not
 each part planned from what is seen, so that it can stop and go on anywhere:
 
 1. The leader names the overlay in the swarm's record, once nothing is in the way (`to_recreate`).
-2. Every host stops its copies on it and disconnects them (host/making_way.py).
+2. Every host stops its replicas on it and disconnects them (host/making_way.py).
 3. When nobody is on it any more the leader removes it; dockerd refuses that while anybody is, wherever in the swarm.
-4. It is missing then, and created as any missing one; the hosts connect and start their copies.
+4. It is missing then, and created as any missing one; the hosts connect and start their replicas.
 
-Should something come into the way before the third part, the name goes out of the record again and the copies come back
-on the overlay as it is.
+Should something come into the way before the third part, the name goes out of the record again and the replicas come
+back on the overlay as it is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan
-from agent.model.status import AttachedReport, CopyReport, HostStatus
+from agent.model.status import AttachedReport, HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
 
@@ -64,7 +64,7 @@ def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
 
 
 def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str = "") -> tuple[str, ...]:
-    """Who does not see whom, of each two hosts with running copies on one overlay: both must see the other there.
+    """Who does not see whom, of each two hosts with running replicas on one overlay: both must see the other there.
 
     With `around` only what is missing between that host and the others counts. Sorted, in words; empty when all see
     each other. A host that did not say whom it sees counts as seeing nobody.
@@ -81,7 +81,7 @@ def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str
 
 
 def _runs_on(status: HostStatus, overlay: str) -> bool:
-    running = (each for each in status.copies if each.status in ("running", "paused"))
+    running = (each for each in status.replicas if each.status in ("running", "paused"))
     return any(dict(each.addresses).get(overlay) for each in running)
 
 
@@ -113,7 +113,7 @@ def plan_recreations(intent: Intent, observed: Observed) -> Plan:
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
-    """Names of the overlays that the hosts shall take their copies off now, sorted."""
+    """Names of the overlays that the hosts shall take their replicas off now, sorted."""
     if not intent.policy.allow_network_recreate:
         return ()
     ready = (
@@ -153,8 +153,8 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
 
 def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
     touched = [
-        f"on {host} {', '.join(_with_ports(copy, intent) for copy in copies)}"
-        for host, copies in _copies_on(change.name, cluster)
+        f"on {host} {', '.join(_with_ports(replica, intent) for replica in replicas)}"
+        for host, replicas in _replicas_on(change.name, cluster)
     ]
     others = _strangers(change, cluster)
     what = "; ".join((*touched, *(f"not ours: {each}" for each in others))) or "nothing is on it"
@@ -163,7 +163,7 @@ def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
 
 
 def _in_the_way(change: _Change, cluster: ClusterState) -> Plan:
-    """Why its copies must not be stopped for it, as something blocked; an empty plan: they may."""
+    """Why its replicas must not be stopped for it, as something blocked; an empty plan: they may."""
     if others := _strangers(change, cluster):
         return _blocked(
             change, "foreign", f"is not recreated while others than ours are on it: {', '.join(others)}"
@@ -196,48 +196,51 @@ def _strangers(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
 
 
 def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
-    ours = {each.id for each in status.copies}
+    ours = {each.id for each in status.replicas}
     return (each for each in status.attached if each.id not in ours)
 
 
 def _away(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    """Who would have to take copies off it and cannot, or has never said whether any are there."""
+    """Who would have to take replicas off it and cannot, or has never said whether any are there."""
     silent = (
         f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
     )
     away = [
-        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} ({', '.join(each.name for each in copies)})"
-        for host, copies in _copies_on(change.name, cluster)
+        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} "
+        f"({', '.join(each.name for each in replicas)})"
+        for host, replicas in _replicas_on(change.name, cluster)
         if host not in cluster.present or not cluster.statuses[host].engine_up
     ]
     return (*silent, *away)
 
 
 def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    copies = [
-        f"{copy.name} on {host}" for host, several in _copies_on(change.name, cluster) for copy in several
+    replicas = [
+        f"{replica.name} on {host}"
+        for host, several in _replicas_on(change.name, cluster)
+        for replica in several
     ]
     # A report may be older than what the swarm knows by itself.
-    return tuple(copies) or tuple(short_id(what) for what, _ in change.found.users)
+    return tuple(replicas) or tuple(short_id(what) for what, _ in change.found.users)
 
 
-def _copies_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[CopyReport, ...]], ...]:
-    """(host, copies) of the hosts that reported copies which belong to the network, running or not."""
+def _replicas_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[ReplicaReport, ...]], ...]:
+    """(host, replicas) of the hosts that reported replicas which belong to the network, running or not."""
     found = (
-        (host, tuple(each for each in status.copies if network in dict(each.addresses)))
+        (host, tuple(each for each in status.replicas if network in dict(each.addresses)))
         for host, status in sorted(cluster.statuses.items())
     )
-    return tuple((host, copies) for host, copies in found if copies)
+    return tuple((host, replicas) for host, replicas in found if replicas)
 
 
-def _with_ports(copy: CopyReport, intent: Intent) -> str:
-    service = intent.service(copy.service)
+def _with_ports(replica: ReplicaReport, intent: Intent) -> str:
+    service = intent.service(replica.service)
     ports = [
         f"{each.published}/{each.protocol}"
         for each in (service.spec.ports if service else ())
         if each.published
     ]
-    return f"{copy.name} (publishes {', '.join(ports)})" if ports else copy.name
+    return f"{replica.name} (publishes {', '.join(ports)})" if ports else replica.name
 
 
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:

@@ -1,4 +1,4 @@
-"""One service whose hosts the leader chooses: which copies stay, which get another host, which one, and when."""
+"""One service whose hosts the leader chooses: which replicas stay, which get another host, which one, and when."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
 from agent.model.plan import Blocked, BlockedKind
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Key, Port
-from agent.planner.leader.scheduler_state import SchedulerState, copies_of
+from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
 
-# ---- The choice of a host for a copy: who may run it, and who of those has the fewest
+# ---- The choice of a host for a replica: who may run it, and who of those has the fewest
 #
-# The host with the fewest copies of the service takes the next one; fewest first within the values of what the
+# The host with the fewest replicas of the service takes the next one; fewest first within the values of what the
 # service is spread over, then on the host, then of all services. Of equals the first of the document.
 
 
@@ -23,7 +23,7 @@ _MOST_TOLD = 8
 
 
 class HostPicker:
-    """Who has which ports of which host, and how many copies are where, while copies are placed."""
+    """Who has which ports of which host, and how many replicas are where, while replicas are placed."""
 
     def __init__(self, intent: Intent, state: SchedulerState) -> None:
         self._intent, self._state = intent, state
@@ -36,13 +36,13 @@ class HostPicker:
                     self.take(service, host, count)
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        """Note copies of the service on a host."""
+        """Note replicas of the service on a host."""
         self._count[service.name, host] += count
         self._load[host] += count
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
 
     def release(self, service: ServiceIntent, host: str) -> None:
-        """Note that a copy is not there any more."""
+        """Note that a replica is not there any more."""
         self._count[service.name, host] -= 1
         self._load[host] -= 1
         for port in service.spec.ports:
@@ -53,7 +53,7 @@ class HostPicker:
         return self._count[service.name, host]
 
     def port_in_use(self, service: ServiceIntent, host: str) -> str:
-        """Which port that a copy would publish is another copy's on that host, in words; empty: none."""
+        """Which port that a replica would publish is another replica's on that host, in words; empty: none."""
         for port in service.spec.ports:
             for holder, other in self._ports[host]:
                 if clash(port, other):
@@ -61,7 +61,7 @@ class HostPicker:
         return ""
 
     def why_not(self, service: ServiceIntent, host: HostIntent) -> str:
-        """Why one more copy cannot be given to a host, in words; empty when it can."""
+        """Why one more replica cannot be given to a host, in words; empty when it can."""
         if not self._state.takes_new(host):
             words = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
             return words[host.availability]
@@ -73,7 +73,7 @@ class HostPicker:
         return self.port_in_use(service, host.name)
 
     def best(self, service: ServiceIntent) -> str | None:
-        """The host that one more copy should go to; None: there is none."""
+        """The host that one more replica should go to; None: there is none."""
         fitting = [each for each in self._intent.hosts if not self.why_not(service, each)]
         if not fitting:
             return None
@@ -92,7 +92,7 @@ class HostPicker:
         ).name
 
     def why_none(self, service: ServiceIntent) -> str:
-        """Why no host can take one more copy, in words."""
+        """Why no host can take one more replica, in words."""
         told = [f"{each.name}: {self.why_not(service, each)}" for each in self._intent.hosts]
         return "; ".join(first_of(told, _MOST_TOLD, "and {} more hosts"))
 
@@ -109,69 +109,69 @@ _FATES: tuple[Disposition, ...] = ("homeless", "leaves", "stays")
 
 
 class ReplicaScheduler:
-    """Decides in two parts, so that the copies of all services that stay come before any that is placed again."""
+    """Decides in two parts, so that the replicas of all services that stay come before any that is placed again."""
 
     def __init__(self, service: ServiceIntent, state: SchedulerState, picker: HostPicker) -> None:
         self.service, self.state, self.picker = service, state, picker
         self.at: dict[int, str] = {}
-        """Number -> the host where it is to run."""
+        """Slot -> the host where it is to run."""
         self.prefetching: dict[int, str] = {}
-        """Number -> the host that prefetches the image of it."""
+        """Slot -> the host that prefetches the image of it."""
         self.blocked: list[Blocked] = []
         self.again: list[float] = []
         """In how many seconds something may be different."""
-        self._has = copies_of(service.name, state.current)
+        self._has = replicas_of(service.name, state.current)
         self._from: dict[int, str] = {}
-        """Number -> the host where it is now."""
+        """Slot -> the host where it is now."""
         self._disposition: dict[int, Disposition] = {}
         self._why: dict[int, str] = {}
 
     @property
     def origins(self) -> frozenset[str]:
-        """The hosts where copies are now."""
+        """The hosts where replicas are now."""
         return frozenset(self._from.values())
 
     @property
-    def numbers(self) -> dict[str, list[int]]:
+    def slots(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for number, host in sorted(self.at.items()):
-            found.setdefault(host, []).append(number)
+        for slot, host in sorted(self.at.items()):
+            found.setdefault(host, []).append(slot)
         return found
 
     def held(self) -> Iterator[tuple[Key, str]]:
-        """(service and number, why) of the copies that must not be started yet."""
-        for number, host in sorted(self.at.items()):
-            if why := self.state.why_held(host, self.service.name, number):
-                yield (self.service.name, number), why
+        """(service and slot, why) of the replicas that must not be started yet."""
+        for slot, host in sorted(self.at.items()):
+            if why := self.state.why_held(host, self.service.name, slot):
+                yield (self.service.name, slot), why
 
     def keep(self) -> None:
-        """Note the copies that are there, what becomes of each, and drop those that are too many."""
+        """Note the replicas that are there, what becomes of each, and drop those that are too many."""
         self._from = self._origins()
         surplus = len(self._from) - (self.service.replicas or 0)
-        for number, host in sorted(self._from.items()):
-            self._judge(number, host)
+        for slot, host in sorted(self._from.items()):
+            self._judge(slot, host)
         for _ in range(surplus):
             self._drop(max(self._from, key=self._dispensable))
 
     def _origins(self) -> dict[int, str]:
-        """Where each copy is: of several hosts that have it assigned the one that is not made ready for it."""
+        """Where each replica is: of several hosts that have it assigned the one that is not made ready for it."""
         places: dict[int, list[str]] = {}
-        for host, copies in self._has.items():
-            for number in copies:
-                places.setdefault(number, []).append(host)
+        for host, replicas in self._has.items():
+            for slot in replicas:
+                places.setdefault(slot, []).append(host)
 
-        def likely(number: int, host: str) -> tuple[bool, bool, bool, str]:
-            held = bool(self._has[host][number].held)
-            runs = self.state.runs_on(host, self.service.name, number)
+        def likely(slot: int, host: str) -> tuple[bool, bool, bool, str]:
+            held = bool(self._has[host][slot].held)
+            runs = self.state.runs_on(host, self.service.name, slot)
             return held, self.state.is_gone(host), not runs, host
 
-        return {number: min(hosts, key=lambda host: likely(number, host)) for number, hosts in places.items()}
+        return {slot: min(hosts, key=lambda host: likely(slot, host)) for slot, hosts in places.items()}
 
-    def _judge(self, number: int, host: str) -> None:
+    def _judge(self, slot: int, host: str) -> None:
         disposition, why = self._what_of(host)
-        self._disposition[number], self._why[number] = disposition, why
+        self._disposition[slot], self._why[slot] = disposition, why
         if disposition != "homeless":
-            self.at[number] = host
+            self.at[slot] = host
             self.picker.take(self.service, host)
 
     def _what_of(self, name: str) -> tuple[Disposition, str]:
@@ -190,45 +190,45 @@ class ReplicaScheduler:
             return "leaves", f"{name} has {where.most_per_host} besides it"
         return "stays", ""
 
-    def _dispensable(self, number: int) -> tuple[int, int, int]:
-        crowd = self.picker.count(self.service, self._from[number])
-        return -_FATES.index(self._disposition[number]), crowd, number
+    def _dispensable(self, slot: int) -> tuple[int, int, int]:
+        crowd = self.picker.count(self.service, self._from[slot])
+        return -_FATES.index(self._disposition[slot]), crowd, slot
 
-    def _drop(self, number: int) -> None:
-        if host := self.at.pop(number, None):
+    def _drop(self, slot: int) -> None:
+        if host := self.at.pop(slot, None):
             self.picker.release(self.service, host)
-        del self._from[number], self._disposition[number], self._why[number]
+        del self._from[slot], self._disposition[slot], self._why[slot]
 
     def complete(self) -> None:
-        """Place the copies without a host, then the new ones; then go on with those that leave."""
+        """Place the replicas without a host, then the new ones; then go on with those that leave."""
         homeless = [
-            number for number, disposition in sorted(self._disposition.items()) if disposition == "homeless"
+            slot for slot, disposition in sorted(self._disposition.items()) if disposition == "homeless"
         ]
         used = {*self.at, *homeless}
-        free = (number for number in range(1, 1_000_000) if number not in used)
+        free = (slot for slot in range(1, 1_000_000) if slot not in used)
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
-        left = [number for number in (*homeless, *new) if not self._place(number)]
+        left = [slot for slot in (*homeless, *new) if not self._place(slot)]
         self._move()
-        left += [number for number in self._disposition if number not in self.at and number not in left]
+        left += [slot for slot in self._disposition if slot not in self.at and slot not in left]
         if left:
-            names = ", ".join(self._name(number) for number in sorted(left))
+            names = ", ".join(self._name(slot) for slot in sorted(left))
             self._block("placement", f"{names}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
-    def _place(self, number: int) -> bool:
-        """Give a copy without a host one; that which is gone, where no other can run it."""
+    def _place(self, slot: int) -> bool:
+        """Give a replica without a host one; that which is gone, where no other can run it."""
         host = self.picker.best(self.service)
-        if host is None and (host := self._where_it_waits(number)):
-            reason = f"{self._name(number)} waits for {host}: {self.picker.why_none(self.service)}"
+        if host is None and (host := self._where_it_waits(slot)):
+            reason = f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}"
             self._block("placement", reason)
         if host is None:
             return False
-        self.at[number] = host
+        self.at[slot] = host
         self.picker.take(self.service, host)
         return True
 
-    def _where_it_waits(self, number: int) -> str | None:
-        name = self._from.get(number, "")
+    def _where_it_waits(self, slot: int) -> str | None:
+        name = self._from.get(slot, "")
         host = self.state.intent.host(name)
         if host is None or not self.state.is_gone(name) or host.availability == "drain":
             return None
@@ -236,62 +236,60 @@ class ReplicaScheduler:
         return name if fits else None
 
     def _move(self) -> None:
-        leaving = [
-            number for number, disposition in sorted(self._disposition.items()) if disposition == "leaves"
-        ]
+        leaving = [slot for slot, disposition in sorted(self._disposition.items()) if disposition == "leaves"]
         # One that does no work where it is loses nothing, and one that is under way goes on first.
-        leaving.sort(key=lambda number: (self._is_up(number), self._prepared(number) is None, number))
+        leaving.sort(key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot))
         free = True
-        for number in leaving:
-            self.picker.release(self.service, origin := self.at.pop(number))
-            target = self._prepared(number) or self.picker.best(self.service)
+        for slot in leaving:
+            self.picker.release(self.service, origin := self.at.pop(slot))
+            target = self._prepared(slot) or self.picker.best(self.service)
             if target is None:
                 continue
-            waits = self._why_not_now(number, origin, target, free=free)
-            busy = self._is_up(number)
+            waits = self._why_not_now(slot, origin, target, free=free)
+            busy = self._is_up(slot)
             if waits:
-                self._block("waiting", f"{self._name(number)} leaves {origin} ({self._why[number]}): {waits}")
-            elif busy and not self.state.has_image(target, self._image(number)):
-                self.prefetching[number] = target
+                self._block("waiting", f"{self._name(slot)} leaves {origin} ({self._why[slot]}): {waits}")
+            elif busy and not self.state.has_image(target, self._image(slot)):
+                self.prefetching[slot] = target
                 self.picker.take(self.service, target)
             free = free and not busy
-            self.at[number] = origin if waits or number in self.prefetching else target
-            self.picker.take(self.service, self.at[number])
+            self.at[slot] = origin if waits or slot in self.prefetching else target
+            self.picker.take(self.service, self.at[slot])
 
-    def _prepared(self, number: int) -> str | None:
-        """The host that prefetches the image of a copy already, if it still can take it."""
-        for name, copies in self._has.items():
+    def _prepared(self, slot: int) -> str | None:
+        """The host that prefetches the image of a replica already, if it still can take it."""
+        for name, replicas in self._has.items():
             host = self.state.intent.host(name)
-            if host and name != self._from[number] and number in copies:
+            if host and name != self._from[slot] and slot in replicas:
                 return None if self.picker.why_not(self.service, host) else name
         return None
 
-    def _why_not_now(self, number: int, origin: str, target: str, *, free: bool) -> str:
+    def _why_not_now(self, slot: int, origin: str, target: str, *, free: bool) -> str:
         if not self.state.is_there(origin):
             return f"{origin} does not report"
         if why := self.state.why_not_onto(target):
             return why
-        if not self._is_up(number):
+        if not self._is_up(slot):
             return ""
-        return self._why_others_come_first() if free else "another copy moves first"
+        return self._why_others_come_first() if free else "another replica moves first"
 
     def _why_others_come_first(self) -> str:
-        """What of the service is not well, so that no copy of it is stopped now, in words."""
+        """What of the service is not well, so that no replica of it is stopped now, in words."""
         rollout = self.state.cluster.rollouts.get(self.service.name) if self.state.cluster else None
         if rollout and rollout.state in ("moving", "rolling-back"):
             return "its rollout comes first"
-        for number, host in sorted(self.at.items()):
-            if self._disposition.get(number) == "leaves" and self._from[number] == host:
+        for slot, host in sorted(self.at.items()):
+            if self._disposition.get(slot) == "leaves" and self._from[slot] == host:
                 continue
-            copy = self._has.get(host, {}).get(number)
-            if why := self._unwell(copy, host) if copy else "has only just been given to it":
-                return f"{self._name(number)} on {host} {why}"
+            replica = self._has.get(host, {}).get(slot)
+            if why := self._unwell(replica, host) if replica else "has only just been given to it":
+                return f"{self._name(slot)} on {host} {why}"
         return ""
 
-    def _unwell(self, copy: Copy, host: str) -> str:
-        if copy.held:
-            return f"waits: {copy.held}"
-        found, watch_s = self.state.condition(copy, host), self.service.update.monitor_s
+    def _unwell(self, replica: Replica, host: str) -> str:
+        if replica.held:
+            return f"waits: {replica.held}"
+        found, watch_s = self.state.condition(replica, host), self.service.update.monitor_s
         if found.is_ == "unseen":
             return ""
         if found.is_ != "well":
@@ -301,27 +299,27 @@ class ReplicaScheduler:
             return f"has to be well for {watch_s:g} s"
         return ""
 
-    def _is_up(self, number: int) -> bool:
-        """Whether a copy does its work where it is, or may do so."""
-        host = self._from[number]
-        return self.state.condition(self._has[host][number], host).up
+    def _is_up(self, slot: int) -> bool:
+        """Whether a replica does its work where it is, or may do so."""
+        host = self._from[slot]
+        return self.state.condition(self._has[host][slot], host).up
 
-    def _image(self, number: int) -> str:
-        """Of the spec that a copy has, which in a rollout need not be the newest."""
-        spec = self.state.spec(self._has[self._from[number]][number])
+    def _image(self, slot: int) -> str:
+        """Of the spec that a replica has, which in a rollout need not be the newest."""
+        spec = self.state.spec(self._has[self._from[slot]][slot])
         return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:
-        """Say which copies may move soon as their host is lost."""
+        """Say which replicas may move soon as their host is lost."""
         after_s = self.state.intent.policy.reschedule_after_s
-        for host, numbers in self.numbers.items():
+        for host, slots in self.slots.items():
             if in_s := self.state.gone_in_s(host):
-                names = ", ".join(map(self._name, numbers))
+                names = ", ".join(map(self._name, slots))
                 self.again.append(in_s)
                 self._block("waiting", f"{host} is lost: {names} move when it has been so for {after_s:g} s")
 
-    def _name(self, number: int) -> str:
-        return f"{self.service.name}-{number}"
+    def _name(self, slot: int) -> str:
+        return f"{self.service.name}-{slot}"
 
     def _block(self, kind: BlockedKind, reason: str) -> None:
         self.blocked.append(Blocked(resource=f"placement/{self.service.name}", reason=reason, kind=kind))

@@ -1,4 +1,4 @@
-"""The way of one service: what its record says, and which copies move now."""
+"""The way of one service: what its record says, and which replicas move now."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import ClusterState, Observed
-from agent.model.records import Assignment, Copy, Rollout
+from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
-from agent.planner.leader.scheduler_state import DOWN_S, Condition, Numbers, condition, current_of
+from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
 
-# ---- What is decided of one service whose copies are to have one spec
+# ---- What is decided of one service whose replicas are to have one spec
 
 
 Place = tuple[str, int]
-"""(host, number)"""
+"""(host, slot)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class RolloutDecision:
     """What is decided of one service."""
 
     target: str
-    """Hash of the spec that its copies are to have."""
+    """Hash of the spec that its replicas are to have."""
     stays: Mapping[Place, str] = field(default_factory=dict)
     """Those that keep the spec they have for now, with its hash."""
     record: Rollout | None = None
@@ -34,7 +34,7 @@ class RolloutDecision:
     """Those that are moved now."""
     total: int = 0
     moved: int = 0
-    """Copies that have the target's spec, or get it now."""
+    """Replicas that have the target's spec, or get it now."""
     waits: str = ""
     """What it waits for, in words; empty when it waits for nothing."""
     again_s: float = 0.0
@@ -42,7 +42,10 @@ class RolloutDecision:
 
 
 AWAY_S = 60.0
-"""So long a copy that was being moved holds its place although its host is away. Then the others go on without it."""
+"""So long a replica that was being moved holds its place although its host is away.
+
+Then the others go on without it.
+"""
 _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 
 
@@ -55,18 +58,18 @@ class ServiceRollout:
         observed: Observed,
         cluster: ClusterState,
         current: Mapping[str, Assignment],
-        numbers: Numbers,
+        slots: Slots,
     ) -> None:
         self.service, self.observed, self.cluster = service, observed, cluster
         self.to = spec_hash(service.spec)
         self.record = cluster.rollouts.get(service.name)
-        kept = {(host, n) for host, ns in numbers.items() for n in ns}
+        kept = {(host, n) for host, ns in slots.items() for n in ns}
         self.total = len(kept)
-        self.had: dict[Place, Copy] = {
-            (host, copy.number): copy
+        self.had: dict[Place, Replica] = {
+            (host, replica.slot): replica
             for host, assignment in sorted(current.items())
-            for copy in assignment.copies
-            if copy.service == service.name and (host, copy.number) in kept
+            for replica in assignment.replicas
+            if replica.service == service.name and (host, replica.slot) in kept
         }
 
     def held(self) -> RolloutDecision:
@@ -82,7 +85,7 @@ class ServiceRollout:
         if rollout != self.record:
             return self._record_only(rollout)
         target = rollout.before if rollout.back else rollout.to
-        pending = [place for place, copy in self.had.items() if copy.spec != target]
+        pending = [place for place, replica in self.had.items() if replica.spec != target]
         if rollout.state in ("paused", "rollback-paused"):
             return self._resting(rollout, target, f"{_STOPPED[rollout.state]}: {rollout.why}")
         if rollout.state == "rolled-back" and not pending:
@@ -90,8 +93,8 @@ class ServiceRollout:
         return self._moving(rollout, target, pending)
 
     def _begun(self) -> RolloutDecision:
-        """The record of a rollout that begins; none where every copy has the spec already."""
-        if all(copy.spec == self.to for copy in self.had.values()):
+        """The record of a rollout that begins; none where every replica has the spec already."""
+        if all(replica.spec == self.to for replica in self.had.values()):
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # Of a rollout that never came to its end, the spec before it is the last one that did.
         before = self.record.before if self.record else self._most_common()
@@ -101,7 +104,7 @@ class ServiceRollout:
         """The record with the failures since, and what is done about them."""
         target = rollout.before if rollout.back else rollout.to
         config = self._config(back=rollout.back)
-        told = {number: why for (_, number), why in self._failures(rollout, target).items()}
+        told = {slot: why for (_, slot), why in self._failures(rollout, target).items()}
         failed = tuple(sorted({*rollout.failed, *told}))
         why = rollout.why
         if told.keys() - set(rollout.failed):
@@ -181,19 +184,19 @@ class ServiceRollout:
         known: Mapping[Place, Condition],
         watch_s: float,
     ) -> str:
-        for (host, number), each in open_.items():
-            name = f"{self.service.name}-{number} on {host}"
+        for (host, slot), each in open_.items():
+            name = f"{self.service.name}-{slot} on {host}"
             if each.is_ == "well":
                 return f"{name} has to be well for {watch_s:g} s"
             return f"{name}: {each.why or 'its host has not reported yet'}"
         for place in left:
             if known[place].is_ == "away":
-                host, number = place
-                return f"{self.service.name}-{number} follows when {host} is back: {known[place].why}"
+                host, slot = place
+                return f"{self.service.name}-{slot} follows when {host} is back: {known[place].why}"
         return ""
 
     def _resting(self, rollout: Rollout, target: str, waits: str) -> RolloutDecision:
-        moved = sum(copy.spec == target for copy in self.had.values())
+        moved = sum(replica.spec == target for replica in self.had.values())
         return RolloutDecision(
             target=target, stays=self._stays(()), record=rollout, total=self.total, moved=moved, waits=waits
         )
@@ -205,8 +208,8 @@ class ServiceRollout:
         """Those that have the spec, and had it not when this way began."""
         return [
             place
-            for place, copy in self.had.items()
-            if copy.spec == target and place[1] not in rollout.already
+            for place, replica in self.had.items()
+            if replica.spec == target and place[1] not in rollout.already
         ]
 
     def _failures(self, rollout: Rollout, target: str) -> dict[Place, str]:
@@ -214,8 +217,8 @@ class ServiceRollout:
         return {place: each.why for place, each in found.items() if each.is_ == "failed"}
 
     def _condition(self, place: Place) -> Condition:
-        copy = self.had[place]
-        return condition(copy, place[0], self.observed, self._spec(copy.spec))
+        replica = self.had[place]
+        return condition(replica, place[0], self.observed, self._spec(replica.spec))
 
     def _spec(self, digest: str) -> ContainerSpec | None:
         return self.service.spec if digest == self.to else self.cluster.specs.get(digest)
@@ -224,13 +227,13 @@ class ServiceRollout:
         return digest in self.cluster.stored_specs or digest in self.cluster.specs
 
     def _with(self, digest: str) -> tuple[int, ...]:
-        return tuple(sorted(number for (_, number), copy in self.had.items() if copy.spec == digest))
+        return tuple(sorted(slot for (_, slot), replica in self.had.items() if replica.spec == digest))
 
     def _stays(self, moves: tuple[Place, ...]) -> dict[Place, str]:
-        return {place: copy.spec for place, copy in self.had.items() if place not in moves}
+        return {place: replica.spec for place, replica in self.had.items() if place not in moves}
 
     def _most_common(self) -> str:
-        counts = Counter(copy.spec for copy in self.had.values() if copy.spec != self.to)
+        counts = Counter(replica.spec for replica in self.had.values() if replica.spec != self.to)
         return min(counts, key=lambda digest: (-counts[digest], digest))
 
 
@@ -243,23 +246,23 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
     )
 
 
-# ---- How a service gets from one spec to another: a few copies at a time, each well before the next, or back again.
+# ---- How a service gets from one spec to another: a few replicas at a time, each well before the next, or back again.
 #
-# What must outlive the leader is in a record in etcd, and is written before the first copy is moved by it.
-# All else is read off the assignments and what the hosts say; a new leader only watches again how long copies
+# What must outlive the leader is in a record in etcd, and is written before the first replica is moved by it.
+# All else is read off the assignments and what the hosts say; a new leader only watches again how long replicas
 # are well.
 
 
 def plan_rollouts(
     intent: Intent, observed: Observed, placement: Placement | None = None
 ) -> dict[str, RolloutDecision]:
-    """What is decided of every service, by its name, with its copies on the hosts where `placement` has them."""
+    """What is decided of every service, by its name, with its replicas on the hosts where `placement` has them."""
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
     current, decisions = settled(intent, current_of(intent, cluster), placement), {}
     for service in intent.services:
-        rollout = ServiceRollout(service, observed, cluster, current, placement.numbers[service.name])
+        rollout = ServiceRollout(service, observed, cluster, current, placement.slots[service.name])
         decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
     return decisions
 

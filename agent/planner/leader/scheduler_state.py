@@ -1,4 +1,4 @@
-"""What the leader knows of the hosts, and of each copy on them, when it places copies and moves them."""
+"""What the leader knows of the hosts, and of each replica on them, when it places replicas and moves them."""
 
 import re
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from agent.diff.nodes import find_node_owners
 from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, has_duplicate_address
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed, ReplicaTimers
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
-from agent.model.status import CopyReport, HostStatus
+from agent.model.status import HostStatus, ReplicaReport
 
-# ---- How a copy that was moved to another spec does there, by what its host says of it and for how long already
+# ---- How a replica that was moved to another spec does there, by what its host says of it and for how long already
 
 
 DOWN_S = 5.0
-"""So long a copy that was never seen running may be down before that counts: its host may be about to start it."""
+"""So long a replica that was never seen running may be down before that counts: its host may be about to start it."""
 _NO_NETWORK = re.compile(
     rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
     "|invalid cluster node while attaching",
@@ -30,7 +30,7 @@ _NOT_WATCHED = ReplicaTimers()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What is known of one copy."""
+    """What is known of one replica."""
 
     is_: Literal["well", "coming", "failed", "away", "unseen"]
     """away: its host cannot say anything now; unseen: its host never said anything, or it was never let start."""
@@ -42,25 +42,27 @@ class Condition:
     """Whether some container does its work, of whatever spec. Of one that is away, that may be so."""
 
 
-def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
-    """How `copy`, as it is assigned to `host`, is now. `spec` is the one it has, if it is known."""
+def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
+    """How `replica`, as it is assigned to `host`, is now. `spec` is the one it has, if it is known."""
     cluster = observed.cluster
     assert cluster is not None
-    if copy.waits:
-        return Condition(is_="unseen", why=copy.waits)
-    watch = observed.watches.get((host, *copy.key), _NOT_WATCHED)
+    if replica.waits:
+        return Condition(is_="unseen", why=replica.waits)
+    watch = observed.watches.get((host, *replica.key), _NOT_WATCHED)
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         if host not in cluster.statuses:
             return Condition(is_="unseen")
         why = "dockerd does not answer" if status else "the agent is away"
         return Condition(is_="away", why=why, for_s=watch.steady_s, up=True)
-    reports = [each for each in status.copies if each.key == copy.key]
+    reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
-    mine = [each for each in reports if each.spec == copy.spec]
+    mine = [each for each in reports if each.spec == replica.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
     waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
-    faults = (_failure(each, spec, watch, excused=waits or _is_its_hosts(each, copy, spec)) for each in mine)
+    faults = (
+        _failure(each, spec, watch, excused=waits or _is_its_hosts(each, replica, spec)) for each in mine
+    )
     if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
@@ -70,14 +72,16 @@ def condition(copy: Copy, host: str, observed: Observed, spec: ContainerSpec | N
     return Condition(is_="coming", why=why, for_s=watch.steady_s, up=up)
 
 
-def _is_its_hosts(report: CopyReport, copy: Copy, spec: ContainerSpec | None) -> bool:
+def _is_its_hosts(report: ReplicaReport, replica: Replica, spec: ContainerSpec | None) -> bool:
     """Whether its start failed for what its host puts right: it got no network, or an address that is taken."""
     return bool(_NO_NETWORK.search(report.error)) or (
-        spec is not None and has_duplicate_address(report, copy, spec)
+        spec is not None and has_duplicate_address(report, replica, spec)
     )
 
 
-def _failure(report: CopyReport, spec: ContainerSpec | None, watch: ReplicaTimers, *, excused: bool) -> str:
+def _failure(
+    report: ReplicaReport, spec: ContainerSpec | None, watch: ReplicaTimers, *, excused: bool
+) -> str:
     """What is wrong with it that waiting does not put right, in words.
 
     `excused`: that it is down is no doing of its spec, as while its host holds its start after a power cut.
@@ -96,7 +100,7 @@ def _failure(report: CopyReport, spec: ContainerSpec | None, watch: ReplicaTimer
     return report.error or ("" if report.status == "created" else exited)
 
 
-def _unwell(report: CopyReport, spec: ContainerSpec | None) -> str:
+def _unwell(report: ReplicaReport, spec: ContainerSpec | None) -> str:
     """What it lacks yet, in words."""
     if any(each.repair != "none" for each in report.differences):
         return "it is not as its spec says yet"
@@ -107,7 +111,7 @@ def _unwell(report: CopyReport, spec: ContainerSpec | None) -> str:
     return "" if report.health in ("", "healthy") else "it is not healthy yet"
 
 
-def _concerns(resource: str, reports: list[CopyReport], spec: ContainerSpec | None) -> bool:
+def _concerns(resource: str, reports: list[ReplicaReport], spec: ContainerSpec | None) -> bool:
     names = {f"container/{each.name}" for each in reports}
     return resource in names or (spec is not None and resource == f"image/{spec.image}")
 
@@ -118,24 +122,24 @@ def _concerns(resource: str, reports: list[CopyReport], spec: ContainerSpec | No
 def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
     """What is assigned; of a declared host for which etcd has lost that, what it says that it runs.
 
-    A host that was taken out and whose assignment is damaged counts as one without copies: it was named once, and is
+    A host that was taken out and whose assignment is damaged counts as one without replicas: it was named once, and is
     emptied as the others are.
     """
     current, lost = dict(cluster.assignments), _lost(intent, cluster)
     for name in _damaged(cluster):
         if intent.host(name) is None:
             current[name] = Assignment(revision=intent.revision, project=intent.project)
-    taken = {copy.key for name in current if name not in lost for copy in current[name].copies}
+    taken = {replica.key for name in current if name not in lost for replica in current[name].replicas}
     for name in lost:
         status = cluster.statuses.get(name)
-        runs = {each.key: each for each in status.copies} if status else {}
-        copies = tuple(
-            Copy(service=key[0], number=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
+        runs = {each.key: each for each in status.replicas} if status else {}
+        replicas = tuple(
+            Replica(service=key[0], slot=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
             for key in sorted(runs.keys() - taken)
         )
         taken |= runs.keys()
-        if name in current or copies:
-            current[name] = Assignment(revision=intent.revision, project=intent.project, copies=copies)
+        if name in current or replicas:
+            current[name] = Assignment(revision=intent.revision, project=intent.project, replicas=replicas)
     return current
 
 
@@ -166,33 +170,33 @@ def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
     )
 
 
-# ---- Which numbers the copies of a service have, and on which host, where the document says the hosts
+# ---- Which slots the replicas of a service have, and on which host, where the document says the hosts
 
 
-Numbers = Mapping[str, list[int]]
-"""Host -> the numbers of the copies of one service."""
+Slots = Mapping[str, list[int]]
+"""Host -> the slots of the replicas of one service."""
 
 
-def copies_of(service: str, current: Mapping[str, Assignment]) -> dict[str, dict[int, Copy]]:
-    """Host -> number -> copy, of one service, as assigned now; hosts in the order of their names."""
+def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, dict[int, Replica]]:
+    """Host -> slot -> replica, of one service, as assigned now; hosts in the order of their names."""
     return {
-        host: {copy.number: copy for copy in assignment.copies if copy.service == service}
+        host: {replica.slot: replica for replica in assignment.replicas if replica.service == service}
         for host, assignment in sorted(current.items())
     }
 
 
-def numbers_of(
+def slots_of(
     service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int] | None = None
 ) -> dict[str, list[int]]:
-    """Host -> numbers: a copy keeps its own, and its host; a new one takes the lowest that no host uses.
+    """Host -> slots: a replica keeps its own, and its host; a new one takes the lowest that no host uses.
 
     `counts` says how many there are to be on each host; None: as the document says.
     """
-    has = {host: sorted(copies) for host, copies in copies_of(service.name, current).items()}
+    has = {host: sorted(replicas) for host, replicas in replicas_of(service.name, current).items()}
     placement = service.placement if counts is None else tuple(counts.items())
     kept = {host: has.get(host, [])[:count] for host, count in placement}
-    used = {number for numbers in kept.values() for number in numbers}
-    free = (number for number in range(1, 1_000_000) if number not in used)
+    used = {slot for slots in kept.values() for slot in slots}
+    free = (slot for slot in range(1, 1_000_000) if slot not in used)
     return {
         host: kept[host] + [next(free) for _ in range(count - len(kept[host]))] for host, count in placement
     }
@@ -211,17 +215,17 @@ class SchedulerState:
         self.ready = self._ready_nodes()
         self._reports: dict[Key, dict[str, list[str]]] = {}
         for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
-            for each in status.copies:
+            for each in status.replicas:
                 hosts = self._reports.setdefault(each.key, {})
                 hosts.setdefault(name, []).append(each.status)
         self._assigned: dict[Key, set[str]] = {}
         for name, assignment in current.items():
-            for copy in assignment.copies:
-                if not copy.held:
-                    self._assigned.setdefault(copy.key, set()).add(name)
+            for replica in assignment.replicas:
+                if not replica.held:
+                    self._assigned.setdefault(replica.key, set()).add(name)
 
     def takes_new(self, host: HostIntent) -> bool:
-        """Whether copies may be given to it: one that is only away for the moment is waited for."""
+        """Whether replicas may be given to it: one that is only away for the moment is waited for."""
         return host.availability == "active" and not self.is_gone(host.name)
 
     def is_gone(self, name: str) -> bool:
@@ -242,7 +246,7 @@ class SchedulerState:
         return max(0.0, self.intent.policy.reschedule_after_s - self.lost_s[name])
 
     def why_not_onto(self, name: str) -> str:
-        """Why no copy can be moved to the host now, in words; empty when it can."""
+        """Why no replica can be moved to the host now, in words; empty when it can."""
         if not self.is_there(name):
             return f"{name} does not report"
         if self.ready is None:
@@ -255,25 +259,25 @@ class SchedulerState:
         status = self._status(name)
         return self.cluster is None or (status is not None and image in status.images)
 
-    def condition(self, copy: Copy, host: str) -> Condition:
-        """How a copy does that is assigned to a host."""
-        return condition(copy, host, self.observed, self.spec(copy)) if self.observed else _WELL
+    def condition(self, replica: Replica, host: str) -> Condition:
+        """How a replica does that is assigned to a host."""
+        return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _WELL
 
-    def spec(self, copy: Copy) -> ContainerSpec | None:
-        service = self.intent.service(copy.service)
-        if service and spec_hash(service.spec) == copy.spec:
+    def spec(self, replica: Replica) -> ContainerSpec | None:
+        service = self.intent.service(replica.service)
+        if service and spec_hash(service.spec) == replica.spec:
             return service.spec
-        return self.cluster.specs.get(copy.spec) if self.cluster else None
+        return self.cluster.specs.get(replica.spec) if self.cluster else None
 
-    def runs_on(self, host: str, service: str, number: int) -> bool:
-        """Whether a host says that it has a container of that copy which runs, or may any moment."""
-        return any(status in STOPPABLE for status in self._reports.get((service, number), {}).get(host, ()))
+    def runs_on(self, host: str, service: str, slot: int) -> bool:
+        """Whether a host says that it has a container of that replica which runs, or may any moment."""
+        return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
 
-    def why_held(self, host: str, service: str, number: int) -> str:
-        """Why a copy must not be started on `host` yet, in words: another one has it still, or may have it."""
-        if self.cluster is None or (self.is_there(host) and self.runs_on(host, service, number)):
+    def why_held(self, host: str, service: str, slot: int) -> str:
+        """Why a replica must not be started on `host` yet, in words: another one has it still, or may have it."""
+        if self.cluster is None or (self.is_there(host) and self.runs_on(host, service, slot)):
             return ""
-        key = service, number
+        key = service, slot
         has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
         for other in sorted((has.keys() | assigned) - {host}):
             if self.is_there(other):
@@ -283,12 +287,12 @@ class SchedulerState:
         return ""
 
     def left_on(self, host: str) -> tuple[str, ...]:
-        """Names of the copies that a host says it has; also of one that is away, as it said last."""
+        """Names of the replicas that a host says it has; also of one that is away, as it said last."""
         status = self._status(host)
-        return tuple(sorted(each.name for each in status.copies)) if status else ()
+        return tuple(sorted(each.name for each in status.replicas)) if status else ()
 
-    def name(self, service: str, number: int) -> str:
-        return container_name(self.intent.project, Copy(service=service, number=number, spec=""))
+    def name(self, service: str, slot: int) -> str:
+        return container_name(self.intent.project, Replica(service=service, slot=slot, spec=""))
 
     def _status(self, name: str) -> HostStatus | None:
         return self.cluster.statuses.get(name) if self.cluster else None

@@ -45,9 +45,9 @@ def unit(tmp_path: Path) -> Path:
     """The shipped unit, except that its program exists on this machine as well."""
     text = UNIT.read_text()
     assert text.count("ExecStart=/usr/bin/swarmkeeper run\n") == 1
-    copy = tmp_path / UNIT.name
-    copy.write_text(text.replace("/usr/bin/swarmkeeper run", "/bin/true"))
-    return copy
+    replica = tmp_path / UNIT.name
+    replica.write_text(text.replace("/usr/bin/swarmkeeper run", "/bin/true"))
+    return replica
 
 
 def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:

@@ -103,15 +103,17 @@ class BasicEvents:
         self.cluster.put(keys[number % len(keys)], b"\x00")
 
 
-def change(host: SimulatedHost, copy: str, overlay: str, number: int, *, deed: int) -> Callable[[], object]:
-    """Something that can be done to a copy behind the agent's back, by hand: `deed` says what."""
+def change(
+    host: SimulatedHost, replica: str, overlay: str, number: int, *, deed: int
+) -> Callable[[], object]:
+    """Something that can be done to a replica behind the agent's back, by hand: `deed` says what."""
     engine = host.engine.by_hand
     deeds: tuple[Callable[[], object], ...] = (
-        lambda: engine.end(copy, exit_code=137),
-        lambda: engine.remove(copy, force=True),
-        lambda: engine.pause(copy),
-        lambda: engine.rename(copy, f"renamed-{number}"),
-        lambda: engine.update(copy, {"Memory": 2**26}),
-        lambda: engine.disconnect(copy, overlay),
+        lambda: engine.end(replica, exit_code=137),
+        lambda: engine.remove(replica, force=True),
+        lambda: engine.pause(replica),
+        lambda: engine.rename(replica, f"renamed-{number}"),
+        lambda: engine.update(replica, {"Memory": 2**26}),
+        lambda: engine.disconnect(replica, overlay),
     )
     return deeds[deed % len(deeds)]

@@ -26,9 +26,9 @@ class Wish:
     bridge: int = 0
     tag: str = "1.0.0"
     order_on: int = 0
-    """The first host that runs a copy of `order`; the second is the next one."""
+    """The first host that runs a replica of `order`; the second is the next one."""
     pinned: bool = False
-    """Whether copies have an overlay address of their own for good."""
+    """Whether replicas have an overlay address of their own for good."""
     drained: frozenset[int] = frozenset()
 
 

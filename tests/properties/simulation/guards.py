@@ -11,7 +11,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.plan import Plan
-from agent.model.records import Copy, Disruption
+from agent.model.records import Disruption, Replica
 from agent.model.store import Fence, KeyRange
 from agent.planner.host import bridge, membership
 from agent.planner.host.bridge_swap import needs_disruption
@@ -88,13 +88,13 @@ def no_foreign_check() -> Iterator[None]:
 
 @contextmanager
 def no_label_check() -> Iterator[None]:
-    """What bears the name of a copy is taken for ours, whatever its labels say."""
+    """What bears the name of a replica is taken for ours, whatever its labels say."""
 
     def by_name(engine: FakeEngine, raw: Mapping[str, Any]) -> object:
         labels = raw["Config"]["Labels"] or {}
         parts = raw["Name"][1:].split("-")
         if not labels and parts[0] == "prod":
-            return Copy(service=parts[1], number=int(parts[2]), spec="0" * 64)
+            return Replica(service=parts[1], slot=int(parts[2]), spec="0" * 64)
         return known_identity(labels)
 
     with mock.patch.object(FakeEngine, "_copy", by_name):

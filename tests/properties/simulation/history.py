@@ -32,7 +32,7 @@ RARE = (
     "time_passes", "etcd_goes", "etcd_comes", "an_answer_is_lost", "cut_from_the_swarm", "reached_again",
     "dockerd_goes", "dockerd_comes", "dockerd_restarts", "a_call_fails", "power_is_cut", "power_comes",
     "registry_goes", "put", "put", "put", "put", "put_bad", "take_lock", "spoil", "deletes",
-    "deletes_a_presence", "changes_a_copy",
+    "deletes_a_presence", "changes_a_replica",
     "changes_the_bridge", "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest",
     "a_guest_goes", "a_stranger_joins", "misgives",
 )  # fmt: skip
@@ -105,7 +105,7 @@ class History(AgentEvents, Faults, People):
         return all(map(self._rests, agents)) and sum(agent.leads for agent in agents) == 1
 
     def check_converged(self, text: str) -> None:
-        """Copies, roles and bridges are what the document says.
+        """Replicas, roles and bridges are what the document says.
 
         All are present, no disruption slot and no token is left.
         """
@@ -134,7 +134,7 @@ class History(AgentEvents, Faults, People):
                 declared = intent.host(name)
                 if declared is None or declared.availability == "drain":
                     continue
-                assigned = [copy.service for copy in found.copies] if found else []
+                assigned = [replica.service for replica in found.replicas] if found else []
                 assert assigned.count(service) == count
         assert all(world.read(KEYS.presence(name)) for name in world.names), "not all are present"
         assert world.read(KEYS.disruption) is None
@@ -163,8 +163,8 @@ class History(AgentEvents, Faults, People):
 
 
 def _expected(assignment: Assignment | None, images: dict[str, str]) -> dict[str, str]:
-    copies = assignment.copies if assignment else ()
-    return {container_name("prod", each): images[each.service] for each in copies}
+    replicas = assignment.replicas if assignment else ()
+    return {container_name("prod", each): images[each.service] for each in replicas}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from agent.model.store import Compare, Delete, Put
 from tests.fakes.containers import Raw, is_up, published
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation.documents import read
-from tests.properties.simulation.world import World, copies
+from tests.properties.simulation.world import World, replicas
 from tests.support.simulated_cluster import KEYS, SimulatedAgent
 
 
@@ -137,11 +137,11 @@ def only_who_leads_writes_for_all(
 def what_is_assigned_is_not_taken_back(
     past: Past, host: str, last: Assignment | None, found: Assignment
 ) -> Iterator[str]:
-    """A host keeps as many copies of a service as it had and its document asks for, whoever is unreachable."""
+    """A host keeps as many replicas of a service as it had and its document asks for, whoever is unreachable."""
     text = past.documents.get(found.revision)
     if text is None or last is None:
         return
-    had, has = (Counter(copy.service for copy in each.copies) for each in (last, found))
+    had, has = (Counter(replica.service for replica in each.replicas) for each in (last, found))
     intent = read(text)
     declared = intent.host(host)
     if declared is None or declared.availability == "drain":
@@ -149,10 +149,10 @@ def what_is_assigned_is_not_taken_back(
     for service in intent.services:
         wanted = dict(service.placement).get(host, 0)
         if has[service.name] < min(had[service.name], wanted):
-            yield f"{host} is to run {has[service.name]} of {wanted} copies of {service.name}: {found}"
+            yield f"{host} is to run {has[service.name]} of {wanted} replicas of {service.name}: {found}"
 
 
-def a_copy_is_stopped_only_when_it_is_to_be_gone(
+def a_replica_is_stopped_only_when_it_is_to_be_gone(
     world: World, agent: SimulatedAgent, step: Step, past: Past
 ) -> Iterator[str]:
     """Not because etcd, the swarm, a leader or an agent was away.
@@ -166,20 +166,20 @@ def a_copy_is_stopped_only_when_it_is_to_be_gone(
     last = agent.observer._last
     if raw is None or not is_up(raw) or raw["Id"] in past.altered or (last and last.membership_order):
         return
-    here = copies(agent.host)
-    copy = next((each for each, found in here.items() if found is raw), None)
+    here = replicas(agent.host)
+    replica = next((each for each, found in here.items() if found is raw), None)
     same = [
         each
         for each in here
-        if copy is not None and (each.service, each.number) == (copy.service, copy.number)
+        if replica is not None and (each.service, each.slot) == (replica.service, replica.slot)
     ]
     assigned = [
         each for revision, each in past.assigned.get(agent.name, ()) if last and revision <= last.revision
     ]
-    for wanted in assigned[-1].copies if assigned else ():
+    for wanted in assigned[-1].replicas if assigned else ():
         pinned = dict(wanted.addresses).items() - _addresses(raw).items()
-        if wanted.made_as == copy and len(same) == 1 and not pinned:
-            yield f"{agent.name} stopped {copy}, which is as assigned: {step}"
+        if wanted.made_as == replica and len(same) == 1 and not pinned:
+            yield f"{agent.name} stopped {replica}, which is as assigned: {step}"
 
 
 def nothing_foreign_is_touched(world: World, name: str) -> Iterator[str]:
@@ -199,10 +199,10 @@ def no_foreign_node_is_touched(world: World) -> Iterator[str]:
 
 
 def no_address_or_port_is_held_twice(world: World) -> Iterator[str]:
-    """By copies of ours: an overlay address in the whole swarm, a port on one host."""
+    """By replicas of ours: an overlay address in the whole swarm, a port on one host."""
     held: Counter[str] = Counter()
     for name, host in world.hosts.items():
-        for raw in host.copies().values():
+        for raw in host.replicas().values():
             if is_up(raw):
                 held.update(f"{swarm_wide} on {network}" for network, swarm_wide in _addresses(raw).items())
                 held.update(f"port {port} of {name}" for port in published(raw))

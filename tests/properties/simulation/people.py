@@ -36,9 +36,9 @@ class People(BasicEvents):
         """Its agent lives on, with its lease."""
         self.world.delete(KEYS.presence(name))
 
-    def changes_a_copy(self, name: str, number: int) -> None:
-        """Something is done to one of our copies behind the agent's back."""
-        host, ours = self.host(name), sorted(self.host(name).copies())
+    def changes_a_replica(self, name: str, number: int) -> None:
+        """Something is done to one of our replicas behind the agent's back."""
+        host, ours = self.host(name), sorted(self.host(name).replicas())
         if not ours:
             return
         victim = ours[number % len(ours)]
@@ -46,7 +46,10 @@ class People(BasicEvents):
         self.world.by_hand(name, change(host, victim, OVERLAY, number, deed=number // 7))
 
     def misgives(self, name: str, _number: int) -> None:
-        """The swarm, restored from an old copy, gives the next container of a host an address that is taken there."""
+        """The swarm, restored from an old replica.
+
+        Gives the next container of a host an address that is taken there.
+        """
         self.host(name).engine.by_hand.misgives = True
 
     def changes_the_bridge(self, name: str, number: int) -> None:

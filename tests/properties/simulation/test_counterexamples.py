@@ -83,7 +83,7 @@ def test_somebody_deletes_the_disruption_slot_while_its_host_is_at_work() -> Non
     assert told(3, 4773, 8608, happens) == ""
 
 
-def test_the_bridge_is_gone_as_a_copy_of_the_new_spec_is_started() -> None:
+def test_the_bridge_is_gone_as_a_replica_of_the_new_spec_is_started() -> None:
     """The rollout was paused for good, by what was put right a moment later and was no doing of the spec."""
     happens = [
         ("crash", 0, 8539), ("turn", 2, 6812), ("work", 0, 7757), ("turn", 3, 4294), ("look", 0, 1016),

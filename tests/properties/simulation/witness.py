@@ -14,7 +14,7 @@ from agent.model.store import Compare, Delete, Put
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation import invariants
 from tests.properties.simulation.invariants import Past, Sight
-from tests.properties.simulation.world import World, copies
+from tests.properties.simulation.world import World, replicas
 from tests.support.simulated_cluster import KEYS, SimulatedAgent, SimulatedHost
 
 
@@ -42,8 +42,8 @@ class Witness:
         agent.host.engine.between_read_and_update = partial(self._changes_a_node, agent)
 
     def altered(self, host: SimulatedHost) -> None:
-        """Somebody else does something to the copies of a host, or to all they rest on."""
-        self.past.altered |= {raw["Id"] for raw in copies(host).values()}
+        """Somebody else does something to the replicas of a host, or to all they rest on."""
+        self.past.altered |= {raw["Id"] for raw in replicas(host).values()}
 
     def disruption_is_deleted(self) -> None:
         """Somebody is about to delete the disruption slot."""
@@ -99,7 +99,7 @@ class Witness:
                 self._quorate = [each for each in self._quorate if each is not swarm]
         if isinstance(step, Park | SwapBridge):
             self._before_bridge(agent, step)
-        self.violations += invariants.a_copy_is_stopped_only_when_it_is_to_be_gone(
+        self.violations += invariants.a_replica_is_stopped_only_when_it_is_to_be_gone(
             world, agent, step, self.past
         )
 
@@ -156,9 +156,9 @@ class Witness:
         last = known[-1][1] if known else None
         self.violations += invariants.what_is_assigned_is_not_taken_back(self.past, host, last, found)
         known.append((self._world.etcd.revision, found))
-        for copy in found.copies:
-            if self._world.read(KEYS.spec(copy.spec)) is None:
-                self.violations.append(f"{host} is to run {copy}, and its spec is not there")
+        for replica in found.replicas:
+            if self._world.read(KEYS.spec(replica.spec)) is None:
+                self.violations.append(f"{host} is to run {replica}, and its spec is not there")
 
 
 def _disturbs(host: SimulatedHost, step: Park | SwapBridge) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from agent.diff.container import identity
 from agent.errors import SwarmkeeperError
 from agent.model.intent import PARKING, NetworkIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from tests.fakes.containers import Raw
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation.documents import REGISTRY, Wish, document
@@ -104,7 +104,7 @@ def left(raw: Raw) -> Raw:
     return {"Name": raw["Name"], "HostConfig": raw["HostConfig"], "State": state, "Networks": kept}
 
 
-def copies(host: SimulatedHost) -> dict[Copy, Raw]:
+def replicas(host: SimulatedHost) -> dict[Replica, Raw]:
     """Our containers by what their labels say they are."""
-    found = ((identity(raw["Config"]["Labels"] or {}), raw) for raw in host.copies().values())
+    found = ((identity(raw["Config"]["Labels"] or {}), raw) for raw in host.replicas().values())
     return {each: raw for each, raw in found if each is not None}

@@ -26,7 +26,7 @@ OF_AGENTS = (
     *(KEYS.spec("0" * 64), KEYS.assignment("h1"), KEYS.membership_order("h1"), KEYS.rollout("order")),
     *(KEYS.presence("h1"), KEYS.status("h1"), f"{KEYS.root}zz-of-a-later-version"),
 )
-ONE_HOST = document(GOOD, hosts={"h2": None}, copies={"order": {"h1": 2}})
+ONE_HOST = document(GOOD, hosts={"h2": None}, replicas={"order": {"h1": 2}})
 Login = Callable[[str], EtcdStore]
 
 

@@ -19,7 +19,7 @@ def test_the_plan_for_a_document_is_told_by_host_as_if_it_were_put(cluster: Clus
         lines[-1],
     ]
     assert "  join swarm: declared a worker of swarm (new swarm)" in lines
-    assert "  create container/prod-order-3: order copy 3 is assigned here" in lines
+    assert "  create container/prod-order-3: order replica 3 is assigned here" in lines
 
 
 def test_a_plan_writes_nothing(cluster: Cluster, write: Write) -> None:

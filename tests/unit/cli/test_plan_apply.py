@@ -77,7 +77,7 @@ def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, wr
 def test_the_plan_is_shown_before_anything_is_asked(cluster: Cluster, write: Write) -> None:
     ended = cluster.run("apply", write(GOOD), stdin="n\n")
 
-    assert "create container/prod-order-1: order copy 1 is assigned here" in ended.out
+    assert "create container/prod-order-1: order replica 1 is assigned here" in ended.out
     assert ended.out.index("create container") < ended.out.index("Put it?")
 
 
@@ -195,7 +195,7 @@ def guarded(cluster: Cluster) -> Cluster:
 def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Cluster, write: Write) -> None:
     ended = guarded.run("apply", write(SMALLER), stdin="n\n")
 
-    assert "it would take away 2 of 3 copies (order 2 of 3)" in ended.out
+    assert "it would take away 2 of 3 replicas (order 2 of 3)" in ended.out
     assert ended.out.index("Nothing of it would be done before it is confirmed") < ended.out.index("Put it?")
     assert "remove container" not in ended.out
 
@@ -215,7 +215,7 @@ def test_the_word_for_another_edit_puts_nothing(guarded: Cluster, write: Write) 
     ended = guarded.run("apply", write(SMALLER), "--yes", "--confirm", "0123456789abcdef")
 
     assert ended.code == 1
-    assert "0123456789abcdef does not confirm this edit: it would take away 2 of 3 copies" in ended.err
+    assert "0123456789abcdef does not confirm this edit: it would take away 2 of 3 replicas" in ended.err
     assert intent_of(guarded) == GUARDED
 
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from agent.cli.status import render
-from agent.cli.view import ClusterView, CopiesView, HostView, IntentView
+from agent.cli.view import ClusterView, HostView, IntentView, ReplicasView
 from agent.model.records import Disruption, LeaderRecord, Presence, Tokens, Verdict
-from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus
+from agent.model.status import BlockedReport, BridgeReport, HostStatus, ReplicaReport
 from tests.unit.cli.conftest import GOOD, Cluster
 
 H1 = HostView(
@@ -24,7 +24,7 @@ H1 = HostView(
     role_wanted="manager",
     node="n1abcdefghijklmnop",
     subnet="172.21.0.0/20",
-    copies=CopiesView(wanted=2, running=2, healthy=1, checked=1),
+    replicas=ReplicasView(wanted=2, running=2, healthy=1, checked=1),
     applied=7,
 )
 VIEW = ClusterView(
@@ -51,7 +51,7 @@ def with_host(**more: object) -> ClusterView:
 def test_a_host_is_one_line_of_a_table() -> None:
     assert [line.split() for line in shown(VIEW)] == [
         ["Cluster", "prod:", "converged,", "h1", "leads,", "swarm", "swarm-1"],
-        ["Host", "Agent", "Role", "Node", "Bridge", "Copies", "Healthy", "Revision", "To", "do", "Blocked"],
+        ["Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To", "do", "Blocked"],
         ["h1", "leads", "manager", "n1abcdefghij", "172.21.0.0/20", "2/2", "1/1", "7", "0", "0"],
         [],
         ["Intent:", "revision", "7,", "accepted"],
@@ -60,7 +60,7 @@ def test_a_host_is_one_line_of_a_table() -> None:
 
 def test_where_not_all_columns_have_room_the_most_telling_stay() -> None:
     assert [line.split() for line in shown(VIEW, width=80)[1:3]] == [
-        ["Host", "Agent", "Role", "Bridge", "Copies", "Revision", "To", "do", "Blocked"],
+        ["Host", "Agent", "Role", "Bridge", "Replicas", "Revision", "To", "do", "Blocked"],
         ["h1", "leads", "manager", "172.21.0.0/20", "2/2", "7", "0", "0"],
     ]
 
@@ -156,9 +156,9 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
         errors=(OBEYED,),
         warnings=(OBEYED,),
     )
-    copy = CopyReport(
+    replica = ReplicaReport(
         service="order",
-        number=1,
+        slot=1,
         spec="s",
         id="c",
         name=f"c{OBEYED}",
@@ -176,7 +176,7 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
         bridge=BridgeReport(subnet=subnet),
         steps=(OBEYED,),
         blocked=(BlockedReport(resource=OBEYED, reason=OBEYED, kind="error"),),
-        copies=(copy,),
+        replicas=(replica,),
     )
     cluster.put(keys.verdict, refused)
     cluster.put(keys.leader, LeaderRecord(host=OBEYED, since=OBEYED))

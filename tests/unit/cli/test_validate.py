@@ -12,7 +12,7 @@ def test_a_good_document_is_valid_and_its_extent_told(write: Write) -> None:
     ended = swarmkeeper("validate", name)
 
     assert ended.code == 0
-    assert ended.out.splitlines()[-1] == f"{name}: valid: 2 hosts, 1 service, 3 copies"
+    assert ended.out.splitlines()[-1] == f"{name}: valid: 2 hosts, 1 service, 3 replicas"
 
 
 def test_every_fault_is_told_with_its_place(write: Write) -> None:
@@ -33,7 +33,7 @@ def test_every_fault_is_told_with_its_place(write: Write) -> None:
 def test_a_document_may_come_from_standard_input() -> None:
     ended = swarmkeeper("validate", "-", stdin=GOOD)
 
-    assert ended.out.splitlines()[-1] == "<stdin>: valid: 2 hosts, 1 service, 3 copies"
+    assert ended.out.splitlines()[-1] == "<stdin>: valid: 2 hosts, 1 service, 3 replicas"
 
 
 def test_warnings_do_not_make_a_document_invalid(write: Write) -> None:
@@ -63,10 +63,10 @@ def test_against_the_accepted_document_it_says_whether_the_change_would_wait(
 ) -> None:
     accepted = tmp_path / "in-force.yaml"
     accepted.write_text(document(GOOD, policy={"deletion_guard": "50%"}))
-    smaller = document(GOOD, copies={"order": {"h1": 1}})
+    smaller = document(GOOD, replicas={"order": {"h1": 1}})
     bold = swarmkeeper("validate", write(smaller), "--against", str(accepted))
     tame = swarmkeeper("validate", write(GOOD), "--against", str(accepted))
 
     assert "would wait for x-cluster.policy.confirm: " in bold.out
-    assert "it would take away 2 of 3 copies (order 2 of 3)" in bold.out
+    assert "it would take away 2 of 3 replicas (order 2 of 3)" in bold.out
     assert tame.out.splitlines()[-1].endswith("would not wait for a confirmation")

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from agent.cli.view import ClusterView, CopiesView, HostView, view_of
+from agent.cli.view import ClusterView, HostView, ReplicasView, view_of
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Disruption, Verdict
-from agent.model.status import BlockedReport, BridgeReport, CopyReport, HostStatus, NetworkReport
+from agent.model.status import BlockedReport, BridgeReport, HostStatus, NetworkReport, ReplicaReport
 from agent.planner.leader.assignments import assign
 from tests.support.builders import BRIDGE, cluster, document, intent, service, status
 
@@ -36,9 +36,9 @@ def reported(name: str, **more: Any) -> HostStatus:
     return status(name, **{"revision": 7, "bridge": bridge, "networks": (network,), **more})
 
 
-def copy(number: int, status: Any = "running", health: str = "") -> CopyReport:
-    return CopyReport(
-        service="order", number=number, spec="s", id=str(number), name="n", status=status, health=health
+def replica(slot: int, status: Any = "running", health: str = "") -> ReplicaReport:
+    return ReplicaReport(
+        service="order", slot=slot, spec="s", id=str(slot), name="n", status=status, health=health
     )
 
 
@@ -94,15 +94,20 @@ def test_it_is_told_whether_an_agent_is_there(found: ClusterState, agent: str) -
     assert first(found).agent == agent
 
 
-def test_copies_are_counted_as_wanted_running_and_healthy() -> None:
-    copies = (copy(1, health="healthy"), copy(2, health="starting"), copy(3), copy(4, status="exited"))
-    found = state(statuses={"h1": reported("h1", copies=copies)})
+def test_replicas_are_counted_as_wanted_running_and_healthy() -> None:
+    replicas = (
+        replica(1, health="healthy"),
+        replica(2, health="starting"),
+        replica(3),
+        replica(4, status="exited"),
+    )
+    found = state(statuses={"h1": reported("h1", replicas=replicas)})
 
-    assert first(found).copies == CopiesView(wanted=2, running=3, healthy=1, checked=2)
+    assert first(found).replicas == ReplicasView(wanted=2, running=3, healthy=1, checked=2)
 
 
-def test_before_an_assignment_the_document_says_how_many_copies_are_wanted() -> None:
-    assert first(state(assignments={})).copies.wanted == 2
+def test_before_an_assignment_the_document_says_how_many_replicas_are_wanted() -> None:
+    assert first(state(assignments={})).replicas.wanted == 2
 
 
 def test_before_the_first_verdict_the_hosts_of_the_newest_document_are_shown() -> None:

@@ -159,19 +159,19 @@ def test_agents_started_again_find_nothing_to_do(settled: SimulatedCluster) -> N
     assert done == {"leadership"}
 
 
-# ---- copies
+# ---- replicas
 
 
-def test_killed_and_removed_copies_come_back(settled: SimulatedCluster) -> None:
+def test_killed_and_removed_replicas_come_back(settled: SimulatedCluster) -> None:
     for host in settled.hosts.values():
-        names = sorted(host.copies())
+        names = sorted(host.replicas())
         host.engine.by_hand.end(names[0], exit_code=137)
         host.engine.by_hand.remove(names[1], force=True)
     settled.settle()
     assert settled.running() == EXPECTED
 
 
-def test_a_new_document_replaces_the_copies_it_changes_and_no_others(settled: SimulatedCluster) -> None:
+def test_a_new_document_replaces_the_replicas_it_changes_and_no_others(settled: SimulatedCluster) -> None:
     before = settled.ids()
     settled.put_intent(NEWER)
     settled.settle()
@@ -282,7 +282,7 @@ def test_a_damaged_record_of_the_swarm_is_held_and_written_again_when_it_is_dele
 # ---- etcd is away
 
 
-def test_without_etcd_copies_are_still_repaired(settled: SimulatedCluster) -> None:
+def test_without_etcd_replicas_are_still_repaired(settled: SimulatedCluster) -> None:
     for agent in settled.agents.values():
         agent.cut_etcd()
     settled.hosts["node-232"].engine.by_hand.remove("prod-api-1", force=True)
@@ -306,7 +306,7 @@ def test_without_etcd_nobody_leads_and_nobody_writes(settled: SimulatedCluster) 
 
 def test_a_host_that_boots_while_etcd_is_away_runs_what_it_last_knew(settled: SimulatedCluster) -> None:
     host = settled.hosts["node-231"]
-    for name in list(host.copies()):
+    for name in list(host.replicas()):
         host.engine.by_hand.end(name)
     settled.start("node-231")
     settled.agents["node-231"].cut_etcd()
@@ -379,7 +379,7 @@ def pulls(agent: SimulatedAgent) -> int:
     return agent.host.engine.calls.count("pull")
 
 
-def test_an_image_that_is_not_to_be_had_leaves_the_old_copy_running(settled: SimulatedCluster) -> None:
+def test_an_image_that_is_not_to_be_had_leaves_the_old_replica_running(settled: SimulatedCluster) -> None:
     settled.lan.registry -= images(NEWER) - images(EXAMPLE)
     settled.put_intent(NEWER)
     settled.rounds(10)
@@ -416,10 +416,10 @@ def test_what_failed_is_put_right_by_itself_when_the_cause_is_gone(settled: Simu
     assert settled.running()["node-231"]["prod-order-1"] == f"{REGISTRY}/order:1.0.1"
 
 
-def test_a_dockerd_that_was_away_finds_its_copies_again(settled: SimulatedCluster) -> None:
+def test_a_dockerd_that_was_away_finds_its_replicas_again(settled: SimulatedCluster) -> None:
     host = settled.hosts["node-233"]
     host.engine.answers = False
-    for name in list(host.copies()):
+    for name in list(host.replicas()):
         host.engine.by_hand.end(name)
     settled.rounds(5)
     blocked = settled.agents["node-233"].plan.blocked
@@ -429,7 +429,7 @@ def test_a_dockerd_that_was_away_finds_its_copies_again(settled: SimulatedCluste
     assert settled.running() == EXPECTED
 
 
-def test_copies_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_is_one(
+def test_replicas_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_there_is_one(
     settled: SimulatedCluster,
 ) -> None:
     agent, host = settled.agents["node-231"], settled.hosts["node-231"]
@@ -479,7 +479,7 @@ def test_only_a_pass_that_nothing_asked_for_takes_containers_for_what_they_were(
 @pytest.mark.parametrize(
     "words", ["network xyz not found", "Could not attach to network xyz: context deadline exceeded"]
 )
-def test_a_copy_that_docker_gave_up_on_is_started_ever_less_often_until_it_runs(
+def test_a_replica_that_docker_gave_up_on_is_started_ever_less_often_until_it_runs(
     settled: SimulatedCluster, words: str
 ) -> None:
     agent, host = settled.agents["node-231"], settled.hosts["node-231"]
@@ -690,7 +690,7 @@ def test_a_burst_of_wake_ups_is_one_pass(settled: SimulatedCluster) -> None:
         assert passes(agent) - before <= 2
 
 
-def test_an_event_of_the_engine_brings_a_killed_copy_back(settled: SimulatedCluster) -> None:
+def test_an_event_of_the_engine_brings_a_killed_replica_back(settled: SimulatedCluster) -> None:
     settled.lose_agent("node-233")
     with running(settled, "node-233") as agent:
         eventually(quiet(agent), WITHIN_S)
@@ -699,7 +699,7 @@ def test_an_event_of_the_engine_brings_a_killed_copy_back(settled: SimulatedClus
         eventually(lambda: agent.host.running() == EXPECTED["node-233"], WITHIN_S)
 
 
-def test_a_step_that_hangs_delays_neither_other_copies_nor_the_leaders_duties(
+def test_a_step_that_hangs_delays_neither_other_replicas_nor_the_leaders_duties(
     settled: SimulatedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = settled.leader().name
@@ -714,7 +714,7 @@ def test_a_step_that_hangs_delays_neither_other_copies_nor_the_leaders_duties(
             assert released.wait(WITHIN_S)
         start(container)
 
-    first, second, *_ = sorted(host.copies())
+    first, second, *_ = sorted(host.replicas())
     monkeypatch.setattr(host.engine, "start", hanging_start)
     host.engine.by_hand.end(first)
     with running(settled, lost) as agent:

@@ -39,6 +39,6 @@ def service(keys: str, where: str = "[one]") -> str:
 
 
 def spec_of(keys: str) -> ContainerSpec:
-    """What a copy of a service with these keys is."""
+    """What a replica of a service with these keys is."""
     (only,) = parse(service(keys)).services
     return only.spec

@@ -104,7 +104,7 @@ def test_a_port_of_a_host_belongs_to_one_service(one: str, other: str, clash: bo
     assert faults(service(f"ports: ['{one}']") + elsewhere) == []
 
 
-def test_a_host_without_a_copy_publishes_nothing() -> None:
+def test_a_host_without_a_replica_publishes_nothing() -> None:
     second = "  other: {image: a, x-hosts: {one: 0, two: 1}, ports: ['80:80']}\n"
     assert faults(service("ports: ['80:80']") + second) == []
 

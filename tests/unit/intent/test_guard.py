@@ -35,7 +35,7 @@ ALL = (service("order", {"h1": 2, "h2": 2}), service("billing", {"h1": 2}))
         (after(service("order", {"h1": 2, "h2": 1})), ""),  # 3 of 6 is the share itself
         (
             after(service("order", {"h1": 2})),
-            "4 of 6 copies (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
+            "4 of 6 replicas (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
         ),
         (after(service("order", {"h3": 4}), service("billing", {"h2": 2})), ""),  # they only move
         (
@@ -44,11 +44,11 @@ ALL = (service("order", {"h1": 2, "h2": 2}), service("billing", {"h1": 2}))
         ),  # what comes does not make up for what goes, but 2 of 6 is little
         (
             after(service("orders", {"h1": 2, "h2": 2}), service("billing", {"h1": 2})),
-            "4 of 6 copies (order 4 of 4), which is more than the deletion_guard of 50%",
+            "4 of 6 replicas (order 4 of 4), which is more than the deletion_guard of 50%",
         ),
         (
             after(*ALL, project="stage"),
-            "6 of 6 copies (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
+            "6 of 6 replicas (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%",
         ),
         (after(*ALL, hosts="h1 h2 h3:worker"), ""),
         (
@@ -57,7 +57,7 @@ ALL = (service("order", {"h1": 2, "h2": 2}), service("billing", {"h1": 2}))
         ),
         (
             after(hosts="h1"),
-            "6 of 6 copies (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%"
+            "6 of 6 replicas (order 4 of 4, billing 2 of 2), which is more than the deletion_guard of 50%"
             + AND
             + "2 of 3 managers (h2, h3), which is a majority of them",
         ),
@@ -110,7 +110,8 @@ def verdict_on(state: ClusterState) -> Verdict:
 
 def test_a_large_edit_waits_and_the_verdict_has_the_word_that_confirms_it() -> None:
     why = (
-        "it would take away 4 of 6 copies (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of 50%:"
+        "it would take away 4 of 6 replicas (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of "
+        "50%:"
         f" if that is meant, put it again with x-cluster.policy.confirm: {WORD}"
     )
     assert told(plan_verdict(WAITS)) == [
@@ -166,7 +167,7 @@ def test_a_restored_document_that_takes_much_away_says_both_that_it_waits_for() 
     verdict = verdict_on(RESTORED)
     assert [each.split(":")[0].split(",")[0] for each in verdict.errors] == [
         "etcd was rolled back",
-        "it would take away 4 of 6 copies (order 2 of 4",
+        "it would take away 4 of 6 replicas (order 2 of 4",
     ]
     assert verdict.confirm == WORD
 

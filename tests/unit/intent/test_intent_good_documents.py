@@ -56,7 +56,7 @@ def test_the_customers_networks_are_the_agreed_ones_and_the_pool_is_clear_of_the
     assert intent.swarm.default_addr_pool == (IPv4Network("10.200.0.0/16"),)
 
 
-def test_the_customers_eight_copies_run_where_they_are_pinned() -> None:
+def test_the_customers_eight_replicas_run_where_they_are_pinned() -> None:
     intent = load("customer")
     assert {each.name: each.placement for each in intent.services} == {
         "order": (("node-231", 2), ("node-232", 1)),
@@ -65,7 +65,7 @@ def test_the_customers_eight_copies_run_where_they_are_pinned() -> None:
         "terminal": (("node-233", 1),),
         "api": (("node-232", 1), ("node-233", 1)),
     }
-    assert sum(each.copies_on(host.name) for each in intent.services for host in intent.hosts) == 8
+    assert sum(each.replicas_on(host.name) for each in intent.services for host in intent.hosts) == 8
 
 
 def test_the_customers_services_publish_three_ports_and_no_more() -> None:
@@ -154,16 +154,16 @@ def test_limits_are_bytes_and_billionths_of_a_cpu_in_either_spelling() -> None:
     assert rest.memory_reservation_bytes == 32 * MIB
 
 
-def test_global_is_one_copy_on_every_host_of_the_document() -> None:
+def test_global_is_one_replica_on_every_host_of_the_document() -> None:
     rest = load("everything").service("rest")
     assert rest is not None
     assert rest.placement == (("one", 1), ("two", 1))
 
 
-def test_a_host_may_be_named_with_no_copy() -> None:
+def test_a_host_may_be_named_with_no_replica() -> None:
     alone = load("everything").service("alone")
     assert alone is not None
-    assert (alone.copies_on("one"), alone.copies_on("two"), alone.copies_on("three")) == (2, 0, 0)
+    assert (alone.replicas_on("one"), alone.replicas_on("two"), alone.replicas_on("three")) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["customer", "production", "everything"])

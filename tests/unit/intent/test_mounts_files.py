@@ -1,4 +1,4 @@
-"""Secrets and configs: files of the hosts, mounted read-only into the copies that name them."""
+"""Secrets and configs: files of the hosts, mounted read-only into the replicas that name them."""
 
 from typing import Any
 

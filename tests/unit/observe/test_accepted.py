@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.model.records import Accepted, Assignment, Copy, SwarmRecord, encode
+from agent.model.records import Accepted, Assignment, Replica, SwarmRecord, encode
 from agent.observe import ClusterReader
 from tests.support.document import document
-from tests.support.etcd_keys import ACCEPTED_AT, COPY, DOCUMENT, GOOD, KEYS, ME, OTHER, RECORDS, Scene
+from tests.support.etcd_keys import ACCEPTED_AT, DOCUMENT, GOOD, KEYS, ME, OTHER, RECORDS, REPLICA, Scene
 
 OLDER = document(DOCUMENT, tags={"order": "0.9.0"})
 MINE = RECORDS[KEYS.assignment(ME)]
@@ -29,9 +29,11 @@ def accepted(revision: int, epoch: int = 0, text: str = DOCUMENT) -> dict[str, b
     return {KEYS.accepted: encode(Accepted(revision=revision, document=text, epoch=epoch))}
 
 
-def assigned(revision: int, epoch: int = 0, *copies: Copy) -> dict[str, bytes]:
+def assigned(revision: int, epoch: int = 0, *replicas: Replica) -> dict[str, bytes]:
     return {
-        KEYS.assignment(ME): encode(Assignment(revision=revision, epoch=epoch, project="prod", copies=copies))
+        KEYS.assignment(ME): encode(
+            Assignment(revision=revision, epoch=epoch, project="prod", replicas=replicas)
+        )
     }
 
 
@@ -81,7 +83,7 @@ def test_what_comes_later_is_followed(scene: Scene) -> None:
         False,
     )
     assert state.assignment is not None
-    assert state.assignment.copies == ()
+    assert state.assignment.replicas == ()
 
 
 def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
@@ -92,7 +94,7 @@ def test_a_later_epoch_counts_more_than_any_revision(scene: Scene) -> None:
     assert state.accepted is not None
     assert (state.accepted.revision, state.epoch, state.store_rolled_back) == (2, 1, "")
     assert state.assignment is not None
-    assert state.assignment.copies == ()
+    assert state.assignment.replicas == ()
     scene.put(**accepted(100, epoch=0))
     assert scene.read().state.epoch == 1
 
@@ -103,7 +105,7 @@ def test_the_old_assignment_is_held_until_one_of_the_new_epoch_is_there(scene: S
     assert (state.epoch, state.store_rolled_back) == (1, "")
     scene.delete(KEYS.assignment(ME))
     assert (scene.read().state.assignment, scene.read().state.assignment_held) == (MINE, True)
-    scene.put(**assigned(2, 1, COPY))
+    scene.put(**assigned(2, 1, REPLICA))
     state = scene.read().state
     assert state.assignment is not None
     assert (state.assignment.epoch, state.assignment_held) == (1, False)
@@ -146,7 +148,7 @@ def test_a_host_that_was_emptied_and_forgotten_goes_by_nothing_any_more(scene: S
 
 
 def test_a_host_that_the_document_does_not_name_is_not_held_to_what_it_was_assigned(scene: Scene) -> None:
-    without = document(DOCUMENT, hosts={ME: None}, copies={"order": [OTHER]})
+    without = document(DOCUMENT, hosts={ME: None}, replicas={"order": [OTHER]})
     scene.put(**accepted(ACCEPTED_AT + 1, text=without))
     scene.delete(KEYS.assignment(ME))
     assert scene.read().state.assignment is None
@@ -172,13 +174,17 @@ def test_an_etcd_that_is_behind_what_it_was_says_nothing_that_counts_before_the_
     assert state.confirmed
     assert (state.assignment, state.assignment_held) == (newest, True)
     for _ in range(5):
-        scene.put(**assigned(ACCEPTED_AT, 0, COPY))
+        scene.put(**assigned(ACCEPTED_AT, 0, REPLICA))
     assert scene.store.etcd.revision > was
     assert scene.read().state.assignment == newest
-    scene.put(**accepted(ACCEPTED_AT, epoch=1), **assigned(ACCEPTED_AT, 1, COPY))
+    scene.put(**accepted(ACCEPTED_AT, epoch=1), **assigned(ACCEPTED_AT, 1, REPLICA))
     state = scene.read().state
     assert state.assignment is not None
-    assert (state.store_rolled_back, state.assignment.copies, state.assignment_held) == ("", (COPY,), False)
+    assert (state.store_rolled_back, state.assignment.replicas, state.assignment_held) == (
+        "",
+        (REPLICA,),
+        False,
+    )
 
 
 def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document_by_its_revision(
@@ -191,7 +197,7 @@ def test_an_agent_started_since_knows_an_earlier_assignment_of_the_same_document
     state = scene.read().state
     assert state.store_rolled_back.startswith("this host's assignment is from revision")
     assert state.assignment is not None
-    assert state.assignment.copies == ()
+    assert state.assignment.replicas == ()
     scene.put(**accepted(ACCEPTED_AT, epoch=1))
     state = scene.read().state
     assert (state.store_rolled_back, state.assignment_held) == ("", True)

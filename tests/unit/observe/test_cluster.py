@@ -20,7 +20,6 @@ from tests.fakes.etcd import in_any
 from tests.support.document import document
 from tests.support.etcd_keys import (
     ACCEPTED_AT,
-    COPY,
     DIGEST,
     DOCUMENT,
     GOOD,
@@ -31,6 +30,7 @@ from tests.support.etcd_keys import (
     OTHER,
     PRESENCE,
     RECORDS,
+    REPLICA,
     SPEC,
     STATUS,
     TOKENS,
@@ -211,8 +211,8 @@ def test_a_spec_that_was_missing_is_asked_for_until_it_is_there(scene: Scene) ->
     assert scene.read(frozenset({digest})).state.specs[digest] == missing
 
 
-def test_a_leader_knows_the_specs_of_all_copies_and_keeps_those_of_its_own(leading: Scene) -> None:
-    theirs = Assignment(revision=1, project="prod", copies=(replace(COPY, spec=OLD_DIGEST),))
+def test_a_leader_knows_the_specs_of_all_replicas_and_keeps_those_of_its_own(leading: Scene) -> None:
+    theirs = Assignment(revision=1, project="prod", replicas=(replace(REPLICA, spec=OLD_DIGEST),))
     leading.put(**{KEYS.assignment(OTHER): encode(theirs)})
     reading = leading.read()
     assert reading.state.specs == {DIGEST: SPEC, OLD_DIGEST: OLD_SPEC}
@@ -256,7 +256,7 @@ SHOWN_IN = {
     KEYS.digests: {"digests", "digests_revision"},
     KEYS.membership_order(ME): {"membership_order", "membership_orders"},
     KEYS.membership_order(OTHER): {"membership_orders"},
-    KEYS.rollout(COPY.service): {"rollouts", "specs"},
+    KEYS.rollout(REPLICA.service): {"rollouts", "specs"},
     KEYS.presence(ME): {"presence", "present"},
     KEYS.presence(OTHER): {"present"},
     KEYS.status(OTHER): {"statuses"},
@@ -299,7 +299,7 @@ def test_every_key_that_agents_write_is_a_record_here_or_a_spec() -> None:
     named = {getattr(KEYS, name) for name in names if isinstance(getattr(KEYS, name), str)}
     per_host = {getattr(KEYS, name)(ME) for name in ("assignment", "membership_order", "presence")} | {
         KEYS.status(OTHER),
-        KEYS.rollout(COPY.service),
+        KEYS.rollout(REPLICA.service),
     }
     assert names - folders == {
         *("intent", "accepted", "verdict", "leader", "swarm", "tokens", "unlock", "disruption", "digests"),
@@ -353,7 +353,7 @@ def test_of_a_key_of_a_newer_agent_the_last_readable_value_counts_also_after_a_r
     assert reading.state.accepted is not None
 
 
-def test_a_spec_of_a_newer_agent_is_named_and_its_copy_is_left_as_it_is(scene: Scene) -> None:
+def test_a_spec_of_a_newer_agent_is_named_and_its_replica_is_left_as_it_is(scene: Scene) -> None:
     raw = b'{"image":"registry.example/order:1.0.0","of_a_newer_version":1}'
     digest = hashlib.sha256(raw).hexdigest()
     scene.put(**{KEYS.spec(digest): raw})

@@ -1,17 +1,17 @@
-"""Copies that end again and again: counted, left alone longer and longer, and quoted."""
+"""Replicas that end again and again: counted, left alone longer and longer, and quoted."""
 
 from dataclasses import replace
 from typing import Any
 
 from agent.model.host_state import ContainerState
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, spec_hash
 from agent.observe.crashes import CrashReader, CrashSettings
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
 
 SPEC = ContainerSpec(image="order:1.0.0", environment=(("TOKEN", "tok-123"),))
-COPY = Copy(service="order", number=1, spec=spec_hash(SPEC))
+REPLICA = Replica(service="order", slot=1, spec=spec_hash(SPEC))
 
 
 class Bench:
@@ -24,9 +24,9 @@ class Bench:
 
     def look(self, **state: Any) -> ContainerState:
         found = ContainerState(
-            **{"id": "c", "name": "prod-order-1", "copy": COPY, "status": "running", **state}
+            **{"id": "c", "name": "prod-order-1", "replica": REPLICA, "status": "running", **state}
         )
-        (told,) = self.reader.look([found], {COPY.spec: SPEC})
+        (told,) = self.reader.look([found], {REPLICA.spec: SPEC})
         return told
 
     def run_and_end(self, second: int, ran_s: int = 1, **state: Any) -> ContainerState:

@@ -13,7 +13,7 @@ from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.model.host_state import GivenOut, HostState, LinkState, SwarmState
 from agent.model.intent import GWBRIDGE, PolicyIntent, VolumeIntent
 from agent.model.observed import ClusterState
-from agent.model.records import Copy, Disruption, Tokens
+from agent.model.records import Disruption, Replica, Tokens
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.observe import HostReader
 from agent.observe.host import INSPECT_S
@@ -50,12 +50,12 @@ class Scene:
         self.now = 100.0
         self.reader = HostReader(self.engine, StillKernel(), "h1", lambda: self.now)
 
-    def run(self, name: str, spec: ContainerSpec = SPEC, number: int = 1) -> None:
-        """A running copy of ours."""
-        copy = Copy(service="order", number=number, spec=spec_hash(spec))
+    def run(self, name: str, spec: ContainerSpec = SPEC, slot: int = 1) -> None:
+        """A running replica of ours."""
+        replica = Replica(service="order", slot=slot, spec=spec_hash(spec))
         self.engine.load_image(spec.image)
         self.engine.create_container(
-            create_request(spec, copy=copy, project="prod", cluster="prod", name=name)
+            create_request(spec, replica=replica, project="prod", cluster="prod", name=name)
         )
         self.engine.start(name)
 
@@ -112,14 +112,14 @@ def test_without_a_dockerd_there_is_nothing_to_see(scene: Scene) -> None:
         scene.read(cluster())
 
 
-def test_our_copies_are_compared_with_the_spec_they_are_named_after(scene: Scene) -> None:
+def test_our_replicas_are_compared_with_the_spec_they_are_named_after(scene: Scene) -> None:
     scene.run("prod-order-1")
     scene.engine.by_hand.update("prod-order-1", {"Memory": 64 * 2**20})
     (found,) = scene.read(cluster()).containers
     assert [each.field for each in found.differences] == ["memory"]
 
 
-def test_without_etcd_our_copies_are_still_seen(scene: Scene) -> None:
+def test_without_etcd_our_replicas_are_still_seen(scene: Scene) -> None:
     scene.run("prod-order-1")
     (found,) = scene.read(None).containers
     assert (found.name, found.status, found.differences) == ("prod-order-1", "running", ())
@@ -136,14 +136,14 @@ def test_the_specs_of_what_runs_are_asked_for_next_time(scene: Scene) -> None:
     assert scene.reader.running_specs == frozenset()
     older = replace(SPEC, image="order:0.9.0")
     scene.run("prod-order-1")
-    scene.run("prod-order-2", older, number=2)
+    scene.run("prod-order-2", older, slot=2)
     scene.read(cluster())
     assert scene.reader.running_specs == {spec_hash(SPEC), spec_hash(older)}
 
 
-def test_a_copy_that_is_being_worked_on_is_not_inspected(scene: Scene) -> None:
+def test_a_replica_that_is_being_worked_on_is_not_inspected(scene: Scene) -> None:
     scene.run("prod-order-1")
-    scene.run("prod-order-2", number=2)
+    scene.run("prod-order-2", slot=2)
     scene.engine.by_hand.update("prod-order-1", {"Memory": 1})
     scene.engine.by_hand.update("prod-order-2", {"Memory": 1})
     seen = scene.read(cluster(), busy=frozenset({"prod-order-1"}))
@@ -259,7 +259,7 @@ def test_a_container_that_does_not_run_but_has_a_gateway_may_be_starting_for_ten
     assert scene.read(cluster()).settling == frozenset()
 
 
-def test_only_images_of_the_assigned_copies_are_looked_for(scene: Scene) -> None:
+def test_only_images_of_the_assigned_replicas_are_looked_for(scene: Scene) -> None:
     database = ContainerSpec(image="database:5")
     specs = {spec_hash(each): each for each in (SPEC, database)}
     for each in specs.values():
@@ -307,7 +307,7 @@ def overlay_asked(scene: Scene) -> list[str]:
     return [each for each in scene.engine.calls if each.startswith("overlay_")]
 
 
-def test_the_peers_of_an_overlay_our_copies_are_on_are_asked_for_every_ten_seconds(scene: Scene) -> None:
+def test_the_peers_of_an_overlay_our_replicas_are_on_are_asked_for_every_ten_seconds(scene: Scene) -> None:
     scene.init()
     scene.engine.create_network(NET)
     scene.read(cluster(leader="h2"))
@@ -473,7 +473,7 @@ def test_a_join_that_goes_on_in_the_background_is_looked_at_again_soon(scene: Sc
     assert scene.read(cluster()).settles_in_s == 0.0
 
 
-def test_how_long_a_copy_has_run_is_counted_from_when_it_is_first_seen_to(scene: Scene) -> None:
+def test_how_long_a_replica_has_run_is_counted_from_when_it_is_first_seen_to(scene: Scene) -> None:
     def up_s(*busy: str) -> float:
         return scene.read(cluster(), frozenset(busy)).containers[0].up_s
 

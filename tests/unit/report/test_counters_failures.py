@@ -6,7 +6,7 @@ from agent.intent import parse_intent
 from agent.model.faults import InvalidDocument
 from agent.model.steps import CreateContainer, PullImage, RemoveContainer, StartContainer
 from agent.report.counters import failure_reason, rejection_reason, services_by_resource
-from tests.support.scenes import SPEC, cluster, copy
+from tests.support.scenes import SPEC, cluster, replica
 
 START = StartContainer(name="prod-order-1", reason="created, but never started")
 
@@ -42,8 +42,10 @@ def test_an_image_that_does_not_come_is_a_failed_pull_whatever_the_words() -> No
     assert failure_reason(PullImage(image="x", reason="wanted"), "no such host: network") == "pull"
 
 
-def test_a_failed_create_keeps_a_copy_from_coming_up() -> None:
-    step = CreateContainer(name="prod-order-1", copy=copy(1), project="prod", spec=SPEC, reason="missing")
+def test_a_failed_create_keeps_a_replica_from_coming_up() -> None:
+    step = CreateContainer(
+        name="prod-order-1", replica=replica(1), project="prod", spec=SPEC, reason="missing"
+    )
 
     assert failure_reason(step, "no space left on device") == "other"
 

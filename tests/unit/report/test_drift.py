@@ -25,10 +25,10 @@ from tests.support.scenes import (
     SWARM,
     cluster,
     container,
-    copy,
     host,
     intent,
     observed,
+    replica,
 )
 
 
@@ -37,7 +37,7 @@ def drift_of(seen: Observed, before: frozenset[Drift] = frozenset()) -> set[tupl
     return {(each.kind, each.object, each.field) for each in found}
 
 
-def with_copy(**changes: Any) -> Observed:
+def with_replica(**changes: Any) -> Observed:
     return observed(host=host(containers=(container(1, **changes), container(2))))
 
 
@@ -45,28 +45,28 @@ def test_a_host_that_is_as_its_intent_says_does_not_drift() -> None:
     assert drift_of(observed()) == set()
 
 
-def test_a_copy_that_is_gone_is_missing() -> None:
+def test_a_replica_that_is_gone_is_missing() -> None:
     assert drift_of(observed(host=host(containers=(container(2),)))) == {
         ("container", "prod-order-1", "missing")
     }
 
 
 @pytest.mark.parametrize("status", ["paused", "created", "dead"])
-def test_a_copy_that_does_not_run_differs_in_that(status: str) -> None:
-    assert drift_of(with_copy(status=status)) == {("container", "prod-order-1", "running")}
+def test_a_replica_that_does_not_run_differs_in_that(status: str) -> None:
+    assert drift_of(with_replica(status=status)) == {("container", "prod-order-1", "running")}
 
 
-def test_a_copy_that_has_done_its_work_may_rest() -> None:
-    assert drift_of(with_copy(status="exited", started_at="2026-01-01T10:00:00Z")) == set()
+def test_a_replica_that_has_done_its_work_may_rest() -> None:
+    assert drift_of(with_replica(status="exited", started_at="2026-01-01T10:00:00Z")) == set()
 
 
-def test_a_copy_that_shall_always_run_may_not() -> None:
+def test_a_replica_that_shall_always_run_may_not() -> None:
     always = replace(SPEC, restart=Restart(name="always"))
     digest = spec_hash(always)
     seen = observed(
-        host=host(containers=(container(1, copy=copy(1, digest), status="exited"),)),
+        host=host(containers=(container(1, replica=replica(1, digest), status="exited"),)),
         cluster=cluster(
-            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest),)),
+            assignment=Assignment(revision=7, project="prod", replicas=(replica(1, digest),)),
             specs={digest: always},
         ),
     )
@@ -78,7 +78,7 @@ def test_a_hand_changed_field_is_named() -> None:
     image = Difference(field="image", wanted="a", found="b", repair="replace")
     limit = Difference(field="pids_limit", wanted="1", found="2", repair="update")
 
-    assert drift_of(with_copy(differences=(image, limit))) == {
+    assert drift_of(with_replica(differences=(image, limit))) == {
         ("container", "prod-order-1", "image"),
         ("container", "prod-order-1", "pids_limit"),
     }
@@ -90,7 +90,7 @@ def test_a_changed_intent_names_the_fields_that_change() -> None:
     seen = observed(
         host=host(images=frozenset({newer.image})),
         cluster=cluster(
-            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest), copy(2))),
+            assignment=Assignment(revision=7, project="prod", replicas=(replica(1, digest), replica(2))),
             specs={DIGEST: SPEC, digest: newer},
         ),
     )
@@ -98,8 +98,8 @@ def test_a_changed_intent_names_the_fields_that_change() -> None:
     assert drift_of(seen) == {("container", "prod-order-1", "image"), ("container", "prod-order-1", "user")}
 
 
-def test_a_copy_whose_old_spec_is_forgotten_differs_in_its_spec() -> None:
-    assert drift_of(with_copy(copy=copy(1, "0" * 64))) == {("container", "prod-order-1", "spec")}
+def test_a_replica_whose_old_spec_is_forgotten_differs_in_its_spec() -> None:
+    assert drift_of(with_replica(replica=replica(1, "0" * 64))) == {("container", "prod-order-1", "spec")}
 
 
 def test_an_image_that_is_not_here_yet_is_missing_too() -> None:
@@ -117,7 +117,7 @@ def test_a_volume_to_be_made_is_missing() -> None:
         host=host(containers=()),
         cluster=cluster(
             accepted=replace(INTENT, volumes=(volume,)),
-            assignment=Assignment(revision=7, project="prod", copies=(copy(1, digest),)),
+            assignment=Assignment(revision=7, project="prod", replicas=(replica(1, digest),)),
             specs={digest: spec},
         ),
     )
@@ -126,25 +126,25 @@ def test_a_volume_to_be_made_is_missing() -> None:
     assert ("volume", "prod_data", "missing") in drift_of(seen)
 
 
-def test_a_renamed_copy_is_told_under_its_declared_name() -> None:
-    assert drift_of(with_copy(name="my-debugging")) == {("container", "prod-order-1", "name")}
+def test_a_renamed_replica_is_told_under_its_declared_name() -> None:
+    assert drift_of(with_replica(name="my-debugging")) == {("container", "prod-order-1", "name")}
 
 
-def test_a_copy_that_is_not_assigned_any_more_is_told_by_its_label_whatever_it_is_called() -> None:
+def test_a_replica_that_is_not_assigned_any_more_is_told_by_its_label_whatever_it_is_called() -> None:
     seen = observed(host=host(containers=(container(1), container(2), container(3, name="whatever"))))
 
     assert drift_of(seen) == {("container", "prod-order-3", "surplus")}
 
 
-def test_a_second_container_of_a_copy_is_one_too_many() -> None:
-    twin = container(1, id="id-twin", name="copy-of-order")
+def test_a_second_container_of_a_replica_is_one_too_many() -> None:
+    twin = container(1, id="id-twin", name="replica-of-order")
     seen = observed(host=host(containers=(container(1), container(2), twin)))
 
     assert drift_of(seen) == {("container", "prod-order-1", "surplus")}
 
 
-def test_a_copy_that_docker_restarts_is_in_dockers_hands() -> None:
-    assert drift_of(with_copy(status="restarting")) == set()
+def test_a_replica_that_docker_restarts_is_in_dockers_hands() -> None:
+    assert drift_of(with_replica(status="restarting")) == set()
 
 
 def test_an_id_is_never_an_object() -> None:
@@ -290,9 +290,9 @@ def test_a_step_in_flight_for_something_that_is_right_by_now_is_no_drift() -> No
     assert find_drift(observed(), Plan(), (start,), frozenset()) == frozenset()
 
 
-def test_a_copy_being_removed_to_be_replaced_still_differs() -> None:
+def test_a_replica_being_removed_to_be_replaced_still_differs() -> None:
     start = StartContainer(name="prod-order-1", reason="exited with 1")
-    seen = with_copy(status="removing")
+    seen = with_replica(status="removing")
 
     assert find_drift(seen, Plan(), (start,), frozenset()) == {Drift("container", "prod-order-1", "running")}
 

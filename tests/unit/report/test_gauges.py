@@ -169,31 +169,31 @@ def test_an_overlay_reaches_nobody_outside_the_swarm() -> None:
     assert shown(observed(host=host(swarm=SwarmState(local="inactive"))))["overlay_ok"] == {(): 0}
 
 
-def test_copies_are_counted_by_service() -> None:
+def test_replicas_are_counted_by_service() -> None:
     seen = shown(
         observed(host=host(containers=(container(1, health="unhealthy"), container(2, status="exited"))))
     )
 
-    assert seen["service_copies_desired"] == {("order",): 2}
-    assert seen["service_copies_running"] == {("order",): 1}
-    assert seen["service_copies_healthy"] == {("order",): 0}
+    assert seen["service_replicas_desired"] == {("order",): 2}
+    assert seen["service_replicas_running"] == {("order",): 1}
+    assert seen["service_replicas_healthy"] == {("order",): 0}
 
 
 @pytest.mark.parametrize(("health", "healthy"), [("", 2), ("healthy", 2), ("starting", 1), ("unhealthy", 1)])
-def test_a_copy_without_a_check_counts_as_healthy(health: str, healthy: int) -> None:
+def test_a_replica_without_a_check_counts_as_healthy(health: str, healthy: int) -> None:
     seen = shown(observed(host=host(containers=(container(1, health=health), container(2)))))
 
-    assert seen["service_copies_healthy"] == {("order",): healthy}
+    assert seen["service_replicas_healthy"] == {("order",): healthy}
 
 
-def test_a_copy_that_is_not_assigned_here_makes_up_for_none() -> None:
+def test_a_replica_that_is_not_assigned_here_makes_up_for_none() -> None:
     seen = shown(observed(host=host(containers=(container(1), container(9)))))
 
-    assert seen["service_copies_running"] == {("order",): 1}
+    assert seen["service_replicas_running"] == {("order",): 1}
 
 
-def test_how_many_copies_run_is_not_claimed_while_dockerd_is_away() -> None:
+def test_how_many_replicas_run_is_not_claimed_while_dockerd_is_away() -> None:
     seen = shown(observed(host=None))
 
-    assert seen["service_copies_desired"] == {("order",): 2}
-    assert "service_copies_running" not in seen
+    assert seen["service_replicas_desired"] == {("order",): 2}
+    assert "service_replicas_running" not in seen

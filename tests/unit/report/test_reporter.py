@@ -54,7 +54,7 @@ def test_a_restarted_agent_goes_on_from_its_last_status(bench: Bench) -> None:
     status = bench.status()
     assert status is not None
     assert status.revision == 7
-    assert [each.name for each in status.copies] == ["prod-order-1", "prod-order-2"]
+    assert [each.name for each in status.replicas] == ["prod-order-1", "prod-order-2"]
 
 
 @pytest.mark.parametrize("engine", [None, host(containers=())])
@@ -68,7 +68,7 @@ def test_so_does_one_that_finds_etcd_only_later(bench: Bench, engine: HostState 
     status = bench.status()
     assert status is not None
     assert status.revision == 7
-    assert len(status.copies) == (2 if engine is None else 0)
+    assert len(status.replicas) == (2 if engine is None else 0)
 
 
 def test_a_status_of_another_format_is_overwritten(bench: Bench) -> None:
@@ -210,15 +210,15 @@ def test_a_failed_pull_is_a_failed_start_of_every_service_that_waits_for_it(benc
     assert bench.value("container_start_failures_total", service="order", reason="pull") == 1
 
 
-def test_restarts_of_a_copy_are_counted(bench: Bench) -> None:
+def test_restarts_of_a_replica_are_counted(bench: Bench) -> None:
     bench.passed(observed())
     bench.passed(observed(host=host(containers=(container(1, restarts=3), container(2)))))
 
-    assert bench.value("container_restarts_total", service="order", copy="1") == 3
-    assert bench.value("container_restarts_total", service="order", copy="2") == 0
+    assert bench.value("container_restarts_total", service="order", replica="1") == 3
+    assert bench.value("container_restarts_total", service="order", replica="2") == 0
 
 
-def test_a_copy_that_ends_as_soon_as_it_began_is_a_failed_start(bench: Bench) -> None:
+def test_a_replica_that_ends_as_soon_as_it_began_is_a_failed_start(bench: Bench) -> None:
     bench.passed(observed())
     ended = container(1, status="exited", exit_code=1, finished_at="2026-01-01T10:00:02Z")
 
@@ -230,13 +230,13 @@ def test_a_copy_that_ends_as_soon_as_it_began_is_a_failed_start(bench: Bench) ->
 def test_the_series_of_a_service_that_left_the_host_go_away(bench: Bench) -> None:
     bench.passed(observed())
     bench.passed(observed(cluster=cluster(assignment=None)))
-    assert bench.value("service_copies_desired", service="order") is None
+    assert bench.value("service_replicas_desired", service="order") is None
 
     empty = cluster().assignment
     assert empty is not None
     bench.passed(observed(cluster=cluster(assignment=type(empty)(revision=7, project="prod"))))
 
-    assert bench.value("container_restarts_total", service="order", copy="1") is None
+    assert bench.value("container_restarts_total", service="order", replica="1") is None
     assert bench.value("container_start_failures_total", service="order", reason="pull") is None
 
 

@@ -83,7 +83,7 @@ def test_a_step_that_is_planned_and_in_flight_is_told_once() -> None:
 
 
 def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
-    tidying = CollectSpecs(digests=("0" * 64,), reason="no copy has them any more")
+    tidying = CollectSpecs(digests=("0" * 64,), reason="no replica has them any more")
     held = Blocked(resource="assignment/node-x", reason="node-x left the intent", kind="removal")
 
     status = status_of(observed(fence=FENCE), Plan((tidying,), (held,)), previous=said(6))
@@ -105,7 +105,7 @@ def test_a_wrong_overlay_is_the_leaders_business() -> None:
 
 
 def test_a_host_waits_for_the_assignment_of_the_accepted_revision() -> None:
-    old = Assignment(revision=6, project="prod", copies=cluster().assignment.copies)  # type: ignore[union-attr]
+    old = Assignment(revision=6, project="prod", replicas=cluster().assignment.replicas)  # type: ignore[union-attr]
 
     assert status_of(observed(cluster=cluster(assignment=old)), previous=said(6)).revision == 6
 
@@ -127,7 +127,7 @@ def test_while_dockerd_is_away_the_engines_part_stays_as_last_seen() -> None:
 
     assert (status.engine_up, status.state) == (False, "unknown")
     assert status.engine_error == "dockerd cannot be read: refused"
-    assert (status.copies, status.node_id, status.is_manager) == (before.copies, "node1", True)
+    assert (status.replicas, status.node_id, status.is_manager) == (before.replicas, "node1", True)
     assert status.revision == 7
 
 

@@ -14,22 +14,22 @@ from agent.clients.docker.networks import overlay_addresses, overlay_users, peer
 from agent.clients.docker.reading import container_state, network_state, node_state, swarm_state
 from agent.diff.container import FillContext
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec
 from tests.unit.clients.docker.stub import StubDockerd
 
 LABELS = {
     "io.swarmkeeper.cluster": "test",
     "io.swarmkeeper.service": "order",
-    "io.swarmkeeper.copy": "1",
+    "io.swarmkeeper.replica": "1",
     "io.swarmkeeper.spec": "5bec",
 }
 NO_SWAP_LIMIT = "Your kernel does not support swap limit capabilities. Memory limited without swap."
 NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader."
 
 
-def _context(copy: Copy) -> FillContext:
-    return FillContext(host="host-1", service=copy.service, number=copy.number)
+def _context(replica: Replica) -> FillContext:
+    return FillContext(host="host-1", service=replica.service, slot=replica.slot)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ def test_a_published_port_is_told_with_its_address_unless_that_is_every_one(
 
 
 @pytest.mark.parametrize("number", ["", "one", "-1", "²"])
-def test_labels_that_say_no_number_make_no_copy_of_ours(
+def test_labels_that_say_no_number_make_no_replica_of_ours(
     stub: StubDockerd, engine: DockerEngine, number: str
 ) -> None:
-    labels = {**LABELS, "io.swarmkeeper.copy": number}
+    labels = {**LABELS, "io.swarmkeeper.replica": number}
     stub.answers["GET /containers/json"] = (200, [{"Id": "c0ffee", "Names": ["/x"], "Labels": labels}])
 
     found = engine.containers({}, _context)
@@ -232,7 +232,7 @@ def test_labels_that_say_no_number_make_no_copy_of_ours(
 def test_a_container_says_how_long_its_stop_may_take(said: int | None) -> None:
     raw = {"Id": "c0ffee", "Name": "/prod-order-1", "Config": {"StopTimeout": said}}
 
-    assert container_state(raw, Copy(service="order", number=1, spec="5bec"), ()).grace_s == said
+    assert container_state(raw, Replica(service="order", slot=1, spec="5bec"), ()).grace_s == said
 
 
 @pytest.mark.parametrize(
@@ -247,10 +247,10 @@ def test_a_container_says_how_long_its_stop_may_take(said: int | None) -> None:
         ("renamed", {**LABELS, "io.swarmkeeper.spec": "01d"}, True),
     ],
 )
-def test_what_is_run_from_an_image_made_of_a_copy_is_not_ours(
+def test_what_is_run_from_an_image_made_of_a_replica_is_not_ours(
     stub: StubDockerd, engine: DockerEngine, name: str, of_image: dict[str, str] | None, ours: bool
 ) -> None:
-    """`docker commit` puts the labels of the copy into the image; one that is gone tells nothing."""
+    """`docker commit` puts the labels of the replica into the image; one that is gone tells nothing."""
     labels = {**LABELS, "io.swarmkeeper.project": "prod"}
     entry = {"Id": "c0ffee", "Names": [f"/{name}"], "ImageID": "sha256:1", "Labels": labels}
     stub.answers["GET /containers/json"] = (200, [entry])
@@ -285,7 +285,7 @@ def test_a_limit_on_swap_that_the_kernel_cannot_keep_is_refused_and_not_asked_fo
         engine.update("c0ffee", limited)
 
 
-def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
+def test_the_image_of_a_replica_is_looked_at_once(stub: StubDockerd, engine: DockerEngine) -> None:
     raw: dict[str, Any] = {
         "Id": "c0ffee",
         "Name": "/prod-order-1",
@@ -307,7 +307,7 @@ def test_the_image_of_a_copy_is_looked_at_once(stub: StubDockerd, engine: Docker
 
 
 class Listed:
-    """One copy of ours behind a dockerd, looked at again and again."""
+    """One replica of ours behind a dockerd, looked at again and again."""
 
     def __init__(self, stub: StubDockerd, engine: DockerEngine) -> None:
         self._stub, self._engine, self.assigned = stub, engine, "10.10.0.9"
@@ -323,8 +323,8 @@ class Listed:
         assert found.name == self.raw["Name"][1:]
         return len([each for each in self._stub.asked[before:] if "c0ffee" in each])
 
-    def _context(self, copy: Copy) -> FillContext:
-        return replace(_context(copy), pinned=(("net", self.assigned),))
+    def _context(self, replica: Replica) -> FillContext:
+        return replace(_context(replica), pinned=(("net", self.assigned),))
 
 
 def test_a_container_that_nothing_is_told_of_is_not_inspected_again(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from agent.diff.container import FillContext, create_request, in_place, regarded, shape
 from agent.model.host_state import ContainerState
 from agent.model.intent import NetworkIntent
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Device, Restart, spec_hash
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
@@ -23,16 +23,16 @@ OTHER = Attachment(network="other")
 SPEC = ContainerSpec(image="bare:1", command=("sleep", "60"), networks=(NET,), memory_limit_bytes=64 * MIB)
 
 
-def copy_of(spec: ContainerSpec) -> Copy:
-    return Copy(service="order", number=1, spec=spec_hash(spec))
+def replica_of(spec: ContainerSpec) -> Replica:
+    return Replica(service="order", slot=1, spec=spec_hash(spec))
 
 
-def context(copy: Copy) -> FillContext:
-    return FillContext(host="h1", service=copy.service, number=copy.number)
+def context(replica: Replica) -> FillContext:
+    return FillContext(host="h1", service=replica.service, slot=replica.slot)
 
 
 def told_of(new: ContainerSpec, old: ContainerSpec = SPEC) -> list[str] | None:
-    found = in_place(old, new, copy_of(new))
+    found = in_place(old, new, replica_of(new))
     return None if found is None else [f"{each} ({each.repair})" for each in found]
 
 
@@ -43,10 +43,10 @@ def observed(old: ContainerSpec, new: ContainerSpec) -> ContainerState:
     for number, name in enumerate(NETWORKS):
         subnet = IPv4Network(f"10.2{number}.0.0/16")
         engine.create_network(NetworkIntent(key=name, name=name, driver="bridge", subnet=subnet))
-    request = create_request(old, copy_of(old), project="prod", cluster="test", name="prod-order-1")
+    request = create_request(old, replica_of(old), project="prod", cluster="test", name="prod-order-1")
     engine.start(engine.create_container(request))
     known = {spec_hash(each): each for each in (old, new)}
-    (found,) = engine.containers(known, context, assigned=frozenset({copy_of(new)})).ours
+    (found,) = engine.containers(known, context, assigned=frozenset({replica_of(new)})).ours
     return found
 
 
@@ -141,9 +141,9 @@ def test_the_shape_of_a_spec_never_changes_by_itself() -> None:
 def test_a_container_without_a_shape_is_what_its_label_says() -> None:
     new = replace(SPEC, memory_limit_bytes=96 * MIB)
     known = {spec_hash(each): each for each in (SPEC, new)}
-    becomes = {("order", 1): copy_of(new)}
+    becomes = {("order", 1): replica_of(new)}
 
-    assert regarded(copy_of(SPEC), {}, becomes, known, context) == copy_of(SPEC)
+    assert regarded(replica_of(SPEC), {}, becomes, known, context) == replica_of(SPEC)
 
 
 def test_a_value_that_is_filled_in_from_the_address_needs_another_container_when_that_changes() -> None:
@@ -152,15 +152,15 @@ def test_a_value_that_is_filled_in_from_the_address_needs_another_container_when
     )
     new = replace(spec, networks=(replace(NET, ipv4_address="10.20.0.8"),))
 
-    assert observed(spec, new).copy == copy_of(spec)
+    assert observed(spec, new).replica == replica_of(spec)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 @given(old=specs(), changed=changes())
 def test_what_is_foretold_is_what_is_found(old: ContainerSpec, changed: dict[str, Any]) -> None:
     new = replace(old, **changed)
-    found, foretold = observed(old, new), in_place(old, new, copy_of(new))
+    found, foretold = observed(old, new), in_place(old, new, replica_of(new))
 
-    assert (found.copy == copy_of(new)) == (foretold is not None)
+    assert (found.replica == replica_of(new)) == (foretold is not None)
     if foretold is not None:
         assert set(found.differences) == set(foretold)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.diff.container import create_request, describe_change, differences
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, spec_hash
 from tests.fakes.container_inspect import inspect_of
 from tests.support.spec_strategies import specs
@@ -17,8 +17,8 @@ IMAGES = st.sampled_from([BARE, RICH])
 
 
 def _inspect(spec: ContainerSpec, image: dict[str, Any]) -> dict[str, Any]:
-    copy = Copy(service="order", number=1, spec=spec_hash(spec))
-    request = create_request(spec, copy, project="prod", cluster="test", name="prod-order-1")
+    replica = Replica(service="order", slot=1, spec=spec_hash(spec))
+    request = create_request(spec, replica, project="prod", cluster="test", name="prod-order-1")
     found = inspect_of(request.body, image, container_id=ID, name=request.name)
     for each in request.more:
         found["NetworkSettings"]["Networks"][each.network] = {

@@ -6,7 +6,7 @@ import pytest
 
 from agent.diff.container import create_request, differences
 from agent.model.host_state import Difference
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.fakes.container_inspect import inspect_of
 
@@ -20,8 +20,8 @@ ERRORS = (
 
 
 def found(status: str, error: str, network_id: str) -> tuple[Difference, ...]:
-    copy = Copy(service="order", number=1, spec=spec_hash(SPEC))
-    request = create_request(SPEC, copy, project="prod", cluster="test", name="prod-order-1")
+    replica = Replica(service="order", slot=1, spec=spec_hash(SPEC))
+    request = create_request(SPEC, replica, project="prod", cluster="test", name="prod-order-1")
     raw: dict[str, Any] = inspect_of(request.body, BARE, container_id="d34d" * 16, name=request.name)
     raw["State"] |= {"Status": status, "Error": error}
     raw["NetworkSettings"]["Networks"]["net"]["NetworkID"] = network_id
@@ -30,7 +30,7 @@ def found(status: str, error: str, network_id: str) -> tuple[Difference, ...]:
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("status", ["created", "exited"])
-def test_a_copy_that_asks_for_a_network_that_is_gone_is_disconnected_and_reconnected(
+def test_a_replica_that_asks_for_a_network_that_is_gone_is_disconnected_and_reconnected(
     status: str, error: str
 ) -> None:
     (difference,) = found(status, error, GONE)

@@ -16,11 +16,11 @@ from agent.diff.container import (
 )
 from agent.diff.container.row import cpus, seconds, size, words
 from agent.errors import Invalid
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Healthcheck, Port, Restart
 
 MIB = 2**20
-HERE = FillContext(host="node-201", service="order", number=2, node_id="n0de", address="172.17.0.201")
+HERE = FillContext(host="node-201", service="order", slot=2, node_id="n0de", address="172.17.0.201")
 ORDER = ContainerSpec(image="somecom/order:1.0.0")
 
 
@@ -121,7 +121,7 @@ def test_the_overlay_address_is_the_fixed_one_of_the_only_network() -> None:
         ((Attachment(network="a", ipv4_address="10.0.0.9"), Attachment(network="b")), "exactly one overlay"),
     ],
 )
-def test_without_one_the_copy_cannot_be_told_its_overlay_address(
+def test_without_one_the_replica_cannot_be_told_its_overlay_address(
     networks: tuple[Attachment, ...], why: str
 ) -> None:
     spec = ContainerSpec(image="order:1", command=("{{.Overlay.IP}}",), networks=networks)
@@ -158,9 +158,9 @@ def test_a_spec_tells_whether_it_needs_its_overlay_address(spec: ContainerSpec, 
 
 
 def test_identity_needs_all_of_service_number_and_spec() -> None:
-    labels = {"io.swarmkeeper.service": "order", "io.swarmkeeper.copy": "2", "io.swarmkeeper.spec": "5bec"}
+    labels = {"io.swarmkeeper.service": "order", "io.swarmkeeper.replica": "2", "io.swarmkeeper.spec": "5bec"}
 
-    assert identity(labels) == Copy(service="order", number=2, spec="5bec")
+    assert identity(labels) == Replica(service="order", slot=2, spec="5bec")
     for each in labels:
         assert identity({key: value for key, value in labels.items() if key != each}) is None
 

@@ -8,7 +8,7 @@ import pytest
 from agent.diff.container import TABLE, create_request, differences
 from agent.diff.container.usage import cpu_set
 from agent.model.intent import PARKING
-from agent.model.records import Copy
+from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from tests.fakes.container_inspect import inspect_of
 from tests.support.field_samples import SAMPLES, Changes, Sample
@@ -42,8 +42,8 @@ def _spec(sample: Sample) -> ContainerSpec:
 
 
 def _inspect(spec: ContainerSpec, image: dict[str, Any]) -> dict[str, Any]:
-    copy_of = Copy(service="order", number=1, spec=spec_hash(spec))
-    request = create_request(spec, copy_of, project="prod", cluster="test", name="prod-order-1")
+    replica_of = Replica(service="order", slot=1, spec=spec_hash(spec))
+    request = create_request(spec, replica_of, project="prod", cluster="test", name="prod-order-1")
     return inspect_of(request.body, image, container_id=ID, name=request.name)
 
 

@@ -85,7 +85,7 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
         "  pull image/order:1.0.0: wanted by prod-order-1",
         "  publish swarm-record: swarm (new swarm) is made",
         "  publish tokens: h2 not joined yet",
-        "  create container/prod-order-1: order copy 1 is assigned here",
+        "  create container/prod-order-1: order replica 1 is assigned here",
         "  publish swarm-record: managers or networks changed",
         "  rotate tokens: every declared host has joined",
         "  withdraw tokens: every declared host has joined",
@@ -98,13 +98,13 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
         "  (no agent seen yet: planned as for an engine with nothing on it)",
         "  create network/docker_gwbridge: there is no docker_gwbridge",
         "  pull image/order:1.0.0: wanted by prod-order-2",
-        "  create container/prod-order-2: order copy 2 is assigned here",
+        "  create container/prod-order-2: order replica 2 is assigned here",
         "  join swarm: declared a manager of swarm (new swarm)",
         "  start container/prod-order-2: created, but never started",
     ]
 
 
-def test_a_changed_document_is_planned_from_its_verdict_to_the_last_copy() -> None:
+def test_a_changed_document_is_planned_from_its_verdict_to_the_last_replica() -> None:
     state = replace(running(), document=document(CHANGED))
 
     assert lines(plan_cluster(state)) == [
@@ -112,9 +112,9 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_copy() -> No
         "  publish verdict: revision 9 is accepted",
         "  publish rollout/order: order:1.0.0 -> order:1.0.1",
         "  publish assignment/h1: revision 9: 1 new",
-        "  publish assignment/h2: revision 9: no copy changed yet",
-        "  create container/prod-order-3: order copy 3 is assigned here",
-        "  start container/prod-order-3: order copy 3 is assigned here",
+        "  publish assignment/h2: revision 9: no replica changed yet",
+        "  create container/prod-order-3: order replica 3 is assigned here",
+        "  start container/prod-order-3: order replica 3 is assigned here",
         "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  create container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-1: image order:1.0.0 -> order:1.0.1",
@@ -122,8 +122,8 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_copy() -> No
         "  rename container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  start container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
-        "  withdraw rollout/order: all copies have order:1.0.1",
-        "  collect specs: no copy has them any more",
+        "  withdraw rollout/order: all replicas have order:1.0.1",
+        "  collect specs: no replica has them any more",
         "h2",
         "  create container/prod-order-2: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-2: image order:1.0.0 -> order:1.0.1",
@@ -144,13 +144,13 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
         "h1 (leads)",
         "  publish verdict: revision 9 is accepted",
         "  publish rollout/order: order:1.0.0 as before (466c5f742cca) -> order:1.0.0",
-        "  publish assignment/h1: revision 9: no copy changed yet",
-        "  publish assignment/h2: revision 9: no copy changed yet",
+        "  publish assignment/h1: revision 9: no replica changed yet",
+        "  publish assignment/h2: revision 9: no replica changed yet",
         "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
-        "  withdraw rollout/order: all copies have order:1.0.0",
-        "  collect specs: no copy has them any more",
+        "  withdraw rollout/order: all replicas have order:1.0.0",
+        "  collect specs: no replica has them any more",
         "h2",
         "  update container/prod-order-2: memory: 64 MiB wanted, no limit found",
     ]

@@ -63,7 +63,7 @@ def test_every_cluster_settles_and_an_empty_plan_stays_empty(world: World) -> No
 
 @thorough
 @given(worlds())
-def test_where_nothing_is_blocked_exactly_the_assigned_copies_run(world: World) -> None:
+def test_where_nothing_is_blocked_exactly_the_assigned_replicas_run(world: World) -> None:
     settled, _, _ = settle(world, tuple(world.agents))
 
     for name in world.agents:
@@ -75,15 +75,17 @@ def test_where_nothing_is_blocked_exactly_the_assigned_copies_run(world: World) 
             assert settled.cluster.leader is None  # of all hosts none could lead
             continue
         staying = [each for each in host.containers if each.status != "removing"]
-        assert {copy.made_as for copy in seen.cluster.assignment.copies} >= {each.copy for each in staying}
+        assert {replica.made_as for replica in seen.cluster.assignment.replicas} >= {
+            each.replica for each in staying
+        }
         assert all(_is_as_it_should_be(each, settled) for each in staying)
         event("a host with nothing blocked")
 
 
 def _is_as_it_should_be(found: ContainerState, world: World) -> bool:
     """Up, or done for good; named by what it is; without a difference."""
-    up = found.status in ("running", "restarting") or finished(world.cluster.specs[found.copy.spec], found)
-    right_name = found.name == f"prod-{found.copy.service}-{found.copy.number}"
+    up = found.status in ("running", "restarting") or finished(world.cluster.specs[found.replica.spec], found)
+    right_name = found.name == f"prod-{found.replica.service}-{found.replica.slot}"
     return up and right_name and not found.differences
 
 

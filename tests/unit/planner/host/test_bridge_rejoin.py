@@ -26,7 +26,7 @@ from tests.support.builders import (
 )
 
 WRONG = bridge_network(id="old", subnet=IPv4Network("172.18.0.0/16"), gateway="172.18.0.1")
-COPY = container(addresses=(("net", "10.10.0.5"),))
+REPLICA = container(addresses=(("net", "10.10.0.5"),))
 DISRUPTION = Disruption(host="h1", state="acquired", reason="r", quorum=True)
 
 
@@ -35,10 +35,10 @@ def wanted(hosts: str = "h1 h2 h3") -> Intent:
 
 
 def running(swarm: SwarmState, **more: Any) -> HostState:
-    """A host with a bridge that is not as agreed and a copy on the overlay."""
-    attached = (Attached(id=COPY.id, name=COPY.name, networks=("net",)),)
+    """A host with a bridge that is not as agreed and a replica on the overlay."""
+    attached = (Attached(id=REPLICA.id, name=REPLICA.name, networks=("net",)),)
     networks = (WRONG, overlay_network())
-    defaults = {"swarm": swarm, "networks": networks, "attached": attached, "containers": (COPY,)}
+    defaults = {"swarm": swarm, "networks": networks, "attached": attached, "containers": (REPLICA,)}
     return replace(builders.host(), **{**defaults, **more})
 
 
@@ -74,7 +74,7 @@ def test_a_worker_waits_for_the_leaders_membership_order_and_goes_on_running() -
     assert "the leader lets this host leave" in str(plan)
 
 
-def test_with_the_membership_order_it_stops_its_copies_first() -> None:
+def test_with_the_membership_order_it_stops_its_replicas_first() -> None:
     (step,) = make_plan(ruled(scene(builders.worker()))).steps
 
     assert isinstance(step, StopContainer)
@@ -102,7 +102,7 @@ def test_somebody_elses_container_on_an_overlay_holds_it_and_the_disruption_slot
     assert not any(isinstance(step, StopContainer | LeaveSwarm) for step in plan.steps)
 
 
-def test_without_etcd_no_copy_is_stopped_and_no_swarm_is_left() -> None:
+def test_without_etcd_no_replica_is_stopped_and_no_swarm_is_left() -> None:
     plan = make_plan(replace(ruled(scene(builders.worker())), stale=True))
 
     assert not any(isinstance(step, StopContainer | LeaveSwarm) for step in plan.steps)

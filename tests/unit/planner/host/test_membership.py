@@ -227,10 +227,10 @@ def test_an_engine_between_the_states_is_waited_for(swarm: SwarmState, why: str)
     assert told(plan("h2", swarm, tokens=tokens())) == [f"blocked swarm: {why}"]
 
 
-def removed(swarm: SwarmState, *copies: ContainerState, **etcd: Any) -> list[str]:
+def removed(swarm: SwarmState, *replicas: ContainerState, **etcd: Any) -> list[str]:
     """What is said of h2, which the intent does not name."""
     wanted = intent(hosts="h1")
-    seen = observed(cluster(wanted, **etcd), host(*copies, swarm=swarm), me="h2")
+    seen = observed(cluster(wanted, **etcd), host(*replicas, swarm=swarm), me="h2")
     return told(plan_membership(wanted, seen, bridge_ready=True))
 
 
@@ -239,7 +239,7 @@ def test_a_host_that_was_taken_out_says_what_it_waits_for() -> None:
         "blocked swarm: the intent does not name h2: the leader demotes it first"
     ]
     assert removed(builders.worker("h2"), builders.container()) == [
-        "blocked swarm: the intent does not name h2: 1 of our copies are still here"
+        "blocked swarm: the intent does not name h2: 1 of our replicas are still here"
     ]
     assert removed(builders.worker("h2")) == [
         "blocked swarm: the intent does not name h2: leaves the swarm on the leader's word"

@@ -1,4 +1,4 @@
-"""A host leaves its swarm on the leader's word: copies first, nothing of others harmed, never by force."""
+"""A host leaves its swarm on the leader's word: replicas first, nothing of others harmed, never by force."""
 
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
@@ -54,7 +54,7 @@ def plan(
     )
 
 
-def test_the_copies_on_an_overlay_are_stopped_before_the_host_leaves() -> None:
+def test_the_replicas_on_an_overlay_are_stopped_before_the_host_leaves() -> None:
     running = container(addresses=ON_OVERLAY)
     assert told(plan(a_worker(running))) == [f"stop container/prod-order-1: the host leaves the swarm: {WHY}"]
 
@@ -62,11 +62,11 @@ def test_the_copies_on_an_overlay_are_stopped_before_the_host_leaves() -> None:
     assert told(plan(a_worker(stopped))) == [f"leave swarm: {WHY}"]
 
 
-def test_a_copy_on_a_network_of_the_host_runs_on() -> None:
+def test_a_replica_on_a_network_of_the_host_runs_on() -> None:
     assert told(plan(a_worker(container(addresses=(("local", "10.20.0.2"),))))) == [f"leave swarm: {WHY}"]
 
 
-def test_no_copy_is_started_on_what_is_about_to_go_but_images_are_pulled() -> None:
+def test_no_replica_is_started_on_what_is_about_to_go_but_images_are_pulled() -> None:
     assert told(plan(a_worker())) == [f"leave swarm: {WHY}"]
     assert told(plan(a_worker(images=frozenset()))) == [
         f"leave swarm: {WHY}",
@@ -156,8 +156,8 @@ def test_a_host_does_not_move_to_an_address_it_does_not_have() -> None:
     assert isinstance(plan(there, membership_order=move).steps[0], LeaveSwarm)
 
 
-def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_copies_run_on() -> None:
-    """Outside it would wait for its bridge for good, with its copies stopped."""
+def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_replicas_run_on() -> None:
+    """Outside it would wait for its bridge for good, with its replicas stopped."""
     move = replace(UNLISTED, reason="address: 10.0.0.3 wanted, 10.0.0.9 found")
     wrong = bridge_network(gateway="172.21.0.9", endpoints=(("t", "gateway_t"), ("x", "theirs")))
     networks = (wrong, overlay_network())

@@ -1,4 +1,4 @@
-"""Copies that could not have their port: who has it, and what helps when nobody has."""
+"""Replicas that could not have their port: who has it, and what helps when nobody has."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from agent.model.host_state import GOSSIP, Attached
 from agent.model.spec import ContainerSpec, Port
-from agent.planner.host.replicas import plan_copies
+from agent.planner.host.replicas import plan_replicas
 from tests.support.builders import cluster, container, host, intent, observed, order, service, told
 
 WEB = order(ports=(Port(target=80, published=8080),))
@@ -30,13 +30,13 @@ def other(*ports: str, running: bool = True) -> Attached:
 def plan(
     *attached: Attached, error: str = ALLOCATED, failed_with: str = "", spec: ContainerSpec = WEB, **more: Any
 ) -> list[str]:
-    """What is planned for a copy that docker could not start."""
+    """What is planned for a replica that docker could not start."""
     wanted = intent(service(spec=spec))
     failed = container(of=spec, status="created", error=error)
     own = Attached(id=failed.id, name=failed.name, running=False)
     seen = host(failed, attached=(own, *attached), **more)
     failures = {"container/prod-order-1": failed_with} if failed_with else {}
-    return told(plan_copies(wanted, observed(cluster(wanted), seen, failures=failures)))
+    return told(plan_replicas(wanted, observed(cluster(wanted), seen, failures=failures)))
 
 
 # ---- somebody has it
@@ -83,7 +83,7 @@ def test_a_container_that_does_not_run_holds_no_port() -> None:
 # ---- nobody has it
 
 
-def test_when_nobody_has_the_port_any_more_the_copy_is_started() -> None:
+def test_when_nobody_has_the_port_any_more_the_replica_is_started() -> None:
     assert plan() == [START]
 
 
@@ -105,8 +105,8 @@ def test_a_failure_that_is_not_about_a_port_is_not_told_as_one() -> None:
     ]
 
 
-def test_a_copy_that_runs_is_not_asked_about_its_port() -> None:
+def test_a_replica_that_runs_is_not_asked_about_its_port() -> None:
     wanted = intent(service(spec=WEB))
     seen = host(container(of=WEB, error=ALLOCATED), attached=(other("8080/tcp"),))
 
-    assert told(plan_copies(wanted, observed(cluster(wanted), seen))) == []
+    assert told(plan_replicas(wanted, observed(cluster(wanted), seen))) == []

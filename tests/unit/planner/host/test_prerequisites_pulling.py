@@ -8,7 +8,7 @@ from agent.diff.replicas import image_now
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, Pull
 from agent.planner.host.prerequisites import why_pull
-from agent.planner.host.replicas import plan_copies
+from agent.planner.host.replicas import plan_replicas
 from tests.support.builders import cluster, container, differs, host, intent, observed, order, service
 
 IMAGE = "order:1.0.0"
@@ -21,7 +21,7 @@ def wanted(policy: Pull) -> Intent:
 
 def verbs(policy: Pull, seen: HostState) -> list[str]:
     asked = wanted(policy)
-    return [step.verb for step in plan_copies(asked, observed(cluster(asked), seen)).steps]
+    return [step.verb for step in plan_replicas(asked, observed(cluster(asked), seen)).steps]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_container_that_is_there_is_no_reason_to_pull(policy: Pull, found: Con
     assert "pull" not in verbs(policy, host(found))
 
 
-def test_a_copy_runs_until_the_pull_for_its_next_container_is_done() -> None:
+def test_a_replica_runs_until_the_pull_for_its_next_container_is_done() -> None:
     found = container(differences=(differs("user", "replace"),))
     assert verbs("always", host(found)) == ["pull"]
     assert verbs("always", host(found, pulled={IMAGE: 1.0}))[0] == "create"
@@ -60,7 +60,7 @@ def test_a_copy_runs_until_the_pull_for_its_next_container_is_done() -> None:
 
 def test_the_reason_names_the_policy() -> None:
     asked = wanted("always")
-    (step,) = plan_copies(asked, observed(cluster(asked), host())).steps
+    (step,) = plan_replicas(asked, observed(cluster(asked), host())).steps
     assert step.reason == "wanted by prod-order-1, pull_policy is always"
 
 
@@ -70,10 +70,10 @@ def test_what_an_image_names_by_its_digest_is_not_asked_for_again() -> None:
     assert why_pull(pinned, "always", host()) == ""
 
 
-def test_a_copy_of_other_bytes_than_its_tag_means_now_is_told_and_left_alone() -> None:
+def test_a_replica_of_other_bytes_than_its_tag_means_now_is_told_and_left_alone() -> None:
     asked = wanted("always")
     for image, now in (("sha256:old", "sha256:new"), ("sha256:new", ""), ("", "")):
         seen = host(container(image=image), image_ids=((IMAGE, "sha256:new"),))
-        known = replace(cluster(asked), specs={container().copy.spec: order()})
+        known = replace(cluster(asked), specs={container().replica.spec: order()})
         assert image_now(known, seen, seen.containers[0]) == now
-        assert plan_copies(asked, observed(cluster(asked), seen)).steps == ()
+        assert plan_replicas(asked, observed(cluster(asked), seen)).steps == ()

@@ -11,15 +11,15 @@ from tests.support.builders import container, differs, order, told
 
 def wanted(spec: ContainerSpec | None = None) -> Wanted:
     found = container(1, of=spec)
-    context = FillContext(host="h1", service="order", number=1, node_id="node-h1")
-    return Wanted(copy=found.copy, project="prod", spec=spec or order(), context=context)
+    context = FillContext(host="h1", service="order", slot=1, node_id="node-h1")
+    return Wanted(replica=found.replica, project="prod", spec=spec or order(), context=context)
 
 
 def repair(found: ContainerState, spec: ContainerSpec | None = None) -> list[str]:
     return told(plan_repair(wanted(spec), found))
 
 
-def test_a_copy_as_it_should_be_is_left_alone() -> None:
+def test_a_replica_as_it_should_be_is_left_alone() -> None:
     assert repair(container(1)) == []
 
 
@@ -40,15 +40,15 @@ def test_a_copy_as_it_should_be_is_left_alone() -> None:
         (container(1, status="paused"), "unpause container/prod-order-1: it is paused"),
     ],
 )
-def test_a_copy_that_does_not_run_is_started(found: ContainerState, line: str) -> None:
+def test_a_replica_that_does_not_run_is_started(found: ContainerState, line: str) -> None:
     assert repair(found) == [line]
 
 
-def test_a_copy_that_the_engine_is_restarting_is_left_to_it() -> None:
+def test_a_replica_that_the_engine_is_restarting_is_left_to_it() -> None:
     assert repair(container(1, status="restarting")) == []
 
 
-def test_a_renamed_copy_gets_its_name_back_and_goes_on_running() -> None:
+def test_a_renamed_replica_gets_its_name_back_and_goes_on_running() -> None:
     assert repair(container(1, name="renamed")) == [
         "rename container/prod-order-1: name: prod-order-1 wanted, renamed found"
     ]
@@ -89,7 +89,7 @@ def test_a_network_joined_wrongly_is_left_and_joined_again() -> None:
     ]
 
 
-def test_a_copy_is_known_by_its_services_name_on_every_network() -> None:
+def test_a_replica_is_known_by_its_services_name_on_every_network() -> None:
     spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="net", aliases=("orders",)),))
     found = container(1, of=spec, differences=(differs("networks", "reconnect", "net"),))
     (connect,) = plan_repair(wanted(spec), found).steps
@@ -98,7 +98,7 @@ def test_a_copy_is_known_by_its_services_name_on_every_network() -> None:
     assert connect.aliases == ("order", "orders")
 
 
-def test_a_copy_is_named_and_connected_before_it_is_started() -> None:
+def test_a_replica_is_named_and_connected_before_it_is_started() -> None:
     found = container(
         1,
         name="renamed",
@@ -123,7 +123,7 @@ STARTED = "2024-05-01T00:00:00Z"
         (ON_FAILURE, container(1, status="exited", exit_code=1, restarts=3)),
     ],
 )
-def test_a_copy_that_has_done_its_work_stays_so(restart: Restart, found: ContainerState) -> None:
+def test_a_replica_that_has_done_its_work_stays_so(restart: Restart, found: ContainerState) -> None:
     assert repair(found, order(restart=restart)) == []
 
 
@@ -139,7 +139,7 @@ def test_a_copy_that_has_done_its_work_stays_so(restart: Restart, found: Contain
         (None, container(1, status="exited", exit_code=0)),
     ],
 )
-def test_a_copy_that_has_not_done_its_work_is_started_again(
+def test_a_replica_that_has_not_done_its_work_is_started_again(
     restart: Restart | None, found: ContainerState
 ) -> None:
     assert [line.split()[0] for line in repair(found, order(restart=restart))] == ["start"]

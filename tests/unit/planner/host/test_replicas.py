@@ -5,10 +5,10 @@ import pytest
 
 from agent.model.host_state import ContainerState, HostState, LocalState
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from agent.model.steps import CreateContainer, StopContainer
-from agent.planner.host.replicas import plan_copies
+from agent.planner.host.replicas import plan_replicas
 from tests.support import builders
 from tests.support.builders import (
     LOCAL,
@@ -38,9 +38,9 @@ GIVEN_UP = (
 WHY_NEWER = "image order:1.0.0 -> order:1.0.1"
 
 
-def copies(wanted: Intent, seen: HostState, **etcd: Any) -> list[str]:
-    """What h1 plans for its copies."""
-    return told(plan_copies(wanted, observed(cluster(wanted, **etcd), seen)))
+def replicas(wanted: Intent, seen: HostState, **etcd: Any) -> list[str]:
+    """What h1 plans for its replicas."""
+    return told(plan_replicas(wanted, observed(cluster(wanted, **etcd), seen)))
 
 
 def changed(spec: ContainerSpec, **etcd: Any) -> tuple[Intent, dict[str, Any]]:
@@ -52,67 +52,67 @@ def changed(spec: ContainerSpec, **etcd: Any) -> tuple[Intent, dict[str, Any]]:
 # ---- made
 
 
-def test_copies_that_run_are_left_alone() -> None:
-    assert copies(TWO, host(container(1), container(2))) == []
+def test_replicas_that_run_are_left_alone() -> None:
+    assert replicas(TWO, host(container(1), container(2))) == []
 
 
-def test_an_assigned_copy_is_created_and_started() -> None:
-    assert copies(ONE, host()) == [
-        "create container/prod-order-1: order copy 1 is assigned here",
-        "start container/prod-order-1: order copy 1 is assigned here",
+def test_an_assigned_replica_is_created_and_started() -> None:
+    assert replicas(ONE, host()) == [
+        "create container/prod-order-1: order replica 1 is assigned here",
+        "start container/prod-order-1: order replica 1 is assigned here",
     ]
 
 
 def test_before_an_assignment_nothing_is_run_and_nothing_removed() -> None:
-    assert copies(ONE, host(container(5)), assignment=None) == []
+    assert replicas(ONE, host(container(5)), assignment=None) == []
 
 
 def test_an_empty_assignment_removes_all_of_ours() -> None:
     nothing = Assignment(revision=7, project="prod")
 
-    assert copies(ONE, host(container(1)), assignment=nothing) == [
-        "stop container/prod-order-1: order copy 1 is no longer assigned here",
-        "remove container/prod-order-1: order copy 1 is no longer assigned here",
+    assert replicas(ONE, host(container(1)), assignment=nothing) == [
+        "stop container/prod-order-1: order replica 1 is no longer assigned here",
+        "remove container/prod-order-1: order replica 1 is no longer assigned here",
     ]
 
 
-def test_an_image_is_pulled_once_for_all_copies_before_any_is_created() -> None:
-    assert copies(TWO, host(images=frozenset())) == ["pull image/order:1.0.0: wanted by prod-order-1"]
+def test_an_image_is_pulled_once_for_all_replicas_before_any_is_created() -> None:
+    assert replicas(TWO, host(images=frozenset())) == ["pull image/order:1.0.0: wanted by prod-order-1"]
 
 
 def test_an_image_that_is_never_to_be_pulled_is_waited_for() -> None:
     wanted = intent(replace(service(), pull="never"))
 
-    assert copies(wanted, host(images=frozenset())) == [
+    assert replicas(wanted, host(images=frozenset())) == [
         "blocked container/prod-order-1: the image order:1.0.0 is not on this host, and pull_policy is never"
     ]
-    assert copies(wanted, host(container(1), images=frozenset())) == []
+    assert replicas(wanted, host(container(1), images=frozenset())) == []
 
 
 def test_an_image_is_pulled_before_the_host_is_in_the_swarm() -> None:
-    assert copies(ONE, empty_host())[0] == "pull image/order:1.0.0: wanted by prod-order-1"
+    assert replicas(ONE, empty_host())[0] == "pull image/order:1.0.0: wanted by prod-order-1"
 
 
-def test_placeholders_are_filled_in_for_the_copy() -> None:
+def test_placeholders_are_filled_in_for_the_replica() -> None:
     spec = order(hostname="{{.Service.Name}}-{{.Task.Slot}}")
-    plan = plan_copies(intent(service(spec=spec)), observed(cluster(intent(service(spec=spec))), host()))
+    plan = plan_replicas(intent(service(spec=spec)), observed(cluster(intent(service(spec=spec))), host()))
     create = plan.steps[0]
 
     assert isinstance(create, CreateContainer)
     assert create.spec.hostname == "order-1"
 
 
-def test_a_placeholder_without_a_value_holds_back_only_its_copy() -> None:
+def test_a_placeholder_without_a_value_holds_back_only_its_replica() -> None:
     wanted = intent(service(spec=order(hostname="{{.Node.ID}}")), service("billing"))
     nowhere = replace(builders.member(), node_id=None)
-    lines = copies(wanted, host(swarm=nowhere))
+    lines = replicas(wanted, host(swarm=nowhere))
 
     assert "blocked container/prod-order-1: {{.Node.ID}} has no value here: this host is in no swarm" in lines
-    assert "create container/prod-billing-1: billing copy 1 is assigned here" in lines
+    assert "create container/prod-billing-1: billing replica 1 is assigned here" in lines
 
 
-def test_a_spec_that_cannot_be_read_holds_its_copy_as_it_is() -> None:
-    assert copies(ONE, host(container(1)), specs={}) == [
+def test_a_spec_that_cannot_be_read_holds_its_replica_as_it_is() -> None:
+    assert replicas(ONE, host(container(1)), specs={}) == [
         f"blocked container/prod-order-1: its spec {spec_hash(order())[:12]} cannot be read from etcd"
     ]
 
@@ -120,92 +120,92 @@ def test_a_spec_that_cannot_be_read_holds_its_copy_as_it_is() -> None:
 # ---- waited for
 
 
-def test_a_copy_waits_for_its_overlay() -> None:
+def test_a_replica_waits_for_its_overlay() -> None:
     seen = host(networks=(builders.bridge_network(),))
 
-    assert copies(ONE, seen, record=record(networks=())) == [
-        "create container/prod-order-1: order copy 1 is assigned here",
+    assert replicas(ONE, seen, record=record(networks=())) == [
+        "create container/prod-order-1: order replica 1 is assigned here",
         "blocked container/prod-order-1: network net is not ready yet",
     ]
 
 
-def test_a_copy_is_not_started_on_an_overlay_while_its_host_has_just_come_into_the_swarm() -> None:
+def test_a_replica_is_not_started_on_an_overlay_while_its_host_has_just_come_into_the_swarm() -> None:
     seen = host(containers=(builders.container(status="created"),))
 
-    assert copies(ONE, replace(seen, settles_in_s=0.3)) == [
+    assert replicas(ONE, replace(seen, settles_in_s=0.3)) == [
         "blocked container/prod-order-1: network net is not ready yet"
     ]
-    assert copies(ONE, seen) == ["start container/prod-order-1: created, but never started"]
+    assert replicas(ONE, seen) == ["start container/prod-order-1: created, but never started"]
 
 
 @pytest.mark.parametrize("local", ["inactive", "pending", "locked", "error"])
-def test_a_copy_that_docker_gave_up_on_is_not_started_before_its_host_is_in_the_swarm(
+def test_a_replica_that_docker_gave_up_on_is_not_started_before_its_host_is_in_the_swarm(
     local: LocalState,
 ) -> None:
     given_up = container(status="exited", error="invalid cluster node while attaching to network")
 
-    assert copies(ONE, host(given_up, swarm=builders.outside(local))) == [
+    assert replicas(ONE, host(given_up, swarm=builders.outside(local))) == [
         "blocked container/prod-order-1: network net is not ready yet"
     ]
 
 
 @pytest.mark.parametrize("words", GIVEN_UP)
-def test_a_copy_that_docker_gave_up_on_is_started_once_its_host_is_in_the_swarm(words: str) -> None:
+def test_a_replica_that_docker_gave_up_on_is_started_once_its_host_is_in_the_swarm(words: str) -> None:
     given_up = container(status="exited", exit_code=128, error=words)
 
-    assert copies(ONE, host(given_up)) == [f"start container/prod-order-1: {words}"]
+    assert replicas(ONE, host(given_up)) == [f"start container/prod-order-1: {words}"]
 
 
-def test_a_copy_is_not_started_while_the_swarm_has_no_leader() -> None:
+def test_a_replica_is_not_started_while_the_swarm_has_no_leader() -> None:
     leaderless = replace(builders.member(), nodes=None)
     waits = [
         "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
     ]
 
-    assert copies(ONE, host(container(status="exited"), swarm=leaderless)) == waits
-    assert copies(ONE, host(swarm=leaderless))[1:] == waits
-    assert copies(ONE, host(container(), swarm=leaderless)) == []
+    assert replicas(ONE, host(container(status="exited"), swarm=leaderless)) == waits
+    assert replicas(ONE, host(swarm=leaderless))[1:] == waits
+    assert replicas(ONE, host(container(), swarm=leaderless)) == []
 
 
-def test_a_copy_is_not_started_while_dockerd_takes_no_part_in_the_networks_of_its_swarm() -> None:
+def test_a_replica_is_not_started_while_dockerd_takes_no_part_in_the_networks_of_its_swarm() -> None:
     """Its libnetwork has lost the swarm, which nobody is told but its log: only another start of dockerd helps."""
     failed = container(status="exited", error="attaching to network failed, make sure your network options")
     starts = [f"start container/prod-order-1: {failed.error}"]
 
     seen = host(failed, listening=("22/tcp", "17946/tcp"))
-    (blocked,) = plan_copies(ONE, observed(cluster(ONE), seen)).blocked
+    (blocked,) = plan_replicas(ONE, observed(cluster(ONE), seen)).blocked
     assert blocked.kind == "dependency"  # an alert is raised for it, as it does not end by itself
-    (silent,) = copies(ONE, seen)
+    (silent,) = replicas(ONE, seen)
     assert silent.startswith(
         "blocked container/prod-order-1: dockerd is in the swarm, but takes no part in its networks"
     )
     assert "(nothing listens on 7946/tcp)" in silent
     assert "`systemctl restart docker` on this host cures it" in silent
-    assert copies(ONE, host(failed, listening=("22/tcp", "10.0.0.1:7946/tcp"))) == starts
-    assert copies(ONE, host(failed)) == starts
-    assert copies(ONE, host(container(), listening=())) == []
+    assert replicas(ONE, host(failed, listening=("22/tcp", "10.0.0.1:7946/tcp"))) == starts
+    assert replicas(ONE, host(failed)) == starts
+    assert replicas(ONE, host(container(), listening=())) == []
 
 
-def test_a_copy_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_it() -> None:
+def test_a_replica_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_it() -> None:
     renamed = container(
         differences=(differs("networks", "reconnect", "net"),), addresses=(("net", "10.10.0.2"),)
     )
     leaderless = replace(builders.member(), nodes=None)
 
-    assert [line.split(":")[0] for line in copies(ONE, host(renamed))] == [
+    assert [line.split(":")[0] for line in replicas(ONE, host(renamed))] == [
         "disconnect container/prod-order-1",
         "connect container/prod-order-1",
     ]
-    assert copies(ONE, host(renamed, swarm=leaderless)) == [
+    assert replicas(ONE, host(renamed, swarm=leaderless)) == [
         "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
     ]
 
 
-def test_a_copy_that_is_made_is_not_started_before_its_overlay_is_there() -> None:
+def test_a_replica_that_is_made_is_not_started_before_its_overlay_is_there() -> None:
     made = builders.container(status="created")
     seen = host(containers=(made,), networks=(builders.bridge_network(),))
 
-    assert copies(ONE, seen, record=record(networks=())) == [
+    assert replicas(ONE, seen, record=record(networks=())) == [
         "blocked container/prod-order-1: network net is not ready yet"
     ]
 
@@ -213,26 +213,26 @@ def test_a_copy_that_is_made_is_not_started_before_its_overlay_is_there() -> Non
 def test_a_worker_that_cannot_see_an_overlay_takes_the_leaders_word() -> None:
     seen = host(swarm=builders.worker(), networks=(builders.bridge_network(),))
 
-    assert copies(ONE, seen)[0] == "create container/prod-order-1: order copy 1 is assigned here"
+    assert replicas(ONE, seen)[0] == "create container/prod-order-1: order replica 1 is assigned here"
 
 
 def test_the_leaders_word_on_an_overlay_is_no_good_outside_the_swarm() -> None:
     seen = host(swarm=builders.outside(), networks=(builders.bridge_network(),))
 
-    assert copies(ONE, seen) == [
-        "create container/prod-order-1: order copy 1 is assigned here",
+    assert replicas(ONE, seen) == [
+        "create container/prod-order-1: order replica 1 is assigned here",
         "blocked container/prod-order-1: network net is not ready yet",
     ]
 
 
-def test_a_network_of_the_host_is_created_before_its_copies() -> None:
+def test_a_network_of_the_host_is_created_before_its_replicas() -> None:
     spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="local"),))
     wanted = intent(service(spec=spec, on={"h1": 2}), networks=(LOCAL,))
 
-    assert copies(wanted, host()) == ["create network/local: declared, and missing on this host"]
+    assert replicas(wanted, host()) == ["create network/local: declared, and missing on this host"]
 
 
-def test_a_network_of_the_host_that_a_running_copy_shall_join_is_created_first() -> None:
+def test_a_network_of_the_host_that_a_running_replica_shall_join_is_created_first() -> None:
     both = ContainerSpec(
         image="order:1.0.0", networks=(Attachment(network="local"), Attachment(network="new"))
     )
@@ -242,24 +242,24 @@ def test_a_network_of_the_host_that_a_running_copy_shall_join_is_created_first()
     running = container(of=both, differences=(differs("networks.new", "reconnect", "new"),))
     seen = host(networks=(local,), containers=(running,))
 
-    assert copies(wanted, seen) == ["create network/new: declared, and missing on this host"]
+    assert replicas(wanted, seen) == ["create network/new: declared, and missing on this host"]
     there = replace(seen, networks=(local, replace(local, id="new-id", name="new")))
-    assert [each.split(":")[0] for each in copies(wanted, there)] == ["connect container/prod-order-1"]
+    assert [each.split(":")[0] for each in replicas(wanted, there)] == ["connect container/prod-order-1"]
 
 
-def test_a_missing_volume_is_created_before_its_copies() -> None:
+def test_a_missing_volume_is_created_before_its_replicas() -> None:
     spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
     wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data"),))
 
-    assert copies(wanted, host()) == ["create volume/data: wanted by prod-order-1"]
-    assert len(copies(wanted, host(volumes=frozenset({"data"})))) == 2
+    assert replicas(wanted, host()) == ["create volume/data: wanted by prod-order-1"]
+    assert len(replicas(wanted, host(volumes=frozenset({"data"})))) == 2
 
 
 def test_a_missing_external_volume_is_waited_for() -> None:
     spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
     wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data", external=True),))
 
-    assert copies(wanted, host()) == [
+    assert replicas(wanted, host()) == [
         "blocked container/prod-order-1: the external volume data does not exist"
     ]
 
@@ -268,7 +268,7 @@ def test_a_missing_external_network_is_waited_for() -> None:
     spec = ContainerSpec(image="order:1.0.0", networks=(Attachment(network="theirs"),))
     theirs = NetworkIntent(key="theirs", name="theirs", driver="bridge", external=True)
 
-    assert copies(intent(service(spec=spec), networks=(theirs,)), host()) == [
+    assert replicas(intent(service(spec=spec), networks=(theirs,)), host()) == [
         "blocked network/theirs: declared external, but it does not exist"
     ]
 
@@ -279,7 +279,7 @@ def test_a_missing_external_network_is_waited_for() -> None:
 def test_a_changed_service_is_replaced_with_what_changed_as_the_reason() -> None:
     wanted, etcd = changed(NEWER)
 
-    assert copies(wanted, host(container(1)), **etcd) == [
+    assert replicas(wanted, host(container(1)), **etcd) == [
         f"create container/prod-order-1: {WHY_NEWER}",
         f"stop container/prod-order-1: {WHY_NEWER}",
         f"remove container/prod-order-1: {WHY_NEWER}",
@@ -288,9 +288,9 @@ def test_a_changed_service_is_replaced_with_what_changed_as_the_reason() -> None
     ]
 
 
-def test_the_new_copy_is_made_beside_the_old_one_so_that_a_refusal_costs_nothing() -> None:
+def test_the_new_replica_is_made_beside_the_old_one_so_that_a_refusal_costs_nothing() -> None:
     wanted, etcd = changed(NEWER)
-    create = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[0]
+    create = plan_replicas(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[0]
 
     assert isinstance(create, CreateContainer)
     assert create.resource == "container/prod-order-1"
@@ -302,45 +302,45 @@ def test_a_replacement_that_was_interrupted_goes_on_with_the_container_that_was_
     aside = f"prod-order-1-{spec_hash(NEWER)[:12]}"
     made = container(1, id="new", name=aside, of=NEWER, status="created")
 
-    assert copies(wanted, host(container(1), made), **etcd) == [
-        "stop container/prod-order-1: another container is order copy 1 now",
-        "remove container/prod-order-1: another container is order copy 1 now",
+    assert replicas(wanted, host(container(1), made), **etcd) == [
+        "stop container/prod-order-1: another container is order replica 1 now",
+        "remove container/prod-order-1: another container is order replica 1 now",
         f"rename container/prod-order-1: name: prod-order-1 wanted, {aside} found",
         "start container/prod-order-1: created, but never started",
     ]
 
 
-def test_the_old_copy_stays_while_the_one_that_was_made_cannot_be_started() -> None:
+def test_the_old_replica_stays_while_the_one_that_was_made_cannot_be_started() -> None:
     wanted, etcd = changed(NEWER)
     made = container(1, id="new", name="prod-order-1-new", of=NEWER, status="created")
     unready = host(container(1), made, networks=(builders.bridge_network(),))
 
-    plan = copies(wanted, unready, record=record(networks=()), **etcd)
+    plan = replicas(wanted, unready, record=record(networks=()), **etcd)
 
     assert "blocked container/prod-order-1: network net is not ready yet" in plan
     assert not [each for each in plan if each.startswith(("stop", "remove"))]
 
 
-def test_the_old_copy_runs_until_the_new_image_is_there() -> None:
+def test_the_old_replica_runs_until_the_new_image_is_there() -> None:
     wanted, etcd = changed(NEWER)
     seen = host(container(1), images=frozenset({"order:1.0.0"}))
 
-    assert copies(wanted, seen, **etcd) == ["pull image/order:1.0.1: wanted by prod-order-1"]
+    assert replicas(wanted, seen, **etcd) == ["pull image/order:1.0.1: wanted by prod-order-1"]
 
 
-def test_the_old_copy_runs_until_the_new_ones_network_is_there() -> None:
+def test_the_old_replica_runs_until_the_new_ones_network_is_there() -> None:
     spec = ContainerSpec(image="order:1.0.1", networks=(Attachment(network="other"),))
     wanted, etcd = changed(spec)
 
-    assert copies(wanted, host(container(1)), **etcd) == [
+    assert replicas(wanted, host(container(1)), **etcd) == [
         "blocked container/prod-order-1: network other is not ready yet"
     ]
 
 
-def test_a_stopped_copy_is_replaced_without_being_stopped() -> None:
+def test_a_stopped_replica_is_replaced_without_being_stopped() -> None:
     wanted, etcd = changed(NEWER)
 
-    assert [each.split()[0] for each in copies(wanted, host(container(1, status="exited")), **etcd)] == [
+    assert [each.split()[0] for each in replicas(wanted, host(container(1, status="exited")), **etcd)] == [
         "create", "remove", "rename", "start",
     ]  # fmt: skip
 
@@ -348,27 +348,27 @@ def test_a_stopped_copy_is_replaced_without_being_stopped() -> None:
 def test_a_value_of_the_environment_is_never_told() -> None:
     wanted, etcd = changed(order(environment=(("PASSWORD", "secret"),)))
 
-    assert copies(wanted, host(container(1)), **etcd)[0] == (
+    assert replicas(wanted, host(container(1)), **etcd)[0] == (
         "create container/prod-order-1: environment PASSWORD changed"
     )
 
 
-def test_a_copy_of_an_unknown_spec_is_replaced_by_hash() -> None:
+def test_a_replica_of_an_unknown_spec_is_replaced_by_hash() -> None:
     wanted = intent(service(spec=NEWER))
 
-    assert copies(wanted, host(container(1)))[0] == (
+    assert replicas(wanted, host(container(1)))[0] == (
         f"create container/prod-order-1: spec {spec_hash(order())[:12]} -> {spec_hash(NEWER)[:12]}"
     )
 
 
-def test_a_copy_that_was_changed_by_hand_beyond_repair_is_replaced() -> None:
+def test_a_replica_that_was_changed_by_hand_beyond_repair_is_replaced() -> None:
     seen = host(container(1, differences=(differs("command", "replace"), differs("memory", "update"))))
 
-    assert copies(ONE, seen)[0] == "create container/prod-order-1: command: this wanted, that found"
+    assert replicas(ONE, seen)[0] == "create container/prod-order-1: command: this wanted, that found"
 
 
-def test_a_dead_copy_is_replaced() -> None:
-    assert copies(ONE, host(container(1, status="dead"))) == [
+def test_a_dead_replica_is_replaced() -> None:
+    assert replicas(ONE, host(container(1, status="dead"))) == [
         "create container/prod-order-1: docker calls it dead",
         "remove container/prod-order-1: docker calls it dead",
         "rename container/prod-order-1: docker calls it dead",
@@ -377,17 +377,17 @@ def test_a_dead_copy_is_replaced() -> None:
 
 
 def to_recreate(container_id: str) -> dict[str, Any]:
-    """An assignment in which the leader has a container of the one copy recreated."""
-    copy = Copy(
-        service="order", number=1, spec=spec_hash(order()), recreate=((container_id, "duplicate address"),)
+    """An assignment in which the leader has a container of the one replica recreated."""
+    replica = Replica(
+        service="order", slot=1, spec=spec_hash(order()), recreate=((container_id, "duplicate address"),)
     )
-    return {"assignment": Assignment(revision=1, project="prod", copies=(copy,))}
+    return {"assignment": Assignment(revision=1, project="prod", replicas=(replica,))}
 
 
 def test_a_container_whose_address_somebody_else_has_is_recreated() -> None:
     seen = host(container(1, up_s=20.0))
 
-    assert copies(ONE, seen, **to_recreate("id-prod-order-1")) == [
+    assert replicas(ONE, seen, **to_recreate("id-prod-order-1")) == [
         "create container/prod-order-1: duplicate address",
         "stop container/prod-order-1: duplicate address",
         "remove container/prod-order-1: duplicate address",
@@ -397,12 +397,12 @@ def test_a_container_whose_address_somebody_else_has_is_recreated() -> None:
 
 
 def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old_news() -> None:
-    assert copies(ONE, host(container(1, up_s=19.9)), **to_recreate("id-prod-order-1")) == []
-    assert copies(ONE, host(container(1, up_s=60.0)), **to_recreate("the one before")) == []
+    assert replicas(ONE, host(container(1, up_s=19.9)), **to_recreate("id-prod-order-1")) == []
+    assert replicas(ONE, host(container(1, up_s=60.0)), **to_recreate("the one before")) == []
     stale = observed(
         cluster(ONE, **to_recreate("id-prod-order-1")), host(container(1, up_s=60.0)), stale=True
     )
-    assert told(plan_copies(ONE, stale)) == []
+    assert told(plan_replicas(ONE, stale)) == []
 
 
 @pytest.mark.parametrize("status", ["created", "exited"])
@@ -411,7 +411,7 @@ def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(stat
     seen = container(1, status=status, error="Address already in use")
     why = "the swarm gave it an address that this host has given to another container"
 
-    assert copies(ONE, host(seen)) == [
+    assert replicas(ONE, host(seen)) == [
         f"create container/prod-order-1: {why}",
         f"remove container/prod-order-1: {why}",
         f"rename container/prod-order-1: {why}",
@@ -434,22 +434,22 @@ def test_a_container_that_another_one_would_not_do_better_than_is_started_again(
     wanted, etcd = changed(spec)
     seen = container(1, of=spec, status="created", error=error)
 
-    assert copies(wanted, host(seen), **etcd) == [f"start container/prod-order-1: {error}"]
+    assert replicas(wanted, host(seen), **etcd) == [f"start container/prod-order-1: {error}"]
 
 
 def test_a_container_whose_address_is_pinned_is_started_again_as_another_one_would_ask_for_it_too() -> None:
     pinned = builders.assignment(ONE)
-    pinned = replace(pinned, copies=(replace(pinned.copies[0], addresses=(("net", "10.10.0.7"),)),))
+    pinned = replace(pinned, replicas=(replace(pinned.replicas[0], addresses=(("net", "10.10.0.7"),)),))
     seen = container(1, status="created", error="Address already in use")
 
-    assert copies(ONE, host(seen), assignment=pinned) == [
+    assert replicas(ONE, host(seen), assignment=pinned) == [
         "start container/prod-order-1: Address already in use"
     ]
 
 
 def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None:
     wanted, etcd = changed(order("1.0.1", stop_grace_period_s=42.0))
-    stop = plan_copies(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[1]
+    stop = plan_replicas(wanted, observed(cluster(wanted, **etcd), host(container(1)))).steps[1]
 
     assert isinstance(stop, StopContainer)
     assert stop.grace_s == 42.0
@@ -459,59 +459,61 @@ def test_a_replacement_gives_the_process_the_time_its_service_declares() -> None
 
 
 @pytest.mark.parametrize("status", ["running", "paused", "restarting"])
-def test_a_copy_that_is_not_assigned_any_more_is_stopped_and_removed(status: str) -> None:
-    assert copies(ONE, host(container(1), container(2, status=status))) == [
-        "stop container/prod-order-2: order copy 2 is no longer assigned here",
-        "remove container/prod-order-2: order copy 2 is no longer assigned here",
+def test_a_replica_that_is_not_assigned_any_more_is_stopped_and_removed(status: str) -> None:
+    assert replicas(ONE, host(container(1), container(2, status=status))) == [
+        "stop container/prod-order-2: order replica 2 is no longer assigned here",
+        "remove container/prod-order-2: order replica 2 is no longer assigned here",
     ]
 
 
 @pytest.mark.parametrize(("said", "given"), [(300.0, 300.0), (0.0, 0.0), (None, 10.0)])
-def test_a_copy_that_is_not_assigned_any_more_has_the_time_it_was_made_with(
+def test_a_replica_that_is_not_assigned_any_more_has_the_time_it_was_made_with(
     said: float | None, given: float
 ) -> None:
-    stop = plan_copies(ONE, observed(cluster(ONE), host(container(1), container(2, grace_s=said)))).steps[0]
+    stop = plan_replicas(ONE, observed(cluster(ONE), host(container(1), container(2, grace_s=said)))).steps[0]
 
     assert isinstance(stop, StopContainer)
     assert stop.grace_s == given
 
 
 @pytest.mark.parametrize("status", ["created", "exited", "dead"])
-def test_a_stopped_copy_that_is_not_assigned_any_more_is_removed(status: str) -> None:
-    assert copies(ONE, host(container(1), container(2, status=status))) == [
-        "remove container/prod-order-2: order copy 2 is no longer assigned here"
+def test_a_stopped_replica_that_is_not_assigned_any_more_is_removed(status: str) -> None:
+    assert replicas(ONE, host(container(1), container(2, status=status))) == [
+        "remove container/prod-order-2: order replica 2 is no longer assigned here"
     ]
 
 
 def test_what_docker_is_removing_already_is_left_to_it() -> None:
-    assert copies(ONE, host(container(1), container(2, status="removing"))) == []
-    assert copies(ONE, host(container(1, status="removing"))) == []
+    assert replicas(ONE, host(container(1), container(2, status="removing"))) == []
+    assert replicas(ONE, host(container(1, status="removing"))) == []
 
 
-def test_of_two_containers_of_one_copy_the_running_one_with_the_right_spec_stays() -> None:
-    stopped = container(1, id="a", name="a-copy", status="exited")
-    outdated = container(1, id="b", name="an-outdated-copy", of=order("0.9.0"))
+def test_of_two_containers_of_one_replica_the_running_one_with_the_right_spec_stays() -> None:
+    stopped = container(1, id="a", name="a-replica", status="exited")
+    outdated = container(1, id="b", name="an-outdated-replica", of=order("0.9.0"))
 
-    assert copies(ONE, host(stopped, outdated, container(1))) == [
-        "remove container/prod-order-1: another container is order copy 1 now",
-        "stop container/prod-order-1: another container is order copy 1 now",
-        "remove container/prod-order-1: another container is order copy 1 now",
+    assert replicas(ONE, host(stopped, outdated, container(1))) == [
+        "remove container/prod-order-1: another container is order replica 1 now",
+        "stop container/prod-order-1: another container is order replica 1 now",
+        "remove container/prod-order-1: another container is order replica 1 now",
     ]
 
 
-def test_of_two_containers_of_one_copy_neither_gets_the_others_name_while_they_wait_for_a_network() -> None:
+def test_of_two_containers_of_one_replica_neither_gets_the_others_name_while_they_wait_for_a_network() -> (
+    None
+):
     outdated = container(1, of=order("0.9.0"), status="created")
     seen = host(outdated, container(1, id="b", name="aside", status="created"), networks=())
 
-    assert copies(ONE, seen, record=record(networks=())) == [
+    assert replicas(ONE, seen, record=record(networks=())) == [
         "blocked container/prod-order-1: network net is not ready yet"
     ]
 
 
-def test_a_copy_waits_for_the_name_that_a_second_container_of_another_one_has() -> None:
+def test_a_replica_waits_for_the_name_that_a_second_container_of_another_one_has() -> None:
     seen = host(container(1, status="created"), container(1, id="b", name="prod-order-2"), networks=())
 
-    assert "blocked container/prod-order-2: copy 1 of order has this name" in copies(
+    assert "blocked container/prod-order-2: replica 1 of order has this name" in replicas(
         TWO, seen, record=record(networks=())
     )
 
@@ -519,48 +521,50 @@ def test_a_copy_waits_for_the_name_that_a_second_container_of_another_one_has() 
 def test_while_the_one_before_it_is_being_removed_nothing_is_said_of_its_name() -> None:
     made = container(1, id="b", name="prod-order-1-abc", status="created")
 
-    assert copies(ONE, host(container(1, status="removing"), made)) == []
+    assert replicas(ONE, host(container(1, status="removing"), made)) == []
 
 
 def test_what_is_not_ours_is_never_touched() -> None:
-    assert copies(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
+    assert replicas(ONE, host(container(1), foreign_names=(("their-own", "x"), ("prod-order-9", "y")))) == []
 
 
 # ---- names
 
 
 def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
-    assert copies(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
+    assert replicas(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
         "blocked container/prod-order-1: a container that is not ours has this name"
     ]
 
 
-def test_a_renamed_copy_whose_name_somebody_else_took_is_left_as_it_is() -> None:
+def test_a_renamed_replica_whose_name_somebody_else_took_is_left_as_it_is() -> None:
     seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
 
-    assert copies(ONE, seen) == ["blocked container/prod-order-1: a container that is not ours has this name"]
-
-
-def test_a_name_is_given_back_before_the_copy_that_it_belongs_to_is_made() -> None:
-    assert copies(TWO, host(container(1, name="prod-order-2"))) == [
-        "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-2 found",
-        "blocked container/prod-order-2: copy 1 of order has this name",
+    assert replicas(ONE, seen) == [
+        "blocked container/prod-order-1: a container that is not ours has this name"
     ]
 
 
-def test_of_copies_whose_names_were_swapped_each_steps_aside_first() -> None:
+def test_a_name_is_given_back_before_the_replica_that_it_belongs_to_is_made() -> None:
+    assert replicas(TWO, host(container(1, name="prod-order-2"))) == [
+        "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-2 found",
+        "blocked container/prod-order-2: replica 1 of order has this name",
+    ]
+
+
+def test_of_replicas_whose_names_were_swapped_each_steps_aside_first() -> None:
     swapped = (container(1, id="a", name="prod-order-2"), container(2, id="b", name="prod-order-1"))
 
-    assert copies(TWO, host(*swapped)) == [
-        "rename container/prod-order-1-a: it has the name of another copy, and copy 2 of order has its own",
-        "rename container/prod-order-2-b: it has the name of another copy, and copy 1 of order has its own",
+    assert replicas(TWO, host(*swapped)) == [
+        "rename container/prod-order-1-a: it has the name of another replica, and replica 2 of order has its own",
+        "rename container/prod-order-2-b: it has the name of another replica, and replica 1 of order has its own",
     ]
 
 
-def test_copies_that_stepped_aside_get_their_names() -> None:
+def test_replicas_that_stepped_aside_get_their_names() -> None:
     aside = (container(1, id="a", name="prod-order-1-a"), container(2, id="b", name="prod-order-2-b"))
 
-    assert copies(TWO, host(*aside)) == [
+    assert replicas(TWO, host(*aside)) == [
         "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-1-a found",
         "rename container/prod-order-2: name: prod-order-2 wanted, prod-order-2-b found",
     ]
@@ -569,17 +573,17 @@ def test_copies_that_stepped_aside_get_their_names() -> None:
 def test_the_name_of_what_is_removed_is_free_afterwards() -> None:
     surplus: ContainerState = container(3, name="prod-order-1")
 
-    assert copies(ONE, host(surplus)) == [
-        "stop container/prod-order-1: order copy 3 is no longer assigned here",
-        "remove container/prod-order-1: order copy 3 is no longer assigned here",
-        "create container/prod-order-1: order copy 1 is assigned here",
-        "start container/prod-order-1: order copy 1 is assigned here",
+    assert replicas(ONE, host(surplus)) == [
+        "stop container/prod-order-1: order replica 3 is no longer assigned here",
+        "remove container/prod-order-1: order replica 3 is no longer assigned here",
+        "create container/prod-order-1: order replica 1 is assigned here",
+        "start container/prod-order-1: order replica 1 is assigned here",
     ]
 
 
 def test_the_name_of_what_docker_is_removing_is_waited_for() -> None:
-    assert copies(ONE, host(container(3, name="prod-order-1", status="removing"))) == [
-        "blocked container/prod-order-1: copy 3 of order, which is being removed, has this name"
+    assert replicas(ONE, host(container(3, name="prod-order-1", status="removing"))) == [
+        "blocked container/prod-order-1: replica 3 of order, which is being removed, has this name"
     ]
 
 
@@ -587,17 +591,17 @@ def test_the_name_of_what_docker_is_removing_is_waited_for() -> None:
 
 
 def without_etcd(wanted: Intent, seen: HostState, **more: Any) -> list[str]:
-    return told(plan_copies(wanted, observed(cluster(wanted, **more), seen, stale=True)))
+    return told(plan_replicas(wanted, observed(cluster(wanted, **more), seen, stale=True)))
 
 
-def test_while_etcd_is_away_a_copy_that_is_missing_is_made_from_what_was_kept() -> None:
-    assert without_etcd(ONE, host()) == copies(ONE, host())
+def test_while_etcd_is_away_a_replica_that_is_missing_is_made_from_what_was_kept() -> None:
+    assert without_etcd(ONE, host()) == replicas(ONE, host())
 
 
-def test_while_etcd_is_away_a_copy_that_has_ended_is_started() -> None:
+def test_while_etcd_is_away_a_replica_that_has_ended_is_started() -> None:
     ended = host(container(1, status="exited", exit_code=137))
-    assert without_etcd(ONE, ended) == copies(ONE, ended)
-    assert any(line.startswith("start container/prod-order-1") for line in copies(ONE, ended))
+    assert without_etcd(ONE, ended) == replicas(ONE, ended)
+    assert any(line.startswith("start container/prod-order-1") for line in replicas(ONE, ended))
 
 
 def test_while_etcd_is_away_nothing_that_is_not_assigned_is_taken_away() -> None:
@@ -606,7 +610,7 @@ def test_while_etcd_is_away_nothing_that_is_not_assigned_is_taken_away() -> None
     ]
 
 
-def test_while_etcd_is_away_a_copy_of_another_spec_is_kept_as_it_is() -> None:
+def test_while_etcd_is_away_a_replica_of_another_spec_is_kept_as_it_is() -> None:
     specs = {spec_hash(each): each for each in (order(), NEWER)}
     assert without_etcd(ONE, host(container(1, of=NEWER)), specs=specs) == []
     ended = host(container(1, of=NEWER, status="exited"))
@@ -615,12 +619,12 @@ def test_while_etcd_is_away_a_copy_of_another_spec_is_kept_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("local", ["pending", "locked", "error"])
-def test_a_copy_that_is_there_needs_no_value_for_its_placeholders(local: LocalState) -> None:
+def test_a_replica_that_is_there_needs_no_value_for_its_placeholders(local: LocalState) -> None:
     """It was made with them; its host may be out of the swarm for a while, as after a power cut."""
     spec = ContainerSpec(image="order:1.0.0", network_mode="host", environment=(("NODE", "{{.Node.ID}}"),))
     wanted, out = intent(service(spec=spec)), builders.outside(local)
 
-    assert copies(wanted, host(container(of=spec), swarm=out)) == []
-    assert copies(wanted, host(container(of=spec, status="exited"), swarm=out)) == [
+    assert replicas(wanted, host(container(of=spec), swarm=out)) == []
+    assert replicas(wanted, host(container(of=spec, status="exited"), swarm=out)) == [
         "start container/prod-order-1: exited with 0"
     ]

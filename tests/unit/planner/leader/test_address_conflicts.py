@@ -1,4 +1,4 @@
-"""Two copies with one address: the leader sees it, and has one of them recreated."""
+"""Two replicas with one address: the leader sees it, and has one of them recreated."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,17 +7,17 @@ import pytest
 
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, spec_hash
-from agent.model.status import CopyReport
+from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import plan_address_conflicts, with_recreations
 from tests.support.builders import cluster, intent, order, record, service, status, told
 
 ADDRESS = ("my-overlay", "10.10.0.1")
-ONE = CopyReport(
-    service="order", number=1, spec="s", id="1", name="prod-order-1", status="running", addresses=(ADDRESS,)
+ONE = ReplicaReport(
+    service="order", slot=1, spec="s", id="1", name="prod-order-1", status="running", addresses=(ADDRESS,)
 )
-TWO = replace(ONE, number=2, id="2", name="prod-order-2")
+TWO = replace(ONE, slot=2, id="2", name="prod-order-2")
 
 FREE = replace(order(), networks=(Attachment(network="my-overlay"),))
 FIXED = replace(order(), networks=(Attachment(network="my-overlay", ipv4_address=ADDRESS[1]),))
@@ -25,30 +25,35 @@ FIXED_HASH = spec_hash(FIXED)
 
 
 def said(**of_h2: Any) -> ClusterState:
-    """What the leader sees of a copy on h1 and another one on h2."""
-    one, two, more = of_h2.pop("one", ONE), replace(TWO, **of_h2.pop("copy", {})), of_h2
+    """What the leader sees of a replica on h1 and another one on h2."""
+    one, two, more = of_h2.pop("one", ONE), replace(TWO, **of_h2.pop("replica", {})), of_h2
     return cluster(
         intent(service()),
         specs={"s": FREE, FIXED_HASH: FIXED},
         record=record(networks=("my-overlay",)),
-        statuses={"h1": status("h1", copies=(one,)), "h2": status("h2", copies=(two,), **more)},
+        statuses={"h1": status("h1", replicas=(one,)), "h2": status("h2", replicas=(two,), **more)},
         present={"h1": "run-h1", "h2": "run-h2"},
     )
 
 
 def anew(seen: ClusterState) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Host -> what its one copy is told of a container of it."""
-    copies = {
-        "h1": Copy(service="order", number=1, spec="s"),
-        "h2": Copy(service="order", number=2, spec="s"),
+    """Host -> what its one replica is told of a container of it."""
+    replicas = {
+        "h1": Replica(service="order", slot=1, spec="s"),
+        "h2": Replica(service="order", slot=2, spec="s"),
     }
-    wanted = {name: Assignment(revision=1, project="prod", copies=(copy,)) for name, copy in copies.items()}
+    wanted = {
+        name: Assignment(revision=1, project="prod", replicas=(replica,))
+        for name, replica in replicas.items()
+    }
     return {
-        name: each.recreate for name, found in with_recreations(wanted, seen).items() for each in found.copies
+        name: each.recreate
+        for name, found in with_recreations(wanted, seen).items()
+        for each in found.replicas
     }
 
 
-def test_the_second_of_two_copies_with_one_address_is_told_and_recreated() -> None:
+def test_the_second_of_two_replicas_with_one_address_is_told_and_recreated() -> None:
     why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm gave the same address to both"
 
     assert told(plan_address_conflicts(said())) == [
@@ -60,18 +65,18 @@ def test_the_second_of_two_copies_with_one_address_is_told_and_recreated() -> No
 def test_the_one_that_had_the_address_first_keeps_it() -> None:
     one, two = replace(ONE, started_at="2026-11-25T22:09:20Z"), {"started_at": "2026-11-25T22:09:19Z"}
 
-    assert anew(said(one=one, copy=two)).keys() == {"h1", "h2"}
-    assert [host for host, what in anew(said(one=one, copy=two)).items() if what] == ["h1"]
+    assert anew(said(one=one, replica=two)).keys() == {"h1", "h2"}
+    assert [host for host, what in anew(said(one=one, replica=two)).items() if what] == ["h1"]
 
 
 def test_the_one_that_asks_for_the_address_keeps_it() -> None:
-    assert [host for host, what in anew(said(copy={"pinned": (ADDRESS,)})).items() if what] == ["h1"]
-    assert [host for host, what in anew(said(copy={"spec": FIXED_HASH})).items() if what] == ["h1"]
+    assert [host for host, what in anew(said(replica={"pinned": (ADDRESS,)})).items() if what] == ["h1"]
+    assert [host for host, what in anew(said(replica={"spec": FIXED_HASH})).items() if what] == ["h1"]
 
 
 @pytest.mark.parametrize("spec", [FIXED_HASH, "not known here"])
 def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
-    seen = said(one=replace(ONE, pinned=(ADDRESS,)), copy={"spec": spec})
+    seen = said(one=replace(ONE, pinned=(ADDRESS,)), replica={"spec": spec})
 
     assert not any(anew(seen).values())
     (line,) = told(plan_address_conflicts(seen))
@@ -81,9 +86,9 @@ def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"copy": {"addresses": (("my-overlay", "10.10.0.2"),)}},
-        {"copy": {"addresses": (("a bridge", "10.10.0.1"),)}},
-        {"copy": {"status": "exited"}},
+        {"replica": {"addresses": (("my-overlay", "10.10.0.2"),)}},
+        {"replica": {"addresses": (("a bridge", "10.10.0.1"),)}},
+        {"replica": {"status": "exited"}},
         {"engine_up": False},
         {"instance": "an earlier run"},
     ],

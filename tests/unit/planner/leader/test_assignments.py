@@ -4,17 +4,17 @@ from typing import Any
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.leader_steps import CollectSpecs, PublishAssignment
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import spec_hash
-from agent.model.status import CopyReport, HostStatus
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from tests.support.builders import REVISION, cluster, intent, order, service, status, told
 
 
 def assigned(wanted: Intent, current: dict[str, Assignment] | None = None) -> dict[str, list[str]]:
-    """Host -> its copies as `order-1`."""
+    """Host -> its replicas as `order-1`."""
     return {
-        host: [f"{copy.service}-{copy.number}" for copy in each.copies]
+        host: [f"{replica.service}-{replica.slot}" for replica in each.replicas]
         for host, each in assign(wanted, current or {}).items()
     }
 
@@ -33,7 +33,7 @@ def test_every_declared_host_has_an_assignment_even_an_empty_one() -> None:
     assert assigned(intent(hosts="h1 h2")) == {"h1": [], "h2": []}
 
 
-def test_a_copy_keeps_its_number_and_host_when_another_is_added() -> None:
+def test_a_replica_keeps_its_number_and_host_when_another_is_added() -> None:
     before = assign(intent(service(on={"h1": 1, "h2": 1}), hosts="h1 h2"), {})
 
     assert assigned(later(service(on={"h1": 2, "h2": 1})), before) == {
@@ -50,7 +50,7 @@ def test_the_highest_number_of_a_host_goes_first_when_it_runs_fewer() -> None:
 
 def test_a_number_that_became_free_is_given_again() -> None:
     before = {
-        "h2": Assignment(revision=1, project="prod", copies=(Copy(service="order", number=2, spec="x"),))
+        "h2": Assignment(revision=1, project="prod", replicas=(Replica(service="order", slot=2, spec="x"),))
     }
 
     assert assigned(later(service(on={"h1": 2, "h2": 1})), before) == {
@@ -59,30 +59,30 @@ def test_a_number_that_became_free_is_given_again() -> None:
     }
 
 
-def test_a_host_that_left_the_intent_has_no_copies_and_its_numbers_are_free() -> None:
+def test_a_host_that_left_the_intent_has_no_replicas_and_its_numbers_are_free() -> None:
     before = assign(intent(service(on={"h3": 1}), hosts="h1 h3"), {})
 
     assert assigned(later(service(on={"h1": 1}), hosts="h1"), before) == {"h1": ["order-1"], "h3": []}
 
 
 def test_a_host_that_left_the_intent_is_emptied_also_when_its_assignment_is_damaged() -> None:
-    """Else its copies would stay for good, and so would the word that the key cannot be read."""
+    """Else its replicas would stay for good, and so would the word that the key cannot be read."""
     key = "/swarmkeeper/prod/assignments/h2"
     wanted = intent(hosts="h1")
     kept = assign(wanted, {})
     state = cluster(wanted, "h1", assignments=kept, unreadable=((key, "not a Assignment"),))
 
     assert told(plan_assignments(wanted, state)) == [
-        f"publish assignment/h2: revision {REVISION}: no copy changed"
+        f"publish assignment/h2: revision {REVISION}: no replica changed"
     ]
 
 
-def test_a_copy_keeps_its_number_when_its_spec_changes() -> None:
+def test_a_replica_keeps_its_number_when_its_spec_changes() -> None:
     before = assign(intent(service(on={"h1": 2}), hosts="h1 h2"), {})
     after = assign(later(service(on={"h1": 2}, spec=order("1.0.1"))), before)
 
-    assert [copy.number for copy in after["h1"].copies] == [1, 2]
-    assert {copy.spec for copy in after["h1"].copies} == {spec_hash(order("1.0.1"))}
+    assert [replica.slot for replica in after["h1"].replicas] == [1, 2]
+    assert {replica.spec for replica in after["h1"].replicas} == {spec_hash(order("1.0.1"))}
 
 
 def test_a_first_document_is_published_to_every_host_with_its_counts() -> None:
@@ -90,7 +90,7 @@ def test_a_first_document_is_published_to_every_host_with_its_counts() -> None:
 
     assert told(plan_assignments(wanted, cluster(wanted))) == [
         "publish assignment/h1: revision 7: 2 new",
-        "publish assignment/h2: revision 7: no copy changed",
+        "publish assignment/h2: revision 7: no replica changed",
     ]
 
 
@@ -121,23 +121,23 @@ def test_only_specs_that_etcd_lacks_are_written_with_an_assignment() -> None:
     assert step.specs == (order("1.0.1"),)
 
 
-def test_specs_that_no_copy_has_any_more_are_collected_once_all_is_assigned() -> None:
+def test_specs_that_no_replica_has_any_more_are_collected_once_all_is_assigned() -> None:
     wanted = intent(service())
     stored = frozenset({spec_hash(order()), spec_hash(order("0.9.0"))})
     state = cluster(wanted, assignments=assign(wanted, {}), stored_specs=stored)
 
-    assert told(plan_assignments(wanted, state)) == ["collect specs: no copy has them any more"]
+    assert told(plan_assignments(wanted, state)) == ["collect specs: no replica has them any more"]
 
 
 def test_specs_are_collected_all_at_once_when_no_host_runs_an_old_one_any_more() -> None:
     wanted = intent(service())
     old, older = spec_hash(order("0.9.0")), spec_hash(order("0.8.0"))
-    running = CopyReport(service="order", number=1, spec=old, id="x", name="prod-order-1", status="running")
+    running = ReplicaReport(service="order", slot=1, spec=old, id="x", name="prod-order-1", status="running")
     state = cluster(
         wanted,
         assignments=assign(wanted, {}),
         stored_specs=frozenset({spec_hash(order()), old, older}),
-        statuses={"h1": status("h1", copies=(running,))},
+        statuses={"h1": status("h1", replicas=(running,))},
     )
 
     assert told(plan_assignments(wanted, state)) == []
@@ -165,12 +165,12 @@ def test_specs_that_were_lost_are_written_again_with_an_assignment_that_did_not_
 # ---- etcd was rolled back
 
 
-def runs(name: str, *numbers: int) -> HostStatus:
-    copies = tuple(
-        CopyReport(service="order", number=each, spec="old", id="", name="", status="running")
-        for each in numbers
+def runs(name: str, *slots: int) -> HostStatus:
+    replicas = tuple(
+        ReplicaReport(service="order", slot=each, spec="old", id="", name="", status="running")
+        for each in slots
     )
-    return status(name, copies=copies)
+    return status(name, replicas=replicas)
 
 
 def lost(**more: Any) -> ClusterState:
@@ -180,27 +180,29 @@ def lost(**more: Any) -> ClusterState:
     return replace(state, **{"statuses": said, "present": there, **more})
 
 
-def numbers(state: ClusterState) -> dict[str, list[int]]:
+def slots(state: ClusterState) -> dict[str, list[int]]:
     assert state.accepted is not None
     steps = [
         each for each in plan_assignments(state.accepted, state).steps if isinstance(each, PublishAssignment)
     ]
     assert all(each.assignment.epoch == state.epoch for each in steps)
-    return {each.host: [copy.number for copy in each.assignment.copies] for each in steps}
+    return {each.host: [replica.slot for replica in each.assignment.replicas] for each in steps}
 
 
 def test_what_etcd_has_lost_is_taken_from_what_the_hosts_run() -> None:
-    assert numbers(lost()) == {"h1": [3], "h2": [1, 2]}
+    assert slots(lost()) == {"h1": [3], "h2": [1, 2]}
 
 
 def test_an_assignment_of_an_earlier_epoch_is_as_good_as_lost() -> None:
-    old = {"h1": Assignment(revision=7, project="prod", copies=(Copy(service="order", number=9, spec="x"),))}
-    assert numbers(lost(assignments=old)) == {"h1": [3], "h2": [1, 2]}
+    old = {
+        "h1": Assignment(revision=7, project="prod", replicas=(Replica(service="order", slot=9, spec="x"),))
+    }
+    assert slots(lost(assignments=old)) == {"h1": [3], "h2": [1, 2]}
 
 
 def test_a_number_that_two_hosts_say_they_run_stays_with_one() -> None:
     twice = lost()
-    assert numbers(replace(twice, statuses={**twice.statuses, "h2": runs("h2", 3, 1)})) == {
+    assert slots(replace(twice, statuses={**twice.statuses, "h2": runs("h2", 3, 1)})) == {
         "h1": [3],
         "h2": [1, 2],
     }
@@ -211,6 +213,6 @@ def test_a_host_that_is_there_and_says_nothing_yet_is_waited_for() -> None:
     silent = replace(silent, statuses={"h1": silent.statuses["h1"]})
     assert silent.accepted is not None
     assert told(plan_assignments(silent.accepted, silent)) == [
-        "blocked assignments: h2 did not report yet which copies run there, and etcd has lost it"
+        "blocked assignments: h2 did not report yet which replicas run there, and etcd has lost it"
     ]
-    assert numbers(replace(silent, present={"h1": "run-h1"})) == {"h1": [3], "h2": [1, 2]}
+    assert slots(replace(silent, present={"h1": "run-h1"})) == {"h1": [3], "h2": [1, 2]}

@@ -8,9 +8,9 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment
 from agent.model.spec import Restart, spec_hash
-from agent.model.status import CopyReport, HostStatus
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.dry_run.cluster import plan_cluster
-from agent.planner.host.replicas import plan_copies
+from agent.planner.host.replicas import plan_replicas
 from agent.planner.leader.assignments import assign, hold_first_starts, plan_assignments
 from tests.support.builders import cluster, container, document, host, intent, observed, order, service, told
 
@@ -26,33 +26,33 @@ def shop(
     return intent(front, replace(DB, placement=tuple((db or {"h1": 1, "h2": 1}).items())), hosts="h1 h2 h3")
 
 
-def report(number: int, name: str = "db", **more: Any) -> CopyReport:
+def report(slot: int, name: str = "db", **more: Any) -> ReplicaReport:
     spec = spec_hash(DB_SPEC if name == "db" else WEB_SPEC)
     fields = {"status": "running", "started_at": "t", "health": "healthy", **more}
-    return CopyReport(service=name, number=number, spec=spec, id=name, name=name, **fields)
+    return ReplicaReport(service=name, slot=slot, spec=spec, id=name, name=name, **fields)
 
 
-def status(*copies: CopyReport, **more: Any) -> HostStatus:
+def status(*replicas: ReplicaReport, **more: Any) -> HostStatus:
     return HostStatus(
-        instance="run", at="", agent_version="", **{"engine_up": True, "copies": copies, **more}
+        instance="run", at="", agent_version="", **{"engine_up": True, "replicas": replicas, **more}
     )
 
 
 def state(*statuses: HostStatus | None, **more: Any) -> ClusterState:
     """etcd with what h1, h2, ... say of themselves; an agent that is away says nothing."""
-    named = {f"h{number}": each for number, each in enumerate(statuses, 1) if each}
+    named = {f"h{slot}": each for slot, each in enumerate(statuses, 1) if each}
     return cluster(intent(), statuses=named, present=dict.fromkeys(named, "run"), **more)
 
 
 def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | None = None) -> dict[str, str]:
-    """For what each copy has to wait."""
+    """For what each replica has to wait."""
     before = current or {}
     held = hold_first_starts(what, assign(what, before), before, found)
     return {
-        f"{copy.service}-{copy.number}": copy.waits
+        f"{replica.service}-{replica.slot}": replica.waits
         for _, each in sorted(held.items())
-        for copy in each.copies
-        if copy.waits
+        for replica in each.replicas
+        if replica.waits
     }
 
 
@@ -93,8 +93,8 @@ def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | No
         ),
     ],
 )
-def test_a_copy_waits_until_every_copy_it_depends_on_is_as_far(
-    condition: str, first: CopyReport, second: CopyReport, why: str
+def test_a_replica_waits_until_every_replica_it_depends_on_is_as_far(
+    condition: str, first: ReplicaReport, second: ReplicaReport, why: str
 ) -> None:
     found = waits(shop(condition), state(status(first), status(second)))
     assert found == ({"web-1": f"depends on db: {why}"} if why else {})
@@ -106,7 +106,7 @@ def test_nothing_was_said_yet_so_all_wait() -> None:
     }
 
 
-def test_a_copy_on_a_host_that_is_away_holds_nobody_up_while_another_one_is_as_far() -> None:
+def test_a_replica_on_a_host_that_is_away_holds_nobody_up_while_another_one_is_as_far() -> None:
     assert waits(shop(), state(status(report(1)), None)) == {}
     assert waits(shop(), state(status(report(1)), status(report(2), engine_up=False))) == {}
 
@@ -117,11 +117,11 @@ def test_when_all_hosts_of_a_dependency_are_away_its_dependents_do_not_start_for
     }
 
 
-def test_a_service_without_copies_holds_nobody_up() -> None:
+def test_a_service_without_replicas_holds_nobody_up() -> None:
     assert waits(shop(db={"h1": 0}), state(status(), status())) == {}
 
 
-def test_a_copy_that_was_let_start_is_never_held_up_again() -> None:
+def test_a_replica_that_was_let_start_is_never_held_up_again() -> None:
     what = shop()
     before = assign(what, {})
     sick = state(status(report(1, health="unhealthy")), status(report(2, status="exited")))
@@ -137,7 +137,7 @@ def test_nor_on_another_host_where_its_number_goes() -> None:
     assert waits(moved, state(status(), status(), status()), before) == {}
 
 
-def test_a_new_copy_beside_it_waits_by_itself() -> None:
+def test_a_new_replica_beside_it_waits_by_itself() -> None:
     before, more = assign(shop(web={"h2": 1}), {}), shop(web={"h2": 2})
     assert list(waits(more, state(status(), status()), before)) == ["web-2"]
 
@@ -166,14 +166,14 @@ WEB = intent(service("web", {"h1": 1}, WEB_SPEC))
 
 
 def on_host(*containers: ContainerState, images: tuple[str, ...] = (), **more: Any) -> list[str]:
-    """What h1 does about a copy of web that waits."""
-    (copy,) = assign(WEB, {})["h1"].copies
-    mine = Assignment(revision=7, project="prod", copies=(replace(copy, waits=WHY),))
+    """What h1 does about a replica of web that waits."""
+    (replica,) = assign(WEB, {})["h1"].replicas
+    mine = Assignment(revision=7, project="prod", replicas=(replace(replica, waits=WHY),))
     state = cluster(WEB, assignment=mine)
-    return told(plan_copies(WEB, observed(state, host(*containers, images=frozenset(images)), **more)))
+    return told(plan_replicas(WEB, observed(state, host(*containers, images=frozenset(images)), **more)))
 
 
-def test_the_image_is_pulled_while_the_copy_waits() -> None:
+def test_the_image_is_pulled_while_the_replica_waits() -> None:
     assert on_host() == ["pull image/order:web: wanted by prod-web-1", f"blocked container/prod-web-1: {WHY}"]
     assert on_host(images=("order:web",)) == [f"blocked container/prod-web-1: {WHY}"]
 

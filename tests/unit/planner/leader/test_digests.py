@@ -80,7 +80,7 @@ def test_while_the_registry_is_away_a_new_image_holds_everything_where_it_is() -
     )
     assert images(held) is None
     assert plan_digests(held).blocked[0].reason == (
-        "what web:2 is cannot be asked now: every copy stays as it is assigned until it can"
+        "what web:2 is cannot be asked now: every replica stays as it is assigned until it can"
     )
     (step,) = plan_digests(held).steps
     assert step.images == ("web:2",)  # type: ignore[union-attr]

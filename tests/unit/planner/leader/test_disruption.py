@@ -13,10 +13,10 @@ from agent.model.records import Disruption, MembershipOrder
 from agent.model.status import (
     BlockedReport,
     BridgeReport,
-    CopyReport,
     HostStatus,
     JoinedReport,
     NetworkReport,
+    ReplicaReport,
 )
 from agent.planner.leader.disruption import plan_disruption, why_unwell
 from tests.support.builders import (
@@ -335,7 +335,7 @@ def test_a_host_whose_bridge_is_wrong_again_after_the_disruption_slot_gets_it_ag
 
 
 def test_the_disruption_slot_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
-    down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), copies=(copy(),))
+    down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), replicas=(replica(),))
 
     assert planned(seen({"h1": "moving"}, disruption("h2", "released"), statuses=[down])) == []
 
@@ -343,8 +343,8 @@ def test_the_disruption_slot_that_came_out_badly_is_remembered_also_while_nobody
 # ---- whether the last one is well
 
 
-def copy(name: str = "prod-order-1", status: Any = "exited") -> CopyReport:
-    return CopyReport(service="order", number=1, spec="s", id="id", name=name, status=status)
+def replica(name: str = "prod-order-1", status: Any = "exited") -> ReplicaReport:
+    return ReplicaReport(service="order", slot=1, spec="s", id="id", name=name, status=status)
 
 
 def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: Any) -> list[str]:
@@ -361,7 +361,7 @@ def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: A
 
 
 def test_the_next_one_goes_when_the_last_one_is_well() -> None:
-    assert unwell(after=says("h2", "right", copies=(copy(status="running"),))) == []
+    assert unwell(after=says("h2", "right", replicas=(replica(status="running"),))) == []
 
 
 def test_a_host_that_does_not_report_is_not_well() -> None:
@@ -385,22 +385,24 @@ def test_what_was_right_for_an_earlier_intent_was_well() -> None:
     assert why_unwell(found.cluster.accepted, found, disruption("h2", "released")) == ()
 
 
-def test_a_copy_that_is_still_to_be_started_is_not_well() -> None:
-    to_do = says("h2", "right", copies=(copy(),), steps=("start container/prod-order-1: exited with 137",))
+def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
+    to_do = says(
+        "h2", "right", replicas=(replica(),), steps=("start container/prod-order-1: exited with 137",)
+    )
     held = BlockedReport(
         resource="container/prod-order-1", reason="network net is not ready yet", kind="waiting"
     )
 
     assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
-    assert unwell(after=says("h2", "right", copies=(copy(),), blocked=(held,))) == [
+    assert unwell(after=says("h2", "right", replicas=(replica(),), blocked=(held,))) == [
         "prod-order-1 on h2 is exited"
     ]
 
 
-def test_a_copy_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
+def test_a_replica_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
     others = ("start container/prod-order-10: exited with 1",)
 
-    assert unwell(after=says("h2", "right", copies=(copy(),), steps=others)) == []
+    assert unwell(after=says("h2", "right", replicas=(replica(),), steps=others)) == []
 
 
 @pytest.mark.parametrize("state", ["down", "unknown", "disconnected"])
@@ -458,11 +460,11 @@ def test_a_host_taken_out_of_the_intent_after_the_disruption_slot_is_nobodys_wor
 
 
 def sees(name: str, *peers: str, phase: str = "right", **more: Any) -> HostStatus:
-    """A host with a copy on the overlay that has heard of itself and `peers` there."""
-    there = replace(copy(f"prod-order-{name[1:]}", "running"), addresses=(("net", f"10.10.0.{name[1:]}"),))
+    """A host with a replica on the overlay that has heard of itself and `peers` there."""
+    there = replace(replica(f"prod-order-{name[1:]}", "running"), addresses=(("net", f"10.10.0.{name[1:]}"),))
     heard = tuple(ADDRESSES[each] for each in (name, *peers))
     network = NetworkReport(id="net-id", name="net", driver="overlay", scope="swarm", peers=heard)
-    about = {"swarm_address": ADDRESSES[name], "copies": (there,), "networks": (network,), **more}
+    about = {"swarm_address": ADDRESSES[name], "replicas": (there,), "networks": (network,), **more}
     return says(name, phase, **about)
 
 

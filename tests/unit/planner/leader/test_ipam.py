@@ -8,9 +8,9 @@ from agent.diff.networks import asks_for_addresses
 from agent.model.host_state import GivenOut, HostState
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import AttachedReport, CopyReport, HostStatus
+from agent.model.status import AttachedReport, HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.ipam import pin_addresses
 from tests.support.builders import (
@@ -53,23 +53,24 @@ def pinned(
 
 def addresses(assigned: dict[str, Assignment]) -> Addresses:
     return {
-        f"{copy.service}-{copy.number}": copy.held or ", ".join(address for _, address in copy.addresses)
+        f"{replica.service}-{replica.slot}": replica.held
+        or ", ".join(address for _, address in replica.addresses)
         for each in assigned.values()
-        for copy in each.copies
+        for replica in each.replicas
     }
 
 
-def runs(name: str, number: int, address: str, of: ContainerSpec = IP, **more: Any) -> CopyReport:
+def runs(name: str, slot: int, address: str, of: ContainerSpec = IP, **more: Any) -> ReplicaReport:
     said: dict[str, Any] = {
         "service": "order",
-        "number": number,
+        "slot": slot,
         "spec": spec_hash(of),
-        "id": f"id-{name}-{number}",
-        "name": f"prod-order-{number}",
+        "id": f"id-{name}-{slot}",
+        "name": f"prod-order-{slot}",
         "status": "running",
         "addresses": (("net", address),),
     }
-    return CopyReport(**{**said, **more})
+    return ReplicaReport(**{**said, **more})
 
 
 def there(*statuses: HostStatus) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def test_whoever_uses_its_overlay_address_gets_one_from_the_top_and_nobody_else(
     assert addresses(pinned(asked)) == {"billing-1": "", "order-1": TOP, "order-2": NEXT, "order-3": THIRD}
 
 
-def test_with_the_policy_every_copy_gets_one_on_each_overlay_and_none_on_a_bridge() -> None:
+def test_with_the_policy_every_replica_gets_one_on_each_overlay_and_none_on_a_bridge() -> None:
     on_two = order()
     on_two = replace(on_two, networks=(*on_two.networks, Attachment(network="local")))
     local = replace(OVERLAY, key="local", name="local", driver="bridge", subnet=IPv4Network("10.20.0.0/24"))
@@ -117,9 +118,9 @@ def test_gateway_fixed_addresses_and_what_others_have_are_left_out() -> None:
     }
 
 
-def test_what_a_copy_runs_with_when_it_is_first_pinned_is_what_it_keeps() -> None:
+def test_what_a_replica_runs_with_when_it_is_first_pinned_is_what_it_keeps() -> None:
     asked = wanted(policy=PINNING)
-    said = there(status("h1", copies=(runs("h1", 1, "10.10.0.9"),)), status("h2"))
+    said = there(status("h1", replicas=(runs("h1", 1, "10.10.0.9"),)), status("h2"))
 
     assert addresses(pinned(asked, **said)) == {"order-1": "10.10.0.9", "order-2": TOP, "order-3": NEXT}
 
@@ -155,7 +156,7 @@ def test_while_the_overlays_cannot_be_seen_nothing_is_chosen_and_nothing_lost(se
 # ---- what it keeps
 
 
-def test_a_copy_keeps_its_address_whatever_its_spec_becomes_and_others_come_and_go() -> None:
+def test_a_replica_keeps_its_address_whatever_its_spec_becomes_and_others_come_and_go() -> None:
     before = pinned(wanted(service(on={"h1": 2}, spec=IP)))
     changed = replace(IP, image="order:1.0.1")
     asked = wanted(service(on={"h1": 2, "h2": 1}, spec=changed), service("abc", spec=IP))
@@ -168,7 +169,7 @@ def test_a_copy_keeps_its_address_whatever_its_spec_becomes_and_others_come_and_
     }
 
 
-def test_a_copy_that_moves_to_another_host_keeps_its_address() -> None:
+def test_a_replica_that_moves_to_another_host_keeps_its_address() -> None:
     before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
 
     assert addresses(pinned(wanted(service(on={"h2": 1}, spec=IP)), before)) == {"order-1": TOP}
@@ -177,12 +178,12 @@ def test_a_copy_that_moves_to_another_host_keeps_its_address() -> None:
 def test_it_is_held_there_until_its_old_container_has_let_go() -> None:
     before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
     asked = wanted(service(on={"h2": 1}, spec=IP))
-    still = there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+    still = there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2"))
 
     held = pinned(asked, before, **still)
-    assert held["h2"].copies == (
-        Copy(
-            service="order", number=1, spec=spec_hash(IP), addresses=(("net", TOP),),
+    assert held["h2"].replicas == (
+        Replica(
+            service="order", slot=1, spec=spec_hash(IP), addresses=(("net", TOP),),
             held=f"{TOP} on net is held by prod-order-1 on h1",
         ),
     )  # fmt: skip
@@ -194,7 +195,7 @@ def test_another_one_is_chosen_when_the_old_host_is_away_and_the_swarm_keeps_the
     asked = wanted(service(on={"h2": 1}, spec=IP))
     away = {
         **there(status("h2")),
-        "statuses": {"h1": status("h1", copies=(runs("h1", 1, TOP),)), "h2": status("h2")},
+        "statuses": {"h1": status("h1", replicas=(runs("h1", 1, TOP),)), "h2": status("h2")},
     }
 
     kept = seeing((TOP, "id-h1-1", "node-h1"))
@@ -212,7 +213,7 @@ def test_an_address_that_somebody_else_has_is_given_up() -> None:
     assert addresses(pinned(asked, before, seeing((TOP, "guest", "node-h2")), **said)) == {"order-1": NEXT}
 
 
-def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_copy_could_not_be_started() -> (
+def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_replica_could_not_be_started() -> (
     None
 ):
     asked = wanted(service(on={"h1": 1}, spec=IP))
@@ -220,7 +221,7 @@ def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_co
     failed = runs("h1", 1, "", status="created", error="attaching to network failed")
 
     assert addresses(pinned(asked, before, seen, **there(status("h1")))) == {"order-1": TOP}
-    assert addresses(pinned(asked, before, seen, **there(status("h1", copies=(failed,))))) == {
+    assert addresses(pinned(asked, before, seen, **there(status("h1", replicas=(failed,))))) == {
         "order-1": NEXT
     }
 
@@ -244,7 +245,7 @@ def test_an_address_that_the_document_now_fixes_for_another_is_given_up_and_that
     before = pinned(asked)
     fixed = replace(order(), networks=(Attachment(network="net", ipv4_address=TOP),))
     both = wanted(service(on={"h1": 1}, spec=IP), service("db", on={"h2": 1}, spec=fixed))
-    said = there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+    said = there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2"))
 
     assert addresses(pinned(both, before, **said)) == {
         "db-1": f"{TOP} on net is held by prod-order-1 on h1",
@@ -252,11 +253,11 @@ def test_an_address_that_the_document_now_fixes_for_another_is_given_up_and_that
     }
 
 
-def test_a_spec_that_cannot_be_read_leaves_the_copy_its_address() -> None:
+def test_a_spec_that_cannot_be_read_leaves_the_replica_its_address() -> None:
     asked = wanted(service(on={"h1": 1}, spec=IP))
     before = pinned(asked)
-    old = {"h1": replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old"),))}
-    kept = replace(before["h1"], copies=(replace(before["h1"].copies[0], spec="old", addresses=()),))
+    old = {"h1": replace(before["h1"], replicas=(replace(before["h1"].replicas[0], spec="old"),))}
+    kept = replace(before["h1"], replicas=(replace(before["h1"].replicas[0], spec="old", addresses=()),))
 
     assert addresses(pin_addresses(asked, {"h1": kept}, old, cluster(asked), host()).assignments) == {
         "order-1": TOP
@@ -290,7 +291,7 @@ def test_the_reason_of_an_assignment_names_the_addresses() -> None:
 
 
 def why(seen: HostState, **more: Any) -> str:
-    """What the leader says of a copy that was at the top of the overlay and is not any more."""
+    """What the leader says of a replica that was at the top of the overlay and is not any more."""
     asked = wanted(service(on={"h2": 1}, spec=IP))
     before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
     told_of = [
@@ -303,10 +304,10 @@ def why(seen: HostState, **more: Any) -> str:
 def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
     away = {
         **there(status("h2")),
-        "statuses": {"h1": status("h1", copies=(runs("h1", 1, TOP),)), "h2": status("h2")},
+        "statuses": {"h1": status("h1", replicas=(runs("h1", 1, TOP),)), "h2": status("h2")},
     }
     failed = runs("h2", 1, "", status="created", error="attaching to network failed")
-    stuck = there(status("h1"), status("h2", copies=(failed,)))
+    stuck = there(status("h1"), status("h2", replicas=(failed,)))
 
     assert why(seeing((TOP, "id-h1-1", "node-h1")), **away).endswith(
         f"order-1 is at {NEXT} on net instead of {TOP} (it is held by prod-order-1 on h1: "
@@ -317,5 +318,6 @@ def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
         "h1 knows none of that id, and a restart of dockerd there frees it)"
     )
     assert why(
-        seeing((TOP, "id-h1-1", "node-h1")), **there(status("h1", copies=(runs("h1", 1, TOP),)), status("h2"))
+        seeing((TOP, "id-h1-1", "node-h1")),
+        **there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2")),
     ).endswith(f"order-1 waits: {TOP} on net is held by prod-order-1 on h1")

@@ -1,4 +1,7 @@
-"""Whatever was assigned, reported and given out before: no two copies get one address, nobody loses one for nothing."""
+"""Whatever was assigned, reported and given out before.
+
+No two replicas get one address, nobody loses one for nothing.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,9 +14,9 @@ from hypothesis import strategies as st
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.observed import ClusterState
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import AttachedReport, CopyReport
+from agent.model.status import AttachedReport, ReplicaReport
 from agent.planner.leader.assignments import assign
 from agent.planner.leader.ipam import pin_addresses
 from tests.support import builders
@@ -53,12 +56,12 @@ def scenes(draw: st.DrawFn) -> Scene:
     current = draw(_assignments(wanted))
     statuses, given_out = {}, set()
     for name in HOSTS:
-        copies = draw(
-            st.lists(_reports(name), unique_by=lambda each: (each.service, each.number), max_size=3)
+        replicas = draw(
+            st.lists(_reports(name), unique_by=lambda each: (each.service, each.slot), max_size=3)
         )
         guests = [AttachedReport(id=f"guest-{name}", name="guest", networks=("net",))]
-        statuses[name] = builders.status(name, copies=tuple(copies), attached=tuple(guests))
-        known = [each.id for each in copies] + [f"guest-{name}", "nobody-knows-it"]
+        statuses[name] = builders.status(name, replicas=tuple(replicas), attached=tuple(guests))
+        known = [each.id for each in replicas] + [f"guest-{name}", "nobody-knows-it"]
         given_out |= {
             (draw(ADDRESSES), draw(st.sampled_from(known)), f"node-{name}")
             for _ in range(draw(st.integers(0, 2)))
@@ -75,26 +78,26 @@ def scenes(draw: st.DrawFn) -> Scene:
 def _assignments(draw: st.DrawFn, wanted: Intent) -> dict[str, Assignment]:
     """As they could have become: of the same services, on any host, with any address, also one that others have."""
     keys = draw(st.sets(st.tuples(st.sampled_from(SERVICES), st.integers(1, 6))))
-    found: dict[str, list[Copy]] = {name: [] for name in HOSTS}
-    for service, number in sorted(keys):
+    found: dict[str, list[Replica]] = {name: [] for name in HOSTS}
+    for service, slot in sorted(keys):
         address = draw(ADDRESSES)
         pins = (("net", address),) if address else ()
-        copy = Copy(service=service, number=number, spec=spec_hash(TOLD), addresses=pins)
-        found[draw(st.sampled_from(HOSTS))].append(copy)
+        replica = Replica(service=service, slot=slot, spec=spec_hash(TOLD), addresses=pins)
+        found[draw(st.sampled_from(HOSTS))].append(replica)
     return {
-        name: Assignment(revision=wanted.revision, project="prod", copies=tuple(sorted(copies)))
-        for name, copies in found.items()
+        name: Assignment(revision=wanted.revision, project="prod", replicas=tuple(sorted(replicas)))
+        for name, replicas in found.items()
     }
 
 
-def _reports(host: str) -> st.SearchStrategy[CopyReport]:
+def _reports(host: str) -> st.SearchStrategy[ReplicaReport]:
     return st.builds(
-        lambda service, number, address, up: CopyReport(
+        lambda service, slot, address, up: ReplicaReport(
             service=service,
-            number=number,
+            slot=slot,
             spec=spec_hash(TOLD),
-            id=f"id-{host}-{service}-{number}",
-            name=f"prod-{service}-{number}",
+            id=f"id-{host}-{service}-{slot}",
+            name=f"prod-{service}-{slot}",
             status="running" if up else "exited",
             addresses=(("net", address),),
         ),
@@ -117,13 +120,15 @@ def sees(scene: Scene) -> bool:
 
 
 def pins(assignments: Mapping[str, Assignment]) -> dict[tuple[str, int], str]:
-    copies = [copy for each in assignments.values() for copy in each.copies]
-    return {(copy.service, copy.number): address for copy in copies for _, address in copy.addresses}
+    replicas = [replica for each in assignments.values() for replica in each.replicas]
+    return {
+        (replica.service, replica.slot): address for replica in replicas for _, address in replica.addresses
+    }
 
 
 @thorough
 @given(scenes())
-def test_no_two_copies_have_one_address_and_none_has_one_that_cannot_be(scene: Scene) -> None:
+def test_no_two_replicas_have_one_address_and_none_has_one_that_cannot_be(scene: Scene) -> None:
     found = pins(pinned(scene))
 
     assert len(set(found.values())) == len(found)
@@ -145,7 +150,7 @@ def test_what_is_chosen_stays_for_as_long_as_nothing_changes(scene: Scene) -> No
 def test_who_comes_later_takes_nobodys_address_away(scene: Scene, more: int) -> None:
     first = pinned(scene)
     one, *others = scene.intent.services
-    grown = replace(one, placement=tuple({**dict(one.placement), "h3": one.copies_on("h3") + more}.items()))
+    grown = replace(one, placement=tuple({**dict(one.placement), "h3": one.replicas_on("h3") + more}.items()))
     later = pinned(scene._replace(intent=replace(scene.intent, services=(grown, *others))), first)
 
     assert pins(first).items() <= pins(later).items()
@@ -153,9 +158,9 @@ def test_who_comes_later_takes_nobodys_address_away(scene: Scene, more: int) -> 
 
 @thorough
 @given(scenes())
-def test_every_copy_that_asks_has_an_address_or_is_told_why_not(scene: Scene) -> None:
+def test_every_replica_that_asks_has_an_address_or_is_told_why_not(scene: Scene) -> None:
     for each in pinned(scene).values():
-        for copy in each.copies:
-            asks = scene.intent.policy.pin_addresses or copy.spec == spec_hash(TOLD)
-            if asks and copy.spec != spec_hash(FIXED):
-                assert copy.addresses or copy.held
+        for replica in each.replicas:
+            asks = scene.intent.policy.pin_addresses or replica.spec == spec_hash(TOLD)
+            if asks and replica.spec != spec_hash(FIXED):
+                assert replica.addresses or replica.held

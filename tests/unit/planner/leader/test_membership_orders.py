@@ -9,8 +9,8 @@ from agent.diff.nodes import HOST_LABEL, find_node_owners
 from agent.model.host_state import NodeState
 from agent.model.leader_steps import IssueMembershipOrder
 from agent.model.plan import Plan
-from agent.model.records import Assignment, Copy, Disruption, MembershipOrder
-from agent.model.status import BridgeReport, CopyReport, HostStatus, JoinedReport
+from agent.model.records import Assignment, Disruption, MembershipOrder, Replica
+from agent.model.status import BridgeReport, HostStatus, JoinedReport, ReplicaReport
 from agent.planner.leader.membership_orders import plan_membership_orders
 from tests.support import builders
 from tests.support.builders import cluster, host, intent, node, observed, status, told
@@ -264,11 +264,11 @@ def test_a_host_that_was_taken_out_shall_leave_when_nothing_of_ours_is_left_on_i
     assert told(rule(ALL, wanted=gone, h3=worker(), assignments=none)) == [
         "issue membership-order/h3: leave: the intent names it no longer"
     ]
-    copies = (Copy(service="order", number=1, spec="x"),)
-    assigned = Assignment(revision=7, project="prod", copies=copies)
+    replicas = (Replica(service="order", slot=1, spec="x"),)
+    assigned = Assignment(revision=7, project="prod", replicas=replicas)
     assert rule(ALL, wanted=gone, h3=worker(), assignments={"h3": assigned}) == Plan()
-    running = CopyReport(service="order", number=1, spec="x", id="c", name="n", status="running")
-    assert rule(ALL, wanted=gone, h3=worker(copies=(running,)), assignments=none) == Plan()
+    running = ReplicaReport(service="order", slot=1, spec="x", id="c", name="n", status="running")
+    assert rule(ALL, wanted=gone, h3=worker(replicas=(running,)), assignments=none) == Plan()
     assert rule((*MANAGERS, node("h3")), wanted=gone, h3=worker(is_manager=True), assignments=none) == Plan()
 
 
@@ -283,7 +283,7 @@ def test_a_member_that_the_intent_never_named_is_left_alone() -> None:
 def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_quarantined(
     listed: str,
 ) -> None:
-    """The swarm lists the address of the one that spoke to a manager last, which may be the copy."""
+    """The swarm lists the address of the one that spoke to a manager last, which may be the replica."""
     copied = worker(instance="run-h2", node_id="node-h3")
     nodes = (*MANAGERS, replace(node("h3", "worker"), address=listed))
     why = (
@@ -293,7 +293,7 @@ def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_
     assert told(rule(nodes, h2=copied, h3=worker())) == [f"issue membership-order/h2: quarantine: {why}"]
 
 
-def test_while_nobody_can_tell_which_of_two_hosts_is_the_copy_none_is_told_to_leave() -> None:
+def test_while_nobody_can_tell_which_of_two_hosts_is_the_replica_none_is_told_to_leave() -> None:
     of_neither = worker(swarm_address="10.0.0.9")
     assert rule(ALL, h2=replace(of_neither, instance="run-h2"), h3=of_neither) == Plan()
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from agent.diff.nodes import find_node_owners
 from agent.model.host_state import NodeState
-from agent.model.records import Assignment, Copy
-from agent.model.status import BridgeReport, CopyReport
+from agent.model.records import Assignment, Replica
+from agent.model.status import BridgeReport, ReplicaReport
 from agent.planner.leader.nodes import plan_removals
 from tests.support.builders import REVISION, intent, status, told
 from tests.unit.planner.leader.swarms import nodes_of, seen
@@ -15,7 +15,7 @@ H1, H2 = nodes_of("h1 h2:worker")
 LEFT = status(
     "h2", state="inactive", node_id=None, is_manager=False, bridge=BridgeReport(phase="", revision=REVISION)
 )
-COPY = CopyReport(service="order", number=1, spec="x", id="i", name="prod-order-1", status="running")
+REPLICA = ReplicaReport(service="order", slot=1, spec="x", id="i", name="prod-order-1", status="running")
 
 
 def plan(*nodes: NodeState, known: bool = True, **more: Any) -> list[str]:
@@ -37,7 +37,9 @@ def test_where_no_host_was_taken_out_there_is_nothing_to_do() -> None:
 
 def test_it_is_told_what_the_removal_waits_for() -> None:
     assert plan(replace(H2, role="manager", reachable=True)) == waits("it is a manager still")
-    assert plan(H2, statuses={"h2": status("h2", copies=(COPY, COPY))}) == waits("2 of its copies are left")
+    assert plan(H2, statuses={"h2": status("h2", replicas=(REPLICA, REPLICA))}) == waits(
+        "2 of its replicas are left"
+    )
     assert plan(H2) == waits("it is to leave the swarm")
     assert plan(H2, statuses={"h2": LEFT}) == waits("its node is ready, and goes when it is down")
     assert plan(H2, known=False) == waits("who is in the swarm cannot be told now")
@@ -58,9 +60,9 @@ def test_it_is_not_forgotten_while_its_node_is_listed() -> None:
     assert plan(replace(H2, state="down"), statuses={"h2": LEFT}) == waits("its node is down and goes")
 
 
-def test_it_is_not_forgotten_while_it_has_copies_or_does_not_say_that_it_has_none() -> None:
+def test_it_is_not_forgotten_while_it_has_replicas_or_does_not_say_that_it_has_none() -> None:
     unsure = waits("it does not say yet that it is empty and in no swarm")
-    assert plan(statuses={"h2": replace(LEFT, copies=(COPY,))}) == unsure
+    assert plan(statuses={"h2": replace(LEFT, replicas=(REPLICA,))}) == unsure
     assert plan(statuses={"h2": replace(LEFT, engine_up=False)}) == unsure
     assert plan(statuses={"h2": replace(LEFT, state="pending")}) == unsure
     assert plan(present={"h1": "run-h1", "h2": "run-h2"}) == unsure
@@ -78,10 +80,12 @@ def test_it_is_not_forgotten_while_it_may_be_joining_as_the_document_before_said
 
 
 def test_it_is_not_forgotten_before_it_was_told_to_be_empty() -> None:
-    old = Assignment(revision=REVISION, project="prod", copies=(Copy(service="order", number=1, spec="x"),))
+    old = Assignment(
+        revision=REVISION, project="prod", replicas=(Replica(service="order", slot=1, spec="x"),)
+    )
     for assigned in (old, Assignment(revision=REVISION - 1, project="prod")):
         assert plan(statuses={"h2": LEFT}, assignments={"h2": assigned}) == waits(
-            "its copies are taken away first"
+            "its replicas are taken away first"
         )
 
 
@@ -90,7 +94,7 @@ def test_a_host_that_never_reported_is_forgotten() -> None:
 
 
 def test_a_dead_host_keeps_the_keys_that_tell_it_to_clear_up_and_nobody_is_bothered() -> None:
-    assert plan(statuses={"h2": status("h2", copies=(COPY,))}, away=("h2",)) == []
+    assert plan(statuses={"h2": status("h2", replicas=(REPLICA,))}, away=("h2",)) == []
 
 
 def test_a_host_that_was_given_another_name_is_forgotten_under_the_old_one() -> None:

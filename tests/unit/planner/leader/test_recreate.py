@@ -14,7 +14,7 @@ from agent.model.leader_steps import PublishSwarm
 from agent.model.observed import ClusterState
 from agent.model.records import Disruption, SwarmRecord
 from agent.model.spec import Port, spec_hash
-from agent.model.status import AttachedReport, BridgeReport, CopyReport, HostStatus
+from agent.model.status import AttachedReport, BridgeReport, HostStatus, ReplicaReport
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.bridge import phase_of
@@ -50,7 +50,7 @@ OURS = overlay_network(ours=True)
 
 
 def wanted(*, allowed: bool, **more: Any) -> Intent:
-    """Two hosts with a copy each, one of them publishing; the overlay moves."""
+    """Two hosts with a replica each, one of them publishing; the overlay moves."""
     return intent(
         service(on={"h1": 1, "h2": 1}, spec=PUBLISHING),
         hosts="h1 h2:worker",
@@ -58,18 +58,18 @@ def wanted(*, allowed: bool, **more: Any) -> Intent:
     )
 
 
-def report(name: str, number: int, *, on: bool = True, **more: Any) -> HostStatus:
-    """A host with one copy, which belongs to the overlay unless it was taken off."""
-    copy = CopyReport(
+def report(name: str, slot: int, *, on: bool = True, **more: Any) -> HostStatus:
+    """A host with one replica, which belongs to the overlay unless it was taken off."""
+    replica = ReplicaReport(
         service="order",
-        number=number,
+        slot=slot,
         spec=spec_hash(PUBLISHING),
-        id=f"id-{number}",
-        name=f"prod-order-{number}",
+        id=f"id-{slot}",
+        name=f"prod-order-{slot}",
         status="running" if on else "exited",
-        addresses=(("net", f"10.10.0.{number}"),) if on else (),
+        addresses=(("net", f"10.10.0.{slot}"),) if on else (),
     )
-    return status(name, **{"copies": (copy,), **more})
+    return status(name, **{"replicas": (replica,), **more})
 
 
 Hosts = Mapping[str, HostStatus]
@@ -82,7 +82,7 @@ def scene(
     recreating: tuple[str, ...] = (),
     intents: Intent | None = None,
 ) -> ClusterState:
-    """etcd as the leader reads it; `hosts` are those that are otherwise than with one copy each on the overlay."""
+    """etcd as the leader reads it; `hosts` are those that are otherwise than with one replica each on the overlay."""
     statuses = {"h1": report("h1", 1), "h2": report("h2", 2), **(hosts or {})}
     return cluster(
         intents or wanted(allowed=allowed),
@@ -97,7 +97,7 @@ THEIRS = (
     AttachedReport(id="w", name="their-web", running=False, networks=("net",)),
     AttachedReport(id="d", name="their-db", networks=("elsewhere",)),
 )
-OFF: Hosts = {name: report(name, number, on=False) for number, name in enumerate(("h1", "h2"), 1)}
+OFF: Hosts = {name: report(name, slot, on=False) for slot, name in enumerate(("h1", "h2"), 1)}
 
 
 def seen(found: NetworkState = OURS) -> HostState:
@@ -123,7 +123,7 @@ def announced(state: ClusterState, found: NetworkState = OURS) -> SwarmRecord:
 # ---- without the word
 
 
-def test_without_the_word_every_copy_host_and_port_it_would_touch_is_named_and_the_word() -> None:
+def test_without_the_word_every_replica_host_and_port_it_would_touch_is_named_and_the_word() -> None:
     (said,) = leaders(scene(allowed=False))
 
     assert said == (
@@ -143,7 +143,7 @@ def test_without_the_word_the_overlay_stays_in_use() -> None:
     assert (after.networks, after.recreating) == (("net",), ())
 
 
-def test_an_overlay_without_a_copy_waits_for_the_word_too() -> None:
+def test_an_overlay_without_a_replica_waits_for_the_word_too() -> None:
     empty = {name: status(name) for name in ("h1", "h2")}
 
     assert "(nothing is on it)" in leaders(scene(empty, allowed=False))[0]
@@ -179,19 +179,19 @@ def test_with_the_word_the_leader_says_first_that_it_is_to_be_recreated() -> Non
     assert (after.networks, after.recreating) == ((), ("net",))
 
 
-def test_then_it_waits_until_every_host_has_taken_its_copies_off() -> None:
+def test_then_it_waits_until_every_host_has_taken_its_replicas_off() -> None:
     state = scene({"h1": OFF["h1"]}, recreating=("net",))
 
     assert leaders(state) == [f"blocked network/net: {WHY}: is recreated; still on it: prod-order-2 on h2"]
     assert announced(state).recreating == ("net",)
 
 
-def test_a_copy_that_is_stopped_and_still_belongs_to_it_is_on_it() -> None:
-    stopped = CopyReport(
-        service="order", number=2, spec="x", id="id-2", name="prod-order-2", status="exited",
+def test_a_replica_that_is_stopped_and_still_belongs_to_it_is_on_it() -> None:
+    stopped = ReplicaReport(
+        service="order", slot=2, spec="x", id="id-2", name="prod-order-2", status="exited",
         addresses=(("net", ""),),
     )  # fmt: skip
-    state = scene({"h1": OFF["h1"], "h2": report("h2", 2, copies=(stopped,))}, recreating=("net",))
+    state = scene({"h1": OFF["h1"], "h2": report("h2", 2, replicas=(stopped,))}, recreating=("net",))
 
     assert "still on it: prod-order-2 on h2" in leaders(state)[0]
 
@@ -270,7 +270,7 @@ def test_a_host_whose_agent_is_away_is_waited_for_before_anything_is_stopped() -
     assert announced(state).recreating == ()
 
 
-def test_an_agent_that_is_away_from_a_host_without_a_copy_is_not_waited_for() -> None:
+def test_an_agent_that_is_away_from_a_host_without_a_replica_is_not_waited_for() -> None:
     state = replace(scene({"h2": status("h2")}), present={"h1": "run-h1"})
 
     assert announced(state).recreating == ("net",)
@@ -312,7 +312,7 @@ def test_a_host_whose_dockerd_is_away_is_waited_for() -> None:
     assert "the dockerd of h2 (prod-order-2)" in leaders(scene({"h2": report("h2", 2, engine_up=False)}))[0]
 
 
-def test_when_something_comes_into_the_way_the_copies_come_back() -> None:
+def test_when_something_comes_into_the_way_the_replicas_come_back() -> None:
     """Nothing was removed yet: better the overlay as it was than none for as long as somebody is away."""
     state = replace(scene(recreating=("net",)), present={"h1": "run-h1"})
 
@@ -321,7 +321,7 @@ def test_when_something_comes_into_the_way_the_copies_come_back() -> None:
     assert (after.networks, after.recreating) == (("net",), ())
 
 
-def test_when_the_word_is_taken_back_the_copies_come_back() -> None:
+def test_when_the_word_is_taken_back_the_replicas_come_back() -> None:
     after = announced(scene(allowed=False, recreating=("net",)))
 
     assert (after.networks, after.recreating) == (("net",), ())
@@ -345,8 +345,8 @@ def hosts(state: ClusterState, found: HostState, *, stale: bool = False) -> list
 
 
 def on_worker(*, spec: Any = PUBLISHING, **more: Any) -> HostState:
-    copy = container(2, of=spec, **{"addresses": (("net", "10.10.0.2"),), **more})
-    return host(copy, swarm=worker("h2"), networks=(bridge_network(), overlay_network()))
+    replica = container(2, of=spec, **{"addresses": (("net", "10.10.0.2"),), **more})
+    return host(replica, swarm=worker("h2"), networks=(bridge_network(), overlay_network()))
 
 
 def assigned(state: ClusterState) -> ClusterState:
@@ -354,7 +354,7 @@ def assigned(state: ClusterState) -> ClusterState:
     return replace(state, assignment=cluster(state.accepted, "h2").assignment)
 
 
-def test_a_copy_on_it_is_stopped_and_taken_off() -> None:
+def test_a_replica_on_it_is_stopped_and_taken_off() -> None:
     assert hosts(assigned(scene(recreating=("net",))), on_worker()) == [
         "stop container/prod-order-2: net is recreated",
         "disconnect container/prod-order-2: net is recreated",
@@ -362,7 +362,7 @@ def test_a_copy_on_it_is_stopped_and_taken_off() -> None:
 
 
 @pytest.mark.parametrize("status", ["created", "exited"])
-def test_a_copy_that_does_not_run_is_taken_off_too(status: str) -> None:
+def test_a_replica_that_does_not_run_is_taken_off_too(status: str) -> None:
     found = on_worker(status=status, addresses=(("net", ""),))
 
     assert hosts(assigned(scene(recreating=("net",))), found) == [
@@ -385,7 +385,7 @@ def test_the_new_image_is_pulled_meanwhile() -> None:
     assert [str(step) for step in plan.steps] == ["pull image/order:1.0.0: wanted by prod-order-2"]
 
 
-def test_when_it_is_there_again_the_copy_is_connected_and_started() -> None:
+def test_when_it_is_there_again_the_replica_is_connected_and_started() -> None:
     missing = differs("networks.net", "reconnect", "net")
     off = on_worker(status="exited", exit_code=143, addresses=(), differences=(missing,))
 
@@ -395,7 +395,7 @@ def test_when_it_is_there_again_the_copy_is_connected_and_started() -> None:
     ]
 
 
-def test_while_it_is_missing_the_copy_waits() -> None:
+def test_while_it_is_missing_the_replica_waits() -> None:
     missing = differs("networks.net", "reconnect", "net")
     off = on_worker(status="exited", addresses=(), differences=(missing,))
     gone = replace(scene(), record=record(networks=()))
@@ -405,15 +405,15 @@ def test_while_it_is_missing_the_copy_waits() -> None:
     ]
 
 
-def test_while_etcd_is_away_no_copy_is_stopped_for_it() -> None:
+def test_while_etcd_is_away_no_replica_is_stopped_for_it() -> None:
     assert hosts(assigned(scene(recreating=("net",))), on_worker(), stale=True) == []
 
 
-def test_a_host_whose_document_does_not_allow_it_takes_no_copy_off() -> None:
+def test_a_host_whose_document_does_not_allow_it_takes_no_replica_off() -> None:
     assert hosts(assigned(scene(allowed=False, recreating=("net",))), on_worker()) == []
 
 
-def test_a_copy_on_another_network_is_not_touched() -> None:
+def test_a_replica_on_another_network_is_not_touched() -> None:
     spec = replace(PUBLISHING, networks=())
     elsewhere = container(2, of=spec, addresses=(("bridge", "172.17.0.2"),))
     other = intent(
@@ -424,8 +424,8 @@ def test_a_copy_on_another_network_is_not_touched() -> None:
     )
     state = assigned(scene(recreating=("net",), intents=other))
     assert state.assignment is not None
-    (copy,) = state.assignment.copies
-    found = host(replace(elsewhere, copy=copy, name="prod-order-1"), swarm=worker("h2"))
+    (replica,) = state.assignment.replicas
+    found = host(replace(elsewhere, replica=replica, name="prod-order-1"), swarm=worker("h2"))
 
     assert hosts(state, found) == []
 
@@ -434,7 +434,7 @@ def test_a_copy_on_another_network_is_not_touched() -> None:
 
 
 def whole(*, allowed: bool) -> ClusterState:
-    """Both hosts as the old document says, each with a copy; the new document has been put."""
+    """Both hosts as the old document says, each with a replica; the new document has been put."""
     nodes = (node("h1"), node("h2"))
     managers = tuple((each.id, each.manager_address) for each in nodes)
     before = intent(service(on={"h1": 1, "h2": 1}, spec=PUBLISHING), hosts="h1 h2")
@@ -446,9 +446,9 @@ def whole(*, allowed: bool) -> ClusterState:
         policy=PolicyIntent(allow_network_recreate=allowed),
     )
     state = cluster(before, record=record(managers=managers), present={"h1": "run-h1", "h2": "run-h2"})
-    for number, name in enumerate(("h1", "h2"), 1):
-        copy = container(number, of=PUBLISHING, addresses=(("net", f"10.10.0.{number}"),))
-        found = host(copy, swarm=member(name, of=nodes), networks=(bridge_network(), OURS))
+    for slot, name in enumerate(("h1", "h2"), 1):
+        replica = container(slot, of=PUBLISHING, addresses=(("net", f"10.10.0.{slot}"),))
+        found = host(replica, swarm=member(name, of=nodes), networks=(bridge_network(), OURS))
         there = observed(replace(state, assignment=cluster(before, name).assignment), found, me=name)
         said = host_status(
             there, make_plan(there), (), {}, None, "2024-05-01T00:00:00Z", "0.1.0", phase=phase_of(there)

@@ -98,15 +98,15 @@ def test_an_overlay_that_takes_no_containers_is_never_ready(broken: NetworkState
     assert ready_overlays(intent(), with_networks(broken), known=("net",)) == ()
 
 
-def test_an_overlay_that_a_worker_does_not_list_is_no_drift_and_copies_start_on_it() -> None:
+def test_an_overlay_that_a_worker_does_not_list_is_no_drift_and_replicas_start_on_it() -> None:
     wanted = intent(service(), hosts="h2 h1:worker")
     seen = host(swarm=worker(), networks=(builders.bridge_network(),))
     there = observed(cluster(wanted), seen)
     plan = make_plan(there)
 
     assert [str(step) for step in plan.steps] == [
-        "create container/prod-order-1: order copy 1 is assigned here",
-        "start container/prod-order-1: order copy 1 is assigned here",
+        "create container/prod-order-1: order replica 1 is assigned here",
+        "start container/prod-order-1: order replica 1 is assigned here",
     ]
     assert not any(each.kind in ("overlay", "network") for each in find_drift(there, plan, (), frozenset()))
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from agent.model.intent import NetworkIntent
-from agent.model.status import CopyReport, HostStatus, NetworkReport
+from agent.model.status import HostStatus, NetworkReport, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 from tests.support.builders import ADDRESSES, intent, status
 
@@ -19,15 +19,15 @@ def on(
     state: Literal["running", "exited"] = "running",
     **more: Any,
 ) -> HostStatus:
-    """A host with a copy on the overlay, that sees itself and `peers` there."""
-    copy = CopyReport(
-        service="order", number=1, spec="s", id="c", name="prod-order-1", status=state,
+    """A host with a replica on the overlay, that sees itself and `peers` there."""
+    replica = ReplicaReport(
+        service="order", slot=1, spec="s", id="c", name="prod-order-1", status=state,
         addresses=((overlay, "10.10.0.1" if state == "running" else ""),),
     )  # fmt: skip
     seen = tuple(ADDRESSES[each] for each in (name, *peers))
     network = NetworkReport(id="n", name=overlay, driver="overlay", scope="swarm", peers=seen)
     return status(
-        name, **{"copies": (copy,), "networks": (network,), "swarm_address": ADDRESSES[name], **more}
+        name, **{"replicas": (replica,), "networks": (network,), "swarm_address": ADDRESSES[name], **more}
     )
 
 
@@ -65,7 +65,7 @@ def test_a_host_that_did_not_say_whom_it_sees_sees_nobody() -> None:
         status("h2"),
     ],
 )
-def test_a_host_without_a_running_copy_on_the_overlay_need_not_be_seen(other: HostStatus) -> None:
+def test_a_host_without_a_running_replica_on_the_overlay_need_not_be_seen(other: HostStatus) -> None:
     assert unseen(on("h1"), other) == ()
 
 

@@ -1,4 +1,4 @@
-"""From one spec to another: what the leader decides, for a service of three copies on three hosts."""
+"""From one spec to another: what the leader decides, for a service of three replicas on three hosts."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +9,9 @@ import pytest
 from agent.model.intent import FailureAction, Intent, Update
 from agent.model.leader_steps import PublishAssignment, PublishRollout
 from agent.model.observed import Observed, ReplicaTimers
-from agent.model.records import Assignment, Copy, Rollout
+from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
-from agent.model.status import BlockedReport, CopyReport, HostStatus
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import AWAY_S, looks_again_in_s, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
@@ -23,28 +23,28 @@ MOVING = Rollout(before=spec_hash(OLD), to=spec_hash(NEW))
 
 
 def wanted(spec: ContainerSpec = NEW, **update: Any) -> Intent:
-    """The intent with one copy on each host, rolled out like that."""
+    """The intent with one replica on each host, rolled out like that."""
     on = dict.fromkeys(HOSTS.split(), 1)
     return intent(replace(service(on=on, spec=spec), update=Update(**update)), hosts=HOSTS, revision=8)
 
 
 def assigned(*specs: ContainerSpec, asked: ContainerSpec | None = None) -> dict[str, Assignment]:
-    """Copy 1 on h1, 2 on h2, 3 on h3, each with its spec, by the intent that has `asked` for one."""
+    """Replica 1 on h1, 2 on h2, 3 on h3, each with its spec, by the intent that has `asked` for one."""
     return {
-        f"h{number}": Assignment(
+        f"h{slot}": Assignment(
             revision=8,
             pending=() if spec == asked else ("order",),
             project="prod",
-            copies=(Copy(service="order", number=number, spec=spec_hash(spec)),),
+            replicas=(Replica(service="order", slot=slot, spec=spec_hash(spec)),),
         )
-        for number, spec in enumerate(specs, start=1)
+        for slot, spec in enumerate(specs, start=1)
     }
 
 
-def report(number: int, spec: ContainerSpec, **more: Any) -> CopyReport:
-    name = f"prod-order-{number}"
-    said = CopyReport(
-        service="order", number=number, spec=spec_hash(spec), id=f"id-{number}", name=name, status="running"
+def report(slot: int, spec: ContainerSpec, **more: Any) -> ReplicaReport:
+    name = f"prod-order-{slot}"
+    said = ReplicaReport(
+        service="order", slot=slot, spec=spec_hash(spec), id=f"id-{slot}", name=name, status="running"
     )
     return replace(said, **more)
 
@@ -59,12 +59,12 @@ def seen(
     away: frozenset[str] = frozenset(),
     **more: Any,
 ) -> Observed:
-    """Every copy runs as it is assigned, for long, but for what is said of it by number."""
+    """Every replica runs as it is assigned, for long, but for what is said of it by number."""
     statuses: dict[str, HostStatus] = {}
-    for number, spec in enumerate(specs, start=1):
-        said = (says or {}).get(number, {})
-        copies = () if said is None else (report(number, **{"spec": spec, **said}),)
-        statuses[f"h{number}"] = status(f"h{number}", copies=copies)
+    for slot, spec in enumerate(specs, start=1):
+        said = (says or {}).get(slot, {})
+        replicas = () if said is None else (report(slot, **{"spec": spec, **said}),)
+        statuses[f"h{slot}"] = status(f"h{slot}", replicas=replicas)
     state = cluster(
         asked,
         assignments=assigned(*specs, asked=asked.services[0].spec),
@@ -75,10 +75,10 @@ def seen(
         rollouts={"order": record} if record else {},
     )
     watches = {
-        (f"h{number}", "order", number): ReplicaTimers(
-            steady_s=(for_s or {}).get(number, LONG), ended=number in ended
+        (f"h{slot}", "order", slot): ReplicaTimers(
+            steady_s=(for_s or {}).get(slot, LONG), ended=slot in ended
         )
-        for number in range(1, len(specs) + 1)
+        for slot in range(1, len(specs) + 1)
     }
     return observed(replace(state, **more), None, leads=True, watches=watches)
 
@@ -99,13 +99,13 @@ def decision_for(view: Observed) -> Any:
 # ---- one after the other
 
 
-def test_a_rollout_is_noted_in_etcd_before_the_first_copy_is_moved() -> None:
+def test_a_rollout_is_noted_in_etcd_before_the_first_replica_is_moved() -> None:
     assert lines(seen(wanted(), OLD, OLD, OLD, record=None)) == [
         "publish rollout/order: order:1.0.0 -> order:1.0.1"
     ]
 
 
-def test_then_one_copy_is_moved_and_no_other() -> None:
+def test_then_one_replica_is_moved_and_no_other() -> None:
     assert lines(seen(wanted(), OLD, OLD, OLD)) == [
         "publish assignment/h1: revision 8: 1 changed (order-1 is moved)"
     ]
@@ -123,14 +123,14 @@ def test_then_one_copy_is_moved_and_no_other() -> None:
 )
 def test_the_next_waits_while_the_last_one_is(said: dict[str, Any] | None, waits: str) -> None:
     assert lines(seen(wanted(), NEW, OLD, OLD, says={1: said})) == [
-        f"blocked rollout/order: 1 of 3 copies moved to order:1.0.1; {waits}"
+        f"blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; {waits}"
     ]
 
 
 def test_the_next_waits_until_the_last_one_is_well_for_the_time_of_monitor() -> None:
     early = seen(wanted(monitor_s=30.0), NEW, OLD, OLD, for_s={1: 29.0})
     assert lines(early) == [
-        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1 has to be well for 30 s"
+        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 has to be well for 30 s"
     ]
     assert looks_again_in_s(early) == 1.0
 
@@ -151,7 +151,7 @@ def test_as_many_as_parallelism_says_are_moved_at_a_time_and_all_of_them_with_ze
     assert len(decision_for(seen(wanted(parallelism=0), OLD, OLD, OLD)).moves) == 3
 
 
-def test_copies_that_do_no_work_are_moved_at_once_and_a_sick_one_before_the_others() -> None:
+def test_replicas_that_do_no_work_are_moved_at_once_and_a_sick_one_before_the_others() -> None:
     down = seen(wanted(), OLD, OLD, OLD, says={2: {"status": "exited"}, 3: {"status": "restarting"}})
     assert decision_for(down).moves == (("h2", 2), ("h3", 3))
 
@@ -159,20 +159,20 @@ def test_copies_that_do_no_work_are_moved_at_once_and_a_sick_one_before_the_othe
     assert decision_for(sick).moves == (("h3", 3),)
 
 
-def test_a_new_copy_has_the_new_spec_at_once_and_the_old_ones_wait_for_it() -> None:
+def test_a_new_replica_has_the_new_spec_at_once_and_the_old_ones_wait_for_it() -> None:
     view = seen(wanted(), OLD, OLD, record=replace(MOVING))
     assert view.cluster is not None
     made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
-    assert [copy.spec for copy in made["h3"].copies] == [spec_hash(NEW)]
+    assert [replica.spec for replica in made["h3"].replicas] == [spec_hash(NEW)]
 
 
 def test_when_all_are_moved_and_well_the_record_goes_and_the_revision_is_carried_out() -> None:
     assert lines(seen(wanted(), NEW, NEW, NEW)) == [
-        "withdraw rollout/order: all copies have order:1.0.1",
+        "withdraw rollout/order: all replicas have order:1.0.1",
     ]
 
 
-def test_a_host_with_a_copy_that_is_to_be_moved_has_not_carried_the_intent_out() -> None:
+def test_a_host_with_a_replica_that_is_to_be_moved_has_not_carried_the_intent_out() -> None:
     view = seen(wanted(), NEW, OLD, OLD)
     assert view.cluster is not None
     made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
@@ -200,7 +200,7 @@ def test_nothing_is_moved_while_the_record_cannot_be_read() -> None:
 # ---- hosts that are away
 
 
-def test_a_copy_whose_host_is_away_is_passed_over_and_follows_when_it_is_back() -> None:
+def test_a_replica_whose_host_is_away_is_passed_over_and_follows_when_it_is_back() -> None:
     assert decision_for(seen(wanted(), OLD, OLD, OLD, away=frozenset({"h1"}))).moves == (("h2", 2),)
 
     left = seen(wanted(), OLD, NEW, NEW, away=frozenset({"h1"}))
@@ -208,7 +208,7 @@ def test_a_copy_whose_host_is_away_is_passed_over_and_follows_when_it_is_back() 
     assert decision_for(seen(wanted(), OLD, NEW, NEW)).moves == (("h1", 1),)
 
 
-def test_a_copy_whose_host_went_away_while_it_was_moved_holds_its_place_for_a_while() -> None:
+def test_a_replica_whose_host_went_away_while_it_was_moved_holds_its_place_for_a_while() -> None:
     gone = frozenset({"h1"})
     early = seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S - 1.0})
     assert decision_for(early).moves == ()
@@ -224,7 +224,7 @@ def test_a_host_whose_dockerd_is_away_counts_as_away() -> None:
     assert decision_for(down).waits == "order-1 follows when h1 is back: dockerd does not answer"
 
 
-def test_what_keeps_a_host_from_making_the_new_copy_is_said_and_is_no_failure() -> None:
+def test_what_keeps_a_host_from_making_the_new_replica_is_said_and_is_no_failure() -> None:
     view = seen(wanted(failure_action="rollback"), NEW, OLD, OLD, says={1: {"spec": OLD}})
     assert view.cluster is not None
     held = (BlockedReport(resource="image/order:1.0.1", reason="manifest unknown", kind="error"),)
@@ -250,17 +250,17 @@ BAD = {"status": "restarting", "exit_code": 1}
     ],
     ids=["restarting", "exited", "exited without an error", "unhealthy", "not started"],
 )
-def test_a_copy_that_fails_pauses_the_rollout(said: dict[str, Any], why: str) -> None:
+def test_a_replica_that_fails_pauses_the_rollout(said: dict[str, Any], why: str) -> None:
     view = seen(wanted(), NEW, OLD, OLD, says={1: said})
     assert lines(view)[0] == f"publish rollout/order: order:1.0.0 -> order:1.0.1 is paused: order-1: {why}"
 
     paused = seen(wanted(), NEW, OLD, OLD, says={1: said}, record=decision_for(view).record)
     assert lines(paused)[-1] == (
-        f"blocked rollout/order: 1 of 3 copies moved to order:1.0.1; paused: order-1: {why}"
+        f"blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; paused: order-1: {why}"
     )
 
 
-def test_a_copy_that_ended_and_was_started_again_failed_however_it_looks_now() -> None:
+def test_a_replica_that_ended_and_was_started_again_failed_however_it_looks_now() -> None:
     view = seen(wanted(), NEW, OLD, OLD, ended=frozenset({1}))
     assert decision_for(view).record.state == "paused"
 
@@ -272,7 +272,7 @@ def test_a_job_that_is_done_is_well() -> None:
     assert decision_for(seen(wanted(job), job, OLD, OLD, record=record, says={1: done})).moves == (("h2", 2),)
 
 
-def test_a_copy_that_had_the_spec_before_says_nothing_about_the_rollout() -> None:
+def test_a_replica_that_had_the_spec_before_says_nothing_about_the_rollout() -> None:
     record = replace(MOVING, already=(1,))
     assert decision_for(seen(wanted(), NEW, OLD, OLD, record=record, says={1: BAD})).moves == (("h2", 2),)
 
@@ -280,7 +280,7 @@ def test_a_copy_that_had_the_spec_before_says_nothing_about_the_rollout() -> Non
 PAUSED = replace(MOVING, state="paused", failed=(1,), why="order-1: it exited with 1")
 
 
-def test_a_paused_rollout_stays_so_though_the_copy_is_well_again() -> None:
+def test_a_paused_rollout_stays_so_though_the_replica_is_well_again() -> None:
     view = seen(wanted(), NEW, OLD, OLD, record=PAUSED)
     assert decision_for(view).moves == ()
     assert decision_for(view).record == PAUSED
@@ -297,7 +297,7 @@ def test_a_document_with_another_failure_action_goes_on_from_a_pause(
     )
 
 
-def test_with_continue_a_copy_that_failed_holds_nobody_up() -> None:
+def test_with_continue_a_replica_that_failed_holds_nobody_up() -> None:
     asked = wanted(failure_action="continue")
     failed = replace(MOVING, failed=(1,), why="order-1: it exited with 1")
     assert decision_for(seen(asked, NEW, OLD, OLD, says={1: BAD})).record.failed == (1,)
@@ -324,7 +324,7 @@ def test_the_old_document_put_back_moves_back_what_was_moved() -> None:
     assert begun == Rollout(before=spec_hash(OLD), to=spec_hash(OLD), already=(2, 3))
     assert decision_for(seen(wanted(OLD), NEW, OLD, OLD, record=begun, says={1: BAD})).moves == (("h1", 1),)
     assert lines(seen(wanted(OLD), OLD, OLD, OLD, record=begun))[0] == (
-        "withdraw rollout/order: all copies have order:1.0.0"
+        "withdraw rollout/order: all replicas have order:1.0.0"
     )
 
 
@@ -350,16 +350,16 @@ def test_a_rollback_that_is_through_stays_and_says_why() -> None:
     done = decision_for(seen(asked, OLD, OLD, OLD, record=BACK)).record
     assert done == replace(BACK, state="rolled-back")
     assert lines(seen(asked, OLD, OLD, OLD, record=done)) == [
-        "blocked rollout/order: 3 of 3 copies moved to order:1.0.0; rolled back: order-1: it exited with 1"
+        "blocked rollout/order: 3 of 3 replicas moved to order:1.0.0; rolled back: order-1: it exited with 1"
     ]
 
 
-def test_a_copy_that_comes_after_a_rollback_has_the_spec_before() -> None:
+def test_a_replica_that_comes_after_a_rollback_has_the_spec_before() -> None:
     done = replace(BACK, state="rolled-back")
     view = seen(wanted(failure_action="rollback"), OLD, OLD, record=done)
     assert view.cluster is not None
     made = assign(wanted(), view.cluster.assignments, decisions={"order": decision_for(view)})
-    assert [copy.spec for copy in made["h3"].copies] == [spec_hash(OLD)]
+    assert [replica.spec for replica in made["h3"].replicas] == [spec_hash(OLD)]
 
 
 def test_a_record_that_was_deleted_after_a_rollback_lets_it_be_tried_again() -> None:
@@ -408,7 +408,7 @@ def test_records_come_before_assignments_in_a_plan() -> None:
 
 
 @pytest.mark.parametrize("kind", ["waiting", "dependency"])
-def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down(kind: str) -> None:
+def test_a_replica_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down(kind: str) -> None:
     """As after a power cut, while the swarm has no leader."""
     view = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "exited", "exit_code": 255}})
     assert view.cluster is not None
@@ -419,18 +419,18 @@ def test_a_copy_whose_host_waits_with_its_start_has_not_failed_however_long_it_i
 
     assert "is paused: order-1: it exited with 255" in str(lines(view))
     assert lines(waiting) == [
-        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: the swarm has no leader"
+        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: the swarm has no leader"
     ]
 
 
-def test_a_copy_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_has_given_away() -> None:
+def test_a_replica_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_has_given_away() -> None:
     """It is recreated until it gets another one, at longer and longer intervals; no other spec would do better."""
     down = {1: {"status": "created", "error": "Address already in use"}}
     fixed = replace(NEW, networks=(Attachment(network="net", ipv4_address="10.10.0.7"),))
     moving = Rollout(before=spec_hash(OLD), to=spec_hash(fixed))
 
     assert lines(seen(wanted(), NEW, OLD, OLD, says=down)) == [
-        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: it is created"
+        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
     ]
     asks = seen(wanted(fixed), fixed, OLD, OLD, record=moving, says=down)
     assert "is paused: order-1: Address already in use" in str(lines(asks))
@@ -446,11 +446,11 @@ def test_a_copy_has_not_failed_while_the_swarm_gives_it_addresses_that_its_host_
         "network xyz not found",
     ],
 )
-def test_a_copy_has_not_failed_when_it_got_no_network_as_it_was_started(error: str) -> None:
+def test_a_replica_has_not_failed_when_it_got_no_network_as_it_was_started(error: str) -> None:
     down = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": error}})
     other = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": "exec format error"}})
 
     assert lines(down) == [
-        "blocked rollout/order: 1 of 3 copies moved to order:1.0.1; order-1 on h1: it is created"
+        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
     ]
     assert "is paused: order-1: exec format error" in str(lines(other))

@@ -40,7 +40,7 @@ Chances = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()
 
 
 def begun(counts: tuple[int, int, int], update: Update) -> World:
-    """Copies of the old spec run everywhere, and the document that asks for the new one is accepted."""
+    """Replicas of the old spec run everywhere, and the document that asks for the new one is accepted."""
     placed = dict(zip(HOSTS, counts, strict=True))
     before = intent(service(on=placed, spec=OLD), hosts=" ".join(HOSTS))
     asked = intent(replace(service(on=placed, spec=NEW), update=update), hosts=" ".join(HOSTS), revision=9)
@@ -48,7 +48,7 @@ def begun(counts: tuple[int, int, int], update: Update) -> World:
     agents = {
         name: Agent(
             host=host(
-                *(container(copy.number, of=OLD) for copy in assignments[name].copies),
+                *(container(replica.slot, of=OLD) for replica in assignments[name].replicas),
                 swarm=member(name, of=NODES),
             )
         )
@@ -73,7 +73,7 @@ def spoilt(world: World, bad: frozenset[int]) -> World:
         found = world.host(name)
         containers = tuple(
             replace(each, status="restarting", exit_code=1)
-            if each.copy.number in bad and each.copy.spec == spec_hash(NEW) and each.status == "running"
+            if each.replica.slot in bad and each.replica.spec == spec_hash(NEW) and each.status == "running"
             else each
             for each in found.containers
         )
@@ -111,13 +111,15 @@ def history(
 
 
 def well(world: World) -> dict[int, str]:
-    """The specs of the copies that run, by number."""
+    """The specs of the replicas that run, by number."""
     found: list[ContainerState] = [each for name in HOSTS for each in world.host(name).containers]
-    return {each.copy.number: each.copy.spec for each in found if each.status == "running"}
+    return {each.replica.slot: each.replica.spec for each in found if each.status == "running"}
 
 
 def assigned(world: World) -> dict[int, str]:
-    return {copy.number: copy.spec for each in world.cluster.assignments.values() for copy in each.copies}
+    return {
+        replica.slot: replica.spec for each in world.cluster.assignments.values() for replica in each.replicas
+    }
 
 
 counts_of = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
@@ -125,7 +127,7 @@ counts_of = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 3))
 
 @thorough
 @given(counts_of, st.integers(1, 4), Chances, st.integers(1, 9))
-def test_never_more_copies_than_parallelism_are_down_and_all_end_with_the_new_spec(
+def test_never_more_replicas_than_parallelism_are_down_and_all_end_with_the_new_spec(
     counts: tuple[int, int, int], parallelism: int, chances: list[tuple[int, int, bool]], pace: int
 ) -> None:
     worlds = list(history(begun(counts, Update(parallelism=parallelism)), frozenset(), chances, pace))
@@ -145,7 +147,7 @@ def test_never_more_copies_than_parallelism_are_down_and_all_end_with_the_new_sp
     st.sets(st.integers(1, 9), min_size=1),
     Chances,
 )
-def test_a_bad_image_is_never_tried_on_more_copies_than_parallelism_beyond_those_it_works_on(
+def test_a_bad_image_is_never_tried_on_more_replicas_than_parallelism_beyond_those_it_works_on(
     counts: tuple[int, int, int],
     parallelism: int,
     action: FailureAction,
@@ -155,7 +157,7 @@ def test_a_bad_image_is_never_tried_on_more_copies_than_parallelism_beyond_those
     asked, everyone = Update(parallelism=parallelism, failure_action=action), sum(counts)
     worlds = list(history(begun(counts, asked), frozenset(bad), chances))
 
-    moved = {number for each in worlds for number, spec in assigned(each).items() if spec == spec_hash(NEW)}
+    moved = {slot for each in worlds for slot, spec in assigned(each).items() if spec == spec_hash(NEW)}
     assert len(moved & bad) <= parallelism
     assert max(everyone - len(well(each)) for each in worlds) <= parallelism
     world = worlds[-1]

@@ -1,4 +1,4 @@
-"""Where copies go whose hosts the leader chooses: hosts, copies and what is said of them in, assignments out."""
+"""Where replicas go whose hosts the leader chooses: hosts, replicas and what is said of them in, assignments out."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,9 +9,9 @@ import pytest
 from agent.model.intent import Constraint, Intent, ServiceIntent, Where
 from agent.model.leader_steps import PublishAssignment
 from agent.model.observed import Observed, ReplicaTimers
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Port, spec_hash
-from agent.model.status import CopyReport
+from agent.model.status import ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import plan_rollouts
 from agent.planner.leader.scheduler import placement_of, schedule
@@ -21,7 +21,7 @@ WEB = order(ports=(Port(target=8080, published=80),))
 
 
 def anywhere(count: int, name: str = "order", **more: Any) -> ServiceIntent:
-    """A service of so many copies, on hosts that the leader chooses."""
+    """A service of so many replicas, on hosts that the leader chooses."""
     where = {key: more.pop(key) for key in ("constraints", "spread", "most_per_host") if key in more}
     return replace(service(name, on={}, **more), replicas=count, where=Where(**where))
 
@@ -36,26 +36,26 @@ def placed(wanted: Intent, before: Mapping[str, Assignment] | None = None) -> di
 
 
 def names(assignments: Mapping[str, Assignment]) -> dict[str, list[str]]:
-    """Host -> its copies as `order-1`; in brackets those that are held."""
+    """Host -> its replicas as `order-1`; in brackets those that are held."""
     return {
         name: [
-            f"({copy.service}-{copy.number})" if copy.held else f"{copy.service}-{copy.number}"
-            for copy in each.copies
+            f"({replica.service}-{replica.slot})" if replica.held else f"{replica.service}-{replica.slot}"
+            for replica in each.replicas
         ]
         for name, each in assignments.items()
     }
 
 
-def on(**copies: str) -> dict[str, Assignment]:
+def on(**replicas: str) -> dict[str, Assignment]:
     """What is assigned: `h1="order-1 order-2"`."""
 
-    def read(each: str) -> Copy:
-        name, _, number = each.rpartition("-")
-        return Copy(service=name, number=int(number), spec=spec_hash(order()))
+    def read(each: str) -> Replica:
+        name, _, slot = each.rpartition("-")
+        return Replica(service=name, slot=int(slot), spec=spec_hash(order()))
 
     return {
-        name: Assignment(revision=1, project="prod", copies=tuple(map(read, said.split())))
-        for name, said in copies.items()
+        name: Assignment(revision=1, project="prod", replicas=tuple(map(read, said.split())))
+        for name, said in replicas.items()
     }
 
 
@@ -66,7 +66,7 @@ IN_A = Constraint(of="labels.zone", equal=True, value="A")
 # ---- the choice
 
 
-def test_copies_are_spread_over_the_hosts() -> None:
+def test_replicas_are_spread_over_the_hosts() -> None:
     assert placed(intent(anywhere(4), hosts="h1 h2 h3")) == {
         "h1": ["order-1", "order-4"],
         "h2": ["order-2"],
@@ -74,13 +74,13 @@ def test_copies_are_spread_over_the_hosts() -> None:
     }
 
 
-def test_a_host_with_fewer_copies_of_other_services_comes_first() -> None:
+def test_a_host_with_fewer_replicas_of_other_services_comes_first() -> None:
     wanted = intent(service("billing", on={"h1": 1}), anywhere(1), hosts="h1 h2")
 
     assert placed(wanted) == {"h1": ["billing-1"], "h2": ["order-1"]}
 
 
-def test_copies_are_spread_over_the_values_of_a_label_first() -> None:
+def test_replicas_are_spread_over_the_values_of_a_label_first() -> None:
     wanted = hosts(intent(anywhere(4, spread=("labels.zone",)), hosts="h1 h2 h3"), **ZONES)
 
     assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-3"], "h3": ["order-2", "order-4"]}
@@ -96,13 +96,15 @@ def test_copies_are_spread_over_the_values_of_a_label_first() -> None:
         (Constraint(of="labels.disk", equal=False, value="ssd"), ["h1", "h2", "h3"]),
     ],
 )
-def test_only_hosts_that_meet_the_constraints_get_copies(constraint: Constraint, expected: list[str]) -> None:
+def test_only_hosts_that_meet_the_constraints_get_replicas(
+    constraint: Constraint, expected: list[str]
+) -> None:
     wanted = hosts(intent(anywhere(3, constraints=(constraint,)), hosts="h1 h2 h3:worker"), **ZONES)
 
-    assert [name for name, copies in placed(wanted).items() if copies] == expected
+    assert [name for name, replicas in placed(wanted).items() if replicas] == expected
 
 
-def test_no_more_copies_than_may_be_are_on_one_host() -> None:
+def test_no_more_replicas_than_may_be_are_on_one_host() -> None:
     wanted = intent(anywhere(3, most_per_host=1), hosts="h1 h2")
 
     assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-2"]}
@@ -111,7 +113,7 @@ def test_no_more_copies_than_may_be_are_on_one_host() -> None:
     ]
 
 
-def test_two_copies_that_publish_one_port_are_never_on_one_host() -> None:
+def test_two_replicas_that_publish_one_port_are_never_on_one_host() -> None:
     wanted = intent(
         service("proxy", on={"h1": 1}, spec=WEB), anywhere(1, "web", spec=WEB), anywhere(2, spec=WEB),
         hosts="h1 h2 h3",
@@ -123,20 +125,20 @@ def test_two_copies_that_publish_one_port_are_never_on_one_host() -> None:
     ]
 
 
-def test_no_copy_goes_to_a_host_that_is_drained_or_paused() -> None:
+def test_no_replica_goes_to_a_host_that_is_drained_or_paused() -> None:
     wanted = intent(anywhere(2), service("billing", on={"h1": 1, "h2": 1}), hosts="h1 h2 h3")
     wanted = hosts(wanted, h1={"availability": "drain"}, h2={"availability": "pause"})
 
     assert placed(wanted) == {"h1": [], "h2": [], "h3": ["order-1", "order-2"]}
     assert [str(each) for each in schedule(wanted, {}).blocked] == [
-        "blocked placement/billing: h2 is paused and takes no new copies: 0 of 1 are there"
+        "blocked placement/billing: h2 is paused and takes no new replicas: 0 of 1 are there"
     ]
 
 
 # ---- what stays
 
 
-def test_a_copy_stays_where_it_is_when_a_host_is_added() -> None:
+def test_a_replica_stays_where_it_is_when_a_host_is_added() -> None:
     before = on(h1="order-1 order-3", h2="order-2")
 
     assert placed(intent(anywhere(3), hosts="h1 h2 h3"), before) == {
@@ -152,7 +154,7 @@ def test_a_paused_host_keeps_what_it_has() -> None:
     assert placed(wanted, on(h1="order-2")) == {"h1": ["order-2"], "h2": ["order-1", "order-3"]}
 
 
-def test_of_too_many_copies_those_on_the_host_with_the_most_go_first() -> None:
+def test_of_too_many_replicas_those_on_the_host_with_the_most_go_first() -> None:
     before = on(h1="order-1 order-2", h2="order-3 order-4", h3="order-5")
 
     assert placed(intent(anywhere(3), hosts="h1 h2 h3"), before) == {
@@ -162,13 +164,13 @@ def test_of_too_many_copies_those_on_the_host_with_the_most_go_first() -> None:
     }
 
 
-def test_copies_that_were_pinned_stay_where_they_are_when_the_leader_may_choose() -> None:
+def test_replicas_that_were_pinned_stay_where_they_are_when_the_leader_may_choose() -> None:
     before = assign(intent(service(on={"h2": 2}), hosts="h1 h2"), {})
 
     assert placed(intent(anywhere(2), hosts="h1 h2"), before) == {"h1": [], "h2": ["order-1", "order-2"]}
 
 
-def test_a_copy_gives_way_to_a_pinned_one_that_publishes_its_port() -> None:
+def test_a_replica_gives_way_to_a_pinned_one_that_publishes_its_port() -> None:
     before = assign(intent(anywhere(1, spec=WEB), hosts="h1 h2"), {})
     wanted = intent(anywhere(1, spec=WEB), service("proxy", on={"h1": 1}, spec=WEB), hosts="h1 h2")
 
@@ -178,13 +180,13 @@ def test_a_copy_gives_way_to_a_pinned_one_that_publishes_its_port() -> None:
 # ---- hosts that are gone, drained, or come back
 
 
-def report(number: int, spec: str = "", name: str = "order", **more: Any) -> CopyReport:
-    made = CopyReport(
+def report(slot: int, spec: str = "", name: str = "order", **more: Any) -> ReplicaReport:
+    made = ReplicaReport(
         service=name,
-        number=number,
+        slot=slot,
         spec=spec or spec_hash(order()),
-        id=f"{name}-{number}",
-        name=f"prod-{name}-{number}",
+        id=f"{name}-{slot}",
+        name=f"prod-{name}-{slot}",
         status="running",
         started_at="then",
     )
@@ -197,7 +199,7 @@ def seen(
     *,
     away: str = "",
     lost: Mapping[str, float] | None = None,
-    runs: Mapping[str, tuple[CopyReport, ...]] | None = None,
+    runs: Mapping[str, tuple[ReplicaReport, ...]] | None = None,
     images: Mapping[str, tuple[str, ...]] | None = None,
     for_s: float = 60.0,
     nodes: bool = True,
@@ -207,13 +209,17 @@ def seen(
     runs, gone = runs or {}, lost or {}
     declared = [each.name for each in wanted.hosts]
     by_default = {
-        name: tuple(report(copy.number, copy.spec, copy.service) for copy in each.copies if not copy.held)
+        name: tuple(
+            report(replica.slot, replica.spec, replica.service)
+            for replica in each.replicas
+            if not replica.held
+        )
         for name, each in before.items()
     }
     statuses = {
         name: status(
             name,
-            copies=runs.get(name, by_default.get(name, ())),
+            replicas=runs.get(name, by_default.get(name, ())),
             images=(images or {}).get(name, ("order:1.0.0",)),
         )
         for name in declared
@@ -230,9 +236,9 @@ def seen(
     listed = tuple(node(name, state="down" if name in gone else "ready") for name in declared)
     leader = host(swarm=member(of=listed) if nodes else replace(member(), nodes=None))
     watches = {
-        (name, copy.service, copy.number): ReplicaTimers(steady_s=for_s)
+        (name, replica.service, replica.slot): ReplicaTimers(steady_s=for_s)
         for name, each in before.items()
-        for copy in each.copies
+        for replica in each.replicas
     }
     return replace(observed(state, leader, leads=True), lost_s=dict(gone), watches=watches)
 
@@ -261,7 +267,7 @@ def drained(wanted: Intent, *names: str) -> Intent:
 TWO = on(h1="order-1", h2="order-2", h3="")
 
 
-def test_the_copies_of_a_host_that_is_gone_get_other_hosts_and_keep_their_numbers() -> None:
+def test_the_replicas_of_a_host_that_is_gone_get_other_hosts_and_keep_their_numbers() -> None:
     wanted = intent(anywhere(2), hosts="h1 h2 h3")
 
     assert next_of(seen(wanted, TWO, away="h2", lost={"h2": 60.0})) == {
@@ -286,14 +292,14 @@ def test_nothing_moves_away_from_a_host_whose_agent_alone_is_away(nodes: bool) -
     assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), TWO, away="h2", nodes=nodes)) == names(TWO)
 
 
-def test_pinned_copies_wait_for_their_host() -> None:
+def test_pinned_replicas_wait_for_their_host() -> None:
     wanted = intent(service(on={"h2": 1}), hosts="h1 h2")
     before = assign(wanted, {})
 
     assert next_of(seen(wanted, before, away="h2", lost={"h2": 999.0})) == names(before)
 
 
-def test_a_copy_that_only_its_host_may_run_waits_for_it() -> None:
+def test_a_replica_that_only_its_host_may_run_waits_for_it() -> None:
     only = Constraint(of="hostname", equal=True, value="h2")
     view = seen(
         intent(anywhere(1, constraints=(only,)), hosts="h1 h2"),
@@ -315,14 +321,14 @@ def test_what_moved_does_not_go_back_when_its_host_returns() -> None:
     assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), moved, runs=back)) == names(moved)
 
 
-def test_a_copy_that_still_runs_elsewhere_is_not_started() -> None:
+def test_a_replica_that_still_runs_elsewhere_is_not_started() -> None:
     moved = on(h1="order-1", h2="", h3="order-2")
     back = {"h2": (report(2),), "h3": ()}
 
     assert next_of(seen(intent(anywhere(2), hosts="h1 h2 h3"), moved, runs=back))["h3"] == ["(order-2)"]
 
 
-def test_a_host_is_made_ready_before_a_copy_leaves_the_one_that_is_drained() -> None:
+def test_a_host_is_made_ready_before_a_replica_leaves_the_one_that_is_drained() -> None:
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
     view = seen(wanted, TWO, images={"h3": ()})
 
@@ -330,7 +336,7 @@ def test_a_host_is_made_ready_before_a_copy_leaves_the_one_that_is_drained() -> 
     assert blocked(view) == ["blocked drain/h2: h2 is not empty yet: prod-order-2"]
 
 
-def test_a_copy_leaves_once_the_other_host_has_its_image_and_starts_when_nothing_is_left() -> None:
+def test_a_replica_leaves_once_the_other_host_has_its_image_and_starts_when_nothing_is_left() -> None:
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
     left = seen(wanted, TWO)
 
@@ -340,13 +346,13 @@ def test_a_copy_leaves_once_the_other_host_has_its_image_and_starts_when_nothing
     assert next_of(seen(wanted, moved, runs={"h2": (), "h3": ()}))["h3"] == ["order-2"]
 
 
-def test_copies_of_one_service_leave_one_at_a_time() -> None:
+def test_replicas_of_one_service_leave_one_at_a_time() -> None:
     wanted = drained(intent(anywhere(3), hosts="h1 h2 h3"), "h2")
     view = seen(wanted, on(h1="order-3", h2="order-1 order-2", h3=""))
 
     assert next_of(view) == {"h1": ["order-3"], "h2": ["order-2"], "h3": ["(order-1)"]}
     assert blocked(view)[0] == (
-        "blocked placement/order: order-2 leaves h2 (h2 is drained): another copy moves first"
+        "blocked placement/order: order-2 leaves h2 (h2 is drained): another replica moves first"
     )
 
 
@@ -361,7 +367,7 @@ def test_copies_of_one_service_leave_one_at_a_time() -> None:
         ({"for_s": 2.0}, "has to be well for 5 s"),
     ],
 )
-def test_no_copy_leaves_while_another_one_is_not_well(said: dict[str, Any], why: str) -> None:
+def test_no_replica_leaves_while_another_one_is_not_well(said: dict[str, Any], why: str) -> None:
     for_s = said.pop("for_s", 60.0)
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
     view = seen(wanted, TWO, runs={"h1": (report(1, **said),)}, for_s=for_s)
@@ -372,7 +378,7 @@ def test_no_copy_leaves_while_another_one_is_not_well(said: dict[str, Any], why:
     )
 
 
-def test_a_copy_that_does_no_work_leaves_at_once() -> None:
+def test_a_replica_that_does_no_work_leaves_at_once() -> None:
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
     view = seen(
         wanted,
@@ -413,7 +419,7 @@ def test_what_is_pinned_to_a_drained_host_is_stopped_when_the_others_have_left()
     assert next_of(seen(wanted, left)) == {"h1": ["order-1"], "h2": [], "h3": ["order-2"]}
 
 
-def test_a_copy_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
+def test_a_replica_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
     wanted = drained(intent(anywhere(2, most_per_host=1), hosts="h1 h2"), "h2")
     view = seen(wanted, on(h1="order-1", h2="order-2"))
 
@@ -429,13 +435,13 @@ def test_a_drained_host_is_empty_when_nothing_is_said_of_it() -> None:
     assert blocked(seen(wanted, on(h1="order-1", h2="", h3="order-2"))) == []
 
 
-def test_a_copy_leaves_a_host_that_does_not_meet_the_constraints_any_more() -> None:
+def test_a_replica_leaves_a_host_that_does_not_meet_the_constraints_any_more() -> None:
     wanted = hosts(intent(anywhere(2, constraints=(IN_A,)), hosts="h1 h2 h3"), h1=ZONES["h1"], h3=ZONES["h1"])
 
     assert next_of(seen(wanted, TWO)) == {"h1": ["order-1"], "h2": [], "h3": ["(order-2)"]}
 
 
-def test_the_copies_of_a_host_that_was_taken_out_get_others() -> None:
+def test_the_replicas_of_a_host_that_was_taken_out_get_others() -> None:
     wanted = intent(anywhere(2), hosts="h1 h3")
 
     assert next_of(seen(wanted, TWO)) == {"h1": ["order-1"], "h2": [], "h3": ["order-2"]}
@@ -444,14 +450,14 @@ def test_the_copies_of_a_host_that_was_taken_out_get_others() -> None:
 def test_a_move_that_was_begun_goes_on_with_another_leader() -> None:
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3 h4"), "h2")
     begun = {**on(h1="order-1", h2="order-2", h3="", h4=""), "h4": on(h4="order-2")["h4"]}
-    (copy,) = begun["h4"].copies
-    begun["h4"] = replace(begun["h4"], copies=(replace(copy, held="it moves here"),))
+    (replica,) = begun["h4"].replicas
+    begun["h4"] = replace(begun["h4"], replicas=(replace(replica, held="it moves here"),))
 
     assert next_of(seen(wanted, begun, images={"h4": ()}))["h4"] == ["(order-2)"]
     assert next_of(seen(wanted, begun)) == {"h1": ["order-1"], "h2": [], "h3": [], "h4": ["(order-2)"]}
 
 
-def test_a_copy_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout() -> None:
+def test_a_replica_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout() -> None:
     wanted = intent(anywhere(2, spec=order("1.0.1")), hosts="h1 h2 h3")
     view = seen(wanted, TWO, away="h2", lost={"h2": 60.0})
     assert view.cluster is not None
@@ -459,4 +465,4 @@ def test_a_copy_keeps_the_spec_it_has_when_it_moves_in_the_middle_of_a_rollout()
     decisions = plan_rollouts(wanted, view)
     made = assign(wanted, TWO, decisions=decisions, placement=placement_of(wanted, view))
 
-    assert [copy.spec for copy in made["h3"].copies] == [spec_hash(order())]
+    assert [replica.spec for replica in made["h3"].replicas] == [spec_hash(order())]

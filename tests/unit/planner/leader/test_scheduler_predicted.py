@@ -1,4 +1,4 @@
-"""`plan` tells of copies that move: off a host that is drained, and away from one that is gone."""
+"""`plan` tells of replicas that move: off a host that is drained, and away from one that is gone."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -69,7 +69,7 @@ def of_host(plan: ClusterPlan, name: str) -> list[str]:
     return str(found).splitlines()[1:]
 
 
-def test_nothing_is_planned_for_copies_that_are_where_they_belong() -> None:
+def test_nothing_is_planned_for_replicas_that_are_where_they_belong() -> None:
     plan = plan_cluster(running())
 
     assert [of_host(plan, name) for name in NAMES] == [["  nothing to do"]] * len(NAMES)
@@ -88,12 +88,12 @@ def test_a_drain_is_planned_to_its_end() -> None:
 
     assert plan.settled
     assert of_host(plan, "h3") == [
-        "  stop container/prod-order-2: order copy 2 is no longer assigned here",
-        "  remove container/prod-order-2: order copy 2 is no longer assigned here",
+        "  stop container/prod-order-2: order replica 2 is no longer assigned here",
+        "  remove container/prod-order-2: order replica 2 is no longer assigned here",
     ]
     assert of_host(plan, "h2") == [
-        "  create container/prod-order-2: order copy 2 is assigned here",
-        "  start container/prod-order-2: order copy 2 is assigned here",
+        "  create container/prod-order-2: order replica 2 is assigned here",
+        "  start container/prod-order-2: order replica 2 is assigned here",
     ]
 
 
@@ -103,10 +103,10 @@ def test_what_moves_away_from_a_host_that_is_gone_is_planned_and_what_that_does_
     assert plan.settled
     assert of_host(plan, "h3") == [
         "  (its agent is away: planned from its last report, of 2024-05-01T00:00:00Z)",
-        "  stop container/prod-order-2: order copy 2 is no longer assigned here",
-        "  remove container/prod-order-2: order copy 2 is no longer assigned here",
+        "  stop container/prod-order-2: order replica 2 is no longer assigned here",
+        "  remove container/prod-order-2: order replica 2 is no longer assigned here",
     ]
     assert [each for each in of_host(plan, "h2") if "order-2" in each] == [
-        "  create container/prod-order-2: order copy 2 is assigned here",
-        "  start container/prod-order-2: order copy 2 is assigned here",
+        "  create container/prod-order-2: order replica 2 is assigned here",
+        "  start container/prod-order-2: order replica 2 is assigned here",
     ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.intent.ports import clash
 from agent.model.intent import Constraint, Intent, ServiceIntent, Where
-from agent.model.records import Assignment, Copy
+from agent.model.records import Assignment, Replica
 from agent.model.spec import Port, spec_hash
 from agent.planner.leader.assignments import assign
 from tests.support.builders import intent, order, service
@@ -54,7 +54,7 @@ def intents(draw: st.DrawFn) -> Intent:
 
 @st.composite
 def assignments(draw: st.DrawFn) -> dict[str, Assignment]:
-    numbers = {
+    slots = {
         host: draw(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 5)), max_size=3, unique=True))
         for host in HOSTS
     }
@@ -63,9 +63,9 @@ def assignments(draw: st.DrawFn) -> dict[str, Assignment]:
         host: Assignment(
             revision=1,
             project="prod",
-            copies=tuple(Copy(service=name, number=n, spec=spec) for name, n in sorted(each)),
+            replicas=tuple(Replica(service=name, slot=n, spec=spec) for name, n in sorted(each)),
         )
-        for host, each in numbers.items()
+        for host, each in slots.items()
     }
 
 
@@ -82,9 +82,9 @@ def at_rest(wanted: Intent, before: Mapping[str, Assignment]) -> dict[str, Assig
 def where(found: Mapping[str, Assignment], name: str) -> dict[int, list[str]]:
     places: dict[int, list[str]] = {}
     for host, each in found.items():
-        for copy in each.copies:
-            if copy.service == name:
-                places.setdefault(copy.number, []).append(host)
+        for replica in each.replicas:
+            if replica.service == name:
+                places.setdefault(replica.slot, []).append(host)
     return places
 
 
@@ -105,7 +105,7 @@ def test_no_rule_is_ever_broken_once_it_has_come_to_rest(
             assert not mine or host.availability != "drain"
             assert each.where.most_per_host is None or len(mine) <= each.where.most_per_host
     for name, assignment in found.items():
-        specs = [wanted.service(copy.service) for copy in assignment.copies]
+        specs = [wanted.service(replica.service) for replica in assignment.replicas]
         ports = [port for each in specs if each for port in each.spec.ports]
         assert not any(clash(one, two) for n, one in enumerate(ports) for two in ports[:n]), name
 
@@ -119,14 +119,14 @@ def test_the_same_gives_the_same_and_what_is_at_rest_stays(
     rest = at_rest(wanted, before)
     fewer = replace(wanted, hosts=tuple(replace(each) for each in wanted.hosts), revision=wanted.revision + 1)
     again = assign(fewer, rest)
-    assert {host: each.copies for host, each in again.items()} == {
-        host: each.copies for host, each in rest.items()
+    assert {host: each.replicas for host, each in again.items()} == {
+        host: each.replicas for host, each in rest.items()
     }
 
 
 @settings(max_examples=200, deadline=None)
 @given(intents(), st.integers(0, 3))
-def test_a_copy_more_moves_no_other(wanted: Intent, more: int) -> None:
+def test_a_replica_more_moves_no_other(wanted: Intent, more: int) -> None:
     before = at_rest(wanted, {})
     grown = replace(
         wanted,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from agent.diff.container import by_number, differing, fill, in_place
+from agent.diff.container import by_slot, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.errors import Invalid
 from agent.model import records, steps
@@ -13,7 +13,7 @@ from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.address_conflicts import PREDICTED
 
-# ---- What a host will observe of its containers once other copies are assigned to it: some need not be recreated.
+# ---- What a host will observe of its containers once other replicas are assigned to it: some need not be recreated.
 
 
 def with_assignment(
@@ -24,31 +24,33 @@ def with_assignment(
     intent: Intent | None,
 ) -> HostState:
     """The host with each container told as the engine's reader will tell it then (agent/diff/container/compare.py)."""
-    wanted = by_number(assignment.copies) if assignment else {}
+    wanted = by_slot(assignment.replicas) if assignment else {}
 
     def regarded(found: ContainerState) -> ContainerState:
-        copy = wanted.get((found.copy.service, found.copy.number))
-        if copy is None or (copy.made_as == found.copy and not copy.addresses):
+        replica = wanted.get((found.replica.service, found.replica.slot))
+        if replica is None or (replica.made_as == found.replica and not replica.addresses):
             return found
-        return _become(found, copy)
+        return _become(found, replica)
 
-    def _become(found: ContainerState, copy: records.Copy) -> ContainerState:
-        old, new = specs.get(found.copy.spec), specs.get(copy.spec)
+    def _become(found: ContainerState, replica: records.Replica) -> ContainerState:
+        old, new = specs.get(found.replica.spec), specs.get(replica.spec)
         if old is None or new is None:
             return found
-        has = tuple((network, dict(found.addresses).get(network) or pin) for network, pin in copy.addresses)
+        has = tuple(
+            (network, dict(found.addresses).get(network) or pin) for network, pin in replica.addresses
+        )
         try:
-            before = fill(old, fill_context(intent, me, host.swarm, replace(copy, addresses=has)))
-            after = fill(new, fill_context(intent, me, host.swarm, copy))
+            before = fill(old, fill_context(intent, me, host.swarm, replace(replica, addresses=has)))
+            after = fill(new, fill_context(intent, me, host.swarm, replica))
         except Invalid:
             return found
-        same = copy.spec == found.copy.spec
-        changes = differing(before, after, copy) if same else in_place(before, after, copy)
+        same = replica.spec == found.replica.spec
+        changes = differing(before, after, replica) if same else in_place(before, after, replica)
         if changes is None:
             return found
         told = {each.field for each in changes}
         kept = tuple(each for each in found.differences if each.field not in told)
-        return replace(found, copy=copy.made_as, differences=(*kept, *changes))
+        return replace(found, replica=replica.made_as, differences=(*kept, *changes))
 
     return replace(host, containers=tuple(map(regarded, host.containers)))
 
@@ -60,13 +62,16 @@ _LONG_S = 1e9
 
 Containers = tuple[ContainerState, ...]
 Asked = Mapping[tuple[str, int], Mapping[str, str]]
-"""Service and number -> network -> the address that this copy asks for there."""
+"""Service and slot -> network -> the address that this replica asks for there."""
 
 
 def on_container(
     containers: Containers, step: steps.ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
 ) -> Containers:
-    """The containers after `step`. `specs` by hash: what a copy declares is still missing when it is disconnected."""
+    """The containers after `step`. `specs` by hash.
+
+    What a replica declares is still missing when it is disconnected.
+    """
     match step:
         case steps.CreateContainer():
             return (*containers, _created(step))
@@ -74,7 +79,7 @@ def on_container(
             return tuple(each for each in containers if each.id != step.id)
         case steps.StartContainer():
             return tuple(
-                _started(each, asked.get(each.copy.key, {})) if each.name == step.name else each
+                _started(each, asked.get(each.replica.key, {})) if each.name == step.name else each
                 for each in containers
             )
         case _:
@@ -88,7 +93,7 @@ def _created(step: steps.CreateContainer) -> ContainerState:
     return ContainerState(
         id=f"({step.made_as})",
         name=step.made_as,
-        copy=step.copy,
+        replica=step.replica,
         status="created",
         addresses=tuple((each.network, "") for each in step.spec.networks),
     )
@@ -130,7 +135,7 @@ def _changed(
         case steps.ConnectNetwork():
             return _connected(found, step)
         case steps.DisconnectNetwork():
-            return _disconnected(found, step.network, specs.get(found.copy.spec))
+            return _disconnected(found, step.network, specs.get(found.replica.spec))
     assert_never(step)
 
 
