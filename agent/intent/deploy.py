@@ -233,11 +233,11 @@ def _preference(cursor: Cursor) -> str | None:
 
 # ---- `x-hosts`, or `deploy` in its place: how many replicas each host runs, or how many there are at all
 
-MOST_REPLICAS = 1000
+_MOST_OF_A_HOST = 1000
 """Replicas of one service on one host."""
 
 Placement = tuple[tuple[str, int], ...]
-HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, MOST_REPLICAS)))
+HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.integer(0, _MOST_OF_A_HOST)))
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
@@ -285,7 +285,7 @@ def settle_hosts(
 
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
     """Return (host, replicas), from a mapping or from a list of hosts that run one each."""
-    count = integer(0, MOST_REPLICAS)
+    count = integer(0, _MOST_OF_A_HOST)
     found = (
         [(key, count(value)) for key, value in place.entries()]
         if place.is_mapping

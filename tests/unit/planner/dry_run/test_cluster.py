@@ -232,7 +232,7 @@ def test_a_live_bridge_that_has_to_change_is_changed_on_one_host_after_the_other
 
     assert not plan.blocked
     verbs = [step.verb for host in plan.hosts for step in host.steps if step.kind == "gwbridge"]
-    assert verbs.count("swap") == verbs.count("acquire") == verbs.count("release") == verbs.count("offer")
+    assert verbs.count("swap") == verbs.count("acquire") == verbs.count("release") == verbs.count("grant")
     assert verbs.count("swap") == len(plan.hosts)
 
 
