@@ -88,7 +88,7 @@ TROUBLES = {
     "crash loop": Trouble(
         "it is left for a while",
         more='entrypoint: ["/bin/busybox", "sh", "-c", "echo no database at db:3306; exit 3"]',
-        metrics=('replica_crashes{replica="1",service="trouble"}', 'blocked{reason="crash"}'),
+        metrics=('replica_crashes{service="trouble",slot="1"}', 'blocked{reason="crash"}'),
     ),
 }
 

@@ -117,7 +117,7 @@ DEFINITIONS = (
         "service_replicas_healthy", "gauge", ("service",), "Of these, how many pass their check or have none."
     ),
     Metric(
-        "container_restarts_total", "counter", ("service", "replica"), "Starts of a container that had ended."
+        "container_restarts_total", "counter", ("service", "slot"), "Starts of a container that had ended."
     ),
     Metric(
         "container_start_failures_total", "counter", ("service", "reason"), "Replicas that did not come up."
@@ -125,13 +125,13 @@ DEFINITIONS = (
     Metric(
         "replica_image_outdated",
         "gauge",
-        ("service", "replica"),
+        ("service", "slot"),
         "1 for a replica made of other bytes than its image's tag means on this host now.",
     ),
     Metric(
         "replica_crashes",
         "gauge",
-        ("service", "replica"),
+        ("service", "slot"),
         "How often in a row a replica ended soon after its start.",
     ),
     Metric("docker_up", "gauge", (), "Whether dockerd answered the last pass."),

@@ -14,7 +14,7 @@ from agent.model.spec import Attachment, ContainerSpec, Key
 CLUSTER = f"{PREFIX}cluster"
 PROJECT = f"{PREFIX}project"
 SERVICE = f"{PREFIX}service"
-SLOT = f"{PREFIX}replica"
+SLOT = f"{PREFIX}slot"
 SPEC = f"{PREFIX}spec"
 SHAPE = f"{PREFIX}shape"
 """What of the spec cannot change in place: see shape.py."""

@@ -13,7 +13,7 @@ from agent.model.observed import ClusterState
 from agent.model.plan import Plan
 from agent.model.records import Disruption, Replica
 from agent.model.store import Fence, KeyRange
-from agent.planner.host import bridge, membership
+from agent.planner.host import bridge, bridge_swap, membership
 from agent.planner.host.bridge_swap import needs_disruption
 from agent.planner.leader import roles
 from tests.fakes.engine import FakeEngine
@@ -75,7 +75,7 @@ def no_disruption_slot() -> Iterator[None]:
 @contextmanager
 def no_disruption_needed() -> Iterator[None]:
     """No host takes it that changing its bridge takes anything away."""
-    with mock.patch.object(bridge, "needs_disruption", return_value=False):
+    with mock.patch.object(bridge_swap, "needs_disruption", return_value=False):
         yield
 
 
@@ -97,7 +97,7 @@ def no_label_check() -> Iterator[None]:
             return Replica(service=parts[1], slot=int(parts[2]), spec="0" * 64)
         return known_identity(labels)
 
-    with mock.patch.object(FakeEngine, "_copy", by_name):
+    with mock.patch.object(FakeEngine, "_replica", by_name):
         yield
 
 

@@ -165,8 +165,8 @@ def test_series_that_are_not_retained_go_away_and_new_ones_begin_at_zero(metrics
 
     found = {labels: value for (each, labels), value in samples(metrics).items() if each == PREFIX + name}
     assert found == {
-        (("replica", "2"), ("service", "order")): 0,
-        (("replica", "3"), ("service", "order")): 0,
+        (("service", "order"), ("slot", "2")): 0,
+        (("service", "order"), ("slot", "3")): 0,
     }
 
 

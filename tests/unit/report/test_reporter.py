@@ -214,8 +214,8 @@ def test_restarts_of_a_replica_are_counted(bench: Bench) -> None:
     bench.passed(observed())
     bench.passed(observed(host=host(containers=(container(1, restarts=3), container(2)))))
 
-    assert bench.value("container_restarts_total", service="order", replica="1") == 3
-    assert bench.value("container_restarts_total", service="order", replica="2") == 0
+    assert bench.value("container_restarts_total", service="order", slot="1") == 3
+    assert bench.value("container_restarts_total", service="order", slot="2") == 0
 
 
 def test_a_replica_that_ends_as_soon_as_it_began_is_a_failed_start(bench: Bench) -> None:
@@ -236,7 +236,7 @@ def test_the_series_of_a_service_that_left_the_host_go_away(bench: Bench) -> Non
     assert empty is not None
     bench.passed(observed(cluster=cluster(assignment=type(empty)(revision=7, project="prod"))))
 
-    assert bench.value("container_restarts_total", service="order", replica="1") is None
+    assert bench.value("container_restarts_total", service="order", slot="1") is None
     assert bench.value("container_start_failures_total", service="order", reason="pull") is None
 
 

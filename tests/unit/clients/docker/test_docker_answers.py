@@ -21,7 +21,7 @@ from tests.unit.clients.docker.stub import StubDockerd
 LABELS = {
     "io.swarmkeeper.cluster": "test",
     "io.swarmkeeper.service": "order",
-    "io.swarmkeeper.replica": "1",
+    "io.swarmkeeper.slot": "1",
     "io.swarmkeeper.spec": "5bec",
 }
 NO_SWAP_LIMIT = "Your kernel does not support swap limit capabilities. Memory limited without swap."
@@ -220,7 +220,7 @@ def test_a_published_port_is_told_with_its_address_unless_that_is_every_one(
 def test_labels_that_say_no_number_make_no_replica_of_ours(
     stub: StubDockerd, engine: DockerEngine, number: str
 ) -> None:
-    labels = {**LABELS, "io.swarmkeeper.replica": number}
+    labels = {**LABELS, "io.swarmkeeper.slot": number}
     stub.answers["GET /containers/json"] = (200, [{"Id": "c0ffee", "Names": ["/x"], "Labels": labels}])
 
     found = engine.containers({}, _context)

@@ -158,7 +158,7 @@ def test_a_spec_tells_whether_it_needs_its_overlay_address(spec: ContainerSpec, 
 
 
 def test_identity_needs_all_of_service_number_and_spec() -> None:
-    labels = {"io.swarmkeeper.service": "order", "io.swarmkeeper.replica": "2", "io.swarmkeeper.spec": "5bec"}
+    labels = {"io.swarmkeeper.service": "order", "io.swarmkeeper.slot": "2", "io.swarmkeeper.spec": "5bec"}
 
     assert identity(labels) == Replica(service="order", slot=2, spec="5bec")
     for each in labels:
