@@ -129,7 +129,7 @@ def test_the_largest_document_is_accepted_and_its_specs_reach_the_host(
     ],
     ids=["line breaks", "faults"],
 )
-def test_a_document_that_cannot_be_kept_or_explained_whole_is_refused_in_words(
+def test_a_document_that_cannot_be_kept_or_explained_whole_is_refused_with_a_reason(
     tmp_path: Path, etcd: EtcdServer, store: EtcdStore, document: str, why: str
 ) -> None:
     with running(tmp_path / "agent", etcd.endpoint, how="all-is-well"):

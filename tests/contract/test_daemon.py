@@ -183,8 +183,8 @@ def test_a_pass_that_hangs_in_dockerd_does_not_delay_the_next_leader(start: Star
         assert agent.process.poll() is None
 
 
-@pytest.mark.fault("a leader is frozen in the middle of a write and resumed when another one leads")
-def test_the_write_of_a_leader_that_is_resumed_when_another_one_leads_is_refused(
+@pytest.mark.fault("a leader is frozen in the middle of a write and resumed when another agent is the leader")
+def test_the_write_of_a_leader_that_is_resumed_when_another_agent_is_the_leader_is_refused(
     start: Start, store: EtcdStore
 ) -> None:
     store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])

@@ -1,7 +1,7 @@
 """Where the containers of a host have their gateway, as libnetwork keeps it: an endpoint that is made, not computed.
 
-It is looked at again only when a container joins or leaves a network. So one made on a network that is no longer named
-docker_gwbridge stays there, and one taken off by force is not made again, until then.
+It is looked at again only when a container joins or leaves a network. Until then, a gateway on a network that is no
+longer named docker_gwbridge stays there, and one taken off by force is not made again.
 """
 
 import hashlib

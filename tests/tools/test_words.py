@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.banned import Banned, read_banned
 from tests.support.prose import markdown_sentences, messages, python_pieces
-from tests.support.words import GENERATED, MOST_WORDS, ROOT, Finding, check, main
+from tests.support.words import GENERATED, MOST_WORDS, RENAMES, ROOT, Finding, check, main
 
 HEAD = """# Glossary
 
@@ -189,6 +189,11 @@ def test_it_fails_when_a_word_is_planted(tree: Path, capsys: pytest.CaptureFixtu
 def test_generated_code_is_left_out(tree: Path) -> None:
     (tree / GENERATED).mkdir(parents=True)
     (tree / GENERATED / "rpc.py").write_text("copies = 1\n")
+    assert main([], tree) == 0
+
+
+def test_the_map_of_renames_may_name_old_words(tree: Path) -> None:
+    (tree / RENAMES).write_text('copy = "replica"\n')
     assert main([], tree) == 0
 
 

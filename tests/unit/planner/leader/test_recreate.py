@@ -283,7 +283,7 @@ def test_a_host_that_has_not_reported_yet_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("state", ["granted", "acquired"])
-def test_a_host_that_is_being_disturbed_ends_the_disruption_slot_first(
+def test_a_host_that_is_being_disturbed_releases_the_disruption_slot_first(
     state: Literal["granted", "acquired"],
 ) -> None:
     disruption = Disruption(
