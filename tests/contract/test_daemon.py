@@ -251,7 +251,7 @@ class _Failing(BaseHTTPRequestHandler):
 
 
 @pytest.mark.fault("dockerd answers everything with 500")
-def test_while_dockerd_answers_with_500_the_agent_holds_and_says_what_dockerd_says(
+def test_while_dockerd_answers_with_500_the_agent_changes_nothing_and_reports_its_answer(
     start: Start, store: EtcdStore, tmp_path: Path
 ) -> None:
     with socketserver.ThreadingUnixStreamServer(f"{tmp_path}/none.sock", _Failing) as server:
