@@ -48,7 +48,7 @@ class FakeGateways:
         self._at.pop(INGRESS, None)
 
     def forget(self) -> None:
-        """dockerd ends: what it makes when it starts is recreated."""
+        """dockerd ends: what it makes at each start is made again at the next one."""
         self._at.clear()
 
     def of(self, network_id: str) -> Pairs:

@@ -1,4 +1,4 @@
-"""An overlay of ours that is declared otherwise than it is: refused without the word, with it recreated in order."""
+"""An overlay that is declared otherwise than it is: refused without the permission, recreated in order with it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
