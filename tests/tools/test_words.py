@@ -147,6 +147,11 @@ def test_proselint_reads_prose_and_no_code(banned: Banned) -> None:
     ]
 
 
+@pytest.mark.parametrize("offset", range(1, 10))
+def test_a_number_after_code_is_no_repetition_wherever_the_code_is(banned: Banned, offset: int) -> None:
+    assert check("docs/x.md", f"{'b' * (19 + offset)} `a` {offset}0 s later.\n", banned) == []
+
+
 def test_sentences_end_at_their_mark_and_blocks_end_them() -> None:
     page = "# A head\nOne is *here.* Two has `x. Y` and\n[a link](to.md). E.g. three\n- four\n\n> five!\n"
     shown = [(each.line, each.words, each.is_whole) for each in markdown_sentences(page)]
