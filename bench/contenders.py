@@ -15,10 +15,7 @@ WITHIN_S = 180
 
 
 class Contender(ABC):
-    """`prepare` is not on the clock, `go` is. `go` may return before the replicas run.
-
-    The engines tell when they do.
-    """
+    """`prepare` is not on the clock, `go` is. `go` may return before the replicas run; engines report the starts."""
 
     name: str
 

@@ -57,7 +57,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _run_again(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Tear down what the first run has left for later tests, and run the test on fixtures recreated."""
+    """Tear down what the first run has left for later tests, and run the test on new fixtures."""
     state = item.session._setupstate  # noqa: SLF001  the hook for it would end pytest's own plugins a second time
     teardown = pytest.CallInfo.from_call(lambda: state.teardown_exact(None), "teardown")
     if teardown.excinfo:  # the lab did not go away, so there is no other to run on

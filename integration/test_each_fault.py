@@ -127,7 +127,7 @@ def test_the_other_hosts_go_on_and_all_converges_when_it_is_over(
 
 
 @pytest.mark.fault("the disk of the state directory is full")
-def test_a_host_whose_state_directory_is_full_goes_on_and_says_that_it_keeps_nothing(
+def test_a_host_whose_state_directory_is_full_continues_and_reports_that_it_saves_nothing(
     cluster: Cluster,
 ) -> None:
     host, before = cluster.lab["node-233"], cluster.started()

@@ -1,7 +1,4 @@
-"""etcd away, emptied and begun again: every replica is kept running all the time.
-
-And what etcd lost is not taken away.
-"""
+"""etcd unreachable, emptied and begun again: every replica runs all the time, and what etcd lost is not removed."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,7 +19,7 @@ CONFIRM = 'swarmkeeper_blocked{reason="confirm"}'
 EDITED = document(EXAMPLE, services={name: {"environment": {"EDITED": "yes"}} for name in SERVICES})
 
 
-@pytest.mark.fault("etcd is away on every host, a replica is lost, a host boots")
+@pytest.mark.fault("etcd is unreachable on every host, a replica is lost, a host boots")
 def test_without_etcd_replicas_are_kept_and_a_host_that_boots_starts_its_own(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:

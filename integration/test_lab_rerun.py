@@ -1,4 +1,4 @@
-"""What a lab's own error ended is run once more, on a lab recreated, and the summary tells of it."""
+"""What a lab's own error ended is run once more, on a new lab, and the summary shows it."""
 
 import pytest
 

@@ -81,7 +81,7 @@ def test_the_next_leader_writes_before_ttl_and_three_seconds_have_passed(
     assert took_s <= DEAD_S
 
 
-@pytest.mark.fault("the leader's agent is told to end (SIGTERM)")
+@pytest.mark.fault("the leader's agent is stopped (SIGTERM)")
 def test_a_leader_that_ends_hands_over_within_two_seconds(
     cluster: Cluster, record_property: RecordProperty
 ) -> None:

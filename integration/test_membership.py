@@ -248,7 +248,7 @@ def test_a_second_agent_under_the_same_host_name_does_nothing(members: Members) 
 
 
 def begin_with(host: Host, identity: str | None) -> None:
-    """Start dockerd on a replica of another host's membership, or on none, with replicas that were stopped before."""
+    """Start dockerd with a copy of another host's membership, or with none; its replicas were stopped before."""
     host.systemctl("stop", UNIT)
     host.exec("sh", "-c", "docker ps --quiet | xargs --no-run-if-empty docker stop --time 1")
     host.systemctl("stop", "docker.socket", "docker")
@@ -259,7 +259,7 @@ def begin_with(host: Host, identity: str | None) -> None:
 
 
 @LONG_ONLY
-def test_of_two_hosts_with_one_nodes_identity_the_replica_is_quarantined(members: Members) -> None:
+def test_of_two_hosts_with_one_nodes_identity_the_copied_one_is_quarantined(members: Members) -> None:
     original, copied, node = members.lab[THIRD], members.lab[SECOND], members.node(THIRD)
     identity = original.exec("sh", "-c", "tar -C /var/lib/docker -c swarm | base64").stdout
     elsewhere = members.started_elsewhere(SECOND)

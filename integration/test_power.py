@@ -146,9 +146,9 @@ def restart_as_told(cluster: Cluster, host: Host) -> str:
 
 
 @LONG_ONLY
-@pytest.mark.fault("dockerd is killed while a container gets another way out, and keeps a port for nobody")
+@pytest.mark.fault("dockerd is killed while a gateway moves, and keeps a port without an owner")
 @pytest.mark.timeout(LONGEST_S)
-def test_a_port_that_dockerd_keeps_for_nobody_is_told_with_what_cures_it(cluster: Cluster) -> None:
+def test_a_port_that_dockerd_keeps_without_an_owner_is_reported_with_the_remedy(cluster: Cluster) -> None:
     """Killed while a container gets another way out, dockerd restores the mapping of an endpoint that is gone."""
     host, chance = cluster.lab["node-233"], random.Random(SEED)
     host.exec("docker", "network", "create", "another-way")

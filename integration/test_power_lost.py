@@ -88,7 +88,7 @@ def test_hosts_that_all_lose_power_in_the_middle_of_a_rollout_come_back_and_end_
 ) -> None:
     """Back to the image that every host has.
 
-    What is half way is containers, records in etcd, and the replicas' order.
+    What a fault may leave unfinished: containers, records in etcd, and the replicas' order.
     """
     synced.wait_converged(synced.put(NEWER), CONVERGE_S)
     synced.on_every_host(lambda host: host.exec("sync"))

@@ -44,7 +44,7 @@ def started(host: Host) -> dict[str, str]:
 
 
 @LONG_ONLY
-@pytest.mark.fault("a manager's swarm is restored from an older copy")
+@pytest.mark.fault("a manager's swarm is restored from an older backup")
 def test_a_replica_whose_address_the_restored_swarm_gave_out_twice_is_recreated_and_has_another_one(
     fresh_cluster: Cluster, record_property: RecordProperty
 ) -> None:

@@ -95,7 +95,7 @@ def guard(spec: HostSpec) -> NoReturn:
         os._exit(REBOOT if code == -signal.SIGHUP else OFF)
     except BaseException as error:
         _say(spec, f"{type(error).__name__}: {error}")
-        os._exit(FAILED)  # never redisruption slot: this is a fork, the stack above belongs to the supervisor
+        os._exit(FAILED)  # never return: this is a fork, the stack above belongs to the supervisor
 
 
 def _say(spec: HostSpec, what: str) -> None:

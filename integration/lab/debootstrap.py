@@ -1,7 +1,7 @@
 """Making a base's tree: Debian's own debootstrap, into a folder that appears under its name when it is complete.
 
-A tree says in itself what it was made of. When that is no longer what is wanted it is recreated, unless hosts run
-on it.
+A file in the tree lists what it was made of. When that is no longer what is wanted, the tree is made again, unless
+hosts run on it.
 """
 
 import os

@@ -43,8 +43,8 @@ def _format(spec: HostSpec) -> None:
 def snapshot(spec: HostSpec) -> Path:
     """Copy the image as the disk holds it now, without what only the file system's cache knows.
 
-    A replica during which the disk was written (the file system's journal has a clock of its own) is no picture of an
-    instant: it is taken again.
+    If the disk was written while it was copied (the file system's journal has a clock of its own), the image shows no
+    single instant. It is then copied again.
     """
     target = image(spec).with_suffix(".snapshot")
 

@@ -178,7 +178,7 @@ class Lab:
         self.up()
 
     def black_out(self, *, synced_only: bool = False) -> None:
-        """Cut the power of all hosts at once and releases it to all at once, without waiting for anything.
+        """Cut the power of all hosts at once, and restore it to all at once, without waiting for anything.
 
         With `synced_only` the disks, which must be images, have only what was synced to them.
         """

@@ -47,7 +47,7 @@ class Recovery:
 
 
 def black_out(lab: Lab, wanted: Wanted, within_s: float, *, synced_only: bool = False) -> Recovery:
-    """Cut the power of all hosts, releases it, and watch for `within_s` seconds at most until all of `wanted` runs.
+    """Cut the power of all hosts, restore it, and watch for `within_s` seconds at most until all of `wanted` runs.
 
     With `synced_only` the disks have only what was synced to them.
     """

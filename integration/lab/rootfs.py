@@ -163,7 +163,7 @@ def _choose_units(layers: Layers, spec: HostSpec) -> None:
         layers.link(f"{units}/{unit}", "/dev/null")
     for unit, target in spec.units:
         layers.link(f"{units}/{target}.wants/{unit}", f"/lib/systemd/system/{unit}")
-    # Generators disruption slot the machine's fstab, init scripts and cloud settings into units: none of these is the
+    # Generators turn the machine's fstab, init scripts and cloud settings into units: none of these is the
     # host's.
     for directory in GENERATORS:
         if layers.base.path(directory).is_dir():

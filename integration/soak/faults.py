@@ -1,7 +1,4 @@
-"""The faults, one host each: how it is brought about, how it is undone.
-
-And whether replicas of that host may notice.
-"""
+"""The faults, one host each: how each is caused and undone, and whether replicas of that host may notice."""
 
 import random
 from collections.abc import Callable

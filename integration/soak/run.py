@@ -225,9 +225,9 @@ class Soak:
                 self._tried_again(each["resource"].partition("/")[2], each["reason"])
 
     def _tried_again(self, service: str, why: str) -> None:
-        """A rollout is paused when a replica ends that it has just moved.
+        """A rollout pauses when a replica that it has just moved ends.
 
-        It may only where something stopped replicas.
+        That may happen only where something stopped replicas.
         """
         if not self._watch.excuses.hosts:
             self._violated(

@@ -146,7 +146,7 @@ def test_an_agent_that_crashes_after_every_single_step_comes_to_the_end_all_the_
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_that_stays_away_in_the_disruption_slot_is_waited_for_and_the_others_work_on(
+def test_one_that_stays_away_with_the_disruption_slot_is_waited_for_and_the_others_work_on(
     tmp_path: Path, name: str
 ) -> None:
     for after in SOME_STEPS:
@@ -222,9 +222,9 @@ def test_without_etcd_no_further_host_is_begun_with_and_nobody_is_left_half_way(
 
 
 def test_a_host_that_crashed_half_way_ends_what_it_began_also_without_etcd(tmp_path: Path) -> None:
-    """Its agent knows the disruption slot from before.
+    """Its agent knows of the disruption slot from before.
 
-    One that was started without etcd keeps everybody parked, in reach.
+    An agent that was started without etcd keeps every container parked and reachable.
     """
     for after in SOME_STEPS:
         cluster = LiveCluster(tmp_path / str(after))

@@ -143,7 +143,7 @@ def test_a_foreign_route_holds_one_host_and_no_other_and_is_cured_by_its_end(clu
     cluster.check_done()
 
 
-def test_a_host_that_loses_its_dockerd_in_the_disruption_slot_keeps_all_others_waiting(
+def test_a_host_that_loses_its_dockerd_with_the_disruption_slot_keeps_all_others_waiting(
     cluster: LiveCluster,
 ) -> None:
     cluster.start()

@@ -283,7 +283,7 @@ def test_a_worker_of_somebody_elses_swarm_is_never_taken_out_of_it(tmp_path: Pat
 
 
 def replica_of(cluster: SimulatedCluster, directory: Path, name: str, address: str) -> SimulatedHost:
-    """A replica of the worker's machine, which dockerd there takes for the same node."""
+    """A clone of the worker's machine, which dockerd there takes for the same node."""
     host = SimulatedHost(name, address, cluster.lan, directory / "replica")
     host.machine_id = cluster.hosts[WORKER].machine_id
     host.engine.advertised = cluster.hosts[WORKER].engine.advertised
@@ -291,7 +291,7 @@ def replica_of(cluster: SimulatedCluster, directory: Path, name: str, address: s
     return host
 
 
-def test_a_replica_of_a_machine_with_the_same_name_does_nothing(
+def test_a_clone_of_a_machine_with_the_same_name_does_nothing(
     cluster: SimulatedCluster, tmp_path: Path
 ) -> None:
     replica = replica_of(cluster, tmp_path, WORKER, "10.159.62.99")
@@ -310,7 +310,7 @@ def test_a_replica_of_a_machine_with_the_same_name_does_nothing(
     assert cluster.read(KEYS.status(WORKER)) == told
 
 
-def test_the_machine_with_the_declared_address_gets_its_name_back_from_a_replica(
+def test_the_machine_with_the_declared_address_gets_its_name_back_from_a_clone(
     cluster: SimulatedCluster, tmp_path: Path
 ) -> None:
     cluster.lose_agent(WORKER)

@@ -74,7 +74,7 @@ def _rests(agent: SimulatedAgent) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_host_in_disruption_slot_becomes_a_worker_and_a_manager_again_without_losing_the_quorum(
+def test_one_host_after_the_other_becomes_a_worker_and_a_manager_again_without_losing_the_quorum(
     cluster: SimulatedCluster, name: str
 ) -> None:
     before = cluster.ids()

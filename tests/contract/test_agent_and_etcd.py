@@ -129,7 +129,7 @@ def test_the_largest_document_is_accepted_and_its_specs_reach_the_host(
     ],
     ids=["line breaks", "faults"],
 )
-def test_a_document_that_cannot_be_kept_or_explained_whole_is_refused_in_words(
+def test_a_document_that_cannot_be_kept_or_explained_whole_is_refused_with_a_reason(
     tmp_path: Path, etcd: EtcdServer, store: EtcdStore, document: str, why: str
 ) -> None:
     with running(tmp_path / "agent", etcd.endpoint, how="all-is-well"):
@@ -216,7 +216,7 @@ def test_an_agent_of_which_two_endpoints_hang_works_by_the_third(
 @pytest.mark.fault(
     "the role of the agents is revoked in etcd, and granted again; their tokens run out meanwhile"
 )
-def test_an_agent_whose_role_is_revoked_holds_says_so_leaves_the_lock_and_goes_on_when_it_is_granted_again(
+def test_an_agent_whose_role_is_revoked_reports_that_releases_the_lock_and_continues_when_it_is_granted_again(
     tmp_path: Path,
 ) -> None:
     arguments = ("--auth-token-ttl=1", "--bcrypt-cost=4")

@@ -183,8 +183,8 @@ def test_a_pass_that_hangs_in_dockerd_does_not_delay_the_next_leader(start: Star
         assert agent.process.poll() is None
 
 
-@pytest.mark.fault("a leader is frozen in the middle of a write and resumed when another one leads")
-def test_the_write_of_a_leader_that_is_resumed_when_another_one_leads_is_refused(
+@pytest.mark.fault("a leader is frozen in the middle of a write and resumed when another agent is the leader")
+def test_the_write_of_a_leader_that_is_resumed_when_another_agent_is_the_leader_is_refused(
     start: Start, store: EtcdStore
 ) -> None:
     store.txn([], [Put(key=KEYS.intent, value=DOCUMENT)])
@@ -251,7 +251,7 @@ class _Failing(BaseHTTPRequestHandler):
 
 
 @pytest.mark.fault("dockerd answers everything with 500")
-def test_while_dockerd_answers_with_500_the_agent_holds_and_says_what_dockerd_says(
+def test_while_dockerd_answers_with_500_the_agent_changes_nothing_and_reports_its_answer(
     start: Start, store: EtcdStore, tmp_path: Path
 ) -> None:
     with socketserver.ThreadingUnixStreamServer(f"{tmp_path}/none.sock", _Failing) as server:

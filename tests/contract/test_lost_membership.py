@@ -1,7 +1,4 @@
-"""What real dockerds say when their membership was taken from them.
-
-What the membership orders of the leader rest upon.
-"""
+"""What real dockerds report when their membership was taken from them: the leader's membership orders rely on it."""
 
 import contextlib
 import os

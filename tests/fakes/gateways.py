@@ -1,7 +1,7 @@
 """Where the containers of a host have their gateway, as libnetwork keeps it: an endpoint that is made, not computed.
 
-It is looked at again only when a container joins or leaves a network. So one made on a network that is no longer named
-docker_gwbridge stays there, and one taken off by force is not made again, until then.
+It is looked at again only when a container joins or leaves a network. Until then, a gateway on a network that is no
+longer named docker_gwbridge stays there, and one taken off by force is not made again.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class FakeGateways:
         self._at.pop(INGRESS, None)
 
     def forget(self) -> None:
-        """dockerd ends: what it makes when it starts is recreated."""
+        """dockerd ends: what it makes at each start is made again at the next one."""
         self._at.clear()
 
     def of(self, network_id: str) -> Pairs:

@@ -8,7 +8,7 @@ from tests.fakes.engine import FakeEngine
 
 
 class FakeKernel:
-    """A kernel that shows what the engine made, until somebody damages it; a network recreated has a device as new."""
+    """A kernel that shows what the engine made, until somebody damages it; a recreated network has a new device."""
 
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine

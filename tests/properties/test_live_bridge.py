@@ -103,7 +103,7 @@ documents = st.sampled_from(tuple(DOCUMENTS))
     first=st.sampled_from(tuple(DOCUMENTS)),
     last=st.sampled_from(tuple(DOCUMENTS)),
 )
-def test_whatever_happens_all_hosts_come_to_the_agreed_bridge_and_nobody_is_disturbed_out_of_disruption_slot(
+def test_whatever_happens_all_hosts_come_to_the_agreed_bridge_and_no_host_is_disturbed_without_the_disruption_slot(
     happens: list[Event], first: str, last: str
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -99,10 +99,7 @@ def sound_worlds(draw: st.DrawFn) -> World:
 
 @st.composite
 def live_worlds(draw: st.DrawFn) -> World:
-    """A swarm of all hosts in which docker_gwbridge and who is on it, and the host that holds the disruption slot.
-
-    May be in any state.
-    """
+    """A swarm of all hosts. docker_gwbridge, its containers and the disruption slot may be in any state."""
     declared = draw(_declarations())
     wanted = draw(_intents(9, declared))
     roles = {each.name: each.role for each in wanted.hosts} | draw(st.sampled_from(({}, {"h3": "worker"})))

@@ -1,7 +1,7 @@
 """A swarm made by hand, with the docker_gwbridge that docker chose and containers of others, before any agent comes.
 
-Whatever the agents do to it is watched, step by step: nobody may be restarted, nobody may be out of reach, and of the
-hosts only the one the host that holds the disruption slot may be disturbed.
+Every step of the agents is watched: no container may restart or be out of reach, and only the host that holds the
+disruption slot may be disturbed.
 """
 
 from collections.abc import Callable

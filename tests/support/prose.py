@@ -51,8 +51,8 @@ class Piece:
 def without_code(markdown: str) -> str:
     """The page, line by line, with blocks of code and comments blank, code as one word, and links as their text."""
     text = _COMMENT.sub(_blank, _FENCE.sub(_blank, markdown))
-    # Numbered, so that two pieces of code in a row are no repetition.
-    text = _CODE.sub(lambda code: f"Code{code.start()}" + _blank(code), text)
+    # Numbered, so that two pieces of code in a row are no repetition. It ends with a letter: a number may follow.
+    text = _CODE.sub(lambda code: f"Code{code.start()}x" + _blank(code), text)
     return _LINK.sub(lambda link: link[1] + "\n" * (link[0].count("\n") - link[1].count("\n")), text)
 
 

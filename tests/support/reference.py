@@ -46,16 +46,16 @@ _OTHERS_CHANGE = {
     "configs": "new container",
 }
 _BUT = {
-    "networks": "; new container when the first of them is another, or an address becomes or is no longer fixed"
+    "networks": "; new container when the first network changes, or an address becomes fixed or stops being fixed"
 }
 _REQUIRED = "required"
-_OF_THE_DOCUMENT = "not told to the engine"
+_OF_THE_DOCUMENT = "not passed to the engine"
 _MOUNTED = "as a bind of `volumes`"
-_DONE = {"in place": "in place", "recreate": "one new container", "nothing": "nothing happens to the replica"}
+_DONE = {"in place": "in place", "recreate": "one new container", "nothing": "the replica does not change"}
 
 
 def written(page: str) -> str:
-    """The page with its tables recreated."""
+    """Return the page with its tables written again."""
     for name, table in TABLES.items():
         begin, end = f"<!-- made by script/reference: {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(begin)
@@ -69,7 +69,7 @@ def written(page: str) -> str:
 
 
 def _held() -> Iterator[str]:
-    yield "| key | written as | in the engine | order | when it is not said | a change | taking it out |"
+    yield "| key | written as | in the engine | order | when omitted | a change | removing it |"
     yield "|---|---|---|---|---|---|---|"
     for key, field in FIELDS.items():
         rows = _rows(key, field)
@@ -77,7 +77,7 @@ def _held() -> Iterator[str]:
             f"`{key}`",
             _form(field.form),
             ", ".join(f"`{row.at}`" for row in rows),
-            "means something" if any(row.ordered for row in rows) else _order(field.form),
+            "matters" if any(row.ordered for row in rows) else _order(field.form),
             _REQUIRED if key == "image" else "; ".join(dict.fromkeys(row.unsaid for row in rows)),
             "; ".join(dict.fromkeys(_CHANGES[row.repair] for row in rows)) + _BUT.get(key, ""),
             "; ".join(dict.fromkeys(_CHANGES[row.unset] for row in rows)) if key != "image" else "-",
@@ -92,7 +92,7 @@ def _held() -> Iterator[str]:
                 f"`{key}`",
                 _form(form),
                 place,
-                "means something" if key == "x-hosts" else "-",
+                "matters" if key == "x-hosts" else "-",
                 "-",
                 change,
                 taken,
@@ -107,7 +107,7 @@ def _rows(key: str, field: Field) -> list[FieldMapping]:
 
 
 def _order(form: Form) -> str:
-    return "means nothing" if "array" in str(form) or "object" in str(form) else "-"
+    return "is ignored" if "array" in str(form) or "object" in str(form) else "-"
 
 
 def _form(form: Form) -> str:
@@ -151,7 +151,7 @@ def _mapping(form: Form) -> str:
 
 
 def _tried() -> Iterator[str]:
-    yield "| key | value | the same, spelled otherwise | another value | changed by | by hand | told as |"
+    yield "| key | value | the same in another spelling | another value | changed by | by hand | reported as |"
     yield "|---|---|---|---|---|---|---|"
     for case in CASES:
         yield _line(
@@ -164,11 +164,11 @@ def _tried() -> Iterator[str]:
 def _values(case: Case) -> tuple[str, str, str]:
     own = f"{case.key}: "
     first, same, second = (each.removeprefix(own) for each in (case.first, case.same, case.second))
-    return first, same, second or "(taken out)"
+    return first, same, second or "(removed)"
 
 
 def _deed(case: Case) -> str:
-    return _code(f"docker {case.by_hand}") if case.by_hand else "made again by hand with the other value"
+    return _code(f"docker {case.by_hand}") if case.by_hand else "recreated by hand with the other value"
 
 
 def _told(case: Case) -> str:

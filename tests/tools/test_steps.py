@@ -16,11 +16,11 @@ class {name}({base}):
 """
 
 
-def with_one_more(source: Path, replica: Path, *, name: str, base: str, union: str) -> None:
-    """Write the module to `replica`, with a step more in its union."""
+def with_one_more(source: Path, copy: Path, *, name: str, base: str, union: str) -> None:
+    """Write the module to `copy`, with a step more in its union."""
     before, opening, after = source.read_text().partition(f"{union} = (\n")
     assert opening
-    replica.write_text(f"{before}{ONE_MORE.format(name=name, base=base)}{opening}    {name} |{after}")
+    copy.write_text(f"{before}{ONE_MORE.format(name=name, base=base)}{opening}    {name} |{after}")
 
 
 def test_a_step_that_nothing_carries_out_or_predicts_is_an_error_of_type(tmp_path: Path) -> None:

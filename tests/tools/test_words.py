@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.banned import Banned, read_banned
 from tests.support.prose import markdown_sentences, messages, python_pieces
-from tests.support.words import GENERATED, MOST_WORDS, ROOT, Finding, check, main
+from tests.support.words import GENERATED, MOST_WORDS, RENAMES, ROOT, Finding, check, main
 
 HEAD = """# Glossary
 
@@ -147,6 +147,11 @@ def test_proselint_reads_prose_and_no_code(banned: Banned) -> None:
     ]
 
 
+@pytest.mark.parametrize("offset", range(1, 10))
+def test_a_number_after_code_is_no_repetition_wherever_the_code_is(banned: Banned, offset: int) -> None:
+    assert check("docs/x.md", f"{'b' * (19 + offset)} `a` {offset}0 s later.\n", banned) == []
+
+
 def test_sentences_end_at_their_mark_and_blocks_end_them() -> None:
     page = "# A head\nOne is *here.* Two has `x. Y` and\n[a link](to.md). E.g. three\n- four\n\n> five!\n"
     shown = [(each.line, each.words, each.is_whole) for each in markdown_sentences(page)]
@@ -189,6 +194,11 @@ def test_it_fails_when_a_word_is_planted(tree: Path, capsys: pytest.CaptureFixtu
 def test_generated_code_is_left_out(tree: Path) -> None:
     (tree / GENERATED).mkdir(parents=True)
     (tree / GENERATED / "rpc.py").write_text("copies = 1\n")
+    assert main([], tree) == 0
+
+
+def test_the_map_of_renames_may_name_old_words(tree: Path) -> None:
+    (tree / RENAMES).write_text('copy = "replica"\n')
     assert main([], tree) == 0
 
 

@@ -318,7 +318,7 @@ TURNS: list[tuple[Step, Literal["acquired", "released"]]] = [
 
 
 @pytest.mark.parametrize(("step", "state"), TURNS, ids=named)
-def test_a_host_takes_and_gives_back_the_disruption_slot_only_as_it_saw_it(
+def test_a_host_acquires_and_releases_the_disruption_slot_only_as_it_saw_it(
     bench: Bench, step: Step, state: Literal["acquired", "released"]
 ) -> None:
     offered = bench.put(KEYS.disruption, records.encode(DISRUPTION))
@@ -331,7 +331,7 @@ def test_a_host_takes_and_gives_back_the_disruption_slot_only_as_it_saw_it(
     assert bench.record(Disruption, KEYS.disruption) == replace(DISRUPTION, state=state)
 
 
-def test_the_disruption_slot_is_offered_and_ended_only_over_the_one_that_was_seen(leading: Bench) -> None:
+def test_the_disruption_slot_is_granted_and_revoked_only_over_the_one_that_was_seen(leading: Bench) -> None:
     leading.apply(leader_steps.GrantDisruption(host="h2", quorum=True, over=0, reason="r"))
     with pytest.raises(Conflict):
         leading.apply(leader_steps.GrantDisruption(host="h3", quorum=True, over=0, reason="r"))
@@ -480,7 +480,7 @@ def test_an_overlay_is_removed_by_its_id_whatever_has_its_name_now(leading: Benc
     assert leading.engine.called == [("remove_network", ("old-id",), {})]
 
 
-def test_a_document_is_put_accepted_together_with_its_verdict(leading: Bench) -> None:
+def test_a_document_is_accepted_together_with_its_verdict(leading: Bench) -> None:
     judged = leading.put(KEYS.intent, b"name: prod")
     watching = Watching()
     leading.etcd.add_watch(watching)

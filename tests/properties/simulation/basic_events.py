@@ -97,7 +97,7 @@ class BasicEvents:
         return True
 
     def spoil(self, name: str, number: int) -> None:
-        """Unreadable values in a key that agents write."""
+        """Write an unreadable value into a key that agents write."""
         specs = sorted(key for key in self.cluster.written() if key.startswith(KEYS.specs))
         keys = (KEYS.assignment(name), KEYS.verdict, KEYS.status(name), KEYS.accepted, *specs)
         self.cluster.put(keys[number % len(keys)], b"\x00")

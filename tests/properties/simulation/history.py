@@ -105,10 +105,7 @@ class History(AgentEvents, Faults, People):
         return all(map(self._rests, agents)) and sum(agent.leads for agent in agents) == 1
 
     def check_converged(self, text: str) -> None:
-        """Replicas, roles and bridges are what the document says.
-
-        All are present, no disruption slot and no token is left.
-        """
+        """Replicas, roles and bridges are as the document declares; no disruption slot and no token is left."""
         intent, world = read(text), self.world
         record = world.record()
         assert record is not None

@@ -117,7 +117,7 @@ def only_who_leads_writes_for_all(
     """Every write that etcd accepts from a leader was conditional on the lock that was the leader's then.
 
     What is not a leader's: the host's own keys, the lock itself, and what compares what was last seen of it: the
-    disruption slot, and the host's own claim on the init, given back before anything came of it.
+    disruption slot, and the host's own claim on the init, withdrawn before anything came of it.
     """
     lock = world.read(KEYS.leader)
     holder = decode(LeaderRecord, lock.value).host if lock else "nobody"

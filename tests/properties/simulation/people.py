@@ -46,10 +46,7 @@ class People(BasicEvents):
         self.world.by_hand(name, change(host, victim, OVERLAY, number, deed=number // 7))
 
     def misgives(self, name: str, _number: int) -> None:
-        """The swarm, restored from an old replica.
-
-        Gives the next container of a host an address that is taken there.
-        """
+        """A swarm restored from an old backup gives the next container of a host an address that is in use there."""
         self.host(name).engine.by_hand.misgives = True
 
     def changes_the_bridge(self, name: str, number: int) -> None:

@@ -87,7 +87,7 @@ def test_a_quorum_that_somebody_else_has_ended_is_no_fault_of_a_step(told: Histo
     assert "no quorum" not in _seen(told)
 
 
-# ---- a bridge that works, and a host that holds the disruption slot not
+# ---- a bridge that works, and a host without the disruption slot
 
 
 def _swap(told: History, name: str) -> SwapBridge:

@@ -180,7 +180,7 @@ def test_a_status_that_makes_no_sense_is_shown_and_not_fatal() -> None:
     )
 
 
-def test_that_holds_the_disruption_slot_to_be_disturbed_is_told() -> None:
+def test_the_host_that_holds_the_disruption_slot_is_shown() -> None:
     disruption = Disruption(
         host="h2", state="acquired", reason="docker_gwbridge of h2 is not as agreed", quorum=True
     )

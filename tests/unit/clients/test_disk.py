@@ -119,7 +119,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
 
 @pytest.mark.fault("the disk of the state directory is full, or fails")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
-def test_a_disk_that_takes_nothing_is_refused_in_words_and_keeps_what_it_had(
+def test_a_disk_that_takes_nothing_is_reported_and_keeps_what_it_had(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     state.save(OLD)

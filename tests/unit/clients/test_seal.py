@@ -75,7 +75,7 @@ def test_tokens_of_another_cluster_or_swarm_do_not_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["x", "gAAAAAB", "\x00", "é"])
-def test_unreadable_values_opens_to_nothing(tmp_path: Path, value: str) -> None:
+def test_an_unreadable_value_opens_to_nothing(tmp_path: Path, value: str) -> None:
     with pytest.raises(Invalid):
         seal(tmp_path, new_key()).open(Tokens(swarm_id="swarm-1", worker="", manager="", sealed=value))
 

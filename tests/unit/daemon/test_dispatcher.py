@@ -235,7 +235,7 @@ def test_a_barrier_in_back_off_holds_nobody_up_until_it_is_tried_again(stage: St
         assert stage.began[2:] == ["join swarm"]
 
 
-def test_behind_a_barrier_in_back_off_another_barrier_gets_the_disruption_slot(stage: Stage) -> None:
+def test_behind_a_barrier_in_back_off_another_barrier_runs(stage: Stage) -> None:
     bridge = RemoveBridge(id="b", reason="there are 2")
     stage.refuse = {"swarm"}
     with stage.dispatcher() as dispatcher:

@@ -135,10 +135,10 @@ def test_put_again_with_that_word_it_is_accepted() -> None:
     assert verdict_on(state).confirm == ""
 
 
-def test_it_stays_accepted_although_what_is_accepted_is_another_document_then() -> None:
+def test_a_confirmed_document_stays_so_once_it_is_the_accepted_one() -> None:
     state = replace(WAITS, document=document(confirmed()))
-    accepted_revision = replace(state, accepted=confirmed(), verdict=verdict_on(state))
-    assert told(plan_verdict(accepted_revision)) == []
+    accepted_state = replace(state, accepted=confirmed(), verdict=verdict_on(state))
+    assert told(plan_verdict(accepted_state)) == []
 
 
 def test_the_word_of_another_edit_confirms_nothing() -> None:

@@ -60,7 +60,7 @@ def test_what_is_held_stays_kept_on_disk_while_etcd_has_less(scene: Scene) -> No
     assert scene.read().kept == before
 
 
-def test_a_accepted_document_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
+def test_an_accepted_document_that_is_older_than_the_one_known_is_not_followed(scene: Scene) -> None:
     scene.put(**accepted(ACCEPTED_AT - 1, text=OLDER), **assigned(ACCEPTED_AT - 1))
     state = scene.read().state
     assert state.accepted is not None

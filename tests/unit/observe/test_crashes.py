@@ -114,7 +114,7 @@ def test_an_output_that_cannot_be_read_is_none() -> None:
     assert (found.crashes, found.output) == (2, ())
 
 
-def test_another_container_starts_again() -> None:
+def test_for_another_container_the_count_starts_again() -> None:
     bench = Bench()
     bench.run_and_end(1)
     bench.run_and_end(3)

@@ -105,7 +105,7 @@ def test_a_replica_that_was_stopped_for_another_and_is_started_again_has_not_end
     assert not bench.look(replace(RUNNING, spec="old", started_at=AGAIN), spec="old").ended
 
 
-def test_another_container_of_the_replica_starts_again(bench: Bench) -> None:
+def test_for_another_container_of_the_replica_the_time_starts_again(bench: Bench) -> None:
     bench.look(RUNNING)
     assert not bench.look(replace(RUNNING, id="d", started_at=AGAIN)).ended
 

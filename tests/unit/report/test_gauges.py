@@ -49,7 +49,7 @@ def test_before_the_first_pass_every_finite_series_is_there_at_zero() -> None:
     assert shown["intent_valid"] == {(): 1}
 
 
-def test_the_mode_accepted_is_one_of_three() -> None:
+def test_the_accepted_mode_is_one_of_three() -> None:
     assert one(shown(observed(cluster=cluster(accepted=intent("paused"))))["mode"]) == "paused"
 
 

@@ -114,7 +114,7 @@ def test_an_intent_key_without_an_accepted_document_changes_no_revision() -> Non
     assert status_of(observed(cluster=cluster(accepted=None)), previous=said(6)).revision == 6
 
 
-def test_an_etcd_recreated_starts_at_its_own_revisions() -> None:
+def test_a_new_etcd_starts_at_its_own_revisions() -> None:
     seen = observed(host=host(containers=(container(1),)))
 
     assert status_of(seen, previous=said(4000)).revision == 0

@@ -83,7 +83,7 @@ def test_a_stream_on_a_channel_that_was_just_closed_ends_like_any_other(connecti
         stream.listen(after_revision=1, on_open=lambda: None, on_change=lambda: None)
 
 
-def test_every_endpoint_has_the_disruption_slot_from_a_random_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_endpoint_is_tried_in_order_from_a_random_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.clients.etcd.channel.random.randrange", lambda count: count - 1)
     pool = Pool(StoreSettings(endpoints=("a:1", "b:2", "c:3")))
     seen = []

@@ -120,7 +120,7 @@ def test_a_write_to_a_frozen_etcd_is_not_repeated(server: EtcdServer, new_store:
     assert value_of(store, "/c/a") in {None, b"x"}, "either is right: the outcome was unknown"
 
 
-@pytest.mark.fault("etcd is compacted while it is away")
+@pytest.mark.fault("etcd is compacted while it is unreachable")
 def test_a_watch_that_was_left_behind_by_a_compaction_starts_again(
     server: EtcdServer, new_store: NewStore, wakes: Wakes
 ) -> None:

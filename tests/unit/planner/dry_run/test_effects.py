@@ -23,10 +23,7 @@ from tests.support.thoroughness import examples
 thorough = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Interruptions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=12)
-"""The host that holds the disruption slot, and after how many steps of its plan the agent is cut short.
-
-A crash, a failed call.
-"""
+"""Which host runs next, and after how many steps of its plan a crash or a failed call cuts its agent short."""
 
 
 def journey(world: World) -> Iterator[tuple[World, str, Step]]:

@@ -1,6 +1,6 @@
-"""docker_gwbridge on a member of the swarm: done at once, while it holds the disruption slot, held, or left.
+"""docker_gwbridge on a member of the swarm: repaired at once, changed with the disruption slot, blocked, or left.
 
-And what is said meanwhile.
+Also what the agent reports meanwhile.
 """
 
 from dataclasses import replace
@@ -90,7 +90,7 @@ def test_what_was_begun_is_brought_to_an_end_in_another_swarm_too() -> None:
     assert planned(begun, disruption("h1")) == planned(replace(begun, swarm=member()), disruption("h1"))
 
 
-def test_an_offered_disruption_slot_is_taken_before_anything_is_done() -> None:
+def test_a_granted_disruption_slot_is_acquired_before_anything_is_done() -> None:
     found = hosting(WEB)
 
     assert planned(found, disruption("h1", "granted")) == [
@@ -100,7 +100,7 @@ def test_an_offered_disruption_slot_is_taken_before_anything_is_done() -> None:
     assert phase(found, disruption("h1", "granted")) == "waiting"
 
 
-def test_in_the_disruption_slot_the_host_changes_its_bridge_and_says_how_the_managers_stand() -> None:
+def test_with_the_disruption_slot_the_host_changes_its_bridge_and_says_how_the_managers_stand() -> None:
     nodes = (node("h1"), node("h2"), node("h3", reachable=False))
     found = hosting(WEB, swarm=member(of=nodes))
 
@@ -126,19 +126,19 @@ def test_a_worker_changes_its_bridge_alone() -> None:
 
 
 @pytest.mark.parametrize("state", ["granted", "acquired"])
-def test_the_disruption_slot_is_given_back_when_all_is_right(state: str) -> None:
+def test_the_disruption_slot_is_released_when_all_is_right(state: str) -> None:
     assert planned(hosting(WEB, bridge=RIGHT), disruption("h1", state)) == [
         "release disruption: docker_gwbridge is as agreed"
     ]
 
 
-def test_the_disruption_slot_given_back_is_given_back_once() -> None:
+def test_the_disruption_slot_is_released_once() -> None:
     assert planned(hosting(WEB, bridge=RIGHT), disruption("h1", "released")) == []
     assert planned(hosting(WEB, bridge=RIGHT), disruption("h2")) == []
     assert phase(hosting(WEB, bridge=RIGHT), disruption("h1", "released")) == "right"
 
 
-def test_the_disruption_slot_that_is_over_is_no_disruption_slot() -> None:
+def test_a_released_disruption_slot_allows_nothing() -> None:
     assert planned(hosting(WEB), disruption("h1", "released")) == [f"{WAITS} (h1 has it); {TOUCHES}"]
 
 
@@ -217,7 +217,7 @@ def test_a_bridge_that_is_right_by_the_new_intent_needs_nothing_but_its_containe
     assert verbs(told(plan_bridge(wanted, observed(state, found)))) == ["unpark", "clear"]
 
 
-def test_a_host_in_the_disruption_slot_goes_to_what_the_newest_intent_says() -> None:
+def test_a_host_with_the_disruption_slot_goes_to_what_the_newest_intent_says() -> None:
     found = hosting(PARKED, bridge=RIGHT, beside=[PLACE])
     wanted = intent(hosts="h1", gwbridge=replace(BRIDGE, options=()))
 
@@ -237,7 +237,7 @@ def test_a_host_that_is_not_in_the_intent_is_left_as_it_is() -> None:
     assert phase(hosting(WEB), hosts="h2") == ""
 
 
-def test_a_host_taken_out_of_the_intent_in_the_disruption_slot_gives_it_back() -> None:
+def test_a_host_removed_from_the_intent_releases_its_disruption_slot() -> None:
     assert planned(hosting(WEB), disruption("h1"), hosts="h2") == [
         "release disruption: the intent does not name h1"
     ]
@@ -295,7 +295,7 @@ def test_without_etcd_what_is_broken_is_repaired(found: HostState) -> None:
     assert planned(found, stale=True) == planned(found)
 
 
-def test_without_etcd_no_disruption_slot_is_given_back() -> None:
+def test_without_etcd_no_disruption_slot_is_released() -> None:
     assert planned(hosting(WEB, bridge=RIGHT), disruption("h1"), stale=True) == []
 
 

@@ -88,12 +88,12 @@ def test_and_leaves_when_none_of_them_runs_any_more() -> None:
     assert isinstance(step, LeaveSwarm)
 
 
-def test_out_of_the_disruption_slot_nothing_is_done() -> None:
+def test_without_the_disruption_slot_nothing_is_done() -> None:
     for disruption in (None, replace(DISRUPTION, host="h2"), replace(DISRUPTION, state="released")):
         assert not make_plan(scene(builders.worker(), disruption)).steps
 
 
-def test_somebody_elses_container_on_an_overlay_holds_it_and_the_disruption_slot_goes_back() -> None:
+def test_a_container_of_others_on_an_overlay_blocks_it_and_the_disruption_slot_is_released() -> None:
     attached = (Attached(id="x", name="theirs", networks=("net",)),)
     plan = make_plan(scene(builders.worker(), attached=attached))
 
@@ -130,7 +130,7 @@ def role(name: str, hosts: str, phase: Any = "waiting", disruption: Disruption |
     return role_for_now(declared, intent, state)
 
 
-def test_the_host_of_the_disruption_slot_shall_be_a_worker_until_its_bridge_is_as_agreed() -> None:
+def test_the_host_with_the_disruption_slot_becomes_a_worker_until_its_bridge_is_as_agreed() -> None:
     assert role("h1", "h1 h2 h3") == "worker"
     assert role("h1", "h1 h2 h3", "right") == "manager"
     assert role("h2", "h1 h2 h3") == "manager"

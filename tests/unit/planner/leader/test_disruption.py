@@ -76,7 +76,7 @@ def offer(name: str) -> list[str]:
     return [f"grant disruption/{name}: docker_gwbridge of {name} is not as agreed"]
 
 
-# ---- whose disruption slot
+# ---- which host gets the disruption slot
 
 
 def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
@@ -136,7 +136,7 @@ def test_nobody_gets_the_disruption_slot_that_does_not_ask_for_it() -> None:
 
 
 def test_a_copied_machine_that_was_told_to_do_nothing_keeps_nobody_waiting() -> None:
-    """It would never take the disruption slot, nor releases it."""
+    """It would neither acquire nor release the disruption slot."""
     hold = MembershipOrder(
         state="active", node_id="node-h3", what="quarantine", reason="node node-h3 is h3's"
     )
@@ -260,7 +260,7 @@ def test_a_host_that_cannot_be_changed_lets_the_others_go() -> None:
     ) == offer("h1")
 
 
-def test_a_key_that_cannot_be_read_is_somebodys_disruption_slot() -> None:
+def test_a_key_that_cannot_be_read_counts_as_a_held_disruption_slot() -> None:
     found = seen({"h1": "waiting"})
     assert found.cluster is not None
     state: ClusterState = cluster(
@@ -276,7 +276,7 @@ def test_a_key_that_cannot_be_read_is_somebodys_disruption_slot() -> None:
 # ---- how the disruption slot ends
 
 
-def test_the_disruption_slot_nobody_needs_any_more_ends() -> None:
+def test_a_disruption_slot_that_is_not_needed_any_more_is_revoked() -> None:
     assert planned(seen({"h1": "right", "h2": "right"}, disruption("h2", "released"))) == [
         "revoke disruption/h2: nobody else needs the disruption slot"
     ]
@@ -292,7 +292,7 @@ def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> Non
     assert planned(seen({"h1": "waiting", "h2": "waiting"}, away=["h2"])) == offer("h1")
 
 
-def test_a_host_that_dies_in_the_disruption_slot_keeps_it_and_that_is_said() -> None:
+def test_a_host_that_dies_with_the_disruption_slot_keeps_it_and_that_is_said() -> None:
     (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), away=["h2"]))
     assert held == (
         "blocked disruption/h2: h2 went away with the disruption slot (docker_gwbridge of h2 is not as agreed): "
@@ -300,13 +300,13 @@ def test_a_host_that_dies_in_the_disruption_slot_keeps_it_and_that_is_said() -> 
     )
 
 
-def test_a_host_that_died_in_the_disruption_slot_and_is_not_in_the_intent_any_more_keeps_nobody_up() -> None:
+def test_a_host_that_died_with_the_disruption_slot_and_left_the_intent_delays_no_other() -> None:
     assert planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), hosts="h1 h3", away=["h2"])) == [
         "revoke disruption/h2: the agent of h2 is gone"
     ]
 
 
-def test_a_host_that_is_there_ends_the_disruption_slot_itself() -> None:
+def test_a_host_that_is_up_releases_the_disruption_slot_itself() -> None:
     for phase in ("moving", "right", "waiting", ""):
         assert planned(seen({"h1": "waiting", "h2": phase}, disruption("h2"))) == []
 
@@ -318,7 +318,7 @@ def test_a_host_that_is_there_ends_the_disruption_slot_itself() -> None:
         (says("h2", "held"), "what it began is held"),
     ],
 )
-def test_that_a_host_cannot_go_on_in_the_disruption_slot_is_said(said: HostStatus, why: str) -> None:
+def test_that_a_host_cannot_go_on_with_the_disruption_slot_is_reported(said: HostStatus, why: str) -> None:
     has = "h2 has the disruption slot (docker_gwbridge of h2 is not as agreed) and does not go on"
 
     assert planned(seen({"h1": "waiting"}, disruption("h2"), statuses=[said])) == [
@@ -334,7 +334,7 @@ def test_a_host_whose_bridge_is_wrong_again_after_the_disruption_slot_gets_it_ag
     assert planned(seen(again, disruption("h3", "released"))) == offer("h3")
 
 
-def test_the_disruption_slot_that_came_out_badly_is_remembered_also_while_nobody_asks_for_the_next() -> None:
+def test_a_bad_end_of_the_disruption_slot_is_remembered_while_no_host_asks_for_it() -> None:
     down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), replicas=(replica(),))
 
     assert planned(seen({"h1": "moving"}, disruption("h2", "released"), statuses=[down])) == []
@@ -432,17 +432,17 @@ def test_a_majority_that_is_lost_is_not_well() -> None:
     assert unwell(after=says("h2", "right"), nodes=four) == ["2 of 4 managers are reachable"]
 
 
-def test_a_quorum_lost_during_the_disruption_slot_holds_the_next_one() -> None:
+def test_a_quorum_lost_while_a_host_has_the_disruption_slot_delays_the_next_grant() -> None:
     assert unwell(after=says("h2", "right"), nodes=None) == ["the swarm lost its leader meanwhile"]
 
 
-def test_a_quorum_lost_before_the_disruption_slot_does_not() -> None:
+def test_a_quorum_lost_before_the_grant_does_not() -> None:
     done = disruption("h2", "released", quorum=False)
 
     assert unwell(after=says("h2", "right"), now=done, nodes=None) == []
 
 
-def test_the_disruption_slot_remembers_whether_there_was_a_quorum_when_it_was_offered() -> None:
+def test_the_disruption_slot_records_whether_there_was_a_quorum_at_the_grant() -> None:
     def quorum_of(found: Observed) -> list[bool]:
         assert found.cluster is not None
         assert found.cluster.accepted is not None

@@ -1,7 +1,4 @@
-"""Whatever was assigned, reported and given out before.
-
-No two replicas get one address, nobody loses one for nothing.
-"""
+"""Whatever was assigned and reported before, no two replicas get one address, and none loses one without a reason."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -29,7 +29,7 @@ def test_a_document_that_was_deleted_stays_accepted() -> None:
     ]
 
 
-def test_a_good_document_is_accepted_and_put_accepted_with_the_verdict() -> None:
+def test_a_good_document_is_accepted_together_with_its_verdict() -> None:
     plan = plan_verdict(ClusterState(revision=1, document=document(intent())))
 
     assert told(plan) == ["publish verdict: revision 7 is accepted"]

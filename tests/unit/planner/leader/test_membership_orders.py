@@ -283,7 +283,7 @@ def test_a_member_that_the_intent_never_named_is_left_alone() -> None:
 def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_quarantined(
     listed: str,
 ) -> None:
-    """The swarm lists the address of the one that spoke to a manager last, which may be the replica."""
+    """The swarm lists the address of the one that spoke to a manager last, which may be the clone."""
     copied = worker(instance="run-h2", node_id="node-h3")
     nodes = (*MANAGERS, replace(node("h3", "worker"), address=listed))
     why = (
@@ -293,7 +293,7 @@ def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_
     assert told(rule(nodes, h2=copied, h3=worker())) == [f"issue membership-order/h2: quarantine: {why}"]
 
 
-def test_while_nobody_can_tell_which_of_two_hosts_is_the_replica_none_is_told_to_leave() -> None:
+def test_while_nobody_can_tell_which_of_two_hosts_is_the_clone_neither_gets_an_order_to_leave() -> None:
     of_neither = worker(swarm_address="10.0.0.9")
     assert rule(ALL, h2=replace(of_neither, instance="run-h2"), h3=of_neither) == Plan()
 

@@ -1,4 +1,4 @@
-"""An overlay of ours that is declared otherwise than it is: refused without the word, with it recreated in order."""
+"""An overlay that is declared otherwise than it is: refused without the permission, recreated in order with it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -283,7 +283,7 @@ def test_a_host_that_has_not_reported_yet_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("state", ["granted", "acquired"])
-def test_a_host_that_is_being_disturbed_ends_the_disruption_slot_first(
+def test_a_host_that_is_being_disturbed_releases_the_disruption_slot_first(
     state: Literal["granted", "acquired"],
 ) -> None:
     disruption = Disruption(

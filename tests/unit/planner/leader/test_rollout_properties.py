@@ -36,7 +36,7 @@ MOST_TURNS = 400
 
 thorough = settings(max_examples=examples(60), deadline=None)
 Chances = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()), max_size=40)
-"""Who has the disruption slot, after how many steps it is cut short, and whether the leader is lost then."""
+"""Which host runs next, after how many steps it is cut short, and whether the leader is lost then."""
 
 
 def begun(counts: tuple[int, int, int], update: Update) -> World:
