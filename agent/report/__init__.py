@@ -3,18 +3,7 @@
 Each metric has a row in definitions.py. gauges.py sets the gauges; counters.py increases the counters.
 """
 
-from agent.report.drift import Drift, find_drift
 from agent.report.registry import Metrics
 from agent.report.reporter import Decisions, LatestOnly, Reporter, run_inline
-from agent.report.status import host_status
 
-__all__ = [
-    "Decisions",
-    "Drift",
-    "LatestOnly",
-    "Metrics",
-    "Reporter",
-    "find_drift",
-    "host_status",
-    "run_inline",
-]
+__all__ = ["Decisions", "LatestOnly", "Metrics", "Reporter", "run_inline"]

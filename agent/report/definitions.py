@@ -50,24 +50,14 @@ class Metric(NamedTuple):
 
 
 DEFINITIONS = (
-    Metric(
-        "build_info",
-        "gauge",
-        ("version", "python", "engine"),
-        "Versions of the agent, Python and dockerd; always 1.",
-    ),
+    Metric("build_info", "gauge", ("version", "python", "engine"), "Versions in use on this host; always 1."),
     Metric(
         "intent_revision", "gauge", ("kind",), "etcd revision of the last document seen, accepted, applied."
     ),
     Metric("intent_valid", "gauge", (), "0 while the newest document is refused, else 1."),
+    Metric("intent_rejections_total", "counter", ("reason",), "Refused documents.", _each(REJECTIONS)),
     Metric(
-        "intent_rejections_total", "counter", ("reason",), "Refused documents, by reason.", _each(REJECTIONS)
-    ),
-    Metric(
-        "intent_applied_timestamp_seconds",
-        "gauge",
-        (),
-        "When this host last had carried out an intent in full.",
+        "intent_applied_timestamp_seconds", "gauge", (), "When this host last carried out an intent in full."
     ),
     Metric("mode", "gauge", ("mode",), "1 for the mode of the accepted intent."),
     Metric("leader", "gauge", (), "1 while this agent holds the leader lock."),
@@ -91,29 +81,17 @@ DEFINITIONS = (
         _each(OPERATIONS),
     ),
     Metric("store_errors_total", "counter", ("op",), "Failed attempts of calls to etcd.", _each(OPERATIONS)),
-    Metric(
-        "reconcile_duration_seconds",
-        "histogram",
-        ("phase",),
-        "Duration of the phases of a pass.",
-        _each(PHASES),
-    ),
+    Metric("reconcile_duration_seconds", "histogram", ("phase",), "Phases of a pass.", _each(PHASES)),
     Metric("reconcile_total", "counter", ("result",), "Passes, by result.", _each(RESULTS)),
     Metric(
-        "reconcile_last_success_timestamp_seconds",
-        "gauge",
-        (),
-        "Last pass in which etcd and dockerd answered.",
+        "reconcile_last_success_timestamp_seconds", "gauge", (), "Last pass that read both etcd and dockerd."
     ),
     Metric("actions_total", "counter", ("kind", "action", "result"), "Completed steps, by result.", _ACTIONS),
     Metric("actions_pending", "gauge", ("kind",), "Steps that are planned or in flight."),
     Metric("blocked", "gauge", ("reason",), "1 while a resource is blocked for this reason."),
     Metric("drift", "gauge", ("kind", "object", "field"), "1 while the field differs from the intent."),
     Metric(
-        "drift_since_timestamp_seconds",
-        "gauge",
-        ("kind", "object"),
-        "Since when the object has differed from the intent.",
+        "drift_since_timestamp_seconds", "gauge", ("kind", "object"), "Since when the object has differed."
     ),
     Metric("drift_detected_total", "counter", ("kind", "field"), "Differences detected."),
     Metric("drift_healed_total", "counter", ("kind",), "Objects whose differences have ended.", _each(KINDS)),
@@ -128,7 +106,7 @@ DEFINITIONS = (
         "network_info",
         "gauge",
         ("network", "subnet", "gateway"),
-        "A declared network as dockerd reports it; always 1.",
+        "Declared network as dockerd has it; always 1.",
     ),
     Metric("gwbridge_ok", "gauge", (), "1 if docker_gwbridge is as declared, in dockerd and in the kernel."),
     Metric("overlay_ok", "gauge", (), "1 if containers of this host can join every declared overlay."),
@@ -136,23 +114,10 @@ DEFINITIONS = (
     Metric("service_replicas_desired", "gauge", ("service",), "Replicas assigned to this host."),
     Metric("service_replicas_running", "gauge", ("service",), "Assigned replicas that run."),
     Metric(
-        "service_replicas_healthy",
-        "gauge",
-        ("service",),
-        "Assigned replicas that run and pass their check or have none.",
+        "service_replicas_healthy", "gauge", ("service",), "Running replicas, healthy or without a check."
     ),
-    Metric(
-        "container_restarts_total",
-        "counter",
-        ("service", "replica"),
-        "Restarts of a container that had ended.",
-    ),
-    Metric(
-        "container_start_failures_total",
-        "counter",
-        ("service", "reason"),
-        "Failed starts of replicas, by reason.",
-    ),
+    Metric("container_restarts_total", "counter", ("service", "replica"), "Restarts of ended containers."),
+    Metric("container_start_failures_total", "counter", ("service", "reason"), "Failed starts of replicas."),
     Metric(
         "replica_image_outdated",
         "gauge",
