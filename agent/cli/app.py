@@ -231,7 +231,7 @@ def apply(  # noqa: PLR0913 - what an operator may type
     ] = 60.0,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the verdict.")] = False,
     until_converged: Annotated[
-        bool, typer.Option("--until-converged", help="Wait until all hosts have carried it out.")
+        bool, typer.Option("--until-converged", help="Wait until every host has converged.")
     ] = False,
 ) -> None:
     """Check a document, show its plan, write it to etcd, and wait for the leader's verdict.
@@ -278,8 +278,8 @@ def status(
 def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
     """Print the etcdctl commands that create the two etcd roles of the cluster, for operators and for agents.
 
-    The role for operators may write the intent only; the role for agents everything else. This command changes
-    nothing. To create the roles, run `swarmkeeper etcd-roles | sh` with the rights to do so in etcd.
+    Operators may write the intent only; agents may write everything else. This command changes
+    nothing. To create the roles, run `swarmkeeper etcd-roles | sh` as an etcd user with that right.
     """
     from agent.cli.etcd_roles import show_roles
 
