@@ -169,8 +169,8 @@ def alike(text: str) -> str:
     for pattern, instead in (
         (r"(?:\b|(?<=gateway_))[0-9a-f]{12,64}\b", "ID"),
         (r"(?<=127\.0\.0\.1:)[0-9]+(?=->)", "PORT"),
-        (r"(seconds|tries|again_in_s)=\S+", r"\1=N"),
-        (r"tried (once|[0-9]+ times)", "tried"),
+        (r"(seconds|attempts|again_in_s)=\S+", r"\1=N"),
+        (r"\b[0-9]+ attempts?\b", "N attempts"),
         (r"\b[0-9]+ times in a row", "N times in a row"),
         (r" [0-9.]+$", " N"),
         (r"\s+", " "),

@@ -1,1 +1,1 @@
-"""What is typed: one module for each command, thin."""
+"""The command line. Commands that read etcd print their output only; `run` starts the daemon."""

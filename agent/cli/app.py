@@ -1,7 +1,7 @@
-"""The commands, their options and their help. What they do is in the modules beside this one.
+"""The commands, their options and their help.
 
-Those are imported by the command that needs them: shell completion and `validate` load neither gRPC nor the Docker
-client, and the daemon, which is started by `run`, never loads the tables.
+Each command imports its own module when it runs. Shell completion and `validate` load neither gRPC nor the Docker
+client. The daemon, which `run` starts, never loads the tables.
 """
 
 import re
@@ -14,26 +14,26 @@ from typer.core import TyperGroup
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
 
-# ---- How a command ends that fails: one clear line and an exit code; a traceback only for who asks
+# ---- A command that fails prints one line and returns an exit code; only --debug prints a traceback
 
 REFUSED = 1
 UNREACHABLE = 3
 
 
 class Group(TyperGroup):
-    """The commands, with errors of the tree in agent/errors.py turned into exit codes."""
+    """The group of all commands; it turns the errors of agent/errors.py into exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # whoever read the output has seen enough: typer ends quietly
+            raise  # the reader closed the pipe, as head(1) does: typer ends without a message
         except (SwarmkeeperError, OSError) as error:
             if ctx.params.get("debug"):
                 raise
-            said = "\n".join(map(printable, str(error).split("\n")))  # some name one fault on each line
-            typer.secho(f"swarmkeeper: {said}", fg="red", err=True)
+            message = "\n".join(map(printable, str(error).split("\n")))  # some errors list one fault per line
+            typer.secho(f"swarmkeeper: {message}", fg="red", err=True)
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
 
 
@@ -45,15 +45,15 @@ CHANGES = 4
 STDIN = "<stdin>"
 
 HELP = (
-    "Keep a Docker Swarm cluster, its docker_gwbridge and its containers as one document in etcd says.\n\n"
-    "An agent runs on every host (`run`). The operator writes the document (`validate`, `plan`, `apply`) and"
-    " looks (`status`); that works from any machine that reaches etcd."
+    "Keep a Docker Swarm cluster, its docker_gwbridge and its containers as one document in etcd declares.\n\n"
+    "An agent runs on every host (`run`). The operator checks a document (`validate`, `plan`), applies it"
+    " (`apply`) and watches the hosts (`status`), from any machine that reaches etcd."
 )
 
 EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 invalid, refused, or changed by somebody else; 2 wrong usage;"
-    " 3 no answer from etcd, or none in time; 4 there is something to do (only with `plan --exit-code`);"
-    " 78 the configuration is faulty (only `run`: systemd does not start it again)."
+    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator. 2 wrong usage."
+    " 3 no answer from etcd, or none in time. 4 there is something to do (only with `plan --exit-code`)."
+    " 78 faulty configuration (only `run`: systemd does not restart it)."
 )
 
 app = typer.Typer(
@@ -68,7 +68,7 @@ app = typer.Typer(
 
 
 def _checked_cluster(name: str | None) -> str | None:
-    """What the configuration would not take for a name is wrong usage, too: it becomes part of keys and roles."""
+    """Raise BadParameter for a name that agent.yaml would refuse: it becomes part of etcd keys and roles."""
     from agent.config import CLUSTER_NAME, CLUSTER_NAME_IN_WORDS
     from agent.yamldoc.faultlist import quoted
 
@@ -80,7 +80,7 @@ def _checked_cluster(name: str | None) -> str | None:
 ConfigOption = Annotated[
     Path,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="The agent's configuration: where etcd is, which cluster."
+        "--config", "-c", metavar="FILE", help="Configuration of the agent: etcd endpoints, cluster."
     ),
 ]
 EndpointOption = Annotated[
@@ -88,7 +88,7 @@ EndpointOption = Annotated[
     typer.Option(
         "--endpoint",
         metavar="URL",
-        help="An etcd endpoint, instead of the configured ones; may be repeated. With --cluster, no"
+        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, no"
         " configuration file is needed.",
     ),
 ]
@@ -97,22 +97,22 @@ ClusterOption = Annotated[
     typer.Option(
         "--cluster",
         metavar="NAME",
-        help="The cluster, instead of the configured one.",
+        help="Cluster to use instead of the configured one.",
         callback=_checked_cluster,
     ),
 ]
 Document = Annotated[
-    typer.FileBinaryRead, typer.Argument(metavar="FILE", help="The document; - for standard input.")
+    typer.FileBinaryRead, typer.Argument(metavar="FILE", help="The document, or - for standard input.")
 ]
 SecretsOption = Annotated[
     bool,
     typer.Option(
         "--show-secrets",
-        help="Show the values that change: of environment, command, entrypoint, healthcheck, labels, annotations and"
-        " logging options. Else it is only said that they do.",
+        help="Show old and new values of environment, command, entrypoint, healthcheck, labels, annotations and"
+        " logging options. Without this option, only the names of changed fields are shown.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _name_of(document: BinaryIO) -> str:
@@ -129,17 +129,17 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of every command; `debug` is read by the group when one fails."""
+    """Take the options of every command; Group reads `debug` when a command fails."""
 
 
 @app.command()
 def run(config: ConfigOption = CONFIG) -> None:
-    """Run the agent of this host. This is what the systemd unit starts; it ends on SIGTERM."""
+    """Run the agent of this host. The systemd unit starts this command; SIGTERM ends it."""
     from agent.daemon.main import run_agent
 
     raise typer.Exit(run_agent(config))
@@ -154,22 +154,22 @@ def validate(
         typer.Option(
             "--against",
             metavar="FILE",
-            help="The accepted document: say, too, whether the change would wait.",
+            help="The accepted document. Also check whether replacing it by the first FILE needs a confirmation.",
         ),
     ] = None,
 ) -> None:
-    """Say everything that is wrong with a document, with line and column. Needs neither etcd nor Docker."""
-    from agent.cli.validate import show_validity, show_whether_it_waits
+    """Check a document and print every fault with line and column. Needs neither etcd nor Docker."""
+    from agent.cli.validate import show_confirmation, show_validity
 
     name, raw = _name_of(document), document.read()
     show_validity(name, raw)
     if against:
-        show_whether_it_waits(name, raw, _name_of(against), against.read())
+        show_confirmation(name, raw, _name_of(against), against.read())
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the document, for editors that complete and check while one writes."""
+    """Print the JSON Schema of the document, for completion and checks in an editor."""
     from agent.cli.validate import show_schema
 
     show_schema()
@@ -179,7 +179,9 @@ def schema() -> None:
 def plan(
     document: Annotated[
         typer.FileBinaryRead | None,
-        typer.Argument(metavar="[FILE]", help="Plan as if this document were put; - for standard input."),
+        typer.Argument(
+            metavar="[FILE]", help="Plan this document, not the one in etcd; - for standard input."
+        ),
     ] = None,
     *,
     config: ConfigOption = CONFIG,
@@ -188,22 +190,22 @@ def plan(
     as_json: JsonOption = False,
     show_secrets: SecretsOption = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 4 when there is something to do.")
+        bool, typer.Option("--exit-code", help="Exit with 4 if there is something to do.")
     ] = False,
 ) -> None:
-    """Show what would be done on every host and why, and what is blocked. Nothing is changed, anywhere.
+    """Show every step on every host with its reason, and what is blocked. Changes nothing.
 
-    What the hosts last reported is planned upon by the same code that the agents run, step after step.
-    Ids that are not known yet, of a new swarm or node, stand in parentheses.
+    The plan runs the code of the agents on the last report of every host.
+    Ids in parentheses are not known yet: they belong to a new swarm or node.
     """
     from agent.cli.connect import connected
-    from agent.cli.plan import in_mind, show_plan
+    from agent.cli.plan import show_plan, with_document
 
     with connected(config, endpoint, cluster) as connection:
         found = connection.read()
     if document:
-        found = in_mind(found, _name_of(document), document.read())
-    shown = show_plan(found, as_json=as_json, reveal=show_secrets)
+        found = with_document(found, _name_of(document), document.read())
+    shown = show_plan(found, as_json=as_json, show_secrets=show_secrets)
     raise typer.Exit(CHANGES if exit_code and shown.steps else 0)
 
 
@@ -214,37 +216,37 @@ def apply(  # noqa: PLR0913 - what an operator may type
     config: ConfigOption = CONFIG,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the document is put.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the document without asking.")] = False,
     confirm: Annotated[
         str,
         typer.Option(
             "--confirm",
-            metavar="WORD",
-            help="Confirm what deletion_guard holds back, with the word that `plan` or the verdict gives.",
+            metavar="TOKEN",
+            help="Confirm an edit that deletion_guard stops, with the token from the plan or the verdict.",
         ),
     ] = "",
     show_secrets: SecretsOption = False,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for an answer.")
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="Longest wait, for verdict or hosts.")
     ] = 60.0,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Put the document and leave.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the verdict.")] = False,
     until_converged: Annotated[
-        bool, typer.Option("--until-converged", help="Wait until every host has carried it out, too.")
+        bool, typer.Option("--until-converged", help="Wait until every host has converged.")
     ] = False,
 ) -> None:
-    """Check a document, show the plan, put it, and wait for the leader's verdict.
+    """Check a document, show its plan, write it to etcd, and wait for the leader's verdict.
 
-    It is put only if nobody else has changed the intent since the plan was made.
+    If another operator changes the document in etcd after the plan, nothing is written.
     """
     from agent.cli.connect import connected
     from agent.cli.plan import Applying
 
     if _name_of(document) == STDIN and not yes:
-        raise typer.BadParameter("a document from standard input needs --yes: nobody can be asked")
+        raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
     with connected(config, endpoint, cluster) as connection:
         applying = Applying(connection, wait_s=wait)
-        revision = applying.put(
-            _name_of(document), document.read(), ask=not yes, confirm=confirm, reveal=show_secrets
+        revision = applying.write(
+            _name_of(document), document.read(), ask=not yes, confirm=confirm, show_secrets=show_secrets
         )
         if not no_wait or until_converged:
             applying.await_verdict(revision)
@@ -259,11 +261,9 @@ def status(
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again whenever something changes.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh on every change.")] = False,
 ) -> None:
-    """Show every host as it last reported itself, and what became of the intent. Reads etcd only."""
+    """Show the last report of every host, and the verdict on the document. Reads etcd only."""
     from agent.cli.connect import connected
     from agent.cli.status import show_status, watch_status
 
@@ -276,10 +276,10 @@ def status(
 
 @app.command()
 def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
-    """Print the etcdctl commands that make the cluster's roles in etcd: one for operators, one for agents.
+    """Print the etcdctl commands that create the two etcd roles of the cluster, for operators and for agents.
 
-    An operator may write the intent and nothing else, an agent all the rest and not the intent. Nothing is changed:
-    `swarmkeeper etcd-roles | sh`, as a user who may, makes them.
+    Operators may write the intent only; agents may write everything else. This command changes
+    nothing. To create the roles, run `swarmkeeper etcd-roles | sh` as an etcd user with that right.
     """
     from agent.cli.etcd_roles import show_roles
 
@@ -287,7 +287,7 @@ def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) 
 
 
 def main() -> None:
-    """Run the command line; ends the process with its exit code."""
+    """Run the command line, and end the process with its exit code."""
     app(prog_name="swarmkeeper")
 
 

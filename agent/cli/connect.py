@@ -1,4 +1,4 @@
-"""From configuration and options to etcd, and to the whole cluster as it is there."""
+"""The connection to etcd, from configuration and options, and the cluster read from it."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ from agent.observe.cluster import ClusterReader
 T = TypeVar("T")
 
 RECHECK_S = 5.0
-"""How long a wait trusts the watch alone."""
+"""Seconds after which a wait reads etcd again, even if the watch reports no change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +30,9 @@ class Connection:
     keys: Keys
 
     def read(self) -> ClusterState:
-        """Everything of the cluster, as a leader reads it, with every stored spec. Raises Unreachable, Refused."""
+        """Read the whole cluster as a leader does, with every stored spec. Raises Unreachable, Refused."""
         stored = self._reader().read(self.store, None, frozenset()).state.stored_specs
-        # A second snapshot, as the first had to tell which specs there are. Between the two at worst a spec comes
-        # that is then described by its hash.
+        # The first snapshot lists the specs, the second reads them. A spec written in between is shown by its hash.
         return self._reader().read(self.store, None, stored).state
 
     def wait_for(self, found: Callable[[ClusterState], T | None], timeout_s: float) -> T | None:
@@ -65,14 +64,14 @@ class Connection:
         return (KeyRange(key=self.keys.root, prefix=True),)
 
     def _reader(self) -> ClusterReader:
-        return ClusterReader(self.keys, "")  # nobody's own: no host has the empty name
+        return ClusterReader(self.keys, "")  # no host has the empty name
 
 
 @contextmanager
 def connected(config: Path, endpoints: Sequence[str] | None, cluster: str | None) -> Iterator[Connection]:
-    """The cluster that the configuration and the options name, until the block ends.
+    """Connect to the cluster that the configuration and the options name, until the block ends.
 
-    Raises Invalid when the configuration has faults, or is not there and the options do not stand in for it.
+    Raises Invalid when the configuration has faults, or does not exist and the options do not replace it.
     """
     settings, name = _target(config, endpoints, cluster)
     store = EtcdStore(settings)
@@ -86,7 +85,7 @@ def _target(config: Path, endpoints: Sequence[str] | None, cluster: str | None) 
     if endpoints and cluster and not config.exists():
         return StoreSettings(endpoints=tuple(endpoints)), cluster
     if not config.exists():
-        raise Invalid(f"there is no {config}: name one with --config, or give --endpoint and --cluster")
+        raise Invalid(f"{config} does not exist: name a file with --config, or give --endpoint and --cluster")
     loaded = load_config(config)
     settings = replace(loaded.store, endpoints=tuple(endpoints)) if endpoints else loaded.store
     return settings, cluster or loaded.cluster

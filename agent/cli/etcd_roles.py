@@ -1,4 +1,4 @@
-"""`etcd-roles`: the commands that make the roles of a cluster in etcd. They are printed: who may, runs them."""
+"""`etcd-roles`: print the commands that create the roles of a cluster in etcd."""
 
 import shlex
 from pathlib import Path
@@ -13,7 +13,7 @@ from agent.model.keys import EtcdRole, Keys, Permission, etcd_roles
 def show_roles(config: Path, cluster: str | None) -> None:
     """Print etcdctl commands for the cluster. Raises Invalid when neither the option nor the configuration names it."""
     if cluster is None and not config.exists():
-        raise Invalid(f"there is no {config}: name one with --config, or give --cluster")
+        raise Invalid(f"{config} does not exist: name a file with --config, or give --cluster")
     operator, agent = etcd_roles(Keys(cluster or load_config(config).cluster))
     for role in (operator, agent):
         for line in _commands(role):
@@ -23,19 +23,19 @@ def show_roles(config: Path, cluster: str | None) -> None:
 
 
 def _commands(role: EtcdRole) -> tuple[str, ...]:
-    # One that is there already is no fault: what it may do is given to it again, below.
+    # An existing role is no fault: the commands below grant its permissions again.
     add = f"{shlex.join(('etcdctl', 'role', 'add', role.name))} || true"
     return (add, *(shlex.join(("etcdctl", *_grant(role.name, each))) for each in role.permissions))
 
 
 def _grant(role: str, permission: Permission) -> tuple[str, ...]:
-    place = (permission.key, permission.end) if permission.end else (permission.key,)
-    return ("role", "grant-permission", role, permission.right, *place)
+    keys = (permission.key, permission.end) if permission.end else (permission.key,)
+    return ("role", "grant-permission", role, permission.right, *keys)
 
 
 def _next(operator: EtcdRole, agent: EtcdRole) -> tuple[str, ...]:
     return (
-        "then give them to users, and switch authentication on, if that is not done yet:",
+        "Then grant the roles to users, and enable authentication unless it is enabled:",
         "etcdctl user add ci && etcdctl user grant-role ci " + shlex.quote(operator.name),
         "etcdctl user add agent && etcdctl user grant-role agent " + shlex.quote(agent.name),
         "etcdctl user add root && etcdctl user grant-role root root && etcdctl auth enable",

@@ -1,6 +1,7 @@
-"""`plan`: what would be done, for the whole cluster, with nothing done. `apply`: have it done."""
+"""`plan`: the steps that the whole cluster would take. `apply`: write a document and wait for the result."""
 
 import json
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +19,19 @@ from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.yamldoc.faultlist import printable
 
 
-def in_mind(cluster: ClusterState, name: str, raw: bytes) -> ClusterState:
-    """`cluster` as it would be had this document just been put. Raises Invalid, after printing its faults."""
-    # The next revision is the one it gets, as long as nobody else writes in between.
+def with_document(cluster: ClusterState, name: str, raw: bytes) -> ClusterState:
+    """Return `cluster` with this document as the newest. Raises Invalid, after printing its faults."""
+    # etcd gives it the next revision, unless another client writes in between.
     document = parse(name, raw, revision=cluster.revision + 1, to_stderr=True)
     return replace(cluster, document=document)
 
 
-def show_plan(cluster: ClusterState, *, as_json: bool, reveal: bool = False) -> ClusterPlan:
-    """Print the plan for `cluster` and return it; `reveal`: with values that can be secret.
+def show_plan(cluster: ClusterState, *, as_json: bool, show_secrets: bool = False) -> ClusterPlan:
+    """Print the plan for `cluster` and return it; `show_secrets` prints values that can be secret.
 
-    Raises Invalid when a host's status makes no sense.
+    Raises Invalid when the status of a host contains an invalid value.
     """
-    plan = plan_cluster(cluster, reveal=reveal)
+    plan = plan_cluster(cluster, reveal=show_secrets)
     if as_json:
         typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2))
     else:
@@ -39,7 +40,7 @@ def show_plan(cluster: ClusterState, *, as_json: bool, reveal: bool = False) -> 
 
 
 def plan_as_data(plan: ClusterPlan, cluster: ClusterState) -> dict[str, Any]:
-    """The plan in JSON's types. `text` of a step is word for word what the agent will log."""
+    """Return the plan in JSON's types. `text` of a step is the line that the agent will log."""
     return {
         "revision": cluster.document.revision if cluster.document else 0,
         "settled": plan.settled,
@@ -69,7 +70,7 @@ _VERBS = {"remove": "red", "stop": "red", "withdraw": "red", "disconnect": "red"
 
 
 def show_plan_lines(plan: ClusterPlan) -> None:
-    """Print the plan by host, each step as the agent's log will say it, and a sentence that sums it up."""
+    """Print the plan by host, each step as in the agent's log, and a summary."""
     for host in plan.hosts:
         _show_host(host)
     if plan.everywhere:
@@ -82,25 +83,25 @@ def show_plan_lines(plan: ClusterPlan) -> None:
 
 
 def summary(plan: ClusterPlan) -> str:
-    """One sentence for the whole plan."""
+    """Return the last line of a plan."""
     if not plan.hosts:
-        return "There is no intent, and no agent has reported yet: nothing to plan."
+        return "Nothing to plan: etcd has no document and no report of a host."
     if not plan.steps and not plan.blocked:
-        return "Nothing to do: the cluster is as the intent says."
+        return "Nothing to do: the cluster matches the document."
     hosts = sum(1 for host in plan.hosts if host.steps)
     steps = f"{counted(len(plan.steps), 'step')} on {counted(hosts, 'host')}" if plan.steps else "No step"
     blocked = f"; {len(plan.blocked)} blocked" if plan.blocked else ""
-    more = "" if plan.settled else "; it would go on, without coming to an end: please report this"
+    more = "" if plan.settled else "; the plan did not come to an end: please report this"
     return f"{steps}{blocked}{more}."
 
 
 def _show_host(host: HostPlan) -> None:
-    leads = painted(" (leads)", dim=True) if host.leads else ""
-    typer.echo(f"{painted(host.name, bold=True)}{leads}")
+    leader = painted(" (leader)", dim=True) if host.leads else ""
+    typer.echo(f"{painted(host.name, bold=True)}{leader}")
     for note in host.notes:
         typer.echo(f"  {painted(f'({note})', dim=True)}")
     for step in host.steps:
-        # The same text as `str(step)`, with a colour.
+        # `str(step)` with a colour.
         verb = painted(step.verb, _VERBS.get(step.verb, "green"))
         typer.echo(f"  {verb}{printable(str(step).removeprefix(step.verb))}")
     for each in host.blocked:
@@ -109,45 +110,49 @@ def _show_host(host: HostPlan) -> None:
         typer.echo(f"  {painted('nothing to do', dim=True)}")
 
 
-# ---- `apply`: put a document, seen before by its plan, and wait for what becomes of it
+# ---- `apply`: show the plan of a document, write the document, wait for the verdict and the hosts
 
 
 class Applying:
-    """One document on its way; every wait ends after `wait_s` seconds."""
+    """Applies one document; every wait ends after `wait_s` seconds."""
 
     def __init__(self, connection: Connection, *, wait_s: float) -> None:
         self._connection, self._wait_s = connection, wait_s
 
-    def put(self, name: str, raw: bytes, *, ask: bool, confirm: str = "", reveal: bool = False) -> int:
-        """Show the plan, ask, and put. Returns the revision of the document in etcd.
+    def write(
+        self, name: str, raw: bytes, *, ask: bool, confirm: str = "", show_secrets: bool = False
+    ) -> int:
+        """Show the plan, ask, write the document, and return its revision.
 
-        `confirm` is the operator's word for an edit that waits for it; `reveal` shows values that can be secret.
-        Raises Invalid for a faulty document or another word, Conflict when the intent was changed in the meantime,
-        Refused when the operator says no, Unreachable.
+        `confirm` is the token for an edit that needs one. Raises Invalid for a faulty document or a wrong token,
+        Conflict when another client changed the document after the plan, Refused when the operator answers no,
+        Unreachable.
         """
         cluster = self._connection.read()
-        planned = _confirmed(in_mind(cluster, name, raw), cluster, name, confirm)
+        planned = _confirmed(with_document(cluster, name, raw), cluster, name, confirm)
         document = planned.document
         assert document is not None
         for warning in document.warnings:
             typer.echo(f"{painted('warning', 'yellow')}: {warning}")
         if cluster.document and cluster.document.text == document.text:
-            typer.echo(f"This document is there already, as revision {cluster.document.revision}.")
+            typer.echo(f"etcd already has this document, as revision {cluster.document.revision}.")
             return cluster.document.revision
-        show_plan(planned, as_json=False, reveal=reveal)
+        show_plan(planned, as_json=False, show_secrets=show_secrets)
         if guarded := guarding(planned):
-            again = f"swarmkeeper apply --confirm {guarded[0]}"
-            typer.echo(painted(f"Nothing of it would be done before it is confirmed: {again}", "yellow"))
-        if ask and not typer.confirm("\nPut it?"):
-            raise Refused("nothing was put")
-        revision = self._put(cluster.document.revision if cluster.document else 0, document)
-        typer.echo(f"Put as revision {revision}.")
+            command = (
+                f"swarmkeeper apply --confirm {guarded[0]} {'-' if name == '<stdin>' else shlex.quote(name)}"
+            )
+            typer.echo(painted(f"No step is taken before you confirm this edit: {command}", "yellow"))
+        if ask and not typer.confirm("\nApply this document?"):
+            raise Refused("the document was not applied: you did not answer yes")
+        revision = self._write(cluster.document.revision if cluster.document else 0, document)
+        typer.echo(f"Written to etcd as revision {revision}.")
         return revision
 
     def await_verdict(self, revision: int) -> None:
-        """Print the leader's word on `revision`.
+        """Print the leader's verdict on `revision`.
 
-        Raises Refused when it is no, Unreachable when there is none in time, Conflict when a newer document came.
+        Raises Refused for a refusal, Unreachable without a verdict in time, Conflict when a newer document exists.
         """
 
         def found(cluster: ClusterState) -> Verdict | None:
@@ -158,26 +163,26 @@ class Applying:
         verdict = self._connection.wait_for(found, self._wait_s)
         if verdict is None:
             leader = self._connection.read().leader
-            who = f"{leader} leads, but" if leader else "nobody leads:"
-            raise Unreachable(f"{who} no verdict on revision {revision} came within {self._wait_s:g} s")
+            cause = f"the leader is {leader}" if leader else "there is no leader"
+            raise Unreachable(f"no verdict on revision {revision} within {self._wait_s:g} s: {cause}")
         if not verdict.accepted:
             for error in verdict.errors:
                 typer.echo(painted(error, "red"), err=True)
-            what = "waits for a confirmation" if verdict.confirm else "is refused"
+            answer = "waits for a confirmation" if verdict.confirm else "is refused"
             raise Refused(
-                f"revision {revision} {what}; "
+                f"revision {revision} {answer}; "
                 + (
                     f"revision {verdict.accepted_revision} stays accepted"
                     if verdict.accepted_revision
-                    else "none is accepted"
+                    else "no document is accepted"
                 )
             )
         typer.echo(painted(f"Revision {revision} is accepted.", "green"))
 
     def await_convergence(self, revision: int) -> None:
-        """Wait until every declared host has carried `revision` out.
+        """Wait until every declared host has carried out `revision`.
 
-        Raises Unreachable, after saying who has not and why, when that takes too long; Conflict as above.
+        Raises Unreachable after `wait_s`, and prints the other hosts with their open steps; Conflict as above.
         """
 
         def found(cluster: ClusterState) -> bool | None:
@@ -185,51 +190,54 @@ class Applying:
             return None if unfinished(cluster, revision) else True
 
         if self._connection.wait_for(found, self._wait_s):
-            typer.echo(painted("Every host has carried it out.", "green"))
+            typer.echo(painted(f"Every host has carried out revision {revision}.", "green"))
             return
         left = unfinished(self._connection.read(), revision)
         for line in left:
             typer.echo(printable(line), err=True)
-        raise Unreachable(f"not carried out within {self._wait_s:g} s on {counted(len(left), 'host')}")
+        hosts = counted(len(left), "host")
+        raise Unreachable(f"revision {revision} is not carried out on {hosts} after {self._wait_s:g} s")
 
-    def _put(self, before: int, document: Document) -> int:
+    def _write(self, before: int, document: Document) -> int:
         key = self._connection.keys.intent
         unchanged, put = Compare(key=key, mod_revision=before), Put(key=key, value=document.text.encode())
         try:
             result = self._connection.store.txn([unchanged], [put])
         except Unreachable:
-            return self._what_came_of_it(before, document)
+            return self._revision_after(before, document)
         if not result.succeeded:
-            raise Conflict("somebody else has changed the intent since the plan was made; nothing was put")
+            raise Conflict(
+                "another client changed the document after the plan; nothing was written: apply again"
+            )
         return result.revision
 
-    def _what_came_of_it(self, before: int, document: Document) -> int:
-        """The revision of a put that got no answer, if it was carried out all the same."""
+    def _revision_after(self, before: int, document: Document) -> int:
+        """Return the revision of a write without an answer, if etcd has the document. Raises Unreachable."""
         now = self._connection.read().document
         if now and now.revision != before and now.text == document.text:
             return now.revision
         raise Unreachable(
-            "etcd did not answer, and the document is not there yet: look at `status` before you repeat it"
+            "etcd did not answer, and does not have the document yet: see `swarmkeeper status` before you apply again"
         )
 
 
-def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, word: str) -> ClusterState:
-    """As planned, with the operator's word in the document, if it waits for one."""
+def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, token: str) -> ClusterState:
+    """Return `planned` with the token in its document, if the edit needs one. Raises Invalid for a wrong token."""
     guarded, document = guarding(planned), planned.document
     assert document is not None
-    if not word or guarded is None:
+    if not token or guarded is None:
         return planned
-    if guarded[0] != word:
+    if guarded[0] != token:
         raise Invalid(
-            f"{word} does not confirm this edit: it would take away {guarded[1]}; {guarded[0]} does"
+            f"{token} does not confirm this edit, which removes {guarded[1]}; its token is {guarded[0]}"
         )
-    return in_mind(cluster, name, confirmed(document.text.encode(), word))
+    return with_document(cluster, name, confirmed(document.text.encode(), token))
 
 
 def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:
-    """The declared hosts that have not carried `revision` out in full, each with what it says is left."""
+    """Return the declared hosts that have not carried out `revision` in full, each with its open steps."""
     if cluster.accepted is None:
-        return ("what is accepted is gone from etcd, or cannot be read: `status` says more",)
+        return ("the accepted document is missing in etcd or unreadable: see `swarmkeeper status`",)
     lines = []
     for host in cluster.accepted.hosts:
         status = cluster.statuses.get(host.name)
@@ -244,4 +252,5 @@ def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:
 def _still_newest(cluster: ClusterState, revision: int) -> None:
     newest = cluster.document.revision if cluster.document else 0
     if newest != revision:
-        raise Conflict(f"revision {revision} is no longer the newest: {newest or 'nothing'} is")
+        state = f"revision {newest} has replaced it" if newest else "etcd has no document any more"
+        raise Conflict(f"revision {revision} is not the newest document: {state}")

@@ -1,4 +1,4 @@
-"""`status`: every host as it last reported itself, and what became of the intent."""
+"""`status`: the last report of every host, and the verdict on the document."""
 
 import json
 import os
@@ -20,25 +20,23 @@ from agent.errors import Unreachable
 from agent.model.phrases import short_id
 from agent.yamldoc.faultlist import printable
 
-# ----
-# `status` for people: a table where the terminal is wide enough for one, a block for each host where it is
-# not.
+# ---- A table, or on a narrow terminal a block for each host
 
 _NO_TERMINAL = 160
-"""Width where there is no terminal: lines of a log may be long."""
+"""Columns where the output is no terminal: lines of a log may be long."""
 
-_AGENT = {"leads": "green", "there": "green", "starting": "yellow", "away": "red", "never seen": "red"}
+_AGENT = {"leader": "green", "up": "green", "starting": "yellow", "unreachable": "red", "never seen": "red"}
 _GAP = 2
-"""Between two columns, as Rich pads them."""
+"""Spaces between two columns, as Rich pads them."""
 _HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To do", "Blocked")
-_MOST_TELLING = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
-"""The columns of the table where not all have room."""
+_SHORT = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
+"""Numbers of the columns of the table on a terminal that is too narrow for all."""
 
 Cells = tuple[Text, ...]
 
 
 def make_console() -> Console:
-    """A console on standard output, as wide as the terminal, if it is one."""
+    """Return a console on standard output, as wide as the terminal or _NO_TERMINAL."""
     console = Console(highlight=False)
     if console.is_terminal or os.environ.get("COLUMNS"):
         return console
@@ -46,9 +44,9 @@ def make_console() -> Console:
 
 
 def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
-    """The cluster in `width` columns; `fault`: why there is nothing newer to show."""
+    """Render the cluster in `width` columns; `fault` is why the view is not newer, empty if it is."""
     rows = [tuple(map(Text, _HEADERS)), *(_cells(each) for each in view.hosts)]
-    short = [tuple(row[column] for column in _MOST_TELLING) for row in rows]
+    short = [tuple(row[column] for column in _SHORT) for row in rows]
     fitting = next((table for table in (rows, short) if _table_width(table) <= width), None)
     hosts = _table(fitting) if fitting else Group(*map(_block, rows[1:]))
     lines = [*_intent_lines(view), *_host_lines(view)]
@@ -58,12 +56,12 @@ def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """What is told comes out of etcd, be it by way of a host that somebody took over: no terminal is to obey it."""
+    """Escape control characters: text from etcd is untrusted, as an intruder on one host may have written it."""
     return Text(printable(text), style)
 
 
 def _title(view: ClusterView) -> str:
-    leader = f"{view.leader} leads" if view.leader else "nobody leads"
+    leader = f"leader {view.leader}" if view.leader else "no leader"
     converged = "converged" if view.converged else "not converged"
     return f"Cluster {view.cluster}: {converged}, {leader}, {f'swarm {view.swarm}' if view.swarm else 'no swarm'}"
 
@@ -76,7 +74,7 @@ def _table(rows: list[Cells]) -> Table:
 
 
 def _table_width(rows: list[Cells]) -> int:
-    """Columns that the table takes when no word of it is broken."""
+    """Return the columns that the table needs without a line break."""
     return sum(max(map(len, column)) for column in zip(*rows, strict=True)) + _GAP * (len(rows[0]) - 1)
 
 
@@ -109,7 +107,9 @@ def _cells(host: HostView) -> Cells:
 
 def _role(host: HostView) -> Text:
     if not host.engine_up:
-        return _text("dockerd away" if host.reported_at else "-", style="red" if host.reported_at else "")
+        return _text(
+            "dockerd unreachable" if host.reported_at else "-", style="red" if host.reported_at else ""
+        )
     found = host.role or host.state
     if found == host.role_wanted:
         return _text(found)
@@ -137,14 +137,14 @@ def _healthy(host: HostView) -> Text:
 
 def _intent_lines(view: ClusterView) -> list[Text]:
     intent = view.intent
-    held = (
+    accepted = (
         f"; revision {intent.accepted_revision} is accepted"
         if intent.accepted_revision not in (0, intent.seen)
         else ""
     )
-    what = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
+    newest = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
     style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
-    lines = [_text(""), Text.assemble("Intent: ", _text(f"{what}{held}", style))]
+    lines = [_text(""), Text.assemble("Intent: ", _text(f"{newest}{accepted}", style))]
     lines += [_text(f"  {error}", style="red") for error in intent.errors]
     return lines + [_text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
 
@@ -161,8 +161,8 @@ def _host_lines(view: ClusterView) -> list[Text]:
             first, *output = each.split("\n")
             lines += [_text(f"{host.name}: {first}", "red"), *(_text(line, "red") for line in output)]
         lines += [_text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
-        if host.agent in ("away", "starting") and host.reported_at:
-            lines.append(_text(f"{host.name}: this is its report of {host.reported_at}", style="dim"))
+        if host.agent in ("unreachable", "starting") and host.reported_at:
+            lines.append(_text(f"{host.name}: note: last report at {host.reported_at}", style="dim"))
     return lines
 
 
@@ -179,7 +179,7 @@ def show_status(connection: Connection, *, as_json: bool) -> None:
 def watch_status(connection: Connection, *, as_json: bool) -> None:
     """Show the status whenever something changes in etcd, until the operator presses ^C.
 
-    Raises Unreachable only when the first look fails: the last one stays on the screen while etcd is away.
+    Raises Unreachable only if the first read fails. Later, the last view stays on the screen while etcd is unreachable.
     """
     changed = threading.Event()
     watch = connection.store.watch(connection.everything, lambda _: changed.set())
@@ -202,7 +202,7 @@ def _look(connection: Connection) -> ClusterView:
 def _look_again(
     connection: Connection, changed: threading.Event, last: ClusterView, show: _Shower
 ) -> ClusterView:
-    """Wait for a change and show it; what is on the screen already is not shown again."""
+    """Wait for a change and show it; if etcd does not answer, show the last view with the fault."""
     changed.wait()
     changed.clear()
     try:
@@ -218,7 +218,7 @@ def _look_again(
 
 @contextmanager
 def _shower(*, as_json: bool) -> Iterator[_Shower]:
-    """What shows a view: on a terminal in place of the last one, else after it."""
+    """Yield a function that shows a view: on a terminal in place of the last one, else after it."""
     console = make_console()
     if as_json or not console.is_terminal:
         yield _print_json if as_json else _print

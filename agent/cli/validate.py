@@ -1,4 +1,4 @@
-"""`validate`: everything that is wrong with a document."""
+"""`validate`: every fault of a document. `schema`: its JSON Schema."""
 
 import json
 import os
@@ -11,8 +11,6 @@ from agent.model import faults, observed
 from agent.model.intent import Intent
 from agent.yamldoc.faultlist import printable
 
-# ---- `schema`: the form of the document, for editors
-
 
 def show_schema() -> None:
     """Print the JSON Schema of the document."""
@@ -20,7 +18,7 @@ def show_schema() -> None:
 
 
 def show_validity(name: str, raw: bytes) -> None:
-    """Print every fault of the document, or its warnings and what it asks for. Raises Invalid when it has faults."""
+    """Print the faults of the document, or its warnings and its size. Raises Invalid when it has faults."""
     document = parse(name, raw, revision=0, to_stderr=False)
     assert document.intent is not None
     for warning in document.warnings:
@@ -28,23 +26,23 @@ def show_validity(name: str, raw: bytes) -> None:
     typer.echo(f"{name}: {painted('valid', 'green')}: {_extent(document.intent)}")
 
 
-def show_whether_it_waits(name: str, raw: bytes, accepted_name: str, accepted: bytes) -> None:
-    """Print whether the document would wait for a confirmation were the other accepted one. Raises Invalid."""
+def show_confirmation(name: str, raw: bytes, accepted_name: str, accepted: bytes) -> None:
+    """Print whether replacing the accepted document by this one needs a confirmation. Raises Invalid."""
     before = parse(accepted_name, accepted, revision=0, to_stderr=False)
     after = parse(name, raw, revision=0, to_stderr=False)
     guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
     if guarded is None:
-        typer.echo(f"{name}: would not wait for a confirmation")
+        typer.echo(f"{name}: needs no confirmation")
         return
-    word, taken = guarded
-    typer.echo(f"{name}: {painted('would wait', 'yellow')} for x-cluster.policy.confirm: {word}")
-    typer.echo(f"{name}: it would take away {taken}")
+    token, removed = guarded
+    typer.echo(f"{name}: {painted('needs a confirmation', 'yellow')}: x-cluster.policy.confirm: {token}")
+    typer.echo(f"{name}: removes {removed}")
 
 
 def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:
-    """The document as if it had been put at etcd's `revision`; its intent is there.
+    """Return the document as if etcd had it at `revision`; its intent is not None.
 
-    Raises Invalid, saying how many, after printing all faults if it has any.
+    If the document has faults, prints all of them and raises Invalid with their number.
     """
     try:
         intent = parse_intent(raw, revision)
@@ -60,11 +58,11 @@ def _extent(intent: Intent) -> str:
     return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {replicas}"
 
 
-# ---- Words for a terminal. Colours reach terminals only, and not those of people who set NO_COLOR
+# ---- Text for a terminal: without colours where NO_COLOR is set or the output is no terminal
 
 
 def painted(text: object, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
-    """`text`, be it anybody's words, for a terminal; `typer.echo` takes the colours away again where there is none."""
+    """Return `text`, which may be untrusted, for a terminal; `typer.echo` strips colours elsewhere."""
     shown = printable(str(text))
     if os.environ.get("NO_COLOR"):
         return shown
@@ -72,5 +70,5 @@ def painted(text: object, colour: str | None = None, *, bold: bool = False, dim:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """`1 step`, `2 steps`."""
+    """Return a count with its noun: `1 step`, `2 steps`."""
     return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -1,4 +1,4 @@
-"""What `status` tells, worked out from etcd's content: plain data, for the tables and for JSON alike."""
+"""The content of `status` as plain data, computed from etcd, for the table and for JSON."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,20 +11,20 @@ from agent.model.intent import HostIntent, Intent
 from agent.model.status import HostStatus, ReplicaReport
 from agent.yamldoc.faultlist import printable
 
-TOLD = 2
-"""So many ends in a row are a loop; one may be somebody's doing."""
+CRASH_LOOP = 2
+"""Consecutive ends that count as a crash loop; an operator may have caused a single one."""
 _NO_MESH = (
-    "services published with mode ingress do not answer at this host before dockerd starts again "
-    "(docker_gwbridge was changed)"
+    "Swarm services published with mode ingress do not answer on this host, because docker_gwbridge was replaced; "
+    "if you use them, restart dockerd"
 )
-_UNSEALED = "join tokens lie in etcd unsealed: who can read it can join the swarm (remedy: tokens.key_file)"
-Judgement = Literal["accepted", "refused", "waits for a confirmation", "not judged yet", "there is none"]
-Presence = Literal["leads", "there", "starting", "away", "never seen"]
+_UNSEALED = "join tokens are not sealed: anyone who can read etcd can join the swarm; set tokens.key_file"
+Judgement = Literal["accepted", "refused", "waits for a confirmation", "no verdict yet", "none"]
+Presence = Literal["leader", "up", "starting", "unreachable", "never seen"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicasView:
-    """Counts of a host's replicas; `checked` are those running whose image or service has a health check."""
+    """Numbers of a host's replicas; `checked` counts the running ones with a health check."""
 
     wanted: int = 0
     running: int = 0
@@ -34,71 +34,69 @@ class ReplicasView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
-    """One host, as it last reported itself."""
+    """The last report of one host."""
 
     name: str
     agent: Presence
     reported_at: str = ""
     engine_up: bool = False
     state: str = ""
-    """The engine's word for its swarm membership."""
+    """The swarm state that dockerd reports."""
     role: str = ""
-    """manager, worker, or empty outside a swarm."""
+    """manager or worker; empty outside a swarm."""
     role_wanted: str = ""
-    """Empty: the intent does not name the host."""
+    """Declared role; empty: the intent does not declare the host."""
     node: str = ""
     subnet: str = ""
-    """Of docker_gwbridge; empty: there is none."""
+    """Subnet of docker_gwbridge; empty: there is none."""
     bridge_faults: tuple[str, ...] = ()
     replicas: ReplicasView = ReplicasView()
     applied: int = 0
-    """Revision carried out in full; 0: none yet."""
+    """Revision that the host has carried out in full; 0: none yet."""
     to_do: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     crashing: tuple[str, ...] = ()
-    """Replicas that end again and again, each with its last words, on lines of their own."""
+    """Replicas in a crash loop, each with its last output on further lines."""
     notes: tuple[str, ...] = ()
-    """What is as it is, and good to know."""
+    """Facts about the host that need no action at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentView:
-    """What became of the document. Revisions are etcd's; 0: none."""
+    """The newest document and its verdict. Revisions are etcd's; 0: none."""
 
     seen: int = 0
     accepted_revision: int = 0
-    judgement: Judgement = "there is none"
+    judgement: Judgement = "none"
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """The whole cluster."""
-
     cluster: str
     leader: str | None
     swarm: str | None
     intent: IntentView
     hosts: tuple[HostView, ...] = ()
     disruption: str = ""
-    """The host that holds the disruption slot, and why; empty: nobody's."""
+    """The host that holds the disruption slot, and why; empty: the slot is free."""
     unreadable: tuple[str, ...] = ()
-    """Keys in etcd that nobody can read, and why."""
+    """Unreadable keys in etcd, each with the reason."""
     warnings: tuple[str, ...] = ()
-    """What is as it was asked for, and a danger."""
+    """Dangers that the operator's settings permit."""
 
     @property
     def converged(self) -> bool:
-        """Whether every declared host is there and has carried out the newest document."""
+        """True if the agent of every declared host is up and has carried out the newest document."""
         declared = [host for host in self.hosts if host.role_wanted]
         return bool(declared) and all(
-            host.applied == self.intent.seen and host.agent in ("leads", "there") for host in declared
+            host.applied == self.intent.seen and host.agent in ("leader", "up") for host in declared
         )
 
 
 def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
-    """What there is to tell of the cluster called `name`: declared hosts in declared order, then others."""
+    """Return the view of the cluster called `name`: declared hosts in declared order, then others."""
     intent, disruption = _intent_of(cluster), cluster.disruption
     declared = [host.name for host in intent.hosts] if intent else []
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
@@ -115,7 +113,7 @@ def view_of(name: str, cluster: observed.ClusterState) -> ClusterView:
 
 
 def _intent_of(cluster: observed.ClusterState) -> Intent | None:
-    """The accepted one; before there is one, the newest."""
+    """Return the accepted intent, or the newest one while none is accepted."""
     return cluster.accepted or (cluster.document.intent if cluster.document else None)
 
 
@@ -125,7 +123,7 @@ def _intent(cluster: observed.ClusterState) -> IntentView:
         return IntentView(accepted_revision=accepted_revision)
     seen, verdict = cluster.document.revision, cluster.verdict
     if verdict is None or verdict.revision != seen:
-        return IntentView(seen=seen, accepted_revision=accepted_revision, judgement="not judged yet")
+        return IntentView(seen=seen, accepted_revision=accepted_revision, judgement="no verdict yet")
     refused: Judgement = "waits for a confirmation" if verdict.confirm else "refused"
     return IntentView(
         seen=seen,
@@ -164,7 +162,7 @@ def _host(name: str, cluster: observed.ClusterState) -> HostView:
         applied=status.revision,
         to_do=status.steps,
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
-        crashing=tuple(_crashing(each) for each in status.replicas if each.crashes >= TOLD),
+        crashing=tuple(_crashing(each) for each in status.replicas if each.crashes >= CRASH_LOOP),
         notes=_notes(declared, status),
     )
 
@@ -174,11 +172,11 @@ def _notes(declared: HostIntent | None, status: HostStatus) -> tuple[str, ...]:
     if declared is None or declared.availability != "drain" or not status.engine_up:
         return notes
     left = ", ".join(sorted(each.name for each in status.replicas))
-    return (*notes, f"is drained; still here: {left}" if left else "is drained, and empty")
+    return (*notes, f"drained; replicas left on it: {left}" if left else "drained; no replica is left on it")
 
 
 def _crashing(replica: ReplicaReport) -> str:
-    ended = f"{printable(replica.name)} ended {replica.crashes} times in a row soon after its start"
+    ended = f"{printable(replica.name)} exited {replica.crashes} times in a row soon after its start"
     end = f", last with exit code {replica.exit_code}" if replica.status in ("exited", "restarting") else ""
     return "\n".join((f"{ended}{end}", *(f"  | {printable(line)}" for line in replica.output)))
 
@@ -187,16 +185,16 @@ def _outdated(replica: ReplicaReport) -> str:
     if not replica.image_now:
         return ""
     was, now = map(phrases.short_id, (replica.image, replica.image_now))
-    return f"{replica.name} runs image {was}; its tag means {now} on this host now"
+    return f"{replica.name} runs image {was}; its tag points to {now} on this host now"
 
 
 def _presence(name: str, cluster: observed.ClusterState, status: HostStatus) -> Presence:
     instance = cluster.present.get(name)
     if instance is None:
-        return "away"
+        return "unreachable"
     if cluster.leader == name:
-        return "leads"
-    return "there" if instance == status.instance else "starting"
+        return "leader"
+    return "up" if instance == status.instance else "starting"
 
 
 def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]:

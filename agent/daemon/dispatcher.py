@@ -29,10 +29,10 @@ class Backoff:
     def failed(self, resource: str, task: str, error: str, now: float) -> Failure:
         """Note a failure; the wait is drawn from the upper half of the doubling bound, so that it always grows."""
         before = self._failures.get(resource)
-        tries = before.tries + 1 if before and before.task == task else 1
-        bound = min(self._most_s, self._first_s * 2 ** (min(tries, 32) - 1))
+        attempts = before.attempts + 1 if before and before.task == task else 1
+        bound = min(self._most_s, self._first_s * 2 ** (min(attempts, 32) - 1))
         retry_at = now + bound * (0.5 + self._jitter() / 2)
-        failure = Failure(error=error, tries=tries, retry_at=retry_at, task=task)
+        failure = Failure(error=error, attempts=attempts, retry_at=retry_at, task=task)
         self._failures[resource] = failure
         return failure
 

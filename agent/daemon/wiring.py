@@ -32,7 +32,7 @@ from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
-from agent.report import Decisions, Metrics, Reporter, at_once
+from agent.report import Decisions, Metrics, Reporter, run_inline
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_ineligible=why_ineligible)
 """What the report asks the planner."""
@@ -72,7 +72,10 @@ class Agent:
     """Every part of an agent. It has no threads of its own but its workers: others start the loop and the triggers."""
 
     def __init__(
-        self, config: Config, environment: Environment, later: Callable[[Callable[[], None]], None] = at_once
+        self,
+        config: Config,
+        environment: Environment,
+        later: Callable[[Callable[[], None]], None] = run_inline,
     ) -> None:
         """`later` is the reporter's."""
         env, keys, schedule = environment, Keys(config.cluster), config.reconcile
@@ -156,7 +159,7 @@ class Agent:
             self._host.note_pull(step.image)
 
     def _pull_goes_on(self, resource: str, progress: str) -> None:
-        if self.reporter.pull_goes_on(resource, progress):
+        if self.reporter.pull_progress(resource, progress):
             self.wake.wake("pull goes on")
 
     def _done(self, outcome: Outcome) -> None:

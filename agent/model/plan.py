@@ -58,7 +58,7 @@ class Failure:
     """What went wrong last with a resource, how often in a row, and when it may be tried again."""
 
     error: str
-    tries: int
+    attempts: int
     retry_at: float
     """On the clock of the caller, in seconds."""
     task: str

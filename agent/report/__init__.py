@@ -1,11 +1,9 @@
-"""Tells what the loop does: status key, metrics, log, systemd, and the pages of the HTTP server.
+"""The report of the loop: status key, metrics, log, systemd, and the pages of the HTTP server.
 
-A metric has a row in definitions.py, and is set in gauges.py if it shows a state, counted in counters.py if it grows.
+Each metric has a row in definitions.py. gauges.py sets the gauges; counters.py increases the counters.
 """
 
-from agent.report.drift import Drift, find_drift
 from agent.report.registry import Metrics
-from agent.report.reporter import Decisions, LatestOnly, Reporter, at_once
-from agent.report.status import host_status
+from agent.report.reporter import Decisions, LatestOnly, Reporter, run_inline
 
-__all__ = ["Decisions", "Drift", "LatestOnly", "Metrics", "Reporter", "at_once", "find_drift", "host_status"]
+__all__ = ["Decisions", "LatestOnly", "Metrics", "Reporter", "run_inline"]

@@ -1,4 +1,4 @@
-"""The figures: what a pass and a step do to the metrics."""
+"""The counters: the effect of a pass and of a step on the metrics."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from agent.model.observed import ClusterState, Observed
 from agent.report import definitions, drift, registry
 from agent.report.gauges import View, gauges
 
-# ---- What became of replicas between two looks at the engine: restarted, ended as soon as they had begun
+# ---- Restarts and early ends of replicas between two observations
 
 EARLY_S = 10.0
-"""A replica that ends this soon did not come up."""
+"""Seconds. A replica that ends this soon after its start failed to start."""
 
 
 class ReplicaChange(NamedTuple):
@@ -30,19 +30,19 @@ class ReplicaChange(NamedTuple):
 
 @dataclass(slots=True)
 class Replicas:
-    """Remembers the containers of the last look; the first look only fills the memory."""
+    """The containers of the last observation, compared with those of the next one."""
 
     _seen: dict[str, ContainerState] | None = None
 
-    def look(self, containers: tuple[ContainerState, ...]) -> tuple[ReplicaChange, ...]:
-        """Return what happened to replicas since the last look, where something did."""
+    def compare(self, containers: tuple[ContainerState, ...]) -> tuple[ReplicaChange, ...]:
+        """Return the changes since the last observation; none for the first one."""
         before, self._seen = self._seen, {each.id: each for each in containers}
         if before is None:
             return ()
-        return tuple(_fates(before, containers))
+        return tuple(_changes(before, containers))
 
 
-def _fates(
+def _changes(
     before: dict[str, ContainerState], containers: tuple[ContainerState, ...]
 ) -> Iterator[ReplicaChange]:
     for each in containers:
@@ -54,7 +54,7 @@ def _fates(
 
 
 def _restarts(old: ContainerState | None, new: ContainerState) -> int:
-    """Starts after the first. Docker counts its own, and forgets them whenever somebody else starts the container."""
+    """Return the starts after the first. Docker counts only its own, and resets the count at any other start."""
     if old is None:
         return new.restarts
     if new.restarts > old.restarts:
@@ -71,7 +71,7 @@ def _ended_early(found: ContainerState) -> bool:
 
 
 def _instant(text: str) -> datetime | None:
-    """Docker's time, RFC 3339; year 1 is its way to say never."""
+    """Parse Docker's time, RFC 3339. Docker writes year 1 for "never"."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -79,9 +79,9 @@ def _instant(text: str) -> datetime | None:
     return found if found.year > 1 else None
 
 
-# ---- Why a replica did not come up, in one word for the metric, out of Docker's own
+# ---- The reason why a replica did not start, as a label, from Docker's error message
 
-_WORDS = (
+_REASONS = (
     ("port", ("port is already allocated", "address already in use", "external connectivity")),
     ("oom", ("out of memory", "oom", "cannot allocate memory")),
     ("network", ("network", "endpoint", "address already in use by", "swarm")),
@@ -90,7 +90,7 @@ _WORDS = (
 
 
 def services_by_resource(cluster: ClusterState) -> dict[str, tuple[str, ...]]:
-    """Resource of a step -> names of the services that wait for it: of containers and of images."""
+    """Map the resource of a container or image step to the services that need it."""
     assignment = cluster.assignment
     found: dict[str, set[str]] = {}
     for replica in assignment.replicas if assignment else ():
@@ -102,7 +102,7 @@ def services_by_resource(cluster: ClusterState) -> dict[str, tuple[str, ...]]:
 
 
 def failure_reason(step: plan.Step, error: str) -> str | None:
-    """pull, port, network, exit, oom or other; None for a step without which a replica comes up as well."""
+    """Return one of START_FAILURES; None for a step that no replica needs to start."""
     if isinstance(step, steps.PullImage):
         return "pull"
     if not isinstance(step, steps.CreateContainer | steps.StartContainer):
@@ -110,10 +110,10 @@ def failure_reason(step: plan.Step, error: str) -> str | None:
     text = error.lower()
     if is_about_an_address(error):
         return "network"
-    return next((reason for reason, words in _WORDS if any(word in text for word in words)), "other")
+    return next((reason for reason, parts in _REASONS if any(part in text for part in parts)), "other")
 
 
-# ---- What kind of fault a document was refused for, in one word for the metric
+# ---- The reason why a document was refused, as a label
 
 _SIZE = re.compile(r"the document has \d+ bytes")
 _SCHEMA = re.compile(
@@ -122,9 +122,9 @@ _SCHEMA = re.compile(
 
 
 def rejection_reason(faults: tuple[Fault, ...]) -> str:
-    """Return size, yaml, schema or semantic: by the first fault, as the parser words it.
+    """Return size, yaml, schema or semantic, from the text of the first fault.
 
-    yaml: it cannot be read at all; schema: a key or a value by itself; semantic: what does not go together.
+    yaml: not readable as YAML; schema: a wrong key or value; semantic: values that contradict each other.
     """
     if not faults or _SIZE.match(faults[0].problem):
         return "size" if faults else "semantic"
@@ -134,7 +134,7 @@ def rejection_reason(faults: tuple[Fault, ...]) -> str:
 
 
 class Counters:
-    """Counts what changes from pass to pass. For the loop's thread, but for `ended`, which any worker may call."""
+    """Counts the changes from pass to pass. Only the loop's thread may use it, except `ended`: any worker."""
 
     def __init__(self, metrics: registry.Metrics) -> None:
         self._metrics = metrics
@@ -147,7 +147,7 @@ class Counters:
         self._applied_at = self._succeeded_at = 0.0
 
     def passed(self, view: View, now: float) -> None:
-        """Count and show one pass; `now` in seconds since the epoch."""
+        """Count one pass and set the gauges; `now` in seconds since the epoch."""
         if view.observed.host:
             self._metrics.show_engine(view.observed.host.engine_version)
         self._count_leadership(view.observed)
@@ -171,7 +171,7 @@ class Counters:
             self._metrics.time("reconcile_duration_seconds", seconds, phase)
 
     def ended(self, outcome: plan.Outcome) -> None:
-        """Count a step, and the replicas that do not come up because it failed. One that was stale was none."""
+        """Count a completed step, and the replicas that its failure keeps from starting. Ignore a stale step."""
         if outcome.stale:
             return
         step, result = outcome.step, "error" if outcome.error else "ok"
@@ -181,10 +181,10 @@ class Counters:
                 self._metrics.count("container_start_failures_total", service, reason)
 
     def _count_leadership(self, observed: Observed) -> None:
-        leads = observed.fence is not None
-        if leads and not self._led:
+        leading = observed.fence is not None
+        if leading and not self._led:
             self._metrics.count("leader_changes_total")
-        self._led = leads
+        self._led = leading
 
     def _count_refusal(self, view: View) -> None:
         document = view.observed.cluster.document if view.observed.cluster else None
@@ -218,7 +218,7 @@ class Counters:
         )
         self._services = services_by_resource(cluster)
         known = {(each.service, each.slot) for each in replicas}
-        for change in self._replicas.look(observed.host.containers) if observed.host else ():
+        for change in self._replicas.compare(observed.host.containers) if observed.host else ():
             if (change.service, change.slot) not in known:
                 continue
             labels = (change.service, str(change.slot))

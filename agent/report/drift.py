@@ -1,7 +1,7 @@
-"""What differs from the intent now: of what kind, which object by its declared name, and in which field.
+"""Drift: the differences from the accepted intent, by kind, declared name and field.
 
-The plan says whether something differs, the observation says in what. A refused document, a service that does not
-answer and the search for a leader are no drift: what is accepted is not violated by them.
+The plan shows which resources differ, the observation shows the fields. A refused document, an etcd or dockerd that
+does not answer, and a missing leader are no drift: none of them is a difference from the accepted intent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +18,11 @@ from agent.model.spec import ContainerSpec, Key
 from agent.model.steps import BRIDGE
 
 SPEC_FIELDS: tuple[str, ...] = tuple(ContainerSpec.__dataclass_fields__)
-_LOOKED_AT_WITHOUT_ETCD = ("container", "image", "volume", "network")
+_OBSERVED_WITHOUT_ETCD = ("container", "image", "volume", "network")
 _ENDPOINT = "endpoint"
-"""Of docker_gwbridge: a container that should have its gateway there has none."""
+"""Field of docker_gwbridge: a container lacks its gateway there."""
 _PARKING = "parking"
-"""Of docker_gwbridge: the temporary network beside it is left over."""
+"""Field of docker_gwbridge: the temporary network is left over."""
 _MOVING = (_ENDPOINT, _PARKING)
 _FAULTS_WITHOUT_COLON = {
     "there is no": "missing",
@@ -36,20 +36,20 @@ _FAULTS_WITHOUT_COLON = {
 class Drift(NamedTuple):
     kind: str
     object: str
-    """A declared name, never an id: it is a label of a metric."""
+    """A declared name, never an id: a metric has it as a label."""
     field: str
 
 
 Since = Mapping[tuple[str, ...], float]
-"""(kind, object) -> since when, in seconds since the epoch."""
+"""(kind, object) -> start of the difference, in seconds since the epoch."""
 
 
 def find_drift(
     observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift]
 ) -> frozenset[Drift]:
-    """What differs now. What this pass could not look at is as it was `before`.
+    """Return the drift now. Objects that this pass could not observe keep their drift of `before`.
 
-    In mode `paused` nothing differs: that is what it is for.
+    Mode `paused` has no drift.
     """
     cluster, host = observed.cluster, observed.host
     intent = cluster.accepted if cluster else None
@@ -57,19 +57,19 @@ def find_drift(
         return before
     if intent.policy.mode == "paused":
         return frozenset()
-    scene = _Scene(intent, cluster, host, observed.me)
-    held = {each for each in before if each.kind not in _LOOKED_AT_WITHOUT_ETCD} if observed.stale else set()
+    comparison = _Comparison(intent, cluster, host, observed.me)
+    kept = {each for each in before if each.kind not in _OBSERVED_WITHOUT_ETCD} if observed.stale else set()
     if BRIDGE in observed.in_flight:
-        # Seen in the middle of its change: who is parked lacks nothing, and nothing is left over.
-        scene.bridge_is_moving = True
-        held |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
+        # In the middle of its replacement: a parked container lacks no gateway, and no network is left over.
+        comparison.bridge_is_moving = True
+        kept |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.blocked)}
-    found = {drift for resource in resources for drift in scene.drift_of(resource)}
-    return frozenset((*found, *scene.replicas(), *_leaders_drift(plan.steps), *held))
+    found = {drift for resource in resources for drift in comparison.drift_of(resource)}
+    return frozenset((*found, *comparison.replicas(), *_leaders_drift(plan.steps), *kept))
 
 
 def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
-    """Since when each object differs; what differed `before` has differed all the time."""
+    """Return the start of each object's drift; an object that drifted `before` keeps its start."""
     return {(each.kind, each.object): before.get((each.kind, each.object), now) for each in drift}
 
 
@@ -92,15 +92,13 @@ def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
                 pass
 
 
-class _Scene:
-    """What is there to find a difference in."""
-
+class _Comparison:
     def __init__(self, intent: Intent, cluster: ClusterState, host: host_state.HostState, me: str) -> None:
         self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
         self.bridge_is_moving = False
 
     def drift_of(self, resource: str) -> Iterator[Drift]:
-        """What differs in something that is no container."""
+        """Find the drift of a resource that is no container."""
         kind, _, name = resource.partition("/")
         if kind == "network":
             yield from self._network(name)
@@ -112,7 +110,7 @@ class _Scene:
             yield Drift("swarm", self.me, field)
 
     def replicas(self) -> Iterator[Drift]:
-        """What differs in containers, also in those that only wait for an image: the plan does not name them yet."""
+        """Find the drift of all containers, also of those that wait for an image: the plan does not name them yet."""
         assignment = self.cluster.assignment
         if assignment is None:
             return
@@ -126,7 +124,7 @@ class _Scene:
             )
             yield from (Drift("container", name, field) for field in self._fields(name, replica, candidates))
         for surplus in found.values():
-            # By its label, not by the name it has now: that may be anything.
+            # The name from its labels: an operator may have renamed the container.
             yield Drift(
                 "container", replicas.container_name(assignment.project, surplus[0].replica), "surplus"
             )
@@ -151,10 +149,10 @@ class _Scene:
             yield "surplus"
 
     def _runs(self, found: host_state.ContainerState) -> bool:
-        """Whether it runs, is being restarted by Docker, or has done its work and may rest."""
+        """Return True if the container runs, Docker restarts it, or it has finished its work."""
         spec = self.cluster.specs.get(found.replica.spec)
-        rests = found.status == "exited" and spec is not None and replicas.finished(spec, found)
-        return rests or found.status in ("running", "restarting")
+        finished = found.status == "exited" and spec is not None and replicas.finished(spec, found)
+        return finished or found.status in ("running", "restarting")
 
     def _changed(self, old: str, new: str) -> tuple[str, ...]:
         before, after = self.cluster.specs.get(old), self.cluster.specs.get(new)
@@ -198,7 +196,7 @@ class _Scene:
 
 
 def _field(fault: str) -> str:
-    """`subnet: a wanted, b found` -> `subnet`; the planner's other sentences have a word of their own here."""
+    """Return the field that a fault is about: `subnet: a wanted, b found` -> `subnet`."""
     for begin, field in _FAULTS_WITHOUT_COLON.items():
         if fault.startswith(begin):
             return field

@@ -1,4 +1,4 @@
-"""From a pass to the gauges that show it: pure, so that a test can hand in any pass."""
+"""The gauges of a pass, as a pure function: a test can pass in any state."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ Series = dict[tuple[str, ...], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A pass as the reporter looks at it: what was seen and planned, and what was made of it."""
+    """One pass for the reporter: observation, plan and results."""
 
     observed: Observed
     plan: Plan
@@ -28,7 +28,7 @@ class View:
     status: HostStatus
     drift: frozenset[Drift] = frozenset()
     carried_out: bool = False
-    """Whether the host is in every way as the accepted intent says of it."""
+    """True if the host has carried out the accepted intent in full."""
 
     @property
     def etcd_answered(self) -> bool:
@@ -36,12 +36,12 @@ class View:
 
     @property
     def may_write(self) -> bool:
-        """Whether this agent may speak in the name of its host now."""
+        """True if this agent may write the status of its host now."""
         return self.etcd_answered and not replicas.must_not_act(self.observed)
 
     @property
     def result(self) -> str:
-        """What came of the pass, in the metric's words: error, ok (something to do), blocked or noop."""
+        """One of RESULTS: error, ok (there are steps), blocked or noop."""
         if not self.etcd_answered or self.observed.host is None or self.failures:
             return "error"
         if self.plan.steps or self.in_flight:
@@ -59,7 +59,7 @@ NOTHING_YET = View(
 def gauges(
     view: View, since: Since, *, applied_at: float = 0.0, succeeded_at: float = 0.0
 ) -> dict[str, Series]:
-    """What every gauge says after this pass, by name without prefix. Instants are since the epoch, 0 for never."""
+    """Return the gauges after this pass, by name without prefix. Times are in seconds since the epoch, 0 for never."""
     observed = view.observed
     return {
         **_intent(observed, view.status.revision),
@@ -163,7 +163,7 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
         if wanted.driver != "overlay":
             continue
         found = host.network(wanted.name)
-        # A worker lists an overlay only while a container of its own is on it: there the leader's word counts.
+        # A worker lists an overlay only while it runs a container on it. Otherwise the leader's record counts.
         if wanted.name not in known if found is None else networks.overlay_faults(wanted, found):
             return False
     return host.swarm.local == "active"
@@ -177,7 +177,7 @@ def _replicas(observed: Observed) -> dict[str, Series]:
         "service_replicas_desired": {(name,): n for name, n in sorted(desired.items())}
     }
     if observed.host is None:
-        return series  # it cannot be told how many run: docker_up says so
+        return series  # the number that run is unknown; docker_up is 0
     assigned = {replica.key for replica in replicas}
     running = [each for each in observed.host.containers if each.status == "running"]
     ran = _services(assigned, running)
@@ -196,12 +196,12 @@ def _drained(observed: Observed) -> Series:
 
 
 def _services(assigned: set[Key], containers: Iterable[ContainerState]) -> Counter[str]:
-    there = {each.replica.key for each in containers}
-    return Counter(service for service, _ in there & assigned)
+    found = {each.replica.key for each in containers}
+    return Counter(service for service, _ in found & assigned)
 
 
 def _each(cluster: ClusterState | None, host: HostState, assigned: set[Key]) -> dict[str, Series]:
-    """What is told of replicas one by one, and only where there is something to tell."""
+    """Return the gauges that have one series per replica."""
     crashes: Series = {}
     outdated: Series = {}
     for found in host.containers:

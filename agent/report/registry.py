@@ -1,4 +1,4 @@
-"""The registry: counters and histograms that grow as things happen, gauges that show the last pass."""
+"""The registry: counters and histograms grow at each event, gauges show the last pass."""
 
 import os
 import platform
@@ -16,22 +16,22 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from agent.report.definitions import DEFINITIONS, PREFIX
 from agent.report.gauges import NOTHING_YET, gauges
 
-# ---- The process's own figures, in the names every Prometheus client uses
+# ---- Metrics of the process, under the names that every Prometheus client uses
 #
-# prometheus_client's own collector wants /proc/stat, which the unit hides (ProcSubset=pid), and then says
+# prometheus_client's own collector reads /proc/stat, which the unit hides (ProcSubset=pid), and then exposes
 # nothing at all.
 
 _SELF = Path("/proc/self")
 
 
 class Process(Collector):
-    """CPU, memory, descriptors and start time of this process, read when asked."""
+    """CPU, memory, descriptors and start time of this process, read at each scrape."""
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        # proc(5), stat: the name in parentheses may hold spaces; fields 20 to 24 follow it as 17 to 21.
+        # proc(5), stat: the name in parentheses may contain spaces; fields 20 to 24 follow it as 17 to 21.
         fields = (_SELF / "stat").read_text().rpartition(")")[2].split()
         started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -51,17 +51,17 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
 
 Labels = tuple[str, ...]
 Gauges = Mapping[str, Mapping[Labels, float]]
-"""Values by name (without prefix) and label values. What is not there is not exposed."""
+"""Values by name (without prefix) and label values. A series that is missing is not exposed."""
 
 BUCKETS_S = (0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
-"""Few: each is a series per operation and host. The store and the engine give up between the last ones."""
+"""Few, because each is a series per operation and host. The timeouts of etcd and dockerd lie between the last two."""
 
-# One more series for each counter and histogram, which nobody asks for.
+# `_created` is one more series for each counter and histogram, and nothing here uses it.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """All figures of one agent. Every method may be called from every thread, and none waits."""
+    """All metrics of one agent. Any thread may call any method, and no method waits."""
 
     def __init__(self, *, version: str) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -95,12 +95,12 @@ class Metrics:
         GCCollector(self._registry)
 
     def show_engine(self, version: str) -> None:
-        """Say which engine this host has; empty: it has not answered yet."""
+        """Set the version of dockerd; empty while dockerd has not answered."""
         build = (self._version, platform.python_version(), version)
         self._fixed = {"build_info": {build: 1.0}}
 
     def observe_store_call(self, op: str, seconds: float, error: str | None) -> None:
-        """Note one try of a call to etcd. `error` is a word, or None."""
+        """Count one attempt of a call to etcd; `error` is None if it succeeded."""
         self._histograms["store_request_duration_seconds"].labels(op).observe(seconds)
         if error:
             self._counters["store_errors_total"].labels(op).inc()
@@ -108,20 +108,18 @@ class Metrics:
             self._last_contact = time.time()
 
     def observe_engine_call(self, call: str, seconds: float, error: str | None) -> None:  # noqa: ARG002
-        """Note one request to dockerd. That it failed shows where it matters: in actions_total and docker_up."""
+        """Count one request to dockerd. actions_total and docker_up show its failure."""
         self._histograms["docker_request_duration_seconds"].labels(call).observe(seconds)
 
     def count(self, name: str, *labels: str, by: float = 1.0) -> None:
-        """Let a counter grow."""
         counter = self._counters[name]
         (counter.labels(*labels) if labels else counter).inc(by)
 
     def time(self, name: str, seconds: float, *labels: str) -> None:
-        """Note a duration."""
         self._histograms[name].labels(*labels).observe(seconds)
 
     def retain(self, name: str, wanted: Iterable[Labels]) -> None:
-        """Have exactly these series of a counter: new ones begin at zero, others go away."""
+        """Keep exactly these series of a counter: new ones begin at zero, others are removed."""
         before, now = self._kept.get(name, frozenset()), frozenset(wanted)
         for labels in before - now:
             self._counters[name].remove(*labels)
@@ -130,25 +128,25 @@ class Metrics:
         self._kept[name] = now
 
     def show(self, gauges: Gauges) -> None:
-        """Replace what the gauges say, all at once: what is gone from `gauges` is gone from the exposition."""
+        """Replace all gauges in one step. A series that is not in `gauges` is no longer exposed."""
         self._shown = gauges
 
     def follow(self, name: str, value: Callable[[], float]) -> None:
-        """Ask for this gauge's value whenever it is scraped."""
+        """Call `value` for this gauge at each scrape."""
         self._live[name] = value
 
     def gauges(self) -> Gauges:
-        """What the gauges say now."""
+        """Return the current gauges."""
         live: Gauges = {name: {(): value()} for name, value in self._live.items()}
         return {**self._fixed, **self._shown, **live}
 
     def exposition(self) -> bytes:
-        """Return everything in the Prometheus text format."""
+        """Return all metrics in the Prometheus text format."""
         return prometheus.generate_latest(self._registry)
 
 
 class _Snapshot(Collector):
-    """Makes families of the gauges, whenever it is scraped."""
+    """Exposes the current gauges at each scrape."""
 
     def __init__(self, gauges: Callable[[], Gauges]) -> None:
         self._gauges = gauges

@@ -1,4 +1,4 @@
-"""The loop's reporter: hears of every pass and every step, and tells all who listen."""
+"""The reporter of the loop: every pass and step, for etcd, metrics, log, systemd and the HTTP server."""
 
 import threading
 import time
@@ -24,20 +24,20 @@ from agent.report.status import carried_out, host_status
 log = structlog.get_logger()
 
 
-def at_once(job: Callable[[], None]) -> None:
-    """Do a job where it was asked for."""
+def run_inline(job: Callable[[], None]) -> None:
+    """Run a job in the thread of the caller."""
     job()
 
 
-# ---- Jobs of which only the newest counts, done on a thread of their own: a slow etcd must not delay the loop
+# ---- Jobs of which only the newest counts, run on their own thread: a slow etcd must not delay the loop
 
 CLOSE_S = 3.0
 
 
 class LatestOnly:
-    """Does the job it was given last, at most one per `pause_s` seconds; those in between are left out.
+    """Runs the latest job, at most one per `pause_s` seconds, and skips the older ones.
 
-    A job that raises is told in the log, and the next one is done all the same.
+    If a job raises, the log shows it, and the next job still runs.
     """
 
     def __init__(self, pause_s: float) -> None:
@@ -49,13 +49,13 @@ class LatestOnly:
         self._thread.start()
 
     def __call__(self, job: Callable[[], None]) -> None:
-        """Do `job` soon, unless another one comes before its turn. Never waits."""
+        """Run `job` soon, unless a newer job replaces it. Never waits."""
         with self._changed:
             self._next = job
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Do what is still to be done, within a few seconds, and end."""
+        """Run the pending job, within CLOSE_S, and end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -71,13 +71,13 @@ class LatestOnly:
             try:
                 job()
             except Exception:
-                # Without this thread nothing would ever be told again, and nobody would say so.
+                # If this thread ended, no later status would be written, and no log line would show that.
                 log.exception("report failed", part="later")
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, self._pause_s)
 
 
-# ---- The status key: written when something worth telling changed, and now and then to show that it is fresh
+# ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
 
 REFRESH_S = 300.0
 
@@ -92,21 +92,21 @@ class StatusKey:
         self._losses = self._losses_seen = 0
 
     def forget(self) -> None:
-        """Write it again soon, whatever it says: etcd has lost it. May be called from any thread."""
+        """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
         self._losses += 1
 
     def recall(self) -> HostStatus | None:
-        """What an earlier run wrote, or None. Raises Unreachable, Refused."""
+        """Return the status of an earlier run, or None. Raises Unreachable, Refused."""
         found = self._store.read([KeyRange(key=self._key)]).get(self._key)
         try:
             return decode(HostStatus, found.value) if found else None
         except Invalid as error:
-            log.warning("the status of an earlier run is not used", error=str(error))
+            log.warning("status of an earlier run ignored: unreadable", error=str(error))
             return None
 
     def write(self, status: HostStatus, *, anyway: bool = False) -> None:
-        """Write `status` if it says something new or the last writing is old. One try; a failure is logged."""
-        # Noted before it is written: what is lost meanwhile must not be forgotten.
+        """Write `status` if it has changed or the last write is old. One attempt; a failure is logged."""
+        # Read before the write: a loss during the write needs another write.
         losses = self._losses
         fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
         if self._written is not None and fresh and not anyway and _same(status, self._written):
@@ -124,30 +124,30 @@ def _same(one: HostStatus, other: HostStatus) -> bool:
     return replace(one, at=other.at) == other
 
 
-# ---- The state of a host in a few words: for `systemctl status`, and for who asks whether it is ready
+# ---- The state of a host in one line, for `systemctl status` and /readyz
 
-AWAY = ("engine", "store")
-"""Kinds of being blocked that are said in words of their own."""
+_UNREACHABLE = ("engine", "store")
+"""Kinds of blocked resources that `summary` names instead of counting them."""
 
 
 def summary(observed: Observed, status: HostStatus, drifting: int) -> str:
-    """One line: role, revision, what is away, what is open."""
-    held = [each for each in status.blocked if each.kind not in AWAY]
+    """Return one line: role, revision, unreachable services, drift, open steps, blocked resources."""
+    blocked = [each for each in status.blocked if each.kind not in _UNREACHABLE]
     parts = [
         _role(observed, status),
         _revision(observed, status),
-        "dockerd away" if observed.host is None else "",
-        "etcd away" if observed.cluster is None or observed.stale else "",
+        "dockerd unreachable" if observed.host is None else "",
+        "etcd unreachable" if observed.cluster is None or observed.stale else "",
         f"{drifting} not as declared" if drifting else "",
-        f"{len(status.steps)} to do" if status.steps else "",
-        f"{len(held)} held back" if held else "",
+        f"{len(status.steps)} steps to do" if status.steps else "",
+        f"{len(blocked)} blocked" if blocked else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
 def unready(observed: Observed, plan: Plan) -> tuple[str, ...]:
-    """Why this agent cannot do its work now, in words; empty when it can."""
-    reasons = [each.reason for each in plan.blocked if each.kind in AWAY]
+    """Return why this agent cannot do its work now; empty when it can."""
+    reasons = [each.reason for each in plan.blocked if each.kind in _UNREACHABLE]
     if observed.cluster is None or observed.cluster.accepted is None:
         reasons.append("no intent is accepted")
     return tuple(reasons)
@@ -155,7 +155,7 @@ def unready(observed: Observed, plan: Plan) -> tuple[str, ...]:
 
 def _role(observed: Observed, status: HostStatus) -> str:
     if observed.fence:
-        return "leading"
+        return "leader"
     if observed.host is None:
         return ""
     if status.state != "active":
@@ -172,16 +172,16 @@ def _revision(observed: Observed, status: HostStatus) -> str:
 
 
 class Decisions(NamedTuple):
-    """What of a report only the planner can say, beside the plan."""
+    """The parts of a report that only the planner can decide, apart from the plan."""
 
     bridge_phase: Callable[[Observed], Phase]
-    """Where this host stands with its bridge."""
+    """Returns the phase of this host's docker_gwbridge."""
     why_ineligible: Callable[[Observed, ClusterState], str]
-    """Why this host may not lead; empty when it may."""
+    """Returns why this host may not lead; empty when it may."""
 
 
 class Reporter:
-    """Tells of one host. No method raises, and with a `later` that does not wait none waits for etcd."""
+    """Reports one host. No method raises. No method waits for etcd, unless `later` does."""
 
     def __init__(
         self,
@@ -194,11 +194,11 @@ class Reporter:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         notify: Callable[..., bool] = systemd.notify,
-        later: Callable[[Callable[[], None]], None] = at_once,
+        later: Callable[[Callable[[], None]], None] = run_inline,
     ) -> None:
         """`key` is the status key; `clock` the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch.
 
-        `later` does what may take its time, if need be on another thread; of several such jobs only the last counts.
+        `later` runs slow jobs, possibly on another thread; of several waiting jobs only the last one counts.
         """
         self._later = later
         self._key = StatusKey(store, key, clock)
@@ -209,71 +209,70 @@ class Reporter:
         self._previous: HostStatus | None = None
         self._recalled = False
         self._view: gauges.View | None = None
-        self._told = ""
+        self._notified = ""
 
     def passed(
         self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> None:
-        """A pass has ended with this plan; `in_flight` is what is being done, `failures` are by resource."""
-        with _unharmed("view"):
+        """Report a pass and its plan; `failures` are by resource."""
+        with _guarded("view"):
             self._recall(observed)
             if self._view and _has_lost_keys(self._view.observed, observed):
                 self._key.forget()
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
-            with _unharmed("metrics"):
+            with _guarded("metrics"):
                 self._counters.passed(view, self._now())
-            with _unharmed("journal"):
+            with _guarded("journal"):
                 self._journal.passed(observed, plan)
-            with _unharmed("status key"):
+            with _guarded("status key"):
                 if view.may_write:
                     self._later(partial(self._key.write, view.status))
-            with _unharmed("systemd"):
-                self._tell_systemd(summary(observed, view.status, len(view.drift)))
+            with _guarded("systemd"):
+                self._notify_systemd(summary(observed, view.status, len(view.drift)))
 
     def timed(self, reasons: frozenset[str], phases: Mapping[str, float]) -> None:
-        """How long the parts of the pass took, in seconds, and why there was one."""
-        with _unharmed("timing"):
+        """Report the seconds that each phase of a pass took, and the reasons for the pass."""
+        with _guarded("timing"):
             self._counters.timed(phases)
             rounded = {f"{phase}_s": round(seconds, 4) for phase, seconds in phases.items()}
             log.debug("pass", reasons=", ".join(sorted(reasons)), **rounded)
 
     def pass_failed(self) -> None:
-        """A pass ended with a fault of the agent's own."""
-        with _unharmed("metrics"):
+        """Count a pass that ended with a defect of the agent."""
+        with _guarded("metrics"):
             self._counters.pass_failed()
 
     def step_started(self, step: Step) -> None:
-        """A worker begins with `step`."""
-        with _unharmed("start of a step"):
+        with _guarded("start of a step"):
             self._journal.started(step)
 
-    def pull_goes_on(self, resource: str, progress: str) -> bool:
-        """How far a pull is, heard many times a second. Returns whether that is worth a look: once in a while."""
-        return self._pulls.hear(resource, progress, self._clock())
+    def pull_progress(self, resource: str, progress: str) -> bool:
+        """Take the progress of a pull, many times a second. Return True if the status should show it now."""
+        return self._pulls.report(resource, progress, self._clock())
 
     def step_done(self, outcome: Outcome) -> None:
-        """A worker is done with a step, one way or the other."""
-        with _unharmed("end of a step"):
+        """Report a step that ended, with or without an error."""
+        with _guarded("end of a step"):
             self._pulls.forget(outcome.step.resource)
             self._journal.ended(outcome, self._clock())
-        with _unharmed("metrics"):
+        with _guarded("metrics"):
             self._counters.ended(outcome)
 
     def close(self) -> None:
-        """Leave a last status: whoever reads it must not take this host for the leader any more."""
-        with _unharmed("last status"):
+        """Write a last status, so that readers no longer take this host for the leader."""
+        with _guarded("last status"):
             if self._view is not None and self._view.may_write:
                 last = replace(self._view.status, leading=False, at=self._at())
                 self._later(partial(self._key.write, last, anyway=True))
 
     def unready(self) -> tuple[str, ...]:
-        """Why this agent cannot do its work now, in words; empty when it can."""
+        """Return why this agent cannot do its work now; empty when it can."""
         view = self._view
         return unready(view.observed, view.plan) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
-        """The host as the last pass saw it: the status key's content, the plan, what is held back."""
+        """Return the host as of the last pass: the content of its status key, the plan, the blocked resources."""
         view = self._view
         if view is None:
             return {"ready": False, "unready": self.unready()}
@@ -293,7 +292,7 @@ class Reporter:
         }
 
     def _recall(self, observed: Observed) -> None:
-        """Go on from what an earlier run said, so that a restart does not look like work undone."""
+        """Begin with the status of an earlier run, so that a restart does not reset the revision."""
         if self._recalled or observed.cluster is None or observed.stale:
             return
         try:
@@ -332,26 +331,26 @@ class Reporter:
     def _at(self) -> str:
         return timestamp(self._now())
 
-    def _tell_systemd(self, text: str) -> None:
-        """READY=1 with the first pass that ends, also one that could only hold: see the unit."""
-        if text == self._told:
+    def _notify_systemd(self, text: str) -> None:
+        """Send READY=1 with the first pass, even if etcd or dockerd did not answer: see the unit."""
+        if text == self._notified:
             return
-        first, self._told = not self._told, text
+        first, self._notified = not self._notified, text
         self._notify(*(["READY=1"] if first else []), f"STATUS={text}")
 
 
 def _has_lost_keys(before: Observed, now: Observed) -> bool:
-    """Whether etcd started again since, or somebody deleted what this host had there: its status is gone then, too."""
+    """Return True if etcd lost the status of this host: its store was replaced, or a client deleted the keys."""
     if before.cluster is None or now.cluster is None or now.stale:
         return False
-    unsaid = before.cluster.presence is not None and now.cluster.presence is None
-    return unsaid or now.cluster.revision < before.cluster.revision
+    deleted = before.cluster.presence is not None and now.cluster.presence is None
+    return deleted or now.cluster.revision < before.cluster.revision
 
 
 @contextmanager
-def _unharmed(what: str) -> Iterator[None]:
-    """The loop must go on even if it cannot be told of."""
+def _guarded(part: str) -> Iterator[None]:
+    """Log any error of the block: the loop must continue even if a report fails."""
     try:
         yield
     except Exception:
-        log.exception("report failed", part=what)
+        log.exception("report failed", part=part)

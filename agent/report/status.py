@@ -1,4 +1,4 @@
-"""What a host says of itself in etcd: its status key, made of what was observed and planned."""
+"""The status key of a host in etcd, made from its observation and its plan."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
-"""One is on every host, the other has a report of its own."""
+"""Every host has lo; docker_gwbridge has its own report."""
 
 
 def host_status(
@@ -32,10 +32,10 @@ def host_status(
     phase: status.Phase,
     progress: Mapping[str, str] = NO_PROGRESS,
 ) -> status.HostStatus:
-    """The status to write; `previous` is the last one of this host, also of an earlier run, or None.
+    """Return the status to write; `previous` is the last one of this host, also of an earlier run, or None.
 
-    While dockerd is away the engine's part is as it was last seen, marked as such. `now` is RFC 3339. `phase` is
-    what the planner says of docker_gwbridge, `progress` how far the step on each resource is.
+    While dockerd does not answer, the status keeps what dockerd last reported, and `engine_up` is False. `now` is
+    RFC 3339. `phase` is the planner's phase of docker_gwbridge, `progress` the progress of steps by resource.
     """
     known = previous or status.HostStatus(instance="", at="", agent_version="")
     if observed.host is None:
@@ -51,19 +51,19 @@ def host_status(
         leading=observed.fence is not None,
         epoch=observed.cluster.epoch if observed.cluster else known.epoch,
         joining=_joining(observed, in_flight, known),
-        steps=tuple(dict.fromkeys(_told(step, progress) for step in (*plan.steps, *in_flight))),
+        steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
 
 
-def _told(step: Step, progress: Mapping[str, str]) -> str:
+def _with_progress(step: Step, progress: Mapping[str, str]) -> str:
     far = progress.get(step.resource, "")
     return f"{step} ({far})" if far else str(step)
 
 
 def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.HostStatus) -> str | None:
-    """Kept while dockerd is at it, or has failed: it says of neither that it was asked to by us."""
+    """Return the swarm that this agent joins. Keep it while dockerd joins or has failed: it names no swarm then."""
     record = observed.cluster.record if observed.cluster else None
     if any(isinstance(step, steps.JoinSwarm) for step in in_flight):
         return record.swarm_id if record else None
@@ -72,16 +72,16 @@ def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.Host
 
 
 def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> bool:
-    """Whether this host is in every way as the accepted intent says of it."""
+    """Return True if this host has carried out the accepted intent in full."""
     cluster = observed.cluster
     accepted = cluster.accepted if cluster else None
     assignment = cluster.assignment if cluster else None
     if accepted is None or assignment is None or observed.host is None or observed.stale:
         return False
-    busy = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
-    held = any(_concerns_host(each, accepted) for each in plan.blocked)
+    working = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
+    blocked = any(_concerns_host(each, accepted) for each in plan.blocked)
     assigned = assignment.revision == accepted.revision and not assignment.pending
-    return assigned and not busy and not held
+    return assigned and not working and not blocked
 
 
 def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
@@ -90,12 +90,12 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
         return before
     if carried_out(observed, plan, in_flight):
         return accepted.revision
-    # An etcd that was recreated counts from the beginning.
+    # A re-created etcd begins again with low revisions.
     return before if before <= accepted.revision else 0
 
 
 def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
-    """Whether it keeps this host from what the intent says of it; the rest is the leader's business."""
+    """Return True if `blocked` keeps this host from carrying out the intent; the rest concerns the leader."""
     kind, _, name = blocked.resource.partition("/")
     if kind == "network":
         declared = intent.network(name)
@@ -108,7 +108,7 @@ def _seen(
 ) -> status.HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
-    # In an order of their own: docker lists them in another one each time, which is no news.
+    # Sorted: Docker's order changes from call to call, and the status must not change with it.
     listed = sorted(host.networks, key=lambda each: (each.name, each.id))
     return replace(
         known,
@@ -163,7 +163,7 @@ def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase)
 
 
 def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str, ...]:
-    """Only those that could stand in our way: what else runs on the host is nobody's business in etcd."""
+    """Return the names that could collide with replicas; etcd needs to know no other container of the host."""
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
         return ()
@@ -171,10 +171,10 @@ def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str,
 
 
 def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:
-    """Whom a change of an overlay or of docker_gwbridge would touch: others too, as a plan names them beforehand."""
+    """Return the containers that a change of an overlay or of docker_gwbridge affects, unmanaged ones too."""
     accepted = observed.cluster.accepted if observed.cluster else None
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
-    # One that a worker does not list now may have containers there that do not run.
+    # A worker may not list an overlay now, and still have stopped containers on it.
     overlays |= {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
     return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
 
@@ -192,7 +192,7 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
 
 
 def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[status.ReplicaReport, ...]:
-    """Every container of ours on the host, in the order observed."""
+    """Return a report of every managed container on the host, in the order observed."""
     cluster, reports = observed.cluster, []
     assigned = container.by_slot(cluster.assignment.replicas) if cluster and cluster.assignment else {}
     for each in host.containers:
@@ -212,23 +212,23 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
     return tuple(reports)
 
 
-def _as(report: Callable[..., R], found: object, **said: object) -> R:
-    """A report of what was found: its fields are those of the same name, but for what is `said`."""
-    same = (each.name for each in fields(cast(Any, report)) if each.name not in said)
-    return report(**{name: getattr(found, name) for name in same}, **said)
+def _as(report: Callable[..., R], found: object, **given: object) -> R:
+    """Build a report from the attributes of `found` that have the names of its fields, except the `given` ones."""
+    same = (each.name for each in fields(cast(Any, report)) if each.name not in given)
+    return report(**{name: getattr(found, name) for name in same}, **given)
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
-    held = [
+    planned = [
         status.BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked
     ]
-    # No instant of the next try: the key would change with every one, and wake the leader.
+    # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
-        status.BlockedReport(resource=resource, reason=f"{each.error} ({_tries(each)})", kind="error")
+        status.BlockedReport(resource=resource, reason=f"{each.error} ({_attempts(each)})", kind="error")
         for resource, each in sorted(failures.items())
     ]
-    return tuple(dict.fromkeys((*held, *failed)))
+    return tuple(dict.fromkeys((*planned, *failed)))
 
 
-def _tries(failure: Failure) -> str:
-    return f"tried {'once' if failure.tries == 1 else f'{failure.tries} times'}, and tried again"
+def _attempts(failure: Failure) -> str:
+    return f"{failure.attempts} {'attempt' if failure.attempts == 1 else 'attempts'}, will retry"

@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from agent.cli.connect import Connection
-from agent.cli.plan import in_mind
+from agent.cli.plan import with_document
 from agent.model.plan import Step
 from agent.model.records import Verdict, decode
 from agent.planner.dry_run.cluster import plan_cluster
@@ -106,7 +106,7 @@ def put(of: SimulatedCluster, text: str) -> None:
 def plan_of(of: SimulatedCluster, text: str) -> tuple[Step, ...]:
     """What `swarmkeeper plan` would say of a document."""
     seen = Connection(store=FakeStore(of.etcd), keys=KEYS).read()
-    plan = plan_cluster(in_mind(seen, "document", text.encode()))
+    plan = plan_cluster(with_document(seen, "document", text.encode()))
     assert plan.settled
     return plan.steps
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from agent.cli.connect import Connection
-from agent.cli.plan import in_mind, show_plan
+from agent.cli.plan import show_plan, with_document
 from agent.cli.status import show_status
 from tests.fakes.store import FakeStore
 from tests.support.document import document
@@ -133,7 +133,7 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
     changed_by_hand(cluster)
     for agent in cluster.agents.values():
         agent.look()
-    mind = in_mind(reader(cluster).read(), "new.yaml", OTHERS.encode())
+    mind = with_document(reader(cluster).read(), "new.yaml", OTHERS.encode())
     for as_json in (False, True):
         show_plan(mind, as_json=as_json)
         show_status(reader(cluster), as_json=as_json)
@@ -145,8 +145,8 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
 def test_plan_shows_what_changes_to_who_asks(
     cluster: SimulatedCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mind = in_mind(reader(cluster).read(), "new.yaml", OTHERS.encode())
-    show_plan(mind, as_json=False, reveal=True)
+    mind = with_document(reader(cluster).read(), "new.yaml", OTHERS.encode())
+    show_plan(mind, as_json=False, show_secrets=True)
     told = capsys.readouterr().out
     for change in (
         f"environment PASSWORD: first{MARK} -> second{MARK}",

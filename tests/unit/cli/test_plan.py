@@ -14,7 +14,7 @@ def test_the_plan_for_a_document_is_told_by_host_as_if_it_were_put(cluster: Clus
 
     assert ended.code == 0
     assert [line for line in lines if line and not line.startswith(" ")] == [
-        "h1 (leads)",
+        "h1 (leader)",
         "h2",
         lines[-1],
     ]
@@ -52,7 +52,7 @@ def test_something_to_do_ends_with_4_for_who_asks(cluster: Cluster, write: Write
 
 
 def test_nothing_to_plan_is_said(cluster: Cluster) -> None:
-    assert cluster.run("plan").out == "There is no intent, and no agent has reported yet: nothing to plan.\n"
+    assert cluster.run("plan").out == "Nothing to plan: etcd has no document and no report of a host.\n"
 
 
 def test_a_faulty_document_is_not_planned(cluster: Cluster, write: Write) -> None:

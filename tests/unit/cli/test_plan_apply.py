@@ -71,14 +71,14 @@ def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, wr
 
     assert ended.code == 1
     assert "line 3, column 1: not today\\x1b[2J\n" in ended.err
-    assert "none is accepted" in ended.err
+    assert "no document is accepted" in ended.err
 
 
 def test_the_plan_is_shown_before_anything_is_asked(cluster: Cluster, write: Write) -> None:
     ended = cluster.run("apply", write(GOOD), stdin="n\n")
 
     assert "create container/prod-order-1: order replica 1 is assigned here" in ended.out
-    assert ended.out.index("create container") < ended.out.index("Put it?")
+    assert ended.out.index("create container") < ended.out.index("Apply this document?")
 
 
 def test_who_says_no_puts_nothing(cluster: Cluster, write: Write) -> None:
@@ -108,7 +108,7 @@ def test_an_intent_that_changed_under_the_operators_eyes_is_not_overwritten(
     ended = cluster.run("apply", write(document(GOOD, tags={"order": "2.0.0"})))
 
     assert ended.code == 1
-    assert "somebody else has changed the intent since the plan was made; nothing was put" in ended.err
+    assert "another client changed the document after the plan; nothing was written" in ended.err
     assert intent_of(cluster) == NEWER
 
 
@@ -118,7 +118,7 @@ def test_the_document_that_is_there_already_is_not_put_again(cluster: Cluster, w
     ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
 
     assert ended.code == 0
-    assert "This document is there already" in ended.out
+    assert "etcd already has this document" in ended.out
     assert cluster.content() == before
 
 
@@ -126,14 +126,14 @@ def test_who_does_not_wait_leaves_at_once(cluster: Cluster, write: Write) -> Non
     ended = cluster.run("apply", write(GOOD), "--yes", "--no-wait")
 
     assert ended.code == 0
-    assert ended.out.splitlines()[-1].startswith("Put as revision")
+    assert ended.out.splitlines()[-1].startswith("Written to etcd as revision")
 
 
 def test_a_verdict_that_does_not_come_ends_with_3(cluster: Cluster, write: Write) -> None:
     ended = cluster.run("apply", write(GOOD), "--yes", "--wait", "0.1")
 
     assert ended.code == 3
-    assert "nobody leads" in ended.err
+    assert "there is no leader" in ended.err
     assert intent_of(cluster) == GOOD
 
 
@@ -142,7 +142,7 @@ def test_the_carrying_out_is_waited_for_on_every_host(cluster: Cluster, write: W
         ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged")
 
     assert ended.code == 0
-    assert ended.out.splitlines()[-1] == "Every host has carried it out."
+    assert ended.out.splitlines()[-1].startswith("Every host has carried out revision")
 
 
 def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: Write) -> None:
@@ -165,7 +165,7 @@ def test_no_terminal_obeys_what_a_host_says_is_left(cluster: Cluster, write: Wri
 def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:
     (said,) = unfinished(ClusterState(revision=1), 1)
 
-    assert said.startswith("what is accepted is gone from etcd")
+    assert said.startswith("the accepted document is missing in etcd")
 
 
 def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
@@ -196,7 +196,7 @@ def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Clust
     ended = guarded.run("apply", write(SMALLER), stdin="n\n")
 
     assert "it would take away 2 of 3 replicas (order 2 of 3)" in ended.out
-    assert ended.out.index("Nothing of it would be done before it is confirmed") < ended.out.index("Put it?")
+    assert ended.out.index("No step is taken before you confirm") < ended.out.index("Apply this document?")
     assert "remove container" not in ended.out
 
 
@@ -215,7 +215,7 @@ def test_the_word_for_another_edit_puts_nothing(guarded: Cluster, write: Write) 
     ended = guarded.run("apply", write(SMALLER), "--yes", "--confirm", "0123456789abcdef")
 
     assert ended.code == 1
-    assert "0123456789abcdef does not confirm this edit: it would take away 2 of 3 replicas" in ended.err
+    assert "0123456789abcdef does not confirm this edit, which removes 2 of 3 replicas" in ended.err
     assert intent_of(guarded) == GUARDED
 
 

@@ -16,7 +16,7 @@ from tests.unit.cli.conftest import GOOD, Cluster
 
 H1 = HostView(
     name="h1",
-    agent="leads",
+    agent="leader",
     reported_at="2024-05-01T00:00:00Z",
     engine_up=True,
     state="active",
@@ -50,9 +50,9 @@ def with_host(**more: object) -> ClusterView:
 
 def test_a_host_is_one_line_of_a_table() -> None:
     assert [line.split() for line in shown(VIEW)] == [
-        ["Cluster", "prod:", "converged,", "h1", "leads,", "swarm", "swarm-1"],
+        ["Cluster", "prod:", "converged,", "leader", "h1,", "swarm", "swarm-1"],
         ["Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To", "do", "Blocked"],
-        ["h1", "leads", "manager", "n1abcdefghij", "172.21.0.0/20", "2/2", "1/1", "7", "0", "0"],
+        ["h1", "leader", "manager", "n1abcdefghij", "172.21.0.0/20", "2/2", "1/1", "7", "0", "0"],
         [],
         ["Intent:", "revision", "7,", "accepted"],
     ]
@@ -61,7 +61,7 @@ def test_a_host_is_one_line_of_a_table() -> None:
 def test_where_not_all_columns_have_room_the_most_telling_stay() -> None:
     assert [line.split() for line in shown(VIEW, width=80)[1:3]] == [
         ["Host", "Agent", "Role", "Bridge", "Replicas", "Revision", "To", "do", "Blocked"],
-        ["h1", "leads", "manager", "172.21.0.0/20", "2/2", "7", "0", "0"],
+        ["h1", "leader", "manager", "172.21.0.0/20", "2/2", "7", "0", "0"],
     ]
 
 
@@ -73,14 +73,14 @@ def test_at_no_width_a_word_of_the_table_is_broken(width: int) -> None:
 def test_on_a_narrow_terminal_a_host_is_a_block_and_no_line_is_broken() -> None:
     lines = shown(VIEW, width=60)
 
-    assert lines[1:4] == ["h1", "  Agent    leads", "  Role     manager"]
+    assert lines[1:4] == ["h1", "  Agent    leader", "  Role     manager"]
     assert "  Bridge   172.21.0.0/20" in lines
 
 
 @pytest.mark.parametrize(
     ("view", "words"),
     [
-        (with_host(engine_up=False), "dockerd away"),
+        (with_host(engine_up=False), "dockerd unreachable"),
         (with_host(role="worker"), "worker (manager wanted)"),
         (with_host(role="", state="inactive"), "inactive (manager wanted)"),
         (with_host(role_wanted=""), "manager (not in the intent)"),
@@ -88,9 +88,9 @@ def test_on_a_narrow_terminal_a_host_is_a_block_and_no_line_is_broken() -> None:
         (with_host(bridge_faults=("there is none",), subnet=""), "none"),
         (with_host(to_do=("start container/x: exited",)), "h1: to do: start container/x: exited"),
         (with_host(blocked=("swarm: locked",)), "h1: blocked swarm: locked"),
-        (with_host(agent="away"), "h1: this is its report of 2024-05-01T00:00:00Z"),
+        (with_host(agent="unreachable"), "h1: note: last report at 2024-05-01T00:00:00Z"),
         (replace(VIEW, unreadable=("/key: not JSON",)), "unreadable /key: not JSON"),
-        (replace(VIEW, leader=None, swarm=None), "nobody leads, no swarm"),
+        (replace(VIEW, leader=None, swarm=None), "no leader, no swarm"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_said(view: ClusterView, words: str) -> None:
@@ -111,8 +111,8 @@ def test_a_cluster_with_nothing_in_it_is_shown(cluster: Cluster) -> None:
     ended = cluster.run("status")
 
     assert ended.code == 0
-    assert "not converged, nobody leads, no swarm" in ended.out
-    assert "Intent: there is none" in ended.out
+    assert "not converged, no leader, no swarm" in ended.out
+    assert "Intent: none" in ended.out
 
 
 def test_the_status_is_read_from_what_the_agents_wrote(cluster: Cluster) -> None:
@@ -133,7 +133,7 @@ def test_the_status_is_read_from_what_the_agents_wrote(cluster: Cluster) -> None
     told = json.loads(cluster.run("status", "--json").out)
 
     assert [(host["name"], host["agent"]) for host in told["hosts"]] == [
-        ("h1", "there"),
+        ("h1", "up"),
         ("h2", "never seen"),
     ]
     assert told["hosts"][0]["blocked"] == ["engine: no such socket"]
@@ -194,7 +194,7 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
 
 
 def test_unsealed_join_tokens_are_told_for_as_long_as_they_are_there(cluster: Cluster) -> None:
-    words = "warning: join tokens lie in etcd unsealed"
+    words = "warning: join tokens are not sealed"
     assert words not in cluster.run("status").out
     cluster.put(cluster.keys.tokens, Tokens(swarm_id="s", worker="w", manager="m"))
     assert words in cluster.run("status").out

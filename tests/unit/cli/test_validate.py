@@ -67,6 +67,6 @@ def test_against_the_accepted_document_it_says_whether_the_change_would_wait(
     bold = swarmkeeper("validate", write(smaller), "--against", str(accepted))
     tame = swarmkeeper("validate", write(GOOD), "--against", str(accepted))
 
-    assert "would wait for x-cluster.policy.confirm: " in bold.out
-    assert "it would take away 2 of 3 replicas (order 2 of 3)" in bold.out
-    assert tame.out.splitlines()[-1].endswith("would not wait for a confirmation")
+    assert "needs a confirmation: x-cluster.policy.confirm: " in bold.out
+    assert "removes 2 of 3 replicas (order 2 of 3)" in bold.out
+    assert tame.out.splitlines()[-1].endswith("needs no confirmation")

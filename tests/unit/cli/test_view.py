@@ -82,11 +82,11 @@ def test_a_cluster_is_not_converged_while_anything_is_missing(unfinished: Cluste
 @pytest.mark.parametrize(
     ("found", "agent"),
     [
-        (state(), "leads"),
-        (state(leader="h2"), "there"),
+        (state(), "leader"),
+        (state(leader="h2"), "up"),
         (state(leader=None, present={"h1": "a later run"}), "starting"),
         (state(statuses={}), "starting"),
-        (state(present={}), "away"),
+        (state(present={}), "unreachable"),
         (state(present={}, statuses={}), "never seen"),
     ],
 )
@@ -147,8 +147,8 @@ def test_what_is_to_do_and_what_is_blocked_is_told_in_the_hosts_own_words() -> N
     ("found", "judgement"),
     [
         (state(), "accepted"),
-        (state(verdict=None), "not judged yet"),
-        (state(document=Document(revision=8, intent=None)), "not judged yet"),
+        (state(verdict=None), "no verdict yet"),
+        (state(document=Document(revision=8, intent=None)), "no verdict yet"),
         (
             state(
                 document=Document(revision=8, intent=None),
@@ -156,7 +156,7 @@ def test_what_is_to_do_and_what_is_blocked_is_told_in_the_hosts_own_words() -> N
             ),
             "refused",
         ),
-        (state(document=None), "there is none"),
+        (state(document=None), "none"),
     ],
 )
 def test_it_is_told_what_became_of_the_newest_document(found: ClusterState, judgement: str) -> None:

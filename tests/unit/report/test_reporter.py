@@ -177,7 +177,7 @@ def test_a_pass_that_broke_counts_as_one_that_failed(bench: Bench) -> None:
 
 
 def test_a_pass_while_something_fails_again_and_again_is_no_good_one(bench: Bench) -> None:
-    failure = Failure(error="no", tries=1, retry_at=0.0, task="start")
+    failure = Failure(error="no", attempts=1, retry_at=0.0, task="start")
 
     bench.passed(observed(), {"container/prod-order-1": failure})
 
@@ -256,20 +256,20 @@ def test_systemd_hears_that_we_are_ready_with_the_first_pass_and_of_changes_only
     assert bench.notified == [
         "READY=1",
         "STATUS=manager, revision 7 carried out",
-        "STATUS=revision 7 carried out, dockerd away",
+        "STATUS=revision 7 carried out, dockerd unreachable",
     ]
 
 
 def test_a_pass_that_can_only_hold_makes_us_ready_for_systemd_too(bench: Bench) -> None:
     bench.passed(observed(cluster=None, host=None))
 
-    assert bench.notified == ["READY=1", "STATUS=no accepted intent, dockerd away, etcd away"]
+    assert bench.notified == ["READY=1", "STATUS=no accepted intent, dockerd unreachable, etcd unreachable"]
 
 
 def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
     bench.passed(observed(fence=FENCE, host=host(containers=(container(2),))))
 
-    assert "leading, revision 7 not carried out yet, " in bench.notified[1]
+    assert "leader, revision 7 not carried out yet, " in bench.notified[1]
     assert "not as declared" in bench.notified[1]
 
 
