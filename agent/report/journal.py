@@ -82,7 +82,7 @@ class Journal:
         if not outcome.error:
             log.info(f"{step.verb} {step.resource}", **about)
             return
-        retry = {"tries": failure.tries, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
+        retry = {"tries": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
         log.warning(
             f"failed: {step.verb} {step.resource}",
             **about,

@@ -231,4 +231,4 @@ def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tup
 
 
 def _tries(failure: Failure) -> str:
-    return f"tried {'once' if failure.tries == 1 else f'{failure.tries} times'}, and tried again"
+    return f"tried {'once' if failure.attempts == 1 else f'{failure.attempts} times'}, and tried again"

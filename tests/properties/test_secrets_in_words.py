@@ -110,7 +110,7 @@ def test_a_secret_in_the_wrong_place_of_agent_yaml_is_not_repeated(tmp_path: Any
 
 def test_a_password_in_an_endpoint_is_not_repeated_whatever_else_is_wrong_with_it() -> None:
     (said,) = store_faults(StoreSettings(endpoints=(f"ftp://u:{SECRET}@h/x",)))
-    assert "cannot hold user and password" in said
+    assert "cannot contain user and password" in said
     assert SECRET not in said
 
 

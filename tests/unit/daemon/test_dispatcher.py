@@ -184,7 +184,7 @@ def test_a_failure_is_tried_again_only_after_its_wait(stage: Stage) -> None:
             dispatcher.dispatch(Plan((start("a"),)))
             stage.until(partial(stage.tried, tries))
             assert not dispatcher.in_flight
-    assert [each.failure.tries for each in stage.outcomes if each.failure] == [1, 2, 3]
+    assert [each.failure.attempts for each in stage.outcomes if each.failure] == [1, 2, 3]
 
 
 def test_a_failure_during_a_pass_that_planned_nothing_for_what_was_in_flight_keeps_its_wait(

@@ -29,7 +29,7 @@ def test_another_task_begins_to_count_from_zero() -> None:
     backoff = a_backoff()
     backoff.failed("c", "start", "no", 0.0)
     backoff.failed("c", "start", "no", 0.0)
-    assert backoff.failed("c", "replace", "no", 0.0).tries == 1
+    assert backoff.failed("c", "replace", "no", 0.0).attempts == 1
 
 
 def test_success_forgets_the_failure() -> None:
@@ -37,7 +37,7 @@ def test_success_forgets_the_failure() -> None:
     backoff.failed("c", "start", "no", 0.0)
     backoff.succeeded("c")
     assert backoff.failures == {}
-    assert backoff.failed("c", "start", "no", 0.0).tries == 1
+    assert backoff.failed("c", "start", "no", 0.0).attempts == 1
 
 
 def test_a_resource_that_nothing_is_planned_for_is_forgotten() -> None:

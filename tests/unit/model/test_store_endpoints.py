@@ -41,7 +41,7 @@ def test_what_is_no_endpoint_is_refused(written: str) -> None:
 
 
 def test_a_password_in_an_endpoint_is_refused_without_being_repeated() -> None:
-    with pytest.raises(ValueError, match="settings of their own") as refused:
+    with pytest.raises(ValueError, match="set user and password_file") as refused:
         parse_endpoint("http://user:secret@a:1", tls_by_default=False)
     assert "secret" not in str(refused.value)
 
@@ -65,12 +65,12 @@ def test_plain_settings_and_full_ones_are_good() -> None:
         (StoreSettings(endpoints=()), "at least one"),
         (StoreSettings(endpoints=("a:1", "ftp://b")), "'ftp://b' is not an etcd endpoint"),
         (StoreSettings(endpoints=("http://a", "https://b"), ca_file="/ca"), "mix"),
-        (StoreSettings(endpoints=("http://a",), ca_file="/ca"), "nothing would be encrypted"),
-        (StoreSettings(endpoints=("https://a",)), "need the CA file"),
+        (StoreSettings(endpoints=("http://a",), ca_file="/ca"), "is not encrypted"),
+        (StoreSettings(endpoints=("https://a",)), "need a CA file"),
         (StoreSettings(endpoints=("a",), ca_file="/ca", cert_file="/cert"), "certificate and key"),
         (StoreSettings(endpoints=("a",), cert_file="/cert", key_file="/key"), "without TLS"),
         (StoreSettings(endpoints=("a",), user="agent"), "user and password file"),
-        (StoreSettings(endpoints=("a",), user="agent", password_file="/p"), "in the clear"),
+        (StoreSettings(endpoints=("a",), user="agent", password_file="/p"), "unencrypted"),
         (StoreSettings(endpoints=("a",), timeout_s=0), "timeout"),
         (StoreSettings(endpoints=("a",), timeout_s=7), "at most budget"),
     ],

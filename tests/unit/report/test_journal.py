@@ -157,7 +157,7 @@ def test_a_step_that_ended_is_one_line_with_its_reason_and_duration(journal: Jou
 def test_a_step_that_failed_says_why_how_often_and_when_it_is_tried_again(
     journal: Journal, lines: Lines
 ) -> None:
-    failure = Failure(error="port is already allocated", tries=3, retry_at=107.5, task="start")
+    failure = Failure(error="port is already allocated", attempts=3, retry_at=107.5, task="start")
     outcome = Outcome(step=START, seconds=0.5, error="port is already allocated", failure=failure)
 
     journal.ended(outcome, now=100.0)

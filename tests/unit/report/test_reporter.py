@@ -177,7 +177,7 @@ def test_a_pass_that_broke_counts_as_one_that_failed(bench: Bench) -> None:
 
 
 def test_a_pass_while_something_fails_again_and_again_is_no_good_one(bench: Bench) -> None:
-    failure = Failure(error="no", tries=1, retry_at=0.0, task="start")
+    failure = Failure(error="no", attempts=1, retry_at=0.0, task="start")
 
     bench.passed(observed(), {"container/prod-order-1": failure})
 

@@ -132,7 +132,7 @@ def test_while_dockerd_is_away_the_engines_part_stays_as_last_seen() -> None:
 
 
 def test_dockers_own_words_stand_in_the_status_with_the_number_of_tries() -> None:
-    failure = Failure(error="port is already allocated", tries=3, retry_at=1234.5, task="start")
+    failure = Failure(error="port is already allocated", attempts=3, retry_at=1234.5, task="start")
 
     (blocked,) = status_of(observed(), failures={"container/prod-order-1": failure}).blocked
 
@@ -142,7 +142,7 @@ def test_dockers_own_words_stand_in_the_status_with_the_number_of_tries() -> Non
 
 
 def test_the_wait_before_the_next_try_does_not_change_the_status() -> None:
-    tries = [Failure(error="no", tries=2, retry_at=at, task="start") for at in (10.0, 11.0)]
+    tries = [Failure(error="no", attempts=2, retry_at=at, task="start") for at in (10.0, 11.0)]
 
     one, other = (status_of(observed(), failures={"container/x": each}) for each in tries)
 
