@@ -123,7 +123,7 @@ class NetworkState:
     users: Pairs = ()
     """Managed overlays, leader only: (user, node id) of everything that keeps the swarm from removing the overlay. A
     user is the id of a container, or `service <name>` with an empty node id."""
-    holders: GivenOut | None = None
+    address_users: GivenOut | None = None
     """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
     known."""
 
@@ -183,7 +183,7 @@ class ContainerState:
     """Seconds until the agent starts the ended container again."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines of output before the last end, while the container keeps ending. Known secrets are removed."""
-    busy: bool = False
+    locked_by_engine: bool = False
     """True while dockerd works on the container and answers no inspect of it. Most other fields are not known then."""
     differences: tuple[Difference, ...] = ()
     """Differences from the spec that the label names."""

@@ -91,7 +91,7 @@ class ClusterState:
     """Hash -> spec, for the specs that the assignment and the containers of this host name."""
     unreadable: Pairs = ()
     """(key, problem) of the unreadable keys of this cluster. The last value that was read stays valid."""
-    newer: tuple[str, ...] = ()
+    newer_format: tuple[str, ...] = ()
     """The unreadable keys that a newer agent wrote as leader."""
     # Leader only; empty on every other host.
     assignments: Mapping[str, records.Assignment] = field(default_factory=dict)

@@ -73,13 +73,13 @@ class Attachment:
     network: str
     aliases: tuple[str, ...] = ()
     ipv4_address: str | None = None
-    pinned: str | None = None
+    reserved: str | None = None
     """Reserved address of one replica, filled in on its host and never part of a stored spec."""
 
     @property
     def address(self) -> str | None:
         """Return the requested address; None: any."""
-        return self.ipv4_address or self.pinned
+        return self.ipv4_address or self.reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,7 +191,7 @@ def endpoints_of(settings: StoreSettings) -> tuple[Endpoint, ...]:
     return tuple(parse_endpoint(text, tls_by_default=by_default) for text in settings.endpoints)
 
 
-def store_faults(settings: StoreSettings) -> tuple[str, ...]:
+def settings_faults(settings: StoreSettings) -> tuple[str, ...]:
     """Return every fault of the settings; empty: they are valid."""
     faults: list[str] = []
     tls = set[bool]()

@@ -10,7 +10,7 @@ from agent.model.store import (
     StoreSettings,
     for_session,
     parse_endpoint,
-    store_faults,
+    settings_faults,
 )
 
 
@@ -47,7 +47,7 @@ def test_a_password_in_an_endpoint_is_refused_without_being_repeated() -> None:
 
 
 def test_plain_settings_and_full_ones_are_good() -> None:
-    assert store_faults(StoreSettings(endpoints=("127.0.0.1:2379",))) == ()
+    assert settings_faults(StoreSettings(endpoints=("127.0.0.1:2379",))) == ()
     full = StoreSettings(
         endpoints=("https://a:1", "https://b:1"),
         ca_file="/ca",
@@ -56,7 +56,7 @@ def test_plain_settings_and_full_ones_are_good() -> None:
         user="agent",
         password_file="/password",
     )
-    assert store_faults(full) == ()
+    assert settings_faults(full) == ()
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_plain_settings_and_full_ones_are_good() -> None:
     ],
 )
 def test_each_fault_is_named_and_no_other(settings: StoreSettings, fault: str) -> None:
-    faults = store_faults(settings)
+    faults = settings_faults(settings)
     assert len(faults) == 1
     assert fault in faults[0]
 
 
 def test_all_faults_are_named_at_once() -> None:
-    assert len(store_faults(StoreSettings(endpoints=("ftp://a", "b:c"), user="agent", timeout_s=0))) == 4
+    assert len(settings_faults(StoreSettings(endpoints=("ftp://a", "b:c"), user="agent", timeout_s=0))) == 4
 
 
 def test_the_sessions_client_has_time_for_the_two_tries_that_its_timings_leave_room_for() -> None:
