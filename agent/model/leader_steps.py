@@ -44,7 +44,7 @@ class AbandonLock(_LeaderStep):
     """
 
     lock: Fence
-    verb, kind, resource = "let go as", "leadership", "leader"
+    verb, kind, resource = "abandon the lock as", "leadership", "leader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
