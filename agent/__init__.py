@@ -1,4 +1,4 @@
-"""Swarmkeeper: one daemon per Docker host that keeps the cluster as the intent in etcd says."""
+"""Swarmkeeper: one daemon per Docker host that keeps the cluster as the intent in etcd declares."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,7 +1,7 @@
-"""Carries out one step: no decisions here. Every call tolerates having happened already.
+"""Carries out one step without any decision. Every call succeeds if its effect exists already.
 
-A step goes to dockerd or to etcd. Those of the leader do so only while it is sure to lead, and over what it saw
-where that matters.
+A step calls dockerd or etcd. The leader's steps do so only while its lease is certainly alive; where another change
+matters, they compare the revision that was read.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ MOST_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyContext:
-    """The clients to the outside, and what a leader's write needs: a lease that lasts and the fencing token."""
+    """The clients for the outside world, and the lease and fence that the leader's writes need."""
 
     engine: Engine
     store: Store
@@ -37,38 +37,38 @@ class ApplyContext:
     me: str
     cluster: str
     fence: Callable[[], Fence | None]
-    """The lock as last observed."""
+    """Returns the leader lock as last observed; None: this host is not the leader."""
     now: Callable[[], str]
-    """The time of day in RFC 3339, for people."""
-    told: Callable[[str, str], None] = lambda *_: None
-    """Hears how far the pull of an image is, in words, many times a second."""
+    """Returns the time in RFC 3339, for people."""
+    on_progress: Callable[[str, str], None] = lambda *_: None
+    """Called with the resource and a description of the progress, many times a second during a pull."""
     seal: Callable[[records.Tokens], records.Tokens] = lambda tokens: tokens
-    """What is done to join tokens before anybody who reads etcd can see them."""
+    """Seals join tokens before they are written to etcd."""
     seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
-    """As `seal`, for the swarm's unlock keys."""
+    """Seals unlock keys before they are written to etcd."""
 
     def safe_fence(self, budget_s: float) -> Fence:
-        """The lock, if it is sure to last for `budget_s` seconds; raises LeadershipLost otherwise."""
+        """Return the lock if it lasts for at least `budget_s` seconds; raise LeadershipLost otherwise."""
         fence = self.fence()
         if fence is None:
-            raise LeadershipLost("this host does not lead any more")
+            raise LeadershipLost("this host is not the leader any more")
         if self.session.lease_id != fence.lease:
-            # A new lease says nothing of a lock that hung on the last one: somebody else may have it by now.
-            raise LeadershipLost("the lease that the lock hangs on is not held any more")
+            # A new lease is no evidence for a lock on the previous one: another host may have that lock by now.
+            raise LeadershipLost("the lease of the leader lock is lost")
         if not self.session.is_safe_for(budget_s):
-            raise LeadershipLost(f"the lease may end within the {budget_s:.0f} s this step may take")
+            raise LeadershipLost(f"the lease may expire within the {budget_s:.0f} s that this step may take")
         return fence
 
 
 def apply(context: ApplyContext, step: Step) -> None:
-    """Carry out `step`. Raises what the clients raise; LeadershipLost when a leader's step is not safe any more."""
+    """Carry out `step`. Raises the errors of the clients; LeadershipLost when a leader's step is not safe any more."""
     if isinstance(step, leader_steps.LeaderStep):
         _lead(context, step)
     else:
         _act(context, step)
 
 
-# ---- What a host does to itself, and says of it
+# ---- Steps of a host on itself
 
 
 def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
@@ -77,7 +77,7 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.PutPresence():
             context.session.reassert(insist=step.insists)
         case steps.InitSwarm():
-            # The claim is the leader's; the init is a host's step because it is a barrier among those.
+            # The leader makes the claim. The init is a host's step because it is a barrier among the host's steps.
             context.safe_fence(step.budget_s)
             engine.init_swarm(
                 advertise=step.advertise,
@@ -122,7 +122,7 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.CreateVolume():
             engine.create_volume(step.volume)
         case steps.PullImage():
-            engine.pull(step.image, partial(context.told, step.resource))
+            engine.pull(step.image, partial(context.on_progress, step.resource))
         case steps.ResolveDigests():
             _resolve(context, step)
         case steps.CreateContainer():
@@ -155,13 +155,13 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
 
 
 def _change(context: ApplyContext, change: Put | Delete, *, over: int, what: str) -> None:
-    """Write what is not under the leader's lock, unless it is not as of revision `over` any more."""
+    """Write a key that the leader lock does not guard; raise Conflict if its revision is not `over` any more."""
     if not context.store.txn([Compare(key=change.key, mod_revision=over)], [change]).succeeded:
-        raise Conflict(f"somebody changed the {what} in the meantime")
+        raise Conflict(f"the {what} in etcd was changed meanwhile")
 
 
 def _resolve(context: ApplyContext, step: steps.ResolveDigests) -> None:
-    """Note all that is said; raise what the first registry that did not say it has to say."""
+    """Record the digests that the registries returned; raise the error of the first registry that failed."""
     found, problem = ask_digests(context.engine, step.images)
     if found:
         record = replace(
@@ -176,7 +176,7 @@ def _resolve(context: ApplyContext, step: steps.ResolveDigests) -> None:
         raise problem
 
 
-# ---- What the leader does for the cluster: with the lock, with the swarm, in etcd
+# ---- Steps of the leader: its lock, the swarm, etcd
 
 
 def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa: C901, PLR0912, PLR0915 - one case per step
@@ -212,7 +212,7 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
             write([Delete(key=keys.disruption)], [seen])
         case leader_steps.IssueMembershipOrder():
             if step.unlisted and engine.has_node(step.unlisted):
-                raise Conflict(f"the swarm does know node {step.unlisted}")
+                raise Conflict(f"the swarm lists node {step.unlisted} again")
             write([_put(keys.membership_order(step.host), step.membership_order)])
         case leader_steps.RevokeMembershipOrder():
             write([Delete(key=keys.membership_order(step.host))])
@@ -250,12 +250,12 @@ def _campaign(context: ApplyContext) -> None:
     if lease_id is None:
         raise Unreachable("no lease to campaign with")
     value = records.encode(records.LeaderRecord(host=context.me, since=context.now()))
-    # To be too late is no failure: the next observation says who leads.
+    # Another agent that was faster is no failure: the next observation shows the leader.
     election.campaign(context.store, context.keys.leader, value, lease_id)
 
 
 def _abandon_lock(context: ApplyContext, lock: Fence) -> None:
-    """A role that was revoked may delete nothing, and not revoke a lease with keys on it; it need not renew it."""
+    """Release the lock, or its lease expires: with a revoked role etcd refuses to delete it and to revoke the lease."""
     try:
         election.resign(context.store, lock)
     except (Unreachable, Refused):
@@ -267,9 +267,9 @@ def _publish_verdict(context: ApplyContext, fence: Fence, step: leader_steps.Pub
     if step.document is not None:
         accepted = records.Accepted(revision=step.verdict.revision, document=step.document, epoch=step.epoch)
         operations.append(_put(context.keys.accepted, accepted))
-    # A document put in the meantime gets a verdict of its own.
-    judged = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
-    context.store.write_fenced(fence, operations, [judged])
+    # A document that was applied meanwhile gets a verdict of its own.
+    newest = Compare(key=context.keys.intent, mod_revision=step.verdict.revision)
+    context.store.write_fenced(fence, operations, [newest])
 
 
 def _publish_assignment(context: ApplyContext, fence: Fence, step: leader_steps.PublishAssignment) -> None:
@@ -280,7 +280,7 @@ def _publish_assignment(context: ApplyContext, fence: Fence, step: leader_steps.
 
 
 def _batches(puts: Iterable[Put]) -> Iterator[list[Put]]:
-    """The same in the same order, in transactions that etcd takes."""
+    """Yield the puts in the same order, in transactions of a size that etcd accepts."""
     batch: list[Put] = []
     size = 0
     for each in puts:
@@ -304,7 +304,7 @@ def _publish_tokens(context: ApplyContext, fence: Fence, step: leader_steps.Publ
 def _update_node(
     context: ApplyContext, step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode
 ) -> None:
-    # The lock means nothing to dockerd, and reading the node takes its time: so the lock is looked at again after it.
+    # dockerd cannot compare the lock, and reading the node takes time: check the lock once more after the read.
     still = partial(context.safe_fence, step.budget_s)
     update = partial(context.engine.update_node, step.node_id, version=step.version, still=still)
     match step:
@@ -319,7 +319,7 @@ def _update_node(
 
 
 def _autolock(context: ApplyContext, fence: Fence, step: leader_steps.AutolockStep, *, on: bool) -> None:
-    """Switch, and publish what came of it: the key that is good now, and those that were before."""
+    """Set autolock and publish the unlock keys: the current one first, then the previous ones."""
     engine = context.engine
     swarm_id = engine.swarm_tokens().swarm_id
     if swarm_id != step.known.swarm_id:

@@ -12,7 +12,7 @@ from agent.errors import Invalid
 from agent.model.faults import InvalidDocument
 from agent.model.intent import HOST_NAME
 from agent.model.steps import LEADER_BUDGET_S
-from agent.model.store import SessionSettings, StoreSettings, store_faults, timing_faults
+from agent.model.store import SessionSettings, StoreSettings, settings_faults, timing_faults
 from agent.yamldoc import Cursor, Fields, Reader, open_document, readers
 from agent.yamldoc.faultlist import quoted
 
@@ -272,7 +272,7 @@ def _section(fields: Fields, section: str, check: Check | None = None) -> Said:
 
 
 def _check_store(said: Said) -> tuple[str, ...]:
-    return store_faults(StoreSettings(**{"endpoints": (), **said}))
+    return settings_faults(StoreSettings(**{"endpoints": (), **said}))
 
 
 def _check_timings(said: Said) -> tuple[str, ...]:

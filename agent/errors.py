@@ -1,43 +1,43 @@
-"""The few ways in which something goes wrong, named by what the loop does about them.
+"""The errors of the agent, one class for each reaction of the loop.
 
-Absent, invalid and unreachable are three different things: absence is a value (`None`), the other two are here.
+Absent, invalid and unreachable are three different states. Absence is a value (`None`); the others are errors.
 """
 
 
 class SwarmkeeperError(Exception):
-    """Root of the tree; its text is meant for the operator."""
+    """Base of all errors. Its text is for the operator."""
 
 
 class Unreachable(SwarmkeeperError):
-    """etcd or dockerd did not answer, or answered that it cannot now. The loop backs off and asks again.
+    """etcd or dockerd did not answer, or reported a temporary failure. The loop backs off and retries.
 
-    The outcome of a write that ends so is unknown: observe before writing again.
+    The outcome of a write that ends so is unknown: observe before the next write.
     """
 
 
 class Refused(SwarmkeeperError):
-    """The other side understood and said no. Not retried until the intent or the observation changes."""
+    """The other side refused a valid request. It is not repeated until the intent or the observation changes."""
 
 
 class Conflict(Refused):
-    """The thing is already there, or somebody else changed it first. Re-read, then plan again."""
+    """The object exists already, or another writer changed it first. Read it again and plan again."""
 
 
 class Stale(Conflict):
-    """What a step was decided upon has changed since, and nothing was done. No failure: replan at once."""
+    """The state for which a step was planned has changed; nothing was done. Not a failure: plan again without delay."""
 
 
 class Missing(Refused):
-    """The thing acted upon is gone. For a removal that is success."""
+    """The object does not exist any more. For a removal that is success."""
 
 
 class Invalid(SwarmkeeperError):
-    """Input that cannot be accepted (intent, agent.yaml, a record in etcd). It changes nothing."""
+    """Invalid input: intent, agent.yaml or a record in etcd. It changes nothing."""
 
 
 class NewerFormat(Invalid):
-    """A value in etcd, written by an agent newer than this one: not damaged, and not ours to replace."""
+    """A value in etcd from a newer agent. It is not damaged, and this agent must not replace it."""
 
 
 class LeadershipLost(SwarmkeeperError):
-    """A leader's write was refused because the fencing token is no longer the newest."""
+    """The leader lock, or enough of its lease, is not this agent's any more. The step was not carried out."""

@@ -1,4 +1,4 @@
-"""What an agent says of itself for as long as it is there: which run of it, in which boot of which machine."""
+"""The lease of an agent, with its presence and the leader lock."""
 
 import math
 import threading
@@ -17,7 +17,7 @@ from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Lease,
 
 
 def presence(instance: str) -> bytes:
-    """The value of the presence key from now on, for the run of the agent called `instance`."""
+    """Return the value of the presence key for the run `instance` of the agent."""
     return encode(
         Presence(
             instance=instance,
@@ -30,7 +30,7 @@ def presence(instance: str) -> bytes:
 
 
 def left_here(value: bytes) -> bool:
-    """Whether this presence was put by an earlier agent of this boot, so that nobody else waits for it."""
+    """Return True if an earlier agent of this boot wrote this presence: then no other agent uses it."""
     try:
         return decode(Presence, value).boot_id == boot_id()
     except Invalid:
@@ -38,37 +38,37 @@ def left_here(value: bytes) -> bool:
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot of the machine."""
+    """Return the kernel's id of this boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def machine_id() -> str:
-    """The name of the machine, machine-id(5); empty where it has none."""
+    """Return the machine-id(5); empty if the machine has none."""
     try:
         return Path("/etc/machine-id").read_text().strip()
     except OSError:
         return ""
 
 
-# ---- The leader lock: taking it, giving it back, and telling from what is seen in etcd whether it is ours
+# ---- The leader lock: acquire it, release it, and detect in etcd whether this agent has it
 #
-# Whether it is held is never remembered, only observed: a lock may outlive its holder's claim to it (an etcd
-# that was away keeps a lease alive) and a claim its lock (a frozen holder). Every leader's write compares the
-# lock's create revision, so a holder that is wrong about itself cannot write.
+# The agent never remembers that it has the lock; it observes it. A lock can outlive its holder's claim (an etcd that
+# was unreachable keeps a lease alive), and a claim its lock (a frozen holder). Every write of the leader compares the
+# lock's create revision, so that a holder with a wrong claim cannot write.
 
 
 def held_fence(kv: KeyValue | None, lease_id: int | None) -> Fence | None:
-    """Return the lock as a fence if it hangs on our lease, else None. `lease_id` None: no lease is provably ours."""
+    """Return the lock as a fence if it is on the lease `lease_id`; None: it is not, or no lease is surely alive."""
     if kv is None or lease_id is None or kv.lease != lease_id:
         return None
     return Fence(key=kv.key, create_revision=kv.create_revision, lease=lease_id)
 
 
 def campaign(store: Store, key: str, value: bytes, lease_id: int) -> Fence | None:
-    """Take the lock if nobody holds it; return it as a fence when it is ours, None when somebody else has it.
+    """Acquire the lock if it is free. Return it as a fence; None: another agent has it.
 
-    One that is ours already is success: an earlier try may have been carried out although no answer came. Raises
-    Unreachable when that cannot be told, Refused, and Missing when the lease is gone.
+    A lock that this agent has already counts as success: etcd may have carried out an attempt without an answer. Raises
+    Unreachable when the outcome is unknown, Refused, and Missing when the lease is gone.
     """
     try:
         result = store.txn([Compare(key=key, create_revision=0)], [Put(key=key, value=value, lease=lease_id)])
@@ -80,17 +80,17 @@ def campaign(store: Store, key: str, value: bytes, lease_id: int) -> Fence | Non
 
 
 def resign(store: Store, fence: Fence) -> None:
-    """Give the lock back; one that has passed on already is left to its new holder. Raises Unreachable, Refused."""
+    """Release the lock. A lock with a new holder is left unchanged. Raises Unreachable, Refused."""
     store.txn([Compare(key=fence.key, create_revision=fence.create_revision)], [Delete(key=fence.key)])
 
 
-# ---- The lease of this agent: what its presence and the leader lock hang on
+# ---- The lease of this agent, with its presence and the leader lock
 #
-# It has a thread and an etcd client of its own, so that no slow work and no long read ever delays a renewal.
-# When the lease is lost, both are lost together, and whoever leads finds `lease_id` None.
+# The lease has its own thread and etcd client, so that no slow work or long read delays a renewal. A lost lease
+# takes both keys with it, and the leader then finds `lease_id` None.
 #
-# Validity is counted from *before* the renewal was sent, because etcd may have counted from any moment since,
-# and on CLOCK_BOOTTIME, because a suspended machine goes on losing its lease.
+# Validity counts from *before* the renewal was sent, because etcd may have counted from any moment since, and on
+# CLOCK_BOOTTIME, because a lease also expires while the machine is suspended.
 
 
 log = structlog.get_logger("session")
@@ -103,28 +103,28 @@ LOST = "session: lost"
 
 
 def boottime_s() -> float:
-    """Return the seconds since boot, suspended ones included."""
+    """Return the seconds since boot, including those in suspension."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
-    """A lease with our presence on it. One value, so that no reader sees a lease with another one's validity."""
+    """A lease that carries the presence. One value, so that no reader mixes a lease with another one's validity."""
 
     lease_id: int
     valid_until: float
     renewed_at: float
-    """When that renewal was sent."""
+    """Time at which the last renewal was sent."""
 
 
 class Session:
-    """One lease with the presence key on it. Takes over `store`, which nobody else may use: close() closes it.
+    """One lease with the presence key. It owns `store`, which close() closes.
 
-    `on_change` is called with GRANTED or LOST on the session's thread whenever `lease_id` appears or goes away. The
-    properties may be read from every thread.
+    The session's thread calls `on_change` with GRANTED or LOST whenever `lease_id` appears or disappears. Every thread
+    may read the properties.
 
-    A presence that somebody else put there is left to him, unless `left_here` says that its value is from an earlier
-    agent of this boot: there is no session before it is gone, or `reassert` insists.
+    A presence of another agent stays, unless `left_here` returns True for its value: an earlier agent of this boot
+    wrote it. Until that presence is gone, or `reassert` insists, there is no session.
     """
 
     def __init__(
@@ -151,31 +151,31 @@ class Session:
         self._insists = False
         self._contested = False
         self._unwanted: int | None = None
-        self._told: int | None = None
+        self._reported: int | None = None
         self._wakened = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
     @property
     def valid_until(self) -> float:
-        """The instant, on the session's clock, before which etcd cannot have dropped the lease; 0 without one."""
+        """Return the time on the session's clock until which etcd keeps the lease at least; 0 without a lease."""
         held = self._held
         return held.valid_until if held is not None else 0.0
 
     @property
     def lease_id(self) -> int | None:
-        """The lease, while it is provably alive with the margin to spare and carries our presence; else None."""
+        """Return the lease id while the lease carries the presence and is alive for at least the margin; else None."""
         held = self._held
         return held.lease_id if held is not None and self._ends_after(held, self._clock()) else None
 
     @property
     def renewed_s(self) -> float:
-        """How long ago etcd last granted or renewed the lease, in seconds; infinite without one."""
+        """Return the seconds since etcd last granted or renewed the lease; infinite without a lease."""
         held = self._held
         return self._clock() - held.renewed_at if held is not None else math.inf
 
     def is_safe_for(self, budget_s: float) -> bool:
-        """Whether something that takes `budget_s` from now ends before the lease could."""
+        """Return True if work of `budget_s` seconds ends before the lease can."""
         held = self._held
         return held is not None and self._ends_after(held, self._clock() + budget_s)
 
@@ -186,45 +186,45 @@ class Session:
         self._thread.start()
 
     def reassert(self, *, insist: bool = False) -> None:
-        """Write the presence key again soon: its value changed, or somebody deleted it.
+        """Write the presence key again soon: its value changed, or another client deleted it.
 
-        `insist`: whoever has put it, as this host is the one of its name.
+        `insist`: also over the presence of another agent, because this host is the one of that name.
         """
         self._insists = self._insists or insist
         self._present = False
         self._wakened.set()
 
     def replace(self, lease_id: int) -> None:
-        """Renew that lease no more, and take another one soon: what else hangs on it goes when it runs out.
+        """Renew that lease no more and take another one soon. The other keys of the lease disappear when it expires.
 
-        The presence moves to the new one, if etcd lets it.
+        The presence moves to the new lease, if etcd permits it.
         """
         self._unwanted = lease_id
         self._wakened.set()
 
     def run_once(self) -> float:
-        """Do what is due: grant, renew, put the presence. Return the seconds until there is more to do."""
+        """Grant or renew the lease and write the presence, as due. Return the seconds until the next call."""
         try:
-            wait_s = self._hold()
+            wait_s = self._keep_alive()
         except Missing as error:
-            log.warning("session: lease gone", error=str(error))
+            log.warning("session: lease lost", error=str(error))
             self._lease = self._held = None
             self._present = False
             wait_s = 0.0
         except Conflict as error:
             if not self._contested:
-                log.warning("session: no presence", error=str(error))
+                log.warning("session: cannot write the presence", error=str(error))
             self._contested, wait_s = True, RETRY_S
         except SwarmkeeperError as error:
-            # The lease is kept: an etcd out of space grants no new one, but goes on renewing those it has.
+            # The agent keeps the lease: an etcd without space grants no new one and still renews the existing ones.
             valid_s = max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)
-            log.warning("session: not renewed", error=str(error), valid_s=round(valid_s, 1))
+            log.warning("session: cannot renew the lease", error=str(error), valid_s=round(valid_s, 1))
             wait_s = RETRY_S
-        self._tell()
+        self._report()
         return wait_s
 
     def close(self) -> None:
-        """Revoke the lease, and with it all that hangs on it, within about 1 s; else it is left to expire."""
+        """Revoke the lease with its keys, within about 1 s; after that, leave it to expire."""
         self._stopping = True
         self._wakened.set()
         if self._thread.is_alive():
@@ -238,14 +238,14 @@ class Session:
             try:
                 wait_s = self.run_once()
             except Exception:
-                # Without this thread the agent would lose its lease for good, and nobody would say so.
-                log.exception("session: unexpected fault")
+                # Without this thread the agent would lose its lease permanently and without a message.
+                log.exception("session: unexpected error")
                 wait_s = RETRY_S
             self._wakened.wait(wait_s)
             self._wakened.clear()
         self._revoke()
 
-    def _hold(self) -> float:
+    def _keep_alive(self) -> float:
         if self._lease is not None and self._lease.id == self._unwanted:
             self._lease = self._held = None
             self._present = False
@@ -256,7 +256,7 @@ class Session:
         else:
             ttl_s = self._store.keepalive(self._lease.id)
             if ttl_s <= 0:
-                raise Missing(f"etcd does not know lease {self._lease.id:x} any more")
+                raise Missing(f"etcd has no lease {self._lease.id:x}: it expired or was revoked")
         renewed = _Held(lease_id=self._lease.id, valid_until=sent + ttl_s, renewed_at=sent)
         if self._held is not None:
             self._held = renewed
@@ -267,7 +267,7 @@ class Session:
     def _put_presence(self, lease_id: int) -> None:
         if self._present:
             return
-        # Noted before it is done: a reassert() meanwhile must not be forgotten.
+        # Set before the write, so that a reassert() meanwhile is not lost.
         self._present, insists = True, self._insists
         try:
             self._claim_presence(Put(key=self._presence_key, value=self._presence(), lease=lease_id), insists)
@@ -279,20 +279,20 @@ class Session:
         self._contested = False
 
     def _claim_presence(self, mine: Put, insists: bool) -> None:
-        """Raises Conflict when another agent has the key."""
+        """Write the presence key. Raises Conflict when another agent has it."""
         if self._store.txn([Compare(key=mine.key, create_revision=0)], [mine]).succeeded:
             return
         found = self._store.read([KeyRange(key=mine.key)]).get(mine.key)
         if found and not (insists or found.lease == mine.lease or self._left_here(found.value)):
-            raise Conflict("another agent is there under this host's name")
+            raise Conflict("another agent, or an earlier boot, has the presence of this host")
         seen = Compare(key=mine.key, mod_revision=found.mod_revision if found else 0)
         if not self._store.txn([seen], [mine]).succeeded:
-            raise Conflict("somebody else changed the presence in the meantime")
+            raise Conflict("another client changed the presence meanwhile")
 
-    def _tell(self) -> None:
-        """Say what has changed since it was last said."""
+    def _report(self) -> None:
+        """Call `on_change` for what has changed since the last call."""
         now = self.lease_id
-        before, self._told = self._told, now
+        before, self._reported = self._reported, now
         if before is not None and before != now:
             self._on_change(LOST)
         if now is not None and before != now:
@@ -305,4 +305,4 @@ class Session:
         try:
             self._store.revoke(lease.id)
         except SwarmkeeperError as error:
-            log.warning("session: lease left to expire", error=str(error), ttl_s=lease.ttl_s)
+            log.warning("session: cannot revoke the lease; it expires", error=str(error), ttl_s=lease.ttl_s)

@@ -1,1 +1,1 @@
-"""The running agent: its loop, what wakes it, who carries the steps out, and how it is wired together."""
+"""The running agent: its loop, its triggers, the dispatcher of its steps, and their composition."""

@@ -1,6 +1,6 @@
-"""Runs the steps of a plan on a small pool: one chain of steps per resource at a time, barriers alone in their lane.
+"""Runs the steps of a plan on worker threads: one chain per resource at a time, a barrier alone in its lane.
 
-The loop's thread decides and never waits here. What is in flight is told to the loop, so that nothing is done twice.
+The loop's thread decides and never waits here. The loop reads the steps in flight, so that no step runs twice.
 """
 
 import threading
@@ -11,11 +11,11 @@ from agent.errors import Stale, SwarmkeeperError, Unreachable
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.steps import Lane
 
-# ---- Waiting after failures, per resource: doubling with full jitter, forgotten on success or when the task changes.
+# ---- Backoff per resource: doubling with jitter, reset by a success or another task
 
 
 class Backoff:
-    """Remembers the failures of resources. Time and randomness are given, so that tests can choose them."""
+    """The failures of resources. Callers pass time and randomness, so that tests can choose them."""
 
     def __init__(self, first_s: float, most_s: float, jitter: Callable[[], float]) -> None:
         self._first_s, self._most_s, self._jitter = first_s, most_s, jitter
@@ -23,11 +23,11 @@ class Backoff:
 
     @property
     def failures(self) -> dict[str, Failure]:
-        """The present failures by resource."""
+        """Return the present failures by resource."""
         return dict(self._failures)
 
     def failed(self, resource: str, task: str, error: str, now: float) -> Failure:
-        """Note a failure; the wait is drawn from the upper half of the doubling bound, so that it always grows."""
+        """Record a failure. The delay is random in the upper half of the doubled limit, so that it always grows."""
         before = self._failures.get(resource)
         attempts = before.attempts + 1 if before and before.task == task else 1
         bound = min(self._most_s, self._first_s * 2 ** (min(attempts, 32) - 1))
@@ -40,35 +40,35 @@ class Backoff:
         self._failures.pop(resource, None)
 
     def forget(self, resources: frozenset[str]) -> None:
-        """Drop what is remembered of resources that nothing is planned for any more: they are as they should be."""
+        """Delete the failures of all resources except `resources`: no step is planned for them any more."""
         for resource in self._failures.keys() - resources:
             del self._failures[resource]
 
     def reset(self) -> None:
-        """Forget everything: a new intent gets a new try at once."""
+        """Delete all failures, so that every step may be attempted immediately."""
         self._failures.clear()
 
     def ready(self, resource: str, task: str, now: float) -> bool:
-        """Whether `task` may be tried on `resource` now."""
+        """Return True if `task` may be attempted on `resource` now."""
         failure = self._failures.get(resource)
         return failure is None or failure.task != task or failure.retry_at <= now
 
     def next_retry(self, now: float) -> float | None:
-        """Seconds until the first failed resource may be tried again; None when none waits."""
+        """Return the seconds until the next retry; None: no retry is pending."""
         waits = [each.retry_at - now for each in self._failures.values() if each.retry_at > now]
         return min(waits, default=None)
 
 
 Chain = tuple[Step, ...]
-"""The steps of one resource, in order; the first that does not succeed ends it."""
+"""The steps of one resource in order. The first that does not succeed ends the chain."""
 
 LEADER_WORKERS = 2
-_PROBE = "knock"
-"""The task of all that try the same circuit."""
+_PROBE = "probe"
+"""Name of the task of all steps that probe a circuit."""
 
 
 class Dispatcher:
-    """Hands chains of steps to workers. `clock` gives monotonic seconds."""
+    """Runs chains of steps on workers. `clock` returns monotonic seconds."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class Dispatcher:
         self._changed = threading.Condition()  # guards everything below, and the backoff
         self._in_flight: dict[str, Chain] = {}
         self._completed: dict[str, Lane] = {}
-        """What has ended since the pass began, which may have seen it half done."""
+        """Resources of chains that ended since the pass began. The pass may have observed them in mid-change."""
         self._closed = False
 
     @property
     def in_flight(self) -> tuple[Step, ...]:
-        """The steps under way or waiting behind one of their own chain."""
+        """Return the steps that run or wait behind another one of their chain."""
         with self._changed:
             return tuple(step for chain in self._in_flight.values() for step in chain)
 
@@ -102,17 +102,18 @@ class Dispatcher:
             return self._backoff.failures
 
     def begin_pass(self) -> None:
-        """Call before observing: what lands from now on may have been observed half done."""
+        """Start a pass. Call it before the observation, which may see every later completed step in mid-change."""
         with self._changed:
             self._completed.clear()
 
     def dispatch(self, plan: Plan) -> None:
-        """Start what can start now; the rest is planned again by a later pass."""
+        """Start the chains that can start now. A later pass plans the others again."""
         chains: dict[str, list[Step]] = {}
         for step in plan.steps:
             chains.setdefault(step.resource, []).append(step)
         with self._changed:
-            # What landed meanwhile may have been in flight when it was looked at: that nothing is planned says nothing.
+            # A chain that completed meanwhile may have been in flight at the observation: a plan without it proves
+            # nothing.
             circuits = {
                 step.circuit for each in (*chains.values(), *self._in_flight.values()) for step in each
             }
@@ -123,17 +124,17 @@ class Dispatcher:
                 self._dispatch_lane(lane, [tuple(c) for c in chains.values() if c[0].lane == lane])
 
     def reset(self) -> None:
-        """A new intent: whatever failed before is worth a try at once."""
+        """Delete every backoff: a new backoff epoch has begun."""
         with self._changed:
             self._backoff.reset()
 
     def next_retry(self) -> float | None:
-        """Seconds until a failed resource may be tried again; None when none waits."""
+        """Return the seconds until the next retry; None: no retry is pending."""
         with self._changed:
             return self._backoff.next_retry(self._clock())
 
     def close(self, timeout_s: float) -> bool:
-        """Start nothing more, give what is in flight `timeout_s` to end; returns whether all of it did."""
+        """Start no more chains and wait `timeout_s` for those in flight. Return True if all of them ended."""
         with self._changed:
             self._closed = True
             ended = self._changed.wait_for(lambda: not self._in_flight, timeout_s)
@@ -142,15 +143,15 @@ class Dispatcher:
         return ended
 
     def _dispatch_lane(self, lane: Lane, chains: Iterable[Chain]) -> None:
-        busy = [chain for chain in self._in_flight.values() if chain[0].lane == lane]
-        if any(chain[0].barrier for chain in busy):
+        running = [chain for chain in self._in_flight.values() if chain[0].lane == lane]
+        if any(chain[0].barrier for chain in running):
             return
-        # A barrier that waits for its next try holds nobody up.
+        # A barrier in backoff delays no other chain.
         now = self._clock()
         chains = [chain for chain in chains if self._backoff.ready(chain[0].resource, _task(chain), now)]
         if barriers := [chain for chain in chains if chain[0].barrier]:
-            # What it rests on must not have moved while it was looked at.
-            quiet = not busy and lane not in self._completed.values()
+            # The barrier's basis must not have changed during the observation.
+            quiet = not running and lane not in self._completed.values()
             chains = barriers[:1] if quiet else []
         for chain in chains:
             resource = chain[0].resource
@@ -161,14 +162,14 @@ class Dispatcher:
                 self._pools[lane].submit(self._run, chain)
 
     def _is_open(self, circuit: str, now: float) -> bool:
-        """Whether what a step must come through did not answer last, and is not to be tried (by another) now."""
+        """Return True if the circuit is open and the step must not probe it now."""
         if not circuit or circuit not in self._backoff.failures:
             return False
         tried = any(step.circuit == circuit for each in self._in_flight.values() for step in each)
         return tried or not self._backoff.ready(circuit, _PROBE, now)
 
     def _run(self, chain: Chain) -> None:
-        """On a worker's thread: step by step, until one does not succeed."""
+        """Run the steps on a worker's thread until one does not succeed."""
         outcome: Outcome | None = None
         for step in chain:
             outcome = self._run_step(step, chain)
@@ -191,17 +192,17 @@ class Dispatcher:
         try:
             self._apply(step)
         except Stale as error:
-            self._knocked(step, error)
+            self._note_answer(step, error)
             return Outcome(step=step, seconds=self._clock() - began, stale=str(error))
         except SwarmkeeperError as error:
-            self._knocked(step, error)
+            self._note_answer(step, error)
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)
         except Exception as error:
             return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
         return Outcome(step=step, seconds=self._clock() - began)
 
-    def _knocked(self, step: Step, error: SwarmkeeperError) -> None:
-        """A no is an answer, too: then others need not wait."""
+    def _note_answer(self, step: Step, error: SwarmkeeperError) -> None:
+        """Close the circuit on any answer, also a refusal; open it if the other side is unreachable."""
         with self._changed:
             if not isinstance(error, Unreachable):
                 self._backoff.succeeded(step.circuit)
@@ -218,5 +219,5 @@ class Dispatcher:
 
 
 def _task(chain: Chain) -> str:
-    # Without the reasons: docker's words for one and the same failure vary, and each would count as a new task.
+    # Without the reasons: docker's texts for the same failure vary, and each would count as a new task.
     return "; ".join(f"{step.verb} {step.resource}" for step in chain)

@@ -1,4 +1,4 @@
-"""The loop: wake, observe, plan, dispatch, report. It decides and never waits for what it started."""
+"""The loop: wake, observe, plan, dispatch, report. It never waits for the steps that it started."""
 
 import random
 import threading
@@ -23,32 +23,32 @@ from agent.report import Reporter
 log = structlog.get_logger()
 
 RESYNC = frozenset({"resync"})
-"""Why a pass is made that nothing has asked for."""
+"""Reason of a pass that no trigger asked for."""
 RESYNC_JITTER = 0.1
-"""Of the resync interval, so that hosts started together do not stay in step."""
+"""Share of the resync interval. It spreads the passes of hosts that started together."""
 
 
 UNSETTLED_S = 2.0
-"""How soon to look again at a swarm that may have got its leader, or a membership that may have come about."""
+"""Seconds to the next pass while a raft leader is missing or a membership is changing."""
 UNREAD_S = 5.0
-"""How often to look while etcd holds the leader lock for this host and cannot be read."""
+"""Seconds between passes while this host has the leader lock and cannot read etcd."""
 SILENT_S = 0.5
-"""How soon to look again at a dockerd that has come into its swarm and does not listen yet to the other hosts."""
+"""Seconds to the next pass after a join, while dockerd does not listen on the gossip port yet."""
 DISTURBED_S = 5.0
-"""How often to look while a host is disturbed: the next one waits for peers that dockerd tells of by no event."""
+"""Seconds between passes while a host has the disruption slot. dockerd sends no event for the peers that it awaits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When the loop runs without being told to, in seconds."""
+    """Intervals of the loop, in seconds."""
 
     resync_s: float
     settle_s: float
-    """After a wake-up, to gather a burst into one pass."""
+    """Wait after a wake-up, which gathers a burst into one pass."""
 
 
 class Reconciler:
-    """One pass after another, on one thread."""
+    """Runs one pass after another on one thread."""
 
     def __init__(
         self,
@@ -63,24 +63,24 @@ class Reconciler:
         self._observer, self._dispatcher, self._reporter = observer, dispatcher, reporter
         self._triggers, self._wake, self._schedule, self._clock = triggers, wake, schedule, clock
         self._backoff_epoch: object = None
-        """What steps were last tried on: the intent, and an engine and a swarm that answer."""
+        """Accepted revision, membership state and raft leader at the last pass. A change resets every backoff."""
         self._stopping = threading.Event()
         self.fence: Fence | None = None
-        """The leader lock as the last pass saw it held."""
+        """The leader lock as last observed; None: this host is not the leader."""
         self.look_again_s = 0.0
-        """In how many seconds the next pass comes although nothing tells of anything; 0: not before the resync."""
+        """Seconds to the next pass without a trigger; 0: not before the resync."""
         self.last_pass_at = clock()
-        """When the last pass ended; what the watchdog looks at."""
+        """Time at which the last pass ended, for the watchdog."""
 
     def run(self) -> None:
-        """Pass after pass until `stop` is called."""
+        """Run passes until `stop` is called."""
         reasons = frozenset({"start"})
         while not self._stopping.is_set():
             self._run_guarded(reasons)
             reasons = self._wake.wait(self._until_next(), self._schedule.settle_s) or RESYNC
 
     def _run_guarded(self, reasons: frozenset[str]) -> None:
-        """A fault of ours in one pass must not end the loop: the next one may see another world."""
+        """Run one pass. A defect in a pass must not end the loop: the next pass may see another state."""
         try:
             self.run_pass(reasons)
         except Exception:
@@ -93,7 +93,7 @@ class Reconciler:
         self._wake.wake("stop")
 
     def run_pass(self, reasons: frozenset[str]) -> Plan:
-        """Look, decide, start what is to be done, report. Returns the plan, also for what is in flight already."""
+        """Observe, plan, dispatch and report. Return the plan, including the steps in flight."""
         began = self._clock()
         self._dispatcher.begin_pass()
         in_flight, failures = self._dispatcher.in_flight, self._dispatcher.failures
@@ -113,7 +113,7 @@ class Reconciler:
         self._reporter.passed(
             observed,
             plan,
-            # What has ended meanwhile was not looked at: what comes of it, the next pass will see.
+            # A step that ended meanwhile was in flight at the observation; the next pass sees its result.
             in_flight=tuple(dict.fromkeys((*in_flight, *self._dispatcher.in_flight))),
             failures=self._dispatcher.failures,
         )
@@ -123,7 +123,7 @@ class Reconciler:
         return plan
 
     def _reset_backoff(self, observed: Observed) -> None:
-        """Whatever failed before gets a new try at once on new ground: a new intent, a dockerd or a swarm come back."""
+        """Reset every backoff in a new epoch: another intent, a dockerd or a swarm that is back."""
         accepted = observed.cluster.accepted if observed.cluster else None
         swarm = observed.host.swarm if observed.host else None
         backoff_epoch = (accepted.revision if accepted else None, swarm and (swarm.local, swarm.leaderless))
@@ -141,7 +141,7 @@ class Reconciler:
 
 
 def _look_again_s(observed: Observed) -> float:
-    """In how many seconds to look again although nothing tells; 0: not before the resync."""
+    """Return the seconds to the next pass without a trigger; 0: not before the resync."""
     disruption = observed.cluster is not None and observed.cluster.disruption is not None
     times = (
         _looks_at_host_in_s(observed.host),

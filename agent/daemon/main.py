@@ -1,4 +1,4 @@
-"""The composition root: makes the parts, starts their threads, watches over the loop, and ends all in order."""
+"""The daemon: starts the threads of the agent, supervises the loop, and ends everything in order."""
 
 import faulthandler
 import os
@@ -22,18 +22,18 @@ from agent.report import LatestOnly
 log = structlog.get_logger()
 
 STALLED_S = 60.0
-"""A loop without a finished pass for this long is hung: systemd is not told that all is well any more."""
+"""Seconds without a completed pass after which the loop is hung. systemd gets no watchdog signal then."""
 STATUS_PAUSE_S = 0.25
-"""At most four writes of the status key a second, however busy the host is."""
+"""Seconds between writes of the status key: at most four a second."""
 STEPS_END_S = 10.0
-"""What steps in flight get to end in when the agent stops; they are observed again by the next run."""
+"""Seconds that steps in flight have to end when the agent stops. The next run observes the others."""
 
 
 def run(config: Config) -> NoReturn:
-    """Be the agent until SIGTERM or SIGINT, then end the process. Stopping the agent stops no container.
+    """Run the agent until SIGTERM or SIGINT, then end the process. Stopping the agent stops no container.
 
-    The exit code is 1 when the loop has ended by itself, else 0.
-    Raises Refused when the HTTP port is taken, Invalid for an address that is none: then nothing has begun.
+    The exit code is 1 if the loop ended by itself, else 0.
+    Raises Refused when the HTTP port is in use and Invalid for an invalid address; nothing has started then.
     """
     faulthandler.enable()  # systemd's watchdog ends a hung agent with SIGABRT: the journal gets every thread's stack
     logs.configure(config.log.level, config.log.format)
@@ -50,7 +50,7 @@ def run(config: Config) -> NoReturn:
 
 
 class Daemon:
-    """A running agent: its threads, and its HTTP server."""
+    """A running agent with its threads and its HTTP server."""
 
     def __init__(self, config: Config) -> None:
         self._environment = environment_of(config)
@@ -68,7 +68,7 @@ class Daemon:
         self._web: WebServer | None = None
 
     def start(self, listen: str) -> None:
-        """Start the threads: who looks at us first, who changes things last. Raises Refused when the port is taken."""
+        """Start the HTTP server first and the loop last. Raises Refused when the port is in use."""
         self._web = serve(listen, self._sources, self._access)
         self._agent.session.start()
         self._agent.observer.recall()
@@ -76,23 +76,23 @@ class Daemon:
         self._thread.start()
 
     def watch_over(self, signals: EndSignals) -> bool:
-        """Tell systemd that all is well for as long as it is.
+        """Send systemd the watchdog signal while the loop is alive.
 
-        Returns True when a signal asks to end, False when the loop has died.
+        Return True when a signal asks to end, False when the loop has ended by itself.
         """
         interval_s = systemd.watchdog_interval() or STALLED_S / 4
         while not signals.wait(interval_s):
             if not self._thread.is_alive():
-                log.critical("the loop has ended by itself")
+                log.critical("reconcile loop has ended; the agent exits")
                 return False
             if self._is_alive():
                 systemd.notify("WATCHDOG=1")
             else:
-                log.error("the loop hangs", seconds=round(time.monotonic() - self._loop.last_pass_at))
+                log.error("reconcile loop hangs", seconds=round(time.monotonic() - self._loop.last_pass_at))
         return True
 
     def close(self) -> None:
-        """End in the order that hands over soonest: no new pass, the lease given back, then the rest."""
+        """End in the order with the fastest leader change: no new pass, the lease revoked, then everything else."""
         systemd.notify("STOPPING=1")
         self._loop.stop()
         self._agent.triggers.close()
@@ -101,7 +101,7 @@ class Daemon:
             self._thread.join(STEPS_END_S)
         if not self._dispatcher.close(STEPS_END_S):
             log.warning(
-                "steps in flight are left to dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
+                "steps in flight continue in dockerd", steps=[str(s) for s in self._dispatcher.in_flight]
             )
         self._reporter.close()
         self._later.close()
@@ -115,9 +115,9 @@ class Daemon:
 
 
 def _exit_now(code: int) -> NoReturn:
-    """Exit without waiting for worker threads: at a common exit Python joins them, and a pull may hang for an hour.
+    """Exit without waiting for worker threads: at a normal exit Python joins them, and a pull may hang for an hour.
 
-    With none left it saves the third of a second that Python takes to put itself away.
+    Without workers it still saves the third of a second that Python's shutdown takes.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -130,7 +130,7 @@ FAULTY_CONFIG = 78
 
 
 def run_agent(config: Path) -> int:
-    """Run the agent until it is told to end, which ends the process; returns the exit code when it cannot begin."""
+    """Run the agent, which ends the process itself; return the exit code if it cannot start."""
     try:
         loaded = load_config(config)
     except Invalid as error:

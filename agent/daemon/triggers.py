@@ -1,4 +1,4 @@
-"""What wakes the loop besides time: changes in etcd and events of the engine. Hints, never data."""
+"""Triggers of the loop: changes in etcd and events of the engine. They are hints, never data."""
 
 import math
 import threading
@@ -14,11 +14,11 @@ from agent.errors import SwarmkeeperError
 from agent.model.intent import GWBRIDGE
 from agent.model.store import KeyRange
 
-# ---- Wake-ups: hints that something may have changed. They carry a reason for the log, never data
+# ---- Wake-ups: hints of a change. A wake-up carries a reason for the log, never data
 
 
 class WakeUps:
-    """Gathers reasons from any thread until the loop takes them; a doubled or late one costs nothing."""
+    """Gathers reasons from all threads until the loop takes them. A repeated or late reason does no harm."""
 
     def __init__(self) -> None:
         self._reasons: set[str] = set()
@@ -26,20 +26,20 @@ class WakeUps:
         self._woken = threading.Condition()
 
     def wake(self, reason: str) -> None:
-        """Wake the loop. Never blocks for long: it is called from the threads of the watches."""
+        """Wake the loop. Never blocks for long, because the threads of the watches call it."""
         self.wake_later(reason, 0.0)
 
     def wake_later(self, reason: str, delay_s: float) -> None:
-        """Wake the loop, but not before `delay_s` have passed since the first of such reasons: there may be more."""
+        """Wake the loop `delay_s` after the first such reason, to gather more of them."""
         with self._woken:
             self._reasons.add(reason)
             self._due = min(self._due, time.monotonic() + delay_s)
             self._woken.notify_all()
 
     def wait(self, timeout_s: float, settle_s: float = 0.0) -> frozenset[str]:
-        """Wait for a reason, at most `timeout_s`; then `settle_s` more, to gather a burst into one pass.
+        """Wait at most `timeout_s` for a reason, then `settle_s` more, to gather a burst into one pass.
 
-        Returns the reasons since the last call; empty when there was none.
+        Return the reasons since the last call; empty: there was none.
         """
         end = time.monotonic() + timeout_s
         with self._woken:
@@ -55,35 +55,36 @@ class WakeUps:
 log = structlog.get_logger()
 
 RECONNECT_S = 1.0
-"""Between two tries to hear the engine again; the first success wakes the loop, so nothing is missed for good."""
+"""Seconds between attempts to reconnect to the engine's events. The first success wakes the loop, which misses
+nothing."""
 LOOK_S = 5.0
-"""Between two looks at docker_gwbridge: one call that takes a millisecond, and three ioctls."""
+"""Seconds between reads of docker_gwbridge. A read is one call of a millisecond, and three ioctls."""
 GATHER_S = 0.2
-"""How long news of all hosts is gathered: each of them reports several times while it is at work."""
+"""Seconds for which changes of other hosts are gathered: a working host reports several times."""
 
 
 class Triggers:
-    """Turns changes elsewhere into wake-ups, until closed."""
+    """Turns changes in etcd and the engine into wake-ups, until closed."""
 
     def __init__(self, store: Store, engine: Engine, kernel: Kernel, wake: WakeUps) -> None:
         self._store, self._engine, self._kernel, self._wake = store, engine, kernel, wake
         self._ranges: dict[str, tuple[KeyRange, ...]] = {}
         self._watches: dict[str, Watch] = {}
-        """Of the cluster's own keys, and of what all hosts say of themselves, which is less urgent."""
-        self._watching = threading.Lock()  # guards both: the loop may still rearm while the agent ends
+        """`keys`: keys of the cluster; `hosts`: presences and statuses of all hosts, which are less urgent."""
+        self._watching = threading.Lock()  # guards both: the loop may call rearm() while the agent ends
         self._events: EngineEvents | None = None
         self._closing = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
         self._looker = threading.Thread(target=self._look, name="bridge", daemon=True)
 
     def start(self, ranges: Sequence[KeyRange]) -> None:
-        """Begin to listen to the engine and to watch `ranges` in etcd."""
+        """Start to read the engine's events and to watch `ranges` in etcd."""
         self._listener.start()
         self._looker.start()
         self.rearm(ranges)
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
-        """Watch these ranges from now on; nothing happens when they are the same, or before the start."""
+        """Watch these ranges from now on. Has no effect if they are the same, or before start()."""
         with self._watching:
             if self._closing.is_set() or not self._listener.is_alive():
                 return
@@ -114,19 +115,19 @@ class Triggers:
         self._wake.wake_later(f"hosts: {reason}", GATHER_S)
 
     def _look(self) -> None:
-        """Docker says nothing of a docker_gwbridge that it makes itself, nor of a gateway that is lost: look."""
+        """Read docker_gwbridge regularly: docker sends no event when it creates the bridge or a gateway is lost."""
         last = None
         while not self._closing.wait(LOOK_S):
             try:
                 seen = (self._kernel.link(GWBRIDGE), self._engine.bridge_endpoints(GWBRIDGE))
             except SwarmkeeperError:
-                continue  # the listener says that dockerd is away
+                continue  # the listener reports that dockerd is unreachable
             except Exception:
-                log.exception(f"looking at {GWBRIDGE} failed")
+                log.exception(f"reading {GWBRIDGE} failed")
                 continue
-            # The first look wakes too: nobody knows what happened between the first pass and it.
+            # The first read wakes too: the bridge may have changed since the first pass.
             if seen != last:
-                self._wake.wake("docker_gwbridge changed" if last else "docker_gwbridge looked at")
+                self._wake.wake("docker_gwbridge changed" if last else "docker_gwbridge read")
             last = seen
 
     def _listen(self) -> None:
@@ -144,10 +145,10 @@ class Triggers:
                     self._wake.wake(hint)
             except SwarmkeeperError as error:
                 if not lost and not self._closing.is_set():
-                    log.warning("dockerd is not heard", error=str(error))
+                    log.warning("dockerd sends no events", error=str(error))
                 lost = True
                 self._wake.wake("engine: lost")
             except Exception:
-                # Without this thread only the resync would see what happens in the engine, and nobody would say so.
-                log.exception("listening to dockerd failed")
+                # Without this thread only the resync would see changes in the engine, and no message would show that.
+                log.exception("reading events of dockerd failed")
             self._closing.wait(RECONNECT_S)

@@ -1,6 +1,6 @@
-"""An agent, put together: its parts, each made as agent.yaml says, in the environment that it runs in.
+"""The composition of an agent: its parts, configured by agent.yaml, in a given environment.
 
-The daemon gives it the real environment and threads; tests give it one in memory and drive it pass by pass.
+The daemon passes the real environment and threads. Tests pass one in memory and run it pass by pass.
 """
 
 import random
@@ -35,41 +35,41 @@ from agent.planner.leader.eligibility import why_ineligible
 from agent.report import Decisions, Metrics, Reporter, run_inline
 
 DECISIONS = Decisions(bridge_phase=phase_of, why_ineligible=why_ineligible)
-"""What the report asks the planner."""
+"""Decisions of the planner that the report needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What an agent finds around it: the clients to the outside, who it is, clocks, dice and threads."""
+    """The environment of an agent: clients, identity, clocks, randomness and threads."""
 
     identity: Identity
     store: Store
     lease_store: Store
-    """The session's own: no other call holds up a renewal."""
+    """The session's own client: no other call delays a renewal."""
     engine: Engine
     kernel: Kernel
     reader: ClusterReader
-    """Opens what lies sealed in etcd."""
+    """Reads etcd, and opens sealed values."""
     seal: Callable[[records.Tokens], records.Tokens]
     seal_keys: Callable[[records.UnlockKeys], records.UnlockKeys]
     presence: Callable[[], bytes]
-    """The value of the presence key."""
+    """Returns the value of the presence key."""
     left_here: Callable[[bytes], bool]
-    """Tells whether a presence is of an earlier agent of this boot."""
+    """Returns True for a presence of an earlier agent of this boot."""
     metrics: Metrics
     version: str = __version__
     notify: Callable[..., bool] = systemd.notify
     monotonic: Callable[[], float] = time.monotonic
     boottime: Callable[[], float] = lease.boottime_s
-    """As `monotonic`, and goes on while the host is suspended: a lease does, too."""
+    """Monotonic seconds that also count suspension, because a lease expires meanwhile."""
     wall: Callable[[], float] = time.time
-    """Seconds since the epoch."""
+    """Returns seconds since the epoch."""
     jitter: Callable[[], float] = random.random
     new_pool: Callable[[int, str], Executor] = ThreadPoolExecutor
 
 
 class Agent:
-    """Every part of an agent. It has no threads of its own but its workers: others start the loop and the triggers."""
+    """Every part of an agent. Its only threads are its workers; the caller starts the loop and the triggers."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Agent:
         environment: Environment,
         later: Callable[[Callable[[], None]], None] = run_inline,
     ) -> None:
-        """`later` is the reporter's."""
+        """Create the parts. `later` runs the jobs of the reporter."""
         env, keys, schedule = environment, Keys(config.cluster), config.reconcile
         self.metrics, self.wake = env.metrics, WakeUps()
         self._env = env
@@ -116,7 +116,7 @@ class Agent:
             notify=env.notify,
             later=later,
         )
-        self._doors = ApplyContext(
+        self._context = ApplyContext(
             engine=env.engine,
             store=env.store,
             session=self.session,
@@ -125,7 +125,7 @@ class Agent:
             cluster=config.cluster,
             fence=lambda: self.loop.fence,
             now=lambda: records.timestamp(env.wall()),
-            told=self._pull_goes_on,
+            on_progress=self._pull_goes_on,
             seal=env.seal,
             seal_keys=env.seal_keys,
         )
@@ -152,9 +152,9 @@ class Agent:
         self.metrics.follow("store_last_contact_timestamp_seconds", self._store_last_contact)
 
     def _apply(self, step: Step) -> None:
-        """On a worker's thread."""
+        """Carry out a step on a worker's thread."""
         self.reporter.step_started(step)
-        apply(self._doors, step)
+        apply(self._context, step)
         if isinstance(step, steps.PullImage):
             self._host.note_pull(step.image)
 
@@ -179,7 +179,7 @@ class Agent:
 
 
 def environment_of(config: Config) -> Environment:
-    """The real one, as agent.yaml says. Raises Invalid when the credentials of registries or a key cannot be read."""
+    """Return the real environment. Raises Invalid when registry credentials or a sealing key cannot be read."""
     metrics, instance = Metrics(version=__version__), uuid.uuid4().hex
     registries = RegistryConfig(config.docker.registry_config)
     registries.check()

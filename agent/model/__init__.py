@@ -1,1 +1,1 @@
-"""What things are: frozen dataclasses, free of I/O."""
+"""The data model: frozen dataclasses, free of I/O."""

@@ -1,4 +1,4 @@
-"""What is wrong with a document, where, and what to do about it: all of it at once."""
+"""Faults of a document. One error names all of them, each with its place and its remedy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ MOST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong, and its place in the document. Lines and columns count from 1."""
+    """One fault and its place in the document. Lines and columns count from 1."""
 
     path: str
-    """Where, in the document's own words: `services.order.ports[0].published`; empty: the whole of it."""
+    """Path in the document, as `services.order.ports[0].published`; empty: the whole document."""
     value: str
-    """What was written there, shortened; empty where it could be a secret."""
+    """The value in the document, shortened; empty if it may be a secret."""
     problem: str
     remedy: str
     line: int
@@ -30,7 +30,7 @@ class Fault:
 
 
 class InvalidDocument(Invalid):
-    """A document with faults; `str` is one line for each, in the order of the document, led by `source` if given."""
+    """A document with faults. `str` has one line for each fault, in document order, after `source` if that is given."""
 
     def __init__(self, faults: Iterable[Fault], source: str = "") -> None:
         self.source = source

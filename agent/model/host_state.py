@@ -1,4 +1,4 @@
-"""One host, as its dockerd and its kernel tell of it: the swarm, networks and containers."""
+"""The state of one host as its dockerd and its kernel report it: swarm, networks and containers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,68 +22,68 @@ class NodeState:
     role: Literal["manager", "worker"]
     availability: Literal["active", "pause", "drain"]
     state: str
-    """ready, down, unknown or disconnected, as the swarm calls it."""
+    """ready, down, unknown or disconnected: Swarm's words."""
     address: str
     leader: bool = False
     reachable: bool | None = None
-    """Managers only: whether raft reaches it."""
+    """Managers only: True if raft reaches the node; None on a worker."""
     manager_address: str = ""
-    """Managers only: address:port to join at."""
+    """Managers only: address:port through which a host can join."""
     labels: Pairs = ()
     version: int = field(default=0, compare=False)
-    """Goes up with every change of the node, by whomever (not with a heartbeat): what is asked of it is held to it."""
+    """Swarm's version index. Every change of the node increments it, a heartbeat does not. An update names it."""
 
     @property
     def has_no_vote(self) -> bool:
-        """Whether it is not in the raft, and will not be: as a worker, or as one whose promotion came to nothing."""
+        """Return True if the node is not in the raft group and will not be: a worker, or down before its promotion."""
         return self.reachable is None and (self.role == "worker" or self.state == "down")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmState:
-    """The host's own swarm membership. `local` and `error` are Docker's words."""
+    """The swarm membership of the host. `local` and `error` are Docker's words."""
 
     local: LocalState
     error: str = ""
     node_id: str | None = None
     swarm_id: str | None = None
-    """Known on managers, and on workers from their node certificate; None when it cannot be told."""
+    """Known on managers, and on workers from their node certificate; None: not known."""
     is_manager: bool = False
     address: str | None = None
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
     nodes: tuple[NodeState, ...] | None = None
-    """Managers only; None when not asked, or when the swarm has no leader to answer."""
+    """Managers only; None: not read, or the swarm has no raft leader."""
     pool: tuple[IPv4Network, ...] = ()
-    """What the swarm was made with to take the subnets of overlays from. A worker has it from the recorded swarm."""
+    """Address pool for the subnets of overlays, as given at init. On a worker it is from the recorded swarm."""
     made_here: bool = False
-    """Whether it says of itself that an agent of this cluster made it. Managers only."""
+    """Managers only: True if the swarm is marked as made by an agent of this cluster."""
     joined_through: str | None = None
-    """address:port of the manager that this run of the agent had it join through; empty: it made the swarm; None: not
-    known. dockerd asks there again when it shall become a manager, until it is restarted."""
+    """address:port of the manager through which this run of the agent joined the host; empty: it made the swarm; None:
+    not known. Until dockerd restarts, it asks that manager again when the node is promoted."""
     tokens: Tokens | None = field(default=None, repr=False)
-    """The join tokens that are good now; known only to who leads, and while there are published ones to compare."""
+    """Leader only: the join tokens that the swarm accepts now. None: not read, as no tokens are published."""
     autolock: bool | None = None
-    """Whether a manager is locked when its dockerd starts; None: not known, as on a worker."""
+    """True if a manager is locked after its dockerd starts; None: not known, as on a worker."""
     unlock_key: str = field(default="", repr=False)
-    """What unlocks it; known only to who leads, and while autolock is declared and on."""
+    """Leader only: the current unlock key, while autolock is declared and on; else empty."""
 
     @property
     def leaderless(self) -> bool:
-        """Whether this manager gets no answer from a leader: nothing new can step onto an overlay meanwhile."""
+        """Return True if this manager gets no answer from a raft leader. No container can join a new overlay then."""
         return self.local == "active" and self.is_manager and self.nodes is None
 
     @property
     def unsettled(self) -> bool:
-        """Whether it may change any moment, of which dockerd sends no event."""
+        """Return True if the membership may change at any moment. dockerd sends no event for such a change."""
         return self.local in ("pending", "locked") or self.leaderless
 
 
 def other_swarm(record: SwarmRecord | None, swarm: SwarmState) -> str:
-    """Which other swarm this host is in, in words; empty when it is in the recorded one, or that cannot be told.
+    """Return a description of the other swarm that this host is in; empty: the recorded swarm, or not known.
 
-    A worker does not know the id of its swarm (GET /info says it to managers only), nor does a manager while the swarm
-    has no leader; but both know who manages it.
+    GET /info reports the swarm's id to managers only, and not while the swarm has no raft leader. Every node knows the
+    managers of its swarm.
     """
     if record is None:
         return ""
@@ -95,12 +95,12 @@ def other_swarm(record: SwarmRecord | None, swarm: SwarmState) -> str:
 
 
 GivenOut = tuple[tuple[str, str, str], ...]
-"""(address, what, node id): who the swarm has given an address on an overlay, and where."""
+"""(address, user, node id) of each address that the swarm has allocated on an overlay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkState:
-    """A network of the engine. An overlay that was created but never allocated has an empty driver."""
+    """A network of the engine. An overlay that was created and never allocated has an empty driver."""
 
     id: str
     name: str
@@ -113,24 +113,24 @@ class NetworkState:
     internal: bool = False
     labels: Pairs = ()
     endpoints: Pairs = ()
-    """(whose, name) of the endpoints on it, for docker_gwbridge and the temporary network beside it: whose is the id of
-    a container, or `ingress-sbox`."""
+    """docker_gwbridge and the parking network only: (owner, name) of each endpoint. The owner is the id of a container,
+    or `ingress-sbox`."""
     ours: bool = False
-    """Whether it carries the label of this cluster: then an agent made it."""
+    """True if the network carries the label of this cluster: an agent made it."""
     peers: tuple[str, ...] = ()
-    """An overlay that replicas here are on: addresses of the hosts on it that this one has heard of, its own among
-    them. Empty: not looked at."""
+    """Overlays with replicas of this host only: addresses of the hosts on the overlay that gossip has reported, this
+    host included. Empty: not read."""
     users: Pairs = ()
-    """An overlay of ours, seen by the leader: (what, node id) of all that keeps the swarm from removing it; containers
-    by id, services (without a node) as `service <name>`."""
-    holders: GivenOut | None = None
-    """An overlay that addresses are pinned on, seen by the leader: (address, what, node id) of all addresses that the
-    swarm has given out, with `what` as above. None: not looked at, or it could not be told."""
+    """Managed overlays, leader only: (user, node id) of everything that keeps the swarm from removing the overlay. A
+    user is the id of a container, or `service <name>` with an empty node id."""
+    address_users: GivenOut | None = None
+    """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
+    known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """A network device as the kernel has it."""
+    """A network device as the kernel reports it."""
 
     address: IPv4Interface | None
     up: bool
@@ -138,14 +138,14 @@ class LinkState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A field of a running replica that is not as its spec says: changed by hand, or lost."""
+    """A field of a running replica that differs from its spec, because a person changed it or dockerd lost it."""
 
     field: str
     wanted: str
     found: str
     repair: Literal["replace", "update", "reconnect", "none"]
-    """replace: needs a new container; update: `docker update`; reconnect: leave and join the network `subject`; none:
-    this engine or kernel cannot do it and dropped it, so nothing helps."""
+    """replace: with a new container; update: with `docker update`; reconnect: leave the network `subject` and join it
+    again; none: this engine or kernel does not support the field and dropped it."""
     subject: str = ""
 
     def __str__(self) -> str:
@@ -154,59 +154,59 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
-    """A container that carries our labels for this cluster."""
+    """A container with the labels of this cluster."""
 
     id: str
     name: str
     replica: Replica
-    """What its labels say it is."""
+    """The replica that the labels of the container name."""
     status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""
-    """starting, healthy, unhealthy, or empty when the image has no check."""
+    """starting, healthy, unhealthy; empty: the image has no check."""
     exit_code: int = 0
     error: str = ""
-    """Docker's own words when it could not be started."""
+    """Docker's error of the last failed start."""
     started_at: str = ""
     finished_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
-    """(network, IPv4 address) of every network it belongs to; no address while it does not run."""
+    """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
     up_s: float = 0.0
-    """How long this agent has seen it run since it was started last."""
+    """Seconds for which this agent has seen the container run since its last start."""
     image: str = ""
-    """Id of the image it was made from; empty: not known."""
+    """Id of the image of the container; empty: not known."""
     grace_s: float | None = None
-    """How long its stop may take, as it was made; None: that was not said, or is not known."""
+    """Stop timeout of the container in seconds; None: not set, or not known."""
     crashes: int = 0
-    """How often in a row it ended soon after its start, as far as this run of the agent has seen."""
+    """Number of starts in a row after which the container soon ended, as seen by this run of the agent."""
     restart_backoff_s: float = 0.0
-    """How long the agent leaves it ended before it starts it again, from now on."""
+    """Seconds until the agent starts the ended container again."""
     output: tuple[str, ...] = field(default=(), repr=False)
-    """The last lines it wrote before it ended last, while it goes on doing that; without what is known to be secret."""
-    busy: bool = False
-    """dockerd is working on it, and answers for it only when that is done: little else is known then."""
+    """The last lines of output before the last end, while the container keeps ending. Known secrets are removed."""
+    locked_by_engine: bool = False
+    """True while dockerd works on the container and answers no inspect of it. Most other fields are not known then."""
     differences: tuple[Difference, ...] = ()
-    """Against the spec its label names."""
+    """Differences from the spec that the label names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """A container, ours or not, and the networks it is on, or will be on when it is started."""
+    """A container, managed or not, and its networks, of which it joins those of a stopped container at its start."""
 
     id: str
     name: str
     running: bool = True
-    """Or paused: it has its networks now."""
+    """True also for a paused container, which keeps its networks."""
     networks: tuple[str, ...] = ()
-    """Their names, sorted."""
+    """Names, sorted."""
     ports: tuple[str, ...] = ()
-    """What it publishes on the host, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
+    """Published ports, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
     task: bool = False
-    """Of a swarm service: the swarm made it, and takes it away."""
+    """True for a task of a swarm service, which the swarm creates and removes."""
 
 
 GOSSIP = "7946/tcp"
-"""Where the dockerds of a swarm tell each other who is on which overlay (docs.docker.com: swarm mode, open ports)."""
+"""Port of the gossip between the dockerds of a swarm about overlays (docs.docker.com: swarm mode, open ports)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,49 +217,50 @@ class HostState:
     live_restore: bool
     swarm: SwarmState
     settles_in_s: float = 0.0
-    """How long ago the host came into the swarm is too short by so much for its first step onto an overlay."""
+    """Seconds until the host has been in the swarm for long enough to start its first container on an overlay."""
     networks: tuple[NetworkState, ...] = ()
     containers: tuple[ContainerState, ...] = ()
     foreign_names: Pairs = ()
-    """(name, id) of the containers that are not ours."""
+    """(name, id) of the containers that are not managed."""
     attached: tuple[Attached, ...] = ()
     """Every container of the engine, by name."""
     settling: frozenset[str] = frozenset()
-    """Ids of those that lack their gateway, but not for long: one that ends has lost it before docker says so. And of
-    those that have one and do not run, but not for long: one that starts has it before docker says so."""
+    """Ids of containers that have lacked their gateway only for a moment: an ending container loses it before docker
+    reports the end. And of stopped ones that have had one only for a moment: a starting container gets it before the
+    report."""
     images: frozenset[str] = frozenset()
-    """Those of the wanted image references that are here, and other tags of their repositories: a step back to one
-    of those pulls nothing, and a plan should know."""
+    """Wanted image references that the engine has, and other tags of their repositories: a rollback to one of those
+    pulls nothing, and `plan` must know that."""
     image_ids: Pairs = ()
-    """(reference, id) of the wanted image references that are here, sorted."""
+    """(reference, id) of the wanted images that the engine has, sorted."""
     pulled: Mapping[str, float] = field(default_factory=dict)
-    """Image reference -> how long ago this run of the agent last pulled it, in seconds."""
+    """Image reference -> seconds since this run of the agent last pulled it."""
     volumes: frozenset[str] = frozenset()
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
     listening: tuple[str, ...] | None = None
-    """What processes listen on, in the form of `Attached.ports`; None: not looked, as no start has failed for it or
-    for a network and the host is in a swarm."""
+    """Ports on which processes listen, in the form of `Attached.ports`. None: not read, because no start has failed for
+    a port or a network, and the host is in a swarm."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
-    """(address, device) of every device that has one, up or down: a device that is down has no route."""
+    """(address, device) of every device with an address, up or down: a device that is down has no route."""
 
     @property
     def gossip_port_in_use(self) -> bool:
-        """Whether somebody listens where dockerd will talk to the other hosts about overlays once it is in a swarm."""
+        """Return True if a process listens on the gossip port, which dockerd needs once it is in a swarm."""
         return any(f":{each}".endswith(f":{GOSSIP}") for each in self.listening or ())
 
     @property
     def gossip_not_listening(self) -> bool:
-        """Whether the host is in a swarm and nobody is seen to listen there; not so while nobody has looked."""
+        """Return True if the host is in a swarm and the gossip port is known to be free."""
         return self.swarm.local == "active" and self.listening is not None and not self.gossip_port_in_use
 
     def network(self, name: str) -> NetworkState | None:
-        """The network of that name; of several (engine 20.10 allows it) the first."""
+        """Return the network of that name; of several (engine 20.10 allows it) the first."""
         return next((each for each in self.networks if each.name == name), None)
 
     @property
     def bridges(self) -> tuple[NetworkState, ...]:
-        """Every network named docker_gwbridge: there should be one at most."""
+        """Return every network named docker_gwbridge. More than one is a fault of the engine."""
         return tuple(each for each in self.networks if each.name == GWBRIDGE)

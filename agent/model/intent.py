@@ -1,4 +1,4 @@
-"""The intent: what the operator's document says the cluster shall be, checked, with every default filled in."""
+"""The intent: the operator's document after validation, with every default filled in."""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -8,9 +8,9 @@ from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
 PARKING = "swarmkeeper_parking"
-"""The temporary network beside docker_gwbridge while that is changed (docs/gwbridge.md)."""
+"""The temporary network that serves as gateway while docker_gwbridge is changed (docs/gwbridge.md)."""
 HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
-"""What a host may be called, as a regular expression: it is part of a key in etcd, and what a hostname may be."""
+"""Regular expression of a host's name: it is part of a key in etcd, and must be a valid hostname."""
 
 Role = Literal["manager", "worker"]
 Availability = Literal["active", "pause", "drain"]
@@ -28,7 +28,7 @@ LABEL = "labels."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostIntent:
-    """A member of the cluster; `name` is its agent's host name, `address` what others reach it by."""
+    """A host of the cluster. `name` is the host name of its agent; other hosts reach it at `address`."""
 
     name: str
     address: IPv4Address
@@ -37,7 +37,7 @@ class HostIntent:
     labels: Pairs = ()
 
     def feature(self, of: str) -> str | None:
-        """Return its `hostname`, `role` or `labels.<name>`; None for a label that it does not have."""
+        """Return the `hostname`, `role` or `labels.<name>` of the host; None: the host has no such label."""
         if of.startswith(LABEL):
             return dict(self.labels).get(of.removeprefix(LABEL))
         return self.name if of == "hostname" else self.role
@@ -45,7 +45,7 @@ class HostIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """`node.<of> == value`, or `!=`. Upper and lower case are the same in values, as in Swarm."""
+    """`node.<of> == value`, or `!=`. Values are compared without regard to case, as in Swarm."""
 
     of: str
     """hostname, role, or labels.<name>"""
@@ -53,7 +53,7 @@ class Constraint:
     value: str
 
     def met_by(self, host: HostIntent) -> bool:
-        """Whether it holds for a host; a label that is not there is equal to nothing."""
+        """Return True if the constraint holds for a host. A missing label is equal to no value."""
         found = host.feature(self.of)
         return (found is not None and found.casefold() == self.value.casefold()) == self.equal
 
@@ -63,16 +63,16 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """What `deploy.placement` says: where replicas may run whose hosts the leader chooses."""
+    """The content of `deploy.placement`: which hosts may run the replicas that the scheduler places."""
 
     constraints: tuple[Constraint, ...] = ()
     spread: tuple[str, ...] = ()
-    """`labels.<name>`, `hostname` or `role`: the replicas are spread over its values; the first one counts most."""
+    """`labels.<name>`, `hostname` or `role`: replicas are spread over the values; the first entry counts most."""
     most_per_host: int | None = None
-    """Replicas of the service on one host; None: any number."""
+    """Most replicas of the service on one host; None: any number."""
 
     def unmet(self, host: HostIntent) -> Constraint | None:
-        """The first constraint that does not hold for a host; None: it may run replicas."""
+        """Return the first constraint that does not hold for a host; None: the host may run replicas."""
         return next((each for each in self.constraints if not each.met_by(host)), None)
 
 
@@ -81,54 +81,54 @@ ANYWHERE = Where()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeIntent:
-    """docker_gwbridge, the same on every host; `options` always name the bridge."""
+    """docker_gwbridge, equal on every host. `options` always name the bridge."""
 
     subnet: IPv4Network
     gateway: IPv4Address
     options: Pairs
     method: BridgeMethod = "parking"
-    """How it is changed on a host that is in the swarm: under the running containers, or by leaving and coming back."""
+    """Method of a change on a host in the swarm: under running containers (parking), or by rejoin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmIntent:
-    """How the swarm is made. The address pool can only be given at init."""
+    """Settings of the swarm. Only init can set the address pool."""
 
     default_addr_pool: tuple[IPv4Network, ...]
     mask_length: int = 24
     data_path_port: int | None = None
     rotate_tokens: Rotation = "after-join"
-    """after-join: join tokens are rotated when the last declared host is in."""
+    """after-join: join tokens are rotated when the last declared host has joined."""
     token_ttl_s: float = 900.0
-    """How long published join tokens may stay before they are rotated."""
+    """Seconds after which published join tokens are rotated."""
     autolock: bool | None = None
-    """None: as it is found, and off again if it was declared before."""
+    """None: left as it is, or turned off if a document declared it before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyIntent:
-    """How boldly the document is carried out."""
+    """The limits within which the document is carried out."""
 
     mode: Mode = "enforce"
     unmanaged: Unmanaged = "ignore"
     max_unavailable_hosts: int = 1
     deletion_guard_percent: int | None = None
-    """An edit that drops more than this share of the replicas, or most managers, waits for a word; None: none does."""
+    """An edit that removes a larger share of the replicas, or most managers, waits for a token; None: no guard."""
     confirm: str = ""
-    """That word: which edit the operator has confirmed (agent/intent/guard.py)."""
+    """Confirmation token of the edit that the operator has confirmed (agent/intent/guard.py); empty: none."""
     allow_network_recreate: bool = False
-    """Whether an overlay that is declared otherwise than it is may be recreated, and all on it restarted for that."""
+    """True: an overlay that differs from the document may be recreated; all containers on it restart then."""
     resolve_digests: bool = False
-    """Whether the leader asks once for each document which bytes its tags are, so that all hosts run the same."""
+    """True: the leader resolves every tag to a digest once for each document, so that all hosts run the same image."""
     pin_addresses: bool = False
-    """Whether every replica keeps its address on each overlay; without it, those that use {{.Overlay.IP}} do."""
+    """True: every replica has a reserved address on each overlay; False: only replicas that use {{.Overlay.IP}}."""
     reschedule_after_s: float = 60.0
-    """How long a host has to be gone before the replicas that may run elsewhere move away from it."""
+    """Seconds for which a host must be lost before its replicas are rescheduled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkIntent:
-    """A network; `key` is its name in the document, `name` in Docker."""
+    """A network. `key` is its name in the document, `name` in Docker."""
 
     key: str
     name: str
@@ -138,30 +138,30 @@ class NetworkIntent:
     gateway: IPv4Address | None = None
     options: Pairs = ()
     external: bool = False
-    """Made by somebody else: it is used, never created or removed."""
+    """True: the network is used, and never created or removed by an agent."""
     internal: bool = False
     labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeIntent:
-    """A named volume; `key` is its name in the document, `name` in Docker."""
+    """A named volume. `key` is its name in the document, `name` in Docker."""
 
     key: str
     name: str
     driver: str = "local"
     options: Pairs = field(default=(), repr=False)
-    """They may hold passwords, of a share of the network."""
+    """Options of the driver. They may contain the password of a network share."""
     external: bool = False
     labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """How a change of the service is rolled out; the defaults are Swarm's."""
+    """Settings of a rollout; the defaults are Swarm's."""
 
     parallelism: int = 1
-    """Replicas changed at a time; 0 is all at once."""
+    """Most replicas that are updated at the same time; 0: all."""
     order: UpdateOrder = "stop-first"
     failure_action: FailureAction = "pause"
     monitor_s: float = 5.0
@@ -171,39 +171,38 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceIntent:
-    """A service: what one replica is, and how many replicas each host runs, or how many there are at all."""
+    """A service: the spec of its replicas, and their number for each host or in total."""
 
     name: str
     spec: ContainerSpec
     placement: tuple[tuple[str, int], ...] = ()
-    """(host, replicas) in the document's order, which is also the order of the replicas' slots. Empty where the leader
-    chooses the hosts."""
+    """(host, replicas) in the document's order, which also orders the slots. Empty if the scheduler picks the hosts."""
     replicas: int | None = None
-    """How many replicas there are, on hosts that the leader chooses; None: `placement` says which."""
+    """Number of replicas on hosts that the scheduler picks; None: `placement` gives the hosts."""
     everywhere: bool = False
-    """Whether `placement` names every host that may run one, instead of those that the document asks for by name."""
+    """True if `placement` names every eligible host (mode global), False if the document names its hosts."""
     where: Where = ANYWHERE
-    """Which hosts may run replicas. A `placement` names no others."""
+    """Limits on the hosts that may run replicas. `placement` names no other hosts."""
     update: Update = Update()
     rollback: Update | None = None
-    """How a rollback is rolled out; None: like a change."""
+    """Settings of a rollback; None: those of `update`."""
     pull: Pull = "missing"
     depends_on: tuple[tuple[str, str], ...] = ()
     """(service, service_started | service_healthy | service_completed_successfully), sorted."""
 
     @property
     def replica_count(self) -> int:
-        """How many replicas there are to be."""
+        """Return the desired number of replicas on all hosts."""
         return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
 
     def replicas_on(self, host: str) -> int:
-        """How many replicas `host` runs; 0 for a host that is not named, or when the leader chooses the hosts."""
+        """Return the number of replicas fixed to `host`; 0: none, or the scheduler picks the hosts."""
         return dict(self.placement).get(host, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """The whole truth about one cluster. `revision` is the etcd mod_revision the document was read at."""
+    """The desired state of one cluster. `revision` is the mod_revision of the document in etcd."""
 
     project: str
     revision: int
@@ -215,11 +214,11 @@ class Intent:
     volumes: tuple[VolumeIntent, ...] = ()
     services: tuple[ServiceIntent, ...] = ()
     digest: str = ""
-    """Hash of what the document says, without the word that confirms it."""
+    """Hash of the document without its confirmation token."""
 
     @property
     def managers(self) -> tuple[HostIntent, ...]:
-        """The hosts that shall be managers, in the document's order."""
+        """Return the hosts that are declared managers, in the document's order."""
         return tuple(each for each in self.hosts if each.role == "manager")
 
     def host(self, name: str) -> HostIntent | None:

@@ -8,7 +8,7 @@ ROOT = "/swarmkeeper/"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one cluster. docs/etcd-keys.md says who writes each and what it holds."""
+    """The keys of one cluster. docs/etcd-keys.md describes the writer and the content of each."""
 
     cluster: str
 
@@ -23,12 +23,12 @@ class Keys:
 
     @property
     def accepted(self) -> str:
-        """The last document the leader accepted: what is accepted, whatever `intent` says now."""
+        """The last document that the leader accepted, even while `intent` has a newer one that it refused."""
         return f"{self.root}accepted"
 
     @property
     def verdict(self) -> str:
-        """What the leader says of the newest document, for whoever has only etcdctl."""
+        """The verdict on the newest document, for an operator with etcdctl alone."""
         return f"{self.root}verdict"
 
     @property
@@ -46,7 +46,7 @@ class Keys:
 
     @property
     def unlock(self) -> str:
-        """The swarm's unlock keys, sealed; there only if autolock is, or once was, declared."""
+        """The unlock keys of the swarm, sealed. The key exists only if autolock is, or once was, declared."""
         return f"{self.root}unlock"
 
     @property
@@ -55,7 +55,7 @@ class Keys:
 
     @property
     def digests(self) -> str:
-        """Which bytes the tags of the accepted document are; there only with `policy.resolve_digests`."""
+        """The digests of the tags in the accepted document. The key exists only with `policy.resolve_digests`."""
         return f"{self.root}digests"
 
     @property
@@ -77,7 +77,7 @@ class Keys:
         return f"{self.root}membership-orders/"
 
     def membership_order(self, host: str) -> str:
-        """What the leader says of a host's membership; there only while there is something to say."""
+        """The membership order for a host. The key exists only while the leader has issued one."""
         return f"{self.membership_orders}{host}"
 
     @property
@@ -85,7 +85,7 @@ class Keys:
         return f"{self.root}rollouts/"
 
     def rollout(self, service: str) -> str:
-        """How far a service is on its way to another spec; there only while it is not simply there."""
+        """The rollout of a service. The key exists only until all replicas have the spec of the intent."""
         return f"{self.rollouts}{service}"
 
     @property
@@ -99,7 +99,7 @@ class Keys:
         return f"{self.hosts}{host}/status"
 
 
-# ---- Who may do what in an etcd with authentication: an operator writes the intent, the agents all the rest
+# ---- Permissions in an etcd with authentication: an operator writes the intent, the agents write everything else
 
 
 Right = Literal["read", "write", "readwrite"]
@@ -107,7 +107,7 @@ Right = Literal["read", "write", "readwrite"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
-    """A right on the keys from `key` up to, and without, `end`; without an `end` on that one key."""
+    """A right on the keys from `key` up to and excluding `end`; empty `end`: on the one key."""
 
     right: Right
     key: str
@@ -116,17 +116,17 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdRole:
-    """A role as etcd knows it."""
+    """A role in etcd's authentication."""
 
     name: str
     permissions: tuple[Permission, ...]
 
 
 def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
-    """The operator's role and the agents' for one cluster.
+    """Return the role of the operator and the role of the agents for one cluster.
 
-    The operator reads everything, as `swarmkeeper plan` does. That gives nothing away: whoever writes the document
-    says what runs on every host, as root if he likes.
+    The operator reads everything, as `swarmkeeper plan` does. That adds no power: the writer of the document can run
+    any container on every host, as root.
     """
     everything = Permission(right="read", key=keys.root, end=_after(keys.root))
     operator = EtcdRole(
@@ -137,8 +137,8 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
         name=f"swarmkeeper-{keys.cluster}-agent",
         permissions=(
             everything,
-            # Not from the root: of two permissions with the same first key etcd 3.4 keeps one twice when they are
-            # given again. No key of ours comes before this one.
+            # Not from the root: etcd 3.4 keeps one of two permissions with the same first key twice when both are
+            # granted again. No key of the cluster precedes this one.
             Permission(right="readwrite", key=f"{keys.root}a", end=keys.intent),
             Permission(right="readwrite", key=_after(keys.intent), end=_after(keys.root)),
         ),
@@ -147,5 +147,5 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
 
 
 def _after(prefix: str) -> str:
-    """The first key after all that begin with `prefix`, whose last character is no special one."""
+    """Return the first key after all keys with that prefix. The last character of the prefix must be ASCII."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,4 +1,4 @@
-"""Steps of the leader: its lock, the intent, the swarm and its nodes, overlays, and what it tells the hosts."""
+"""Steps of the leader: its lock, the intent, the swarm and its nodes, overlays, and its orders to hosts."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -19,7 +19,7 @@ class _LeaderStep(BaseStep):
 class _StepForHost(_LeaderStep):
     host: str
     about: ClassVar[str]
-    """The resource is this of the host."""
+    """First part of the resource's name; the host is the second."""
 
     @property
     def resource(self) -> str:
@@ -38,18 +38,18 @@ class Resign(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonLock(_LeaderStep):
-    """Give back a lock that is ours still, as etcd goes on renewing it, while nothing else can be read there.
+    """Release the leader lock while etcd renews its lease and lets the leader read nothing else.
 
-    Where etcd does not let us do that either, the lease is left to run out, and another one taken.
+    If etcd refuses that too, the session lets the lease expire and takes another one.
     """
 
     lock: Fence
-    verb, kind, resource = "let go as", "leadership", "leader"
+    verb, kind, resource = "abandon the lock as", "leadership", "leader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishVerdict(_LeaderStep):
-    """Say what came of the newest document; an accepted one is put accepted in the same transaction."""
+    """Write the verdict on the newest document, and in the same transaction an accepted document as `accepted`."""
 
     verdict: Verdict
     document: str | None = field(default=None, repr=False)
@@ -59,7 +59,7 @@ class PublishVerdict(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishAssignment(_StepForHost):
-    """Tell a host its replicas; the specs it needs and etcd lacks are written in the same transaction."""
+    """Write the assignment of a host, preceded by the specs that it names and etcd lacks."""
 
     assignment: Assignment
     specs: tuple[ContainerSpec, ...] = field(repr=False)
@@ -86,7 +86,7 @@ class _RolloutStep(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishRollout(_RolloutStep):
-    """Note how far a service is on its way to another spec. Always before a replica is moved by it."""
+    """Write the state of a rollout. This precedes every update of a replica by the rollout."""
 
     rollout: Rollout
     verb = "publish"
@@ -94,14 +94,14 @@ class PublishRollout(_RolloutStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawRollout(_RolloutStep):
-    """Forget a rollout that is over."""
+    """Delete the record of a rollout that has ended."""
 
     verb = "withdraw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantDisruption(_StepForHost):
-    """Let one host be disturbed; `over` is the mod_revision of the disruption slot that is over, 0: there was none."""
+    """Grant the disruption slot to a host. `over` is the mod_revision of the slot that ended; 0: there was none."""
 
     quorum: bool
     over: int
@@ -110,7 +110,7 @@ class GrantDisruption(_StepForHost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeDisruption(_StepForHost):
-    """Nobody is disturbed any more; `over` is the mod_revision of the disruption slot that is over."""
+    """Delete the disruption slot. `over` is its mod_revision."""
 
     over: int
     verb, kind, about = "revoke", "gwbridge", "disruption"
@@ -118,34 +118,34 @@ class RevokeDisruption(_StepForHost):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueMembershipOrder(_StepForHost):
-    """Give a host the leader's word on its membership."""
+    """Write the membership order for a host."""
 
     membership_order: MembershipOrder
     unlisted: str | None = None
-    """The node id that the swarm must not know, asked once more before it is said: stopping replicas rests upon it."""
+    """Node id that the swarm must not list. The step checks that once more: the host stops replicas on this order."""
     verb, kind, about = "issue", "swarm", "membership-order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeMembershipOrder(_StepForHost):
-    """Take the word back: what it was about is no longer so, or cannot be told any more."""
+    """Delete a membership order whose cause has ended, or is not known any more."""
 
     verb, kind, about = "revoke", "swarm", "membership-order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetHost(_StepForHost):
-    """Delete the keys of a host that the intent named before, and that is empty and outside the swarm."""
+    """Delete the keys of a removed host that is empty and outside the swarm."""
 
     verb, kind, about = "forget", "swarm", "host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimInit(_LeaderStep):
-    """Claim the one `swarm init` of the cluster, or take the claim over from a host that is gone."""
+    """Claim the only `swarm init` of the cluster, or take over the claim of an unreachable host."""
 
     over: int = 0
-    """mod_revision of the claim that is taken over; 0: there is none."""
+    """mod_revision of the claim that is taken over; 0: none exists."""
     verb, kind, resource = "claim", "swarm", "swarm-record"
 
 
@@ -159,7 +159,7 @@ class PublishSwarm(_LeaderStep):
 class PublishTokens(_LeaderStep):
     swarm_id: str
     managers: bool = True
-    """Whether hosts may join as managers now."""
+    """True if hosts may join as managers now."""
     verb, kind, resource = "publish", "swarm", "tokens"
 
 
@@ -175,14 +175,14 @@ class WithdrawTokens(_LeaderStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateOverlay(CreateNetwork):
-    """An overlay, for the whole swarm."""
+    """Create an overlay for all hosts of the swarm."""
 
     lane, kind, budget_s = "leader", "overlay", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveOverlay(_LeaderStep):
-    """Remove an overlay of ours that nobody is on, by its id: another one of that name is not meant."""
+    """Remove a managed overlay without users. The id excludes another network of that name."""
 
     network: str
     id: str
@@ -197,7 +197,7 @@ class RemoveOverlay(_LeaderStep):
 class _NodeStep(_LeaderStep):
     node_id: str
     host: str
-    """Whose node it is, or was."""
+    """Host to which the node belongs or belonged."""
     kind = "swarm"
 
     @property
@@ -208,26 +208,27 @@ class _NodeStep(_LeaderStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NodeChange(_NodeStep):
     version: int = field(compare=False)
-    """The node's, when this was decided: it is not carried out on any other. Another version makes no other step."""
+    """Version index of the node at planning time; at any other index the step is stale. It does not distinguish
+    steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteNode(_NodeChange):
-    """Ask for a manager. The node becomes one a moment later, by itself."""
+    """Set the node's role to manager. The swarm carries that out a moment later."""
 
     verb = "promote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoteNode(_NodeChange):
-    """Ask for a worker. The raft leader hands over by itself before it is one."""
+    """Set the node's role to worker. A raft leader transfers its leadership first."""
 
     verb = "demote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateNode(_NodeChange):
-    """Set the availability (None: as it is) and labels, and take the labels named in `without` away."""
+    """Set the availability (None: unchanged) and labels, and remove the labels in `without`."""
 
     availability: Availability | None = None
     labels: Pairs = ()
@@ -237,24 +238,24 @@ class UpdateNode(_NodeChange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveNode(_NodeStep):
-    """Take the record of a node that is down out of the swarm. Never forced."""
+    """Remove a down node from the swarm, never by force."""
 
     verb = "remove"
 
 
-# ---- Its autolock: the leader switches it and publishes the key; a locked host unlocks itself
+# ---- Autolock: the leader switches it and publishes the key; a locked host unlocks itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _AutolockStep(_LeaderStep):
     known: UnlockKeys
-    """What is published of this swarm; off and without a key when nothing is."""
+    """The published keys of this swarm; off and without a key if none are published."""
     kind, resource = "swarm", "autolock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnAutolockOn(_AutolockStep):
-    """Have the swarm make an unlock key, and publish it at once: no manager can be unlocked without."""
+    """Enable autolock and publish the unlock key immediately: no manager can be unlocked without it."""
 
     verb = "turn on"
 
@@ -266,7 +267,7 @@ class PublishUnlockKey(_AutolockStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnAutolockOff(_AutolockStep):
-    """The keys stay published, for managers that are down and do not hear of it."""
+    """Disable autolock. The keys stay published for managers that are down, which stay locked with them."""
 
     verb = "turn off"
 

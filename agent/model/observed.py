@@ -1,4 +1,4 @@
-"""What a plan is made from: what etcd held, and what this agent knows of itself and of the time before."""
+"""The input of the planner: the content of etcd, the state of the host, and what the agent remembers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ ReplicaKey = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaTimers:
-    """What this leader has seen of one replica since it leads."""
+    """Condition timers of one replica since this agent became the leader."""
 
     steady_s: float = 0.0
-    """How long its host has said the same of it, or has been away."""
+    """Seconds for which the report of its host has been the same, or its host unreachable."""
     ended: bool = False
-    """Whether it was seen running with the spec it is to have, and ended since, however it looks now."""
+    """True if the replica ran with its desired spec and has ended since, whatever its state is now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The operator's document as found in etcd: parsed, or what is wrong with it."""
+    """The operator's document in etcd, parsed, or with its faults."""
 
     revision: int
     intent: Intent | None
@@ -39,135 +39,134 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterState:
-    """What etcd held at `revision`, as far as this agent reads it."""
+    """The content of etcd at `revision` that this agent reads."""
 
     revision: int
     document: Document | None = None
-    """The newest, accepted or not; None: there is no intent key."""
+    """The newest document, accepted or not; None: no key `intent` exists."""
     accepted: Intent | None = None
-    """What is accepted: what etcd says, unless this host knows something newer."""
+    """The accepted document: the one in etcd, or a newer one on the disk of this host."""
     epoch: int = 0
-    """Of what is accepted: how often an operator has confirmed an etcd that had been rolled back."""
+    """Epoch of the accepted document: number of rollbacks of the store that operators have confirmed."""
     accepted_held: bool = False
-    """Whether etcd has that no more, or nothing that can be read: not everybody may know it."""
+    """True if etcd has lost the accepted document or its value is unreadable: other hosts may not know it."""
     store_rolled_back: str = ""
-    """What in etcd is older than what this host knows to be accepted, in words; empty: nothing."""
+    """Description of what in etcd is older than the accepted state on this host; empty: nothing."""
     confirmed: bool = False
-    """Whether an operator has put `document` since that was noticed, or it is what is accepted anyway."""
+    """True if an operator has applied `document` since the rollback was detected, or it equals the accepted one."""
     verdict: records.Verdict | None = None
     leader: str | None = None
-    """Host name of the holder of the leader lock."""
+    """Host name of the leader; None: no host has the leader lock."""
     record: records.SwarmRecord | None = None
     record_held: bool = False
-    """Whether the record in etcd cannot be read: `record` is the last one that could be, if any."""
+    """True if the record in etcd is unreadable: `record` is the last one that was read, if any."""
     record_revision: int = 0
-    """mod_revision of the record; 0: there is none."""
+    """mod_revision of the record; 0: no record exists."""
     tokens: records.Tokens | None = None
     tokens_exposed: bool = False
-    """Whether they are there unsealed, though this host has a key to seal them with."""
+    """True if the tokens are published unsealed although this host has a sealing key."""
     tokens_locked: bool = False
-    """Whether they are sealed with a key that this host does not have."""
+    """True if the tokens are sealed with a key that this host does not have."""
     unlock: records.UnlockKeys | None = None
     unlock_aged: bool = False
-    """Whether they are sealed otherwise than this host would seal them now."""
+    """True if the unlock keys are sealed with another key or format than this host uses now."""
     unlock_locked: bool = False
-    """Whether they are there and this host cannot open them."""
+    """True if unlock keys are published and this host cannot open them."""
     can_seal: bool = True
-    """Whether this host has a key to seal with."""
+    """True if this host has a sealing key."""
     disruption: records.Disruption | None = None
     disruption_revision: int = 0
-    """mod_revision of the disruption; 0: there is none."""
+    """mod_revision of the disruption slot; 0: no slot exists."""
     assignment: records.Assignment | None = None
-    """This host's own."""
+    """Assignment of this host; None: none is known."""
     assignment_held: bool = False
-    """Whether it is not in etcd like that any more."""
+    """True if etcd does not have that assignment any more."""
     membership_order: records.MembershipOrder | None = None
-    """Of this host's membership."""
+    """Membership order for this host; None: none was issued."""
     presence: records.Presence | None = None
-    """Whichever agent is there under this host's name."""
+    """Presence under this host's name, by this agent or another one; None: none exists."""
     presence_lost: bool = False
-    """Whether there is none, though this agent holds the lease that it has put its own on."""
+    """True if etcd lost the presence although this agent's lease, which carries it, is alive."""
     specs: Mapping[str, ContainerSpec] = field(default_factory=dict)
-    """By hash: those this host's assignment and containers name."""
+    """Hash -> spec, for the specs that the assignment and the containers of this host name."""
     unreadable: Pairs = ()
-    """(key, problem) of the keys of ours that could not be read: they are held, never guessed at."""
-    newer: tuple[str, ...] = ()
-    """Of those, the keys that a newer agent has written as leader."""
-    # The leader's own reading; empty on everybody else.
+    """(key, problem) of the unreadable keys of this cluster. The last value that was read stays valid."""
+    newer_format: tuple[str, ...] = ()
+    """The unreadable keys that a newer agent wrote as leader."""
+    # Leader only; empty on every other host.
     assignments: Mapping[str, records.Assignment] = field(default_factory=dict)
     stored_specs: frozenset[str] = frozenset()
     membership_orders: Mapping[str, records.MembershipOrder] = field(default_factory=dict)
     statuses: Mapping[str, HostStatus] = field(default_factory=dict)
     present: Mapping[str, str] = field(default_factory=dict)
-    """Host -> the agent instance that is there now."""
+    """Host -> instance of the agent in its presence."""
     digests: records.Digests | None = None
     digests_revision: int = 0
-    """mod_revision of the digests; 0: there are none."""
+    """mod_revision of the digests; 0: no digests exist."""
     rollouts: Mapping[str, records.Rollout] = field(default_factory=dict)
-    """By service: those that are under way or did not come out as the intent says."""
+    """Service -> rollout that has not ended, or ended otherwise than the intent asks."""
 
     def status_of(self, host: str) -> HostStatus | None:
-        """What a host says of itself, if it says it in this run of its agent."""
+        """Return the status of a host; None: its present agent has not written one."""
         status = self.statuses.get(host)
         return status if status and self.present.get(host) == status.instance else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Everything a plan is made from."""
+    """The complete input of the planner."""
 
     me: str
-    """This host's name in the intent."""
+    """Name of this host in the intent."""
     host: HostState | None
     """None: dockerd does not answer."""
     cluster: ClusterState | None
-    """None: etcd does not answer and nothing is known from before."""
+    """None: etcd does not answer and no saved state exists."""
     stale: bool = False
-    """etcd does not answer; `cluster` is what it said last."""
+    """True if etcd does not answer; `cluster` is its last answer or the saved state."""
     store_error: str = ""
-    """Why etcd could not be read, in words."""
+    """Error of the last read of etcd; empty: etcd answers."""
     source: Literal["etcd", "disk"] = "etcd"
-    """Where the assignment that counts is from; disk: what was kept there, by this run of the agent or before."""
+    """Origin of the assignment in use; disk: the saved state, from this run of the agent or an earlier one."""
     seen_at: float = 0.0
-    """When etcd last said so, as far as is known, in seconds since the epoch; 0: never."""
+    """Time of the last answer of etcd, in seconds since the epoch; 0: not known."""
     state_fault: str = ""
-    """Why what is accepted is not kept on this host's disk, in words; empty: it is."""
+    """Error of saving the accepted state on the disk of this host; empty: it is saved."""
     engine_error: str = ""
-    """Why dockerd could not be read, in words."""
+    """Error of the last read of dockerd; empty: dockerd answers."""
     engine_away_s: float = 0.0
-    """How long dockerd has not answered, in seconds; 0: it does."""
+    """Seconds since dockerd last answered; 0: it answers."""
     nodes_unseen_s: float = 0.0
-    """How long this manager has not seen the swarm's nodes, in seconds; 0: it does, or it is none."""
+    """Seconds since this manager last listed the nodes; 0: it lists them, or is no manager."""
     fence: Fence | None = None
-    """None: not leading."""
+    """The leader lock of this host; None: this host is not the leader."""
     lock_unread: Fence | None = None
-    """The leader lock that was ours when etcd was last read, while it cannot be read and the lease is ours still."""
+    """The leader lock of this host at the last read of etcd, while etcd is unreadable and the lease is alive."""
     unread_s: float = 0.0
-    """For how many seconds etcd has gone on renewing that lease since."""
+    """Seconds for which etcd has renewed the lease since that read."""
     led_s: float = 0.0
-    """For how many seconds this host has led; 0: it does not."""
+    """Seconds since this host became the leader; 0: it is not the leader."""
     unled_s: float = 0.0
-    """For how many seconds the leader lock has been seen free; 0: it is not, or that cannot be told."""
+    """Seconds for which no host has had the leader lock; 0: one has it, or that is not known."""
     lease: bool = False
-    """Whether a lease is provably ours now: without one nobody may campaign."""
+    """True if the lease of this agent is certainly alive. An agent without one must not campaign."""
     in_flight: frozenset[str] = frozenset()
-    """The resources that steps are working on: nothing more is planned for them meanwhile."""
+    """Resources of the steps in flight. The planner leaves them out."""
     failures: Mapping[str, str] = field(default_factory=dict)
-    """Resource -> why the last try of the step that is planned for it failed, in the words of the other side."""
+    """Resource -> error of the last attempt of its step, in the text of dockerd, etcd or the registry."""
     instance: str = ""
-    """This run of the agent, as its presence names it."""
+    """Id of this run of the agent, as in its presence."""
     boot_id: str = ""
-    """This boot of the machine."""
+    """Kernel's id of this boot of the machine."""
     machine_id: str = ""
-    """The machine, as long as nobody copies it."""
+    """Content of /etc/machine-id. A cloned machine has the same id."""
     advertise: str | None = None
-    """The operator's own choice of address (agent.yaml); None: the one the intent declares."""
+    """Address that agent.yaml sets; None: the one that the intent declares."""
     watches: Mapping[ReplicaKey, ReplicaTimers] = field(default_factory=dict)
-    """Of each assigned replica, what this leader has seen of it over time; empty on everybody else."""
+    """Leader only: condition timers of each assigned replica; else empty."""
     tokens_age_s: float = 0.0
-    """How long this leader has seen the published join tokens as they are; 0 on everybody else."""
+    """Leader only: seconds since the published join tokens last changed; else 0."""
     show_secrets: bool = False
-    """Whether reasons may hold values that can be secret: for an operator who asked for them, never for an agent."""
+    """True if reasons may contain values that may be secret: on an operator's request, never in an agent."""
     lost_s: Mapping[str, float] = field(default_factory=dict)
-    """Host -> for how many seconds this leader has seen it gone, its agent and its node, as
-    `agent/diff/nodes.py` tells that."""
+    """Leader only: host -> seconds for which it has been lost, by the rule of `agent/diff/nodes.py`."""

@@ -1,4 +1,4 @@
-"""The plan: what is to be done, in order, and what is blocked; and what comes of a step."""
+"""The plan: steps in order, and blocked resources. And the outcome of a step."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,12 +14,12 @@ BlockedKind = Literal[
     "placement",
     "crash",
 ]  # fmt: skip
-"""Why nothing is done, in one word for the metric."""
+"""Kinds of blocked resources, a label of the metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """Seen as not as it should be, and deliberately not touched."""
+    """A resource whose difference the agent sees and deliberately leaves."""
 
     resource: str
     reason: str
@@ -30,7 +30,7 @@ class Blocked:
 
 
 class Plan(NamedTuple):
-    """Drift is a plan that is not empty, or blocked."""
+    """The result of the planner. A plan with steps or blocked resources is drift."""
 
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
@@ -44,41 +44,41 @@ class Plan(NamedTuple):
         return Plan((*self.steps, *other.steps), (*self.blocked, *other.blocked))
 
     def without(self, resources: frozenset[str]) -> "Plan":
-        """The plan less the steps of `resources`: those that are in flight."""
+        """Return the plan without the steps of `resources`: those that are in flight."""
         return Plan(tuple(each for each in self.steps if each.resource not in resources), self.blocked)
 
 
 def blocked_plan(resource: str, kind: BlockedKind, reason: str) -> Plan:
-    """The plan that leaves `resource` as it is, and says why."""
+    """Return a plan that only blocks `resource`, with the reason."""
     return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What went wrong last with a resource, how often in a row, and when it may be tried again."""
+    """The last error of a resource, the number of failed attempts in a row, and the time of the next one."""
 
     error: str
     attempts: int
     retry_at: float
-    """On the clock of the caller, in seconds."""
+    """Time of the next attempt, in seconds on the clock of the caller."""
     task: str
-    """What was tried; another task is tried at once."""
+    """The failed task. Another task for the resource is not delayed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one step."""
+    """The result of one step."""
 
     step: Step
     seconds: float
     error: str = ""
-    """Empty: it succeeded."""
+    """Empty: the step succeeded or was stale."""
     unexpected: BaseException | None = None
-    """A fault of ours, not of the other side: worth a traceback."""
+    """A defect of the agent, logged with its traceback; None: no error, or an expected one."""
     failure: Failure | None = None
-    """When it failed: how often by now, and when it is tried again."""
+    """The failure with its backoff; None: the step did not fail."""
     stale: str = ""
-    """Why it was not carried out, although nothing failed: the next pass replans, at once."""
+    """Change that made the step stale; empty: none. The next pass plans again without delay."""
 
     @property
     def succeeded(self) -> bool:

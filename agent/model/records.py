@@ -1,4 +1,4 @@
-"""The values in etcd but for the intent and statuses: JSON with a version, and what each record says."""
+"""The records in etcd, except the intent and the statuses: JSON with a version and a checksum."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -12,33 +12,33 @@ from agent.errors import Invalid, NewerFormat
 from agent.model.spec import Key, Pairs
 
 MOST_KEYS = 3
-"""How many keys are kept. A manager that was down while the key was changed is locked with the one before."""
+"""Most unlock keys that are kept. A manager that was down during a change of the key is locked with the key before."""
 VERSION = 1
-"""An unknown newer version is refused, never misread; a field this version does not know is refused likewise."""
+"""Format of the records. A newer format or an unknown field is refused, never misread."""
 
 R = TypeVar("R")
 
 
 def encode(record: Any) -> bytes:
-    """Canonical JSON of a record, with its version and checksum; equal records have equal bytes."""
+    """Return the canonical JSON of a record, with version and checksum. Equal records have equal bytes."""
     body = {"v": VERSION, **msgspec.to_builtins(record, str_keys=True)}
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
 
 
 def _sum(body: dict[str, Any]) -> str:
-    """CRC-32 of the canonical JSON: whatever one bit may do to a value, it must not pass for another one."""
+    """Return the CRC-32 of the canonical JSON. A value with one flipped bit must not pass for another valid one."""
     return f"{crc32(msgspec.json.encode(body, order='sorted')):08x}"
 
 
 def decode(kind: type[R], raw: bytes) -> R:
-    """Read a record. Raises Invalid, with what was wrong, for anything `encode` of this version cannot have written."""
+    """Return the record in `raw`. Raises Invalid for bytes that `encode` of this version cannot have written."""
     try:
         body = msgspec.json.decode(raw)
         if not isinstance(body, dict):
             raise Invalid(f"not a {kind.__name__}: not a JSON object")
-        # Who writes one by hand may leave the checksum out. It is a matter of every format, also of a newer one.
+        # A person who writes a record may omit the checksum. Newer formats have the same checksum.
         if "sum" in body and body.pop("sum") != _sum(body):
-            raise Invalid(f"not a {kind.__name__}: damaged, its checksum does not hold")
+            raise Invalid(f"not a {kind.__name__}: damaged, its checksum is wrong")
         version = body.pop("v", None)
         if isinstance(version, int) and version > VERSION:
             raise NewerFormat(f"a {kind.__name__} of format {version}; this agent reads format {VERSION}")
@@ -53,25 +53,27 @@ def decode(kind: type[R], raw: bytes) -> R:
 
 
 def timestamp(at_s: float) -> str:
-    """Give `at_s`, in seconds since the epoch, as RFC 3339: in UTC, without fractions."""
+    """Return `at_s`, in seconds since the epoch, as RFC 3339 in UTC without fractions."""
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Replica:
-    """One replica of a service: its slot is unique within the service, its spec is named by hash."""
+    """One replica of a service. Its slot is unique within the service; `spec` is the hash of its spec."""
 
     service: str
     slot: int
     spec: str
     addresses: Pairs = ()
-    """(overlay, IPv4 address) that the leader has pinned for it. It keeps them from container to container."""
+    """(overlay, reserved IPv4 address). Every container of the replica gets them."""
     held: str = ""
-    """Why it must not be started yet, in words: somebody else still has its address, or another host still has it."""
+    """Reason why the replica must not start yet: its address is in use, or another host still runs it. Empty: it
+    may."""
     waits: str = ""
-    """Why it must not be started for the first time yet, in words: what it depends on is not as far."""
+    """Reason why the first start must wait: a dependency is not ready. Empty: it need not wait."""
     recreate: Pairs = ()
-    """(id of a container of it, why that has to be recreated): the swarm gave its address to another one, too."""
+    """(container id, reason) of containers of the replica to recreate, because the swarm allocated their address
+    twice."""
 
     @property
     def key(self) -> Key:
@@ -79,36 +81,33 @@ class Replica:
 
     @property
     def made_as(self) -> "Replica":
-        """As the labels of its container name it: without what may change while that stays."""
+        """Return the replica as the labels of its container name it, without the fields that may change meanwhile."""
         return Replica(service=self.service, slot=self.slot, spec=self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """The replicas one host shall run, by the intent of `revision`. An empty one asks for none."""
+    """The replicas that one host must run, by the intent of `revision`."""
 
     revision: int
     project: str
     replicas: tuple[Replica, ...] = ()
     epoch: int = 0
-    """As in Accepted: what counts more is of a later epoch, or within one of a later revision."""
+    """As in Accepted. The assignment with the later epoch supersedes; within one epoch, the later revision."""
     pending: tuple[str, ...] = ()
-    """Services with a replica here that is not as that intent says (yet).
-
-    A rollout moves it in its turn, or went back.
-    """
+    """Services with a replica here that is not yet updated to that intent, or was rolled back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """An agent is there. Goes away with its lease."""
+    """A running agent. The key disappears with the lease of the agent."""
 
     instance: str
     boot_id: str
     version: str
     since: str
     machine_id: str = ""
-    """What /etc/machine-id says: a copy of a machine has the same."""
+    """Content of /etc/machine-id. A cloned machine has the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,120 +118,119 @@ class LeaderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmRecord:
-    """The one swarm of the cluster, or who is making it."""
+    """The only swarm of the cluster, or the claim of a host on its init."""
 
     claimed_by: str
     swarm_id: str | None = None
-    """None: claimed, not made yet."""
+    """None: claimed, and not yet initialised."""
     managers: Pairs = ()
-    """(node id, address:port) to join at."""
+    """(node id, address:port) of the managers through which hosts join."""
     networks: tuple[str, ...] = ()
-    """Overlays that containers can join: a worker cannot see them for itself."""
+    """Overlays that containers can join. A worker cannot list them itself."""
     recreating: tuple[str, ...] = ()
-    """Overlays that are about to be recreated: whoever has replicas on one takes them off it."""
+    """Overlays that are about to be recreated. Every host disconnects its replicas from them."""
     pool: tuple[str, ...] = ()
-    """The networks that the swarm takes the subnets of overlays from: only managers are told."""
+    """Address pool for the subnets of overlays. GET /info reports it to managers only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MembershipOrder:
-    """The leader's word on what a host's engine says of its membership. No host leaves a swarm without one.
+    """The leader's order to one host about its membership. No host leaves a swarm without one.
 
-    A worker cannot know by itself that its swarm removed it, or was recreated: only a manager's list of nodes tells.
+    A worker cannot detect that its swarm removed it or was re-created: only the managers' list of nodes shows that.
     """
 
     state: Literal["pending", "active", "error"]
     node_id: str | None
-    """With `state`, what the host said: the membership order means nothing to a host of which that is no longer
-    true."""
+    """With `state`, the membership that the host reported. The host ignores an order for any other membership."""
     what: Literal["leave", "quarantine"]
-    """leave: leave the swarm; quarantine: another host has this node's identity, so do nothing at all."""
+    """leave: leave the swarm; quarantine: another host has the identity of this node, so change nothing."""
     reason: str
 
     def held(self, why: str) -> str:
-        """What the host says, of its swarm, when it cannot do so; the leader finds it again by how it begins."""
+        """Return the blocked reason of a host that cannot obey the order. The leader identifies it by its start."""
         return f"{self.reason}; but {why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Join tokens of the recorded swarm. Without one for managers all join as workers, to be promoted later."""
+    """Join tokens of the recorded swarm. Without a manager token every host joins as a worker and is promoted later."""
 
     swarm_id: str
     worker: str = field(repr=False)
     manager: str = field(repr=False)
     sealed: str = field(default="", repr=False)
-    """Both of them, sealed with a key of the hosts; the fields above are empty then. Empty: they are not sealed."""
+    """Both tokens, sealed, while `worker` and `manager` are empty. Empty: the tokens are not sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlockKeys:
-    """The unlock keys of a swarm, as the leader publishes them. In etcd they are always sealed.
+    """The unlock keys of a swarm, always sealed in etcd.
 
-    With autolock a manager whose dockerd was started opens what it knows of the swarm with such a key only.
+    With autolock, a manager needs one of them after a restart of dockerd to decrypt its raft log.
     """
 
     swarm_id: str
     on: bool
-    """Whether autolock is on by our doing. The keys stay when it is off: who was down meanwhile is still locked."""
+    """True if an agent enabled autolock. The keys stay when it is off: managers that were down are still locked."""
     keys: tuple[str, ...] = field(default=(), repr=False)
-    """The one that is good now first; empty while they are sealed."""
+    """The current key first; empty while they are sealed."""
     sealed: str = field(default="", repr=False)
-    """All of them, sealed with a key of the hosts."""
+    """All keys, sealed; empty while they are not sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disruption:
-    """The one host that holds the disruption slot.
+    """The only host that has the disruption slot.
 
-    The leader grants it, the host acquires and releases it, each by comparing what it last saw: so at no time two hosts
-    act on the disruption slot. It hangs on no lease: a host that dies while it holds the disruption slot keeps it, and
-    goes on with it when it is back.
+    The leader grants the slot; the host acquires and releases it. Each compares the mod_revision that it read last, so
+    that no two hosts act on the slot. The slot is on no lease: a host that fails keeps it and resumes when it is back.
     """
 
     host: str
     state: Literal["granted", "acquired", "released"]
     reason: str
     quorum: bool
-    """Whether the swarm had a leader when the disruption slot was granted."""
+    """True if the swarm had a raft leader when the slot was granted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The accepted document, word for word, and the revision the operator put it at."""
+    """The text of the accepted document, and the revision at which the operator applied it."""
 
     revision: int
     document: str = field(repr=False)
     epoch: int = 0
-    """How often an operator has confirmed an etcd that had been rolled back: its revisions count from zero then."""
+    """Number of rollbacks of the store that operators have confirmed. In each epoch the revisions restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The leader's word on the newest document."""
+    """The leader's answer to the newest document."""
 
     revision: int
-    """The document it speaks of."""
+    """Revision of that document."""
     accepted: bool
     accepted_revision: int
-    """Revision of the accepted document; 0: none yet."""
+    """Revision of the accepted document; 0: none is accepted yet."""
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     confirm: str = ""
-    """The document is good and waits for this word, as `x-cluster.policy.confirm` of it; empty: it does not wait."""
+    """Token that the valid document needs as `x-cluster.policy.confirm`; empty: it needs none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """Which bytes the tags of one document are, as the leader asked the registries once for it."""
+    """The digests of the tags in one document. The leader asks the registries once for each document."""
 
     revision: int
     epoch: int
-    """With `revision`, the accepted document that this was asked for."""
+    """With `revision`, names the accepted document."""
     images: Pairs = ()
-    """(image as the document says it, sha256:...), sorted; also of documents before, for as long as one names them."""
+    """(image as in the document, sha256:...), sorted. Entries of earlier documents stay while the document names
+    them."""
     asked: tuple[str, ...] = ()
-    """Those that were asked for this very document."""
+    """Images that were resolved for this document."""
 
 
 RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "rolled-back"]
@@ -240,21 +238,21 @@ RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A service on its way to another spec. It outlives the leader; how long a replica has been well does not."""
+    """The rollout of a service. The record outlives its leader; the monitor windows, which are in memory, do not."""
 
     before: str
-    """Hash of the spec that ran before, and that a rollback goes to."""
+    """Hash of the previous spec, the target of a rollback."""
     to: str
-    """Hash of the spec the intent asks for: a record about another one is of the past."""
+    """Hash of the spec in the intent. A record with another hash is obsolete."""
     state: RolloutState = "moving"
     already: tuple[int, ...] = ()
-    """Slots of the replicas that had the spec they are to have when this way began: they say nothing about it."""
+    """Slots of the replicas that had the new spec at the start of the rollout. They are no evidence for it."""
     failed: tuple[int, ...] = ()
-    """Slots of the replicas that failed on this way."""
+    """Slots of the replicas that failed in this rollout."""
     why: str = ""
-    """What failed, in words."""
+    """Description of the failure; empty: none."""
 
     @property
     def back(self) -> bool:
-        """Whether it goes, or went, back to the spec before."""
+        """Return True for a rollback to the previous spec, under way or completed."""
         return self.state in ("rolling-back", "rollback-paused", "rolled-back")

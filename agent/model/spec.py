@@ -1,9 +1,8 @@
-"""What one replica of a service must be, before placeholders are filled in: the content of `specs/<sha256>`.
+"""The spec of one replica before placeholders are filled in: the content of `specs/<sha256>`.
 
-Only plain immutable values live here, so that a spec has exactly one canonical JSON form and the hash of that
-form names it. A mapping is a tuple of pairs sorted by key; a list whose order means nothing is sorted by the
-parser. The default of a field means "not said": image and engine decide. Defaults are left out of the JSON,
-therefore a field added later changes no hash.
+All values are plain and immutable, so that a spec has exactly one canonical JSON form, whose hash names it. A mapping
+is a tuple of pairs sorted by key; the parser sorts a list whose order has no meaning. The default of a field leaves
+the field to image and engine. The JSON omits defaults, so that a new field changes no hash.
 """
 
 import dataclasses
@@ -18,9 +17,9 @@ from agent.errors import Invalid
 HUB = "docker.io"
 
 Pairs = tuple[tuple[str, str], ...]
-"""A mapping of strings: pairs, sorted by key, each key once."""
+"""A mapping of strings as pairs, sorted by key. Each key is unique."""
 Key = tuple[str, int]
-"""(service, slot): what names a replica, whatever its spec and its host."""
+"""(service, slot): the identity of a replica, independent of its spec and host."""
 
 Protocol = Literal["tcp", "udp", "sctp"]
 MountType = Literal["bind", "volume", "tmpfs"]
@@ -37,18 +36,18 @@ BlkioLimit = Literal["weight", "read_bps", "read_iops", "write_bps", "write_iops
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port of the container; published on the host when `published` is set."""
+    """A port of the container, published on the host if `published` is set."""
 
     target: int
     published: int | None = None
     protocol: Protocol = "tcp"
     host_ip: str = ""
-    """The host's address to publish on; empty means every address."""
+    """Address of the host on which the port is published; empty: every address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """Something mounted at `target`; `source` is a host path (bind) or the real name of a Docker volume."""
+    """A mount at `target`. `source` is a host path (bind) or the name of a Docker volume."""
 
     type: MountType
     target: str
@@ -56,48 +55,45 @@ class Mount:
     """None: an anonymous volume, or a tmpfs."""
     read_only: bool = False
     propagation: str | None = None
-    """Bind only: rprivate, rshared, ... as the engine knows them."""
+    """Bind only: rprivate, rshared, ...: the engine's words."""
     create_host_path: bool = False
-    """Bind only: make the host's directory when it is missing."""
+    """Bind only: True creates a missing directory on the host."""
     relabel: Relabel | None = None
-    """Bind only, with SELinux: z for a label that containers share, Z for one of its own."""
+    """Bind only, with SELinux: z for a label that containers share, Z for a private one."""
     nocopy: bool = False
-    """Volume only: do not fill a new volume with what the image has at `target`."""
+    """Volume only: True leaves a new volume empty, instead of copying what the image has at `target`."""
     tmpfs_size_bytes: int | None = None
     tmpfs_mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """Membership in one Docker network, by its real name. The service's name is always an alias too."""
+    """Membership in the Docker network of that name. The service's name is always an alias too."""
 
     network: str
     aliases: tuple[str, ...] = ()
     ipv4_address: str | None = None
-    pinned: str | None = None
-    """The address that the leader has pinned for one replica.
-
-    Filled in on its host, and never part of a stored spec.
-    """
+    reserved: str | None = None
+    """Reserved address of one replica, filled in on its host and never part of a stored spec."""
 
     @property
     def address(self) -> str | None:
-        """The address that it asks for; None: any."""
-        return self.ipv4_address or self.pinned
+        """Return the requested address; None: any."""
+        return self.ipv4_address or self.reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """What the engine does when the process ends."""
+    """The engine's restart policy."""
 
     name: RestartName
     max_retries: int = 0
-    """on-failure only; 0 is without end."""
+    """on-failure only; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healthcheck:
-    """How health is found out; what is None is taken from the image, then from the engine."""
+    """The healthcheck. A field that is None is left to the image, then to the engine."""
 
     test: tuple[str, ...] | None = None
     """In Docker's form: ("CMD", ...) or ("CMD-SHELL", text)."""
@@ -110,7 +106,7 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ulimit:
-    """One resource limit; -1 is unlimited."""
+    """One resource limit; -1: unlimited."""
 
     name: str
     soft: int
@@ -119,7 +115,7 @@ class Ulimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logging:
-    """Where the output goes; an empty driver is the engine's own choice."""
+    """The logging driver; empty: the engine's default."""
 
     driver: str = ""
     options: Pairs = ()
@@ -127,7 +123,7 @@ class Logging:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device of the host, given to the container."""
+    """A device of the host in the container."""
 
     source: str
     target: str
@@ -136,7 +132,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
-    """Devices that a driver of the engine gives out: GPUs. `count` is how many, -1 all, 0 those in `device_ids`."""
+    """Devices from a driver of the engine, as GPUs. `count` is their number; -1: all; 0: those in `device_ids`."""
 
     driver: str = ""
     count: int = -1
@@ -147,7 +143,7 @@ class DeviceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlkioDevice:
-    """A limit on the use of one block device: bytes or operations a second, or a weight from 10 to 1000."""
+    """A limit on one block device: bytes or operations per second, or a weight from 10 to 1000."""
 
     limit: BlkioLimit
     path: str
@@ -156,7 +152,7 @@ class BlkioDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """One replica of a service. What may hold passwords is kept out of `repr`."""
+    """The spec of one replica. `repr` omits the fields that may contain passwords."""
 
     image: str
     command: tuple[str, ...] | None = field(default=None, repr=False)
@@ -188,7 +184,7 @@ class ContainerSpec:
     sysctls: Pairs = ()
     shm_size_bytes: int | None = None
     tmpfs: Pairs = ()
-    """Path in the container, and mount options (may be empty)."""
+    """(path in the container, mount options, which may be empty)."""
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_opt: tuple[str, ...] = ()
@@ -200,7 +196,7 @@ class ContainerSpec:
     memory_reservation_bytes: int | None = None
     nano_cpus: int | None = None
     pids_limit: int | None = None
-    """-1 is unlimited."""
+    """-1: unlimited."""
     pid: Pid | None = None
     ipc: Ipc | None = None
     uts: Uts | None = None
@@ -212,13 +208,13 @@ class ContainerSpec:
     device_cgroup_rules: tuple[str, ...] = ()
     gpus: tuple[DeviceRequest, ...] = ()
     memory_swap_bytes: int | None = None
-    """Memory and swap together; -1 is unlimited swap."""
+    """Memory and swap together; -1: unlimited swap."""
     memory_swappiness: int | None = None
     oom_kill_disable: bool = False
     oom_score_adj: int | None = None
     cpu_shares: int | None = None
     cpuset: str | None = None
-    """As the kernel lists them: `0-2,5`."""
+    """CPUs in the kernel's list format: `0-2,5`."""
     cpu_period_us: int | None = None
     cpu_quota_us: int | None = None
     blkio_weight: int | None = None
@@ -226,12 +222,12 @@ class ContainerSpec:
 
 
 def encode(spec: ContainerSpec) -> bytes:
-    """Canonical JSON of `spec`: keys sorted, defaults left out, so that equal specs have equal bytes."""
+    """Return the canonical JSON of `spec`, with sorted keys and without defaults. Equal specs have equal bytes."""
     return msgspec.json.encode(_plain(spec), order="sorted")
 
 
 def decode(raw: bytes) -> ContainerSpec:
-    """Read what `encode` wrote. Raises Invalid for anything else, also for an unknown field."""
+    """Return the spec in the bytes that `encode` wrote. Raises Invalid for other bytes, also for an unknown field."""
     try:
         spec = msgspec.json.decode(raw, type=ContainerSpec)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -242,12 +238,12 @@ def decode(raw: bytes) -> ContainerSpec:
 
 
 def spec_hash(spec: ContainerSpec) -> str:
-    """SHA-256 of the canonical form, in hex: the name of the spec in etcd and on the container's label."""
+    """Return the SHA-256 of the canonical form in hex, the name of the spec in etcd and in the container's label."""
     return hashlib.sha256(encode(spec)).hexdigest()
 
 
 def registry_of(reference: str) -> str:
-    """Who has the image: host, and port if one is said. A first part without a dot or a port is no host to Docker."""
+    """Return the registry of an image: host, and port if given. To Docker a part without dot or port is no host."""
     first, slash, _ = reference.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         return HUB
@@ -255,7 +251,7 @@ def registry_of(reference: str) -> str:
 
 
 def why_alone(spec: ContainerSpec) -> str:
-    """Why no second container can run like that on the same host at the same time; empty when one can."""
+    """Return the reason why a host cannot run two containers of the spec at the same time; empty: it can."""
     if any(port.published is not None for port in spec.ports):
         return "it publishes a port of the host"
     if spec.network_mode == "host":
@@ -269,5 +265,5 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return value
-    told = ((each.name, getattr(value, each.name), each.default) for each in dataclasses.fields(value))
-    return {name: _plain(content) for name, content, default in told if content != default}
+    content = ((each.name, getattr(value, each.name), each.default) for each in dataclasses.fields(value))
+    return {name: _plain(found) for name, found, default in content if found != default}

@@ -1,4 +1,4 @@
-"""What a host says of itself."""
+"""The status record that each host writes."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +15,7 @@ class BlockedReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifferenceReport:
-    """A field of a running replica that is not as its spec says, word for word as the host observed it."""
+    """A field of a running replica that differs from its spec, as the host observed it."""
 
     field: str
     wanted: str
@@ -41,16 +41,17 @@ class ReplicaReport:
     restarts: int = 0
     addresses: Pairs = ()
     pinned: Pairs = ()
-    """As the accepted assignment on its host says: should etcd lose that, the leader can read it here."""
+    """Reserved addresses in the accepted assignment on the host. The leader recovers them from here if etcd loses
+    them."""
     differences: tuple[DifferenceReport, ...] = ()
     image: str = ""
-    """Id of the image it was made from."""
+    """Id of the image of the container."""
     image_now: str = ""
-    """Id of what its image's tag means on this host now, where that is another one."""
+    """Id of the image that the tag names on this host now; empty: the same."""
     crashes: int = 0
-    """How often in a row it ended soon after its start."""
+    """Number of starts in a row after which the container soon ended."""
     output: tuple[str, ...] = field(default=(), repr=False)
-    """The last lines it wrote before it ended last, while it goes on doing that."""
+    """The last lines of output before the last end, while the container keeps ending."""
 
     @property
     def key(self) -> Key:
@@ -62,27 +63,27 @@ Phase = Literal["", "right", "waiting", "moving", "held"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeReport:
-    """docker_gwbridge as docker and the kernel have it; empty strings where there is none."""
+    """docker_gwbridge as docker and the kernel report it; empty strings if it does not exist."""
 
     subnet: str = ""
     gateway: str = ""
     options: Pairs = ()
     device: bool = False
-    """Whether the kernel has the device."""
+    """True if the kernel has the device."""
     address: str = ""
     up: bool = False
     mesh: bool = True
-    """Whether the swarm's ingress sandbox has its gateway on it: without one, the routing mesh does not answer here."""
+    """True if the swarm's ingress sandbox has its gateway on the bridge; else the routing mesh of this host is down."""
     phase: Phase = ""
-    """right: as agreed, and every container has its gateway on it; waiting: for the disruption slot; held: blocked, and
-    not by others; moving: all else. Empty: nothing is agreed yet, or the host is outside the swarm."""
+    """right: as declared, with the gateway of every container; waiting: for the disruption slot; held: blocked, but not
+    by other hosts; moving: every other state; empty: no bridge is declared yet, or the host is outside the swarm."""
     revision: int = 0
-    """The accepted revision that `phase` speaks of."""
+    """Accepted revision to which `phase` refers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachedReport:
-    """A container, ours or not, and the networks it is on."""
+    """A container, managed or not, and its networks."""
 
     id: str
     name: str
@@ -101,22 +102,22 @@ class NetworkReport:
     gateway: str = ""
     options: Pairs = ()
     labels: Pairs = ()
-    """Only those that mark it as ours."""
+    """Labels of Swarmkeeper only."""
     attachable: bool = False
     internal: bool = False
     ours: bool = False
-    """Whether an agent of this cluster made it."""
+    """True if an agent of this cluster created the network."""
     peers: tuple[str, ...] = ()
-    """Of an overlay that replicas here are on: addresses of the hosts on it that this one has heard of."""
+    """Overlays with replicas of this host: addresses of the hosts on the overlay that gossip has reported."""
     users: Pairs = ()
-    """Of an overlay of ours, told by the leader: (what, node id) of what is on it and no agent knows."""
+    """Managed overlays, from the leader only: (user, node id) of the users that no agent reports."""
     endpoints: Pairs = ()
-    """Of docker_gwbridge and the temporary network beside it, and only while the bridge is not as agreed."""
+    """Endpoints on docker_gwbridge and the parking network, only while the bridge is not as declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """A node of the swarm, as this manager lists it."""
+    """A node as this manager lists it."""
 
     id: str
     hostname: str
@@ -132,72 +133,72 @@ class NodeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinedReport:
-    """How a host came into the swarm as the node that it is: what it can become depends on it."""
+    """The join of the host as its present node, which decides through which manager it can be promoted."""
 
     node_id: str
     through: str | None
-    """address:port of the manager it would ask to become one, too; empty: any of them; None: not known."""
+    """address:port of the manager that a promotion needs; empty: any manager; None: not known."""
     engine: str
-    """Id of the engine's network `bridge`: another one whenever dockerd was started."""
+    """Id of the engine's network `bridge`, which changes whenever dockerd starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStatus:
-    """What a host last said of itself: enough to tell people, and to plan for it from elsewhere as it would itself.
+    """The last report of a host, sufficient for `status` and for planning its steps on another host.
 
-    `agent/diff/reported.py` makes an observation of it again. What nobody would decide upon is left out,
-    so that the record changes only when something worth telling does.
+    `agent/diff/reported.py` turns the report back into an observation. The record omits what no decision needs, so that
+    it changes seldom.
     """
 
     instance: str
-    """The run of the agent that wrote it: a status of an earlier run says nothing about now."""
+    """Id of the run of the agent that wrote the status. A status of an earlier run is out of date."""
     at: str
     agent_version: str
     engine_version: str = ""
     engine_up: bool = False
     engine_error: str = ""
-    """Why dockerd could not be read, in words."""
+    """Error of the last read of dockerd; empty: dockerd answers."""
     live_restore: bool = False
     state: Literal["inactive", "pending", "active", "error", "locked", "unknown"] = "unknown"
     swarm_error: str = ""
     joining: str | None = None
-    """The swarm that it is joining, or failed to join, by the agent's doing."""
+    """Id of the swarm that the agent is joining or failed to join; None: none."""
     node_id: str | None = None
     swarm_id: str | None = None
     is_manager: bool = False
     swarm_address: str | None = None
-    """The address the node advertises."""
+    """Address that the node advertises."""
     autolock: bool | None = None
-    """Managers only: whether they are locked when their dockerd starts."""
+    """Managers only: True if the manager is locked after its dockerd starts."""
     advertise: str | None = None
-    """The address agent.yaml asks for; None: the one the intent declares."""
+    """Address that agent.yaml sets; None: the one that the intent declares."""
     managers: Pairs = ()
     """(node id, address:port) of the managers this node knows."""
     joined: JoinedReport | None = None
-    """Of the node that it is, or was last; None: it was none while an agent was there."""
+    """Of the present or last node of the host; None: no agent has seen the host as a node."""
     pool: tuple[str, ...] = ()
-    """The networks that the swarm takes the subnets of overlays from."""
+    """Address pool for the subnets of overlays."""
     nodes: tuple[NodeReport, ...] | None = None
     """Managers only; None: not a manager, or the swarm did not answer."""
     leading: bool = False
     epoch: int | None = None
-    """Of what it goes by, as in Accepted; None: it does not say so."""
+    """Epoch of the accepted document that the host uses; None: not reported."""
     revision: int = 0
-    """The accepted revision this host has carried out in full; 0: none yet."""
+    """Accepted revision that this host has carried out in full; 0: none yet."""
     bridge: BridgeReport = BridgeReport()
     networks: tuple[NetworkReport, ...] = ()
     images: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     foreign_names: tuple[str, ...] = ()
-    """Containers that are not ours but have a name that replicas of this project could get: `<project>-...`."""
+    """Names of unmanaged containers that a replica of this project could need: `<project>-...`."""
     routes: Pairs = ()
-    """(destination, device), only while docker_gwbridge is not as agreed: a new one must not overlap them."""
+    """(destination, device), only while docker_gwbridge is not as declared: its new subnet must not overlap them."""
     addresses: Pairs = ()
-    """(address/prefix, device) of every device, only while docker_gwbridge is not as agreed, as above."""
+    """(address/prefix, device) of every device, only while docker_gwbridge is not as declared, for the same check."""
     attached: tuple[AttachedReport, ...] = ()
-    """While docker_gwbridge is not as agreed: every container here, whom its change may touch. Else those that are on
-    an overlay: whom a change of that, or of docker_gwbridge, would touch."""
+    """Containers that a change of docker_gwbridge or of an overlay can disrupt: all of the host while docker_gwbridge
+    is not as declared, else those on an overlay."""
     replicas: tuple[ReplicaReport, ...] = ()
     steps: tuple[str, ...] = ()
-    """What is still to be done."""
+    """Steps that are planned or in flight."""
     blocked: tuple[BlockedReport, ...] = ()

@@ -1,7 +1,7 @@
-"""What every step has, and the steps of a host on itself. Those of the leader: leader_steps.py.
+"""The base of every step, and the steps of a host on itself. leader_steps.py has the steps of the leader.
 
-A step is data that a person can read. HostStep at the end and LeaderStep there are the lists of all steps: what carries
-them out (agent/apply.py) and what predicts them (agent/planner/dry_run) fails the type check if it leaves one out.
+A step is data that a person can read. HostStep and LeaderStep list all steps: the type check fails if agent/apply.py or
+agent/planner/dry_run handles one step fewer.
 """
 
 from abc import ABC, abstractmethod
@@ -14,38 +14,38 @@ from agent.model.records import Digests, Disruption, Replica
 from agent.model.spec import Attachment, ContainerSpec, Pairs, registry_of
 
 Lane = Literal["host", "leader", "pull"]
-"""Whose work a step is. The lanes do not wait for each other: a leader whose own host is busy goes on leading."""
+"""The work queue of a step. No lane waits for another: the leader's duties continue while its own host is changed."""
 
 LEADER_BUDGET_S = 5.0
-"""Short enough to fit between two renewals of the lease, with the default timings."""
+"""Seconds. Fits between two renewals of the lease with the default timings."""
 
 BRIDGE = f"network/{GWBRIDGE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseStep(ABC):
-    """What every step has. Steps of one resource run in order; those of different resources side by side."""
+    """The base of every step. Steps of one resource run in order; those of different resources run side by side."""
 
     reason: str
     lane: ClassVar[Lane] = "host"
     verb: ClassVar[str]
     kind: ClassVar[str]
-    """For the metrics, and for more: `leadership` is planned in modes observe and paused, too; after a step of kind
-    `swarm` the host is read afresh; steps of kind `network` that several replicas need are planned once.
+    """A label of the metrics that also selects: `leadership` is planned in the modes observe and paused too; a step of
+    kind `swarm` makes the host be read again; steps of kind `network` for several replicas are planned once.
     """
     barrier: ClassVar[bool] = False
-    """Runs alone in its lane: nothing of the lane starts before it is done."""
+    """True: the step runs alone in its lane; no other step of the lane starts before its end."""
     budget_s: ClassVar[float] = 10.0
-    """How long it may take. A leader step starts only if its budget ends before the lease could."""
+    """Most seconds that the step may take. A leader's step starts only if its budget ends before the lease can."""
 
     @property
     @abstractmethod
     def resource(self) -> str:
-        """What it works on, as `container/prod-api-1`."""
+        """Return the resource that the step changes, as `container/prod-api-1`."""
 
     @property
     def circuit(self) -> str:
-        """What it has to come through beside others: while that does not answer, one of them tries it at a time."""
+        """Return the circuit, shared with other steps, that the step needs; while it is open, one step probes it."""
         return ""
 
     def __str__(self) -> str:
@@ -54,10 +54,10 @@ class BaseStep(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutPresence(BaseStep):
-    """Say again that this agent is there, under the host's name."""
+    """Write the presence of this agent again."""
 
     insists: bool = False
-    """Although another agent says so of itself."""
+    """True: overwrite the presence of another agent under the same host name."""
     verb, kind, resource = "put", "leadership", "presence"
 
 
@@ -72,15 +72,15 @@ class InitSwarm(_MembershipStep):
     pool: tuple[IPv4Network, ...]
     mask_length: int
     data_path_port: int | None
-    # The call takes 0.6 s; the budget is what must be left of the lease, so that nobody else can init meanwhile.
+    # The call takes 0.6 s. The lease must last for the whole budget, so that no other host can init meanwhile.
     verb, budget_s = "init", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUpInit(_MembershipStep):
-    """Give back the claim on the one `swarm init`, so that another host can make the swarm.
+    """Delete the claim on the only `swarm init`, so that another host can initialise the swarm.
 
-    The claimant's own step, on the resource of the init itself: never while one is under way.
+    Only the claimant does so, and on the resource of the init itself: never while an init is in flight.
     """
 
     over: int
@@ -90,7 +90,7 @@ class GiveUpInit(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinSwarm(_MembershipStep):
-    """Join through one of `remotes`, the first that answers. The token is read when it is needed."""
+    """Join through the first of `remotes` that answers. The token is read at execution time."""
 
     role: Literal["manager", "worker"]
     advertise: str
@@ -101,19 +101,16 @@ class JoinSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveSwarm(_MembershipStep):
-    """Leave the swarm. Only ever by the leader's membership order, as a worker, with nothing running on an overlay.
-
-    No force.
-    """
+    """Leave the swarm, by a membership order, as a worker without a container on an overlay, and never by force."""
 
     verb = "leave"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DissolveSwarm(_MembershipStep):
-    """Leave a swarm that came to nothing: made here for the cluster, recorded by nobody, and empty.
+    """Leave an empty swarm that an agent initialised here and never recorded.
 
-    Its only node can leave it by force alone, so the engine's client looks once more whether it is such a one.
+    A swarm's only node can leave by force alone. The engine's client therefore checks again that the swarm is empty.
     """
 
     swarm_id: str
@@ -122,13 +119,13 @@ class DissolveSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlockHost(_MembershipStep):
-    """Unlock this host's manager. The keys are tried in turn."""
+    """Unlock the manager of this host with the first of the keys that fits."""
 
     keys: tuple[str, ...] = field(repr=False)
     verb = "unlock"
 
 
-# ---- Its docker_gwbridge, also under running containers, and the disruption slot (docs/gwbridge.md)
+# ---- docker_gwbridge, also under running containers, and the disruption slot (docs/gwbridge.md)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +141,7 @@ class CreateBridge(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveBridge(_BridgeStep):
-    """Remove a docker_gwbridge that is not as agreed. Only ever on a host outside a swarm."""
+    """Remove a docker_gwbridge that is not as declared, on a host outside a swarm only."""
 
     id: str
     verb = "remove"
@@ -172,26 +169,26 @@ class _ParkingStep(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Park(_ParkingStep):
-    """Attach a container to the temporary network: its gateway leaves docker_gwbridge."""
+    """Connect a container to the parking network, which moves its gateway away from docker_gwbridge."""
 
     verb = "park"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapBridge(_BridgeStep):
-    """Take the ingress sandbox off the old bridge, remove it and make the agreed one."""
+    """Disconnect the ingress sandbox from the old bridge, remove that bridge and create the declared one."""
 
     bridge: BridgeIntent
     old: tuple[str, ...]
     """Ids of every network named docker_gwbridge."""
     release: Pairs
-    """(network id, endpoint) that are no running container's."""
+    """(network id, endpoint) of the endpoints that belong to no running container."""
     verb, budget_s = "swap", 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpark(_ParkingStep):
-    """Take a container off the temporary network: its gateway comes back onto docker_gwbridge."""
+    """Disconnect a container from the parking network, which moves its gateway back to docker_gwbridge."""
 
     verb = "unpark"
 
@@ -214,21 +211,21 @@ class _DisruptionStep(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcquireDisruption(_DisruptionStep):
-    """Acquire the disruption slot that the leader granted as of `revision`."""
+    """Acquire the disruption slot that the leader granted at `revision`."""
 
     verb = "acquire"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDisruption(_DisruptionStep):
-    """Say that the host is as it should be again."""
+    """Release the disruption slot: the host is as declared and healthy again."""
 
     verb = "release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(BaseStep):
-    """A network of this host alone."""
+    """Create a network that exists on this host alone."""
 
     network: NetworkIntent
     verb, kind = "create", "network"
@@ -250,22 +247,22 @@ class CreateVolume(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveDigests(BaseStep):
-    """Ask the registries which bytes tags are, through the leader's engine, and note it for this document.
+    """Resolve tags to digests at the registries, through the leader's engine, and record them for this document.
 
-    A leader's step in the lane of pulls: a registry may take its time, and the leader's other duties do not wait.
+    A leader's step in the lane of pulls: a slow registry must not delay the other duties of the leader.
     """
 
     images: tuple[str, ...]
     known: Digests
-    """What was noted before, less what no longer counts: the answers are added to it."""
+    """Digests that were recorded before and are still valid; the new ones are added."""
     over: int
-    """mod_revision of the digests that are there; 0: none are."""
+    """mod_revision of the recorded digests; 0: none exist."""
     lane, verb, kind, resource, budget_s = "pull", "resolve", "image", "digests", LEADER_BUDGET_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullImage(BaseStep):
-    """Pulls touch no network and take their time: they wait for nobody's barrier, and have a limit of their own."""
+    """Pull an image. A pull changes no network and takes long: no barrier delays it, and its lane has its own limit."""
 
     image: str
     lane, verb, kind, budget_s = "pull", "pull", "image", 3600.0
@@ -282,7 +279,7 @@ class PullImage(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ContainerStep(BaseStep):
     name: str
-    """The container's name, `<project>-<service>-<slot>`, or what it is called now."""
+    """Name of the container, `<project>-<service>-<slot>` or its present one."""
     kind = "container"
 
     @property
@@ -292,13 +289,13 @@ class _ContainerStep(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateContainer(_ContainerStep):
-    """`spec` has its placeholders filled in already; `replica` goes onto the labels."""
+    """Create a container. `spec` has its placeholders filled in; the labels name `replica`."""
 
     replica: Replica
     project: str
     spec: ContainerSpec
     under: str = ""
-    """The name it is made under while another container has its own; empty: its own."""
+    """Temporary name while another container has `name`; empty: `name`."""
     verb, budget_s = "create", 30.0
 
     @property
@@ -321,13 +318,13 @@ class UnpauseContainer(_ContainerStep):
 class StopContainer(_ContainerStep):
     id: str
     grace_s: float
-    """After this long the engine kills it."""
+    """Seconds after which the engine kills the container."""
     verb, budget_s = "stop", 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveContainer(_ContainerStep):
-    """Remove a stopped container of ours; its named volumes stay."""
+    """Remove a stopped managed container. Its named volumes stay."""
 
     id: str
     verb, budget_s = "remove", 60.0
@@ -335,7 +332,7 @@ class RemoveContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameContainer(_ContainerStep):
-    """Give the container `id` its name. The id may be what it is called, where the id itself is not known yet."""
+    """Rename the container `id` to `name`. `id` may be its present name, if the id itself is not known yet."""
 
     id: str
     verb = "rename"
@@ -343,7 +340,7 @@ class RenameContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateContainer(_ContainerStep):
-    """Put limits and restart policy right in place (`docker update`)."""
+    """Repair limits and restart policy in place (`docker update`)."""
 
     id: str
     spec: ContainerSpec

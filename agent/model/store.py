@@ -1,4 +1,4 @@
-"""What is read from and written to etcd, the settings of its client and session, and what those cannot mean."""
+"""Reads and writes of etcd, and the settings of its client and session with their validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What etcd held at one revision, of the ranges that were asked for."""
+    """The content of the requested ranges of etcd at one revision."""
 
     revision: int
     values: Mapping[str, KeyValue]
@@ -50,7 +50,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compare:
-    """Holds when the key's revision is exactly this one; 0 of either kind means that the key is absent."""
+    """True in etcd if the key has exactly this revision; 0 means that the key does not exist."""
 
     key: str
     create_revision: int | None = None
@@ -69,12 +69,13 @@ class TxnResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """The leader lock as we hold it: a write guarded by it cannot land after somebody else took the lock."""
+    """The leader lock of this agent. A write that compares it fails once another agent has the lock."""
 
     key: str
     create_revision: int
     lease: int = field(default=0, compare=False)
-    """What it hangs on: what is no write, as a call to the swarm, is only safe while that very lease is held."""
+    """Id of the lease of the lock. A call to the swarm, which cannot compare, is safe only while that lease is
+    alive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreHealth:
-    """How the client stands with etcd. `last_contact_s` is on the monotonic clock, None before the first answer."""
+    """The connection to etcd. `last_contact_s` is on the monotonic clock; None: before the first answer."""
 
     connected: bool
     endpoint: str
@@ -96,10 +97,10 @@ class StoreHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """Where etcd is and how to speak to it.
+    """Endpoints of etcd, with TLS, authentication and timeouts.
 
     An endpoint is `https://host:port`, `http://host:port`, or `host:port`, which is TLS when `ca_file` is set.
-    `timeout_s` bounds one try, `budget_s` all tries of a call that may be repeated.
+    `timeout_s` limits one attempt, `budget_s` all attempts of a call that may be repeated.
     """
 
     endpoints: tuple[str, ...]
@@ -115,7 +116,7 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """Timings of the lease. `timeout_s` bounds one try of a renewal, of which two must fit in after a missed one."""
+    """Timings of the lease. `timeout_s` limits one renewal; after a missed one, two more must fit into the lease."""
 
     ttl_s: float = 15.0
     interval_s: float = 5.0
@@ -124,15 +125,15 @@ class SessionSettings:
 
 
 def for_session(store: StoreSettings, session: SessionSettings) -> StoreSettings:
-    """Return the settings of the session's own client: two tries, which is what timing_faults() leaves room for."""
+    """Return the settings of the session's own client: two attempts, as timing_faults() requires."""
     return replace(store, timeout_s=session.timeout_s, budget_s=2 * session.timeout_s)
 
 
 def timing_faults(settings: SessionSettings) -> tuple[str, ...]:
-    """Return what makes these timings unsafe, in words; empty when they hold.
+    """Return the faults that make these timings unsafe; empty: none.
 
-    The rule is Patroni's (`loop_wait + 2 * retry_timeout <= ttl`): a renewal that is sent a whole interval after
-    the last good one and fails once must still succeed before the lease stops being provably ours.
+    The rule is Patroni's (`loop_wait + 2 * retry_timeout <= ttl`). A renewal that starts one interval after the last
+    good one and fails once must succeed before the lease can expire.
     """
     named = {
         "ttl": settings.ttl_s,
@@ -155,7 +156,7 @@ DEFAULT_PORT = 2379
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     host: str
-    """As gRPC wants it in an address: an IPv6 address stands in brackets."""
+    """In gRPC's format: an IPv6 address has brackets."""
     port: int
     tls: bool
 
@@ -171,8 +172,8 @@ def parse_endpoint(text: str, *, tls_by_default: bool) -> Endpoint:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = ("https" if tls_by_default else "http"), text
-    if "@" in rest:  # first of all: no other word may repeat the password
-        raise ValueError("an etcd endpoint cannot hold user and password; they have settings of their own")
+    if "@" in rest:  # checked first: no other message may contain the password
+        raise ValueError("an etcd endpoint cannot contain user and password: set user and password_file")
     parts = urlsplit(f"//{rest}")
     if scheme not in {"http", "https"} or not parts.hostname or parts.netloc != rest.rstrip("/"):
         raise ValueError(f"{text!r} is not an etcd endpoint; write it as https://host:{DEFAULT_PORT}")
@@ -185,13 +186,13 @@ def parse_endpoint(text: str, *, tls_by_default: bool) -> Endpoint:
 
 
 def endpoints_of(settings: StoreSettings) -> tuple[Endpoint, ...]:
-    """Return the endpoints in the order given. Raises ValueError for the first that is none."""
+    """Return the endpoints in the given order. Raises ValueError for the first invalid one."""
     by_default = settings.ca_file is not None
     return tuple(parse_endpoint(text, tls_by_default=by_default) for text in settings.endpoints)
 
 
-def store_faults(settings: StoreSettings) -> tuple[str, ...]:
-    """Return what is wrong with the settings, in words: all of it; empty when they can be used."""
+def settings_faults(settings: StoreSettings) -> tuple[str, ...]:
+    """Return every fault of the settings; empty: they are valid."""
     faults: list[str] = []
     tls = set[bool]()
     for text in settings.endpoints:
@@ -205,14 +206,13 @@ def store_faults(settings: StoreSettings) -> tuple[str, ...]:
     timeout, budget = settings.timeout_s, settings.budget_s
     wrong = {
         "at least one etcd endpoint is needed": not settings.endpoints,
-        "endpoints mix http:// and https://; one of them would go unprotected": len(tls) > 1,
-        "a CA file is given, but the endpoints are http://: nothing would be encrypted": tls == {False}
-        and ca,
-        "https:// endpoints need the CA file to check them with": True in tls and not ca,
-        "client certificate and key belong together: give both or neither": cert != key,
-        "a client certificate is of no use without TLS: give the CA file too": cert and not ca,
-        "user and password file belong together: give both or neither": user != password,
-        "the password would cross the network in the clear: use https://, or allow it expressly": in_the_clear,
+        "endpoints mix http:// and https://; use one of them for all": len(tls) > 1,
+        "a CA file needs https:// endpoints; http:// is not encrypted": tls == {False} and ca,
+        "https:// endpoints need a CA file to verify the server": True in tls and not ca,
+        "client certificate and key are valid only together: give both or neither": cert != key,
+        "a client certificate has no effect without TLS: give the CA file too": cert and not ca,
+        "user and password file are valid only together: give both or neither": user != password,
+        "the password would be sent unencrypted: use https://, or set allow_plaintext_password": in_the_clear,
         f"timeout ({timeout:g} s) must be more than 0 s and at most budget ({budget:g} s)": not 0
         < timeout
         <= budget,

@@ -215,7 +215,7 @@ class ClusterReader:
             digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
             unreadable=tuple(sorted(values.unreadable.items())),
-            newer=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
+            newer_format=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
         )
 
     def _document(self, found: KeyValue | None) -> observed.Document | None:

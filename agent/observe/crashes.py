@@ -132,7 +132,7 @@ class CrashReader:
     def _look(
         self, found: ContainerState, old: _Seen | None, specs: Mapping[str, ContainerSpec], now: float
     ) -> _Seen | None:
-        if found.busy:
+        if found.locked_by_engine:
             return old  # nothing is known of it but that it is there
         same_run = old is not None and old.started_at == found.started_at
         seen = _Seen(

@@ -75,7 +75,7 @@ class OverlayReader:
     def _with_holders(self, network: NetworkState) -> NetworkState:
         if network.driver != "overlay":
             return network
-        return replace(network, holders=self._given_out.get(network.id, LOOK_S))
+        return replace(network, address_users=self._given_out.get(network.id, LOOK_S))
 
 
 class _Answers(Generic[T]):

@@ -22,7 +22,7 @@ def make_plan(observed: Observed) -> Plan:
     if must_not_act(observed):
         return plan
     plan += plan_leadership(observed)
-    if observed.fence and not observed.stale and not (observed.cluster and observed.cluster.newer):
+    if observed.fence and not observed.stale and not (observed.cluster and observed.cluster.newer_format):
         plan += plan_leading(observed)
     return _by_policy(observed, plan + _plan_host(observed))
 

@@ -292,7 +292,12 @@ def test_of_a_busy_replica_no_more_is_told_than_that_it_is_there(engine: Engine)
 
     (found,) = engine.containers({spec_hash(SPEC): SPEC}, _context, busy=frozenset({NAME})).ours
 
-    assert (found.name, found.replica.service, found.status, found.busy) == (NAME, "order", "created", True)
+    assert (found.name, found.replica.service, found.status, found.locked_by_engine) == (
+        NAME,
+        "order",
+        "created",
+        True,
+    )
 
 
 def test_placeholders_are_filled_in_before_a_replica_is_compared(engine: Engine) -> None:

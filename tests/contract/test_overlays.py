@@ -182,7 +182,7 @@ def test_the_swarm_says_who_has_which_address_until_the_container_is_gone(pair: 
     first.create_network(NET)
     (node,) = (each.id for each in first.nodes() if each.address == OTHER)
     overlay = the_network(first).id
-    asked = replace(SPEC, networks=(replace(SPEC.networks[0], pinned=PINNED),))
+    asked = replace(SPEC, networks=(replace(SPEC.networks[0], reserved=PINNED),))
     replica = Replica(service="order", slot=2, spec=spec_hash(SPEC))
     request = create_request(asked, replica, project="prod", cluster=CLUSTER, name=NAMES[1])
     made = second.create_container(request)

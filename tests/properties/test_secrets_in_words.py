@@ -19,7 +19,7 @@ from agent.model.intent import ServiceIntent
 from agent.model.observed import Observed
 from agent.model.records import Accepted, Tokens, UnlockKeys
 from agent.model.spec import ContainerSpec, spec_hash
-from agent.model.store import KeyValue, Put, StoreSettings, store_faults
+from agent.model.store import KeyValue, Put, StoreSettings, settings_faults
 from tests.support.builders import assignment, cluster, host, intent, member
 
 SECRET = "s3cr3t"
@@ -109,8 +109,8 @@ def test_a_secret_in_the_wrong_place_of_agent_yaml_is_not_repeated(tmp_path: Any
 
 
 def test_a_password_in_an_endpoint_is_not_repeated_whatever_else_is_wrong_with_it() -> None:
-    (said,) = store_faults(StoreSettings(endpoints=(f"ftp://u:{SECRET}@h/x",)))
-    assert "cannot hold user and password" in said
+    (said,) = settings_faults(StoreSettings(endpoints=(f"ftp://u:{SECRET}@h/x",)))
+    assert "cannot contain user and password" in said
     assert SECRET not in said
 
 

@@ -148,7 +148,7 @@ class SimulatedAgent(Agent):
             new_pool=(lambda *_: self.pool) if stepped else ThreadPoolExecutor,
         )
         super().__init__(config, environment)
-        self._doors = replace(self._doors, now=lambda: SINCE)
+        self._context = replace(self._context, now=lambda: SINCE)
         self.observer.recall()
 
     # ---- what happens to it

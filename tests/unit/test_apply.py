@@ -322,7 +322,7 @@ def test_a_host_acquires_and_releases_the_disruption_slot_only_as_it_saw_it(
     bench: Bench, step: Step, state: Literal["acquired", "released"]
 ) -> None:
     offered = bench.put(KEYS.disruption, records.encode(DISRUPTION))
-    with pytest.raises(Conflict, match="changed the disruption slot"):
+    with pytest.raises(Conflict, match="the disruption slot in etcd was changed"):
         bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered - 1))
     assert bench.record(Disruption, KEYS.disruption) == DISRUPTION
 
@@ -358,7 +358,7 @@ PULL = steps.PullImage(image="order:1.0.0", reason="r")
 
 def test_a_pull_tells_how_far_it_is(bench: Bench) -> None:
     told: list[tuple[str, str]] = []
-    context = replace(bench.context, told=lambda resource, progress: told.append((resource, progress)))
+    context = replace(bench.context, on_progress=lambda resource, progress: told.append((resource, progress)))
     apply(context, PULL)
 
     ((name, (image, progress), _),) = bench.engine.called
@@ -437,7 +437,7 @@ def test_a_lock_of_an_earlier_lease_is_no_leave_to_act_on_the_swarm(leading: Ben
         leading.session.run_once()
     assert leading.session.is_safe_for(LEADER_BUDGET_S)
     before = leading.everything()
-    with pytest.raises(LeadershipLost, match="is not held any more"):
+    with pytest.raises(LeadershipLost, match="lease of the leader lock is lost"):
         leading.apply(step)
     assert leading.everything() == before
 
@@ -800,7 +800,7 @@ def test_that_a_node_is_unknown_is_not_said_before_the_swarm_has_confirmed_it(le
         host="h2", membership_order=MEMBERSHIP_ORDER, unlisted="n", reason="r"
     )
     leading.engine.has = True
-    with pytest.raises(Conflict, match="does know node n"):
+    with pytest.raises(Conflict, match="lists node n"):
         leading.apply(step)
     leading.engine.refusing = Unreachable("The swarm does not have a leader")
     with pytest.raises(Unreachable):

@@ -213,8 +213,8 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("options", "said"),
     [
         ("endpoints: ['https://a', 'http://b']", "endpoints mix http:// and https://"),
-        ("endpoints: ['https://a']", "https:// endpoints need the CA file"),
-        ("endpoints: ['http://a'], user: u", "user and password file belong together"),
+        ("endpoints: ['https://a']", "https:// endpoints need a CA file"),
+        ("endpoints: ['http://a'], user: u", "user and password file are valid only together"),
         (
             "endpoints: ['http://a'], timeout: 9s",
             "timeout (9 s) must be more than 0 s and at most budget (6 s)",
@@ -232,7 +232,7 @@ def test_a_password_crosses_plain_http_only_when_that_is_allowed(tmp_path: Path)
     (tmp_path / "password").chmod(0o600)
     etcd = f"etcd:\n  endpoints: ['http://a']\n  user: u\n  password_file: {tmp_path}/password\n"
     text = f"cluster: prod\nhost: a\n{etcd}"
-    assert "the password would cross the network in the clear" in refusal(tmp_path, text)[0]
+    assert "the password would be sent unencrypted" in refusal(tmp_path, text)[0]
     assert load(tmp_path, f"{text}  allow_plaintext_password: true\n").store.user == "u"
 
 

@@ -112,7 +112,7 @@ class Containers(images.Images):
             last.listed, last.replica, last.known, last.context
         ):  # fmt: skip
             state = self._state(listed, replica, spec, context)
-            if state is None or state.busy:
+            if state is None or state.locked_by_engine:
                 return state
             last = _Look(listed=told, replica=replica, known=spec is not None, context=context, state=state)
         self._looks[listed["Id"]] = last

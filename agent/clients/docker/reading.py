@@ -175,7 +175,7 @@ def busy_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state.C
         replica=replica,
         status=raw.get("State") or "created",
         addresses=_addresses(raw),
-        busy=True,
+        locked_by_engine=True,
     )
 
 

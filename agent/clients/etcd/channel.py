@@ -19,7 +19,7 @@ import structlog
 
 from agent.clients import etcdpb
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
-from agent.model.store import Endpoint, StoreSettings, endpoints_of, store_faults
+from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
@@ -168,7 +168,7 @@ class Pool:
     """
 
     def __init__(self, settings: StoreSettings) -> None:
-        faults = store_faults(settings)
+        faults = settings_faults(settings)
         if faults:
             raise Invalid("; ".join(faults))
         self._settings = settings

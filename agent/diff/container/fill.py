@@ -76,7 +76,7 @@ def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec
 def _pinned(attachment: Attachment, pins: Mapping[str, str]) -> Attachment:
     if attachment.ipv4_address or attachment.network not in pins:
         return attachment
-    return replace(attachment, pinned=pins[attachment.network])
+    return replace(attachment, reserved=pins[attachment.network])
 
 
 def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:

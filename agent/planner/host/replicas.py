@@ -160,7 +160,7 @@ class _Scene:
         lacks = update.on_trial(service, wanted, found, others, stale=self.stale)
         if not lacks or self.recreated:
             return None
-        if found.busy or found.status == "removing":
+        if found.locked_by_engine or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
         if has_duplicate_address(found, wanted.replica, wanted.spec):
@@ -171,7 +171,7 @@ class _Scene:
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
             return Plan()
-        if found and found.busy:
+        if found and found.locked_by_engine:
             return self._wait_for_dockerd(found)
         if (way := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way

@@ -47,7 +47,7 @@ def on_trial(
     if old is None or found.name == wanted.name or service is None or not starts_first(service, wanted, old):
         return ""
     monitor_s = _update(service, wanted).monitor_s
-    if found.status != "running" or found.busy:
+    if found.status != "running" or found.locked_by_engine:
         return "the new container does not run yet"
     if found.health not in ("", "healthy"):
         return f"the new container is {'unhealthy' if found.health == 'unhealthy' else 'not healthy yet'}"
@@ -193,4 +193,4 @@ def away(name: str, found: ContainerState, grace_s: float, reason: str) -> tuple
 
 
 def _may_go(found: ContainerState) -> bool:
-    return not found.busy and found.status != "removing"
+    return not found.locked_by_engine and found.status != "removing"

@@ -49,8 +49,10 @@ def _plan_unread(observed: Observed) -> Plan:
 
 def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
     """Why this host may not lead, in words; empty when it may."""
-    if cluster.newer:
-        return f"{cluster.newer[0]} is of a newer agent, and this one would overwrite what it cannot read"
+    if cluster.newer_format:
+        return (
+            f"{cluster.newer_format[0]} is of a newer agent, and this one would overwrite what it cannot read"
+        )
     # Before the first document was accepted there is nobody to accept it, unless the newest one says who may.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:

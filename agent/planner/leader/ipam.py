@@ -56,7 +56,7 @@ class AddressUsers:
         self._live: dict[tuple[str, Key], str] = {}
         self._failed: set[tuple[str, Key]] = set()
         seen = host.network(network) if host else None
-        given_out = seen.holders if seen else None
+        given_out = seen.address_users if seen else None
         for name in sorted(cluster.statuses):
             self._look(name, only_now=given_out is not None)
         nodes = {status.node_id: name for name, status in cluster.statuses.items() if status.node_id}

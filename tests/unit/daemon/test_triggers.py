@@ -134,7 +134,7 @@ def test_a_fault_of_ours_while_listening_is_logged_and_does_not_end_it(scene: Sc
         for stream in scene.engine._listeners:
             stream.put(KeyError("Actor"))
         scene.woken_by("engine: listening")
-    assert [each["event"] for each in lines] == ["listening to dockerd failed"]
+    assert [each["event"] for each in lines] == ["reading events of dockerd failed"]
 
 
 def test_an_absence_of_dockerd_is_logged_once_and_so_is_its_return(scene: Scene) -> None:
@@ -144,7 +144,7 @@ def test_an_absence_of_dockerd_is_logged_once_and_so_is_its_return(scene: Scene)
             scene.woken_by("engine: lost")
         scene.engine.answers = True
         scene.woken_by("engine: listening")
-    assert [each["event"] for each in lines] == ["dockerd is not heard", "dockerd answers again"]
+    assert [each["event"] for each in lines] == ["dockerd sends no events", "dockerd answers again"]
 
 
 def test_an_agent_that_starts_without_dockerd_hears_it_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_bridge_that_the_kernel_lost_wakes_also_when_that_was_before_the_first
     scene.engine.create_bridge(BridgeIntent(subnet=subnet, gateway=subnet[1], options=()))
     scene.kernel.delete_address()
     scene.triggers.start(MINE)
-    scene.woken_by("docker_gwbridge looked at")
+    scene.woken_by("docker_gwbridge read")
     scene.kernel.delete_link()
     scene.woken_by("docker_gwbridge changed")
     scene.triggers.close()
@@ -299,7 +299,7 @@ def test_a_fault_of_ours_while_looking_is_logged_and_does_not_end_it(
     with structlog.testing.capture_logs() as lines, monkeypatch.context() as patched:
         patched.setattr(looked.kernel, "link", broken)
         eventually(lambda: lines, WITHIN_S)
-    assert {each["event"] for each in lines} == {"looking at docker_gwbridge failed"}
+    assert {each["event"] for each in lines} == {"reading docker_gwbridge failed"}
 
     looked.kernel.delete_address()
     looked.woken_by(CHANGED)

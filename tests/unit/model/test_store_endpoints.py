@@ -10,7 +10,7 @@ from agent.model.store import (
     StoreSettings,
     for_session,
     parse_endpoint,
-    store_faults,
+    settings_faults,
 )
 
 
@@ -41,13 +41,13 @@ def test_what_is_no_endpoint_is_refused(written: str) -> None:
 
 
 def test_a_password_in_an_endpoint_is_refused_without_being_repeated() -> None:
-    with pytest.raises(ValueError, match="settings of their own") as refused:
+    with pytest.raises(ValueError, match="set user and password_file") as refused:
         parse_endpoint("http://user:secret@a:1", tls_by_default=False)
     assert "secret" not in str(refused.value)
 
 
 def test_plain_settings_and_full_ones_are_good() -> None:
-    assert store_faults(StoreSettings(endpoints=("127.0.0.1:2379",))) == ()
+    assert settings_faults(StoreSettings(endpoints=("127.0.0.1:2379",))) == ()
     full = StoreSettings(
         endpoints=("https://a:1", "https://b:1"),
         ca_file="/ca",
@@ -56,7 +56,7 @@ def test_plain_settings_and_full_ones_are_good() -> None:
         user="agent",
         password_file="/password",
     )
-    assert store_faults(full) == ()
+    assert settings_faults(full) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,24 +65,24 @@ def test_plain_settings_and_full_ones_are_good() -> None:
         (StoreSettings(endpoints=()), "at least one"),
         (StoreSettings(endpoints=("a:1", "ftp://b")), "'ftp://b' is not an etcd endpoint"),
         (StoreSettings(endpoints=("http://a", "https://b"), ca_file="/ca"), "mix"),
-        (StoreSettings(endpoints=("http://a",), ca_file="/ca"), "nothing would be encrypted"),
-        (StoreSettings(endpoints=("https://a",)), "need the CA file"),
+        (StoreSettings(endpoints=("http://a",), ca_file="/ca"), "is not encrypted"),
+        (StoreSettings(endpoints=("https://a",)), "need a CA file"),
         (StoreSettings(endpoints=("a",), ca_file="/ca", cert_file="/cert"), "certificate and key"),
         (StoreSettings(endpoints=("a",), cert_file="/cert", key_file="/key"), "without TLS"),
         (StoreSettings(endpoints=("a",), user="agent"), "user and password file"),
-        (StoreSettings(endpoints=("a",), user="agent", password_file="/p"), "in the clear"),
+        (StoreSettings(endpoints=("a",), user="agent", password_file="/p"), "unencrypted"),
         (StoreSettings(endpoints=("a",), timeout_s=0), "timeout"),
         (StoreSettings(endpoints=("a",), timeout_s=7), "at most budget"),
     ],
 )
 def test_each_fault_is_named_and_no_other(settings: StoreSettings, fault: str) -> None:
-    faults = store_faults(settings)
+    faults = settings_faults(settings)
     assert len(faults) == 1
     assert fault in faults[0]
 
 
 def test_all_faults_are_named_at_once() -> None:
-    assert len(store_faults(StoreSettings(endpoints=("ftp://a", "b:c"), user="agent", timeout_s=0))) == 4
+    assert len(settings_faults(StoreSettings(endpoints=("ftp://a", "b:c"), user="agent", timeout_s=0))) == 4
 
 
 def test_the_sessions_client_has_time_for_the_two_tries_that_its_timings_leave_room_for() -> None:

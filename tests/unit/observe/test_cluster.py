@@ -284,7 +284,7 @@ def test_a_record_that_cannot_be_read_is_named_briefly_and_nothing_else_suffers(
     ((where, problem),) = state.unreadable
     assert where == key
     assert 0 < len(problem) <= LONGEST_PROBLEM + 3
-    suffers = SHOWN_IN[key] | {"revision", "unreadable", "newer"}
+    suffers = SHOWN_IN[key] | {"revision", "unreadable", "newer_format"}
     for name in {each.name for each in fields(ClusterState)} - suffers:
         assert getattr(state, name) == getattr(whole, name)
 
@@ -317,10 +317,10 @@ def test_a_key_that_a_newer_agent_wrote_as_leader_is_told_from_a_damaged_one(key
     scene.lead()
     scene.put(**{key: b'{"v":2,"everything":"new"}'})
     state = ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state
-    assert state.newer == ((key,) if key in LEADERS else ())
+    assert state.newer_format == ((key,) if key in LEADERS else ())
     assert dict(state.unreadable)[key].endswith("of format 2; this agent reads format 1")
     scene.put(**{key: b"\x00"})
-    assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer == ()
+    assert ClusterReader(KEYS, ME).read(scene.store, scene.lease, frozenset()).state.newer_format == ()
 
 
 @pytest.mark.parametrize("key", LEADERS)

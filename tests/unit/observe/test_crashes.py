@@ -103,7 +103,7 @@ def test_one_that_dockerd_is_busy_with_is_as_it_was() -> None:
     bench = Bench()
     bench.run_and_end(1)
     bench.run_and_end(3)
-    assert bench.look(busy=True).crashes == 2
+    assert bench.look(locked_by_engine=True).crashes == 2
 
 
 def test_an_output_that_cannot_be_read_is_none() -> None:

@@ -147,7 +147,7 @@ def test_a_replica_that_is_being_worked_on_is_not_inspected(scene: Scene) -> Non
     scene.engine.by_hand.update("prod-order-1", {"Memory": 1})
     scene.engine.by_hand.update("prod-order-2", {"Memory": 1})
     seen = scene.read(cluster(), busy=frozenset({"prod-order-1"}))
-    assert [(each.name, each.busy, bool(each.differences)) for each in seen.containers] == [
+    assert [(each.name, each.locked_by_engine, bool(each.differences)) for each in seen.containers] == [
         ("prod-order-1", True, False),
         ("prod-order-2", False, True),
     ]
@@ -364,7 +364,7 @@ def test_who_has_which_address_is_asked_by_the_leader_where_addresses_are_pinned
     def holders(state: ClusterState) -> GivenOut | None:
         seen = scene.read(state).network("net")
         assert seen is not None
-        return seen.holders
+        return seen.address_users
 
     assert (holders(cluster()), holders(cluster_of(pinning, leader="h2"))) == (None, None)
     told = holders(cluster_of(pinning))

@@ -156,7 +156,7 @@ def test_a_client_without_user_is_refused_by_an_etcd_that_wants_one(
 
 
 def test_a_password_over_plaintext_is_refused_unless_allowed(new_store: NewStore) -> None:
-    with pytest.raises(Invalid, match="in the clear"):
+    with pytest.raises(Invalid, match="unencrypted"):
         new_store("http://127.0.0.1:1", user="agent", password_file="/run/password")
 
 

@@ -117,7 +117,7 @@ def test_one_that_ended_is_started_again_beside_the_old_one() -> None:
 
 
 def test_while_dockerd_starts_it_nothing_happens_to_the_old_one() -> None:
-    assert replicas(wanted(), host(old(), new(busy=True))) == []
+    assert replicas(wanted(), host(old(), new(locked_by_engine=True))) == []
 
 
 def test_a_proved_one_takes_the_name_off_its_overlay_for_a_moment_as_docker_renames_none_on_it() -> None:

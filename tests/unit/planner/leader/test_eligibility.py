@@ -130,7 +130,7 @@ def test_who_renews_the_lock_and_cannot_read_etcd_for_long_lets_go_of_it() -> No
     state, seen = cluster(WANTED, "h2", leader="h2"), host(swarm=member("h2"))
     assert plan(state, seen, **unread, unread_s=29) == []
     assert plan(state, seen, **unread, unread_s=31) == [
-        "let go as leader: etcd has renewed the lease for 31 s, and lets nothing be read"
+        "abandon the lock as leader: etcd has renewed the lease for 31 s, and lets nothing be read"
     ]
     assert plan(state, seen, stale=True, unread_s=31) == []
 

@@ -82,7 +82,7 @@ def there(*statuses: HostStatus) -> dict[str, Any]:
 def seeing(*given_out: tuple[str, str, str], **more: Any) -> HostState:
     """The leader's host, with what the swarm has given out."""
     holders: GivenOut = tuple(sorted(given_out))
-    return host(networks=(overlay_network(holders=holders, **more),))
+    return host(networks=(overlay_network(address_users=holders, **more),))
 
 
 # ---- which address

@@ -65,7 +65,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         }
     there = {name: f"run-{name}" for name in HOSTS if draw(st.integers(0, 3))}
     holders = draw(st.sampled_from((None, tuple(sorted(given_out)))))
-    network = builders.overlay_network(subnet=SUBNET, gateway=GATEWAY, holders=holders)
+    network = builders.overlay_network(subnet=SUBNET, gateway=GATEWAY, address_users=holders)
     host = draw(st.sampled_from((None, builders.empty_host(), builders.host(networks=(network,)))))
     cluster = builders.cluster(wanted, assignments=current, statuses=statuses, present=there)
     return Scene(wanted, cluster, host)
