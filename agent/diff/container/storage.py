@@ -29,7 +29,7 @@ def _raw_mount(mount: Mount) -> dict[str, Any]:
     if mount.propagation:
         raw["BindOptions"] = {"Propagation": mount.propagation}
     if mount.nocopy:
-        raw["VolumeOptions"] = {"NoReplica": True}
+        raw["VolumeOptions"] = {"NoCopy": True}
     sizes = {"SizeBytes": mount.tmpfs_size_bytes, "Mode": mount.tmpfs_mode}
     if told := {key: value for key, value in sizes.items() if value is not None}:
         raw["TmpfsOptions"] = told
@@ -66,7 +66,7 @@ def _of_raw(raw: dict[str, Any]) -> Mount:
         source=raw.get("Source") or None,
         read_only=bool(raw.get("ReadOnly")),
         propagation=(raw.get("BindOptions") or {}).get("Propagation") or None,
-        nocopy=bool((raw.get("VolumeOptions") or {}).get("NoReplica")),
+        nocopy=bool((raw.get("VolumeOptions") or {}).get("NoCopy")),
         tmpfs_size_bytes=tmpfs.get("SizeBytes") or None,
         tmpfs_mode=tmpfs.get("Mode"),
     )
