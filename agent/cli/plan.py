@@ -30,7 +30,7 @@ def show_plan(cluster: ClusterState, *, as_json: bool, reveal: bool = False) -> 
 
     Raises Invalid when a host's status makes no sense.
     """
-    plan = plan_cluster(cluster, reveal=reveal)
+    plan = plan_cluster(cluster, show_secrets=reveal)
     if as_json:
         typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2))
     else:

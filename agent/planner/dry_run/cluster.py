@@ -61,15 +61,15 @@ class ClusterPlan:
         return "\n".join((*map(str, self.hosts), *map(str, self.everywhere)))
 
 
-def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
+def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> ClusterPlan:
     """What would be done on every host of `cluster` (read as a leader reads it), from what the hosts last reported.
 
     Pure and deterministic. A host that never reported is taken for one with nothing on it, and an agent that is away
     for one that comes back: the notes say so. Replicas that may run elsewhere than on a host that is lost move first.
-    `reveal` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
+    `show_secrets` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
-    world = replace(world_of(cluster), show_secrets=reveal)
+    world = replace(world_of(cluster), show_secrets=show_secrets)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     lost = _lost_with_replicas_that_move(cluster)
     # What moves does so while its host is gone; then that one is told for as if it came back.

@@ -200,7 +200,7 @@ class _Scene:
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.replica.spec != wanted.replica.spec:
             old = self.cluster.specs.get(found.replica.spec)
-            words = describe_change(old, wanted.spec, reveal=self.show_secrets) if old else ""
+            words = describe_change(old, wanted.spec, show_secrets=self.show_secrets) if old else ""
             return words or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
             return "docker calls it dead"
