@@ -46,7 +46,7 @@ def plan_as_data(plan: ClusterPlan, cluster: ClusterState) -> dict[str, Any]:
         "hosts": [
             {
                 "name": host.name,
-                "leads": host.leads,
+                "leads": host.is_leader,
                 "notes": list(host.notes),
                 "steps": [_step(each) for each in host.steps],
                 "blocked": [_blocked(each) for each in host.blocked],
@@ -95,7 +95,7 @@ def summary(plan: ClusterPlan) -> str:
 
 
 def _show_host(host: HostPlan) -> None:
-    leads = painted(" (leads)", dim=True) if host.leads else ""
+    leads = painted(" (leads)", dim=True) if host.is_leader else ""
     typer.echo(f"{painted(host.name, bold=True)}{leads}")
     for note in host.notes:
         typer.echo(f"  {painted(f'({note})', dim=True)}")

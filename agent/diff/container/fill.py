@@ -22,7 +22,7 @@ class FillContext:
     node_id: str | None = None
     address: str | None = None
     """The host's own address."""
-    pinned: Pairs = ()
+    reserved: Pairs = ()
     """(overlay, address) of the leader's reservations for this replica."""
     local: frozenset[str] = frozenset()
     """Names of the networks that are no overlays: their addresses are known on this host only."""
@@ -35,7 +35,7 @@ def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
     other name stays unchanged: it may be a template of the program in the container. Raises Invalid if the value of a
     placeholder is not known.
     """
-    networks = tuple(_with_reservation(each, dict(context.pinned)) for each in spec.networks)
+    networks = tuple(_with_reservation(each, dict(context.reserved)) for each in spec.networks)
     spec = replace(spec, networks=networks)
     values = _values(spec, context)
     return _each_text(spec, lambda raw: _PLACEHOLDER.sub(lambda match: _value(match, values), raw))

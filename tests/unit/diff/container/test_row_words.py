@@ -136,7 +136,7 @@ def test_a_pinned_address_is_asked_for_and_known_and_a_fixed_one_goes_before_it(
         environment=(("IP", "{{.Overlay.IP}}"),),
         networks=(Attachment(network="bridge-net"), Attachment(network="net")),
     )
-    here = replace(HERE, pinned=(("net", "10.10.255.254"),), local=frozenset({"bridge-net"}))
+    here = replace(HERE, reserved=(("net", "10.10.255.254"),), local=frozenset({"bridge-net"}))
     fixed = replace(spec, networks=(Attachment(network="net", ipv4_address="10.10.1.20"),))
 
     assert fill(spec, here).environment == (("IP", "10.10.255.254"),)
