@@ -116,7 +116,7 @@ def restored(cluster: SimulatedCluster) -> None:
 def test_a_restored_backup_undoes_nothing_before_a_document_is_put(cluster: SimulatedCluster) -> None:
     restored(cluster)
     undisturbed(cluster, cluster.ids())
-    assert "etcd was rolled back, it has revision" in said(cluster)
+    assert "etcd was rolled back, it has accepted revision" in said(cluster)
     verdict = cluster.verdict()
     assert verdict is not None
     assert not verdict.accepted
