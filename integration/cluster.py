@@ -28,8 +28,8 @@ PASSES = "swarmkeeper_reconcile_total"
 ETCDCTL_S = 60
 DUPLICATE_ADDRESS = "the swarm gave the same address to both"
 CURED_BY_RESTART = (
-    "somebody listens on port 7946/tcp of this host",
-    "takes no part in its networks (nothing listens on 7946/tcp)",
+    "a process listens on port 7946/tcp of this host",
+    "not in its networks (nothing listens on 7946/tcp)",
 )
 """What agents say of a dockerd that only another start of it helps."""
 KEPT_S = 10

@@ -102,7 +102,8 @@ def test_the_plan_of_another_bridge_names_every_container_and_port_and_how_the_m
     host.write("/tmp/other.yaml", live.document(live.other()))
     planned = live.cluster.command("plan", "/tmp/other.yaml").stdout
     for each in by_hand.CONTAINERS:
-        away = f"park container/{each.name}: its gateway leaves {BRIDGE}; port {each.port}/tcp away for about 0.1 s"
+        park = f"park container/{each.name}: its gateway leaves {BRIDGE}"
+        away = f"{park}; port {each.port}/tcp unreachable for about 0.1 s"
         assert planned.count(away) == len(live.lab.hosts), planned
     assert planned.count("3 of 3 managers reachable, before and after") == len(live.lab.hosts), planned
 

@@ -231,7 +231,7 @@ def test_a_second_agent_under_the_same_host_name_does_nothing(members: Members) 
 
         def refuses() -> None:
             said = json.loads(other.exec(*ask, check=False).stdout or "{}")
-            assert "another agent is there as node-233, on another machine" in str(said.get("blocked")), said
+            assert "another agent runs as node-233, on another machine" in str(said.get("blocked")), said
             assert said.get("plan") == said.get("in_flight") == []
 
         eventually(refuses, SAID_S, "the second agent says that it does nothing")

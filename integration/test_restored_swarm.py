@@ -23,7 +23,7 @@ THEIRS = tuple(f"theirs-{number}" for number in range(6))
 """Enough that some have what the swarm gives out next when the manager's own replicas have come back."""
 CONVERGE_S = 120
 READY_S = 60
-WHY = "the swarm gave it an address that this host has given to another container"
+WHY = "the swarm allocated it an address that another container on this host has"
 
 
 def one_manager() -> str:

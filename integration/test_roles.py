@@ -113,7 +113,7 @@ def test_the_only_manager_hands_over_and_what_would_ask_there_waits_for_a_new_st
 
     def is_held() -> None:
         held = [each for each in cluster.status(cluster.lab[heir])["blocked"] if each["kind"] == "role"]
-        assert f"would ask at {cluster.lab[maker].address}:2377" in str(held), held
+        assert f"would contact {cluster.lab[maker].address}:2377" in str(held), held
 
     eventually(is_held, 30, f"the promotion of {third} is held")
     check_managers(cluster, {heir})

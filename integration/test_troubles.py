@@ -86,7 +86,7 @@ TROUBLES = {
         metrics=('container_start_failures_total{reason="other",service="trouble"}',),
     ),
     "crash loop": Trouble(
-        "it is left for a while",
+        "it is restarted after a backoff",
         more='entrypoint: ["/bin/busybox", "sh", "-c", "echo no database at db:3306; exit 3"]',
         metrics=('replica_crashes{service="trouble",slot="1"}', 'blocked{reason="crash"}'),
     ),

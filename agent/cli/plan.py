@@ -31,7 +31,7 @@ def show_plan(cluster: ClusterState, *, as_json: bool, show_secrets: bool = Fals
 
     Raises Invalid when the status of a host contains an invalid value.
     """
-    plan = plan_cluster(cluster, reveal=show_secrets)
+    plan = plan_cluster(cluster, show_secrets=show_secrets)
     if as_json:
         typer.echo(json.dumps(plan_as_data(plan, cluster), indent=2))
     else:
@@ -47,7 +47,7 @@ def plan_as_data(plan: ClusterPlan, cluster: ClusterState) -> dict[str, Any]:
         "hosts": [
             {
                 "name": host.name,
-                "leads": host.leads,
+                "leads": host.is_leader,
                 "notes": list(host.notes),
                 "steps": [_step(each) for each in host.steps],
                 "blocked": [_blocked(each) for each in host.blocked],
@@ -96,7 +96,7 @@ def summary(plan: ClusterPlan) -> str:
 
 
 def _show_host(host: HostPlan) -> None:
-    leader = painted(" (leader)", dim=True) if host.leads else ""
+    leader = painted(" (leader)", dim=True) if host.is_leader else ""
     typer.echo(f"{painted(host.name, bold=True)}{leader}")
     for note in host.notes:
         typer.echo(f"  {painted(f'({note})', dim=True)}")

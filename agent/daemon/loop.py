@@ -15,7 +15,7 @@ from agent.model.plan import Plan
 from agent.model.store import Fence
 from agent.observe import DOUBT_S, Observer
 from agent.planner import make_plan
-from agent.planner.host.update import LOOK_S, tries
+from agent.planner.host.update import LOOK_S, has_surge
 from agent.planner.leader.rollout import looks_again_in_s
 from agent.planner.leader.scheduler import schedules_again_in_s
 from agent.report import Reporter
@@ -161,7 +161,7 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
     times = [each.restart_backoff_s for each in host.containers if each.restart_backoff_s]
     if host.settling:
         times.append(DOUBT_S)
-    if tries(host):
+    if has_surge(host):
         times.append(LOOK_S)
     if host.swarm.unsettled or host.gossip_port_in_use:
         times.append(UNSETTLED_S)

@@ -1,1 +1,1 @@
-"""How what is desired differs from what is observed: pure, and decided upon, reported and counted above."""
+"""Differences between the desired and the observed state. Pure: the planner decides on them, the report counts them."""

@@ -1,4 +1,4 @@
-"""How a network differs from its declaration, who is on it, and who asks for an address there."""
+"""Differences of a network from its declaration, the endpoints on it, and the address requests for it."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from agent.model.phrases import differs
 from agent.model.spec import ContainerSpec, Pairs
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})
-"""Options that the swarm adds to every overlay."""
+"""Options that Swarm adds to every overlay."""
 
 
 def sees_overlays(host: HostState) -> bool:
-    """Whether an overlay that this host does not list is missing: a worker, or a swarm without a quorum, hides some."""
+    """Return True if this host lists every overlay: a worker, or a manager without a quorum, does not."""
     return host.swarm.is_manager and host.swarm.local == "active" and host.swarm.nodes is not None
 
 
 def ready_overlays(intent: Intent, host: HostState, known: Collection[str]) -> tuple[str, ...]:
     """Names of the declared overlays that containers can join.
 
-    One of ours stays ready when it is declared otherwise later, and so does any other that was ready before (`known`):
-    until it is recreated, what is on it goes on, and is started again when it ends.
+    A managed overlay, and any other that was ready before (`known`), stays ready if its declaration changes: until it
+    is recreated, its containers run on and are restarted.
     """
     return tuple(
         sorted(
@@ -38,12 +38,12 @@ def ready_overlays(intent: Intent, host: HostState, known: Collection[str]) -> t
 
 
 def is_usable(found: NetworkState) -> bool:
-    """Whether a container can be started on it at all. An overlay that was created, never allocated, has no driver."""
+    """Return True if a container can start on the overlay. One that was created but never allocated has no driver."""
     return found.driver == "overlay" and found.attachable
 
 
 def overlay_faults(wanted: NetworkIntent, found: NetworkState) -> tuple[str, ...]:
-    """How an overlay differs from its declaration; empty when it does not."""
+    """Differences of an overlay from its declaration."""
     if found.driver != "overlay":
         return (differs("driver", "overlay", found.driver or "none (never allocated)"),)
     faults = []
@@ -56,12 +56,12 @@ def overlay_faults(wanted: NetworkIntent, found: NetworkState) -> tuple[str, ...
 
 
 def local_faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
-    """How a network of this host differs from its declaration; options that the engine adds are not looked at."""
+    """Yield the differences of a local network from its declaration, without options that the engine adds."""
     if found.driver != wanted.driver:
         yield differs("driver", wanted.driver, found.driver)
     yield from _faults(wanted, found)
-    said = dict(wanted.options)
-    yield from _option_faults(said, {name: value for name, value in found.options if name in said})
+    declared = dict(wanted.options)
+    yield from _option_faults(declared, {name: value for name, value in found.options if name in declared})
 
 
 def _faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
@@ -81,20 +81,20 @@ def _option_faults(wanted: dict[str, str], found: dict[str, str]) -> Iterator[st
 
 
 def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:
-    """Whether an agent made it: it carries our label, and is not declared to be somebody else's."""
+    """Return True if the network is managed: it has our label and is not declared external."""
     return found.ours and not wanted.external
 
 
 def others_on(network: NetworkState, cluster: ClusterState) -> Pairs:
-    """(what, node id) of what the swarm has on an overlay, and no agent that is there can tell what it is."""
+    """(endpoint, node id) of the endpoints on an overlay that are no replicas and on no host with an agent."""
     ours = {replica.id for status in cluster.statuses.values() for replica in status.replicas}
-    # On a host with an agent it may have come or gone just now: its next report says which.
-    told = {status.node_id for host, status in cluster.statuses.items() if host in cluster.present}
-    return tuple((what, node) for what, node in network.users if what not in ours and node not in told)
+    # On a host with an agent the endpoint may be new or just removed: that host's next report decides.
+    reporting = {status.node_id for host, status in cluster.statuses.items() if host in cluster.present}
+    return tuple((what, node) for what, node in network.users if what not in ours and node not in reporting)
 
 
 def asks_for_addresses(intent: Intent) -> frozenset[str]:
-    """Names of the overlays on which some replica is to have an address of its own choice or ours."""
+    """Names of the overlays on which a replica has a fixed or a reserved address."""
     return frozenset(
         network for service in intent.services for network in asks_of(intent, service.spec).overlays
     )
@@ -102,14 +102,14 @@ def asks_for_addresses(intent: Intent) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asks:
-    """What a replica wants of overlays."""
+    """The addresses that a replica requests on overlays."""
 
     pinned: frozenset[str] = frozenset()
-    """Names of those on which it keeps an address that the leader chooses."""
+    """Overlays on which this replica has a reserved address."""
     fixed: tuple[tuple[str, str], ...] = ()
-    """(overlay, address) that the document says."""
+    """(overlay, address) from the document."""
     unknown: bool = False
-    """Its spec cannot be read here: what it has stays."""
+    """True if the replica's spec cannot be read here: its reservations stay."""
 
     @property
     def overlays(self) -> frozenset[str]:
@@ -119,8 +119,8 @@ class Asks:
 def asks_of(intent: Intent, spec: ContainerSpec) -> Asks:
     local = {each.name for each in intent.networks if each.driver != "overlay"}
     overlays = [each for each in spec.networks if each.network not in local]
-    pins = intent.policy.pin_addresses or uses_overlay_address(spec)
+    reserves = intent.policy.pin_addresses or uses_overlay_address(spec)
     return Asks(
-        pinned=frozenset(each.network for each in overlays if pins and not each.ipv4_address),
+        pinned=frozenset(each.network for each in overlays if reserves and not each.ipv4_address),
         fixed=tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address),
     )

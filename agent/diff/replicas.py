@@ -1,10 +1,9 @@
-"""What a container of ours shows against the replica it is assigned for.
+"""A managed container compared with its assigned replica.
 
-A swarm whose managers lost what they knew last (the raft leader died, or was restored from a replica) gives an
-address a second time. On another host than the first one both containers run (planner/leader/address_conflicts.py);
-on the same host dockerd refuses the start. The swarm remembers the address by the id of the container, through
-every further start and through a disconnect, so that only another container gets another one
-(docs/engine-quirks.md, measured).
+Managers that lost recent raft entries (the raft leader died, or was restored from a backup) allocate an address a
+second time. On another host than the first, both containers run (planner/leader/address_conflicts.py); on the same
+host dockerd refuses the start. The swarm keeps the address by container id, through every further start and
+disconnect, so that only a new container gets another address (docs/engine-quirks.md, measured).
 """
 
 from ipaddress import IPv4Address
@@ -17,11 +16,11 @@ from agent.model.records import Presence, Replica
 from agent.model.spec import ContainerSpec
 from agent.model.status import ReplicaReport
 
-# ---- Which of two agents that go by one host's name is the host that the intent declares
+# ---- Two agents with one host name: the one whose machine has the declared address is that host
 
 
 def namesake(observed: Observed) -> Presence | None:
-    """Another agent that is there under this host's name, from another boot; None when there is none."""
+    """The presence of another agent, of another boot, under this host's name; None: there is none."""
     presence = observed.cluster.presence if observed.cluster else None
     if observed.stale or presence is None or presence.instance == observed.instance:
         return None
@@ -29,12 +28,12 @@ def namesake(observed: Observed) -> Presence | None:
 
 
 def must_not_act(observed: Observed) -> bool:
-    """Whether another agent is there under this host's name, and this one cannot show that it is the right one."""
+    """Return True if another agent has this host's name and this machine does not have the declared address."""
     return namesake(observed) is not None and not at_home(observed)
 
 
 def declared_address(observed: Observed) -> IPv4Address | None:
-    """The address this host shall have in the swarm; None when nobody says one."""
+    """Address of this host in the swarm, from agent.yaml or the intent; None: neither has one."""
     intent = observed.cluster.accepted if observed.cluster else None
     declared = intent.host(observed.me) if intent else None
     if observed.advertise:
@@ -43,7 +42,7 @@ def declared_address(observed: Observed) -> IPv4Address | None:
 
 
 def has_address(host: HostState, wanted: IPv4Address | None) -> bool:
-    """Whether a device of the host has that address."""
+    """Return True if a device of the host has that address."""
     return any(address.ip == wanted for address, _ in host.addresses)
 
 
@@ -52,9 +51,9 @@ def at_home(observed: Observed) -> bool:
 
 
 def fill_context(intent: Intent | None, host: str, swarm: SwarmState, replica: Replica) -> FillContext:
-    """What the placeholders of `replica`, as assigned, stand for on `host`.
+    """The values of the placeholders of `replica`, as assigned, on `host`.
 
-    The node id counts only while the host is in the swarm: one of a join under way may never come to be.
+    The node id is known only while the host is in the swarm: a join in progress may still fail.
     """
     declared = intent.host(host) if intent else None
     networks = intent.networks if intent else ()
@@ -64,7 +63,7 @@ def fill_context(intent: Intent | None, host: str, swarm: SwarmState, replica: R
         slot=replica.slot,
         node_id=swarm.node_id if swarm.local == "active" else None,
         address=str(declared.address) if declared else None,
-        pinned=replica.addresses,
+        reserved=replica.addresses,
         local=frozenset(each.name for each in networks if each.driver != "overlay"),
     )
 
@@ -75,54 +74,54 @@ def container_name(project: str, replica: Replica) -> str:
 
 
 STOPPABLE = ("running", "paused", "restarting")
-"""What a container that can be stopped is, in docker's words."""
+"""Docker's statuses of a container that can be stopped."""
 
 
-DUPLICATE_ADDRESS = "the swarm gave it an address that this host has given to another container"
+DUPLICATE_ADDRESS = "the swarm allocated it an address that another container on this host has"
 _NOT_UP = ("created", "exited")
 
 
 def has_duplicate_address(
     found: ContainerState | ReplicaReport, replica: Replica, spec: ContainerSpec
 ) -> bool:
-    """Whether no start of `found` will ever succeed, and one of a new container would.
+    """Return True if every start of `found` fails for a duplicate address and a new container would get another one.
 
-    One that asks for its address, fixed in its `spec` or pinned for the `replica`, would only ask again. Placeholders
-    say nothing of that, and need not have a value: a container that is there has been made with one.
+    A container with a fixed or reserved address would only request the same address again. Placeholders do not matter
+    here and need no value: an existing container was created with one.
     """
     refused = found.status in _NOT_UP and is_about_an_address(found.error)
-    pinned = dict(replica.addresses)
-    return refused and not any(each.ipv4_address or each.network in pinned for each in spec.networks)
+    reserved = dict(replica.addresses)
+    return refused and not any(each.ipv4_address or each.network in reserved for each in spec.networks)
 
 
 def is_about_an_address(error: str) -> bool:
-    """Whether docker refuses a start for the address on a network: of a port it says the same with more around it."""
+    """Return True if docker refused a start for an address on a network: for a port its error has more text."""
     return error.strip().lower() == IN_USE
 
 
 IN_USE = "address already in use"
-"""In docker's words for a start that failed: only then it is worth looking who listens."""
+"""Docker's error for an address or port in use; only after it the listening ports are read."""
 
 
 def finished(spec: ContainerSpec, found: ContainerState | ReplicaReport) -> bool:
-    """Whether an exited replica has done its work and stays so.
+    """Return True if an exited replica has completed and is not restarted.
 
-    Compose: `no` never starts again, `on-failure` only after a failure. A service that says nothing is kept running.
+    Compose: `no` never restarts, `on-failure` only after a failure. Without a restart policy a replica is kept running.
     """
     if spec.restart is None or spec.restart.name in ("always", "unless-stopped"):
         return False
     if spec.restart.name == "no":
         return bool(found.started_at) and not found.error
-    tried = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
-    return found.exit_code == 0 or bool(tried)
+    exhausted = spec.restart.max_retries and found.restarts >= spec.restart.max_retries
+    return found.exit_code == 0 or bool(exhausted)
 
 
 def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> str:
-    """Id of the image that a replica would be made of now, if that is not the one it was made of; else empty."""
+    """Id of the image that a new container of the replica would get; empty if that is the image it has."""
     spec = cluster.specs.get(found.replica.spec)
     now = next((identity for name, identity in host.image_ids if spec and name == spec.image), "")
     return now if found.image and now != found.image else ""
 
 
 HELD_BY_ITS_HOST = ("waiting", "dependency")
-"""Kinds of what keeps a host from starting a replica, and is no doing of the replica."""
+"""Kinds of blocked for which a host does not start a replica although the replica itself has no fault."""

@@ -1,4 +1,4 @@
-"""What a host last said of itself, as an observation again: a plan can then be made for it from elsewhere."""
+"""The observation of a host, rebuilt from its last status, so that another host can plan for it."""
 
 from collections.abc import Callable
 from inspect import signature
@@ -15,13 +15,13 @@ T = TypeVar("T")
 NOTHING_THERE = host_state.HostState(
     engine_version="", live_restore=False, swarm=host_state.SwarmState(local="inactive")
 )
-"""A host that never reported: taken for an engine with nothing on it."""
+"""Stands for a host that never reported: an engine without networks, images or containers."""
 
 
 def host_of(status: HostStatus) -> host_state.HostState | None:
-    """The host as its status tells it; None when it says that dockerd does not answer.
+    """The host as its status describes it; None if its dockerd did not answer.
 
-    Raises Invalid for an address or a subnet that is none.
+    Raises Invalid for a malformed address or subnet.
     """
     try:
         return _with_gateways(_host(status), status) if status.engine_up else None
@@ -47,7 +47,7 @@ def _host(status: HostStatus) -> host_state.HostState:
 
 
 def _with_gateways(host: host_state.HostState, status: HostStatus) -> host_state.HostState:
-    """Where the bridge is right every container has its gateway on it: that is what right says."""
+    """Add every container's gateway if the reported phase is "right": then each has its gateway on the bridge."""
     if status.bridge.phase == "right":
         for each in without_gateway(host):
             host = with_gateway(host, each.id)
@@ -84,7 +84,7 @@ def _container(report: ReplicaReport) -> host_state.ContainerState:
 
 
 def _alike(kind: Callable[..., T], report: object, **other: object) -> T:
-    """One of `kind` with what the report says in the fields of the same names, and with `other`."""
+    """Build a `kind` from the report's fields of the same names and from `other`."""
     same = {each: getattr(report, each) for each in signature(kind).parameters if hasattr(report, each)}
     return kind(**{**same, **other})
 

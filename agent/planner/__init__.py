@@ -1,4 +1,4 @@
-"""What to do: pure functions from what was observed to a plan. No I/O, no clock, no logging, no randomness."""
+"""Pure functions from the observed state to a plan: no I/O, no clock, no logging, no randomness."""
 
 from agent.planner.plan import make_plan
 

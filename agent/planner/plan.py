@@ -1,4 +1,4 @@
-"""The plan of one pass: what the host does for itself and, if it leads, for the cluster."""
+"""The plan of one pass: the host's own steps and, on the leader, the steps for the cluster."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from agent.planner.leader.leading import plan_leading
 
 
 def make_plan(observed: Observed) -> Plan:
-    """Everything that is to be done now on this host and, if it leads, for the cluster; and what is not, and why.
+    """Plan this host's next steps and, on the leader, the cluster's; list each blocked resource with its reason.
 
-    Pure, total and deterministic. A plan only goes as far as can be seen: what depends on the outcome of a step
-    is planned when that outcome has been observed.
+    Pure, total and deterministic. A step that depends on the outcome of another one is planned once that outcome has
+    been observed.
     """
     plan = _faults(observed) + plan_namesake(observed)
     if must_not_act(observed):
@@ -49,7 +49,7 @@ def _plan_host(observed: Observed) -> Plan:
 
 
 def _pulls(replicas: Plan) -> Plan:
-    """What of the replicas' plan can be done while the host leaves a swarm: none starts on what is about to go."""
+    """The pulls of the replicas' plan: the only steps on replicas while the host leaves a swarm."""
     return Plan(tuple(step for step in replicas.steps if step.lane == "pull"))
 
 
@@ -58,13 +58,13 @@ def _faults(observed: Observed) -> Plan:
     if observed.host is None:
         plan += blocked_plan("engine", "engine", observed.engine_error or "dockerd does not answer")
     if observed.cluster is None or observed.stale:
-        held = observed.cluster.accepted if observed.cluster else None
-        what = f"holding revision {held.revision} as kept" if held else "nothing known from before"
+        kept = observed.cluster.accepted if observed.cluster else None
+        what = f"holding revision {kept.revision} as last read" if kept else "no earlier state is known"
         plan += blocked_plan("store", "store", f"{observed.store_error or 'etcd does not answer'}; {what}")
     elif observed.cluster.store_rolled_back:
         plan += _store_rolled_back(observed.cluster)
     if observed.state_fault:
-        reason = f"{observed.state_fault}; a start without etcd would begin with what was kept before"
+        reason = f"{observed.state_fault}; if the agent starts without etcd, it uses an older state"
         plan += blocked_plan("state", "disk", reason)
     for key, why in observed.cluster.unreadable if observed.cluster else ():
         plan += blocked_plan(key, "unreadable", why)
@@ -72,20 +72,20 @@ def _faults(observed: Observed) -> Plan:
 
 
 def _store_rolled_back(cluster: ClusterState) -> Plan:
-    held = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "nothing is held"
-    reason = f"etcd was rolled back, {cluster.store_rolled_back}; {held}, nothing is removed until a document is put"
+    kept = f"holding revision {cluster.accepted.revision}" if cluster.accepted else "no revision is known"
+    reason = f"etcd was rolled back, {cluster.store_rolled_back}; {kept}; nothing is removed until a document is put"
     return blocked_plan("store", "confirm", reason)
 
 
 def _by_policy(observed: Observed, plan: Plan) -> Plan:
-    """`x-cluster.policy.mode`: observe and paused do nothing but keep the leader and its verdict."""
+    """Apply `x-cluster.policy.mode`: observe and paused keep only the steps on leadership and the verdict."""
     intent = observed.cluster.accepted if observed.cluster else None
     if intent is None or intent.policy.mode == "enforce":
         return plan
     kept = tuple(step for step in plan.steps if step.kind == "leadership" or step.resource == "verdict")
-    held = tuple(
+    blocked = tuple(
         Blocked(resource=step.resource, reason=f"mode {intent.policy.mode}: would {step}", kind="mode")
         for step in plan.steps
         if step not in kept
     )
-    return Plan(kept, plan.blocked + held)
+    return Plan(kept, plan.blocked + blocked)

@@ -184,7 +184,7 @@ def test_a_presence_that_somebody_deletes_is_put_again_and_its_host_is_there_as_
     key = KEYS.presence("node-232")
     cluster.delete(key)
     cluster.round(seconds=1)
-    assert "put presence: somebody has deleted it" in said(cluster)
+    assert "put presence: the key was deleted" in said(cluster)
     cluster.round(seconds=1)
     found = cluster.read(key)
     assert found is not None

@@ -304,7 +304,7 @@ def test_a_clone_of_a_machine_with_the_same_name_does_nothing(
 
     assert agent.outcomes == []
     assert replica.replicas() == {}
-    assert "another agent is there as node-233, on a machine with the same machine id" in str(agent.plan)
+    assert "another agent runs as node-233, on a machine with the same machine id" in str(agent.plan)
     assert agent.session.lease_id is None
     assert cluster.agents[WORKER].at_rest
     assert cluster.read(KEYS.status(WORKER)) == told

@@ -68,7 +68,7 @@ def watched(cluster: SimulatedCluster, rounds: int = 60) -> None:
 def _rests(agent: SimulatedAgent) -> bool:
     """At rest, also where nobody asks anything of the host: it says that the intent does not name it."""
     unnamed = [each.reason for each in agent.plan.blocked] == [
-        f"the intent does not name {agent.name}: nothing is done here"
+        f"the intent does not name {agent.name}: nothing is changed on this host"
     ]
     return agent.at_rest or (unnamed and not agent.plan.steps and not agent.dispatcher.in_flight)
 

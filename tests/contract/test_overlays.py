@@ -87,7 +87,7 @@ def context(replica: Replica) -> FillContext:
 
 
 def pinned(replica: Replica, address: str) -> FillContext:
-    return replace(context(replica), pinned=(("ov", address),))
+    return replace(context(replica), reserved=(("ov", address),))
 
 
 def ours(engine: Engine) -> tuple[ContainerState, ...]:

@@ -78,7 +78,7 @@ def _held() -> Iterator[str]:
             _form(field.form),
             ", ".join(f"`{row.at}`" for row in rows),
             "matters" if any(row.ordered for row in rows) else _order(field.form),
-            _REQUIRED if key == "image" else "; ".join(dict.fromkeys(row.unsaid for row in rows)),
+            _REQUIRED if key == "image" else "; ".join(dict.fromkeys(row.default for row in rows)),
             "; ".join(dict.fromkeys(_CHANGES[row.repair] for row in rows)) + _BUT.get(key, ""),
             "; ".join(dict.fromkeys(_CHANGES[row.unset] for row in rows)) if key != "image" else "-",
         )

@@ -1,4 +1,4 @@
-"""ContainerSpec and the engine: one table says how each field is created, read back, compared and put right. No I/O."""
+"""ContainerSpec and the engine: one table says how each field is created, read back, compared and repaired. No I/O."""
 
 from agent.diff.container.compare import describe_change, differences, differing, in_place, regarded
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address

@@ -1,4 +1,4 @@
-"""Placeholders: what a replica only learns on its host, in Swarm's own notation; and the addresses pinned for it."""
+"""Placeholders in Swarm's notation: values of a replica that only its host knows; and its reserved addresses."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ OVERLAY_IP = "Overlay.IP"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillContext:
-    """What the placeholders of one replica stand for; None: not known (yet)."""
+    """The values of the placeholders of one replica; None: not known."""
 
     host: str
     service: str
@@ -22,26 +22,27 @@ class FillContext:
     node_id: str | None = None
     address: str | None = None
     """The host's own address."""
-    pinned: Pairs = ()
-    """(overlay, address) as the leader has pinned them."""
+    reserved: Pairs = ()
+    """(overlay, address) of the leader's reservations for this replica."""
     local: frozenset[str] = frozenset()
-    """Names of the networks that are no overlays: an address there is known on this host only."""
+    """Names of the networks that are no overlays: their addresses are known on this host only."""
 
 
 def fill(spec: ContainerSpec, context: FillContext) -> ContainerSpec:
-    """`spec` for one replica: with its pinned addresses, and with its placeholders filled in.
+    """Return `spec` with the replica's reserved addresses, and with its placeholders filled in.
 
-    They may be in environment, command, entrypoint, labels, hostname and healthcheck. `{{...}}` of any other name is
-    left as it is: it may be a template of the program in the container. Raises Invalid when a placeholder is used
-    whose value is not known.
+    Placeholders are allowed in environment, command, entrypoint, labels, hostname and healthcheck. `{{...}}` of any
+    other name stays unchanged: it may be a template of the program in the container. Raises Invalid if the value of a
+    placeholder is not known.
     """
-    spec = replace(spec, networks=tuple(_pinned(each, dict(context.pinned)) for each in spec.networks))
+    networks = tuple(_with_reservation(each, dict(context.reserved)) for each in spec.networks)
+    spec = replace(spec, networks=networks)
     values = _values(spec, context)
     return _each_text(spec, lambda raw: _PLACEHOLDER.sub(lambda match: _value(match, values), raw))
 
 
 def uses_overlay_address(spec: ContainerSpec) -> bool:
-    """Whether some value of `spec` has the placeholder of the replica's own overlay address."""
+    """Return True if `spec` contains the placeholder of the replica's own overlay address."""
     found: set[str] = set()
 
     def note(raw: str) -> str:
@@ -53,7 +54,7 @@ def uses_overlay_address(spec: ContainerSpec) -> bool:
 
 
 def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec:
-    """`spec` with every value that may hold placeholders as `text` makes it."""
+    """Return `spec` with `text` applied to every value that may contain placeholders."""
 
     def texts(raw: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if raw is None else tuple(map(text, raw))
@@ -73,10 +74,10 @@ def _each_text(spec: ContainerSpec, text: Callable[[str], str]) -> ContainerSpec
     )
 
 
-def _pinned(attachment: Attachment, pins: Mapping[str, str]) -> Attachment:
-    if attachment.ipv4_address or attachment.network not in pins:
+def _with_reservation(attachment: Attachment, reserved: Mapping[str, str]) -> Attachment:
+    if attachment.ipv4_address or attachment.network not in reserved:
         return attachment
-    return replace(attachment, reserved=pins[attachment.network])
+    return replace(attachment, reserved=reserved[attachment.network])
 
 
 def _values(spec: ContainerSpec, context: FillContext) -> dict[str, str | None]:
@@ -103,5 +104,5 @@ def _value(match: re.Match[str], values: Mapping[str, str | None]) -> str:
 _WHY = {
     "Node.ID": "this host is in no swarm",
     "Host.Address": "the intent does not name this host",
-    OVERLAY_IP: "the replica needs exactly one overlay, with an address that is fixed or pinned",
+    OVERLAY_IP: "the replica needs exactly one overlay, with a fixed or reserved address",
 }

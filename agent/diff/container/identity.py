@@ -1,4 +1,4 @@
-"""Which replica a container is: a few labels, and nothing else, make it ours."""
+"""Identity of a container: its labels alone make it a replica of this cluster."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,13 +17,13 @@ SERVICE = f"{PREFIX}service"
 SLOT = f"{PREFIX}slot"
 SPEC = f"{PREFIX}spec"
 SHAPE = f"{PREFIX}shape"
-"""What of the spec cannot change in place: see shape.py."""
+"""The label with the hash of the fields that cannot change in place: see `shape` in table.py."""
 _ASIDE = r"(-[0-9a-f]{12})?"
-"""Behind the name of a replica while another container has that."""
+"""Suffix of a container's name while another container has the name of its replica."""
 
 
 def labels(replica: Replica, project: str, cluster: str) -> dict[str, str]:
-    """The labels that make a container this replica of this cluster. The project is there for people."""
+    """The labels that make a container this replica of this cluster. The project is for people only."""
     return {
         CLUSTER: cluster,
         PROJECT: project,
@@ -34,18 +34,18 @@ def labels(replica: Replica, project: str, cluster: str) -> dict[str, str]:
 
 
 def is_called_so(found: Mapping[str, str], names: Iterable[str]) -> bool:
-    """Whether a container with those labels has the name of the replica that they say, or one that an agent gave it."""
+    """Return True if `names` has the name of the labels' replica, or one that an agent gave the container."""
     own = re.escape(f"{found.get(PROJECT)}-{found.get(SERVICE)}-{found.get(SLOT)}")
     return any(re.fullmatch(f"{own}{_ASIDE}", each) for each in names)
 
 
 def are_copied(found: Mapping[str, str], image: Mapping[str, str]) -> bool:
-    """Whether the labels of a container are those of its `image`: `docker commit` puts those of a replica there."""
+    """Return True if a container has its labels from its `image`: `docker commit` writes those of a replica there."""
     return all(found.get(each) == image.get(each) for each in (CLUSTER, SERVICE, SLOT, SPEC))
 
 
 def identity(found: Mapping[str, str]) -> Replica | None:
-    """Which replica those labels say it is; None when they say none, or not well."""
+    """The replica that the labels name; None if they name none or are malformed."""
     service, slot, spec = (found.get(each, "") for each in (SERVICE, SLOT, SPEC))
     if not service or not spec or not (slot.isascii() and slot.isdigit()):
         return None
@@ -53,31 +53,30 @@ def identity(found: Mapping[str, str]) -> Replica | None:
 
 
 def by_slot(replicas: Iterable[Replica]) -> dict[Key, Replica]:
-    """Replicas by service and slot."""
     return {replica.key: replica for replica in replicas}
 
 
-# ---- A spec as the engine takes it
+# ---- The engine's create request of a spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRequest:
-    """POST /containers/create, and the networks to connect to after it and before the start."""
+    """POST /containers/create, and the networks to connect between it and the start."""
 
     name: str
     replica: Replica
     body: Body = field(repr=False)
-    """Has the environment in it, therefore not shown."""
+    """JSON of the request; not shown, because it has the environment."""
     more: tuple[Attachment, ...] = ()
-    """Their aliases are complete: the service's name is among them."""
+    """Attachments with complete aliases, including the service's name."""
 
 
 def create_request(
     spec: ContainerSpec, replica: Replica, project: str, cluster: str, name: str
 ) -> CreateRequest:
-    """How to create `replica` under `name`. `spec` has its placeholders filled in.
+    """The request that creates `replica` under `name`, from a `spec` with its placeholders filled in.
 
-    `replica.spec` names the unfilled one.
+    `replica.spec` is the hash of the unfilled spec.
     """
     body: Body = {"HostConfig": {}, "Labels": {**labels(replica, project, cluster), SHAPE: shape(spec)}}
     for row in TABLE:

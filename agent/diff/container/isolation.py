@@ -1,4 +1,4 @@
-"""What the process may do and see: privileges, capabilities, namespaces, kernel settings, devices, identity groups."""
+"""Isolation of the process: privileges, capabilities, namespaces, kernel settings, devices, groups."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,12 +16,12 @@ def _capability(name: str) -> str:
 
 
 def _capabilities(names: Iterable[str]) -> frozenset[str]:
-    """Upper case with CAP_: engine 20.10 shows them with the prefix however they were said."""
+    """Capabilities in upper case with CAP_: engine 20.10 shows the prefix in any case."""
     return frozenset(map(_capability, names))
 
 
 def _option(text: str) -> str:
-    """`a:b` is the old spelling of `a=b`, and a bare `no-new-privileges` says true."""
+    """Normal form of an option: `a:b` is the old spelling of `a=b`, and a bare `no-new-privileges` means true."""
     if text == "no-new-privileges":
         return f"{text}=true"
     head, colon, rest = text.partition(":")
@@ -33,8 +33,8 @@ def _options(texts: Iterable[str]) -> frozenset[str]:
 
 
 def _added_options(found: Found) -> frozenset[str]:
-    # For a privileged container, and for one in the host's pid or ipc namespace, the engine adds label=disable itself
-    # (moby: daemon.generateSecurityOpt).
+    # The engine adds label=disable to a privileged container, and to one in the host's pid or ipc namespace (moby:
+    # daemon.generateSecurityOpt).
     added = found.at("HostConfig.Privileged") or "host" in (
         found.at("HostConfig.PidMode"),
         found.at("HostConfig.IpcMode"),
@@ -43,7 +43,7 @@ def _added_options(found: Found) -> frozenset[str]:
 
 
 def _wanted_options(spec: ContainerSpec, found: Found) -> frozenset[str]:
-    # Said or added: it cannot be told which.
+    # A declared option looks the same as one that the engine added.
     return _options(spec.security_opt) - _added_options(found)
 
 
@@ -52,9 +52,9 @@ def _found_options(found: Found) -> frozenset[str]:
 
 
 def _wanted_ipc(spec: ContainerSpec, found: Found) -> Any:
-    # private or shareable is for the engine's configuration to choose; anything else was said by somebody.
+    # The engine's configuration chooses private or shareable; any other mode was set on purpose.
     return spec.ipc or (
-        Default.UNTOLD if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"
+        Default.ENGINE if found.at("HostConfig.IpcMode") in _SHARED else "private or shareable"
     )
 
 
@@ -97,7 +97,7 @@ def _raw_requests(requests: tuple[DeviceRequest, ...]) -> list[dict[str, Any]]:
 
 
 def _request(raw: dict[str, Any]) -> str:
-    """A request in one line that is equal for equal ones; capabilities are alternatives of several together."""
+    """A request as one line; equal requests give equal lines. Capabilities are alternatives, each a set."""
     what = "|".join(sorted("+".join(sorted(each)) for each in raw.get("Capabilities") or ()))
     options = ",".join(f"{key}={value}" for key, value in sorted((raw.get("Options") or {}).items()))
     named = ",".join(sorted(raw.get("DeviceIDs") or ()))
@@ -111,7 +111,7 @@ def _requests(raw: Any) -> frozenset[str]:
 
 
 def _rule(text: str) -> str:
-    """`c 1:3 mr`: the letters of the last word may come in any order."""
+    """Normal form of a rule such as `c 1:3 mr`: the letters of its last part have no order."""
     head, _, letters = text.rpartition(" ")
     return f"{head} {''.join(sorted(letters))}"
 
@@ -125,39 +125,39 @@ def _wanted_annotations(spec: ContainerSpec, _found: Found) -> Any:
 
 
 ROWS = (
-    plain("privileged", "HostConfig.Privileged", unsaid=False, normal=bool),
-    plain("cap_add", "HostConfig.CapAdd", unsaid=frozenset(), normal=_capabilities, write=list),
-    plain("cap_drop", "HostConfig.CapDrop", unsaid=frozenset(), normal=_capabilities, write=list),
+    plain("privileged", "HostConfig.Privileged", default=False, normal=bool),
+    plain("cap_add", "HostConfig.CapAdd", default=frozenset(), normal=_capabilities, write=list),
+    plain("cap_drop", "HostConfig.CapDrop", default=frozenset(), normal=_capabilities, write=list),
     replace(
-        plain("security_opt", "HostConfig.SecurityOpt", unsaid=frozenset(), normal=_options, write=list),
+        plain("security_opt", "HostConfig.SecurityOpt", default=frozenset(), normal=_options, write=list),
         wanted=_wanted_options,
         found=_found_options,
     ),
-    plain("group_add", "HostConfig.GroupAdd", unsaid=frozenset(), normal=frozenset, write=list),
-    plain("sysctls", "HostConfig.Sysctls", unsaid={}, normal=_mapping, write=_mapping),
+    plain("group_add", "HostConfig.GroupAdd", default=frozenset(), normal=frozenset, write=list),
+    plain("sysctls", "HostConfig.Sysctls", default={}, normal=_mapping, write=_mapping),
     plain(
-        "devices", "HostConfig.Devices", unsaid=frozenset(),
+        "devices", "HostConfig.Devices", default=frozenset(),
         normal=lambda value: _devices(_raw_devices(value)), write=_raw_devices, read=_devices,
     ),
     plain("init", "HostConfig.Init", read=lambda raw: raw),
-    plain("pid", "HostConfig.PidMode", unsaid="", read=lambda raw: raw or ""),
-    replace(plain("ipc", "HostConfig.IpcMode", unsaid=Default.UNTOLD, read=lambda raw: raw or ""), wanted=_wanted_ipc),
-    plain("uts", "HostConfig.UTSMode", unsaid="", read=lambda raw: raw or ""),
-    plain("userns_mode", "HostConfig.UsernsMode", unsaid="", read=lambda raw: raw or ""),
-    plain("cgroup", "HostConfig.CgroupnsMode", unsaid=Default.UNTOLD, read=lambda raw: raw or ""),
-    plain("cgroup_parent", "HostConfig.CgroupParent", unsaid="", read=lambda raw: raw or ""),
-    plain("runtime", "HostConfig.Runtime", unsaid=Default.UNTOLD, read=lambda raw: raw or ""),
+    plain("pid", "HostConfig.PidMode", default="", read=lambda raw: raw or ""),
+    replace(plain("ipc", "HostConfig.IpcMode", default=Default.ENGINE, read=lambda raw: raw or ""), wanted=_wanted_ipc),
+    plain("uts", "HostConfig.UTSMode", default="", read=lambda raw: raw or ""),
+    plain("userns_mode", "HostConfig.UsernsMode", default="", read=lambda raw: raw or ""),
+    plain("cgroup", "HostConfig.CgroupnsMode", default=Default.ENGINE, read=lambda raw: raw or ""),
+    plain("cgroup_parent", "HostConfig.CgroupParent", default="", read=lambda raw: raw or ""),
+    plain("runtime", "HostConfig.Runtime", default=Default.ENGINE, read=lambda raw: raw or ""),
     replace(
-        # An engine before 24 does not know them, and drops them without a word.
+        # An engine before 24 drops annotations without an error.
         plain(
-            "annotations", "HostConfig.Annotations", unsaid=Default.UNTOLD, write=_mapping, read=lambda raw: raw or {},
+            "annotations", "HostConfig.Annotations", default=Default.ENGINE, write=_mapping, read=lambda raw: raw or {},
             lossy=True, secret=True,
         ),
         wanted=_wanted_annotations,
     ),
-    plain("device_cgroup_rules", "HostConfig.DeviceCgroupRules", unsaid=frozenset(), normal=_rules, write=list),
+    plain("device_cgroup_rules", "HostConfig.DeviceCgroupRules", default=frozenset(), normal=_rules, write=list),
     plain(
-        "gpus", "HostConfig.DeviceRequests", unsaid=frozenset(),
+        "gpus", "HostConfig.DeviceRequests", default=frozenset(),
         normal=lambda value: _requests(_raw_requests(value)), write=_raw_requests, read=_requests,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Networks and names: attachments, published ports, name resolution."""
+"""Attachments, published ports and name resolution."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +19,7 @@ _ENGINES_OWN = frozenset({"default", "bridge"})
 
 
 def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
-    """The JSON of one endpoint: its aliases and its fixed address, when it has one."""
+    """The JSON of one endpoint: its aliases, and its address if it has a fixed or reserved one."""
     body: dict[str, Any] = {"Aliases": sorted(aliases)}
     if attachment.address:
         body["IPAMConfig"] = {"IPv4Address": attachment.address}
@@ -27,12 +27,12 @@ def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
 
 
 def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
-    """Every name the replica has on that network: its service's, and the declared ones."""
+    """The replica's names on that network: the service's and the declared ones."""
     return tuple(sorted({service, *attachment.aliases}))
 
 
 def _put_networks(spec: ContainerSpec, body: Body) -> None:
-    # Only the first: an engine before 25 takes one endpoint at create. The others are connected before the start.
+    # An engine before 25 accepts one endpoint at create. The others are connected before the start.
     if spec.networks:
         first = spec.networks[0]
         place(body, "HostConfig.NetworkMode", first.network)
@@ -46,10 +46,10 @@ def _put_networks(spec: ContainerSpec, body: Body) -> None:
 
 def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
     if spec.network_mode is not None:
-        # That it is there at all is the network_mode's to say.
+        # A missing mode is a difference of the field network_mode.
         return {spec.network_mode: _ATTACHED} if spec.network_mode in _attached(found) else {}
     if not spec.networks:
-        # On no network of ours it is on the engine's default one, whatever that is called.
+        # Without a declared network the container is on the engine's default one, whose name differs by engine.
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
     service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
     have, own = _attached(found), _own_names(found)
@@ -63,16 +63,16 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _given_address(found: Found, endpoint: dict[str, Any]) -> str:
-    """What address a swarm network gave out by itself, where that is no difference.
+    """The address that the swarm allocated by itself, if it counts as no difference.
 
-    While a container runs it cannot be told from a fixed one. One that does not run has given its address back, unless
-    its start failed half-way: then it would ask for the same one for ever, and not get it.
+    On a running container it looks the same as a fixed one. A container that does not run has released its address,
+    unless its start failed half-way: then each further start would request the same address and fail.
     """
     return "" if found.at("State.Status") in _AT_REST else _fixed_address(endpoint)
 
 
 def _attached(found: Found) -> dict[str, Any]:
-    """Its networks; the one it is parked on while docker_gwbridge is changed is taken away by who put it there."""
+    """The container's networks without the parking network: the steps on docker_gwbridge remove that one."""
     networks = found.at("NetworkSettings.Networks") or {}
     return {name: each for name, each in networks.items() if name != PARKING}
 
@@ -85,14 +85,14 @@ def _attachment(found: Found, name: str) -> str:
     raw = _attached(found).get(name) or {}
     if name in {*_SPECIAL, *_ENGINES_OWN}:
         return _ATTACHED
-    told = _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
-    return f"{told}, to a network that is gone" if _is_gone(found, raw) else told
+    phrase = _phrase({*(raw.get("Aliases") or ())} - _own_names(found), _fixed_address(raw))
+    return f"{phrase}, to a network that is gone" if _is_gone(found, raw) else phrase
 
 
 def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
-    """Whether it could not be started because the network it was on is another one now, of the same name.
+    """Return True if a start failed because the network was recreated under the same name.
 
-    It keeps the id of the old one, and with it no start succeeds, until it is disconnected and reconnected.
+    The endpoint keeps the id of the old network, and no start succeeds until it is disconnected and reconnected.
     """
     network_id = endpoint.get("NetworkID") or ""
     error = str(found.at("State.Error") or "")
@@ -101,17 +101,17 @@ def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
 
 
 def _own_names(found: Found) -> set[str]:
-    """What an engine before 25 adds to the aliases by itself: the container's short id, and its hostname."""
+    """The aliases that an engine before 25 adds by itself: the container's short id and its hostname."""
     return {short_id(str(found.at("Id") or "")), str(found.at("Config.Hostname") or "")}
 
 
 def _phrase(names: Iterable[str], address: str) -> str:
-    told = f"{_ATTACHED} as {', '.join(sorted(set(names)))}"
-    return f"{told} at {address}" if address else told
+    phrase = f"{_ATTACHED} as {', '.join(sorted(set(names)))}"
+    return f"{phrase} at {address}" if address else phrase
 
 
 def _mode(found: Found) -> str | None:
-    """host, none, bridge, or another container's; anything else is a network's name, and seen as an attachment."""
+    """The mode host, none, bridge or another container's; None for the name of a network, which is an attachment."""
     mode = str(found.at("HostConfig.NetworkMode") or "")
     if mode in _ENGINES_OWN:
         return _BRIDGE if _BRIDGE in _attached(found) else None
@@ -169,13 +169,13 @@ def _put_ports(spec: ContainerSpec, body: Body) -> None:
 
 
 def _hosts(lines: Iterable[str]) -> frozenset[str]:
-    """`name=address` is another spelling of `name:address`, and an IPv6 address may be in brackets."""
+    """Normal form of host entries: `name=address` means `name:address`, and an IPv6 address may be in brackets."""
     return frozenset(each.replace("=", ":", 1).replace("[", "").replace("]", "") for each in lines)
 
 
 ROWS = (
     FieldMapping(
-        field="networks", at="NetworkSettings.Networks", unsaid="the engine's default network", repair="reconnect",
+        field="networks", at="NetworkSettings.Networks", default="the engine's default network", repair="reconnect",
         unset="reconnect", put=_put_networks, wanted=_wanted_networks, named=True,
         found=lambda found: {name: _attachment(found, name) for name in _attached(found)},
     ),
@@ -185,11 +185,11 @@ ROWS = (
         found=_mode,
     ),
     FieldMapping(
-        field="ports", at="HostConfig.PortBindings", unsaid="none published", put=_put_ports, wanted=_wanted_ports,
+        field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, wanted=_wanted_ports,
         found=_found_ports,
     ),
-    plain("dns", "HostConfig.Dns", unsaid=(), normal=tuple, write=list, ordered=True),
-    plain("dns_search", "HostConfig.DnsSearch", unsaid=(), normal=tuple, write=list, ordered=True),
-    plain("dns_opt", "HostConfig.DnsOptions", unsaid=frozenset(), normal=frozenset, write=list),
-    plain("extra_hosts", "HostConfig.ExtraHosts", unsaid=frozenset(), normal=_hosts, write=list),
+    plain("dns", "HostConfig.Dns", default=(), normal=tuple, write=list, ordered=True),
+    plain("dns_search", "HostConfig.DnsSearch", default=(), normal=tuple, write=list, ordered=True),
+    plain("dns_opt", "HostConfig.DnsOptions", default=frozenset(), normal=frozenset, write=list),
+    plain("extra_hosts", "HostConfig.ExtraHosts", default=frozenset(), normal=_hosts, write=list),
 )  # fmt: skip

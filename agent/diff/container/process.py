@@ -1,4 +1,4 @@
-"""The process: image, what is run in it, its environment, its identity and its health."""
+"""The process: image, command, environment, identity and health check."""
 
 import math
 import posixpath
@@ -12,26 +12,26 @@ from agent.diff.container.row import (
     Default,
     FieldMapping,
     Found,
+    as_text,
     familiar,
     place,
     plain,
     seconds,
-    words,
 )
 from agent.model.phrases import short_id
 from agent.model.spec import ContainerSpec, Healthcheck
 
 PREFIX = "io.swarmkeeper."
-"""Labels that begin so are ours; nobody may declare one."""
+"""Prefix of the agent's own labels; a document must not declare one."""
 
 _NS = 1_000_000_000
 _SHORTEST_NS = 1_000_000
-"""The engine takes no shorter duration: what is less is a count."""
+"""The engine's shortest duration; a smaller number is a count."""
 
 
 def _wanted_command(spec: ContainerSpec, found: Found) -> Any:
-    # The engine takes the image's command only along with its entrypoint (moby: daemon/commit.go merge), and cannot be
-    # told "no command": an empty one is one that was not said.
+    # The engine uses the image's command only with the image's entrypoint (moby: daemon/commit.go merge). An empty
+    # command means to it that none was given.
     if spec.command:
         return spec.command
     if spec.entrypoint is not None:
@@ -44,7 +44,7 @@ def _wanted_entrypoint(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _of_image(found: Found, path: str) -> Any:
-    return Default.UNTOLD if found.image is None else tuple(found.image_at(path) or ())
+    return Default.ENGINE if found.image is None else tuple(found.image_at(path) or ())
 
 
 def _put_command(spec: ContainerSpec, body: Body) -> None:
@@ -54,18 +54,20 @@ def _put_command(spec: ContainerSpec, body: Body) -> None:
 
 def _put_entrypoint(spec: ContainerSpec, body: Body) -> None:
     if spec.entrypoint is not None:
-        # [""] is how the engine is told "none, not even the image's"; it shows it as none.
+        # [""] means to the engine: none, not even the image's. It shows an empty list.
         place(body, "Config.Entrypoint", list(spec.entrypoint) or [""])
 
 
 def _variables(raw: Iterable[str] | None) -> dict[str, str]:
-    """`KEY=value` lines by key; a line without `=` takes a variable away and is left out."""
+    """`KEY=value` lines by key; a line without `=` unsets a variable and is left out."""
     return {key: value for key, sign, value in (each.partition("=") for each in raw or ()) if sign}
 
 
 def _wanted_environment(spec: ContainerSpec, found: Found) -> Any:
-    said = dict(spec.environment)
-    return AtLeast(said) if found.image is None else {**_variables(found.image_at("Config.Env")), **said}
+    declared = dict(spec.environment)
+    return (
+        AtLeast(declared) if found.image is None else {**_variables(found.image_at("Config.Env")), **declared}
+    )
 
 
 def _put_environment(spec: ContainerSpec, body: Body) -> None:
@@ -77,8 +79,10 @@ def _theirs(labels: dict[str, str] | None) -> dict[str, str]:
 
 
 def _wanted_labels(spec: ContainerSpec, found: Found) -> Any:
-    said = _theirs(dict(spec.labels))
-    return AtLeast(said) if found.image is None else {**_theirs(found.image_at("Config.Labels")), **said}
+    declared = _theirs(dict(spec.labels))
+    return (
+        AtLeast(declared) if found.image is None else {**_theirs(found.image_at("Config.Labels")), **declared}
+    )
 
 
 def _put_labels(spec: ContainerSpec, body: Body) -> None:
@@ -86,7 +90,7 @@ def _put_labels(spec: ContainerSpec, body: Body) -> None:
 
 
 def _signal(name: str) -> str:
-    """SIGTERM for "SIGTERM", "term" and "15"; what is no signal is left as it is."""
+    """Normal form of a signal: SIGTERM for "SIGTERM", "term" and "15"."""
     text = name.upper()
     if text.isdigit() and int(text) in {each.value for each in signal.Signals}:
         return signal.Signals(int(text)).name
@@ -109,7 +113,7 @@ def _wanted_hostname(spec: ContainerSpec, found: Found) -> Any:
     if spec.hostname is not None:
         return spec.hostname
     if found.at("HostConfig.NetworkMode") == "host" or found.at("HostConfig.UTSMode"):
-        return Default.UNTOLD
+        return Default.ENGINE
     return short_id(str(found.at("Id") or ""))
 
 
@@ -123,17 +127,17 @@ def _duration(value: float | None) -> int:
 
 
 def _check(raw: dict[str, Any] | None) -> dict[str, Any]:
-    told = raw or {}
+    check = raw or {}
     return {
-        "test": tuple(told.get("Test") or ()),
-        "interval": told.get("Interval") or 0,
-        "timeout": told.get("Timeout") or 0,
-        "start_period": told.get("StartPeriod") or 0,
-        "retries": told.get("Retries") or 0,
+        "test": tuple(check.get("Test") or ()),
+        "interval": check.get("Interval") or 0,
+        "timeout": check.get("Timeout") or 0,
+        "start_period": check.get("StartPeriod") or 0,
+        "retries": check.get("Retries") or 0,
     }
 
 
-def _said_check(check: Healthcheck) -> dict[str, Any]:
+def _declared_check(check: Healthcheck) -> dict[str, Any]:
     return {
         "test": check.test or (),
         "interval": _duration(check.interval_s),
@@ -147,56 +151,60 @@ def _wanted_check(spec: ContainerSpec, found: Found) -> Any:
     check = spec.healthcheck
     if check is not None and check.disable:
         return AtLeast({"test": ("NONE",)})
-    said = {key: value for key, value in _said_check(check).items() if value} if check else {}
-    return AtLeast(said) if found.image is None else {**_check(found.image_at("Config.Healthcheck")), **said}
+    declared = {key: value for key, value in _declared_check(check).items() if value} if check else {}
+    return (
+        AtLeast(declared)
+        if found.image is None
+        else {**_check(found.image_at("Config.Healthcheck")), **declared}
+    )
 
 
 def _put_check(spec: ContainerSpec, body: Body) -> None:
     if (check := spec.healthcheck) is None:
         return
-    said = {key.title().replace("_", ""): value for key, value in _said_check(check).items() if value}
-    place(body, "Config.Healthcheck", {"Test": ["NONE"]} if check.disable else said)
+    declared = {key.title().replace("_", ""): value for key, value in _declared_check(check).items() if value}
+    place(body, "Config.Healthcheck", {"Test": ["NONE"]} if check.disable else declared)
 
 
 def _show_check(value: Any) -> str:
-    return seconds(value) if isinstance(value, int) and value >= _SHORTEST_NS else words(value)
+    return seconds(value) if isinstance(value, int) and value >= _SHORTEST_NS else as_text(value)
 
 
 ROWS = (
     plain("image", "Config.Image", normal=familiar),
     FieldMapping(
-        field="command", at="Config.Cmd", unsaid="the image's, unless there is an entrypoint", ordered=True,
+        field="command", at="Config.Cmd", default="the image's, unless there is an entrypoint", ordered=True,
         secret=True, put=_put_command, wanted=_wanted_command, found=lambda found: tuple(found.at("Config.Cmd") or ()),
     ),
     FieldMapping(
-        field="entrypoint", at="Config.Entrypoint", unsaid=Default.IMAGE.value, ordered=True, secret=True,
+        field="entrypoint", at="Config.Entrypoint", default=Default.IMAGE.value, ordered=True, secret=True,
         put=_put_entrypoint,
         wanted=_wanted_entrypoint, found=lambda found: tuple(found.at("Config.Entrypoint") or ()),
     ),
     FieldMapping(
-        field="environment", at="Config.Env", unsaid=Default.IMAGE.value, put=_put_environment, secret=True,
+        field="environment", at="Config.Env", default=Default.IMAGE.value, put=_put_environment, secret=True,
         wanted=_wanted_environment, found=lambda found: _variables(found.at("Config.Env")),
     ),
     FieldMapping(
-        field="labels", at="Config.Labels", unsaid=Default.IMAGE.value, put=_put_labels, secret=True,
+        field="labels", at="Config.Labels", default=Default.IMAGE.value, put=_put_labels, secret=True,
         wanted=_wanted_labels, found=lambda found: _theirs(found.at("Config.Labels")),
     ),
-    plain("user", "Config.User", unsaid=Default.IMAGE, read=lambda raw: raw or ""),
-    plain("working_dir", "Config.WorkingDir", unsaid=Default.IMAGE, normal=_directory, read=_read_directory),
+    plain("user", "Config.User", default=Default.IMAGE, read=lambda raw: raw or ""),
+    plain("working_dir", "Config.WorkingDir", default=Default.IMAGE, normal=_directory, read=_read_directory),
     FieldMapping(
-        field="hostname", at="Config.Hostname", unsaid="the container's short id", put=_put_hostname,
+        field="hostname", at="Config.Hostname", default="the container's short id", put=_put_hostname,
         wanted=_wanted_hostname, found=lambda found: found.at("Config.Hostname"),
     ),
-    plain("domainname", "Config.Domainname", unsaid="", read=lambda raw: raw or ""),
-    plain("tty", "Config.Tty", unsaid=False, normal=bool),
-    plain("stdin_open", "Config.OpenStdin", unsaid=False, normal=bool),
-    plain("stop_signal", "Config.StopSignal", unsaid=Default.IMAGE, normal=_signal, read=_read_signal),
+    plain("domainname", "Config.Domainname", default="", read=lambda raw: raw or ""),
+    plain("tty", "Config.Tty", default=False, normal=bool),
+    plain("stdin_open", "Config.OpenStdin", default=False, normal=bool),
+    plain("stop_signal", "Config.StopSignal", default=Default.IMAGE, normal=_signal, read=_read_signal),
     plain(
         "stop_grace_period_s", "Config.StopTimeout", normal=math.ceil, write=math.ceil, read=lambda raw: raw,
-        word="stop_grace_period", show=lambda value: words(value) if value is None else f"{value} s",
+        word="stop_grace_period", show=lambda value: as_text(value) if value is None else f"{value} s",
     ),
     FieldMapping(
-        field="healthcheck", at="Config.Healthcheck", unsaid=Default.IMAGE.value, put=_put_check, wanted=_wanted_check,
+        field="healthcheck", at="Config.Healthcheck", default=Default.IMAGE.value, put=_put_check, wanted=_wanted_check,
         found=lambda found: _check(found.at("Config.Healthcheck")), show=_show_check, secret=True,
         shown=frozenset({"interval", "timeout", "start_period", "retries"}),
     ),

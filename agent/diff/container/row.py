@@ -1,8 +1,8 @@
-"""One row of the table of fields: how a field gets into a create request, and how it is read back and compared.
+"""Field mapping: how a field is written to a create request, read back and compared.
 
-A row knows its value in one *normal form*, in which every spelling of the same value is equal: a plain value, a tuple
-where order matters, a frozenset where it does not, a mapping of named entries. Both what the spec wants and what
-`inspect` shows are brought to that form, so that comparing is the same for all fields.
+A mapping compares values in *normal form*, in which every spelling of a value is equal: a plain value, a tuple if order
+matters, a frozenset if it does not, or a mapping of named entries. The spec's value and the one that `inspect` shows
+are both converted to that form, so that the comparison is the same for all fields.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from agent.model.host_state import Difference
 from agent.model.phrases import shorten
 from agent.model.spec import ContainerSpec
 
-# ---- Values of fields in words an operator reads: sizes, durations, lists; never too long for a line of a log.
+# ---- Values of fields as texts for operators: sizes, durations, lists; short enough for a log line
 
 
 NOTHING = "nothing"
@@ -22,8 +22,8 @@ NOTHING = "nothing"
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
-def words(value: Any) -> str:
-    """Any normalised value, short enough for one line."""
+def as_text(value: Any) -> str:
+    """Text of any value in normal form, short enough for one line."""
     match value:
         case None | "" | () | frozenset():
             return shorten(", ".join(sorted(value))) if value else NOTHING
@@ -33,13 +33,13 @@ def words(value: Any) -> str:
             return shorten(" ".join(value))
         case Mapping():
             return (
-                shorten(", ".join(f"{key}={words(each)}" for key, each in sorted(value.items()))) or NOTHING
+                shorten(", ".join(f"{key}={as_text(each)}" for key, each in sorted(value.items()))) or NOTHING
             )
     return shorten(str(value))
 
 
 def size(value: int | None) -> str:
-    """Bytes in the largest binary unit that says it exactly: 67108864 -> 64 MiB; None and 0 are no limit."""
+    """Bytes in the largest binary unit that is exact: 67108864 -> 64 MiB; None and 0 are no limit."""
     if not value:
         return "no limit"
     for unit, factor in _SIZES:
@@ -58,14 +58,14 @@ def seconds(nanoseconds: int | None) -> str:
     return f"{nanoseconds / 1e9:g} s" if nanoseconds else "the engine's choice"
 
 
-# ---- Image references: the one short form that all spellings of the same reference have
+# ---- Image references: one short form for all spellings of the same reference
 
 
 _HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 
 
 def familiar(reference: str) -> str:
-    """Docker's short form with its tag said: `docker.io/library/busybox` -> `busybox:latest`. A digest needs no tag."""
+    """Docker's short form with its tag: `docker.io/library/busybox` -> `busybox:latest`. A digest needs no tag."""
     name = next((reference.removeprefix(each) for each in _HUB if reference.startswith(each)), reference)
     if "@" in name or name.startswith("sha256:") or ":" in name.rpartition("/")[2]:
         return name
@@ -73,7 +73,7 @@ def familiar(reference: str) -> str:
 
 
 def split(reference: str) -> tuple[str, str]:
-    """(repository, tag or digest), as the engine's pull takes them; `latest` where none is said."""
+    """(repository, tag or digest) for the engine's pull; `latest` if the reference has neither."""
     if "@" in reference:
         name, _, digest = reference.partition("@")
         return name, digest
@@ -87,76 +87,75 @@ Body = dict[str, Any]
 
 
 class Default(Enum):
-    """What a field is compared with when the spec does not say it."""
+    """The value that a field is compared with if the spec leaves it out."""
 
     IMAGE = "the image's"
-    UNTOLD = "not compared: the engine's own configuration decides"
+    ENGINE = "not compared: the engine's own configuration decides"
 
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Entries that must be there; whatever else is found is the image's or the engine's own."""
+    """Entries that must be found; all others are the image's or the engine's own."""
 
     entries: Mapping[str, Any] | frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A container as the engine shows it, and the image it was made from; None: that image is gone."""
+    """A container as the engine shows it, and its image; None: the image is gone."""
 
     inspect: Mapping[str, Any]
     image: Mapping[str, Any] | None = None
 
     def at(self, path: str) -> Any:
-        """The container's value at a dotted path, e.g. `HostConfig.Memory`; None when it is not there."""
+        """The container's value at a dotted path, e.g. `HostConfig.Memory`; None if absent."""
         return _at(self.inspect, path)
 
     def image_at(self, path: str) -> Any:
-        """The image's value at a dotted path; None when it is not there."""
+        """The image's value at a dotted path; None if absent."""
         return _at(self.image or {}, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldMapping:
-    """How one field of ContainerSpec meets the engine."""
+    """Encoding, observation, comparison and repair of one field of ContainerSpec."""
 
     field: str
     at: str
-    """Where the engine keeps it, for people: `HostConfig.Memory`."""
+    """The engine's path of the field, for the reference page: `HostConfig.Memory`."""
     put: Callable[[ContainerSpec, Body], None]
     wanted: Callable[[ContainerSpec, Found], Any]
-    """What must be found, in normal form, with the defaults of image and engine; UNTOLD: anything may be."""
+    """The value that must be found, in normal form, with the image's default; Default.ENGINE: any value."""
     found: Callable[[Found], Any]
-    unsaid: str
-    """What it is when the spec does not say it, for people."""
+    default: str
+    """The value if the spec leaves the field out, for the reference page."""
     ordered: bool = False
     repair: Repair = "replace"
     unset: Repair = "replace"
-    """How a value is taken away again that the spec does not say."""
+    """Repair of a value that the spec leaves out."""
     word: str = ""
-    """What the operator calls it, where that is not the field's name."""
-    show: Callable[[Any], str] = words
+    """The field's name in the operator's document; empty: the field's own."""
+    show: Callable[[Any], str] = as_text
     secret: bool = False
-    """Values may be passwords: they are compared, never shown."""
+    """True if values may be passwords: they are compared, never shown."""
     shown: frozenset[str] = frozenset()
-    """Entries of a secret field that are none."""
+    """Entries of a secret field that are not secret."""
     lossy: bool = False
-    """An engine or kernel that cannot do this drops it. Nobody can take it away by hand, so when it is not there it was
-    dropped, and would be again."""
+    """True if an engine or kernel without support drops the value. It cannot be removed by hand: if it is missing, it
+    was dropped, and a new container would lose it, too."""
     named: bool = False
-    """The name of an entry is what its repair acts upon."""
+    """True if the repair acts on the entry of that name."""
 
     @property
     def called(self) -> str:
-        """The field's name in the operator's document."""
         return self.word or self.field
 
     def compare(self, spec: ContainerSpec, found: Found) -> Iterator[Difference]:
-        """Every way in which the field is not as wanted."""
+        """Yield every difference between the field's wanted and its found value."""
         wanted, have = self.wanted(spec, found), self.found(found)
         exact = not isinstance(wanted, AtLeast)
         wanted = wanted.entries if isinstance(wanted, AtLeast) else wanted
-        if wanted is Default.UNTOLD or wanted == have:
+        if wanted is Default.ENGINE or wanted == have:
             return
         if isinstance(wanted, Mapping):
             yield from self._entries(wanted, have, exact)
@@ -177,19 +176,19 @@ class FieldMapping:
     def _difference(self, entry: str, wanted: Any, found: Any) -> Difference:
         return Difference(
             field=f"{self.called}.{entry}" if entry else self.called,
-            wanted=self._told(entry, wanted, "the declared value"),
-            found=self._told(entry, found, "another one"),
+            wanted=self._shown_value(entry, wanted, "the declared value"),
+            found=self._shown_value(entry, found, "another one"),
             repair=self._repair(wanted, found),
             subject=entry if self.named else "",
         )
 
     def _repair(self, wanted: Any, found: Any) -> Repair:
-        # A zero is said, as in `mem_swappiness: 0`; None is not.
+        # A zero is declared, as in `mem_swappiness: 0`; None is not.
         if self.lossy and wanted is not None and not found:
             return "none"
         return self.repair if wanted else self.unset
 
-    def _told(self, entry: str, value: Any, instead: str) -> str:
+    def _shown_value(self, entry: str, value: Any, instead: str) -> str:
         if self.secret and entry not in self.shown:
             return NOTHING if value in (None, ()) else instead
         return self.show(value)
@@ -199,33 +198,35 @@ def plain(
     name: str,
     at: str,
     *,
-    unsaid: Any = None,
+    default: Any = None,
     normal: Callable[[Any], Any] = lambda value: value,
     write: Callable[[Any], Any] = lambda value: value,
     read: Callable[[Any], Any] | None = None,
     **more: Any,
 ) -> FieldMapping:
-    """A row for a field that lives in one place, as it is.
+    """The mapping of a field that has one path at the engine.
 
-    `normal` brings the spec's value to normal form, `write` to the engine's; `read` brings the engine's to normal form
-    (default: as `normal`, with `unsaid` for an absent value). `unsaid` is Unsaid, or what the engine shows when nothing
-    was said, in normal form.
+    `normal` converts the spec's value to normal form, `write` to the engine's. `read` converts the engine's value to
+    normal form; without it `normal` does, with `default` for an absent value. `default` is a Default, or the value in
+    normal form that the engine shows if none was given.
     """
-    default = ContainerSpec.__dataclass_fields__[name].default
-    reader = read or (lambda raw: normal(raw) if raw else unsaid if not isinstance(unsaid, Default) else None)
+    empty = ContainerSpec.__dataclass_fields__[name].default
+    reader = read or (
+        lambda raw: normal(raw) if raw else default if not isinstance(default, Default) else None
+    )
 
     def put(spec: ContainerSpec, body: Body) -> None:
         value = getattr(spec, name)
-        if value != default:
+        if value != empty:
             place(body, at, write(value))
 
     def wanted(spec: ContainerSpec, found: Found) -> Any:
         value = getattr(spec, name)
-        if value != default:
+        if value != empty:
             return normal(value)
-        if unsaid is Default.IMAGE:
-            return reader(found.image_at(at)) if found.image is not None else Default.UNTOLD
-        return unsaid
+        if default is Default.IMAGE:
+            return reader(found.image_at(at)) if found.image is not None else Default.ENGINE
+        return default
 
     more.setdefault("ordered", False)
     return FieldMapping(
@@ -234,13 +235,13 @@ def plain(
         put=put,
         wanted=wanted,
         found=lambda found: reader(found.at(at)),
-        unsaid=unsaid.value if isinstance(unsaid, Default) else more.get("show", words)(unsaid),
+        default=default.value if isinstance(default, Default) else more.get("show", as_text)(default),
         **more,
     )
 
 
 def place(body: Body, path: str, value: Any) -> None:
-    """Set `value` in a create request at the path `inspect` will show it at (`Config.` is its top level)."""
+    """Set `value` in a create request at the path where `inspect` will show it (`Config.` is its top level)."""
     *parents, last = path.removeprefix("Config.").split(".")
     for each in parents:
         body = body.setdefault(each, {})
@@ -248,7 +249,7 @@ def place(body: Body, path: str, value: Any) -> None:
 
 
 def _entry(entries: Mapping[str, Any], name: str) -> Any:
-    """An entry, where having none and having an empty one are different things."""
+    """The entry of that name, with a text of its own for an empty one: absent and empty differ."""
     value = entries.get(name)
     return "(empty)" if value in ("", ()) else value
 

@@ -1,4 +1,4 @@
-"""What is mounted where. What was asked for is read back, so that an image's own volumes are never drift."""
+"""Mounts. Only requested mounts are read back, so that an image's own volumes are never drift."""
 
 from typing import Any, get_args
 
@@ -11,14 +11,14 @@ _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def _bound_by_text(mount: Mount) -> bool:
-    """Whether a bind goes into `Binds`: only there do all engines make the host's directory, and set labels."""
-    only_there = mount.create_host_path or mount.relabel
-    return mount.type == "bind" and bool(only_there) and ":" not in f"{mount.source}{mount.target}"
+    """Return True if a bind goes into `Binds`: only there do all engines create the host's directory and set labels."""
+    needs_text = mount.create_host_path or mount.relabel
+    return mount.type == "bind" and bool(needs_text) and ":" not in f"{mount.source}{mount.target}"
 
 
 def _bind_text(mount: Mount) -> str:
-    told = ("ro" if mount.read_only else "", mount.relabel or "", mount.propagation or "")
-    options = [each for each in told if each]
+    given = ("ro" if mount.read_only else "", mount.relabel or "", mount.propagation or "")
+    options = [each for each in given if each]
     return ":".join([str(mount.source), mount.target, *([",".join(options)] if options else [])])
 
 
@@ -31,8 +31,8 @@ def _raw_mount(mount: Mount) -> dict[str, Any]:
     if mount.nocopy:
         raw["VolumeOptions"] = {"NoCopy": True}
     sizes = {"SizeBytes": mount.tmpfs_size_bytes, "Mode": mount.tmpfs_mode}
-    if told := {key: value for key, value in sizes.items() if value is not None}:
-        raw["TmpfsOptions"] = told
+    if given := {key: value for key, value in sizes.items() if value is not None}:
+        raw["TmpfsOptions"] = given
     return raw
 
 
@@ -44,7 +44,7 @@ def _put_volumes(spec: ContainerSpec, body: Body) -> None:
 
 
 def _phrase(mount: Mount) -> str:
-    """A mount in one line that is equal for equal mounts."""
+    """A mount as one line; equal mounts give equal lines."""
     options = [
         "ro" if mount.read_only else "",
         mount.propagation if mount.propagation and mount.propagation != "rprivate" else "",
@@ -54,8 +54,8 @@ def _phrase(mount: Mount) -> str:
         f"mode={mount.tmpfs_mode:o}" if mount.tmpfs_mode is not None else "",
     ]
     source = mount.source or ("anonymous" if mount.type == "volume" else "")
-    told = ",".join(each for each in options if each)
-    return f"{mount.type} {source}:{mount.target}" + (f" ({told})" if told else "")
+    text = ",".join(each for each in options if each)
+    return f"{mount.type} {source}:{mount.target}" + (f" ({text})" if text else "")
 
 
 def _of_raw(raw: dict[str, Any]) -> Mount:
@@ -73,22 +73,22 @@ def _of_raw(raw: dict[str, Any]) -> Mount:
 
 
 def _of_text(text: str) -> Mount:
-    """One of `Binds`: source:target[:options], where a source that is no path is a volume's name."""
+    """Parse one of `Binds`, source:target[:options]; a source that is no path is the name of a volume."""
     source, target, options = (*text.split(":", 2), "")[:3]
-    told = set(options.split(","))
+    given = set(options.split(","))
     return Mount(
         type="bind" if source.startswith("/") else "volume",
         target=target,
         source=source,
-        read_only="ro" in told,
-        propagation=next(iter(told & _PROPAGATIONS), None),
-        relabel=next((each for each in _LABELS if each in told), None),
-        nocopy="nocopy" in told,
+        read_only="ro" in given,
+        propagation=next(iter(given & _PROPAGATIONS), None),
+        relabel=next((each for each in _LABELS if each in given), None),
+        nocopy="nocopy" in given,
     )
 
 
 def _anonymous(found: Found) -> set[str]:
-    """Targets of volumes said by `docker run -v /path`, which the image does not have itself."""
+    """Targets of anonymous volumes (`docker run -v /path`) that the image does not declare."""
     theirs = set(found.image_at("Config.Volumes") or ()) if found.image is not None else set()
     own = set(found.at("Config.Volumes") or ()) if found.image is not None else set()
     return own - theirs
@@ -121,12 +121,13 @@ def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:
 
 ROWS = (
     FieldMapping(
-        field="volumes", at="HostConfig.Mounts, HostConfig.Binds", unsaid="the image's", put=_put_volumes,
+        field="volumes", at="HostConfig.Mounts, HostConfig.Binds", default="the image's", put=_put_volumes,
         wanted=lambda spec, _found: frozenset(map(_phrase, spec.volumes)), found=_found_volumes,
     ),
-    plain("tmpfs", "HostConfig.Tmpfs", unsaid={}, normal=_tmpfs, write=dict),
+    plain("tmpfs", "HostConfig.Tmpfs", default={}, normal=_tmpfs, write=dict),
     plain(
-        "shm_size_bytes", "HostConfig.ShmSize", unsaid=Default.UNTOLD, read=lambda raw: raw, show=size, word="shm_size",
+        "shm_size_bytes", "HostConfig.ShmSize", default=Default.ENGINE, read=lambda raw: raw, show=size,
+        word="shm_size",
     ),
-    plain("read_only", "HostConfig.ReadonlyRootfs", unsaid=False, normal=bool),
+    plain("read_only", "HostConfig.ReadonlyRootfs", default=False, normal=bool),
 )  # fmt: skip

@@ -1,9 +1,9 @@
-"""How much of the CPUs and of the block devices the container may use, beyond a plain number of CPUs."""
+"""Shares and limits of CPUs and block devices, beyond a plain number of CPUs."""
 
 from dataclasses import replace
 from typing import Any
 
-from agent.diff.container.row import Body, Found, place, plain, words
+from agent.diff.container.row import Body, Found, as_text, place, plain
 from agent.model.spec import BlkioDevice, BlkioLimit, ContainerSpec
 
 _BLKIO: dict[BlkioLimit, tuple[str, str]] = {
@@ -13,11 +13,11 @@ _BLKIO: dict[BlkioLimit, tuple[str, str]] = {
     "write_bps": ("BlkioDeviceWriteBps", "Rate"),
     "write_iops": ("BlkioDeviceWriteIOps", "Rate"),
 }
-"""Where the engine keeps each kind of limit, and what it calls the number."""
+"""Limit -> the engine's key in HostConfig, and its name for the number."""
 
 
 def cpu_set(text: str) -> str:
-    """CPUs in the kernel's own form: `3,0-1,2` -> `0-3`. What is no list of CPUs is left as it is."""
+    """CPUs in the kernel's own form: `3,0-1,2` -> `0-3`. A text that lists no CPUs is returned unchanged."""
     try:
         spans = sorted(map(_span, text.split(",")))
     except ValueError:
@@ -50,27 +50,27 @@ def _found_devices(found: Found) -> dict[str, int]:
 
 def _put_devices(spec: ContainerSpec, body: Body) -> None:
     for limit, (key, number) in _BLKIO.items():
-        said = [each for each in spec.blkio_devices if each.limit == limit]
-        if said:
-            place(body, f"HostConfig.{key}", [{"Path": each.path, number: each.value} for each in said])
+        devices = [each for each in spec.blkio_devices if each.limit == limit]
+        if devices:
+            place(body, f"HostConfig.{key}", [{"Path": each.path, number: each.value} for each in devices])
 
 
 def _number(value: Any) -> str:
-    return words(value or None)
+    return as_text(value or None)
 
 
 ROWS = (
-    plain("cpu_shares", "HostConfig.CpuShares", unsaid=0, repair="update", show=_number),
-    plain("cpuset", "HostConfig.CpusetCpus", unsaid="", normal=cpu_set, repair="update"),
-    plain("cpu_period_us", "HostConfig.CpuPeriod", unsaid=0, repair="update", show=_number, word="cpu_period"),
-    plain("cpu_quota_us", "HostConfig.CpuQuota", unsaid=0, repair="update", show=_number, word="cpu_quota"),
+    plain("cpu_shares", "HostConfig.CpuShares", default=0, repair="update", show=_number),
+    plain("cpuset", "HostConfig.CpusetCpus", default="", normal=cpu_set, repair="update"),
+    plain("cpu_period_us", "HostConfig.CpuPeriod", default=0, repair="update", show=_number, word="cpu_period"),
+    plain("cpu_quota_us", "HostConfig.CpuQuota", default=0, repair="update", show=_number, word="cpu_quota"),
     plain(
-        "blkio_weight", "HostConfig.BlkioWeight", unsaid=0, repair="update", show=_number, word="blkio_config.weight",
+        "blkio_weight", "HostConfig.BlkioWeight", default=0, repair="update", show=_number, word="blkio_config.weight",
         lossy=True,
     ),
     replace(
         plain(
-            "blkio_devices", "HostConfig.BlkioDevice*", unsaid={}, normal=_devices, word="blkio_config", lossy=True,
+            "blkio_devices", "HostConfig.BlkioDevice*", default={}, normal=_devices, word="blkio_config", lossy=True,
         ),
         put=_put_devices,
         found=_found_devices,

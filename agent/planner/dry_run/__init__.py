@@ -1,1 +1,1 @@
-"""What will be observed: a world as data, and each step as what it makes of one."""
+"""The dry run: the cluster as data, and the effect of each step on it."""

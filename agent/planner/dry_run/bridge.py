@@ -1,4 +1,4 @@
-"""What docker_gwbridge and the network beside it will be when a step on them has succeeded."""
+"""Effects of the steps on docker_gwbridge and the parking network."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +14,13 @@ Names = tuple[str, ...]
 
 
 def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
-    """The host after `step`."""
     match step:
         case steps.CreateBridge():
             return _with_bridge(host, step.bridge)
         case steps.RemoveBridge():
             networks = tuple(each for each in host.networks if each.id != step.id)
-            there = any(each.name == GWBRIDGE for each in networks)
-            return replace(host, networks=networks, bridge_link=host.bridge_link if there else None)
+            remains = any(each.name == GWBRIDGE for each in networks)
+            return replace(host, networks=networks, bridge_link=host.bridge_link if remains else None)
         case steps.CreateParking():
             return replace(host, networks=(*host.networks, network_of(step.network)))
         case steps.Park():
@@ -41,7 +40,7 @@ def on_bridge(host: HostState, step: steps.BridgeStep) -> HostState:
 
 
 def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
-    """The host with docker_gwbridge as agreed, in docker and in the kernel."""
+    """Return the host with docker_gwbridge as declared, in docker and in the kernel."""
     made = NetworkState(
         id=f"({GWBRIDGE})",
         name=GWBRIDGE,
@@ -56,7 +55,7 @@ def _with_bridge(host: HostState, wanted: BridgeIntent) -> HostState:
 
 
 def network_of(wanted: NetworkIntent) -> NetworkState:
-    """A network as it comes out of its intent."""
+    """The network that docker creates from its declaration."""
     return NetworkState(
         id=f"({wanted.name})",
         name=wanted.name,
@@ -73,7 +72,7 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
 
 
 def _on_networks(host: HostState, container: str, change: Callable[[Names], Names]) -> HostState:
-    """The host on which a container is on other networks."""
+    """Return the host with the networks of one container changed."""
     attached = (
         replace(each, networks=change(each.networks)) if each.id == container else each
         for each in host.attached

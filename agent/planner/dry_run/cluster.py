@@ -1,7 +1,7 @@
-"""The plan for the whole cluster: what every agent would do until nothing is left, found by predicting each step.
+"""The dry run of the whole cluster: the steps of every agent until none is left.
 
-The same planner that the agents run is asked for one host after the other, on a world in which every step succeeds.
-What comes out is what they will do; who is first where several could be, only they will find out.
+The agents' own planner plans for one host after the other, in a world in which every step succeeds. The agents will
+take the same steps; only the order between hosts may differ.
 """
 
 from collections.abc import Mapping
@@ -17,62 +17,60 @@ from agent.planner.dry_run.replicas import with_assignment
 from agent.planner.dry_run.world import Agent, World
 
 _MOST_ROUNDS = 50
-"""A first boot takes about ten; more is a planner that never is content. A rollout takes some for each replica."""
+"""Rounds after which a plan counts as endless: a first boot takes about ten, a rollout some for each replica."""
 _ROUNDS_FOR_A_REPLICA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """What the agent on one host would do, in its order, and what it would leave as it is."""
+    """The steps of the agent on one host, in order, and its blocked resources."""
 
     name: str
-    leads: bool = False
+    is_leader: bool = False
     notes: tuple[str, ...] = ()
-    """How good the ground is on which this was planned."""
+    """Limits of the data that the plan is based on: no report yet, or an old one."""
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
 
     def __str__(self) -> str:
-        title = f"{self.name} (leads)" if self.leads else self.name
+        title = f"{self.name} (leader)" if self.is_leader else self.name
         lines = (*(f"({note})" for note in self.notes), *map(str, self.steps), *map(str, self.blocked))
         return "\n".join((title, *(f"  {line}" for line in lines or ("nothing to do",))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """The plans of all hosts, and what is blocked on every one of them alike."""
+    """The plans of all hosts, and the resources that are blocked on all of them."""
 
     hosts: tuple[HostPlan, ...]
     everywhere: tuple[Blocked, ...] = ()
     settled: bool = True
-    """False: the planner went on asking for steps; what is told is only how it would begin."""
+    """False: the planner did not end, and the steps are only the beginning."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The steps of all hosts."""
         return tuple(step for host in self.hosts for step in host.steps)
 
     @property
     def blocked(self) -> tuple[Blocked, ...]:
-        """What is blocked on any host."""
         return (*self.everywhere, *(each for host in self.hosts for each in host.blocked))
 
     def __str__(self) -> str:
         return "\n".join((*map(str, self.hosts), *map(str, self.everywhere)))
 
 
-def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
-    """What would be done on every host of `cluster` (read as a leader reads it), from what the hosts last reported.
+def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> ClusterPlan:
+    """Plan for every host of `cluster` (as a leader reads it), from the hosts' last reports.
 
-    Pure and deterministic. A host that never reported is taken for one with nothing on it, and an agent that is away
-    for one that comes back: the notes say so. Replicas that may run elsewhere than on a host that is lost move first.
-    `reveal` lets reasons hold values that can be secret. Raises Invalid for a status with an address that is none.
+    Pure and deterministic. A host that never reported counts as empty, and an unreachable agent as one that returns;
+    the notes show both. Replicas on lost hosts that may run elsewhere are rescheduled first. `show_secrets` allows
+    secret values in reasons. Raises Invalid for a status with a malformed address.
     """
     notes = {name: _notes(name, cluster) for name in _names(cluster)}
-    world = replace(world_of(cluster), show_secrets=reveal)
+    world = replace(world_of(cluster), show_secrets=show_secrets)
     order = sorted(notes, key=lambda name: (name != cluster.leader, name not in cluster.present, name))
     lost = _lost_with_replicas_that_move(cluster)
-    # What moves does so while its host is gone; then that one is told for as if it came back.
+    # Replicas are rescheduled while their host is lost; then that host is planned for as if it had returned.
     world, done, settled = settle(
         replace(world, lost=lost), tuple(each for each in order if each not in lost)
     )
@@ -84,7 +82,7 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
     hosts = tuple(
         HostPlan(
             name=name,
-            leads=name == world.cluster.leader,
+            is_leader=name == world.cluster.leader,
             notes=notes[name],
             steps=done[name],
             blocked=tuple(each for each in blocked[name] if each not in everywhere),
@@ -95,9 +93,9 @@ def plan_cluster(cluster: ClusterState, *, reveal: bool = False) -> ClusterPlan:
 
 
 def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tuple[Step, ...]], bool]:
-    """Let every host of `order` in turn carry out its plan, until none has one.
+    """Apply the plans of the hosts of `order` one after the other until all plans are empty.
 
-    Returns the world then, the steps of each host, and whether it came to that end within `most_rounds`.
+    Returns the last world, the steps of each host, and False if `most_rounds` were not enough.
     """
     done: dict[str, tuple[Step, ...]] = dict.fromkeys(order, ())
     for _ in range(most_rounds(world)):
@@ -113,14 +111,14 @@ def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tu
 
 
 def most_rounds(world: World) -> int:
-    """In how many rounds the hosts of `world` come to an end, if they ever do."""
+    """Greatest number of rounds that the hosts of `world` need, unless the planner never ends."""
     intents = [world.cluster.accepted, world.cluster.document.intent if world.cluster.document else None]
     replicas = [each.replica_count for intent in intents if intent for each in intent.services]
     return _MOST_ROUNDS + _ROUNDS_FOR_A_REPLICA * sum(replicas)
 
 
 def world_of(cluster: ClusterState) -> World:
-    """The world that etcd tells of. Raises Invalid for a status with an address that is none."""
+    """The world as etcd describes it. Raises Invalid for a status with a malformed address."""
     return World(cluster=cluster, agents={name: _agent(name, cluster) for name in _names(cluster)})
 
 
@@ -135,7 +133,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:
-    """Every host that the newest document, the accepted one or etcd knows of: declared ones in declared order."""
+    """All hosts in the newest document, the accepted one and etcd: declared ones in declared order, then the others."""
     newest = cluster.document.intent if cluster.document else None
     declared = [host.name for intent in (newest, cluster.accepted) if intent for host in intent.hosts]
     known = sorted({*cluster.statuses, *cluster.present, *cluster.assignments})
@@ -145,30 +143,30 @@ def _names(cluster: ClusterState) -> tuple[str, ...]:
 def _notes(name: str, cluster: ClusterState) -> tuple[str, ...]:
     status, instance = cluster.statuses.get(name), cluster.present.get(name)
     if status is None:
-        what = "no report yet" if instance else "no agent seen yet"
-        return (f"{what}: planned as for an engine with nothing on it",)
+        cause = "no report yet" if instance else "no agent seen yet"
+        return (f"{cause}: planned for an empty engine",)
     if instance is None:
-        return (f"its agent is away: planned from its last report, of {status.at}",)
+        return (f"its agent is unreachable: planned from its last report, of {status.at}",)
     if status.instance != instance:
         return (f"its agent has just started: planned from its last report, of {status.at}",)
     return ()
 
 
 def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
-    """Hosts that are away, whose node the swarm calls down, and with replicas that may run elsewhere.
+    """Lost hosts with replicas that may run elsewhere.
 
-    It is the word of the leader, or of any other manager that is there and sees the nodes.
+    The node states are from the leader's report or, without one, from another manager's.
     """
     intent = (cluster.document.intent if cluster.document else None) or cluster.accepted
     nodes = _nodes_listed(cluster)
-    chosen = {each.name for each in intent.services if each.replicas is not None} if intent else set()
+    scheduled = {each.name for each in intent.services if each.replicas is not None} if intent else set()
     down = {each.id for each in nodes if each.state == "down"}
     return frozenset(
         name
         for name, status in cluster.statuses.items()
         if name not in cluster.present and status.node_id in down
         if (assigned := cluster.assignments.get(name))
-        and any(each.service in chosen for each in assigned.replicas)
+        and any(each.service in scheduled for each in assigned.replicas)
     )
 
 

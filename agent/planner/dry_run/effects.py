@@ -1,7 +1,7 @@
-"""What will be observed when a step has succeeded. Pure: the next world comes out, the last one stays as it was.
+"""Effects: the world that is observed after a step has succeeded. Pure functions that return a new world.
 
-A prediction knows what the engine and etcd promise, not what they invent: the ids of a new swarm, node, network or
-container are stand-ins in parentheses, which no real id looks like.
+An effect cannot know the ids that the engine generates for a swarm, node, network or container. It uses names in
+parentheses instead, which no real id contains.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _DIGEST = "(digest)"
 
 
 def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 - one case per step
-    """The world after `step` has succeeded on host `me`."""
+    """Return the world after `step` has succeeded on host `me`."""
     if isinstance(step, leader_steps.LeaderStep):
         return _on_leader_step(world, me, step)
     if isinstance(step, steps.ContainerStep):
@@ -33,7 +33,7 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
         return world.with_host(me, on_bridge(world.host(me), step))
     match step:
         case steps.PutPresence():
-            return world  # who speaks for a host: nothing that is planned upon
+            return world  # no plan depends on it
         case steps.InitSwarm():
             return swarm.init_swarm(world, me, step)
         case steps.GiveUpInit():
@@ -115,7 +115,7 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             tokens = records.Tokens(swarm_id=step.swarm_id, worker="(token)", manager=manager)
             return world.with_cluster(replace(cluster, tokens=tokens))
         case leader_steps.RotateTokens():
-            return world  # the engine's secret: nothing that is planned upon
+            return world  # no plan depends on the tokens' values
         case leader_steps.WithdrawTokens():
             return world.with_cluster(replace(cluster, tokens=None))
         case leader_steps.CreateOverlay():
@@ -138,7 +138,7 @@ def _with_failures(world: World, step: leader_steps.PublishVerdict) -> World:
 
 
 def _asked(world: World, me: str) -> Asked:
-    """The addresses that the replicas on a host ask for: as their specs say, or as they are pinned."""
+    """The fixed and reserved addresses of the replicas on a host."""
     cluster = world.cluster
     assignment = cluster.assignments.get(me)
     asked = {}
@@ -184,7 +184,7 @@ def _without(found: Mapping[str, T], name: str) -> dict[str, T]:
 
 
 def _digests(step: steps.ResolveDigests) -> records.Digests:
-    """An image that was asked for before is taken for what it was then: mostly it is."""
+    """The digests after the lookup; an image with a known digest is assumed to keep it."""
     images = {**dict.fromkeys(step.images, _DIGEST), **dict(step.known.images)}
     asked = tuple(sorted({*step.known.asked, *step.images}))
     return replace(step.known, images=tuple(sorted(images.items())), asked=asked)

@@ -1,4 +1,4 @@
-"""What a host's containers will be when a step on one of them has succeeded."""
+"""Effects of an assignment and of steps on the containers of a host."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.address_conflicts import PREDICTED
 
-# ---- What a host will observe of its containers once other replicas are assigned to it: some need not be recreated.
+# ---- Containers compared with a new assignment: some need not be recreated
 
 
 def with_assignment(
@@ -23,7 +23,7 @@ def with_assignment(
     specs: Mapping[str, ContainerSpec],
     intent: Intent | None,
 ) -> HostState:
-    """The host with each container told as the engine's reader will tell it then (agent/diff/container/compare.py)."""
+    """Return the host, its containers compared with `assignment`, as `regarded` (compare.py) does on a live host."""
     wanted = by_slot(assignment.replicas) if assignment else {}
 
     def regarded(found: ContainerState) -> ContainerState:
@@ -37,7 +37,7 @@ def with_assignment(
         if old is None or new is None:
             return found
         has = tuple(
-            (network, dict(found.addresses).get(network) or pin) for network, pin in replica.addresses
+            (network, dict(found.addresses).get(network) or address) for network, address in replica.addresses
         )
         try:
             before = fill(old, fill_context(intent, me, host.swarm, replace(replica, addresses=has)))
@@ -48,29 +48,29 @@ def with_assignment(
         changes = differing(before, after, replica) if same else in_place(before, after, replica)
         if changes is None:
             return found
-        told = {each.field for each in changes}
-        kept = tuple(each for each in found.differences if each.field not in told)
+        changed = {each.field for each in changes}
+        kept = tuple(each for each in found.differences if each.field not in changed)
         return replace(found, replica=replica.made_as, differences=(*kept, *changes))
 
     return replace(host, containers=tuple(map(regarded, host.containers)))
 
 
 NOW = "(now)"
-"""When a container was started that is not started yet."""
+"""Start time of a container that the dry run has started."""
 _LONG_S = 1e9
-"""Whatever a container that runs has to wait for, is over."""
+"""Seconds. Longer than every wait on a running container."""
 
 Containers = tuple[ContainerState, ...]
 Asked = Mapping[tuple[str, int], Mapping[str, str]]
-"""Service and slot -> network -> the address that this replica asks for there."""
+"""Service and slot -> network -> fixed or reserved address of the replica."""
 
 
 def on_container(
     containers: Containers, step: steps.ContainerStep, specs: Mapping[str, ContainerSpec], asked: Asked
 ) -> Containers:
-    """The containers after `step`. `specs` by hash.
+    """Return the containers after `step`; `specs` is by hash.
 
-    What a replica declares is still missing when it is disconnected.
+    A disconnect from a declared network leaves the difference that the network is missing.
     """
     match step:
         case steps.CreateContainer():

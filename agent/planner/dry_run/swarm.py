@@ -1,4 +1,4 @@
-"""What the swarm, and the hosts in it, will be when a step on it or on one of its nodes has succeeded."""
+"""Effects of the steps on the swarm and its nodes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +16,13 @@ Nodes = tuple[NodeState, ...]
 
 
 def on_node(world: World, me: str, step: leader_steps.NodeStep) -> World:
-    """The world after the manager `me` has carried out `step`, and the swarm has done what it asks for."""
+    """Return the world after the manager `me` has carried out `step` and the swarm has applied it."""
     match step:
         case leader_steps.PromoteNode():
             world = _listed(world, me, _each(step.node_id, _promoted))
             return _with_role(world, me, step.node_id, manager=True)
         case leader_steps.DemoteNode():
-            world = _listed(world, me, lambda nodes: _led(_each(step.node_id, _demoted)(nodes)))
+            world = _listed(world, me, lambda nodes: _with_raft_leader(_each(step.node_id, _demoted)(nodes)))
             return _with_role(world, me, step.node_id, manager=False)
         case leader_steps.UpdateNode():
             return _listed(world, me, _each(step.node_id, lambda node: _updated(node, step)))
@@ -32,7 +32,7 @@ def on_node(world: World, me: str, step: leader_steps.NodeStep) -> World:
 
 
 def _listed(world: World, me: str, change: Callable[[Nodes], Nodes]) -> World:
-    """All managers of the swarm of `me` list its nodes as changed."""
+    """Change the node list of all managers in the swarm of `me`."""
     for name in world.managers_of(world.host(me).swarm.swarm_id):
         host = world.host(name)
         if host.swarm.nodes is not None:
@@ -53,8 +53,8 @@ def _demoted(node: NodeState) -> NodeState:
     return replace(node, role="worker", reachable=None, manager_address="", leader=False)
 
 
-def _led(nodes: Nodes) -> Nodes:
-    """Raft has a leader again: the first manager that it reaches."""
+def _with_raft_leader(nodes: Nodes) -> Nodes:
+    """Make the first reachable manager the raft leader if there is none."""
     managers = [each.id for each in nodes if each.reachable]
     if not managers or any(each.leader for each in nodes):
         return nodes
@@ -68,7 +68,7 @@ def _updated(node: NodeState, step: leader_steps.UpdateNode) -> NodeState:
 
 
 def _with_role(world: World, me: str, node_id: str, *, manager: bool) -> World:
-    """The host that is that node, if any is: it sees what a manager sees, or no more than a worker."""
+    """Change the view of the host with that node to a manager's or a worker's."""
     seen = world.host(me)
     overlays = tuple(each for each in seen.networks if each.scope == "swarm")
     for name, agent in world.agents.items():
@@ -92,18 +92,16 @@ def _with_overlays(host: HostState, overlays: tuple[NetworkState, ...]) -> tuple
 
 
 def _without_unused(host: HostState) -> tuple[NetworkState, ...]:
-    """A worker lists an overlay only while a container of its own is on it."""
+    """The networks that a worker lists: an overlay only while one of its containers is on it."""
     used = {network for each in host.containers for network, address in each.addresses if address}
     return tuple(each for each in host.networks if each.scope != "swarm" or each.name in used)
 
 
 def init_swarm(world: World, me: str, step: steps.InitSwarm) -> World:
-    """The world after `me` has made the swarm."""
     return _join(world, me, NEW_SWARM, _node(me, step.advertise, leader=True, role="manager"), "")
 
 
 def join_swarm(world: World, me: str, step: steps.JoinSwarm) -> World:
-    """The world after `me` has joined the swarm on record."""
     record = world.cluster.record
     assert record is not None
     assert record.swarm_id is not None
@@ -112,7 +110,7 @@ def join_swarm(world: World, me: str, step: steps.JoinSwarm) -> World:
 
 
 def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> World:
-    """The world after the manager `me` has made it: all managers of the swarm see it."""
+    """Return the world after the manager `me` has created the overlay: all managers of the swarm list it."""
     network = network_of(step.network)
     for name in world.managers_of(world.host(me).swarm.swarm_id):
         host = world.host(name)
@@ -121,7 +119,7 @@ def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> Wor
 
 
 def without_overlay(world: World, network_id: str) -> World:
-    """The world in which nobody has the network of that id."""
+    """Return the world in which no host lists the network of that id."""
     for name, agent in world.agents.items():
         if host := agent.host:
             left = tuple(each for each in host.networks if each.id != network_id)
@@ -130,7 +128,7 @@ def without_overlay(world: World, network_id: str) -> World:
 
 
 def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | None) -> World:
-    """`me` becomes `node`; a manager sees the swarm's nodes and overlays from then on, and all managers see it."""
+    """Make `me` the node `node`: all managers list it, and a new manager lists the swarm's nodes and overlays."""
     members = world.managers_of(swarm_id)
     known = world.nodes_of(swarm_id) if members else ()
     nodes = None if known is None else (*known, node)
@@ -155,12 +153,12 @@ def _join(world: World, me: str, swarm_id: str, node: NodeState, through: str | 
 
 
 def _autolock(world: World, members: tuple[str, ...], through: str | None) -> bool | None:
-    """Of a swarm with these managers, before a host came in `through` one of them, or made it."""
+    """Autolock of the swarm with these managers; False for a new swarm (`through` is empty), None: not known."""
     return world.host(members[0]).swarm.autolock if members else False if through == "" else None
 
 
 def leave_swarm(world: World, me: str) -> World:
-    """`me` is outside, without the swarm's networks; its node stays in the list, and is down."""
+    """Return the world after `me` has left: without the swarm's networks, its node still listed as down."""
     host = world.host(me)
     for name in world.managers_of(host.swarm.swarm_id):
         manager = world.host(name)
@@ -189,7 +187,7 @@ def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
 
 
 def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
-    """The world after `me` has switched the autolock or published its keys."""
+    """Return the world after `me` has switched autolock or published its keys."""
     for name in world.managers_of(step.known.swarm_id):
         host = world.host(name)
         key = host.swarm.unlock_key if on else ""

@@ -1,4 +1,4 @@
-"""A whole cluster as data: what etcd holds, and every host; what each agent of it would observe."""
+"""The cluster as data: the state of etcd and of every host, and the observation of each agent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,38 +14,38 @@ from agent.planner.dry_run.replicas import NOW
 from agent.planner.host.bridge import bridge_phase
 
 _INSTANCE = "planned"
-"""Every agent of a planned cluster is there and has reported: what it does is what is asked."""
+"""Instance of every agent: in a dry run all agents run and have reported."""
 _FOR_LONG = ReplicaTimers(steady_s=inf)
-"""Between two turns of a planned cluster passes whatever time somebody waits for."""
+"""Timers of a running replica: between two rounds of a dry run every wait ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """One host of the cluster. `host` is None while its dockerd does not answer."""
+    """One agent and its host; `host` is None while its dockerd does not answer."""
 
     host: HostState | None
     advertise: str | None = None
-    """The address its agent.yaml asks for."""
+    """The advertise address in its agent.yaml; None: it has none."""
     engine_error: str = ""
-    """Why its dockerd does not answer, in words."""
+    """The error of its dockerd; empty while it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The cluster at one moment. Nobody changes it: a step makes another one (effects.py)."""
+    """The cluster at one moment. It is immutable: the effect of a step is a new world (effects.py)."""
 
     cluster: ClusterState
-    """What etcd holds, as a leader reads it; statuses and presence are told by `agents`."""
+    """The state in etcd as a leader reads it; statuses and presence are derived from `agents`."""
     agents: Mapping[str, Agent]
     show_secrets: bool = False
-    """Whether reasons may hold values that can be secret."""
+    """True if reasons may contain secret values."""
     lost: frozenset[str] = frozenset()
-    """Hosts that are gone for good, as far as anybody knows: nobody is planned for there."""
+    """Names of the lost hosts, for which nothing is planned."""
 
     def observed(self, me: str) -> Observed:
-        """What the agent on host `me` would see."""
+        """The observation of the agent on host `me`."""
         agent = self.agents[me]
-        leads = self.cluster.leader == me
+        is_leader = self.cluster.leader == me
         cluster = replace(
             self.cluster,
             assignment=self.cluster.assignments.get(me),
@@ -58,22 +58,22 @@ class World:
             host=agent.host,
             engine_error=agent.engine_error,
             cluster=cluster,
-            fence=Fence(key="leader", create_revision=1) if leads else None,
+            fence=Fence(key="leader", create_revision=1) if is_leader else None,
             lease=True,
             instance=_INSTANCE,
             advertise=agent.advertise,
-            watches=self._watches() if leads else {},
+            watches=self._watches() if is_leader else {},
             show_secrets=self.show_secrets,
-            lost_s=dict.fromkeys(self.lost, inf) if leads else {},
+            lost_s=dict.fromkeys(self.lost, inf) if is_leader else {},
         )
 
     def _watches(self) -> dict[ReplicaKey, ReplicaTimers]:
-        """A replica that is down has just gone down: its host will start it, and who plans hopes that this helps."""
+        """Timers of all replicas; one that is down counts as just stopped, since its host will start it."""
         down = {
             (name, each.replica.service, each.replica.slot)
             for name, agent in self.agents.items()
             for each in (agent.host.containers if agent.host else ())
-            if each.status in ("created", "exited") and not self._rests(each)
+            if each.status in ("created", "exited") and not self._is_finished(each)
         }
         replicas = [
             (host, replica.service, replica.slot)
@@ -82,12 +82,12 @@ class World:
         ]
         return {key: ReplicaTimers() if key in down else _FOR_LONG for key in replicas}
 
-    def _rests(self, found: ContainerState) -> bool:
+    def _is_finished(self, found: ContainerState) -> bool:
         spec = self.cluster.specs.get(found.replica.spec)
         return spec is not None and finished(spec, found)
 
     def host(self, name: str) -> HostState:
-        """The host of that name, whose engine must answer: no step is ever planned for one that does not."""
+        """The host of that name. Its engine must answer: no step is planned for a host whose engine does not."""
         found = self.agents[name].host
         assert found is not None
         return found
@@ -99,11 +99,11 @@ class World:
         return replace(self, cluster=cluster)
 
     def managers_of(self, swarm_id: str | None) -> tuple[str, ...]:
-        """Names of the hosts that manage that swarm, sorted."""
+        """Sorted names of the managers of that swarm."""
         return tuple(sorted(name for name, each in self.agents.items() if _manages(each.host, swarm_id)))
 
     def nodes_of(self, swarm_id: str | None) -> tuple[NodeState, ...] | None:
-        """The node list of that swarm; None while none of its managers gets an answer."""
+        """The node list of that swarm; None: none of its managers has one."""
         lists = (self.host(name).swarm.nodes for name in self.managers_of(swarm_id))
         return next((nodes for nodes in lists if nodes is not None), None)
 
@@ -130,7 +130,7 @@ class World:
         )
 
     def _jobs(self) -> frozenset[str]:
-        """Services that others wait for to complete."""
+        """Names of the services that another service needs completed."""
         intent = self.cluster.accepted
         return frozenset(
             name
@@ -158,7 +158,7 @@ def _attached(found: Attached) -> AttachedReport:
 
 
 def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:
-    """What its host will say of it a while later; who plans hopes that all goes well."""
+    """The report of the replica some time later: a job has completed, and a new container is healthy."""
     done = found.replica.service in jobs and found.status == "running"
     is_new = found.started_at == NOW and found.status == "running"
     return ReplicaReport(

@@ -1,1 +1,1 @@
-"""What a host does for itself: its bridge, its membership, its replicas."""
+"""The plan of a host for itself: docker_gwbridge, membership, replicas."""

@@ -1,4 +1,4 @@
-"""docker_gwbridge on a host that is in a swarm: when it may be changed, and what is said meanwhile."""
+"""Plan of docker_gwbridge on this host: when the bridge may change, and the reason while it waits."""
 
 from dataclasses import replace
 
@@ -11,16 +11,16 @@ from agent.model.status import Phase
 from agent.model.steps import BRIDGE, AcquireDisruption, ReleaseDisruption
 from agent.planner.host import bridge_swap
 
-# ---- docker_gwbridge changed the old way, where the intent asks for it: leave the swarm, make the bridge, come back.
+# ---- `method: rejoin`: leave the swarm, create docker_gwbridge, join again
 #
-# In the order that loses nothing: the leader demotes the host (leader/roles.py) and lets it leave
-# (leader/membership_orders.py), its replicas are stopped, it leaves, the bridge is made, it joins by its
-# declared role, the replicas start. A container that runs while its host leaves loses its networks for good
-# (docs/gwbridge.md), so nothing is begun with somebody else's on an overlay.
+# The order of steps loses nothing: the leader demotes the host (leader/roles.py) and orders it to leave
+# (leader/membership_orders.py); the replicas stop, the host leaves, the bridge is created, the host joins in its
+# declared role, and the replicas start. A container that runs while its host leaves loses its networks for good
+# (docs/gwbridge.md), so nothing begins while an unmanaged container is on an overlay.
 
 
-def why_not_rejoin(host: HostState) -> Plan:
-    """What would be lost if this host left, asked before the disruption slot; empty when nothing would."""
+def rejoin_obstacles(host: HostState) -> Plan:
+    """Report the unmanaged containers that would lose their networks if this host left; checked before the slot."""
     ours = {each.id for each in host.containers}
     theirs = sorted(each.name for each in _on_overlays(host) if each.id not in ours)
     if not theirs:
@@ -29,10 +29,10 @@ def why_not_rejoin(host: HostState) -> Plan:
     return blocked_plan(BRIDGE, "foreign", reason)
 
 
-def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
-    """What would keep docker_gwbridge from becoming as agreed if this host left its swarm now: it would stay out."""
+def blocked_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
+    """Faults that would block docker_gwbridge after this host left its swarm, so that it could not join again."""
     by_hand = attached_by_hand(host)
-    # What is the swarm's goes with it, and so do the gateways of those that run on it.
+    # The swarm's networks disappear with the leave, and so do the gateways of containers on them.
     rest = tuple(
         replace(each, endpoints=tuple(end for end in each.endpoints if end[1] in by_hand))
         for each in host.networks
@@ -44,10 +44,10 @@ def held_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
 
 
 def plan_rejoin(host: HostState) -> Plan:
-    """What a host waits for while it holds the disruption slot: the way out is the leader's membership order."""
+    """Report the leader's step that a host with the disruption slot waits for: demotion, then the order to leave."""
     if host.swarm.is_manager:
         return blocked_plan(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
-    return blocked_plan(BRIDGE, "waiting", "method rejoin: the leader lets this host leave")
+    return blocked_plan(BRIDGE, "waiting", "method rejoin: waits for the leader's order to leave")
 
 
 def _on_overlays(host: HostState) -> list[Attached]:
@@ -56,15 +56,12 @@ def _on_overlays(host: HostState) -> list[Attached]:
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:
-    """Bring docker_gwbridge to the agreed form.
-
-    At once where that disturbs nobody, else in this host's disruption slot.
-    """
+    """Plan to bring docker_gwbridge to its declaration: now if that disrupts nothing, else in the disruption slot."""
     host, cluster = observed.host, observed.cluster
     assert host is not None
     assert cluster is not None
     if intent.host(observed.me) is None:
-        plan = _let_go(intent, observed.me, host, cluster)
+        plan = _plan_removed_host(intent, observed.me, host, cluster)
     elif host.swarm.local == "inactive":
         return Plan() if observed.stale else bridge_swap.plan_bridge_outside(intent, host)
     elif host.swarm.local != "active":
@@ -75,7 +72,7 @@ def plan_bridge(intent: Intent, observed: Observed) -> Plan:
 
 
 def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Phase:
-    """Where a host stands with its bridge, for the leader to see (records.BridgeReport)."""
+    """The phase of a host's bridge change, which its status reports to the leader."""
     if host.swarm.local != "active" or intent.host(me) is None:
         return ""
     if bridge_is_right(intent, host):
@@ -87,7 +84,7 @@ def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState
 
 
 def phase_of(observed: Observed) -> Phase:
-    """`bridge_phase` of this host; empty while there is no engine, no etcd or no intent to speak of."""
+    """`bridge_phase` of this host; empty while the engine, etcd or the intent is not known."""
     host, cluster = observed.host, observed.cluster
     if host is None or cluster is None or cluster.accepted is None:
         return ""
@@ -98,19 +95,19 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     disruption, revision = cluster.disruption, cluster.disruption_revision
     mine = disruption is not None and disruption.host == me
     if bridge_is_right(intent, host):
-        return _give_back(me, cluster)
+        return _release(me, cluster)
     if not bridge_swap.needs_disruption(intent, host):
         return bridge_swap.plan_swap(intent, host, "")
-    if (held := _why_elsewhere(host, cluster)) != Plan():
-        return _give_back(me, cluster, "this host is in another swarm") + held
-    if (held := _why_held(intent, host)) != Plan():
-        # Where nothing was begun yet others may go first.
-        return held if is_begun(host) else _give_back(me, cluster, "it cannot be changed now") + held
+    if (blocked := _in_other_swarm(host, cluster)) != Plan():
+        return _release(me, cluster, "this host is in another swarm") + blocked
+    if (blocked := _obstacles(intent, host)) != Plan():
+        # If nothing has begun, another host may have the slot first.
+        return blocked if is_begun(host) else _release(me, cluster, "it cannot be changed now") + blocked
     if disruption and mine and disruption.state == "acquired":
         if intent.gwbridge.method == "rejoin":
             return plan_rejoin(host)
         return bridge_swap.plan_swap(intent, host, quorum(host))
-    reason = _waits(intent, host, cluster)
+    reason = _waiting_reason(intent, host, cluster)
     waits = blocked_plan(BRIDGE, "waiting", reason)
     if disruption and mine and disruption.state == "granted":
         return (
@@ -120,23 +117,23 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     return waits
 
 
-def _why_elsewhere(host: HostState, cluster: ClusterState) -> Plan:
-    """Nothing that works is disturbed in another swarm: nobody here could see what comes of it."""
+def _in_other_swarm(host: HostState, cluster: ClusterState) -> Plan:
+    """Report a host in another swarm: the leader cannot see the effects of a change there."""
     other = other_swarm(cluster.record, host.swarm)
     if not other or is_begun(host):
         return Plan()
-    return blocked_plan(BRIDGE, "foreign", f"left as it is in {other}")
+    return blocked_plan(BRIDGE, "foreign", f"not changed while this host is in {other}")
 
 
-def _why_held(intent: Intent, host: HostState) -> Plan:
-    held = bridge_swap.why_held(intent, host)
-    return held if held != Plan() or intent.gwbridge.method != "rejoin" else why_not_rejoin(host)
+def _obstacles(intent: Intent, host: HostState) -> Plan:
+    blocked = bridge_swap.swap_obstacles(intent, host)
+    return blocked if blocked != Plan() or intent.gwbridge.method != "rejoin" else rejoin_obstacles(host)
 
 
-def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
-    """A host that the intent does not name is left as it is; but what was begun there is brought to an end."""
+def _plan_removed_host(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+    """Plan for a host that the intent does not name: a change that has begun is completed, else nothing is changed."""
     if not is_begun(host):
-        return _give_back(me, cluster, f"the intent does not name {me}")
+        return _release(me, cluster, f"the intent does not name {me}")
     return (
         bridge_swap.plan_retreat(host)
         if host.bridges or host.swarm.local != "active"
@@ -145,7 +142,7 @@ def _let_go(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> 
 
 
 def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
-    """What is broken is repaired and what was begun is brought to an end; nothing that works is begun to be changed."""
+    """Reduce the plan while etcd does not answer: repair and complete, but begin no change of a working bridge."""
     steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
     if not steps or is_begun(host) or not bridge_swap.needs_disruption(intent, host):
         return Plan(steps, plan.blocked)
@@ -153,7 +150,7 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     return blocked_plan(BRIDGE, "waiting", f"{wrong}; waits for etcd")
 
 
-def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as agreed") -> Plan:
+def _release(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as declared") -> Plan:
     disruption = cluster.disruption
     if disruption is None or disruption.host != me or disruption.state == "released":
         return Plan()
@@ -162,20 +159,22 @@ def _give_back(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is
     )
 
 
-def _waits(intent: Intent, host: HostState, cluster: ClusterState) -> str:
+def _waiting_reason(intent: Intent, host: HostState, cluster: ClusterState) -> str:
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
-    who = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
-    whom = bridge_swap.touched(host)
-    disturbs = (
-        f"; it will touch {whom}, ports away for about 0.3 s in all" if whom else "; it touches no container"
+    slot = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
+    affected = bridge_swap.affected_containers(host)
+    effect = (
+        f"; it will affect {affected}, ports unreachable for about 0.3 s in all"
+        if affected
+        else "; it affects no container"
     )
-    return f"{wrong}; waits for the disruption slot ({who}){disturbs}"
+    return f"{wrong}; waits for the disruption slot ({slot}){effect}"
 
 
 def quorum(host: HostState) -> str:
-    """How the managers stand, in words; a change of the bridge is local and leaves it so."""
+    """Describe the reachable managers; a change of the bridge is local and does not change them."""
     if host.swarm.nodes is None:
-        return "" if not host.swarm.is_manager else "the swarm has no leader, and needs none for this"
+        return "" if not host.swarm.is_manager else "the swarm has no raft leader, and needs none for this"
     managers = [each for each in host.swarm.nodes if each.role == "manager"]
     reached = sum(bool(each.reachable) for each in managers)
     return f"{reached} of {len(managers)} managers reachable, before and after"

@@ -1,4 +1,4 @@
-"""The host's own membership: join the recorded swarm by role, or say why not. To leave it needs the leader's word."""
+"""Plan of this host's membership: init, join or leave. A host leaves a swarm only by the leader's membership order."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,38 +10,38 @@ from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
 from agent.model.plan import Plan, Step, blocked_plan
-from agent.planner.host.bridge import held_outside
+from agent.planner.host.bridge import blocked_outside
 from agent.planner.host.wanted import grace_s, stop
 
-# ---- Two agents that go by one host's name: a copied machine, or a copied agent.yaml. Only one of them may act.
+# ---- Two agents with one host name, from a cloned machine or agent.yaml: only one of them may act
 #
-# It is the one whose machine has the address that the intent declares for the host. The other one does
-# nothing, and says nothing in the host's name, for as long as the first is there.
+# The one whose machine has the address that the intent declares for the host acts. The other one does nothing and
+# reports nothing under that name while the first has a presence.
 
 
 def plan_namesake(observed: Observed) -> Plan:
-    """Take the name from another agent, or leave it to him."""
+    """Plan to take the host's presence from another agent of the same name, or to leave it to that agent."""
     other = namesake(observed)
     if other is None:
         return _plan_presence(observed)
-    said = f"another agent is there as {observed.me}, {_kind(observed, other)}, since {other.since}"
+    cause = f"another agent runs as {observed.me}, {_kind(observed, other)}, since {other.since}"
     if at_home(observed):
-        said = f"{said}; the address that the intent declares is here"
-        return Plan((steps.PutPresence(insists=True, reason=said),))
-    reason = f"{said}: nothing is done here before it is gone"
-    held = blocked_plan(f"host/{observed.me}", "foreign", reason)
-    return Plan((leader_steps.Resign(reason=said),)) + held if observed.fence else held
+        cause = f"{cause}; this machine has the declared address"
+        return Plan((steps.PutPresence(insists=True, reason=cause),))
+    reason = f"{cause}: this agent changes nothing until the other one stops"
+    blocked = blocked_plan(f"host/{observed.me}", "foreign", reason)
+    return Plan((leader_steps.Resign(reason=cause),)) + blocked if observed.fence else blocked
 
 
 def _plan_presence(observed: Observed) -> Plan:
-    """Without it everybody would take this agent for one that is away.
+    """Plan to restore a deleted presence.
 
-    Its host would get no disruption slot, and lose replicas.
+    Without it the host counts as unreachable, gets no disruption slot, and its replicas may be rescheduled.
     """
     cluster = observed.cluster
     if cluster is None or observed.stale or not cluster.presence_lost:
         return Plan()
-    return Plan((steps.PutPresence(reason="somebody has deleted it"),))
+    return Plan((steps.PutPresence(reason="the key was deleted"),))
 
 
 def _kind(observed: Observed, other: records.Presence) -> str:
@@ -49,18 +49,18 @@ def _kind(observed: Observed, other: records.Presence) -> str:
     return "on a machine with the same machine id" if copied else "on another machine"
 
 
-# ---- The way out of a swarm, on the leader's word: replicas on overlays stopped first, then the leave, never by force.
+# ---- Leaving a swarm by the leader's order: first stop the replicas on overlays, then leave, never by force
 #
-# A container that runs on an overlay when its host leaves loses that network for good, one that is stopped
-# keeps it (docs/engine-quirks.md). So ours are stopped before, and where others run on an overlay nothing is
-# done.
+# A container that runs on an overlay while its host leaves loses that network for good; a stopped one keeps it
+# (docs/engine-quirks.md). So replicas are stopped first, and nothing is done while an unmanaged container runs on an
+# overlay.
 
 
 _JOBS = ("no", "on-failure")
 
 
 def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
-    """The leader's word on this host's membership, if it speaks of what the engine says now; a manager never leaves."""
+    """The leader's membership order if it matches the engine's present state; a manager never gets one to leave."""
     cluster, host = observed.cluster, observed.host
     membership_order = cluster.membership_order if cluster and not observed.stale else None
     if (
@@ -77,25 +77,25 @@ def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
 
 
 def plan_leave(intent: Intent, observed: Observed, membership_order: records.MembershipOrder) -> Plan:
-    """Stop our replicas on overlays and leave, or say what stands against it.
+    """Plan to stop the replicas on overlays and leave, or report the obstacle.
 
-    Without steps nothing else has to wait.
+    A plan without steps postpones nothing else.
     """
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
-        who = ", ".join(each.name for each in strangers)
+        names = ", ".join(each.name for each in strangers)
         return blocked_plan(
-            "swarm", "foreign", membership_order.held(f"{who} would lose its overlay if the host left")
+            "swarm", "foreign", membership_order.held(f"{names} would lose its overlay if the host left")
         )
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
         return blocked_plan(
             "swarm", "role", membership_order.held(f"this host does not have the address {wanted}")
         )
-    if declared and (held := held_outside(intent, host)):
-        words = f"once out this host could not come back: {held[0].reason}"
-        return blocked_plan("swarm", held[0].kind, membership_order.held(words))
+    if declared and (faults := blocked_outside(intent, host)):
+        reason = f"this host could not join again: {faults[0].reason}"
+        return blocked_plan("swarm", faults[0].kind, membership_order.held(reason))
     reason = f"the host leaves the swarm: {membership_order.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
@@ -107,14 +107,14 @@ def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[St
     spec = observed.cluster.specs.get(found.replica.spec) if observed.cluster else None
     yield from stop(found.name, found, grace_s(spec), reason)
     if spec and spec.restart and spec.restart.name in _JOBS:
-        # Stopped it would pass for done; recreated it does its work once the host is in again.
+        # A stopped job would count as completed; a recreated one runs once the host has joined again.
         yield steps.RemoveContainer(name=found.name, id=found.id, reason=reason)
 
 
 def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:
-    """Containers that are not ours and would lose their overlay: those that run, or if the host stays out, all.
+    """Unmanaged containers that would lose their overlay: running ones, or all if the host stays out of the swarm.
 
-    What the swarm runs itself it also ends by itself; while it runs, it is somebody's.
+    Swarm ends the tasks of its services by itself, so only a running task counts.
     """
     ours = {each.id for each in host.containers}
     return [
@@ -131,55 +131,55 @@ def _on_overlays(host: HostState) -> list[ContainerState]:
 
 
 def _overlays(host: HostState, networks: Iterable[str]) -> set[str]:
-    """Those of `networks` that are not this host's own: a worker lists an overlay only while somebody runs on it."""
+    """The overlays among `networks`, which are not local ones: a worker lists an overlay only while it is in use."""
     return {*networks} - {each.name for each in host.networks if each.scope != "swarm"} - {"host", "none"}
 
 
-_ON_ITS_WORD = "leaves the swarm on the leader's word"
+_BY_ORDER = "waits for the leader's order to leave the swarm"
 _NO_NODE = (
-    "docker says that it is in a swarm, and has no node there: it is starting, or gave up on a leave; "
-    "if this goes on for more than a minute, `systemctl restart docker` on this host helps"
+    "docker reports a swarm but no node id: dockerd is starting, or a leave failed. "
+    "If this lasts more than a minute, run `systemctl restart docker` on this host"
 )
-_GOSSIP_IS_TAKEN = (
-    f"somebody listens on port {GOSSIP} of this host, and in a swarm its overlays would reach nobody; if it is dockerd "
-    "and goes on after some seconds, for the swarm it was in, `systemctl restart docker` helps"
+_GOSSIP_PORT_IN_USE = (
+    f"a process listens on port {GOSSIP} of this host, so overlays would not work. "
+    "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
 )
 
 
 def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -> Plan:
-    """Init or join once docker_gwbridge is as agreed; report a membership that is not as declared."""
+    """Plan to init or join once docker_gwbridge is as declared; report a membership that is not as declared."""
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
     if cluster.record_held:
-        # The last one that could be read is good enough to start replicas by, not to join by.
+        # An outdated record is enough to start replicas, but not to join.
         cluster = replace(cluster, record=None)
     declared = intent.host(observed.me)
-    if host.swarm.local == "inactive" and _claims_in_vain(declared, observed.me, cluster.record):
-        reason = f"{observed.me} claimed it, and the intent does not declare it a manager"
+    if host.swarm.local == "inactive" and _has_vain_claim(declared, observed.me, cluster.record):
+        reason = f"{observed.me} claimed the init, and the intent does not declare it a manager"
         return Plan((steps.GiveUpInit(over=cluster.record_revision, reason=reason),))
     if (leftover := _leftover(cluster.record, host)) != Plan():
         return leftover
     if declared is None:
         return _removed(observed, cluster, host)
     if host.swarm.local == "inactive":
-        return _enter(intent, declared, observed, cluster) if bridge_ready else Plan()
+        return _join(intent, declared, observed, cluster) if bridge_ready else Plan()
     if host.swarm.local != "active":
         return _not_active(cluster, host)
     return _member(declared, observed, cluster, host)
 
 
-def _claims_in_vain(declared: HostIntent | None, me: str, record: records.SwarmRecord | None) -> bool:
-    """Whether this host is to make the swarm, and cannot lead to do it: the others would wait for it for ever."""
+def _has_vain_claim(declared: HostIntent | None, me: str, record: records.SwarmRecord | None) -> bool:
+    """Return True if this host claimed the init but cannot be the leader: the others would wait without end."""
     is_manager = declared is not None and declared.role == "manager"
     return record is not None and record.swarm_id is None and record.claimed_by == me and not is_manager
 
 
 def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
-    """Dissolve the swarm that this host is in, where another host was to make one meanwhile, and that one is recorded.
+    """Plan to dissolve this host's own empty swarm if another one is recorded.
 
-    Two come about where a host that claimed the init is gone for longer than its lease between making and recording it.
-    Only one that is empty, and whose own label says that it was made for this cluster: what people made is theirs.
+    Two swarms are created if a host that claimed the init loses its lease between init and record. Only a swarm with
+    our label and without other nodes or networks is dissolved: an operator may have created any other.
     """
     swarm = host.swarm
     if record is None or swarm.local != "active" or not swarm.swarm_id:
@@ -190,20 +190,20 @@ def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
     used = [each for each in host.networks if each.scope == "swarm" and each.name != "ingress"]
     if not (swarm.made_here and swarm.is_manager and alone) or used:
         return Plan()
-    reason = f"swarm {swarm.swarm_id} came to nothing: the cluster's is {record.swarm_id}, and nobody is in this one"
+    reason = f"swarm {swarm.swarm_id} is empty, and the recorded swarm of the cluster is {record.swarm_id}"
     return Plan((steps.DissolveSwarm(swarm_id=swarm.swarm_id, reason=reason),))
 
 
-def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
+def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
         return blocked_plan("swarm", "waiting", "no swarm is recorded yet")
     if observed.host and observed.host.gossip_port_in_use:
-        return blocked_plan("swarm", "waiting", _GOSSIP_IS_TAKEN)
+        return blocked_plan("swarm", "waiting", _GOSSIP_PORT_IN_USE)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
             return _init(intent, advertise)
-        return blocked_plan("swarm", "waiting", f"{record.claimed_by} is making the swarm")
+        return blocked_plan("swarm", "waiting", f"{record.claimed_by} is creating the swarm")
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
         return blocked_plan(
             "swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet"
@@ -212,7 +212,7 @@ def _enter(intent: Intent, declared: HostIntent, observed: Observed, cluster: Cl
     role: Role = "worker" if later else declared.role
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
     remotes = tuple(address for _, address in record.managers)
-    for_now = ", but a worker at first: a manager of it cannot be reached" if later else ""
+    for_now = ", but joins as a worker first: a manager of the swarm is unreachable" if later else ""
     reason = f"declared a {declared.role} of swarm {record.swarm_id}{for_now}"
     step = steps.JoinSwarm(role=role, advertise=advertise, remotes=remotes, token=token, reason=reason)
     return Plan((step,))
@@ -224,28 +224,26 @@ def _init(intent: Intent, advertise: str) -> Plan:
         pool=intent.swarm.default_addr_pool,
         mask_length=intent.swarm.mask_length,
         data_path_port=intent.swarm.data_path_port,
-        reason="no swarm yet, and this host holds the claim",
+        reason="no swarm yet, and this host has the claim",
     )
     return Plan((step,))
 
 
 def _not_active(cluster: ClusterState, host: HostState) -> Plan:
     swarm = host.swarm
-    words = f": {swarm.error}" if swarm.error else ""
+    error = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending" and swarm.is_manager:
-        # Seen also on a manager that was removed while it was away; it cannot leave without --force then.
-        return blocked_plan("swarm", "waiting", f"docker looks for the other managers of its swarm{words}")
+        # Seen also on a manager that was removed while unreachable; it then cannot leave without --force.
+        return blocked_plan("swarm", "waiting", f"docker looks for the other managers of its swarm{error}")
     if swarm.local == "pending":
-        return blocked_plan("swarm", "waiting", f"docker is still joining{words}")
+        return blocked_plan("swarm", "waiting", f"docker is still joining{error}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)
         return blocked_plan(
-            "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{words}"
+            "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{error}"
         )
-    return blocked_plan(
-        "swarm", "error", f"docker reports the swarm as {swarm.local}{words}; leaves it on the leader's word"
-    )
+    return blocked_plan("swarm", "error", f"docker reports the swarm as {swarm.local}{error}; {_BY_ORDER}")
 
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
@@ -257,41 +255,42 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
         return blocked_plan(
-            "swarm", "waiting", f"{instead(declared.role, role)}: the leader changes roles, one by one"
+            "swarm", "waiting", f"{instead(declared.role, role)}: the leader changes roles one by one"
         )
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
-        how = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _ON_ITS_WORD
-        return blocked_plan("swarm", "role", f"{differs('address', wanted, swarm.address)}: {how}")
+        remedy = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _BY_ORDER
+        return blocked_plan("swarm", "role", f"{differs('address', wanted, swarm.address)}: {remedy}")
     return Plan()
 
 
 def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
-    """The intent does not name this host (any more). What it is in is left only if it is the cluster's swarm."""
+    """Report a host that the intent does not name, and how its removal continues if it is in the recorded swarm."""
     record, swarm = cluster.record, host.swarm
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
-        # A name that was misspelt looks the same: without a word nobody would know why nothing happens.
-        reason = f"the intent does not name {observed.me}: nothing is done here"
+        # A misspelt name looks the same: without this report the operator would see no cause.
+        reason = f"the intent does not name {observed.me}: nothing is changed on this host"
         return blocked_plan(f"host/{observed.me}", "waiting", reason)
     if cluster.assignment is None:
-        waits = "this host is left as it is"  # it never was named
+        waits = "no document has named it before, so it is not changed"
     elif swarm.is_manager:
         waits = "the leader demotes it first"
     elif host.containers:
-        waits = f"{len(host.containers)} of our replicas are still here"
+        left = len(host.containers)
+        waits = f"{left} managed {'containers are' if left > 1 else 'container is'} left on it"
     else:
-        waits = _ON_ITS_WORD
+        waits = _BY_ORDER
     return blocked_plan("swarm", "removal", f"the intent does not name {observed.me}: {waits}")
 
 
 def _is_in(record: records.SwarmRecord, swarm: SwarmState) -> bool:
-    """Whether that is known to be the recorded swarm."""
+    """Return True if the host is known to be in the recorded swarm."""
     if swarm.swarm_id:
         return swarm.swarm_id == record.swarm_id
     return bool({node for node, _ in swarm.managers} & {node for node, _ in record.managers})
 
 
 def plan_unlock(published: records.UnlockKeys) -> Plan:
-    """Unlock this host. Which swarm it is in a locked engine does not say; another one's key opens nothing."""
+    """Plan to unlock this host. A locked engine does not report its swarm; the key of another swarm has no effect."""
     reason = "the swarm is locked, and its unlock key is published"
     return Plan((steps.UnlockHost(keys=published.keys, reason=reason),))

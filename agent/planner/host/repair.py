@@ -1,4 +1,4 @@
-"""A replica with the right spec that is not as it should be: put right in place, with the same container."""
+"""Repair in place: the steps that bring the container of a replica to its spec without recreating it."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -14,24 +14,24 @@ _UP = ("running", "paused")
 
 
 def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str] = ()) -> Plan:
-    """Rename, update, reconnect and start `found` as needed; nothing when it is as it should be.
+    """Plan to rename, update, reconnect and start `found` as needed; an empty plan if it has no difference.
 
-    The name it shall have must be free (`Names` sees to that). `overlays` are those of its networks that are some.
+    The wanted name must be free (see `Names`). `overlays` are the overlays among the container's networks.
     """
-    done = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan((*done, *_run(wanted, found)), (*_dropped(wanted, found), *_rests(wanted, found)))
+    repairs = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
+    return Plan((*repairs, *_run(wanted, found)), (*_dropped(wanted, found), *_backoff(wanted, found)))
 
 
 def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if dropped := [str(each) for each in found.differences if each.repair == "none"]:
-        reason = f"{'; '.join(dropped)}: the engine or the kernel of this host cannot do it"
+        reason = f"{'; '.join(dropped)}: the engine or the kernel of this host does not support it"
         yield Blocked(resource=wanted.resource, reason=reason, kind="unsupported")
 
 
-def _rests(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+def _backoff(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if _is_down(wanted, found) and found.restart_backoff_s:
         reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
-        reason = f"{reason}: it is left for a while before it is started again"
+        reason = f"{reason}: it is restarted after a backoff"
         yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
 
 
@@ -40,9 +40,9 @@ def _is_down(wanted: Wanted, found: ContainerState) -> bool:
 
 
 def _rename(wanted: Wanted, found: ContainerState, overlays: Collection[str]) -> Iterable[Step]:
-    """Off its overlays for that moment, while it runs: an engine renames no container on one (docs/engine-quirks.md).
+    """Rename the container. A running one leaves its overlays for the rename and gets the same addresses back.
 
-    It gets the address back that it had.
+    The engine does not rename a running container on an overlay (docs/engine-quirks.md).
     """
     if found.name == wanted.name:
         return

@@ -1,4 +1,4 @@
-"""The host's own replicas: what runs is what is assigned, field by field; what carries no mark of ours is not seen."""
+"""Plan of the replicas on this host: containers become as assigned, field by field; unmanaged ones are ignored."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,25 +23,24 @@ from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
 from agent.planner.host.wanted import Names, Wanted
 
-# ---- An overlay must not lose its last endpoint on a host while a replica is about to join it there
+# ---- An overlay must keep its last endpoint on a host while another replica joins it there
 #
-# dockerd takes an overlay off the host when the last container leaves it, a moment later and without a lock
-# against one that is just being started: that one fails with "network not found" and keeps the address it was
-# promised (moby#32607 and its kin; docs/engine-quirks.md). So one of the replicas that go waits until another
-# one has come.
+# dockerd removes an overlay from the host shortly after the last container leaves it, without a lock against a
+# container that is starting: that start fails with "network not found" and leaks its address (moby#32607 and
+# related; docs/engine-quirks.md). So one of the replicas that stop waits until another one has joined.
 
 
 SWARM = "swarm"
 
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
-    """The plan less the chain of one replica per overlay that would be left bare while others are started."""
+    """Remove the chain of one replica per overlay that would lose its last endpoint while another replica starts."""
     stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
     for network in sorted(_overlays(host)):
         on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
-        coming = _coming(network, plan, host)
-        if on_it and on_it <= stopping and len(on_it | coming) > 1 and coming:
-            plan = _hold(plan, _last(on_it, plan), network)
+        joining = _joining(network, plan, host)
+        if on_it and on_it <= stopping and len(on_it | joining) > 1 and joining:
+            plan = _postpone(plan, _last(on_it, plan), network)
     return plan
 
 
@@ -54,8 +53,8 @@ def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
     return any(name == network and address for name, address in addresses)
 
 
-def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
-    """Names of the replicas that the plan starts on it."""
+def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
+    """Names of the containers that the plan starts on the network."""
     starting = {step.name for step in plan.steps if isinstance(step, steps.StartContainer)}
     joined = {each.name for each in host.containers if network in dict(each.addresses)}
     created = (step for step in plan.steps if isinstance(step, steps.CreateContainer))
@@ -66,26 +65,26 @@ def _coming(network: str, plan: Plan, host: HostState) -> set[str]:
 
 
 def _last(names: set[str], plan: Plan) -> str:
-    """Of those that go, one that comes back if there is any: what is surplus shall not stay longer than it must."""
+    """The container to stop last: a replaced one if there is any, so that a surplus one does not stay longer."""
     replaced = names & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
     return max(replaced or names)
 
 
-def _hold(plan: Plan, name: str, network: str) -> Plan:
-    held = Blocked(
+def _postpone(plan: Plan, name: str, network: str) -> Plan:
+    blocked = Blocked(
         resource=f"container/{name}",
-        reason=f"waits until another replica is on {network}, which must not lose its last one here meanwhile",
+        reason=f"waits until another replica on this host has joined {network}",
         kind="waiting",
     )
-    return plan.without(frozenset({held.resource})) + Plan(blocked=(held,))
+    return plan.without(frozenset({blocked.resource})) + Plan(blocked=(blocked,))
 
 
 REPORTED_S = 20.0
-"""Longer than a host takes to say what it runs, and than the lease of one that cannot (15 s, if not set otherwise)."""
+"""Seconds. Longer than a host takes to report its containers, and than the default lease of 15 s."""
 
 
 def plan_replicas(intent: Intent, observed: Observed) -> Plan:
-    """Pull, create, start, repair and replace the assigned replicas; stop and remove ours that are not assigned."""
+    """Plan to pull, create, start, repair and replace assigned replicas, and to remove containers of others."""
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
@@ -100,10 +99,10 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
     keep |= {each.id for replica in unknown for each in update.candidates(replica, host)}
     names = Names(host, keep, project, cluster.assignment.replicas)
-    scene = _Scene(intent, host, cluster, names, observed)
+    planner = _ReplicaPlanner(intent, host, cluster, names, observed)
     plan = Plan()
     for assigned, found in chosen.items():
-        replica = _as_it_is(assigned, found, observed)
+        replica = _with_known_spec(assigned, found, observed)
         spec = cluster.specs.get(replica.spec)
         if spec is None:
             name = container_name(project, replica)
@@ -116,28 +115,30 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         context = fill_context(intent, observed.me, host.swarm, replica)
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context)
         others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
-        tried = scene.try_out(wanted, found, others) if found else None
-        plan += update.clear_away(others, scene.plan(wanted, found), wanted) if tried is None else tried
+        surge = planner.plan_surge(wanted, found, others) if found else None
+        plan += update.remove_others(others, planner.plan(wanted, found), wanted) if surge is None else surge
     surplus = update.plan_surplus(host, frozenset(cluster.assignment.replicas), keep)
     if observed.stale:
-        surplus = _later(surplus)
-    return keep_last_endpoints(_once(surplus + plan), host)
+        surplus = _postponed(surplus)
+    return keep_last_endpoints(_without_repetition(surplus + plan), host)
 
 
-def _as_it_is(replica: records.Replica, found: ContainerState | None, observed: Observed) -> records.Replica:
-    """The replica to hold the container to. While etcd is away it has the spec that was: what was kept may be older."""
+def _with_known_spec(
+    replica: records.Replica, found: ContainerState | None, observed: Observed
+) -> records.Replica:
+    """The replica to plan for; while etcd does not answer, with its container's spec: the assignment may be older."""
     return replace(replica, spec=found.replica.spec) if found and observed.stale else replica
 
 
-def _later(surplus: Plan) -> Plan:
-    """Nothing is taken away on the word of what was kept: the replica may have been assigned since."""
+def _postponed(surplus: Plan) -> Plan:
+    """Report the surplus as blocked: etcd does not answer, and the replica may have been assigned since."""
     names = dict.fromkeys(step.resource for step in surplus.steps)
-    reason = "not assigned here by what was kept; it is left until etcd answers"
+    reason = "the last known assignment does not have it; it stays until etcd answers"
     return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
 
 
-class _Scene:
-    """What a replica is decided upon with. Holds no state of its own."""
+class _ReplicaPlanner:
+    """Plans for single replicas from one observation."""
 
     def __init__(
         self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
@@ -154,17 +155,17 @@ class _Scene:
         except Invalid as error:
             return blocked_plan(wanted.resource, "dependency", str(error))
 
-    def try_out(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
-        """What to do with the new container of a replica while the old one goes on; None: there is no such pair."""
+    def plan_surge(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
+        """Plan for the new container of a replica while the old one runs; None: there is no surge."""
         service = self.intent.service(wanted.replica.service)
-        lacks = update.on_trial(service, wanted, found, others, stale=self.stale)
+        lacks = update.surge_lacks(service, wanted, found, others, stale=self.stale)
         if not lacks or self.recreated:
             return None
         if found.locked_by_engine or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
         if has_duplicate_address(found, wanted.replica, wanted.spec):
-            return self.plan(aside, found)  # one chain of steps: between tries that fail is time
+            return self.plan(aside, found)  # one chain of steps, so that failed attempts have a backoff
         plan = self._repair(aside, found)
         return plan if plan.steps else plan + blocked_plan(wanted.resource, "waiting", lacks)
 
@@ -173,14 +174,14 @@ class _Scene:
             return Plan()
         if found and found.locked_by_engine:
             return self._wait_for_dockerd(found)
-        if (way := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
-            return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + way
-        if taken := self.names.plan(wanted, found):
-            return taken
+        if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
+            return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + detach
+        if rename := self.names.plan(wanted, found):
+            return rename
         if wanted.replica.waits and found is None:
             return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.waits)
         if wanted.replica.held and not (found and found.status in STOPPABLE):
-            # One that runs goes on: what somebody else waits for may be the address that it has.
+            # A running one is kept: another replica may wait for the address that it has.
             return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.held)
         if found is None:
             return self._create(
@@ -194,16 +195,16 @@ class _Scene:
         if f"container/{found.name}" in self.in_flight:
             return Plan()
         return blocked_plan(
-            f"container/{found.name}", "waiting", "dockerd is working on it and does not answer for it"
+            f"container/{found.name}", "waiting", "dockerd is working on it and does not show its state"
         )
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.replica.spec != wanted.replica.spec:
             old = self.cluster.specs.get(found.replica.spec)
-            words = describe_change(old, wanted.spec, reveal=self.show_secrets) if old else ""
-            return words or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
+            change = describe_change(old, wanted.spec, show_secrets=self.show_secrets) if old else ""
+            return change or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
-            return "docker calls it dead"
+            return "docker reports it as dead"
         if has_duplicate_address(found, wanted.replica, wanted.spec):
             return DUPLICATE_ADDRESS
         if (why := dict(wanted.replica.recreate).get(found.id)) and self._is_sure(found):
@@ -211,7 +212,7 @@ class _Scene:
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 
     def _is_sure(self, found: ContainerState) -> bool:
-        """Whether what the leader says of a container is not from a moment in which another host had yet to report."""
+        """Return True if all other hosts had time to report before the leader decided on this container."""
         return found.up_s >= REPORTED_S and not self.stale
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
@@ -221,7 +222,7 @@ class _Scene:
         if waits != Plan():
             return waits
         if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
-            return update.beside(made, wanted)
+            return update.under_own_name(made, wanted)
         return update.replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
@@ -230,12 +231,12 @@ class _Scene:
             return made + waits
         if waits == Plan():
             return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
-        # dockerd looks for the only network of a container when it starts: what can be done before, is done.
+        # dockerd needs the only network of a container at its start, so the create need not wait for the overlay.
         overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
         return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
-        """Create the container, or first what has to be there for that."""
+        """Plan to create the container or, if prerequisites are missing, those first."""
         if (lacking := self.needs.image(wanted)) != Plan():
             return lacking
         if (missing := self.needs.volumes(wanted)) != Plan():
@@ -267,8 +268,8 @@ def _creates(plan: Plan) -> bool:
     return any(isinstance(step, steps.CreateContainer) for step in plan.steps)
 
 
-def _once(plan: Plan) -> Plan:
-    """Two replicas that want the same image, volume or network ask for it once."""
+def _without_repetition(plan: Plan) -> Plan:
+    """Remove repeated steps: two replicas with the same image, volume or network need it once."""
     shared: set[str] = set()
     kept = []
     for step in plan.steps:

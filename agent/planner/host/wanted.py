@@ -1,4 +1,4 @@
-"""One assigned replica, with all that is needed to decide upon it, and who has the name that it shall have."""
+"""An assigned replica with its spec and context, and the owners of container names."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import ContainerSpec
 
-# ---- How a container of ours is stopped: which ones can be, and how long they get
+# ---- Stopping a managed container: its status must allow it, and it gets a grace period
 
 
 DEFAULT_GRACE_S = 10.0
-"""Docker's own, when neither the service nor the image says how long a stop may take."""
+"""Docker's default grace period in seconds, if neither the service nor the image has one."""
 
 
 def grace_s(spec: ContainerSpec | None) -> float:
-    """How long a stop may take before the engine kills, by what its spec says; None: nobody knows that."""
+    """Seconds from stop to kill according to `spec`; None: the spec is not known."""
     if spec is None or spec.stop_grace_period_s is None:
         return DEFAULT_GRACE_S
     return spec.stop_grace_period_s
 
 
 def stop(name: str, found: ContainerState, within_s: float, reason: str) -> tuple[Step, ...]:
-    """Stop it, if it can be. `name` is whose step that is."""
+    """Plan to stop the container if its status allows that; `name` is the resource of the step."""
     if found.status not in STOPPABLE:
         return ()
     return (steps.StopContainer(name=name, id=found.id, grace_s=within_s, reason=reason),)
@@ -34,49 +34,46 @@ def stop(name: str, found: ContainerState, within_s: float, reason: str) -> tupl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A replica as it shall be on this host; `spec` still has its placeholders."""
+    """A replica assigned to this host; `spec` still has its placeholders."""
 
     replica: records.Replica
     project: str
     spec: ContainerSpec
     context: FillContext
     called: str = ""
-    """What its container is called while another one has its name; empty: by its name."""
+    """Name of its container while another container has the replica's name; empty: the replica's name."""
 
     @property
     def name(self) -> str:
-        """The name of its container."""
         return self.called or container_name(self.project, self.replica)
 
     @property
     def resource(self) -> str:
-        """What the steps on its container are steps on."""
         return f"container/{self.name}"
 
     @property
     def filled(self) -> ContainerSpec:
-        """The spec with the placeholders of this replica filled in. Raises Invalid when one has no value yet."""
+        """The spec with the placeholders of this replica filled in. Raises Invalid if one has no value yet."""
         return fill(self.spec, self.context)
 
     @property
     def grace_s(self) -> float:
-        """How long a stop may take before the engine kills."""
         return grace_s(self.spec)
 
 
-# ---- Names: docker gives each to one container only, and people rename and swap ours by hand
+# ---- Names: docker gives each to one container only, and operators rename and swap containers by hand
 
 
 class Names:
-    """Who has which name on a host. `kept`: ids of the containers that are replicas assigned here."""
+    """The owners of container names on a host; `kept` are the ids of the containers of assigned replicas."""
 
     def __init__(
         self, host: HostState, kept: Collection[str], project: str, assigned: Collection[records.Replica]
     ) -> None:
         self._foreign = frozenset(name for name, _ in host.foreign_names)
         replicas = {replica.key for replica in assigned}
-        # What is surplus is removed before a container of its name is made: its steps are of the same resource. A
-        # second container of a replica that is assigned may have to stay for a while.
+        # A surplus container is removed before one of its name is created: both are steps of one resource. A second
+        # container of an assigned replica may have to stay for a while.
         self._ours = {
             each.name: each
             for each in host.containers
@@ -85,36 +82,35 @@ class Names:
         self._assigned = frozenset(container_name(project, replica) for replica in assigned)
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan | None:
-        """What to do while somebody else has the name that `wanted` shall have; None: nobody has.
+        """Plan for `wanted` while another container has its name; None: the name is free.
 
-        A container that in turn has the name of another replica steps aside, so that of several that wait for each
-        other one always can go on.
+        A container with the name of another replica is renamed to a temporary name: this resolves cycles of names.
         """
         holder = self._holder(wanted, found)
         if not holder:
             return None
-        if self._goes(wanted):
+        if self._is_being_removed(wanted):
             return Plan()
         if found and found.name in self._assigned:
             aside = f"{wanted.name}-{short_id(found.id)}"
-            reason = f"it has the name of another replica, and {holder} has its own"
+            reason = f"it has the name of another replica, and {holder} has its name"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
         return blocked_plan(wanted.resource, "name", f"{holder} has this name")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
         if wanted.name in self._foreign:
-            return "a container that is not ours"
+            return "an unmanaged container"
         holder = self._ours.get(wanted.name)
-        if holder is None or holder is found or self._makes_way(holder, wanted):
+        if holder is None or holder is found or self._is_removed_first(holder, wanted):
             return ""
         going = ", which is being removed," if holder.status == "removing" else ""
         return f"replica {holder.replica.slot} of {holder.replica.service}{going}"
 
-    def _goes(self, wanted: Wanted) -> bool:
-        """Whether the one before it in this very place is being removed: its end is told, and nothing is to be said."""
+    def _is_being_removed(self, wanted: Wanted) -> bool:
+        """Return True if the engine is removing the replica's old container: the end of that causes an event."""
         holder = self._ours.get(wanted.name)
         return bool(holder and holder.status == "removing" and holder.replica.key == wanted.replica.key)
 
-    def _makes_way(self, holder: ContainerState, wanted: Wanted) -> bool:
-        """Whether it is removed as the second container of this very replica, before its name is taken."""
+    def _is_removed_first(self, holder: ContainerState, wanted: Wanted) -> bool:
+        """Return True if `holder` is another container of this replica: it is removed before its name is used."""
         return holder.status != "removing" and holder.replica.key == wanted.replica.key

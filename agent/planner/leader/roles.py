@@ -7,7 +7,7 @@ not reached may always go: it is one less to wait for.
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, removed_hosts, why_not_promotable
+from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, promotion_obstacle, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -144,7 +144,7 @@ def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
 
 def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
     status = observed.cluster.statuses.get(change.host) if observed.cluster else None
-    why = why_not_promotable(change.node, status, _nodes(observed))
+    why = promotion_obstacle(change.node, status, _nodes(observed))
     return ("role", why) if why else None
 
 

@@ -142,7 +142,7 @@ class History(AgentEvents, Faults, People):
         if agent.at_rest or self._is_elsewhere(agent):
             return True
         unnamed = [each.reason for each in agent.plan.blocked] == [
-            f"the intent does not name {agent.name}: nothing is done here"
+            f"the intent does not name {agent.name}: nothing is changed on this host"
         ]
         return unnamed and not agent.plan.steps and not agent.dispatcher.in_flight
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.diff.nodes import note_join, why_not_promotable
+from agent.diff.nodes import note_join, promotion_obstacle
 from agent.model.host_state import HostState, NetworkState
 from agent.model.status import JoinedReport
 from tests.support.builders import host, node, outside, status, worker
@@ -58,7 +58,7 @@ def test_what_was_noted_is_held_while_the_engine_is_not_active(local: Any) -> No
 
 
 def why(joined: JoinedReport | None, *others: Any) -> str:
-    return why_not_promotable(H2, status("h2", joined=joined), (H1, H2, *others))
+    return promotion_obstacle(H2, status("h2", joined=joined), (H1, H2, *others))
 
 
 def test_a_worker_is_promoted_where_it_finds_a_manager_to_ask() -> None:
@@ -69,7 +69,7 @@ def test_a_worker_is_promoted_where_it_finds_a_manager_to_ask() -> None:
 @pytest.mark.parametrize("h3", [H3, node("h3", reachable=False)])
 def test_a_worker_that_would_ask_where_no_manager_is_waits_for_a_new_start_of_its_dockerd(h3: Any) -> None:
     assert why(replace(THROUGH_H1, through="10.0.0.3:2377"), h3) == (
-        "its dockerd would ask at 10.0.0.3:2377, as when it joined, and no manager is there now; "
+        "its dockerd would contact 10.0.0.3:2377, where it joined, and no manager has that address; "
         "restart that dockerd first"
     )
     assert why(replace(THROUGH_H1, through=""), h3) == ""
@@ -81,13 +81,13 @@ def test_a_worker_that_would_ask_where_no_manager_is_waits_for_a_new_start_of_it
 def test_where_it_is_not_known_whom_it_asks_no_node_must_be_down(joined: JoinedReport | None) -> None:
     assert why(joined, H3) == ""
     assert why(joined, replace(H3, state="down")).startswith(
-        "its dockerd might ask one of the nodes that are down"
+        "its dockerd might contact a manager that is down"
     )
 
 
 def test_without_any_report_it_is_not_known() -> None:
-    assert why_not_promotable(H2, None, (H1, H2)) == ""
+    assert promotion_obstacle(H2, None, (H1, H2)) == ""
 
 
 def test_a_node_that_is_down_is_not_promoted() -> None:
-    assert why_not_promotable(replace(H2, state="down"), status("h2"), (H1, H2)) == "its node is down"
+    assert promotion_obstacle(replace(H2, state="down"), status("h2"), (H1, H2)) == "its node is down"

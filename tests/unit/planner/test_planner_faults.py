@@ -22,13 +22,13 @@ RUNNING = cluster(intent(service()))
 def test_without_etcd_the_revision_that_is_held_is_said() -> None:
     away = observed(RUNNING, host(container()), stale=True, store_error="etcd cannot be read: timeout")
     assert told(make_plan(away)) == [
-        "blocked store: etcd cannot be read: timeout; holding revision 7 as kept"
+        "blocked store: etcd cannot be read: timeout; holding revision 7 as last read"
     ]
 
 
 def test_without_etcd_and_without_anything_kept_nothing_is_done() -> None:
     assert told(make_plan(observed(None, host(), stale=True))) == [
-        "blocked store: etcd does not answer; nothing known from before"
+        "blocked store: etcd does not answer; no earlier state is known"
     ]
 
 
@@ -43,7 +43,7 @@ def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
 
 BACK = replace(RUNNING, store_rolled_back="there is no accepted document any more", document=None)
 WAITS = (
-    f"blocked store: etcd was rolled back, {BACK.store_rolled_back}; holding revision 7, nothing is removed until a "
+    f"blocked store: etcd was rolled back, {BACK.store_rolled_back}; holding revision 7; nothing is removed until a "
     "document is put"
 )
 
@@ -52,7 +52,7 @@ def test_an_etcd_that_went_back_is_said_and_nothing_is_taken_away() -> None:
     seen = observed(BACK, host(container(), container(5)))
     assert told(make_plan(seen)) == [
         WAITS,
-        "blocked container/prod-order-5: not assigned here by what was kept; it is left until etcd answers",
+        "blocked container/prod-order-5: the last known assignment does not have it; it stays until etcd answers",
     ]
 
 

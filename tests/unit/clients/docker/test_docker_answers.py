@@ -324,7 +324,7 @@ class Listed:
         return len([each for each in self._stub.asked[before:] if "c0ffee" in each])
 
     def _context(self, replica: Replica) -> FillContext:
-        return replace(_context(replica), pinned=(("net", self.assigned),))
+        return replace(_context(replica), reserved=(("net", self.assigned),))
 
 
 def test_a_container_that_nothing_is_told_of_is_not_inspected_again(

@@ -14,7 +14,7 @@ from agent.diff.container import (
     update_request,
     uses_overlay_address,
 )
-from agent.diff.container.row import cpus, seconds, size, words
+from agent.diff.container.row import as_text, cpus, seconds, size
 from agent.errors import Invalid
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Healthcheck, Port, Restart
@@ -46,9 +46,9 @@ def test_other_quantities() -> None:
 
 
 def test_words_stay_on_one_line_of_bounded_length() -> None:
-    assert words("a\nb") == "a\\nb"
-    assert len(words("x" * 1000)) == 80
-    assert [words(value) for value in (None, (), True, False, frozenset({"b", "a"}))] == [
+    assert as_text("a\nb") == "a\\nb"
+    assert len(as_text("x" * 1000)) == 80
+    assert [as_text(value) for value in (None, (), True, False, frozenset({"b", "a"}))] == [
         "nothing", "nothing", "yes", "no", "a, b",
     ]  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_the_overlay_address_is_the_fixed_one_of_the_only_network() -> None:
 @pytest.mark.parametrize(
     ("networks", "why"),
     [
-        ((Attachment(network="a"),), "fixed or pinned"),
+        ((Attachment(network="a"),), "fixed or reserved"),
         ((Attachment(network="a", ipv4_address="10.0.0.9"), Attachment(network="b")), "exactly one overlay"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_pinned_address_is_asked_for_and_known_and_a_fixed_one_goes_before_it(
         environment=(("IP", "{{.Overlay.IP}}"),),
         networks=(Attachment(network="bridge-net"), Attachment(network="net")),
     )
-    here = replace(HERE, pinned=(("net", "10.10.255.254"),), local=frozenset({"bridge-net"}))
+    here = replace(HERE, reserved=(("net", "10.10.255.254"),), local=frozenset({"bridge-net"}))
     fixed = replace(spec, networks=(Attachment(network="net", ipv4_address="10.10.1.20"),))
 
     assert fill(spec, here).environment == (("IP", "10.10.255.254"),)

@@ -9,7 +9,7 @@ from agent.diff.container import TABLE, create_request, differences
 from agent.diff.container.usage import cpu_set
 from agent.model.intent import PARKING
 from agent.model.records import Replica
-from agent.model.spec import Attachment, ContainerSpec, spec_hash
+from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
 from tests.fakes.container_inspect import inspect_of
 from tests.support.field_samples import SAMPLES, Changes, Sample
 
@@ -191,3 +191,15 @@ def _spec_without(sample: Sample) -> ContainerSpec:
 )
 def test_cpus_have_one_form(written: str, listed: str) -> None:
     assert cpu_set(written) == listed
+
+
+def test_volume_without_the_files_of_the_image_is_asked_for_in_dockers_own_words() -> None:
+    mount = Mount(type="volume", source="data", target="/data", nocopy=True)
+    request = create_request(
+        ContainerSpec(image="bare:1", volumes=(mount,)),
+        Replica(service="order", slot=1, spec="0"),
+        project="prod",
+        cluster="test",
+        name="prod-order-1",
+    )
+    assert request.body["HostConfig"]["Mounts"][0]["VolumeOptions"] == {"NoCopy": True}

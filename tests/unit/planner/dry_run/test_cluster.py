@@ -65,7 +65,7 @@ def lines(plan: ClusterPlan) -> list[str]:
 def test_a_cluster_that_is_as_it_should_be_has_nothing_to_do() -> None:
     plan = plan_cluster(running())
 
-    assert lines(plan) == ["h1 (leads)", "  nothing to do", "h2", "  nothing to do"]
+    assert lines(plan) == ["h1 (leader)", "  nothing to do", "h2", "  nothing to do"]
     assert plan.settled
 
 
@@ -73,15 +73,15 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
     plan = plan_cluster(ClusterState(revision=1, document=document(WANTED)))
 
     assert lines(plan) == [
-        "h1 (leads)",
-        "  (no agent seen yet: planned as for an engine with nothing on it)",
+        "h1 (leader)",
+        "  (no agent seen yet: planned for an empty engine)",
         "  campaign for leader: nobody leads",
         "  publish verdict: revision 7 is accepted",
         "  publish assignment/h1: revision 7: 1 new",
         "  publish assignment/h2: revision 7: 1 new",
         "  claim swarm-record: there is no swarm yet",
         "  create network/docker_gwbridge: there is no docker_gwbridge",
-        "  init swarm: no swarm yet, and this host holds the claim",
+        "  init swarm: no swarm yet, and this host has the claim",
         "  pull image/order:1.0.0: wanted by prod-order-1",
         "  publish swarm-record: swarm (new swarm) is made",
         "  publish tokens: h2 not joined yet",
@@ -95,7 +95,7 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
         "  publish swarm-record: managers or networks changed",
         "  start container/prod-order-1: created, but never started",
         "h2",
-        "  (no agent seen yet: planned as for an engine with nothing on it)",
+        "  (no agent seen yet: planned for an empty engine)",
         "  create network/docker_gwbridge: there is no docker_gwbridge",
         "  pull image/order:1.0.0: wanted by prod-order-2",
         "  create container/prod-order-2: order replica 2 is assigned here",
@@ -108,7 +108,7 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_replica() ->
     state = replace(running(), document=document(CHANGED))
 
     assert lines(plan_cluster(state)) == [
-        "h1 (leads)",
+        "h1 (leader)",
         "  publish verdict: revision 9 is accepted",
         "  publish rollout/order: order:1.0.0 -> order:1.0.1",
         "  publish assignment/h1: revision 9: 1 new",
@@ -141,7 +141,7 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
 
     assert plan.settled
     assert lines(plan) == [
-        "h1 (leads)",
+        "h1 (leader)",
         "  publish verdict: revision 9 is accepted",
         "  publish rollout/order: order:1.0.0 as before (466c5f742cca) -> order:1.0.0",
         "  publish assignment/h1: revision 9: no replica changed yet",
@@ -180,7 +180,7 @@ def test_a_host_that_is_added_gets_tokens_and_joins() -> None:
 
     assert lines(plan)[-4:] == [
         "h3",
-        "  (no agent seen yet: planned as for an engine with nothing on it)",
+        "  (no agent seen yet: planned for an empty engine)",
         "  create network/docker_gwbridge: there is no docker_gwbridge",
         "  join swarm: declared a worker of swarm swarm-1",
     ]
@@ -191,7 +191,7 @@ def test_an_agent_that_is_away_is_planned_for_and_said_to_be_away() -> None:
     plan = plan_cluster(running(present={"h1": "run-h1"}))
 
     assert plan.hosts[1].notes == (
-        "its agent is away: planned from its last report, of 2024-05-01T00:00:00Z",
+        "its agent is unreachable: planned from its last report, of 2024-05-01T00:00:00Z",
     )
 
 
@@ -207,7 +207,7 @@ def test_a_lock_that_nobody_holds_is_taken_by_an_agent_that_is_there() -> None:
     state = running(leader=None, present={"h2": "run-h2"})
     plan = plan_cluster(state)
 
-    assert [host.name for host in plan.hosts if host.leads] == ["h2"]
+    assert [host.name for host in plan.hosts if host.is_leader] == ["h2"]
 
 
 def test_a_host_whose_dockerd_is_away_is_blocked_for_its_own_reason() -> None:

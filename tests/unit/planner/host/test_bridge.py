@@ -33,7 +33,7 @@ WEB = guest("web", ports=("8080/tcp",))
 PARKED = guest("web", "net", PARKING)
 RIGHT = bridge_network()
 WAITS = f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for the disruption slot"
-TOUCHES = "it will touch web (8080/tcp), ports away for about 0.3 s in all"
+TOUCHES = "it will affect web (8080/tcp), ports unreachable for about 0.3 s in all"
 
 
 def planned(
@@ -71,13 +71,13 @@ def test_a_wrong_bridge_that_works_waits_for_the_disruption_slot_and_says_whom_i
 
 def test_while_another_host_has_the_disruption_slot_that_is_said() -> None:
     assert planned(hosting(WEB), disruption("h2")) == [f"{WAITS} (h2 has it); {TOUCHES}"]
-    assert planned(hosting(), disruption("h2")) == [f"{WAITS} (h2 has it); it touches no container"]
+    assert planned(hosting(), disruption("h2")) == [f"{WAITS} (h2 has it); it affects no container"]
 
 
 def test_a_bridge_that_works_is_left_as_it_is_in_another_swarm() -> None:
     """Whoever leads here could not see how that came out, and all others would wait for it."""
     found = hosting(WEB, swarm=member(swarm_id="theirs"))
-    left = "blocked network/docker_gwbridge: left as it is in swarm theirs"
+    left = "blocked network/docker_gwbridge: not changed while this host is in swarm theirs"
 
     assert planned(found) == planned(found, disruption("h2")) == [left]
     assert planned(found, disruption("h1")) == ["release disruption: this host is in another swarm", left]
@@ -115,7 +115,7 @@ def test_without_a_quorum_it_is_changed_all_the_same() -> None:
     lines = planned(hosting(WEB, swarm=replace(member(), nodes=None)), disruption("h1"))
 
     assert verbs(lines) == CHANGE
-    assert lines[2].endswith("; the swarm has no leader, and needs none for this")
+    assert lines[2].endswith("; the swarm has no raft leader, and needs none for this")
 
 
 def test_a_worker_changes_its_bridge_alone() -> None:
@@ -128,7 +128,7 @@ def test_a_worker_changes_its_bridge_alone() -> None:
 @pytest.mark.parametrize("state", ["granted", "acquired"])
 def test_the_disruption_slot_is_released_when_all_is_right(state: str) -> None:
     assert planned(hosting(WEB, bridge=RIGHT), disruption("h1", state)) == [
-        "release disruption: docker_gwbridge is as agreed"
+        "release disruption: docker_gwbridge is as declared"
     ]
 
 
@@ -170,7 +170,7 @@ def test_what_is_broken_is_repaired_without_the_disruption_slot(
     lines = planned(found, now)
 
     assert lines
-    assert not [each for each in lines if "turn" in each]
+    assert not [each for each in lines if "disruption" in each]
     assert phase(found, now) == "moving"
 
 

@@ -71,7 +71,7 @@ def test_a_worker_waits_for_the_leaders_membership_order_and_goes_on_running() -
     plan = make_plan(scene(builders.worker()))
 
     assert not plan.steps
-    assert "the leader lets this host leave" in str(plan)
+    assert "waits for the leader's order to leave" in str(plan)
 
 
 def test_with_the_membership_order_it_stops_its_replicas_first() -> None:
@@ -149,7 +149,7 @@ def test_what_comes_between_the_membership_order_and_the_leave_keeps_the_host_in
     plan = make_plan(ruled(scene(builders.worker(), routes=route)))
 
     assert [step.verb for step in plan.steps] == ["release"]
-    assert "could not come back: 172.21.0.0/20 overlaps the route" in str(plan)
+    assert "could not join again: 172.21.0.0/20 overlaps the route" in str(plan)
 
 
 def test_another_stands_in_for_the_only_manager_as_long_as_the_disruption_slot_lasts() -> None:

@@ -9,17 +9,18 @@ from agent.diff.bridge import bridge_is_right
 from agent.model.host_state import HostState, LinkState, LocalState
 from agent.model.intent import PARKING, SwarmIntent
 from agent.model.steps import CreateParking, SwapBridge
-from agent.planner.host.bridge_swap import needs_disruption, plan_retreat, plan_swap, why_held
+from agent.planner.host.bridge_swap import needs_disruption, plan_retreat, plan_swap, swap_obstacles
 from tests.support.builders import BRIDGE, bridge_network, intent, member, outside, overlay_network, told
 from tests.support.guests import INGRESS, LOCAL, PLACE, WHY_WRONG, WRONG, endpoints, guest, hosting
 
 WEB = guest("web", ports=("8080/tcp", "9090/tcp"))
 JOB = guest("job")
 RIGHT = bridge_network()
-PREPARE = f"prepare network/{PARKING}: a place for the gateways meanwhile"
-CLEAR = f"clear network/{PARKING}: nobody needs it any more"
+PREPARE = f"prepare network/{PARKING}: for the gateways while docker_gwbridge is replaced"
+CLEAR = f"clear network/{PARKING}: all gateways are on docker_gwbridge"
 PARK_JOB = "park container/job: its gateway leaves docker_gwbridge; it publishes no port"
-UNPARK_JOB = "unpark container/job: its gateway goes back"
+UNPARK_WEB = "unpark container/web: its gateway returns to docker_gwbridge"
+UNPARK_JOB = "unpark container/job: its gateway returns to docker_gwbridge"
 SWAP = f"swap network/docker_gwbridge: {WHY_WRONG}"
 
 
@@ -45,10 +46,10 @@ def test_a_bridge_that_is_right_in_docker_and_kernel_with_every_gateway_on_it_is
 def test_a_wrong_bridge_is_changed_with_everybody_parked_meanwhile() -> None:
     assert planned(hosting(WEB, JOB), "3 of 3 managers reachable, before and after") == [
         PREPARE,
-        "park container/web: its gateway leaves docker_gwbridge; ports 8080/tcp, 9090/tcp away for about 0.1 s",
+        "park container/web: its gateway leaves docker_gwbridge; ports 8080/tcp, 9090/tcp unreachable for about 0.1 s",
         PARK_JOB,
         f"{SWAP}; 3 of 3 managers reachable, before and after",
-        "unpark container/web: its gateway goes back; ports 8080/tcp, 9090/tcp away for about 0.1 s",
+        f"{UNPARK_WEB}; ports 8080/tcp, 9090/tcp unreachable for about 0.1 s",
         UNPARK_JOB,
         CLEAR,
     ]
@@ -129,7 +130,7 @@ def test_a_temporary_network_that_was_left_over_is_cleared_with_whoever_is_on_it
 
     assert not bridge_is_right(intent(), found)
     assert planned(found) == [
-        "unpark container/web: its gateway goes back",
+        "unpark container/web: its gateway returns to docker_gwbridge",
         UNPARK_JOB,
         CLEAR,
     ]
@@ -235,7 +236,7 @@ def test_who_is_parked_already_is_not_parked_again() -> None:
     assert planned(found) == [
         PARK_JOB,
         SWAP,
-        "unpark container/web: its gateway goes back",
+        "unpark container/web: its gateway returns to docker_gwbridge",
         UNPARK_JOB,
         CLEAR,
     ]
@@ -265,7 +266,7 @@ def test_what_was_begun_is_taken_back_with_the_bridge_as_it_is() -> None:
 
 def test_live_restore_keeps_it() -> None:
     assert planned(hosting(JOB, live_restore=True)) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG}, but live-restore is on: a swarm and it do not go together"
+        f"blocked network/docker_gwbridge: {WHY_WRONG}, but live-restore is on: disable it, Swarm does not support it"
     ]
 
 
@@ -302,7 +303,7 @@ def test_a_network_of_others_under_the_temporary_name_keeps_it() -> None:
     theirs = replace(PLACE, labels=())
 
     assert planned(hosting(JOB, beside=[theirs])) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG}, but a network that is not ours is named {PARKING}"
+        f"blocked network/docker_gwbridge: {WHY_WRONG}, but an unmanaged network is named {PARKING}"
     ]
 
 
@@ -322,7 +323,7 @@ def test_without_a_place_beside_it_nothing_is_begun() -> None:
     )
 
     assert planned(hosting(JOB, routes=routes)) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG}, but there is no room for the temporary network beside it"
+        f"blocked network/docker_gwbridge: {WHY_WRONG}, but no subnet is free for the parking network"
     ]
 
 
@@ -338,7 +339,7 @@ def test_with_the_temporary_network_there_no_other_place_is_looked_for() -> None
     more = ((IPv4Network("172.31.0.0/16"), "tun1"), (IPv4Network("100.64.0.0/10"), "tun2"))
     found = hosting(guest("job", "net", PARKING), bridge=None, beside=[PLACE], routes=(*routes, *more))
 
-    assert why_held(intent(), found).blocked == ()
+    assert swap_obstacles(intent(), found).blocked == ()
 
 
 # ---- the temporary network

@@ -24,7 +24,7 @@ from tests.support.builders import (
 )
 
 WANTED = intent(hosts="h1 h2 h3:worker")
-WORD = "leaves it on the leader's word"
+WORD = "waits for the leader's order to leave the swarm"
 CLAIMED = SwarmRecord(claimed_by="h1")
 
 
@@ -36,12 +36,12 @@ def plan(me: str, swarm: SwarmState, *, leads: bool = False, bridge_ready: bool 
 
 def test_who_holds_the_claim_makes_the_swarm() -> None:
     assert told(plan("h1", outside(), leads=True, record=CLAIMED)) == [
-        "init swarm: no swarm yet, and this host holds the claim"
+        "init swarm: no swarm yet, and this host has the claim"
     ]
 
 
 def test_a_claim_without_the_leader_lock_is_not_enough_to_make_the_swarm() -> None:
-    assert told(plan("h1", outside(), record=CLAIMED)) == ["blocked swarm: h1 is making the swarm"]
+    assert told(plan("h1", outside(), record=CLAIMED)) == ["blocked swarm: h1 is creating the swarm"]
 
 
 @pytest.mark.parametrize("me", ["h3", "h9"], ids=["declared a worker", "taken out"])
@@ -51,7 +51,7 @@ def test_who_claimed_the_init_and_is_no_declared_manager_gives_it_up(me: str, le
     vain = plan(me, outside(), leads=leads, record=SwarmRecord(claimed_by=me), record_revision=44)
 
     assert told(vain) == [
-        f"give up the init of swarm: {me} claimed it, and the intent does not declare it a manager"
+        f"give up the init of swarm: {me} claimed the init, and the intent does not declare it a manager"
     ]
     (step,) = vain.steps
     assert isinstance(step, GiveUpInit)
@@ -88,9 +88,7 @@ def dissolving(found: HostState, me: str = "h1", **etcd: Any) -> list[str]:
     ]
 
 
-DISSOLVED = [
-    "dissolve swarm: swarm in-vain came to nothing: the cluster's is swarm-1, and nobody is in this one"
-]
+DISSOLVED = ["dissolve swarm: swarm in-vain is empty, and the recorded swarm of the cluster is swarm-1"]
 
 
 def test_of_two_swarms_that_were_made_for_the_cluster_the_one_that_was_not_recorded_is_dissolved() -> None:
@@ -121,7 +119,7 @@ def test_nothing_is_dissolved_before_the_other_one_is_recorded() -> None:
 
 
 def test_the_others_wait_while_the_swarm_is_made() -> None:
-    assert told(plan("h2", outside(), record=CLAIMED)) == ["blocked swarm: h1 is making the swarm"]
+    assert told(plan("h2", outside(), record=CLAIMED)) == ["blocked swarm: h1 is creating the swarm"]
 
 
 def test_nobody_joins_before_a_swarm_is_recorded() -> None:
@@ -147,7 +145,7 @@ def test_nobody_joins_while_the_port_for_the_talk_about_overlays_is_taken(taken:
     (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked
 
     assert blocked.kind == "waiting"
-    assert "somebody listens on port 7946/tcp of this host" in blocked.reason
+    assert "a process listens on port 7946/tcp of this host" in blocked.reason
     free = host(swarm=outside(), listening=("17946/tcp",))
     assert told(plan_membership(WANTED, observed(state, free, me="h2"), bridge_ready=True)) == [
         "join swarm: declared a manager of swarm swarm-1"
@@ -160,7 +158,8 @@ def test_without_a_token_for_managers_a_declared_one_joins_as_a_worker() -> None
     assert isinstance(step, JoinSwarm)
     assert (step.role, step.token) == ("worker", "worker-token")
     assert str(step) == (
-        "join swarm: declared a manager of swarm swarm-1, but a worker at first: a manager of it cannot be reached"
+        "join swarm: declared a manager of swarm swarm-1, but joins as a worker first: "
+        "a manager of the swarm is unreachable"
     )
 
 
@@ -195,7 +194,7 @@ def test_a_worker_that_cannot_tell_its_swarm_is_believed() -> None:
 
 def test_a_role_that_is_not_as_declared_is_the_leaders_to_change() -> None:
     assert told(plan("h2", builders.worker("h2"))) == [
-        "blocked swarm: manager wanted, worker found: the leader changes roles, one by one"
+        "blocked swarm: manager wanted, worker found: the leader changes roles one by one"
     ]
 
 
@@ -207,7 +206,7 @@ def test_a_node_at_another_address_is_reported() -> None:
         )
     ]
     assert told(plan("h3", replace(builders.worker("h3"), address="10.0.0.9"))) == [
-        "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found: leaves the swarm on the leader's word"
+        "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found: waits for the leader's order to leave the swarm"
     ]
 
 
@@ -239,14 +238,14 @@ def test_a_host_that_was_taken_out_says_what_it_waits_for() -> None:
         "blocked swarm: the intent does not name h2: the leader demotes it first"
     ]
     assert removed(builders.worker("h2"), builders.container()) == [
-        "blocked swarm: the intent does not name h2: 1 of our replicas are still here"
+        "blocked swarm: the intent does not name h2: 1 managed container is left on it"
     ]
     assert removed(builders.worker("h2")) == [
-        "blocked swarm: the intent does not name h2: leaves the swarm on the leader's word"
+        "blocked swarm: the intent does not name h2: waits for the leader's order to leave the swarm"
     ]
 
 
-NOTHING = ["blocked host/h2: the intent does not name h2: nothing is done here"]
+NOTHING = ["blocked host/h2: the intent does not name h2: nothing is changed on this host"]
 
 
 def test_a_host_that_was_taken_out_and_has_left_has_nothing_more_to_do() -> None:
@@ -260,7 +259,7 @@ def test_the_swarm_of_a_host_that_the_intent_never_named_is_nobodys_business() -
 
 def test_a_member_that_the_intent_never_named_is_left_as_it_is() -> None:
     assert removed(builders.worker("h2"), assignment=None) == [
-        "blocked swarm: the intent does not name h2: this host is left as it is"
+        "blocked swarm: the intent does not name h2: no document has named it before, so it is not changed"
     ]
 
 
@@ -290,5 +289,5 @@ def test_an_engine_that_says_active_without_a_node_is_told_of_with_what_helps() 
     nowhere = replace(builders.worker("h3"), node_id=None)
 
     (said,) = told(plan("h3", nowhere))
-    assert "has no node there" in said
+    assert "no node id" in said
     assert "`systemctl restart docker`" in said

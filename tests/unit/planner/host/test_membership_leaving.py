@@ -162,7 +162,7 @@ def test_a_host_whose_bridge_could_not_be_made_outside_stays_in_and_its_replicas
     wrong = bridge_network(gateway="172.21.0.9", endpoints=(("t", "gateway_t"), ("x", "theirs")))
     networks = (wrong, overlay_network())
     running = container(addresses=ON_OVERLAY)
-    begins = "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; but once out this host could not come back: "
+    begins = "blocked swarm: address: 10.0.0.3 wanted, 10.0.0.9 found; but this host could not join again: "
 
     by_hand = plan(a_worker(running, networks=networks), membership_order=move)
     assert not by_hand.steps
@@ -208,7 +208,7 @@ def test_a_host_that_was_taken_out_leaves_and_its_bridge_stays_as_it_is() -> Non
     ]
     left = replace(there, swarm=SwarmState(local="inactive"))
     assert told(plan(left, membership_order=REMOVED, wanted=GONE)) == [
-        "blocked host/h3: the intent does not name h3: nothing is done here"
+        "blocked host/h3: the intent does not name h3: nothing is changed on this host"
     ]
 
 

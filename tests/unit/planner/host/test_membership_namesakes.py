@@ -13,7 +13,7 @@ from tests.support.builders import cluster, host, intent, observed, service, tol
 WANTED = intent(service(on={"h1": 1}), hosts="h1")
 OTHER = Presence(instance="run-x", boot_id="boot-x", version="1", since="2026-01-01", machine_id="m-x")
 HERE, ELSEWHERE = ((IPv4Interface("10.0.0.1/24"), "eth0"),), ((IPv4Interface("10.0.0.9/24"), "eth0"),)
-SAID = "another agent is there as h1, on another machine, since 2026-01-01"
+SAID = "another agent runs as h1, on another machine, since 2026-01-01"
 
 
 def seen(
@@ -27,13 +27,15 @@ def seen(
 
 
 def test_without_the_declared_address_an_agent_leaves_the_name_to_the_other_and_does_nothing() -> None:
-    assert told(make_plan(seen())) == [f"blocked host/h1: {SAID}: nothing is done here before it is gone"]
+    assert told(make_plan(seen())) == [
+        f"blocked host/h1: {SAID}: this agent changes nothing until the other one stops"
+    ]
     assert must_not_act(seen())
 
 
 def test_where_the_declared_address_is_the_agent_takes_its_name_and_goes_on() -> None:
     take, *others = told(make_plan(seen(addresses=HERE)))
-    assert take == f"put presence: {SAID}; the address that the intent declares is here"
+    assert take == f"put presence: {SAID}; this machine has the declared address"
     assert any(each.startswith("create container/prod-order-1") for each in others)
     assert not must_not_act(seen(addresses=HERE))
 
@@ -65,6 +67,6 @@ def test_an_agent_that_led_under_a_name_that_is_not_its_own_resigns() -> None:
 
 def test_a_presence_that_was_deleted_is_put_again() -> None:
     lost = cluster(WANTED, presence=None, presence_lost=True)
-    for stale, expected in ((False, ["put presence: somebody has deleted it"]), (True, [])):
+    for stale, expected in ((False, ["put presence: the key was deleted"]), (True, [])):
         steps = make_plan(observed(lost, host(addresses=HERE), stale=stale)).steps
         assert [str(each) for each in steps if each.resource == "presence"] == expected

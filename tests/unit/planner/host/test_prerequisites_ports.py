@@ -17,9 +17,10 @@ ALLOCATED = (
 )
 IN_USE = "Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use"
 START = f"start container/prod-order-1: {ALLOCATED}"
-CURE = "`systemctl restart docker` on this host cures it"
+CURE = "run `systemctl restart docker` on this host"
 NOBODY = (
-    f"blocked container/prod-order-1: nobody has port 8080/tcp, but dockerd has kept it since a crash: {CURE}"
+    "blocked container/prod-order-1: nothing uses port 8080/tcp, "
+    f"but dockerd has kept it allocated since a crash: {CURE}"
 )
 
 
@@ -44,15 +45,15 @@ def plan(
 
 def test_a_port_that_a_container_has_is_named_with_it_and_no_start_is_tried() -> None:
     assert plan(other("8080/tcp")) == [
-        "blocked container/prod-order-1: port 8080/tcp is held by the container nginx"
+        "blocked container/prod-order-1: port 8080/tcp is used by the container nginx"
     ]
 
 
 def test_a_port_that_a_process_has_is_named_as_its() -> None:
-    named = "`ss -lnp 'sport = :8080'` on the host names it"
+    named = "`ss -lnp 'sport = :8080'` on the host shows it"
 
     assert plan(error=IN_USE, listening=("8080/tcp",)) == [
-        f"blocked container/prod-order-1: port 8080/tcp is held by a process of the host: {named}"
+        f"blocked container/prod-order-1: port 8080/tcp is used by a process of the host: {named}"
     ]
 
 
@@ -73,7 +74,7 @@ def test_a_container_is_named_before_the_process_that_listens_for_it() -> None:
     ],
 )
 def test_a_port_is_held_where_no_room_is_left_for_it(spec: ContainerSpec, taken: str, meets: bool) -> None:
-    assert ("is held by" in plan(other(taken), spec=spec)[0]) is meets
+    assert ("is used by" in plan(other(taken), spec=spec)[0]) is meets
 
 
 def test_a_container_that_does_not_run_holds_no_port() -> None:

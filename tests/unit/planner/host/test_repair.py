@@ -154,6 +154,6 @@ def test_what_the_kernel_dropped_is_told_and_nothing_is_tried() -> None:
     assert [(each.kind, each.reason) for each in plan.blocked] == [
         (
             "unsupported",
-            "mem_swappiness: this wanted, that found: the engine or the kernel of this host cannot do it",
+            "mem_swappiness: this wanted, that found: the engine or the kernel of this host does not support it",
         )
     ]

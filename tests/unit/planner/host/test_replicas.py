@@ -159,7 +159,7 @@ def test_a_replica_that_docker_gave_up_on_is_started_once_its_host_is_in_the_swa
 def test_a_replica_is_not_started_while_the_swarm_has_no_leader() -> None:
     leaderless = replace(builders.member(), nodes=None)
     waits = [
-        "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
+        "blocked container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
     ]
 
     assert replicas(ONE, host(container(status="exited"), swarm=leaderless)) == waits
@@ -177,10 +177,10 @@ def test_a_replica_is_not_started_while_dockerd_takes_no_part_in_the_networks_of
     assert blocked.kind == "dependency"  # an alert is raised for it, as it does not end by itself
     (silent,) = replicas(ONE, seen)
     assert silent.startswith(
-        "blocked container/prod-order-1: dockerd is in the swarm, but takes no part in its networks"
+        "blocked container/prod-order-1: dockerd is in the swarm, but not in its networks"
     )
     assert "(nothing listens on 7946/tcp)" in silent
-    assert "`systemctl restart docker` on this host cures it" in silent
+    assert "run `systemctl restart docker` on this host" in silent
     assert replicas(ONE, host(failed, listening=("22/tcp", "10.0.0.1:7946/tcp"))) == starts
     assert replicas(ONE, host(failed)) == starts
     assert replicas(ONE, host(container(), listening=())) == []
@@ -197,7 +197,7 @@ def test_a_replica_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_i
         "connect container/prod-order-1",
     ]
     assert replicas(ONE, host(renamed, swarm=leaderless)) == [
-        "blocked container/prod-order-1: the swarm has no leader that could give out an address on network net"
+        "blocked container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
     ]
 
 
@@ -369,10 +369,10 @@ def test_a_replica_that_was_changed_by_hand_beyond_repair_is_replaced() -> None:
 
 def test_a_dead_replica_is_replaced() -> None:
     assert replicas(ONE, host(container(1, status="dead"))) == [
-        "create container/prod-order-1: docker calls it dead",
-        "remove container/prod-order-1: docker calls it dead",
-        "rename container/prod-order-1: docker calls it dead",
-        "start container/prod-order-1: docker calls it dead",
+        "create container/prod-order-1: docker reports it as dead",
+        "remove container/prod-order-1: docker reports it as dead",
+        "rename container/prod-order-1: docker reports it as dead",
+        "start container/prod-order-1: docker reports it as dead",
     ]
 
 
@@ -409,7 +409,7 @@ def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old
 def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(status: str) -> None:
     """The swarm remembers what it gave the container, so that every further start of it would fail the same way."""
     seen = container(1, status=status, error="Address already in use")
-    why = "the swarm gave it an address that this host has given to another container"
+    why = "the swarm allocated it an address that another container on this host has"
 
     assert replicas(ONE, host(seen)) == [
         f"create container/prod-order-1: {why}",
@@ -533,16 +533,14 @@ def test_what_is_not_ours_is_never_touched() -> None:
 
 def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
     assert replicas(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
-        "blocked container/prod-order-1: a container that is not ours has this name"
+        "blocked container/prod-order-1: an unmanaged container has this name"
     ]
 
 
 def test_a_renamed_replica_whose_name_somebody_else_took_is_left_as_it_is() -> None:
     seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
 
-    assert replicas(ONE, seen) == [
-        "blocked container/prod-order-1: a container that is not ours has this name"
-    ]
+    assert replicas(ONE, seen) == ["blocked container/prod-order-1: an unmanaged container has this name"]
 
 
 def test_a_name_is_given_back_before_the_replica_that_it_belongs_to_is_made() -> None:
@@ -556,8 +554,8 @@ def test_of_replicas_whose_names_were_swapped_each_steps_aside_first() -> None:
     swapped = (container(1, id="a", name="prod-order-2"), container(2, id="b", name="prod-order-1"))
 
     assert replicas(TWO, host(*swapped)) == [
-        "rename container/prod-order-1-a: it has the name of another replica, and replica 2 of order has its own",
-        "rename container/prod-order-2-b: it has the name of another replica, and replica 1 of order has its own",
+        "rename container/prod-order-1-a: it has the name of another replica, and replica 2 of order has its name",
+        "rename container/prod-order-2-b: it has the name of another replica, and replica 1 of order has its name",
     ]
 
 
@@ -606,7 +604,7 @@ def test_while_etcd_is_away_a_replica_that_has_ended_is_started() -> None:
 
 def test_while_etcd_is_away_nothing_that_is_not_assigned_is_taken_away() -> None:
     assert without_etcd(ONE, host(container(1), container(5))) == [
-        "blocked container/prod-order-5: not assigned here by what was kept; it is left until etcd answers"
+        "blocked container/prod-order-5: the last known assignment does not have it; it stays until etcd answers"
     ]
 
 

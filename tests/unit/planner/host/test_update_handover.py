@@ -65,10 +65,10 @@ def test_then_it_is_started_under_that_name() -> None:
 @pytest.mark.parametrize(
     ("said", "lacks"),
     [
-        ({"up_s": 6.9}, "the new container has to be well for 7 s"),
+        ({"up_s": 6.9}, "the new container is in its 7 s monitor window"),
         ({"health": "starting"}, "the new container is not healthy yet"),
         ({"health": "unhealthy"}, "the new container is unhealthy"),
-        ({"status": "restarting"}, "the new container does not run yet"),
+        ({"status": "restarting"}, "the new container is not running yet"),
     ],
 )
 def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any], lacks: str) -> None:
@@ -77,7 +77,7 @@ def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any
 
 def test_one_whose_address_its_own_host_has_given_away_is_recreated_beside_the_old_one() -> None:
     duplicate = new(status="created", error="Address already in use", addresses=())
-    why = "the swarm gave it an address that this host has given to another container"
+    why = "the swarm allocated it an address that another container on this host has"
 
     assert replicas(wanted(), host(old(), duplicate)) == [
         f"create container/{ASIDE}: {why}",
@@ -106,7 +106,7 @@ def test_the_new_one_is_tried_out_also_while_a_placeholder_has_no_value() -> Non
     pair = (old(), new(of=spec, name=aside, up_s=3.0))
 
     assert replicas(wanted(spec), host(*pair, swarm=outside("pending")))[0] == (
-        "blocked container/prod-order-1: the new container has to be well for 7 s"
+        "blocked container/prod-order-1: the new container is in its 7 s monitor window"
     )
 
 
@@ -151,7 +151,7 @@ def test_a_handover_that_was_interrupted_goes_on(left: tuple[ContainerState, ...
 def test_while_etcd_is_away_the_old_one_stays() -> None:
     (line,) = replicas(wanted(), host(old(), new()), stale=True)
 
-    assert line.endswith("the old container goes when etcd answers: it may be needed again")
+    assert line.endswith("the old container is removed once etcd answers: it may be needed again")
 
 
 def test_on_the_way_back_the_new_one_goes_and_the_old_one_never_noticed() -> None:

@@ -216,7 +216,7 @@ def test_a_node_that_no_host_of_ours_is_keeps_its_role() -> None:
 
 
 IN_VAIN = (
-    "its dockerd would ask at gone:1, as when it joined, and no manager is there now; "
+    "its dockerd would contact gone:1, where it joined, and no manager has that address; "
     "restart that dockerd first"
 )
 

@@ -102,7 +102,7 @@ def test_what_moves_away_from_a_host_that_is_gone_is_planned_and_what_that_does_
 
     assert plan.settled
     assert of_host(plan, "h3") == [
-        "  (its agent is away: planned from its last report, of 2024-05-01T00:00:00Z)",
+        "  (its agent is unreachable: planned from its last report, of 2024-05-01T00:00:00Z)",
         "  stop container/prod-order-2: order replica 2 is no longer assigned here",
         "  remove container/prod-order-2: order replica 2 is no longer assigned here",
     ]
