@@ -75,7 +75,7 @@ def test_a_first_boot_is_planned_to_its_end_before_any_agent_runs() -> None:
     assert lines(plan) == [
         "h1 (leads)",
         "  (no agent seen yet: planned as for an engine with nothing on it)",
-        "  campaign for leader: nobody leads",
+        "  campaign for leader: the leader lock is free",
         "  publish verdict: revision 7 is accepted",
         "  publish assignment/h1: revision 7: 1 new",
         "  publish assignment/h2: revision 7: 1 new",
@@ -123,7 +123,7 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_replica() ->
         "  start container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
         "  withdraw rollout/order: all replicas have order:1.0.1",
-        "  collect specs: no replica has them any more",
+        "  collect specs: no replica uses them",
         "h2",
         "  create container/prod-order-2: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-2: image order:1.0.0 -> order:1.0.1",
@@ -150,7 +150,7 @@ def test_what_docker_can_change_on_a_container_is_planned_as_that() -> None:
         "  update container/prod-order-1: memory: 64 MiB wanted, no limit found",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
         "  withdraw rollout/order: all replicas have order:1.0.0",
-        "  collect specs: no replica has them any more",
+        "  collect specs: no replica uses them",
         "h2",
         "  update container/prod-order-2: memory: 64 MiB wanted, no limit found",
     ]

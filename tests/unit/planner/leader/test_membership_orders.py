@@ -242,7 +242,7 @@ def test_no_host_moves_while_it_is_anothers_disruption_slot_or_another_needs_one
     assert told(rule(ALL, disruption=taken, h2=at_it, h3=moved())) == [
         waits("h2 first: it has the disruption slot")
     ]
-    unwell = waits("h2 first: docker_gwbridge of h2 is not as agreed")
+    unwell = waits("h2 first: docker_gwbridge of h2 is not as declared")
     assert told(rule(ALL, disruption=replace(taken, state="released"), h2=at_it, h3=moved())) == [unwell]
 
     own = replace(taken, host="h3")

@@ -287,12 +287,12 @@ def test_a_host_that_is_being_disturbed_ends_the_disruption_slot_first(
     state: Literal["granted", "acquired"],
 ) -> None:
     disruption = Disruption(
-        host="h2", state=state, reason="docker_gwbridge of h2 is not as agreed", quorum=True
+        host="h2", state=state, reason="docker_gwbridge of h2 is not as declared", quorum=True
     )
     busy = replace(scene(), disruption=disruption)
 
     assert leaders(busy)[0].endswith(
-        "when h2 has released the disruption slot: docker_gwbridge of h2 is not as agreed"
+        "when h2 has released the disruption slot: docker_gwbridge of h2 is not as declared"
     )
     assert announced(busy).recreating == ()
     assert announced(replace(busy, disruption=replace(disruption, state="released"))).recreating == ("net",)
@@ -304,7 +304,7 @@ def test_no_host_gets_the_disruption_slot_before_the_overlay_is_recreated() -> N
     assert state.accepted is not None
 
     assert told(plan_disruption(state.accepted, observed(state, seen(), leads=True))) == [
-        "blocked disruption/h2: it gets the disruption slot when net is recreated"
+        "blocked disruption/h2: waiting for the disruption slot until net is recreated"
     ]
 
 

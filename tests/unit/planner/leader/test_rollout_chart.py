@@ -396,7 +396,7 @@ def test_a_service_that_is_gone_leaves_no_record() -> None:
     gone = intent(hosts=HOSTS, revision=9)
     assert view.cluster is not None
     plan = plan_assignments(gone, replace(view.cluster, accepted=gone), {})
-    assert str(plan.steps[0]) == "withdraw rollout/order: the intent does not name the service"
+    assert str(plan.steps[0]) == "withdraw rollout/order: removed from the document"
 
 
 def test_records_come_before_assignments_in_a_plan() -> None:

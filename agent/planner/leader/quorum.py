@@ -1,0 +1,14 @@
+"""Raft arithmetic: quorum(n) = n // 2 + 1, tolerated(n) = n - quorum(n). Three managers tolerate one failure.
+
+An even number tolerates no more than the odd number below it: tolerated(2 * k) = tolerated(2 * k - 1) = k - 1.
+"""
+
+
+def quorum(managers: int) -> int:
+    """Return the smallest majority of so many managers; two majorities always share a manager."""
+    return managers // 2 + 1
+
+
+def tolerated(managers: int) -> int:
+    """Return how many managers can fail while the others keep a quorum."""
+    return managers - quorum(managers)
