@@ -109,8 +109,10 @@ def test_no_more_replicas_than_may_be_are_on_one_host() -> None:
 
     assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-2"]}
     assert [str(each) for each in schedule(wanted, {}).blocked] == [
-        "blocked placement/order: order-3: no host can run it: "
-        "h1: max_replicas_per_node 1 is reached; h2: max_replicas_per_node 1 is reached"
+        (
+            "blocked placement/order: order-3: no host can run it: "
+            "h1: max_replicas_per_node 1 is reached; h2: max_replicas_per_node 1 is reached"
+        )
     ]
 
 
