@@ -24,7 +24,6 @@ class _User:
     host: str
     replica: ReplicaReport
     asks: bool
-    """True if the replica's spec or its reservation names the address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

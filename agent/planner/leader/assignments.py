@@ -60,10 +60,7 @@ def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: Clu
 
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
-    """Return why `service` does not meet the condition `how`; empty if it does.
-
-    Replicas on unreachable hosts count only if all of its replicas are on unreachable hosts.
-    """
+    """Return why `service` does not meet `how`; empty if it does. Unreachable hosts count only if all are."""
     replicas = [(host, replica) for host, each in sorted(wanted.items()) for replica in each.replicas]
     replicas = [each for each in replicas if each[1].service == service]
     reachable = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]

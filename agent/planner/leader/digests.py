@@ -1,8 +1,7 @@
 """`policy.resolve_digests`: resolve each image tag once for each document, so that every host runs the same image.
 
-The registries are queried when a document is applied, and not again while it is accepted: a tag that moves later
-changes nothing. The digest is part of the spec. A rollout therefore treats a new digest like any other change, and a
-rollback returns to the digest that ran before.
+The registries are queried once for each document: a tag that moves later changes nothing. The digest is part of the
+spec, so a rollout treats a new digest like any other change, and a rollback returns to the previous digest.
 """
 
 from dataclasses import replace

@@ -46,8 +46,7 @@ def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) ->
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
     """Return True if the host reports that it is in the swarm and that its bridge waits for it to leave.
 
-    A host whose bridge is blocked stays: outside the swarm it could not return. Work besides a bridge as declared
-    does not need a leave.
+    A host with a blocked bridge stays, as it could not return. With a bridge as declared no leave is needed.
     """
     status = cluster.statuses.get(name)
     return status is not None and status.state == "active" and status.bridge.phase == "waiting"
@@ -230,10 +229,7 @@ def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) 
 
 
 def _is_moving(cluster: ClusterState, name: str) -> bool:
-    """Return True if a host changes its bridge without the slot: its bridge is broken, or the slot's key was deleted.
-
-    False for a host in quarantine: it changes nothing.
-    """
+    """Return True if a host changes its bridge without the slot (its key was deleted), outside quarantine."""
     status = cluster.status_of(name)
     works = status is not None and status.engine_up and status.bridge.phase == "moving"
     return works and not _is_quarantined(cluster, name)
@@ -289,10 +285,7 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Return the declared hosts that report, for the accepted revision, that they need the disruption slot.
-
-    A host in quarantine, as a copied machine, gets no slot.
-    """
+    """Return the declared hosts, except in quarantine, that need the slot by a report of the accepted revision."""
     return tuple(
         each.name
         for each in intent.hosts

@@ -16,17 +16,12 @@ from agent.model.plan import Plan
 from agent.planner.leader.disruption import rejoining_host
 
 LEADS_BLIND_S = 30.0
-"""Seconds for which a leader keeps the lock while it cannot see dockerd, the nodes or etcd.
-
-A dockerd that restarts is back within seconds. The value is also the usual deadline of one call: the first call that
-ends without an answer distinguishes a hanging dockerd from a slow one. A swarm elects another raft leader sooner, and a
-slow link to etcd recovers sooner.
-"""
+"""Seconds for which a leader keeps the lock while it cannot see dockerd, the nodes or etcd. A dockerd restarts, a swarm
+elects a raft leader and a slow link to etcd recovers sooner. It is also the usual deadline of one call, which
+distinguishes a hanging dockerd from a slow one."""
 INTERIM_LEADER_S = 300.0
 """Seconds for which a manager that took the lock without seeing the nodes keeps it, although another host sees them.
-
-The other host left the lock free for LEADS_BLIND_S, so it may be unable to take it, and the lock must not alternate.
-"""
+That host left the lock free for LEADS_BLIND_S, so it may be unable to take it, and the lock must not alternate."""
 
 
 def plan_leadership(observed: Observed) -> Plan:
@@ -71,10 +66,7 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
 
 
 def _declared_manager(me: str, cluster: ClusterState, intent: Intent) -> bool:
-    """Return True if the accepted document declares this host a manager.
-
-    While the accepted document is unreadable in etcd, the newest one counts too: its managers may know no other.
-    """
+    """Return True if the accepted document, or the newest one while that is unreadable, declares it a manager."""
     newest = cluster.document.intent if cluster.document and cluster.accepted_held else None
     hosts = (each.host(me) for each in (intent, newest) if each)
     return any(host is not None and host.role == "manager" for host in hosts)
@@ -181,8 +173,7 @@ def _ineligible_without_nodes(
 ) -> str:
     """Return why a manager that cannot list the nodes is ineligible; empty if no other host reports that it can.
 
-    Such a manager may lead if no other host can, to judge documents. The reports of the others are read only by the
-    leader and, while the lock is free, by such a manager.
+    Otherwise it may lead, to judge documents. While the lock is free, it reads the reports like a leader.
     """
     if not host.swarm.leaderless or not (other := _host_that_sees_nodes(observed.me, cluster, intent)):
         return ""
@@ -220,10 +211,7 @@ def _claimant_that_can(me: str, cluster: ClusterState, intent: Intent) -> str | 
 
 
 def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | None:
-    """Return another host whose running agent reports that it is a manager of a swarm.
-
-    The host is a declared manager or, while no swarm is recorded, the claimant of the init in any declared role.
-    """
+    """Return another host that reports a swarm it manages: a declared manager, or the claimant of an open init."""
     claimed = cluster.record.claimed_by if cluster.record and not cluster.record.swarm_id else None
     for name in sorted(cluster.statuses):
         status, declared = cluster.status_of(name), intent.host(name)

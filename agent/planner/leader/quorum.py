@@ -1,7 +1,4 @@
-"""Raft arithmetic: quorum(n) = n // 2 + 1, tolerated(n) = n - quorum(n). Three managers tolerate one failure.
-
-An even number tolerates no more than the odd number below it: tolerated(2 * k) = tolerated(2 * k - 1) = k - 1.
-"""
+"""Raft arithmetic: quorum(n) = n // 2 + 1; tolerated(n) = n - quorum(n); tolerated(2 * k) = tolerated(2 * k - 1)."""
 
 
 def quorum(managers: int) -> int:
@@ -10,5 +7,5 @@ def quorum(managers: int) -> int:
 
 
 def tolerated(managers: int) -> int:
-    """Return how many managers can fail while the others keep a quorum."""
+    """Return how many managers may fail."""
     return managers - quorum(managers)

@@ -42,7 +42,6 @@ class HostPicker:
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
 
     def release(self, service: ServiceIntent, host: str) -> None:
-        """Uncount one replica of the service on a host."""
         self._count[service.name, host] -= 1
         self._load[host] -= 1
         for port in service.spec.ports:
@@ -128,7 +127,6 @@ class ReplicaScheduler:
 
     @property
     def origins(self) -> frozenset[str]:
-        """The hosts that have replicas now."""
         return frozenset(self._from.values())
 
     @property

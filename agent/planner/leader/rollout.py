@@ -20,9 +20,6 @@ from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
 
-# ---- The decision on one service
-
-
 Place = tuple[str, int]
 """(host, slot)"""
 
@@ -266,10 +263,8 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
     )
 
 
-# ---- All services
-#
-# The state that must outlive the leader is a record in etcd, written before the first replica moves. Everything else
-# is derived from the assignments and the reports; a new leader only restarts the monitor windows.
+# ---- All services. The record in etcd outlives the leader, and is written before the first replica moves. The rest is
+# derived from the assignments and the reports; a new leader only restarts the monitor windows.
 
 
 def plan_rollouts(

@@ -41,10 +41,7 @@ class Placement:
 def schedule(
     intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None
 ) -> Placement:
-    """Return the placement of every service, based on the current assignments. Deterministic.
-
-    Without `observed` all hosts are assumed to be reachable and healthy.
-    """
+    """Return the placement of every service. Deterministic. Without `observed` all hosts are assumed to be healthy."""
     state = SchedulerState(intent, current, observed)
     picker = HostPicker(intent, state)
     schedulers = {

@@ -120,10 +120,7 @@ def _concerns(resource: str, reports: list[ReplicaReport], spec: ContainerSpec |
 
 
 def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
-    """Return the assignments; for a declared host without one of this epoch, the replicas that it reports.
-
-    A removed host with a damaged assignment gets an empty one: it is emptied like other removed hosts.
-    """
+    """Return the assignments; a declared host that lost its own has its reported replicas, a removed one none."""
     current, lost = dict(cluster.assignments), _lost(intent, cluster)
     for name in _damaged(cluster):
         if intent.host(name) is None:
@@ -156,10 +153,7 @@ def _damaged(cluster: ClusterState) -> tuple[str, ...]:
 
 
 def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Return the present hosts whose assignment is lost and whose agent has not reported in this epoch.
-
-    A restored etcd has old reports, and the agent runs that wrote them may still continue.
-    """
+    """Return the present hosts with a lost assignment whose report is not of this epoch, as after a restore."""
     if not cluster.epoch:
         return ()
     present = [each for each in _lost(intent, cluster) if each in cluster.present]
@@ -259,7 +253,6 @@ class SchedulerState:
         return self.cluster is None or (status is not None and image in status.images)
 
     def condition(self, replica: Replica, host: str) -> Condition:
-        """Return the condition of a replica that is assigned to a host."""
         return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _HEALTHY
 
     def spec(self, replica: Replica) -> ContainerSpec | None:

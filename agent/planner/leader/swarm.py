@@ -156,10 +156,9 @@ def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
 
 
 def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
-    """Return the declared hosts that are not nodes of this swarm, by the node list and their reports.
+    """Return the declared hosts that are not nodes of this swarm, by the node list and their (last) reports.
 
-    A failed join of a manager leaves a node that looks ready, so the host's report must agree. While its dockerd does
-    not answer, a host reports its last state.
+    A failed join of a manager leaves a node that looks ready, so the host's report must agree.
     """
     nodes = {node.id for node in host.swarm.nodes or ()}
     joined = {
@@ -192,10 +191,7 @@ def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
 
 
 def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Plan:
-    """Rotate tokens that were published for too long, so that a token read meanwhile becomes invalid.
-
-    The next pass sees that the published tokens are outdated, and publishes the new ones.
-    """
+    """Rotate tokens that were published for too long; the next pass publishes the new ones."""
     ttl_s = intent.swarm.token_ttl_s
     if intent.swarm.rotate_tokens == "never" or observed.tokens_age_s < ttl_s:
         return Plan()
@@ -219,8 +215,7 @@ def _why_publish(host: HostState, published: records.Tokens | None, missing: str
 def _lost_managers(host: HostState) -> tuple[str, ...]:
     """Return the unreachable managers, except one that is joining: it has no host label yet and is not down.
 
-    While there is one, hosts join as workers: a new manager counts before it answers, so n managers, of which n - 1 are
-    reachable, would need quorum(n + 1) <= n - 1, which three or fewer managers do not have (quorum.py).
+    While there is one, hosts join as workers: a new manager counts before it answers (n <= 3: quorum(n + 1) > n - 1).
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
     return tuple(
