@@ -1,6 +1,7 @@
 """Each invariant of the leader, held against its formula."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import event, given
@@ -87,7 +88,9 @@ def slots_taken(now: Disruption | None) -> int:
     of=st.sampled_from(HOSTS[:3]),
     away=st.sets(st.sampled_from(HOSTS[:3]), max_size=2),
 )
-def test_at_most_one_host_is_disrupted(phases: list[str], state: str | None, of: str, away: set[str]) -> None:
+def test_at_most_one_host_is_disrupted(
+    phases: list[str], state: Literal["granted", "acquired", "released"] | None, of: str, away: set[str]
+) -> None:
     now = replace(disruption(of), state=state) if state else None
     view = leader_sees(dict(zip(HOSTS, phases, strict=False)), now, away)
     assert view.cluster
