@@ -26,7 +26,7 @@ PREFIX = f"/swarmkeeper/{NAME}/"
 UNIT = "swarmkeeper"
 PASSES = "swarmkeeper_reconcile_total"
 ETCDCTL_S = 60
-DUPLICATE_ADDRESS = "the swarm gave the same address to both"
+DUPLICATE_ADDRESS = "duplicate address assigned by Swarm"
 CURED_BY_RESTART = (
     "a process listens on port 7946/tcp of this host",
     "not in its networks (nothing listens on 7946/tcp)",

@@ -265,7 +265,7 @@ def test_of_two_hosts_with_one_nodes_identity_the_copied_one_is_quarantined(memb
     elsewhere = members.started_elsewhere(SECOND)
 
     begin_with(copied, identity)
-    members.says(SECOND, "foreign", "one of the two machines was copied from the other")
+    members.says(SECOND, "foreign", "one of the two machines is a clone of the other")
     # A dockerd that starts has no node id yet, and two of one id push each other out of their sessions.
     eventually(
         lambda: members.node(SECOND) == members.node(THIRD) == node, BACK_S, "both say they are that node"

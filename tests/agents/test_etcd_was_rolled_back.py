@@ -120,7 +120,7 @@ def test_a_restored_backup_undoes_nothing_before_a_document_is_put(cluster: Simu
     verdict = cluster.verdict()
     assert verdict is not None
     assert not verdict.accepted
-    assert "put the document that shall count once more" in verdict.errors[0]
+    assert "apply the correct document again" in verdict.errors[0]
 
 
 def test_a_restored_backup_is_taken_up_once_its_document_is_put_again(cluster: SimulatedCluster) -> None:
@@ -142,7 +142,7 @@ def test_agents_started_after_that_know_it_from_their_disks(cluster: SimulatedCl
     cluster.put_intent(EDITED)
     cluster.start()
     undisturbed(cluster, before)
-    assert "put the document that shall count once more" in said(cluster)
+    assert "apply the correct document again" in said(cluster)
     cluster.put_intent(EDITED)
     cluster.settle()
     assert "billing:1.0.1" in str(cluster.running())

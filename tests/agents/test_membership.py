@@ -366,7 +366,7 @@ def test_of_two_hosts_that_are_one_node_the_one_without_its_address_is_quarantin
     cluster.rounds(20)
 
     assert cluster.hosts["node-234"].replicas() == {}
-    assert "says that it is the same one" in str(cluster.agents["node-234"].plan)
+    assert "reports the same node id" in str(cluster.agents["node-234"].plan)
     assert cluster.agents["node-234"].plan.steps == Plan().steps
     assert cluster.hosts[WORKER].running() == running
 

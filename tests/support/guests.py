@@ -61,7 +61,7 @@ def hosting(
 
 def disruption(name: str, state: Any = "acquired", *, quorum: bool = True) -> Disruption:
     """The disruption slot of a host."""
-    reason = f"docker_gwbridge of {name} is not as agreed"
+    reason = f"docker_gwbridge of {name} is not as declared"
     return Disruption(host=name, state=state, reason=reason, quorum=quorum)
 
 

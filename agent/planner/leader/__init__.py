@@ -1,1 +1,1 @@
-"""What the leader decides for all hosts."""
+"""The decisions of the leader for all hosts."""

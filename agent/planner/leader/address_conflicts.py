@@ -1,9 +1,8 @@
-"""Two replicas with one address of an overlay.
+"""Duplicate addresses: two replicas with one address of an overlay.
 
-The swarm gives them out, and engines have been seen to give one address to two.
-
-That happens when the swarm's leader changes while many containers start (docs/engine-quirks.md). Neither host can see
-it, and peers reach now the one and now the other; the leader sees both, and has all but one of them recreated.
+Swarm can assign one address twice when the raft leader changes while many containers start (docs/engine-quirks.md).
+Neither host can detect it, and peers reach either replica at random. The leader sees both reports, and orders all but
+one of the replicas to be recreated.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +14,12 @@ from agent.model.records import Assignment
 from agent.model.status import ReplicaReport
 
 PREDICTED = "(address)"
-"""What a prediction has in the place of an address that the swarm will choose: no two of these are one."""
+"""Placeholder of a dry run for an address that Swarm will choose. It never counts as a duplicate address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Holder:
-    """A replica that runs on a host whose agent is there, and asks for its address or was given it."""
+class _User:
+    """A running replica with an address, on a host with presence."""
 
     host: str
     replica: ReplicaReport
@@ -29,38 +28,38 @@ class _Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Conflict:
-    """A replica with an address that `first` has as well."""
+    """A replica (`user`) with the address of another one (`first`), which keeps it."""
 
     network: str
     address: str
-    holder: _Holder
-    first: _Holder
+    user: _User
+    first: _User
 
     @property
     def why(self) -> str:
         first = f"{self.first.replica.name} on {self.first.host}"
-        return f"it has {self.address} of {self.network}, as {first} has: the swarm gave the same address to both"
+        return f"it has {self.address} of {self.network}, as {first} has: duplicate address assigned by Swarm"
 
 
 def plan_address_conflicts(cluster: ClusterState) -> Plan:
-    """Say of every running replica but one with an address that it has somebody else's, and what becomes of it."""
+    """Block each running replica that has another replica's address, with the remedy as reason."""
     return Plan(
         blocked=tuple(
-            Blocked(resource=f"container/{each.holder.replica.name}", reason=_said(each), kind="overlap")
+            Blocked(resource=f"container/{each.user.replica.name}", reason=_describe(each), kind="overlap")
             for each in _conflicts(cluster)
         )
     )
 
 
 def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
-    """`wanted`, in which a replica whose address somebody else has names the container that is to be recreated.
+    """Return `wanted` with the container to recreate for each replica that has another replica's address.
 
-    Not one that asks for just that address: it would ask again, and get it from nobody.
+    A replica that asks for that address is left out: its new container would ask for the same address again.
     """
     recreations = {
-        (each.holder.host, *each.holder.replica.key): (each.holder.replica.id, each.why)
+        (each.user.host, *each.user.replica.key): (each.user.replica.id, each.why)
         for each in _conflicts(cluster)
-        if not each.holder.asks
+        if not each.user.asks
     }
     return {
         host: replace(
@@ -77,35 +76,38 @@ def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) ->
 
 
 def _conflicts(cluster: ClusterState) -> Iterable[_Conflict]:
-    """In the order of the addresses. The one that asks for the address keeps it, else the one that had it first."""
+    """Yield the conflicts by address. The replica that asks for the address keeps it, else the one started first."""
     overlays = frozenset(cluster.record.networks) if cluster.record else frozenset()
-    holders: dict[tuple[str, str], list[_Holder]] = {}
+    users: dict[tuple[str, str], list[_User]] = {}
     for host in sorted(cluster.present):
         status = cluster.status_of(host)
         for replica in status.replicas if status and status.engine_up else ():
             for network, address in replica.addresses if replica.status == "running" else ():
                 if address not in ("", PREDICTED) and network in overlays:
                     asks = _asks(cluster, replica, network)
-                    holders.setdefault((network, address), []).append(
-                        _Holder(host=host, replica=replica, asks=asks)
+                    users.setdefault((network, address), []).append(
+                        _User(host=host, replica=replica, asks=asks)
                     )
-    for (network, address), each in sorted(holders.items()):
+    for (network, address), each in sorted(users.items()):
         first, *others = sorted(
             each, key=lambda one: (not one.asks, one.replica.started_at, one.replica.name)
         )
         for other in others:
-            yield _Conflict(network=network, address=address, holder=other, first=first)
+            yield _Conflict(network=network, address=address, user=other, first=first)
 
 
 def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:
-    """Whether it has the address by a pin or by its spec; one whose spec is not known may."""
+    """Return True if the replica asks for its address by reservation or spec, or if its spec is unknown."""
     spec = cluster.specs.get(replica.spec)
     fixed = spec is None or any(each.network == network and each.ipv4_address for each in spec.networks)
     return fixed or network in dict(replica.pinned)
 
 
-def _said(conflict: _Conflict) -> str:
-    where, what = f"on {conflict.holder.host} {conflict.why}", "it is recreated with another one"
-    if conflict.holder.asks:
-        what = "both ask for it; `docker rm --force` the one of them that may be recreated"
+def _describe(conflict: _Conflict) -> str:
+    where, what = (
+        f"on {conflict.user.host} {conflict.why}",
+        "this container is recreated with another address",
+    )
+    if conflict.user.asks:
+        what = "both ask for it; `docker rm --force` the one that may be recreated"
     return f"{where}; {what}"

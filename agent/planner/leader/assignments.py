@@ -1,4 +1,4 @@
-"""Which host runs which replicas, and telling the hosts so."""
+"""The assignments of all hosts: compute them from the placement and the rollouts, and publish them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,28 +13,27 @@ from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import Key, spec_hash
 from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations
-from agent.planner.leader.ipam import pin_addresses
+from agent.planner.leader.ipam import reserve_addresses
 from agent.planner.leader.rollout import RolloutDecision
 from agent.planner.leader.scheduler import Placement, schedule, settled
 from agent.planner.leader.scheduler_state import current_of, silent_hosts
 
-# ---- `depends_on`: in which order the replicas of a cluster start for the first time
+# ---- `depends_on`: the order of the first start of the replicas
 #
-# A host knows only its own replicas, the leader what all hosts say. So the leader writes into the assignment
-# what a replica still waits for, and takes it out again for good: a replica that was let start once is never held
-# up for a dependency again, whatever becomes of that, of its host or of its container, nor does it wait on
-# another host.
+# A host knows only its own replicas; the leader reads the reports of all hosts. The leader therefore writes into the
+# assignment which dependency a replica waits for, and removes the entry once. After that the replica never waits for
+# a dependency again, even if the dependency, its host or its container fails or if the replica is rescheduled.
 
 
 Assignments = Mapping[str, records.Assignment]
 _Where = tuple[str, records.Replica]
-"""A replica, behind the name of its host."""
+"""(host, replica)"""
 
 
-def hold_first_starts(
+def with_dependencies(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
 ) -> dict[str, records.Assignment]:
-    """`wanted`, in which every replica that has to wait for another service says for what."""
+    """Return `wanted` with the unmet dependencies (`waits`) of each replica that was never allowed to start."""
     free = _let_start(current, cluster)
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
@@ -48,7 +47,7 @@ def hold_first_starts(
 
 
 def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
-    """Those that were let start before, or have been started anyhow."""
+    """Return the replicas that were allowed to start before, or that a host reports."""
     found = {each.key for status in cluster.statuses.values() for each in status.replicas}
     return found | {
         replica.key for each in current.values() for replica in each.replicas if not replica.waits
@@ -56,17 +55,19 @@ def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
 
 
 def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState) -> str:
-    """What of a service's dependencies is not as far, in words; empty when all is."""
+    """Return why the dependencies of a service are not met; empty if they are."""
     return "; ".join(why for name, how in needs if (why := _lack(name, how, wanted, cluster)))
 
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
-    """The first replica of `service` that is not as far. One on a host that says nothing counts only if all are."""
+    """Return why `service` does not meet `how`; empty if it does. Unreachable hosts count only if all are."""
     replicas = [(host, replica) for host, each in sorted(wanted.items()) for replica in each.replicas]
     replicas = [each for each in replicas if each[1].service == service]
-    there = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]
+    reachable = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]
     to, asked = _CONDITIONS[how]
-    left = [(each, why) for each in there or replicas if (why := _faults(each, asked, cluster)) is not None]
+    left = [
+        (each, why) for each in reachable or replicas if (why := _faults(each, asked, cluster)) is not None
+    ]
     if not left:
         return ""
     (host, replica), why = left[0]
@@ -74,11 +75,11 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
 
 
 def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster: ClusterState) -> str | None:
-    """None: it is as far; else what keeps it, in words, where that is known."""
+    """Return None if the replica meets the condition, else the cause, which may be empty."""
     host, replica = where
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
-        return f", and {host} is away"
+        return f", and {host} is unreachable"
     reports = [each for each in status.replicas if each.key == replica.key]
     found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
@@ -92,7 +93,7 @@ def _healthy(report: ReplicaReport) -> str | None:
     if report.status != "running":
         return ""
     if not report.health:
-        return ", and it has no health check"
+        return ", and the service has no health check"
     return None if report.health == "healthy" else ""
 
 
@@ -107,12 +108,12 @@ _CONDITIONS: Mapping[str, tuple[str, Callable[[ReplicaReport], str | None]]] = {
     "service_healthy": ("be healthy", _healthy),
     "service_completed_successfully": ("complete", _completed),
 }
-_MOST_TOLD = 8
-"""Addresses that are named in the reason of one step."""
+_MOST_NAMED = 8
+"""Largest number of details that the reason of one step lists."""
 Decisions = Mapping[str, RolloutDecision]
 GivenUp = Mapping[tuple[Key, str], str]
 NONE: Decisions = MappingProxyType({})
-"""Every replica has what the intent says at once."""
+"""No decisions: every replica gets the spec of the intent immediately."""
 
 
 def assign(
@@ -122,11 +123,11 @@ def assign(
     decisions: Decisions = NONE,
     placement: Placement | None = None,
 ) -> dict[str, records.Assignment]:
-    """The replicas of every declared host, and none for a host that has some now and is not declared any more.
+    """Return the assignment of every declared host, and an empty one for each removed host that has one now.
 
     A replica keeps its slot and its host for as long as the document allows both; a new replica takes the lowest slot
-    that no host uses for that service. Deterministic: the same intent and the same current assignments give the same.
-    `placement` says who runs which; None: as all hosts are there and well.
+    that no host uses for that service. Deterministic. `placement` None: assume that all hosts are reachable and
+    healthy.
     """
     placement = placement or schedule(intent, current)
     replicas: dict[str, list[records.Replica]] = {each.name: [] for each in intent.hosts}
@@ -160,21 +161,21 @@ def plan_assignments(
     seen: HostState | None = None,
     placement: Placement | None = None,
 ) -> Plan:
-    """Publish every assignment that is not as it shall be, and collect the specs nobody names any more.
+    """Publish every assignment that differs from the computed one; delete specs that nothing refers to any more.
 
-    `seen` is the leader's own host, which sees what the swarm has on its overlays; None: its dockerd does not answer.
-    `placement` as for `assign`.
+    `seen` is the leader's own host, whose engine lists the endpoints on the overlays; None: its dockerd does not
+    answer. `placement` as for `assign`.
     """
     if silent := silent_hosts(intent, cluster):
-        reason = f"{', '.join(silent)} did not report yet which replicas run there, and etcd has lost it"
+        reason = f"{', '.join(silent)} did not report its replicas yet, and etcd has lost its assignment"
         return blocked_plan("assignments", "waiting", reason)
     current = current_of(intent, cluster)
     placement = placement or schedule(intent, current)
     wanted = assign(intent, current, cluster.epoch, decisions, placement)
     settled_now = settled(intent, current, placement)
-    wanted, given_up = pin_addresses(intent, wanted, settled_now, cluster, seen)
-    wanted = with_recreations(hold_first_starts(intent, wanted, settled_now, cluster), cluster)
-    wanted = _made_ready(wanted, placement)
+    wanted, given_up = reserve_addresses(intent, wanted, settled_now, cluster, seen)
+    wanted = with_recreations(with_dependencies(intent, wanted, settled_now, cluster), cluster)
+    wanted = _with_prefetching(wanted, placement)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}
     steps = []
     for host, assignment in sorted(wanted.items()):
@@ -193,15 +194,15 @@ def plan_assignments(
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
-def _made_ready(
+def _with_prefetching(
     wanted: Mapping[str, records.Assignment], placement: Placement
 ) -> dict[str, records.Assignment]:
-    """`wanted` with each replica that is about to move also where it goes: its image is pulled there."""
+    """Return `wanted` with each replica that is to move also on its prefetch target, which pulls the image."""
     ready = dict(wanted)
     where = {replica.key: (name, replica) for name, each in wanted.items() for replica in each.replicas}
     for key, host in placement.prefetching.items():
         origin, replica = where[key]
-        held = f"it moves here from {origin} when its image is here"
+        held = f"moves here from {origin} after the image is pulled"
         replicas = (*ready[host].replicas, replace(replica, addresses=(), held=held))
         ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)))
     return ready
@@ -213,14 +214,14 @@ def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]
 
 
 def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
-    """Keep the records of the rollouts, and say what they wait for."""
+    """Publish and withdraw rollout records, and block each rollout that waits."""
     steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     blocked = []
     for name, decision in decisions.items():
         before, service = cluster.rollouts.get(name), intent.service(name)
         assert service is not None
         if decision.record and decision.record != before:
-            reason = _record_only(service, decision, cluster)
+            reason = _describe_record(service, decision, cluster)
             steps.append(leader_steps.PublishRollout(service=name, rollout=decision.record, reason=reason))
         elif before and not decision.record:
             steps.append(
@@ -231,22 +232,19 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
         elif decision.record and decision.waits and not decision.moves:
             blocked.append(_waiting(service, decision, cluster))
     gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
-    steps += [
-        leader_steps.WithdrawRollout(service=name, reason="the intent does not name the service")
-        for name in gone
-    ]
+    steps += [leader_steps.WithdrawRollout(service=name, reason="removed from the document") for name in gone]
     return Plan(tuple(steps), tuple(blocked))
 
 
-def _record_only(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
+def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
     record = decision.record
     assert record is not None
     before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
     what = {
         "moving": f"{before} -> {to}",
         "paused": f"{before} -> {to} is paused",
-        "rolling-back": f"{to} -> {before}, back again",
-        "rollback-paused": f"{to} -> {before}, back again, is paused",
+        "rolling-back": f"{to} -> {before}, rollback",
+        "rollback-paused": f"{to} -> {before}, rollback, is paused",
         "rolled-back": f"back at {before}",
     }[record.state]
     return f"{what}: {record.why}" if record.why else what
@@ -257,14 +255,14 @@ def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: Cluster
     assert record is not None
     target = _called(service, decision.target, cluster)
     reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
-    under_way = record.state in ("moving", "rolling-back")
+    is_moving = record.state in ("moving", "rolling-back")
     return Blocked(
-        resource=f"rollout/{service.name}", reason=reason, kind="waiting" if under_way else "rollout"
+        resource=f"rollout/{service.name}", reason=reason, kind="waiting" if is_moving else "rollout"
     )
 
 
 def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
-    """The image of a spec, with its hash where that alone does not tell it from the one of the intent."""
+    """Return the image of a spec, followed by the hash if the intent's spec has the same image."""
     if digest == spec_hash(service.spec):
         return service.spec.image
     spec = cluster.specs.get(digest)
@@ -274,8 +272,8 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
 
 
 def _moves(host: str, decisions: Decisions) -> str:
-    told = [f"{name}-{slot}" for name, each in decisions.items() for at, slot in each.moves if at == host]
-    return f" ({', '.join(told)} is moved)" if told else ""
+    changes = [f"{name}-{slot}" for name, each in decisions.items() for at, slot in each.moves if at == host]
+    return f" ({', '.join(changes)} is moved)" if changes else ""
 
 
 def _collect(
@@ -283,25 +281,25 @@ def _collect(
 ) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {replica.spec for assignment in assigned for replica in assignment.replicas}
-    # The way back of a rollout goes to the spec before, also when no replica has it any more.
-    ways = (*cluster.rollouts.values(), *(each.record for each in decisions.values() if each.record))
-    named |= {digest for each in ways for digest in (each.before, each.to)}
-    # A host that still runs an old spec compares with it, until the replacement is done. Then all go at once.
-    # One that was removed has nothing to compare with, and its last report may stay for good.
+    # A rollback needs the spec before the rollout, also when no replica has it any more.
+    rollouts = (*cluster.rollouts.values(), *(each.record for each in decisions.values() if each.record))
+    named |= {digest for each in rollouts for digest in (each.before, each.to)}
+    # A host that runs an old spec compares with it until the replacement is done; then all unused specs are deleted.
+    # A removed host compares nothing, and its last report may stay in etcd permanently.
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
     running = {replica.spec for status in declared for replica in status.replicas}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
     return (
-        Plan((leader_steps.CollectSpecs(digests=unused, reason="no replica has them any more"),))
+        Plan((leader_steps.CollectSpecs(digests=unused, reason="no replica uses them"),))
         if unused
         else Plan()
     )
 
 
 def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:
-    """Which addresses change, and who does not wait for one any more."""
+    """Return the changes of reserved addresses, of waits and of ordered recreations, for the reason of a step."""
     before = {replica.key: replica for replica in old.replicas} if old else {}
-    told = []
+    changes = []
     for replica in new.replicas:
         was = before.get(replica.key)
         name, had = f"{replica.service}-{replica.slot}", dict(was.addresses) if was else {}
@@ -309,22 +307,22 @@ def _addresses(old: records.Assignment | None, new: records.Assignment, given_up
             if had.get(network) != address:
                 was_at = given_up.get((replica.key, network))
                 instead = f" instead of {was_at}" if was_at else ""
-                told.append(f"{name} is at {address} on {network}{instead}")
-        told += [
+                changes.append(f"{name} is at {address} on {network}{instead}")
+        changes += [
             f"{name} keeps no address on {each}"
             for each in sorted(had.keys() - dict(replica.addresses).keys())
         ]
         waits, waited = replica.held or replica.waits, (was.held or was.waits) if was else ""
         if waited and not waits:
-            told.append(f"{name} waits no more")
+            changes.append(f"{name} no longer waits")
         elif waits != waited:
-            told.append(f"{name} waits: {waits}")
-        told += [
+            changes.append(f"{name} waits: {waits}")
+        changes += [
             f"{name} is recreated: {why}"
             for _, why in replica.recreate
             if not was or replica.recreate != was.recreate
         ]
-    return first_of(told, _MOST_TOLD, "{} more addresses")
+    return first_of(changes, _MOST_NAMED, "{} more addresses")
 
 
 def _change(
@@ -338,8 +336,8 @@ def _change(
         (changed, "changed"),
         (len(before.keys() - after.keys()), "dropped"),
     )
-    told = [f"{count} {word}" for count, word in counts if count]
-    told += _addresses(old, new, given_up)
+    changes = [f"{count} {word}" for count, word in counts if count]
+    changes += _addresses(old, new, given_up)
     unchanged = "no replica changed yet" if new.pending else "no replica changed"
-    what = ", ".join(told) if told else unchanged if old != new else "its specs were lost"
+    what = ", ".join(changes) if changes else unchanged if old != new else "re-publish specs missing in etcd"
     return f"revision {intent.revision}: {what}"

@@ -1,8 +1,7 @@
-"""`policy.resolve_digests`: one look at the registries for each document, so that every host runs the same bytes.
+"""`policy.resolve_digests`: resolve each image tag once for each document, so that every host runs the same image.
 
-What a tag means is asked when a document is put, never again while it is accepted: a tag that moves later changes
-nothing. The bytes are part of the spec then, so a rollout moves replicas to them like to any other change, and goes
-back to just those that ran before.
+The registries are queried once for each document: a tag that moves later changes nothing. The digest is part of the
+spec, so a rollout treats a new digest like any other change, and a rollback returns to the previous digest.
 """
 
 from dataclasses import replace
@@ -16,10 +15,10 @@ RESOURCE = "digests"
 
 
 def resolved(observed: Observed) -> Intent | None:
-    """The accepted intent with the bytes of its images, for who assigns replicas.
+    """Return the accepted intent with its images resolved to digests.
 
-    None: of an image it is not known yet, and the replicas stay as they are assigned. While the registry gives no
-    answer an image that was resolved for an earlier document is what it was then.
+    None: an image has no known digest yet, and all replicas stay as assigned. While the registry does not answer, an
+    image keeps the digest that was resolved for an earlier document.
     """
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
@@ -39,7 +38,7 @@ def resolved(observed: Observed) -> Intent | None:
 
 
 def plan_digests(observed: Observed) -> Plan:
-    """Ask for what this document's tags are, and say what waits for the answer."""
+    """Resolve the tags that the accepted document needs, and block while the registry does not answer."""
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
     if cluster is None or intent is None or not intent.policy.resolve_digests:
@@ -59,18 +58,19 @@ def plan_digests(observed: Observed) -> Plan:
         images=lacking,
         known=known,
         over=cluster.digests_revision,
-        reason=f"which bytes {', '.join(lacking)} are, for revision {intent.revision}",
+        reason=f"{', '.join(lacking)} for revision {intent.revision}",
     )
     return Plan((step,), _waits(observed, lacking, frozenset(image for image, _ in before)))
 
 
 def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
     if RESOURCE not in observed.failures:
-        return ()  # it has only just begun
+        return ()  # the first attempt has not ended
     if unknown := [each for each in lacking if each not in known]:
-        reason = f"what {', '.join(unknown)} is cannot be asked now: every replica stays as it is assigned until it can"
+        images, effect = unknown, "every replica stays as assigned"
     else:
-        reason = f"what {', '.join(lacking)} is cannot be asked now: it is held to be what it was before"
+        images, effect = list(lacking), "the previous digest is used"
+    reason = f"{', '.join(images)} cannot be resolved to a digest: the registry does not answer; {effect}"
     return (Blocked(resource=RESOURCE, reason=reason, kind="dependency"),)
 
 
@@ -81,6 +81,6 @@ def _asked(intent: Intent, cluster: ClusterState) -> frozenset[str]:
 
 
 def _tags(intent: Intent) -> tuple[str, ...]:
-    """The images to ask for: not those that say their bytes themselves, and not those that no registry is asked for."""
+    """Return the images to resolve: without a digest in the document, and not `pull_policy: never`."""
     images = {each.spec.image for each in intent.services if each.pull != "never"}
     return tuple(sorted(each for each in images if "@" not in each))

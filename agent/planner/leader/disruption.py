@@ -1,10 +1,10 @@
-"""The host that holds the disruption slot, from the leader's side.
+"""The disruption slot, from the leader's side: at most one host is disrupted at a time.
 
-One host at a time, and the next only when all is well.
+    sum over hosts of (granted or acquired) <= 1
 
-Workers come first, then managers, the raft leader last. A disruption slot that was acquired ends only by its host's own
-word: a host that dies while it holds the disruption slot keeps it, so the next is never disturbed before it is known
-how the last one came out.
+There is one record, and each write compares its revision. The leader grants the slot only while `may_grant` is true,
+and only after the last host is healthy. Workers come first, then managers, the raft leader last. Only the host itself
+releases an acquired slot: a host that fails keeps the slot until its agent is back or the document removes the host.
 """
 
 from agent.diff.bridge import is_begun
@@ -15,15 +15,14 @@ from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.status import HostStatus
+from agent.planner.leader.quorum import quorum
 from agent.planner.leader.recreate import unseen_peers
 
-# ----
-# The host that holds the disruption slot to leave and come back, and in which role: method rejoin (host/rejoin.py) from
-# the leader's side.
+# ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
-    """The host that holds the disruption slot to leave and come back; None: nobody's."""
+    """Return the declared host that acquired the disruption slot to rejoin the swarm; None: there is none."""
     disruption = cluster.disruption
     if intent.gwbridge.method != "rejoin" or disruption is None or disruption.state != "acquired":
         return None
@@ -31,9 +30,9 @@ def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:
 
 
 def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) -> Role:
-    """The role a host in the swarm shall have now: as declared, but for one that is about to leave.
+    """Return the role that a host must have now: the declared one, unless a host rejoins.
 
-    Where that one is the only manager, another host stands in for it meanwhile.
+    A rejoining host is a worker before it leaves. If it is the only manager, another host is manager meanwhile.
     """
     name = declared.name
     leaving = rejoining_host(intent, cluster)
@@ -41,19 +40,19 @@ def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) ->
         return declared.role
     if leaving == name:
         return "worker" if has_to_leave(name, cluster) else declared.role
-    return "manager" if name == _stand_in(intent, leaving, cluster) else declared.role
+    return "manager" if name == _temporary_manager(intent, leaving, cluster) else declared.role
 
 
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
-    """Whether the host says that it is in the swarm, and that its bridge waits for it to leave.
+    """Return True if the host reports that it is in the swarm and that its bridge waits for it to leave.
 
-    One that is held would be nothing but lost outside; what is left to do beside a bridge as agreed is done inside.
+    A host with a blocked bridge stays, as it could not return. With a bridge as declared no leave is needed.
     """
     status = cluster.statuses.get(name)
     return status is not None and status.state == "active" and status.bridge.phase == "waiting"
 
 
-def _stand_in(intent: Intent, leaving: str, cluster: ClusterState) -> str | None:
+def _temporary_manager(intent: Intent, leaving: str, cluster: ClusterState) -> str | None:
     if any(each.name != leaving for each in intent.managers):
         return None
     able = (each.name for each in intent.hosts if each.name != leaving and each.name in cluster.present)
@@ -61,11 +60,16 @@ def _stand_in(intent: Intent, leaving: str, cluster: ClusterState) -> str | None
 
 
 STARTING_S = 10.0
-"""How long a new leader waits for agents that start together with its own, seconds."""
+"""Seconds for which a new leader waits for agents that start together with its own."""
+
+
+def may_grant(disruption: records.Disruption | None) -> bool:
+    """Return True if no host holds the slot, granted or acquired: the check of the formula above."""
+    return disruption is None or disruption.state == "released"
 
 
 def plan_disruption(intent: Intent, observed: Observed) -> Plan:
-    """Grant the disruption slot, and end one that is over."""
+    """Grant the disruption slot to the next host, or revoke a grant or a finished disruption."""
     cluster = etcd_of(observed)
     disruption = cluster.disruption
     if disruption is None:
@@ -73,57 +77,57 @@ def plan_disruption(intent: Intent, observed: Observed) -> Plan:
     if disruption.state == "released":
         return _after(intent, observed, disruption)
     if disruption.host not in cluster.present:
-        return _host_is_away(intent, observed, disruption)
+        return _host_is_unreachable(intent, observed, disruption)
     if disruption.state == "granted":
         needed = disruption.host in _waiting(intent, cluster)
         return (
-            Plan() if needed else _end(observed, disruption, "it does not need the disruption slot any more")
+            Plan()
+            if needed
+            else _revoke(observed, disruption, "the host no longer needs the disruption slot")
         )
-    return _under_way(cluster, disruption)
+    return _plan_acquired(cluster, disruption)
 
 
-def _under_way(cluster: ClusterState, disruption: records.Disruption) -> Plan:
-    """Whoever has the disruption slot ends it; that it cannot is said, as all others wait for it."""
+def _plan_acquired(cluster: ClusterState, disruption: records.Disruption) -> Plan:
+    """Block if the host that acquired the slot cannot finish: all other hosts wait for it."""
     status = cluster.status_of(disruption.host)
-    still = _is_quarantined(cluster, disruption.host)
-    if status is None or (status.engine_up and status.bridge.phase != "held" and not still):
+    quarantined = _is_quarantined(cluster, disruption.host)
+    if status is None or (status.engine_up and status.bridge.phase != "held" and not quarantined):
         return Plan()
-    why = "what it began is held" if status.engine_up else "its dockerd does not answer"
-    why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if still else why
-    reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and does not go on: {why}"
+    why = "its bridge change is blocked" if status.engine_up else "its dockerd does not answer"
+    why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if quarantined else why
+    reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and cannot finish: {why}"
     return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
 
 
-def _host_is_away(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
+def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
     if disruption.state == "granted" or intent.host(disruption.host) is None:
-        return _end(observed, disruption, f"the agent of {disruption.host} is gone")
-    reason = f"{disruption.host} went away with the disruption slot ({disruption.reason}): the next host waits for it"
+        return _revoke(observed, disruption, f"the agent of {disruption.host} is not running")
+    state = f"{disruption.host} became unreachable while it held the disruption slot"
+    reason = f"{state} ({disruption.reason}): the next host waits for it"
     return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
 
 
 def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
-    """The next one, once the host of the disruption slot is well.
-
-    Itself first, when its bridge is not as agreed again.
-    """
+    """Grant the slot to the last host if it needs it again, else to the next once the last one is healthy."""
     cluster = etcd_of(observed)
     waiting = _waiting(intent, cluster)
     if disruption.host in waiting:
-        return _offer(disruption.host, observed)
+        return _grant(disruption.host, observed)
     if unwell := why_unwell(intent, observed, disruption):
-        # Also while nobody waits: who does may not have said so yet, after a new intent or a start of its agent.
+        # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
         held = Blocked(resource=f"disruption/{disruption.host}", reason=reason, kind="waiting")
         return Plan(blocked=(held,) if waiting else ())
     return (
         _next(intent, observed)
         if waiting
-        else _end(observed, disruption, "nobody else needs the disruption slot")
+        else _revoke(observed, disruption, "no other host needs the disruption slot")
     )
 
 
 def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruption) -> tuple[str, ...]:
-    """What is not well after the disruption slot of a host, in words; the next one starts only when this is empty."""
+    """Return the faults that are left after a host's disruption; the next grant waits until there are none."""
     cluster, name = etcd_of(observed), disruption.host
     if intent.host(name) is None:
         return ()
@@ -131,17 +135,21 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     if status is None or not status.engine_up:
         return (f"{name} does not report",)
     if _is_elsewhere(status, cluster):
-        return ()  # the swarm at hand says nothing of it
+        return ()  # this swarm does not list that host's node
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
-        faults.append(f"docker_gwbridge of {name} is not as agreed")
+        faults.append(f"docker_gwbridge of {name} is not as declared")
     faults += [
         f"{each.name} on {name} is {each.status}" for each in status.replicas if _is_down(each.name, status)
     ]
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
-        # Lost before the disruption slot it is none of our doing, and the change needs none.
-        return (*faults, "the swarm lost its leader meanwhile") if disruption.quorum else tuple(faults)
+        # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
+        return (
+            (*faults, "the swarm lost its quorum during the disruption")
+            if disruption.quorum
+            else tuple(faults)
+        )
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
 
 
@@ -151,7 +159,7 @@ def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
 
 
 def _is_down(name: str, status: HostStatus) -> bool:
-    """Whether something is still to be done for a replica, or cannot be: one that has done its work may rest."""
+    """Return True if the host has a step or a blocked reason for the container; a finished replica has neither."""
     resource = f"container/{name}"
     return any(each.resource == resource for each in status.blocked) or any(
         f" {resource}: " in step for step in status.steps
@@ -164,7 +172,7 @@ def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) ->
         return (f"the swarm calls the node of {name} {node.state if node else 'unknown'}",)
     managers = [each for each in nodes if each.role == "manager"]
     reached = sum(bool(each.reachable) for each in managers)
-    if 2 * reached <= len(managers) or (node.role == "manager" and not node.reachable):
+    if reached < quorum(len(managers)) or (node.role == "manager" and not node.reachable):
         return (f"{reached} of {len(managers)} managers are reachable",)
     return ()
 
@@ -172,15 +180,15 @@ def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) ->
 def _peer_faults(
     intent: Intent, cluster: ClusterState, name: str, nodes: tuple[NodeState, ...]
 ) -> tuple[str, ...]:
-    """Whether the host and the others that are well have heard of each other on the overlays, both ways."""
+    """Return the overlays on which the host and another healthy host do not see each other, in either direction."""
     ready = {each.id for each in nodes if each.state == "ready"}
     known = {each.name: cluster.status_of(each.name) for each in intent.hosts}
-    well = {
+    healthy = {
         host: status
         for host, status in known.items()
         if status and status.engine_up and (status.node_id in ready or host == name)
     }
-    return unseen_peers(well, intent, around=name)
+    return unseen_peers(healthy, intent, around=name)
 
 
 def _next(intent: Intent, observed: Observed) -> Plan:
@@ -188,52 +196,47 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    if reason := _why_not_yet(intent, observed, cluster):
+    if reason := _why_next_waits(intent, observed, cluster):
         return blocked_plan(f"disruption/{waiting[0]}", "waiting", reason)
-    return _offer(waiting[0], observed)
+    return _grant(waiting[0], observed)
 
 
-def _why_not_yet(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
+def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
     record = cluster.record
     if record and record.recreating:
-        return f"it gets the disruption slot when {', '.join(record.recreating)} is recreated"
+        return f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
     if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        return f"it gets the disruption slot when {', '.join(moving)} is through with its docker_gwbridge"
+        return f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        return f"it gets the disruption slot when {', '.join(leaving)} is in the swarm again"
-    # Who is first of all that need the disruption slot is known only when all have said whether they do.
-    silent = [each.name for each in intent.hosts if _is_yet_to_say(intent, cluster, each.name)]
+        return f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
+    # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
+    silent = [each.name for each in intent.hosts if _has_not_reported(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
     if len(silent) > 1:
-        return f"{', '.join(silent)} are yet to say whether they need the disruption slot first"
-    return f"{silent[0]} is yet to say whether it needs the disruption slot first" if silent else ""
+        return f"{', '.join(silent)} have not reported whether they need the disruption slot"
+    return f"{silent[0]} has not reported whether it needs the disruption slot" if silent else ""
 
 
 def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:
-    """Declared hosts without an agent, while that of a node of the swarm may only be slower to start than this one."""
+    """Return declared hosts without presence while STARTING_S lasts and the swarm has a ready node without a report."""
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None or observed.led_s >= STARTING_S:
         return []
-    told = {status.node_id for each in intent.hosts if (status := cluster.status_of(each.name))}
-    if all(each.state != "ready" or each.id in told for each in nodes):
+    reported = {status.node_id for each in intent.hosts if (status := cluster.status_of(each.name))}
+    if all(each.state != "ready" or each.id in reported for each in nodes):
         return []
     return [each.name for each in intent.hosts if each.name not in cluster.present]
 
 
 def _is_moving(cluster: ClusterState, name: str) -> bool:
-    """Whether a host is at work on its bridge without the disruption slot.
-
-    It is broken there, or somebody has deleted the disruption slot.
-
-    One that was quarantined is not, however much there is to do.
-    """
+    """Return True if a host changes its bridge without the slot (its key was deleted), outside quarantine."""
     status = cluster.status_of(name)
     works = status is not None and status.engine_up and status.bridge.phase == "moving"
     return works and not _is_quarantined(cluster, name)
 
 
 def _is_leaving(cluster: ClusterState, name: str) -> bool:
-    """Whether a host is on its way out of the swarm by the leader's word, or back into it; one that is held is not."""
+    """Return True if a host leaves the swarm by a membership order or joins again; False if the leave is blocked."""
     status, membership_order = cluster.status_of(name), cluster.membership_orders.get(name)
     if status is None or not status.engine_up:
         return False
@@ -241,37 +244,38 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
         return (
             membership_order is not None
             and membership_order.what == "leave"
-            and not _is_held(status, membership_order)
+            and not _is_order_blocked(status, membership_order)
         )
     return status.state in ("inactive", "pending") and status.joined is not None
 
 
-def _is_held(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
-    """Whether the host says that something stands against that word (host/leaving.py)."""
+def _is_order_blocked(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
+    """Return True if the host reports that the order is blocked (host/leaving.py)."""
     begins = membership_order.held("")
     return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
 
 
-def _is_yet_to_say(intent: Intent, cluster: ClusterState, name: str) -> bool:
-    """Whether an agent is there that has not looked at its bridge since the intent; without dockerd it cannot."""
+def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:
+    """Return True if a running agent with dockerd has not checked its bridge against the accepted revision."""
     if name not in cluster.present:
         return False
     status = cluster.status_of(name)
     return status is None or (status.engine_up and status.bridge.revision != intent.revision)
 
 
-def _offer(name: str, observed: Observed) -> Plan:
+def _grant(name: str, observed: Observed) -> Plan:
+    assert may_grant(etcd_of(observed).disruption)
     step = leader_steps.GrantDisruption(
         host=name,
         quorum=observed.host is not None and observed.host.swarm.nodes is not None,
         over=etcd_of(observed).disruption_revision,
-        reason=f"docker_gwbridge of {name} is not as agreed",
+        reason=f"docker_gwbridge of {name} is not as declared",
     )
     return Plan((step,))
 
 
 def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
-    """What was begun first; workers, managers, the raft leader; without a node list this host, which leads, last."""
+    """Sort key: begun changes, workers, managers, raft leader; without a node list the leader's own host is last."""
     status = etcd_of(observed).status_of(name)
     nodes = (observed.host.swarm.nodes if observed.host else None) or ()
     node = next((each for each in nodes if status and each.id == status.node_id), None)
@@ -281,12 +285,7 @@ def _order(name: str, observed: Observed) -> tuple[bool, bool, bool, bool, str]:
 
 
 def _waiting(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts that say, in this run of their agent and of the accepted intent.
-
-    That they need the disruption slot.
-
-    One that was quarantined, as its machine was copied, takes none.
-    """
+    """Return the declared hosts, except in quarantine, that need the slot by a report of the accepted revision."""
     return tuple(
         each.name
         for each in intent.hosts
@@ -302,7 +301,7 @@ def _is_quarantined(cluster: ClusterState, name: str) -> bool:
     return membership_order is not None and membership_order.what == "quarantine"
 
 
-def _end(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
+def _revoke(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
     return Plan(
         (
             leader_steps.RevokeDisruption(

@@ -1,9 +1,9 @@
-"""Which address each replica keeps on an overlay. The leader chooses, and writes it into the assignment.
+"""Address reservations on overlays: the leader chooses an address for a replica and writes it into the assignment.
 
-A replica asks for one where the policy or its spec says so. Whatever it has it keeps, whichever container and host it
-is on. What it runs with when that begins, is taken over: so nothing is restarted for it. Else it gets the highest
-address that nobody has: the swarm gives out the others from the lowest on, so the two do not meet for as long as the
-subnet has room (docs/engine-quirks.md).
+The policy or the spec of a replica asks for a reservation. The replica keeps its reserved address on every host and in
+every container. The first reservation is the address that the replica runs with, so that nothing restarts. Otherwise
+it is the highest free address: Swarm assigns from the lowest address upwards, so the two ranges meet only when the
+subnet is full (docs/engine-quirks.md).
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,39 +20,38 @@ from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
 
-# ---- Who has which address on an overlay, by what the hosts report of their replicas and what the swarm has given out
+# ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
 #
-# A report and the swarm's list are never of one moment. So a container that the swarm knows and no report names is in
-# doubt: it may be one of our own that has just started, or has just ended. In doubt nobody loses an address, and
-# nobody is given one; unless a replica could not be started: then whoever has its address is the one who keeps it from
-# it.
+# A report and Swarm's list are never from the same moment. A container that Swarm lists and no report names is
+# uncertain: it may be a managed one that has just started or ended. An uncertain user neither takes an address from a
+# replica nor frees one. Exception: if the start of a replica failed, the uncertain user of its address is the cause.
 
 
 _SERVICE = "service "
-_AWAY = "the swarm keeps it until that is back, or its node is removed"
+_AWAY = "the swarm keeps the address until that host is back or its node is removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Holder:
-    """Somebody who has an address."""
+class _User:
+    """A user of an address: a container or a service."""
 
-    words: str
+    text: str
     key: Key | None = None
-    """Of a replica of ours; None: not one of ours, or in doubt."""
+    """Service and slot of a managed replica; None: not managed, or uncertain."""
     host: str = ""
-    """Empty: not one of the hosts that report."""
-    there: bool = True
-    """Whether its host says now what it has."""
+    """Empty: the node belongs to no host that reports."""
+    reachable: bool = True
+    """True if the host reports its containers now."""
     certain: bool = True
-    """Whether it is known what it is."""
+    """False if no report names the container."""
 
 
 class AddressUsers:
-    """Everybody on one overlay. `host` is the leader's own; None while its dockerd does not answer."""
+    """All users of one overlay. `host` is the leader's own; None while its dockerd does not answer."""
 
     def __init__(self, network: str, cluster: ClusterState, host: HostState | None) -> None:
         self._cluster, self._network = cluster, network
-        self._by_address: dict[str, list[_Holder]] = {}
+        self._by_address: dict[str, list[_User]] = {}
         self._live: dict[tuple[str, Key], str] = {}
         self._failed: set[tuple[str, Key]] = set()
         seen = host.network(network) if host else None
@@ -67,30 +66,30 @@ class AddressUsers:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """All that somebody has, as far as is known."""
+        """All addresses that are known to be used."""
         return frozenset(self._by_address)
 
     def runs_with(self, key: Key, host: str) -> str:
-        """The address that a replica has on `host` now; empty when none is reported."""
+        """Return the address that a replica has on `host` now; empty if none is reported."""
         return self._live.get((host, key), "")
 
-    def taken_from(self, address: str, key: Key, host: str) -> str:
-        """Who has an address so that the replica, assigned to `host`, cannot keep it, in words; empty: nobody.
+    def why_taken(self, address: str, key: Key, host: str) -> str:
+        """Describe the user that prevents the replica, assigned to `host`, from keeping the address; empty: none.
 
-        Its own container on another host that is there lets go of it, and is waited for.
+        The replica's own container on another reachable host will free the address, and does not count.
         """
         others = self._others(address, key, host)
-        return next((each.words for each in others if not (each.key == key and each.there)), "")
+        return next((each.text for each in others if not (each.key == key and each.reachable)), "")
 
-    def in_the_way(self, address: str, key: Key, host: str) -> str:
-        """Who has an address now that the replica shall have on `host`, in words; empty: nobody."""
-        return next((each.words for each in self._others(address, key, host)), "")
+    def current_user(self, address: str, key: Key, host: str) -> str:
+        """Describe the current user of an address that is reserved for the replica on `host`; empty: none."""
+        return next((each.text for each in self._others(address, key, host)), "")
 
-    def _others(self, address: str, key: Key, host: str) -> Iterator[_Holder]:
+    def _others(self, address: str, key: Key, host: str) -> Iterator[_User]:
         for each in self._by_address.get(address, ()):
             if each.certain:
                 other = (each.host, each.key) != (host, key)
-            elif each.there:
+            elif each.reachable:
                 other = (host, key) in self._failed
             else:
                 other = each.host != host
@@ -98,60 +97,61 @@ class AddressUsers:
                 yield each
 
     def _look(self, name: str, *, only_now: bool) -> None:
-        """Of a host that cannot say anything now, the swarm knows better what it still has."""
-        there = _is_there(self._cluster, name)
+        """Read the report of one host. `only_now`: ignore it if unreachable, as Swarm's list is more recent."""
+        reachable = _is_reachable(self._cluster, name)
         for each in self._cluster.statuses[name].replicas:
-            # A dockerd that was killed goes on showing the addresses of those that ended with it.
+            # A dockerd that was killed still shows the addresses of containers that ended with it.
             up = each.status in STOPPABLE
             address = dict(each.addresses).get(self._network, "") if up else ""
-            if there and each.error and not up:
+            if reachable and each.error and not up:
                 self._failed.add((name, each.key))
-            if address and there:
+            if address and reachable:
                 self._live[name, each.key] = address
-            if address and (there or not only_now):
-                words = _words(each.name, name, there=there)
-                self._add(address, _Holder(words=words, key=each.key, host=name, there=there))
+            if address and (reachable or not only_now):
+                text = _describe(each.name, name, reachable=reachable)
+                self._add(address, _User(text=text, key=each.key, host=name, reachable=reachable))
 
-    def _given_out(self, what: str, named: _Holder | None, host: str, node: str) -> _Holder:
+    def _given_out(self, what: str, named: _User | None, host: str, node: str) -> _User:
         if what.startswith(_SERVICE):
-            return _Holder(words=f"the {what}")
+            return _User(text=f"the {what}")
         if named:
             return named
-        words, there = (
+        text, reachable = (
             f"container {short_id(what)} on {host or f'node {node}'}",
-            _is_there(self._cluster, host),
+            _is_reachable(self._cluster, host),
         )
-        remedy = f"{host} knows none of that id, and a restart of dockerd there frees it" if there else _AWAY
-        return _Holder(words=f"{words}: {remedy}", host=host, there=there, certain=False)
+        remedy = f"{host} has no such container; restart dockerd on {host} to free the address"
+        remedy = remedy if reachable else _AWAY
+        return _User(text=f"{text}: {remedy}", host=host, reachable=reachable, certain=False)
 
-    def _add(self, address: str, holder: _Holder) -> None:
-        self._by_address.setdefault(address, []).append(holder)
+    def _add(self, address: str, user: _User) -> None:
+        self._by_address.setdefault(address, []).append(user)
 
 
-def _is_there(cluster: ClusterState, name: str) -> bool:
+def _is_reachable(cluster: ClusterState, name: str) -> bool:
     status = cluster.status_of(name)
     return status is not None and status.engine_up
 
 
-def _words(container: str, host: str, *, there: bool) -> str:
-    return f"{container} on {host}" if there else f"{container} on {host}: {_AWAY}"
+def _describe(container: str, host: str, *, reachable: bool) -> str:
+    return f"{container} on {host}" if reachable else f"{container} on {host}: {_AWAY}"
 
 
-def _named(cluster: ClusterState) -> dict[tuple[str, str], _Holder]:
-    """Everybody that a host has reported, by host and id."""
+def _named(cluster: ClusterState) -> dict[tuple[str, str], _User]:
+    """Return all containers in the reports, by host and container id."""
     found = {}
     for name, status in sorted(cluster.statuses.items()):
-        there = _is_there(cluster, name)
+        reachable = _is_reachable(cluster, name)
         for other in status.attached:
-            words = _words(other.name, name, there=there)
-            found[name, other.id] = _Holder(words=words, host=name, there=there)
+            text = _describe(other.name, name, reachable=reachable)
+            found[name, other.id] = _User(text=text, host=name, reachable=reachable)
         for each in status.replicas:
-            words = _words(each.name, name, there=there)
-            found[name, each.id] = _Holder(words=words, key=each.key, host=name, there=there)
+            text = _describe(each.name, name, reachable=reachable)
+            found[name, each.id] = _User(text=text, key=each.key, host=name, reachable=reachable)
     return found
 
 
-# ---- Which addresses of an overlay may be pinned
+# ---- The address pool: the addresses of an overlay that may be reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,25 +160,25 @@ class AddressPool:
 
     network: str
     subnet: IPv4Network | None = None
-    """None: not known (now). Then what is pinned stays, and nothing more is."""
+    """None: unknown at the moment. Existing reservations stay, and no new ones are made."""
     gateway: str = ""
     fixed: frozenset[str] = frozenset()
-    """Those that specs ask for by themselves."""
+    """Addresses that specs fix (`ipv4_address`)."""
 
     @property
     def why_none(self) -> str:
-        """Why there is none to be pinned, in words."""
+        """Reason why no address can be reserved."""
         if self.subnet is None:
-            return f"which addresses {self.network} has is not known yet"
-        return f"no address of {self.subnet} on {self.network} is left to be pinned"
+            return f"the subnet of {self.network} is not known yet"
+        return f"{self.network} has no free address in {self.subnet} to reserve"
 
     @property
-    def why_not(self) -> str:
-        """Why one cannot be kept that does not fit, in words."""
-        return f"it is fixed for another, the gateway, or outside of {self.subnet}"
+    def why_unusable(self) -> str:
+        """Reason why an address that does not fit cannot be kept."""
+        return f"it is fixed for another replica, is the gateway, or is outside {self.subnet}"
 
     def fits(self, address: str) -> bool:
-        """Whether a replica may keep it."""
+        """Return True if the address may be reserved."""
         if address in self.fixed or address == self.gateway:
             return False
         try:
@@ -191,7 +191,7 @@ class AddressPool:
         return wanted in self.subnet and wanted not in ends
 
     def addresses(self) -> Iterator[str]:
-        """All that may be pinned, the highest first."""
+        """Yield all addresses that may be reserved, the highest first."""
         if self.subnet is None:
             return
         first, last = int(self.subnet.network_address), int(self.subnet.broadcast_address)
@@ -204,18 +204,18 @@ class AddressPool:
 Assignments = Mapping[str, Assignment]
 
 
-class Pinned(NamedTuple):
-    """The assignments with the addresses in them."""
+class Reserved(NamedTuple):
+    """The assignments with their reservations."""
 
     assignments: dict[str, Assignment]
     given_up: Mapping[tuple[Key, str], str]
-    """Replica and overlay -> the address that it had there, and why it could not keep that, in words."""
+    """Replica and overlay -> the previous address, and why the replica could not keep it."""
 
 
-def pin_addresses(
+def reserve_addresses(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState, host: HostState | None
-) -> Pinned:
-    """`wanted` with the address of every replica that keeps its own, and with what a replica has to wait for.
+) -> Reserved:
+    """Return `wanted` with all reservations, and with the reason (`held`) for each replica that must wait for one.
 
     `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two replicas get one address.
     """
@@ -225,38 +225,38 @@ def pin_addresses(
         for replica in each.replicas
     }
     before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
-    pins: dict[Key, dict[str, str]] = {}
+    reserved: dict[Key, dict[str, str]] = {}
     held: dict[Key, str] = {}
     given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
-        scene = _Scene(
+        overlay = _Overlay(
             network=network,
-            room=_room(intent, network, cluster, host),
-            holders=AddressUsers(network, cluster, host),
+            pool=_pool(intent, network, cluster, host),
+            users=AddressUsers(network, cluster, host),
             where={key: name for (name, key), asks in asked.items() if network in asks.pinned},
             had={key: dict(replica.addresses).get(network, "") for key, replica in before.items()},
         )
-        for key, address in scene.chosen().items():
-            pins.setdefault(key, {})[network] = address
-            if (had := scene.had.get(key)) and had != address:
-                given_up[key, network] = f"{had} ({scene.why_lost(key, had)})"
+        for key, address in overlay.chosen().items():
+            reserved.setdefault(key, {})[network] = address
+            if (had := overlay.had.get(key)) and had != address:
+                given_up[key, network] = f"{had} ({overlay.why_lost(key, had)})"
         for (name, key), asks in asked.items():
-            if why := scene.why_held(name, key, asks, pins.get(key, {}).get(network, "")):
+            if why := overlay.why_held(name, key, asks, reserved.get(key, {}).get(network, "")):
                 held.setdefault(key, why)
 
-    def pinned(name: str, replica: Replica) -> Replica:
+    def with_addresses(name: str, replica: Replica) -> Replica:
         key = replica.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
-        addresses = {**kept, **pins.get(key, {})}
+        addresses = {**kept, **reserved.get(key, {})}
         return replace(
             replica, addresses=tuple(sorted(addresses.items())), held=replica.held or held.get(key, "")
         )
 
     assignments = {
-        name: replace(each, replicas=tuple(pinned(name, replica) for replica in each.replicas))
+        name: replace(each, replicas=tuple(with_addresses(name, replica) for replica in each.replicas))
         for name, each in wanted.items()
     }
-    return Pinned(assignments, given_up)
+    return Reserved(assignments, given_up)
 
 
 def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:
@@ -272,57 +272,57 @@ def _spec(intent: Intent, replica: Replica, cluster: ClusterState) -> ContainerS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
-    """One overlay, and who asks for an address on it."""
+class _Overlay:
+    """One overlay, and the replicas that ask for a reservation on it."""
 
     network: str
-    room: AddressPool
-    holders: AddressUsers
+    pool: AddressPool
+    users: AddressUsers
     where: Mapping[Key, str]
-    """Key of each replica that asks for a pinned one -> the host it is assigned to."""
+    """Key of each replica that asks for a reservation -> the host it is assigned to."""
     had: Mapping[Key, str]
-    """What each replica has had so far; empty: nothing."""
+    """Key -> the previous reservation; empty: none."""
 
     def chosen(self) -> dict[Key, str]:
-        """The address of every replica that asks for one, where there is room."""
+        """Return a reservation for each replica that asks for one, as far as the pool lasts."""
         given: dict[str, Key] = {}
         for key in sorted(self.where):
             self._give(given, key, self.had.get(key, ""))
         left = [key for key in sorted(self.where) if key not in given.values()]
         for key in left:
-            self._give(given, key, self.holders.runs_with(key, self.where[key]))
+            self._give(given, key, self.users.runs_with(key, self.where[key]))
         left = [key for key in left if key not in given.values()]
         free = self._free(frozenset(given)) if left else iter(())
         given |= dict(zip(free, left, strict=False))
         return {key: address for address, key in given.items()}
 
-    def why_held(self, host: str, key: Key, asks: Asks, pinned: str) -> str:
-        """Why the replica must not start on `host` yet, in words; empty when it may."""
-        if self.network in asks.pinned and not pinned:
-            return self.room.why_none
-        address = dict(asks.fixed).get(self.network) or (pinned if self.network in asks.pinned else "")
-        holder = self.holders.in_the_way(address, key, host) if address else ""
-        return f"{address} on {self.network} is held by {holder}" if holder else ""
+    def why_held(self, host: str, key: Key, asks: Asks, reserved: str) -> str:
+        """Return why the replica must not start on `host` yet; empty if it may."""
+        if self.network in asks.pinned and not reserved:
+            return self.pool.why_none
+        address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.pinned else "")
+        user = self.users.current_user(address, key, host) if address else ""
+        return f"{address} on {self.network} is used by {user}" if user else ""
 
     def why_lost(self, key: Key, had: str) -> str:
-        """Why a replica cannot keep the address that it had, in words."""
-        if not self.room.fits(had):
-            return self.room.why_not
-        holder = self.holders.taken_from(had, key, self.where[key])
-        return f"it is held by {holder}" if holder else "another replica had it first"
+        """Return why a replica cannot keep its previous address."""
+        if not self.pool.fits(had):
+            return self.pool.why_unusable
+        user = self.users.why_taken(had, key, self.where[key])
+        return f"it is used by {user}" if user else "it was reserved for another replica first"
 
     def _give(self, given: dict[str, Key], key: Key, address: str) -> None:
-        fits = bool(address) and self.room.fits(address)
-        if fits and address not in given and not self.holders.taken_from(address, key, self.where[key]):
+        fits = bool(address) and self.pool.fits(address)
+        if fits and address not in given and not self.users.why_taken(address, key, self.where[key]):
             given[address] = key
 
     def _free(self, given: frozenset[str]) -> Iterator[str]:
-        # What a replica has had is kept free for it also while it cannot be given: its container may still run with it.
-        taken = {*given, *self.holders.addresses}
-        return (each for each in self.room.addresses() if each not in taken)
+        # A previous reservation that cannot be kept stays out of the pool: the replica's container may still use it.
+        taken = {*given, *self.users.addresses}
+        return (each for each in self.pool.addresses() if each not in taken)
 
 
-def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState | None) -> AddressPool:
+def _pool(intent: Intent, network: str, cluster: ClusterState, host: HostState | None) -> AddressPool:
     declared = intent.network(network)
     fixed = frozenset(
         each.ipv4_address
@@ -338,7 +338,7 @@ def _room(intent: Intent, network: str, cluster: ClusterState, host: HostState |
                 replace(unknown, subnet=found.subnet, gateway=found.gateway or "") if allocated else unknown
             )
     elif cluster.record and cluster.record.swarm_id:
-        return unknown  # it may be there, as declared or not
+        return unknown  # the overlay may exist, as declared or not
     if declared is None or declared.subnet is None:
         return unknown
     return replace(unknown, subnet=declared.subnet, gateway=str(declared.gateway or ""))

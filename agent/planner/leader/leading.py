@@ -1,4 +1,4 @@
-"""The leader's duties, in the order they depend on each other: intent, replicas, the swarm, its networks, its nodes."""
+"""The plan of the leader, in the order of its dependencies: intent, replicas, the swarm, its networks, its nodes."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from agent.planner.leader.swarm import plan_autolock, plan_swarm
 
 
 def plan_verdict(cluster: ClusterState) -> Plan:
-    """Say what came of the newest document, once for each revision."""
+    """Publish the verdict on the newest document, once for each revision."""
     accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
         reason = (
@@ -49,7 +49,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
 
 
 def judge(document: Document, accepted_revision: int) -> records.Verdict:
-    """The verdict on a document while revision `accepted_revision` (0: none) is accepted."""
+    """Return the verdict on a document while revision `accepted_revision` (0: none) is accepted."""
     accepted = document.intent is not None
     return records.Verdict(
         revision=document.revision,
@@ -63,19 +63,17 @@ def judge(document: Document, accepted_revision: int) -> records.Verdict:
 def _unless_it_waits(
     verdict: records.Verdict, cluster: ClusterState, accepted_revision: int
 ) -> records.Verdict:
-    """What is good, and yet not accepted before an operator has said that it is meant."""
+    """Return the verdict, changed to waiting if a valid document needs the operator's confirmation."""
     if not verdict.accepted:
         return verdict
     why, confirm = [], ""
     if cluster.store_rolled_back and not cluster.confirmed:
-        # Such an etcd has an old document, too: whoever put it did not mean to undo what came after it.
-        why.append(
-            f"etcd was rolled back, {cluster.store_rolled_back}: put the document that shall count once more"
-        )
+        # A restored etcd holds an old document: the operator who put it did not mean to undo later ones.
+        why.append(f"etcd was rolled back, {cluster.store_rolled_back}: apply the correct document again")
     if guarded := guarding(cluster):
         confirm, taken = guarded
         why.append(
-            f"it would take away {taken}: if that is meant, put it again with x-cluster.policy.confirm: {confirm}"
+            f"it would take away {taken}: to confirm, apply it again with x-cluster.policy.confirm: {confirm}"
         )
     if not why:
         return verdict
@@ -96,7 +94,7 @@ def _refusal(verdict: records.Verdict) -> Blocked:
 
 
 def plan_leading(observed: Observed) -> Plan:
-    """What the holder of the leader lock does for the whole cluster. It touches only etcd and the manager API."""
+    """Plan the leader's work for all hosts. Its steps use only etcd and the API of swarm managers."""
     cluster = etcd_of(observed)
     plan = plan_verdict(cluster)
     if cluster.accepted is None or cluster.store_rolled_back:
@@ -113,14 +111,14 @@ def plan_leading(observed: Observed) -> Plan:
     if observed.host is None:
         return plan
     if cluster.record_held:
-        # Which swarm is the cluster's cannot be told: neither make one nor take the one at hand for it.
-        reason = "it cannot be read: nothing is done about the swarm until it is put right or deleted"
+        # The cluster's swarm is unknown: neither create a swarm nor adopt this host's.
+        reason = "the record cannot be read: the leader changes nothing in the swarm until it is repaired or deleted"
         return plan + blocked_plan("swarm-record", "unreadable", reason)
     plan += plan_swarm(cluster.accepted, observed)
     if cluster.record is None or cluster.record.swarm_id is None:
-        return plan  # another may be recorded yet: this one is to hold nothing before
+        return plan  # another swarm may still be recorded: change nothing in this one before
     if observed.host.swarm.leaderless:
-        reason = "the swarm does not list them to this manager, which leads: no role, label, overlay or join is seen to"
+        reason = "the swarm has no quorum, no node list: role, label and overlay changes and joins wait"
         plan += blocked_plan("nodes", "quorum", reason)
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)

@@ -1,7 +1,7 @@
-"""What the leader says of a host's membership, where the host cannot know by itself: leave the swarm, or quarantine.
+"""Membership orders: the leader orders a host to leave the swarm, or puts it in quarantine.
 
-A worker that its swarm removed, or whose swarm was recreated, is told so by nobody: its engine says "active" until
-dockerd is started again, and "pending" for ever after that. Only a manager's list of nodes tells.
+Docker does not inform a worker that its node was removed or that its swarm was re-created: the engine reports "active"
+until dockerd restarts, and "pending" indefinitely after that. Only a manager's node list shows the removal.
 """
 
 from agent.diff.nodes import NodeOwners, etcd_of
@@ -16,14 +16,14 @@ from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_un
 
 
 def plan_membership_orders(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
-    """Say what is to be said to each host, and take back what is no longer so or cannot be told any more."""
+    """Issue the order that each host needs, and revoke orders whose cause is cleared or cannot be verified."""
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
     reports = _Reports(intent, observed, node_owners) if node_owners else None
     wanted = reports.membership_orders() if reports else {}
     listed = {each.id for each in host.swarm.nodes or ()}
     steps: list[Step] = [
-        leader_steps.RevokeMembershipOrder(host=name, reason="it is no longer so, or cannot be told any more")
+        leader_steps.RevokeMembershipOrder(host=name, reason="its cause is cleared or cannot be verified")
         for name in sorted(cluster.membership_orders.keys() - wanted.keys())
     ]
     for name, membership_order in sorted(wanted.items()):
@@ -39,7 +39,7 @@ def plan_membership_orders(intent: Intent, observed: Observed, node_owners: Node
     blocked = (
         Blocked(
             resource=f"membership-order/{name}",
-            reason=f"it is to move to its address, and waits: {why}",
+            reason=f"its change of address waits: {why}",
             kind="waiting",
         )
         for name, why in waits.items()
@@ -49,7 +49,7 @@ def plan_membership_orders(intent: Intent, observed: Observed, node_owners: Node
 
 
 class _Reports:
-    """The reports of all hosts beside the list of nodes. Holds no state of its own."""
+    """Compares the reports of all hosts with the node list. Has no state of its own."""
 
     def __init__(self, intent: Intent, observed: Observed, node_owners: NodeOwners) -> None:
         assert observed.host is not None
@@ -61,15 +61,15 @@ class _Reports:
         )
         self.observed = observed
         self.nodes = {each.id: each for each in observed.host.swarm.nodes or ()}
-        said = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
-        self.reports = {name: status for name, status in said.items() if status and status.engine_up}
+        statuses = {name: self.cluster.status_of(name) for name in sorted(self.cluster.statuses)}
+        self.reports = {name: status for name, status in statuses.items() if status and status.engine_up}
 
     def membership_orders(self) -> dict[str, records.MembershipOrder]:
-        """Of each host for which there is something to say."""
-        found = {name: self._rule(name, status) for name, status in self.reports.items() if name != self.me}
+        """Return the order for each host that needs one."""
+        found = {name: self._order(name, status) for name, status in self.reports.items() if name != self.me}
         return {name: membership_order for name, membership_order in found.items() if membership_order}
 
-    def _rule(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+    def _order(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         if namesakes := self._namesakes(name, status):
             return self._of_one_node(name, status, namesakes)
         if status.state == "error":
@@ -84,64 +84,62 @@ class _Reports:
         return self._listed(name, status, node_state) if status.state == "active" else None
 
     def _namesakes(self, name: str, status: HostStatus) -> list[str]:
-        """The other hosts that say they are this host's node."""
+        """Return the other hosts that report this host's node id."""
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
     def _of_one_node(
         self, name: str, status: HostStatus, namesakes: list[str]
     ) -> records.MembershipOrder | None:
-        # Which of them the list of nodes has the address of changes with whoever spoke to a manager last. The address
-        # that an engine has of itself was copied along with its identity.
+        # The node list shows the address of the machine that contacted a manager last. The address in the engine's
+        # own state was cloned with its identity, so it is the original machine's.
         owner = next((each for each in namesakes if self._address(each) == status.swarm_address), None)
         if owner is None or self._address(name) == status.swarm_address:
             return None
-        node = f"node {status.node_id} is {owner}'s, and {name} says that it is the same one"
+        node = f"node {status.node_id} is {owner}'s, and {name} reports the same node id"
         return _membership_order(
-            status, "quarantine", f"{node}: one of the two machines was copied from the other"
+            status, "quarantine", f"{node}: one of the two machines is a clone of the other"
         )
 
     def _failed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
-        """An engine that gave up. What it holds is known only if the join was ours, or if it was a worker of ours."""
-        said = f": {status.swarm_error}" if status.swarm_error else ""
+        """Return a leave for an engine in state error if its agent began the join or it was a worker of this swarm."""
+        error = f": {status.swarm_error}" if status.swarm_error else ""
         if self.intent.host(name) is None:
             return None
         if status.joining and status.joining == self._swarm_id:
-            return _membership_order(
-                status, "leave", f"its join failed, and dockerd does not try again{said}"
-            )
+            return _membership_order(status, "leave", f"its join failed, and dockerd does not retry{error}")
         before = self.node_owners.previous_of(name)
         if before and all(each.has_no_vote for each in before):
-            return _membership_order(status, "leave", f"it cannot go on as the worker it was{said}")
+            return _membership_order(status, "leave", f"its engine cannot resume its worker node{error}")
         return None
 
     def _half_out(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
-        """A leave that took dockerd longer than 15 s: it has no node any more and calls itself active all the same.
+        """Return the leave again for an engine that is active without a node: its first leave took more than 15 s.
 
-        That stays so, and a second leave is done at once (docs/engine-quirks.md): what was said still counts.
+        The state does not change by itself, and a second leave succeeds immediately (docs/engine-quirks.md).
         """
-        said = self.cluster.membership_orders.get(name)
-        return _membership_order(status, "leave", said.reason) if said and said.what == "leave" else None
+        given = self.cluster.membership_orders.get(name)
+        return _membership_order(status, "leave", given.reason) if given and given.what == "leave" else None
 
     def _unlisted(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         node = f"node {status.node_id}"
         if status.swarm_id == self._swarm_id or {each for each, _ in status.managers} & self.nodes.keys():
-            return _membership_order(status, "leave", f"the swarm has no {node} any more")
+            return _membership_order(status, "leave", f"the swarm no longer has {node}")
         if self.intent.host(name) and self._is_gone(status):
             return _membership_order(
-                status, "leave", f"the swarm of its {node} is no more: its managers have left it"
+                status, "leave", f"all managers of the swarm of its {node} have left that swarm"
             )
         return None
 
     def _is_gone(self, status: HostStatus) -> bool:
-        """Whether each manager it knows was one of our own hosts, which now says that it is another node, or none."""
+        """Return True if each manager that the host knows is a host that now reports another node, or none."""
         managers = [(node, address.rpartition(":")[0]) for node, address in status.managers]
         return bool(managers) and all(self._has_left(node, address) for node, address in managers)
 
     def _has_left(self, node_id: str, address: str) -> bool:
-        there = [each for name, each in self.reports.items() if self._address(name) == address]
-        known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in there)
-        return bool(there) and known and not any(each.node_id == node_id for each in self.reports.values())
+        at_it = [each for name, each in self.reports.items() if self._address(name) == address]
+        known = all(each.state in ("active", "inactive") and each.node_id != node_id for each in at_it)
+        return bool(at_it) and known and not any(each.node_id == node_id for each in self.reports.values())
 
     def _listed(self, name: str, status: HostStatus, node: NodeState) -> records.MembershipOrder | None:
         if node.role == "manager":
@@ -153,7 +151,7 @@ class _Reports:
                 status, "leave", "method rejoin: its docker_gwbridge is recreated outside the swarm"
             )
         wanted = self._address(name)
-        if wanted is None or status.swarm_address in (None, wanted) or self._why_not_move(name):
+        if wanted is None or status.swarm_address in (None, wanted) or self._why_move_waits(name):
             return None
         return _membership_order(status, "leave", differs("address", wanted, status.swarm_address))
 
@@ -161,15 +159,15 @@ class _Reports:
         assignment = self.cluster.assignments.get(name)
         if assignment is None or assignment.replicas or status.replicas:
             return None
-        return _membership_order(status, "leave", "the intent names it no longer")
+        return _membership_order(status, "leave", "the document no longer declares the host")
 
     def waits(self) -> dict[str, str]:
-        """The hosts that are to have another address and have to wait with it, with what for in words."""
-        found = {name: self._why_not_move(name) for name in self.reports if self._moves(name)}
+        """Return the hosts whose change of address waits, with the reason."""
+        found = {name: self._why_move_waits(name) for name in self.reports if self._moves(name)}
         return {name: why for name, why in found.items() if why}
 
-    def _why_not_move(self, name: str) -> str:
-        """One host after the other: the next moves when nobody is on his way, and nobody holds the disruption slot."""
+    def _why_move_waits(self, name: str) -> str:
+        """Return why a host cannot change its address yet: one host at a time, all others in, the slot free."""
         if out := [each.name for each in self.intent.hosts if each.name != name and self._is_out(each.name)]:
             return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer"
         disruption = self.cluster.disruption
@@ -181,9 +179,9 @@ class _Reports:
             )
             if unwell:
                 return f"{disruption.host} first: {'; '.join(unwell)}"
-        said = self.cluster.membership_orders.get(name)
-        if said and said.what == "leave":
-            return ""  # it may be at it: the disruption slots wait for that
+        given = self.cluster.membership_orders.get(name)
+        if given and given.what == "leave":
+            return ""  # the host may be leaving: the disruption slot waits for it
         needs = [each.name for each in self.intent.hosts if self._needs_disruption(each.name)]
         if needs:
             return f"{', '.join(needs)} waits for the disruption slot"
@@ -191,7 +189,7 @@ class _Reports:
         return "" if first == name else f"{first} moves first"
 
     def _is_out(self, name: str) -> bool:
-        """Whether a host says that it is not in; of one that was once also if it said so last, or could not tell."""
+        """Return True if a host reports that it is outside the swarm, or joined once and is not known to be active."""
         status = self.cluster.statuses.get(name)
         if status is None:
             return False
@@ -210,7 +208,7 @@ class _Reports:
         return bool(self.intent.host(name)) and worker and elsewhere and not self._namesakes(name, status)
 
     def _address(self, name: str) -> str | None:
-        """The address that host shall have in the swarm."""
+        """Return the address that the host must have in the swarm."""
         declared = self.intent.host(name)
         status = self.cluster.statuses.get(name)
         if status and status.advertise:

@@ -1,7 +1,6 @@
-"""The nodes of the swarm, from the leader's side: roles, availability, labels, and records of nodes that are gone.
+"""The nodes of the swarm, from the leader's side: roles, availability, labels, and removal of ghosts.
 
-Of a node's labels those are ours that the intent names, and those it named before: which these are is noted in a label,
-too. All others are somebody else's and stay.
+The leader manages only the node labels that an intent set; one more label lists their names. All other labels stay.
 """
 
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from agent.model.status import HostStatus
 from agent.planner.leader.roles import plan_roles
 
 LABELS_LABEL = "io.swarmkeeper.labels"
-"""On a node: the names of those of its labels that the intent set, with a space between."""
+"""Node label: the names of the labels that the intent set, separated by spaces."""
 
 
 def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
-    """Hold every node of ours to what the intent says of its host, and remove the records of those that are gone."""
+    """Update every node to its host's declaration, and remove the records of ghosts."""
     cluster = etcd_of(observed)
     plan = Plan()
     gone = gone_nodes(intent, observed, node_owners)
@@ -32,7 +31,7 @@ def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> P
     for name in removed_hosts(intent, cluster):
         node = node_owners.now.get(name)
         if node and node.id not in {each.node.id for each in gone}:
-            plan += _plan_node(node, name, "drain", dict(node.labels) | _whose(name, observed))
+            plan += _plan_node(node, name, "drain", dict(node.labels) | _host_label(name, observed))
     plan += plan_roles(intent, observed, node_owners)
     for left in gone:
         if left.node.has_no_vote:
@@ -43,7 +42,7 @@ def plan_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> P
 
 def _plan_node(node: NodeState, host: str, availability: Availability, wanted: dict[str, str]) -> Plan:
     found = dict(node.labels)
-    without = tuple(name for name in _record_only(node) if name not in wanted)
+    without = tuple(name for name in _labels_of_intent(node) if name not in wanted)
     labels = tuple(sorted((name, value) for name, value in wanted.items() if found.get(name) != value))
     drained = node.availability != availability
     if not drained and not labels and not without:
@@ -65,55 +64,54 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
 
 
 def _labels(host: HostIntent, observed: Observed) -> dict[str, str]:
-    """The labels that its node shall have, besides those of others."""
+    """Return the labels that the leader manages on the host's node, with their values."""
     names = " ".join(sorted(name for name, _ in host.labels))
-    noted = {LABELS_LABEL: names} if names else {}
-    return {**dict(host.labels), **noted, **_whose(host.name, observed)}
+    marker = {LABELS_LABEL: names} if names else {}
+    return {**dict(host.labels), **marker, **_host_label(host.name, observed)}
 
 
-def _whose(host: str, observed: Observed) -> dict[str, str]:
-    """The note on a node whose it is: only by the word of its own agent, and not by an old one."""
+def _host_label(host: str, observed: Observed) -> dict[str, str]:
+    """Return the label that names the node's host; empty unless the host's running agent reported."""
     known = host == observed.me or etcd_of(observed).status_of(host) is not None
     return {HOST_LABEL: host} if known else {}
 
 
-def _record_only(node: NodeState) -> tuple[str, ...]:
-    """Names of the labels that were set by an intent, and of the note that says so."""
-    noted = dict(node.labels).get(LABELS_LABEL)
-    return () if noted is None else (*noted.split(), LABELS_LABEL)
+def _labels_of_intent(node: NodeState) -> tuple[str, ...]:
+    """Return the names of the labels that an intent set, and of the label that lists them."""
+    marker = dict(node.labels).get(LABELS_LABEL)
+    return () if marker is None else (*marker.split(), LABELS_LABEL)
 
 
 def _label_faults(labels: Pairs, without: tuple[str, ...], found: dict[str, str]) -> Iterator[str]:
     for name, value in labels:
         if name == HOST_LABEL:
-            yield "it says that it is this node"
+            yield "its agent reports this node id"
             continue
         yield differs(f"label {name}", value or "nothing", found.get(name) or "nothing")
     for name in without:
-        yield f"label {name}: not wanted any more"
+        yield f"label {name}: no longer declared"
 
 
 def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
-    reason = f"{' and '.join(names)} both say that they are this node: nothing is done to it"
+    reason = f"{' and '.join(names)} both report this node id: the leader changes nothing on the node"
     return Blocked(resource=f"node/{node.id}", reason=reason, kind="foreign")
 
 
-# ---- Hosts that the intent does not name any more: emptied, drained, demoted, out of the swarm, forgotten
+# ---- Removed hosts: emptied, drained, demoted, out of the swarm, keys deleted
 #
-# The leader empties their assignments (assignments.py), drains and demotes their nodes and removes the
-# records of those (nodes.py); the host itself removes its replicas and leaves the swarm. What is done here is
-# the end: the keys of the host.
+# The leader empties their assignments (assignments.py), drains and demotes their nodes, and removes the node records.
+# The host itself removes its replicas and leaves the swarm. The last part follows here: the keys of the host.
 
 
 def plan_removals(intent: Intent, observed: Observed, node_owners: NodeOwners | None) -> Plan:
-    """Forget the removed hosts that are empty and out; say what the others wait for. `node owners` None.
+    """Forget the removed hosts that are empty and outside the swarm; block the others with the reason.
 
-    Not known now.
+    `node_owners` None: the node list is unknown now.
     """
     plan = Plan()
     for name in removed_hosts(intent, etcd_of(observed)):
         if node_owners is None:
-            plan += _blocked(name, "who is in the swarm cannot be told now")
+            plan += _blocked(name, "the node list is unknown now")
         elif nodes := _nodes(node_owners, name):
             plan += _blocked(name, _waits_for(name, nodes[0], observed))
         else:
@@ -129,17 +127,17 @@ def _nodes(node_owners: NodeOwners, name: str) -> tuple[NodeState, ...]:
 def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
     status = etcd_of(observed).status_of(name)
     if name not in etcd_of(observed).present and node.state != "down":
-        return f"its agent is away and its node is {node.state}: start the agent, or switch the host off"
+        return f"its agent does not run and its node is {node.state}: start the agent or power off the host"
     if node.reachable is not None or node.role == "manager":
-        return "it is a manager still"
+        return "it is still a manager"
     if status and status.replicas:
-        return f"{len(status.replicas)} of its replicas are left"
+        return f"{len(status.replicas)} of its replicas remain"
     if status and status.state != "inactive":
-        return "it is to leave the swarm"
+        return "it has not left the swarm yet"
     return (
-        "its node is down and goes"
+        "its node is down and will be removed"
         if node.state == "down"
-        else f"its node is {node.state}, and goes when it is down"
+        else f"its node is {node.state} and will be removed once it is down"
     )
 
 
@@ -147,18 +145,18 @@ def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:
     cluster = etcd_of(observed)
     status, assignment = cluster.statuses.get(name), cluster.assignments[name]
     if assignment.replicas or assignment.revision != intent.revision:
-        return _blocked(name, "its replicas are taken away first")
+        return _blocked(name, "its assignment is not empty yet")
     if status is None and name not in cluster.present:
         return _forget(name, "it never reported")
     if status and _is_empty(status):
         if _may_be_joining(name, status, intent, observed):
-            return _blocked(name, "it may be on its way into the swarm still")
-        return _forget(name, "it is empty, and in no swarm")
+            return _blocked(name, "it may still be joining the swarm")
+        return _forget(name, "it is empty and in no swarm")
     if status and (other := _other_name(status, name, observed)):
-        return _forget(name, f"it is called {other} now")
+        return _forget(name, f"its name is {other} now")
     if name in cluster.present:
-        return _blocked(name, "it does not say yet that it is empty and in no swarm")
-    # Its agent is away for good, or will be told by these keys, when it is back, to clear up.
+        return _blocked(name, "it has not reported yet that it is empty and in no swarm")
+    # Its agent is off permanently, or will read from these keys on its return that it must clean up.
     return Plan()
 
 
@@ -167,9 +165,9 @@ def _is_empty(status: HostStatus) -> bool:
 
 
 def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Observed) -> bool:
-    """Whether what it says may be older than a join that it began while it was still named.
+    """Return True if the host may have begun a join, while still declared, after its last report.
 
-    Of one whose agent is away the last word counts: when it is back, it reads that it is not named any more.
+    False if the agent does not run: on its return the agent reads that its host was removed.
     """
     if status.joining:
         return True
@@ -179,10 +177,10 @@ def _may_be_joining(name: str, status: HostStatus, intent: Intent, observed: Obs
 
 
 def _other_name(status: HostStatus, name: str, observed: Observed) -> str:
-    """Under which name the engine of an old report says now that it is there; empty when it does not."""
+    """Return the name under which a running agent reports the node of this old status; empty if none does."""
     for other in sorted(etcd_of(observed).present):
-        said = etcd_of(observed).status_of(other)
-        if other != name and said and said.node_id and said.node_id == status.node_id:
+        report = etcd_of(observed).status_of(other)
+        if other != name and report and report.node_id and report.node_id == status.node_id:
             return other
     return ""
 

@@ -1,15 +1,15 @@
-"""An overlay of ours that is declared otherwise than it is. Docker changes no network: it is recreated.
+"""Overlays: creation, and recreation of a managed overlay that is not as declared, as Docker cannot change a network.
 
-That restarts everything on it, so it needs the operator's word, and what is not ours is never restarted. In this order,
-each part planned from what is seen, so that it can stop and go on anywhere:
+A recreation restarts every replica on the overlay, so the operator must allow it in the document. Containers that are
+not managed are never restarted. Each part is planned from the observed state, so it can be interrupted at any point:
 
-1. The leader names the overlay in the swarm's record, once nothing is in the way (`to_recreate`).
-2. Every host stops its replicas on it and disconnects them (host/making_way.py).
-3. When nobody is on it any more the leader removes it; dockerd refuses that while anybody is, wherever in the swarm.
-4. It is missing then, and created as any missing one; the hosts connect and start their replicas.
+1. The leader names the overlay in the swarm's record, once there is no obstacle (`to_recreate`).
+2. Every host stops its replicas on it and disconnects them (detach for recreate).
+3. The leader removes the overlay when it has no users; dockerd refuses that while a host in the swarm has one.
+4. The leader creates it like any missing overlay; the hosts connect and start their replicas.
 
-Should something come into the way before the third part, the name goes out of the record again and the replicas come
-back on the overlay as it is.
+If an obstacle appears before part 3, the leader removes the name from the record, and the replicas return to the
+overlay as it is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ from agent.model.status import AttachedReport, HostStatus, ReplicaReport
 
 
 def plan_overlays(intent: Intent, observed: Observed) -> Plan:
-    """Create the overlays that are missing; report those of others that are not as declared."""
+    """Create the missing overlays; block unmanaged overlays that are not as declared."""
     host = observed.host
     assert host is not None
     if not sees_overlays(host):
@@ -44,30 +44,28 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
 def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
     resource = f"network/{wanted.name}"
     if found is None and wanted.external:
-        return blocked_plan(resource, "dependency", "declared external, but the swarm has none of that name")
+        return blocked_plan(
+            resource, "dependency", "declared external, but the swarm has no network of that name"
+        )
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
-        why_not = "an existing overlay that no agent of this cluster made is not changed"
-        return blocked_plan(resource, "foreign", f"{'; '.join(faults)}: {why_not}")
+        cause = "the overlay is not managed by this cluster, so it is not changed"
+        return blocked_plan(resource, "foreign", f"{'; '.join(faults)}: {cause}")
     return Plan()
 
 
-# ----
-# Whether the hosts that share an overlay have heard of each other there: without it names and addresses lead
-# nowhere.
+# ---- The peers on an overlay: hosts that are not peers cannot resolve or reach each other's containers
 #
-# dockerd tells of an overlay which hosts' gossip about it reached this one. A host that is cut off is missed
-# within 10 s, one that comes is known within 1 s. What it does not tell: whether the way of the packets is
-# open (a firewall that drops the overlay's UDP port), and a way that is cut between two hosts only, as long
-# as a third one reaches both (docs/engine-quirks.md).
+# For each overlay dockerd lists the hosts whose gossip reached this one. A host that is cut off disappears within 10 s,
+# a new one appears within 1 s. The list does not show whether the data path is open (a firewall may drop the overlay's
+# UDP port), nor a cut between two hosts that a third host reaches (docs/engine-quirks.md).
 
 
 def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str = "") -> tuple[str, ...]:
-    """Who does not see whom, of each two hosts with running replicas on one overlay: both must see the other there.
+    """Return which hosts with running replicas on an overlay do not list each other as peers; sorted.
 
-    With `around` only what is missing between that host and the others counts. Sorted, in words; empty when all see
-    each other. A host that did not say whom it sees counts as seeing nobody.
+    With `around` only pairs with that host count. A host without a list of peers counts as seeing no host.
     """
     unseen: list[str] = []
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
@@ -94,7 +92,7 @@ POLICY = "x-cluster.policy.allow_network_recreate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    """An overlay of ours that is not as declared, and why."""
+    """A managed overlay that is not as declared, and the difference."""
 
     found: NetworkState
     why: str
@@ -105,7 +103,7 @@ class _Change:
 
 
 def plan_recreations(intent: Intent, observed: Observed) -> Plan:
-    """The leader's part: remove what nobody is on any more; say what is waited for, or which word is missing."""
+    """Remove the overlays to recreate that have no users; block the others with the obstacle or the missing policy."""
     plan = Plan()
     for change in _changes(intent, observed):
         plan += _plan_change(change, intent, etcd_of(observed))
@@ -113,13 +111,13 @@ def plan_recreations(intent: Intent, observed: Observed) -> Plan:
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
-    """Names of the overlays that the hosts shall take their replicas off now, sorted."""
+    """Return the overlays from which the hosts must detach their replicas now, sorted."""
     if not intent.policy.allow_network_recreate:
         return ()
     ready = (
         change.name
         for change in _changes(intent, observed)
-        if change.found.driver and _in_the_way(change, etcd_of(observed)) == Plan()
+        if change.found.driver and _obstacle(change, etcd_of(observed)) == Plan()
     )
     return tuple(sorted(ready))
 
@@ -139,49 +137,49 @@ def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
 def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
     remove = Plan((RemoveOverlay(network=change.name, id=change.found.id, reason=change.why),))
     if not change.found.driver:
-        return remove  # never allocated: no container ever got onto it
+        return remove  # never allocated, so it never had a container
     if not intent.policy.allow_network_recreate:
         return _guarded(change, intent, cluster)
-    if (obstacle := _in_the_way(change, cluster)) != Plan():
+    if (obstacle := _obstacle(change, cluster)) != Plan():
         return obstacle
     if cluster.record is None or change.name not in cluster.record.recreating:
-        return Plan()  # swarm.py says it to the hosts
+        return Plan()  # swarm.py publishes the record first
     if left := _still_on(change, cluster):
-        return _blocked(change, "waiting", f"is recreated; still on it: {', '.join(left)}")
+        return _blocked(change, "waiting", f"recreation waits for its users to detach: {', '.join(left)}")
     return remove
 
 
 def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
-    touched = [
+    affected = [
         f"on {host} {', '.join(_with_ports(replica, intent) for replica in replicas)}"
         for host, replicas in _replicas_on(change.name, cluster)
     ]
-    others = _strangers(change, cluster)
-    what = "; ".join((*touched, *(f"not ours: {each}" for each in others))) or "nothing is on it"
-    needed = f"to recreate it with all that is on it ({what}) write {POLICY}: true"
+    foreign = _foreign_users(change, cluster)
+    what = "; ".join((*affected, *(f"not managed: {each}" for each in foreign))) or "no containers"
+    needed = f"to recreate it with all its containers ({what}), set {POLICY}: true"
     return _blocked(change, "guard", needed)
 
 
-def _in_the_way(change: _Change, cluster: ClusterState) -> Plan:
-    """Why its replicas must not be stopped for it, as something blocked; an empty plan: they may."""
-    if others := _strangers(change, cluster):
+def _obstacle(change: _Change, cluster: ClusterState) -> Plan:
+    """Return a plan that blocks the recreation with its obstacle; an empty plan if there is none."""
+    if foreign := _foreign_users(change, cluster):
         return _blocked(
-            change, "foreign", f"is not recreated while others than ours are on it: {', '.join(others)}"
+            change, "foreign", f"not recreated while unmanaged containers use it: {', '.join(foreign)}"
         )
     disruption = cluster.disruption
     if disruption and disruption.state != "released":
         return _blocked(
             change,
             "waiting",
-            f"is recreated when {disruption.host} has released the disruption slot: {disruption.reason}",
+            f"recreation waits until {disruption.host} releases the disruption slot: {disruption.reason}",
         )
-    if away := _away(change, cluster):
-        return _blocked(change, "waiting", f"is recreated once these are there: {', '.join(away)}")
+    if missing := _missing_hosts(change, cluster):
+        return _blocked(change, "waiting", f"recreation waits for {', '.join(missing)}")
     return Plan()
 
 
-def _strangers(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    """Who else is on it: by name where an agent tells, else as the swarm knows it."""
+def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
+    """Return the unmanaged users of the overlay: by name if an agent reports them, else as Swarm lists them."""
     named = [
         f"{each.name} on {host}"
         for host, status in sorted(cluster.statuses.items())
@@ -200,8 +198,8 @@ def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
     return (each for each in status.attached if each.id not in ours)
 
 
-def _away(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    """Who would have to take replicas off it and cannot, or has never said whether any are there."""
+def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
+    """Return the hosts that cannot detach their replicas now, or never reported."""
     silent = (
         f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
     )
@@ -220,12 +218,12 @@ def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         for host, several in _replicas_on(change.name, cluster)
         for replica in several
     ]
-    # A report may be older than what the swarm knows by itself.
+    # A report may be older than Swarm's list of users.
     return tuple(replicas) or tuple(short_id(what) for what, _ in change.found.users)
 
 
 def _replicas_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[ReplicaReport, ...]], ...]:
-    """(host, replicas) of the hosts that reported replicas which belong to the network, running or not."""
+    """Return (host, replicas) for the hosts that reported replicas on the network, running or not."""
     found = (
         (host, tuple(each for each in status.replicas if network in dict(each.addresses)))
         for host, status in sorted(cluster.statuses.items())

@@ -1,4 +1,4 @@
-"""One service whose hosts the leader chooses: which replicas stay, which get another host, which one, and when."""
+"""The scheduling of one service with `deploy.replicas`: the disposition and the host of each replica."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from agent.model.records import Replica
 from agent.model.spec import Key, Port
 from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
 
-# ---- The choice of a host for a replica: who may run it, and who of those has the fewest
+# ---- The choice of a host for a replica
 #
-# The host with the fewest replicas of the service takes the next one; fewest first within the values of what the
-# service is spread over, then on the host, then of all services. Of equals the first of the document.
+# The next replica goes to the host with the fewest replicas: first counted over the values of the spread labels, then
+# for the service on the host, then for all services on the host. Among equals the first host of the document wins.
 
 
-_MOST_TOLD = 8
-"""Hosts that are named in a reason."""
+_MOST_NAMED = 8
+"""Largest number of hosts that a reason names."""
 
 
 class HostPicker:
-    """Who has which ports of which host, and how many replicas are where, while replicas are placed."""
+    """The published ports and the replica counts of every host while replicas are placed."""
 
     def __init__(self, intent: Intent, state: SchedulerState) -> None:
         self._intent, self._state = intent, state
@@ -36,13 +36,12 @@ class HostPicker:
                     self.take(service, host, count)
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        """Note replicas of the service on a host."""
+        """Count replicas of the service on a host."""
         self._count[service.name, host] += count
         self._load[host] += count
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
 
     def release(self, service: ServiceIntent, host: str) -> None:
-        """Note that a replica is not there any more."""
         self._count[service.name, host] -= 1
         self._load[host] -= 1
         for port in service.spec.ports:
@@ -53,28 +52,28 @@ class HostPicker:
         return self._count[service.name, host]
 
     def port_in_use(self, service: ServiceIntent, host: str) -> str:
-        """Which port that a replica would publish is another replica's on that host, in words; empty: none."""
+        """Describe the first port of the service that another replica publishes on that host; empty: none."""
         for port in service.spec.ports:
             for holder, other in self._ports[host]:
                 if clash(port, other):
                     return f"port {port.published}/{port.protocol} is published by {holder}"
         return ""
 
-    def why_not(self, service: ServiceIntent, host: HostIntent) -> str:
-        """Why one more replica cannot be given to a host, in words; empty when it can."""
+    def why_rejected(self, service: ServiceIntent, host: HostIntent) -> str:
+        """Return why a host cannot take one more replica; empty if it can."""
         if not self._state.takes_new(host):
-            words = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
-            return words[host.availability]
+            states = {"drain": "it is drained", "pause": "it is paused", "active": "it is gone"}
+            return states[host.availability]
         if unmet := service.where.unmet(host):
             return f"{unmet} is not met"
         most = service.where.most_per_host
         if most is not None and self.count(service, host.name) >= most:
-            return f"it has {most} of them"
+            return f"max_replicas_per_node {most} is reached"
         return self.port_in_use(service, host.name)
 
     def best(self, service: ServiceIntent) -> str | None:
-        """The host that one more replica should go to; None: there is none."""
-        fitting = [each for each in self._intent.hosts if not self.why_not(service, each)]
+        """Return the best host for one more replica; None: no host can take it."""
+        fitting = [each for each in self._intent.hosts if not self.why_rejected(service, each)]
         if not fitting:
             return None
         groups: Counter[tuple[str | None, ...]] = Counter()
@@ -92,43 +91,42 @@ class HostPicker:
         ).name
 
     def why_none(self, service: ServiceIntent) -> str:
-        """Why no host can take one more replica, in words."""
-        told = [f"{each.name}: {self.why_not(service, each)}" for each in self._intent.hosts]
-        return "; ".join(first_of(told, _MOST_TOLD, "and {} more hosts"))
+        """Return why no host can take one more replica."""
+        reasons = [f"{each.name}: {self.why_rejected(service, each)}" for each in self._intent.hosts]
+        return "; ".join(first_of(reasons, _MOST_NAMED, "and {} more hosts"))
 
 
 def _groups(service: ServiceIntent, host: HostIntent) -> list[tuple[str | None, ...]]:
-    """The groups a host is in, the widest first; hosts without a label are a group of their own."""
+    """Return the spread groups of a host, the widest first; hosts without the label form one group."""
     values = tuple(host.feature(of) for of in service.where.spread)
     return [values[: length + 1] for length in range(len(values))]
 
 
 Disposition = Literal["homeless", "leaves", "stays"]
-"""homeless: it gets another host at once; leaves: when that host is ready for it."""
-_FATES: tuple[Disposition, ...] = ("homeless", "leaves", "stays")
+"""homeless: it gets another host immediately; leaves: after its next host has pulled the image."""
+_DISPOSITIONS: tuple[Disposition, ...] = ("homeless", "leaves", "stays")
 
 
 class ReplicaScheduler:
-    """Decides in two parts, so that the replicas of all services that stay come before any that is placed again."""
+    """Schedules one service in two parts, so that all replicas that stay are counted before any other is placed."""
 
     def __init__(self, service: ServiceIntent, state: SchedulerState, picker: HostPicker) -> None:
         self.service, self.state, self.picker = service, state, picker
         self.at: dict[int, str] = {}
-        """Slot -> the host where it is to run."""
+        """Slot -> the host that will run it."""
         self.prefetching: dict[int, str] = {}
-        """Slot -> the host that prefetches the image of it."""
+        """Slot -> its prefetch target."""
         self.blocked: list[Blocked] = []
         self.again: list[float] = []
-        """In how many seconds something may be different."""
+        """Seconds until time alone may change the schedule."""
         self._has = replicas_of(service.name, state.current)
         self._from: dict[int, str] = {}
-        """Slot -> the host where it is now."""
+        """Slot -> its current host."""
         self._disposition: dict[int, Disposition] = {}
         self._why: dict[int, str] = {}
 
     @property
     def origins(self) -> frozenset[str]:
-        """The hosts where replicas are now."""
         return frozenset(self._from.values())
 
     @property
@@ -139,22 +137,22 @@ class ReplicaScheduler:
         return found
 
     def held(self) -> Iterator[tuple[Key, str]]:
-        """(service and slot, why) of the replicas that must not be started yet."""
+        """Yield (service and slot, reason) for the replicas that must not start yet."""
         for slot, host in sorted(self.at.items()):
             if why := self.state.why_held(host, self.service.name, slot):
                 yield (self.service.name, slot), why
 
     def keep(self) -> None:
-        """Note the replicas that are there, what becomes of each, and drop those that are too many."""
+        """Decide the disposition of each existing replica, and drop the surplus."""
         self._from = self._origins()
         surplus = len(self._from) - (self.service.replicas or 0)
         for slot, host in sorted(self._from.items()):
-            self._judge(slot, host)
+            self._decide(slot, host)
         for _ in range(surplus):
             self._drop(max(self._from, key=self._dispensable))
 
     def _origins(self) -> dict[int, str]:
-        """Where each replica is: of several hosts that have it assigned the one that is not made ready for it."""
+        """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
         places: dict[int, list[str]] = {}
         for host, replicas in self._has.items():
             for slot in replicas:
@@ -167,14 +165,14 @@ class ReplicaScheduler:
 
         return {slot: min(hosts, key=lambda host: likely(slot, host)) for slot, hosts in places.items()}
 
-    def _judge(self, slot: int, host: str) -> None:
-        disposition, why = self._what_of(host)
+    def _decide(self, slot: int, host: str) -> None:
+        disposition, why = self._disposition_on(host)
         self._disposition[slot], self._why[slot] = disposition, why
         if disposition != "homeless":
             self.at[slot] = host
             self.picker.take(self.service, host)
 
-    def _what_of(self, name: str) -> tuple[Disposition, str]:
+    def _disposition_on(self, name: str) -> tuple[Disposition, str]:
         host, where = self.state.intent.host(name), self.service.where
         if host is None:
             return "homeless", f"{name} is no longer in the intent"
@@ -187,12 +185,12 @@ class ReplicaScheduler:
         if unmet := where.unmet(host):
             return "leaves", f"{name}: {unmet} is not met"
         if where.most_per_host is not None and self.picker.count(self.service, name) >= where.most_per_host:
-            return "leaves", f"{name} has {where.most_per_host} besides it"
+            return "leaves", f"{name}: max_replicas_per_node {where.most_per_host} is exceeded"
         return "stays", ""
 
     def _dispensable(self, slot: int) -> tuple[int, int, int]:
         crowd = self.picker.count(self.service, self._from[slot])
-        return -_FATES.index(self._disposition[slot]), crowd, slot
+        return -_DISPOSITIONS.index(self._disposition[slot]), crowd, slot
 
     def _drop(self, slot: int) -> None:
         if host := self.at.pop(slot, None):
@@ -200,7 +198,7 @@ class ReplicaScheduler:
         del self._from[slot], self._disposition[slot], self._why[slot]
 
     def complete(self) -> None:
-        """Place the replicas without a host, then the new ones; then go on with those that leave."""
+        """Place the homeless replicas, then the new ones; then move those that leave."""
         homeless = [
             slot for slot, disposition in sorted(self._disposition.items()) if disposition == "homeless"
         ]
@@ -216,7 +214,7 @@ class ReplicaScheduler:
         self._await_lost()
 
     def _place(self, slot: int) -> bool:
-        """Give a replica without a host one; that which is gone, where no other can run it."""
+        """Choose a host for a homeless replica: its gone host if no other can run it. Return False without a host."""
         host = self.picker.best(self.service)
         if host is None and (host := self._where_it_waits(slot)):
             reason = f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}"
@@ -237,7 +235,7 @@ class ReplicaScheduler:
 
     def _move(self) -> None:
         leaving = [slot for slot, disposition in sorted(self._disposition.items()) if disposition == "leaves"]
-        # One that does no work where it is loses nothing, and one that is under way goes on first.
+        # A replica that does no work loses nothing; a replica with a prefetch target continues first.
         leaving.sort(key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot))
         free = True
         for slot in leaving:
@@ -245,36 +243,36 @@ class ReplicaScheduler:
             target = self._prepared(slot) or self.picker.best(self.service)
             if target is None:
                 continue
-            waits = self._why_not_now(slot, origin, target, free=free)
-            busy = self._is_up(slot)
+            waits = self._why_move_waits(slot, origin, target, free=free)
+            working = self._is_up(slot)
             if waits:
                 self._block("waiting", f"{self._name(slot)} leaves {origin} ({self._why[slot]}): {waits}")
-            elif busy and not self.state.has_image(target, self._image(slot)):
+            elif working and not self.state.has_image(target, self._image(slot)):
                 self.prefetching[slot] = target
                 self.picker.take(self.service, target)
-            free = free and not busy
+            free = free and not working
             self.at[slot] = origin if waits or slot in self.prefetching else target
             self.picker.take(self.service, self.at[slot])
 
     def _prepared(self, slot: int) -> str | None:
-        """The host that prefetches the image of a replica already, if it still can take it."""
+        """Return the current prefetch target of a replica if it can still take it."""
         for name, replicas in self._has.items():
             host = self.state.intent.host(name)
             if host and name != self._from[slot] and slot in replicas:
-                return None if self.picker.why_not(self.service, host) else name
+                return None if self.picker.why_rejected(self.service, host) else name
         return None
 
-    def _why_not_now(self, slot: int, origin: str, target: str, *, free: bool) -> str:
-        if not self.state.is_there(origin):
+    def _why_move_waits(self, slot: int, origin: str, target: str, *, free: bool) -> str:
+        if not self.state.is_reachable(origin):
             return f"{origin} does not report"
-        if why := self.state.why_not_onto(target):
+        if why := self.state.why_no_move_to(target):
             return why
         if not self._is_up(slot):
             return ""
-        return self._why_others_come_first() if free else "another replica moves first"
+        return self._why_others_first() if free else "another replica moves first"
 
-    def _why_others_come_first(self) -> str:
-        """What of the service is not well, so that no replica of it is stopped now, in words."""
+    def _why_others_first(self) -> str:
+        """Return why another replica or the rollout of the service comes first; empty if nothing does."""
         rollout = self.state.cluster.rollouts.get(self.service.name) if self.state.cluster else None
         if rollout and rollout.state in ("moving", "rolling-back"):
             return "its rollout comes first"
@@ -282,7 +280,7 @@ class ReplicaScheduler:
             if self._disposition.get(slot) == "leaves" and self._from[slot] == host:
                 continue
             replica = self._has.get(host, {}).get(slot)
-            if why := self._unwell(replica, host) if replica else "has only just been given to it":
+            if why := self._unwell(replica, host) if replica else "is newly assigned":
                 return f"{self._name(slot)} on {host} {why}"
         return ""
 
@@ -292,31 +290,33 @@ class ReplicaScheduler:
         found, watch_s = self.state.condition(replica, host), self.service.update.monitor_s
         if found.is_ == "unseen":
             return ""
-        if found.is_ != "well":
-            return f"is not well: {found.why or 'its host has not reported it yet'}"
+        if found.is_ != "healthy":
+            return f"is not healthy: {found.why or 'its host has not reported it yet'}"
         if found.for_s < watch_s:
             self.again.append(watch_s - found.for_s)
-            return f"has to be well for {watch_s:g} s"
+            return f"must stay healthy for {watch_s:g} s"
         return ""
 
     def _is_up(self, slot: int) -> bool:
-        """Whether a replica does its work where it is, or may do so."""
+        """Return True if a replica does its work on its current host, or may do so."""
         host = self._from[slot]
         return self.state.condition(self._has[host][slot], host).up
 
     def _image(self, slot: int) -> str:
-        """Of the spec that a replica has, which in a rollout need not be the newest."""
+        """Return the image of the replica's current spec, which during a rollout may be an older one."""
         spec = self.state.spec(self._has[self._from[slot]][slot])
         return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:
-        """Say which replicas may move soon as their host is lost."""
+        """Block with the replicas that will be rescheduled because their host is lost."""
         after_s = self.state.intent.policy.reschedule_after_s
         for host, slots in self.slots.items():
             if in_s := self.state.gone_in_s(host):
                 names = ", ".join(map(self._name, slots))
                 self.again.append(in_s)
-                self._block("waiting", f"{host} is lost: {names} move when it has been so for {after_s:g} s")
+                self._block(
+                    "waiting", f"{host} is lost: {names} will be rescheduled after {after_s:g} s of loss"
+                )
 
     def _name(self, slot: int) -> str:
         return f"{self.service.name}-{slot}"

@@ -1,8 +1,10 @@
-"""The roles of the nodes, from the leader's side: promote before demote, one at a time, never below a quorum.
+"""The roles of the nodes, from the leader's side: promote before demote, one change at a time, never below a quorum.
 
-With n managers a swarm goes on while raft reaches more than n/2 of them. So a manager is voted out only when all others
-are reached, and is voted in only then, too: until the new one answers it counts against the quorum. A manager that is
-not reached may always go: it is one less to wait for.
+A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (quorum.py). The rules that keep it:
+
+- promote, and demote a reachable manager, only if reachable(n) = n; n managers then stay certain for quorum(n + 1), as
+  a new manager counts before it answers, and n - 1 for quorum(n - 1);
+- demote an unreachable manager at any time: reachable stays the same, and quorum(n - 1) <= quorum(n).
 """
 
 from dataclasses import dataclass
@@ -15,23 +17,24 @@ from agent.model.observed import Observed
 from agent.model.phrases import instead, short_id
 from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
+from agent.planner.leader.quorum import quorum
 
 Why = tuple[BlockedKind, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    """A node that is not what it shall be."""
+    """A node with another role than the wanted one."""
 
     host: str
     node: NodeState
     role: Role
-    """What it shall be."""
+    """The wanted role."""
     reason: str
 
     @property
     def is_loss(self) -> bool:
-        """Whether it takes a manager away that raft reaches."""
+        """True if the change demotes a reachable manager."""
         return self.role == "worker" and bool(self.node.reachable)
 
     def step(self) -> PromoteNode | DemoteNode:
@@ -40,13 +43,13 @@ class _Change:
 
 
 def plan_roles(intent: Intent, observed: Observed, node_owners: NodeOwners) -> Plan:
-    """The next change of a role, and why the others wait."""
+    """Change the next role, and block the other changes with the reason."""
     changes = sorted(_changes(intent, observed, node_owners), key=lambda each: _order(each, observed))
     chosen: _Change | None = None
     blocked = []
     for each in changes:
-        why = _why_not(each, intent, observed)
-        if why is None and (moving := _moving(observed, node_owners, each.node.id)):
+        why = _why_waits(each, intent, observed)
+        if why is None and (moving := _role_in_transition(observed, node_owners, each.node.id)):
             why = ("waiting", moving)
         if why is None and chosen:
             why = ("waiting", f"one role at a time, {chosen.host} first")
@@ -62,7 +65,7 @@ def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> lis
     for each in intent.hosts:
         node, role = node_owners.now.get(each.name), role_for_now(each, intent, etcd_of(observed))
         if node:
-            why = "" if role == each.role else " for the disruption slot of a host that leaves and comes back"
+            why = "" if role == each.role else " while another host rejoins"
             reason = f"{each.name}: {instead(role, node.role, why)}"
             wanted.append((each.name, node, role, reason))
     gone = {each.node.id: each for each in gone_nodes(intent, observed, node_owners)}
@@ -70,7 +73,7 @@ def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> lis
         node = node_owners.now.get(name)
         if node and node.id not in gone:
             wanted.append((name, node, "worker", f"{name} is no longer in the intent"))
-    # One that is not in the raft cannot be demoted, and its record goes as it is.
+    # A node outside raft cannot be demoted; its record is removed as a worker's.
     wanted += [
         (each.host, each.node, "worker", f"{each.reason}, and this one is down")
         for each in gone.values()
@@ -84,22 +87,19 @@ def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> lis
 
 
 def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
-    """Managers that are not reached go first, then new ones come; the raft leader and this host go last."""
+    """Sort key: demote unreachable managers, promote, demote reachable ones; this host and the raft leader are last."""
     kind = 2 if change.is_loss else 0 if change.role == "worker" else 1
     mine = observed.host is not None and change.node.id == observed.host.swarm.node_id
     return (kind, mine, change.node.leader, change.host)
 
 
-def _moving(observed: Observed, node_owners: NodeOwners, changed: str) -> str:
-    """What is still on its way, in words: the next role is changed when the last one is seen done.
-
-    The node `changed` itself may be turned back on its way.
-    """
+def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: str) -> str:
+    """Return which role change has not completed; empty if none. The node `changed` itself may be changed back."""
     if any(each.startswith("node/") for each in observed.in_flight):
-        return "a node is being changed just now"
+        return "another node is being updated"
     names = {node.id: name for name, node in node_owners.now.items()}
     for node in _nodes(observed):
-        # One that is to be a manager and is down has no vote before it is back: it holds nobody up.
+        # A promoted node that is down gets no vote before it returns, so no other change waits for it.
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
@@ -109,40 +109,40 @@ def _moving(observed: Observed, node_owners: NodeOwners, changed: str) -> str:
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue
         if status.state == "active" and status.is_manager != (node.role == "manager"):
-            return f"{name} does not say yet that it is a {node.role}"
+            return f"{name} has not reported yet that it is a {node.role}"
     return ""
 
 
-def _why_not(change: _Change, intent: Intent, observed: Observed) -> Why | None:
-    """Why this role cannot be changed now; None when it can."""
+def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | None:
+    """Return why this role cannot be changed now; None if it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
     if change.role == "worker" and change.node.reachable is None:
-        return "waiting", "it is becoming a manager, and docker takes that back only when it is one"
+        return "waiting", "its promotion has not completed, and Docker demotes only managers"
     if change.role == "worker" and not change.is_loss:
         return None
     if change.node.state != "ready" and change.role == "manager":
-        return _why_not_promoted(change, observed)
-    away = [each.hostname for each in managers if not each.reachable]
+        return _why_unpromotable(change, observed)
+    unreached = [each.hostname for each in managers if not each.reachable]
     after = len(managers) + (1 if change.role == "manager" else -1)
     if change.is_loss and after == 0:
-        return "quorum", "it is the only manager, and a swarm needs one"
-    if away:
-        reached = len(managers) - len(away) - (1 if change.is_loss else 0)
+        return "quorum", "it is the only manager"
+    if unreached:
+        reached = len(managers) - len(unreached) - (1 if change.is_loss else 0)
         return "quorum", (
-            f"of {after} managers {after // 2 + 1} would have to be reached, {reached} would be for certain; "
-            f"no role is changed while {', '.join(away)} cannot be reached"
+            f"{after} managers need a quorum of {quorum(after)}, and only {reached} would surely be reachable; "
+            f"no role changes while {', '.join(unreached)} cannot be reached"
         )
     if change.role == "manager":
-        return _why_not_promoted(change, observed)
+        return _why_unpromotable(change, observed)
     if observed.host and change.node.id == observed.host.swarm.node_id:
-        return "waiting", "another declared manager has to lead first"
-    # For as long as a host leaves and comes back there is one manager less than declared.
+        return "waiting", "another declared manager must become the leader first"
+    # While a host rejoins, there is one manager less than declared.
     if after < len(intent.managers) and change.host != rejoining_host(intent, etcd_of(observed)):
-        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would be left"
+        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would remain"
     return None
 
 
-def _why_not_promoted(change: _Change, observed: Observed) -> Why | None:
+def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
     status = observed.cluster.statuses.get(change.host) if observed.cluster else None
     why = promotion_obstacle(change.node, status, _nodes(observed))
     return ("role", why) if why else None

@@ -1,4 +1,11 @@
-"""The way of one service: what its record says, and which replicas move now."""
+"""Rollouts: a service gets from one spec to another, a few replicas at a time, and back after failures.
+
+    parallelism     updating + started + idle <= parallelism, or started = 0     (`startable`; 0: all replicas)
+    failure ratio   failed > max_failure_ratio * total stops the rollout         (`exceeds_ratio`)
+
+Updating replicas have the new spec and are inside their monitor window. Idle replicas do not run and are updated
+immediately. Started replicas are running ones that the leader moves to the new spec now.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,44 +20,48 @@ from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
 
-# ---- What is decided of one service whose replicas are to have one spec
-
-
 Place = tuple[str, int]
 """(host, slot)"""
 
 
+def startable(parallelism: int, total: int, updating: int, idle: int) -> int:
+    """Return how many running replicas may start to move now; parallelism 0: no limit but `total`."""
+    return max(0, (parallelism or total) - updating - idle)
+
+
+def exceeds_ratio(failed: int, total: int, max_failure_ratio: float) -> bool:
+    """Return True if more replicas failed than the ratio tolerates."""
+    return failed > max_failure_ratio * total
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDecision:
-    """What is decided of one service."""
+    """The decision on one service."""
 
     target: str
-    """Hash of the spec that its replicas are to have."""
+    """Hash of the spec that all replicas will have."""
     stays: Mapping[Place, str] = field(default_factory=dict)
-    """Those that keep the spec they have for now, with its hash."""
+    """Replicas that keep their spec for now, with its hash."""
     record: Rollout | None = None
-    """What etcd is to hold of it."""
+    """The record that etcd must have; None: no rollout."""
     moves: tuple[Place, ...] = ()
-    """Those that are moved now."""
+    """Replicas that move now."""
     total: int = 0
     moved: int = 0
     """Replicas that have the target's spec, or get it now."""
     waits: str = ""
-    """What it waits for, in words; empty when it waits for nothing."""
+    """The reason why the rollout waits; empty: it does not wait."""
     again_s: float = 0.0
-    """In how many seconds something may be different although nothing tells; 0: not by time alone."""
+    """Seconds until time alone may change the decision; 0: never."""
 
 
-AWAY_S = 60.0
-"""So long a replica that was being moved holds its place although its host is away.
-
-Then the others go on without it.
-"""
+UNREACHABLE_S = 60.0
+"""Seconds for which the rollout waits for a moved replica on an unreachable host before it updates the others."""
 _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 
 
 class ServiceRollout:
-    """The way of one service to its spec, with all that is needed to decide upon it."""
+    """The rollout of one service, with everything on which the decision depends."""
 
     def __init__(
         self,
@@ -73,11 +84,11 @@ class ServiceRollout:
         }
 
     def held(self) -> RolloutDecision:
-        """Nothing moves: how far it was cannot be read."""
+        """Return a decision without moves, as the record of the rollout is unreadable."""
         return RolloutDecision(target=self.to, stays=self._stays(()), record=self.record)
 
     def decision(self) -> RolloutDecision:
-        """What is decided now: the record first, then what moves by it."""
+        """Return the decision: first the record, and the moves once the record is in etcd."""
         if self.record is None or self.record.to != self.to:
             return self._begun()
         rollout = self.record
@@ -93,28 +104,30 @@ class ServiceRollout:
         return self._moving(rollout, target, pending)
 
     def _begun(self) -> RolloutDecision:
-        """The record of a rollout that begins; none where every replica has the spec already."""
+        """Return the decision that begins a rollout; without a record if every replica has the spec already."""
         if all(replica.spec == self.to for replica in self.had.values()):
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
-        # Of a rollout that never came to its end, the spec before it is the last one that did.
+        # After an unfinished rollout, its previous spec is the last one that was rolled out completely.
         before = self.record.before if self.record else self._most_common()
         return self._record_only(Rollout(before=before, to=self.to, already=self._with(self.to)))
 
     def _with_failures(self, rollout: Rollout) -> Rollout:
-        """The record with the failures since, and what is done about them."""
+        """Return the record with the new failures, and with the state that they cause."""
         target = rollout.before if rollout.back else rollout.to
         config = self._config(back=rollout.back)
-        told = {slot: why for (_, slot), why in self._failures(rollout, target).items()}
-        failed = tuple(sorted({*rollout.failed, *told}))
+        failures = {slot: why for (_, slot), why in self._failures(rollout, target).items()}
+        failed = tuple(sorted({*rollout.failed, *failures}))
         why = rollout.why
-        if told.keys() - set(rollout.failed):
-            first = min(told.keys() - set(rollout.failed))
-            why = f"{self.service.name}-{first}: {told[first]}"
+        if failures.keys() - set(rollout.failed):
+            first = min(failures.keys() - set(rollout.failed))
+            why = f"{self.service.name}-{first}: {failures[first]}"
         rollout = replace(rollout, failed=failed, why=why)
         if rollout.state == "rolled-back":
             return self.record or rollout
-        exceeded = len(failed) > config.max_failure_ratio * self.total
-        if not exceeded or config.failure_action == "continue":
+        if (
+            not exceeds_ratio(len(failed), self.total, config.max_failure_ratio)
+            or config.failure_action == "continue"
+        ):
             return replace(rollout, state="rolling-back" if rollout.back else "moving")
         if rollout.back:
             return replace(rollout, state="rollback-paused")
@@ -127,7 +140,7 @@ class ServiceRollout:
         return replace(rollout, state="paused")
 
     def _record_only(self, rollout: Rollout) -> RolloutDecision:
-        """First the record, and nothing moves before it is there."""
+        """Return a decision that publishes the record; replicas move only after the record is in etcd."""
         target = rollout.before if rollout.back else rollout.to
         return RolloutDecision(target=target, stays=self._stays(()), record=rollout, total=self.total)
 
@@ -141,7 +154,7 @@ class ServiceRollout:
         if not moves and not open_ and not left:
             over = replace(rollout, state="rolled-back", failed=()) if rollout.back else None
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
-        times = {"well": watch_s, "away": AWAY_S, "coming": DOWN_S}
+        times = {"healthy": watch_s, "unreachable": UNREACHABLE_S, "settling": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
         return RolloutDecision(
             target=target,
@@ -157,7 +170,7 @@ class ServiceRollout:
     def _open(
         self, rollout: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
     ) -> dict[Place, Condition]:
-        """Those that were moved and are not yet known to have come out well, nor badly."""
+        """Return the moved replicas whose monitor window has not ended and that have not failed."""
         return {
             place: known[place]
             for place in self._moved(rollout, target)
@@ -165,17 +178,21 @@ class ServiceRollout:
         }
 
     def _next(
-        self, config: Update, pending: list[Place], known: Mapping[Place, Condition], busy: int
+        self, config: Update, pending: list[Place], known: Mapping[Place, Condition], updating: int
     ) -> tuple[Place, ...]:
-        """Whom to move now: of those that do no work all, as that costs nothing; of the others as many as may be."""
+        """Return the replicas to move now: all idle ones, as they do no work, and running ones up to the limit."""
         idle = [place for place in pending if not known[place].up]
         able = sorted(
-            (place for place in pending if known[place].up and known[place].is_ != "away"),
-            # On the way back, those the way forward has begun with come first: they are disturbed already.
-            key=lambda place: (known[place].is_ == "well", known[place].is_ != "failed", place[1], place[0]),
+            (place for place in pending if known[place].up and known[place].is_ != "unreachable"),
+            # In a rollback the replicas that the rollout updated come first: they are disrupted already.
+            key=lambda place: (
+                known[place].is_ == "healthy",
+                known[place].is_ != "failed",
+                place[1],
+                place[0],
+            ),
         )
-        free = max(0, (config.parallelism or self.total) - busy)
-        return (*sorted(idle), *able[: max(0, free - len(idle))])
+        return (*sorted(idle), *able[: startable(config.parallelism, self.total, updating, len(idle))])
 
     def _waits(
         self,
@@ -186,13 +203,13 @@ class ServiceRollout:
     ) -> str:
         for (host, slot), each in open_.items():
             name = f"{self.service.name}-{slot} on {host}"
-            if each.is_ == "well":
-                return f"{name} has to be well for {watch_s:g} s"
+            if each.is_ == "healthy":
+                return f"{name} must stay healthy for {watch_s:g} s"
             return f"{name}: {each.why or 'its host has not reported yet'}"
         for place in left:
-            if known[place].is_ == "away":
+            if known[place].is_ == "unreachable":
                 host, slot = place
-                return f"{self.service.name}-{slot} follows when {host} is back: {known[place].why}"
+                return f"{self.service.name}-{slot} waits until {host} is back: {known[place].why}"
         return ""
 
     def _resting(self, rollout: Rollout, target: str, waits: str) -> RolloutDecision:
@@ -205,7 +222,7 @@ class ServiceRollout:
         return (self.service.rollback or self.service.update) if back else self.service.update
 
     def _moved(self, rollout: Rollout, target: str) -> list[Place]:
-        """Those that have the spec, and had it not when this way began."""
+        """Return the replicas that have the spec and did not have it when this rollout began."""
         return [
             place
             for place, replica in self.had.items()
@@ -238,25 +255,22 @@ class ServiceRollout:
 
 
 def _is_settled(found: Condition, watch_s: float) -> bool:
-    """Whether nothing more is waited for: it is well long enough, or nobody knows when it could be."""
+    """Return True if the rollout no longer waits for the replica: its window ended, or its host is unknown or gone."""
     return (
         found.is_ == "unseen"
-        or (found.is_ == "well" and found.for_s >= watch_s)
-        or (found.is_ == "away" and found.for_s >= AWAY_S)
+        or (found.is_ == "healthy" and found.for_s >= watch_s)
+        or (found.is_ == "unreachable" and found.for_s >= UNREACHABLE_S)
     )
 
 
-# ---- How a service gets from one spec to another: a few replicas at a time, each well before the next, or back again.
-#
-# What must outlive the leader is in a record in etcd, and is written before the first replica is moved by it.
-# All else is read off the assignments and what the hosts say; a new leader only watches again how long replicas
-# are well.
+# ---- All services. The record in etcd outlives the leader, and is written before the first replica moves. The rest is
+# derived from the assignments and the reports; a new leader only restarts the monitor windows.
 
 
 def plan_rollouts(
     intent: Intent, observed: Observed, placement: Placement | None = None
 ) -> dict[str, RolloutDecision]:
-    """What is decided of every service, by its name, with its replicas on the hosts where `placement` has them."""
+    """Return the decision on every service by name; `placement` None: compute it."""
     cluster = etcd_of(observed)
     damaged = {key.rpartition("/rollouts/")[2] for key, _ in cluster.unreadable if "/rollouts/" in key}
     placement = placement or placement_of(intent, observed)
@@ -268,7 +282,7 @@ def plan_rollouts(
 
 
 def looks_again_in_s(observed: Observed) -> float:
-    """In how many seconds a rollout may go on although nothing tells; 0: none does."""
+    """Return the seconds until a rollout may continue by time alone; 0: none does."""
     cluster = observed.cluster
     if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
         return 0.0

@@ -1,16 +1,13 @@
-"""On which hosts the replicas run whose hosts the leader chooses.
-
-And what happens to replicas on a host that is drained.
+"""The scheduler: the hosts of replicas with `deploy.replicas`, and the replicas of drained hosts.
 
 A replica keeps its slot and its host for as long as the document and the host allow it. It leaves in one of two ways:
 
-- its host is gone, or the replica must not stay for a moment: then it gets another host at once;
-- its host is drained, or may not run it any more: then another host prefetches the image, while
-  the replica goes on running where it is (`prefetching`). Only then it moves, one replica of a service at a time, and
-  the next one when that one is well.
+- its host is gone or removed, or its port is in use there: it gets another host immediately;
+- its host is drained, or must not run it any more: another host prefetches the image while the replica continues to
+  run. Then it moves: one replica of a service at a time, and the next one when the moved one is healthy.
 
-No replica is on two hosts at a time: it keeps its name, and with it whatever address is its own. Where it comes to, it
-is held until the host it comes from says that nothing is left of it.
+A replica never runs on two hosts, as it keeps its name and its addresses. The new host starts it only after the old
+host has reported that its container is removed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,26 +25,23 @@ from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Who runs what."""
+    """The hosts of all replicas."""
 
     slots: Mapping[str, Slots]
-    """Service -> host -> slots of the replicas that are to run there. No slot is on two hosts."""
+    """Service -> host -> slots of its replicas there. No slot is on two hosts."""
     prefetching: Mapping[Key, str] = field(default_factory=dict)
-    """The host that prefetches the image of a replica."""
+    """Service and slot -> prefetch target."""
     held: Mapping[Key, str] = field(default_factory=dict)
-    """Why a replica must not be started yet, in words."""
+    """Service and slot -> why the replica must not start yet."""
     blocked: tuple[Blocked, ...] = ()
     again_s: float = 0.0
-    """In how many seconds something may be different although nothing tells; 0: not by time alone."""
+    """Seconds until time alone may change the placement; 0: never."""
 
 
 def schedule(
     intent: Intent, current: Mapping[str, Assignment], observed: Observed | None = None
 ) -> Placement:
-    """Where the replicas of every service are to run, from where they are assigned now. Deterministic.
-
-    Without `observed` all hosts are taken for there and well.
-    """
+    """Return the placement of every service. Deterministic. Without `observed` all hosts are assumed to be healthy."""
     state = SchedulerState(intent, current, observed)
     picker = HostPicker(intent, state)
     schedulers = {
@@ -83,18 +77,18 @@ def schedule(
 
 
 def placement_of(intent: Intent, observed: Observed) -> Placement:
-    """As `place`, for who leads."""
+    """Return the placement that the leader computes from its observed state."""
     return schedule(intent, current_of(intent, etcd_of(observed)), observed)
 
 
 def schedules_again_in_s(observed: Observed) -> float:
-    """In how many seconds a replica may be moved although nothing tells; 0: none is."""
+    """Return the seconds until a replica may move by time alone; 0: none does."""
     intent = led_by(observed)
     return placement_of(intent, observed).again_s if intent else 0.0
 
 
 def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placement) -> dict[str, Assignment]:
-    """`current` with each replica that the leader places on the host where it is to run, and there alone."""
+    """Return `current` with each scheduled replica on its placed host only."""
     to = {
         (service.name, slot): host
         for service in intent.services
@@ -126,15 +120,15 @@ def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placem
 def _counts(
     service: ServiceIntent, state: SchedulerState, schedulers: Mapping[str, ReplicaScheduler]
 ) -> dict[str, int]:
-    """How many replicas of a service whose hosts the document says are to be on each of them."""
+    """Return host -> number of replicas for a service with fixed replicas."""
     has = replicas_of(service.name, state.current)
     counts = {}
     for name, count in service.placement:
         host, kept = state.intent.host(name), min(count, len(has.get(name, {})))
         availability = host.availability if host else "active"
         if availability == "drain":
-            # First goes what can run elsewhere: it may need the others for so long.
-            leaving = state.is_there(name) and any(name in each.origins for each in schedulers.values())
+            # Replicas that can move leave first: they may depend on the fixed ones until then.
+            leaving = state.is_reachable(name) and any(name in each.origins for each in schedulers.values())
             counts[name] = kept if leaving else 0
         else:
             counts[name] = count if availability == "active" else kept
@@ -142,19 +136,19 @@ def _counts(
 
 
 def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Iterator[Blocked]:
-    """Replicas that the document wants on a host, and that the host takes no more."""
+    """Block for fixed replicas that the document puts on a paused host."""
     if service.everywhere:
         return
     for name, count in service.placement:
         host = state.intent.host(name)
         if host and host.availability == "pause" and counts[name] < count:
-            reason = f"{name} is paused and takes no new replicas: {counts[name]} of {count} are there"
+            reason = f"{name} is paused and takes no new replicas: {counts[name]} of {count} exist"
             yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
 
 
 def _draining(state: SchedulerState) -> Iterator[Blocked]:
     for host in state.intent.hosts:
         if host.availability == "drain" and (left := state.left_on(host.name)):
-            silent = "" if state.is_there(host.name) else " by its last report, and it does not report now"
+            silent = "" if state.is_reachable(host.name) else " by its last report; it does not report now"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
             yield Blocked(resource=f"drain/{host.name}", reason=reason, kind="waiting")

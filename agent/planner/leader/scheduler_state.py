@@ -1,4 +1,4 @@
-"""What the leader knows of the hosts, and of each replica on them, when it places replicas and moves them."""
+"""The state on which the scheduler and the rollouts decide: the hosts, and the condition of each replica."""
 
 import re
 from collections.abc import Mapping
@@ -13,37 +13,37 @@ from agent.model.records import Assignment, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import HostStatus, ReplicaReport
 
-# ---- How a replica that was moved to another spec does there, by what its host says of it and for how long already
+# ---- The condition of a replica, from the report of its host and the time for which the report is unchanged
 
 
 DOWN_S = 5.0
-"""So long a replica that was never seen running may be down before that counts: its host may be about to start it."""
+"""Seconds for which a replica that never ran may be down before it counts as failed: its host may be starting it."""
 _NO_NETWORK = re.compile(
     rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
     "|invalid cluster node while attaching",
     re.IGNORECASE,
 )
-"""What docker says of a start that failed for a network, which the host or the swarm puts right: docker_gwbridge was
+"""Docker's errors of a start that failed for a network, which the host or the swarm repairs: docker_gwbridge was
 missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
 _NOT_WATCHED = ReplicaTimers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What is known of one replica."""
+    """The condition of one replica."""
 
-    is_: Literal["well", "coming", "failed", "away", "unseen"]
-    """away: its host cannot say anything now; unseen: its host never said anything, or it was never let start."""
+    is_: Literal["healthy", "settling", "failed", "unreachable", "unseen"]
+    """unreachable: its host does not report now; unseen: its host never reported, or it was not allowed to start."""
     why: str = ""
-    """Why it is not well, in words."""
+    """The reason; empty if healthy."""
     for_s: float = 0.0
-    """How long it has been so."""
+    """Seconds for which the condition has held."""
     up: bool = False
-    """Whether some container does its work, of whatever spec. Of one that is away, that may be so."""
+    """True if a container of any spec does its work, or may do so on an unreachable host."""
 
 
 def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
-    """How `replica`, as it is assigned to `host`, is now. `spec` is the one it has, if it is known."""
+    """Return the condition of `replica`, assigned to `host`. `spec`: the one it has; None: unknown."""
     cluster = observed.cluster
     assert cluster is not None
     if replica.waits:
@@ -53,27 +53,27 @@ def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSp
     if status is None or not status.engine_up:
         if host not in cluster.statuses:
             return Condition(is_="unseen")
-        why = "dockerd does not answer" if status else "the agent is away"
-        return Condition(is_="away", why=why, for_s=watch.steady_s, up=True)
+        why = "dockerd does not answer" if status else "the agent does not run"
+        return Condition(is_="unreachable", why=why, for_s=watch.steady_s, up=True)
     reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == replica.spec]
     held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
     waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
     faults = (
-        _failure(each, spec, watch, excused=waits or _is_its_hosts(each, replica, spec)) for each in mine
+        _failure(each, spec, watch, excused=waits or _is_host_problem(each, replica, spec)) for each in mine
     )
     if fault := next(filter(None, faults), ""):
         return Condition(is_="failed", why=fault, for_s=watch.steady_s, up=up)
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
-        return Condition(is_="well", for_s=watch.steady_s, up=True)
+        return Condition(is_="healthy", for_s=watch.steady_s, up=True)
     doing = unwell if len(reports) == len(mine) == 1 else "it is being replaced"
     why = held[0].reason if held else doing
-    return Condition(is_="coming", why=why, for_s=watch.steady_s, up=up)
+    return Condition(is_="settling", why=why, for_s=watch.steady_s, up=up)
 
 
-def _is_its_hosts(report: ReplicaReport, replica: Replica, spec: ContainerSpec | None) -> bool:
-    """Whether its start failed for what its host puts right: it got no network, or an address that is taken."""
+def _is_host_problem(report: ReplicaReport, replica: Replica, spec: ContainerSpec | None) -> bool:
+    """Return True if the start failed for a cause that the host repairs: no network, or a duplicate address."""
     return bool(_NO_NETWORK.search(report.error)) or (
         spec is not None and has_duplicate_address(report, replica, spec)
     )
@@ -82,15 +82,15 @@ def _is_its_hosts(report: ReplicaReport, replica: Replica, spec: ContainerSpec |
 def _failure(
     report: ReplicaReport, spec: ContainerSpec | None, watch: ReplicaTimers, *, excused: bool
 ) -> str:
-    """What is wrong with it that waiting does not put right, in words.
+    """Return the fault that waiting does not repair; empty if there is none.
 
-    `excused`: that it is down is no doing of its spec, as while its host holds its start after a power cut.
+    `excused`: the spec is not the cause that the replica is down, as while its host blocks the start after a power cut.
     """
     exited = f"it exited with {report.exit_code}"
     if report.status == "exited" and spec is not None and finished(spec, report):
         return exited if report.exit_code else ""
     if report.status == "restarting":
-        return f"{exited}, and is started over and over"
+        return f"it keeps exiting with {report.exit_code}"
     if report.health == "unhealthy":
         return "it is unhealthy"
     if watch.ended:
@@ -101,9 +101,9 @@ def _failure(
 
 
 def _unwell(report: ReplicaReport, spec: ContainerSpec | None) -> str:
-    """What it lacks yet, in words."""
+    """Return what the replica still lacks to be healthy; empty if nothing."""
     if any(each.repair != "none" for each in report.differences):
-        return "it is not as its spec says yet"
+        return "it differs from its spec"
     if report.status == "exited" and spec is not None and finished(spec, report):
         return ""
     if report.status != "running":
@@ -116,15 +116,11 @@ def _concerns(resource: str, reports: list[ReplicaReport], spec: ContainerSpec |
     return resource in names or (spec is not None and resource == f"image/{spec.image}")
 
 
-# ---- What is assigned now, also where etcd has lost it
+# ---- The current assignments, also if etcd has lost them
 
 
 def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment]:
-    """What is assigned; of a declared host for which etcd has lost that, what it says that it runs.
-
-    A host that was taken out and whose assignment is damaged counts as one without replicas: it was named once, and is
-    emptied as the others are.
-    """
+    """Return the assignments; a declared host that lost its own has its reported replicas, a removed one none."""
     current, lost = dict(cluster.assignments), _lost(intent, cluster)
     for name in _damaged(cluster):
         if intent.host(name) is None:
@@ -144,33 +140,30 @@ def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment
 
 
 def _lost(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Declared hosts without an assignment of this epoch."""
+    """Return the declared hosts without an assignment of this epoch."""
     found = cluster.assignments
     names = (each.name for each in intent.hosts)
     return tuple(name for name in names if name not in found or found[name].epoch < cluster.epoch)
 
 
 def _damaged(cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts whose assignment is there and cannot be read; not for its age: nobody leads beside a newer format."""
+    """Return the hosts whose assignment is damaged; with one of a newer format this agent would not be the leader."""
     parts = (key.rpartition("/assignments/") for key, _ in cluster.unreadable)
     return tuple(name for _, found, name in parts if found)
 
 
 def silent_hosts(intent: Intent, cluster: ClusterState) -> tuple[str, ...]:
-    """Hosts that are there, did not report yet in this epoch, and have to be asked for what they run.
-
-    A backup brings old reports back, and the runs of agents that wrote them may still go on.
-    """
+    """Return the present hosts with a lost assignment whose report is not of this epoch, as after a restore."""
     if not cluster.epoch:
         return ()
-    there = [each for each in _lost(intent, cluster) if each in cluster.present]
-    said = {each: cluster.status_of(each) for each in there}
+    present = [each for each in _lost(intent, cluster) if each in cluster.present]
+    statuses = {each: cluster.status_of(each) for each in present}
     return tuple(
-        each for each, status in said.items() if not status or status.epoch not in (None, cluster.epoch)
+        each for each, status in statuses.items() if not status or status.epoch not in (None, cluster.epoch)
     )
 
 
-# ---- Which slots the replicas of a service have, and on which host, where the document says the hosts
+# ---- The slots of a service with fixed replicas
 
 
 Slots = Mapping[str, list[int]]
@@ -178,7 +171,7 @@ Slots = Mapping[str, list[int]]
 
 
 def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, dict[int, Replica]]:
-    """Host -> slot -> replica, of one service, as assigned now; hosts in the order of their names."""
+    """Return host -> slot -> replica for one service, as assigned now; hosts sorted by name."""
     return {
         host: {replica.slot: replica for replica in assignment.replicas if replica.service == service}
         for host, assignment in sorted(current.items())
@@ -188,9 +181,9 @@ def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, di
 def slots_of(
     service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int] | None = None
 ) -> dict[str, list[int]]:
-    """Host -> slots: a replica keeps its own, and its host; a new one takes the lowest that no host uses.
+    """Return host -> slots: a replica keeps its slot and its host; a new one takes the lowest slot not in use.
 
-    `counts` says how many there are to be on each host; None: as the document says.
+    `counts`: number of replicas on each host; None: as in the document.
     """
     has = {host: sorted(replicas) for host, replicas in replicas_of(service.name, current).items()}
     placement = service.placement if counts is None else tuple(counts.items())
@@ -202,11 +195,11 @@ def slots_of(
     }
 
 
-_WELL = Condition(is_="well", for_s=float("inf"), up=True)
+_HEALTHY = Condition(is_="healthy", for_s=float("inf"), up=True)
 
 
 class SchedulerState:
-    """The hosts at one moment. Without `observed` all of them are there and well."""
+    """The hosts at one moment. Without `observed` all are assumed to be reachable and healthy."""
 
     def __init__(self, intent: Intent, current: Mapping[str, Assignment], observed: Observed | None) -> None:
         self.intent, self.current, self.observed = intent, current, observed
@@ -225,29 +218,29 @@ class SchedulerState:
                     self._assigned.setdefault(replica.key, set()).add(name)
 
     def takes_new(self, host: HostIntent) -> bool:
-        """Whether replicas may be given to it: one that is only away for the moment is waited for."""
+        """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
         return host.availability == "active" and not self.is_gone(host.name)
 
     def is_gone(self, name: str) -> bool:
-        """Whether it has been lost for so long that what may run elsewhere moves away."""
+        """Return True if the host has been lost for `policy.reschedule_after`."""
         return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
 
-    def is_there(self, name: str) -> bool:
-        """Whether its agent says now what runs there."""
+    def is_reachable(self, name: str) -> bool:
+        """Return True if the host's agent and dockerd report now."""
         if self.cluster is None:
             return True
         status = self.cluster.status_of(name)
         return status is not None and status.engine_up
 
     def gone_in_s(self, name: str) -> float:
-        """In how many seconds a lost host is gone; 0: it is not lost, or gone already."""
+        """Return the seconds until a lost host is gone; 0: not lost, or gone already."""
         if name not in self.lost_s:
             return 0.0
         return max(0.0, self.intent.policy.reschedule_after_s - self.lost_s[name])
 
-    def why_not_onto(self, name: str) -> str:
-        """Why no replica can be moved to the host now, in words; empty when it can."""
-        if not self.is_there(name):
+    def why_no_move_to(self, name: str) -> str:
+        """Return why no replica can move to the host now; empty if one can."""
+        if not self.is_reachable(name):
             return f"{name} does not report"
         if self.ready is None:
             return "the swarm lists no nodes"
@@ -260,8 +253,7 @@ class SchedulerState:
         return self.cluster is None or (status is not None and image in status.images)
 
     def condition(self, replica: Replica, host: str) -> Condition:
-        """How a replica does that is assigned to a host."""
-        return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _WELL
+        return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _HEALTHY
 
     def spec(self, replica: Replica) -> ContainerSpec | None:
         service = self.intent.service(replica.service)
@@ -270,24 +262,28 @@ class SchedulerState:
         return self.cluster.specs.get(replica.spec) if self.cluster else None
 
     def runs_on(self, host: str, service: str, slot: int) -> bool:
-        """Whether a host says that it has a container of that replica which runs, or may any moment."""
+        """Return True if a host reports a container of that replica that runs or may start."""
         return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
 
     def why_held(self, host: str, service: str, slot: int) -> str:
-        """Why a replica must not be started on `host` yet, in words: another one has it still, or may have it."""
-        if self.cluster is None or (self.is_there(host) and self.runs_on(host, service, slot)):
+        """Return why a replica must not start on `host` yet: another host has it, or may have it. Empty: it may."""
+        if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
             return ""
         key = service, slot
         has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
         for other in sorted((has.keys() | assigned) - {host}):
-            if self.is_there(other):
-                return f"it is still on {other}" if other in has else f"{other} has not let go of it yet"
+            if self.is_reachable(other):
+                return (
+                    f"it is still on {other}"
+                    if other in has
+                    else f"{other} has not confirmed its removal yet"
+                )
             if other in has and self.intent.host(other) and not self.is_gone(other):
                 return f"it may still run on {other}, which does not report"
         return ""
 
     def left_on(self, host: str) -> tuple[str, ...]:
-        """Names of the replicas that a host says it has; also of one that is away, as it said last."""
+        """Return the names of the replicas in the last report of a host, which may be unreachable."""
         status = self._status(host)
         return tuple(sorted(each.name for each in status.replicas)) if status else ()
 
@@ -298,7 +294,7 @@ class SchedulerState:
         return self.cluster.statuses.get(name) if self.cluster else None
 
     def _ready_nodes(self) -> frozenset[str] | None:
-        """Hosts whose node the swarm calls ready; None while it lists none."""
+        """Return the hosts whose node is ready; None without a node list."""
         if self.observed is None:
             return frozenset(each.name for each in self.intent.hosts)
         if self.cluster is None or self.cluster.record is None or self.cluster.record.swarm_id is None:

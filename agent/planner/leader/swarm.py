@@ -1,4 +1,4 @@
-"""The one swarm of the cluster, from the leader's side: who makes it, its record, its join tokens."""
+"""The swarm of the cluster, from the leader's side: the claim of its init, its record, tokens and autolock."""
 
 from dataclasses import replace
 
@@ -12,26 +12,26 @@ from agent.model.plan import Plan, blocked_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
-# ---- Swarm's autolock, as `x-cluster.swarm.autolock` says: switched by the leader, who publishes the key that unlocks.
+# ---- Autolock: the leader turns it on or off by `x-cluster.swarm.autolock`, and publishes the unlock key
 
 
 NO_KEY = (
-    "x-cluster.swarm.autolock needs tokens.key_file in agent.yaml of every host: without it the unlock key would lie "
-    "in etcd for everybody who reads that"
+    "x-cluster.swarm.autolock needs tokens.key_file in agent.yaml of every host: without it the unlock key would be "
+    "stored in etcd unsealed"
 )
 
 
 def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Plan:
-    """What the leader does about it. Where the document says nothing and we never turned it on, it stays as found."""
+    """Turn autolock on or off, or publish its key. Undeclared and never turned on by an agent, it stays as found."""
     swarm, wanted = host.swarm, intent.swarm.autolock
     if swarm.autolock is None or swarm.nodes is None:
-        return Plan()  # no manager, or the swarm has no leader to ask
+        return Plan()  # not a manager, or no quorum
     if not wanted:
         return _off(cluster, swarm, declared=wanted is False)
     if not cluster.can_seal:
         return blocked_plan("autolock", "dependency", NO_KEY)
     if cluster.unlock_locked:
-        return Plan()  # it is told as unreadable; what it holds may be the only key of a manager that is down
+        return Plan()  # reported as unreadable; the value may be the only key of a manager that is down
     known = _known(cluster, swarm)
     if not swarm.autolock:
         return Plan((leader_steps.TurnAutolockOn(known=known, reason="autolock is declared"),))
@@ -43,15 +43,15 @@ def _off(cluster: ClusterState, swarm: SwarmState, *, declared: bool) -> Plan:
     known = _known(cluster, swarm)
     if not known.on and not (declared and swarm.autolock):
         return Plan()
-    reason = "autolock is declared false" if declared else "autolock is not declared any more"
+    reason = "autolock is declared false" if declared else "autolock is no longer declared"
     return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),))
 
 
 def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: SwarmState) -> str:
     if not known.on:
-        return "the swarm is locked at a restart, and its unlock key is not published"
+        return "autolock is on, and its unlock key is not published"
     if swarm.unlock_key and known.keys[:1] != (swarm.unlock_key,):
-        return "the published unlock key is not the swarm's any more"
+        return "the published unlock key is outdated"
     return (
         "the published unlock key is not sealed with the first key of the hosts"
         if cluster.unlock_aged
@@ -60,7 +60,7 @@ def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: Sw
 
 
 def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
-    """What is published, if it is this swarm's."""
+    """Return the published keys if they belong to this swarm, else none."""
     found = cluster.unlock
     assert swarm.swarm_id is not None, "a manager that knows of autolock knows its swarm"
     return (
@@ -71,13 +71,13 @@ def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
-    """Claim the init, publish what came of it, keep the record and the tokens right."""
+    """Claim the init, publish the swarm, and keep its record and its tokens up to date."""
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
     record = cluster.record
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
         if record and record.swarm_id not in (None, host.swarm.swarm_id):
-            return Plan()  # a foreign swarm: eligibility.py resigns, host/membership.py says it
+            return Plan()  # a foreign swarm: eligibility.py resigns, host/membership.py blocks
         return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
@@ -90,8 +90,8 @@ def _plan_claim(
     if record and record.claimed_by == observed.me:
         return Plan()  # host/membership.py inits
     if record and record.claimed_by in cluster.present:
-        return _waiting(f"{record.claimed_by} claimed the init and is still there")
-    # Whoever is in a swarm already must have had the time to say so, or a second one would be made beside it.
+        return _waiting(f"{record.claimed_by} claimed the init and still runs")
+    # A host that is in a swarm already must have had time to report it, or a second swarm would be created.
     silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
         return _waiting(f"{', '.join(silent)} did not report yet")
@@ -101,13 +101,17 @@ def _plan_claim(
         if each.name != observed.me and (status := cluster.status_of(each.name)) and _is_unseen(status)
     ]
     if unseen:
-        return _waiting(f"the dockerd of {', '.join(unseen)} did not say yet whether it is in a swarm")
-    reason = f"{record.claimed_by}, who claimed it, is gone" if record else "there is no swarm yet"
+        return _waiting(f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm")
+    reason = (
+        f"the agent of {record.claimed_by}, which claimed the init, does not run"
+        if record
+        else "there is no swarm yet"
+    )
     return Plan((leader_steps.ClaimInit(over=cluster.record_revision, reason=reason),))
 
 
 def _is_unseen(status: HostStatus) -> bool:
-    """Whether no agent of that host has ever had an answer from its dockerd: it may manage a swarm to be adopted."""
+    """Return True if the host's dockerd never answered its agent: the host may manage a swarm to adopt."""
     return not status.engine_up and not status.engine_version
 
 
@@ -135,16 +139,16 @@ def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host
 
 def _record_change(before: records.SwarmRecord | None, after: records.SwarmRecord) -> str:
     if before is None:
-        return f"this host is in swarm {after.swarm_id} already: adopted"
+        return f"this host is in swarm {after.swarm_id} already, which is adopted"
     if before.swarm_id is None:
-        return f"swarm {after.swarm_id} is made"
+        return f"swarm {after.swarm_id} is created"
     if begun := set(after.recreating) - set(before.recreating):
-        return f"{', '.join(sorted(begun))} is to be recreated"
+        return f"{', '.join(sorted(begun))} will be recreated"
     return "managers or networks changed"
 
 
 def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
-    """Where to join: the managers raft reaches; before the node list is there, those the engine knows."""
+    """Return the managers to join through: the reachable ones; without a node list those that the engine knows."""
     reached = tuple(
         sorted((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
     )
@@ -152,10 +156,9 @@ def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
 
 
 def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
-    """Declared hosts that are not nodes of this swarm, as far as nodes and statuses tell.
+    """Return the declared hosts that are not nodes of this swarm, by the node list and their (last) reports.
 
-    A manager whose join failed half-way leaves a node behind that looks ready, so the host itself has to agree. One
-    whose dockerd is away says what it was last.
+    A failed join of a manager leaves a node that looks ready, so the host's report must agree.
     """
     nodes = {node.id for node in host.swarm.nodes or ()}
     joined = {
@@ -183,15 +186,12 @@ def _plan_tokens(intent: Intent, observed: Observed, host: HostState) -> Plan:
     withdraw = leader_steps.WithdrawTokens(reason=reason)
     if intent.swarm.rotate_tokens == "never":
         return Plan((withdraw,))
-    # Rotated first: after a crash in between, the key that is still there makes the next leader do both again.
+    # Rotate first: after a crash in between, the remaining key makes the next leader do both again.
     return Plan((leader_steps.RotateTokens(reason=reason), withdraw))
 
 
 def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Plan:
-    """Make tokens worthless that were there for too long: whoever read them meanwhile has nothing of it.
-
-    The next pass sees that the published ones are not the swarm's any more, and publishes those that are.
-    """
+    """Rotate tokens that were published for too long; the next pass publishes the new ones."""
     ttl_s = intent.swarm.token_ttl_s
     if intent.swarm.rotate_tokens == "never" or observed.tokens_age_s < ttl_s:
         return Plan()
@@ -200,23 +200,22 @@ def _expire(intent: Intent, observed: Observed, missing: tuple[str, ...]) -> Pla
 
 
 def _why_publish(host: HostState, published: records.Tokens | None, missing: str) -> str:
-    """Why join tokens have to be published, in words; empty when the published ones are right."""
+    """Return why join tokens must be published; empty if the published ones are valid."""
     if published is None or published.swarm_id != host.swarm.swarm_id:
         return missing
     lost, current = _lost_managers(host), host.swarm.tokens
     if bool(published.manager) == bool(lost):
-        how = f"as workers at first, as {', '.join(lost)} cannot be reached" if lost else "as managers, too"
-        return f"who joins may do so {how}"
+        how = f"as workers only while {', '.join(lost)} cannot be reached" if lost else "also as managers"
+        return f"hosts may join {how}"
     if current and published not in (current, replace(current, manager="")):
-        return "the published join tokens are not the swarm's any more"
+        return "the published join tokens are outdated"
     return ""
 
 
 def _lost_managers(host: HostState) -> tuple[str, ...]:
-    """The managers that count for the quorum and cannot be reached. One that is just coming in is not noted yet.
+    """Return the unreachable managers, except one that is joining: it has no host label yet and is not down.
 
-    A host that joined as a manager beside them would count before it answers: the quorum would hang on its success.
-    One that is down does not come in, whether somebody noted whose it is or not.
+    While there is one, hosts join as workers: a new manager counts before it answers (n <= 3: quorum(n + 1) > n - 1).
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
     return tuple(

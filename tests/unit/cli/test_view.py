@@ -182,12 +182,12 @@ def test_a_status_that_makes_no_sense_is_shown_and_not_fatal() -> None:
 
 def test_the_host_that_holds_the_disruption_slot_is_shown() -> None:
     disruption = Disruption(
-        host="h2", state="acquired", reason="docker_gwbridge of h2 is not as agreed", quorum=True
+        host="h2", state="acquired", reason="docker_gwbridge of h2 is not as declared", quorum=True
     )
 
     assert (
         seen(state(disruption=disruption)).disruption
-        == "h2 (acquired): docker_gwbridge of h2 is not as agreed"
+        == "h2 (acquired): docker_gwbridge of h2 is not as declared"
     )
     assert seen(state()).disruption == ""
 

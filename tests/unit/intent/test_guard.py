@@ -112,7 +112,7 @@ def test_a_large_edit_waits_and_the_verdict_has_the_word_that_confirms_it() -> N
     why = (
         "it would take away 4 of 6 replicas (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of "
         "50%:"
-        f" if that is meant, put it again with x-cluster.policy.confirm: {WORD}"
+        f" to confirm, apply it again with x-cluster.policy.confirm: {WORD}"
     )
     assert told(plan_verdict(WAITS)) == [
         "publish verdict: revision 9 waits for a confirmation",

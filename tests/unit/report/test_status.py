@@ -83,7 +83,7 @@ def test_a_step_that_is_planned_and_in_flight_is_told_once() -> None:
 
 
 def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
-    tidying = CollectSpecs(digests=("0" * 64,), reason="no replica has them any more")
+    tidying = CollectSpecs(digests=("0" * 64,), reason="no replica uses them")
     held = Blocked(resource="assignment/node-x", reason="node-x left the intent", kind="removal")
 
     status = status_of(observed(fence=FENCE), Plan((tidying,), (held,)), previous=said(6))

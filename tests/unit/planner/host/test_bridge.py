@@ -94,7 +94,7 @@ def test_a_granted_disruption_slot_is_acquired_before_anything_is_done() -> None
     found = hosting(WEB)
 
     assert planned(found, disruption("h1", "granted")) == [
-        "acquire disruption: docker_gwbridge of h1 is not as agreed",
+        "acquire disruption: docker_gwbridge of h1 is not as declared",
         f"{WAITS} (h1 has it); {TOUCHES}",
     ]
     assert phase(found, disruption("h1", "granted")) == "waiting"

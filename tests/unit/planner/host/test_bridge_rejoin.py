@@ -35,7 +35,7 @@ def wanted(hosts: str = "h1 h2 h3") -> Intent:
 
 
 def running(swarm: SwarmState, **more: Any) -> HostState:
-    """A host with a bridge that is not as agreed and a replica on the overlay."""
+    """A host with a bridge that is not as declared and a replica on the overlay."""
     attached = (Attached(id=REPLICA.id, name=REPLICA.name, networks=("net",)),)
     networks = (WRONG, overlay_network())
     defaults = {"swarm": swarm, "networks": networks, "attached": attached, "containers": (REPLICA,)}
@@ -174,5 +174,5 @@ def test_the_leader_hands_over_before_its_own_disruption_slot_and_only_to_somebo
     )
     assert (
         why_ineligible(replace(alone, cluster=other), other)
-        == "this host holds the disruption slot to leave the swarm and come back"
+        == "this host holds the disruption slot and rejoins the swarm"
     )

@@ -29,7 +29,7 @@ from tests.support.builders import (
 )
 
 WANTED = intent(service(on={"h3": 1}), hosts="h1 h2 h3:worker")
-WHY = "the swarm has no node node-h3 any more"
+WHY = "the swarm no longer has node node-h3"
 UNLISTED = MembershipOrder(state="active", node_id="node-h3", what="leave", reason=WHY)
 ON_OVERLAY = (("net", "10.10.0.5"),)
 BRIDGED = NetworkState(
@@ -198,13 +198,13 @@ def test_a_copied_machine_does_nothing_at_all() -> None:
 # ---- taken out of the intent
 
 GONE = intent(hosts="h1 h2")
-REMOVED = replace(UNLISTED, reason="the intent names it no longer")
+REMOVED = replace(UNLISTED, reason="the document no longer declares the host")
 
 
 def test_a_host_that_was_taken_out_leaves_and_its_bridge_stays_as_it_is() -> None:
     there = a_worker(networks=(bridge_network(gateway="172.21.0.9"),))
     assert told(plan(there, membership_order=REMOVED, wanted=GONE)) == [
-        "leave swarm: the intent names it no longer"
+        "leave swarm: the document no longer declares the host"
     ]
     left = replace(there, swarm=SwarmState(local="inactive"))
     assert told(plan(left, membership_order=REMOVED, wanted=GONE)) == [

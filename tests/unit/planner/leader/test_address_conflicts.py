@@ -54,10 +54,10 @@ def anew(seen: ClusterState) -> dict[str, tuple[tuple[str, str], ...]]:
 
 
 def test_the_second_of_two_replicas_with_one_address_is_told_and_recreated() -> None:
-    why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: the swarm gave the same address to both"
+    why = "it has 10.10.0.1 of my-overlay, as prod-order-1 on h1 has: duplicate address assigned by Swarm"
 
     assert told(plan_address_conflicts(said())) == [
-        f"blocked container/prod-order-2: on h2 {why}; it is recreated with another one"
+        f"blocked container/prod-order-2: on h2 {why}; this container is recreated with another address"
     ]
     assert anew(said()) == {"h1": (), "h2": (("2", why),)}
 
@@ -80,7 +80,7 @@ def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
 
     assert not any(anew(seen).values())
     (line,) = told(plan_address_conflicts(seen))
-    assert line.endswith("both ask for it; `docker rm --force` the one of them that may be recreated")
+    assert line.endswith("both ask for it; `docker rm --force` the one that may be recreated")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_specs_that_no_replica_has_any_more_are_collected_once_all_is_assigned()
     stored = frozenset({spec_hash(order()), spec_hash(order("0.9.0"))})
     state = cluster(wanted, assignments=assign(wanted, {}), stored_specs=stored)
 
-    assert told(plan_assignments(wanted, state)) == ["collect specs: no replica has them any more"]
+    assert told(plan_assignments(wanted, state)) == ["collect specs: no replica uses them"]
 
 
 def test_specs_are_collected_all_at_once_when_no_host_runs_an_old_one_any_more() -> None:
@@ -156,8 +156,8 @@ def test_specs_that_were_lost_are_written_again_with_an_assignment_that_did_not_
     plan = plan_assignments(wanted, state)
 
     assert told(plan) == [
-        "publish assignment/h1: revision 7: its specs were lost",
-        "publish assignment/h2: revision 7: its specs were lost",
+        "publish assignment/h1: revision 7: re-publish specs missing in etcd",
+        "publish assignment/h2: revision 7: re-publish specs missing in etcd",
     ]
     assert all(isinstance(step, PublishAssignment) and step.specs == (order(),) for step in plan.steps)
 
@@ -213,6 +213,6 @@ def test_a_host_that_is_there_and_says_nothing_yet_is_waited_for() -> None:
     silent = replace(silent, statuses={"h1": silent.statuses["h1"]})
     assert silent.accepted is not None
     assert told(plan_assignments(silent.accepted, silent)) == [
-        "blocked assignments: h2 did not report yet which replicas run there, and etcd has lost it"
+        "blocked assignments: h2 did not report its replicas yet, and etcd has lost its assignment"
     ]
     assert slots(replace(silent, present={"h1": "run-h1"})) == {"h1": [3], "h2": [1, 2]}

@@ -11,7 +11,7 @@ from agent.model.spec import Restart, spec_hash
 from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.replicas import plan_replicas
-from agent.planner.leader.assignments import assign, hold_first_starts, plan_assignments
+from agent.planner.leader.assignments import assign, plan_assignments, with_dependencies
 from tests.support.builders import cluster, container, document, host, intent, observed, order, service, told
 
 HEALTHY, STARTED, COMPLETED = "service_healthy", "service_started", "service_completed_successfully"
@@ -47,7 +47,7 @@ def state(*statuses: HostStatus | None, **more: Any) -> ClusterState:
 def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | None = None) -> dict[str, str]:
     """For what each replica has to wait."""
     before = current or {}
-    held = hold_first_starts(what, assign(what, before), before, found)
+    held = with_dependencies(what, assign(what, before), before, found)
     return {
         f"{replica.service}-{replica.slot}": replica.waits
         for _, each in sorted(held.items())
@@ -75,7 +75,7 @@ def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | No
             HEALTHY,
             report(1, health=""),
             report(2),
-            "db-1 on h1 has to be healthy first, and it has no health check",
+            "db-1 on h1 has to be healthy first, and the service has no health check",
         ),
         (COMPLETED, report(1, status="exited"), report(2, status="exited"), ""),
         (COMPLETED, report(1, status="exited"), report(2), "db-2 on h2 has to complete first"),
@@ -113,7 +113,7 @@ def test_a_replica_on_a_host_that_is_away_holds_nobody_up_while_another_one_is_a
 
 def test_when_all_hosts_of_a_dependency_are_away_its_dependents_do_not_start_for_the_first_time() -> None:
     assert waits(shop(db={"h1": 1}), state(None, status())) == {
-        "web-1": "depends on db: db-1 on h1 has to be healthy first, and h1 is away"
+        "web-1": "depends on db: db-1 on h1 has to be healthy first, and h1 is unreachable"
     }
 
 
@@ -126,7 +126,7 @@ def test_a_replica_that_was_let_start_is_never_held_up_again() -> None:
     before = assign(what, {})
     sick = state(status(report(1, health="unhealthy")), status(report(2, status="exited")))
     assert waits(what, sick, before) == {}
-    held = hold_first_starts(what, before, {}, sick)
+    held = with_dependencies(what, before, {}, sick)
     assert waits(what, sick, held) == {
         "web-1": "depends on db: db-1 on h1 has to be healthy first (and 1 more)"
     }
@@ -153,10 +153,12 @@ def test_the_leader_tells_a_host_what_waits_and_that_it_waits_no_more() -> None:
         "publish assignment/h2: revision 7: 2 new, web-1 waits: depends on db: db-1 on h1 has to be healthy"
         in ("\n".join(told(first)))
     )
-    before = hold_first_starts(what, assign(what, {}), {}, state(status(), status()))
+    before = with_dependencies(what, assign(what, {}), {}, state(status(), status()))
     specs = frozenset(spec_hash(each.spec) for each in what.services)
     well = state(status(report(1)), status(report(2)), assignments=before, stored_specs=specs)
-    assert told(plan_assignments(what, well))[0] == ("publish assignment/h2: revision 7: web-1 waits no more")
+    assert told(plan_assignments(what, well))[0] == (
+        "publish assignment/h2: revision 7: web-1 no longer waits"
+    )
 
 
 # ---- the host

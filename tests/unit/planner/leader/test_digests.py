@@ -46,7 +46,7 @@ def test_without_the_policy_a_tag_is_a_tag() -> None:
 def test_a_document_is_not_assigned_before_its_tags_are_known() -> None:
     new = seen(ORDER)
     assert images(new) is None
-    assert str(plan_digests(new)) == "resolve digests: which bytes order:1.0.0 are, for revision 7"
+    assert str(plan_digests(new)) == "resolve digests: order:1.0.0 for revision 7"
     assert not any(isinstance(step, PublishAssignment) for step in plan_leading(new).steps)
 
 
@@ -70,7 +70,7 @@ def test_while_the_registry_is_away_an_image_is_what_it_was() -> None:
     held = seen(ORDER, noted(revision=REVISION - 1), failures=AWAY)
     assert images(held) == [f"order:1.0.0@{DIGEST}"]
     assert plan_digests(held).blocked[0].reason == (
-        "what order:1.0.0 is cannot be asked now: it is held to be what it was before"
+        "order:1.0.0 cannot be resolved to a digest: the registry does not answer; the previous digest is used"
     )
 
 
@@ -80,7 +80,7 @@ def test_while_the_registry_is_away_a_new_image_holds_everything_where_it_is() -
     )
     assert images(held) is None
     assert plan_digests(held).blocked[0].reason == (
-        "what web:2 is cannot be asked now: every replica stays as it is assigned until it can"
+        "web:2 cannot be resolved to a digest: the registry does not answer; every replica stays as assigned"
     )
     (step,) = plan_digests(held).steps
     assert step.images == ("web:2",)  # type: ignore[union-attr]

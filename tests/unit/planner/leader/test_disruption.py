@@ -73,14 +73,14 @@ def planned(found: Observed) -> list[str]:
 
 
 def offer(name: str) -> list[str]:
-    return [f"grant disruption/{name}: docker_gwbridge of {name} is not as agreed"]
+    return [f"grant disruption/{name}: docker_gwbridge of {name} is not as declared"]
 
 
 # ---- which host gets the disruption slot
 
 
 def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
-    waits = ["blocked disruption/h2: it gets the disruption slot when h3 is in the swarm again"]
+    waits = ["blocked disruption/h2: waiting for the disruption slot: h3 is not back in the swarm"]
     leaves = MembershipOrder(state="active", node_id="node-h3", what="leave", reason="r")
     joined = JoinedReport(node_id="node-h3", through="", engine="e")
 
@@ -105,7 +105,7 @@ def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_com
 def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:
     """Its bridge was broken, or somebody has deleted the disruption slot that it had."""
     phases = {"h1": "waiting", "h2": "moving", "h3": "right"}
-    waits = ["blocked disruption/h1: it gets the disruption slot when h2 is through with its docker_gwbridge"]
+    waits = ["blocked disruption/h1: waiting for the disruption slot: h2 changes its docker_gwbridge"]
 
     assert planned(seen(phases)) == waits
     assert planned(seen(phases, disruption("h3", "released"))) == waits
@@ -149,11 +149,11 @@ def test_a_copied_machine_that_was_told_to_do_nothing_keeps_nobody_waiting() -> 
 
     assert with_held_h2(None) == offer("h3")
     assert with_held_h2(disruption("h2", "granted")) == [
-        "revoke disruption/h2: it does not need the disruption slot any more"
+        "revoke disruption/h2: the host no longer needs the disruption slot"
     ]
     assert with_held_h2(None, h2="moving") == offer("h3")
     (stuck,) = with_held_h2(disruption("h2", "acquired"), h2="moving")
-    assert stuck.endswith("and does not go on: it is quarantined: node node-h3 is h3's")
+    assert stuck.endswith("and cannot finish: it is quarantined: node node-h3 is h3's")
 
 
 def test_one_gets_it_at_a_time() -> None:
@@ -218,7 +218,7 @@ def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
 def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_the_disruption_slot(
     said: HostStatus,
 ) -> None:
-    waits = "blocked disruption/h1: h2 is yet to say whether it needs the disruption slot first"
+    waits = "blocked disruption/h1: h2 has not reported whether it needs the disruption slot"
     assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
     assert planned(seen({"h1": "waiting", "h3": "right"}, disruption("h3", "released"), statuses=[said])) == [
         waits
@@ -230,7 +230,7 @@ def test_a_new_leader_waits_a_little_for_agents_that_start_with_its_own() -> Non
     waiting = {"h1": "waiting"}
 
     assert planned(seen(waiting, led_s=0.5)) == [
-        "blocked disruption/h1: h2, h3 are yet to say whether they need the disruption slot first"
+        "blocked disruption/h1: h2, h3 have not reported whether they need the disruption slot"
     ]
     assert planned(seen(waiting, led_s=10.0)) == offer("h1")
 
@@ -278,16 +278,16 @@ def test_a_key_that_cannot_be_read_counts_as_a_held_disruption_slot() -> None:
 
 def test_a_disruption_slot_that_is_not_needed_any_more_is_revoked() -> None:
     assert planned(seen({"h1": "right", "h2": "right"}, disruption("h2", "released"))) == [
-        "revoke disruption/h2: nobody else needs the disruption slot"
+        "revoke disruption/h2: no other host needs the disruption slot"
     ]
     assert planned(seen({"h1": "waiting", "h2": "right"}, disruption("h2", "granted"))) == [
-        "revoke disruption/h2: it does not need the disruption slot any more"
+        "revoke disruption/h2: the host no longer needs the disruption slot"
     ]
 
 
 def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> None:
     assert planned(seen({"h1": "waiting", "h2": "waiting"}, disruption("h2", "granted"), away=["h2"])) == [
-        "revoke disruption/h2: the agent of h2 is gone"
+        "revoke disruption/h2: the agent of h2 is not running"
     ]
     assert planned(seen({"h1": "waiting", "h2": "waiting"}, away=["h2"])) == offer("h1")
 
@@ -295,14 +295,14 @@ def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> Non
 def test_a_host_that_dies_with_the_disruption_slot_keeps_it_and_that_is_said() -> None:
     (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), away=["h2"]))
     assert held == (
-        "blocked disruption/h2: h2 went away with the disruption slot (docker_gwbridge of h2 is not as agreed): "
-        "the next host waits for it"
+        "blocked disruption/h2: h2 became unreachable while it held the disruption slot "
+        "(docker_gwbridge of h2 is not as declared): the next host waits for it"
     )
 
 
 def test_a_host_that_died_with_the_disruption_slot_and_left_the_intent_delays_no_other() -> None:
     assert planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), hosts="h1 h3", away=["h2"])) == [
-        "revoke disruption/h2: the agent of h2 is gone"
+        "revoke disruption/h2: the agent of h2 is not running"
     ]
 
 
@@ -315,11 +315,11 @@ def test_a_host_that_is_up_releases_the_disruption_slot_itself() -> None:
     ("said", "why"),
     [
         (says("h2", "moving", engine_up=False), "its dockerd does not answer"),
-        (says("h2", "held"), "what it began is held"),
+        (says("h2", "held"), "its bridge change is blocked"),
     ],
 )
-def test_that_a_host_cannot_go_on_with_the_disruption_slot_is_reported(said: HostStatus, why: str) -> None:
-    has = "h2 has the disruption slot (docker_gwbridge of h2 is not as agreed) and does not go on"
+def test_that_a_host_cannot_go_on_in_the_disruption_slot_is_said(said: HostStatus, why: str) -> None:
+    has = "h2 has the disruption slot (docker_gwbridge of h2 is not as declared) and cannot finish"
 
     assert planned(seen({"h1": "waiting"}, disruption("h2"), statuses=[said])) == [
         f"blocked disruption/h2: {has}: {why}"
@@ -373,7 +373,7 @@ def test_a_host_that_does_not_report_is_not_well() -> None:
 
 @pytest.mark.parametrize("phase", ["moving", ""])
 def test_a_bridge_that_is_not_right_yet_is_not_well(phase: str) -> None:
-    assert unwell(after=says("h2", phase)) == ["docker_gwbridge of h2 is not as agreed"]
+    assert unwell(after=says("h2", phase)) == ["docker_gwbridge of h2 is not as declared"]
 
 
 def test_what_was_right_for_an_earlier_intent_was_well() -> None:
@@ -432,8 +432,10 @@ def test_a_majority_that_is_lost_is_not_well() -> None:
     assert unwell(after=says("h2", "right"), nodes=four) == ["2 of 4 managers are reachable"]
 
 
-def test_a_quorum_lost_while_a_host_has_the_disruption_slot_delays_the_next_grant() -> None:
-    assert unwell(after=says("h2", "right"), nodes=None) == ["the swarm lost its leader meanwhile"]
+def test_a_quorum_lost_during_the_disruption_slot_holds_the_next_one() -> None:
+    assert unwell(after=says("h2", "right"), nodes=None) == [
+        "the swarm lost its quorum during the disruption"
+    ]
 
 
 def test_a_quorum_lost_before_the_grant_does_not() -> None:

@@ -37,7 +37,7 @@ def plan(state: ClusterState, seen: HostState | None, **more: Any) -> list[str]:
 
 
 def test_a_manager_of_the_swarm_takes_a_free_lock() -> None:
-    assert plan(free(), host(swarm=member("h2"))) == ["campaign for leader: nobody leads"]
+    assert plan(free(), host(swarm=member("h2"))) == ["campaign for leader: the leader lock is free"]
 
 
 def test_a_lock_that_somebody_holds_is_left_to_him() -> None:
@@ -71,7 +71,7 @@ def test_once_there_is_a_swarm_only_its_managers_campaign(swarm: SwarmState) -> 
 
 
 def test_before_there_is_a_swarm_a_declared_manager_campaigns() -> None:
-    assert plan(free(record=None), host(swarm=outside())) == ["campaign for leader: nobody leads"]
+    assert plan(free(record=None), host(swarm=outside())) == ["campaign for leader: the leader lock is free"]
 
 
 def test_who_has_no_swarm_leaves_the_lead_to_a_manager_that_has_one() -> None:
@@ -83,19 +83,19 @@ def test_who_has_no_swarm_leaves_the_lead_to_a_manager_that_has_one() -> None:
 def test_what_an_agent_reported_in_an_earlier_run_counts_for_nothing() -> None:
     state = free(record=None, statuses={"h1": status("h1")}, present={"h1": "a later run"})
 
-    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: the leader lock is free"]
 
 
 def test_before_the_first_verdict_the_newest_document_says_who_may_lead() -> None:
     state = builders.cluster(None, leader=None, record=None, document=document(WANTED))
 
-    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: the leader lock is free"]
 
 
 def test_anybody_leads_to_say_what_is_wrong_with_the_first_document() -> None:
     state = builders.cluster(None, leader=None, record=None, document=document(None))
 
-    assert plan(state, host(swarm=outside())) == ["campaign for leader: nobody leads"]
+    assert plan(state, host(swarm=outside())) == ["campaign for leader: the leader lock is free"]
 
 
 @pytest.mark.parametrize(("accepted", "accepted_revision"), [(True, 8), (False, 7)])
@@ -130,7 +130,7 @@ def test_who_renews_the_lock_and_cannot_read_etcd_for_long_lets_go_of_it() -> No
     state, seen = cluster(WANTED, "h2", leader="h2"), host(swarm=member("h2"))
     assert plan(state, seen, **unread, unread_s=29) == []
     assert plan(state, seen, **unread, unread_s=31) == [
-        "abandon the lock as leader: etcd has renewed the lease for 31 s, and lets nothing be read"
+        "abandon the lock as leader: etcd renews the lease but has answered no read for 31 s"
     ]
     assert plan(state, seen, stale=True, unread_s=31) == []
 
@@ -208,7 +208,7 @@ def test_a_manager_that_cannot_tell_its_swarm_because_the_quorum_is_lost_leads_o
     seen = host(swarm=replace(member("h2", of=(node("h1"), node("h2"))), swarm_id=None, nodes=None))
 
     assert plan(cluster(WANTED, "h2", leader="h2"), seen, leads=True) == []
-    assert plan(free(), seen) == ["campaign for leader: nobody leads"]
+    assert plan(free(), seen) == ["campaign for leader: the leader lock is free"]
 
 
 def test_a_manager_without_a_swarm_id_whose_managers_are_all_strangers_does_not_lead() -> None:
@@ -258,9 +258,9 @@ def test_before_there_is_a_swarm_only_a_declared_manager_leads() -> None:
 def test_a_free_lock_is_taken_by_an_undeclared_manager_only_when_the_swarm_has_no_declared_one() -> None:
     mine = node("h3")
     for others, expected in (
-        ((), ["campaign for leader: nobody leads"]),
-        ((node("h1", "worker"),), ["campaign for leader: nobody leads"]),
-        ((node("h1", reachable=False),), ["campaign for leader: nobody leads"]),
+        ((), ["campaign for leader: the leader lock is free"]),
+        ((node("h1", "worker"),), ["campaign for leader: the leader lock is free"]),
+        ((node("h1", reachable=False),), ["campaign for leader: the leader lock is free"]),
         ((node("h1"),), []),
     ):
         assert plan(free(), host(swarm=member("h3", of=(mine, *others))), me="h3") == expected
@@ -293,7 +293,7 @@ def test_whoever_leads_makes_room_for_the_claimant() -> None:
 def test_nobody_but_the_claimant_campaigns() -> None:
     free_lock = claimed(leader=None)
     assert plan(free_lock, empty_host()) == []
-    assert plan(free_lock, empty_host(), me="h1") == ["campaign for leader: nobody leads"]
+    assert plan(free_lock, empty_host(), me="h1") == ["campaign for leader: the leader lock is free"]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ MADE_BY_A_WORKER = {"record": SwarmRecord(claimed_by="h3"), "present": {"h3": "r
 def test_who_made_the_swarm_leads_to_record_it_though_it_is_declared_a_worker_since() -> None:
     """Nobody else can say which swarm it is, and none is made beside it while it is there."""
     assert plan(free(**MADE_BY_A_WORKER), host(swarm=member("h3", of=(node("h3"),))), me="h3") == [
-        "campaign for leader: nobody leads"
+        "campaign for leader: the leader lock is free"
     ]
     leading = cluster(WANTED, "h3", leader="h3", **MADE_BY_A_WORKER)
     assert plan(leading, None, me="h3", leads=True) == []
@@ -369,7 +369,7 @@ NAMES = ["gone", "just started", "blind as well", "without dockerd", "elsewhere"
 def test_a_leader_that_has_not_seen_the_nodes_for_long_gives_the_lock_to_one_that_does() -> None:
     assert unseeing("h2", 29, led_s=1000) == []
     assert unseeing("h2", 31, led_s=1000) == [
-        "resign as leader: it has not seen the swarm's nodes for 31 s, and h1 sees them"
+        "resign as leader: this host has not seen the swarm's nodes for 31 s, and h1 sees them"
     ]
 
 
@@ -384,13 +384,13 @@ def test_a_manager_that_does_not_see_them_leaves_a_free_lock_to_one_that_does() 
 
 @pytest.mark.parametrize("nobody", NONE_SEES, ids=NAMES)
 def test_while_nobody_sees_them_any_manager_takes_it(nobody: dict[str, Any]) -> None:
-    assert unseeing(None, 1000, **nobody) == ["campaign for leader: nobody leads"]
+    assert unseeing(None, 1000, **nobody) == ["campaign for leader: the leader lock is free"]
 
 
 def test_a_lock_that_who_sees_them_does_not_take_is_taken_and_kept_for_a_while() -> None:
     """It may be of an older version than a key of the leader's, say: then somebody leads most of the time."""
     assert unseeing(None, 1000, unled_s=29) == []
-    assert unseeing(None, 1000, unled_s=31) == ["campaign for leader: nobody leads"]
+    assert unseeing(None, 1000, unled_s=31) == ["campaign for leader: the leader lock is free"]
     assert unseeing("h2", 1000, led_s=299) == []
     assert unseeing("h2", 1000, led_s=301) != []
 
@@ -400,7 +400,7 @@ def test_while_what_is_accepted_cannot_be_read_in_etcd_the_managers_of_the_newes
 ):
     newest = intent(hosts="h1:worker h2:worker h3")
     later = free(document=document(newest))
-    for held, said in ((False, []), (True, ["campaign for leader: nobody leads"])):
+    for held, said in ((False, []), (True, ["campaign for leader: the leader lock is free"])):
         state = replace(later, accepted_held=held, record=None)
         assert plan(state, empty_host(), me="h3") == said
-        assert plan(state, empty_host()) == ["campaign for leader: nobody leads"]
+        assert plan(state, empty_host()) == ["campaign for leader: the leader lock is free"]

@@ -12,7 +12,7 @@ from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import AttachedReport, HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
-from agent.planner.leader.ipam import pin_addresses
+from agent.planner.leader.ipam import reserve_addresses
 from tests.support.builders import (
     OVERLAY,
     REVISION,
@@ -46,7 +46,7 @@ def pinned(
     **more: Any,
 ) -> dict[str, Assignment]:
     state = cluster(asked, assignments=current or {}, **more)
-    return pin_addresses(
+    return reserve_addresses(
         asked, assign(asked, current or {}), current or {}, state, seen or host()
     ).assignments
 
@@ -131,8 +131,8 @@ def test_a_full_overlay_says_so_and_holds_only_those_that_have_none() -> None:
 
     assert addresses(pinned(wanted(networks=(small,)), seen=seen)) == {
         "order-1": "10.10.0.2",
-        "order-2": "no address of 10.10.0.0/30 on net is left to be pinned",
-        "order-3": "no address of 10.10.0.0/30 on net is left to be pinned",
+        "order-2": "net has no free address in 10.10.0.0/30 to reserve",
+        "order-3": "net has no free address in 10.10.0.0/30 to reserve",
     }
 
 
@@ -147,9 +147,9 @@ def test_while_the_overlays_cannot_be_seen_nothing_is_chosen_and_nothing_lost(se
     more = wanted(service(on={"h1": 2}, spec=IP))
     state = cluster(more, assignments=before)
 
-    assert addresses(pin_addresses(more, assign(more, before), before, state, seen).assignments) == {
+    assert addresses(reserve_addresses(more, assign(more, before), before, state, seen).assignments) == {
         "order-1": TOP,
-        "order-2": "which addresses net has is not known yet",
+        "order-2": "the subnet of net is not known yet",
     }
 
 
@@ -184,7 +184,7 @@ def test_it_is_held_there_until_its_old_container_has_let_go() -> None:
     assert held["h2"].replicas == (
         Replica(
             service="order", slot=1, spec=spec_hash(IP), addresses=(("net", TOP),),
-            held=f"{TOP} on net is held by prod-order-1 on h1",
+            held=f"{TOP} on net is used by prod-order-1 on h1",
         ),
     )  # fmt: skip
     assert addresses(pinned(asked, held, **there(status("h1"), status("h2")))) == {"order-1": TOP}
@@ -248,7 +248,7 @@ def test_an_address_that_the_document_now_fixes_for_another_is_given_up_and_that
     said = there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2"))
 
     assert addresses(pinned(both, before, **said)) == {
-        "db-1": f"{TOP} on net is held by prod-order-1 on h1",
+        "db-1": f"{TOP} on net is used by prod-order-1 on h1",
         "order-1": NEXT,
     }
 
@@ -259,7 +259,7 @@ def test_a_spec_that_cannot_be_read_leaves_the_replica_its_address() -> None:
     old = {"h1": replace(before["h1"], replicas=(replace(before["h1"].replicas[0], spec="old"),))}
     kept = replace(before["h1"], replicas=(replace(before["h1"].replicas[0], spec="old", addresses=()),))
 
-    assert addresses(pin_addresses(asked, {"h1": kept}, old, cluster(asked), host()).assignments) == {
+    assert addresses(reserve_addresses(asked, {"h1": kept}, old, cluster(asked), host()).assignments) == {
         "order-1": TOP
     }
 
@@ -285,7 +285,7 @@ def test_the_reason_of_an_assignment_names_the_addresses() -> None:
     assert told(after) == [
         (
             f"publish assignment/h1: revision 8: order-1 is at 10.99.255.254 on net instead of {TOP} "
-            "(it is fixed for another, the gateway, or outside of 10.99.0.0/16)"
+            "(it is fixed for another replica, is the gateway, or is outside 10.99.0.0/16)"
         )
     ]
 
@@ -310,14 +310,14 @@ def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
     stuck = there(status("h1"), status("h2", replicas=(failed,)))
 
     assert why(seeing((TOP, "id-h1-1", "node-h1")), **away).endswith(
-        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by prod-order-1 on h1: "
-        "the swarm keeps it until that is back, or its node is removed)"
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is used by prod-order-1 on h1: "
+        "the swarm keeps the address until that host is back or its node is removed)"
     )
     assert why(seeing((TOP, "0123456789abcdef", "node-h1")), **stuck).endswith(
-        f"order-1 is at {NEXT} on net instead of {TOP} (it is held by container 0123456789ab on h1: "
-        "h1 knows none of that id, and a restart of dockerd there frees it)"
+        f"order-1 is at {NEXT} on net instead of {TOP} (it is used by container 0123456789ab on h1: "
+        "h1 has no such container; restart dockerd on h1 to free the address)"
     )
     assert why(
         seeing((TOP, "id-h1-1", "node-h1")),
         **there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2")),
-    ).endswith(f"order-1 waits: {TOP} on net is held by prod-order-1 on h1")
+    ).endswith(f"order-1 waits: {TOP} on net is used by prod-order-1 on h1")

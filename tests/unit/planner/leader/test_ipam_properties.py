@@ -15,7 +15,7 @@ from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
 from agent.model.status import AttachedReport, ReplicaReport
 from agent.planner.leader.assignments import assign
-from agent.planner.leader.ipam import pin_addresses
+from agent.planner.leader.ipam import reserve_addresses
 from tests.support import builders
 from tests.support.thoroughness import examples
 
@@ -108,7 +108,9 @@ def _reports(host: str) -> st.SearchStrategy[ReplicaReport]:
 def pinned(scene: Scene, current: Mapping[str, Assignment] | None = None) -> dict[str, Assignment]:
     before = scene.cluster.assignments if current is None else current
     cluster = replace(scene.cluster, assignments=before)
-    return pin_addresses(scene.intent, assign(scene.intent, before), before, cluster, scene.host).assignments
+    return reserve_addresses(
+        scene.intent, assign(scene.intent, before), before, cluster, scene.host
+    ).assignments
 
 
 def sees(scene: Scene) -> bool:

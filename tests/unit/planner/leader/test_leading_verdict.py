@@ -109,7 +109,7 @@ def test_an_old_document_is_refused_until_it_is_put_once_more() -> None:
     assert step.document is None
     assert (step.verdict.accepted, step.verdict.accepted_revision) == (False, 7)
     assert step.verdict.errors == (
-        "etcd was rolled back, it has accepted revision 5: put the document that shall count once more",
+        "etcd was rolled back, it has accepted revision 5: apply the correct document again",
     )
     assert told(plan_verdict(replace(STORE_ROLLED_BACK, verdict=step.verdict)))[0].startswith(
         "blocked intent"

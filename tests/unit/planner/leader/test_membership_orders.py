@@ -58,12 +58,12 @@ def test_of_members_as_they_should_be_nothing_is_said() -> None:
 
 def test_who_was_told_to_leave_and_has_no_node_any_more_is_told_again_until_it_is_out() -> None:
     before = MembershipOrder(
-        state="active", node_id="node-h3", what="leave", reason="the intent names it no longer"
+        state="active", node_id="node-h3", what="leave", reason="the document no longer declares the host"
     )
     half_out = worker(node_id=None)
 
     assert told(rule(ALL, membership_orders={"h3": before}, h3=half_out)) == [
-        "issue membership-order/h3: leave: the intent names it no longer"
+        "issue membership-order/h3: leave: the document no longer declares the host"
     ]
     assert rule(ALL, membership_orders={"h3": replace(before, node_id=None)}, h3=half_out) == Plan()
 
@@ -78,11 +78,11 @@ def test_an_engine_that_has_no_node_yet_and_was_told_nothing_is_left_alone() -> 
 @pytest.mark.parametrize("state", ["active", "pending"])
 def test_a_worker_that_the_swarm_does_not_know_any_more_shall_leave(state: Any) -> None:
     plan = rule(MANAGERS, h3=worker(state=state))
-    assert told(plan) == ["issue membership-order/h3: leave: the swarm has no node node-h3 any more"]
+    assert told(plan) == ["issue membership-order/h3: leave: the swarm no longer has node node-h3"]
     (step,) = plan.steps
     assert isinstance(step, IssueMembershipOrder)
     assert step.membership_order == MembershipOrder(
-        state=state, node_id="node-h3", what="leave", reason="the swarm has no node node-h3 any more"
+        state=state, node_id="node-h3", what="leave", reason="the swarm no longer has node node-h3"
     )
 
 
@@ -101,7 +101,7 @@ def test_a_worker_whose_certificate_names_the_swarm_is_ours_whoever_managed_it_t
 def test_a_worker_of_a_swarm_that_our_own_hosts_have_left_shall_leave() -> None:
     before = (("node-before", "10.0.0.2:2377"), ("node-older", "10.0.0.1:2377"))
     assert told(rule(MANAGERS, h3=worker(managers=before))) == [
-        "issue membership-order/h3: leave: the swarm of its node node-h3 is no more: its managers have left it"
+        "issue membership-order/h3: leave: all managers of the swarm of its node node-h3 have left that swarm"
     ]
 
 
@@ -147,7 +147,7 @@ def failed(**more: Any) -> HostStatus:
 
 def test_an_engine_whose_join_failed_shall_leave_and_try_again() -> None:
     assert told(rule(MANAGERS, h3=failed())) == [
-        "issue membership-order/h3: leave: its join failed, and dockerd does not try again: no route"
+        "issue membership-order/h3: leave: its join failed, and dockerd does not retry: no route"
     ]
 
 
@@ -161,14 +161,14 @@ def test_an_engine_in_error_that_our_join_did_not_bring_there_keeps_what_is_on_i
 def test_an_engine_in_error_that_was_a_worker_of_ours_shall_leave_and_join_again() -> None:
     before = node("h3", "worker", state="down", labels=LABELS)
     assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
-        "issue membership-order/h3: leave: it cannot go on as the worker it was: no route"
+        "issue membership-order/h3: leave: its engine cannot resume its worker node: no route"
     ]
 
 
 def test_an_engine_in_error_that_became_a_manager_in_vain_shall_leave_once_its_node_is_down() -> None:
     before = node("h3", "manager", reachable=None, state="down", labels=LABELS)
     assert told(rule((*MANAGERS, before), h3=failed(joining=None))) == [
-        "issue membership-order/h3: leave: it cannot go on as the worker it was: no route"
+        "issue membership-order/h3: leave: its engine cannot resume its worker node: no route"
     ]
     assert rule((*MANAGERS, replace(before, state="ready")), h3=failed(joining=None)) == Plan()
 
@@ -184,7 +184,7 @@ OUT = "h2 is not in the swarm, or its dockerd does not answer"
 
 
 def waits(why: str) -> str:
-    return f"blocked membership-order/h3: it is to move to its address, and waits: {why}"
+    return f"blocked membership-order/h3: its change of address waits: {why}"
 
 
 def moved(name: str = "h3", **more: Any) -> HostStatus:
@@ -242,7 +242,7 @@ def test_no_host_moves_while_it_is_anothers_disruption_slot_or_another_needs_one
     assert told(rule(ALL, disruption=taken, h2=at_it, h3=moved())) == [
         waits("h2 first: it has the disruption slot")
     ]
-    unwell = waits("h2 first: docker_gwbridge of h2 is not as agreed")
+    unwell = waits("h2 first: docker_gwbridge of h2 is not as declared")
     assert told(rule(ALL, disruption=replace(taken, state="released"), h2=at_it, h3=moved())) == [unwell]
 
     own = replace(taken, host="h3")
@@ -262,7 +262,7 @@ def test_who_was_told_to_move_goes_on_with_it_when_another_needs_the_disruption_
 def test_a_host_that_was_taken_out_shall_leave_when_nothing_of_ours_is_left_on_it() -> None:
     gone, none = intent(hosts="h1 h2"), {"h3": Assignment(revision=7, project="prod")}
     assert told(rule(ALL, wanted=gone, h3=worker(), assignments=none)) == [
-        "issue membership-order/h3: leave: the intent names it no longer"
+        "issue membership-order/h3: leave: the document no longer declares the host"
     ]
     replicas = (Replica(service="order", slot=1, spec="x"),)
     assigned = Assignment(revision=7, project="prod", replicas=replicas)
@@ -287,8 +287,8 @@ def test_of_two_hosts_that_say_they_are_one_node_the_one_without_its_address_is_
     copied = worker(instance="run-h2", node_id="node-h3")
     nodes = (*MANAGERS, replace(node("h3", "worker"), address=listed))
     why = (
-        "node node-h3 is h3's, and h2 says that it is the same one: "
-        "one of the two machines was copied from the other"
+        "node node-h3 is h3's, and h2 reports the same node id: "
+        "one of the two machines is a clone of the other"
     )
     assert told(rule(nodes, h2=copied, h3=worker())) == [f"issue membership-order/h2: quarantine: {why}"]
 
@@ -303,12 +303,12 @@ def test_while_nobody_can_tell_which_of_two_hosts_is_the_clone_neither_gets_an_o
 
 def test_a_word_is_said_once_and_taken_back_when_it_is_no_longer_so() -> None:
     said = MembershipOrder(
-        state="active", node_id="node-h3", what="leave", reason="the swarm has no node node-h3 any more"
+        state="active", node_id="node-h3", what="leave", reason="the swarm no longer has node node-h3"
     )
     assert rule(MANAGERS, membership_orders={"h3": said}, h3=worker()) == Plan()
     left = worker(state="inactive", node_id=None)
     assert told(rule(MANAGERS, membership_orders={"h3": said}, h3=left)) == [
-        "revoke membership-order/h3: it is no longer so, or cannot be told any more"
+        "revoke membership-order/h3: its cause is cleared or cannot be verified"
     ]
 
 

@@ -105,7 +105,9 @@ def test_with_the_last_label_of_the_intent_the_note_goes_too() -> None:
 
 
 def test_whose_a_node_is_is_noted_on_it() -> None:
-    assert told(plan("h1 h2", h2_is(labels=()))) == ["update node/node-h2: h2: it says that it is this node"]
+    assert told(plan("h1 h2", h2_is(labels=()))) == [
+        "update node/node-h2: h2: its agent reports this node id"
+    ]
 
 
 def test_whose_a_node_is_is_not_noted_by_an_old_report() -> None:
@@ -124,7 +126,7 @@ def test_a_node_that_two_hosts_say_they_are_is_left_alone_and_named() -> None:
     clone = status("h3", node_id="node-h2")
 
     assert told(plan("h1 h2:worker h3", "h1 h2", statuses={"h3": clone})) == [
-        "blocked node/node-h2: h2 and h3 both say that they are this node: nothing is done to it"
+        "blocked node/node-h2: h2 and h3 both report this node id: the leader changes nothing on the node"
     ]
 
 
@@ -133,7 +135,7 @@ def test_a_host_that_was_given_another_name_leaves_an_old_report_that_counts_for
     renamed = {"h2": status("h2"), "h3": status("h3", node_id="node-h2")}
     plan_ = plan("h1 h3", "h1 h2", statuses=renamed, removed="h2", away=("h2",))
 
-    assert told(plan_) == ["update node/node-h2: h3: it says that it is this node"]
+    assert told(plan_) == ["update node/node-h2: h3: its agent reports this node id"]
 
 
 def test_a_removed_host_is_drained_and_demoted() -> None:

@@ -28,7 +28,7 @@ def waits(why: str) -> list[str]:
     return [f"blocked host/h2: no longer in the intent: {why}"]
 
 
-FORGOTTEN = ["forget host/h2: no longer in the intent, and it is empty, and in no swarm"]
+FORGOTTEN = ["forget host/h2: no longer in the intent, and it is empty and in no swarm"]
 
 
 def test_where_no_host_was_taken_out_there_is_nothing_to_do() -> None:
@@ -36,18 +36,18 @@ def test_where_no_host_was_taken_out_there_is_nothing_to_do() -> None:
 
 
 def test_it_is_told_what_the_removal_waits_for() -> None:
-    assert plan(replace(H2, role="manager", reachable=True)) == waits("it is a manager still")
+    assert plan(replace(H2, role="manager", reachable=True)) == waits("it is still a manager")
     assert plan(H2, statuses={"h2": status("h2", replicas=(REPLICA, REPLICA))}) == waits(
-        "2 of its replicas are left"
+        "2 of its replicas remain"
     )
-    assert plan(H2) == waits("it is to leave the swarm")
-    assert plan(H2, statuses={"h2": LEFT}) == waits("its node is ready, and goes when it is down")
-    assert plan(H2, known=False) == waits("who is in the swarm cannot be told now")
+    assert plan(H2) == waits("it has not left the swarm yet")
+    assert plan(H2, statuses={"h2": LEFT}) == waits("its node is ready and will be removed once it is down")
+    assert plan(H2, known=False) == waits("the node list is unknown now")
 
 
 def test_a_host_whose_agent_is_away_while_its_node_is_up_is_told_to_a_person() -> None:
     assert plan(H2, away=("h2",)) == waits(
-        "its agent is away and its node is ready: start the agent, or switch the host off"
+        "its agent does not run and its node is ready: start the agent or power off the host"
     )
 
 
@@ -57,11 +57,13 @@ def test_it_is_forgotten_when_it_is_empty_and_its_node_is_gone() -> None:
 
 
 def test_it_is_not_forgotten_while_its_node_is_listed() -> None:
-    assert plan(replace(H2, state="down"), statuses={"h2": LEFT}) == waits("its node is down and goes")
+    assert plan(replace(H2, state="down"), statuses={"h2": LEFT}) == waits(
+        "its node is down and will be removed"
+    )
 
 
 def test_it_is_not_forgotten_while_it_has_replicas_or_does_not_say_that_it_has_none() -> None:
-    unsure = waits("it does not say yet that it is empty and in no swarm")
+    unsure = waits("it has not reported yet that it is empty and in no swarm")
     assert plan(statuses={"h2": replace(LEFT, replicas=(REPLICA,))}) == unsure
     assert plan(statuses={"h2": replace(LEFT, engine_up=False)}) == unsure
     assert plan(statuses={"h2": replace(LEFT, state="pending")}) == unsure
@@ -70,7 +72,7 @@ def test_it_is_not_forgotten_while_it_has_replicas_or_does_not_say_that_it_has_n
 
 def test_it_is_not_forgotten_while_it_may_be_joining_as_the_document_before_said() -> None:
     """It would be in the swarm then, and nobody would know that it is to leave."""
-    unsure = waits("it may be on its way into the swarm still")
+    unsure = waits("it may still be joining the swarm")
     before = BridgeReport(revision=REVISION - 1)
     assert plan(statuses={"h2": replace(LEFT, joining="swarm-1")}) == unsure
     assert plan(statuses={"h2": replace(LEFT, joining="swarm-1")}, away=("h2",)) == unsure
@@ -85,7 +87,7 @@ def test_it_is_not_forgotten_before_it_was_told_to_be_empty() -> None:
     )
     for assigned in (old, Assignment(revision=REVISION - 1, project="prod")):
         assert plan(statuses={"h2": LEFT}, assignments={"h2": assigned}) == waits(
-            "its replicas are taken away first"
+            "its assignment is not empty yet"
         )
 
 
@@ -101,5 +103,5 @@ def test_a_host_that_was_given_another_name_is_forgotten_under_the_old_one() -> 
     renamed = {"h2": status("h2", node_id="node-h1")}
 
     assert plan(statuses=renamed, away=("h2",)) == [
-        "forget host/h2: no longer in the intent, and it is called h1 now"
+        "forget host/h2: no longer in the intent, and its name is h1 now"
     ]

@@ -127,9 +127,9 @@ def test_without_the_word_every_replica_host_and_port_it_would_touch_is_named_an
     (said,) = leaders(scene(allowed=False))
 
     assert said == (
-        f"blocked network/net: {WHY}: to recreate it with all that is on it "
-        "(on h1 prod-order-1 (publishes 8080/tcp); on h2 prod-order-2 (publishes 8080/tcp)) "
-        f"write {POLICY}: true"
+        f"blocked network/net: {WHY}: to recreate it with all its containers "
+        "(on h1 prod-order-1 (publishes 8080/tcp); on h2 prod-order-2 (publishes 8080/tcp)), "
+        f"set {POLICY}: true"
     )
     blocked = plan_recreations(
         wanted(allowed=False), observed(scene(allowed=False), seen(), leads=True)
@@ -146,7 +146,7 @@ def test_without_the_word_the_overlay_stays_in_use() -> None:
 def test_an_overlay_without_a_replica_waits_for_the_word_too() -> None:
     empty = {name: status(name) for name in ("h1", "h2")}
 
-    assert "(nothing is on it)" in leaders(scene(empty, allowed=False))[0]
+    assert "(no containers)" in leaders(scene(empty, allowed=False))[0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_an_overlay_without_a_replica_waits_for_the_word_too() -> None:
 def test_whatever_differs_is_a_reason(found: NetworkState) -> None:
     (said,) = leaders(scene(allowed=False, intents=wanted(allowed=False, networks=(OVERLAY,))), found)
 
-    assert f"write {POLICY}: true" in said
+    assert f"set {POLICY}: true" in said
 
 
 def test_an_overlay_that_is_as_declared_is_left_alone() -> None:
@@ -182,7 +182,9 @@ def test_with_the_word_the_leader_says_first_that_it_is_to_be_recreated() -> Non
 def test_then_it_waits_until_every_host_has_taken_its_replicas_off() -> None:
     state = scene({"h1": OFF["h1"]}, recreating=("net",))
 
-    assert leaders(state) == [f"blocked network/net: {WHY}: is recreated; still on it: prod-order-2 on h2"]
+    assert leaders(state) == [
+        f"blocked network/net: {WHY}: recreation waits for its users to detach: prod-order-2 on h2"
+    ]
     assert announced(state).recreating == ("net",)
 
 
@@ -193,13 +195,13 @@ def test_a_replica_that_is_stopped_and_still_belongs_to_it_is_on_it() -> None:
     )  # fmt: skip
     state = scene({"h1": OFF["h1"], "h2": report("h2", 2, replicas=(stopped,))}, recreating=("net",))
 
-    assert "still on it: prod-order-2 on h2" in leaders(state)[0]
+    assert "users to detach: prod-order-2 on h2" in leaders(state)[0]
 
 
 def test_what_the_swarm_still_has_on_it_counts_although_the_reports_say_it_is_off() -> None:
     found = replace(OURS, users=(("id-2", "node-h2"),))
 
-    assert "still on it: id-2" in leaders(scene(OFF, recreating=("net",)), found)[0]
+    assert "users to detach: id-2" in leaders(scene(OFF, recreating=("net",)), found)[0]
 
 
 def test_when_nobody_is_on_it_any_more_it_is_removed_by_its_id() -> None:
@@ -225,7 +227,7 @@ def test_one_that_was_never_allocated_is_removed_without_asking() -> None:
 def test_an_overlay_without_our_label_is_never_recreated() -> None:
     assert leaders(scene(), overlay_network()) == []
     assert announced(scene(), overlay_network()).recreating == ()
-    assert "that no agent of this cluster made" in str(
+    assert "not managed by this cluster" in str(
         make_plan(observed(scene(), seen(overlay_network()), leads=True))
     )
 
@@ -241,10 +243,10 @@ def test_containers_of_others_are_named_and_nothing_is_stopped() -> None:
     state = scene({"h2": theirs})
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: is not recreated while others than ours are on it: their-web on h2"
+        f"blocked network/net: {WHY}: not recreated while unmanaged containers use it: their-web on h2"
     ]
     assert announced(state).recreating == ()
-    assert "not ours: their-web on h2" in leaders(scene({"h2": theirs}, allowed=False))[0]
+    assert "not managed: their-web on h2" in leaders(scene({"h2": theirs}, allowed=False))[0]
 
 
 def test_a_service_and_a_container_on_a_node_without_an_agent_are_named_as_the_swarm_knows_them() -> None:
@@ -265,7 +267,7 @@ def test_a_host_whose_agent_is_away_is_waited_for_before_anything_is_stopped() -
     state = replace(scene(), present={"h1": "run-h1"})
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: is recreated once these are there: the agent of h2 (prod-order-2)"
+        f"blocked network/net: {WHY}: recreation waits for the agent of h2 (prod-order-2)"
     ]
     assert announced(state).recreating == ()
 
@@ -287,12 +289,12 @@ def test_a_host_that_is_being_disturbed_releases_the_disruption_slot_first(
     state: Literal["granted", "acquired"],
 ) -> None:
     disruption = Disruption(
-        host="h2", state=state, reason="docker_gwbridge of h2 is not as agreed", quorum=True
+        host="h2", state=state, reason="docker_gwbridge of h2 is not as declared", quorum=True
     )
     busy = replace(scene(), disruption=disruption)
 
     assert leaders(busy)[0].endswith(
-        "when h2 has released the disruption slot: docker_gwbridge of h2 is not as agreed"
+        "until h2 releases the disruption slot: docker_gwbridge of h2 is not as declared"
     )
     assert announced(busy).recreating == ()
     assert announced(replace(busy, disruption=replace(disruption, state="released"))).recreating == ("net",)
@@ -304,7 +306,7 @@ def test_no_host_gets_the_disruption_slot_before_the_overlay_is_recreated() -> N
     assert state.accepted is not None
 
     assert told(plan_disruption(state.accepted, observed(state, seen(), leads=True))) == [
-        "blocked disruption/h2: it gets the disruption slot when net is recreated"
+        "blocked disruption/h2: waiting for the disruption slot until net is recreated"
     ]
 
 
@@ -478,7 +480,7 @@ def test_the_plan_shows_the_whole_way_to_the_new_overlay() -> None:
         for each in plan.hosts
     )
     assert leader == [
-        "publish swarm-record: net is to be recreated",
+        "publish swarm-record: net will be recreated",
         "stop container/prod-order-1: net is recreated",
         "disconnect container/prod-order-1: net is recreated",
         f"remove network/net: {WHY}",

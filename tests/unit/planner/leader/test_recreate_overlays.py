@@ -65,7 +65,7 @@ def test_an_overlay_of_others_that_is_not_as_declared_is_reported_and_not_change
     found: NetworkState, why: str
 ) -> None:
     assert overlays(with_networks(found)) == [
-        f"blocked network/net: {why}: an existing overlay that no agent of this cluster made is not changed"
+        f"blocked network/net: {why}: the overlay is not managed by this cluster, so it is not changed"
     ]
 
 
@@ -115,7 +115,7 @@ def test_an_external_overlay_is_used_and_never_created() -> None:
     wanted = intent(networks=(EXTERNAL,))
 
     assert overlays(with_networks(), wanted) == [
-        "blocked network/net: declared external, but the swarm has none of that name"
+        "blocked network/net: declared external, but the swarm has no network of that name"
     ]
     assert overlays(with_networks(overlay_network(subnet=IPv4Network("10.99.0.0/16"))), wanted) == []
 

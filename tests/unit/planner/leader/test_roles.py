@@ -35,8 +35,8 @@ DOWN: dict[str, Any] = {"state": "down", "reachable": False}
 
 def unreached(managers: int, needs: int, sure: int) -> str:
     """Why no role is changed while h2 cannot be reached."""
-    count = f"of {managers} managers {needs} would have to be reached, {sure} would be for certain"
-    return f"{count}; no role is changed while h2 cannot be reached"
+    count = f"{managers} managers need a quorum of {needs}, and only {sure} would surely be reachable"
+    return f"{count}; no role changes while h2 cannot be reached"
 
 
 def test_where_every_role_is_as_declared_nothing_is_done() -> None:
@@ -64,7 +64,7 @@ def test_a_role_is_changed_as_it_was_seen(wanted: str, found: str) -> None:
 def test_a_manager_is_promoted_before_another_is_demoted() -> None:
     assert told(plan("h1 h2:worker h3", "h1 h2 h3:worker")) == [
         "promote node/node-h3: h3: manager wanted, worker found",
-        "blocked node/node-h2: h2: worker wanted, manager found: only 1 of the 2 declared managers would be left",
+        "blocked node/node-h2: h2: worker wanted, manager found: only 1 of the 2 declared managers would remain",
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_host_whose_engine_does_not_know_its_new_role_yet_is_waited_for() -> N
     late = status("h2", is_manager=False)
 
     assert told(plan("h1 h2 h3", "h1 h2 h3:worker", statuses={"h2": late})) == [
-        "blocked node/node-h3: h3: manager wanted, worker found: h2 does not say yet that it is a manager"
+        "blocked node/node-h3: h3: manager wanted, worker found: h2 has not reported yet that it is a manager"
     ]
 
 
@@ -138,7 +138,7 @@ def test_a_host_that_cannot_say_what_it_is_holds_nobody_up(why: dict[str, Any]) 
 
 def test_while_a_step_on_a_node_is_under_way_nothing_more_is_planned() -> None:
     assert told(plan("h1 h2", "h1 h2:worker", in_flight=frozenset({"node/node-h9"}))) == [
-        "blocked node/node-h2: h2: manager wanted, worker found: a node is being changed just now"
+        "blocked node/node-h2: h2: manager wanted, worker found: another node is being updated"
     ]
 
 
@@ -148,7 +148,9 @@ def test_a_promotion_that_is_not_wanted_any_more_is_taken_back_only_when_it_is_d
     nodes = changed("h1 h2", h2={"reachable": None, "state": state})
 
     (held,) = told(plan("h1 h2:worker", nodes))
-    assert held.startswith("blocked node/node-h2: h2: worker wanted, manager found: it is becoming a manager")
+    assert held.startswith(
+        "blocked node/node-h2: h2: worker wanted, manager found: its promotion has not completed"
+    )
 
 
 def test_a_manager_to_be_that_is_down_before_it_was_one_holds_nobody_up() -> None:
@@ -165,7 +167,7 @@ def test_the_last_manager_is_never_demoted() -> None:
 
     assert told(plan(wanted, changed("h1 h2:worker", h2={"state": "down"}))) == [
         "blocked node/node-h2: h2: manager wanted, worker found: its node is down",
-        "blocked node/node-h1: h1: worker wanted, manager found: it is the only manager, and a swarm needs one",
+        "blocked node/node-h1: h1: worker wanted, manager found: it is the only manager",
     ]
 
 
@@ -196,13 +198,13 @@ def test_a_manager_that_cannot_be_reached_may_go_and_goes_first() -> None:
 def test_a_demotion_waits_for_the_managers_that_the_intent_declares() -> None:
     """h4 is new, and not in the swarm yet."""
     assert told(plan("h1 h2 h3:worker h4", "h1 h2 h3")) == [
-        "blocked node/node-h3: h3: worker wanted, manager found: only 2 of the 3 declared managers would be left"
+        "blocked node/node-h3: h3: worker wanted, manager found: only 2 of the 3 declared managers would remain"
     ]
 
 
 def test_who_leads_is_never_demoted_by_itself() -> None:
     assert told(plan("h1:worker h2", "h1 h2")) == [
-        "blocked node/node-h1: h1: worker wanted, manager found: another declared manager has to lead first"
+        "blocked node/node-h1: h1: worker wanted, manager found: another declared manager must become the leader first"
     ]
 
 

@@ -13,7 +13,7 @@ from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
 from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
-from agent.planner.leader.rollout import AWAY_S, looks_again_in_s, plan_rollouts
+from agent.planner.leader.rollout import UNREACHABLE_S, looks_again_in_s, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
 
 OLD, NEW, NEWEST = order("1.0.0"), order("1.0.1"), order("1.0.2")
@@ -130,7 +130,7 @@ def test_the_next_waits_while_the_last_one_is(said: dict[str, Any] | None, waits
 def test_the_next_waits_until_the_last_one_is_well_for_the_time_of_monitor() -> None:
     early = seen(wanted(monitor_s=30.0), NEW, OLD, OLD, for_s={1: 29.0})
     assert lines(early) == [
-        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 has to be well for 30 s"
+        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 must stay healthy for 30 s"
     ]
     assert looks_again_in_s(early) == 1.0
 
@@ -204,16 +204,18 @@ def test_a_replica_whose_host_is_away_is_passed_over_and_follows_when_it_is_back
     assert decision_for(seen(wanted(), OLD, OLD, OLD, away=frozenset({"h1"}))).moves == (("h2", 2),)
 
     left = seen(wanted(), OLD, NEW, NEW, away=frozenset({"h1"}))
-    assert decision_for(left).waits == "order-1 follows when h1 is back: the agent is away"
+    assert decision_for(left).waits == "order-1 waits until h1 is back: the agent does not run"
     assert decision_for(seen(wanted(), OLD, NEW, NEW)).moves == (("h1", 1),)
 
 
 def test_a_replica_whose_host_went_away_while_it_was_moved_holds_its_place_for_a_while() -> None:
     gone = frozenset({"h1"})
-    early = seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S - 1.0})
+    early = seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: UNREACHABLE_S - 1.0})
     assert decision_for(early).moves == ()
     assert looks_again_in_s(early) == 1.0
-    assert decision_for(seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: AWAY_S})).moves == (("h2", 2),)
+    assert decision_for(seen(wanted(), NEW, OLD, OLD, away=gone, for_s={1: UNREACHABLE_S})).moves == (
+        ("h2", 2),
+    )
 
 
 def test_a_host_whose_dockerd_is_away_counts_as_away() -> None:
@@ -221,7 +223,7 @@ def test_a_host_whose_dockerd_is_away_counts_as_away() -> None:
     assert view.cluster is not None
     statuses = {**view.cluster.statuses, "h1": replace(view.cluster.statuses["h1"], engine_up=False)}
     down = replace(view, cluster=replace(view.cluster, statuses=statuses))
-    assert decision_for(down).waits == "order-1 follows when h1 is back: dockerd does not answer"
+    assert decision_for(down).waits == "order-1 waits until h1 is back: dockerd does not answer"
 
 
 def test_what_keeps_a_host_from_making_the_new_replica_is_said_and_is_no_failure() -> None:
@@ -242,7 +244,7 @@ BAD = {"status": "restarting", "exit_code": 1}
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (BAD, "it exited with 1, and is started over and over"),
+        (BAD, "it keeps exiting with 1"),
         ({"status": "exited", "exit_code": 3}, "it exited with 3"),
         ({"status": "exited", "exit_code": 0}, "it exited with 0"),
         ({"health": "unhealthy"}, "it is unhealthy"),
@@ -336,9 +338,7 @@ BACK = replace(MOVING, state="rolling-back", already=(2, 3), why="order-1: it ex
 def test_a_failure_takes_the_moved_ones_back_to_the_spec_before() -> None:
     asked = wanted(failure_action="rollback")
     view = seen(asked, NEW, OLD, OLD, says={1: BAD})
-    assert decision_for(view).record == replace(
-        BACK, why="order-1: it exited with 1, and is started over and over"
-    )
+    assert decision_for(view).record == replace(BACK, why="order-1: it keeps exiting with 1")
 
     assert lines(seen(asked, NEW, OLD, OLD, says={1: BAD}, record=BACK)) == [
         "publish assignment/h1: revision 8: 1 changed (order-1 is moved)"
@@ -396,7 +396,7 @@ def test_a_service_that_is_gone_leaves_no_record() -> None:
     gone = intent(hosts=HOSTS, revision=9)
     assert view.cluster is not None
     plan = plan_assignments(gone, replace(view.cluster, accepted=gone), {})
-    assert str(plan.steps[0]) == "withdraw rollout/order: the intent does not name the service"
+    assert str(plan.steps[0]) == "withdraw rollout/order: removed from the document"
 
 
 def test_records_come_before_assignments_in_a_plan() -> None:

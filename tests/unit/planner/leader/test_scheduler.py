@@ -109,7 +109,10 @@ def test_no_more_replicas_than_may_be_are_on_one_host() -> None:
 
     assert placed(wanted) == {"h1": ["order-1"], "h2": ["order-2"]}
     assert [str(each) for each in schedule(wanted, {}).blocked] == [
-        "blocked placement/order: order-3: no host can run it: h1: it has 1 of them; h2: it has 1 of them"
+        (
+            "blocked placement/order: order-3: no host can run it: "
+            "h1: max_replicas_per_node 1 is reached; h2: max_replicas_per_node 1 is reached"
+        )
     ]
 
 
@@ -131,7 +134,7 @@ def test_no_replica_goes_to_a_host_that_is_drained_or_paused() -> None:
 
     assert placed(wanted) == {"h1": [], "h2": [], "h3": ["order-1", "order-2"]}
     assert [str(each) for each in schedule(wanted, {}).blocked] == [
-        "blocked placement/billing: h2 is paused and takes no new replicas: 0 of 1 are there"
+        "blocked placement/billing: h2 is paused and takes no new replicas: 0 of 1 exist"
     ]
 
 
@@ -283,7 +286,9 @@ def test_nothing_moves_before_a_host_has_been_gone_for_long_enough() -> None:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     assert next_of(view) == names(TWO)
-    assert blocked(view) == ["blocked placement/order: h2 is lost: order-2 move when it has been so for 60 s"]
+    assert blocked(view) == [
+        "blocked placement/order: h2 is lost: order-2 will be rescheduled after 60 s of loss"
+    ]
     assert placement_of(view.cluster.accepted, view).again_s == 1.0
 
 
@@ -361,10 +366,10 @@ def test_replicas_of_one_service_leave_one_at_a_time() -> None:
     [
         (
             {"status": "restarting", "exit_code": 1},
-            "is not well: it exited with 1, and is started over and over",
+            "is not healthy: it keeps exiting with 1",
         ),
-        ({"health": "starting"}, "is not well: it is not healthy yet"),
-        ({"for_s": 2.0}, "has to be well for 5 s"),
+        ({"health": "starting"}, "is not healthy: it is not healthy yet"),
+        ({"for_s": 2.0}, "must stay healthy for 5 s"),
     ],
 )
 def test_no_replica_leaves_while_another_one_is_not_well(said: dict[str, Any], why: str) -> None:
@@ -425,7 +430,8 @@ def test_a_replica_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
 
     assert next_of(view) == {"h1": ["order-1"], "h2": []}
     assert blocked(view)[0] == (
-        "blocked placement/order: order-2: no host can run it: h1: it has 1 of them; h2: it is drained"
+        "blocked placement/order: order-2: no host can run it: "
+        "h1: max_replicas_per_node 1 is reached; h2: it is drained"
     )
 
 

@@ -61,14 +61,14 @@ def test_the_claim_of_a_host_that_is_there_is_respected() -> None:
     present = {"h1": "run-h1", "h2": "run-h2"}
 
     assert told(plan(empty_host(), record=SwarmRecord(claimed_by="h2"), present=present)) == [
-        "blocked swarm-record: h2 claimed the init and is still there"
+        "blocked swarm-record: h2 claimed the init and still runs"
     ]
 
 
 def test_the_claim_of_a_host_that_is_gone_is_taken_over_at_the_revision_seen() -> None:
     taken = plan(empty_host(), record=SwarmRecord(claimed_by="h2"), record_revision=44, statuses={})
 
-    assert told(taken) == ["claim swarm-record: h2, who claimed it, is gone"]
+    assert told(taken) == ["claim swarm-record: the agent of h2, which claimed the init, does not run"]
     (step,) = taken.steps
     assert isinstance(step, ClaimInit)
     assert step.over == 44
@@ -89,7 +89,7 @@ def test_no_swarm_is_made_beside_a_declared_manager_whose_dockerd_has_never_answ
     said: dict[str, Any] = {"record": None, "present": present}
 
     assert told(plan(empty_host(), statuses={"h2": starting}, **said)) == [
-        "blocked swarm-record: the dockerd of h2 did not say yet whether it is in a swarm"
+        "blocked swarm-record: the dockerd of h2 has not reported yet whether it is in a swarm"
     ]
     claims = ["claim swarm-record: there is no swarm yet"]
     seen_before = replace(starting, engine_version="20.10.24")
@@ -114,13 +114,13 @@ def test_no_second_swarm_is_claimed_beside_the_recorded_one() -> None:
 
 def test_the_swarm_that_was_made_is_recorded() -> None:
     assert told(plan(everybody_in(), record=SwarmRecord(claimed_by="h1"))) == [
-        "publish swarm-record: swarm swarm-1 is made"
+        "publish swarm-record: swarm swarm-1 is created"
     ]
 
 
 def test_a_swarm_that_was_there_before_is_adopted() -> None:
     assert told(plan(everybody_in(), record=None)) == [
-        "publish swarm-record: this host is in swarm swarm-1 already: adopted"
+        "publish swarm-record: this host is in swarm swarm-1 already, which is adopted"
     ]
 
 
@@ -193,7 +193,7 @@ def test_while_a_manager_cannot_be_reached_nobody_joins_as_one() -> None:
     (step,) = with_a_dead_manager(tokens=tokens()).steps
     assert isinstance(step, PublishTokens)
     assert (str(step), step.managers) == (
-        "publish tokens: who joins may do so as workers at first, as h3 cannot be reached",
+        "publish tokens: hosts may join as workers only while h3 cannot be reached",
         False,
     )
     assert told(with_a_dead_manager(tokens=replace(tokens(), manager=""))) == []
@@ -206,7 +206,7 @@ def test_once_every_manager_is_reached_hosts_join_as_managers_again() -> None:
         statuses={"h1": status("h1")},
         tokens=replace(tokens(), manager=""),
     )
-    assert told(waiting) == ["publish tokens: who joins may do so as managers, too"]
+    assert told(waiting) == ["publish tokens: hosts may join also as managers"]
 
 
 def test_a_manager_that_is_just_coming_in_keeps_nobody_out() -> None:

@@ -40,19 +40,19 @@ def wanted(autolock: bool | None) -> Intent:
             True,
             ON,
             {},
-            ["publish autolock: the swarm is locked at a restart, and its unlock key is not published"],
+            ["publish autolock: autolock is on, and its unlock key is not published"],
         ),
         (
             True,
             ON,
             {"unlock": ELSEWHERE},
-            ["publish autolock: the swarm is locked at a restart, and its unlock key is not published"],
+            ["publish autolock: autolock is on, and its unlock key is not published"],
         ),
         (
             True,
             ON | {"unlock_key": "SWMKEY-1-by-hand"},
             {"unlock": PUBLISHED},
-            ["publish autolock: the published unlock key is not the swarm's any more"],
+            ["publish autolock: the published unlock key is outdated"],
         ),
         (
             True,
@@ -69,9 +69,9 @@ def wanted(autolock: bool | None) -> Intent:
         (False, ON, {"unlock": PUBLISHED}, ["turn off autolock: autolock is declared false"]),
         (False, OFF, {"unlock": WAS_ON}, []),
         (False, OFF, {}, []),
-        (None, ON, {"unlock": PUBLISHED}, ["turn off autolock: autolock is not declared any more"]),
+        (None, ON, {"unlock": PUBLISHED}, ["turn off autolock: autolock is no longer declared"]),
         # The swarm was told, and the leader died before it said so in etcd.
-        (None, OFF, {"unlock": PUBLISHED}, ["turn off autolock: autolock is not declared any more"]),
+        (None, OFF, {"unlock": PUBLISHED}, ["turn off autolock: autolock is no longer declared"]),
         # Somebody's own doing, of which the document never spoke.
         (None, ON, {}, []),
         (None, ON, {"unlock": WAS_ON}, []),
