@@ -64,7 +64,6 @@ def one_or_more(form: Form) -> Form:
 
 
 def mapping_of(form: Form) -> Form:
-    """Return the form of a mapping with any keys."""
     return {"type": "object", "additionalProperties": form}
 
 

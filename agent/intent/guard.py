@@ -106,7 +106,6 @@ def _with_entry(text: str, mapping: Cursor, in_flow: str, in_block: str) -> str:
 
 
 def _offset(text: str, place: Cursor) -> int:
-    """Return the offset of the place in the text, in characters."""
     ends = [0, *(each.end() for each in _LINE_END.finditer(text))]
     bom = 1 if text.startswith("\ufeff") and place.node.line == 1 else 0
     return ends[place.node.line - 1] + place.node.column - 1 + bom

@@ -135,7 +135,6 @@ def check_lines(services: Cursor) -> bool:
 
 @after(text)
 def restart(cursor: Cursor, written: str) -> Restart | None:
-    """Read a restart policy."""
     if written in _RESTARTS:
         return Restart(name=_RESTARTS[written])
     if found := _RETRIES.fullmatch(written):

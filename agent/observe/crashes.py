@@ -99,8 +99,6 @@ class CrashSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One container at the last look, and its crashes."""
-
     started_at: str
     finished_at: str
     restarts: int

@@ -294,7 +294,6 @@ class _Composer:
         self._faults.stop()
 
     def _path(self) -> str:
-        """Return the path of the current node."""
         path = ""
         for each in self._stack:
             if isinstance(each.node, Sequence):
