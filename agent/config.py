@@ -1,4 +1,4 @@
-"""agent.yaml: what one agent must know before it can ask etcd for the rest. deploy/agent.yaml explains each option."""
+"""Reads agent.yaml, the settings that an agent needs before it can reach etcd. deploy/agent.yaml explains them."""
 
 import os
 import re
@@ -20,38 +20,36 @@ LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json", "journal"]
 
 STATE_DIRECTORY = "/var/lib/swarmkeeper"
-"""Where the last accepted assignment and specs are kept for a boot without etcd."""
+"""Directory of the last accepted document, assignment and specs, for a boot without etcd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerSettings:
-    """Where the engine is, and how long one of its answers may take."""
+    """The address of dockerd, and the timeout of its answers."""
 
     url: str = "unix:///run/docker.sock"
     timeout_s: float = 30.0
     registry_config: str | None = None
-    """A file in the form of Docker's config.json: credentials for registries; None: there are none."""
+    """Path of a file in the form of Docker's config.json, with credentials for registries; None for none."""
     output_lines: int = 5
-    """How many of its last lines are shown of a replica that ends again and again; 0: none."""
+    """Last lines of output that `status` shows of a replica that keeps failing; 0 shows none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmSettings:
-    """How this host presents itself to the swarm; None: by the address that the intent declares."""
-
     advertise_address: str | None = None
+    """Address of this host for the swarm; None for the one that the intent declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSettings:
-    """How join tokens are kept from those who can read etcd; None: they are not."""
-
     key_file: str | None = None
+    """Path of the sealing key; None leaves join tokens in etcd unsealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileSettings:
-    """The rhythm of the loop."""
+    """Intervals, parallelism and backoff of the loop."""
 
     resync_s: float = 30.0
     settle_s: float = 0.02
@@ -63,24 +61,22 @@ class ReconcileSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """Where /metrics, /healthz, /readyz and /status are served."""
+    """The listener of /metrics, /healthz, /readyz and /status."""
 
     listen: str = "127.0.0.1:9477"
     web_config: str | None = None
-    """A file that says who may look, and over TLS; None: who reaches the port, over plain HTTP."""
+    """Path of a file with the users and certificates of the listener; None for plain HTTP without a password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """What is logged, and in which form."""
-
     level: LogLevel = "info"
     format: LogFormat = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All of agent.yaml, every default filled in."""
+    """The settings of agent.yaml, with defaults."""
 
     cluster: str
     host: str
@@ -96,9 +92,9 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Return what the file at `path` says.
+    """Return the settings in the file at `path`.
 
-    Raises InvalidDocument with every fault at once; Invalid when the file cannot be read at all.
+    Raises InvalidDocument with every fault; Invalid if the file cannot be read.
     """
     try:
         raw = path.read_bytes()
@@ -121,10 +117,10 @@ def _absolute(cursor: Cursor, value: str) -> str | None:
 @readers.after(_absolute)
 def _file(cursor: Cursor, path: str) -> str | None:
     if not Path(path).is_file():
-        cursor.fault(f"there is no file {cursor.shown}")
+        cursor.fault(f"the file {cursor.shown} does not exist")
         return None
     if not os.access(path, os.R_OK):
-        remedy = "give the agent's account the right to read it"
+        remedy = "let the agent's account read it"
         cursor.fault(f"the file {cursor.shown} cannot be read", remedy)
         return None
     return path
@@ -132,26 +128,26 @@ def _file(cursor: Cursor, path: str) -> str | None:
 
 @readers.after(readers.text)
 def _named_file(cursor: Cursor, value: str) -> str | None:
-    """A file that holds a secret. What is no path may be the secret itself, written where its file is to be named."""
+    """Read the path of a file that contains a secret. A value that is not a path may be the secret itself."""
     if value.startswith("/"):
         return _file(cursor)
-    remedy = "name a file that holds the secret; begin it with /"
-    cursor.hidden().fault("this value is no absolute path", remedy)
+    remedy = "write the path of a file that contains the secret; begin it with /"
+    cursor.hidden().fault("this value is not an absolute path", remedy)
     return None
 
 
 @readers.after(_named_file)
 def _secret_file(cursor: Cursor, path: str) -> str | None:
     if Path(path).stat().st_mode & 0o007:
-        cursor.fault(f"the file {cursor.shown} is open to every account", "chmod 0640, or 0600")
+        cursor.fault(f"every account can read or change the file {cursor.shown}", "chmod it to 0640 or 0600")
     return path
 
 
 @readers.after(readers.text)
 def _endpoint(cursor: Cursor, value: str) -> str | None:
     if "@" in value:
-        remedy = "give them as user and password_file"
-        cursor.hidden().fault("an endpoint cannot hold user and password", remedy)
+        remedy = "write them as user and password_file"
+        cursor.hidden().fault("an endpoint cannot contain a user and a password", remedy)
         return None
     return value
 
@@ -165,8 +161,8 @@ _URL = readers.matching(
     "an engine's address, such as unix:///run/docker.sock",
 )
 CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
-CLUSTER_NAME_IN_WORDS = "a name: letters, digits, _ . and -, 63 characters at most"
-_NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_IN_WORDS)
+CLUSTER_NAME_RULE = "a name: letters, digits, _ . and -, 63 characters at most"
+_NAME = readers.matching(CLUSTER_NAME, CLUSTER_NAME_RULE)
 _HOST = readers.matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
 _DAY_S = 86400.0
@@ -211,7 +207,7 @@ OPTIONS: dict[str, dict[str, tuple[str, Reader[Any]]]] = {
         "format": ("format", readers.choice(get_args(LogFormat))),
     },
 }
-"""Section, option: the field of the section's settings, and how it is read."""
+"""(field of the section's settings, reader) by section and option."""
 
 TOP_OPTIONS = ("cluster", "host", "state_directory")
 
@@ -242,41 +238,41 @@ def _own_name(root: Cursor) -> str | None:
     name = socket.gethostname()
     if re.fullmatch(HOST_NAME, name):
         return name
-    problem = f"this machine calls itself {quoted(name)}, which names no host"
-    root.hidden().fault(problem, "give it a name with host:")
+    problem = f"the hostname of this machine, {quoted(name)}, is not a valid host name"
+    root.hidden().fault(problem, "write a name with host:")
     return None
 
 
-_EXPLAINED = "the comments of agent.yaml, as it is shipped, explain the options"
+_EXPLAINED = "the comments in the packaged agent.yaml explain the options"
 
-Said = dict[str, Any]
-Check = Callable[[Said], tuple[str, ...]]
+Options = dict[str, Any]
+Check = Callable[[Options], tuple[str, ...]]
 
 
-def _section(fields: Fields, section: str, check: Check | None = None) -> Said:
-    """Read the options of a section, and `check` them together if each is fine by itself.
+def _section(fields: Fields, section: str, check: Check | None = None) -> Options:
+    """Return the options of a section. `check` checks them together if none has a fault.
 
-    A section whose options are all commented out has no value, and that is as if it were not there.
+    A section whose options are all commented out has no value and counts as absent.
     """
     options, place, before = OPTIONS[section], fields.at(section), len(fields.cursor.faults)
-    said: Said = {}
+    found: Options = {}
     if place is not None and not place.is_null:
-        # A key or a password that stands where its section should be is not repeated.
+        # A key or a password in the place of its section must not appear in a fault.
         inner = (place if place.is_mapping else place.hidden()).fields(options)
         read = {field: inner.read(key, reader) for key, (field, reader) in options.items()}
-        said = {field: value for field, value in read.items() if value is not None}
+        found = {field: value for field, value in read.items() if value is not None}
     if check is not None and len(fields.cursor.faults) == before and fields.cursor.is_mapping:
-        for problem in check(said):
+        for problem in check(found):
             (place or fields.cursor).hidden().fault(problem, _EXPLAINED)
-    return said
+    return found
 
 
-def _check_store(said: Said) -> tuple[str, ...]:
-    return settings_faults(StoreSettings(**{"endpoints": (), **said}))
+def _check_store(options: Options) -> tuple[str, ...]:
+    return settings_faults(StoreSettings(**{"endpoints": (), **options}))
 
 
-def _check_timings(said: Said) -> tuple[str, ...]:
-    settings = SessionSettings(**said)
+def _check_timings(options: Options) -> tuple[str, ...]:
+    settings = SessionSettings(**options)
     faults = timing_faults(settings)
     # A leader begins no step that the lease might not outlast.
     need, have = settings.interval_s + LEADER_BUDGET_S, settings.ttl_s - settings.margin_s
@@ -286,7 +282,7 @@ def _check_timings(said: Said) -> tuple[str, ...]:
     return faults
 
 
-def _check_backoff(said: Said) -> tuple[str, ...]:
-    settings = ReconcileSettings(**said)
+def _check_backoff(options: Options) -> tuple[str, ...]:
+    settings = ReconcileSettings(**options)
     low, high = settings.backoff_min_s, settings.backoff_max_s
     return (f"backoff_min ({low:g} s) is above backoff_max ({high:g} s)",) if low > high else ()

@@ -1,6 +1,6 @@
-"""How the log is written: for the journal, for a terminal, or as JSON. All of it goes to standard error.
+"""Sets up the log, on standard error: for the journal, for a terminal, or as JSON.
 
-Everything passes one last processor that masks join tokens and unlock keys, whoever logged them.
+The last processor masks join tokens and unlock keys in every line, including those of libraries.
 """
 
 import json
@@ -15,20 +15,20 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""sd-daemon(3): the number in front of a line is its syslog priority."""
+"""Syslog priority by level. It begins a line as `<6>`: sd-daemon(3)."""
 _COLOURS = {"debug": "\033[2m", "warning": "\033[33m", "error": "\033[31m", "critical": "\033[1;31m"}
 _PLAIN = "\033[0m"
 _SECRET = re.compile(r"SWM(?:TKN|KEY)-[\w+/=-]+")
 _BARE = re.compile(r"[\w./:@%+,\-\[\]]+")
-"""A value that needs no quotes to be read back as one."""
+"""A value that needs no quotes."""
 
 
 def configure(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 - the option's name
-    """Set the log up for the whole process.
+    """Set up the log of the whole process.
 
     `level` is debug, info, warning, error or critical; `format` is journal (no time: the journal has one), console,
-    json, or auto: console on a terminal, else journal. `stream` is standard error if not given. Raises ValueError
-    for another level or format.
+    json, or auto: console on a terminal, else journal. `stream` defaults to standard error. Raises ValueError for
+    another level or format.
     """
     stream = stream or sys.stderr
     if level not in PRIORITIES:
@@ -41,16 +41,16 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:  #
             lambda _, __, text: masked(str(text)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Patient(stream))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _FailSafeStream(stream))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_Adopted()]
+    root.handlers[:] = [_LibraryHandler()]
     root.setLevel(logging.WARNING)
 
 
 def masked(text: str) -> str:
-    """Return `text` with every join token and unlock key replaced."""
+    """Return `text` with every join token and unlock key masked."""
     return _SECRET.sub("SWM***", text) if "SWM" in text else text
 
 
@@ -71,7 +71,7 @@ def _renderers(format: str, stream: TextIO) -> tuple[Processor, ...]:  # noqa: A
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """systemd.exec(5): JOURNAL_STREAM names device and inode, which a redirected standard error has not."""
+    """Return True if `stream` is the journal. JOURNAL_STREAM has its device and inode: systemd.exec(5)."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -79,17 +79,17 @@ def _is_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
-class _Patient:
-    """A stream that may fail: a full disk, or a journald that has crashed, costs lines of the log and no thread.
+class _FailSafeStream:
+    """Drops lines that the stream cannot write, because of a full disk or a crashed journald.
 
-    Many a thread has no other way to tell of its last resort than to log it.
+    Threads log their last error; a log that raises would end them without one.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: it is closed
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
             self._stream.write(text)
 
     def flush(self) -> None:
@@ -97,8 +97,8 @@ class _Patient:
             self._stream.flush()
 
 
-class _Adopted(logging.Handler):
-    """Sends what docker, urllib3, grpc and etcd3 log by the standard library the same way as our own."""
+class _LibraryHandler(logging.Handler):
+    """Sends the records that libraries log through the standard library to the same log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()
@@ -106,20 +106,20 @@ class _Adopted(logging.Handler):
         write(record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-# structlog's own renderers of text neither keep a value from forging a line nor give each line its priority.
+# structlog's text renderers neither stop a value from forging a line nor begin each line with its priority.
 
 
 def _lines(_: WrappedLogger, __: str, event: EventDict) -> str:
-    """`level event key=value`, after the time if there is one, and a traceback below it."""
+    """Return `time level event key=value`, with a traceback below. The journal adds the time itself."""
     traceback = event.pop("exception", "")
-    words = [event.pop(key) for key in ("timestamp", "level") if key in event]
-    words += [_on_one_line(str(event.pop("event", "")))]
-    words += [f"{key}={_value(value)}" for key, value in event.items()]
-    return "\n".join([" ".join(words), *map(_on_one_line, traceback.splitlines())])
+    parts = [event.pop(key) for key in ("timestamp", "level") if key in event]
+    parts += [_on_one_line(str(event.pop("event", "")))]
+    parts += [f"{key}={_value(value)}" for key, value in event.items()]
+    return "\n".join([" ".join(parts), *map(_on_one_line, traceback.splitlines())])
 
 
 def _prioritised(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    # Each line is an entry of its own to the journal, so each needs the priority.
+    # The journal makes an entry of each line, so each line needs the priority.
     prefix = f"<{PRIORITIES.get(event['level'], 6)}>"
     return "\n".join(prefix + line for line in _lines(logger, method, event).split("\n"))
 
@@ -135,9 +135,9 @@ def _value(value: object) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """Others' words may hold line breaks and what a terminal obeys or does not show; a log line may not.
+    """Return `text` with line breaks, control and invisible characters escaped as in JSON.
 
-    Escaped as in JSON, of which it can be a part. Letters of every language stay.
+    Text from outside could otherwise forge lines or control a terminal. Letters of every language stay.
     """
     return (
         text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

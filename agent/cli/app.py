@@ -69,11 +69,11 @@ app = typer.Typer(
 
 def _checked_cluster(name: str | None) -> str | None:
     """Raise BadParameter for a name that agent.yaml would refuse: it becomes part of etcd keys and roles."""
-    from agent.config import CLUSTER_NAME, CLUSTER_NAME_IN_WORDS
+    from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
     from agent.yamldoc.faultlist import quoted
 
     if name is not None and not re.fullmatch(CLUSTER_NAME, name):
-        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_IN_WORDS}")
+        raise typer.BadParameter(f"{quoted(name)} is not {CLUSTER_NAME_RULE}")
     return name
 
 

@@ -1,7 +1,7 @@
-"""The strict parser of the intent: Compose's words plus `x-cluster` and `x-hosts`, every fault at once.
+"""The strict parser of the intent: the keys of Compose plus `x-cluster` and `x-hosts`. It reports every fault.
 
-The order is: read each section by its table, give names their meaning across sections, check across sections. A
-section that could not be read is left out of the later steps, so that one error is not told twice.
+It reads each section by its table, resolves names across sections, and then checks across sections. The later steps
+skip a section with faults, so that one error is reported once.
 """
 
 from agent.intent.checks import check_sections, with_pool
@@ -22,13 +22,13 @@ from agent.yamldoc.readers import string
 __all__ = ["parse_intent", "warnings"]
 
 MOST_NAMED = 1000
-"""Services, networks, volumes: each so many; the checks across them are bounded by it."""
+"""Services, and as many networks and volumes. It bounds the checks across sections."""
 
 TOP_KEYS = ("name", "x-cluster", "networks", "volumes", "secrets", "configs", "services")
 
 
 def parse_intent(raw: bytes, revision: int) -> Intent:
-    """Return what the document `raw`, read from etcd at mod_revision `revision`, says.
+    """Return the intent of the document `raw`, which etcd has at mod_revision `revision`.
 
     Raises InvalidDocument with every fault, ordered by line and column. Bounds: agent.yamldoc.
     """
@@ -37,7 +37,7 @@ def parse_intent(raw: bytes, revision: int) -> Intent:
     project = (
         fields.require("name", project_name, "name the project: container names begin with it") or "unnamed"
     )
-    cluster = fields.require("x-cluster", read_cluster, "say which hosts there are") or Cluster()
+    cluster = fields.require("x-cluster", read_cluster, "list the hosts") or Cluster()
     networks = tuple(read_network(key, place, project) for key, place in _named(fields, "networks"))
     volumes = tuple(read_volume(key, place, project) for key, place in _named(fields, "volumes"))
     services = _services(root, fields, networks, volumes, cluster.hosts)
@@ -67,7 +67,7 @@ def _services(
     hosts: tuple[HostIntent, ...],
 ) -> tuple[ServiceIntent, ...]:
     if "services" not in fields:
-        fields.missing("services", "write services: {} if nothing shall run")
+        fields.missing("services", "write services: {} if the cluster runs none")
     elif not check_lines(root.at("services")):
         return ()
     declared = root.at("x-cluster", "hosts")
@@ -85,7 +85,7 @@ def _services(
 
 
 def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:
-    """Return the members of a section whose names are names; an empty section may be left without a value."""
+    """Return the members of a section that have valid names; an empty section may have no value."""
     place = fields.at(section)
     if place is None or (place.is_null and section != "services"):
         return []

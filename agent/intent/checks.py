@@ -1,4 +1,4 @@
-"""Checks across the sections of a document, and the choice of an address pool that is clear of all of them."""
+"""Checks across the sections of a document, and the choice of an address pool that overlaps none of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ from agent.model.spec import ContainerSpec, Port
 from agent.yamldoc import Cursor
 
 LARGEST_SPEC = 1_500_000
-"""Bytes of a service as it is kept, in JSON. etcd refuses a request of more than 1.5 MiB (--max-request-bytes)."""
+"""Bytes of a stored spec, in JSON. etcd refuses a request of more than 1.5 MiB (--max-request-bytes)."""
 MOST_OF_SPECS = 6_000_000
-"""The same for all services together. An agent that leads needs about ten times that much memory for them."""
+"""Bytes of all specs together. The leader needs about ten times that much memory for them."""
 
 _DEFAULTS = len(msgspec.json.encode(ContainerSpec(image="")))
-"""Bytes of what is left out when a spec is kept. Its canonical form would say the same, and takes longer."""
+"""Bytes of the defaults, which a stored spec omits. Encoding the canonical form itself would take longer."""
 MOST_PUBLISHED = 100_000
 """Published ports of all services on all hosts together."""
 
@@ -36,7 +36,7 @@ def check_sections(
     volumes: tuple[VolumeIntent, ...],
     services: tuple[ServiceIntent, ...],
 ) -> None:
-    """Note each fault that no section shows by itself. `swarm` has the address pool that was chosen, if any is left."""
+    """Note each fault that spans sections. `swarm` has the chosen address pool, or none if no /16 is free."""
     _check_managers(root, cluster)
     _check_names(root, networks, volumes)
     check_addresses(root, cluster, networks)
@@ -46,7 +46,7 @@ def check_sections(
     _check_sizes(root, services)
     _check_dependencies(root, services, tuple(each.name for each in services))
     if not swarm.default_addr_pool:
-        problem = "no /16 of 10.0.0.0/8 is left for Docker's own networks"
+        problem = "no /16 of 10.0.0.0/8 is free for Docker's own networks"
         root.at("x-cluster").fault(problem, "give a default_addr_pool")
 
 
@@ -59,18 +59,18 @@ def _check_managers(root: Cursor, cluster: Cluster) -> None:
 def _check_names(
     root: Cursor, networks: tuple[NetworkIntent, ...], volumes: tuple[VolumeIntent, ...]
 ) -> None:
-    """Note a fault for each two networks, or two volumes, that are one thing in Docker."""
+    """Note a fault for each network or volume whose name in Docker another one has."""
     for section, things in (("networks", networks), ("volumes", volumes)):
         seen: dict[str, str] = {}
         for each in things:
             if each.name in seen:
-                problem = f"'{each.name}' is the name of {seen[each.name]} already"
+                problem = f"'{each.name}' is already the name of {seen[each.name]}"
                 root.at(section, each.key, "name").fault(problem, "give each its own name")
             seen[each.name] = each.key
 
 
 def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: SwarmIntent) -> None:
-    """Note a fault for each port of a host that two replicas want, or that the swarm itself needs."""
+    """Note a fault for each port of a host that two replicas publish, or that the swarm itself uses."""
     if (
         sum(len(each.spec.ports) * (each.replicas or len(each.placement)) for each in services)
         > MOST_PUBLISHED
@@ -83,22 +83,22 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
         place = root.at("services", service.name, "ports")
         for port in service.spec.ports:
             if (port.published, port.protocol) in _swarm_ports(swarm):
-                problem = f"port {port.published}/{port.protocol} of a host is the swarm's own"
-                place.fault(problem, "publish another")
+                problem = f"the swarm itself uses port {port.published}/{port.protocol} of a host"
+                place.fault(problem, "publish another port")
             for host, replicas in service.placement:
                 if replicas > 1:
                     problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
-                    place.fault(problem, "run one replica for each host, or publish nothing")
+                    place.fault(problem, "run one replica on each host, or publish no port")
                 if replicas:
-                    holders = taken.setdefault((host, port.published or 0, port.protocol), [])
-                    _check_holders(place, port, host, holders)
-                    holders.append((port, service.name))
+                    published = taken.setdefault((host, port.published or 0, port.protocol), [])
+                    _check_published(place, port, host, published)
+                    published.append((port, service.name))
 
 
-def _check_holders(place: Cursor, port: Port, host: str, holders: list[tuple[Port, str]]) -> None:
-    holder = next((service for other, service in holders if clash(port, other)), None)
-    if holder is not None:
-        problem = f"port {port.published}/{port.protocol} on {host} is published by service {holder} already"
+def _check_published(place: Cursor, port: Port, host: str, published: list[tuple[Port, str]]) -> None:
+    owner = next((service for other, service in published if clash(port, other)), None)
+    if owner is not None:
+        problem = f"port {port.published}/{port.protocol} on {host} is already published by service {owner}"
         place.fault(problem, "publish another port, or run it on another host")
 
 
@@ -108,7 +108,7 @@ def _swarm_ports(swarm: SwarmIntent) -> tuple[tuple[int, str], ...]:
 
 
 def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
-    """Note a fault for each service that no key of etcd can hold, and when all are too much for it and the agents."""
+    """Note a fault for each service too large for a key of etcd, and for all specs together being too large."""
     whole = 0
     for each in services:
         size = len(msgspec.json.encode(each.spec)) - _DEFAULTS
@@ -120,11 +120,11 @@ def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
 
 
 def _refuse(place: Cursor, has: str, size: int, most: int) -> None:
-    place.hidden().fault(f"{has} {size} bytes as JSON, aliases expanded", f"{most} are the most")
+    place.hidden().fault(f"{has} {size} bytes as JSON, aliases expanded", f"the maximum is {most}")
 
 
 def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declared: tuple[str, ...]) -> None:
-    """Note a fault for each dependency on a service that is not there, and for each circle."""
+    """Note a fault for each dependency on an undeclared service, and for each service in a cycle."""
     waits = {each.name: tuple(name for name, _ in each.depends_on if name in declared) for each in services}
     for service in services:
         place = root.at("services", service.name, "depends_on")
@@ -132,9 +132,9 @@ def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], decla
             if name not in declared:
                 place.fault(f"the service '{name}' is not declared", place.guess(name, declared))
     _check_conditions(root, services)
-    for name in _in_circles(waits):
-        problem = "is in a circle of services that wait for each other"
-        root.at("services", name, "depends_on").fault(problem, "break it")
+    for name in _in_cycles(waits):
+        problem = "is part of a cycle of dependencies"
+        root.at("services", name, "depends_on").fault(problem, "remove one of the dependencies")
 
 
 def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
@@ -147,21 +147,22 @@ def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None
 
 
 def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str] | None:
-    """Why a service never meets a condition, and what helps; None: it can."""
+    """Return the problem of a service that can never meet `condition`, and the remedy; None if it can."""
     if condition == "service_completed_successfully":
         if (spec.restart.name if spec.restart else None) not in ("no", "on-failure"):
-            problem = f"the service '{name}' never completes: it is started again whenever it ends"
-            return problem, 'give it restart: "no", or on-failure'
+            problem = f"the service '{name}' never completes: its restart policy always starts it again"
+            return problem, 'write restart: "no" or restart: on-failure there'
     elif condition == "service_healthy" and spec.healthcheck and spec.healthcheck.disable:
-        return f"the service '{name}' never is healthy: its check is disabled", "take that out"
+        problem = f"the service '{name}' never becomes healthy: its healthcheck is disabled"
+        return problem, "remove disable: true there"
     return None
 
 
 Links = Mapping[str, Sequence[str]]
 
 
-def _in_circles(waits: Links) -> list[str]:
-    """Return what is left without the services that wait for none of the others, and those for which none waits."""
+def _in_cycles(waits: Links) -> list[str]:
+    """Return the services in cycles of `waits`, and those on a path between two cycles."""
     wanted_by: dict[str, list[str]] = {name: [] for name in waits}
     for name, needs in waits.items():
         for need in needs:
@@ -171,7 +172,7 @@ def _in_circles(waits: Links) -> list[str]:
 
 
 def _without_ends(names: list[str], ahead: Links, behind: Links) -> list[str]:
-    """Take away, again and again, each name with nothing left ahead of it."""
+    """Return `names` after repeatedly removing each that has no remaining link in `ahead`."""
     left = set(names)
     links = {name: sum(each in left for each in ahead[name]) for name in names}
     ends = [name for name, count in links.items() if count == 0]
@@ -189,7 +190,7 @@ def _without_ends(names: list[str], ahead: Links, behind: Links) -> list[str]:
 # ---- All addresses of a document
 
 _LAN = 16
-"""Around a host's address this much is taken for its LAN when a pool is chosen; its real prefix is not declared."""
+"""Prefix length assumed for the LAN of a host when a pool is chosen; the document does not declare the real one."""
 _SECOND_OCTETS = (*range(200, 256), *range(200))
 
 
@@ -200,7 +201,7 @@ class _Claim(NamedTuple):
 
 
 def check_addresses(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> None:
-    """Note a fault for each two declared networks that overlap, and each host address that is wrong."""
+    """Note a fault for each two declared networks that overlap, and for each unusable host address."""
     claims = list(_claims(root, cluster, networks))
     _check_overlaps(claims)
     _check_hosts(root, cluster, claims)
@@ -219,7 +220,7 @@ def _claims(root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...])
 
 
 def _check_overlaps(claims: list[_Claim]) -> None:
-    """Note each claim that lies inside another one: two networks nest or are disjoint, so sorting finds all."""
+    """Note each claim inside another one. Two networks nest or are disjoint, so sorting finds all."""
     around: list[_Claim] = []
     for claim in sorted(claims, key=lambda each: (each.network.network_address, each.network.prefixlen)):
         while around and not claim.network.subnet_of(around[-1].network):
@@ -238,8 +239,8 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
     for host in cluster.hosts:
         place = root.at("x-cluster", "hosts", host.name, "address")
         if host.address in seen:
-            problem = f"{host.address} is the address of {seen[host.address]} already"
-            place.fault(problem, "give each host its own")
+            problem = f"{host.address} is already the address of {seen[host.address]}"
+            place.fault(problem, "give each host its own address")
         seen[host.address] = host.name
         if host.address.is_loopback or host.address.is_multicast or host.address.is_unspecified:
             place.fault(f"{host.address} cannot be reached from another host", "give the address of its LAN")
@@ -252,7 +253,7 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
 def check_registries(
     root: Cursor, cluster: Cluster, networks: tuple[NetworkIntent, ...], services: tuple[ServiceIntent, ...]
 ) -> None:
-    """Note a fault for each image whose registry is an address that a bridge on every host would take over."""
+    """Note a fault for each image whose registry has an address in the subnet of a bridge on every host."""
     bridges = [
         (network.subnet, network.gateway, f"network {network.key}")
         for network in networks
@@ -263,15 +264,15 @@ def check_registries(
     for service in services:
         registry = _registry_address(service.spec.image)
         for subnet, gateway, what in bridges:
-            # The gateway is the host itself: a registry may well listen there.
+            # The gateway is the host itself: a registry may listen there.
             if registry is not None and registry in subnet and registry != gateway:
                 place = root.at("services", service.name, "image")
                 problem = f"the registry {registry} lies inside {subnet} ({what})"
-                place.fault(problem, "no host could reach it: choose another network")
+                place.fault(problem, "no host could reach the registry: choose another network")
 
 
 def _registry_address(image: str) -> IPv4Address | None:
-    """The address in `10.0.0.1:5000/team/name:1.0`; None when the registry has a name, or none is said."""
+    """Return the address in `10.0.0.1:5000/team/name:1.0`; None for a registry with a name, and for no registry."""
     domain, slash, _ = image.partition("/")
     try:
         return IPv4Address(domain.partition(":")[0]) if slash else None
@@ -280,9 +281,9 @@ def _registry_address(image: str) -> IPv4Address | None:
 
 
 def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmIntent:
-    """Return the swarm settings with an address pool: the one declared, or the first /16 clear of everything else.
+    """Return the swarm settings with an address pool: the declared one, or the first /16 that overlaps no network.
 
-    Docker's own default is 10.0.0.0/8, which overlaps many a declared network. Here 10.200.0.0/16 is tried first,
+    Docker's default is 10.0.0.0/8, which overlaps many declared networks. This function tries 10.200.0.0/16 first,
     then 10.201 to 10.255, then 10.0 to 10.199. The same document always gives the same pool.
     """
     if cluster.swarm.default_addr_pool:
@@ -299,7 +300,7 @@ def with_pool(cluster: Cluster, networks: tuple[NetworkIntent, ...]) -> SwarmInt
 def check_fixed_addresses(
     root: Cursor, networks: tuple[NetworkIntent, ...], services: tuple[ServiceIntent, ...]
 ) -> None:
-    """Note a fault for each `ipv4_address` that its network cannot give, or that is wanted twice."""
+    """Note a fault for each `ipv4_address` that its network does not offer, or that two replicas declare."""
     by_name = {each.name: each for each in networks}
     taken: dict[tuple[str, str], str] = {}
     for service in services:
@@ -308,19 +309,22 @@ def check_fixed_addresses(
             if each.ipv4_address is None or network is None:
                 continue
             place = root.at("services", service.name, "networks", network.key, "ipv4_address")
-            holder = taken.setdefault((each.network, each.ipv4_address), service.name)
+            owner = taken.setdefault((each.network, each.ipv4_address), service.name)
             if service.replica_count > 1:
                 problem = f"{service.replica_count} replicas cannot share one address"
                 place.fault(problem, "run one replica, or leave the address out")
-            elif holder != service.name:
-                place.fault(f"{each.ipv4_address} is wanted by service {holder} too", "give each its own")
+            elif owner != service.name:
+                problem = f"{each.ipv4_address} is already the address of service {owner}"
+                place.fault(problem, "give each service its own address")
             _check_inside(place, IPv4Address(each.ipv4_address), network)
 
 
 def _check_inside(place: Cursor, address: IPv4Address, network: NetworkIntent) -> None:
     subnet = network.subnet
     if subnet is None:
-        place.fault(f"network {network.key} declares no subnet", "fixed addresses need one: give it in ipam")
+        place.fault(
+            f"network {network.key} declares no subnet", "a fixed address needs one: declare it in ipam"
+        )
     elif address not in subnet:
         place.fault(f"{address} is outside {subnet} (network {network.key})", "choose an address inside")
     elif address == network.gateway:

@@ -1,4 +1,4 @@
-"""`x-cluster`: the hosts, the swarm, docker_gwbridge, and how boldly all this is carried out."""
+"""Reads `x-cluster`: the hosts, the swarm, docker_gwbridge and the policy."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -25,9 +25,9 @@ _AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
-_ONE_AT_A_TIME = "one host at a time is disturbed, and the next when all is well again: write 1, or nothing"
-_confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the {DIGITS} digits that the verdict asks for")
-_percent = matching(r"(?:100|[1-9]?[0-9])%", "a share, such as 50%")
+_ONE_AT_A_TIME = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
+_confirmation = matching(rf"[0-9a-f]{{{DIGITS}}}", f"the confirmation token of {DIGITS} hexadecimal digits")
+_percent = matching(r"(?:100|[1-9]?[0-9])%", "a percentage, such as 50%")
 
 HOST = forms.Section(
     {
@@ -51,8 +51,8 @@ SWARM = forms.Section(
         "autolock": forms.BOOLEAN,
     },
     refused={
-        "advertise": "is not offered here: a host's address is advertised",
-        "force_new_cluster": "is never done",
+        "advertise": "is not supported here: each host advertises its address",
+        "force_new_cluster": "is not supported: Swarmkeeper never forces a new cluster",
     },
     extensions=False,
 )
@@ -94,35 +94,35 @@ CLUSTER = forms.Section(
 )
 
 _NO_POOL = intent.SwarmIntent(default_addr_pool=())
-_BOLD = intent.PolicyIntent()
+_DEFAULTS = intent.PolicyIntent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What `x-cluster` says. Without a bridge a fault was noted; without a pool one is to be chosen."""
+    """The content of `x-cluster`. `gwbridge` is None after a fault; an empty pool is chosen later."""
 
     hosts: tuple[intent.HostIntent, ...] = ()
     gwbridge: intent.BridgeIntent | None = None
     swarm: intent.SwarmIntent = _NO_POOL
-    policy: intent.PolicyIntent = _BOLD
+    policy: intent.PolicyIntent = _DEFAULTS
 
 
 def read_cluster(cursor: Cursor) -> Cluster | None:
     fields = CLUSTER.read(cursor)
     fields.require("version", _version, f"write version: {VERSION}")
     return Cluster(
-        hosts=fields.require("hosts", _hosts, "name the machines of the cluster") or (),
-        gwbridge=fields.require("gwbridge", _bridge, f"say which subnet {GWBRIDGE} shall have"),
+        hosts=fields.require("hosts", _hosts, "list the hosts of the cluster") or (),
+        gwbridge=fields.require("gwbridge", _bridge, f"write the subnet of {GWBRIDGE}"),
         swarm=fields.read("swarm", _swarm, _NO_POOL),
-        policy=fields.read("policy", _policy, _BOLD),
+        policy=fields.read("policy", _policy, _DEFAULTS),
     )
 
 
 def _version(cursor: Cursor) -> int | None:
     version = integer(0, 10_000)(cursor)
     if version is not None and version != VERSION:
-        problem = f"version {version} of x-cluster is not known here"
-        cursor.fault(problem, f"this agent reads version {VERSION}")
+        problem = f"this agent does not know version {version} of x-cluster"
+        cursor.fault(problem, f"write version: {VERSION}")
     return version
 
 
@@ -138,7 +138,7 @@ def _hosts(cursor: Cursor) -> tuple[intent.HostIntent, ...]:
 def _host(key: Cursor, cursor: Cursor) -> intent.HostIntent | None:
     name = host_name(key)
     fields = HOST.read(cursor)
-    reached = fields.require("address", address, "say at which IPv4 address the other hosts reach it")
+    reached = fields.require("address", address, "write the IPv4 address at which other hosts reach the host")
     role: intent.Role | None = fields.require("role", _ROLE, "write manager or worker")
     availability: intent.Availability = fields.read("availability", _AVAILABILITY, "active")
     labels = fields.read("labels", pairs(), ())
@@ -159,12 +159,12 @@ def _bridge(cursor: Cursor) -> intent.BridgeIntent | None:
 
 
 def _bridge_options(fields: Fields) -> Pairs:
-    """Return the options with what dockerd itself gives this bridge: its name, and no talk between containers."""
-    said = dict(fields.read("driver_opts", pairs(), ()))
+    """Return the options, with dockerd's own defaults for this bridge: its name, and no inter-container traffic."""
+    declared = dict(fields.read("driver_opts", pairs(), ()))
     place = fields.at("driver_opts")
-    if place is not None and said.get(_BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
-        place.at(_BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "take this option out")
-    return tuple(sorted({_BRIDGE_ICC: "false", **said, _BRIDGE_NAME: GWBRIDGE}.items()))
+    if place is not None and declared.get(_BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
+        place.at(_BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "remove this option")
+    return tuple(sorted({_BRIDGE_ICC: "false", **declared, _BRIDGE_NAME: GWBRIDGE}.items()))
 
 
 def _swarm(cursor: Cursor) -> intent.SwarmIntent:
@@ -174,7 +174,7 @@ def _swarm(cursor: Cursor) -> intent.SwarmIntent:
     _check_mask(fields, pools, mask_length)
     inner = TOKENS.within(fields, "join_tokens")
     if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
-        ttl.fault("tokens that are never rotated live for ever", "take it out, or write rotate: after-join")
+        ttl.fault("tokens that are never rotated have no ttl", "remove ttl, or write rotate: after-join")
     return intent.SwarmIntent(
         default_addr_pool=pools,
         mask_length=mask_length,
@@ -190,14 +190,14 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
     for pool in pools:
         if pool.prefixlen > mask_length and place is not None:
             problem = f"networks of /{mask_length} do not fit into the pool {pool}"
-            place.fault(problem, "give a longer mask length")
+            place.fault(problem, "write a longer mask length")
 
 
 def _one_at_a_time(cursor: Cursor) -> int | None:
-    """Two hosts at a time could be two managers, or all that serve one service: no number but 1 is safe everywhere."""
+    """Read the number 1. Two hosts could be two managers, or all hosts of a service: only 1 is always safe."""
     value = integer(1, 1000)(cursor)
     if value is not None and value > 1:
-        cursor.fault(f"{value} hosts at a time are not offered", _ONE_AT_A_TIME)
+        cursor.fault(f"{value} hosts at a time are not supported", _ONE_AT_A_TIME)
     return value
 
 
@@ -213,5 +213,5 @@ def _policy(cursor: Cursor) -> intent.PolicyIntent:
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
         resolve_digests=fields.read("resolve_digests", boolean, False),
         pin_addresses=fields.read("pin_addresses", boolean, False),
-        reschedule_after_s=fields.read("reschedule_after", duration(), _BOLD.reschedule_after_s),
+        reschedule_after_s=fields.read("reschedule_after", duration(), _DEFAULTS.reschedule_after_s),
     )

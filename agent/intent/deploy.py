@@ -1,4 +1,4 @@
-"""The `deploy` section: where and how many replicas run, how changes are rolled out, and limits in Swarm's words."""
+"""Reads the `deploy` section: hosts and number of replicas, rollouts, restarts and limits, with the keys of Swarm."""
 
 import re
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ MOST_REPLICAS = 10_000
 
 Condition = Literal["none", "on-failure", "any"]
 _RESTARTS: dict[Condition, RestartName] = {"none": "no", "on-failure": "on-failure", "any": "always"}
-"""As Compose takes Swarm's words."""
+"""Restart policies by Swarm's condition, as Compose maps them."""
 
 MOST_ON_A_HOST = 1000
 
-_SAID = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
+_CONSTRAINT = re.compile(r"\s*(?P<of>[^\s=!]+)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
 _LABEL = re.compile(r"node\.(labels\.[A-Za-z0-9][A-Za-z0-9_./-]{0,126})")
 _KNOWN = {"node.hostname": "hostname", "node.role": "role"}
 _EXAMPLE = "write for example node.labels.zone == a, node.role != manager or node.hostname == node-1"
 _NOT_PLACED_BY = {
-    "node.id": "the swarm gives node ids, the document does not know them: write node.hostname",
+    "node.id": "the swarm chooses node ids, and the document cannot know them: write node.hostname",
     "node.ip": "write node.hostname",
-    "node.platform.os": "give the hosts a label and write node.labels.<name>",
-    "node.platform.arch": "give the hosts a label and write node.labels.<name>",
+    "node.platform.os": "label the hosts and write node.labels.<name>",
+    "node.platform.arch": "label the hosts and write node.labels.<name>",
 }
 _ENGINE = "engine.labels."
 _ROLES = ("manager", "worker")
@@ -58,21 +58,21 @@ UPDATE = forms.Section(
         "max_failure_ratio": forms.number(0.0, 1.0),
     }
 )
-_SWARM_WAITS = "is not offered: the engine waits as it does, from 0.1 s doubling to one minute"
+_SWARM_WAITS = "is not supported: the engine's own delay applies, which doubles from 0.1 s to one minute"
 RESTART = forms.Section(
     {"condition": forms.choice(get_args(Condition)), "max_attempts": forms.integer(0, 1_000_000)},
     refused={"delay": _SWARM_WAITS, "window": _SWARM_WAITS},
 )
 LIMITS = forms.Section(
     {"cpus": forms.number(0.001, 10_000), "memory": forms.SIZE, "pids": forms.integer(-1, 1 << 22)},
-    refused={"devices": "is not offered: a device is given or not; use devices, or reservations"},
+    refused={"devices": "is not supported: devices cannot be limited; use devices, or reservations"},
 )
 RESERVATIONS = forms.Section(
     {"memory": forms.SIZE, "devices": forms.list_of(limits.REQUEST.form)},
     refused={
-        "cpus": "is not offered: a host reserves no CPUs; cpu_shares says who comes first",
-        "generic_resources": "is not offered: only Swarm's own services know them",
-        "pids": "is not offered: nothing reserves processes",
+        "cpus": "is not supported: Docker reserves no CPUs for a container; use cpu_shares for priority",
+        "generic_resources": "is not supported: only services of Swarm have them",
+        "pids": "is not supported: Docker reserves no processes for a container",
     },
 )
 _RESOURCES = forms.Section({"limits": LIMITS.form, "reservations": RESERVATIONS.form})
@@ -86,24 +86,21 @@ DEPLOY = forms.Section(
         "resources": _RESOURCES.form,
     },
     refused={
-        "endpoint_mode": "is not offered: replicas are containers, without a virtual address",
-        "labels": "is not offered: they would be labels of a Swarm service; use the service's own labels",
+        "endpoint_mode": "is not supported: a service has no virtual address",
+        "labels": "is not supported: Swarm puts them on a service of its own; use the labels of the service",
     },
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """What `deploy` says."""
-
     update: Update = _AS_SWARM
     rollback: Update | None = None
     everywhere: bool = False
-    """Whether every host that may runs a replica."""
+    """True for mode global: one replica on each host that meets the constraints."""
     replicas: int | None = None
-    """How many replicas there are, on hosts that the leader chooses; None: not said."""
+    """Number of replicas, on hosts that the scheduler picks; None if not declared."""
     where: Where = ANYWHERE
-    """Which hosts may run replicas."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ContainerSpec."""
 
@@ -116,7 +113,7 @@ def read_deploy(cursor: Cursor) -> Deploy:
     everywhere = fields.read("mode", choice(get_args(ServiceMode))) == "global"
     replicas = fields.read("replicas", integer(0, MOST_REPLICAS))
     if replicas is None and "replicas" in fields:
-        replicas = 0  # refused already: that it is missing need not be said, too
+        replicas = 0  # its fault is noted; None would add that x-hosts is missing
     where: Where = fields.read("placement", read_where, ANYWHERE)
     if everywhere:
         _check_global(fields, where)
@@ -133,27 +130,27 @@ def read_deploy(cursor: Cursor) -> Deploy:
 def _check_global(fields: Fields, where: Where) -> None:
     one_each = "mode global runs one replica on every host"
     if place := fields.at("replicas"):
-        place.hidden().fault(f"{one_each}, and has no replicas", "keep one of them")
+        place.hidden().fault(f"{one_each}: replicas has no effect", "remove mode or replicas")
     section = fields.at("placement")
-    for key, said in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
-        if section and said:
-            section.at(key).hidden().fault(f"{one_each}: this means nothing there", "take it out")
+    for key, value in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
+        if section and value:
+            section.at(key).hidden().fault(f"{one_each}: {key} has no effect", "remove it")
 
 
 def restart_policy(cursor: Cursor) -> Restart | None:
-    """Read what happens when the process ends, in Swarm's words; without a condition it is always started again."""
+    """Read a restart policy with the keys of Swarm; the default condition is any."""
     fields = RESTART.read(cursor)
     condition: Condition = fields.read("condition", choice(get_args(Condition)), "any")
-    tries = fields.read("max_attempts", integer(0, 1_000_000), 0)
+    attempts = fields.read("max_attempts", integer(0, 1_000_000), 0)
     place = fields.at("max_attempts")
-    if tries and place and condition != "on-failure":
+    if attempts and place and condition != "on-failure":
         problem = "the engine counts attempts only after failures"
-        place.fault(problem, "write condition: on-failure, or take it out")
-    return Restart(name=_RESTARTS[condition], max_retries=tries if condition == "on-failure" else 0)
+        place.fault(problem, "write condition: on-failure, or remove max_attempts")
+    return Restart(name=_RESTARTS[condition], max_retries=attempts if condition == "on-failure" else 0)
 
 
 def update_config(cursor: Cursor) -> Update | None:
-    """Read how a change is rolled out; what is not said is as in Swarm."""
+    """Read the settings of a rollout; the defaults are Swarm's."""
     fields = UPDATE.read(cursor)
     return Update(
         parallelism=fields.read("parallelism", integer(0, 10_000), _AS_SWARM.parallelism),
@@ -170,18 +167,18 @@ def update_config(cursor: Cursor) -> Update | None:
 def _resources(cursor: Cursor) -> dict[str, Any]:
     fields = _RESOURCES.read(cursor)
     most, reserved = LIMITS.within(fields, "limits"), RESERVATIONS.within(fields, "reservations")
-    said: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if most is not None:
-        said["nano_cpus"] = most.read("cpus", limits.cpus)
-        said["memory_limit_bytes"] = most.read("memory", limits.memory)
-        said["pids_limit"] = most.read("pids", limits.pids)
+        found["nano_cpus"] = most.read("cpus", limits.cpus)
+        found["memory_limit_bytes"] = most.read("memory", limits.memory)
+        found["pids_limit"] = most.read("pids", limits.pids)
     if reserved is not None:
-        said["memory_reservation_bytes"] = reserved.read("memory", limits.reservation)
-        said["gpus"] = reserved.read("devices", limits.reserved_devices)
-    return {attribute: value for attribute, value in said.items() if value is not None}
+        found["memory_reservation_bytes"] = reserved.read("memory", limits.reservation)
+        found["gpus"] = reserved.read("devices", limits.reserved_devices)
+    return {attribute: value for attribute, value in found.items() if value is not None}
 
 
-# ---- `deploy.placement`: on which hosts replicas may run, and over what they are spread
+# ---- `deploy.placement`: the hosts that replicas may run on, and the labels that they are spread over
 
 
 def read_where(cursor: Cursor) -> Where:
@@ -196,19 +193,19 @@ def read_where(cursor: Cursor) -> Where:
 
 @after(text)
 def constraint(cursor: Cursor, written: str) -> Constraint | None:
-    """Read `node.role == manager` and its like."""
-    said = _SAID.fullmatch(written)
-    if said is None:
+    """Read a constraint such as `node.role == manager`."""
+    found = _CONSTRAINT.fullmatch(written)
+    if found is None:
         cursor.fault(f"{cursor.shown} is not a constraint", _EXAMPLE)
         return None
-    of, value = _feature(cursor, said["of"]), said["value"]
+    of, value = _feature(cursor, found["of"]), found["value"]
     if of == "role" and value.casefold() not in _ROLES:
         near = cursor.guess(value, _ROLES)
         cursor.fault(f"'{value}' is not a role", near or "write manager or worker")
         return None
     if of is None:
         return None
-    return Constraint(of=of, equal=said["operator"] == "==", value=value)
+    return Constraint(of=of, equal=found["operator"] == "==", value=value)
 
 
 def _feature(cursor: Cursor, name: str) -> str | None:
@@ -217,10 +214,10 @@ def _feature(cursor: Cursor, name: str) -> str | None:
     if name in _KNOWN:
         return _KNOWN[name]
     if name.startswith(_ENGINE):
-        instead = f"write node.labels.{name.removeprefix(_ENGINE)}, and give the hosts that label in x-cluster.hosts"
+        instead = f"write node.labels.{name.removeprefix(_ENGINE)}, and declare that label in x-cluster.hosts"
     else:
         instead = _NOT_PLACED_BY.get(name) or cursor.guess(name, tuple(_KNOWN)) or _EXAMPLE
-    cursor.fault(f"'{name}' is nothing that replicas are placed by", instead)
+    cursor.fault(f"'{name}' is not an attribute of a host", instead)
     return None
 
 
@@ -231,7 +228,7 @@ def _preference(cursor: Cursor) -> str | None:
     return _PREFERENCE.read(cursor).require("spread", _spread, "write for example spread: node.labels.zone")
 
 
-# ---- `x-hosts`, or `deploy` in its place: how many replicas each host runs, or how many there are at all
+# ---- `x-hosts`: the number of replicas on each host. `deploy` can replace it
 
 _MOST_OF_A_HOST = 1000
 """Replicas of one service on one host."""
@@ -241,50 +238,50 @@ HOSTS = forms.either(forms.list_of(forms.TEXT, 1), forms.mapping_of(forms.intege
 
 
 def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Placement:
-    """Return (host, replicas) in the document's order; nothing where `deploy` says it.
+    """Return (host, replicas) in the document's order; empty if `deploy` places the replicas.
 
-    `hosts` are the declared ones.
+    `hosts` are the names of the declared hosts.
     """
     place = fields.at("x-hosts")
     if place is None:
         if not deploy.everywhere and deploy.replicas is None:
             example = hosts[0] if hosts else "node-1"
-            remedy = f"say where it runs, for example x-hosts: [{example}], or deploy: {{replicas: 1}}"
+            remedy = f"write for example x-hosts: [{example}], or deploy: {{replicas: 1}}"
             fields.missing("x-hosts", remedy)
         return ()
-    for key in _said(deploy):
-        place.hidden().fault(f"x-hosts and deploy.{key} say different things", "keep one of them")
+    for key in _placement_keys(deploy):
+        place.hidden().fault(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
     return _checked(_counted(place), dict.fromkeys(hosts, 1))
 
 
-def _said(deploy: Deploy) -> list[str]:
-    """What `deploy` says of where replicas run."""
-    said = {
+def _placement_keys(deploy: Deploy) -> list[str]:
+    """Return the settings of `deploy` that choose hosts or a number of replicas."""
+    declared = {
         "mode: global": deploy.everywhere,
         "replicas": deploy.replicas is not None,
         "placement": deploy.where != ANYWHERE,
     }
-    return [key for key, is_said in said.items() if is_said]
+    return [key for key, is_declared in declared.items() if is_declared]
 
 
 def settle_hosts(
     service: intent.ServiceIntent, cursor: Cursor, hosts: tuple[intent.HostIntent, ...]
 ) -> intent.ServiceIntent:
-    """Return `service` with the hosts of mode global; note a fault when its constraints leave none of the `hosts`."""
+    """Return `service` with the hosts of mode global. Note a fault if none of `hosts` meets its constraints."""
     unmet = [service.where.unmet(each) for each in hosts]
     if service.where.constraints and hosts and all(unmet):
-        told = ", ".join(dict.fromkeys(str(each) for each in unmet))
-        problem = f"no declared host meets these constraints: {told}"
+        listed_unmet = ", ".join(dict.fromkeys(str(each) for each in unmet))
+        problem = f"no declared host meets these constraints: {listed_unmet}"
         place = cursor.at("deploy", "placement", "constraints").hidden()
-        place.fault(problem, "correct them, or the labels in x-cluster.hosts")
+        place.fault(problem, "correct the constraints, or the labels in x-cluster.hosts")
     if not service.everywhere:
         return service
-    fitting = (each.name for each, why_not in zip(hosts, unmet, strict=True) if not why_not)
+    fitting = (each.name for each, constraint in zip(hosts, unmet, strict=True) if not constraint)
     return replace(service, placement=tuple((name, 1) for name in fitting))
 
 
 def _counted(place: Cursor) -> list[tuple[Cursor, int]]:
-    """Return (host, replicas), from a mapping or from a list of hosts that run one each."""
+    """Return (host, replicas), from a mapping or from a list of hosts with one replica each."""
     count = integer(0, _MOST_OF_A_HOST)
     found = (
         [(key, count(value)) for key, value in place.entries()]
@@ -306,6 +303,6 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placemen
             place.fault(f"names the host {place.shown} twice", "write host: 2 for two replicas on one host")
         elif hosts and host not in hosts:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
-            place.fault(f"{place.shown} is no declared host", known)
+            place.fault(f"{place.shown} is not a declared host", known)
         found[host] = count
     return tuple(found.items())

@@ -1,4 +1,4 @@
-"""What a value may look like, as JSON Schema, for editors. What it means the readers know."""
+"""The syntax of values as JSON Schema, for editors. The readers know what a value means."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Form = Mapping[str, Any]
 
 NOTHING: Form = {"type": "null"}
 SCALAR: Form = {"type": ["string", "number", "boolean"]}
-"""Text: YAML gives an unquoted 80 or 1.10 as a number, and it is read as it was written."""
+"""Text: an editor sees an unquoted 80 or 1.10 as a number; the agent reads it as it is written."""
 TEXT: Form = {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
 BOOLEAN: Form = {"enum": [True, False, "true", "false"]}
 SIZE: Form = {
@@ -36,7 +36,7 @@ def choice(options: Iterable[str]) -> Form:
 
 
 def integer(low: int, high: int) -> Form:
-    """A whole number in bounds, or text that is one: then the bounds are the reader's."""
+    """Return the form of a whole number. Only its reader checks the bounds of one in quotes."""
     return {
         "anyOf": [
             {"type": "integer", "minimum": low, "maximum": high},
@@ -46,7 +46,7 @@ def integer(low: int, high: int) -> Form:
 
 
 def number(low: float, high: float) -> Form:
-    """A number in bounds, or text that is one."""
+    """Return the form of a number. Only its reader checks the bounds of one in quotes."""
     written = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}
     return {"anyOf": [{"type": "number", "minimum": low, "maximum": high}, written]}
 
@@ -64,33 +64,32 @@ def one_or_more(form: Form) -> Form:
 
 
 def mapping_of(form: Form) -> Form:
-    """A mapping whose keys are the document's own."""
     return {"type": "object", "additionalProperties": form}
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A mapping with known keys: one description for its reader and for editors."""
+    """A mapping with known keys. Its reader and the JSON Schema for editors use it."""
 
     known: Mapping[str, Form]
     required: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Keys of Compose that are not offered, and why."""
+    """Reason by key of Compose that is not supported."""
     extensions: bool = True
-    """Whether keys that begin with `x-` are left alone."""
+    """True if keys that begin with `x-` are ignored."""
 
     def read(self, cursor: Cursor) -> Fields:
-        """Return the fields at `cursor`, and note each key that does not belong there as a fault."""
+        """Return the fields at `cursor`, and note a fault for each other key."""
         return cursor.fields(self.known, self.refused, extensions=self.extensions)
 
     def within(self, fields: Fields, key: str) -> Fields | None:
-        """Return the fields of the section at `key` of another one; None when it is not there."""
+        """Return the fields of the section at `key` of `fields`; None if the key is absent."""
         place = fields.at(key)
         return None if place is None else self.read(place)
 
     @property
     def form(self) -> Form:
-        """A refused key is there with its reason, so that an editor can show it."""
+        """The JSON Schema. It has refused keys with their reasons, so that an editor can show them."""
         never = {key: {"not": {}, "description": f"{key} {why}"} for key, why in self.refused.items()}
         return {
             "type": "object",
@@ -103,4 +102,4 @@ class Section:
 
 PAIRS: Form = either(mapping_of({"type": ["string", "number", "boolean", "null"]}), list_of(SCALAR))
 TEXTS: Form = list_of(TEXT)
-WORDS: Form = either(SCALAR, list_of(SCALAR))
+COMMAND: Form = either(SCALAR, list_of(SCALAR))

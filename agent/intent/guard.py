@@ -1,7 +1,7 @@
-"""`x-cluster.policy.deletion_guard`: an edit that takes much away waits until the operator confirms this very edit.
+"""`x-cluster.policy.deletion_guard`: an edit that removes many replicas waits until the operator confirms it.
 
-It is counted by what the documents declare, not by what happens to run: a host that is away changes nothing about what
-an edit means. The guard of either document counts, the stricter one: the edit that takes the guard away is under it.
+The guard compares the two documents, not what runs: an unreachable host does not change what an edit removes. The
+stricter guard of the accepted and the new document applies, so that removing the guard is itself guarded.
 """
 
 import json
@@ -17,85 +17,87 @@ from agent.model.phrases import first_of
 from agent.yamldoc import Cursor, open_document
 from agent.yamldoc.compose import Mapping, Node, Scalar
 
-# ---- The hash of a document: what an operator confirms a large edit by
+# ---- The hash of a document, from which the confirmation token is made
 
-WORD = ("x-cluster", "policy", "confirm")
-"""Where the document says that it is confirmed."""
+TOKEN_KEY = ("x-cluster", "policy", "confirm")
+"""Path of the confirmation token in the document."""
 DIGITS = 16
-"""Of the hash, in hexadecimal: it guards against mistakes, and is to be copied by people."""
+"""Hexadecimal digits of a hash. The token guards against mistakes, and people type it."""
 
 
 def document_hash(root: Node) -> str:
-    """The hash of what the document says: comments, quotes and the word of confirmation itself make no other one."""
+    """Return the hash of the document's content. Comments, quotes and the confirmation token do not change it."""
     hashed = sha256()
-    # Piece by piece: the whole text is large where aliases stand for much.
-    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_plain(root, WORD)):
+    # In pieces: with aliases expanded the whole text can be large.
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(_plain(root, TOKEN_KEY)):
         hashed.update(piece.encode())
     return hashed.hexdigest()[:DIGITS]
 
 
 def shortened(text: str) -> str:
-    """The first digits of the SHA-256 of a text."""
+    """Return the first digits of the SHA-256 of `text`."""
     return sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def _plain(node: Node, without: tuple[str, ...] = ()) -> Any:
-    """The node in JSON's types. What is at the path `without` is left out, and so is a mapping that is empty then."""
+    """Return the node in types of JSON. It omits the path `without`, and a mapping that is then empty."""
     if isinstance(node, Scalar):
         return None if node.is_null else node.text
     if not isinstance(node, Mapping):
         return [_plain(each) for each in node.items]
-    told = {}
+    kept = {}
     for key, (_, value) in node.entries.items():
         further = without[1:] if without[:1] == (key,) else ()
         plain = _plain(value, further)
         if (key,) != without and not (further and plain == {}):
-            told[key] = plain
-    return told
+            kept[key] = plain
+    return kept
 
 
-# ---- Write the word that confirms an edit into a document, and leave all else of it as the operator wrote it
+# ---- Writing the confirmation token into a document, without any other change of its text
 
 _LINE_END = re.compile("\r\n|\r|\n")
 _TOKEN = re.compile(r"""["']?[0-9a-f]+["']?""")
 
 
-def confirmed(raw: bytes, word: str) -> bytes:
-    """The valid document `raw`, with `word` as its `x-cluster.policy.confirm`.
+def confirmed(raw: bytes, token: str) -> bytes:
+    """Return the valid document `raw` with `token` as its `x-cluster.policy.confirm`.
 
-    Raises Invalid where that cannot be done without touching anything else, as where the section is an alias.
+    Raises Invalid if that would change anything else, as when the section is an alias.
     """
     root = open_document(raw)
-    written = _written(raw.decode(), root, word).encode()
-    if not _is_confirmed(written, word, document_hash(root.node)):
-        raise Invalid(f"the document has to be changed by hand: write {'.'.join(WORD)}: {word}")
+    written = _written(raw.decode(), root, token).encode()
+    if not _is_confirmed(written, token, document_hash(root.node)):
+        raise Invalid(
+            f"the token cannot be added to the document: write {'.'.join(TOKEN_KEY)}: {token} by hand"
+        )
     return written
 
 
-def _is_confirmed(raw: bytes, word: str, digest: str) -> bool:
+def _is_confirmed(raw: bytes, token: str, digest: str) -> bool:
     try:
         root = open_document(raw)
     except InvalidDocument:
         return False
-    found = root.at(*WORD)
-    there = found.path == ".".join(WORD) and found.shown == f"'{word}'"
-    return there and document_hash(root.node) == digest and not len(root.faults)
+    found = root.at(*TOKEN_KEY)
+    is_written = found.path == ".".join(TOKEN_KEY) and found.shown == f"'{token}'"
+    return is_written and document_hash(root.node) == digest and not len(root.faults)
 
 
-def _written(text: str, root: Cursor, word: str) -> str:
-    cluster, policy, found = (root.at(*WORD[:depth]) for depth in (1, 2, 3))
-    if found.path == ".".join(WORD):
+def _written(text: str, root: Cursor, token: str) -> str:
+    cluster, policy, found = (root.at(*TOKEN_KEY[:depth]) for depth in (1, 2, 3))
+    if found.path == ".".join(TOKEN_KEY):
         start = _offset(text, found)
-        token = _TOKEN.match(text, start)
-        return f"{text[:start]}{word}{text[token.end() :]}" if token else text
-    if policy.path == ".".join(WORD[:2]) and policy.is_mapping:
-        return _with_entry(text, policy, f'"{WORD[2]}": "{word}"', f"{WORD[2]}: {word}")
-    inner = f'"{WORD[1]}": {{"{WORD[2]}": "{word}"}}'
-    return _with_entry(text, cluster, inner, f"{WORD[1]}: {{{WORD[2]}: {word}}}")
+        previous = _TOKEN.match(text, start)
+        return f"{text[:start]}{token}{text[previous.end() :]}" if previous else text
+    if policy.path == ".".join(TOKEN_KEY[:2]) and policy.is_mapping:
+        return _with_entry(text, policy, f'"{TOKEN_KEY[2]}": "{token}"', f"{TOKEN_KEY[2]}: {token}")
+    inner = f'"{TOKEN_KEY[1]}": {{"{TOKEN_KEY[2]}": "{token}"}}'
+    return _with_entry(text, cluster, inner, f"{TOKEN_KEY[1]}: {{{TOKEN_KEY[2]}: {token}}}")
 
 
 def _with_entry(text: str, mapping: Cursor, in_flow: str, in_block: str) -> str:
-    """The text with another entry at the beginning of the mapping."""
+    """Return the text with one more entry at the beginning of the mapping."""
     start = _offset(text, mapping)
     if text[start : start + 1] == "{":
         more = "" if not list(mapping.entries()) else ", "
@@ -104,37 +106,35 @@ def _with_entry(text: str, mapping: Cursor, in_flow: str, in_block: str) -> str:
 
 
 def _offset(text: str, place: Cursor) -> int:
-    """Where the place begins in the text, in characters."""
     ends = [0, *(each.end() for each in _LINE_END.finditer(text))]
     bom = 1 if text.startswith("\ufeff") and place.node.line == 1 else 0
     return ends[place.node.line - 1] + place.node.column - 1 + bom
 
 
 _MOST_NAMED = 10
-"""Services; a verdict is read by people."""
+"""Services in a verdict, which people read."""
 
 
-def what_it_takes(before: Intent | None, after: Intent) -> str:
-    """What `after` takes away of what `before`, the accepted document, declares, in words; empty: nothing guarded."""
+def guarded_removals(before: Intent | None, after: Intent) -> str:
+    """Describe what `after` removes from `before`, the accepted document; empty if the guard allows it."""
     allowed = [each.policy.deletion_guard_percent for each in (before, after) if each]
     percents = [each for each in allowed if each is not None]
     if before is None or not percents:
         return ""
-    told = (*_replicas(before, after, min(percents)), *_managers(before, after))
-    return " and ".join(told)
+    return " and ".join((*_replicas(before, after, min(percents)), *_managers(before, after)))
 
 
 def confirmation(before: Intent, after: Intent) -> str:
-    """The word that confirms the edit from one document to the other.
+    """Return the confirmation token of the edit from `before` to `after`.
 
-    It is a hash of both: put back later, when something else is accepted, a confirmed document waits again.
+    It is a hash of both: a confirmed document that is applied again over another accepted one waits again.
     """
     return shortened(f"{before.digest} {after.digest}")
 
 
 def _replicas(before: Intent, after: Intent, percent: int) -> tuple[str, ...]:
     declared = _counts(before)
-    # Another project is other containers and, worse, other volumes: nothing of the former one is left.
+    # Another project has other containers and other volumes: nothing of the previous one is left.
     left = _counts(after) if after.project == before.project else {}
     dropped = {
         name: count - left.get(name, 0) for name, count in declared.items() if count > left.get(name, 0)
@@ -162,9 +162,9 @@ def _counts(intent: Intent) -> dict[str, int]:
 
 
 def guarding(cluster: ClusterState) -> tuple[str, str] | None:
-    """What the newest document waits for (the word that confirms it, what it takes away); None: for nothing."""
+    """Return (confirmation token, removals) of a newest document that waits for it; None if it does not wait."""
     newest = cluster.document.intent if cluster.document else None
     if cluster.accepted is None or newest is None:
         return None
-    taken, confirm = what_it_takes(cluster.accepted, newest), confirmation(cluster.accepted, newest)
+    taken, confirm = guarded_removals(cluster.accepted, newest), confirmation(cluster.accepted, newest)
     return (confirm, taken) if taken and newest.policy.confirm != confirm else None

@@ -1,4 +1,4 @@
-"""What a replica may use: CPUs, memory, ulimits, kernel settings, devices, rights."""
+"""Reads limits and rights of a replica: CPUs, memory, ulimits, capabilities, devices, GPUs, block devices."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.compose import whole_number
 from agent.yamldoc.readers import after, derived, duration, integer, matching, number, sequence_of, size
 
-# ---- GPUs and other devices that a driver of the engine gives out: `gpus`, and Swarm's words for the same
+# ---- Requests for devices from a driver of the engine: `gpus`, and `devices` of Swarm's reservations
 
 ALL = "all"
 REQUEST = forms.Section(
@@ -36,25 +36,25 @@ def gpus(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
 
 
 def reserved_devices(cursor: Cursor) -> tuple[DeviceRequest, ...] | None:
-    """Read a list of requests, each of which says what capabilities its devices have."""
+    """Read a list of requests for devices with the declared capabilities."""
     return tuple(_request(place, None) for place in cursor.items())
 
 
 def _request(place: Cursor, capability: str | None) -> DeviceRequest:
     fields = REQUEST.read(place)
-    said = fields.read("capabilities", distinct_texts, ())
+    declared = fields.read("capabilities", distinct_texts, ())
     if capability is None and "capabilities" not in fields:
-        fields.missing("capabilities", "say what they can do: [gpu]")
+        fields.missing("capabilities", "write for example [gpu]")
     named = fields.read("device_ids", distinct_texts, ())
     count = fields.read("count", _how_many)
     both = fields.at("count")
     if named and both is not None:
-        both.fault("'count' and 'device_ids' say different things", "keep one of them")
+        both.fault("'count' and 'device_ids' contradict each other", "keep one of them")
     return DeviceRequest(
         driver=fields.read("driver", text, ""),
         count=0 if named else count or _ALL_OF_THEM,
         device_ids=named,
-        capabilities=tuple(sorted({*said, *([capability] if capability else [])})),
+        capabilities=tuple(sorted({*declared, *([capability] if capability else [])})),
         options=fields.read("options", pairs(), ()),
     )
 
@@ -67,7 +67,7 @@ def _how_many(place: Cursor) -> int | None:
 
 NANO = 1_000_000_000
 _LEAST_MEMORY = 6 << 20
-"""Docker's own: moby, daemon/daemon_unix.go (linuxMinMemory)."""
+"""Bytes. Docker's own minimum: moby, daemon/daemon_unix.go (linuxMinMemory)."""
 _MOST = 1 << 40
 
 memory = size(_LEAST_MEMORY)
@@ -88,25 +88,25 @@ _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
 
 cpus = derived(number(0.001, 10_000), lambda value: round(value * NANO))
-"""Reads a number of CPUs, such as 1.5, in billionths."""
+"""Reads a number of CPUs, such as 1.5, in billionths of a CPU."""
 capabilities = derived(
     sequence_of(_capability),
     lambda found: tuple(sorted({each.upper().removeprefix("CAP_") for each in found})),
 )
 """Reads a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
 cgroup_rules = derived(
-    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_in_one_order, found)}))
+    sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_with_sorted_letters, found)}))
 )
-"""Reads rules such as `c 1:3 mr`, their letters in one order, sorted."""
+"""Reads rules such as `c 1:3 mr`; rules and their letters are sorted."""
 
 
-def _in_one_order(rule: str) -> str:
+def _with_sorted_letters(rule: str) -> str:
     head, _, letters = rule.rpartition(" ")
     return f"{head} {''.join(sorted(letters))}"
 
 
 def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
-    """Read limits by name, each one number or `soft` and `hard`; sorted by name."""
+    """Read limits by name, each a number or `soft` and `hard`; sorted by name."""
     found = [_ulimit(key, place) for key, place in cursor.entries()]
     return tuple(sorted((each for each in found if each), key=lambda each: each.name))
 
@@ -123,12 +123,12 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     if limit is None or soft is None or hard is None:
         return None
     if hard != -1 and (soft > hard or soft == -1):
-        place.fault("the soft limit is above the hard one")
+        place.fault("the soft limit is above the hard limit", "lower the soft limit")
     return Ulimit(name=limit, soft=soft, hard=hard)
 
 
 def memory_and_swap(cursor: Cursor) -> int | None:
-    """Read how much memory and swap together; -1 is unlimited swap."""
+    """Read the bytes of memory and swap together; -1 is unlimited swap."""
     if whole_number(cursor.written or "") == -1:
         return -1
     return memory(cursor)
@@ -142,7 +142,7 @@ def devices(cursor: Cursor) -> tuple[Device, ...] | None:
 
 def _long_device(place: Cursor) -> Device | None:
     fields = DEVICE.read(place)
-    source = fields.require("source", absolute, "say which device of the host")
+    source = fields.require("source", absolute, "write the path of the device on the host")
     target = fields.read("target", absolute, source)
     permissions = fields.read("permissions", _permissions, "rwm")
     if source is None or target is None:
@@ -162,7 +162,7 @@ def _device(place: Cursor, written: str) -> Device | None:
     return Device(source=source, target=target, permissions=found[3] or "rwm")
 
 
-# ---- How much of the CPUs and of the block devices it may use, beyond a plain number of CPUs
+# ---- Shares, sets and quotas of CPUs, and limits of block devices
 
 _MICRO = 1_000_000
 _HIGHEST_CPU = 8191
@@ -199,17 +199,17 @@ BLKIO = forms.Section(
 
 @after(_set)
 def cpuset(cursor: Cursor, written: str) -> str | None:
-    """Read a list of CPUs, in the kernel's own form: `0,1,2,6` -> `0-2,6`."""
+    """Read a list of CPUs into the kernel's form: `0,1,2,6` -> `0-2,6`."""
     spans = [[int(each) for each in part.split("-")] for part in written.split(",")]
     if any(span[0] > span[-1] or span[-1] > _HIGHEST_CPU for span in spans):
         problem = f"{cursor.shown} is not a list of CPUs"
-        cursor.fault(problem, f"they go from 0 to {_HIGHEST_CPU}, the lower one first")
+        cursor.fault(problem, f"write ranges within 0-{_HIGHEST_CPU}, the lower number first")
         return None
     return cpu_set(written)
 
 
 def _microseconds(longest: int) -> Reader[int]:
-    """Make a reader of microseconds: a whole number of them, or a time with a unit."""
+    """Return a reader of microseconds: a whole number, or a time with a unit."""
     number, time = integer(_SHORTEST_US, longest), duration(_SHORTEST_US / _MICRO, longest / _MICRO)
 
     def read(cursor: Cursor) -> int | None:
@@ -226,7 +226,7 @@ cpu_quota = _microseconds(_LONGEST_QUOTA_US)
 
 
 def blkio_config(cursor: Cursor) -> dict[str, Any] | None:
-    """Read the limits on block devices, as the two fields of ContainerSpec they become."""
+    """Read the limits of block devices into two fields of ContainerSpec."""
     fields = BLKIO.read(cursor)
     limits = [each for key in _DEVICE_KEYS for each in _limits(fields, key)]
     return {
@@ -241,8 +241,8 @@ def _limits(fields: Fields, key: str) -> list[BlkioDevice]:
     for each in place.items() if place else ():
         limit, number, reader = _DEVICE_KEYS[key]
         inner = _RATES[key].read(each)
-        path = inner.require("path", absolute, "say which device, such as /dev/sda")
-        value = inner.require(number, reader, "say how much")
+        path = inner.require("path", absolute, "write the path of a device, such as /dev/sda")
+        value = inner.require(number, reader, f"write the {number}")
         if path in found:
             each.fault(f"limits '{path}' a second time", "keep one of them")
         elif path is not None and value is not None:

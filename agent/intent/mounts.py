@@ -1,4 +1,4 @@
-"""What is mounted into a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
+"""Reads the mounts of a replica: volumes in Compose's short and long forms, tmpfs, files of secrets and configs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ BIND = forms.Section(
         "create_host_path": forms.BOOLEAN,
         "selinux": forms.choice(_LABELS),
     },
-    refused={"recursive": "is not offered: engines before 25 do not know it"},
+    refused={"recursive": "is not supported: it requires Docker 25"},
 )
 VOLUME = forms.Section(
     {"nocopy": forms.BOOLEAN},
     refused={
-        "subpath": "is not offered: engines before 26 do not know it",
-        "labels": "is not offered: give the labels to the volume itself, at the top",
+        "subpath": "is not supported: it requires Docker 26",
+        "labels": "is not supported: declare the labels under the top-level 'volumes'",
     },
 )
 TMPFS = forms.Section({"size": forms.SIZE, "mode": forms.TEXT})
@@ -39,7 +39,7 @@ MOUNT = forms.Section(
         "tmpfs": TMPFS.form,
     },
     ("type", "target"),
-    {"consistency": "has no meaning on Linux", "image": "is not offered: engines before 28 do not know it"},
+    {"consistency": "has no effect on Linux", "image": "is not supported: it requires Docker 28"},
 )
 MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
 
@@ -49,7 +49,7 @@ _SHORT_REMEDY = 'write "name:/in/container", "/on/host:/in/container" or the sam
 
 
 def mounts(cursor: Cursor) -> tuple[Mount, ...] | None:
-    """Read a list of mounts, sorted by target; a target may be mounted once."""
+    """Read a list of mounts, sorted by target. Each target may occur once."""
     found: dict[str, Mount] = {}
     for place in cursor.items():
         mount = _long(place) if place.is_mapping else _short(place)
@@ -78,7 +78,7 @@ def tmpfs(cursor: Cursor) -> Pairs | None:
 
 
 def _target(place: Cursor, path: str) -> str | None:
-    """Return the path in the container, without superfluous slashes."""
+    """Return the path in the container without superfluous slashes."""
     target = absolute_path(place, path)
     if target == "/":
         place.fault("mounts over the container's root", "name a directory below it")
@@ -118,11 +118,11 @@ def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
             return None
         return Mount(type="bind", source=on_host, target=target, create_host_path=True)
     if source.startswith((".", "~")):
-        problem = f"'{source[:60]}' is relative, and a host has no folder of this document"
-        place.fault(problem, "write the whole path")
+        problem = f"'{source[:60]}' is a relative path, and the document has no folder on a host"
+        place.fault(problem, "write an absolute path")
         return None
     if not _VOLUME.fullmatch(source):
-        place.fault(f"'{source[:60]}' is neither a path nor a volume's name", _SHORT_REMEDY)
+        place.fault(f"'{source[:60]}' is neither a path nor the name of a volume", _SHORT_REMEDY)
         return None
     return None if target is None else Mount(type="volume", source=source, target=target)
 
@@ -136,7 +136,7 @@ def _with_mode(place: Cursor, mount: Mount, mode: str) -> Mount | None:
         return replace(mount, propagation=mode)
     if mode in _LABELS and mount.type == "bind":
         return replace(mount, relabel=_LABELS[mode])
-    place.fault(f"'{mode[:60]}' is not a mode of a {mount.type} mount", "ro and rw are")
+    place.fault(f"'{mode[:60]}' is not a mode of a {mount.type} mount", "write ro or rw")
     return None
 
 
@@ -145,19 +145,19 @@ def _long(place: Cursor) -> Mount | None:
     kind: MountType | None = fields.require(
         "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
     )
-    target = fields.require("target", _long_target, "say where in the container")
+    target = fields.require("target", _long_target, "write the path in the container")
     if kind is None or target is None:
         return None
     for other in {"bind", "volume", "tmpfs"} - {kind}:
         if (stray := fields.at(other)) is not None:
-            stray.fault(f"belongs to a mount of type {other}, and this is one of type {kind}")
+            stray.fault(f"belongs to a mount of type {other}, and this mount has type {kind}", "remove it")
     read_only = fields.read("read_only", boolean, False)
     detail = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs}[kind](fields)
     return None if detail is None else Mount(type=kind, target=target, read_only=read_only, **detail)
 
 
 def _bind(fields: Fields) -> dict[str, Any] | None:
-    source = fields.require("source", absolute, "say which path of the host")
+    source = fields.require("source", absolute, "write the path on the host")
     inner = BIND.within(fields, "bind")
     if source is None:
         return None
@@ -167,7 +167,8 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
     create = inner.read("create_host_path", boolean, True)
     place = inner.at("selinux")
     if place and relabel and (not create or ":" in source):
-        place.fault("the engine labels only a path that it may make, and without ':'", "take one of them out")
+        problem = "selinux requires create_host_path: true and a source without ':'"
+        place.fault(problem, "change them, or remove selinux")
     return {
         "source": source,
         "propagation": inner.read("propagation", choice(PROPAGATION)),
@@ -184,7 +185,7 @@ def _volume(fields: Fields) -> dict[str, Any]:
 
 def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
-        source.fault("a tmpfs has no source", "take it out")
+        source.fault("a tmpfs has no source", "remove it")
     inner = TMPFS.within(fields, "tmpfs")
     if inner is None:
         return {}
@@ -193,34 +194,34 @@ def _tmpfs(fields: Fields) -> dict[str, Any]:
 
 @after(text)
 def _mode(cursor: Cursor, written: str) -> int | None:
-    """Read permissions. `0755` is octal in YAML 1.1 and decimal in 1.2: only the form that is octal in both is."""
+    """Read permissions such as `0o755`. It refuses `0755`, which is octal in YAML 1.1 and decimal in 1.2."""
     if not re.fullmatch(r"0o[0-7]{3,4}", written):
         cursor.fault(f"{cursor.shown} is not a mode in octal", "write for example 0o755")
     elif mode := int(written.removeprefix("0o"), 8):
         return mode
     else:
-        # The API leaves a 0 out: no container says that it has it.
-        cursor.fault("to docker a mode of 0 is none at all", "take it out, or write for example 0o700")
+        # The API omits a 0, so that the agent could not compare it.
+        cursor.fault("Docker ignores a mode of 0", "remove it, or write for example 0o700")
     return None
 
 
-# ---- Secrets and configs: files that lie on the hosts, mounted read-only into the replicas that name them
+# ---- Secrets and configs: files on the hosts, mounted read-only into the replicas that name them
 
 Kind = Literal["secrets", "configs"]
 
-_FILES_ONLY = "is not offered: a file on the hosts is, with file:"
-_AS_IT_IS = "is not offered: the file is mounted as it is on the host; set it there"
+_FILES_ONLY = "is not supported: use file: with a file on the hosts"
+_AS_IT_IS = "is not supported: the file is mounted as it is on the host; change it there"
 FILE = forms.Section(
     {"file": forms.ABSOLUTE},
     ("file",),
     {
-        "content": f"{_FILES_ONLY}; the document is no place for it",
+        "content": f"{_FILES_ONLY}; etcd stores the document in plain text",
         "driver": _FILES_ONLY,
         "driver_opts": _FILES_ONLY,
-        "environment": f"{_FILES_ONLY}; an agent's environment is not looked into",
+        "environment": f"{_FILES_ONLY}; the agent's environment is not read",
         "external": _FILES_ONLY,
-        "labels": "is not offered: a file has none",
-        "name": "is not needed: nothing of this name is made in Docker",
+        "labels": "is not supported: a file has no labels",
+        "name": "is not needed: the agent creates no object of this name in Docker",
         "template_driver": _FILES_ONLY,
     },
 )
@@ -236,7 +237,7 @@ _SECRETS = "/run/secrets/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A file that a service uses: the name the document gives it, and where the replicas have it."""
+    """A file that a service uses: its name in the document, and its path in the replicas."""
 
     name: str
     target: str
@@ -244,13 +245,13 @@ class Use:
 
 
 def read_file(cursor: Cursor) -> str | None:
-    """Read one secret or config of the top level: the path of its file on every host that runs a replica with it."""
+    """Read a top-level secret or config: the path of its file on every host with a replica that uses it."""
     fields = FILE.read(cursor)
-    return fields.require("file", absolute, "say which file of the host: a whole path")
+    return fields.require("file", absolute, "write the absolute path of the file on the hosts")
 
 
 def read_uses(cursor: Cursor, kind: Kind) -> tuple[Use, ...]:
-    """Read what a service lists under `secrets` or `configs`: names, or mappings that say more."""
+    """Read `secrets` or `configs` of a service: names, or mappings with a source and a target."""
     found = [_long_use(place, kind) if place.is_mapping else _use(place, kind) for place in cursor.items()]
     return tuple(each for each in found if each)
 
@@ -262,11 +263,11 @@ def _use(place: Cursor, kind: Kind) -> Use | None:
 
 def _long_use(place: Cursor, kind: Kind) -> Use | None:
     fields = USE.read(place)
-    source = fields.require("source", name, f"say which of the {kind} declared at the top")
-    said = fields.at("target")
+    source = fields.require("source", name, f"name one of the top-level {kind}")
+    written = fields.at("target")
     if source is None:
         return None
-    target = _usual(source, kind) if said is None else _use_target(said, kind)
+    target = _usual(source, kind) if written is None else _use_target(written, kind)
     return None if target is None else Use(name=source, target=target, place=place)
 
 
@@ -275,7 +276,7 @@ def _usual(source: str, kind: Kind) -> str:
 
 
 def _use_target(place: Cursor, kind: Kind) -> str | None:
-    """Read where it is mounted; a secret's may be the name of a file below /run/secrets."""
+    """Read the path of the file in the replica. For a secret it may be a name below /run/secrets."""
     written = text(place)
     if written is not None and kind == "secrets" and "/" not in written:
         source = name(place)
@@ -286,9 +287,9 @@ def _use_target(place: Cursor, kind: Kind) -> str | None:
 def files(
     uses: tuple[Use, ...], kind: Kind, declared: Mapping[str, str | None], taken: Mapping[str, object]
 ) -> Iterator[Mount]:
-    """Yield the mounts of `uses`; notes a fault for each that is not declared, or mounted where something is already.
+    """Yield the mounts of `uses`. Note a fault for each undeclared one, and for each with a target in use.
 
-    `declared`: file by name, None for one that could not be read. `taken`: where something is mounted.
+    `declared` is the file by name, None for one with a fault. `taken` has the targets of other mounts.
     """
     seen = dict(taken)
     for use in uses:

@@ -1,4 +1,4 @@
-"""Top-level `networks` and `volumes`."""
+"""Reads the top-level `networks` and `volumes`, and the networks of a service."""
 
 from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
@@ -12,28 +12,28 @@ from agent.yamldoc.readers import address, after, boolean, choice, derived, matc
 
 # ---- Networks of a service, by the names the document gives them
 
-_NEW = "is not offered: engines before 28 do not know it"
+_NEW = "is not supported: it requires Docker 28"
 ATTACHMENT = forms.Section(
     {"aliases": forms.list_of(forms.TEXT), "ipv4_address": forms.ADDRESS},
     refused={
-        "ipv6_address": "is not offered: overlays here are IPv4",
-        "link_local_ips": "is not offered: overlays have none",
-        "mac_address": "is not offered: two replicas with one address disturb each other",
-        "driver_opts": "is not offered: give them to the network itself",
+        "ipv6_address": "is not supported: the overlays have IPv4 only",
+        "link_local_ips": "is not supported: overlays have no link-local addresses",
+        "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic",
+        "driver_opts": "is not supported: declare them under the top-level 'networks'",
         "gw_priority": _NEW,
         "interface_name": _NEW,
-        "priority": "is not offered: networks are joined in the order of their names",
+        "priority": "is not supported: a replica joins its networks in the order of their names",
     },
 )
 ATTACHMENTS = forms.either(
     forms.list_of(forms.NAME), forms.mapping_of(forms.either(ATTACHMENT.form, forms.NOTHING))
 )
 
-alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a name that DNS can answer for")
+alias = matching(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", "a valid DNS name")
 
 
 def attachments(cursor: Cursor) -> tuple[Attachment, ...] | None:
-    """Read a list of networks, or a mapping that says more about each; sorted by network."""
+    """Read a list of networks, or a mapping from network to its settings; sorted by network."""
     if cursor.is_sequence:
         names = sequence_of(name, distinct=True)(cursor) or ()
         return tuple(Attachment(network=each) for each in sorted(names))
@@ -53,20 +53,20 @@ def _attachment(key: Cursor, place: Cursor) -> Attachment | None:
 
 RESERVED = ("host", "none", "bridge", "ingress", GWBRIDGE)
 
-_OTHERS = "is not said for something external: whoever made it said it"
+_OTHERS = "has no effect on an external network or volume"
 SUBNET = forms.Section(
     {"subnet": forms.NETWORK, "gateway": forms.ADDRESS},
     ("subnet",),
     {
-        "ip_range": "is not offered: the whole subnet is given out; choose a smaller one",
-        "aux_addresses": "is not offered: give what is no replica an address outside the subnet",
+        "ip_range": "is not supported: Docker assigns addresses of the whole subnet; choose a smaller subnet",
+        "aux_addresses": "is not supported: use addresses outside the subnet for anything but replicas",
     },
 )
 _IPAM = forms.Section(
     {"config": {**forms.list_of(SUBNET.form, 1), "maxItems": 1}},
     refused={
-        "driver": "is not offered: Docker's own gives out the addresses",
-        "options": "is not offered: Docker's own way to give out addresses has none",
+        "driver": "is not supported: Docker's default IPAM driver assigns the addresses",
+        "options": "is not supported: Docker's default IPAM driver has no options",
     },
 )
 NETWORK = forms.Section(
@@ -81,7 +81,7 @@ NETWORK = forms.Section(
         "labels": forms.PAIRS,
     },
     refused={
-        "enable_ipv6": "is not offered: hosts and replicas have IPv4 addresses here",
+        "enable_ipv6": "is not supported: Swarmkeeper uses IPv4 only",
         "enable_ipv4": "is not needed: every network has IPv4",
     },
 )
@@ -97,7 +97,7 @@ VOLUME = forms.Section(
 
 
 def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
-    """Read one network. Without a name it is `<project>_<key>`, as in Compose; without a driver, an overlay."""
+    """Read one network. Its default name is `<project>_<key>`, as in Compose; its default driver is overlay."""
     if cursor.is_null:
         return NetworkIntent(key=key, name=f"{project}_{key}", driver="overlay")
     fields = NETWORK.read(cursor)
@@ -108,7 +108,8 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
         (fields.at("name") or cursor).fault(f"'{docker_name}' is Docker's own network", "choose another name")
     attachable = fields.at("attachable")
     if attachable is not None and boolean(attachable) is False and driver == "overlay":
-        attachable.fault("an overlay that is not attachable takes no containers", "write true, or nothing")
+        problem = "containers cannot join an overlay that is not attachable"
+        attachable.fault(problem, "write attachable: true, or remove the key")
     subnet, gateway = fields.read("ipam", _ipam, (None, None))
     return NetworkIntent(
         key=key,
@@ -124,7 +125,7 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
 
 
 def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
-    """Read one volume. Without a name it is `<project>_<key>`, as in Compose."""
+    """Read one volume. Its default name is `<project>_<key>`, as in Compose."""
     if cursor.is_null:
         return VolumeIntent(key=key, name=f"{project}_{key}")
     fields = VOLUME.read(cursor)
@@ -140,16 +141,16 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
 
 
 def _external(fields: Fields, *more: str) -> bool:
-    """Return True if it is made elsewhere, and note a fault for each key that says how it is made, but for `more`."""
+    """Return True for an external network or volume, and note a fault for each key but its name and `more`."""
     external = fields.read("external", boolean, False)
     for key in fields:
         if external and key not in ("name", "external", *more) and (place := fields.at(key)) is not None:
-            place.hidden().fault(_OTHERS, "take it out")
+            place.hidden().fault(_OTHERS, "remove it")
     return external
 
 
 def read_gateway(place: Cursor | None, subnet: IPv4Network | None) -> IPv4Address | None:
-    """Return the gateway of `subnet`: the one written, or the first address, as Docker chooses it."""
+    """Return the gateway of `subnet`: the declared one, or the first address, as Docker chooses it."""
     gateway = None if place is None else address(place)
     if subnet is None or gateway is None or place is None:
         return gateway if subnet is None else gateway or subnet.network_address + 1
@@ -165,23 +166,23 @@ def _ipam(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
     place = _IPAM.read(cursor).at("config")
     found = None if place is None else sequence_of(_subnet, at_least=1)(place)
     if found and len(found) > 1 and place:
-        place.fault("has more than one subnet", "one is offered")
+        place.fault("has more than one subnet", "declare one subnet")
     return found[0] if found else (None, None)
 
 
 def _subnet(cursor: Cursor) -> tuple[IPv4Network | None, IPv4Address | None]:
     fields = SUBNET.read(cursor)
-    subnet = fields.require("subnet", usable_network, "say which addresses the network has")
+    subnet = fields.require("subnet", usable_network, "write for example 10.10.0.0/16")
     return subnet, read_gateway(fields.at("gateway"), subnet)
 
 
 @after(network)
 def usable_network(cursor: Cursor, found: IPv4Network) -> IPv4Network | None:
-    """Read a network that has room for a gateway and more, and whose addresses hosts can have."""
+    """Read a network from /8 to /29 whose addresses hosts can have."""
     if not 8 <= found.prefixlen <= 29:  # noqa: PLR2004
-        cursor.fault(f"/{found.prefixlen} is not a sane size of a network", "choose one from /8 to /29")
+        cursor.fault(f"a network cannot have the prefix /{found.prefixlen}", "choose one from /8 to /29")
     elif found.is_loopback or found.is_multicast or found.is_link_local or found.is_unspecified:
-        problem = f"{found} is set aside for other things"
+        problem = f"{found} is reserved for other purposes"
         cursor.fault(problem, "choose a private network, such as 10.10.0.0/16")
     else:
         return found

@@ -1,4 +1,4 @@
-"""Published ports: Compose's short and long forms."""
+"""Reads published ports, in Compose's short and long forms."""
 
 import re
 from ipaddress import AddressValueError, IPv4Address
@@ -19,7 +19,7 @@ _SHORT = re.compile(
     rf"(?:(?:(?P<ip>[0-9.]+):)?(?P<published>{_RANGE}):)?(?P<target>{_RANGE})(?:/(?P<protocol>tcp|udp|sctp))?",
     re.ASCII,
 )
-_EPHEMERAL = "names no port of the host"
+_EPHEMERAL = "has no port of the host"
 _SHORT_REMEDY = 'write "8080:80", "127.0.0.1:8080:80" or "5353:53/udp"'
 
 _PORT = forms.integer(1, 65535)
@@ -33,25 +33,25 @@ LONG = forms.Section(
     },
     ("target", "published"),
     {
-        "name": "is not offered: Docker has no names for ports",
-        "app_protocol": "is not offered: nothing here looks into what is said on a port",
+        "name": "is not supported: Docker has no names for ports",
+        "app_protocol": "is not supported: Docker does not read the traffic of a port",
     },
 )
 PORTS = forms.list_of(forms.either(forms.TEXT, LONG.form))
 
 
 def ports(cursor: Cursor) -> tuple[Port, ...] | None:
-    """Read a list of ports, sorted; a port of the host may be published once."""
+    """Read a list of ports, sorted. Each port of the host may be published once."""
     found: dict[tuple[int | None, str], list[Port]] = {}
     count = 0
     for place in cursor.items():
         for port in _long(place) if place.is_mapping else _short(place):
-            holders = found.setdefault((port.published, port.protocol), [])
-            if any(clash(port, other) for other in holders):
+            published = found.setdefault((port.published, port.protocol), [])
+            if any(clash(port, other) for other in published):
                 problem = f"publishes port {port.published}/{port.protocol} of the host twice"
                 place.fault(problem, "keep one of them")
             else:
-                holders.append(port)
+                published.append(port)
                 count += 1
         if count > _MOST:
             place.fault(f"publishes more than {_MOST} ports", "publish fewer, or use network_mode: host")
@@ -64,7 +64,7 @@ def _order(port: Port) -> tuple[int, int, str, str]:
 
 
 def clash(one: Port, other: Port) -> bool:
-    """Whether both cannot be published on one host; no address means every address."""
+    """Return True if one host cannot publish both. A port without an address is published on every address."""
     if one.published is None or (one.published, one.protocol) != (other.published, other.protocol):
         return False
     return one.host_ip == other.host_ip or not one.host_ip or not other.host_ip
@@ -80,7 +80,8 @@ def _short(place: Cursor) -> list[Port]:
         return []
     if found["published"] is None:
         place.fault(
-            _EPHEMERAL, f'write "{written}:{written}", or nothing: on a network every port is reachable'
+            _EPHEMERAL,
+            f'write "{written}:{written}", or remove it: replicas on a network reach every port of each other',
         )
         return []
     host_ip = _host_ip(place, found["ip"] or "")
@@ -88,7 +89,7 @@ def _short(place: Cursor) -> list[Port]:
     if not published or not target:
         return []
     if len(published) != len(target):
-        place.fault("the two ranges differ in length", "give as many ports of the host as of the container")
+        place.fault("the two ranges differ in length", "write as many ports of the host as of the container")
         return []
     protocol = _PROTOCOLS[found["protocol"] or "tcp"]
     return [
@@ -101,7 +102,9 @@ def _range(place: Cursor, written: str) -> range:
     first, _, last = written.partition("-")
     low, high = int(first), int(last or first)
     if not 1 <= low <= high <= _HIGHEST:
-        place.fault(f"'{written}' is not a range of ports", "ports go from 1 to 65535")
+        place.fault(
+            f"'{written}' is not a range of ports", "write ports from 1 to 65535, the lower one first"
+        )
     elif high - low >= _MOST:
         problem = f"'{written}' is a range of more than {_MOST} ports"
         place.fault(problem, "publish fewer, or use network_mode: host")
@@ -120,15 +123,15 @@ def _host_ip(place: Cursor, written: str) -> str:
 
 def _long(place: Cursor) -> list[Port]:
     fields = LONG.read(place)
-    target = fields.require("target", PORT, "say which port of the container")
-    published = fields.require("published", PORT, "say which port of the host: " + _EPHEMERAL)
+    target = fields.require("target", PORT, "write the port of the container")
+    published = fields.require("published", PORT, "write the port of the host")
     protocol: Protocol = fields.read("protocol", choice(get_args(Protocol)), "tcp")
     host_ip = fields.read("host_ip", address)
     mode = fields.at("mode")
     if mode is not None and choice(get_args(PortMode))(mode) == "ingress":
-        problem = "the routing mesh is not offered"
-        mode.fault(problem, "write mode: host, or nothing: a replica's own host publishes it")
+        problem = "the routing mesh is not supported"
+        mode.fault(problem, "write mode: host: the host of a replica publishes its ports")
     if target is None or published is None:
         return []
-    spelled = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)
-    return [Port(target=target, published=published, protocol=protocol, host_ip=spelled)]
+    bound_ip = "" if host_ip is None or host_ip == IPv4Address(0) else str(host_ip)
+    return [Port(target=target, published=published, protocol=protocol, host_ip=bound_ip)]

@@ -1,4 +1,4 @@
-"""How the process of a replica is started, named, logged and ended."""
+"""Reads the settings of a replica's process: command, restart policy, healthcheck, logging, names and namespaces."""
 
 import re
 import shlex
@@ -12,23 +12,21 @@ from agent.yamldoc import Cursor, Reader
 from agent.yamldoc.readers import after, boolean, choice, duration, integer, one_or_more, sequence_of
 
 _SHORTEST_S = 0.001
-"""Docker's own: moby, daemon/container.go (minimumDuration)."""
+"""Docker's own minimum: moby, daemon/container.go (minimumDuration)."""
 HEALTH = forms.Section(
     {
-        "test": forms.WORDS,
+        "test": forms.COMMAND,
         **dict.fromkeys(("interval", "timeout", "start_period"), forms.DURATION),
         "retries": forms.integer(1, 1000),
         "disable": forms.BOOLEAN,
     },
-    refused={
-        "start_interval": "is not offered: engines before 25 do not know it; interval and start_period are there"
-    },
+    refused={"start_interval": "is not supported: it requires Docker 25; use interval and start_period"},
 )
 _positive = duration(_SHORTEST_S)
 
 
 def healthcheck(cursor: Cursor) -> Healthcheck | None:
-    """Read how a replica's health is found out; times in seconds."""
+    """Read the healthcheck of a replica; times in seconds."""
     fields = HEALTH.read(cursor)
     test = fields.read("test", _test)
     if fields.read("disable", boolean, False) or test == ("NONE",):
@@ -43,21 +41,22 @@ def healthcheck(cursor: Cursor) -> Healthcheck | None:
 
 
 def _test(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read the command in Docker's form; plain text goes to the container's shell. It may hold passwords."""
+    """Read the command in Docker's form; the container's shell runs plain text. It may contain passwords."""
     cursor = cursor.hidden()
     if not cursor.is_sequence:
         line = text(cursor)
         return None if line is None else ("CMD-SHELL", line)
-    words = texts(cursor)
-    if not words or words[0] not in ("NONE", "CMD", "CMD-SHELL"):
+    test = texts(cursor)
+    if not test or test[0] not in ("NONE", "CMD", "CMD-SHELL"):
         problem = "does not begin with NONE, CMD or CMD-SHELL"
         cursor.fault(problem, "write for example [CMD, curl, -fs, localhost]")
         return None
-    length = {"NONE": (1, 1), "CMD": (2, len(words)), "CMD-SHELL": (2, 2)}[words[0]]
-    if not length[0] <= len(words) <= length[1]:
-        cursor.fault(f"{words[0]} wants {'nothing' if words[0] == 'NONE' else 'a command'} behind it")
+    length = {"NONE": (1, 1), "CMD": (2, len(test)), "CMD-SHELL": (2, 2)}[test[0]]
+    if not length[0] <= len(test) <= length[1]:
+        arguments = {"NONE": "nothing", "CMD": "a command", "CMD-SHELL": "one command line"}[test[0]]
+        cursor.fault(f"{test[0]} must be followed by {arguments}")
         return None
-    return words
+    return test
 
 
 W = TypeVar("W", bound=str)
@@ -68,26 +67,26 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 _GATEWAY = "host-gateway"
 _ANOTHERS = ("service:", "container:")
 _LONGEST_LINE = 16_384
-"""Splitting takes time that grows with the square of a word's length."""
+"""Characters. The time to split a line grows with the square of an argument's length."""
 MOST_SPLIT = 500_000
-"""Characters of all commands and entrypoints that are lines: splitting one takes long, and its words take twenty times
+"""Characters of all commands and entrypoints that are lines. Splitting is slow, and the arguments take twenty times
 the memory."""
 LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
 )
-"""YAML 1.1, which many an editor reads, takes a plain `no` for false."""
+"""It includes false, because in YAML 1.1, which many editors use, a plain `no` is false."""
 
 
 def unshared(options: tuple[W, ...]) -> Reader[W]:
-    """Make a reader of one of a few words for a namespace, which says why another container's is refused."""
+    """Return a reader of one of `options` for a namespace. It refuses the namespace of another container."""
     one_of = choice(options)
 
     def read(cursor: Cursor) -> W | None:
         if (cursor.written or "").startswith(_ANOTHERS):
-            problem = "the namespace of another container is not offered"
-            cursor.fault(problem, "replicas are replaced one by one: use networks")
+            problem = "the namespace of another container is not supported"
+            cursor.fault(problem, "use networks: replicas are replaced one by one")
             return None
         return one_of(cursor)
 
@@ -98,10 +97,10 @@ texts_or_empty = sequence_of(anything)
 """Reads a list of texts, which may be empty."""
 
 
-def words(cursor: Cursor) -> tuple[str, ...] | None:
-    """Read a command: a list of words, or a line that is split as a shell does (Compose does so too).
+def command(cursor: Cursor) -> tuple[str, ...] | None:
+    """Read a command: a list of arguments, or a line, which is split as a shell and Compose do.
 
-    It may hold passwords.
+    It may contain passwords.
     """
     cursor = cursor.hidden()
     if cursor.is_sequence:
@@ -115,16 +114,16 @@ def words(cursor: Cursor) -> tuple[str, ...] | None:
     try:
         return tuple(shlex.split(line))
     except ValueError as error:
-        cursor.fault(f"cannot be split into words: {str(error).lower()}", "write it as a list")
+        cursor.fault(f"cannot be split into arguments: {str(error).lower()}", "write it as a list")
         return None
 
 
 def check_lines(services: Cursor) -> bool:
-    """Whether the services can be read in a bearable time; notes a fault when not."""
+    """Return True if the commands can be split in a short time; note a fault if not."""
     left = MOST_SPLIT
     for _, service in services.entries() if services.is_mapping else ():
         for key in ("command", "entrypoint"):
-            # Where the key is missing this is the service itself, a mapping.
+            # If the key is missing, this is the service itself, a mapping.
             place = service.at(key)
             left -= len(place.written or "")
             if left < 0:
@@ -136,7 +135,6 @@ def check_lines(services: Cursor) -> bool:
 
 @after(text)
 def restart(cursor: Cursor, written: str) -> Restart | None:
-    """Read what the engine does when the process ends."""
     if written in _RESTARTS:
         return Restart(name=_RESTARTS[written])
     if found := _RETRIES.fullmatch(written):
@@ -147,7 +145,7 @@ def restart(cursor: Cursor, written: str) -> Restart | None:
 
 
 def logging(cursor: Cursor) -> Logging | None:
-    """Read where the output goes. Options may hold tokens: they are kept out of faults."""
+    """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
     fields = LOGGING.read(cursor)
     return Logging(
         driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
@@ -165,9 +163,9 @@ def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
     found = set[str]()
     for place, host, written in split:
         if not _HOST.fullmatch(host):
-            place.fault(f"'{host[:60]}' is not a host's name", "write name:address")
+            place.fault(f"'{host[:60]}' is not a host name", "write name:address")
         elif not written:
-            place.fault("gives no address", "write name:address")
+            place.fault("has no address", "write name:address")
         elif written == _GATEWAY:
             found.add(f"{host}:{written}")
         elif (address := _address(place, written)) is not None:
@@ -186,4 +184,4 @@ def _address(place: Cursor, written: str) -> str | None:
 
 
 addresses = one_or_more(after(text)(_address))
-"""Reads one or several addresses, in the order written."""
+"""Reads one or several addresses, in the document's order."""

@@ -1,4 +1,4 @@
-"""Keys of Compose that are not offered, and why: so that nobody searches for a typing error in them."""
+"""Keys of Compose that are not supported, with the reasons, and warnings about valid documents."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -7,21 +7,21 @@ from agent.diff.container import uses_overlay_address
 from agent.model.intent import Intent
 from agent.model.spec import why_alone
 
-_NO_FILES = "is not offered: a host has no files of this document"
-_WINDOWS = "is not offered: it is for Windows"
-_NETWORKS = "is not offered: use networks and their aliases"
-_REAL_TIME = "is not offered: cgroup v2 has no such limit; use cpus or cpu_shares"
+_NO_FILES = "is not supported: the document is in etcd and cannot refer to files beside it"
+_WINDOWS = "is not supported: it is for Windows"
+_NETWORKS = "is not supported: use networks and their aliases"
+_REAL_TIME = "is not supported: cgroup v2 has no such limit; use cpus or cpu_shares"
 
 SERVICE_REFUSED: dict[str, str] = {
-    "attach": "is not offered: it is about the terminal of docker compose",
-    "build": "is not offered: push an image to a registry and name it",
-    "container_name": "is not offered: replicas are called <project>-<service>-<slot>",
+    "attach": "is not supported: it controls the terminal of docker compose",
+    "build": "is not supported: push an image to a registry and use image",
+    "container_name": "is not supported: replicas are called <project>-<service>-<slot>",
     "cpu_count": _WINDOWS,
     "cpu_percent": _WINDOWS,
     "cpu_rt_period": _REAL_TIME,
     "cpu_rt_runtime": _REAL_TIME,
     "credential_spec": _WINDOWS,
-    "develop": "is not offered: it is for development",
+    "develop": "is not supported: it is for development",
     "env_file": f"{_NO_FILES}; use environment",
     "expose": "is not needed: replicas on a network reach every port of each other",
     "extends": f"{_NO_FILES}; use a YAML anchor",
@@ -29,65 +29,67 @@ SERVICE_REFUSED: dict[str, str] = {
     "isolation": _WINDOWS,
     "label_file": f"{_NO_FILES}; use labels",
     "links": _NETWORKS,
-    "mac_address": "is not offered: two replicas with one address disturb each other",
-    "models": "is not offered: a model is no container",
-    "platform": "is not offered: every host runs the image for its own processor; another one would need an emulator",
-    "post_start": "is not offered: put it into the image, or into its entrypoint",
-    "pre_stop": "is not offered: put it into the image; stop_signal and stop_grace_period are there",
-    "profiles": "is not offered: what is in the document runs",
-    "provider": "is not offered: a provider is no container",
-    "scale": "is not offered: use x-hosts, which says how many replicas run on which host",
-    "storage_opt": "is not offered: what it does depends on the storage driver of each host",
-    "use_api_socket": "is not offered: whoever has the socket of dockerd has the host; mount it yourself",
-    "volumes_from": "is not offered: declare a volume and mount it in both services",
+    "mac_address": "is not supported: two replicas with one MAC address interrupt each other's traffic",
+    "models": "is not supported: a model is not a container",
+    "platform": "is not supported: each host runs the image for its own processor",
+    "post_start": "is not supported: put the command into the image or its entrypoint",
+    "pre_stop": "is not supported: put the command into the image; use stop_signal and stop_grace_period",
+    "profiles": "is not supported: every service of the document runs",
+    "provider": "is not supported: a provider is not a container",
+    "scale": "is not supported: use x-hosts or deploy.replicas",
+    "storage_opt": "is not supported: its effect depends on the storage driver of each host",
+    "use_api_socket": "is not supported: the socket of dockerd gives full control of the host; mount it explicitly",
+    "volumes_from": "is not supported: declare a volume and mount it in both services",
 }
 
 TOP_REFUSED: dict[str, str] = {
-    "include": f"{_NO_FILES}; put one whole document",
-    "models": "is not offered: a model is no container",
-    "version": "is obsolete in Compose: take it out",
+    "include": f"{_NO_FILES}; apply one complete document",
+    "models": "is not supported: a model is not a container",
+    "version": "is obsolete in Compose: remove it",
 }
 
 
-# ---- What is allowed and yet seldom meant
+# ---- Warnings: settings that are valid but seldom intended
 
 _WIDE = 16
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
-"""Where an engine puts its own networks first, docker0 among them: moby, libnetwork/ipamutils."""
+"""Networks that an engine uses first for its own, such as docker0: moby, libnetwork/ipamutils."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
-    """Return what the operator of `intent` should know, one sentence each; nothing of it hinders anything."""
+    """Return warnings about `intent`, one sentence each. A warning does not refuse the document."""
     return (*_managers(intent), *_hosts(intent), *_networks(intent), *_orders(intent))
 
 
 def _managers(intent: Intent) -> Iterator[str]:
     count = len(intent.managers)
     if count % 2 == 0:
-        yield f"{count} managers survive no more losses than {count - 1}: an odd number is better"
+        yield f"{count} managers tolerate no more failures than {count - 1}: declare an odd number of managers"
     elif count == 1 and len(intent.hosts) > 1:
-        yield "one manager: its loss leaves a swarm that cannot be changed; three survive a loss"
+        yield "one manager: if it fails, the swarm cannot be changed; three managers tolerate one failure"
 
 
 def _hosts(intent: Intent) -> Iterator[str]:
     for host in intent.hosts:
         if any(host.address in pool for pool in _LOCAL_POOL):
             yield (
-                f"host {host.name}: {host.address} lies where Docker puts its own networks (172.17 to 172.31); "
-                "give every engine another bip and default-address-pools"
+                f"host {host.name}: {host.address} is in the range of Docker's own networks (172.17 to 172.31); "
+                "set bip and default-address-pools of every engine to other networks"
             )
 
 
 def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
-            yield f"network {network.key}: {network.subnet} is large; Docker advises /24 for an overlay"
+            yield f"network {network.key}: {network.subnet} is large; Docker recommends /24 for an overlay"
 
 
 def _orders(intent: Intent) -> Iterator[str]:
     for service in intent.services:
         asked = [each for each in (service.update, service.rollback) if each and each.order == "start-first"]
-        pinned = intent.policy.pin_addresses or uses_overlay_address(service.spec)
-        why = why_alone(service.spec) or ("its address is pinned" if pinned and service.spec.networks else "")
+        reserved = intent.policy.pin_addresses or uses_overlay_address(service.spec)
+        why = why_alone(service.spec) or (
+            "its address is reserved" if reserved and service.spec.networks else ""
+        )
         if asked and why:
-            yield f"service {service.name}: a replica is replaced stop-first, although start-first is asked for: {why}"
+            yield f"service {service.name}: order start-first has no effect, replicas are replaced stop-first: {why}"

@@ -1,4 +1,4 @@
-"""From the names a document uses among its own parts to the names that Docker knows."""
+"""Replaces the document's names of networks, volumes and files by Docker's names, and checks placeholders."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,21 +10,21 @@ from agent.model.spec import Attachment, ContainerSpec, Mount
 from agent.yamldoc import Cursor
 from agent.yamldoc.faultlist import listed, nearest
 
-# ---- Placeholders: `{{.Node.Hostname}}` and others, filled in on the host where a replica runs
+# ---- Placeholders such as `{{.Node.Hostname}}`: the agent of a replica's host replaces them by their values
 
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
-"""Where they are filled in; elsewhere `{{` may be somebody else's template, as in logging.options.tag."""
+"""Keys with placeholders. Elsewhere `{{` may begin a template of Docker's, as in logging.options.tag."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40}+)[^{}]{0,80}+\}\}")
 _EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
 
 
 def check_placeholders(service: Cursor, overlays: int) -> None:
-    """Note a fault for each value of `service` with a placeholder that could not be filled in.
+    """Note a fault for each value of `service` with an unknown placeholder, or with one that has no value.
 
-    `overlays` is on how many the service is.
+    `overlays` is the number of overlays of the service.
     """
     for key in FILLED_KEYS:
         below = service.at(key)
@@ -35,20 +35,22 @@ def check_placeholders(service: Cursor, overlays: int) -> None:
 
 
 def _check(place: Cursor, text: str, overlays: int) -> None:
-    """Note the first placeholder of `text` that is wrong."""
+    """Note a fault for the first wrong placeholder of `text`."""
     for found in _PLACEHOLDER.finditer(text):
         name, exact = found[1], bool(_EXACT.fullmatch(found[0]))
         if exact and (name in KNOWN or (name == OVERLAY_IP and overlays == 1)):
             continue
         if exact and name == OVERLAY_IP:
-            said = f"{{{{.{OVERLAY_IP}}}}} is the address on the service's overlay"
-            problem = f"{said}, and it is on {overlays or 'none'}"
-            place.fault(problem, "give it one network that is an overlay")
+            number = f"{overlays or 'no'} overlay{'s' * (overlays != 1)}"
+            problem = (
+                f"{{{{.{OVERLAY_IP}}}}} requires a service on one overlay, and this service is on {number}"
+            )
+            place.fault(problem, "attach the service to one overlay")
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
             near = nearest(name, offered)
-            remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"{listed(offered.values())} are"
-            place.fault(f"{{{{.{name}}}}} is not a placeholder that is offered", remedy)
+            remedy = f"did you mean {{{{.{offered[near]}}}}}?" if near else f"use {listed(offered.values())}"
+            place.fault(f"{{{{.{name}}}}} is not a placeholder", remedy)
         return
 
 
@@ -64,15 +66,15 @@ def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
 
 
 Files = Mapping[str, str | None]
-"""Path on the host by name; None for one that was refused already."""
+"""Path on the host by name; None for one with a fault."""
 
 DEFAULT = "default"
-"""Compose's name for the network of services that name none."""
+"""Compose's name for the network of services without `networks`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What the sections of the top level have, by the names that services use."""
+    """The content of the top-level sections, by the names that services use."""
 
     networks: Mapping[str, NetworkIntent]
     volumes: Mapping[str, VolumeIntent]
@@ -81,9 +83,9 @@ class Declared:
 
 
 def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> ServiceIntent:
-    """Return `service` with the real names of its networks and volumes, and with the files of its secrets and configs.
+    """Return `service` with Docker's names of its networks and volumes, and the files of its secrets and configs.
 
-    Notes a fault for each that is not declared, and for placeholders that could not be filled in.
+    Note a fault for each that is not declared, and for wrong placeholders.
     """
     networks = _networks(service.spec, cursor, declared.networks)
     mounts = [*_volumes(service.spec, cursor, declared.volumes)]
@@ -99,9 +101,9 @@ def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> Servi
     return replace(service, spec=spec)
 
 
-def _overlays(said: ContainerSpec, resolved: ContainerSpec, declared: Mapping[str, NetworkIntent]) -> int:
-    """On how many overlays a service is; one, as usual, where a network is not declared: that is told already."""
-    asked = len(said.networks) or (0 if said.network_mode else 1)
+def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Mapping[str, NetworkIntent]) -> int:
+    """Return the number of overlays of a service. It is one if a network is undeclared, which has its own fault."""
+    asked = len(written.networks) or (0 if written.network_mode else 1)
     if len(resolved.networks) < asked:
         return 1
     local = {each.name for each in declared.values() if each.driver != "overlay"}
@@ -126,14 +128,14 @@ def _networks(
 
 
 def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIntent | None:
-    """Return what a service without networks joins: `default` if it is declared, as in Compose, or the one overlay."""
+    """Return the network of a service without `networks`: `default` as in Compose, or the only overlay."""
     overlays = [each for each in declared.values() if each.driver == "overlay"]
     if DEFAULT in declared:
         return declared[DEFAULT]
     if len(overlays) == 1:
         return overlays[0]
-    problem = f"names no network, and {len(overlays) or 'no'} overlays are declared"
-    cursor.hidden().fault(problem, "say which with networks: [...], or network_mode: none")
+    problem = f"has no networks, and the document declares {len(overlays) or 'no'} overlays"
+    cursor.hidden().fault(problem, "write networks: [...], or network_mode: none")
     return None
 
 

@@ -1,7 +1,7 @@
-"""The document as JSON Schema, for editors and linters: made from the tables that the readers use.
+"""The JSON Schema of the document, for editors and linters, made from the tables of the readers.
 
-It says less than they do: what hangs together over several keys only `swarmkeeper validate` knows. What it refuses
-they refuse too.
+It checks less than the readers: only `swarmkeeper validate` checks keys against each other. The readers refuse
+everything that the schema refuses.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from agent.intent.refused import SERVICE_REFUSED, TOP_REFUSED
 from agent.intent.service import FIELDS, OTHERS, Field
 
 _REPAIRS = {
-    "update": "Changed on the container that runs.",
-    "reconnect": "Changed on the container that runs, by leaving and joining networks.",
-    "replace": "A change needs a new container.",
+    "update": "Changed on the running container.",
+    "reconnect": "Changed on the running container, by leaving and joining networks.",
+    "replace": "A change requires a new container.",
 }
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 7) of the document that an operator puts."""
+    """Return the JSON Schema (draft 7) of the intent."""
     top: Mapping[str, forms.Form] = {
         "name": {"type": ["string", "number"], "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
         "x-cluster": cluster.CLUSTER.form,
@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _named(form: forms.Form) -> forms.Form:
-    """A section of the top level, which may also be left empty."""
+    """Return the form of a top-level section, which may be empty."""
     return {
         "type": ["object", "null"],
         "propertyNames": {"pattern": forms.NAME_KEYS},

@@ -1,4 +1,4 @@
-"""One service: the table of its keys, and how they become a ServiceIntent."""
+"""Reads one service into a ServiceIntent, by the table of its keys."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -53,14 +53,14 @@ _DEPENDENCY = forms.Section(
     {"condition": forms.choice(get_args(Condition))},
     ("condition",),
     {
-        "restart": "is not offered: a replica is started again when it ends itself",
-        "required": "is not offered: what is named is declared, or the document is refused",
+        "restart": "is not supported: a replica restarts only when it ends itself",
+        "required": "is not supported: every dependency must be declared",
     },
 )
 
 
 def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
-    """Read a list of services, or a mapping of a service to its condition; sorted by service."""
+    """Read a list of services, or a mapping from service to condition; sorted by service."""
     if cursor.is_sequence:
         names = sequence_of(name, distinct=True)(cursor) or ()
         return tuple((each, STARTED) for each in sorted(names))
@@ -73,14 +73,14 @@ def depends_on(cursor: Cursor) -> tuple[tuple[str, str], ...] | None:
 
 
 def pull_policy(cursor: Cursor) -> Pull | None:
-    """Read when an image is fetched."""
+    """Read when an image is pulled."""
     written = text(cursor)
     if written is None or written in PULLS:
         return None if written is None else PULLS[written]
     if written.startswith("every_"):
-        cursor.fault(f"{cursor.shown} is not offered", "write daily or weekly")
+        cursor.fault(f"{cursor.shown} is not supported", "write daily or weekly")
     elif written == "build":
-        cursor.fault("'build' is not offered: push an image to a registry and name it")
+        cursor.fault("'build' is not supported: push an image to a registry and use image")
     else:
         cursor.fault(f"{cursor.shown} is not one of: {', '.join(PULLS)}", cursor.guess(written, PULLS))
     return None
@@ -88,12 +88,12 @@ def pull_policy(cursor: Cursor) -> Pull | None:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a key of the document becomes a field of ContainerSpec; without one, it reads several by their names."""
+    """The reader of a key. It returns the field `attribute` of ContainerSpec, or fields by name if that is None."""
 
     attribute: str | None
     read: Reader[Any]
     form: forms.Form
-    """What it may look like, for editors."""
+    """JSON Schema of the value, for editors."""
 
 
 def _one_of(attribute: str, options: tuple[str, ...]) -> Field:
@@ -104,10 +104,8 @@ def _unshared(attribute: str, options: tuple[str, ...]) -> Field:
     return Field(attribute, process.unshared(options), forms.choice(options))
 
 
-_FROM_AGENT = ("has no value", 'it would be taken from the agent\'s environment: write one, or "" for none')
-_label = matching(
-    r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a name that a host can have"
-)
+_FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
+_label = matching(r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a host name")
 _signal = matching(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?", "a signal, such as SIGTERM")
 _user = matching(
     r"[A-Za-z0-9_.-]{1,64}(?::[A-Za-z0-9_.-]{1,64})?", "a user: name or number, and :group if wanted"
@@ -120,8 +118,8 @@ _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the eng
 
 FIELDS: dict[str, Field] = {
     "image": Field("image", image, forms.TEXT),
-    "command": Field("command", process.words, forms.WORDS),
-    "entrypoint": Field("entrypoint", process.words, forms.WORDS),
+    "command": Field("command", process.command, forms.COMMAND),
+    "entrypoint": Field("entrypoint", process.command, forms.COMMAND),
     "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
     "labels": Field("labels", pairs(secret=True), forms.PAIRS),
     "ports": Field("ports", ports.ports, ports.PORTS),
@@ -146,7 +144,7 @@ FIELDS: dict[str, Field] = {
     "cap_drop": Field("cap_drop", limits.capabilities, forms.TEXTS),
     "security_opt": Field("security_opt", distinct_texts, forms.TEXTS),
     "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
-    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write one")), forms.PAIRS),
+    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write a value")), forms.PAIRS),
     "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
     "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
     "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
@@ -181,7 +179,7 @@ FIELDS: dict[str, Field] = {
     "cpu_quota": Field("cpu_quota_us", limits.cpu_quota, forms.MICROSECONDS),
     "blkio_config": Field(None, limits.blkio_config, limits.BLKIO.form),
 }
-"""Every key that describes a replica. A new one is one line here and one in docs/intent-reference.md."""
+"""Every key that describes a replica. A new key needs a line here and one in docs/intent-reference.md."""
 
 OTHERS: Mapping[str, forms.Form] = {
     "x-hosts": HOSTS,
@@ -191,15 +189,15 @@ OTHERS: Mapping[str, forms.Form] = {
     "secrets": mounts.USES,
     "configs": mounts.USES,
 }
-"""Keys of a service that are no field of a container."""
+"""Keys of a service that are not fields of a container."""
 _UNREADABLE = "unreadable"
-"""Stands for an image that was refused already, so that reading can go on to the other faults."""
+"""Replaces an image with a fault, so that the reading can continue."""
 
 
 def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIntent:
-    """Read one service; `hosts` are the declared ones. Networks and volumes keep the document's names.
+    """Read one service. `hosts` are the declared hosts. Networks and volumes keep the document's names.
 
-    Its secrets and configs are read by resolve.py, which knows the files; and its placeholders are checked there.
+    resolve.py reads secrets and configs, because it knows the files, and checks placeholders.
     """
     fields = cursor.fields((*FIELDS, *OTHERS), SERVICE_REFUSED, extensions=True)
     deploy = fields.read("deploy", read_deploy, Deploy())
@@ -220,9 +218,9 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
 
 
 def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
-    said: dict[str, Any] = dict(in_deploy)
+    found: dict[str, Any] = dict(in_deploy)
     if "image" not in fields:
-        fields.missing("image", "say what the replicas run")
+        fields.missing("image", "write for example image: 10.0.0.1:5000/team/name:1.0.0")
     for key in fields:
         field = FIELDS.get(key)
         value = None if field is None else fields.read(key, field.read)
@@ -230,19 +228,19 @@ def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
             continue
         place = fields.at(key)
         if field.attribute in in_deploy and place:
-            place.fault(f"'{key}' is said in deploy too", "keep one of them")
-        said |= value if field.attribute is None else {field.attribute: value}
-    return ContainerSpec(**{"image": _UNREADABLE, **said})
+            place.fault(f"deploy sets '{key}' too", "keep one of them")
+        found |= value if field.attribute is None else {field.attribute: value}
+    return ContainerSpec(**{"image": _UNREADABLE, **found})
 
 
 def check_together(fields: Fields, spec: ContainerSpec) -> None:
-    """Note a fault for what each by itself is good, and not beside the rest of the service."""
+    """Note a fault for each combination of valid keys that the engine cannot run."""
     _check_network_mode(fields, spec)
     _check_memory(fields, spec)
     if spec.nano_cpus is not None:
-        _leaves_no_room(fields, "a number of cpus", ("cpu_period", "cpu_quota"))
+        _exclude(fields, "cpus", ("cpu_period", "cpu_quota"))
     if spec.uts is not None:
-        _leaves_no_room(fields, "uts: host", ("hostname", "domainname"))
+        _exclude(fields, "uts: host", ("hostname", "domainname"))
 
 
 def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
@@ -250,9 +248,11 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
     if place is None or spec.network_mode is None:
         return
     ports_too = spec.network_mode != "bridge" and spec.ports
-    for key, said in (("networks", spec.networks), ("ports", ports_too)):
-        if said:
-            place.fault(f"network_mode: {spec.network_mode} leaves no room for '{key}'", "keep one of them")
+    for key, value in (("networks", spec.networks), ("ports", ports_too)):
+        if value:
+            place.fault(
+                f"network_mode: {spec.network_mode} cannot be combined with '{key}'", "keep one of them"
+            )
 
 
 def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
@@ -263,13 +263,13 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     if place is None or swap is None:
         return
     if not limit:
-        problem = "is a limit on memory and swap together, and there is none on memory"
-        place.fault(problem, "give a mem_limit too")
+        problem = "limits memory and swap together, but memory has no limit"
+        place.fault(problem, "set mem_limit too")
     elif 0 <= swap < limit:
-        place.fault("is less than the memory alone", "it counts memory and swap together: make it larger")
+        place.fault("is less than mem_limit, which it includes", "raise memswap_limit")
 
 
-def _leaves_no_room(fields: Fields, what: str, others: Iterable[str]) -> None:
+def _exclude(fields: Fields, what: str, others: Iterable[str]) -> None:
     for other in others:
         if (place := fields.at(other)) is not None:
-            place.fault(f"{what} leaves no room for '{other}'", "keep one of them")
+            place.fault(f"{what} cannot be combined with '{other}'", "keep one of them")

@@ -1,4 +1,4 @@
-"""Readers for what Compose writes everywhere: text with `$`, mappings that may be lists, names, paths."""
+"""Readers of the common values of Compose: text with `$`, mappings that may be lists, names, paths."""
 
 import re
 
@@ -15,7 +15,7 @@ name = matching(
 host_name = matching(HOST_NAME, "a host name: letters, digits, . and -, 63 characters at most")
 
 OURS = "io.swarmkeeper."
-"""Labels that begin so are how the agent knows its own things."""
+"""Prefix of the labels by which the agent recognises managed containers and networks."""
 
 _KEY = re.compile(r"[!-<>-~]{1,255}", re.ASCII)
 _VARIABLE = re.compile(r"\$(?!\$)")
@@ -23,11 +23,11 @@ _VARIABLE = re.compile(r"\$(?!\$)")
 
 @after(string)
 def anything(cursor: Cursor, value: str) -> str | None:
-    """Text, also an empty one, with Compose's `$$` turned into `$`; variables are refused."""
+    """Read text, which may be empty, with Compose's `$$` for `$`. It refuses variables."""
     if _VARIABLE.search(value.replace("$$", "")):
         cursor.fault(
-            "uses $ for a variable, and the agent's environment is not looked into",
-            "write the value itself; a $ that is meant is written $$",
+            "uses $ for a variable, and the agent's environment is not read",
+            "write the value itself; write $$ for a literal $",
         )
         return None
     return value.replace("$$", "$")
@@ -35,23 +35,23 @@ def anything(cursor: Cursor, value: str) -> str | None:
 
 @after(anything)
 def text(cursor: Cursor, value: str) -> str | None:
-    """Text that is not empty, with Compose's `$$` turned into `$`."""
+    """Read text that is not empty, with Compose's `$$` for `$`."""
     if not value:
-        cursor.fault("is empty", "give it a value, or take the key out")
+        cursor.fault("is empty", "write a value, or remove the key")
         return None
     return value
 
 
 texts = sequence_of(text)
 distinct_texts = derived(sequence_of(text, distinct=True), lambda found: tuple(sorted(found)))
-"""Reads a list of texts whose order means nothing: sorted, none twice."""
+"""Reads a list of distinct texts whose order has no meaning; sorted."""
 
 
 def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False) -> Reader[Pairs]:
-    """Make a reader of a mapping of text, which may also be a list of `key=value`; sorted by key.
+    """Return a reader of a mapping of text, which may also be a list of `key=value`; sorted by key.
 
-    A key without a value means empty text, unless `without_value` has the problem and the remedy. Under
-    `secret` no value is repeated in a fault.
+    A key without a value has empty text, unless `without_value` gives the problem and remedy of a fault. With
+    `secret`, faults omit the values.
     """
 
     def read(cursor: Cursor) -> Pairs | None:
@@ -59,11 +59,11 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
         found: dict[str, str] = {}
         for key, value_place, value in _from_list(place) if place.is_sequence else _from_mapping(place):
             if not _KEY.fullmatch(key):
-                value_place.hidden().fault("has a key that is not a word of printable ASCII without =")
+                value_place.hidden().fault("has a key that is not printable ASCII without spaces and =")
             elif key in found:
-                value_place.hidden().fault(f"the key '{key}' is there twice", "keep one of them")
+                value_place.hidden().fault(f"the key '{key}' occurs twice", "keep one of them")
             elif key.startswith(OURS):
-                problem = f"the keys that begin with {OURS} are the agent's own"
+                problem = f"keys that begin with {OURS} are reserved for the agent"
                 value_place.hidden().fault(problem, "choose another key")
             elif value is None and without_value is not None:
                 value_place.fault(*without_value)
@@ -94,16 +94,16 @@ def _from_list(cursor: Cursor) -> list[tuple[str, Cursor, str | None]]:
 
 
 def absolute_path(cursor: Cursor, value: str) -> str | None:
-    """Return the path `value` without superfluous slashes; None, with a fault, when it is not absolute."""
+    """Return the path `value` without superfluous slashes; None, with a fault, if it is not absolute."""
     steps = [each for each in value.split("/") if each not in ("", ".")]
     if not value.startswith("/"):
         cursor.fault(f"'{value[:60]}' is not an absolute path", "begin it with /")
     elif ".." in steps:
-        cursor.fault("goes up by '..'", "write the path itself")
+        cursor.fault("contains '..'", "write the path without it")
     else:
         return "/" + "/".join(steps)
     return None
 
 
 absolute = after(text)(absolute_path)
-"""Reads a path of the container or the host: absolute, and without `..`."""
+"""Reads an absolute path without `..`."""

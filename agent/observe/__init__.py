@@ -1,4 +1,4 @@
-"""Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
+"""Observes the input of a plan: one snapshot of etcd, and the state of the engine and the kernel."""
 
 from agent.observe.cluster import ClusterReader, KeyOpener, TokenOpener
 from agent.observe.crashes import CrashSettings

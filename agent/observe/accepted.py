@@ -1,10 +1,10 @@
-"""What is accepted on a host: what etcd says, unless this host knows something newer. Then it goes by what it knows.
+"""Chooses the effective state of a host: the accepted document of etcd, or a newer one that this host remembers.
 
-An etcd that was wiped, or restored from a backup, says what was so once, or nothing; so does one whose keys were
-deleted. To follow it would take replicas away that nobody wanted gone. What is accepted and assigned carries an epoch
-and a revision: within an epoch etcd only counts upwards, and an operator who confirms what etcd says begins the next
-epoch. One that was restored with the same accepted document has lost what was written since, such as the end of a
-rollout: its own revision is lower than it was, and nothing counts that it says before the next epoch.
+An etcd that was wiped, restored from a backup, or lost keys has an old document or none. A host that followed it
+would remove replicas that the operator wants. Therefore the accepted document and the assignments have an epoch and a
+revision. Within an epoch the revisions of etcd only grow; the operator begins the next epoch by confirming a document.
+An etcd restored with the same accepted document has lost later writes, such as the end of a rollout. Its own revision
+then is lower than before, and the host ignores its values until the next epoch.
 """
 
 from dataclasses import dataclass
@@ -21,32 +21,32 @@ R = TypeVar("R")
 
 
 LONGEST_PROBLEM = 200
-"""Of what is said about a value that cannot be read: it goes into logs and statuses, the value may be of any size."""
+"""Characters of the problem of an unreadable value in logs and statuses. The value may have any size."""
 UNREADABLE = "?"
-"""Who holds the lock, or is there, by a record that cannot be read: somebody, and not us."""
+"""Host or instance in an unreadable lock or presence: an agent other than this one."""
 
 
 class Values:
-    """Decodes the values of one snapshot and notes those that cannot be."""
+    """Decodes the values of one snapshot, and records the unreadable ones."""
 
     def __init__(self, snapshot: store.Snapshot) -> None:
         self.snapshot = snapshot
         self.unreadable: dict[str, str] = {}
-        self.newer: set[str] = set()
-        """Of those, the keys that a newer agent has written."""
+        self.newer_format: set[str] = set()
+        """Unreadable keys that a newer agent wrote."""
 
     def one(self, key: str, kind: type[R]) -> R | None:
         found = self.snapshot.get(key)
         return self._decode(found, kind) if found else None
 
-    def hold(self, key: str, problem: str) -> None:
-        """Note that the value of `key` cannot be read. Logs and statuses tell both; the key may be anybody's, too."""
+    def mark_unreadable(self, key: str, problem: str) -> None:
+        """Record that the value of `key` is unreadable. Key and problem are made printable for logs and statuses."""
         shortened = len(problem) > LONGEST_PROBLEM
-        said = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
-        self.unreadable[printable(key)] = f"{said}..." if shortened else said
+        text = printable(problem[:LONGEST_PROBLEM])[:LONGEST_PROBLEM]
+        self.unreadable[printable(key)] = f"{text}..." if shortened else text
 
     def present(self, prefix: str) -> dict[str, str]:
-        """Host -> the agent that is there; an agent whose presence cannot be read is there all the same."""
+        """Return the instance of each present agent by host. An unreadable presence counts as present."""
         suffix = "/presence"
         present = {
             host: each.instance for host, each in self.of_hosts(prefix, suffix, records.Presence).items()
@@ -55,7 +55,7 @@ class Values:
         return present | {key.removeprefix(prefix).removesuffix(suffix): UNREADABLE for key in unreadable}
 
     def of_hosts(self, prefix: str, suffix: str, kind: type[R]) -> dict[str, R]:
-        """Host name -> what lies at `<prefix><host><suffix>`."""
+        """Return the values at `<prefix><host><suffix>` by host."""
         decoded = {}
         for each in self.snapshot.under(prefix):
             host = each.key.removeprefix(prefix)
@@ -69,40 +69,40 @@ class Values:
         try:
             return records.decode(kind, found.value)
         except Invalid as error:
-            self.hold(found.key, str(error))
+            self.mark_unreadable(found.key, str(error))
             if isinstance(error, NewerFormat):
-                self.newer.add(found.key)
+                self.newer_format.add(found.key)
             return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveState:
-    """What counts, be it from etcd or from what was known before."""
+    """The values that a host acts on, from etcd or remembered."""
 
     intent: Intent | None
     text: str = ""
-    """The document of `intent`, word for word."""
+    """The source of `intent`."""
     epoch: int
     assignment: records.Assignment | None
     assignment_held: bool
-    """Whether that is not what etcd has now."""
+    """True if `assignment` is remembered and etcd has another one or none."""
     record: records.SwarmRecord | None
     record_held: bool
-    """Whether that is the last one that could be read: the one in etcd cannot."""
+    """True if the record in etcd is unreadable; `record` then is the last readable one."""
     accepted_held: bool
-    """Whether `intent` is not what etcd has accepted, or that cannot be read there."""
+    """True if `intent` is remembered: etcd has another accepted document, none, or an unreadable one."""
     store_rolled_back: str
-    """What is older in etcd than here, in words; empty: nothing."""
+    """The sign that etcd was rolled back; empty if it was not."""
     noticed_at: int
-    """etcd's revision when that was noticed."""
+    """Revision of etcd when the rollback was detected."""
 
     def is_confirmed_by(self, document: observed.Document | None) -> bool:
-        """Whether an operator has put it since, or it is what is accepted anyway."""
+        """Return True if the operator applied `document` after the rollback, or it is the accepted one."""
         return document is not None and (document.revision > self.noticed_at or document.text == self.text)
 
 
 class AcceptedStore:
-    """Remembers, of the keys that a host goes by, the newest that could be read."""
+    """Remembers the newest readable values of the keys that a host acts on."""
 
     def __init__(self, keys: Keys, me: str) -> None:
         self._keys, self._assigned = keys, keys.assignment(me)
@@ -110,19 +110,19 @@ class AcceptedStore:
         self._document: observed.Document | None = None
         self._epoch = 0
         self._revision = 0
-        """The highest that etcd was seen at, or that something accepted is from, in this epoch."""
+        """Highest revision of etcd, or of the accepted document, in this epoch."""
         self._rollback_detected = ""
-        """What told that etcd itself went back, in words; until the next document is accepted."""
+        """The sign that etcd's own revision decreased; empty for none. The next accepted document clears it."""
         self._store_rolled_back, self._noticed_at = "", 0
         self._known: dict[str, store.KeyValue] = {}
 
     @property
     def kept(self) -> tuple[store.KeyValue, ...]:
-        """What to keep on disk; no join tokens among it."""
+        """The values to save on disk; they contain no join tokens."""
         return tuple(self._known[key] for key in sorted(self._known))
 
     def look(self, values: Values) -> EffectiveState:
-        """Compare a snapshot with what is known, and remember what is newer."""
+        """Compare a snapshot with the remembered values, remember newer ones, and return the effective state."""
         self._look_at_accepted(values)
         assignment = self._assignment(values)
         if self._rollback_detected and not self._store_rolled_back:
@@ -145,9 +145,9 @@ class AcceptedStore:
         key = self._keys.accepted
         value, found = values.snapshot.get(key), values.one(key, records.Accepted)
         if value is None:
-            self._notice("there is no accepted document any more" if self._document else "", values)
+            self._notice("it has no accepted document" if self._document else "", values)
         elif found is None:
-            return  # it cannot be read: the last one that could be stays accepted
+            return  # unreadable: the last readable one stays accepted
         elif self._is_older(found):
             self._notice(f"it has accepted revision {found.revision}", values)
         elif self._is_known(found):
@@ -178,25 +178,25 @@ class AcceptedStore:
     def _adopt(self, found: records.Accepted, value: store.KeyValue, values: Values) -> bool:
         document = read_document(found.document.encode(), found.revision)
         if document.intent is None:
-            values.hold(self._keys.accepted, "; ".join(str(each) for each in document.faults))
+            values.mark_unreadable(self._keys.accepted, "; ".join(str(each) for each in document.faults))
             return False
         self._document, self._epoch = document, found.epoch
-        # Not the snapshot's: what was kept on disk may be from the etcd of the epoch before, too.
+        # Not the snapshot's revision: a state on disk may be from the etcd of the epoch before.
         self._revision, self._rollback_detected = value.mod_revision, ""
         return True
 
     def _notice(self, what: str, values: Values) -> None:
-        """From when it is noticed, or etcd starts again once more, a document put later is the operator's word."""
+        """Record a rollback, or its end if `what` is empty. A later document of the operator confirms it."""
         revision = values.snapshot.revision
         if what and (not self._store_rolled_back or revision < self._noticed_at):
             self._noticed_at = revision
         self._store_rolled_back = what
 
     def _assignment(self, values: Values) -> records.Assignment | None:
-        """The host's own. None is believed only where none of its replicas would be left without a word about it."""
+        """Return the host's assignment: the one in etcd, or the last one if etcd lost or rolled back the key."""
         value, found = values.snapshot.get(self._assigned), values.one(self._assigned, records.Assignment)
         last = self._last_assignment()
-        if last and ((value and found is None) or self._counts_more(last, found)):
+        if last and ((value and found is None) or self._is_outdated(last, found)):
             return last
         if last and value and self._is_rolled_back(last, found, value):
             return last
@@ -206,7 +206,7 @@ class AcceptedStore:
             self._known.pop(self._assigned, None)
         return found
 
-    def _counts_more(self, last: records.Assignment, found: records.Assignment | None) -> bool:
+    def _is_outdated(self, last: records.Assignment, found: records.Assignment | None) -> bool:
         if found:
             return (found.epoch, found.revision) < (last.epoch, last.revision)
         intent = self._document.intent if self._document else None
@@ -215,7 +215,10 @@ class AcceptedStore:
     def _is_rolled_back(
         self, last: records.Assignment, found: records.Assignment | None, value: store.KeyValue
     ) -> bool:
-        """Whether etcd has an earlier one of the same document; an agent that was started since knows by that alone."""
+        """Return True if etcd has an earlier assignment of the same document.
+
+        To an agent that was restarted since the rollback this is the only sign of it.
+        """
         known = self._known[self._assigned].mod_revision
         if found is None or (found.epoch, found.revision) != (last.epoch, last.revision):
             return False
@@ -230,7 +233,7 @@ class AcceptedStore:
         return records.decode(records.Assignment, known.value) if known else None
 
     def _record(self, values: Values) -> records.SwarmRecord | None:
-        """While etcd has gone back, or has one that cannot be read, the last one is still the swarm to be in."""
+        """Return the swarm record: the last readable one if etcd was rolled back or has an unreadable one."""
         key = self._keys.swarm
         value, found = values.snapshot.get(key), values.one(key, records.SwarmRecord)
         known = self._known.get(key)
@@ -245,7 +248,7 @@ class AcceptedStore:
 
 
 def read_document(raw: bytes, revision: int) -> observed.Document:
-    """Parse the operator's document; faults are part of the result. `revision` is its etcd mod_revision."""
+    """Parse the operator's document; the result includes faults. `revision` is its mod_revision in etcd."""
     try:
         intent = parse_intent(raw, revision)
     except faults.InvalidDocument as error:

@@ -1,4 +1,4 @@
-"""What etcd holds, decoded. A value that cannot be read is named and held; it is never guessed at."""
+"""Reads and decodes the keys of a cluster. An unreadable value is reported, and its last readable one stays."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,49 +13,49 @@ from agent.model.spec import ContainerSpec, decode
 from agent.model.store import KeyRange, KeyValue, Snapshot
 from agent.observe.accepted import UNREADABLE, AcceptedStore, EffectiveState, Values, read_document
 
-# ---- Join tokens and unlock keys as published: opened, or what keeps this host from it
+# ---- Opening the published join tokens and unlock keys
 
 UNOPENED = "sealed"
 
 
 def unopened(tokens: records.Tokens) -> records.Tokens:
-    """Tokens for whoever need not know them: that there are some is enough to plan with."""
+    """Return tokens without their values, for a caller that only plans with their existence."""
     return replace(tokens, worker=UNOPENED, manager=UNOPENED) if tokens.sealed else tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOpener:
-    """How this host opens tokens. `open` raises Invalid for those it cannot open."""
+    """Opens join tokens. `open` raises Invalid for tokens that this host cannot open."""
 
     open: Callable[[records.Tokens], records.Tokens] = unopened
     seals: bool = False
-    """Whether this host seals those that it publishes."""
+    """True if this host seals the tokens that it publishes."""
 
     def look(self, values: Values, key: str) -> tuple[records.Tokens | None, bool, bool]:
-        """(the tokens, whether they lie open although this host seals, whether this host cannot open them)."""
+        """Return (tokens, True if they are unsealed although this host seals, True if it cannot open them)."""
         found = values.one(key, records.Tokens)
         if found is None:
             return None, False, False
         try:
             return self.open(found), self.seals and not found.sealed, False
         except Invalid as error:
-            values.hold(key, str(error))
+            values.mark_unreadable(key, str(error))
             return None, False, True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyOpener:
-    """How this host opens unlock keys. `open` raises Invalid for those it cannot open."""
+    """Opens unlock keys. `open` raises Invalid for keys that this host cannot open."""
 
     open: Callable[[records.UnlockKeys], records.UnlockKeys] = lambda keys: keys
     is_current: Callable[[records.UnlockKeys], bool] = lambda _: True
     seals: bool = True
-    """Whether this host can seal them. Who only looks takes it that the agents can."""
+    """True if this host can seal them. A command that only reads assumes that the agents can."""
 
     def look(self, values: Values, key: str) -> tuple[records.UnlockKeys | None, bool, bool]:
-        """(the keys, whether they are sealed with an old key, whether this host cannot open them).
+        """Return (keys, True if their sealing key is old, True if this host cannot open them).
 
-        What is damaged is of no use to anybody, and as if it were not there.
+        Damaged keys count as absent.
         """
         found = values.one(key, records.UnlockKeys)
         if found is None:
@@ -63,22 +63,22 @@ class KeyOpener:
         try:
             return self.open(found), not self.is_current(found), False
         except Invalid as error:
-            values.hold(key, str(error))
+            values.mark_unreadable(key, str(error))
             return None, False, True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A decoded snapshot, and the leader lock as it was in it."""
+    """A decoded snapshot, with its leader lock."""
 
     state: observed.ClusterState
     lock: KeyValue | None
     kept: tuple[KeyValue, ...]
-    """The keys a host needs to go on without etcd; no join tokens among them."""
+    """The values to save on disk for a time without etcd; they contain no join tokens."""
 
 
 class ClusterReader:
-    """Reads the keys of one cluster. A document is parsed once per revision, a spec once per hash."""
+    """Reads the keys of one cluster. It parses a document once per revision and a spec once per hash."""
 
     def __init__(
         self,
@@ -90,19 +90,19 @@ class ClusterReader:
         self._keys, self._me, self._opener, self._key_opener = keys, me, opener, key_opener
         self._newest: observed.Document | None = None
         self._put: tuple[int, bytes] | None = None
-        """What `_newest` was made of."""
+        """mod_revision and value of `_newest`."""
         self._accepted_revision = AcceptedStore(keys, me)
         self._specs: dict[str, ContainerSpec] = {}
         self._spec_values: dict[str, KeyValue] = {}
         self.wide = True
-        """Whether the last reading went over all hosts' keys, as a leader's must."""
+        """True if the last reading included the keys of all hosts, as the leader's does."""
 
     def read(
         self, store: Store, lease_id: int | None, running: frozenset[str], *, blind: bool = False
     ) -> Reading:
-        """One consistent snapshot, and those specs of the assigned and the `running` replicas not known yet.
+        """Read one consistent snapshot, and the unknown specs of the assigned and the `running` replicas.
 
-        `blind`: this host does not see the swarm's nodes. Raises Unreachable.
+        `blind` is True if this host does not see the swarm's nodes. Raises Unreachable.
         """
         snapshot = store.read(self._ranges())
         wide = self._needs_all(snapshot, lease_id, blind=blind)
@@ -116,12 +116,12 @@ class ClusterReader:
         return replace(reading, state=replace(reading.state, presence_lost=True))
 
     def recall(self, kept: Sequence[KeyValue]) -> observed.ClusterState:
-        """The state that an earlier reading was kept from, when etcd cannot be asked.
+        """Return the state from values saved on disk, for a start without etcd.
 
-        Raises Invalid when it is another cluster's.
+        Raises Invalid if they belong to another cluster.
         """
         if foreign := [each.key for each in kept if not each.key.startswith(self._keys.root)]:
-            raise Invalid(f"{foreign[0]} is no key of this cluster, {self._keys.root}")
+            raise Invalid(f"{foreign[0]} is not a key of this cluster, {self._keys.root}")
         values = {each.key: each for each in kept}
         revision = max((each.mod_revision for each in kept), default=0)
         return self._decode(Snapshot(revision=revision, values=values), frozenset(), None).state
@@ -133,19 +133,19 @@ class ClusterReader:
         rollouts = values.of_hosts(self._keys.rollouts, "", Rollout)
         named |= {each.before for each in rollouts.values()}
         mine = named | running
-        self._learn_specs(store, mine | self._everybodys(values), values)
+        self._learn_specs(store, mine | self._assigned_specs(values), values)
         state = self._state(values, held, rollouts)
         return Reading(state=state, lock=snapshot.get(self._keys.leader), kept=self._kept(mine))
 
-    def _everybodys(self, values: Values) -> set[str]:
-        """The specs of all assigned replicas, for who leads: it says what a replica was and what it is to be."""
+    def _assigned_specs(self, values: Values) -> set[str]:
+        """Return the specs of all assigned replicas, for the leader, which reports how a replica changes."""
         if not self.wide:
             return set()
         assignments = values.of_hosts(self._keys.assignments, "", records.Assignment)
         return {replica.spec for each in assignments.values() for replica in each.replicas}
 
     def watched(self) -> tuple[KeyRange, ...]:
-        """What an agent that reads this much wants to be woken for."""
+        """Return the keys whose change must wake an agent that reads as much as this one."""
         keys = self._keys
         mine = (
             *(keys.intent, keys.accepted, keys.leader, keys.swarm, keys.tokens, keys.unlock, keys.disruption),
@@ -161,14 +161,14 @@ class ClusterReader:
         return (*self.watched(), KeyRange(key=self._keys.verdict))
 
     def _needs_all(self, snapshot: Snapshot, lease_id: int | None, *, blind: bool) -> bool:
-        """The leader reads all; so does everybody until there is a swarm, so that one that exists is adopted.
+        """Return True for the leader, and for every agent without a swarm record, so that it adopts an existing swarm.
 
-        And, while nobody leads, who sees no nodes: whether he takes the lock hangs on whether somebody else does.
+        Also, without a leader, for an agent that sees no nodes: it takes the lock only if no other agent can.
         """
         lock, record = snapshot.get(self._keys.leader), snapshot.get(self._keys.swarm)
-        leading = lock is not None and lease_id is not None and lock.lease == lease_id
+        is_leader = lock is not None and lease_id is not None and lock.lease == lease_id
         waits = blind and lock is None
-        return leading or waits or record is None or b'"swarm_id":null' in record.value
+        return is_leader or waits or record is None or b'"swarm_id":null' in record.value
 
     def _state(
         self, values: Values, held: EffectiveState, rollouts: Mapping[str, Rollout]
@@ -215,13 +215,13 @@ class ClusterReader:
             digests_revision=digests.mod_revision if digests else 0,
             rollouts=rollouts,
             unreadable=tuple(sorted(values.unreadable.items())),
-            newer_format=tuple(sorted(key for key in values.newer if not key.startswith(keys.hosts))),
+            newer_format=tuple(sorted(key for key in values.newer_format if not key.startswith(keys.hosts))),
         )
 
     def _document(self, found: KeyValue | None) -> observed.Document | None:
         if found is None:
             return None
-        # The revision alone does not tell documents apart: an etcd that was wiped counts from zero.
+        # The revision alone does not identify a document: an etcd that was wiped counts from zero.
         put = (found.mod_revision, found.value)
         if self._newest is None or self._put != put:
             self._newest, self._put = read_document(found.value, found.mod_revision), put
@@ -239,7 +239,7 @@ class ClusterReader:
                     self._specs[digest] = _decode_spec(digest, found.value)
                     self._spec_values[digest] = found
                 except Invalid as error:
-                    values.hold(key, str(error))
+                    values.mark_unreadable(key, str(error))
         self._spec_values = {digest: self._spec_values[digest] for digest in self._specs}
 
     def _kept(self, mine: set[str]) -> tuple[KeyValue, ...]:
@@ -249,11 +249,11 @@ class ClusterReader:
 
 def _decode_spec(digest: str, raw: bytes) -> ContainerSpec:
     if hashlib.sha256(raw).hexdigest() != digest:
-        raise Invalid("not the spec of that name: its content has another hash")
+        raise Invalid("the spec is damaged: the hash of its content differs from its name")
     return decode(raw)
 
 
 def _whole_specs(snapshot: Snapshot, prefix: str) -> frozenset[str]:
-    """Names of the specs that are what their name says: one that is damaged is as good as missing."""
+    """Return the names of the specs whose content has that hash. A damaged spec counts as missing."""
     named = ((each.key.removeprefix(prefix), each.value) for each in snapshot.under(prefix))
     return frozenset(digest for digest, raw in named if hashlib.sha256(raw).hexdigest() == digest)

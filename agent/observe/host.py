@@ -1,4 +1,4 @@
-"""What the engine and the kernel of this host say."""
+"""Observes the engine and the kernel of this host."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -21,16 +21,16 @@ from agent.model.records import Replica
 from agent.model.spec import Pairs
 from agent.observe.crashes import CrashReader, CrashSettings
 
-# ---- What only an inspect or the swarm's managers tell of an overlay. Asked seldom: it is not free, and changes seldom
+# ---- Overlays: peers, users and addresses need an inspect, or an answer of the managers. They are cached
 
 LOOK_S = 10.0
-"""How long an answer is believed while nothing depends on it."""
+"""Maximum age in seconds of a cached answer on which nothing depends."""
 
 T = TypeVar("T")
 
 
 class OverlayReader:
-    """Adds peers, users and holders of addresses to the overlays of a host. `clock` gives monotonic seconds."""
+    """Adds peers, users and used addresses to the overlays of a host. `clock` returns monotonic seconds."""
 
     def __init__(self, engine: Engine, me: str, clock: Callable[[], float]) -> None:
         self._engine, self._me = engine, me
@@ -44,13 +44,13 @@ class OverlayReader:
         containers: tuple[ContainerState, ...],
         cluster: ClusterState | None,
     ) -> tuple[NetworkState, ...]:
-        """The declared overlays among `networks`: with peers where our `containers` are, with users on the leader."""
+        """Return `networks`; overlays of `containers` have their peers, and on the leader declared ones their users."""
         intent = cluster.accepted if cluster else None
         if cluster is None or intent is None:
             return networks
         wanted = {each.name: each for each in intent.networks if each.driver == "overlay"}
         used = {name for each in containers for name, address in each.addresses if address}
-        # While hosts are disturbed one after the other, the next one waits for what is seen now.
+        # While hosts are disrupted one after the other, the next grant depends on a current answer.
         believed_s = 0.0 if cluster.disruption else LOOK_S
         for answers in (self._peers, self._users, self._given_out):
             answers.forget_all_but({each.id for each in networks})
@@ -63,7 +63,7 @@ class OverlayReader:
         if cluster.leader == self._me:
             asked = asks_for_addresses(intent)
             read = [self._with_users(each, wanted.get(each.name)) for each in read]
-            read = [self._with_holders(each) if each.name in asked else each for each in read]
+            read = [self._with_used_addresses(each) if each.name in asked else each for each in read]
         return tuple(read)
 
     def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
@@ -72,21 +72,21 @@ class OverlayReader:
         believed_s = 0.0 if overlay_faults(wanted, network) else LOOK_S
         return replace(network, users=self._users.get(network.id, believed_s) or ())
 
-    def _with_holders(self, network: NetworkState) -> NetworkState:
+    def _with_used_addresses(self, network: NetworkState) -> NetworkState:
         if network.driver != "overlay":
             return network
         return replace(network, address_users=self._given_out.get(network.id, LOOK_S))
 
 
 class _Answers(Generic[T]):
-    """The last answer about each network."""
+    """Caches the last answer for each network."""
 
     def __init__(self, ask: Callable[[str], T], clock: Callable[[], float]) -> None:
         self._ask, self._clock = ask, clock
         self._known: dict[str, tuple[float, T]] = {}
 
     def get(self, network_id: str, believed_s: float) -> T | None:
-        """The answer, at most `believed_s` old; None where dockerd gives none, as without a quorum."""
+        """Return an answer at most `believed_s` old; None if dockerd gives none, as without a quorum."""
         now = self._clock()
         if network_id not in self._known or now - self._known[network_id][0] >= believed_s:
             self._known.pop(network_id, None)
@@ -104,29 +104,30 @@ class _Answers(Generic[T]):
 CRASHES = CrashSettings()
 
 INFO_S = 2.0
-"""How long an active membership is believed. Asking again makes dockerd start two programs, for their versions: 12 ms,
-more than all else that a pass asks; and what it would tell is seen by the other calls, or by the next pass."""
+"""Maximum age in seconds of an active membership. To answer, dockerd starts two programs for their versions. That takes
+12 ms, more than all other calls of a pass, and other calls or the next pass show any change."""
 
 INSPECT_S = 600.0
-"""How often every container of ours is inspected although no event tells of any: in case one was lost."""
+"""Seconds between inspections of every managed container without an event, in case an event was lost."""
 
 SETTLE_S = 0.6
-"""After a host came into a swarm its peers learn of it by gossip, in rounds of 0.2 s. One that steps onto an overlay
-before they have asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
+"""Seconds until the peers of a new node know it: gossip takes rounds of 0.2 s. A node that attaches to an overlay
+earlier asks a peer that does not know it, and waits 30 s for the answer (docs/engine-quirks.md)."""
 
 PENDING_S = 2.0
-"""dockerd goes on with a join in the background, and tells nobody when that has come to an end."""
+"""Seconds between looks at a join, which dockerd continues in the background without an event at its end."""
 
 DOUBT_S = 1.0
-"""A container that ends has lost its gateway 0.1 to 0.5 s before docker says that it has ended; only one that lacks it
-for longer is in need of it."""
+"""Seconds without a gateway before a container needs one: an ending container loses it 0.1 to 0.5 s before Docker
+reports the end."""
 START_S = 10.0
-"""A container that starts has its gateway before docker says that it runs, for a second or two on a busy machine. Taken
-from it then, dockerd would keep its published ports for nobody."""
+"""Seconds with a gateway before a stopped container must lose it. A starting container has its gateway up to two
+seconds before Docker reports it running. If it lost the gateway then, dockerd would keep its published ports
+reserved without a container."""
 
 
 class HostReader:
-    """Looks at one engine. Asks only for what the cluster's state gives a reason to ask for."""
+    """Observes one engine. It makes only the calls that the state of the cluster requires."""
 
     def __init__(
         self,
@@ -142,49 +143,53 @@ class HostReader:
         self._overlays = OverlayReader(engine, me, clock)
         self._certificate = certificate
         self._swarm_ids: dict[str, str] = {}
-        """The swarm of the node that this engine is, by node id."""
+        """Swarm id by node id of this engine."""
         self._known: EngineInfo | None = None
         self._known_at = 0.0
         self._forgotten_at = -1.0
         self._active_since: float | None = None
         self._lacking: dict[str, float] = {}
-        """Containers without a gateway, and since when they are seen so."""
+        """Time of the first look at a container without a gateway, by id."""
         self._up: dict[tuple[str, str], float] = {}
-        """Containers of ours that run, by id and start, and since when they are seen so."""
-        self._resting: dict[str, float] = {}
-        """Who has a gateway and does not run, and since when it is seen so."""
+        """Time of the first look at a running managed container, by id and start."""
+        self._stopped: dict[str, float] = {}
+        """Time of the first look at a stopped container with a gateway."""
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
-        """When each image was last pulled here, in this run of the agent."""
+        """Time of the last pull of an image in this run of the agent."""
         self.running_specs: frozenset[str] = frozenset()
-        """Hashes of the specs that our containers were made from, when last seen."""
+        """Hashes of the specs of the managed containers at the last look."""
 
     def read(
-        self, cluster: ClusterState | None, busy: frozenset[str] = frozenset(), *, settled: bool = False
+        self, cluster: ClusterState | None, in_flight: frozenset[str] = frozenset(), *, settled: bool = False
     ) -> HostState:
-        """One look at the engine and the kernel; `busy` are the names of containers that steps are working on.
+        """Observe the engine and the kernel. `in_flight` are the names of containers with steps in flight.
 
-        `settled`: no event came and no step was done since the last one, so what has not changed need not be asked.
-        Raises Unreachable when dockerd does not answer.
+        `settled` is True if no event and no step occurred since the last call; unchanged containers then need no call.
+        Raises Unreachable if dockerd does not answer.
         """
-        # With a membership order a host may leave its swarm: upon what is so now, not upon what was a moment ago.
-        info = self._info(afresh=bool(cluster and cluster.membership_order))
+        # A membership order can make the host leave its swarm, which requires the current membership.
+        info = self._info(refresh=bool(cluster and cluster.membership_order))
         intent = cluster.accepted if cluster else None
         assignment = cluster.assignment if cluster else None
         assigned = frozenset(assignment.replicas) if assignment else frozenset()
-        pinned = {key: each.addresses for key, each in by_slot(assigned).items()}
+        reserved = {key: each.addresses for key, each in by_slot(assigned).items()}
 
         def context(replica: Replica) -> FillContext:
-            addresses = pinned.get(replica.key, ())
+            addresses = reserved.get(replica.key, ())
             return replicas.fill_context(intent, self._me, info.swarm, replace(replica, addresses=addresses))
 
         wanted = _images(cluster)
         images = self._engine.images(wanted)
         found = self._engine.containers(
-            cluster.specs if cluster else {}, context, busy, assigned, settled=settled and not self._is_due()
+            cluster.specs if cluster else {},
+            context,
+            in_flight,
+            assigned,
+            settled=settled and not self._is_due(),
         )
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
-        return self._with_doubts(
+        return self._with_settling(
             HostState(
                 engine_version=info.version,
                 live_restore=info.live_restore,
@@ -208,7 +213,7 @@ class HostReader:
         )
 
     def _is_due(self) -> bool:
-        """Whether it is time to inspect every container again, although no event asks for it."""
+        """Return True if it is time to inspect every container without an event."""
         due = self._clock() - self._inspected_at >= INSPECT_S
         if due:
             self._inspected_at = self._clock()
@@ -218,27 +223,27 @@ class HostReader:
         failed = any(replicas.IN_USE in each.error or "network" in each.error for each in ours)
         return self._kernel.listening() if failed or swarm.local == "inactive" else None
 
-    def _with_doubts(self, seen: HostState) -> HostState:
+    def _with_settling(self, seen: HostState) -> HostState:
         now = self._clock()
         self._lacking = {each.id: self._lacking.get(each.id, now) for each in bridge.without_gateway(seen)}
-        self._resting = {each: self._resting.get(each, now) for each in bridge.resting(seen)}
+        self._stopped = {each: self._stopped.get(each, now) for each in bridge.resting(seen)}
         lacking = {each for each, since in self._lacking.items() if now - since < DOUBT_S}
-        starting = {each for each, since in self._resting.items() if now - since < START_S}
+        starting = {each for each, since in self._stopped.items() if now - since < START_S}
         return replace(seen, settling=frozenset(lacking | starting))
 
     def _with_times(self, ours: tuple[ContainerState, ...]) -> tuple[ContainerState, ...]:
-        """How long each has run, on our own clock: docker tells the time of day, which may be set."""
+        """Return the containers with their running times on the monotonic clock; Docker's time of day may be set."""
         now = self._clock()
         running = [
             (each.id, each.started_at) for each in ours if each.status == "running" and each.started_at
         ]
-        listed = {each.id for each in ours if not each.started_at}  # steps are working on them
+        listed = {each.id for each in ours if not each.started_at}  # they have steps in flight
         kept = {key: since for key, since in self._up.items() if key[0] in listed}
         self._up = kept | {key: self._up.get(key, now) for key in running}
         return tuple(replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
 
     def note_pull(self, image: str) -> None:
-        """An image was just pulled. May be called from any thread, before the step is told to have ended."""
+        """Record that `image` was just pulled. Any thread may call it, before the step counts as completed."""
         self._pulled_at[image] = self._clock()
 
     def _pulled(self, wanted: frozenset[str]) -> Mapping[str, float]:
@@ -246,18 +251,18 @@ class HostReader:
         return {each: now - at for each in wanted if (at := self._pulled_at.get(each)) is not None}
 
     def forget(self) -> None:
-        """Ask again for the membership: a step has changed it. May be called from any thread."""
+        """Discard the membership after a step changed it. Any thread may call it."""
         self._forgotten_at = self._clock()
 
-    def _info(self, *, afresh: bool) -> EngineInfo:
+    def _info(self, *, refresh: bool) -> EngineInfo:
         fresh = self._known_at > self._forgotten_at and self._clock() - self._known_at < INFO_S
-        if afresh or self._known is None or not fresh or self._known.swarm.local != "active":
+        if refresh or self._known is None or not fresh or self._known.swarm.local != "active":
             self._known_at, info = self._clock(), self._engine.info()
             self._known = replace(info, swarm=self._with_swarm_id(info))
         return self._known
 
     def _with_swarm_id(self, info: EngineInfo) -> SwarmState:
-        """A worker's engine does not say which swarm it is in; its node's certificate does, if it can be read."""
+        """Return the swarm with its id. A worker's engine omits the id; the node's certificate has it, if readable."""
         swarm = info.swarm
         if swarm.swarm_id or not swarm.node_id:
             return swarm
@@ -285,18 +290,18 @@ class HostReader:
         if swarm.nodes is None or cluster is None or cluster.leader != self._me:
             return swarm
         if cluster.tokens is not None:
-            # Published ones may have been made worthless by hand, or by a leader that then lost the lock.
+            # The published tokens may be invalid: an operator or a previous leader may have rotated them.
             with suppress(Unreachable, Refused):
                 swarm = replace(swarm, tokens=self._engine.swarm_tokens())
         if swarm.autolock and cluster.accepted and cluster.accepted.swarm.autolock:
-            # It may be changed by hand, and nobody is told.
+            # An operator may have rotated it, which makes no event.
             with suppress(Unreachable, Refused):
                 swarm = replace(swarm, unlock_key=self._engine.unlock_key())
         return swarm
 
     def _nodes(self) -> tuple[NodeState, ...] | None:
-        # Without a quorum the node list hangs or fails, and right after a demotion it is refused, while containers
-        # and local networks go on working.
+        # Without a quorum the node list hangs or fails, and right after a demotion dockerd refuses it, while
+        # containers and local networks continue to work.
         try:
             return self._engine.nodes()
         except (Unreachable, Refused):
@@ -304,7 +309,7 @@ class HostReader:
             return None
 
     def _with_endpoints(self, networks: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
-        """Who is on docker_gwbridge. Asked after the containers: one that runs by then has its gateway by now."""
+        """Return docker_gwbridge with its endpoints. Read after the containers, each running one has its gateway."""
         return tuple(
             replace(each, endpoints=self._engine.bridge_endpoints(each.id)) if each.name == GWBRIDGE else each
             for each in networks
@@ -312,7 +317,7 @@ class HostReader:
 
 
 def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
-    """A worker's engine does not say what the swarm was made with; the swarm's record does."""
+    """Return the swarm with its address pool. A worker's engine omits the pool; the swarm record has it."""
     record = cluster.record if cluster else None
     if swarm.pool or swarm.local != "active" or record is None:
         return swarm

@@ -1,4 +1,4 @@
-"""Gathers what a plan is made from: one snapshot of etcd, one look at the engine and the kernel."""
+"""Observes once per pass: one snapshot of etcd, one look at the engine and the kernel, and condition timers."""
 
 import math
 import time
@@ -21,67 +21,62 @@ from agent.observe.host import HostReader
 
 log = structlog.get_logger()
 
-# ----
-# For how long what is so has been so, on this agent's own clock: no two hosts need to agree about the time.
+# ---- Condition timers, on this agent's own clock: hosts need not agree about the time
 
 
 class ConditionTimers:
-    """Remembers since when. What is not so for a moment, or cannot be told then, starts again."""
+    """Measures how long each condition has held. A look without the condition resets its timer."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: dict[str, float] = {}
 
-    def look(self, lasting: frozenset[str], began: float | None = None) -> Mapping[str, float]:
-        """Note by name what is so now; returns for how many seconds each has been.
+    def look(self, true: frozenset[str], began: float | None = None) -> Mapping[str, float]:
+        """Record the conditions that are true now; return for how many seconds each has held.
 
-        `began`: when the look was begun that showed it. One that hangs takes long, and between two looks there may be
-        minutes of which nobody knows.
+        `began` is the time at which the observation began: a call that hangs can take minutes.
         """
         now = self._clock()
         since = now if began is None else began
-        self._since = {name: self._since.get(name, since) for name in sorted(lasting)}
+        self._since = {name: self._since.get(name, since) for name in sorted(true)}
         return {name: now - since for name, since in self._since.items()}
 
 
-_Told = tuple[tuple[str, ...], ...]
-_SILENT: _Told = (("away",),)
+_Signature = tuple[tuple[str, ...], ...]
+_UNREACHABLE: _Signature = (("unreachable",),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
-    """When a replica was started that has the spec it is to have."""
+    """The last start of a replica with its assigned spec."""
 
     spec: str
     id: str
     at: str
     ran: bool
-    """Whether that was since it is to have it: one that was just stopped for another may be down at first."""
+    """True if it ran since the assignment: a replica that replaces a stopped one may be down at first."""
 
 
 class ReplicaWatcher:
-    """Remembers what was said of every assigned replica.
-
-    Whoever does not lead, or has just begun to lead, knows nothing.
-    """
+    """Remembers the reports about every assigned replica, on the leader. A new leader begins with none."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told: dict[observed.ReplicaKey, tuple[_Told, float]] = {}
-        """What is said of a replica, and since when."""
+        self._last: dict[observed.ReplicaKey, tuple[_Signature, float]] = {}
+        """The last report about a replica, and the time of its first look."""
         self._ran: dict[observed.ReplicaKey, _Start] = {}
 
     def look(self, cluster: ClusterState | None) -> Mapping[observed.ReplicaKey, observed.ReplicaTimers]:
-        """Note what is said now; None: not leading."""
+        """Return the timers of every assigned replica. `cluster` is None if this agent is not the leader."""
         if cluster is None:
-            self._told, self._ran = {}, {}
+            self._last, self._ran = {}, {}
             return {}
         assigned = {
             (host, *replica.key): replica
             for host, each in cluster.assignments.items()
             for replica in each.replicas
         }
-        self._told = {key: each for key, each in self._told.items() if key in assigned}
+        self._last = {key: each for key, each in self._last.items() if key in assigned}
         self._ran = {key: each for key, each in self._ran.items() if key in assigned}
         return {key: self._look(key, replica, cluster) for key, replica in assigned.items()}
 
@@ -89,17 +84,20 @@ class ReplicaWatcher:
         self, key: observed.ReplicaKey, replica: records.Replica, cluster: ClusterState
     ) -> observed.ReplicaTimers:
         reports, now = _reports(key[0], replica, cluster), self._clock()
-        told = _SILENT if reports is None else (*map(_words, reports), *_waiting(key[0], reports, cluster))
-        last, since = self._told.get(key, (None, now))
-        since = since if last == told else now
-        self._told[key] = (told, since)
+        if reports is None:
+            signature = _UNREACHABLE
+        else:
+            signature = (*map(_signature, reports), *_waiting(key[0], reports, cluster))
+        last, since = self._last.get(key, (None, now))
+        since = since if last == signature else now
+        self._last[key] = (signature, since)
         return observed.ReplicaTimers(steady_s=now - since, ended=self._has_ended(key, replica, reports))
 
     def _has_ended(
         self, key: observed.ReplicaKey, replica: records.Replica, reports: list[ReplicaReport] | None
     ) -> bool:
         if reports is None:
-            self._ran.pop(key, None)  # what its host went through meanwhile is not the replica's doing
+            self._ran.pop(key, None)  # the host may have restarted, which is no failure of the replica
             return False
         mine = [each for each in reports if each.spec == replica.spec]
         if len(mine) != 1:
@@ -107,7 +105,7 @@ class ReplicaWatcher:
             return False
         (found,) = mine
         if found.status != "created" and not found.started_at:
-            # Only listed by its host, as steps are working on it: when it was started last is not known.
+            # Steps for it are in flight, so that its host only lists it, without the time of its last start.
             return False
         seen = self._ran.get(key)
         if seen is None or (seen.spec, seen.id) != (replica.spec, found.id):
@@ -119,38 +117,35 @@ class ReplicaWatcher:
 
 
 def _reports(host: str, replica: records.Replica, cluster: ClusterState) -> list[ReplicaReport] | None:
-    """What the host says of that replica now; None while it cannot say anything."""
+    """Return the host's reports about a replica; None if the host or its dockerd is unreachable."""
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
         return None
     return [each for each in status.replicas if each.key == replica.key]
 
 
-def _waiting(host: str, reports: list[ReplicaReport], cluster: ClusterState) -> _Told:
-    """A replica that its host could not start until now is about to be started.
-
-    How long it is down counts from zero.
-    """
+def _waiting(host: str, reports: list[ReplicaReport], cluster: ClusterState) -> _Signature:
+    """Return a mark for a replica that its host cannot start yet, so that its timer restarts when the host can."""
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
     blocked = status.blocked if status else ()
     waits = any(each.kind in replicas.HELD_BY_ITS_HOST and each.resource in names for each in blocked)
     return (("waits",),) if waits else ()
 
 
-def _words(report: ReplicaReport) -> tuple[str, ...]:
+def _signature(report: ReplicaReport) -> tuple[str, ...]:
     return (report.id, report.spec, report.status, report.health, report.started_at, str(report.restarts))
 
 
 class TokenWatcher:
-    """How long the published tokens have been the same, on the leader's own clock. A new leader counts from zero."""
+    """Measures how long the published tokens are unchanged, on the leader. A new leader begins with zero."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._seen: tuple[str, float] | None = None
-        """Of the last look: the token of workers, which every rotation changes, and since when it is that."""
+        """The workers' token at the last look, which every rotation changes, and the time of its first look."""
 
     def look(self, tokens: records.Tokens | None) -> float:
-        """Seconds since these were first seen; None: there are none, or this host does not lead."""
+        """Return the seconds since the first look at `tokens`, which is None without tokens or on other hosts."""
         if tokens is None:
             self._seen = None
             return 0.0
@@ -159,28 +154,28 @@ class TokenWatcher:
         return self._clock() - self._seen[1]
 
 
-_OURS, _FREE, _UNREAD, _AWAY, _BLIND = "lock ours", "lock free", "etcd unread", "dockerd away", "nodes unseen"
-"""What may be so for a time."""
+_LEADER, _LOCK_FREE, _ETCD_DOWN, _ENGINE_DOWN = "leader", "lock free", "etcd down", "dockerd down"
+_NODES_UNSEEN = "nodes unseen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who this agent is."""
+    """The names of this agent, its host and its machine."""
 
     host: str
-    """Its name in the intent."""
+    """Name of the host in the intent."""
     instance: str
-    """This run of it, as its presence names it."""
+    """Id of this run of the agent, as in its presence."""
     boot_id: str = ""
-    """This boot of the machine."""
+    """Id of this boot of the machine."""
     machine_id: str = ""
-    """The machine, as long as nobody copies it."""
+    """Id of the machine. A cloned machine has the same one."""
     advertise: str | None = None
-    """The address of the host for the swarm, where agent.yaml says one."""
+    """Address of the host for the swarm from agent.yaml; None for the one that the intent declares."""
 
 
 class Observer:
-    """Looks at everything once per pass. Keeps what etcd said last, for the time that etcd is away."""
+    """Observes everything once per pass. It keeps the last state of etcd for a time without etcd."""
 
     def __init__(
         self,
@@ -195,45 +190,40 @@ class Observer:
         clock: Callable[[], float] = time.monotonic,
         renewed_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """`now` gives seconds since the epoch, `clock` seconds that nobody sets.
-
-        `renewed_s` says how long ago the lease was renewed last.
-        """
+        """`now` returns seconds since 1970, `clock` monotonic seconds, `renewed_s` the age of the lease's renewal."""
         self._cluster, self._host, self._store, self._disk = cluster, host, store, disk
         self._identity, self._lease_id, self._now = identity, lease_id, now
         self._clock = clock
         self._blind = False
-        """Whether the last look at the host showed nothing, or a manager that does not see the swarm's nodes."""
+        """True if the last look at the host failed, or its engine is a manager that does not see the nodes."""
         self.watcher = ReplicaWatcher(clock)
-        """What a leader remembers of the replicas."""
         self._token_watcher = TokenWatcher(clock)
         self._condition_timers = ConditionTimers(clock)
         self._lock: Fence | None = None
-        """The leader lock, when etcd was last read and it was ours."""
+        """The leader lock of this agent at the last read of etcd; None if it was not the leader."""
         self._renewed_s = renewed_s
-        self.absences = ConditionTimers(clock)
-        """And of the hosts that are gone."""
+        self._lost_hosts = ConditionTimers(clock)
         self._last: ClusterState | None = None
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
         self._state_fault = ""
 
     def recall(self) -> None:
-        """Begin with what an earlier run kept on disk, for as long as etcd does not answer."""
+        """Load the state that an earlier run saved on disk, for the time until etcd answers."""
         try:
             kept = self._disk.load()
             self._last = self._cluster.recall(kept) if kept else None
         except Invalid as error:
-            log.warning("what was kept on disk is not used", error=str(error))
+            log.warning("saved state ignored", error=str(error))
             return
         self._kept = kept
         if kept:
             self._seen_at = self._disk.saved_at
             revision = self._last.accepted.revision if self._last and self._last.accepted else 0
-            log.info("kept on disk", revision=revision, age_s=round(self._now() - self._seen_at))
+            log.info("saved state loaded", revision=revision, age_s=round(self._now() - self._seen_at))
 
     def watched(self) -> tuple[KeyRange, ...]:
-        """What a change of could change the next observation."""
+        """Return the keys whose change can change the next observation."""
         return self._cluster.watched()
 
     def observe(
@@ -243,25 +233,24 @@ class Observer:
         *,
         settled: bool = False,
     ) -> Observed:
-        """One snapshot; `in_flight` are the resources that steps are working on, `failures` why their last try failed.
+        """Observe etcd, engine and kernel. An unreachable etcd or dockerd is part of the result.
 
-        `settled`: nothing has told of a change since the last one, in the engine or in etcd, and nothing was done.
-
-        Never raises for an etcd or a dockerd that is away: that is what it says then.
+        `in_flight` are resources with steps in flight, `failures` their last errors. `settled` is True if no event
+        and no step occurred since the last observation.
         """
         began = self._clock()
-        # The lease is looked at before the lock: a lock found under a lease that ends in between is no fence.
+        # Read the lease before the lock: a lock under a lease that ends in between is no fence.
         lease_id = self._lease_id()
         cluster, fence, store_error = self._observe_cluster(lease_id)
         host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
-        condition_timers = self._look_at_spells(began, cluster, fence, store_error, engine_error)
+        held_s = self._look_at_conditions(began, cluster, fence, store_error, engine_error)
         seen = Observed(
             me=self._identity.host,
             host=host,
             engine_error=engine_error,
-            engine_away_s=condition_timers.get(_AWAY, 0.0),
-            nodes_unseen_s=condition_timers.get(_BLIND, 0.0) if host else 0.0,
+            engine_away_s=held_s.get(_ENGINE_DOWN, 0.0),
+            nodes_unseen_s=held_s.get(_NODES_UNSEEN, 0.0) if host else 0.0,
             cluster=cluster,
             stale=bool(store_error),
             store_error=store_error,
@@ -270,10 +259,10 @@ class Observer:
             state_fault=self._state_fault,
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_error else None,
-            # To the last renewal: an etcd that is away renews nothing.
-            unread_s=max(0.0, condition_timers.get(_UNREAD, 0.0) - self._renewed_s()),
-            led_s=condition_timers.get(_OURS, 0.0),
-            unled_s=condition_timers.get(_FREE, 0.0),
+            # Up to the last renewal: an unreachable etcd renews no lease.
+            unread_s=max(0.0, held_s.get(_ETCD_DOWN, 0.0) - self._renewed_s()),
+            led_s=held_s.get(_LEADER, 0.0),
+            unled_s=held_s.get(_LOCK_FREE, 0.0),
             lease=lease_id is not None,
             in_flight=in_flight,
             failures=failures or {},
@@ -284,9 +273,9 @@ class Observer:
             watches=self.watcher.look(cluster if fence else None),
             tokens_age_s=self._token_watcher.look(cluster.tokens if fence and cluster else None),
         )
-        return replace(seen, lost_s=self.absences.look(nodes.lost_hosts(seen)))
+        return replace(seen, lost_s=self._lost_hosts.look(nodes.lost_hosts(seen)))
 
-    def _look_at_spells(
+    def _look_at_conditions(
         self,
         began: float,
         cluster: ClusterState | None,
@@ -294,15 +283,17 @@ class Observer:
         store_error: str,
         engine_error: str,
     ) -> Mapping[str, float]:
-        """For how many seconds what is so now has been so, by name."""
-        lasting = {
-            _OURS: fence is not None,
-            _FREE: cluster is not None and not store_error and cluster.leader is None,
-            _UNREAD: bool(store_error),
-            _AWAY: bool(engine_error),
-            _BLIND: self._blind,
+        """Return for how many seconds each true condition has held."""
+        conditions = {
+            _LEADER: fence is not None,
+            _LOCK_FREE: cluster is not None and not store_error and cluster.leader is None,
+            _ETCD_DOWN: bool(store_error),
+            _ENGINE_DOWN: bool(engine_error),
+            _NODES_UNSEEN: self._blind,
         }
-        return self._condition_timers.look(frozenset(name for name, so in lasting.items() if so), began)
+        return self._condition_timers.look(
+            frozenset(each for each, holds in conditions.items() if holds), began
+        )
 
     def _observe_cluster(self, lease_id: int | None) -> tuple[ClusterState | None, Fence | None, str]:
         try:
@@ -315,7 +306,7 @@ class Observer:
         return reading.state, self._lock, ""
 
     def abandon_lock(self) -> None:
-        """The lock was given back unread. May be called from any thread."""
+        """Forget the lock, which was released without a read of etcd. Any thread may call it."""
         self._lock = None
 
     def _lock_unread(self, lease_id: int | None) -> Fence | None:
@@ -336,9 +327,9 @@ class Observer:
         self, cluster: ClusterState | None, in_flight: frozenset[str], *, settled: bool
     ) -> tuple[host_state.HostState | None, str]:
         prefix = "container/"
-        busy = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
+        containers = frozenset(each.removeprefix(prefix) for each in in_flight if each.startswith(prefix))
         try:
-            host = self._host.read(cluster, busy, settled=settled)
+            host = self._host.read(cluster, containers, settled=settled)
         except (Unreachable, Refused) as error:
             return None, f"dockerd cannot be read: {error}"
         return host, ""

@@ -1,8 +1,7 @@
-"""Strict reading of YAML 1.2 (and of JSON, which is YAML): every fault at once, each with its place.
+"""Strict reading of YAML 1.2 and of JSON, which is YAML. It reports every fault with its line and column.
 
-`open_document` turns bytes into a `Cursor` on the root; readers (`agent.yamldoc.readers`) turn cursors into values and
-note faults instead of raising, and `cursor.faults.raise_if_any()` ends the reading. Nothing here knows what the
-document is about.
+`open_document` turns bytes into a `Cursor` on the root. Readers (`agent.yamldoc.readers`) turn cursors into values and
+note faults instead of raising. `cursor.faults.raise_if_any()` ends the reading. The package knows no schema.
 """
 
 from agent.yamldoc.compose import compose
@@ -16,8 +15,8 @@ __all__ = ["Cursor", "Faults", "Fields", "Reader", "open_document"]
 def open_document(raw: bytes) -> Cursor:
     """Return a cursor on the root of the one YAML document in `raw`.
 
-    Raises InvalidDocument when there is nothing to read on: not UTF-8, too large, a syntax error, an alias bomb.
-    Lesser faults (a duplicate key, a tag) are noted in the cursor's `faults`, and the reading goes on.
+    Raises InvalidDocument if the reading cannot continue: not UTF-8, too large, a syntax error, an alias bomb.
+    It notes lesser faults (a duplicate key, a tag) in the cursor's `faults` and continues.
     """
     faults = Faults()
     text = decode(raw, faults)

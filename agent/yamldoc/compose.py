@@ -1,4 +1,4 @@
-"""From text to nodes, without recursion: neither deep nesting nor an alias bomb costs more than the bounds here."""
+"""Composes text into nodes, without recursion. Limits bound the cost of deep nesting and of alias bombs."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ import yaml
 
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
-# A scalar keeps its source text; its reader asks what it means, by the core schema of YAML 1.2
-# (https://yaml.org/spec/1.2.2/#103-core-schema). So `22:22`, `010`, `yes` and `1.10` are what was written.
+# A scalar keeps its source text; its reader interprets it by the core schema of YAML 1.2
+# (https://yaml.org/spec/1.2.2/#103-core-schema). So `22:22`, `010`, `yes` and `1.10` keep their spelling.
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUE = frozenset(("true", "True", "TRUE"))
 _FALSE = frozenset(("false", "False", "FALSE"))
@@ -20,7 +20,7 @@ _FLOAT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """One value. `plain` is False when it was quoted or a block, and then it is text whatever it looks like."""
+    """One value. `plain` is False if it is quoted or a block scalar, and therefore always text."""
 
     text: str
     plain: bool
@@ -29,19 +29,19 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether it says "no value"."""
+        """True for null and for no value."""
         return self.plain and self.text in _NULL
 
     @property
     def is_text(self) -> bool:
-        """Whether YAML 1.2 reads it as a string."""
+        """True if YAML 1.2 reads it as a string."""
         return not self.plain or not (
             self.is_null or self.boolean is not None or _FLOAT.fullmatch(self.text) or whole_number(self.text)
         )
 
     @property
     def boolean(self) -> bool | None:
-        """True, False, or None for anything else. Quoted counts too: Compose takes "true" for true."""
+        """True, False, or None for anything else. Quotes make no difference: Compose reads "true" as true."""
         return True if self.text in _TRUE else False if self.text in _FALSE else None
 
 
@@ -56,7 +56,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """Nodes by key, in the order written; behind each key where the key stands. Merge keys are resolved already."""
+    """(key, value) by the text of the key, in the document's order. Merge keys are resolved."""
 
     line: int
     column: int
@@ -67,17 +67,16 @@ Node = Scalar | Sequence | Mapping
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number that `text` is, None for anything else. Quoted counts too: Compose takes "80" for 80."""
+    """Return the whole number that `text` is; None for anything else. Compose reads "80" as 80, too."""
     if not _INTEGER.fullmatch(text):
         return None
     return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
 
 
 MAX_NODES = 100_000
-"""Values in a document once its aliases are expanded: about 2000 services. An alias counts as what it stands for."""
+"""Values in a document with its aliases expanded: about 2000 services."""
 MAX_CHARACTERS = 5_000_000
-"""In its keys and values together, once its aliases are expanded: what the specs of its services can come to, in memory
-and in etcd."""
+"""Characters of keys and values together, with aliases expanded. It bounds the specs in memory and in etcd."""
 MAX_DEPTH = 64
 
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -85,7 +84,7 @@ _MERGE = "<<"
 
 
 def compose(text: str, faults: Faults) -> Node:
-    """Return the root of the one document in `text`; raises InvalidDocument when there is no reading on."""
+    """Return the root of the one document in `text`. Raises InvalidDocument if the reading cannot continue."""
     composer = _Composer(faults)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -111,15 +110,15 @@ def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) ->
 
 
 def _syntax_remedy(problem: str, here: str) -> str:
-    """Return what helps against a libyaml `problem` at the character `here`."""
+    """Return the remedy for a `problem` of libyaml at the character `here`; empty if none is known."""
     if here == "\t":
         return "indent with spaces, not with a tab"
     if here and here in "@`%":
-        return f"a value that begins with {here} needs quotes"
+        return f"put a value that begins with {here} in quotes"
     if "Unicode character escape" in problem:
         return "write the character itself, or \\U and eight digits"
     if "mapping values are not allowed" in problem:
-        return "a value that contains ': ' needs quotes"
+        return "put a value that contains ': ' in quotes"
     return ""
 
 
@@ -138,7 +137,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A node that is whole, with what it comes to once its aliases are expanded."""
+    """A complete node, with its size when aliases are expanded."""
 
     node: Node
     size: int
@@ -147,7 +146,7 @@ class _Done:
 
 
 class _Composer:
-    """Takes events one by one; afterwards `root` is the document."""
+    """Composes `root` from the parser's events."""
 
     def __init__(self, faults: Faults) -> None:
         self.root: Node | None = None
@@ -158,7 +157,7 @@ class _Composer:
         self._documents = 0
 
     def take(self, event: yaml.Event) -> None:
-        """Digest the next event. Raises InvalidDocument when a bound is passed."""
+        """Process the next event. Raises InvalidDocument if the document exceeds a limit."""
         match event:
             case yaml.ScalarEvent():
                 self._scalar(event)
@@ -171,7 +170,7 @@ class _Composer:
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    self._stop(event, "a second document begins here", "put one document only")
+                    self._stop(event, "a second document begins here", "keep one document")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
@@ -208,11 +207,11 @@ class _Composer:
         found = self._anchors.get(name)
         if found is None:
             if name in self._anchors:
-                self._fault(event, f"the alias *{name} stands for what contains it", "")
+                self._fault(event, f"the alias *{name} refers to a node that contains it", "")
             else:
-                # Without its name: that may be a password, which nobody meant for an alias.
-                problem = "an alias that has no anchor before it"
-                self._fault(event, problem, "a value that begins with * needs quotes")
+                # Without its name, which may be a password and no alias.
+                problem = "an alias has no anchor before it"
+                self._fault(event, problem, "put a value that begins with * in quotes")
             found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
         self._grow(event, found.size, found.characters)
         self._bound_depth(event, found.height)
@@ -256,9 +255,9 @@ class _Composer:
         self._fault(key, problem, "keep one of them")
 
     def _merge(self, done: _Open, merged: Node) -> None:
-        """Fill in what the mapping does not say itself; of several merged mappings the first wins."""
+        """Add the entries that the mapping does not have itself; of several merged mappings the first wins."""
         if not isinstance(merged, Mapping):
-            problem = "a merge key wants a mapping or a list of mappings"
+            problem = "the value of a merge key must be a mapping or a list of mappings"
             path = step(self._path(), _MERGE)
             self._faults.add(path=path, problem=problem, line=merged.line, column=merged.column)
             return
@@ -269,9 +268,9 @@ class _Composer:
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            # Without its name: that may be a password, which nobody meant for a tag.
-            remedy = "write the value without a tag; one that begins with ! needs quotes"
-            self._fault(event, "a tag is not offered", remedy)
+            # Without its name, which may be a password and no tag.
+            remedy = "remove the tag; put a value that begins with ! in quotes"
+            self._fault(event, "a tag is not supported", remedy)
 
     def _grow(self, event: yaml.Event, size: int, characters: int) -> None:
         self._count += size
@@ -295,7 +294,6 @@ class _Composer:
         self._faults.stop()
 
     def _path(self) -> str:
-        """Return the path of what is being read now."""
         path = ""
         for each in self._stack:
             if isinstance(each.node, Sequence):

@@ -1,4 +1,4 @@
-"""From bytes to text: size, encoding, and the characters that YAML 1.2 and libyaml do not agree upon."""
+"""Decodes bytes into text. It checks size, encoding, and characters that libyaml and YAML 1.2 treat differently."""
 
 import json
 import re
@@ -6,24 +6,24 @@ import re
 from agent.yamldoc.faultlist import Faults
 
 MAX_BYTES = 1_400_000
-"""Below etcd's default request limit of 1.5 MiB, with room for the transaction around the document."""
+"""Below etcd's default request limit of 1.5 MiB, with space for the transaction around the document."""
 MAX_KEPT = 1_500_000
-"""The same limit for the document as it is kept, a text in JSON, where line breaks and quotes count twice."""
+"""Bytes of the stored document, a string in JSON, where line breaks and quotes take two bytes."""
 
 _BOM = "\ufeff"
 _NOT_PRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""Complement of c-printable, https://yaml.org/spec/1.2.2/#51-character-set (and U+FEFF is for the start only)."""
+"""Complement of c-printable, https://yaml.org/spec/1.2.2/#51-character-set, plus U+FEFF after the start."""
 _OLD_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
-"""Line breaks in YAML 1.1, which libyaml reads; ordinary characters in 1.2: refused rather than read either way."""
+"""Line breaks in YAML 1.1, which libyaml reads, and ordinary characters in YAML 1.2. The agent refuses them."""
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
 def decode(raw: bytes, faults: Faults) -> str:
-    """Return the text of `raw`, without a byte order mark. Raises InvalidDocument."""
+    """Return the text of `raw` without a byte order mark. Raises InvalidDocument."""
     if len(raw) > MAX_BYTES:
-        faults.add(problem=f"the document has {len(raw)} bytes", remedy=f"{MAX_BYTES} are the most")
+        faults.add(problem=f"the document has {len(raw)} bytes", remedy=f"the maximum is {MAX_BYTES}")
         faults.stop()
     try:
         text = raw.decode("utf-8")
@@ -34,11 +34,11 @@ def decode(raw: bytes, faults: Faults) -> str:
         faults.stop()
     text = text.removeprefix(_BOM)
     _refuse(_NOT_PRINTABLE, text, "is a control character", faults)
-    _refuse(_OLD_LINE_BREAK, text, "is a line break to some YAML readers only", faults)
+    _refuse(_OLD_LINE_BREAK, text, "is a line break in YAML 1.1 only", faults)
     if not text.strip():
         faults.add(problem="the document is empty")
     if (kept := len(json.dumps(text, ensure_ascii=False).encode())) > MAX_KEPT:
-        faults.add(problem=f"the document has {kept} bytes as JSON", remedy=f"{MAX_KEPT} are the most")
+        faults.add(problem=f"the document has {kept} bytes as JSON", remedy=f"the maximum is {MAX_KEPT}")
     faults.raise_if_any()
     return text
 
@@ -49,11 +49,11 @@ def _refuse(pattern: re.Pattern[str], text: str, problem: str, faults: Faults) -
         return
     code = ord(found[0])
     escape = f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004
-    remedy = f'take it out, or write it as "{escape}" in double quotes'
+    remedy = f'remove it, or write it as "{escape}" in double quotes'
     _add_at(text[: found.start()], faults, f"U+{code:04X} {problem}", remedy)
 
 
 def _add_at(before: str, faults: Faults, problem: str, remedy: str) -> None:
-    """Note a fault just behind `before`."""
+    """Note a fault directly after `before`."""
     lines = _LINE_END.split(before)
     faults.add(problem=problem, remedy=remedy, line=len(lines), column=len(lines[-1]) + 1)

@@ -1,4 +1,4 @@
-"""Faults as they are gathered, so that a reader can go on after one."""
+"""Collects faults, so that a reader can continue after one, and quotes parts of a document in them."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -9,7 +9,7 @@ from agent.model.faults import Fault, InvalidDocument
 
 LONGEST_PATH = 200
 MOST_KEPT = 1000
-"""A document with more is not read by people; the rest is not noted."""
+"""Faults of one document. People do not read more, and the rest is dropped."""
 
 
 class Faults:
@@ -23,7 +23,7 @@ class Faults:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more is noted: then there is no point in looking further."""
+        """True if further faults are dropped."""
         return len(self._found) >= MOST_KEPT
 
     def add(
@@ -36,7 +36,7 @@ class Faults:
         line: int = 1,
         column: int = 1,
     ) -> None:
-        """Note a fault at `line`, `column` (from 1); what of the document is in its words is made printable."""
+        """Note a fault at `line`, `column` (from 1). Problem and remedy are made printable."""
         problem, remedy = printable(problem), printable(remedy)
         if len(path) > LONGEST_PATH:
             path = path[: LONGEST_PATH - 3] + "..."
@@ -46,38 +46,38 @@ class Faults:
             )
 
     def raise_if_any(self) -> None:
-        """Raise InvalidDocument with everything noted; do nothing when there is none."""
+        """Raise InvalidDocument with all faults, if there are any."""
         if self._found:
             self.stop()
 
     def stop(self) -> NoReturn:
-        """Raise InvalidDocument with everything noted: there is no reading on."""
+        """Raise InvalidDocument with all faults."""
         raise InvalidDocument(self._found)
 
 
-# ---- How values and places of a document are put into words: short, on one line, with nothing invisible left in
+# ---- Values and paths of a document as text of a fault: short, on one line, without invisible characters
 
 MOST_CHARACTERS = 60
 MOST_LISTED = 10
 LONGEST_GUESSED = 40
 MOST_CANDIDATES = 100
-"""Guessing (difflib is slow) beyond these two costs more than it helps."""
+"""Guesses beyond these two limits would take too long, because difflib is slow."""
 
 _BARE_STEP = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def quoted(text: str) -> str:
-    """Return `text` in quotes, shortened, control and other invisible characters escaped."""
+    """Return `text` in quotes, shortened, with control and other invisible characters escaped."""
     return repr(text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 3] + "...")
 
 
 def printable(text: str) -> str:
-    """Return `text` with control and other invisible characters escaped: it may be shown on a terminal."""
+    """Return `text` with control and other invisible characters escaped, safe for a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def shown_key(key: str) -> str:
-    """Return `key` in quotes, without what follows a `=`: it may be a secret that stands in the wrong form."""
+    """Return `key` in quotes, without the text after a `=`, which may be a secret in the wrong form."""
     name, equals, _ = key.partition("=")
     return quoted(f"{name}=..." if equals else name)
 
@@ -90,7 +90,7 @@ def step(path: str, key: str) -> str:
 
 
 def listed(options: Iterable[str]) -> str:
-    """Return `a, b or c`, or the first few of many."""
+    """Return `a, b or c`, or the first ten of many."""
     *most, last = options
     if len(most) >= MOST_LISTED:
         return f"{', '.join(most[:MOST_LISTED])}, ..."
@@ -98,7 +98,7 @@ def listed(options: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be; None when none is near."""
+    """Return the known word most similar to `word`; None if none is similar."""
     if len(word) > LONGEST_GUESSED or len(known) > MOST_CANDIDATES:
         return None
     near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)

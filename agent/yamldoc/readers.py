@@ -1,4 +1,4 @@
-"""Places in a document, and readers of the values there. Reading notes faults and never raises: None stands for one."""
+"""Cursors on a document, and readers of values. A reader notes a fault and returns None; it never raises."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -20,12 +20,12 @@ W = TypeVar("W", bound=str)
 _NOTHING: Lookup[str, str] = {}
 
 MOST_GUESSED = 100
-"""Guesses are slow (difflib): a document with more faults than this gets the rest without."""
+"""Faults of one document with a guess. The rest has none, because difflib is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """A node, its path, and where faults go. Under `secret` no value is ever repeated in a fault."""
+    """A node, its path, and the list of faults. With `secret`, faults omit the value."""
 
     node: Node
     path: str
@@ -34,12 +34,12 @@ class Cursor:
 
     @property
     def is_null(self) -> bool:
-        """Whether the document gives no value here."""
+        """True if the document has no value here."""
         return isinstance(self.node, Scalar) and self.node.is_null
 
     @property
     def written(self) -> str | None:
-        """The text of a single value, as it stands there; None for a mapping or a list."""
+        """The source text of a scalar; None for a mapping or a list."""
         return self.node.text if isinstance(self.node, Scalar) else None
 
     @property
@@ -52,30 +52,30 @@ class Cursor:
 
     @property
     def shown(self) -> str:
-        """The value in words that fit into a fault."""
+        """The value as text of a fault: quoted, or its kind."""
         if isinstance(self.node, Scalar):
             return "nothing" if self.is_null else "this value" if self.secret else quoted(self.node.text)
         return "a mapping" if isinstance(self.node, Mapping) else "a list"
 
     def hidden(self) -> "Cursor":
-        """Return the same place, with its value kept out of faults."""
+        """Return the same place, with its value omitted from faults."""
         return replace(self, secret=True)
 
     def fault(self, problem: str, remedy: str = "") -> None:
-        """Note that this value is wrong."""
+        """Note a fault of this value."""
         value = "" if self.secret or self.written is None else quoted(self.written)
         at, line, column = self.path, self.node.line, self.node.column
         self.faults.add(path=at, value=value, problem=problem, remedy=remedy, line=line, column=column)
 
     def items(self) -> list["Cursor"]:
-        """Return the members of a list; a fault and none for anything else."""
+        """Return the members of a list; for anything else note a fault and return none."""
         if not isinstance(self.node, Sequence):
             self._mistyped("a list")
             return []
         return [self._below(node, f"{self.path}[{number}]") for number, node in enumerate(self.node.items)]
 
     def entries(self) -> Iterator[tuple["Cursor", "Cursor"]]:
-        """Yield (key, value) of a mapping whose keys are the document's own; a fault and none for anything else."""
+        """Yield (key, value) of a mapping with any keys; for anything else note a fault and yield none."""
         if not isinstance(self.node, Mapping):
             self._mistyped("a mapping")
             return
@@ -86,9 +86,9 @@ class Cursor:
     def fields(
         self, known: Collection[str], refused: Lookup[str, str] = _NOTHING, *, extensions: bool = False
     ) -> "Fields":
-        """Return the fields of a mapping with `known` keys, and note each other key as a fault.
+        """Return the fields of a mapping with `known` keys, and note a fault for each other key.
 
-        A key in `refused` gets those words; with `extensions`, keys that start with `x-` are left alone.
+        `refused` has the problem by key. With `extensions`, keys that begin with `x-` are ignored.
         """
         found: dict[str, Cursor] = {}
         meant: set[str] = set()
@@ -109,16 +109,16 @@ class Cursor:
         return Fields(self, found, frozenset(meant))
 
     def guess(self, word: str, known: Collection[str]) -> str:
-        """Return "did you mean 'image'?" for the known word nearest to `word`; empty when none is near."""
+        """Return "did you mean 'image'?" for the known word most similar to `word`; empty if none is similar."""
         near = self.nearest(word, known)
         return f"did you mean {quoted(near)}?" if near else ""
 
     def nearest(self, word: str, known: Collection[str]) -> str | None:
-        """Return the known word nearest to `word`; None when none is near, or too many faults are found already."""
+        """Return the known word most similar to `word`; None if none is similar, or after too many faults."""
         return nearest(word, known) if len(self.faults) < MOST_GUESSED else None
 
     def at(self, *steps: str | int) -> "Cursor":
-        """Go down by keys and positions, as far as the document goes."""
+        """Follow keys and positions as far as the document has them."""
         here = self
         for each in steps:
             below = here._child(each)
@@ -139,13 +139,13 @@ class Cursor:
 
     def _mistyped(self, wanted: str) -> None:
         if self.is_null:
-            self.fault("has no value", f"give it {wanted}, or take the key out")
+            self.fault("has no value", f"write {wanted}, or remove the key")
         else:
-            self.fault(f"wants {wanted}, not {self.shown}")
+            self.fault(f"must be {wanted}, not {self.shown}")
 
 
 Reader = Callable[[Cursor], T | None]
-"""Reads one value; None means that a fault was noted."""
+"""Reads one value; returns None after a fault."""
 
 
 class Fields:
@@ -162,7 +162,7 @@ class Fields:
         return iter(self._found)
 
     def at(self, key: str) -> Cursor | None:
-        """Return the place of `key`'s value; None when the key is absent."""
+        """Return the place of `key`'s value; None if the key is absent."""
         return self._found.get(key)
 
     @overload
@@ -172,13 +172,13 @@ class Fields:
     def read(self, key: str, reader: Reader[T], default: D) -> T | D: ...
 
     def read(self, key: str, reader: Reader[T], default: D | None = None) -> T | D | None:
-        """Return what `reader` makes of `key`; `default` when the key is absent or faulty."""
+        """Return the value of `key`; `default` if it is absent or has a fault."""
         place = self._found.get(key)
         value = None if place is None else reader(place)
         return default if value is None else value
 
     def require(self, key: str, reader: Reader[T], remedy: str) -> T | None:
-        """Return what `reader` makes of `key`; None, with a fault, when it is absent or faulty."""
+        """Return the value of `key`; None, with a fault, if it is absent or invalid."""
         place = self._found.get(key)
         if place is not None:
             return reader(place)
@@ -186,7 +186,7 @@ class Fields:
         return None
 
     def missing(self, key: str, remedy: str) -> None:
-        """Note that `key` is absent; not when an unknown key seems to be it, or there is no mapping: that is said."""
+        """Note that `key` is absent, unless an unknown key resembles it or there is no mapping: both have a fault."""
         if self.cursor.is_mapping and key not in self._meant:
             self.cursor.hidden().fault(f"{quoted(key)} is missing", remedy)
 
@@ -194,7 +194,7 @@ class Fields:
 # ---- Readers of single values, and of lists of them
 
 LONGEST_TEXT = 131_071
-"""Linux starts no process with a longer argument or variable: execve(2), MAX_ARG_STRLEN."""
+"""Bytes. Linux starts no process with a longer argument or variable: execve(2), MAX_ARG_STRLEN."""
 
 _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s)){1,5}", re.ASCII)
 _DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
@@ -207,30 +207,30 @@ _NUMBER = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 
 def string(cursor: Cursor) -> str | None:
-    """Any text as it was written, so that a plain `1.10` is "1.10"; it may be empty when it is quoted."""
+    """Read any text as it is written: a plain `1.10` is "1.10". Only quoted text may be empty."""
     node = cursor.node
     if not isinstance(node, Scalar):
-        cursor.fault(f"wants text, not {cursor.shown}")
+        cursor.fault(f"must be text, not {cursor.shown}")
         return None
     if node.is_null:
-        cursor.fault("has no value", 'give it one, or take the key out; empty text is ""')
+        cursor.fault("has no value", 'write one, or remove the key; empty text is ""')
         return None
     if len(node.text) > LONGEST_TEXT:
-        cursor.fault(f"has {len(node.text)} characters", f"{LONGEST_TEXT} are the most")
+        cursor.fault(f"has {len(node.text)} characters", f"the maximum is {LONGEST_TEXT}")
         return None
     if "\0" in node.text:
-        cursor.fault("holds a NUL character", "no value of Linux or Docker may")
+        cursor.fault("contains a NUL character", "remove it: Linux and Docker accept none")
         return None
     return node.text
 
 
 def after(reader: Reader[S]) -> Callable[[Callable[[Cursor, S], T | None]], Reader[T]]:
-    """Make a reader of a function that is given what `reader` reads; it is not called where that noted a fault."""
+    """Make a reader of a function that gets the value of `reader`; after a fault the function is not called."""
 
-    def decorate(go_on: Callable[[Cursor, S], T | None]) -> Reader[T]:
+    def decorate(further: Callable[[Cursor, S], T | None]) -> Reader[T]:
         def read(cursor: Cursor) -> T | None:
             value = reader(cursor)
-            return None if value is None else go_on(cursor, value)
+            return None if value is None else further(cursor, value)
 
         return read
 
@@ -238,12 +238,12 @@ def after(reader: Reader[S]) -> Callable[[Callable[[Cursor, S], T | None]], Read
 
 
 def derived(reader: Reader[S], make: Callable[[S], T]) -> Reader[T]:
-    """Make a reader of what `make` returns for what `reader` reads."""
+    """Return a reader of what `make` returns for the value of `reader`."""
     return after(reader)(lambda _, value: make(value))
 
 
 def text(cursor: Cursor) -> str | None:
-    """Text that is not empty."""
+    """Read text that is not empty."""
     value = string(cursor)
     if value == "":
         cursor.fault("is empty")
@@ -252,7 +252,7 @@ def text(cursor: Cursor) -> str | None:
 
 
 def matching(pattern: str, wanted: str) -> Reader[str]:
-    """Make a reader of text that matches `pattern` from end to end; `wanted` says in words what does."""
+    """Return a reader of text that matches all of `pattern`; `wanted` describes the pattern in a fault."""
     compiled = re.compile(pattern, re.ASCII)
 
     @after(text)
@@ -266,13 +266,13 @@ def matching(pattern: str, wanted: str) -> Reader[str]:
 
 
 def choice(options: tuple[W, ...]) -> Reader[W]:
-    """Make a reader of one of a few words."""
-    by_word = {str(each): each for each in options}
+    """Return a reader of one of `options`."""
+    by_text = {str(each): each for each in options}
 
     @after(text)
     def read(cursor: Cursor, value: str) -> W | None:
-        if value in by_word:
-            return by_word[value]
+        if value in by_text:
+            return by_text[value]
         cursor.fault(f"{cursor.shown} is not one of: {', '.join(options)}", cursor.guess(value, options))
         return None
 
@@ -281,7 +281,7 @@ def choice(options: tuple[W, ...]) -> Reader[W]:
 
 @after(text)
 def boolean(cursor: Cursor, _: str) -> bool | None:
-    """`true` or `false`; the other words of YAML 1.1 are text in 1.2."""
+    """Read `true` or `false`. The other booleans of YAML 1.1 are text in 1.2."""
     assert isinstance(cursor.node, Scalar)
     if cursor.node.boolean is None:
         cursor.fault(f"{cursor.shown} is neither true nor false")
@@ -290,23 +290,23 @@ def boolean(cursor: Cursor, _: str) -> bool | None:
 
 
 def integer(low: int, high: int) -> Reader[int]:
-    """Make a reader of whole numbers from `low` to `high`."""
+    """Return a reader of whole numbers from `low` to `high`."""
     return _measured(whole_number, "a whole number", "", (low, high), str)
 
 
 def number(low: float, high: float) -> Reader[float]:
-    """Make a reader of decimal numbers from `low` to `high`."""
+    """Return a reader of decimal numbers from `low` to `high`."""
     return _measured(_decimal, "a number", "", (low, high), "{:g}".format)
 
 
 def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
-    """Make a reader of times like `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
+    """Return a reader of times such as `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
     remedy = "write for example 90s, 1m30s or 500ms"
     return _measured(_seconds, "a time with a unit", remedy, (low_s, high_s), "{:g}s".format)
 
 
 def size(low: int = 0, high: int = 1 << 60) -> Reader[int]:
-    """Make a reader of sizes like `50m` or `1.5g`, in bytes; units count in 1024, as in Docker."""
+    """Return a reader of sizes such as `50m` or `1.5g`, in bytes; units are powers of 1024, as in Docker."""
     remedy = "write for example 64m, 1.5g or a number of bytes"
     return _measured(_bytes, "a size", remedy, (low, high), "{} bytes".format)
 
@@ -314,7 +314,7 @@ def size(low: int = 0, high: int = 1 << 60) -> Reader[int]:
 def _measured(
     parse: Callable[[str], N | None], wanted: str, remedy: str, bounds: tuple[N, N], spell: Callable[[N], str]
 ) -> Reader[N]:
-    """Make a reader of what `parse` returns for a text, within `bounds`; `wanted` names what it takes."""
+    """Return a reader of what `parse` returns for a text, within `bounds`; `wanted` describes it in a fault."""
     low, high = bounds
 
     @after(text)
@@ -323,9 +323,9 @@ def _measured(
         if value is None:
             cursor.fault(f"{cursor.shown} is not {wanted}", remedy)
         elif value < low:
-            cursor.fault(f"{cursor.shown} is too small", f"{spell(low)} is the least")
+            cursor.fault(f"{cursor.shown} is too small", f"the minimum is {spell(low)}")
         elif value > high:
-            cursor.fault(f"{cursor.shown} is too large", f"{spell(high)} is the most")
+            cursor.fault(f"{cursor.shown} is too large", f"the maximum is {spell(high)}")
         else:
             return value
         return None
@@ -359,31 +359,31 @@ def address(cursor: Cursor, value: str) -> IPv4Address | None:
 
 @after(text)
 def network(cursor: Cursor, value: str) -> IPv4Network | None:
-    """One IPv4 network with its prefix, and no host bits in it."""
+    """Read an IPv4 network with its prefix and without host bits."""
     try:
         found = IPv4Network(value, strict=False)
     except ValueError:
         cursor.fault(f"{cursor.shown} is not an IPv4 network", "write for example 10.10.0.0/16")
         return None
     if value != str(found):
-        cursor.fault(f"{cursor.shown} is not written as a network", f"did you mean {found}?")
+        cursor.fault(f"{cursor.shown} is not an IPv4 network", f"did you mean {found}?")
         return None
     return found
 
 
 def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False) -> Reader[tuple[T, ...]]:
-    """Make a reader of lists of what `reader` reads."""
+    """Return a reader of lists of the values of `reader`."""
 
     def read(cursor: Cursor) -> tuple[T, ...] | None:
         places = cursor.items()
         if cursor.is_sequence and len(places) < at_least:
-            cursor.fault("is an empty list" if not places else f"wants at least {at_least} members")
+            cursor.fault("is an empty list" if not places else f"has fewer than {at_least} members")
         found: list[T] = []
         seen: set[T] = set()
         for each in places:
             value = reader(each)
             if distinct and value in seen:
-                each.fault(f"{each.shown} is there twice", "keep one of them")
+                each.fault(f"{each.shown} occurs twice", "keep one of them")
             elif value is not None:
                 found.append(value)
                 seen.add(value)
@@ -393,6 +393,6 @@ def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False)
 
 
 def one_or_more(reader: Reader[T]) -> Reader[tuple[T, ...]]:
-    """Make a reader of lists that also takes a single value for a list of one."""
+    """Return a reader of lists, which reads a single value as a list of one."""
     many, one = sequence_of(reader), derived(reader, lambda value: (value,))
     return lambda cursor: many(cursor) if cursor.is_sequence else one(cursor)

@@ -55,7 +55,7 @@ def test_an_etcd_that_lost_everything_stops_nothing_and_it_is_said(
     assert callable(happens)
     happens(cluster)
     undisturbed(cluster, before)
-    assert "etcd was rolled back, there is no accepted document any more; holding revision" in said(cluster)
+    assert "etcd was rolled back, it has no accepted document; holding revision" in said(cluster)
     assert "there is no intent; holding revision" in said(cluster)
 
 

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs/intent-reference.md"
 
 _WORDS: tuple[tuple[Form, str], ...] = (
     (forms.PAIRS, "mapping, or list of `key=value`"),
-    (forms.WORDS, "list, or a line"),
+    (forms.COMMAND, "list, or a line"),
     (forms.SIZE, "size"),
     (forms.MICROSECONDS, "microseconds, or a time"),
     (forms.DURATION, "time"),

@@ -14,7 +14,7 @@ from agent.yamldoc.faultlist import quoted
 
 SHIPPED = Path(__file__).parents[2] / "deploy/agent.yaml"
 LEAST = "cluster: prod\nhost: node-1\netcd: {endpoints: ['10.0.0.1:2379']}\n"
-EXPLAINED = "the comments of agent.yaml, as it is shipped, explain the options"
+EXPLAINED = "the comments in the packaged agent.yaml explain the options"
 UNSAID_BY_DEFAULT = {
     "host",
     "ca_file",
@@ -103,7 +103,7 @@ def test_a_machine_without_a_usable_name_is_told_to_say_one(
     monkeypatch.setattr("socket.gethostname", lambda: "(none)")
     (said,) = refusal(tmp_path, LEAST.replace("host: node-1\n", ""))
     assert said == (
-        "line 1, column 1: this machine calls itself '(none)', which names no host; give it a name with host:"
+        "line 1, column 1: the hostname of this machine, '(none)', is not a valid host name; write a name with host:"
     )
 
 
@@ -130,7 +130,7 @@ state_directory: state
         "line 5, column 28: swarm.advertise_address: '10.0.0' is not an IPv4 address; write for example 10.0.0.1",
         f"line 6, column 10: session: interval + 2 * timeout (9 s) must be less than ttl - margin (3 s); {EXPLAINED}",
         f"line 6, column 10: session: {too_short_to_lead(10, 3)}; {EXPLAINED}",
-        "line 7, column 22: reconcile.workers: '0' is too small; 1 is the least",
+        "line 7, column 22: reconcile.workers: '0' is too small; the minimum is 1",
         "line 7, column 33: reconcile.resync: 'never' is not a time with a unit; write for example 90s, 1m30s or 500ms",
         "line 8, column 16: http.listen: '9477' is not an address and port, such as 127.0.0.1:9477",
         "line 9, column 14: log.level: 'loud' is not one of: debug, info, warning, error, critical",
@@ -194,19 +194,19 @@ def test_a_secret_that_every_account_can_read_is_refused(
         load(tmp_path, document)
     else:
         (fault,) = refusal(tmp_path, document)
-        assert fault.endswith("is open to every account; chmod 0640, or 0600")
+        assert fault.endswith("; chmod it to 0640 or 0600")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (said,) = refusal(tmp_path, f"{LEAST[:-2]}, ca_file: {tmp_path}/ca.crt}}\n")
-    assert said.endswith(f"etcd.ca_file: there is no file {quoted(f'{tmp_path}/ca.crt')}")
+    assert said.endswith(f"etcd.ca_file: the file {quoted(f'{tmp_path}/ca.crt')} does not exist")
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ca").touch()
     monkeypatch.setattr("os.access", lambda path, mode: False)
     (said,) = refusal(tmp_path, f"{LEAST[:-2]}, ca_file: {tmp_path}/ca}}\n")
-    assert said.endswith("cannot be read; give the agent's account the right to read it")
+    assert said.endswith("cannot be read; let the agent's account read it")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_the_address_pool_is_clear_of_the_hosts_lan() -> None:
 def test_a_document_that_leaves_no_pool_is_refused() -> None:
     network = "networks: {n: {ipam: {config: [{subnet: 10.0.0.0/8}]}}}\n"
     said = faults(cluster("h: {address: 192.0.2.1, role: manager}", network))
-    assert said == ["x-cluster: no /16 of 10.0.0.0/8 is left for Docker's own networks"]
+    assert said == ["x-cluster: no /16 of 10.0.0.0/8 is free for Docker's own networks"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.intent.guard import confirmation, what_it_takes
+from agent.intent.guard import confirmation, guarded_removals
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.leader_steps import PublishVerdict
 from agent.model.observed import ClusterState
@@ -64,31 +64,33 @@ ALL = (service("order", {"h1": 2, "h2": 2}), service("billing", {"h1": 2}))
     ],
 )
 def test_what_an_edit_takes_away_is_counted_by_what_the_documents_declare(edit: Intent, taken: str) -> None:
-    assert what_it_takes(BEFORE, edit) == taken
+    assert guarded_removals(BEFORE, edit) == taken
 
 
 def test_without_a_guard_in_either_document_nothing_waits() -> None:
     bold = PolicyIntent()
-    assert what_it_takes(replace(BEFORE, policy=bold), after(hosts="h1", policy=bold)) == ""
+    assert guarded_removals(replace(BEFORE, policy=bold), after(hosts="h1", policy=bold)) == ""
 
 
 def test_the_guard_of_either_document_counts_and_the_stricter_one() -> None:
     bold, strict = PolicyIntent(), PolicyIntent(deletion_guard_percent=10)
     one_less = (service("order", {"h1": 2, "h2": 1}), service("billing", {"h1": 2}))
-    assert what_it_takes(BEFORE, after(policy=bold))
-    assert what_it_takes(replace(BEFORE, policy=bold), after())
-    assert what_it_takes(BEFORE, after(*one_less)) == ""
-    assert what_it_takes(BEFORE, after(*one_less, policy=strict)).endswith("deletion_guard of 10%")
-    assert what_it_takes(replace(BEFORE, policy=strict), after(*one_less)).endswith("deletion_guard of 10%")
+    assert guarded_removals(BEFORE, after(policy=bold))
+    assert guarded_removals(replace(BEFORE, policy=bold), after())
+    assert guarded_removals(BEFORE, after(*one_less)) == ""
+    assert guarded_removals(BEFORE, after(*one_less, policy=strict)).endswith("deletion_guard of 10%")
+    assert guarded_removals(replace(BEFORE, policy=strict), after(*one_less)).endswith(
+        "deletion_guard of 10%"
+    )
 
 
 def test_the_first_document_takes_nothing_away() -> None:
-    assert what_it_takes(None, after()) == ""
+    assert guarded_removals(None, after()) == ""
 
 
 def test_only_the_first_of_many_services_are_named() -> None:
     many = replace(BEFORE, services=tuple(service(f"s{number:02}") for number in range(30)))
-    assert "s09 1 of 1, and of 20 more)" in what_it_takes(many, after())
+    assert "s09 1 of 1, and of 20 more)" in guarded_removals(many, after())
 
 
 # ---- the verdict

@@ -63,7 +63,10 @@ def test_one_line_is_another_and_the_rest_is_left_as_it_was_written(text: str, l
 
 
 def test_a_section_that_stands_elsewhere_is_left_to_the_operator() -> None:
-    with pytest.raises(Invalid, match=f"by hand: write x-cluster.policy.confirm: {WORD}"):
+    with pytest.raises(
+        Invalid,
+        match=f"the token cannot be added to the document: write x-cluster.policy.confirm: {WORD} by hand",
+    ):
         confirmed(ALIAS.encode(), WORD)
 
 

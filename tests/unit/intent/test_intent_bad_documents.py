@@ -31,9 +31,9 @@ def test_refused_with_place_and_remedy(bad: Bad) -> None:
         ("name: é\xff".encode("latin-1"), "line 1, column 7: byte 6 (0xe9) is not UTF-8; save it as UTF-8"),
         (
             b"name: \x07",
-            'line 1, column 7: U+0007 is a control character; take it out, or write it as "\\x07" in double quotes',
+            'line 1, column 7: U+0007 is a control character; remove it, or write it as "\\x07" in double quotes',
         ),
-        (b"a" * 1_400_001, "line 1, column 1: the document has 1400001 bytes; 1400000 are the most"),
+        (b"a" * 1_400_001, "line 1, column 1: the document has 1400001 bytes; the maximum is 1400000"),
     ],
     ids=["no byte", "a byte order mark", "not UTF-8", "Latin-1", "a control character", "too large"],
 )

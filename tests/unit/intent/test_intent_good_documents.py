@@ -84,7 +84,7 @@ def test_the_customers_services_publish_three_ports_and_no_more() -> None:
 
 def test_the_customers_document_is_worth_one_warning() -> None:
     assert warnings(load("customer")) == (
-        "network my-network-overlay: 10.10.0.0/16 is large; Docker advises /24 for an overlay",
+        "network my-network-overlay: 10.10.0.0/16 is large; Docker recommends /24 for an overlay",
     )
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_recreated_unless_the_document_says_so() -> None:
 def test_hosts_where_docker_puts_its_own_networks_are_warned_of() -> None:
     said = [each for each in warnings(load("production")) if each.startswith("host ")]
     assert len(said) == 3
-    assert said[0].startswith("host node-201: 172.17.0.201 lies where Docker puts its own networks")
+    assert said[0].startswith("host node-201: 172.17.0.201 is in the range of Docker's own networks")
 
 
 def test_the_document_with_everything_has_every_key_of_the_vocabulary() -> None:

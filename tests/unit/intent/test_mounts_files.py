@@ -12,8 +12,8 @@ secrets: {db_password: {file: /srv/secrets/db}, token: {file: /srv/secrets/token
 configs: {app.yaml: {file: /srv/app.yaml}}
 """
 NOT_OF_THE_AGENT = (
-    "secrets.token.environment: 'environment' is not offered: a file on the hosts is, with file:; "
-    "an agent's environment is not looked into"
+    "secrets.token.environment: 'environment' is not supported: use file: with a file on the hosts; "
+    "the agent's environment is not read"
 )
 
 
@@ -68,9 +68,9 @@ def test_the_host_is_never_made_to_have_an_empty_directory_for_a_missing_file() 
         ("configs: [{source: app.yaml, target: here}]", "configs[0].target: 'here' is not an absolute path"),
         (
             "secrets: [{source: token, mode: 0o400}]",
-            "secrets[0].mode: 'mode' is not offered: the file is mounted as it is on the host; set it there",
+            "secrets[0].mode: 'mode' is not supported: the file is mounted as it is on the host; change it there",
         ),
-        ("secrets: token", "secrets: wants a list, not 'token'"),
+        ("secrets: token", "secrets: must be a list, not 'token'"),
     ],
 )
 def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> None:
@@ -84,7 +84,7 @@ def test_what_is_wrong_with_the_use_of_a_file_is_said(keys: str, says: str) -> N
         ("{}", "secrets.token: 'file' is missing"),
         (
             "{external: true}",
-            "secrets.token.external: 'external' is not offered: a file on the hosts is, with file:",
+            "secrets.token.external: 'external' is not supported: use file: with a file on the hosts",
         ),
         (
             "{file: /t, environment: TOKEN}",

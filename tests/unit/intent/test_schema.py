@@ -21,7 +21,7 @@ DOCUMENTS = [*(ROOT / "deploy/examples").glob("*.yaml"), *(ROOT / "tests/unit/in
 
 
 def refused_keys(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Where the schema has a key only to say that it is not offered."""
+    """Where the schema has a key only to say that it is not supported."""
     if not isinstance(schema, dict):
         return
     for key, form in schema.get("properties", {}).items():

@@ -24,9 +24,7 @@ from tests.unit.intent.documents import faults, parse, service, spec_of
 
 INNER = "shop_inner"
 BOUND = Mount(type="bind", source="/a", target="/b", create_host_path=True)
-RT = (
-    "web.cpu_rt_runtime: 'cpu_rt_runtime' is not offered: cgroup v2 has no such limit; use cpus or cpu_shares"
-)
+RT = "web.cpu_rt_runtime: 'cpu_rt_runtime' is not supported: cgroup v2 has no such limit; use cpus or cpu_shares"
 
 BECOMES: list[tuple[str, str, Any]] = [
     ("command: sleep 5", "command", ("sleep", "5")),
@@ -45,7 +43,7 @@ BECOMES: list[tuple[str, str, Any]] = [
     (
         "ports: [{target: '80', published: '81', name: }]",
         "",
-        "web.ports[0].name: 'name' is not offered: Docker has no names for ports",
+        "web.ports[0].name: 'name' is not supported: Docker has no names for ports",
     ),
     ("volumes: ['data:/d']", "volumes", (Mount(type="volume", source="shop_data", target="/d"),)),
     ("volumes: [/a:/b]", "volumes", (BOUND,)),
@@ -59,14 +57,14 @@ BECOMES: list[tuple[str, str, Any]] = [
     (
         "volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z, create_host_path: false}}]",
         "",
-        "web.volumes[0].bind.selinux: the engine labels only a path that it may make, and without ':'",
+        "web.volumes[0].bind.selinux: selinux requires create_host_path: true and a source without ':'",
     ),
     ("volumes: ['data:/']", "", "web.volumes[0]: mounts over the container's root"),
     ("volumes: [{type: tmpfs, target: //}]", "", "web.volumes[0].target: mounts over the container's root"),
     (
         "volumes: [{type: tmpfs, target: /t, tmpfs: {mode: 0o000}}]",
         "",
-        "web.volumes[0].tmpfs.mode: to docker a mode of 0 is none at all",
+        "web.volumes[0].tmpfs.mode: Docker ignores a mode of 0",
     ),
     (
         "volumes: ['/:/host:ro']",
@@ -99,7 +97,11 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("tty: false", "tty", False),
     ("cap_add: [CAP_NET_ADMIN, net_raw]", "cap_add", ("NET_ADMIN", "NET_RAW")),
     ("ulimits: {nofile: -1}", "ulimits", (Ulimit(name="nofile", soft=-1, hard=-1),)),
-    ("ulimits: {nofile: {soft: 3, hard: 2}}", "", "web.ulimits.nofile: the soft limit is above the hard one"),
+    (
+        "ulimits: {nofile: {soft: 3, hard: 2}}",
+        "",
+        "web.ulimits.nofile: the soft limit is above the hard limit",
+    ),
     ("ulimits: {nofile: {soft: 3}}", "", "web.ulimits.nofile: 'hard' is missing"),
     ("sysctls: [a.b=1]", "sysctls", (("a.b", "1"),)),
     ("sysctls: {a.b: }", "", "web.sysctls['a.b']: has no value"),
@@ -112,7 +114,7 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("dns: nameserver", "", "web.dns: 'nameserver' is not an IP address"),
     ("extra_hosts: {b: 10.0.0.9, a: '::1'}", "extra_hosts", ("a:::1", "b:10.0.0.9")),
     ("extra_hosts: ['a:::1']", "extra_hosts", ("a:::1",)),
-    ("extra_hosts: [alone]", "", "web.extra_hosts[0]: gives no address"),
+    ("extra_hosts: [alone]", "", "web.extra_hosts[0]: has no address"),
     ("logging: {driver: none}", "logging", Logging(driver="none")),
     ("logging: {options: {tag: '{{.ID}}'}}", "logging", Logging(options=(("tag", "{{.ID}}"),))),
     ("devices: [/dev/a]", "devices", (Device(source="/dev/a", target="/dev/a"),)),
@@ -131,8 +133,8 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("cpus: half", "", "web.cpus: 'half' is not a number"),
     ("pids_limit: -1", "pids_limit", -1),
     ("pid: host", "pid", "host"),
-    ("pid: 'service:db'", "", "web.pid: the namespace of another container is not offered"),
-    ("ipc: 'container:db'", "", "web.ipc: the namespace of another container is not offered"),
+    ("pid: 'service:db'", "", "web.pid: the namespace of another container is not supported"),
+    ("ipc: 'container:db'", "", "web.ipc: the namespace of another container is not supported"),
     ("pid: guest", "", "web.pid: 'guest' is not one of: host"),
     ("ipc: shareable", "ipc", "shareable"),
     ("network_mode: host", "network_mode", "host"),
@@ -141,11 +143,15 @@ BECOMES: list[tuple[str, str, Any]] = [
     (
         "network_mode: none\nports: ['80:80']",
         "",
-        "web.network_mode: network_mode: none leaves no room for 'ports'",
+        "web.network_mode: network_mode: none cannot be combined with 'ports'",
     ),
-    ("network_mode: 'service:db'", "", "web.network_mode: the namespace of another container is not offered"),
+    (
+        "network_mode: 'service:db'",
+        "",
+        "web.network_mode: the namespace of another container is not supported",
+    ),
     ("uts: host", "uts", "host"),
-    ("uts: host\nhostname: a", "", "web.hostname: uts: host leaves no room for 'hostname'"),
+    ("uts: host\nhostname: a", "", "web.hostname: uts: host cannot be combined with 'hostname'"),
     ("userns_mode: host", "userns_mode", "host"),
     ("cgroup: private", "cgroup", "private"),
     ("cgroup_parent: jobs.slice", "cgroup_parent", "jobs.slice"),
@@ -164,7 +170,7 @@ BECOMES: list[tuple[str, str, Any]] = [
     (
         "gpus: [{device_ids: [a], count: 1}]",
         "",
-        "web.gpus[0].count: 'count' and 'device_ids' say different things",
+        "web.gpus[0].count: 'count' and 'device_ids' contradict each other",
     ),
     ("gpus: [{count: some}]", "", "web.gpus[0].count: 'some' is not a whole number"),
     (
@@ -179,11 +185,15 @@ BECOMES: list[tuple[str, str, Any]] = [
     ),
     ("memswap_limit: 96m\nmem_limit: 64m", "memory_swap_bytes", 96 << 20),
     ("memswap_limit: -1\nmem_limit: 64m", "memory_swap_bytes", -1),
-    ("memswap_limit: 32m\nmem_limit: 64m", "", "web.memswap_limit: is less than the memory alone"),
+    (
+        "memswap_limit: 32m\nmem_limit: 64m",
+        "",
+        "web.memswap_limit: is less than mem_limit, which it includes",
+    ),
     (
         "memswap_limit: 32m",
         "",
-        "web.memswap_limit: is a limit on memory and swap together, and there is none on memory",
+        "web.memswap_limit: limits memory and swap together, but memory has no limit",
     ),
     ("mem_swappiness: 0", "memory_swappiness", 0),
     ("mem_swappiness: 101", "", "web.mem_swappiness: '101' is too large"),
@@ -196,7 +206,7 @@ BECOMES: list[tuple[str, str, Any]] = [
     ("cpu_period: 50000", "cpu_period_us", 50_000),
     ("cpu_quota: 25ms", "cpu_quota_us", 25_000),
     ("cpu_quota: 500us", "", "web.cpu_quota: '500us' is too small"),
-    ("cpus: 1\ncpu_quota: 25ms", "", "web.cpu_quota: a number of cpus leaves no room for 'cpu_quota'"),
+    ("cpus: 1\ncpu_quota: 25ms", "", "web.cpu_quota: cpus cannot be combined with 'cpu_quota'"),
     ("cpu_rt_runtime: 1", "", RT),
     ("blkio_config: {weight: 300}", "blkio_weight", 300),
     ("blkio_config: {weight: 5}", "", "web.blkio_config.weight: '5' is too small"),
@@ -214,8 +224,8 @@ BECOMES: list[tuple[str, str, Any]] = [
         "web.blkio_config.device_write_iops[0]: 'rate' is missing",
     ),
     ("hostname: '{{.Node.Hostname}}-a'", "hostname", "{{.Node.Hostname}}-a"),
-    ("hostname: 'a b'", "", "web.hostname: 'a b' is not a name that a host can have"),
-    ("hostname: a/b", "", "web.hostname: 'a/b' is not a name that a host can have"),
+    ("hostname: 'a b'", "", "web.hostname: 'a b' is not a host name"),
+    ("hostname: a/b", "", "web.hostname: 'a/b' is not a host name"),
     ("deploy: {resources: {limits: {cpus: '2', memory: 1g, pids: 5}}}", "nano_cpus", 2_000_000_000),
     ("deploy: {mode: replicated}", "image", "web"),
     ("deploy: {restart_policy: {}}", "restart", Restart(name="always")),
@@ -230,15 +240,15 @@ BECOMES: list[tuple[str, str, Any]] = [
         "",
         "web.deploy.restart_policy.max_attempts: the engine counts attempts only after failures",
     ),
-    ("restart: always\ndeploy: {restart_policy: {}}", "", "web.restart: 'restart' is said in deploy too"),
+    ("restart: always\ndeploy: {restart_policy: {}}", "", "web.restart: deploy sets 'restart' too"),
     ("pull_policy: never", "image", "web"),
     ("pull_policy: always", "image", "web"),
     ("pull_policy: weekly", "image", "web"),
-    ("pull_policy: every_12h", "", "web.pull_policy: 'every_12h' is not offered"),
+    ("pull_policy: every_12h", "", "web.pull_policy: 'every_12h' is not supported"),
     (
         "pull_policy: build",
         "",
-        "web.pull_policy: 'build' is not offered: push an image to a registry and name it",
+        "web.pull_policy: 'build' is not supported: push an image to a registry and use image",
     ),
     (
         "pull_policy: sometimes",
@@ -292,7 +302,7 @@ def test_a_service_without_networks_joins_default_when_it_is_declared() -> None:
 
 def test_a_service_without_networks_and_no_overlay_is_told_what_to_say() -> None:
     text = service("").replace("networks: {inner", "x-none: {inner")
-    assert faults(text) == ["services.web: names no network, and no overlays are declared"]
+    assert faults(text) == ["services.web: has no networks, and the document declares no overlays"]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +340,7 @@ def test_a_bridge_network_beside_the_overlay_leaves_no_doubt_which_address_is_me
 )
 def test_what_compose_has_and_we_have_not_is_refused_with_a_reason(key: str) -> None:
     (said,) = faults(service(f"{key}: x"))
-    assert said.startswith(f"services.web.{key}: '{key}' is not offered")
+    assert said.startswith(f"services.web.{key}: '{key}' is not supported")
 
 
 @pytest.mark.parametrize("key", sorted(SERVICE_REFUSED))

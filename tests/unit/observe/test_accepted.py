@@ -49,7 +49,7 @@ def test_a_wiped_etcd_takes_nothing_of_what_is_accepted(scene: Scene, restarted:
         MINE,
         RECORDS[KEYS.swarm],
     )
-    assert state.store_rolled_back == "there is no accepted document any more"
+    assert state.store_rolled_back == "it has no accepted document"
     assert state.assignment_held
     assert not state.confirmed
 

@@ -2,23 +2,23 @@
 
 import pytest
 
-from agent.observe.crashes import LONGEST, LONGEST_LINE, last_words
+from agent.observe.crashes import LONGEST, LONGEST_LINE, last_lines
 
 
 def test_the_last_lines_in_their_order() -> None:
-    assert last_words(b"a\nb\nc\n", 2, ()) == ("b", "c")
-    assert last_words(b"a\n", 0, ()) == ()
-    assert last_words(b"", 5, ()) == ()
+    assert last_lines(b"a\nb\nc\n", 2, ()) == ("b", "c")
+    assert last_lines(b"a\n", 0, ()) == ()
+    assert last_lines(b"", 5, ()) == ()
 
 
 def test_no_control_character_gets_through() -> None:
-    (line,) = last_words(b"\x1b[31mred\x1b[0m\tand\x07 \x1b]0;title\xff", 1, ())
+    (line,) = last_lines(b"\x1b[31mred\x1b[0m\tand\x07 \x1b]0;title\xff", 1, ())
     assert line.startswith("red and\ufffd ")
     assert line.isprintable()
 
 
 def test_a_long_line_is_cut_and_of_many_the_last_are_kept() -> None:
-    found = last_words(b"\n".join(b"%d" % n + b"x" * 1000 for n in range(20)), 20, ())
+    found = last_lines(b"\n".join(b"%d" % n + b"x" * 1000 for n in range(20)), 20, ())
     assert all(len(line) <= LONGEST_LINE for line in found)
     assert sum(map(len, found)) <= LONGEST
     assert found[-1].startswith("19x")
@@ -51,17 +51,17 @@ PEM = "-----BEGIN KEY-----\r\nMIIEvQIBADAN\n-----END KEY-----\n"
 def test_a_value_of_the_environment_gives_way_to_its_name(
     name: str, value: str, said: str, shown: str
 ) -> None:
-    assert last_words(said.encode(), 1, ((name, value),)) == (shown,)
+    assert last_lines(said.encode(), 1, ((name, value),)) == (shown,)
 
 
 def test_of_two_values_of_which_one_begins_the_other_both_are_hidden() -> None:
     environment = (("SHORT", "hunter22"), ("LONG", "hunter22-and-more"), ("AGAIN", "hunter22"))
-    found = last_words(b"hunter22-and-more, hunter22", 1, environment)
+    found = last_lines(b"hunter22-and-more, hunter22", 1, environment)
     assert found == ("***LONG***, ***SHORT***",)
 
 
 def test_a_value_of_several_lines_is_hidden_in_each() -> None:
-    assert last_words(PEM.encode(), 5, (("TLS_KEY", PEM),)) == ("***TLS_KEY***",) * 3
+    assert last_lines(PEM.encode(), 5, (("TLS_KEY", PEM),)) == ("***TLS_KEY***",) * 3
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_a_value_of_several_lines_is_hidden_in_each() -> None:
     ],
 )
 def test_what_a_url_has_before_its_last_at_is_hidden(said: str, shown: str) -> None:
-    assert last_words(said.encode(), 1, ()) == (shown,)
+    assert last_lines(said.encode(), 1, ()) == (shown,)

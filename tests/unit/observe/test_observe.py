@@ -329,8 +329,8 @@ def test_what_another_cluster_kept_is_reported_and_not_used(
     bench.store.cut()
     bench.restart()
     assert bench.observe().cluster is None
-    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
-    assert "no key of this cluster" in logged[0]["error"]
+    assert [each["event"] for each in logged] == ["saved state ignored"]
+    assert "not a key of this cluster" in logged[0]["error"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 100])
@@ -340,7 +340,7 @@ def test_a_damaged_file_is_reported_and_replaced(
     bench.observe()
     (bench.directory / FILE).write_bytes(damage)
     bench.restart()
-    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
+    assert [each["event"] for each in logged] == ["saved state ignored"]
     bench.observe()
     assert KEYS.assignment(ME) in kept(bench)
 
@@ -351,7 +351,7 @@ def test_a_file_of_a_newer_format_is_reported_and_set_aside_before_it_is_replace
     bench.observe()
     (bench.directory / FILE).write_bytes(b'{"v":9}')
     bench.restart()
-    assert [each["event"] for each in logged] == ["what was kept on disk is not used"]
+    assert [each["event"] for each in logged] == ["saved state ignored"]
     bench.observe()
     assert KEYS.assignment(ME) in kept(bench)
     assert (bench.directory / f"{FILE}.v9").read_bytes() == b'{"v":9}'

@@ -41,7 +41,7 @@ def test_what_cannot_be_kept_on_disk_is_said_and_the_work_goes_on() -> None:
     assert any(each.resource == "container/prod-order-1" for each in plan.steps)
 
 
-BACK = replace(RUNNING, store_rolled_back="there is no accepted document any more", document=None)
+BACK = replace(RUNNING, store_rolled_back="it has no accepted document", document=None)
 WAITS = (
     f"blocked store: etcd was rolled back, {BACK.store_rolled_back}; holding revision 7; nothing is removed until a "
     "document is put"

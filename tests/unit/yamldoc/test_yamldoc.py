@@ -124,35 +124,35 @@ def test_each_value_knows_its_line_and_column() -> None:
         (
             "a: !!str b",
             (1, 4),
-            "a: a tag is not offered",
-            "write the value without a tag; one that begins with ! needs quotes",
+            "a: a tag is not supported",
+            "remove the tag; put a value that begins with ! in quotes",
         ),
         (
             "a: !env HOME",
             (1, 4),
-            "a: a tag is not offered",
-            "write the value without a tag; one that begins with ! needs quotes",
+            "a: a tag is not supported",
+            "remove the tag; put a value that begins with ! in quotes",
         ),
         (
             "a: *b",
             (1, 4),
-            "a: an alias that has no anchor before it",
-            "a value that begins with * needs quotes",
+            "a: an alias has no anchor before it",
+            "put a value that begins with * in quotes",
         ),
-        ("a: &a {b: *a}", (1, 11), "a.b: the alias *a stands for what contains it", ""),
-        ("<<: 1", (1, 5), "['<<']: a merge key wants a mapping or a list of mappings", ""),
-        ("a: 1\n---\nb: 2", (2, 1), "a second document begins here", "put one document only"),
+        ("a: &a {b: *a}", (1, 11), "a.b: the alias *a refers to a node that contains it", ""),
+        ("<<: 1", (1, 5), "['<<']: the value of a merge key must be a mapping or a list of mappings", ""),
+        ("a: 1\n---\nb: 2", (2, 1), "a second document begins here", "keep one document"),
         (
             "a: b: c",
             (1, 5),
             "not YAML: mapping values are not allowed in this context",
-            "a value that contains ': ' needs quotes",
+            "put a value that contains ': ' in quotes",
         ),
         (
             "a: @b",
             (1, 4),
             "not YAML: while scanning for the next token found character that cannot start any token",
-            "a value that begins with @ needs quotes",
+            "put a value that begins with @ in quotes",
         ),
         ("a: {b", (2, 1), "not YAML: while parsing a flow mapping did not find expected ',' or '}'", ""),
         (
@@ -164,20 +164,20 @@ def test_each_value_knows_its_line_and_column() -> None:
         (
             "a: b\u2028c",
             (1, 5),
-            "U+2028 is a line break to some YAML readers only",
-            'take it out, or write it as "\\u2028" in double quotes',
+            "U+2028 is a line break in YAML 1.1 only",
+            'remove it, or write it as "\\u2028" in double quotes',
         ),
         (
             "a: \x7f",
             (1, 4),
             "U+007F is a control character",
-            'take it out, or write it as "\\x7f" in double quotes',
+            'remove it, or write it as "\\x7f" in double quotes',
         ),
         (
             "a: b\ufeffc",
             (1, 5),
             "U+FEFF is a control character",
-            'take it out, or write it as "\\ufeff" in double quotes',
+            'remove it, or write it as "\\ufeff" in double quotes',
         ),
         (" \n\n# only a comment\n", (1, 1), "the document is empty", ""),
         ("---\n", (1, 1), "the document is empty", ""),
@@ -252,5 +252,5 @@ def test_a_cursor_below_what_is_there_stays_where_the_document_ends() -> None:
 
 def test_a_document_that_is_too_long_as_it_is_kept_is_refused() -> None:
     assert said("a: 1\n" + "#\n" * 600_000) == [
-        "line 1, column 1: the document has 1800008 bytes as JSON; 1500000 are the most"
+        "line 1, column 1: the document has 1800008 bytes as JSON; the maximum is 1500000"
     ]

@@ -204,5 +204,5 @@ def test_where_no_two_can_run_the_replica_is_replaced_stop_first_and_the_verdict
 
     assert [line.split()[0] for line in replicas(asked, host(old()))][1] == "stop"
     assert [each for each in warnings(asked) if each.startswith("service order")] == [
-        f"service order: a replica is replaced stop-first, although start-first is asked for: {why}"
+        f"service order: order start-first has no effect, replicas are replaced stop-first: {why}"
     ]
