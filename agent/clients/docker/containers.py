@@ -140,7 +140,7 @@ class Containers(images.Images):
         try:
             wanted = labelled.fill(spec, context)
         except Invalid:
-            return ()  # a placeowner without a value on this host cannot be compared
+            return ()  # a placeholder without a value on this host cannot be compared
         return labelled.differences(wanted, raw, self._known_image(raw.get("Image") or ""))
 
     def _known_image(self, image_id: str) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.logs import masked
 
-_NOT_NOW = (
+_TEMPORARY = (
     "the swarm does not have a leader",
     "rpc error",
     "context deadline exceeded",
@@ -29,7 +29,7 @@ _NOT_NOW = (
 )
 """Temporary failures, with status 4xx or 5xx."""
 
-_CHANGED = (
+_CONFLICTS = (
     "already part of a swarm",
     "name conflicts with an existing object",
     "update out of sequence",
@@ -42,7 +42,7 @@ _CHANGED = (
 )
 """The object exists already or was changed meanwhile: observe again."""
 
-_NO = (
+_REFUSALS = (
     "port is already allocated",
     "address already in use",
     "driver failed programming external connectivity",
@@ -107,13 +107,13 @@ def _masking(as_error: Failure) -> Failure:
 def failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error for an HTTP status (400 or higher) and its message."""
     text = message.lower()
-    if _has(text, _CHANGED):
+    if _has(text, _CONFLICTS):
         return Conflict(message)
-    if _has(text, _NOT_NOW) and status != HTTPStatus.BAD_REQUEST:
+    if _has(text, _TEMPORARY) and status != HTTPStatus.BAD_REQUEST:
         return Unreachable(message)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _KINDS.get(status, Refused)(message)
-    return Refused(message) if _has(text, _NO) else Unreachable(message)
+    return Refused(message) if _has(text, _REFUSALS) else Unreachable(message)
 
 
 @_masking
@@ -121,7 +121,7 @@ def pull_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a pull: a missing image or denied access is Refused, an unavailable registry Unreachable."""
     if status == HTTPStatus.CONFLICT:
         return Conflict(message)
-    return Unreachable(message) if _has(message.lower(), (*_NOT_NOW, *_REGISTRY_DOWN)) else Refused(message)
+    return Unreachable(message) if _has(message.lower(), (*_TEMPORARY, *_REGISTRY_DOWN)) else Refused(message)
 
 
 @_masking

@@ -1,7 +1,7 @@
 """The interface of a Docker engine. DockerEngine implements it on dockerd; the tests have an engine in memory.
 
 Every method raises Unreachable when dockerd does not answer or fails temporarily, and Refused, Conflict or Missing,
-with Docker's message, when dockerd refuses. An act whose result exists already succeeds.
+with Docker's message, when dockerd refuses. An act succeeds if its result exists already.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -142,7 +142,7 @@ class Engine(Protocol):
         """Return True if the swarm has a node of that id; managers only.
 
         The call first makes a write that needs a majority. A manager without a quorum lists what it knew before and
-        must not report a missing node. Unreachable without a majority.
+        must not report a node as missing. Unreachable without a majority.
         """
 
     def swarm_tokens(self) -> records.Tokens:

@@ -27,7 +27,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 7000),
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.http2.ping_timeout_ms", 3000),
-    # Without it, gRPC throttles the pings of an idle watch: the three options above have no effect after 40 s.
+    # Without this option gRPC throttles the pings of an idle watch, and those above have no effect after 40 s.
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 1000),

@@ -128,16 +128,16 @@ class WatchStream:
     def _outgoing(self) -> Iterator[etcd_pb2.WatchRequest]:
         while True:
             try:
-                request = self._requests.get(timeout=max(self._patience_left_s(), 0))
+                request = self._requests.get(timeout=max(self._time_left_s(), 0))
             except queue.Empty:
-                if self._patience_left_s() > 0:
+                if self._time_left_s() > 0:
                     continue  # a message has arrived
                 request = self._probe_or_end()
             if request is None:
                 return
             yield request
 
-    def _patience_left_s(self) -> float:
+    def _time_left_s(self) -> float:
         if self._asked_s > self._last_message_s:
             return self._asked_s + PROBE_ANSWER_S - time.monotonic()
         silence_s = PROBE_AFTER_S if self._is_open else PROBE_ANSWER_S
