@@ -222,8 +222,7 @@ class Engine(Protocol):
     def create_container(self, request: CreateRequest) -> str:
         """Create a replica on all of its networks and return its id. Conflict names the owner of the name."""
 
-    def start(self, container: str) -> None:
-        """Start a container, given by name or id."""
+    def start(self, container: str) -> None: ...
 
     def stop(self, container: str, grace_s: float) -> None:
         """Send the stop signal, and SIGKILL after `grace_s` seconds."""

@@ -18,8 +18,6 @@ from agent.model.spec import Pairs
 
 
 class Nodes(transport.Part):
-    """The part of an engine client for the nodes of its swarm."""
-
     def nodes(self) -> tuple[host_state.NodeState, ...]:
         return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
 
@@ -80,8 +78,6 @@ _UNLOCKED = "swarm is not locked"
 
 
 class Swarm(transport.Part):
-    """The part of an engine client for its membership."""
-
     _joined_through: str | None = None
     """Address of the manager of the last join; empty after an init. dockerd does not report it."""
     _was_member = False
