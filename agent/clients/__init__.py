@@ -1,1 +1,1 @@
-"""The only access to the outside."""
+"""The only access to dockerd, etcd, the kernel, the disk and systemd."""

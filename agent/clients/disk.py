@@ -1,7 +1,7 @@
-"""What the agent keeps on the host's disk: the keys it last carried out, for a start while etcd is away.
+"""The state file: the etcd keys that the agent last carried out, for a start while etcd is unreachable.
 
-Written whole or not at all (a new file, fsync, rename, fsync of the directory), so that a power cut leaves the old or
-the new one; a checksum tells a damaged file from a good one.
+The file is replaced atomically (new file, fsync, rename, fsync of the directory): after a power cut it is the old or
+the new one. A checksum detects damage.
 """
 
 import hashlib
@@ -29,44 +29,44 @@ class _Format:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
+class _SavedState:
     v: int
     sha256: str
     values: tuple[KeyValue, ...]
 
 
 class StateDirectory:
-    """The agent's own directory; systemd makes it (StateDirectory=) and nobody else reads it."""
+    """The agent's own directory, which systemd creates (StateDirectory=)."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
-        self._newer: int | None = None
-        """The format of what a newer agent has kept here, until it is set aside."""
+        self._foreign_format: int | None = None
+        """Format of a state file that a newer agent wrote and that is not renamed yet; None: there is none."""
 
     @property
     def saved_at(self) -> float:
-        """When something was kept last, in seconds since the epoch; 0: never."""
+        """Seconds since the Unix epoch at the last save; 0: never saved."""
         with suppress(OSError):
             return self._file.stat().st_mtime
         return 0.0
 
     def save(self, values: Sequence[KeyValue]) -> None:
-        """Keep `values` instead of what was kept before. Raises Refused (disk full, no such directory).
+        """Replace the saved keys with `values`. Raises Refused (disk full, no such directory).
 
-        What `load` found to be of a newer format is set aside before that.
+        A file in which `load` found a newer format is first linked to a second name.
         """
-        kept = _Kept(v=VERSION, sha256=_digest(values), values=tuple(values))
+        saved = _SavedState(v=VERSION, sha256=_digest(values), values=tuple(values))
         fresh = self._file.with_suffix(".new")
         try:
-            _write_synced(fresh, msgspec.json.encode(kept))
-            self._set_newer_aside()
+            _write_synced(fresh, msgspec.json.encode(saved))
+            self._preserve_foreign_file()
             fresh.replace(self._file)
             _sync_directory(self._file.parent)
         except OSError as error:
-            raise Refused(f"cannot keep state in {self._file}: {error.strerror}") from error
+            raise Refused(f"cannot save state in {self._file}: {error.strerror}") from error
 
     def load(self) -> tuple[KeyValue, ...]:
-        """What was kept; empty when nothing was. Raises Invalid for a file that is damaged or of another format."""
+        """Return the saved keys, none without a file. Raises Invalid for a damaged file or another format."""
         try:
             raw = self._file.read_bytes()
         except FileNotFoundError:
@@ -74,35 +74,35 @@ class StateDirectory:
         except OSError as error:
             raise Invalid(f"cannot read {self._file}: {error.strerror}") from error
         try:
-            # The format first: what a newer one looks like is not ours to judge.
+            # The format first: the other fields of a newer format are unknown here.
             version = msgspec.json.decode(raw, type=_Format).v
             if version != VERSION:
-                self._newer = version if version > VERSION else None
+                self._foreign_format = version if version > VERSION else None
                 raise Invalid(f"{self._file} has format {version}; this agent reads format {VERSION}")
-            kept = msgspec.json.decode(raw, type=_Kept)
+            saved = msgspec.json.decode(raw, type=_SavedState)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"{self._file} is damaged: {error}") from error
-        if kept.sha256 != _digest(kept.values):
-            raise Invalid(f"{self._file} is damaged: its checksum does not hold")
-        return kept.values
+        if saved.sha256 != _digest(saved.values):
+            raise Invalid(f"{self._file} is damaged: its checksum is wrong")
+        return saved.values
 
-    def _set_newer_aside(self) -> None:
-        """Give it another name, once: it may be the only one that knows what it holds."""
-        if self._newer is None:
+    def _preserve_foreign_file(self) -> None:
+        """Link a newer agent's file to a second name, once: it may be the only record of its content."""
+        if self._foreign_format is None:
             return
-        aside = self._file.with_name(f"{FILE}.v{self._newer}")
+        preserved = self._file.with_name(f"{FILE}.v{self._foreign_format}")
         try:
-            # Unlike a rename, it leaves no moment without kept.json, and takes the place of nothing.
-            os.link(self._file, aside)
+            # Unlike a rename, a link leaves no moment without kept.json and overwrites nothing.
+            os.link(self._file, preserved)
         except FileExistsError:
-            log.warning("what a newer agent kept is replaced: an earlier one is set aside", file=str(aside))
+            log.warning("replacing a state file of a newer agent; an earlier one exists", file=str(preserved))
         except FileNotFoundError:
-            pass  # somebody took it away himself
+            pass  # the operator removed it
         else:
-            aside.chmod(0o600)
+            preserved.chmod(0o600)
             _sync_directory(self._file.parent)
-            log.warning("what a newer agent kept is set aside", file=str(aside))
-        self._newer = None
+            log.warning("state file of a newer agent saved under another name", file=str(preserved))
+        self._foreign_format = None
 
 
 def _digest(values: Sequence[KeyValue]) -> str:

@@ -1,7 +1,7 @@
-"""Credentials for registries, from a file on this host in the form of Docker's own `config.json`.
+"""Credentials for registries, from a file on this host in the format of Docker's `config.json`.
 
-Only `auths` is read. A credential helper is a program that would have to be run with the agent's rights, and mostly
-asks a keychain of a person that is not there: it is refused, not skipped in silence.
+Only `auths` is read. A credential helper is refused, not ignored: it would run with the agent's rights, and most
+read the keychain of a user who is not logged in.
 """
 
 import base64
@@ -17,31 +17,31 @@ from agent.model.spec import HUB, registry_of
 
 _HELPERS = ("credsStore", "credHelpers")
 _HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
-"""Docker's own file calls its hub `https://index.docker.io/v1/`."""
+"""Docker writes its hub as `https://index.docker.io/v1/`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Who the agent is at one registry."""
+    """The agent's credentials for one registry."""
 
     server: str
-    """As the file names it."""
+    """As in the file."""
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
 
     def header(self) -> str:
-        """The value of X-Registry-Auth (https://docs.docker.com/reference/api/engine/: Authentication)."""
-        said: dict[str, str] = {"serveraddress": self.server}
+        """Return the value of X-Registry-Auth (https://docs.docker.com/reference/api/engine/: Authentication)."""
+        parts: dict[str, str] = {"serveraddress": self.server}
         if self.identity_token:
-            said["identitytoken"] = self.identity_token
+            parts["identitytoken"] = self.identity_token
         else:
-            said |= {"username": self.user, "password": self.password}
-        return base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+            parts |= {"username": self.user, "password": self.password}
+        return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
 
 class RegistryConfig:
-    """The file at `path`, read again whenever it was replaced; None: there are no credentials."""
+    """The file at `path`, read again after each replacement; None: there are no credentials."""
 
     def __init__(self, path: str | None = None) -> None:
         self._path = Path(path) if path else None
@@ -50,13 +50,13 @@ class RegistryConfig:
         self._known: Mapping[str, Credentials] = {}
 
     def check(self) -> None:
-        """Raises Invalid, in words without a secret, when the file is not as it should be."""
+        """Raise Invalid when the file is unusable; the message shows no secret."""
         self._read()
 
     def header(self, image: str) -> str | None:
-        """X-Registry-Auth for the registry that `image` is from; None when the file has nothing for it.
+        """Return X-Registry-Auth for the registry of `image`; None when the file has no entry for it.
 
-        Raises Invalid when the file was replaced by one that cannot be used.
+        Raises Invalid when the file is unusable.
         """
         found = self._read().get(registry_of(image))
         return found.header() if found else None
@@ -79,17 +79,17 @@ class RegistryConfig:
 
 
 def read_auths(raw: bytes) -> Mapping[str, Credentials]:
-    """Registry (host, and port if it has one) -> credentials. Raises Invalid, in words without a secret."""
+    """Return registry (host, port if any) -> credentials. Raises Invalid; the message shows no secret."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        # The parser's own words could show a piece of the file.
+        # The parser's message could show a part of the file.
         raise Invalid('not JSON: expected what `docker login` writes, {"auths": {...}}') from None
     if not isinstance(body, dict):
         raise Invalid('not a JSON object: expected what `docker login` writes, {"auths": {...}}')
     for each in _HELPERS:
         if body.get(each):
-            raise Invalid(f"{each}: no credential helper is run; write the credentials under auths")
+            raise Invalid(f"{each}: credential helpers are not supported; write the credentials under auths")
     auths = body.get("auths", {})
     if not isinstance(auths, dict):
         raise Invalid("auths: not a JSON object")
@@ -97,7 +97,7 @@ def read_auths(raw: bytes) -> Mapping[str, Credentials]:
 
 
 def _registry(server: str) -> str:
-    """The registry that an entry is for: Docker also writes `https://host/v1/`."""
+    """Return the registry of an entry; Docker also writes `https://host/v1/`."""
     host = server.partition("://")[2] or server
     host = host.partition("/")[0]
     return HUB if host in _HUB_NAMES else host
@@ -114,9 +114,7 @@ def _credentials(server: str, entry: Any) -> Credentials:
     else:
         user, password = entry.get("username", ""), entry.get("password", "")
     if not user or not password:
-        raise Invalid(
-            f"{place}: has no credentials: expected auth (user:password in base64) or identitytoken"
-        )
+        raise Invalid(f"{place}: no credentials: expected auth (user:password in base64) or identitytoken")
     return Credentials(server=server, user=user, password=password)
 
 

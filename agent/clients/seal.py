@@ -1,6 +1,6 @@
-"""Join tokens and unlock keys in etcd, sealed with a key that only the hosts have: who reads etcd can use neither.
+"""Sealing of join tokens and unlock keys: etcd holds them encrypted with a key that only the hosts have.
 
-Fernet of the package `cryptography` (AES-128-CBC and HMAC-SHA256): what opens is what a holder of the key has sealed.
+The seal is Fernet of the package `cryptography` (AES-128-CBC and HMAC-SHA256), which also authenticates the content.
 """
 
 import base64
@@ -22,11 +22,11 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 KEY_BYTES = 32
-_NO_KEY = "sealed, and this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
+_NO_KEY = "sealed, but this host has no key: set tokens.key_file in agent.yaml as on the other hosts"
 
 
 class _SealedTokens(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What is inside a seal. One with join tokens does not pass for one with unlock keys."""
+    """The sealed content for join tokens; it does not decode as unlock keys."""
 
     cluster: str
     swarm_id: str
@@ -41,35 +41,36 @@ class _SealedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Seal(Protocol):
-    """What is done to secrets on the way to etcd and back.
+    """Seals secrets for etcd (`close`) and unseals them (`open`).
 
-    Both that open raise Invalid, in words that hold no secret, for what cannot be opened here.
+    `open` and `open_keys` raise Invalid, without a secret in the message, for a value that this host cannot unseal.
     """
 
     def close(self, tokens: Tokens, /) -> Tokens: ...
     def open(self, tokens: Tokens, /) -> Tokens: ...
 
     def close_keys(self, keys: UnlockKeys, /) -> UnlockKeys:
-        """Raises Refused where there is nothing to seal with: unlock keys are never published as they are."""
+        """Seal unlock keys. Raises Refused without a sealing key: unlock keys are never published unsealed."""
 
     def open_keys(self, keys: UnlockKeys, /) -> UnlockKeys: ...
 
     def is_current(self, keys: UnlockKeys, /) -> bool:
-        """Whether they are sealed as they would be now: with the first key."""
+        """Return True if the keys are sealed with the first sealing key."""
 
 
 class WithoutKey:
-    """No key on this host: tokens are published as they are, which is said once."""
+    """A host without a sealing key: tokens are published unsealed, with one warning."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._warned = False
 
     def close(self, tokens: Tokens) -> Tokens:
-        if not self._said:
+        if not self._warned:
             log.warning(
-                "join tokens are published unsealed: who can read etcd can join", remedy="tokens.key_file"
+                "join tokens are not sealed: every reader of etcd can join the swarm",
+                remedy="set tokens.key_file",
             )
-            self._said = True
+            self._warned = True
         return tokens
 
     def open(self, tokens: Tokens) -> Tokens:
@@ -78,7 +79,7 @@ class WithoutKey:
         return tokens
 
     def close_keys(self, _keys: UnlockKeys) -> UnlockKeys:
-        raise Refused("an unlock key is published sealed or not at all, and this host has no tokens.key_file")
+        raise Refused("the unlock key cannot be published: this host has no tokens.key_file to seal it with")
 
     def open_keys(self, _keys: UnlockKeys) -> UnlockKeys:
         raise Invalid(_NO_KEY)
@@ -88,16 +89,16 @@ class WithoutKey:
 
 
 class WithKeys:
-    """Seals with the first key, opens with any of them: so a key is replaced host by host."""
+    """Seals with the first key and unseals with any key, so that a key can be replaced host by host."""
 
     def __init__(self, cluster: str, keys: Sequence[bytes], named: str) -> None:
-        """`keys` are of 32 bytes each; `named` is where they are from, for messages."""
+        """Take keys of 32 bytes; `named` is their file, for messages."""
         self._cluster, self._named = cluster, named
         every = [Fernet(base64.urlsafe_b64encode(each)) for each in keys]
         self._first, self._fernet = every[0], MultiFernet(every)
 
     def close(self, tokens: Tokens) -> Tokens:
-        # The cluster and the swarm are sealed in: a value copied from elsewhere does not pass for this one.
+        # The content names cluster and swarm, so that a value of another cluster or swarm is refused.
         content = _SealedTokens(self._cluster, tokens.swarm_id, tokens.worker, tokens.manager)
         return replace(
             tokens, worker="", manager="", sealed=self._fernet.encrypt(msgspec.json.encode(content)).decode()
@@ -116,7 +117,7 @@ class WithKeys:
 
     def open_keys(self, keys: UnlockKeys) -> UnlockKeys:
         if not keys.sealed:
-            raise Invalid("not sealed: nobody of ours has written it")
+            raise Invalid("not sealed: no agent of this cluster wrote it")
         content = self._opened(keys.sealed, _SealedKeys)
         self._check(content.cluster, content.swarm_id, keys.swarm_id)
         return replace(keys, keys=content.unlock, sealed="")
@@ -140,9 +141,9 @@ class WithKeys:
 
 
 def load_seal(cluster: str, key_file: str | None) -> Seal:
-    """The seal with the keys of a file: one per line, 32 random bytes in base64 each; without a file none.
+    """Return the seal with the keys of a file: one per line, 32 random bytes in base64 each.
 
-    Raises Invalid, without a word of the content, for a file that cannot be read or holds something else.
+    Raises Invalid for a file that is unreadable or malformed; the message shows nothing of its content.
     """
     if key_file is None:
         return WithoutKey()
@@ -156,6 +157,6 @@ def load_seal(cluster: str, key_file: str | None) -> Seal:
         keys = []
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise Invalid(
-            f"tokens.key_file: {key_file} shall hold 32 random bytes in base64: openssl rand -base64 32"
+            f"tokens.key_file: {key_file} must hold 32 random bytes in base64: openssl rand -base64 32"
         )
     return WithKeys(cluster, keys, key_file)

@@ -1,4 +1,4 @@
-"""What is said to systemd, and how often it wants to hear that the program is alive. Without systemd: nothing.
+"""Notifications to systemd, the interval of its watchdog, and the signals that end the agent.
 
 The protocol is sd_notify(3): datagrams of NAME=value lines to the socket named in the environment.
 """
@@ -10,11 +10,11 @@ import socket
 from types import FrameType
 
 SEND_TIMEOUT_S = 1.0
-"""A manager that does not read must not hold up the loop."""
+"""A systemd that does not read must not block the loop."""
 
 
 def notify(*fields: str) -> bool:
-    """Send fields such as "READY=1"; return whether they went out. Never raises: no systemd is no fault."""
+    """Send fields such as "READY=1"; return True if they were sent. Never raises: systemd is optional."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -31,7 +31,7 @@ def notify(*fields: str) -> bool:
 
 
 def watchdog_interval() -> float | None:
-    """Return the seconds between two signs of life, half of what systemd allows; None when it expects none of us."""
+    """Return the seconds between two WATCHDOG=1, half of what systemd allows; None when systemd expects none."""
     for_pid = os.environ.get("WATCHDOG_PID", "")
     if for_pid and for_pid != str(os.getpid()):
         return None
@@ -42,30 +42,30 @@ def watchdog_interval() -> float | None:
     return allowed_us / 2 / 1e6 if allowed_us > 0 else None
 
 
-# ---- SIGTERM and SIGINT: how an agent is told to end
+# ---- SIGTERM and SIGINT
 
 
 class EndSignals:
-    """Heard from its making on, which is for the main thread. A second one ends the process at once, whatever hangs.
+    """Handles SIGTERM and SIGINT; created in the main thread. A second signal exits immediately, even if threads hang.
 
-    It waits on a pipe that the interpreter itself writes to (Python's `signal.set_wakeup_fd`). A `threading.Event` that
-    a handler sets is not enough: handlers run between two instructions of the main thread. A signal that comes right
-    before that thread begins to wait, or that another thread gets, would be heard when the wait is over.
+    `wait` reads a pipe that the interpreter itself writes to (Python's `signal.set_wakeup_fd`). A `threading.Event` set
+    by a handler is not enough: handlers run between two instructions of the main thread. A signal that arrives right
+    before that thread begins to wait, or in another thread, would be noticed only after the wait.
     """
 
     def __init__(self) -> None:
-        self._told, tell = os.pipe()
-        for end in (self._told, tell):
+        self._received, written = os.pipe()
+        for end in (self._received, written):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         self._handled = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for one, at most `timeout_s` seconds; returns whether one has come since the last wait."""
-        readable, _, _ = select.select([self._told], [], [], timeout_s)
-        numbers = os.read(self._told, 64) if readable else b""
+        """Wait for a signal, at most `timeout_s` seconds; return True if one has arrived since the last wait."""
+        readable, _, _ = select.select([self._received], [], [], timeout_s)
+        numbers = os.read(self._received, 64) if readable else b""
         return signal.SIGTERM in numbers or signal.SIGINT in numbers
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

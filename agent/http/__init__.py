@@ -1,4 +1,4 @@
-"""What the outside may look at, over HTTP: metrics, health, status. Nothing can be changed here."""
+"""The read-only HTTP server: metrics, health and status."""
 
 from agent.http.access import Access
 from agent.http.server import Sources, WebServer, serve

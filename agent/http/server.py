@@ -1,7 +1,7 @@
-"""The HTTP server: read-only, small, and unable to hurt the loop however many connections come.
+"""The HTTP server, which is read-only and bounded so that clients cannot slow down the loop.
 
-Each connection is one request on one thread; there are never more than MOST_THREADS, whoever comes beyond is told 503
-at once, and a connection older than DEADLINE_S is cut, so that a client that dawdles cannot keep its thread.
+Each connection is one request on one thread. With MOST_THREADS in use the answer is 503. A connection older than
+DEADLINE_S is cut, so that a slow client cannot keep its thread.
 """
 
 import json
@@ -23,7 +23,7 @@ from agent.errors import Invalid, Refused
 from agent.http.access import Access
 from agent.yamldoc.faultlist import printable
 
-# ---- The pages: what each path answers. Nothing is read from disk, and nothing can be changed
+# ---- The pages. None reads the disk or changes anything
 
 log = structlog.get_logger()
 
@@ -35,16 +35,16 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where the pages come from. Each is called on a thread of the server, must be quick and holds no secret."""
+    """Functions that return the content of the pages, fast and without secrets, on a thread of the server."""
 
     metrics: Callable[[], bytes]
     """The exposition in the Prometheus text format."""
     alive: Callable[[], bool]
-    """Whether the loop made progress lately."""
+    """True if the loop has made progress recently."""
     unready: Callable[[], tuple[str, ...]]
-    """Why the agent cannot do its work; empty when it can."""
+    """Reasons why the agent cannot work; empty when it is ready."""
     status: Callable[[], Mapping[str, Any]]
-    """What is known of this host, ready to become JSON."""
+    """The state of this host, for JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +58,22 @@ def page(target: str, sources: Sources) -> Page:
     """Answer a GET of `target`, the path as the request names it. Never raises."""
     show = _PAGES.get(target.partition("?")[0])
     if show is None:
-        return Page(status=HTTPStatus.NOT_FOUND, body=b"there is no such page; / lists those that are\n")
+        return Page(status=HTTPStatus.NOT_FOUND, body=b"page not found; / lists all pages\n")
     try:
         return show(sources)
     except Exception:
         log.exception("page failed", page=target.partition("?")[0])
         return Page(
-            status=HTTPStatus.INTERNAL_SERVER_ERROR, body=b"the page could not be made; see the log\n"
+            status=HTTPStatus.INTERNAL_SERVER_ERROR, body=b"internal error: see the log of the agent\n"
         )
 
 
 def _healthz(sources: Sources) -> Page:
     if sources.alive():
         return Page(body=b"ok\n")
-    return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=b"the loop has made no progress lately\n")
+    return Page(
+        status=HTTPStatus.SERVICE_UNAVAILABLE, body=b"the loop is stalled: it has made no progress recently\n"
+    )
 
 
 def _readyz(sources: Sources) -> Page:
@@ -82,7 +84,7 @@ def _readyz(sources: Sources) -> Page:
 
 
 def _status(sources: Sources) -> Page:
-    # Not msgspec's own JSON: it leaves characters in it that a terminal obeys.
+    # Not msgspec's JSON encoder: it does not escape control characters of a terminal.
     text = json.dumps(msgspec.to_builtins(sources.status()), indent=2)
     return Page(body=f"{text}\n".encode(), type=JSON)
 
@@ -91,10 +93,10 @@ _INDEX = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Swarmkeeper</title>
 <h1>Swarmkeeper</h1>
 <ul>
-<li><a href="/status">/status</a>: this host as its agent sees it, the plan, and what is held back
-<li><a href="/metrics">/metrics</a>: for Prometheus
-<li><a href="/healthz">/healthz</a>: whether the loop makes progress
-<li><a href="/readyz">/readyz</a>: whether etcd and dockerd answer and an intent is accepted
+<li><a href="/status">/status</a>: the state of this host, the plan, and blocked resources
+<li><a href="/metrics">/metrics</a>: metrics for Prometheus
+<li><a href="/healthz">/healthz</a>: 200 if the loop makes progress
+<li><a href="/readyz">/readyz</a>: 200 if etcd and dockerd answer and an intent is accepted
 </ul>
 </html>
 """
@@ -111,24 +113,24 @@ MOST_THREADS = 8
 DEADLINE_S = 5.0
 _POLL_S = 0.5
 _HIGHEST_PORT = 65535
-_BUSY = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
+_OVERLOADED = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
 
 class WebServer:
-    """A server that is serving, until `close`."""
+    """A server that runs until `close`."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
         host, port = server.socket.getsockname()[:2]
         self.address: tuple[str, int] = (host, port)
-        """(host, port) it listens on."""
+        """(host, port) of the listening socket."""
         self._thread = threading.Thread(
             target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="web", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving; requests under way are cut."""
+        """Stop the server and cut requests under way."""
         self._server.shutdown()
         self._server.server_close()
         self._server.cut_older_than(0.0)
@@ -138,8 +140,8 @@ class WebServer:
 def serve(listen: str, sources: Sources, access: Access | None = None) -> WebServer:
     """Serve `sources` on `listen` ("127.0.0.1:9477", "[::1]:9477"; port 0: any free one), on threads of its own.
 
-    Without `access` everybody may look.
-    Raises Invalid when `listen` is no address, Refused when it cannot be listened on (taken, not ours).
+    Without `access` no password is needed.
+    Raises Invalid when `listen` is no address, Refused when the address is in use or not one of this host.
     """
     family, address = _resolve(listen)
     try:
@@ -151,17 +153,17 @@ def serve(listen: str, sources: Sources, access: Access | None = None) -> WebSer
 def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
     host, separator, port = listen.rpartition(":")
     if not separator or not port.isdigit() or int(port) > _HIGHEST_PORT:
-        raise Invalid(f"{listen!r} is no address to listen on; write it as 127.0.0.1:9477 or [::1]:9477")
+        raise Invalid(f"{listen!r} is not a valid listen address; write it as 127.0.0.1:9477 or [::1]:9477")
     host = host.removeprefix("[").removesuffix("]")
     try:
         found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise Invalid(f"{listen!r} is no address to listen on: {error.strerror or error}") from error
+        raise Invalid(f"{listen!r} is not a valid listen address: {error.strerror or error}") from error
     return found[0][0], found[0][4]
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    # Not http.server.HTTPServer: its bind asks DNS for the host's own name, which can take as long as DNS likes.
+    # Not http.server.HTTPServer: its bind looks up the host's own name in DNS, which can take long.
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
@@ -176,20 +178,20 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def get_request(self) -> tuple[Any, Any]:
-        """Nothing is read or written here: a client that dawdles over its handshake costs its own thread."""
+        """Accept without reading or writing, so that a slow handshake takes only the thread of its client."""
         request, client_address = super().get_request()
         return self.access.wrap(request), client_address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
-            self._turn_away(request)
+            self._reject(request)
             return
         with self._lock:
             self._open[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
-        except RuntimeError:  # no more threads to be had (TasksMax): as good as busy
-            self._turn_away(request)
+        except RuntimeError:  # the limit of threads (TasksMax) is reached
+            self._reject(request)
             self._release(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -199,27 +201,27 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._release(request)
 
     def service_actions(self) -> None:
-        """Called between accepts, and every half second."""
+        """Cut old connections; the server calls this after each accept and every half second."""
         self.cut_older_than(DEADLINE_S)
 
     def cut_older_than(self, seconds: float) -> None:
-        """End the connections that have been open for longer."""
+        """Shut down the connections that have been open for longer."""
         now = time.monotonic()
         with self._lock:
             late = [each for each, since in self._open.items() if now - since >= seconds]
             for request in late:
-                with suppress(OSError):  # it went away by itself
-                    # Not its own shutdown: one with TLS would go on in the clear on the thread that reads.
+                with suppress(OSError):  # the client closed it
+                    # Not the shutdown of a TLS socket: the reading thread would continue without encryption.
                     socket.socket.shutdown(request, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away in the middle is nobody's fault."""
+        """Ignore clients that disconnect early."""
 
-    def _turn_away(self, request: socket.socket) -> None:
+    def _reject(self, request: socket.socket) -> None:
         request.setblocking(False)
-        with suppress(OSError):  # it is told as much by the closing
+        with suppress(OSError):  # closing the connection suffices
             if not self.access.is_encrypted:
-                request.sendall(_BUSY)
+                request.sendall(_OVERLOADED)
         self.shutdown_request(request)
 
     def _release(self, request: socket.socket) -> None:
@@ -238,12 +240,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.access.allows(self.headers.get("Authorization")):
             self._answer(page(self.path, self.server.sources))
         else:
-            self._answer(Page(status=HTTPStatus.UNAUTHORIZED, body=b"name and password, please\n"))
+            self._answer(
+                Page(status=HTTPStatus.UNAUTHORIZED, body=b"authentication required: name and password\n")
+            )
 
-    do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
-        """What http.server finds wrong by itself; a method it has no `do_` for is one that is not allowed here."""
+        """Answer errors that http.server finds; a method without `do_` is answered with 405."""
         status = HTTPStatus(code)
         if status is HTTPStatus.NOT_IMPLEMENTED:
             status = HTTPStatus.METHOD_NOT_ALLOWED
@@ -265,4 +269,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Requests are not logged: one scrape every 15 s would be most of the log."""
+        """Log no requests: a scrape every 15 s would dominate the log."""

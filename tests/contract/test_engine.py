@@ -290,7 +290,7 @@ def test_a_replica_whose_spec_is_not_known_is_seen_without_differences(engine: E
 def test_of_a_busy_replica_no_more_is_told_than_that_it_is_there(engine: Engine) -> None:
     engine.create_container(_request())
 
-    (found,) = engine.containers({spec_hash(SPEC): SPEC}, _context, busy=frozenset({NAME})).ours
+    (found,) = engine.containers({spec_hash(SPEC): SPEC}, _context, in_flight=frozenset({NAME})).ours
 
     assert (found.name, found.replica.service, found.status, found.locked_by_engine) == (
         NAME,
@@ -320,9 +320,9 @@ def test_a_name_held_by_another_replica_or_by_a_stranger_is_a_conflict_that_says
     scene.engine.create_container(_request())
     scene.run_foreign("nginx")
 
-    with pytest.raises(Conflict, match="held by replica 1 of order"):
+    with pytest.raises(Conflict, match="used by replica 1 of order"):
         scene.engine.create_container(_request(replace(SPEC, user="1000")))
-    with pytest.raises(Conflict, match="held by a container that is not ours"):
+    with pytest.raises(Conflict, match="used by an unmanaged container"):
         scene.engine.create_container(_request(name="nginx"))
 
 

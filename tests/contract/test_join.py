@@ -102,7 +102,7 @@ def test_a_swarm_is_dissolved_only_where_it_is_empty_and_was_made_for_this_clust
     assert made.made_here
     assert made.swarm_id
 
-    with pytest.raises(Refused, match="not what was to be dissolved"):
+    with pytest.raises(Refused, match="not the one to dissolve"):
         outside.dissolve_swarm("0" * 25)
     outside.create_network(NetworkIntent(key="own", name="own", driver="overlay"))
     with pytest.raises(Refused, match="not empty"):

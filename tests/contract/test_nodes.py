@@ -67,7 +67,7 @@ def test_a_node_that_was_changed_since_it_was_looked_at_is_left_alone(pair: Pair
     seen = _node(manager, worker)
     ask(manager, worker, labels=(("theirs", "2"),))
 
-    with pytest.raises(Stale, match=f"changed since it was looked at .version {seen.version} then"):
+    with pytest.raises(Stale, match=f"changed since the plan .version {seen.version} then"):
         manager.update_node(worker, version=seen.version, availability="drain")
     assert _node(manager, worker).availability == "active"
 

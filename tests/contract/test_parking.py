@@ -172,7 +172,7 @@ def test_a_gateway_that_does_not_come_back_is_said(live: Live) -> None:
     live.engine.park(guest, PARKING)
     live.scene.connect(guest, "bridge")
 
-    with pytest.raises(Conflict, match="did not come back"):
+    with pytest.raises(Conflict, match="did not return"):
         live.engine.unpark(guest, PARKING)
     assert live.attached(guest).networks == ("bridge", OVERLAY.name)
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any, Self
 
 from agent.clients.docker import Containers, EngineInfo
-from agent.clients.docker.reading import attached, busy_state, container_state
+from agent.clients.docker.reading import attached, container_state, locked_state
 from agent.diff.container import (
     CLUSTER,
     CreateRequest,
@@ -136,7 +136,7 @@ class FakeEngine(FakeWire):
         self,
         specs: Mapping[str, ContainerSpec],
         fill_for: FillFor,
-        busy: frozenset[str] = frozenset(),
+        in_flight: frozenset[str] = frozenset(),
         assigned: frozenset[Replica] = frozenset(),
         *,
         settled: bool = False,
@@ -149,8 +149,8 @@ class FakeEngine(FakeWire):
                 replica = regarded(replica, raw["Config"]["Labels"], by_slot(assigned), specs, fill_for)
             if replica is None:
                 foreign.append((raw["Name"][1:], raw["Id"]))
-            elif raw["Name"][1:] in busy:
-                ours.append(busy_state(self._listed(raw), replica))
+            elif raw["Name"][1:] in in_flight:
+                ours.append(locked_state(self._listed(raw), replica))
             else:
                 ours.append(self._state(raw, replica, specs.get(replica.spec), fill_for))
         everyone = [attached(self._listed(raw)) for raw in self.by_hand.raws.values()]
@@ -216,7 +216,7 @@ class FakeEngine(FakeWire):
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self.nets.managed()
         if (swarm.id, swarm.made_for) != (swarm_id, self._cluster):
-            raise Refused(f"swarm {swarm.id} is not what was to be dissolved")
+            raise Refused(f"swarm {swarm.id} is not the one to dissolve")
         if len(swarm.members) != 1 or swarm.networks:
             raise Refused(f"swarm {swarm_id} is not empty")
         self.nets.leave()
@@ -320,7 +320,7 @@ class FakeEngine(FakeWire):
         self.by_hand.disconnect(container, network)
         up = is_up(raw) and raw["NetworkSettings"]["Networks"]
         if up and container not in dict(self.nets.endpoints(GWBRIDGE)):
-            raise Conflict(f"the gateway of {container[:12]} did not come back onto {GWBRIDGE}")
+            raise Conflict(f"the gateway of {container[:12]} did not return to {GWBRIDGE}")
 
     @call()
     def release_endpoint(self, network: str, endpoint: str) -> None:
@@ -473,5 +473,5 @@ class FakeEngine(FakeWire):
         replica = self._replica(holder)
         if replica == request.replica:
             return str(holder["Id"])
-        who = f"replica {replica.slot} of {replica.service}" if replica else "a container that is not ours"
-        raise Conflict(f"the name {request.name} is held by {who} ({holder['Id'][:12]})") from conflict
+        who = f"replica {replica.slot} of {replica.service}" if replica else "an unmanaged container"
+        raise Conflict(f"the name {request.name} is used by {who} ({holder['Id'][:12]})") from conflict

@@ -126,10 +126,8 @@ class FakeStore:
         if succeeded:
             return
         if held is None or held.create_revision != fence.create_revision:
-            raise LeadershipLost(
-                f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
-            )
-        raise Conflict("a key that was to be written has changed since it was read")
+            raise LeadershipLost(f"the lock {fence.key} acquired at revision {fence.create_revision} is lost")
+        raise Conflict("a key has changed since it was read")
 
     def grant(self, ttl_s: float) -> Lease:
         self._reach()

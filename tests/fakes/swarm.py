@@ -181,7 +181,7 @@ class FakeSwarm:
     def check_version(self, node_id: str, version: int) -> None:
         """Raise Stale when the node has changed since it was at that version."""
         if (now := self._version(self.member(node_id))) != version:
-            raise Stale(f"the node has changed since it was looked at (version {version} then, {now} now)")
+            raise Stale(f"the node has changed since the plan (version {version} then, {now} now)")
 
     def update_node(self, node_id: str, version: int, wanted: NodeUpdate) -> None:
         member = self.member(node_id)
@@ -267,7 +267,7 @@ class FakeSwarm:
             raise Conflict(f"network with name {network.name} already exists")
         subnet = network.subnet or self._free_subnet()
         if any(subnet.overlaps(each.subnet) for each in self.networks.values() if each.subnet):
-            raise Refused(f"network {network.name} came out wrong and was removed again: its subnet is taken")
+            raise Refused(f"network {network.name} differed and was removed again: its subnet is in use")
         gateway = str(network.gateway or subnet[1])
         self.networks[network.name] = network_state(self._lan, network, subnet, gateway, ours=ours)
 

@@ -11,10 +11,10 @@ __all__ = ["Containers", "DockerEngine", "Engine", "EngineEvents", "EngineInfo",
 
 
 class DockerEngine(swarm.Swarm, swarm.Nodes, networks.Parking, containers.Containers):
-    """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port); ours is what carries the labels of `cluster`.
+    """The dockerd at `url` (unix:///run/docker.sock, tcp://host:port). The labels of `cluster` mark managed objects.
 
-    A call that observes has `timeout_s` seconds; acts take as long as dockerd is known to need for them. Nothing is
-    sent before the first call. `credentials` gives the header X-Registry-Auth for an image, or None.
+    A read times out after `timeout_s` seconds; an act has a longer limit of its own. The constructor sends nothing.
+    `credentials` returns the header X-Registry-Auth for an image, or None.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Containers: what they are, and everything that is done to them."""
+"""Reading and changing the containers of an engine."""
 
 import math
 import threading
@@ -18,50 +18,47 @@ from agent.model.spec import Attachment, ContainerSpec
 FillFor = Callable[[records.Replica], labelled.FillContext]
 
 _SLOW_S = 60.0
-"""Start, connect and the like wait for the swarm: up to 20 s with a healthy one, 30 s without a leader."""
-_BUSY_S = 5.0
-"""An inspect takes milliseconds, except of a container that is being started: dockerd holds its lock all the while."""
+"""Create, start and connect wait for the swarm: up to 20 s in a healthy swarm, 30 s without a leader."""
+_WAIT_S = 5.0
+"""An inspect takes milliseconds, but waits for the lock of a container while dockerd starts it."""
 _MOST_OUTPUT = 1 << 16
 _NO_WEIGHT, _NO_SWAP = "Block I/O weight", "limited without swap"
-"""Warnings of an update that did all it could: the next look finds no weight then, and says so; and where no swap was
-asked for there is none to limit. Of every other one something was discarded that would be tried again and again without
-a word."""
+"""Harmless warnings of an update. The next pass observes and reports a missing weight; without a swap limit in the spec
+nothing is lost. Every other warning means a discarded value, which the agent would set again in every pass."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """A container of ours as it was inspected, and all that this was made from besides."""
+@dataclass(frozen=True, slots=True)
+class _Inspection:
+    """A managed container as it was inspected, with everything on which the result depends."""
 
     listed: Mapping[str, Any]
     replica: records.Replica
     known: bool
-    """Whether its spec was, by which it was compared."""
+    """True if the container was compared with its spec."""
     context: labelled.FillContext
     state: host_state.ContainerState
 
 
 class Containers(images.Images):
-    """The containers of an engine."""
-
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._images: dict[str, Mapping[str, Any]] = {}
-        self._looks: dict[str, _Look] = {}
-        """What was seen last of our containers, by id."""
+        self._inspections: dict[str, _Inspection] = {}
+        """The last inspections of managed containers, by id."""
         self._lock = threading.Lock()
 
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
         fill_for: FillFor,
-        busy: frozenset[str] = frozenset(),
+        in_flight: frozenset[str] = frozenset(),
         assigned: frozenset[records.Replica] = frozenset(),
         *,
         settled: bool = False,
     ) -> protocol.Containers:
         ours, foreign, becomes = [], [], labelled.by_slot(assigned)
         listed = self._ask("containers", "GET", "/containers/json", params={"all": "1"})
-        before, self._looks = self._looks if settled else {}, {}
+        before, self._inspections = self._inspections if settled else {}, {}
         for each in listed:
             labels = each.get("Labels") or {}
             names = reading.own_names(each)
@@ -70,10 +67,10 @@ class Containers(images.Images):
                 replica = labelled.regarded(replica, labels, becomes, specs, fill_for)
             if replica is None:
                 foreign += [(name, each["Id"]) for name in names]
-            elif busy.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
-                ours.append(reading.busy_state(each, replica))
-            elif (look := self._look(each, replica, specs.get(replica.spec), fill_for, before)) is not None:
-                ours.append(look)
+            elif in_flight.intersection(name.removeprefix("/") for name in each.get("Names") or ()):
+                ours.append(reading.locked_state(each, replica))
+            elif state := self._inspected(each, replica, specs.get(replica.spec), fill_for, before):
+                ours.append(state)
         everyone = [reading.attached(each) for each in listed]
         return protocol.Containers(
             tuple(sorted(ours, key=lambda state: (state.name, state.id))),
@@ -87,9 +84,9 @@ class Containers(images.Images):
     def _listed_replica(
         self, listed: Mapping[str, Any], labels: Mapping[str, str], names: Iterable[str]
     ) -> records.Replica | None:
-        """Which replica it is; None for what somebody runs from an image that `docker commit` made of a replica."""
+        """Return the replica; None for a container of an image that `docker commit` made from a replica."""
         replica = self._replica(labels)
-        # The image of a replica itself may be such a one: what is called as the replica is the replica.
+        # The image of a replica can itself come from `docker commit`: the name then identifies the replica.
         if replica is None or labelled.is_called_so(labels, names):
             return replica
         image = self._known_image(listed.get("ImageID") or "") or {}
@@ -97,25 +94,25 @@ class Containers(images.Images):
             None if labelled.are_copied(labels, (image.get("Config") or {}).get("Labels") or {}) else replica
         )
 
-    def _look(
+    def _inspected(
         self,
         listed: Mapping[str, Any],
         replica: records.Replica,
         spec: ContainerSpec | None,
         fill_for: FillFor,
-        before: Mapping[str, _Look],
+        before: Mapping[str, _Inspection],
     ) -> host_state.ContainerState | None:
-        """What it was `before`, if nothing says otherwise; None when it vanished since it was listed."""
-        told = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
+        """Return the state in `before` if nothing has changed; None when the container vanished since it was listed."""
+        stable = {key: value for key, value in listed.items() if key != "Status"}  # "Up 5 minutes"
         last, context = before.get(listed["Id"]), fill_for(replica)
-        if last is None or (told, replica, spec is not None, context) != (
+        if last is None or (stable, replica, spec is not None, context) != (
             last.listed, last.replica, last.known, last.context
         ):  # fmt: skip
             state = self._state(listed, replica, spec, context)
             if state is None or state.locked_by_engine:
                 return state
-            last = _Look(listed=told, replica=replica, known=spec is not None, context=context, state=state)
-        self._looks[listed["Id"]] = last
+            last = _Inspection(stable, replica, spec is not None, context, state)
+        self._inspections[listed["Id"]] = last
         return last.state
 
     def _state(
@@ -125,14 +122,14 @@ class Containers(images.Images):
         spec: ContainerSpec | None,
         context: labelled.FillContext,
     ) -> host_state.ContainerState | None:
-        """None when it vanished since it was listed."""
+        """Return the state; None when the container vanished since it was listed."""
         try:
-            raw = self._container(listed["Id"], timeout_s=_BUSY_S)
+            raw = self._container(listed["Id"], timeout_s=_WAIT_S)
         except Missing:
             return None
         except Unreachable:
-            # dockerd was just able to list it, so it is this one container that does not answer.
-            return reading.busy_state(listed, replica)
+            # dockerd has just listed the container, so only its inspect hangs.
+            return reading.locked_state(listed, replica)
         return reading.container_state(raw, replica, self._differences(raw, spec, context))
 
     def _differences(
@@ -143,11 +140,11 @@ class Containers(images.Images):
         try:
             wanted = labelled.fill(spec, context)
         except Invalid:
-            return ()  # on a host that cannot say what a placeholder stands for, nothing can be called different
+            return ()  # a placeholder without a value on this host cannot be compared
         return labelled.differences(wanted, raw, self._known_image(raw.get("Image") or ""))
 
     def _known_image(self, image_id: str) -> Mapping[str, Any] | None:
-        """An image by its id, asked for once: what an id names never changes."""
+        """Return the image of an id; the content of an id never changes, so each is asked for once."""
         with self._lock:
             known = self._images.get(image_id)
         if known is None and image_id and (known := self._image(image_id)) is not None:
@@ -162,7 +159,7 @@ class Containers(images.Images):
 
     def output(self, container: str, lines: int) -> bytes:
         path, params = f"/containers/{quoted(container)}/logs", {"stdout": 1, "stderr": 1, "tail": lines}
-        with self._transport.open("container_logs", "GET", path, params=params, stall_s=_BUSY_S) as response:
+        with self._transport.open("container_logs", "GET", path, params=params, stall_s=_WAIT_S) as response:
             return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
     def create_container(self, request: labelled.CreateRequest) -> str:
@@ -179,16 +176,16 @@ class Containers(images.Images):
         return container
 
     def _taken_over(self, request: labelled.CreateRequest, conflict: Conflict) -> str:
-        """Whoever has the name, if it is this very replica. Raises Conflict, saying who has it, if not."""
+        """Return the container of that name if it is this replica. Raises Conflict, which names it, otherwise."""
         try:
-            holder = self._container(request.name)
+            owner = self._container(request.name)
         except Missing:
             raise conflict from None
-        replica = self._replica((holder.get("Config") or {}).get("Labels") or {})
+        replica = self._replica((owner.get("Config") or {}).get("Labels") or {})
         if replica == request.replica.made_as:
-            return str(holder["Id"])
-        who = f"replica {replica.slot} of {replica.service}" if replica else "a container that is not ours"
-        raise Conflict(f"the name {request.name} is held by {who} ({short_id(holder['Id'])})") from conflict
+            return str(owner["Id"])
+        who = f"replica {replica.slot} of {replica.service}" if replica else "an unmanaged container"
+        raise Conflict(f"the name {request.name} is used by {who} ({short_id(owner['Id'])})") from conflict
 
     def _connect_once(self, container: str, attachment: Attachment) -> None:
         with suppress(Conflict):
@@ -215,9 +212,9 @@ class Containers(images.Images):
     def update(self, container: str, spec: ContainerSpec) -> None:
         path = f"/containers/{quoted(container)}/update"
         answer = self._ask("container_update", "POST", path, body=labelled.update_request(spec)) or {}
-        told = answer.get("Warnings") or ()
+        warnings = answer.get("Warnings") or ()
         harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
-        dropped = [each for each in told if not any(words in each for words in harmless)]
+        dropped = [each for each in warnings if not any(text in each for text in harmless)]
         if dropped:
             raise Refused("; ".join(dropped))
 

@@ -1,7 +1,7 @@
-"""Docker's answers, as the few kinds of error the loop knows what to do about. The words stay Docker's.
+"""Docker's error answers as the few kinds of error that the loop handles. The text remains Docker's.
 
-The status alone is not enough: dockerd says 500 both for "no" and for "not now". The texts are those of engines 20.10
-and 26.1, seen on real ones.
+The status alone is not enough: dockerd answers 500 both for a refusal and for a temporary failure. The texts were
+observed on engines 20.10 and 26.1.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from http import HTTPStatus
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.logs import masked
 
-_NOT_NOW = (
+_TEMPORARY = (
     "the swarm does not have a leader",
     "rpc error",
     "context deadline exceeded",
@@ -27,9 +27,9 @@ _NOT_NOW = (
     "attaching to network failed",
     "invalid cluster node while attaching",
 )
-"""Said with 4xx or 5xx, of things that may be otherwise in a moment."""
+"""Temporary failures, with status 4xx or 5xx."""
 
-_CHANGED = (
+_CONFLICTS = (
     "already part of a swarm",
     "name conflicts with an existing object",
     "update out of sequence",
@@ -40,9 +40,9 @@ _CHANGED = (
     "key not found in store",
     "is ambiguous",
 )
-"""The thing is there already, or was changed by somebody else: look again."""
+"""The object exists already or was changed meanwhile: observe again."""
 
-_NO = (
+_REFUSALS = (
     "port is already allocated",
     "address already in use",
     "driver failed programming external connectivity",
@@ -65,9 +65,9 @@ _NO = (
     "could not select device driver",
     "unknown log opt",
 )
-"""Said with 5xx, and meant as a plain no."""
+"""Refusals with status 5xx."""
 
-_REGISTRY_BUSY = (
+_REGISTRY_DOWN = (
     "toomanyrequests",
     "server error",
     "bad gateway",
@@ -90,11 +90,11 @@ _KINDS: Mapping[int, type[SwarmkeeperError]] = {
 }
 
 Failure = Callable[[int, str], SwarmkeeperError]
-"""What makes an error of an HTTP status and Docker's words."""
+"""Turns an HTTP status and Docker's message into an error."""
 
 
 def _masking(as_error: Failure) -> Failure:
-    """Docker repeats what it was given, tokens and keys among it."""
+    """Mask secrets in the message: Docker repeats parts of the request, tokens and keys included."""
 
     @wraps(as_error)
     def masking(status: int, message: str) -> SwarmkeeperError:
@@ -105,49 +105,49 @@ def _masking(as_error: Failure) -> Failure:
 
 @_masking
 def failure(status: int, message: str) -> SwarmkeeperError:
-    """The error that an answer of this HTTP status (400 and up) and these words is."""
+    """Return the error for an HTTP status (400 or higher) and its message."""
     text = message.lower()
-    if _has(text, _CHANGED):
+    if _has(text, _CONFLICTS):
         return Conflict(message)
-    if _has(text, _NOT_NOW) and status != HTTPStatus.BAD_REQUEST:
+    if _has(text, _TEMPORARY) and status != HTTPStatus.BAD_REQUEST:
         return Unreachable(message)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _KINDS.get(status, Refused)(message)
-    return Refused(message) if _has(text, _NO) else Unreachable(message)
+    return Refused(message) if _has(text, _REFUSALS) else Unreachable(message)
 
 
 @_masking
 def pull_failure(status: int, message: str) -> SwarmkeeperError:
-    """As `failure`, for a pull: what the registry has not, or gives not, is a no; a registry that is away is not."""
+    """Return the error of a pull: a missing image or denied access is Refused, an unavailable registry Unreachable."""
     if status == HTTPStatus.CONFLICT:
         return Conflict(message)
-    return Unreachable(message) if _has(message.lower(), (*_NOT_NOW, *_REGISTRY_BUSY)) else Refused(message)
+    return Unreachable(message) if _has(message.lower(), (*_TEMPORARY, *_REGISTRY_DOWN)) else Refused(message)
 
 
 @_masking
 def network_failure(status: int, message: str) -> SwarmkeeperError:
-    """As `failure`, for what needs a network: one that is not found may not be on this host yet."""
+    """Return the error of a call that needs a network: one that is not found may reach this host later."""
     error = failure(status, message)
-    awaited = isinstance(error, Missing) and "no such container" not in message.lower()
-    return Unreachable(message) if awaited else error
+    is_network = isinstance(error, Missing) and "no such container" not in message.lower()
+    return Unreachable(message) if is_network else error
 
 
 @_masking
 def creation_failure(status: int, message: str) -> SwarmkeeperError:
-    """As `failure`, for making something new: what is not found is not that, but the driver it needs."""
+    """Return the error of a create call, in which "not found" means a missing driver."""
     error = failure(status, message)
     return Refused(message) if isinstance(error, Missing) else error
 
 
-def _has(text: str, words: tuple[str, ...]) -> bool:
-    return any(each in text for each in words)
+def _has(text: str, phrases: tuple[str, ...]) -> bool:
+    return any(each in text for each in phrases)
 
 
 @contextmanager
 def unless(*already: str, of: type[SwarmkeeperError] = SwarmkeeperError) -> Iterator[None]:
-    """Take a refusal whose words say that it is so already for success."""
+    """Treat a refusal with one of these texts as success: the state is already as requested."""
     try:
         yield
     except of as error:
-        if not any(words in str(error).lower() for words in already):
+        if not any(text in str(error).lower() for text in already):
             raise

@@ -1,4 +1,4 @@
-"""Images: which are here, and fetching those that are not."""
+"""Reading and pulling the images of an engine."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -6,27 +6,27 @@ from urllib.parse import quote
 
 from agent.clients.docker.errors import pull_failure
 from agent.clients.docker.protocol import Engine
-from agent.clients.docker.transport import Door, quoted
+from agent.clients.docker.transport import Part, quoted
 from agent.diff.container import familiar, split
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.model.spec import registry_of
 
-# ---- How far a pull is, out of the many small messages that dockerd sends of it
+# ---- The progress of a pull, summed up from the messages of dockerd
 
 _MIB = 1 << 20
 _DONE = ("Pull complete", "Already exists")
 
 
 class PullProgress:
-    """Adds up the messages of one pull: `str` of it says how far it is."""
+    """Sums up the messages of one pull; `str` gives the progress as text."""
 
     def __init__(self) -> None:
         self._layers: dict[str, bool] = {}
         self._loaded: dict[str, tuple[int, int]] = {}
-        """Of each layer that is being downloaded: bytes, and of how many."""
+        """(bytes downloaded, bytes in total), by layer."""
 
     def note(self, part: Mapping[str, Any]) -> bool:
-        """Take in one message of the stream of POST /images/create; whether it is about a layer."""
+        """Add one message of the stream of POST /images/create; return True if it is about a layer."""
         layer, status = str(part.get("id") or ""), str(part.get("status") or "")
         if not layer or status.startswith("Pulling from"):
             return False
@@ -40,18 +40,18 @@ class PullProgress:
         return True
 
     def __str__(self) -> str:
-        told = f"{sum(self._layers.values())} of {len(self._layers)} layers"
+        layers = f"{sum(self._layers.values())} of {len(self._layers)} layers"
         loaded, total = (sum(each[part] for each in self._loaded.values()) for part in (0, 1))
-        return f"{told}, {loaded / _MIB:.0f} of {total / _MIB:.0f} MiB" if total else told
+        return f"{layers}, {loaded / _MIB:.0f} of {total / _MIB:.0f} MiB" if total else layers
 
 
-# ---- Asking the registries of several images, each registry no more often than it answers
+# ---- Asking registries for the digests of several images
 
 
 def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str], SwarmkeeperError | None]:
-    """(image -> digest of all that were told, the first thing that went wrong).
+    """Return (image -> digest, first error).
 
-    Of a registry that does not answer nothing more is asked.
+    A registry that does not answer once is not asked again.
     """
     found: dict[str, str] = {}
     silent: set[str] = set()
@@ -69,14 +69,12 @@ def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str
 
 
 _STALL_S = 120.0
-"""A pull may take an hour; one that shows no progress for so long has died."""
+"""A pull may take an hour; a pull without progress for this time has failed."""
 _ASK_S = 30.0
-"""dockerd gives a registry that does not answer 15 s, twice."""
+"""dockerd waits for a registry 15 s, twice."""
 
 
-class Images(Door):
-    """The images of an engine."""
-
+class Images(Part):
     _credentials: Callable[[str], str | None] = staticmethod(lambda _: None)
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
@@ -118,13 +116,13 @@ class Images(Door):
 
     def _authentication(self, image: str) -> Mapping[str, str]:
         try:
-            said = self._credentials(image)
+            header = self._credentials(image)
         except Invalid as error:
             raise Refused(str(error)) from error
-        return {"X-Registry-Auth": said} if said else {}
+        return {"X-Registry-Auth": header} if header else {}
 
     def _image(self, image_id: str) -> Mapping[str, Any] | None:
-        """GET /images/{id}/json; None when it is gone."""
+        """Return GET /images/{id}/json; None when the image does not exist."""
         try:
             raw: Mapping[str, Any] = self._ask("image_inspect", "GET", f"/images/{quoted(image_id)}/json")
         except Missing:
@@ -133,7 +131,7 @@ class Images(Door):
 
 
 def _local(reference: str) -> str:
-    """As a list of images has it: a tag beside a digest is not kept there."""
+    """Return the reference as a list of images has it: without a tag if it has a digest."""
     short = familiar(reference)
     name, sign, digest = short.partition("@")
     return f"{split(name)[0]}{sign}{digest}" if sign else short

@@ -1,4 +1,4 @@
-"""Networks and volumes."""
+"""Reading and changing the networks and volumes of an engine."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,38 +16,39 @@ from agent.model import host_state, intent
 from agent.model.phrases import instead, short_id
 from agent.model.spec import Pairs
 
-# ---- Who is on an overlay, by dockerd's answers. Pure: JSON in, names out
+# ---- Peers and users of an overlay in dockerd's answers. Pure: JSON in, names out
 
 _OVER = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
-"""States of a task that holds nothing any more."""
+"""States in which a task uses no network or address any more."""
 
 
 def peers(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """`Peers` of GET /networks/{id}: addresses of the hosts that are on the overlay, as this host has heard."""
+    """Return the addresses in `Peers` of GET /networks/{id}: hosts on the overlay whose gossip reached this host."""
     return tuple(sorted({each["IP"] for each in raw.get("Peers") or () if each.get("IP")}))
 
 
 def overlay_users(
     network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
 ) -> Pairs:
-    """(what, node id) of all that keeps a swarm from removing a network: containers by id, services by name.
+    """Return (user, node id) of all users that keep a swarm from removing a network: container ids, service names.
 
-    `tasks` of GET /tasks, those of attached containers among them; `services` of GET /services have no node.
+    `tasks` of GET /tasks include those of attached containers; `services` of GET /services have no node.
     """
-    held = [_holder(each) for each in tasks if _is_on(each, network_id) and not _is_ending(each)]
-    held += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
-    return tuple(sorted(set(held)))
+    found = [_user(each) for each in tasks if _is_on(each, network_id) and not _is_ending(each)]
+    found += [(f"service {_name(each)}", "") for each in services if network_id in _targets(each)]
+    return tuple(sorted(set(found)))
 
 
 def overlay_addresses(
     network_id: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]
 ) -> host_state.GivenOut:
-    """(address, what, node id) of all addresses on a network that the swarm has given out; `what` as `overlay_users`.
+    """Return (address, user, node id) of all addresses that the swarm has allocated on a network.
 
-    One is free again when its task is over. What each host has on the overlay for itself no manager tells.
+    The users are those of `overlay_users`. An address is free when its task has ended. No manager reports the address
+    of a host on the overlay.
     """
-    held = {
-        (_bare(address), *_holder(task))
+    found = {
+        (_bare(address), *_user(task))
         for task in tasks
         if not _is_over(task)
         for each in task.get("NetworksAttachments") or ()
@@ -56,12 +57,12 @@ def overlay_addresses(
     }
     for each in services:
         addresses = (each.get("Endpoint") or {}).get("VirtualIPs") or ()
-        held |= {
+        found |= {
             (_bare(one.get("Addr") or ""), f"service {_name(each)}", "")
             for one in addresses
             if one.get("NetworkID") == network_id
         }
-    return tuple(sorted(held))
+    return tuple(sorted(found))
 
 
 def _bare(address: str) -> str:
@@ -81,7 +82,7 @@ def _is_on(task: Mapping[str, Any], network_id: str) -> bool:
     return network_id in {(each.get("Network") or {}).get("ID") for each in attached}
 
 
-def _holder(task: Mapping[str, Any]) -> tuple[str, str]:
+def _user(task: Mapping[str, Any]) -> tuple[str, str]:
     attachment = (task.get("Spec") or {}).get("NetworkAttachmentSpec") or {}
     ran = (task.get("Status") or {}).get("ContainerStatus") or {}
     return attachment.get("ContainerID") or ran.get("ContainerID") or task["ID"], task.get("NodeID") or ""
@@ -98,17 +99,15 @@ def _targets(service: Mapping[str, Any]) -> set[str]:
 
 
 _SLOW_S = 30.0
-"""A driver that is a plugin is looked for, and may take its time."""
+"""The engine first searches a driver that is a plugin."""
 _ALLOCATED_S = 2.0
-"""A healthy swarm allocates a network within milliseconds; one it cannot allocate stays without a driver for ever."""
+"""A healthy swarm allocates a network within milliseconds; one that it cannot allocate never gets a driver."""
 
 _EVERY_TASK = json.dumps({"runtime": ["attachment", "container"]})
-"""Without it GET /tasks keeps quiet about containers that are attached by hand."""
+"""Without this filter GET /tasks omits containers that are attached by hand."""
 
 
-class Networks(transport.Door):
-    """The networks and volumes of an engine."""
-
+class Networks(transport.Part):
     def networks(self) -> tuple[host_state.NetworkState, ...]:
         return tuple(self._network_state(each) for each in self._ask("networks", "GET", "/networks"))
 
@@ -148,21 +147,21 @@ class Networks(transport.Door):
         try:
             made = self._create(network)
         except Conflict:
-            # Somebody else made it in the meantime: as good as ours, if it is as it should be.
+            # Another program created the network meanwhile; it is used if it is as declared.
             named = [each for each in self.networks() if each.name == network.name]
             if len(named) == 1 and not _faults(named[0], network):
                 return
             raise
         if faults := _faults(made, network):
             self.remove_network(made.id)
-            raise Refused(f"network {network.name} came out wrong and was removed again: {'; '.join(faults)}")
+            raise Refused(f"network {network.name} differed and was removed again: {'; '.join(faults)}")
 
     def remove_network(self, network_id: str) -> None:
         with suppress(Missing):
             self._ask("network_remove", "DELETE", f"/networks/{transport.quoted(network_id)}")
 
     def create_volume(self, volume: intent.VolumeIntent) -> None:
-        # The engine answers a second create of the same name with the volume that is there.
+        # The engine answers a second create of the same name with the existing volume.
         body = {
             "Name": volume.name,
             "Driver": volume.driver,
@@ -174,7 +173,7 @@ class Networks(transport.Door):
     def _create(self, network: intent.NetworkIntent) -> host_state.NetworkState:
         body: dict[str, Any] = {
             "Name": network.name,
-            # Without it engine 20.10 makes a second network of the same name.
+            # Without this flag engine 20.10 creates a second network of the same name.
             "CheckDuplicate": True,
             "Driver": network.driver,
             "Internal": network.internal,
@@ -189,7 +188,7 @@ class Networks(transport.Door):
             gateway = {"Gateway": str(network.gateway)} if network.gateway is not None else {}
             body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": str(network.subnet), **gateway}]}
         made = self._make("network_create", "/networks/create", body)
-        # A swarm allocates a network after it has said 201.
+        # A swarm allocates a network after the answer 201.
         settled = Retrying(
             stop=stop_after_delay(_ALLOCATED_S),
             wait=wait_fixed(_ALLOCATED_S / 20),
@@ -217,15 +216,15 @@ class Networks(transport.Door):
 
 
 def _faults(made: host_state.NetworkState, wanted: intent.NetworkIntent) -> list[str]:
-    """In what a network is not as asked for: 201 only says that the request was understood."""
+    """Return the differences from the request: 201 only means that the engine accepted it."""
     if made.driver != wanted.driver:
-        found = made.driver or "none: the swarm could not allocate it, most often because its subnet is taken"
+        found = made.driver or "none: the swarm could not allocate it; usually its subnet is in use"
         return [f"driver {instead(wanted.driver, found)}"]
     faults = []
     if wanted.subnet is not None:
         faults += _fault("subnet", wanted.subnet, made.subnet)
     elif made.subnet is None:
-        faults.append("it got no subnet")
+        faults.append("no subnet assigned")
     if wanted.gateway is not None:
         faults += _fault("gateway", str(wanted.gateway), made.gateway)
     for key, value in wanted.options:
@@ -233,46 +232,45 @@ def _faults(made: host_state.NetworkState, wanted: intent.NetworkIntent) -> list
     return faults
 
 
-def _fault(what: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
-    return [] if wanted == found else [f"{what} {instead(wanted, found or 'none')}"]
+def _fault(field: str, wanted: str | IPv4Network, found: str | IPv4Network | None) -> list[str]:
+    return [] if wanted == found else [f"{field} {instead(wanted, found or 'none')}"]
 
 
-# ---- What a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
+# ---- Parking: the steps that a change of docker_gwbridge under running containers needs (docs/gwbridge.md)
 #
-# libnetwork looks again at where the gateway of a container is whenever it joins or leaves a network: on a
-# bridge network it has its gateway there, on overlays alone it gets one on whatever network is named
-# docker_gwbridge.
+# libnetwork moves the gateway of a container whenever the container joins or leaves a network. On a bridge
+# network the gateway is on that bridge; on overlays alone it is on the network named docker_gwbridge.
 
 _PARKING_SLOW_S = 30.0
-"""A connect takes 0.1 s, and more behind a container that is being started or stopped."""
+"""A connect takes 0.1 s, longer while a container starts or stops."""
 _DONE = ("already", "marked for removal")
 _GONE = ("is not connected to", "no such container", "not found")
 
 
 class Parking(Networks):
-    """Attaching containers to a temporary bridge, and taking off what is nobody's."""
+    """Attaches containers to the parking network, and removes endpoints without a container."""
 
     def park(self, container: str, network: str) -> None:
-        # One that is missing has ended, and with it went what was to be moved.
+        # A missing container has ended, and has no gateway to move.
         with suppress(Missing), errors.unless(*_DONE, of=Conflict):
             self._attach(container, network, {}, _PARKING_SLOW_S)
 
     def unpark(self, container: str, network: str) -> None:
-        self._take_off(container, network, force=False)
-        # dockerd says that all went well; and whoever comes after us would try again and again if it did not.
+        self._remove_endpoint(container, network, force=False)
+        # dockerd answers with success even if the gateway is missing; the agent would repeat the step endlessly.
         if self._is_up(container) and container not in dict(self.bridge_endpoints(intent.GWBRIDGE)):
-            raise Conflict(f"the gateway of {short_id(container)} did not come back onto {intent.GWBRIDGE}")
+            raise Conflict(f"the gateway of {short_id(container)} did not return to {intent.GWBRIDGE}")
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
-        # Without force dockerd looks for a container of that name and finds none.
-        self._take_off(endpoint, network, force=True)
+        # Without force dockerd searches a container of that name and finds none.
+        self._remove_endpoint(endpoint, network, force=True)
 
     def _is_up(self, container: str) -> bool:
-        """Whether it runs, and is on a network. Of the list: an inspect waits for whatever is done to it."""
+        """Return True if the container runs and has a network. By the list: an inspect waits for its lock."""
         params = {"filters": json.dumps({"id": [container]})}
         found = [attached(each) for each in self._ask("containers", "GET", "/containers/json", params=params)]
         return any(each.id == container and each.running and each.networks for each in found)
 
-    def _take_off(self, whose: str, network: str, *, force: bool) -> None:
+    def _remove_endpoint(self, owner: str, network: str, *, force: bool) -> None:
         with suppress(Missing), errors.unless(*_GONE):
-            self._detach(whose, network, _PARKING_SLOW_S, force=force)
+            self._detach(owner, network, _PARKING_SLOW_S, force=force)

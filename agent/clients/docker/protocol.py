@@ -1,7 +1,7 @@
-"""What the rest of the agent asks of a Docker engine. DockerEngine is the real one; the tests have one in memory.
+"""The interface of a Docker engine. DockerEngine implements it on dockerd; the tests have an engine in memory.
 
-Every method raises Unreachable when dockerd does not answer (or answers that it cannot now), and Refused, Conflict or
-Missing, with Docker's own words, when it says no. Acts tolerate having happened already: that is success.
+Every method raises Unreachable when dockerd does not answer or fails temporarily, and Refused, Conflict or Missing,
+with Docker's message, when dockerd refuses. An act succeeds if its result exists already.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,42 +14,42 @@ from agent.model import host_state, intent, records
 from agent.model.spec import Attachment, ContainerSpec, Pairs
 
 ObserveCall = Callable[[str, float, str | None], None]
-"""(call, seconds, error): told of every call to the engine; `call` is one of a small fixed set of names, `error` the
-name of the error or None."""
+"""Called with (call, seconds, error) after every call to the engine; `call` is one of a small fixed set of names,
+`error` the name of the error or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """The engine and its membership; `swarm` has no nodes."""
+    """The engine and its membership, without the nodes of the swarm."""
 
     version: str
     name: str
     live_restore: bool
     swarm: host_state.SwarmState
     root: str = ""
-    """Where the engine keeps its data, on its own machine."""
+    """The engine's data directory on its host."""
 
 
 class Containers(NamedTuple):
-    """Every container of the engine, running or not."""
+    """All containers of the engine, running or not."""
 
     ours: tuple[host_state.ContainerState, ...]
     foreign_names: Pairs
-    """(name, id) of those that do not carry our labels for this cluster, sorted."""
+    """(name, id) of unmanaged containers, sorted."""
     attached: tuple[host_state.Attached, ...] = ()
-    """Every one with its networks, by name."""
+    """All containers with their networks, by name."""
 
 
 class EngineEvents(Protocol):
-    """What happens in the engine, as hints: `container die prod-order-1`."""
+    """The events of the engine, as hints: `container die prod-order-1`."""
 
     def __iter__(self) -> Iterator[str]: ...
 
     def __next__(self) -> str:
-        """Wait for the next event. StopIteration after `close`; Unreachable when dockerd is gone, or hangs for long."""
+        """Wait for the next event. Raises StopIteration after `close`, Unreachable when dockerd stops or hangs."""
 
     def close(self) -> None:
-        """End the iteration, also from another thread and while it waits."""
+        """End the iteration, even while another thread waits in it."""
 
 
 class Engine(Protocol):
@@ -58,109 +58,109 @@ class Engine(Protocol):
     def info(self) -> EngineInfo: ...
 
     def nodes(self) -> tuple[host_state.NodeState, ...]:
-        """The swarm's nodes. Only a manager knows them: Refused elsewhere, Unreachable without a quorum."""
+        """Return the swarm's nodes. On a worker Refused, without a quorum Unreachable."""
 
     def networks(self) -> tuple[host_state.NetworkState, ...]:
-        """Every network, without endpoints."""
+        """Return all networks, without endpoints."""
 
     def bridge_endpoints(self, network: str) -> Pairs:
-        """(whose, name) of the endpoints on one network of this host, by name or id, sorted; none when it is missing.
+        """Return (owner, name) of the endpoints on a network of this host, given by name or id; none if it is missing.
 
-        Whose is the id of a container, or `ingress-sbox`.
+        The owner is the id of a container, or `ingress-sbox`.
         """
 
     def overlay_peers(self, network_id: str) -> tuple[str, ...]:
-        """Addresses of the hosts on an overlay that this host has heard of, sorted; none when it is not on it."""
+        """Return the sorted addresses of the overlay's peers; none when this host is not on the overlay."""
 
     def overlay_users(self, network_id: str) -> Pairs:
-        """(what, node id) of all that keeps the swarm from removing an overlay: containers by id, services by name.
+        """Return (user, node id) of all users that block the removal of an overlay: container ids, service names.
 
-        Only a manager knows them: Refused elsewhere, Unreachable without a quorum.
+        On a worker Refused, without a quorum Unreachable.
         """
 
     def containers(
         self,
         specs: Mapping[str, ContainerSpec],
         fill_for: Callable[[records.Replica], FillContext],
-        busy: frozenset[str] = frozenset(),
+        in_flight: frozenset[str] = frozenset(),
         assigned: frozenset[records.Replica] = frozenset(),
         *,
         settled: bool = False,
     ) -> Containers:
-        """Every container; ours compared with the spec their label names, where `specs` (by hash) has it.
+        """Return all containers; managed ones are compared with the spec of their label, if `specs` (by hash) has it.
 
-        One that can become what is `assigned` here without being recreated is compared with that, and told as that.
+        A container that can become an `assigned` replica without a recreate is compared with and returned as that.
 
-        Those named in `busy` are being worked on and are not asked for more than the list of containers tells.
-        `settled`: since the last look no event came and nothing was done. Then a container of ours that is listed as
-        before is taken for what it was: docker tells by an event of whatever is changed by hand.
+        `in_flight` names containers of steps in flight; those are not inspected. `settled` is true if there was no
+        event and no step since the last call. A managed container that is listed as before is then not inspected
+        again: Docker reports every change by hand with an event.
         """
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
-        """Ids of those of `references` that are here, and of the other tags of the same repositories."""
+        """Return the ids of local images: those in `references`, and other tags of the same repositories."""
 
     def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
-        """(address, what, node id) of the addresses the swarm has given out on an overlay; only a manager can tell.
+        """Return (address, user, node id) of the addresses that the swarm has allocated on an overlay; managers only.
 
-        `what` as for `overlay_users`. What a host itself has on an overlay is not among them.
+        The users are those of `overlay_users`. The host's own address on the overlay is not included.
         """
 
     def volumes(self) -> frozenset[str]: ...
 
     def output(self, container: str, lines: int) -> bytes:
-        """The last lines it wrote, to stdout and stderr alike; 64 KiB at most. Refused where its log cannot be read."""
+        """Return the last lines of stdout and stderr, at most 64 KiB. Refused if the log driver cannot be read."""
 
     def events(self) -> EngineEvents:
-        """Begin to listen. Raises Unreachable when that is not possible."""
+        """Subscribe to events. Raises Unreachable."""
 
     def init_swarm(
         self, *, advertise: str, pool: tuple[IPv4Network, ...], mask_length: int, data_path_port: int | None
     ) -> None:
-        """Make a swarm. Conflict when the engine is in one already."""
+        """Create a swarm. Conflict when the engine is in a swarm already."""
 
     def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
         """Join through the first of `remotes` (address:port) that answers; the token decides the role.
 
-        Conflict when the engine is in a swarm already. After Unreachable the join may go on by itself: look again.
+        Conflict when the engine is in a swarm already. After Unreachable the join may continue: observe again.
         """
 
     def leave_swarm(self) -> None:
-        """Leave the swarm the engine is in, never by force: Refused while it is a manager, or locked.
+        """Leave the swarm, never by force: Refused on a manager or a locked engine.
 
-        Containers that run on an overlay lose their networks for good; those that are stopped keep them. May take 20 s
-        while a join goes on in the background.
+        Running containers lose their overlays permanently; stopped containers keep them. Takes up to 20 s while a join
+        is in progress.
         """
 
     def dissolve_swarm(self, swarm_id: str) -> None:
-        """Leave, by force, a swarm that nobody will miss: docker knows no other way out for its only node.
+        """Leave an empty swarm by force; its only node cannot leave in any other way.
 
-        Refused for any other than that one, for one that no agent of this cluster made, and for one that has another
-        node, a network of its own, a service, a secret or a config. Takes 5 s.
+        Refused if the engine is in another swarm, if no agent of this cluster created the swarm, or if the swarm has
+        another node, a network of its own, a service, a secret or a config. Takes 5 s.
         """
 
     def has_node(self, node_id: str) -> bool:
-        """Whether the swarm has a node of that id. Only a manager knows.
+        """Return True if the swarm has a node of that id; managers only.
 
-        Asked after a write that a majority agreed on: a manager that is cut off from the others, and lists what it knew
-        before, cannot say no. Unreachable when there is no majority.
+        The call first makes a write that needs a majority. A manager without a quorum lists what it knew before and
+        must not report a node as missing. Unreachable without a majority.
         """
 
     def swarm_tokens(self) -> records.Tokens:
-        """The swarm's id and join tokens. Only a manager knows them."""
+        """Return the swarm's id and join tokens; managers only."""
 
     def rotate_tokens(self) -> None:
-        """Make the join tokens given out so far worthless."""
+        """Replace the join tokens; the previous ones become invalid."""
 
     def set_autolock(self, wanted: bool) -> None:
-        """Have managers locked, or not, when their dockerd starts. Only a manager can."""
+        """Turn autolock on or off; managers only."""
 
     def unlock_key(self) -> str:
-        """What unlocks a manager of this swarm; empty while autolock is off. Only a manager knows."""
+        """Return the unlock key; empty while autolock is off. Managers only."""
 
     def unlock_swarm(self, keys: Iterable[str]) -> None:
-        """Unlock this engine with the first of `keys` that fits; done already when it is not locked.
+        """Unlock this engine with the first of `keys` that is accepted; succeeds if the engine is not locked.
 
-        Refused when none fits. The others must answer for this one to come back: it may take as long as a join.
+        Refused when the engine accepts none. The other managers must answer: this may take as long as a join.
         """
 
     def update_node(
@@ -174,78 +174,76 @@ class Engine(Protocol):
         without: tuple[str, ...] = (),
         still: Callable[[], object] = lambda: None,
     ) -> None:
-        """Change what is asked of a node: only what is given, and of its labels only those named.
+        """Change the given fields of a node's spec: set `labels`, remove the labels `without`, keep all others.
 
-        `version` is the node's when this was decided; Stale when it is another one now, and the node not yet as it
-        shall be. `still` is called right before the change: what it raises is raised, and nothing is changed. Missing
-        when there is no node of that id, Refused when the last manager shall be a worker. A role is taken on a moment
-        later, by the swarm itself.
+        `version` is the node's version in the plan; Stale when the node has another version and still differs.
+        `still` is called right before the change; its exception cancels the change. Missing when the node does not
+        exist, Refused when the last manager would be demoted. The swarm changes the role a moment later.
         """
 
     def remove_node(self, node_id: str) -> None:
-        """Take the record of a node away. Refused while it is a manager, or not down."""
+        """Remove a node from the swarm's list. Refused while the node is a manager, or not down."""
 
     def create_bridge(self, bridge: intent.BridgeIntent) -> None:
-        """Make docker_gwbridge; Refused when what came out is not what was asked for."""
+        """Create docker_gwbridge; Refused when the created bridge differs from the request."""
 
     def create_network(self, network: intent.NetworkIntent) -> None:
-        """Make a network of ours; Refused, and the network removed again, when an overlay could not be allocated."""
+        """Create a managed network. An overlay that the swarm cannot allocate is removed again: Refused."""
 
     def remove_network(self, network_id: str) -> None:
-        """Remove a network. Refused or Conflict while anybody is on it: for an overlay, anywhere in the swarm."""
+        """Remove a network. Refused or Conflict while it has users; for an overlay anywhere in the swarm."""
 
     def park(self, container: str, network: str) -> None:
-        """Attach a container to a bridge network: if it runs its gateway on docker_gwbridge moves there.
+        """Attach a container to a bridge network; the gateway of a running container moves from docker_gwbridge to it.
 
-        For one that is gone there is nothing to be done.
+        Succeeds if the container does not exist.
         """
 
     def unpark(self, container: str, network: str) -> None:
-        """Take it off again, if it is there: its gateway comes back onto docker_gwbridge, which must be there.
+        """Detach a container, given by id; its gateway returns to docker_gwbridge, which must exist.
 
-        Conflict when it did not come back. `container` is an id.
+        Conflict when the gateway did not return.
         """
 
     def release_endpoint(self, network: str, endpoint: str) -> None:
-        """Take an endpoint that is no container's, like that of the ingress sandbox, off a network, named or by id."""
+        """Remove an endpoint without a container, such as the ingress sandbox, from a network, given by name or id."""
 
     def create_volume(self, volume: intent.VolumeIntent) -> None: ...
 
     def pull(self, image: str, progress: Callable[[str], None] = ...) -> None:
-        """Fetch an image. Refused, in the registry's own words, when it is not to be had.
+        """Pull an image. Refused, with the registry's message, when the image is missing or access is denied.
 
-        `progress` is told how far it is, in words, at every step of the way.
+        `progress` is called with a text such as `3 of 9 layers, 12 of 40 MiB`.
         """
 
     def digest_of(self, image: str) -> str:
-        """What the registry has under that reference now: `sha256:...`. Nothing is fetched. Raises as `pull` does."""
+        """Return the digest of a reference in the registry: `sha256:...`. Raises as `pull` does."""
 
     def create_container(self, request: CreateRequest) -> str:
-        """Create a replica, connected to all of its networks, and say its id. Conflict says who holds the name."""
+        """Create a replica on all of its networks and return its id. Conflict names the owner of the name."""
 
-    def start(self, container: str) -> None:
-        """Start a container, named or by id."""
+    def start(self, container: str) -> None: ...
 
     def stop(self, container: str, grace_s: float) -> None:
-        """Ask it to end, and kill it after `grace_s` seconds."""
+        """Send the stop signal, and SIGKILL after `grace_s` seconds."""
 
     def unpause(self, container: str) -> None: ...
 
     def remove_container(self, container: str) -> None:
-        """Remove a stopped container; its volumes stay. Conflict when it runs."""
+        """Remove a stopped container and keep its volumes. Conflict when it runs."""
 
     def rename(self, container: str, name: str) -> None: ...
 
     def update(self, container: str, spec: ContainerSpec) -> None:
-        """Put limits and restart policy right in place. Refused, in its words, when the kernel cannot do one."""
+        """Set limits and restart policy in place. Refused, with the warning, when the kernel cannot apply one."""
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
-        """Attach to a network under `aliases`, with the attachment's address. Conflict when it is attached already."""
+        """Connect to a network with the aliases and the attachment's address. Conflict when connected already."""
 
     def disconnect(self, container: str, network: str) -> None: ...
 
     def close(self) -> None:
-        """Give back what is held. Nothing may be called afterwards."""
+        """Close all connections; no method may be called afterwards."""
 
     def __enter__(self) -> Self: ...
 

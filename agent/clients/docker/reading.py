@@ -1,4 +1,4 @@
-"""What dockerd answers, as what the planner knows. Pure: JSON in, states out."""
+"""Conversion of dockerd's answers into observed states. Pure: JSON in, states out."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
@@ -8,19 +8,19 @@ from agent.diff.container import CLUSTER
 from agent.model import host_state, records
 from agent.model.spec import Pairs
 
-_EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - what docker calls every address
-_HEAD, _STREAMS, _ZEROS = 8, (0, 1, 2), b"\0\0\0"
+_EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - how docker writes "every address"
+_HEADER, _STREAMS, _PADDING = 8, (0, 1, 2), b"\0\0\0"
 _TASK = "com.docker.swarm.task.id"
-"""The label that the swarm puts on the containers of its services."""
+"""The label on the containers of swarm services."""
 
 
 def pairs(raw: Mapping[str, str] | None) -> Pairs:
-    """A mapping of strings in its one form."""
+    """Return the sorted pairs of a mapping."""
     return tuple(sorted((raw or {}).items()))
 
 
 def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
-    """`Swarm` of GET /info; `ours` is the name of the cluster."""
+    """Convert `Swarm` of GET /info; `ours` is the name of the cluster."""
     cluster = raw.get("Cluster") or {}
     managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
     return host_state.SwarmState(
@@ -38,13 +38,13 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
 
 
 def made_by(swarm: Mapping[str, Any], cluster: str) -> bool:
-    """Whether a swarm (`Cluster` of GET /info, or GET /swarm) was made by an agent of that cluster."""
+    """Return True if an agent of that cluster created the swarm (`Cluster` of GET /info, or GET /swarm)."""
     labels = (swarm.get("Spec") or {}).get("Labels") or {}
     return bool(labels.get(CLUSTER) == cluster)
 
 
 def autolocks(cluster: Mapping[str, Any]) -> bool:
-    """Whether a swarm (`Cluster` of GET /info, or GET /swarm) locks its managers."""
+    """Return True if autolock is on in the swarm (`Cluster` of GET /info, or GET /swarm)."""
     encryption = (cluster.get("Spec") or {}).get("EncryptionConfig") or {}
     return bool(encryption.get("AutoLockManagers"))
 
@@ -54,7 +54,7 @@ def _pool(raw: Iterable[str]) -> tuple[IPv4Network, ...]:
 
 
 def node_state(raw: Mapping[str, Any]) -> host_state.NodeState:
-    """One of GET /nodes."""
+    """Convert an entry of GET /nodes."""
     spec, status, manager = raw.get("Spec") or {}, raw.get("Status") or {}, raw.get("ManagerStatus")
     return host_state.NodeState(
         id=raw["ID"],
@@ -72,14 +72,14 @@ def node_state(raw: Mapping[str, Any]) -> host_state.NodeState:
 
 
 def _node_address(status: Mapping[str, Any], manager: Mapping[str, Any] | None) -> str:
-    # A leader may know itself as 0.0.0.0 (moby #32754); its manager address is what it advertises.
+    # A raft leader may list itself as 0.0.0.0 (moby #32754); its manager address is the advertised one.
     if manager and manager.get("Addr"):
         return str(manager["Addr"]).rpartition(":")[0]
     return str(status.get("Addr", ""))
 
 
 def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkState:
-    """One of GET /networks, or GET /networks/{id}; ours when it carries the label of `cluster`."""
+    """Convert an entry of GET /networks, or GET /networks/{id}; the label of `cluster` marks a managed network."""
     subnet, gateway = _ipv4(raw)
     return host_state.NetworkState(
         id=raw["Id"],
@@ -98,19 +98,19 @@ def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkSta
 
 
 def endpoints(raw: Mapping[str, Any]) -> Pairs:
-    """(whose, name) of the endpoints, sorted; a list of networks does not have them, an inspect does."""
-    return tuple(sorted((whose, each["Name"]) for whose, each in (raw.get("Containers") or {}).items()))
+    """Return (owner, name) of the endpoints, sorted; only an inspect of a network has them."""
+    return tuple(sorted((owner, each["Name"]) for owner, each in (raw.get("Containers") or {}).items()))
 
 
 def published(raw: Mapping[str, Any]) -> str:
-    """One of `Ports` of GET /containers/json, with its address where that is not every one."""
+    """Format an entry of `Ports` of GET /containers/json; the address is left out if it means every address."""
     address = raw.get("IP") or ""
     place = "" if address in _EVERY else f"{address}:"
     return f"{place}{raw['PublicPort']}/{raw['Type']}"
 
 
 def attached(raw: Mapping[str, Any]) -> host_state.Attached:
-    """One of GET /containers/json."""
+    """Convert an entry of GET /containers/json."""
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     ports = {published(each) for each in raw.get("Ports") or () if each.get("PublicPort")}
     return host_state.Attached(
@@ -124,19 +124,19 @@ def attached(raw: Mapping[str, Any]) -> host_state.Attached:
 
 
 def listed_name(raw: Mapping[str, Any]) -> str:
-    """The name of one of GET /containers/json."""
+    """Return the name of an entry of GET /containers/json, or its id."""
     return next(iter(own_names(raw)), str(raw["Id"]))
 
 
 def own_names(raw: Mapping[str, Any]) -> list[str]:
-    """The names of one of GET /containers/json without "/other/alias", which another container's link gives it."""
+    """Return the names of an entry of GET /containers/json without "/other/alias", a link of another container."""
     return [name.removeprefix("/") for name in raw.get("Names") or () if name.count("/") == 1]
 
 
 def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
     for each in (raw.get("IPAM") or {}).get("Config") or ():
         try:
-            # Engine 20.10 keeps a subnet as it was said: 172.21.0.1/20.
+            # Engine 20.10 stores a subnet as it was written: 172.21.0.1/20.
             subnet = IPv4Network(each.get("Subnet", ""), strict=False)
         except (AddressValueError, NetmaskValueError):
             continue
@@ -147,7 +147,7 @@ def _ipv4(raw: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
 def container_state(
     raw: Mapping[str, Any], replica: records.Replica, differences: tuple[host_state.Difference, ...]
 ) -> host_state.ContainerState:
-    """GET /containers/{id}/json of a container of ours."""
+    """Convert GET /containers/{id}/json of a managed container."""
     state = raw.get("State") or {}
     return host_state.ContainerState(
         id=raw["Id"],
@@ -167,8 +167,8 @@ def container_state(
     )
 
 
-def busy_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state.ContainerState:
-    """One of GET /containers/json, of a container of ours that cannot be inspected now."""
+def locked_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state.ContainerState:
+    """Convert an entry of GET /containers/json for a managed container that cannot be inspected now."""
     return host_state.ContainerState(
         id=raw["Id"],
         name=listed_name(raw),
@@ -185,7 +185,7 @@ def _addresses(raw: Mapping[str, Any]) -> Pairs:
 
 
 def _time(raw: str | None) -> str:
-    """Empty for what has not happened yet: Go's zero time."""
+    """Return the time; empty for Go's zero time, an event that has not happened."""
     return "" if raw is None or raw.startswith("0001-") else raw
 
 
@@ -195,13 +195,13 @@ def _health(state: Mapping[str, Any]) -> str:
 
 
 def lines_of(raw: bytes) -> bytes:
-    """What a container wrote, out of its log as GET /containers/{id}/logs has it.
+    """Return the output of a container from GET /containers/{id}/logs.
 
-    Without a terminal it comes in frames, each with a head of 8 bytes: which stream, three zeros, and the length.
+    Without a terminal the log has frames with a header of 8 bytes: the stream, three zero bytes and the length.
     """
     written, at = bytearray(), 0
-    while at + _HEAD <= len(raw) and raw[at] in _STREAMS and raw[at + 1 : at + 4] == _ZEROS:
-        length = int.from_bytes(raw[at + 4 : at + _HEAD], "big")
-        written += raw[at + _HEAD : at + _HEAD + length]
-        at += _HEAD + length
+    while at + _HEADER <= len(raw) and raw[at] in _STREAMS and raw[at + 1 : at + 4] == _PADDING:
+        length = int.from_bytes(raw[at + 4 : at + _HEADER], "big")
+        written += raw[at + _HEADER : at + _HEADER + length]
+        at += _HEADER + length
     return bytes(written) if at else raw

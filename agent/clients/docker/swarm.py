@@ -1,4 +1,4 @@
-"""Membership in a swarm, and what only its managers know."""
+"""Membership in a swarm, and the calls that only its managers answer."""
 
 import contextlib
 import socket
@@ -14,12 +14,10 @@ from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model import host_state, intent, records
 from agent.model.spec import Pairs
 
-# ---- The nodes of the swarm, as its managers list and change them
+# ---- Nodes
 
 
-class Nodes(transport.Door):
-    """The part of an engine that speaks for its swarm's nodes."""
-
+class Nodes(transport.Part):
     def nodes(self) -> tuple[host_state.NodeState, ...]:
         return tuple(reading.node_state(each) for each in self._ask("nodes", "GET", "/nodes"))
 
@@ -34,7 +32,7 @@ class Nodes(transport.Door):
         without: tuple[str, ...] = (),
         still: Callable[[], object] = lambda: None,
     ) -> None:
-        # The call replaces the whole spec, also what is not ours of it: so that is read right before.
+        # The call replaces the whole spec, so the fields of other programs are read right before.
         path = f"/nodes/{transport.quoted(node_id)}"
         found = self._ask("node", "GET", path)
         spec: dict[str, Any] = found.get("Spec") or {}
@@ -48,7 +46,7 @@ class Nodes(transport.Door):
         if wanted == {**spec, "Labels": spec.get("Labels") or {}}:
             return
         if (now := found["Version"]["Index"]) != version:
-            raise Stale(f"the node has changed since it was looked at (version {version} then, {now} now)")
+            raise Stale(f"the node has changed since the plan (version {version} then, {now} now)")
         still()
         try:
             self._ask("node_update", "POST", f"{path}/update", params={"version": version}, body=wanted)
@@ -62,7 +60,7 @@ class Nodes(transport.Door):
     def has_node(self, node_id: str) -> bool:
         raw = self._ask("swarm", "GET", "/swarm")
         params = {"version": raw["Version"]["Index"]}
-        # Whose change came in between does not matter: a majority has agreed on that one.
+        # A conflicting change proves the majority, too.
         with contextlib.suppress(Conflict):
             self._ask("swarm_update", "POST", "/swarm/update", params=params, body=raw["Spec"])
         with contextlib.suppress(Missing):
@@ -73,27 +71,25 @@ class Nodes(transport.Door):
 
 _LISTEN = "0.0.0.0:2377"
 _MEMBERSHIP_S = 30.0
-"""dockerd answers a join within 20 s, done or not; a client that gives up earlier learns nothing."""
+"""dockerd answers a join within 20 s, completed or not; a client that gives up earlier gets no result."""
 _PROBE_S = 2.0
-_OUTSIDE = "not part of a swarm"
+_NOT_A_MEMBER = "not part of a swarm"
 _UNLOCKED = "swarm is not locked"
 
 
-class Swarm(transport.Door):
-    """The swarm side of an engine."""
-
+class Swarm(transport.Part):
     _joined_through: str | None = None
-    """What SwarmState tells of it: dockerd itself does not."""
-    _was_inside = False
-    """Whether the engine was last seen in a swarm, or on its way into one."""
+    """Address of the manager of the last join; empty after an init. dockerd does not report it."""
+    _was_member = False
+    """True if the last answer showed the engine in a swarm, or joining one."""
 
     def info(self) -> protocol.EngineInfo:
         found = self._info()
-        if self._was_inside and found.swarm.local == "inactive":
-            # A dockerd that is ending has put its swarm away, and still answers on connections it had; not on new ones.
+        if self._was_member and found.swarm.local == "inactive":
+            # A dockerd that shuts down reports "inactive" on existing connections; it accepts no new ones.
             self._transport.reset()
             found = self._info()
-        self._was_inside = found.swarm.local != "inactive"
+        self._was_member = found.swarm.local != "inactive"
         return found
 
     def _info(self) -> protocol.EngineInfo:
@@ -125,7 +121,7 @@ class Swarm(transport.Door):
         self._ask("swarm_init", "POST", "/swarm/init", body=body, timeout_s=_MEMBERSHIP_S)
 
     def join_swarm(self, *, advertise: str, remotes: Iterable[str], token: str) -> None:
-        # Of several addresses dockerd tries one, and waits 20 s for it: it gets one that answers.
+        # Given several addresses, dockerd tries one and waits 20 s: give it one that answers.
         remote = _answering(remotes)
         body = {
             "ListenAddr": _LISTEN,
@@ -137,20 +133,20 @@ class Swarm(transport.Door):
         self._ask("swarm_join", "POST", "/swarm/join", body=body, timeout_s=_MEMBERSHIP_S)
 
     def leave_swarm(self) -> None:
-        with errors.unless(_OUTSIDE):
+        with errors.unless(_NOT_A_MEMBER):
             self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
 
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self._ask("swarm", "GET", "/swarm")
         if swarm["ID"] != swarm_id or not reading.made_by(swarm, self._cluster):
-            raise Refused(f"swarm {swarm['ID']} is not what was to be dissolved")
-        if holds := self._why_not_empty():
-            raise Refused(f"swarm {swarm_id} is not empty: it has {holds}")
+            raise Refused(f"swarm {swarm['ID']} is not the one to dissolve")
+        if content := self._content():
+            raise Refused(f"swarm {swarm_id} is not empty: it has {content}")
         params = {"force": "true"}
         self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
 
-    def _why_not_empty(self) -> str:
-        """What a swarm has besides this node and what every swarm has, in words."""
+    def _content(self) -> str:
+        """Return the text of a content that an empty swarm does not have; empty if there is none."""
         nodes = len(self._ask("nodes", "GET", "/nodes"))
         if nodes != 1:
             return f"{nodes} nodes"
@@ -202,7 +198,7 @@ class Swarm(transport.Door):
 
 
 def _answering(remotes: Iterable[str]) -> str:
-    """The first address whose TCP port answers. Raises Unreachable when none does."""
+    """Return the first address whose TCP port answers. Raises Unreachable when none does."""
     tried = []
     for each in remotes:
         host, _, port = each.rpartition(":")
@@ -214,32 +210,32 @@ def _answering(remotes: Iterable[str]) -> str:
     raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")
 
 
-# ---- The certificate of this host's swarm node: the one place on a worker that says which swarm it is in
+# ---- The node certificate, which alone names the swarm on a worker
 #
-# It is root's; an agent without that right goes on without it (docs/operate/membership.md).
+# Only root can read the file; an agent with less rights works without it (docs/operate/membership.md).
 
 _CERTIFICATE = "swarm/certificates/swarm-node.crt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCertificate:
-    """Who the node is, by its certificate: O is the swarm, CN the node."""
+    """The subject of the certificate: O is the swarm, CN the node."""
 
     swarm_id: str
     node_id: str
 
 
 def node_certificate(root: str) -> NodeCertificate | None:
-    """What the certificate below the engine's data directory `root` says; None when it cannot be read."""
+    """Return the subject of the certificate below the engine's data directory `root`; None if it is unreadable."""
     try:
         raw = Path(root, _CERTIFICATE).read_bytes()
     except OSError:
         return None
-    # Here, as it takes 1.6 MB: a manager's engine says itself which swarm it is in.
+    # Imported here because it takes 1.6 MB, and the engine of a manager reports its swarm itself.
     from cryptography import x509  # noqa: PLC0415
 
     try:
-        # The node's own comes first, behind it those of its authority.
+        # The node's certificate is the first one; those of its authority follow.
         names = {each.oid: str(each.value) for each in x509.load_pem_x509_certificate(raw).subject}
     except ValueError:
         return None

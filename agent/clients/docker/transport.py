@@ -23,18 +23,18 @@ from agent.errors import Unreachable
 Method = Literal["GET", "POST", "DELETE"]
 
 _NEWEST = (1, 45)
-"""The newest API whose answers were seen on a real engine (26.1); a newer engine still speaks it."""
+"""The newest API version that was tested on an engine (26.1); newer engines support it."""
 _OLDEST = "1.24"
 _UNIX = "unix://"
-_NOT_SAID = "dockerd gave no reason"
+_NO_REASON = "dockerd gave no reason"
 
 
 class Quiet(Unreachable):
-    """Nothing came for long in a stream that is not broken."""
+    """A stream is open but delivers nothing for long."""
 
 
 class Transport:
-    """The wire to one dockerd. Sessions of `requests` promise no thread safety, so each thread has its own."""
+    """HTTP requests to one dockerd. Sessions of `requests` are not thread-safe, so each thread has its own."""
 
     def __init__(self, url: str, timeout_s: float, observe_call: ObserveCall = lambda *_: None) -> None:
         self.url = url
@@ -56,11 +56,11 @@ class Transport:
         timeout_s: float | None = None,
         as_error: Failure = failure,
     ) -> Any:
-        """The parsed answer; None when there is none. `call` names the request for the metrics.
+        """Return the parsed answer; None when it is empty. `call` names the request for the metrics.
 
-        Raises the error `as_error` makes of a refusal, or Unreachable when dockerd gives no answer within `timeout_s`.
+        Raises the result of `as_error` for an error answer, and Unreachable without an answer within `timeout_s`.
         """
-        with self._told(call):
+        with self._timed(call):
             options = {"params": params, "json": body, "headers": headers}
             with self._send(
                 method, path, as_error, timeout=timeout_s or self.timeout_s, **options
@@ -78,13 +78,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         as_error: Failure = failure,
     ) -> requests.Response:
-        """An answer that comes bit by bit, read with `parts`, to be closed. Quiet when nothing comes for `stall_s`."""
-        with self._told(call):
+        """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`."""
+        with self._timed(call):
             options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
             return self._send(method, path, as_error, stream=True, **options)
 
     def reset(self) -> None:
-        """Let the next call of this thread go over a new connection. Raises Unreachable when nobody takes one."""
+        """Use a new connection for the next call of this thread. Raises Unreachable when dockerd accepts none."""
         client: docker.APIClient | None = getattr(self._threads, "client", None)
         if client is not None:
             client.close()
@@ -94,23 +94,23 @@ class Transport:
             raise self._unreachable(error) from error
 
     def close(self) -> None:
-        """Close every connection. No thread may be in a call."""
+        """Close all connections. No thread may be in a call."""
         for client in list(self._clients):
             client.close()
 
     def parts(self, response: requests.Response) -> Iterator[Any]:
-        """The JSON values of a stream, as they come. Raises Unreachable when it breaks off, Quiet when it stalls."""
+        """Yield the JSON values of a stream. Raises Unreachable when it breaks off, Quiet when it stalls."""
         try:
             for line in response.iter_lines():
                 if line.strip():
                     yield _parsed(line)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if _timed_out(error):
-                raise Quiet(f"dockerd at {self.url} is silent") from error
+                raise Quiet(f"dockerd at {self.url} sends nothing") from error
             raise self._unreachable(error) from error
 
     def content(self, response: requests.Response, most: int) -> bytes:
-        """The first `most` bytes of an answer. Raises Unreachable when it breaks off."""
+        """Return the first `most` bytes of an answer. Raises Unreachable when it breaks off."""
         read = bytearray()
         try:
             for piece in response.iter_content(most):
@@ -147,7 +147,7 @@ class Transport:
 
     def _connect(self, version: str) -> docker.APIClient:
         client = docker.APIClient(base_url=self.url, version=version, timeout=int(self.timeout_s))
-        client.trust_env = False  # a proxy of the environment is not for dockerd
+        client.trust_env = False  # dockerd is never behind a proxy of the environment
         return client
 
     def _negotiate(self) -> str:
@@ -164,9 +164,9 @@ class Transport:
         return f"{major}.{minor}"
 
     def _probe(self) -> None:
-        """Raise OSError when nobody listens.
+        """Raise OSError when nothing listens.
 
-        Tried by hand, because the docker package leaves the socket of a refused connection to the garbage collector.
+        The docker package leaves the socket of a refused connection to the garbage collector; this one closes it.
         """
         if self.url.startswith(_UNIX):
             with socket.socket(socket.AF_UNIX) as wire:
@@ -174,14 +174,12 @@ class Transport:
                 wire.connect(self.url.removeprefix(_UNIX))
 
     def _unreachable(self, error: Exception) -> Unreachable:
-        self._version = None  # what answers next may be another version of dockerd
+        self._version = None  # the next dockerd may have another version
         slow = _timed_out(error)
-        return Unreachable(
-            f"dockerd at {self.url} does not answer: {'it took too long' if slow else _cause(error)}"
-        )
+        return Unreachable(f"dockerd at {self.url} does not answer: {'timeout' if slow else _cause(error)}")
 
     @contextmanager
-    def _told(self, call: str) -> Iterator[None]:
+    def _timed(self, call: str) -> Iterator[None]:
         began, name = time.monotonic(), None
         try:
             yield
@@ -193,7 +191,7 @@ class Transport:
 
 
 def quoted(name: str) -> str:
-    """A name as one part of a path."""
+    """Return a name quoted as one part of a path."""
     return quote(name, safe="")
 
 
@@ -203,33 +201,33 @@ def _parsed(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreachable(f"dockerd answered what is not JSON: {error}") from error
+        raise Unreachable(f"the answer of dockerd is not JSON: {error}") from error
 
 
 def _message(response: requests.Response) -> str:
     try:
-        return str(msgspec.json.decode(response.content)["message"]).strip() or _NOT_SAID
+        return str(msgspec.json.decode(response.content)["message"]).strip() or _NO_REASON
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, requests.RequestException):
-        return _NOT_SAID
+        return _NO_REASON
 
 
 def _timed_out(error: Exception) -> bool:
-    # requests has a Timeout of its own, but not for an answer that stops half-way.
+    # requests raises its own Timeout, but not for an answer that stops half-way.
     stopped = (error, *error.args)
     return any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError) for each in stopped)
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: requests and urllib3 wrap it several times."""
+    """Return the innermost reason: requests and urllib3 wrap it several times."""
     inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
     return _cause(inner) if inner is not None else str(error)
 
 
-# ---- What the parts of the engine client share: the wire, and the cluster whose containers are ours
+# ---- The base of the parts of the engine client
 
 
-class Door:
-    """Base of the parts of DockerEngine."""
+class Part:
+    """A part of DockerEngine: the transport, and the cluster whose objects are managed."""
 
     def __init__(self, transport: Transport, cluster: str) -> None:
         self._transport = transport
@@ -238,19 +236,22 @@ class Door:
     def _ask(self, call: str, method: Method, path: str, **options: Any) -> Any:
         return self._transport.ask(call, method, path, **options)
 
-    def _attach(self, whose: str, network: str, how: Mapping[str, Any], timeout_s: float) -> None:
-        body, path = {"Container": whose, "EndpointConfig": how}, f"/networks/{quoted(network)}/connect"
+    def _attach(self, container: str, network: str, endpoint: Mapping[str, Any], timeout_s: float) -> None:
+        body, path = (
+            {"Container": container, "EndpointConfig": endpoint},
+            f"/networks/{quoted(network)}/connect",
+        )
         self._ask("network_connect", "POST", path, body=body, timeout_s=timeout_s, as_error=network_failure)
 
-    def _detach(self, whose: str, network: str, timeout_s: float, *, force: bool = False) -> None:
-        body, path = {"Container": whose, "Force": force}, f"/networks/{quoted(network)}/disconnect"
+    def _detach(self, owner: str, network: str, timeout_s: float, *, force: bool = False) -> None:
+        body, path = {"Container": owner, "Force": force}, f"/networks/{quoted(network)}/disconnect"
         self._ask("network_disconnect", "POST", path, body=body, timeout_s=timeout_s)
 
 
-# ---- What happens in the engine, as it happens: one stream, reopened when it was quiet for long
+# ---- Events: one stream, reopened after a long silence
 
 _QUIET_S = 300.0
-"""After so long without an event the stream is reopened; a dockerd that hangs does not answer that."""
+"""The stream is reopened after this time without an event, which fails if dockerd hangs."""
 
 _FILTERS = json.dumps(
     {
@@ -271,9 +272,9 @@ class DockerEvents:
         self._lock = threading.Lock()
         self._closed = False
         self._waiting = False
-        """Somebody is in `__next__`, and closes the stream when he leaves it."""
-        self._heard_ns = time.time_ns()
-        """Time of the last event heard, by the engine's clock: a new stream goes on from there."""
+        """True while a thread is in `__next__`; that thread closes the stream."""
+        self._last_event_ns = time.time_ns()
+        """Time of the last event by the engine's clock; a new stream continues from it."""
         self._response = self._open()
         self._events = self._transport.parts(self._response)
 
@@ -310,25 +311,25 @@ class DockerEvents:
                 self._response.close()
 
     def _next_hint(self) -> str | None:
-        """The next event, through as many streams as it takes; None when closed."""
+        """Return the next event, reopening the stream as needed; None when closed."""
         while not self._closed:
             try:
                 event = next(self._events, None)
             except Quiet:
-                self._go_on(self._open())
+                self._continue_with(self._open())
                 continue
             if event is None:
                 raise Unreachable("dockerd ended the stream of events")
-            self._heard_ns = int(event.get("timeNano") or self._heard_ns) + 1
+            self._last_event_ns = int(event.get("timeNano") or self._last_event_ns) + 1
             return _hint(event)
         return None
 
     def _open(self) -> requests.Response:
-        since = f"{self._heard_ns // 10**9}.{self._heard_ns % 10**9:09d}"
+        since = f"{self._last_event_ns // 10**9}.{self._last_event_ns % 10**9:09d}"
         params = {"filters": _FILTERS, "since": since}
         return self._transport.open("events", "GET", "/events", params=params, stall_s=_QUIET_S)
 
-    def _go_on(self, response: requests.Response) -> None:
+    def _continue_with(self, response: requests.Response) -> None:
         with self._lock:
             self._response.close()
             self._response = response
@@ -338,11 +339,11 @@ class DockerEvents:
 
 
 def _unblock(response: requests.Response) -> None:
-    """End a read that another thread waits in; closing alone would not."""
+    """End a read in another thread, which closing alone does not end."""
     try:
         response.raw.shutdown()
     except (OSError, RuntimeError, ValueError):
-        return  # it is at its end already
+        return  # the stream has ended already
 
 
 def _hint(event: Mapping[str, Any]) -> str:

@@ -1,7 +1,4 @@
-"""etcd: the interface that the program sees, and the client behind it.
-
-etcd3 0.12.0 and the generated stubs are seen by this package alone.
-"""
+"""The interface to etcd and its client. Only this package uses etcd3 0.12.0 and the generated stubs."""
 
 from agent.clients.etcd.etcd import EtcdStore, Store, Watch
 

@@ -1,4 +1,4 @@
-"""How a call to etcd is made: with a deadline, a token, a look at the answer's header, and the right way to fail."""
+"""Calls to etcd: deadline, token, check of the answer's header, and conversion of errors."""
 
 import random
 import threading
@@ -17,28 +17,28 @@ from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, SwarmkeeperError, Unreachable
 from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Put, Snapshot, StoreSettings
 
-# ---- Requests to etcd built from our types, and its answers read into them
+# ---- Conversion between agent.model.store and the messages of etcd
 
 create_revision_of = etcd3.transactions.Create
 mod_revision_of = etcd3.transactions.Mod
 
 
 def range_end(key: bytes) -> bytes:
-    """Return the first key after all that start with `key`, which is how etcd writes a prefix."""
+    """Return the first key after all keys that start with `key`: etcd's form of a prefix."""
     stem = key.rstrip(b"\xff")
     if not stem:
-        return b"\0"  # etcd's word for "to the very end"
+        return b"\0"  # etcd's form of "to the last key"
     return stem[:-1] + bytes([stem[-1] + 1])
 
 
 def bounds(key: str, *, prefix: bool) -> tuple[bytes, bytes]:
-    """Return the `key` and the `range_end` of a request, which is empty for a single key. No prefix: every key."""
+    """Return `key` and `range_end` of a request; `range_end` is empty for one key. An empty prefix is every key."""
     raw = key.encode()
     return (raw or b"\0", range_end(raw)) if prefix else (raw, b"")
 
 
 def read_request(ranges: Sequence[KeyRange], *, count_only: bool = False) -> etcd_pb2.TxnRequest:
-    """Return one transaction of all the reads: the answer is a snapshot, and linearizable as every transaction is."""
+    """Return one transaction with all reads: its answer is a linearizable snapshot."""
     gets = []
     for each in ranges:
         key, end = bounds(each.key, prefix=each.prefix)
@@ -49,7 +49,7 @@ def read_request(ranges: Sequence[KeyRange], *, count_only: bool = False) -> etc
 def write_request(
     compares: Iterable[Compare], operations: Iterable[Put | Delete], fence: Fence | None = None
 ) -> etcd_pb2.TxnRequest:
-    """Return the transaction; a fenced one reads the lock when it fails, to tell whose compare it was."""
+    """Return the transaction. A fenced one reads the lock on failure, to tell which compare failed."""
     guarded = list(compares)
     otherwise = []
     if fence is not None:
@@ -85,7 +85,7 @@ def snapshot_of(response: etcd_pb2.TxnResponse) -> Snapshot:
 
 
 def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
-    # A key that is no UTF-8 is not ours, and must not keep us from reading those that are.
+    # Another program may write a key that is not UTF-8; the agent's keys must remain readable.
     return KeyValue(
         key=kv.key.decode(errors="backslashreplace"),
         value=kv.value,
@@ -96,27 +96,26 @@ def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
 
 
 def holds_fence(response: etcd_pb2.TxnResponse, fence: Fence) -> bool:
-    """Whether the lock, as read in the failure branch of a fenced write, is still the one of `fence`."""
+    """Return True if the lock, read in the failure branch of a fenced write, is still that of `fence`."""
     found = [kv.create_revision for each in response.responses for kv in each.response_range.kvs]
     return found == [fence.create_revision]
 
 
-# ---- User and password: the token that etcd gives for them, and when to ask for another
+# ---- Authentication: the token that etcd issues for user and password
 #
-# A token is renewed when etcd refuses it, not by the clock. etcd checks it before it does anything, so a
-# refused call was certainly not carried out and may be repeated; a simple token lives as long as it is used;
-# and each one costs etcd 75 ms of bcrypt, which a thousand hosts renewing early would turn into a core of its
-# own.
+# A token is renewed when etcd refuses it, not after a time. etcd checks the token first, so a refused call was
+# not carried out and may be repeated; a simple token stays valid while it is used; and each token takes etcd
+# 75 ms of bcrypt: early renewal by a thousand hosts would load a whole core.
 
 AUTHENTICATE_TIMEOUT_S = 3.0
 RETRY_S = 5.0
 
-# A member that has lost its quorum then says so after 4 s, instead of leaving a watch open in silence.
+# With it, a member without a quorum ends a watch after 4 s, instead of leaving it open without events.
 HAS_LEADER: Metadata = (("hasleader", "true"),)
 
 
 class Tokens:
-    """The metadata of every call. One token serves all members; one thread at a time asks for it."""
+    """The metadata of calls. One token is valid on all members; one thread at a time requests it."""
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
@@ -126,14 +125,14 @@ class Tokens:
         self._refusal: tuple[float, SwarmkeeperError] | None = None
 
     def metadata(self, connection: Connection) -> Metadata:
-        """Return the metadata for a call, asking for a token first if there is none. Raises Unreachable, Refused."""
+        """Return the metadata for a call; request a token if there is none. Raises Unreachable, Refused."""
         with self._lock:
             if self._metadata is None:
                 self._metadata = self._authenticate(connection)
             return self._metadata
 
     def expire(self, used: Metadata) -> None:
-        """Drop the token that a call was refused with, unless it has been replaced meanwhile."""
+        """Drop a refused token, unless another thread has replaced it."""
         with self._lock:
             if self.has_user and self._metadata == used:
                 self._metadata = None
@@ -153,7 +152,7 @@ class Tokens:
                 return HAS_LEADER
             refused = failure.as_error()
             if isinstance(refused, Refused):
-                # Wrong password: do not have every retry of every thread hashed by etcd.
+                # Wrong password: etcd would hash it again for every retry of every thread.
                 self._refusal = (time.monotonic() + RETRY_S * random.uniform(0.5, 1.0), refused)  # noqa: S311
             raise refused from None
         self._refusal = None
@@ -172,13 +171,13 @@ def _auth_is_off(failure: Failure) -> bool:
     return failure.code == "FAILED_PRECONDITION" and "not enabled" in failure.details
 
 
-# ---- What etcd's answers say about itself: its newest revision, and whether it is still the etcd we knew
+# ---- Newest revision and cluster id in etcd's answers, and detection of another or restored etcd
 
 log = structlog.get_logger("store")
 
 
 class Progress:
-    """The newest revision, the cluster's id, the last contact, and why connections were given up. Thread-safe."""
+    """The newest revision, the cluster id, the last contact, and counted reasons of reconnects. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -195,12 +194,12 @@ class Progress:
             return MappingProxyType(dict(self._reconnects))
 
     def contact(self) -> None:
-        """Note that etcd has answered something."""
+        """Record an answer of etcd."""
         self.last_contact_s = time.monotonic()
         self.connected = True
 
     def lost(self, reason: str) -> None:
-        """Note that a connection or a stream was given up. `reason` is a metric's label: out of a small set."""
+        """Count a closed connection or stream. `reason` is the label of a metric, one of a small set."""
         with self._lock:
             self._reconnects[reason] += 1
 
@@ -208,7 +207,7 @@ class Progress:
         self.connected = False
 
     def subscribe(self, other_etcd: Callable[[str], None]) -> None:
-        """Call `other_etcd(reason)` when the revision went back or the cluster's id changed."""
+        """Call `other_etcd(reason)` when the revision decreased or the cluster id changed."""
         with self._lock:
             self._on_other_etcd.add(other_etcd)
 
@@ -217,11 +216,10 @@ class Progress:
             self._on_other_etcd.discard(other_etcd)
 
     def linearized(self, header: etcd_pb2.ResponseHeader, *, seen_before: int) -> None:
-        """Take the header of a linearizable answer. `seen_before` is the revision known when the call was made.
+        """Check the header of a linearizable answer. `seen_before` is the newest known revision before the call.
 
-        Such an answer can never be older than what was known before the question, unless etcd was wiped or restored
-        from a backup. A wiped etcd may well keep its cluster id, and a watch from our old revision would then wait
-        in silence for a revision that is years away.
+        The answer is older than `seen_before` only if etcd was wiped or restored from a backup. A wiped etcd can keep
+        its cluster id; a watch from the old revision would then wait for a revision that is years away.
         """
         self.contact()
         with self._lock:
@@ -231,7 +229,12 @@ class Progress:
             listeners = tuple(self._on_other_etcd) if reason else ()
         if reason:
             self.lost(reason)
-            log.error("etcd is not the one it was", reason=reason, before=seen_before, now=header.revision)
+            log.error(
+                "etcd was replaced or restored from a backup",
+                reason=reason,
+                before=seen_before,
+                now=header.revision,
+            )
         for listener in listeners:
             listener(reason)
 
@@ -245,13 +248,13 @@ class Progress:
 
 T = TypeVar("T")
 Call = Callable[[Any], T]
-"""What is done with etcd3's client, which carries the deadline and the token of this one call."""
+"""A call on etcd3's client, which carries the deadline and the token of this call."""
 Observer = Callable[[str, float, str | None], None]
-"""Told of every try: operation, seconds, and a word for the error or None."""
+"""Called after every attempt with operation, seconds, and the kind of the error or None."""
 
 
 class Calls:
-    """Tries on one connection, and repeated tries over all of them. Thread-safe."""
+    """Single attempts on one connection, and repeated attempts on all endpoints. Thread-safe."""
 
     def __init__(self, settings: StoreSettings, pool: Pool, progress: Progress, observe: Observer) -> None:
         self._settings = settings
@@ -265,10 +268,10 @@ class Calls:
         self._closed.set()
 
     def once(self, op: str, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Make one try: for a write, which nobody may repeat who does not know how it ended.
+        """Make one attempt: for a write, which must not be repeated while its result is unknown.
 
-        Raises Unreachable, and gives the connection up; or Refused. A refused token is replaced and the call
-        repeated once: etcd looks at the token before anything else.
+        Raises Unreachable and retires the connection, or raises Refused. A refused token is replaced and the call
+        repeated once: etcd checks the token before it carries out anything.
         """
         timeout_s = self._settings.timeout_s if timeout_s is None else timeout_s
         with self._pool.borrowed() as connection:
@@ -287,14 +290,16 @@ class Calls:
     def repeated(
         self, op: str, call: Call[T], *, budget_s: float | None = None, timeout_s: float | None = None
     ) -> T:
-        """Try until the budget is spent, each time on the next endpoint: for reads and what may happen twice.
+        """Repeat within the budget, each time on the next endpoint: for reads and idempotent writes.
 
-        The budget and the time of one try, in seconds, are those of the settings where they are not given.
+        The budget and the timeout of one attempt are in seconds; the settings give the defaults.
         """
         budget_s = self._settings.budget_s if budget_s is None else budget_s
-        try_s = self._settings.timeout_s if timeout_s is None else min(timeout_s, self._settings.timeout_s)
+        attempt_s = (
+            self._settings.timeout_s if timeout_s is None else min(timeout_s, self._settings.timeout_s)
+        )
         deadline = time.monotonic() + budget_s
-        tries = tenacity.Retrying(
+        attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Unreachable),
             stop=tenacity.stop_before_delay(budget_s) | tenacity.stop_when_event_set(self._closed),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=1),
@@ -304,21 +309,21 @@ class Calls:
 
         reason: Unreachable | None = None
 
-        def one_try() -> T:
+        def one_attempt() -> T:
             nonlocal reason
             left_s = max(deadline - time.monotonic(), 0.1)
             try:
-                return self.once(op, call, timeout_s=min(try_s, left_s))
+                return self.once(op, call, timeout_s=min(attempt_s, left_s))
             except Unreachable as error:
-                # The last try may have had no time: that it ran out says less than why the one before failed.
-                if reason is None or left_s >= try_s:
+                # A last attempt without enough time times out; the failure before it tells more.
+                if reason is None or left_s >= attempt_s:
                     reason = error
                 raise reason from None
 
-        return tries(one_try)
+        return attempts(one_attempt)
 
     def transact(self, client: Any, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:
-        """Send a transaction. On the stub: etcd3's own `transaction` drops the header, and so the revision."""
+        """Send a transaction. It uses the stub, because etcd3's `transaction` drops the revision."""
         seen_before = self._progress.revision
         response: etcd_pb2.TxnResponse = client.kvstub.Txn(
             request, timeout=client.timeout, metadata=client.metadata

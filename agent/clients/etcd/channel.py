@@ -1,7 +1,7 @@
-"""One connection to one etcd member: etcd3's client object on a channel with the options that were measured to work.
+"""Connections to etcd members: etcd3's client object on a channel with measured options.
 
 Of etcd3 0.12.0 only the channel, the credentials, the stubs, the lease calls and the compare builders are used. Its
-watcher re-opens streams in a hot loop during an outage, its lock leaks leases, and its password arguments fail with
+watcher reopens streams in a busy loop during an outage, its lock leaks leases, and its password arguments fail with
 every grpcio since 1.45.
 """
 
@@ -22,12 +22,12 @@ from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachabl
 from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
 OPTIONS: tuple[tuple[str, int], ...] = (
-    # A dead or frozen peer is noticed within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
-    # below 6 s; and the ack has a time-out of its own (60 s) that keepalive_timeout does not shorten.
+    # A dead or frozen peer is detected within 7 + 3 s. etcd answers pings less than 5 s apart with GOAWAY, so never
+    # below 6 s. The ack has a timeout of its own (60 s), which keepalive_timeout does not shorten.
     ("grpc.keepalive_time_ms", 7000),
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.http2.ping_timeout_ms", 3000),
-    # Without it, gRPC throttles the pings of a quiet watch and the two lines above mean nothing after 40 s.
+    # Without this option gRPC throttles the pings of an idle watch, and those above have no effect after 40 s.
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 1000),
@@ -42,14 +42,14 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def _load_etcd3() -> tuple[Any, Any]:
-    """Import etcd3 on our stubs, and grpc in the environment that those set for it.
+    """Import etcd3 with the stubs of agent.clients.etcdpb, and grpc in the environment that they set.
 
-    Raises ImportError when somebody imported etcd3 before, on its own stubs.
+    Raises ImportError when another module has imported etcd3 with its own stubs.
     """
     if sys.modules.setdefault("etcd3.etcdrpc", etcdpb) is not etcdpb:
         raise ImportError(
-            "etcd3 was imported before agent.clients.etcd: its generated code of 2020 is in this process, and no "
-            "second copy of the messages can be; import agent.clients.etcd first"
+            "etcd3 was imported before agent.clients.etcd, with its own generated code; a process cannot load the "
+            "messages twice: import agent.clients.etcd first"
         )
     import etcd3  # noqa: PLC0415 (only after the alias)
     import grpc  # noqa: PLC0415
@@ -66,7 +66,7 @@ Fingerprint = tuple[tuple[str, int, int], ...]
 
 
 def credentials_fingerprint(settings: StoreSettings) -> Fingerprint:
-    """Return what changes when a TLS file is replaced. Raises Unreachable when one cannot be read."""
+    """Return the TLS files with times and inodes, to detect a replacement. Raises Unreachable for a missing file."""
     paths = [path for path in (settings.ca_file, settings.cert_file, settings.key_file) if path is not None]
     try:
         stats = [(path, Path(path).stat()) for path in paths]
@@ -76,11 +76,11 @@ def credentials_fingerprint(settings: StoreSettings) -> Fingerprint:
 
 
 class Connection:
-    """A client of one member, closed when it has been retired and its last user has left.
+    """A client of one member, closed after it was retired and its last user has left.
 
-    Closing a gRPC channel cancels the calls of every other thread on it, and leaves the outcome of their writes
-    unknown: so a failing connection is first taken out of use, then closed by whoever leaves last. Streams do not
-    end by themselves: they are told.
+    Closing a gRPC channel cancels the calls of all threads on it, and the results of their writes remain unknown.
+    A failing connection is therefore first retired, then closed by its last user. Streams do not end by themselves:
+    `on_retire` ends them.
     """
 
     def __init__(self, endpoint: Endpoint, settings: StoreSettings) -> None:
@@ -95,16 +95,16 @@ class Connection:
         self._on_retire: set[Callable[[], None]] = set()
 
     def client(self, *, timeout_s: float, metadata: Metadata) -> Any:
-        """Return etcd3's client with a deadline and a token for one call, as its methods take them from itself.
+        """Return etcd3's client with the deadline and the token of one call, which it takes from its attributes.
 
-        A shallow replica: channel and stubs are shared, and no other thread's call gets our deadline.
+        The clone is shallow: it shares channel and stubs, but not the deadline of other threads' calls.
         """
         client = copy.copy(self._client)
         client.timeout, client.metadata = timeout_s, metadata
         return client
 
     def enter(self) -> bool:
-        """Count one more user; false when the connection is retired."""
+        """Add a user; return False when the connection is retired."""
         with self._lock:
             if not self._retired:
                 self._users += 1
@@ -118,7 +118,7 @@ class Connection:
             self._client.close()
 
     def on_retire(self, cancel: Callable[[], None]) -> None:
-        """Call `cancel` when the connection is taken out of use; at once if it is already."""
+        """Call `cancel` when the connection is retired; immediately if it is already."""
         with self._lock:
             self._on_retire.add(cancel)
             retired = self._retired
@@ -130,7 +130,7 @@ class Connection:
             self._on_retire.discard(cancel)
 
     def retire(self, *, now: bool = False) -> None:
-        """Take it out of use; with `now`, end the calls that are under way too."""
+        """Let no call start any more; with `now`, cancel those under way."""
         with self._lock:
             first, self._retired = not self._retired, True
             cancels = tuple(self._on_retire)
@@ -156,15 +156,15 @@ def _new_client(endpoint: Endpoint, settings: StoreSettings) -> Any:
         raise Unreachable(f"TLS file {error.filename}: {error.strerror}") from error
 
 
-# ---- Which member of etcd is spoken to, and the way on to the next when it fails
+# ---- The choice of the member, and the change to the next one after a failure
 
 log = structlog.get_logger("store")
 
 
 class Pool:
-    """One connection at a time, to the endpoints in order from a random start; nobody is ever blacklisted.
+    """One connection at a time, to the endpoints in order from a random start, which spreads hosts over the members.
 
-    The random start spreads many hosts over the members. Replacing the TLS files replaces the connection.
+    No endpoint is excluded after failures. Replacing the TLS files replaces the connection.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -184,7 +184,7 @@ class Pool:
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[Connection]:
-        """Lend the present connection for one call or stream. Raises Unreachable when there can be none."""
+        """Provide the connection for one call or stream. Raises Unreachable."""
         connection = self._enter()
         try:
             yield connection
@@ -192,7 +192,7 @@ class Pool:
             connection.leave()
 
     def give_up(self, connection: Connection) -> None:
-        """Take a failing connection out of use; the next call goes to the next endpoint."""
+        """Retire a failing connection; the next call uses the next endpoint."""
         with self._lock:
             if self._connection is not connection:
                 return
@@ -201,7 +201,7 @@ class Pool:
         connection.retire()
 
     def close(self) -> None:
-        """End every call under way; later ones raise Unreachable."""
+        """Cancel every call under way; later ones raise Unreachable."""
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
@@ -217,30 +217,30 @@ class Pool:
                 self._connection = Connection(self._endpoints[self._next], self._settings)
             connection = self._connection
             entered = connection.enter()
-            assert entered, "only give_up and close retire, and they take the connection out first"
+            assert entered, "give_up and close remove a connection from the pool before they retire it"
         if outdated is not None:
             outdated.retire()
         return connection
 
     def _outdated(self) -> Connection | None:
-        """Return the connection if its TLS files were replaced since: gRPC reads them once."""
+        """Return the connection if its TLS files were replaced; gRPC reads them only once."""
         if self._connection is None or not self._connection.endpoint.tls:
             return None
         try:
             now = credentials_fingerprint(self._settings)
         except Unreachable as error:
-            log.warning("etcd client goes on with the TLS files it has", error=str(error))
+            log.warning("TLS files unreadable; the open etcd connection remains in use", error=str(error))
             return None
         return self._connection if now != self._connection.fingerprint else None
 
 
-# ---- What went wrong in a call to etcd, told apart by what the caller can do about it
+# ---- Failures of calls to etcd, classified by the remedy of the caller
 
 FAILURES = (grpc.RpcError, etcd3.Etcd3Exception, ValueError)
-"""All that a call can raise: etcd3 wraps four codes and lets the others through, and gRPC says ValueError when the
-channel was closed under the call."""
+"""All exceptions of a call: etcd3 wraps four codes and passes the others; gRPC raises ValueError when the channel was
+closed during the call."""
 
-# UNKNOWN is what etcd answers to a write that found no quorum in time: it may yet be carried out.
+# etcd answers UNKNOWN to a write that found no quorum in time: it may still be carried out.
 _AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"})
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
@@ -248,7 +248,7 @@ _TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A failed call: gRPC's status code and text, from whom."""
+    """A failed call: gRPC's status code and text, and the endpoint."""
 
     code: str
     details: str
@@ -256,12 +256,12 @@ class Failure:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether the member may be at fault, and the call may have been carried out."""
+        """True if the member may be at fault and the call may have been carried out."""
         return self.code in _AMBIGUOUS or "too many requests" in self.details
 
     @property
     def is_stale_token(self) -> bool:
-        """Whether etcd refused for the token alone: nothing was carried out, a new token may help."""
+        """True if etcd refused only the token: nothing was carried out, and a new token may help."""
         return self.code == "UNAUTHENTICATED" or any(text in self.details for text in _TOKEN_TEXTS)
 
     @property
@@ -273,15 +273,15 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """A word for metrics, out of a small set."""
+        """Label of metrics, one of a small set."""
         return "tls" if self.is_tls else self.code.lower()
 
     def __str__(self) -> str:
-        what = "TLS failure" if self.is_tls else self.code
-        return f"etcd at {self.endpoint}: {what}: {self.details}"
+        kind = "TLS failure" if self.is_tls else self.code
+        return f"etcd at {self.endpoint}: {kind}: {self.details}"
 
     def as_error(self) -> SwarmkeeperError:
-        """Return the error of ours that says what to do about it."""
+        """Return the error that names the remedy."""
         if self.is_ambiguous:
             return Unreachable(str(self))
         if self.code == "NOT_FOUND":
@@ -290,7 +290,7 @@ class Failure:
 
 
 def failure_of(error: BaseException, endpoint: Endpoint) -> Failure:
-    """Return what a call to `endpoint` failed with. etcd3 keeps the gRPC error, with the text, in `__context__`."""
+    """Return the failure of a call to `endpoint`. etcd3 keeps the gRPC error, with its text, in `__context__`."""
     if isinstance(error, etcd3.Etcd3Exception) and error.__context__ is not None:
         error = error.__context__
     if isinstance(error, grpc.RpcError) and hasattr(error, "code"):

@@ -1,4 +1,4 @@
-"""The store on a real etcd."""
+"""The interface to etcd, and its implementation on an etcd cluster."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,39 +11,39 @@ from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Conflict, LeadershipLost, Missing
 from agent.model import store
 
-# ---- What the program asks of etcd, and nothing more: real and fake store pass one contract suite
+# ---- The interface. EtcdStore and the fake store pass the same contract tests
 
 
 class Watch(Protocol):
-    """A standing request to be woken. It carries no data: whoever is woken reads."""
+    """A subscription that wakes its subscriber. It carries no data: the subscriber reads."""
 
     @property
     def healthy(self) -> bool:
-        """Whether etcd has confirmed every range of it and nothing has gone wrong since."""
+        """True if etcd has confirmed every range and the watch has not failed since."""
 
     @property
     def fault(self) -> str | None:
-        """Why it is not healthy, in words; None when it is, or when it has not been tried yet."""
+        """Text of the failure; None while the watch is healthy or not yet tried."""
 
     def rearm(self, ranges: Sequence[store.KeyRange]) -> None:
-        """Watch these ranges instead. Wakes once it does."""
+        """Replace the ranges. Wakes the subscriber when etcd has confirmed them."""
 
     def close(self) -> None: ...
 
 
 class Store(Protocol):
-    """etcd, as this program uses it. Every read is linearizable. Safe to call from several threads."""
+    """The operations of etcd that the agent uses. Every read is linearizable. Thread-safe."""
 
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
-        """Return all the ranges as of one revision. Raises Unreachable, Refused."""
+        """Return all ranges at one revision. Raises Unreachable, Refused."""
 
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
     ) -> store.TxnResult:
         """Carry out all operations if every compare holds, else none of them.
 
-        Raises Unreachable, and then it may have been carried out or not; Refused when it was not and will not be
-        (permission, size, no space left in etcd); Missing when a lease named in it is gone.
+        Raises Unreachable when the result is unknown; Refused when nothing was carried out (permission, size, no space
+        left in etcd); Missing when a lease of an operation does not exist.
         """
 
     def write_fenced(
@@ -52,43 +52,43 @@ class Store(Protocol):
         operations: Sequence[store.Put | store.Delete],
         compares: Sequence[store.Compare] = (),
     ) -> None:
-        """Carry out all operations if the lock is still held as `fence` says and every compare holds.
+        """Carry out all operations if the lock is still that of `fence` and every compare holds.
 
-        Raises LeadershipLost when the lock has passed on, Conflict when another compare failed, and as txn().
+        Raises LeadershipLost when another agent has the lock, Conflict when a compare failed, and as txn().
         """
 
     def grant(self, ttl_s: float) -> store.Lease:
         """Return a new lease of at least `ttl_s`. Raises Unreachable, Refused (no space left in etcd)."""
 
     def keepalive(self, lease_id: int) -> float:
-        """Return the renewed lease's seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
+        """Renew a lease; return its seconds to live, 0 or less when it is gone. Raises Unreachable, Refused."""
 
     def revoke(self, lease_id: int) -> None:
-        """End the lease and delete its keys; one that is gone already is no error. Raises Unreachable, Refused."""
+        """End the lease, if it exists, and delete its keys. Raises Unreachable, Refused."""
 
     def watch(self, ranges: Sequence[store.KeyRange], on_wake: Callable[[str], None]) -> Watch:
         """Call `on_wake(reason)` whenever a key in the ranges may have changed, until the watch is closed.
 
-        It is called on the watch's own thread and must return at once. It may be called for no change, and once
-        for many; after the last change it is called at least once more.
+        The watch's own thread calls it; it must return quickly. There may be a call without a change, or one for many
+        changes; at least one call follows the last change.
         """
 
     def health(self) -> store.StoreHealth: ...
 
     def close(self) -> None:
-        """End watches and calls under way. Every later call raises Unreachable."""
+        """End all watches and calls. Every later call raises Unreachable."""
 
 
 REVOKE_BUDGET_S = 1.0
 REVOKE_TRY_S = 0.4
-"""Time for a second endpoint when the first one hangs: the next leader waits for this call, or for the lease to end."""
+"""Leaves time for a second endpoint when one hangs: the next leader waits for this call or the end of the lease."""
 
 
 class EtcdStore:
-    """A `Store` over one or several endpoints. Nothing is sent before the first call.
+    """A `Store` on one or several endpoints. The constructor sends nothing; it raises Invalid for unusable settings.
 
-    `observe_call(operation, seconds, error)` is called after every try, on the thread that made it; the error is a
-    word out of a small set, or None. Raises Invalid when the settings cannot be used.
+    `observe_call(operation, seconds, error)` is called after every attempt, on the calling thread; the error is one of
+    a small set, or None.
     """
 
     def __init__(
@@ -121,11 +121,9 @@ class EtcdStore:
         if response.succeeded:
             return
         if not calls.holds_fence(response, fence):
-            raise LeadershipLost(
-                f"{fence.key} is no longer the lock taken at revision {fence.create_revision}"
-            )
+            raise LeadershipLost(f"the lock {fence.key} acquired at revision {fence.create_revision} is lost")
         keys = ", ".join(compare.key for compare in compares)
-        raise Conflict(f"a key that was to be written has changed since it was read: {keys}")
+        raise Conflict(f"a key has changed since it was read: {keys}")
 
     def grant(self, ttl_s: float) -> store.Lease:
         def call(client: Any) -> store.Lease:
@@ -136,7 +134,7 @@ class EtcdStore:
 
     def keepalive(self, lease_id: int) -> float:
         def call(client: Any) -> float:
-            # One short stream for each renewal: it has a deadline, which a long one has not.
+            # One short stream for each renewal: unlike a long one, it has a deadline.
             answers = list(client.refresh_lease(lease_id))
             return float(answers[0].TTL) if answers else 0.0
 

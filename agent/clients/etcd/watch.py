@@ -1,8 +1,8 @@
-"""A watch that outlives every stream: ask etcd for its revision, watch from there, start over whenever that ends.
+"""A watch that survives the end of a stream: read etcd's revision, watch from it, and repeat when the stream ends.
 
-Level triggered: no event is ever handed on. Whoever is woken reads, so changes between two reads may melt into one
-and what happened while no stream was open costs nothing but the wake that follows its re-opening. That is why
-neither a compaction nor a restart nor a wiped etcd can make it miss the last change.
+The watch is level triggered: it passes on no events. The subscriber reads after each wake, so several changes can cause
+one wake, and each reopening of the stream causes one. Therefore no compaction, restart or wipe of etcd hides the last
+change.
 """
 
 import queue
@@ -20,20 +20,20 @@ from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, Unreachable
 from agent.model.store import KeyRange
 
-# ---- One gRPC Watch stream over all ranges of a watch: opened, listened to, probed when silent, ended
+# ---- One gRPC Watch stream for all ranges of a watch, probed while it is silent
 #
-# What was measured of etcd 3.4.23 and is answered here: a range that may not be watched is confirmed and
-# cancelled in one message, with watch_id -1, and then stays silent for ever; a compaction cancels with
-# `compact_revision`; a frozen member says nothing at all.
+# Measured on etcd 3.4.23: a range without read permission is confirmed and cancelled in one message, with
+# watch_id -1, and sends nothing afterwards; a compaction cancels with `compact_revision`; a frozen member
+# sends nothing.
 
-# A frozen or vanished peer is found by the channel's pings within 10 s, whatever happens here. The probe is for an
-# etcd that answers pings but no longer serves this stream, so it may be rare: one message in 30 s on a quiet cluster.
+# The channel's pings detect a frozen or vanished peer within 10 s. The probe detects an etcd that answers pings but
+# no longer serves this stream; it can be rare: one message in 30 s on an idle cluster.
 PROBE_AFTER_S = 30.0
 PROBE_ANSWER_S = 5.0
 
 
 class StreamEnded(Exception):
-    """Why the stream is over: a word for metrics, and etcd's own text."""
+    """The end of a stream: a label for metrics, and etcd's text."""
 
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
@@ -42,7 +42,7 @@ class StreamEnded(Exception):
 
 
 class WatchStream:
-    """Read in the caller's thread; the requests, and the probes, are sent from gRPC's own sending thread."""
+    """A stream that the caller's thread reads; gRPC's sending thread sends the requests and probes."""
 
     def __init__(
         self, connection: Connection, ranges: Sequence[KeyRange], metadata: Metadata, progress: Progress
@@ -56,15 +56,15 @@ class WatchStream:
         self._call: Any = None
         self._end: StreamEnded | None = None
         self._confirmed = 0
-        self._last_heard_s = time.monotonic()
+        self._last_message_s = time.monotonic()
         self._asked_s = 0.0
 
     def listen(
         self, *, after_revision: int, on_open: Callable[[], None], on_change: Callable[[], None]
     ) -> NoReturn:
-        """Watch everything after the revision until the stream ends, which is always by raising StreamEnded.
+        """Watch all changes after the revision until the stream ends; always raises StreamEnded.
 
-        Calls `on_open` when every range is confirmed, `on_change` for every message with changes in it.
+        Calls `on_open` when every range is confirmed, `on_change` for every message with changes.
         """
         for each in self._ranges:
             key, end = bounds(each.key, prefix=each.prefix)
@@ -86,7 +86,7 @@ class WatchStream:
                 self._call.cancel()
 
     def end(self, reason: str, details: str) -> None:
-        """End it from any thread; the first reason given is the one that listen() raises."""
+        """End the stream from any thread; listen() raises the first reason."""
         with self._lock:
             self._end = self._end or StreamEnded(reason, details)
             call = self._call
@@ -110,10 +110,10 @@ class WatchStream:
     def _take(
         self, response: etcd_pb2.WatchResponse, on_open: Callable[[], None], on_change: Callable[[], None]
     ) -> None:
-        self._last_heard_s = time.monotonic()
+        self._last_message_s = time.monotonic()
         self._progress.contact()
         if response.compact_revision:
-            raise StreamEnded("compacted", f"history up to revision {response.compact_revision} is gone")
+            raise StreamEnded("compacted", f"revisions up to {response.compact_revision} were compacted")
         if response.canceled:
             raise StreamEnded(
                 "refused", response.cancel_reason or "etcd cancelled the watch and gave no reason"
@@ -128,28 +128,28 @@ class WatchStream:
     def _outgoing(self) -> Iterator[etcd_pb2.WatchRequest]:
         while True:
             try:
-                request = self._requests.get(timeout=max(self._patience_left_s(), 0))
+                request = self._requests.get(timeout=max(self._time_left_s(), 0))
             except queue.Empty:
-                if self._patience_left_s() > 0:
-                    continue  # something was heard meanwhile
+                if self._time_left_s() > 0:
+                    continue  # a message has arrived
                 request = self._probe_or_end()
             if request is None:
                 return
             yield request
 
-    def _patience_left_s(self) -> float:
-        if self._asked_s > self._last_heard_s:
+    def _time_left_s(self) -> float:
+        if self._asked_s > self._last_message_s:
             return self._asked_s + PROBE_ANSWER_S - time.monotonic()
         silence_s = PROBE_AFTER_S if self._is_open else PROBE_ANSWER_S
-        return self._last_heard_s + silence_s - time.monotonic()
+        return self._last_message_s + silence_s - time.monotonic()
 
     def _probe_or_end(self) -> etcd_pb2.WatchRequest | None:
-        if self._is_open and self._asked_s <= self._last_heard_s:
+        if self._is_open and self._asked_s <= self._last_message_s:
             self._asked_s = time.monotonic()
-            # Only that it is answered counts: the revision in it is not in step with the events (etcd issue 15220).
+            # Any answer suffices: its revision can be ahead of the events (etcd issue 15220).
             return etcd_pb2.WatchRequest(progress_request=etcd_pb2.WatchProgressRequest())
-        what = "answer a progress request" if self._is_open else "confirm the watch"
-        self.end("silent", f"{self._connection.endpoint} did not {what} within {PROBE_ANSWER_S:g} s")
+        task = "answer a progress request" if self._is_open else "confirm the watch"
+        self.end("silent", f"{self._connection.endpoint} did not {task} within {PROBE_ANSWER_S:g} s")
         return None
 
 
@@ -157,14 +157,14 @@ log = structlog.get_logger("store")
 
 FIRST_RESTART_S = 0.1
 LAST_RESTART_S = 2.0
-# A range that we may not read stays so until somebody changes a role: no need to ask every second.
+# A range without read permission stays refused until the operator changes a role, so retries are rare.
 LAST_RESTART_REFUSED_S = 10.0
 CLOSE_S = 1.0
 REARMED = "rearmed"
 
 
 class EtcdWatch:
-    """Runs on a thread of its own from construction to close()."""
+    """A `Watch` with its own thread, from construction to close()."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class EtcdWatch:
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
         with self._lock:
             self._ranges = tuple(ranges)
-        self._end_stream(REARMED, "other ranges are to be watched")
+        self._end_stream(REARMED, "the ranges were replaced")
 
     def close(self) -> None:
         self._closed.set()
@@ -218,7 +218,7 @@ class EtcdWatch:
                 self._progress.lost("refused")
                 self._broken("refused", str(error))
             except Exception as error:
-                # A dead thread would be a watch that is never woken again: worse than any fault it can have.
+                # A watch whose thread ended would never wake its subscriber again.
                 log.exception("watch: unexpected fault")
                 self._broken("fault", str(error))
 
@@ -249,11 +249,11 @@ class EtcdWatch:
         self._on_wake("watch: change")
 
     def _other_etcd(self, reason: str) -> None:
-        self._end_stream(reason, "etcd is not the one it was")
+        self._end_stream(reason, "etcd was replaced or restored from a backup")
         self._on_wake(f"watch: {reason}")
 
     def _broken(self, reason: str, details: str) -> None:
-        """Tell, once for each time it had been open, and wait before the next try."""
+        """Report the first failure after each healthy period, and wait before the next attempt."""
         was_healthy, first_fault = self.healthy, self.fault is None
         self.healthy, self.fault = False, details
         if self._closed.is_set() or reason == REARMED:

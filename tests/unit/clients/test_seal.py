@@ -128,7 +128,7 @@ def test_unlock_keys_are_sealed_and_opened_in_their_order(tmp_path: Path) -> Non
 
 
 def test_without_a_key_unlock_keys_are_not_published_at_all(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"sealed or not at all") as refused:
+    with pytest.raises(Refused, match=r"unlock key cannot be published") as refused:
         load_seal("prod", None).close_keys(UNLOCK)
     assert "SWMKEY" not in str(refused.value)
     with pytest.raises(Invalid, match=r"set tokens\.key_file"):

@@ -235,7 +235,9 @@ def test_a_replaced_file_that_is_no_good_changes_nothing(
 
         assert ask(web)[0] == 401
         assert ask(web, user="prometheus", password=PASSWORD)[0] == 200
-    assert [each["event"] for each in logs] == ["the web configuration is used as it was before"]
+    assert [each["event"] for each in logs] == [
+        "invalid web configuration ignored, the previous one remains active"
+    ]
 
 
 @pytest.mark.parametrize(

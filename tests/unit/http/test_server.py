@@ -227,7 +227,7 @@ def test_a_port_that_is_taken_is_said_in_words(web: WebServer, agent: Agent) -> 
     "listen", ["", "9477", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536"]
 )
 def test_what_is_no_address_is_said_in_words(listen: str, agent: Agent) -> None:
-    with pytest.raises(Invalid, match="is no address to listen on"):
+    with pytest.raises(Invalid, match="is not a valid listen address"):
         serve(listen, agent.sources())
 
 

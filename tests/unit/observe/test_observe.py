@@ -355,7 +355,7 @@ def test_a_file_of_a_newer_format_is_reported_and_set_aside_before_it_is_replace
     bench.observe()
     assert KEYS.assignment(ME) in kept(bench)
     assert (bench.directory / f"{FILE}.v9").read_bytes() == b'{"v":9}'
-    assert [each["event"] for each in logged][1:] == ["what a newer agent kept is set aside"]
+    assert [each["event"] for each in logged][1:] == ["state file of a newer agent saved under another name"]
 
 
 def test_a_damaged_file_and_no_etcd_leave_nothing_known_and_nothing_broken(bench: Bench) -> None:

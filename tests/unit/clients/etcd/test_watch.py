@@ -78,7 +78,7 @@ def test_a_watch_is_open_only_when_every_range_is_confirmed(
         (
             etcd_pb2.WatchResponse(canceled=True, compact_revision=100),
             "compacted",
-            "history up to revision 100 is gone",
+            "revisions up to 100 were compacted",
         ),
         (
             etcd_pb2.WatchResponse(
