@@ -104,7 +104,7 @@ def asks_for_addresses(intent: Intent) -> frozenset[str]:
 class Asks:
     """The addresses that a replica requests on overlays."""
 
-    pinned: frozenset[str] = frozenset()
+    reserved: frozenset[str] = frozenset()
     """Overlays on which this replica has a reserved address."""
     fixed: tuple[tuple[str, str], ...] = ()
     """(overlay, address) from the document."""
@@ -113,14 +113,14 @@ class Asks:
 
     @property
     def overlays(self) -> frozenset[str]:
-        return self.pinned | {network for network, _ in self.fixed}
+        return self.reserved | {network for network, _ in self.fixed}
 
 
 def asks_of(intent: Intent, spec: ContainerSpec) -> Asks:
     local = {each.name for each in intent.networks if each.driver != "overlay"}
     overlays = [each for each in spec.networks if each.network not in local]
-    reserves = intent.policy.pin_addresses or uses_overlay_address(spec)
+    reserves = intent.policy.reserve_addresses or uses_overlay_address(spec)
     return Asks(
-        pinned=frozenset(each.network for each in overlays if reserves and not each.ipv4_address),
+        reserved=frozenset(each.network for each in overlays if reserves and not each.ipv4_address),
         fixed=tuple((each.network, each.ipv4_address) for each in overlays if each.ipv4_address),
     )

@@ -76,7 +76,7 @@ POLICY = forms.Section(
         "confirm": {"type": ["string", "integer", "number"]},
         "allow_network_recreate": forms.BOOLEAN,
         "resolve_digests": forms.BOOLEAN,
-        "pin_addresses": forms.BOOLEAN,
+        "reserve_addresses": forms.BOOLEAN,
         "reschedule_after": forms.DURATION,
     },
     extensions=False,
@@ -212,6 +212,6 @@ def _policy(cursor: Cursor) -> intent.PolicyIntent:
         deletion_guard_percent=None if guard is None else int(guard.removesuffix("%")),
         allow_network_recreate=fields.read("allow_network_recreate", boolean, False),
         resolve_digests=fields.read("resolve_digests", boolean, False),
-        pin_addresses=fields.read("pin_addresses", boolean, False),
+        reserve_addresses=fields.read("reserve_addresses", boolean, False),
         reschedule_after_s=fields.read("reschedule_after", duration(), _DEFAULTS.reschedule_after_s),
     )

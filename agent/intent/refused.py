@@ -87,7 +87,7 @@ def _networks(intent: Intent) -> Iterator[str]:
 def _orders(intent: Intent) -> Iterator[str]:
     for service in intent.services:
         asked = [each for each in (service.update, service.rollback) if each and each.order == "start-first"]
-        reserved = intent.policy.pin_addresses or uses_overlay_address(service.spec)
+        reserved = intent.policy.reserve_addresses or uses_overlay_address(service.spec)
         why = why_alone(service.spec) or (
             "its address is reserved" if reserved and service.spec.networks else ""
         )

@@ -120,7 +120,7 @@ class PolicyIntent:
     """True: an overlay that differs from the document may be recreated; all containers on it restart then."""
     resolve_digests: bool = False
     """True: the leader resolves every tag to a digest once for each document, so that all hosts run the same image."""
-    pin_addresses: bool = False
+    reserve_addresses: bool = False
     """True: every replica has a reserved address on each overlay; False: only replicas that use {{.Overlay.IP}}."""
     reschedule_after_s: float = 60.0
     """Seconds for which a host must be lost before its replicas are rescheduled."""

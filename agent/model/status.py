@@ -40,7 +40,7 @@ class ReplicaReport:
     started_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
-    pinned: Pairs = ()
+    reserved: Pairs = ()
     """Reserved addresses in the accepted assignment on the host. The leader recovers them from here if etcd loses
     them."""
     differences: tuple[DifferenceReport, ...] = ()

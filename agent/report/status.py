@@ -204,7 +204,7 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
             slot=each.replica.slot,
             spec=each.replica.spec,
             addresses=tuple(sorted(each.addresses)),
-            pinned=replica.addresses if replica else (),
+            reserved=replica.addresses if replica else (),
             differences=tuple(_as(status.DifferenceReport, difference) for difference in each.differences),
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )

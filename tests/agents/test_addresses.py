@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("unlogged")
 
 NET = "my-network-overlay"
 TOLD = document(services={"order": {"environment": {"DUBBO_IP_TO_REGISTRY": "{{.Overlay.IP}}"}}})
-PINNED = document(policy={"pin_addresses": True})
+PINNED = document(policy={"reserve_addresses": True})
 NEWER = document(TOLD, tags={"order": "1.0.1"})
 ELSEWHERE = document(TOLD, replicas={"order": {"node-233": 3}})
 TOP = [f"10.10.255.{last}" for last in (254, 253, 252)]

@@ -147,7 +147,9 @@ def _intents(draw: st.DrawFn, revision: int, declared: str) -> Intent:
         hosts=declared,
         networks=NETWORKS,
         volumes=(VOLUME,),
-        policy=PolicyIntent(allow_network_recreate=draw(st.booleans()), pin_addresses=draw(st.booleans())),
+        policy=PolicyIntent(
+            allow_network_recreate=draw(st.booleans()), reserve_addresses=draw(st.booleans())
+        ),
     )
 
 

@@ -37,10 +37,10 @@ def test_the_services_named_are_those_of_the_example_and_the_head_has_none() -> 
 def test_it_is_edited_as_an_operator_would() -> None:
     text = EXAMPLE.replace("order:1.0.0", "order:1.0.1").replace("{node-231: 2, node-232: 1}", "[node-233]")
     text = text.replace("10.159.62.232, role: manager", "10.159.62.232, role: worker")
-    text = text.replace("networks:\n", "  policy: {pin_addresses: true}\nnetworks:\n", 1)
+    text = text.replace("networks:\n", "  policy: {reserve_addresses: true}\nnetworks:\n", 1)
     edited = document(
         roles={"node-232": "worker"},
-        policy={"pin_addresses": True},
+        policy={"reserve_addresses": True},
         tags={"order": "1.0.1"},
         replicas={"order": ["node-233"]},
     )

@@ -100,7 +100,7 @@ def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:
     """Return True if the replica asks for its address by reservation or spec, or if its spec is unknown."""
     spec = cluster.specs.get(replica.spec)
     fixed = spec is None or any(each.network == network and each.ipv4_address for each in spec.networks)
-    return fixed or network in dict(replica.pinned)
+    return fixed or network in dict(replica.reserved)
 
 
 def _describe(conflict: _Conflict) -> str:

@@ -233,7 +233,7 @@ def reserve_addresses(
             network=network,
             pool=_pool(intent, network, cluster, host),
             users=AddressUsers(network, cluster, host),
-            where={key: name for (name, key), asks in asked.items() if network in asks.pinned},
+            where={key: name for (name, key), asks in asked.items() if network in asks.reserved},
             had={key: dict(replica.addresses).get(network, "") for key, replica in before.items()},
         )
         for key, address in overlay.chosen().items():
@@ -298,9 +298,9 @@ class _Overlay:
 
     def why_held(self, host: str, key: Key, asks: Asks, reserved: str) -> str:
         """Return why the replica must not start on `host` yet; empty if it may."""
-        if self.network in asks.pinned and not reserved:
+        if self.network in asks.reserved and not reserved:
             return self.pool.why_none
-        address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.pinned else "")
+        address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.reserved else "")
         user = self.users.current_user(address, key, host) if address else ""
         return f"{address} on {self.network} is used by {user}" if user else ""
 

@@ -130,7 +130,7 @@ def current_of(intent: Intent, cluster: ClusterState) -> Mapping[str, Assignment
         status = cluster.statuses.get(name)
         runs = {each.key: each for each in status.replicas} if status else {}
         replicas = tuple(
-            Replica(service=key[0], slot=key[1], spec=runs[key].spec, addresses=runs[key].pinned)
+            Replica(service=key[0], slot=key[1], spec=runs[key].spec, addresses=runs[key].reserved)
             for key in sorted(runs.keys() - taken)
         )
         taken |= runs.keys()

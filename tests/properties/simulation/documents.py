@@ -62,7 +62,7 @@ def document(wanted: Wish, names: Sequence[str]) -> str:
     there = [each for each in range(len(names)) if each not in wanted.out]
     bridge = BRIDGES[wanted.bridge]
     lines = ["name: prod", "x-cluster:", "  version: 1"]
-    lines += ["  policy: {pin_addresses: true}"] if wanted.pinned else []
+    lines += ["  policy: {reserve_addresses: true}"] if wanted.pinned else []
     lines += ["  hosts:"]
     for each in there:
         role = "worker" if each in wanted.workers else "manager"

@@ -102,8 +102,8 @@ def test_anchors_and_merge_keys_mean_what_compose_users_expect() -> None:
 def test_nothing_is_recreated_unless_the_document_says_so() -> None:
     assert not load("production").policy.allow_network_recreate
     assert load("everything").policy.allow_network_recreate
-    assert not load("production").policy.pin_addresses
-    assert load("everything").policy.pin_addresses
+    assert not load("production").policy.reserve_addresses
+    assert load("everything").policy.reserve_addresses
 
 
 def test_hosts_where_docker_puts_its_own_networks_are_warned_of() -> None:

@@ -359,7 +359,7 @@ def test_who_has_which_address_is_asked_by_the_leader_where_addresses_are_pinned
     scene.engine.by_hand.connect("guest", "net", {"IPAMConfig": {"IPv4Address": "10.10.0.7"}})
     guest = scene.engine.by_hand.start("guest")["Id"]
     on_it = replace(SPEC, network_mode=None, networks=(Attachment(network="net"),))
-    pinning = intent(service(spec=on_it), policy=PolicyIntent(pin_addresses=True))
+    pinning = intent(service(spec=on_it), policy=PolicyIntent(reserve_addresses=True))
 
     def holders(state: ClusterState) -> GivenOut | None:
         seen = scene.read(state).network("net")

@@ -41,6 +41,14 @@ def ids_on(seen: Observed) -> set[str]:
     return {each.id for each in host.containers} | {each.id for each in host.networks}
 
 
+def waits_for_the_leader(seen: Observed) -> bool:
+    """Return True if this host has a replica whose new spec waits for the rollout; the leader reports it."""
+    cluster = seen.cluster
+    if cluster is None or cluster.assignment is None:
+        return False
+    return any(service in cluster.rollouts for service in cluster.assignment.pending)
+
+
 @every_world
 @given(worlds())
 def test_every_pass_can_be_told_of(world: World) -> None:
@@ -64,7 +72,7 @@ def test_a_settled_host_that_holds_nothing_back_has_carried_its_intent_out_and_d
     for seen in seen_by_each(settled):
         plan = make_plan(seen)
         ending = seen.host is not None and any(each.status == "removing" for each in seen.host.containers)
-        if seen.host is None or plan.blocked or ending:
+        if seen.host is None or plan.blocked or ending or waits_for_the_leader(seen):
             continue
         event("settled")
         assert carried_out(seen, plan, ())

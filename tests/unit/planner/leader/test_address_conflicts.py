@@ -70,13 +70,13 @@ def test_the_one_that_had_the_address_first_keeps_it() -> None:
 
 
 def test_the_one_that_asks_for_the_address_keeps_it() -> None:
-    assert [host for host, what in anew(said(replica={"pinned": (ADDRESS,)})).items() if what] == ["h1"]
+    assert [host for host, what in anew(said(replica={"reserved": (ADDRESS,)})).items() if what] == ["h1"]
     assert [host for host, what in anew(said(replica={"spec": FIXED_HASH})).items() if what] == ["h1"]
 
 
 @pytest.mark.parametrize("spec", [FIXED_HASH, "not known here"])
 def test_of_two_that_ask_for_the_address_none_is_touched(spec: str) -> None:
-    seen = said(one=replace(ONE, pinned=(ADDRESS,)), replica={"spec": spec})
+    seen = said(one=replace(ONE, reserved=(ADDRESS,)), replica={"spec": spec})
 
     assert not any(anew(seen).values())
     (line,) = told(plan_address_conflicts(seen))

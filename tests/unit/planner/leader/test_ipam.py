@@ -28,7 +28,7 @@ from tests.support.builders import (
 )
 
 IP = order(environment=(("DUBBO_IP_TO_REGISTRY", "{{.Overlay.IP}}"),))
-PINNING = PolicyIntent(pin_addresses=True)
+PINNING = PolicyIntent(reserve_addresses=True)
 TOP, NEXT, THIRD = "10.10.255.254", "10.10.255.253", "10.10.255.252"
 
 Addresses = dict[str, str]

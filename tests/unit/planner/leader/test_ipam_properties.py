@@ -48,7 +48,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     ]
     if draw(st.booleans()):
         services.append(builders.service("db", {draw(st.sampled_from(HOSTS)): 1}, FIXED))
-    policy = PolicyIntent(pin_addresses=draw(st.booleans()))
+    policy = PolicyIntent(reserve_addresses=draw(st.booleans()))
     wanted = builders.intent(*services, hosts=" ".join(HOSTS), networks=(OVERLAY,), policy=policy)
     current = draw(_assignments(wanted))
     statuses, given_out = {}, set()
@@ -160,6 +160,6 @@ def test_who_comes_later_takes_nobodys_address_away(scene: Scene, more: int) -> 
 def test_every_replica_that_asks_has_an_address_or_is_told_why_not(scene: Scene) -> None:
     for each in pinned(scene).values():
         for replica in each.replicas:
-            asks = scene.intent.policy.pin_addresses or replica.spec == spec_hash(TOLD)
+            asks = scene.intent.policy.reserve_addresses or replica.spec == spec_hash(TOLD)
             if asks and replica.spec != spec_hash(FIXED):
                 assert replica.addresses or replica.held
