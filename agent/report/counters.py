@@ -117,7 +117,7 @@ def failure_reason(step: plan.Step, error: str) -> str | None:
 
 _SIZE = re.compile(r"the document has \d+ bytes")
 _SCHEMA = re.compile(
-    r"unknown key|wants |.*(is missing|has no value|is empty|is an empty list|is not |is neither |is too )"
+    r"unknown key|must be |.*(is missing|has no value|is empty|is an empty list|is not |is neither |is too )"
 )
 
 

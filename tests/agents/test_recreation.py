@@ -102,7 +102,7 @@ def test_a_container_of_others_on_it_holds_everything_until_it_is_gone(cluster: 
     cluster.rounds(15)
 
     assert (started(cluster), subnet(cluster)) == (before, "10.10.0.0/16")
-    assert blocked(cluster)[0].endswith("on it: their-web on node-232")
+    assert blocked(cluster)[0].endswith("use it: their-web on node-232")
 
     engine.by_hand.remove("their-web", force=True)
     cluster.settle()

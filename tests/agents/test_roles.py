@@ -145,7 +145,7 @@ def test_a_worker_whose_dockerd_would_ask_in_vain_is_promoted_only_after_a_new_s
     cluster.rounds(5)
     assert managers(cluster) == {one}
     (held,) = (each for each in cluster.leader().plan.blocked if each.kind == "role")
-    assert "no manager is there now" in held.reason
+    assert "no manager has that address" in held.reason
 
     cluster.hosts[other].engine.nets.restart()
     watched(cluster)

@@ -23,7 +23,7 @@ from tests.fakes.store import FakeStore
 @contextmanager
 def no_quorum_guard() -> Iterator[None]:
     """Roles are changed whoever is away."""
-    with mock.patch.object(roles, "_why_not", return_value=None):
+    with mock.patch.object(roles, "_why_waits", return_value=None):
         yield
 
 
