@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
 
-# ---- A command that fails prints one line and returns an exit code; only --debug prints a traceback
+# ---- A command that fails prints its error and returns an exit code; only --debug prints a traceback
 
 REFUSED = 1
 UNREACHABLE = 3
@@ -37,11 +37,11 @@ class Group(TyperGroup):
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
 
 
-# ruff: noqa: PLC0415 - see above
+# ruff: noqa: PLC0415 - each command imports its own module when it runs
 
 
 CONFIG = Path("/etc/swarmkeeper/agent.yaml")
-CHANGES = 4
+CHANGES = 4  # exit code of `plan --exit-code` if the plan has steps
 STDIN = "<stdin>"
 
 HELP = (
@@ -68,7 +68,7 @@ app = typer.Typer(
 
 
 def _checked_cluster(name: str | None) -> str | None:
-    """Raise BadParameter for a name that agent.yaml would refuse: it becomes part of etcd keys and roles."""
+    """Return the name, a part of etcd keys and roles. Raises BadParameter if agent.yaml would refuse it."""
     from agent.config import CLUSTER_NAME, CLUSTER_NAME_RULE
     from agent.yamldoc.faultlist import quoted
 
@@ -134,7 +134,7 @@ def root(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Take the options of every command; Group reads `debug` when a command fails."""
+    """Take the options that stand before a command; Group reads `debug` when a command fails."""
 
 
 @app.command()
@@ -210,7 +210,7 @@ def plan(
 
 
 @app.command()
-def apply(  # noqa: PLR0913 - what an operator may type
+def apply(  # noqa: PLR0913 - one parameter for each option
     document: Document,
     *,
     config: ConfigOption = CONFIG,

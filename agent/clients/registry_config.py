@@ -1,7 +1,7 @@
 """Credentials for registries, from a file on this host in the format of Docker's `config.json`.
 
-Only `auths` is read. A credential helper is refused, not ignored: it would run with the agent's rights, and most
-read the keychain of a user who is not logged in.
+Credentials come from `auths` only. A file that names a credential helper is refused: a helper would run with the
+agent's rights, and most helpers read the keychain of a user who is not logged in.
 """
 
 import base64
@@ -17,7 +17,7 @@ from agent.model.spec import HUB, registry_of
 
 _HELPERS = ("credsStore", "credHelpers")
 _HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
-"""Docker writes its hub as `https://index.docker.io/v1/`."""
+"""Names of Docker Hub in the file. Docker writes `https://index.docker.io/v1/`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Credentials:
     """The agent's credentials for one registry."""
 
     server: str
-    """As in the file."""
+    """The key of the entry in `auths`, unchanged."""
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
@@ -41,7 +41,7 @@ class Credentials:
 
 
 class RegistryConfig:
-    """The file at `path`, read again after each replacement; None: there are no credentials."""
+    """Reads the file at `path`, and again after each change. Without a `path` there are no credentials."""
 
     def __init__(self, path: str | None = None) -> None:
         self._path = Path(path) if path else None
@@ -79,7 +79,7 @@ class RegistryConfig:
 
 
 def read_auths(raw: bytes) -> Mapping[str, Credentials]:
-    """Return registry (host, port if any) -> credentials. Raises Invalid; the message shows no secret."""
+    """Return the credentials by registry: host and any port. Raises Invalid; the message shows no secret."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -97,7 +97,7 @@ def read_auths(raw: bytes) -> Mapping[str, Credentials]:
 
 
 def _registry(server: str) -> str:
-    """Return the registry of an entry; Docker also writes `https://host/v1/`."""
+    """Return the registry that the key `server` names: a host, or a URL such as `https://host/v1/`."""
     host = server.partition("://")[2] or server
     host = host.partition("/")[0]
     return HUB if host in _HUB_NAMES else host

@@ -1,4 +1,4 @@
-"""Keys of Compose that are not supported, with the reasons, and warnings about valid documents."""
+"""Keys of Docker Compose that a document must not have, each with the reason, and warnings about valid documents."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -51,13 +51,13 @@ TOP_REFUSED: dict[str, str] = {
 
 # ---- Warnings: settings that are valid but seldom intended
 
-_WIDE = 16
+_WIDE = 16  # prefix length of the smallest overlay that causes a warning
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
-"""Networks that an engine uses first for its own, such as docker0: moby, libnetwork/ipamutils."""
+"""Subnets that dockerd gives first to its own networks, such as docker0 (moby, libnetwork/ipamutils)."""
 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
-    """Return warnings about `intent`, one sentence each. A warning does not refuse the document."""
+    """Return warnings about `intent`, one sentence each. A document with warnings is valid."""
     return (*_managers(intent), *_hosts(intent), *_networks(intent), *_orders(intent))
 
 

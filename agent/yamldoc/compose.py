@@ -1,4 +1,4 @@
-"""Composes text into nodes, without recursion. Limits bound the cost of deep nesting and of alias bombs."""
+"""Builds nodes from YAML text, without recursion. Limits bound the cost of deep nesting and of alias bombs."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ import yaml
 
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
-# A scalar keeps its source text; its reader interprets it by the core schema of YAML 1.2
-# (https://yaml.org/spec/1.2.2/#103-core-schema). So `22:22`, `010`, `yes` and `1.10` keep their spelling.
+# A scalar keeps its text, so `22:22`, `010`, `yes` and `1.10` keep their spelling. The code below interprets
+# the text by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema).
 _NULL = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUE = frozenset(("true", "True", "TRUE"))
 _FALSE = frozenset(("false", "False", "FALSE"))
@@ -20,7 +20,7 @@ _FLOAT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """One value. `plain` is False if it is quoted or a block scalar, and therefore always text."""
+    """One key or value. `plain` is False for a quoted scalar and for a block scalar."""
 
     text: str
     plain: bool
@@ -29,19 +29,19 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """True for null and for no value."""
+        """True if the value is null or missing."""
         return self.plain and self.text in _NULL
 
     @property
     def is_text(self) -> bool:
-        """True if YAML 1.2 reads it as a string."""
+        """True if YAML 1.2 reads the scalar as a string, as it reads every scalar that is not plain."""
         return not self.plain or not (
             self.is_null or self.boolean is not None or _FLOAT.fullmatch(self.text) or whole_number(self.text)
         )
 
     @property
     def boolean(self) -> bool | None:
-        """True, False, or None for anything else. Quotes make no difference: Compose reads "true" as true."""
+        """The boolean, or None for other text. Quotes make no difference: Docker Compose reads "true" as true."""
         return True if self.text in _TRUE else False if self.text in _FALSE else None
 
 
@@ -56,7 +56,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """(key, value) by the text of the key, in the document's order. Merge keys are resolved."""
+    """Entries (key, value) by the text of the key, in the document's order; the entries of merge keys come last."""
 
     line: int
     column: int
@@ -67,14 +67,14 @@ Node = Scalar | Sequence | Mapping
 
 
 def whole_number(text: str) -> int | None:
-    """Return the whole number that `text` is; None for anything else. Compose reads "80" as 80, too."""
+    """Return `text` as a whole number; None for other text. Quotes make no difference, as in Docker Compose."""
     if not _INTEGER.fullmatch(text):
         return None
     return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
 
 
 MAX_NODES = 100_000
-"""Values in a document with its aliases expanded: about 2000 services."""
+"""Nodes of a document, keys included, with aliases expanded. About 2000 services have as many."""
 MAX_CHARACTERS = 5_000_000
 """Characters of keys and values together, with aliases expanded. It bounds the specs in memory and in etcd."""
 MAX_DEPTH = 64
@@ -84,7 +84,7 @@ _MERGE = "<<"
 
 
 def compose(text: str, faults: Faults) -> Node:
-    """Return the root of the one document in `text`. Raises InvalidDocument if the reading cannot continue."""
+    """Return the root of the only document in `text`; add its faults. Raises InvalidDocument if reading must stop."""
     composer = _Composer(faults)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -152,7 +152,7 @@ class _Composer:
         self.root: Node | None = None
         self._faults = faults
         self._stack: list[_Open] = []
-        self._anchors: dict[str, _Done | None] = {}  # None: not ended yet
+        self._anchors: dict[str, _Done | None] = {}  # None: the anchored node has not ended yet
         self._count = self._characters = 0
         self._documents = 0
 
@@ -209,7 +209,7 @@ class _Composer:
             if name in self._anchors:
                 self._fault(event, f"the alias *{name} refers to a node that contains it", "")
             else:
-                # Without its name, which may be a password and no alias.
+                # The message omits the name: the value may be a password that begins with *.
                 problem = "an alias has no anchor before it"
                 self._fault(event, problem, "put a value that begins with * in quotes")
             found = _Done(Scalar(text="", plain=False, line=line, column=column), 1, 0, 0)
@@ -268,7 +268,7 @@ class _Composer:
     def _refuse_tag(self, event: yaml.ScalarEvent | yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            # Without its name, which may be a password and no tag.
+            # The message omits the tag: the value may be a password that begins with !.
             remedy = "remove the tag; put a value that begins with ! in quotes"
             self._fault(event, "a tag is not supported", remedy)
 

@@ -1,4 +1,4 @@
-"""Plan of the replicas on this host: containers become as assigned, field by field; unmanaged ones are ignored."""
+"""Plan the steps that bring the containers of this host to its assignment. Unmanaged containers are ignored."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,16 +25,16 @@ from agent.planner.host.wanted import Names, Wanted
 
 # ---- An overlay must keep its last endpoint on a host while another replica joins it there
 #
-# dockerd removes an overlay from the host shortly after the last container leaves it, without a lock against a
-# container that is starting: that start fails with "network not found" and leaks its address (moby#32607 and
-# related; docs/engine-quirks.md). So one of the replicas that stop waits until another one has joined.
+# dockerd removes an overlay from the host shortly after the last container leaves it. No lock protects a container
+# that starts meanwhile: its start fails with "network not found" and leaks its address (moby#32607 and related;
+# docs/engine-quirks.md). So the plan keeps one replica running on the overlay until another one has joined it.
 
 
 SWARM = "swarm"
 
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
-    """Remove the chain of one replica per overlay that would lose its last endpoint while another replica starts."""
+    """Postpone one replica for each overlay that would lose its last endpoint while another replica joins it."""
     stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
     for network in sorted(_overlays(host)):
         on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
@@ -65,7 +65,7 @@ def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
 
 
 def _last(names: set[str], plan: Plan) -> str:
-    """The container to stop last: a replaced one if there is any, so that a surplus one does not stay longer."""
+    """Return the container to stop last: a replaced one, if any, because a surplus one must not stay longer."""
     replaced = names & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
     return max(replaced or names)
 
@@ -80,11 +80,11 @@ def _postpone(plan: Plan, name: str, network: str) -> Plan:
 
 
 REPORTED_S = 20.0
-"""Seconds. Longer than a host takes to report its containers, and than the default lease of 15 s."""
+"""Seconds in which every other host reports its containers; longer than the default lease of 15 s."""
 
 
 def plan_replicas(intent: Intent, observed: Observed) -> Plan:
-    """Plan to pull, create, start, repair and replace assigned replicas, and to remove containers of others."""
+    """Return the plan that brings assigned replicas to their spec and removes the containers of all others."""
     cluster, host = observed.cluster, observed.host
     assert cluster is not None
     assert host is not None
@@ -126,12 +126,12 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
 def _with_known_spec(
     replica: records.Replica, found: ContainerState | None, observed: Observed
 ) -> records.Replica:
-    """The replica to plan for; while etcd does not answer, with its container's spec: the assignment may be older."""
+    """Return the replica to plan. While etcd does not answer, the container may have a newer spec: keep that one."""
     return replace(replica, spec=found.replica.spec) if found and observed.stale else replica
 
 
 def _postponed(surplus: Plan) -> Plan:
-    """Report the surplus as blocked: etcd does not answer, and the replica may have been assigned since."""
+    """Return the surplus as blocked: etcd does not answer, and a newer assignment may have those replicas."""
     names = dict.fromkeys(step.resource for step in surplus.steps)
     reason = "the last known assignment does not have it; it stays until etcd answers"
     return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
@@ -156,7 +156,7 @@ class _ReplicaPlanner:
             return blocked_plan(wanted.resource, "dependency", str(error))
 
     def plan_surge(self, wanted: Wanted, found: ContainerState, others: list[ContainerState]) -> Plan | None:
-        """Plan for the new container of a replica while the old one runs; None: there is no surge."""
+        """Return the plan for a replica's new container while its old one runs; None: there is no surge."""
         service = self.intent.service(wanted.replica.service)
         lacks = update.surge_lacks(service, wanted, found, others, stale=self.stale)
         if not lacks or self.recreated:
@@ -181,7 +181,7 @@ class _ReplicaPlanner:
         if wanted.replica.waits and found is None:
             return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.waits)
         if wanted.replica.held and not (found and found.status in STOPPABLE):
-            # A running one is kept: another replica may wait for the address that it has.
+            # A running container is not blocked here: another replica may wait for its address.
             return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.held)
         if found is None:
             return self._create(
@@ -212,13 +212,13 @@ class _ReplicaPlanner:
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
 
     def _is_sure(self, found: ContainerState) -> bool:
-        """Return True if all other hosts had time to report before the leader decided on this container."""
+        """Return True if etcd answers, and every other host had time to report since the container started."""
         return found.up_s >= REPORTED_S and not self.stale
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
-            return made + waits  # pull first: the old replica runs until the new one can be made
+            return made + waits  # the old container runs until dockerd can create the new one
         if waits != Plan():
             return waits
         if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
@@ -231,12 +231,12 @@ class _ReplicaPlanner:
             return made + waits
         if waits == Plan():
             return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
-        # dockerd needs the only network of a container at its start, so the create need not wait for the overlay.
+        # dockerd needs a container's only network when it starts the container, but not to create it.
         overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
         return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
-        """Plan to create the container or, if prerequisites are missing, those first."""
+        """Return the plan that creates the container or, first, its missing image or volumes."""
         if (lacking := self.needs.image(wanted)) != Plan():
             return lacking
         if (missing := self.needs.volumes(wanted)) != Plan():

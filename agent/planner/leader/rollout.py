@@ -1,10 +1,10 @@
 """Rollouts: a service gets from one spec to another, a few replicas at a time, and back after failures.
 
     parallelism     updating + started + idle <= parallelism, or started = 0     (`startable`; 0: all replicas)
-    failure ratio   failed > max_failure_ratio * total stops the rollout         (`exceeds_ratio`)
+    failure ratio   failed > max_failure_ratio * total triggers failure_action   (`exceeds_ratio`)
 
-Updating replicas have the new spec and are inside their monitor window. Idle replicas do not run and are updated
-immediately. Started replicas are running ones that the leader moves to the new spec now.
+Updating replicas have the new spec and are inside their monitor window. Idle replicas do not run; the leader updates
+them immediately. Started replicas run; the leader updates them now. To move a replica is to give it the target spec.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ Place = tuple[str, int]
 
 
 def startable(parallelism: int, total: int, updating: int, idle: int) -> int:
-    """Return how many running replicas may start to move now; parallelism 0: no limit but `total`."""
+    """Return how many running replicas the leader may update now; parallelism 0: no limit but `total`."""
     return max(0, (parallelism or total) - updating - idle)
 
 
@@ -36,7 +36,7 @@ def exceeds_ratio(failed: int, total: int, max_failure_ratio: float) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDecision:
-    """The decision on one service."""
+    """The leader's decision on the rollout of one service."""
 
     target: str
     """Hash of the spec that all replicas will have."""
@@ -45,18 +45,18 @@ class RolloutDecision:
     record: Rollout | None = None
     """The record that etcd must have; None: no rollout."""
     moves: tuple[Place, ...] = ()
-    """Replicas that move now."""
+    """Replicas that get the target spec now."""
     total: int = 0
     moved: int = 0
-    """Replicas that have the target's spec, or get it now."""
+    """Number of replicas that have the target spec, or get it now."""
     waits: str = ""
     """The reason why the rollout waits; empty: it does not wait."""
     again_s: float = 0.0
-    """Seconds until time alone may change the decision; 0: never."""
+    """Seconds until a wait of the rollout ends; 0: it waits for no time to pass."""
 
 
 UNREACHABLE_S = 60.0
-"""Seconds for which the rollout waits for a moved replica on an unreachable host before it updates the others."""
+"""Seconds for which the rollout waits for an updated replica on an unreachable host before it updates others."""
 _STOPPED = {"paused": "paused", "rollback-paused": "the rollback is paused"}
 
 
@@ -84,11 +84,11 @@ class ServiceRollout:
         }
 
     def held(self) -> RolloutDecision:
-        """Return a decision without moves, as the record of the rollout is unreadable."""
+        """Return the decision for an unreadable record: every replica keeps its spec."""
         return RolloutDecision(target=self.to, stays=self._stays(()), record=self.record)
 
     def decision(self) -> RolloutDecision:
-        """Return the decision: first the record, and the moves once the record is in etcd."""
+        """Return the decision. It publishes a changed record first, and moves replicas once etcd has that record."""
         if self.record is None or self.record.to != self.to:
             return self._begun()
         rollout = self.record
@@ -104,7 +104,7 @@ class ServiceRollout:
         return self._moving(rollout, target, pending)
 
     def _begun(self) -> RolloutDecision:
-        """Return the decision that begins a rollout; without a record if every replica has the spec already."""
+        """Return the decision that begins a rollout, or one without a record if every replica has the spec already."""
         if all(replica.spec == self.to for replica in self.had.values()):
             return RolloutDecision(target=self.to, total=self.total, moved=self.total)
         # After an unfinished rollout, its previous spec is the last one that was rolled out completely.
@@ -170,7 +170,7 @@ class ServiceRollout:
     def _open(
         self, rollout: Rollout, target: str, known: Mapping[Place, Condition], watch_s: float
     ) -> dict[Place, Condition]:
-        """Return the moved replicas whose monitor window has not ended and that have not failed."""
+        """Return the updated replicas for which the rollout still waits; a failed one is not among them."""
         return {
             place: known[place]
             for place in self._moved(rollout, target)
@@ -180,11 +180,11 @@ class ServiceRollout:
     def _next(
         self, config: Update, pending: list[Place], known: Mapping[Place, Condition], updating: int
     ) -> tuple[Place, ...]:
-        """Return the replicas to move now: all idle ones, as they do no work, and running ones up to the limit."""
+        """Return the replicas to update now: all idle ones, and running ones up to the limit."""
         idle = [place for place in pending if not known[place].up]
         able = sorted(
             (place for place in pending if known[place].up and known[place].is_ != "unreachable"),
-            # In a rollback the replicas that the rollout updated come first: they are disrupted already.
+            # Failed replicas come first, then others that are not healthy: they are disrupted already.
             key=lambda place: (
                 known[place].is_ == "healthy",
                 known[place].is_ != "failed",
@@ -222,7 +222,7 @@ class ServiceRollout:
         return (self.service.rollback or self.service.update) if back else self.service.update
 
     def _moved(self, rollout: Rollout, target: str) -> list[Place]:
-        """Return the replicas that have the spec and did not have it when this rollout began."""
+        """Return the replicas that got the target spec since this rollout or rollback began."""
         return [
             place
             for place, replica in self.had.items()
@@ -255,7 +255,7 @@ class ServiceRollout:
 
 
 def _is_settled(found: Condition, watch_s: float) -> bool:
-    """Return True if the rollout no longer waits for the replica: its window ended, or its host is unknown or gone."""
+    """Return True if the rollout waits no longer: the window ended, or the host is unknown or long unreachable."""
     return (
         found.is_ == "unseen"
         or (found.is_ == "healthy" and found.for_s >= watch_s)
@@ -263,8 +263,8 @@ def _is_settled(found: Condition, watch_s: float) -> bool:
     )
 
 
-# ---- All services. The record in etcd outlives the leader, and is written before the first replica moves. The rest is
-# derived from the assignments and the reports; a new leader only restarts the monitor windows.
+# ---- All services. The leader writes the record to etcd before it moves the first replica; the record outlives the
+# leader. A new leader derives the rest from assignments and reports, and only restarts the monitor windows.
 
 
 def plan_rollouts(
@@ -282,7 +282,7 @@ def plan_rollouts(
 
 
 def looks_again_in_s(observed: Observed) -> float:
-    """Return the seconds until a rollout may continue by time alone; 0: none does."""
+    """Return the seconds until the first wait of a rollout ends; 0: no rollout waits for time to pass."""
     cluster = observed.cluster
     if cluster is None or not observed.fence or observed.stale or (intent := resolved(observed)) is None:
         return 0.0
