@@ -20,23 +20,23 @@ from agent.errors import Unreachable
 from agent.model.phrases import short_id
 from agent.yamldoc.faultlist import printable
 
-# ---- A table, or on a narrow terminal a block for each host
+# ---- The hosts as a table, a shorter table, or on a narrow terminal one block for each
 
 _NO_TERMINAL = 160
-"""Columns where the output is no terminal: lines of a log may be long."""
+"""Characters in a line of output that does not go to a terminal, such as a log."""
 
 _AGENT = {"leader": "green", "up": "green", "starting": "yellow", "unreachable": "red", "never seen": "red"}
 _GAP = 2
-"""Spaces between two columns, as Rich pads them."""
+"""Spaces that Rich puts between two columns."""
 _HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To do", "Blocked")
 _SHORT = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
-"""Numbers of the columns of the table on a terminal that is too narrow for all."""
+"""Positions in _HEADERS of the columns that the shorter table has."""
 
 Cells = tuple[Text, ...]
 
 
 def make_console() -> Console:
-    """Return a console on standard output, as wide as the terminal or _NO_TERMINAL."""
+    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else _NO_TERMINAL."""
     console = Console(highlight=False)
     if console.is_terminal or os.environ.get("COLUMNS"):
         return console
@@ -44,7 +44,7 @@ def make_console() -> Console:
 
 
 def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
-    """Render the cluster in `width` columns; `fault` is why the view is not newer, empty if it is."""
+    """Render the cluster in lines of `width` characters. `fault` is the error of the last read; empty: none."""
     rows = [tuple(map(Text, _HEADERS)), *(_cells(each) for each in view.hosts)]
     short = [tuple(row[column] for column in _SHORT) for row in rows]
     fitting = next((table for table in (rows, short) if _table_width(table) <= width), None)
@@ -56,7 +56,7 @@ def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Escape control characters: text from etcd is untrusted, as an intruder on one host may have written it."""
+    """Return `text` with control characters escaped: an intruder on one host may have written it to etcd."""
     return Text(printable(text), style)
 
 
@@ -74,7 +74,7 @@ def _table(rows: list[Cells]) -> Table:
 
 
 def _table_width(rows: list[Cells]) -> int:
-    """Return the columns that the table needs without a line break."""
+    """Return how many characters wide the table is without a line break."""
     return sum(max(map(len, column)) for column in zip(*rows, strict=True)) + _GAP * (len(rows[0]) - 1)
 
 
@@ -202,7 +202,7 @@ def _look(connection: Connection) -> ClusterView:
 def _look_again(
     connection: Connection, changed: threading.Event, last: ClusterView, show: _Shower
 ) -> ClusterView:
-    """Wait for a change and show it; if etcd does not answer, show the last view with the fault."""
+    """Wait for a change, then show and return the view. If etcd does not answer, keep the last view and retry soon."""
     changed.wait()
     changed.clear()
     try:
@@ -218,7 +218,7 @@ def _look_again(
 
 @contextmanager
 def _shower(*, as_json: bool) -> Iterator[_Shower]:
-    """Yield a function that shows a view: on a terminal in place of the last one, else after it."""
+    """Yield a function that shows a view. A table on a terminal replaces the last view; other output follows it."""
     console = make_console()
     if as_json or not console.is_terminal:
         yield _print_json if as_json else _print

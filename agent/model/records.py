@@ -12,9 +12,9 @@ from agent.errors import Invalid, NewerFormat
 from agent.model.spec import Key, Pairs
 
 MOST_KEYS = 3
-"""Most unlock keys that are kept. A manager that was down during a change of the key is locked with the key before."""
+"""Maximum number of unlock keys kept. A manager that was down while the key changed needs the previous key."""
 VERSION = 1
-"""Format of the records. A newer format or an unknown field is refused, never misread."""
+"""Format of the records. `decode` refuses every other format, and unknown fields."""
 
 R = TypeVar("R")
 
@@ -26,17 +26,17 @@ def encode(record: Any) -> bytes:
 
 
 def _sum(body: dict[str, Any]) -> str:
-    """Return the CRC-32 of the canonical JSON. A value with one flipped bit must not pass for another valid one."""
+    """Return the CRC-32 of the canonical JSON. It detects a flipped bit that turns one valid value into another."""
     return f"{crc32(msgspec.json.encode(body, order='sorted')):08x}"
 
 
 def decode(kind: type[R], raw: bytes) -> R:
-    """Return the record in `raw`. Raises Invalid for bytes that `encode` of this version cannot have written."""
+    """Return the record in `raw`. Raises NewerFormat for a newer format, Invalid for bytes that are no such record."""
     try:
         body = msgspec.json.decode(raw)
         if not isinstance(body, dict):
             raise Invalid(f"not a {kind.__name__}: not a JSON object")
-        # A person who writes a record may omit the checksum. Newer formats have the same checksum.
+        # Newer formats have the same checksum, so check it first. A record that a person writes may lack it.
         if "sum" in body and body.pop("sum") != _sum(body):
             raise Invalid(f"not a {kind.__name__}: damaged, its checksum is wrong")
         version = body.pop("v", None)
@@ -65,15 +65,13 @@ class Replica:
     slot: int
     spec: str
     addresses: Pairs = ()
-    """(overlay, reserved IPv4 address). Every container of the replica gets them."""
+    """(overlay, IPv4 address reserved on it for the slot). Every container of the replica gets these addresses."""
     held: str = ""
-    """Reason why the replica must not start yet: its address is in use, or another host still runs it. Empty: it
-    may."""
+    """Reason not to start the replica yet: its address is in use, or another host still runs it. Empty: none."""
     waits: str = ""
-    """Reason why the first start must wait: a dependency is not ready. Empty: it need not wait."""
+    """Reason to delay the first start: a dependency is not ready. Empty: none."""
     recreate: Pairs = ()
-    """(container id, reason) of containers of the replica to recreate, because the swarm allocated their address
-    twice."""
+    """(container id, reason) for each container that the host must recreate, as it has a duplicate address."""
 
     @property
     def key(self) -> Key:
@@ -81,7 +79,7 @@ class Replica:
 
     @property
     def made_as(self) -> "Replica":
-        """Return the replica as the labels of its container name it, without the fields that may change meanwhile."""
+        """Return the replica with only the fields in its container's labels. The other fields may change later."""
         return Replica(service=self.service, slot=self.slot, spec=self.spec)
 
 
@@ -93,9 +91,9 @@ class Assignment:
     project: str
     replicas: tuple[Replica, ...] = ()
     epoch: int = 0
-    """As in Accepted. The assignment with the later epoch supersedes; within one epoch, the later revision."""
+    """As in Accepted. The later epoch replaces the earlier; within one epoch, the later revision does."""
     pending: tuple[str, ...] = ()
-    """Services with a replica here that is not yet updated to that intent, or was rolled back."""
+    """Services with a replica on this host that is not yet updated to `revision`, or was rolled back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +116,7 @@ class LeaderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmRecord:
-    """The only swarm of the cluster, or the claim of a host on its init."""
+    """The one swarm of the cluster or, before it exists, the claim of one host to initialise it."""
 
     claimed_by: str
     swarm_id: str | None = None
@@ -130,7 +128,7 @@ class SwarmRecord:
     recreating: tuple[str, ...] = ()
     """Overlays that are about to be recreated. Every host disconnects its replicas from them."""
     pool: tuple[str, ...] = ()
-    """Address pool for the subnets of overlays. GET /info reports it to managers only."""
+    """Address ranges for the subnets of overlays. Only the dockerd of a manager reports them in GET /info."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +140,13 @@ class MembershipOrder:
 
     state: Literal["pending", "active", "error"]
     node_id: str | None
-    """With `state`, the membership that the host reported. The host ignores an order for any other membership."""
+    """With `state`, the membership that the host reported. The host ignores the order once that has changed."""
     what: Literal["leave", "quarantine"]
     """leave: leave the swarm; quarantine: another host has the identity of this node, so change nothing."""
     reason: str
 
     def held(self, why: str) -> str:
-        """Return the blocked reason of a host that cannot obey the order. The leader identifies it by its start."""
+        """Return the blocked reason of a host that cannot obey. The leader recognises it by the order's reason."""
         return f"{self.reason}; but {why}"
 
 
@@ -160,7 +158,7 @@ class Tokens:
     worker: str = field(repr=False)
     manager: str = field(repr=False)
     sealed: str = field(default="", repr=False)
-    """Both tokens, sealed, while `worker` and `manager` are empty. Empty: the tokens are not sealed."""
+    """Both tokens, sealed; `worker` and `manager` are then empty. Empty: the tokens are not sealed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +170,7 @@ class UnlockKeys:
 
     swarm_id: str
     on: bool
-    """True if an agent enabled autolock. The keys stay when it is off: managers that were down are still locked."""
+    """True if an agent enabled autolock. The keys stay after autolock ends: a manager that was down is still locked."""
     keys: tuple[str, ...] = field(default=(), repr=False)
     """The current key first; empty while they are sealed."""
     sealed: str = field(default="", repr=False)
@@ -183,8 +181,8 @@ class UnlockKeys:
 class Disruption:
     """The only host that has the disruption slot.
 
-    The leader grants the slot; the host acquires and releases it. Each compares the mod_revision that it read last, so
-    that no two hosts act on the slot. The slot is on no lease: a host that fails keeps it and resumes when it is back.
+    The leader grants the slot; the host acquires and releases it. Each write compares the mod_revision read last, so
+    that no two hosts use the slot. No lease ends the slot: a host that fails keeps it and resumes when it returns.
     """
 
     host: str
@@ -201,7 +199,7 @@ class Accepted:
     revision: int
     document: str = field(repr=False)
     epoch: int = 0
-    """Number of rollbacks of the store that operators have confirmed. In each epoch the revisions restart."""
+    """Number of rollbacks of the store that operators have confirmed. Compare revisions within one epoch only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +214,7 @@ class Verdict:
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     confirm: str = ""
-    """Token that the valid document needs as `x-cluster.policy.confirm`; empty: it needs none."""
+    """Confirmation token that the document lacks in `x-cluster.policy.confirm`; empty: it needs none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +225,7 @@ class Digests:
     epoch: int
     """With `revision`, names the accepted document."""
     images: Pairs = ()
-    """(image as in the document, sha256:...), sorted. Entries of earlier documents stay while the document names
-    them."""
+    """(image as in the document, sha256:...), sorted. An old entry stays while the document names its image."""
     asked: tuple[str, ...] = ()
     """Images that were resolved for this document."""
 
@@ -238,7 +235,7 @@ RolloutState = Literal["moving", "paused", "rolling-back", "rollback-paused", "r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """The rollout of a service. The record outlives its leader; the monitor windows, which are in memory, do not."""
+    """The rollout of a service. The record outlives its leader. The monitor windows do not: they are in memory."""
 
     before: str
     """Hash of the previous spec, the target of a rollback."""
@@ -246,7 +243,7 @@ class Rollout:
     """Hash of the spec in the intent. A record with another hash is obsolete."""
     state: RolloutState = "moving"
     already: tuple[int, ...] = ()
-    """Slots of the replicas that had the new spec at the start of the rollout. They are no evidence for it."""
+    """Slots of the replicas that had the new spec before the rollout. They are no evidence that it succeeds."""
     failed: tuple[int, ...] = ()
     """Slots of the replicas that failed in this rollout."""
     why: str = ""

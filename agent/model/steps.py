@@ -1,7 +1,7 @@
 """The base of every step, and the steps of a host on itself. leader_steps.py has the steps of the leader.
 
-A step is data that a person can read. HostStep and LeaderStep list all steps: the type check fails if agent/apply.py or
-agent/planner/dry_run handles one step fewer.
+A step is data, and its `str` is text for the operator. HostStep and LeaderStep list all steps: the type check fails if
+agent/apply.py or agent/planner/dry_run does not handle one of them.
 """
 
 from abc import ABC, abstractmethod
@@ -14,10 +14,10 @@ from agent.model.records import Digests, Disruption, Replica
 from agent.model.spec import Attachment, ContainerSpec, Pairs, registry_of
 
 Lane = Literal["host", "leader", "pull"]
-"""The work queue of a step. No lane waits for another: the leader's duties continue while its own host is changed."""
+"""The worker pool of a step. No lane waits for another, so the leader goes on while its host is changed."""
 
 LEADER_BUDGET_S = 5.0
-"""Seconds. Fits between two renewals of the lease with the default timings."""
+"""Budget of a leader's step. By default it fits between two renewals of the lease."""
 
 BRIDGE = f"network/{GWBRIDGE}"
 
@@ -30,13 +30,13 @@ class BaseStep(ABC):
     lane: ClassVar[Lane] = "host"
     verb: ClassVar[str]
     kind: ClassVar[str]
-    """A label of the metrics that also selects: `leadership` is planned in the modes observe and paused too; a step of
-    kind `swarm` makes the host be read again; steps of kind `network` for several replicas are planned once.
+    """A label of the metrics. Steps of kind `leadership` are planned in the modes observe and paused too. A step of
+    kind `swarm` makes the agent read the host again. Replicas that need the same step of kind `network` share it.
     """
     barrier: ClassVar[bool] = False
     """True: the step runs alone in its lane; no other step of the lane starts before its end."""
     budget_s: ClassVar[float] = 10.0
-    """Most seconds that the step may take. A leader's step starts only if its budget ends before the lease can."""
+    """Most seconds that the step may take. A leader's step starts only if the lease outlasts the budget."""
 
     @property
     @abstractmethod
@@ -45,7 +45,7 @@ class BaseStep(ABC):
 
     @property
     def circuit(self) -> str:
-        """Return the circuit, shared with other steps, that the step needs; while it is open, one step probes it."""
+        """Return the circuit that the step shares with others; empty: none. While it is open, one step is the probe."""
         return ""
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class InitSwarm(_MembershipStep):
 class GiveUpInit(_MembershipStep):
     """Delete the claim on the only `swarm init`, so that another host can initialise the swarm.
 
-    Only the claimant does so, and on the resource of the init itself: never while an init is in flight.
+    Only the claimant does so. The step has the resource of InitSwarm, so the two never run side by side.
     """
 
     over: int
@@ -101,7 +101,7 @@ class JoinSwarm(_MembershipStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveSwarm(_MembershipStep):
-    """Leave the swarm, by a membership order, as a worker without a container on an overlay, and never by force."""
+    """Obey a membership order to leave, without force. The host is then a worker with no container on an overlay."""
 
     verb = "leave"
 
@@ -110,7 +110,7 @@ class LeaveSwarm(_MembershipStep):
 class DissolveSwarm(_MembershipStep):
     """Leave an empty swarm that an agent initialised here and never recorded.
 
-    A swarm's only node can leave by force alone. The engine's client therefore checks again that the swarm is empty.
+    The only node of a swarm cannot leave without force, so the engine's client checks again that the swarm is empty.
     """
 
     swarm_id: str
@@ -125,7 +125,7 @@ class UnlockHost(_MembershipStep):
     verb = "unlock"
 
 
-# ---- docker_gwbridge, also under running containers, and the disruption slot (docs/gwbridge.md)
+# ---- Changes of docker_gwbridge, even while containers run, and the disruption slot (docs/gwbridge.md)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class CreateBridge(_BridgeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveBridge(_BridgeStep):
-    """Remove a docker_gwbridge that is not as declared, on a host outside a swarm only."""
+    """Remove a docker_gwbridge that is not as declared. Only a host outside a swarm does so."""
 
     id: str
     verb = "remove"
@@ -262,7 +262,7 @@ class ResolveDigests(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullImage(BaseStep):
-    """Pull an image. A pull changes no network and takes long: no barrier delays it, and its lane has its own limit."""
+    """Pull an image. A pull takes long and changes no network, so its lane has its own limit and no barrier."""
 
     image: str
     lane, verb, kind, budget_s = "pull", "pull", "image", 3600.0
@@ -279,7 +279,7 @@ class PullImage(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ContainerStep(BaseStep):
     name: str
-    """Name of the container, `<project>-<service>-<slot>` or its present one."""
+    """Name of the container, `<project>-<service>-<slot>` or the name that it has now."""
     kind = "container"
 
     @property
@@ -289,13 +289,13 @@ class _ContainerStep(BaseStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateContainer(_ContainerStep):
-    """Create a container. `spec` has its placeholders filled in; the labels name `replica`."""
+    """Create a container of `replica`, with labels that identify it. `spec` has its placeholders filled in."""
 
     replica: Replica
     project: str
     spec: ContainerSpec
     under: str = ""
-    """Temporary name while another container has `name`; empty: `name`."""
+    """Temporary name for the time in which another container has `name`; empty: the container gets `name`."""
     verb, budget_s = "create", 30.0
 
     @property
@@ -332,7 +332,7 @@ class RemoveContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameContainer(_ContainerStep):
-    """Rename the container `id` to `name`. `id` may be its present name, if the id itself is not known yet."""
+    """Rename the container `id` to `name`. While the id is not known yet, `id` is the name that it has now."""
 
     id: str
     verb = "rename"

@@ -1,4 +1,4 @@
-"""Reading and pulling the images of an engine."""
+"""Lists and pulls the images of an engine, and asks registries for digests."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _DONE = ("Pull complete", "Already exists")
 
 
 class PullProgress:
-    """Sums up the messages of one pull; `str` gives the progress as text."""
+    """Sums up the messages of one pull; `str` returns the progress as text."""
 
     def __init__(self) -> None:
         self._layers: dict[str, bool] = {}
@@ -51,7 +51,7 @@ class PullProgress:
 def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str], SwarmkeeperError | None]:
     """Return (image -> digest, first error).
 
-    A registry that does not answer once is not asked again.
+    After a registry has failed to answer once, its other images are skipped.
     """
     found: dict[str, str] = {}
     silent: set[str] = set()
@@ -69,15 +69,16 @@ def ask_digests(engine: Engine, images: Iterable[str]) -> tuple[Mapping[str, str
 
 
 _STALL_S = 120.0
-"""A pull may take an hour; a pull without progress for this time has failed."""
+"""Seconds without progress after which a pull has failed. With progress it may take an hour."""
 _ASK_S = 30.0
-"""dockerd waits for a registry 15 s, twice."""
+"""Timeout of a request for a digest: dockerd waits 15 s for the registry, twice."""
 
 
 class Images(Part):
     _credentials: Callable[[str], str | None] = staticmethod(lambda _: None)
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
+        """Return name -> image id for all local images in the repositories of `references`."""
         wanted = frozenset(references)
         if not wanted:
             return {}
@@ -131,7 +132,7 @@ class Images(Part):
 
 
 def _local(reference: str) -> str:
-    """Return the reference as a list of images has it: without a tag if it has a digest."""
+    """Return the reference as GET /images/json writes it: in short form, and without its tag if it has a digest."""
     short = familiar(reference)
     name, sign, digest = short.partition("@")
     return f"{split(name)[0]}{sign}{digest}" if sign else short

@@ -1,4 +1,4 @@
-"""Mounts. Only requested mounts are read back, so that an image's own volumes are never drift."""
+"""Mounts, tmpfs, shm_size and read_only. Volumes that the image declares are not compared, so never drift."""
 
 from typing import Any, get_args
 
@@ -11,7 +11,7 @@ _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def _bound_by_text(mount: Mount) -> bool:
-    """Return True if a bind goes into `Binds`: only there do all engines create the host's directory and set labels."""
+    """Return True if a bind must go into `Binds`: only there does every engine create the host path and relabel it."""
     needs_text = mount.create_host_path or mount.relabel
     return mount.type == "bind" and bool(needs_text) and ":" not in f"{mount.source}{mount.target}"
 
@@ -44,7 +44,7 @@ def _put_volumes(spec: ContainerSpec, body: Body) -> None:
 
 
 def _phrase(mount: Mount) -> str:
-    """A mount as one line; equal mounts give equal lines."""
+    """Return the line of text by which mounts are compared: equal mounts have equal lines."""
     options = [
         "ro" if mount.read_only else "",
         mount.propagation if mount.propagation and mount.propagation != "rprivate" else "",
@@ -73,7 +73,7 @@ def _of_raw(raw: dict[str, Any]) -> Mount:
 
 
 def _of_text(text: str) -> Mount:
-    """Parse one of `Binds`, source:target[:options]; a source that is no path is the name of a volume."""
+    """Parse an entry of `Binds`, source:target[:options]. A source that does not begin with / names a volume."""
     source, target, options = (*text.split(":", 2), "")[:3]
     given = set(options.split(","))
     return Mount(
@@ -88,7 +88,7 @@ def _of_text(text: str) -> Mount:
 
 
 def _anonymous(found: Found) -> set[str]:
-    """Targets of anonymous volumes (`docker run -v /path`) that the image does not declare."""
+    """Return targets of anonymous volumes (`docker run -v /path`) that the image, if known, does not declare."""
     theirs = set(found.image_at("Config.Volumes") or ()) if found.image is not None else set()
     own = set(found.at("Config.Volumes") or ()) if found.image is not None else set()
     return own - theirs

@@ -15,10 +15,10 @@ RESOURCE = "digests"
 
 
 def resolved(observed: Observed) -> Intent | None:
-    """Return the accepted intent with its images resolved to digests.
+    """Return the accepted intent; if its policy resolves digests, each tag has its digest.
 
-    None: an image has no known digest yet, and all replicas stay as assigned. While the registry does not answer, an
-    image keeps the digest that was resolved for an earlier document.
+    None: no document is accepted, or a tag is not resolved yet and all replicas stay as assigned. After a failed
+    attempt, a tag keeps the digest that was resolved for an earlier document.
     """
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
@@ -38,7 +38,7 @@ def resolved(observed: Observed) -> Intent | None:
 
 
 def plan_digests(observed: Observed) -> Plan:
-    """Resolve the tags that the accepted document needs, and block while the registry does not answer."""
+    """Plan to resolve the missing tags of the accepted document. Report `digests` as blocked after a failed attempt."""
     cluster = observed.cluster
     intent = cluster.accepted if cluster else None
     if cluster is None or intent is None or not intent.policy.resolve_digests:
@@ -65,7 +65,7 @@ def plan_digests(observed: Observed) -> Plan:
 
 def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) -> tuple[Blocked, ...]:
     if RESOURCE not in observed.failures:
-        return ()  # the first attempt has not ended
+        return ()  # no attempt has failed
     if unknown := [each for each in lacking if each not in known]:
         images, effect = unknown, "every replica stays as assigned"
     else:
@@ -75,12 +75,13 @@ def _waits(observed: Observed, lacking: tuple[str, ...], known: frozenset[str]) 
 
 
 def _asked(intent: Intent, cluster: ClusterState) -> frozenset[str]:
+    """Return the images that were already resolved for this very document."""
     found = cluster.digests
     same = found is not None and (found.revision, found.epoch) == (intent.revision, cluster.epoch)
     return frozenset(found.asked) if found and same else frozenset()
 
 
 def _tags(intent: Intent) -> tuple[str, ...]:
-    """Return the images to resolve: without a digest in the document, and not `pull_policy: never`."""
+    """Return the images without a digest in the document, unless all their services have `pull_policy: never`."""
     images = {each.spec.image for each in intent.services if each.pull != "never"}
     return tuple(sorted(each for each in images if "@" not in each))

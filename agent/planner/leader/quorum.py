@@ -1,11 +1,11 @@
-"""Raft arithmetic: quorum(n) = n // 2 + 1; tolerated(n) = n - quorum(n); tolerated(2 * k) = tolerated(2 * k - 1)."""
+"""Raft arithmetic. An even number of managers tolerates no more failures than the odd number below it."""
 
 
 def quorum(managers: int) -> int:
-    """Return the smallest majority of so many managers; two majorities always share a manager."""
+    """Return how many of `managers` are the smallest majority. Any two majorities share a manager."""
     return managers // 2 + 1
 
 
 def tolerated(managers: int) -> int:
-    """Return how many managers may fail."""
+    """Return how many of `managers` may fail while the others are still a quorum."""
     return managers - quorum(managers)
