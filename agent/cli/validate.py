@@ -1,4 +1,4 @@
-"""`validate`: every fault of a document. `schema`: its JSON Schema."""
+"""The commands `validate` (the faults of a document) and `schema` (the JSON Schema of all documents)."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def show_schema() -> None:
 
 
 def show_validity(name: str, raw: bytes) -> None:
-    """Print the faults of the document, or its warnings and its size. Raises Invalid when it has faults."""
+    """Print the warnings of a valid document and its number of hosts, services and replicas. Raises as `parse` does."""
     document = parse(name, raw, revision=0, to_stderr=False)
     assert document.intent is not None
     for warning in document.warnings:
@@ -27,7 +27,7 @@ def show_validity(name: str, raw: bytes) -> None:
 
 
 def show_confirmation(name: str, raw: bytes, accepted_name: str, accepted: bytes) -> None:
-    """Print whether replacing the accepted document by this one needs a confirmation. Raises Invalid."""
+    """Print whether `raw` needs a confirmation to replace `accepted`, and its token. Raises as `parse` does."""
     before = parse(accepted_name, accepted, revision=0, to_stderr=False)
     after = parse(name, raw, revision=0, to_stderr=False)
     guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
@@ -40,9 +40,9 @@ def show_confirmation(name: str, raw: bytes, accepted_name: str, accepted: bytes
 
 
 def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:
-    """Return the document as if etcd had it at `revision`; its intent is not None.
+    """Return the document `raw` as if etcd had it at `revision`. It has no faults and its intent is not None.
 
-    If the document has faults, prints all of them and raises Invalid with their number.
+    If `raw` has faults, prints each after `name`, on stderr if `to_stderr`, and raises Invalid with their number.
     """
     try:
         intent = parse_intent(raw, revision)
@@ -62,7 +62,7 @@ def _extent(intent: Intent) -> str:
 
 
 def painted(text: object, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
-    """Return `text`, which may be untrusted, for a terminal; `typer.echo` strips colours elsewhere."""
+    """Return `text`, which may be untrusted, for `typer.echo`, which strips colours if the output is no terminal."""
     shown = printable(str(text))
     if os.environ.get("NO_COLOR"):
         return shown

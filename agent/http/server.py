@@ -1,7 +1,7 @@
 """The HTTP server, which is read-only and bounded so that clients cannot slow down the loop.
 
-Each connection is one request on one thread. With MOST_THREADS in use the answer is 503. A connection older than
-DEADLINE_S is cut, so that a slow client cannot keep its thread.
+Each connection carries one request and has its own thread. While MOST_THREADS are in use, a client gets 503, or over
+TLS a closed connection. The server cuts a connection after DEADLINE_S, so that a slow client cannot keep its thread.
 """
 
 import json
@@ -23,7 +23,7 @@ from agent.errors import Invalid, Refused
 from agent.http.access import Access
 from agent.yamldoc.faultlist import printable
 
-# ---- The pages. None reads the disk or changes anything
+# ---- The pages. No page reads the disk or changes anything
 
 log = structlog.get_logger()
 
@@ -35,10 +35,10 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Functions that return the content of the pages, fast and without secrets, on a thread of the server."""
+    """The functions behind the pages. Threads of the server call them, so they must be fast; none returns a secret."""
 
     metrics: Callable[[], bytes]
-    """The exposition in the Prometheus text format."""
+    """All metrics, in the Prometheus text format."""
     alive: Callable[[], bool]
     """True if the loop has made progress recently."""
     unready: Callable[[], tuple[str, ...]]
@@ -55,7 +55,7 @@ class Page:
 
 
 def page(target: str, sources: Sources) -> Page:
-    """Answer a GET of `target`, the path as the request names it. Never raises."""
+    """Return the page for a GET of `target`, the path with its query, if any. Never raises."""
     show = _PAGES.get(target.partition("?")[0])
     if show is None:
         return Page(status=HTTPStatus.NOT_FOUND, body=b"page not found; / lists all pages\n")
@@ -84,7 +84,7 @@ def _readyz(sources: Sources) -> Page:
 
 
 def _status(sources: Sources) -> Page:
-    # Not msgspec's JSON encoder: it does not escape control characters of a terminal.
+    # json.dumps escapes control characters of a terminal; msgspec's own JSON encoder does not.
     text = json.dumps(msgspec.to_builtins(sources.status()), indent=2)
     return Page(body=f"{text}\n".encode(), type=JSON)
 
@@ -117,7 +117,7 @@ _OVERLOADED = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-A
 
 
 class WebServer:
-    """A server that runs until `close`."""
+    """A server with its own thread, from construction to `close`."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
@@ -130,7 +130,7 @@ class WebServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the server and cut requests under way."""
+        """Stop the server and cut the open connections."""
         self._server.shutdown()
         self._server.server_close()
         self._server.cut_older_than(0.0)
@@ -138,10 +138,10 @@ class WebServer:
 
 
 def serve(listen: str, sources: Sources, access: Access | None = None) -> WebServer:
-    """Serve `sources` on `listen` ("127.0.0.1:9477", "[::1]:9477"; port 0: any free one), on threads of its own.
+    """Start a server of `sources` on `listen`: "127.0.0.1:9477" or "[::1]:9477"; port 0 means any free port.
 
-    Without `access` no password is needed.
-    Raises Invalid when `listen` is no address, Refused when the address is in use or not one of this host.
+    Without `access` the server requires no password.
+    Raises Invalid when `listen` is not an address, Refused when this host cannot listen on it.
     """
     family, address = _resolve(listen)
     try:
@@ -163,7 +163,7 @@ def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    # Not http.server.HTTPServer: its bind looks up the host's own name in DNS, which can take long.
+    # The base is not http.server.HTTPServer, whose bind looks up the host's own name in DNS; that can take long.
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
@@ -178,7 +178,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Handler)
 
     def get_request(self) -> tuple[Any, Any]:
-        """Accept without reading or writing, so that a slow handshake takes only the thread of its client."""
+        """Accept a connection without reading or writing, so that a slow TLS handshake occupies only its own thread."""
         request, client_address = super().get_request()
         return self.access.wrap(request), client_address
 
@@ -205,21 +205,21 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.cut_older_than(DEADLINE_S)
 
     def cut_older_than(self, seconds: float) -> None:
-        """Shut down the connections that have been open for longer."""
+        """Shut down the connections that have been open for `seconds` or longer."""
         now = time.monotonic()
         with self._lock:
             late = [each for each, since in self._open.items() if now - since >= seconds]
             for request in late:
                 with suppress(OSError):  # the client closed it
-                    # Not the shutdown of a TLS socket: the reading thread would continue without encryption.
+                    # SSLSocket.shutdown discards the TLS state; the reading thread would continue without encryption.
                     socket.socket.shutdown(request, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that disconnect early."""
+        """Ignore all errors of a connection, such as a client that disconnects early."""
 
     def _reject(self, request: socket.socket) -> None:
         request.setblocking(False)
-        with suppress(OSError):  # closing the connection suffices
+        with suppress(OSError):  # without the 503, the closed connection suffices
             if not self.access.is_encrypted:
                 request.sendall(_OVERLOADED)
         self.shutdown_request(request)
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
-        """Answer errors that http.server finds; a method without `do_` is answered with 405."""
+        """Answer a request that http.server rejects; its code 501 for a method without a `do_` becomes 405."""
         status = HTTPStatus(code)
         if status is HTTPStatus.NOT_IMPLEMENTED:
             status = HTTPStatus.METHOD_NOT_ALLOWED

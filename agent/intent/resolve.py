@@ -1,4 +1,4 @@
-"""Replaces the document's names of networks, volumes and files by Docker's names, and checks placeholders."""
+"""Replaces a service's names of networks and volumes by Docker's, adds its files, and checks its placeholders."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,16 @@ from agent.yamldoc.faultlist import listed, nearest
 KNOWN = ("Node.Hostname", "Node.ID", "Host.Address", "Service.Name", "Task.Slot")
 OVERLAY_IP = "Overlay.IP"
 FILLED_KEYS = ("environment", "labels", "command", "entrypoint", "hostname", "healthcheck")
-"""Keys with placeholders. Elsewhere `{{` may begin a template of Docker's, as in logging.options.tag."""
+"""Keys whose values may have placeholders. Elsewhere `{{` may begin a template of Docker: logging.options.tag."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.([A-Za-z][A-Za-z0-9_.]{0,40}+)[^{}]{0,80}+\}\}")
 _EXACT = re.compile(r"\{\{\s*\.[A-Za-z.]+\s*\}\}")
 
 
 def check_placeholders(service: Cursor, overlays: int) -> None:
-    """Note a fault for each value of `service` with an unknown placeholder, or with one that has no value.
+    """Note a fault for each value of `service` with an unknown placeholder, or one without a value: `{{.Overlay.IP}}`.
 
-    `overlays` is the number of overlays of the service.
+    `overlays` is the number of overlays of the service. The address has a value only if that is 1.
     """
     for key in FILLED_KEYS:
         below = service.at(key)
@@ -66,7 +66,7 @@ def _scalars(place: Cursor) -> Iterator[tuple[Cursor, str]]:
 
 
 Files = Mapping[str, str | None]
-"""Path on the host by name; None for one with a fault."""
+"""The path on the host of each secret or config, by its name; None if its declaration has a fault."""
 
 DEFAULT = "default"
 """Compose's name for the network of services without `networks`."""
@@ -83,9 +83,9 @@ class Declared:
 
 
 def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> ServiceIntent:
-    """Return `service` with Docker's names of its networks and volumes, and the files of its secrets and configs.
+    """Return `service` with Docker's names of its networks and volumes, and with its secrets and configs as mounts.
 
-    Note a fault for each that is not declared, and for wrong placeholders.
+    Note a fault for each name that no section declares, and for wrong placeholders.
     """
     networks = _networks(service.spec, cursor, declared.networks)
     mounts = [*_volumes(service.spec, cursor, declared.volumes)]
@@ -102,7 +102,7 @@ def resolve(service: ServiceIntent, cursor: Cursor, declared: Declared) -> Servi
 
 
 def _overlays(written: ContainerSpec, resolved: ContainerSpec, declared: Mapping[str, NetworkIntent]) -> int:
-    """Return the number of overlays of a service. It is one if a network is undeclared, which has its own fault."""
+    """Return the number of overlays of a service; 1 if a network has a fault, so that no second fault follows."""
     asked = len(written.networks) or (0 if written.network_mode else 1)
     if len(resolved.networks) < asked:
         return 1
@@ -128,7 +128,7 @@ def _networks(
 
 
 def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIntent | None:
-    """Return the network of a service without `networks`: `default` as in Compose, or the only overlay."""
+    """Return the network of a service without `networks`: `default`, or the only overlay, or None and note a fault."""
     overlays = [each for each in declared.values() if each.driver == "overlay"]
     if DEFAULT in declared:
         return declared[DEFAULT]

@@ -1,4 +1,4 @@
-"""The reporter of the loop: every pass and step, for etcd, metrics, log, systemd and the HTTP server."""
+"""The reporter: it takes each pass and step from the loop, for etcd, metrics, log, systemd and the HTTP server."""
 
 import threading
 import time
@@ -29,15 +29,15 @@ def run_inline(job: Callable[[], None]) -> None:
     job()
 
 
-# ---- Jobs of which only the newest counts, run on their own thread: a slow etcd must not delay the loop
+# ---- A thread that runs only the newest job, so that a slow etcd does not delay the loop
 
 CLOSE_S = 3.0
 
 
 class LatestOnly:
-    """Runs the latest job, at most one per `pause_s` seconds, and skips the older ones.
+    """Runs the latest job on its own thread and skips older ones. It waits `pause_s` seconds after each job.
 
-    If a job raises, the log shows it, and the next job still runs.
+    An error of a job is logged, and the next job still runs.
     """
 
     def __init__(self, pause_s: float) -> None:
@@ -55,7 +55,7 @@ class LatestOnly:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Run the pending job, within CLOSE_S, and end the thread."""
+        """End the thread after the pending job. Waits for that at most CLOSE_S."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -105,8 +105,8 @@ class StatusKey:
             return None
 
     def write(self, status: HostStatus, *, anyway: bool = False) -> None:
-        """Write `status` if it has changed or the last write is old. One attempt; a failure is logged."""
-        # Read before the write: a loss during the write needs another write.
+        """Write `status` if it has changed, a write is due or `anyway` is true. One attempt; a failure is logged."""
+        # Read before the write: a loss during the write then causes another one.
         losses = self._losses
         fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
         if self._written is not None and fresh and not anyway and _same(status, self._written):
@@ -127,11 +127,11 @@ def _same(one: HostStatus, other: HostStatus) -> bool:
 # ---- The state of a host in one line, for `systemctl status` and /readyz
 
 _UNREACHABLE = ("engine", "store")
-"""Kinds of blocked resources that `summary` names instead of counting them."""
+"""Kinds of blocked resources that `summary` does not count: it calls dockerd or etcd unreachable instead."""
 
 
 def summary(observed: Observed, status: HostStatus, drifting: int) -> str:
-    """Return one line: role, revision, unreachable services, drift, open steps, blocked resources."""
+    """Return one line: role, revision, dockerd or etcd if unreachable, and the counts of drift, steps, blocked."""
     blocked = [each for each in status.blocked if each.kind not in _UNREACHABLE]
     parts = [
         _role(observed, status),
@@ -172,7 +172,7 @@ def _revision(observed: Observed, status: HostStatus) -> str:
 
 
 class Decisions(NamedTuple):
-    """The parts of a report that only the planner can decide, apart from the plan."""
+    """Functions of the planner whose results a report needs and a plan does not contain."""
 
     bridge_phase: Callable[[Observed], Phase]
     """Returns the phase of this host's docker_gwbridge."""
@@ -181,7 +181,7 @@ class Decisions(NamedTuple):
 
 
 class Reporter:
-    """Reports one host. No method raises. No method waits for etcd, unless `later` does."""
+    """Reports one host. Errors of a report are only logged. `passed` waits for etcd until it has the earlier status."""
 
     def __init__(
         self,
@@ -196,9 +196,9 @@ class Reporter:
         notify: Callable[..., bool] = systemd.notify,
         later: Callable[[Callable[[], None]], None] = run_inline,
     ) -> None:
-        """`key` is the status key; `clock` the dispatcher's, in monotonic seconds; `now` is in seconds since the epoch.
+        """`key` is the status key. `clock` is the dispatcher's, in monotonic seconds; `now` gives seconds since 1970.
 
-        `later` runs slow jobs, possibly on another thread; of several waiting jobs only the last one counts.
+        `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
         self._later = later
         self._key = StatusKey(store, key, clock)
@@ -214,7 +214,7 @@ class Reporter:
     def passed(
         self, observed: Observed, plan: Plan, *, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> None:
-        """Report a pass and its plan; `failures` are by resource."""
+        """Report a pass, its plan and the steps in flight; the keys of `failures` are resources."""
         with _guarded("view"):
             self._recall(observed)
             if self._view and _has_lost_keys(self._view.observed, observed):
@@ -248,7 +248,7 @@ class Reporter:
             self._journal.started(step)
 
     def pull_progress(self, resource: str, progress: str) -> bool:
-        """Take the progress of a pull, many times a second. Return True if the status should show it now."""
+        """Take the progress of a pull, even many times a second. Return True if the status should show it now."""
         return self._pulls.report(resource, progress, self._clock())
 
     def step_done(self, outcome: Outcome) -> None:
@@ -272,7 +272,7 @@ class Reporter:
         return unready(view.observed, view.plan) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
-        """Return the host as of the last pass: the content of its status key, the plan, the blocked resources."""
+        """Return the state of this host at the last pass: its status, drift, plan, blocked resources and so on."""
         view = self._view
         if view is None:
             return {"ready": False, "unready": self.unready()}
@@ -292,7 +292,7 @@ class Reporter:
         }
 
     def _recall(self, observed: Observed) -> None:
-        """Begin with the status of an earlier run, so that a restart does not reset the revision."""
+        """Read the status of an earlier run once, so that a restart does not reset the revision."""
         if self._recalled or observed.cluster is None or observed.stale:
             return
         try:
@@ -332,7 +332,7 @@ class Reporter:
         return timestamp(self._now())
 
     def _notify_systemd(self, text: str) -> None:
-        """Send READY=1 with the first pass, even if etcd or dockerd did not answer: see the unit."""
+        """Send `text` if it changed; READY=1 with the first, even if etcd or dockerd did not answer: see the unit."""
         if text == self._notified:
             return
         first, self._notified = not self._notified, text
@@ -340,7 +340,7 @@ class Reporter:
 
 
 def _has_lost_keys(before: Observed, now: Observed) -> bool:
-    """Return True if etcd lost the status of this host: its store was replaced, or a client deleted the keys."""
+    """Return True if etcd lost the keys of this host: etcd was replaced, or a client deleted them."""
     if before.cluster is None or now.cluster is None or now.stale:
         return False
     deleted = before.cluster.presence is not None and now.cluster.presence is None

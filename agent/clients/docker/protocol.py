@@ -1,7 +1,7 @@
 """The interface of a Docker engine. DockerEngine implements it on dockerd; the tests have an engine in memory.
 
 Every method raises Unreachable when dockerd does not answer or fails temporarily, and Refused, Conflict or Missing,
-with Docker's message, when dockerd refuses. An act succeeds if its result exists already.
+with Docker's message, when dockerd refuses. A change succeeds if its result exists already, unless stated otherwise.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ ObserveCall = Callable[[str, float, str | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """The engine and its membership, without the nodes of the swarm."""
+    """The engine and its membership in a swarm, without the list of nodes."""
 
     version: str
     name: str
@@ -31,7 +31,7 @@ class EngineInfo:
 
 
 class Containers(NamedTuple):
-    """All containers of the engine, running or not."""
+    """All containers of the engine, running or not; `ours` are the managed ones."""
 
     ours: tuple[host_state.ContainerState, ...]
     foreign_names: Pairs
@@ -41,7 +41,7 @@ class Containers(NamedTuple):
 
 
 class EngineEvents(Protocol):
-    """The events of the engine, as hints: `container die prod-order-1`."""
+    """The events of the engine, each as a short text such as `container die prod-order-1`."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -58,13 +58,13 @@ class Engine(Protocol):
     def info(self) -> EngineInfo: ...
 
     def nodes(self) -> tuple[host_state.NodeState, ...]:
-        """Return the swarm's nodes. On a worker Refused, without a quorum Unreachable."""
+        """Return the swarm's nodes. Refused on a worker, Unreachable without a quorum."""
 
     def networks(self) -> tuple[host_state.NetworkState, ...]:
-        """Return all networks, without endpoints."""
+        """Return all networks, without their endpoints."""
 
     def bridge_endpoints(self, network: str) -> Pairs:
-        """Return (owner, name) of the endpoints on a network of this host, given by name or id; none if it is missing.
+        """Return (owner, name) of each endpoint on a network of this host (its name or id); none if it is missing.
 
         The owner is the id of a container, or `ingress-sbox`.
         """
@@ -73,9 +73,9 @@ class Engine(Protocol):
         """Return the sorted addresses of the overlay's peers; none when this host is not on the overlay."""
 
     def overlay_users(self, network_id: str) -> Pairs:
-        """Return (user, node id) of all users that block the removal of an overlay: container ids, service names.
+        """Return (user, node id) of each container (by id) or service (by name) that blocks the removal of an overlay.
 
-        On a worker Refused, without a quorum Unreachable.
+        Refused on a worker, Unreachable without a quorum.
         """
 
     def containers(
@@ -87,17 +87,17 @@ class Engine(Protocol):
         *,
         settled: bool = False,
     ) -> Containers:
-        """Return all containers; managed ones are compared with the spec of their label, if `specs` (by hash) has it.
+        """Return all containers. A managed one is compared with the spec whose hash is on its label, if `specs` has it.
 
-        A container that can become an `assigned` replica without a recreate is compared with and returned as that.
+        If a container can become an `assigned` replica without a recreate, it is compared and returned as that replica.
 
-        `in_flight` names containers of steps in flight; those are not inspected. `settled` is true if there was no
-        event and no step since the last call. A managed container that is listed as before is then not inspected
-        again: Docker reports every change by hand with an event.
+        `in_flight` has the names of containers of steps in flight, which are not inspected. `settled` means that no
+        event and no step occurred since the last call. A managed container whose entry in Docker's list is unchanged
+        is then not inspected again: Docker sends an event for every manual change.
         """
 
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
-        """Return the ids of local images: those in `references`, and other tags of the same repositories."""
+        """Return the id of each local image by name: those in `references`, and other tags of their repositories."""
 
     def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
         """Return (address, user, node id) of the addresses that the swarm has allocated on an overlay; managers only.
@@ -141,8 +141,8 @@ class Engine(Protocol):
     def has_node(self, node_id: str) -> bool:
         """Return True if the swarm has a node of that id; managers only.
 
-        The call first makes a write that needs a majority. A manager without a quorum lists what it knew before and
-        must not report a node as missing. Unreachable without a majority.
+        Unreachable without a quorum: the call first makes a write that needs one. A manager without a quorum lists the
+        nodes that it knew before, and could wrongly report a node as missing.
         """
 
     def swarm_tokens(self) -> records.Tokens:
@@ -176,9 +176,9 @@ class Engine(Protocol):
     ) -> None:
         """Change the given fields of a node's spec: set `labels`, remove the labels `without`, keep all others.
 
-        `version` is the node's version in the plan; Stale when the node has another version and still differs.
-        `still` is called right before the change; its exception cancels the change. Missing when the node does not
-        exist, Refused when the last manager would be demoted. The swarm changes the role a moment later.
+        `version` is the node's version in the plan. Stale when the node has another version now and still differs from
+        these fields. `still` is called right before the change; its exception cancels the change. Missing when the node
+        does not exist, Refused for the demotion of the last manager. The swarm changes a role a moment later.
         """
 
     def remove_node(self, node_id: str) -> None:
@@ -188,10 +188,10 @@ class Engine(Protocol):
         """Create docker_gwbridge; Refused when the created bridge differs from the request."""
 
     def create_network(self, network: intent.NetworkIntent) -> None:
-        """Create a managed network. An overlay that the swarm cannot allocate is removed again: Refused."""
+        """Create a managed network. Refused when the swarm cannot allocate an overlay, which is then removed again."""
 
     def remove_network(self, network_id: str) -> None:
-        """Remove a network. Refused or Conflict while it has users; for an overlay anywhere in the swarm."""
+        """Remove a network. Refused or Conflict while it has users; those of an overlay may be on any node."""
 
     def park(self, container: str, network: str) -> None:
         """Attach a container to a bridge network; the gateway of a running container moves from docker_gwbridge to it.
@@ -200,7 +200,7 @@ class Engine(Protocol):
         """
 
     def unpark(self, container: str, network: str) -> None:
-        """Detach a container, given by id; its gateway returns to docker_gwbridge, which must exist.
+        """Detach a container, given by id, from `network`; its gateway returns to docker_gwbridge, which must exist.
 
         Conflict when the gateway did not return.
         """
@@ -220,7 +220,7 @@ class Engine(Protocol):
         """Return the digest of a reference in the registry: `sha256:...`. Raises as `pull` does."""
 
     def create_container(self, request: CreateRequest) -> str:
-        """Create a replica on all of its networks and return its id. Conflict names the owner of the name."""
+        """Create a replica on all of its networks and return its id. Conflict names the container that has the name."""
 
     def start(self, container: str) -> None: ...
 
@@ -235,7 +235,7 @@ class Engine(Protocol):
     def rename(self, container: str, name: str) -> None: ...
 
     def update(self, container: str, spec: ContainerSpec) -> None:
-        """Set limits and restart policy in place. Refused, with the warning, when the kernel cannot apply one."""
+        """Set limits and restart policy in place. Refused, with Docker's warning, if the kernel cannot apply one."""
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         """Connect to a network with the aliases and the attachment's address. Conflict when connected already."""

@@ -1,8 +1,7 @@
-"""A watch that survives the end of a stream: read etcd's revision, watch from it, and repeat when the stream ends.
+"""A watch that survives the end of a stream: it reads etcd's revision, watches from there, and repeats after the end.
 
-The watch is level triggered: it passes on no events. The subscriber reads after each wake, so several changes can cause
-one wake, and each reopening of the stream causes one. Therefore no compaction, restart or wipe of etcd hides the last
-change.
+The watch is level triggered: it delivers no events, but wakes its subscriber, which then reads. Several changes may
+cause one wake. Each reopened stream causes a wake, so no compaction, restart or wipe of etcd hides the last change.
 """
 
 import queue
@@ -22,18 +21,17 @@ from agent.model.store import KeyRange
 
 # ---- One gRPC Watch stream for all ranges of a watch, probed while it is silent
 #
-# Measured on etcd 3.4.23: a range without read permission is confirmed and cancelled in one message, with
-# watch_id -1, and sends nothing afterwards; a compaction cancels with `compact_revision`; a frozen member
-# sends nothing.
+# Measured on etcd 3.4.23: etcd confirms and cancels a range without read permission in one message, with watch_id -1,
+# and sends nothing afterwards. After a compaction it cancels with `compact_revision`. A frozen member sends nothing.
 
-# The channel's pings detect a frozen or vanished peer within 10 s. The probe detects an etcd that answers pings but
-# no longer serves this stream; it can be rare: one message in 30 s on an idle cluster.
+# The channel's pings detect a frozen or vanished etcd within 10 s. A probe detects an etcd that answers pings but
+# no longer serves this stream. Probes can be rare: one message in 30 s on an idle cluster.
 PROBE_AFTER_S = 30.0
 PROBE_ANSWER_S = 5.0
 
 
 class StreamEnded(Exception):
-    """The end of a stream: a label for metrics, and etcd's text."""
+    """The stream has ended. `reason` is a label for metrics, `details` a text for the operator."""
 
     def __init__(self, reason: str, details: str) -> None:
         super().__init__(f"{reason}: {details}")
@@ -42,7 +40,7 @@ class StreamEnded(Exception):
 
 
 class WatchStream:
-    """A stream that the caller's thread reads; gRPC's sending thread sends the requests and probes."""
+    """One stream. The thread that calls listen() reads it; a thread of gRPC sends its requests and probes."""
 
     def __init__(
         self, connection: Connection, ranges: Sequence[KeyRange], metadata: Metadata, progress: Progress
@@ -62,7 +60,7 @@ class WatchStream:
     def listen(
         self, *, after_revision: int, on_open: Callable[[], None], on_change: Callable[[], None]
     ) -> NoReturn:
-        """Watch all changes after the revision until the stream ends; always raises StreamEnded.
+        """Watch all changes after `after_revision` until the stream ends; always raises StreamEnded.
 
         Calls `on_open` when every range is confirmed, `on_change` for every message with changes.
         """
@@ -86,7 +84,7 @@ class WatchStream:
                 self._call.cancel()
 
     def end(self, reason: str, details: str) -> None:
-        """End the stream from any thread; listen() raises the first reason."""
+        """End the stream. Any thread may call this; listen() raises the reason of the first call."""
         with self._lock:
             self._end = self._end or StreamEnded(reason, details)
             call = self._call
@@ -131,13 +129,14 @@ class WatchStream:
                 request = self._requests.get(timeout=max(self._time_left_s(), 0))
             except queue.Empty:
                 if self._time_left_s() > 0:
-                    continue  # a message has arrived
+                    continue  # a message arrived and postponed the probe
                 request = self._probe_or_end()
             if request is None:
                 return
             yield request
 
     def _time_left_s(self) -> float:
+        """Return the seconds until the next probe is due, or until an answer is overdue."""
         if self._asked_s > self._last_message_s:
             return self._asked_s + PROBE_ANSWER_S - time.monotonic()
         silence_s = PROBE_AFTER_S if self._is_open else PROBE_ANSWER_S
@@ -146,7 +145,7 @@ class WatchStream:
     def _probe_or_end(self) -> etcd_pb2.WatchRequest | None:
         if self._is_open and self._asked_s <= self._last_message_s:
             self._asked_s = time.monotonic()
-            # Any answer suffices: its revision can be ahead of the events (etcd issue 15220).
+            # Any answer suffices. Its revision is not used: it can be ahead of the events (etcd issue 15220).
             return etcd_pb2.WatchRequest(progress_request=etcd_pb2.WatchProgressRequest())
         task = "answer a progress request" if self._is_open else "confirm the watch"
         self.end("silent", f"{self._connection.endpoint} did not {task} within {PROBE_ANSWER_S:g} s")
@@ -164,7 +163,7 @@ REARMED = "rearmed"
 
 
 class EtcdWatch:
-    """A `Watch` with its own thread, from construction to close()."""
+    """A `Watch` with its own thread, from construction to close(). `on_wake` gets the reason of each wake."""
 
     def __init__(
         self,
@@ -194,6 +193,7 @@ class EtcdWatch:
         return self._closed.is_set()
 
     def rearm(self, ranges: Sequence[KeyRange]) -> None:
+        """Replace the watched ranges and open a new stream."""
         with self._lock:
             self._ranges = tuple(ranges)
         self._end_stream(REARMED, "the ranges were replaced")
@@ -253,7 +253,7 @@ class EtcdWatch:
         self._on_wake(f"watch: {reason}")
 
     def _broken(self, reason: str, details: str) -> None:
-        """Report the first failure after each healthy period, and wait before the next attempt."""
+        """Report the first failure after a healthy period, and wait. Do neither after close() or rearm()."""
         was_healthy, first_fault = self.healthy, self.fault is None
         self.healthy, self.fault = False, details
         if self._closed.is_set() or reason == REARMED:

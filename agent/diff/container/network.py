@@ -1,4 +1,4 @@
-"""Attachments, published ports and name resolution."""
+"""Field mappings of a container's attachments, published ports and name resolution."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +19,7 @@ _ENGINES_OWN = frozenset({"default", "bridge"})
 
 
 def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
-    """The JSON of one endpoint: its aliases, and its address if it has a fixed or reserved one."""
+    """Return the JSON of one endpoint: its aliases, and its address if that is fixed or reserved."""
     body: dict[str, Any] = {"Aliases": sorted(aliases)}
     if attachment.address:
         body["IPAMConfig"] = {"IPv4Address": attachment.address}
@@ -27,7 +27,7 @@ def endpoint(attachment: Attachment, aliases: Iterable[str]) -> dict[str, Any]:
 
 
 def aliases(attachment: Attachment, service: str) -> tuple[str, ...]:
-    """The replica's names on that network: the service's and the declared ones."""
+    """Return a replica's names on the network of `attachment`: its service's name and the declared aliases."""
     return tuple(sorted({service, *attachment.aliases}))
 
 
@@ -46,10 +46,10 @@ def _put_networks(spec: ContainerSpec, body: Body) -> None:
 
 def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
     if spec.network_mode is not None:
-        # A missing mode is a difference of the field network_mode.
+        # If the container has another mode, that is a difference of the field network_mode.
         return {spec.network_mode: _ATTACHED} if spec.network_mode in _attached(found) else {}
     if not spec.networks:
-        # Without a declared network the container is on the engine's default one, whose name differs by engine.
+        # Without a declared network, the engine chooses one, whose name depends on the engine: any is as declared.
         return {name: _attachment(found, name) for name in _attached(found) if name in _ENGINES_OWN}
     service = str((found.at("Config.Labels") or {}).get(SERVICE, ""))
     have, own = _attached(found), _own_names(found)
@@ -63,16 +63,16 @@ def _wanted_networks(spec: ContainerSpec, found: Found) -> Any:
 
 
 def _given_address(found: Found, endpoint: dict[str, Any]) -> str:
-    """The address that the swarm allocated by itself, if it counts as no difference.
+    """Return the found address that is no difference where the spec has none: the swarm has allocated it.
 
-    On a running container it looks the same as a fixed one. A container that does not run has released its address,
-    unless its start failed half-way: then each further start would request the same address and fail.
+    Docker shows it like a fixed one while the container runs. A container at rest shows it only if its start failed
+    half-way. That is a difference: each further start would request the same address and fail.
     """
     return "" if found.at("State.Status") in _AT_REST else _fixed_address(endpoint)
 
 
 def _attached(found: Found) -> dict[str, Any]:
-    """The container's networks without the parking network: the steps on docker_gwbridge remove that one."""
+    """Return the container's networks except the parking network, which the steps on docker_gwbridge remove."""
     networks = found.at("NetworkSettings.Networks") or {}
     return {name: each for name, each in networks.items() if name != PARKING}
 
@@ -101,7 +101,7 @@ def _is_gone(found: Found, endpoint: dict[str, Any]) -> bool:
 
 
 def _own_names(found: Found) -> set[str]:
-    """The aliases that an engine before 25 adds by itself: the container's short id and its hostname."""
+    """Return the aliases that an engine before 25 adds by itself: the container's short id and its hostname."""
     return {short_id(str(found.at("Id") or "")), str(found.at("Config.Hostname") or "")}
 
 
@@ -111,7 +111,7 @@ def _phrase(names: Iterable[str], address: str) -> str:
 
 
 def _mode(found: Found) -> str | None:
-    """The mode host, none, bridge or another container's; None for the name of a network, which is an attachment."""
+    """Return `host`, `none`, `bridge` or `container:...`; None if the mode names a network: that is an attachment."""
     mode = str(found.at("HostConfig.NetworkMode") or "")
     if mode in _ENGINES_OWN:
         return _BRIDGE if _BRIDGE in _attached(found) else None
@@ -120,7 +120,7 @@ def _mode(found: Found) -> str | None:
 
 def _wanted_mode(spec: ContainerSpec, found: Found) -> Any:
     if spec.network_mode is None and not spec.networks:
-        return None if _mode(found) != _BRIDGE else _BRIDGE  # the engine's own default
+        return None if _mode(found) != _BRIDGE else _BRIDGE  # both are the engine's default
     return spec.network_mode
 
 
@@ -169,7 +169,7 @@ def _put_ports(spec: ContainerSpec, body: Body) -> None:
 
 
 def _hosts(lines: Iterable[str]) -> frozenset[str]:
-    """Normal form of host entries: `name=address` means `name:address`, and an IPv6 address may be in brackets."""
+    """Return `extra_hosts` in one spelling: `name:address`, not `name=address`, and IPv6 without brackets."""
     return frozenset(each.replace("=", ":", 1).replace("[", "").replace("]", "") for each in lines)
 
 
