@@ -35,9 +35,10 @@ class Scalar:
     @property
     def is_text(self) -> bool:
         """True if YAML 1.2 reads the scalar as a string, as it reads every scalar that is not plain."""
-        return not self.plain or not (
-            self.is_null or self.boolean is not None or _FLOAT.fullmatch(self.text) or whole_number(self.text)
-        )
+        if not self.plain:
+            return True
+        is_number = _FLOAT.fullmatch(self.text) or whole_number(self.text) is not None
+        return not (self.is_null or self.boolean is not None or is_number)
 
     @property
     def boolean(self) -> bool | None:
@@ -243,7 +244,9 @@ class _Composer:
         return Scalar(text=text, plain=False, line=node.line, column=node.column)
 
     def _put(self, parent: _Open, mapping: Mapping, key: Scalar, value: Node) -> None:
-        if key.plain and key.text == _MERGE and parent.merges is None:
+        if key.plain and key.text == _MERGE:
+            if parent.merges is not None:
+                self._fault(key, "a second merge key in one mapping", "merge a list: <<: [*first, *second]")
             parent.merges = value.items if isinstance(value, Sequence) else [value]
             return
         earlier = mapping.entries.get(key.text)

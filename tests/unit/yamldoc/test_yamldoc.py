@@ -119,6 +119,14 @@ def test_each_value_knows_its_line_and_column() -> None:
         ("a: 1\n'a': 2", (2, 1), "a: duplicate key 'a', first at line 1, column 1", "keep one of them"),
         ("a: [{1: b}]", (1, 6), "a[0]: the key '1' is not text", "put it in quotes"),
         ("true: b", (1, 1), "the key 'true' is not text", "put it in quotes"),
+        ("0x0: b", (1, 1), "the key '0x0' is not text", "put it in quotes"),
+        ("0o0: b", (1, 1), "the key '0o0' is not text", "put it in quotes"),
+        (
+            "{<<: {a: 1}, <<: {b: 2}}",
+            (1, 14),
+            "a second merge key in one mapping",
+            "merge a list: <<: [*first, *second]",
+        ),
         ("~: b", (1, 1), "the key '~' is not text", "put it in quotes"),
         ("? [a]\n: b", (1, 3), "the key a list or mapping is not text", "put it in quotes"),
         (
