@@ -124,7 +124,7 @@ def test_each_value_knows_its_line_and_column() -> None:
         (
             "{<<: {a: 1}, <<: {b: 2}}",
             (1, 14),
-            "a second merge key in one mapping",
+            "['<<']: a second merge key in one mapping",
             "merge a list: <<: [*first, *second]",
         ),
         ("~: b", (1, 1), "the key '~' is not text", "put it in quotes"),
