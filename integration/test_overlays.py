@@ -176,7 +176,7 @@ def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_
 
 
 def is_held_by(cluster: Cluster, who: str) -> bool:
-    said = [(each["kind"], each["reason"].rpartition("on it: ")[2]) for each in leaders_blocked(cluster)]
+    said = [(each["kind"], each["reason"].rpartition("use it: ")[2]) for each in leaders_blocked(cluster)]
     return said == [("foreign", who)]
 
 
