@@ -154,7 +154,7 @@ class History(AgentEvents, Faults, People):
 
     def _do_what_is_asked(self) -> None:
         """What only people can do and the agents ask for, in so many words."""
-        if "start that dockerd again" in self.world.told():
+        if "restart that dockerd" in self.world.told():
             for name in self.world.names:
                 self.dockerd_restarts(name)
 
