@@ -19,6 +19,16 @@ _NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what is read, not w
 """Addresses that Swarm may list for a node that was raft leader when it went down (moby #32754)."""
 
 
+def quorum(managers: int) -> int:
+    """Return how many of `managers` are the smallest majority. Any two majorities share a manager."""
+    return managers // 2 + 1
+
+
+def tolerated(managers: int) -> int:
+    """Return how many of `managers` may fail. An even number tolerates no more than the odd number below it."""
+    return managers - quorum(managers)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOwners:
     """The nodes of the swarm by owner."""

@@ -21,7 +21,7 @@ MOST_PACKAGES = 20
 SHORTEST = 40
 LONGEST = 400
 MOST_IMPORT_PERCENT = 5.5
-MOST_LINES = 25_500
+MOST_LINES = 33_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

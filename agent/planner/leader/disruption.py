@@ -8,14 +8,13 @@ releases an acquired slot: a host that fails keeps the slot until its agent is b
 """
 
 from agent.diff.bridge import is_begun
-from agent.diff.nodes import etcd_of
+from agent.diff.nodes import etcd_of, quorum
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.status import HostStatus
-from agent.planner.leader.quorum import quorum
 from agent.planner.leader.recreate import unseen_peers
 
 # ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile

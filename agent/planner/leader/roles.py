@@ -1,6 +1,6 @@
 """The roles of the nodes, from the leader's side: promote before demote, one change at a time, never below a quorum.
 
-A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (quorum.py). The rules that keep it:
+A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (agent/diff/nodes.py). The rules that keep it:
 
 - promote, and demote a reachable manager, only if reachable(n) = n; n managers then stay certain for quorum(n + 1), as
   a new manager counts before it answers, and n - 1 for quorum(n - 1);
@@ -9,7 +9,7 @@ A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (quorum
 
 from dataclasses import dataclass
 
-from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, promotion_obstacle, removed_hosts
+from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, promotion_obstacle, quorum, removed_hosts
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -17,7 +17,6 @@ from agent.model.observed import Observed
 from agent.model.phrases import instead, short_id
 from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
-from agent.planner.leader.quorum import quorum
 
 Why = tuple[BlockedKind, str]
 

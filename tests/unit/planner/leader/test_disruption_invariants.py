@@ -7,12 +7,11 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from agent.diff.nodes import find_node_owners
+from agent.diff.nodes import find_node_owners, quorum, tolerated
 from agent.model.leader_steps import DemoteNode, GrantDisruption, PromoteNode
 from agent.model.observed import Observed
 from agent.model.records import Disruption
 from agent.planner.leader.disruption import may_grant, plan_disruption
-from agent.planner.leader.quorum import quorum, tolerated
 from agent.planner.leader.roles import plan_roles
 from agent.planner.leader.rollout import exceeds_ratio, startable
 from tests.support.builders import cluster, host, intent, member, node, observed
