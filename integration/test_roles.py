@@ -77,7 +77,7 @@ def test_a_manager_becomes_a_worker_and_a_manager_again_and_the_quorum_is_never_
     ]
     with QuorumWatch(cluster.lab[others(name)[0]]) as one, QuorumWatch(cluster.lab[others(name)[1]]) as other:
         put_roles(cluster, {name: "worker"})
-        assert "an odd number is better" in str((cluster.get("verdict") or {})["warnings"])
+        assert "declare an odd number of managers" in str((cluster.get("verdict") or {})["warnings"])
         put_roles(cluster, {})
     for watch in (one, other):
         print(f"{name} (raft leader: {led[0]}): {watch}")
