@@ -294,7 +294,7 @@ def test_the_workers_of_a_swarm_that_was_recreated_follow_its_manager(members: M
     for name, node in before.items():
         members.changed(name, node)
     members.back()
-    print(f"\nmade again, followed after {time.monotonic() - since:.1f} s")
+    print(f"\nswarm recreated, followed after {time.monotonic() - since:.1f} s")
     assert {name: members.replicas(name) for name in before} == replicas
     eventually(partial(answers, members.lab), SAID_S, "a call from host to host to host is answered")
 

@@ -153,7 +153,7 @@ def test_with_the_word_every_replica_gets_a_new_address_once_nobody_elses_is_on_
         eventually(lambda: subnets(cluster) == {"10.99.0.0/16"}, 60, "it is recreated by itself")
         cluster.wait_converged(revision, 90)
         took_s = time.monotonic() - began
-    print(f"\nmade again in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
+    print(f"\nrecreated in {took_s:.1f} s; a published port was away for {client.longest_gap_s:.1f} s")
 
     assert overlay(host)["Id"] != old
     assert overlay(host)["Labels"]["io.swarmkeeper.cluster"] == "prod"

@@ -76,7 +76,7 @@ def test_a_replica_whose_address_the_restored_swarm_gave_out_twice_is_recreated_
         for line in worker.journal_text(UNIT).splitlines()
         if "info remove container/" in line and WHY in line
     ]
-    print(f"\nmade again: {len(anew)}")
+    print(f"\nrecreated: {len(anew)}")
     assert anew
     names = {
         each.name for each in cluster.containers() if each.host == worker.name and each.status == "running"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from agent.diff.container import uses_overlay_address
+from agent.diff.nodes import tolerated
 from agent.model.intent import Intent
 from agent.model.spec import why_alone
 
@@ -63,7 +64,7 @@ def warnings(intent: Intent) -> tuple[str, ...]:
 
 def _managers(intent: Intent) -> Iterator[str]:
     count = len(intent.managers)
-    if count % 2 == 0:
+    if tolerated(count) == tolerated(count - 1):
         yield f"{count} managers tolerate no more failures than {count - 1}: declare an odd number of managers"
     elif count == 1 and len(intent.hosts) > 1:
         yield "one manager: if it fails, the swarm cannot be changed; three managers tolerate one failure"

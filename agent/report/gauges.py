@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.diff import bridge, networks, replicas
+from agent.diff.nodes import quorum
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
@@ -135,8 +136,7 @@ def _swarm(observed: Observed) -> dict[str, Series]:
         "swarm_control_available": _is(role == "manager" and nodes is not None),
         "swarm_managers_declared": {(): float(len(accepted.managers) if accepted else 0)},
         "swarm_managers_reachable": {(): float(reachable)},
-        # Raft: more than half of all managers.
-        "swarm_quorum": _is(2 * reachable > len(managers) > 0),
+        "swarm_quorum": _is(reachable >= quorum(len(managers)) and bool(managers)),
         "swarm_nodes": {(state,): float(states[state]) for state in definitions.NODE_STATES},
     }
 

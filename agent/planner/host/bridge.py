@@ -106,7 +106,7 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
     if disruption and mine and disruption.state == "acquired":
         if intent.gwbridge.method == "rejoin":
             return plan_rejoin(host)
-        return bridge_swap.plan_swap(intent, host, quorum(host))
+        return bridge_swap.plan_swap(intent, host, _describe_quorum(host))
     reason = _waiting_reason(intent, host, cluster)
     waits = blocked_plan(BRIDGE, "waiting", reason)
     if disruption and mine and disruption.state == "granted":
@@ -171,7 +171,7 @@ def _waiting_reason(intent: Intent, host: HostState, cluster: ClusterState) -> s
     return f"{wrong}; waits for the disruption slot ({slot}){effect}"
 
 
-def quorum(host: HostState) -> str:
+def _describe_quorum(host: HostState) -> str:
     """Describe the reachable managers; a change of the bridge is local and does not change them."""
     if host.swarm.nodes is None:
         return "" if not host.swarm.is_manager else "the swarm has no raft leader, and needs none for this"
