@@ -19,7 +19,7 @@ def test_a_large_edit_waits_whole_and_the_word_in_the_verdict_lets_it_through(cl
         verdict = cluster.get("verdict")
         assert verdict is not None
         assert (verdict["revision"], verdict["accepted"]) == (revision, False)
-        assert "it would take away 3 of 8 replicas (order 3 of 3)" in verdict["errors"][0]
+        assert "it would remove 3 of 8 replicas (order 3 of 3)" in verdict["errors"][0]
         return str(verdict["confirm"])
 
     confirm = eventually(word, 20, "the verdict says what the edit waits for")

@@ -170,7 +170,7 @@ def test_a_join_that_dockerd_gave_up_is_left_behind_and_tried_again(members: Mem
     try:
         by_hand.leave_swarm(host)
         eventually(lambda: state() == "pending", BACK_S, "dockerd tries to join")
-        members.says(SECOND, "waiting", "docker is still joining")
+        members.says(SECOND, "waiting", "dockerd has not finished joining the swarm")
         eventually(lambda: state() == "error", BACK_S, "dockerd has given up")
     finally:
         host.exec("iptables", "--delete", "OUTPUT", *DATA_TO_MANAGERS)

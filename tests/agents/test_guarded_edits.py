@@ -44,7 +44,7 @@ def test_an_edit_that_takes_much_away_is_not_even_half_applied(cluster: Simulate
     before = cluster.ids()
     cluster.put_intent(EMPTIED)
     undisturbed(cluster, before)
-    assert "waits: it would take away 8 of 8 replicas" in cluster.told()
+    assert "waits: it would remove 8 of 8 replicas" in cluster.told()
 
 
 def test_what_is_accepted_is_held_meanwhile(cluster: SimulatedCluster) -> None:

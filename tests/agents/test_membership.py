@@ -184,7 +184,7 @@ def test_a_join_that_failed_for_good_is_left_behind_and_tried_again(cluster: Sim
             break
     engine.stuck = SwarmState(local="pending")
     cluster.rounds(3)
-    assert "docker is still joining" in str(cluster.agents[WORKER].plan)
+    assert "dockerd has not finished joining the swarm" in str(cluster.agents[WORKER].plan)
     engine.stuck = SwarmState(local="error", error="no route to host")
 
     cluster.settle()

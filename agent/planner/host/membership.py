@@ -236,7 +236,7 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
         # Seen also on a manager that was removed while unreachable; it then cannot leave without --force.
         return blocked_plan("swarm", "waiting", f"docker looks for the other managers of its swarm{error}")
     if swarm.local == "pending":
-        return blocked_plan("swarm", "waiting", f"docker is still joining{error}")
+        return blocked_plan("swarm", "waiting", f"dockerd has not finished joining the swarm{error}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)

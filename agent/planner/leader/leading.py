@@ -73,7 +73,7 @@ def _unless_it_waits(
     if guarded := guarding(cluster):
         confirm, taken = guarded
         why.append(
-            f"it would take away {taken}: to confirm, apply it again with x-cluster.policy.confirm: {confirm}"
+            f"it would remove {taken}: to confirm, apply it again with x-cluster.policy.confirm: {confirm}"
         )
     if not why:
         return verdict

@@ -195,7 +195,7 @@ def guarded(cluster: Cluster) -> Cluster:
 def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Cluster, write: Write) -> None:
     ended = guarded.run("apply", write(SMALLER), stdin="n\n")
 
-    assert "it would take away 2 of 3 replicas (order 2 of 3)" in ended.out
+    assert "it would remove 2 of 3 replicas (order 2 of 3)" in ended.out
     assert ended.out.index("No step is taken before you confirm") < ended.out.index("Apply this document?")
     assert "remove container" not in ended.out
 

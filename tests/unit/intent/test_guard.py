@@ -112,7 +112,7 @@ def verdict_on(state: ClusterState) -> Verdict:
 
 def test_a_large_edit_waits_and_the_verdict_has_the_word_that_confirms_it() -> None:
     why = (
-        "it would take away 4 of 6 replicas (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of "
+        "it would remove 4 of 6 replicas (order 2 of 4, billing 2 of 2), which is more than the deletion_guard of "
         "50%:"
         f" to confirm, apply it again with x-cluster.policy.confirm: {WORD}"
     )
@@ -169,12 +169,12 @@ def test_a_restored_document_that_takes_much_away_says_both_that_it_waits_for() 
     verdict = verdict_on(RESTORED)
     assert [each.split(":")[0].split(",")[0] for each in verdict.errors] == [
         "etcd was rolled back",
-        "it would take away 4 of 6 replicas (order 2 of 4",
+        "it would remove 4 of 6 replicas (order 2 of 4",
     ]
     assert verdict.confirm == WORD
 
 
 def test_put_once_more_it_still_waits_for_the_word_and_one_put_can_say_both() -> None:
     again = replace(RESTORED, confirmed=True)
-    assert [each[:18] for each in verdict_on(again).errors] == ["it would take away"]
+    assert [each[:15] for each in verdict_on(again).errors] == ["it would remove"]
     assert verdict_on(replace(again, document=document(confirmed()))).accepted

@@ -213,8 +213,8 @@ def test_a_node_at_another_address_is_reported() -> None:
 @pytest.mark.parametrize(
     ("swarm", "why"),
     [
-        (outside("pending"), "docker is still joining"),
-        (outside("pending", "no route"), "docker is still joining: no route"),
+        (outside("pending"), "dockerd has not finished joining the swarm"),
+        (outside("pending", "no route"), "dockerd has not finished joining the swarm: no route"),
         (outside("locked"), "the swarm is locked; `docker swarm unlock` needs the unlock key"),
         (
             outside("error", "certificate expired"),
