@@ -29,28 +29,52 @@ class Blocked:
         return f"blocked {self.resource}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A resource whose difference ends by itself: an operation of Swarmkeeper is under way, or its cause is elsewhere.
+
+    It is no fault. If its cause is a fault, `on` names the resource that has it.
+    """
+
+    resource: str
+    reason: str
+    on: str = ""
+    """Condition key of the resource it waits for, as `host/node-2`, `service/db`, `replica/db-1`; empty: none."""
+
+    def __str__(self) -> str:
+        return f"waiting {self.resource}: {self.reason}"
+
+
 class Plan(NamedTuple):
     """The result of the planner. A plan with steps or blocked resources is drift."""
 
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(str(each) for each in (*self.steps, *self.blocked))
+        return "\n".join(str(each) for each in (*self.steps, *self.blocked, *self.waiting))
 
     def __add__(self, other: object) -> "Plan":
         if not isinstance(other, Plan):
             return NotImplemented
-        return Plan((*self.steps, *other.steps), (*self.blocked, *other.blocked))
+        return Plan(
+            (*self.steps, *other.steps), (*self.blocked, *other.blocked), (*self.waiting, *other.waiting)
+        )
 
     def without(self, resources: frozenset[str]) -> "Plan":
         """Return the plan without the steps of `resources`: those that are in flight."""
-        return Plan(tuple(each for each in self.steps if each.resource not in resources), self.blocked)
+        return self._replace(steps=tuple(each for each in self.steps if each.resource not in resources))
 
 
 def blocked_plan(resource: str, kind: BlockedKind, reason: str) -> Plan:
     """Return a plan that only blocks `resource`, with the reason."""
     return Plan(blocked=(Blocked(resource=resource, reason=reason, kind=kind),))
+
+
+def waiting_plan(resource: str, reason: str, on: str = "") -> Plan:
+    """Return a plan in which only `resource` waits, with the reason; `on` is the condition key of its cause."""
+    return Plan(waiting=(Waiting(resource=resource, reason=reason, on=on),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

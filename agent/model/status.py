@@ -14,6 +14,25 @@ class BlockedReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReport:
+    resource: str
+    reason: str
+    on: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """A step that is planned or in flight."""
+
+    resource: str
+    verb: str
+    text: str
+    """The line of the log, with the progress of a pull."""
+    leads: bool = False
+    """True for a step that the host does as the leader, for the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DifferenceReport:
     """A field of a running replica that differs from its spec, as the host observed it."""
 
@@ -52,6 +71,8 @@ class ReplicaReport:
     """Number of starts in a row after which the container soon ended."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines of output before the last end, while the container keeps ending."""
+    steady: bool = False
+    """True if the container has run without an end for the `monitor` of its service, by the clock of its host."""
 
     @property
     def key(self) -> Key:
@@ -202,3 +223,8 @@ class HostStatus:
     steps: tuple[str, ...] = ()
     """Steps that are planned or in flight."""
     blocked: tuple[BlockedReport, ...] = ()
+    waiting: tuple[WaitingReport, ...] = ()
+    stopped: bool = False
+    """True in the last report of an agent that was stopped by SIGTERM."""
+    unreachable: Pairs = ()
+    """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""

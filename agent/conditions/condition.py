@@ -1,0 +1,176 @@
+"""The condition of a resource: one state, with a fixed reason, for operators, metrics and alerts.
+
+    Ready        as declared, observed by a current report
+    Progressing  not as declared yet; an operation of Swarmkeeper is under way, and no fault is known
+    Degraded     a fault that Swarmkeeper repairs or retries
+    Blocked      a fault or a setting that needs the operator
+    Unknown      no current report: not known, so never shown as well
+
+A resource has exactly one state: the first that applies of Unknown, Blocked, Degraded, Progressing, Ready. The idea of
+typed states with a fixed reason is that of Kubernetes' API conventions ("typical status properties").
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.model.intent import Role
+
+State = Literal["Ready", "Progressing", "Degraded", "Blocked", "Unknown"]
+Kind = Literal[
+    "cluster",
+    "store",
+    "document",
+    "quorum",
+    "leader",
+    "host",
+    "network",
+    "image",
+    "service",
+    "rollout",
+    "replica",
+]
+Reason = Literal[
+    # Ready
+    "Ready", "Completed", "Drained",
+    # Progressing
+    "Starting", "Monitoring", "Updating", "Moving", "Draining", "Joining", "ChangingRole", "ChangingBridge",
+    "Rollout", "RollingBack", "NotAssigned", "WaitsForDependency", "WaitsForSlot", "NotJudged", "Steps",
+    # Degraded
+    "CrashLoop", "Exited", "Failed", "Unhealthy", "StartFailed", "PullFailed", "Differs", "EngineDown", "SwarmError",
+    "NotInSwarm", "NodeDown", "OtherAddress", "RolledBack", "ReplicasMissing", "NoLeader", "StateNotSaved",
+    # Blocked
+    "RolloutPaused", "Paused", "ObserveMode", "Refused", "WaitsForConfirmation", "NoDocument", "RolledBackStore",
+    "QuorumLost", "Locked", "BridgeBlocked", "PortInUse", "NameInUse", "NoHostFits", "DependencyMissing", "Foreign",
+    "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate",
+    # Unknown
+    "NeverSeen", "AgentStopped", "Unreachable", "NotReported", "ReportOld", "StoreUnreachable",
+]  # fmt: skip
+"""The fixed words, a label of metrics and a stable part of the JSON of `status`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """The condition of one resource."""
+
+    kind: Kind
+    name: str
+    """The declared name; of a replica `<service>-<slot>`; empty for cluster, store, document, quorum and leader."""
+    state: State
+    reason: Reason
+    text: str = ""
+    """State, cause and remedy, without the resource's name; at most 1,000 characters; empty for a plain Ready."""
+    command: str = ""
+    """The next command for the operator, as typed; empty: none."""
+    since: str = ""
+    """Start of the condition, RFC 3339; empty: not known."""
+    revision: int = 0
+    """Accepted revision that the report behind this condition refers to; 0: not known."""
+    cause: str = ""
+    """Key of the resource whose condition this one follows from; empty: it has its own cause."""
+    critical: bool = False
+    """True if a declared service has no ready replica for it, or the cluster lost its quorum."""
+
+    @property
+    def key(self) -> str:
+        """`<kind>/<name>`."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaCondition:
+    """A replica of the accepted document: its condition, and what its host reports of it."""
+
+    condition: Condition
+    service: str
+    slot: int
+    host: str = ""
+    """Host of the assignment; empty: not assigned yet."""
+    updated: bool = False
+    """True if a current report shows a container with the spec that the document asks for."""
+    running: bool = False
+    """True if a current report says that a container of it runs."""
+    health: str = ""
+    restarts: int = 0
+    output: tuple[str, ...] = ()
+    """Last lines of output of a replica that keeps ending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCondition:
+    """A service of the accepted document, with the numbers of its replicas. `unknown` ones are in no other number."""
+
+    condition: Condition
+    desired: int
+    running: int
+    ready: int
+    updated: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCondition:
+    """A declared host, or one that etcd knows and the document does not declare."""
+
+    condition: Condition
+    declared: Role | None
+    """Declared role; None: the document does not declare the host."""
+    role: str = ""
+    """manager or worker as last reported; empty outside a swarm, or not known."""
+    drained: bool = False
+    leader: bool = False
+    current: bool = False
+    """True if the report is that of the running agent, and not too old."""
+    reported_at: str = ""
+    """Time of the last report, RFC 3339; empty: none."""
+    engine_up: bool = False
+    subnet: str = ""
+    """Subnet of docker_gwbridge as last reported; empty: none."""
+    desired: int = 0
+    """Replicas assigned to the host."""
+    running: int | None = None
+    """Assigned replicas that run; None: not known."""
+    ready: int | None = None
+    revision: int = 0
+    """Accepted revision that the host has carried out in full."""
+    open_steps: int = 0
+    """Steps of the host that are planned or in flight."""
+    notes: tuple[str, ...] = ()
+    """Facts that need no action at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A condition with its own cause, most severe first in a list, and the conditions that follow from it."""
+
+    condition: Condition
+    consequences: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConditions:
+    """Every condition of one cluster at one moment. All tuples are in the document's order."""
+
+    cluster: Condition
+    """Its `text` is the first line of `status`: "is all well, and if not, what first?"."""
+    converged: bool
+    """True only if the cluster is Ready: see docs/conditions.md for the full list."""
+    store: Condition
+    document: Condition
+    leader: Condition
+    """Its name is the leader's host, if there is one."""
+    quorum: Condition
+    hosts: tuple[HostCondition, ...] = ()
+    networks: tuple[Condition, ...] = ()
+    services: tuple[ServiceCondition, ...] = ()
+    rollouts: tuple[Condition, ...] = ()
+    """Rollouts that are under way, paused, or ended with a rollback."""
+    replicas: tuple[ReplicaCondition, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Warnings on settings and the document, which need no action at once."""
+    code: Literal[0, 1, 2, 3] = 3
+    """Exit code of `status --check`, as of a Nagios plugin.
+
+    0 converged; 1 progress, or a fault while every service has a ready replica; 2 a service without a ready replica, no
+    quorum, or no acceptable document; 3 not known.
+    """
