@@ -244,7 +244,8 @@ def unfinished(cluster: ClusterState, revision: int) -> tuple[str, ...]:
         if status is None:
             lines.append(f"{host.name}: no report")
         elif status.revision != revision:
-            left = (*status.steps, *(f"blocked {each.resource}: {each.reason}" for each in status.blocked))
+            open_steps = [each.text for each in status.steps]
+            left = (*open_steps, *(f"blocked {each.resource}: {each.reason}" for each in status.blocked))
             lines.append(f"{host.name}: {'; '.join(left) or f'at revision {status.revision}'}")
     return tuple(lines)
 

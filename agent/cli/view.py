@@ -160,7 +160,7 @@ def _host(name: str, cluster: observed.ClusterState) -> HostView:
         bridge_faults=_bridge_faults(intent, status),
         replicas=_replicas(_wanted(name, cluster), status.replicas),
         applied=status.revision,
-        to_do=status.steps,
+        to_do=tuple(each.text for each in status.steps),
         blocked=tuple(f"{each.resource}: {each.reason}" for each in status.blocked),
         crashing=tuple(_crashing(each) for each in status.replicas if each.crashes >= CRASH_LOOP),
         notes=_notes(declared, status),

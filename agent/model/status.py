@@ -220,7 +220,7 @@ class HostStatus:
     """Containers that a change of docker_gwbridge or of an overlay can disrupt: all of the host while docker_gwbridge
     is not as declared, else those on an overlay."""
     replicas: tuple[ReplicaReport, ...] = ()
-    steps: tuple[str, ...] = ()
+    steps: tuple[StepReport, ...] = ()
     """Steps that are planned or in flight."""
     blocked: tuple[BlockedReport, ...] = ()
     waiting: tuple[WaitingReport, ...] = ()

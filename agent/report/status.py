@@ -57,9 +57,10 @@ def host_status(
     )
 
 
-def _with_progress(step: Step, progress: Mapping[str, str]) -> str:
+def _with_progress(step: Step, progress: Mapping[str, str]) -> status.StepReport:
     far = progress.get(step.resource, "")
-    return f"{step} ({far})" if far else str(step)
+    text, leads = f"{step} ({far})" if far else str(step), step.lane == "leader"
+    return status.StepReport(resource=step.resource, verb=step.verb, text=text, leads=leads)
 
 
 def _joining(observed: Observed, in_flight: tuple[Step, ...], known: status.HostStatus) -> str | None:

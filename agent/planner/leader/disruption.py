@@ -158,11 +158,9 @@ def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
 
 
 def _is_down(name: str, status: HostStatus) -> bool:
-    """Return True if the host has a step or a blocked reason for the container; a finished replica has neither."""
-    resource = f"container/{name}"
-    return any(each.resource == resource for each in status.blocked) or any(
-        f" {resource}: " in step for step in status.steps
-    )
+    """Return True if the host has a step for the container, or leaves it; a finished replica has neither."""
+    reports = (status.blocked, status.waiting, status.steps)
+    return f"container/{name}" in {each.resource for kind in reports for each in kind}
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from agent.cli.status import render
 from agent.cli.view import ClusterView, HostView, IntentView, ReplicasView
 from agent.model.records import Disruption, LeaderRecord, Presence, Tokens, Verdict
-from agent.model.status import BlockedReport, BridgeReport, HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, BridgeReport, HostStatus, ReplicaReport, StepReport
 from tests.unit.cli.conftest import GOOD, Cluster
 
 H1 = HostView(
@@ -174,7 +174,7 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
         state="active",
         node_id=OBEYED,
         bridge=BridgeReport(subnet=subnet),
-        steps=(OBEYED,),
+        steps=(StepReport(resource=OBEYED, verb=OBEYED, text=OBEYED),),
         blocked=(BlockedReport(resource=OBEYED, reason=OBEYED, kind="error"),),
         replicas=(replica,),
     )

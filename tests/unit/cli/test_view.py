@@ -6,7 +6,14 @@ import pytest
 from agent.cli.view import ClusterView, HostView, ReplicasView, view_of
 from agent.model.observed import ClusterState, Document
 from agent.model.records import Disruption, Verdict
-from agent.model.status import BlockedReport, BridgeReport, HostStatus, NetworkReport, ReplicaReport
+from agent.model.status import (
+    BlockedReport,
+    BridgeReport,
+    HostStatus,
+    NetworkReport,
+    ReplicaReport,
+    StepReport,
+)
 from agent.planner.leader.assignments import assign
 from tests.support.builders import BRIDGE, cluster, document, intent, service, status
 
@@ -137,7 +144,8 @@ def test_a_bridge_is_judged_in_docker_and_in_the_kernel() -> None:
 
 def test_what_is_to_do_and_what_is_blocked_is_told_in_the_hosts_own_words() -> None:
     blocked = BlockedReport(resource="swarm", reason="it is locked", kind="locked")
-    found = state(statuses={"h1": reported("h1", steps=("start container/x: exited",), blocked=(blocked,))})
+    step = StepReport(resource="container/x", verb="start", text="start container/x: exited")
+    found = state(statuses={"h1": reported("h1", steps=(step,), blocked=(blocked,))})
 
     assert first(found).to_do == ("start container/x: exited",)
     assert first(found).blocked == ("swarm: it is locked",)

@@ -749,7 +749,9 @@ def test_a_step_that_ends_while_the_host_is_looked_at_does_not_make_it_seem_done
     monkeypatch.setattr(agent.observer, "observe", ends_meanwhile)
     agent.look()
     assert in_flight(agent) == []
-    assert status(settled, "node-233").steps == ("start container/prod-terminal-1: exited with 1",)
+    assert [each.text for each in status(settled, "node-233").steps] == [
+        "start container/prod-terminal-1: exited with 1"
+    ]
     monkeypatch.undo()
     agent.look()
     assert status(settled, "node-233").steps == ()

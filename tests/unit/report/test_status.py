@@ -11,7 +11,7 @@ from agent.model.leader_steps import CollectSpecs
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Failure, Plan
 from agent.model.records import Assignment, Disruption, decode, encode
-from agent.model.status import HostStatus
+from agent.model.status import HostStatus, StepReport
 from agent.model.steps import BRIDGE, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.host.bridge import phase_of
@@ -30,6 +30,7 @@ from tests.support.scenes import (
 )
 
 START = StartContainer(name="prod-order-1", reason="exited with 1")
+TOLD = StepReport(resource="container/prod-order-1", verb="start", text=str(START))
 PULL = PullImage(image="somecom/order:1.0.1", reason="wanted by prod-order-1")
 
 
@@ -64,14 +65,14 @@ def test_a_host_with_a_step_to_do_stays_at_the_revision_before() -> None:
     status = status_of(seen, previous=said(6))
 
     assert status.revision == 6
-    assert any(step.startswith("create container/prod-order-2") for step in status.steps)
+    assert ("container/prod-order-2", "create") in [(step.resource, step.verb) for step in status.steps]
 
 
 def test_a_step_in_flight_is_not_done_yet() -> None:
     status = status_of(observed(), in_flight=(START,), previous=said(6))
 
     assert status.revision == 6
-    assert status.steps == (str(START),)
+    assert status.steps == (TOLD,)
 
 
 def test_a_pull_in_flight_is_not_done_yet() -> None:
@@ -79,7 +80,7 @@ def test_a_pull_in_flight_is_not_done_yet() -> None:
 
 
 def test_a_step_that_is_planned_and_in_flight_is_told_once() -> None:
-    assert status_of(observed(), Plan((START,)), in_flight=(START,)).steps == (str(START),)
+    assert status_of(observed(), Plan((START,)), in_flight=(START,)).steps == (TOLD,)
 
 
 def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
@@ -90,6 +91,7 @@ def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
 
     assert status.revision == 7
     assert status.leading
+    assert [(each.verb, each.leads) for each in status.steps] == [(tidying.verb, True)]
 
 
 def test_a_wrong_bridge_that_is_left_alone_keeps_the_host_from_being_done() -> None:

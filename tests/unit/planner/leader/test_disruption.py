@@ -17,6 +17,8 @@ from agent.model.status import (
     JoinedReport,
     NetworkReport,
     ReplicaReport,
+    StepReport,
+    WaitingReport,
 )
 from agent.planner.leader.disruption import plan_disruption, why_unwell
 from tests.support.builders import (
@@ -335,7 +337,7 @@ def test_a_host_whose_bridge_is_wrong_again_after_the_disruption_slot_gets_it_ag
 
 
 def test_a_bad_end_of_the_disruption_slot_is_remembered_while_no_host_asks_for_it() -> None:
-    down = says("h2", "right", steps=("start container/prod-order-1: exited with 1",), replicas=(replica(),))
+    down = says("h2", "right", steps=(start("prod-order-1"),), replicas=(replica(),))
 
     assert planned(seen({"h1": "moving"}, disruption("h2", "released"), statuses=[down])) == []
 
@@ -345,6 +347,12 @@ def test_a_bad_end_of_the_disruption_slot_is_remembered_while_no_host_asks_for_i
 
 def replica(name: str = "prod-order-1", status: Any = "exited") -> ReplicaReport:
     return ReplicaReport(service="order", slot=1, spec="s", id="id", name=name, status=status)
+
+
+def start(name: str) -> StepReport:
+    return StepReport(
+        resource=f"container/{name}", verb="start", text=f"start container/{name}: exited with 1"
+    )
 
 
 def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: Any) -> list[str]:
@@ -386,9 +394,7 @@ def test_what_was_right_for_an_earlier_intent_was_well() -> None:
 
 
 def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
-    to_do = says(
-        "h2", "right", replicas=(replica(),), steps=("start container/prod-order-1: exited with 137",)
-    )
+    to_do = says("h2", "right", replicas=(replica(),), steps=(start("prod-order-1"),))
     held = BlockedReport(
         resource="container/prod-order-1", reason="network net is not ready yet", kind="waiting"
     )
@@ -397,10 +403,17 @@ def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
     assert unwell(after=says("h2", "right", replicas=(replica(),), blocked=(held,))) == [
         "prod-order-1 on h2 is exited"
     ]
+    waits = WaitingReport(resource="container/prod-order-1", reason="service db is not ready")
+    assert unwell(after=says("h2", "right", replicas=(replica(),), waiting=(waits,))) == [
+        "prod-order-1 on h2 is exited"
+    ]
 
 
 def test_a_replica_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
-    others = ("start container/prod-order-10: exited with 1",)
+    pull = StepReport(
+        resource="image/order", verb="pull", text="pull image/order: start container/prod-order-1: waits"
+    )
+    others = (start("prod-order-10"), pull)
 
     assert unwell(after=says("h2", "right", replicas=(replica(),), steps=others)) == []
 
