@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from agent.diff.networks import is_ours, others_on, overlay_differences, sees_overlays
 from agent.diff.nodes import etcd_of
-from agent.model.host_state import NetworkState, describe
+from agent.model.host_state import Attached, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan
-from agent.model.status import AttachedReport, HostStatus, ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
 
@@ -193,7 +193,7 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     return (*named, *unnamed)
 
 
-def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
+def _foreign(status: HostStatus) -> Iterator[Attached]:
     ours = {each.id for each in status.replicas}
     return (each for each in status.attached if each.id not in ours)
 

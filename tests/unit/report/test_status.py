@@ -16,6 +16,7 @@ from agent.model.steps import BRIDGE, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.host.bridge import phase_of
 from agent.report.status import host_status
+from tests.support.builders import node
 from tests.support.scenes import (
     BRIDGE_FOUND,
     FENCE,
@@ -257,3 +258,13 @@ def test_no_value_of_an_environment_stands_in_a_status() -> None:
     seen = observed(host=host(containers=()))
 
     assert b"hunter2" not in encode(status_of(seen))
+
+
+def test_a_node_whose_version_alone_is_another_leaves_the_status_as_it_is() -> None:
+    """Every change of a node raises it, and the status would wake every agent."""
+
+    def told(version: int) -> bytes:
+        swarm = replace(host().swarm, nodes=(replace(node("h1"), version=version),))
+        return encode(status_of(observed(host=replace(host(), swarm=swarm))))
+
+    assert told(1) == told(2)
