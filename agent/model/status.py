@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.model.host_state import Attached, Difference, NodeState
+from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
 
 
@@ -12,6 +13,8 @@ class BlockedReport:
     resource: str
     reason: str
     kind: str
+    order: MembershipOrder | None = None
+    """The leader's order that the host cannot obey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,9 +218,7 @@ def _as(report: Callable[..., R], found: object, **given: object) -> R:
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
-    planned = [
-        status.BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked
-    ]
+    planned = [_as(status.BlockedReport, each) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
         status.BlockedReport(resource=resource, reason=f"{each.error} ({_attempts(each)})", kind="error")
