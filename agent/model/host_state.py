@@ -174,6 +174,8 @@ class ContainerState:
     status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""
     """starting, healthy, unhealthy; empty: the image has no check."""
+    health_output: str = field(default="", repr=False)
+    """Output of the last failed health check, at most 1,000 characters. Known secrets are removed."""
     exit_code: int = 0
     error: str = ""
     """Docker's error of the last failed start."""
@@ -184,6 +186,10 @@ class ContainerState:
     """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
     up_s: float = 0.0
     """Seconds for which this agent has seen the container run since its last start."""
+    steady: bool = False
+    """True if the container has run since its last start for the `monitor` of its service."""
+    steady_in_s: float = 0.0
+    """Seconds until the running container becomes steady; 0: it is, or it does not run."""
     image: str = ""
     """Id of the image of the container; empty: not known."""
     grace_s: float | None = None

@@ -10,8 +10,9 @@ from agent.diff.bridge import OURS, has_mesh
 from agent.diff.networks import others_on
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import Observed
-from agent.model.plan import Blocked, Failure, Plan, Step
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Failure, Plan, Step, Waiting
+from agent.model.spec import Pairs
 
 R = TypeVar("R")
 
@@ -49,12 +50,41 @@ def host_status(
         agent_version=version,
         advertise=observed.advertise,
         leading=observed.fence is not None,
+        stopped=False,
+        unreachable=_unreachable(observed, known, now),
         epoch=observed.cluster.epoch if observed.cluster else known.epoch,
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
+        waiting=tuple(dict.fromkeys(_as(status.WaitingReport, each) for each in plan.waiting)),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
+
+
+def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pairs:
+    """Return the declared hosts without presence, and since when; empty unless this host leads.
+
+    A new leader takes over the times of the leader before it, which is the last host that wrote any.
+    """
+    cluster = observed.cluster
+    intent = cluster.accepted if cluster else None
+    if observed.fence is None or cluster is None or intent is None:
+        return ()
+    if observed.stale:
+        return known.unreachable
+    before = known if known.leading and known.instance == observed.instance else _last_leader(cluster, known)
+    since = dict(before.unreachable)
+    for name, last in cluster.statuses.items():
+        if last.stopped:
+            since.setdefault(name, last.at)
+    return tuple(
+        (each.name, since.get(each.name, now)) for each in intent.hosts if each.name not in cluster.present
+    )
+
+
+def _last_leader(cluster: ClusterState, known: status.HostStatus) -> status.HostStatus:
+    led = (each for each in (*cluster.statuses.values(), known) if each.leading or each.unreachable)
+    return max(led, key=lambda each: each.at, default=known)
 
 
 def _with_progress(step: Step, progress: Mapping[str, str]) -> status.StepReport:
@@ -80,9 +110,9 @@ def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> 
     if accepted is None or assignment is None or observed.host is None or observed.stale:
         return False
     working = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
-    blocked = any(_concerns_host(each, accepted) for each in plan.blocked)
+    left = any(_concerns_host(each, accepted) for each in plan.left)
     assigned = assignment.revision == accepted.revision and not assignment.pending
-    return assigned and not working and not blocked
+    return assigned and not working and not left
 
 
 def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
@@ -95,9 +125,9 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
     return before if before <= accepted.revision else 0
 
 
-def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
-    """Return True if `blocked` keeps this host from carrying out the intent; the rest concerns the leader."""
-    kind, _, name = blocked.resource.partition("/")
+def _concerns_host(left: Blocked | Waiting, intent: Intent) -> bool:
+    """Return True if `left` keeps this host from carrying out the intent; the rest concerns the leader."""
+    kind, _, name = left.resource.partition("/")
     if kind == "network":
         declared = intent.network(name)
         return declared is None or declared.driver != "overlay"

@@ -8,13 +8,13 @@ releases an acquired slot: a host that fails keeps the slot until its agent is b
 """
 
 from agent.diff.bridge import is_begun
-from agent.diff.nodes import etcd_of, quorum
+from agent.diff.nodes import etcd_of, quorum, why_absent
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, blocked_plan
-from agent.model.status import HostStatus
+from agent.model.plan import Plan, waiting_plan
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 
 # ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
@@ -96,7 +96,7 @@ def _plan_acquired(cluster: ClusterState, disruption: records.Disruption) -> Pla
     why = "its bridge change is blocked" if status.engine_up else "its dockerd does not answer"
     why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if quarantined else why
     reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and cannot finish: {why}"
-    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
+    return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
 def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
@@ -104,7 +104,7 @@ def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records
         return _revoke(observed, disruption, f"the agent of {disruption.host} is not running")
     state = f"{disruption.host} became unreachable while it held the disruption slot"
     reason = f"{state} ({disruption.reason}): the next host waits for it"
-    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
+    return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
 def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
@@ -116,8 +116,8 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
     if unwell := why_unwell(intent, observed, disruption):
         # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        held = Blocked(resource=f"disruption/{disruption.host}", reason=reason, kind="waiting")
-        return Plan(blocked=(held,) if waiting else ())
+        held = waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
+        return held if waiting else Plan()
     return (
         _next(intent, observed)
         if waiting
@@ -132,15 +132,13 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
         return ()
     status = cluster.status_of(name)
     if status is None or not status.engine_up:
-        return (f"{name} does not report",)
+        return (f"{name}: {why_absent(name, cluster)}",)
     if _is_elsewhere(status, cluster):
         return ()  # this swarm does not list that host's node
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
         faults.append(f"docker_gwbridge of {name} is not as declared")
-    faults += [
-        f"{each.name} on {name} is {each.status}" for each in status.replicas if _is_down(each.name, status)
-    ]
+    faults += filter(None, (_why_down(each, name, status) for each in status.replicas))
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
@@ -157,10 +155,19 @@ def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
     return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
 
 
-def _is_down(name: str, status: HostStatus) -> bool:
-    """Return True if the host has a step for the container, or leaves it; a finished replica has neither."""
-    reports = (status.blocked, status.waiting, status.steps)
-    return f"container/{name}" in {each.resource for kind in reports for each in kind}
+def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
+    """Describe a replica for which the host has a step, or that waits or is blocked; empty: it is as declared."""
+    resource = f"container/{replica.name}"
+    state = f"{replica.name} on {host} is {replica.status}"
+    left = [each for each in status.left if each.resource == resource and each not in _unhealthy(status)]
+    if left:
+        return f"{state}: {left[0].reason}"
+    return state if any(each.resource == resource for each in status.steps) else ""
+
+
+def _unhealthy(status: HostStatus) -> list[BlockedReport]:
+    """The replicas that run but fail their check, which the disruption of a host does not cause."""
+    return [each for each in status.blocked if each.kind == "unhealthy"]
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
@@ -193,25 +200,30 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    if reason := _why_next_waits(intent, observed, cluster):
-        return blocked_plan(f"disruption/{waiting[0]}", "waiting", reason)
+    if why := _why_next_waits(intent, observed, cluster):
+        return waiting_plan(f"disruption/{waiting[0]}", *why)
     return _grant(waiting[0], observed)
 
 
-def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
+def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> tuple[str, str] | None:
+    """Return why no host gets the slot now, and the condition key of the cause; None: the next host gets it."""
     record = cluster.record
     if record and record.recreating:
-        return f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
+        reason = f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
+        return reason, f"network/{record.recreating[0]}"
     if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        return f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
+        reason = f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
+        return reason, f"host/{moving[0]}"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        return f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
+        reason = f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
+        return reason, f"host/{leaving[0]}"
     # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
     silent = [each.name for each in intent.hosts if _has_not_reported(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
-    if len(silent) > 1:
-        return f"{', '.join(silent)} have not reported whether they need the disruption slot"
-    return f"{silent[0]} has not reported whether it needs the disruption slot" if silent else ""
+    if not silent:
+        return None
+    do = "have not reported whether they need" if len(silent) > 1 else "has not reported whether it needs"
+    return f"{', '.join(silent)} {do} the disruption slot", f"host/{silent[0]}"
 
 
 def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:

@@ -89,6 +89,17 @@ def test_a_leader_that_ends_does_not_leave_its_name_behind(bench: Bench) -> None
     status = bench.status()
     assert status is not None
     assert not status.leading
+    assert status.stopped
+
+
+def test_a_new_run_is_not_stopped(bench: Bench) -> None:
+    bench.passed(observed())
+    bench.reporter.close()
+    bench.passed(observed())
+
+    status = bench.status()
+    assert status is not None
+    assert not status.stopped
 
 
 def test_an_etcd_that_goes_away_in_between_stops_no_pass(bench: Bench) -> None:
@@ -299,7 +310,7 @@ def test_an_agent_before_its_first_pass_is_not_ready(bench: Bench) -> None:
 
 def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> None:
     seen = observed(host=host(containers=(container(2),)))
-    held = Blocked(resource="host", reason="why", kind="waiting")
+    held = Blocked(resource="host", reason="why", kind="role")
     plan = make_plan(seen) + Plan((), (held,))
 
     bench.reporter.passed(seen, plan, in_flight=(START,), failures={})
