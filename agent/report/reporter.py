@@ -14,6 +14,7 @@ from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import cut
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import decode, encode, timestamp
 from agent.model.status import HostStatus, Phase
@@ -333,6 +334,7 @@ class Reporter:
 
     def _notify_systemd(self, text: str) -> None:
         """Send `text` if it changed; READY=1 with the first, even if etcd or dockerd did not answer: see the unit."""
+        text = cut(text)  # a longer message is refused by the socket
         if text == self._notified:
             return
         first, self._notified = not self._notified, text

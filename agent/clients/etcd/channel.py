@@ -19,6 +19,7 @@ import structlog
 
 from agent.clients import etcdpb
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.model.phrases import cut
 from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -294,5 +295,5 @@ def failure_of(error: BaseException, endpoint: Endpoint) -> Failure:
     if isinstance(error, etcd3.Etcd3Exception) and error.__context__ is not None:
         error = error.__context__
     if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
-        return Failure(code=error.code().name, details=error.details() or "", endpoint=endpoint)
-    return Failure(code="CANCELLED", details=str(error), endpoint=endpoint)
+        return Failure(code=error.code().name, details=cut(error.details() or ""), endpoint=endpoint)
+    return Failure(code="CANCELLED", details=cut(str(error)), endpoint=endpoint)
