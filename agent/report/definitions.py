@@ -81,6 +81,7 @@ DEFINITIONS = (
         _each(OPERATIONS),
     ),
     Metric("store_errors_total", "counter", ("op",), "Failed attempts of calls to etcd.", _each(OPERATIONS)),
+    Metric("status_write_failures_total", "counter", (), "Failed writes of this host's status to etcd."),
     Metric("reconcile_duration_seconds", "histogram", ("phase",), "Phases of a pass.", _each(PHASES)),
     Metric("reconcile_total", "counter", ("result",), "Passes, by result.", _each(RESULTS)),
     Metric(

@@ -16,10 +16,11 @@ from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import cut
 from agent.model.plan import Failure, Outcome, Plan, Step
-from agent.model.records import decode, encode, timestamp
+from agent.model.records import decode, timestamp
 from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
+from agent.report.cap import encode_status
 from agent.report.status import carried_out, host_status
 
 log = structlog.get_logger()
@@ -86,8 +87,15 @@ REFRESH_S = 300.0
 class StatusKey:
     """One host's status in etcd. `clock` gives monotonic seconds."""
 
-    def __init__(self, store: Store, key: str, clock: Callable[[], float]) -> None:
-        self._store, self._key, self._clock = store, key, clock
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        clock: Callable[[], float],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_failure` is called after each failed write."""
+        self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
         self._written: HostStatus | None = None
         self._written_at = 0.0
         self._losses = self._losses_seen = 0
@@ -113,10 +121,11 @@ class StatusKey:
         if self._written is not None and fresh and not anyway and _same(status, self._written):
             return
         try:
-            self._store.txn([], [Put(key=self._key, value=encode(status))])
+            self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
             log.warning("status not written", error=str(error))
             self._written = None
+            self._on_failure()
         else:
             self._written, self._written_at, self._losses_seen = status, self._clock(), losses
 
@@ -202,7 +211,7 @@ class Reporter:
         `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
         self._later = later
-        self._key = StatusKey(store, key, clock)
+        self._key = StatusKey(store, key, clock, partial(metrics.count, "status_write_failures_total"))
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._counters = journal.Journal(decisions.why_ineligible), counters.Counters(metrics)
