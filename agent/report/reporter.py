@@ -82,6 +82,7 @@ class LatestOnly:
 # ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
 
 REFRESH_S = 300.0
+NOT_WRITTEN = "status not written"
 
 
 class StatusKey:
@@ -99,6 +100,7 @@ class StatusKey:
         self._written: HostStatus | None = None
         self._written_at = 0.0
         self._losses = self._losses_seen = 0
+        self._failed = False
 
     def forget(self) -> None:
         """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
@@ -123,11 +125,15 @@ class StatusKey:
         try:
             self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
-            log.warning("status not written", error=str(error))
+            log.warning(NOT_WRITTEN, error=str(error))
+            self._failed = True
             self._written = None
             self._on_failure()
         else:
             self._written, self._written_at, self._losses_seen = status, self._clock(), losses
+            if self._failed:
+                log.info("status written again", recovers=NOT_WRITTEN)
+            self._failed = False
 
 
 def _same(one: HostStatus, other: HostStatus) -> bool:
