@@ -19,7 +19,7 @@ BLOCKED: tuple[str, ...] = get_args(plan.BlockedKind)
 REJECTIONS = ("yaml", "schema", "semantic", "size", "guard")
 RESULTS = ("ok", "error", "noop", "blocked")
 START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
-OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke")
+OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke", "status")
 PHASES = ("observe", "plan", "apply")
 
 
