@@ -101,7 +101,8 @@ class StatusKey:
         self._written: HostStatus | None = None
         self._written_at = 0.0
         self._losses = self._losses_seen = 0
-        self._failed = False
+        self.fault = ""
+        """Error of the last write; empty: it succeeded, or there was none."""
 
     def forget(self) -> None:
         """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
@@ -127,14 +128,14 @@ class StatusKey:
             self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
             log.warning(NOT_WRITTEN, error=str(error))
-            self._failed = True
+            self.fault = str(error)
             self._written = None
             self._on_failure()
         else:
             self._written, self._written_at, self._losses_seen = status, self._clock(), losses
-            if self._failed:
+            if self.fault:
                 log.info("status written again", recovers=NOT_WRITTEN)
-            self._failed = False
+            self.fault = ""
 
 
 def _same(one: HostStatus, other: HostStatus) -> bool:
@@ -286,7 +287,9 @@ class Reporter:
     def unready(self) -> tuple[str, ...]:
         """Return why this agent cannot do its work now; empty when it can."""
         view = self._view
-        return unready(view.observed, view.plan) if view else ("no pass has ended yet",)
+        fault = self._key.fault
+        unwritten = (f"the status of this host cannot be written: {fault}",) if fault else ()
+        return (*unready(view.observed, view.plan), *unwritten) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
         """Return the page of this host: its state at the last pass."""

@@ -295,6 +295,18 @@ def test_an_agent_before_its_first_pass_is_not_ready(bench: Bench) -> None:
     assert bench.reporter.status()["ready"] is False
 
 
+def test_an_agent_whose_status_etcd_refuses_is_not_ready_until_it_is_written(bench: Bench) -> None:
+    bench.store.etcd.out_of_space = True
+    bench.passed(observed())
+    refused = bench.reporter.unready()
+    bench.store.etcd.out_of_space = False
+    bench.passed(observed())
+
+    assert "database space exceeded" in "; ".join(refused)
+    assert bench.reporter.unready() == ()
+    assert bench.value("status_write_failures_total") == 1
+
+
 def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> None:
     seen = observed(host=host(containers=(container(2),)))
     held = Blocked(resource="host", reason="why", kind="waiting")
