@@ -68,16 +68,19 @@ def page(target: str, sources: Sources) -> Page:
         )
 
 
+_STALLED = "the loop is stalled: it has made no progress recently"
+
+
 def _healthz(sources: Sources) -> Page:
     if sources.alive():
         return Page(body=b"ok\n")
-    return Page(
-        status=HTTPStatus.SERVICE_UNAVAILABLE, body=b"the loop is stalled: it has made no progress recently\n"
-    )
+    return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=f"{_STALLED}\n".encode())
 
 
 def _readyz(sources: Sources) -> Page:
-    if reasons := sources.unready():
+    # The reasons are those of the last pass: of a loop that is stalled they are out of date.
+    stalled = () if sources.alive() else (_STALLED,)
+    if reasons := (*stalled, *sources.unready()):
         text = "".join(f"{printable(reason)}\n" for reason in reasons)
         return Page(status=HTTPStatus.SERVICE_UNAVAILABLE, body=text.encode())
     return Page(body=b"ready\n")

@@ -14,11 +14,14 @@ from agent.clients import systemd
 from agent.clients.etcd import Store
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import cut
 from agent.model.plan import Failure, Outcome, Plan, Step
-from agent.model.records import decode, encode, timestamp
+from agent.model.records import decode, timestamp
 from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
+from agent.report.cap import encode_status
+from agent.report.page import local_page
 from agent.report.status import carried_out, host_status
 
 log = structlog.get_logger()
@@ -80,16 +83,26 @@ class LatestOnly:
 # ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
 
 REFRESH_S = 300.0
+NOT_WRITTEN = "status not written"
 
 
 class StatusKey:
     """One host's status in etcd. `clock` gives monotonic seconds."""
 
-    def __init__(self, store: Store, key: str, clock: Callable[[], float]) -> None:
-        self._store, self._key, self._clock = store, key, clock
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        clock: Callable[[], float],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_failure` is called after each failed write."""
+        self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
         self._written: HostStatus | None = None
         self._written_at = 0.0
         self._losses = self._losses_seen = 0
+        self.fault = ""
+        """Error of the last write; empty: it succeeded, or there was none."""
 
     def forget(self) -> None:
         """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
@@ -112,12 +125,17 @@ class StatusKey:
         if self._written is not None and fresh and not anyway and _same(status, self._written):
             return
         try:
-            self._store.txn([], [Put(key=self._key, value=encode(status))])
+            self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
-            log.warning("status not written", error=str(error))
+            log.warning(NOT_WRITTEN, error=str(error))
+            self.fault = str(error)
             self._written = None
+            self._on_failure()
         else:
             self._written, self._written_at, self._losses_seen = status, self._clock(), losses
+            if self.fault:
+                log.info("status written again", recovers=NOT_WRITTEN)
+            self.fault = ""
 
 
 def _same(one: HostStatus, other: HostStatus) -> bool:
@@ -201,7 +219,7 @@ class Reporter:
         `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
         self._later = later
-        self._key = StatusKey(store, key, clock)
+        self._key = StatusKey(store, key, clock, partial(metrics.count, "status_write_failures_total"))
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._counters = journal.Journal(decisions.why_ineligible), counters.Counters(metrics)
@@ -269,28 +287,16 @@ class Reporter:
     def unready(self) -> tuple[str, ...]:
         """Return why this agent cannot do its work now; empty when it can."""
         view = self._view
-        return unready(view.observed, view.plan) if view else ("no pass has ended yet",)
+        fault = self._key.fault
+        unwritten = (f"the status of this host cannot be written: {fault}",) if fault else ()
+        return (*unready(view.observed, view.plan), *unwritten) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of this host at the last pass: its status, drift, plan, blocked resources and so on."""
+        """Return the page of this host: its state at the last pass."""
         view = self._view
         if view is None:
             return {"ready": False, "unready": self.unready()}
-        accepted = view.observed.cluster.accepted if view.observed.cluster else None
-        return {
-            "host": view.observed.me,
-            "ready": not self.unready(),
-            "unready": self.unready(),
-            "accepted_revision": accepted.revision if accepted else 0,
-            "leader": view.observed.cluster.leader if view.observed.cluster else None,
-            "assignment": {"source": view.observed.source, "seen_at": view.observed.seen_at},
-            "drift": [each._asdict() for each in sorted(view.drift)],
-            "plan": [str(step) for step in view.plan.steps],
-            "in_flight": [str(step) for step in view.in_flight],
-            "blocked": view.status.blocked,
-            "waiting": view.status.waiting,
-            "status": view.status,
-        }
+        return local_page(view, self.unready())
 
     def _recall(self, observed: Observed) -> None:
         """Read the status of an earlier run once, so that a restart does not reset the revision."""
@@ -334,6 +340,7 @@ class Reporter:
 
     def _notify_systemd(self, text: str) -> None:
         """Send `text` if it changed; READY=1 with the first, even if etcd or dockerd did not answer: see the unit."""
+        text = cut(text)  # a longer message is refused by the socket
         if text == self._notified:
             return
         first, self._notified = not self._notified, text

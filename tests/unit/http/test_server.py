@@ -105,6 +105,14 @@ def test_an_agent_that_cannot_work_says_why(web: WebServer, agent: Agent) -> Non
     assert ask(web, "/readyz")[:2] == (503, b"dockerd does not answer\nno intent is accepted\n")
 
 
+def test_an_agent_whose_loop_is_stalled_is_not_ready(web: WebServer, agent: Agent) -> None:
+    agent.alive = False
+
+    status, body, _ = ask(web, "/readyz")
+
+    assert (status, body) == (503, b"the loop is stalled: it has made no progress recently\n")
+
+
 def test_the_status_is_json(web: WebServer) -> None:
     status, body, headers = ask(web, "/status")
 
