@@ -29,7 +29,7 @@ def conditions_of(cluster: ClusterState, *, now_s: float, store_error: str = "")
     reports = Reports(cluster, now_s, store_error)
     found = _judge(reports)
     chains = problems.without_absent_causes(_every(found))
-    found = _with_conditions(found, chains)
+    found = _with_critical(_with_conditions(found, chains), chains)
     listed = problems.problems_of(tuple(_every(found)))
     converged = _is_converged(found, listed)
     return replace(
@@ -77,6 +77,7 @@ def _judge(reports: Reports) -> ClusterConditions:
         removed=_removed(intent, reports),
         notes=(
             *(cluster.verdict.warnings if cluster.verdict else ()),
+            *(f"{name} is not declared, and its agent runs" for name in others if name in cluster.present),
             *((_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else ()),
         ),
     )
@@ -154,6 +155,19 @@ def _with_conditions(found: ClusterConditions, conditions: Sequence[Condition]) 
         services=tuple(replace(each, condition=next(left)) for each in found.services),
         replicas=tuple(replace(each, condition=next(left)) for each in found.replicas),
     )
+
+
+def _with_critical(found: ClusterConditions, conditions: Sequence[Condition]) -> ClusterConditions:
+    """Mark the services that have no ready replica because of a fault elsewhere, even if they only wait."""
+    by_key = {each.key: each for each in conditions}
+
+    def marked(row: ServiceCondition) -> ServiceCondition:
+        waits_in_vain = problems.root_of(row.condition, by_key) != row.condition.key
+        if row.condition.state != "Progressing" or not waits_in_vain or row.ready or not row.desired:
+            return row
+        return replace(row, condition=replace(row.condition, critical=True))
+
+    return replace(found, services=tuple(map(marked, found.services)))
 
 
 # ---- The cluster

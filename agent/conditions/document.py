@@ -1,7 +1,7 @@
 """The conditions of etcd, of its keys and of the operator's document."""
 
 from agent.conditions.condition import APPLY, READY, Condition, Finding
-from agent.conditions.reports import NO_SPACE, Reports, key_of, short_key
+from agent.conditions.reports import NO_SPACE, Reports, short_key
 from agent.model.phrases import and_more
 
 TOKENS = "tokens"
@@ -111,7 +111,7 @@ def _rolled_back(reports: Reports) -> str:
 
 
 def _mode(reports: Reports) -> Finding:
-    mode = reports.intent.policy.mode if reports.intent else "enforce"
+    mode = reports.mode
     if mode == "paused":
         return Finding(
             "Blocked", "Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY
@@ -121,12 +121,3 @@ def _mode(reports: Reports) -> Finding:
             "Blocked", "ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY
         )
     return READY
-
-
-def mode_of(reports: Reports) -> str:
-    """Return paused or observe if the accepted document says so, else an empty text."""
-    mode = reports.cluster.accepted.policy.mode if reports.cluster.accepted else "enforce"
-    return "" if mode == "enforce" else mode
-
-
-__all__ = ["document_condition", "key_conditions", "key_of", "mode_of", "store_condition"]

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.conditions.condition import ClusterConditions, Condition, Problem
-from agent.conditions.document import mode_of
+from agent.conditions.condition import ClusterConditions, Condition, HostCondition, Problem
 from agent.conditions.hosts import in_short
 from agent.conditions.reports import Reports
 
@@ -27,7 +26,10 @@ def headline(
     """Return the first line, at most MOST characters."""
     if converged:
         return _converged(found)
-    mode = mode_of(reports)
+    mode = reports.mode
+    declared = [each for each in found.hosts if each.declared]
+    if declared and not reports.store_error and not any(each.current for each in declared):
+        return _cut(_unknown(declared, reports), "")
     others = [each for each in listed if not _is_mode(each)]
     if not listed:
         return _cut(_progress(found), "")
@@ -48,12 +50,21 @@ def _is_mode(problem: Problem) -> bool:
 
 
 def _cut(text: str, more: str) -> str:
+    """Return the text with `more` at its end in at most MOST characters, cut between two of its parts if possible."""
     most = MOST - len(more)
-    return f"{text if len(text) <= most else f'{text[: most - 3]}...'}{more}"
+    if len(text) <= most:
+        return f"{text}{more}"
+    whole = text[: most + 1].rpartition("; ")[0]
+    return f"{whole or f'{text[: most - 3]}...'}{more}"
 
 
 def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _unknown(hosts: Sequence[HostCondition], reports: Reports) -> str:
+    names = (f"{each.condition.name} {in_short(each.condition, reports.now_s)}" for each in hosts)
+    return f"not known: no agent reports ({', '.join(names)})"
 
 
 def _converged(found: ClusterConditions) -> str:
@@ -84,7 +95,9 @@ def _problem(problem: Problem, found: ClusterConditions, reports: Reports) -> st
             return f"{condition.name}{colon} {condition.text}"
         case "service":
             row = next(each for each in found.services if each.condition.key == condition.key)
-            return f"{condition.name}: {row.ready} of {row.desired} replicas ready; {condition.text}"
+            return (
+                f"{condition.name}: {row.ready} of {counted(row.desired, 'replica')} ready; {condition.text}"
+            )
         case "document" | "store":
             return condition.text if condition.kind == "store" else f"document: {condition.text}"
         case _:
@@ -106,7 +119,7 @@ def _progress(found: ClusterConditions) -> str:
             "Draining",
             "WaitsForSlot",
         ):
-            return f"in progress: {title(each)} {'' if each.kind == 'host' else ': '}{each.text}"
+            return f"in progress: {title(each)}{' ' if each.kind == 'host' else ': '}{each.text}"
     desired = sum(each.desired for each in found.services)
     ready = sum(each.ready for each in found.services)
     rest = [
@@ -116,5 +129,5 @@ def _progress(found: ClusterConditions) -> str:
         found.leader,
     ]
     first = next((each for each in rest if each.state == "Progressing"), None)
-    text = f"; {title(first)}: {first.text}" if first else ""
+    text = f"; {title(first)}{' ' if first.kind == 'host' else ': '}{first.text}" if first else ""
     return f"in progress: {ready} of {desired} replicas ready{text}"

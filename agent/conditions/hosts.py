@@ -11,16 +11,19 @@ from agent.conditions.condition import (
     is_fault,
     most_severe,
 )
-from agent.conditions.reports import Reports, blocked_finding, blocked_of, duration, seconds_since
+from agent.conditions.reports import Reports, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
+from agent.model.phrases import short_id
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
 SWARM = "swarm"
 """Resource of the membership of a host in its own report."""
 _NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what Swarm may list for a node that went down
-_OF_REPLICAS = ("container", "image", "volume", "network")
-"""Kinds of resources that have conditions of their own."""
+_NO_MESH = (
+    "swarm services published with mode ingress do not answer on this host, because docker_gwbridge was replaced: "
+    "restart dockerd"
+)
 
 
 def host_condition(declared: HostIntent, reports: Reports) -> Condition:
@@ -50,8 +53,8 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
         )
     found = most_severe(
         (
-            *_membership(declared, status, reports),
             *_address(declared, status, reports),
+            *_membership(declared, status, reports),
             *_bridge(status, reports),
             *_blocked(declared, status, reports),
             *_progress(declared, status, reports),
@@ -90,7 +93,7 @@ def _membership(declared: HostIntent, status: HostStatus, reports: Reports) -> I
                 "docker swarm unlock",
             )
             if not _works_on(status, SWARM)
-            else Finding("Progressing", "Joining", "its swarm is being unlocked")
+            else Finding("Progressing", "Joining", "unlocks its swarm")
         )
         return
     if status.state == "error":
@@ -117,7 +120,7 @@ def _membership(declared: HostIntent, status: HostStatus, reports: Reports) -> I
         yield Finding(
             "Progressing",
             "ChangingRole",
-            f"it is a {found}, {declared.role} is declared{_because(waits[0])}",
+            f"is a {found}, {declared.role} is declared{_because(waits[0])}",
             cause=cause,
         )
 
@@ -132,13 +135,9 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
         return Finding("Degraded", "NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
     waits, on = _waits(status, reports, SWARM)
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
-        return Finding(
-            "Progressing", "Joining", f"it joins the swarm{_because(waits)}", cause=on or "quorum/"
-        )
+        return Finding("Progressing", "Joining", f"joins the swarm{_because(waits)}", cause=on or "quorum/")
     if reports.cluster.record is None or reports.cluster.record.swarm_id is None or status.steps:
-        return Finding(
-            "Progressing", "Joining", "the swarm does not exist yet, or its agent prepares the join"
-        )
+        return Finding("Progressing", "Joining", "waits for the swarm, which does not exist yet")
     return Finding("Degraded", "NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")
 
 
@@ -147,7 +146,7 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
     if node is None:
         assert lister is not None
         if lister.at < status.at:
-            yield Finding("Progressing", "Joining", "the managers do not list its node yet")
+            yield Finding("Progressing", "Joining", "joins the swarm: the managers do not list its node yet")
         else:
             yield Finding("Degraded", "NotInSwarm", "the managers do not list its node any more")
         return
@@ -163,7 +162,7 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
         yield Finding(
             "Progressing",
             reason,
-            f"availability {declared.availability} is declared, the swarm has {node.availability}",
+            f"changes its availability from {node.availability} to {declared.availability}",
             cause="quorum/",
         )
 
@@ -178,7 +177,7 @@ def _address(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
         order = reports.cluster.membership_orders.get(declared.name)
         text = f"the swarm has the address {found} for it, {wanted} is declared"
         if order and order.what == "leave":
-            yield Finding("Progressing", "Joining", f"{text}: it leaves and joins again")
+            yield Finding("Progressing", "Joining", f"leaves the swarm and joins again: {text}")
         else:
             yield Finding(
                 "Degraded",
@@ -206,13 +205,11 @@ def _bridge(status: HostStatus, reports: Reports) -> Iterator[Finding]:
         yield Finding(
             "Progressing",
             "WaitsForSlot",
-            f"docker_gwbridge waits for its change{_because(waits)}",
+            f"waits to change docker_gwbridge{_because(waits)}",
             cause=on or _slot_holder(reports, status),
         )
     elif phase == "moving" or (phase == "" and status.state == "active"):
-        yield Finding(
-            "Progressing", "ChangingBridge", f"docker_gwbridge is being changed{_because(waits)}", cause=on
-        )
+        yield Finding("Progressing", "ChangingBridge", f"changes docker_gwbridge{_because(waits)}", cause=on)
 
 
 def _slot_holder(reports: Reports, status: HostStatus) -> str:
@@ -227,11 +224,11 @@ def _slot_holder(reports: Reports, status: HostStatus) -> str:
 def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
     for each in blocked_of(status):
         if _concerns(declared.name, each, status):
-            yield blocked_finding(each)
+            yield reports.finding(each)
     mine = (f"node/{status.node_id}", f"membership-order/{declared.name}")
     for each in reports.leader_blocked():
         if each.resource in mine:
-            found = blocked_finding(each)
+            found = reports.finding(each)
             yield found._replace(reason="Duplicate") if each.kind == "foreign" else found
 
 
@@ -256,7 +253,7 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
             cause=on,
         )
     if steps := open_steps(status):
-        yield Finding("Progressing", "Steps", f"{steps} {'step is' if steps == 1 else 'steps are'} open")
+        yield Finding("Progressing", "Steps", f"has {steps} open {'step' if steps == 1 else 'steps'}")
     if not 0 < reports.accepted_revision <= status.revision:
         yield _behind(declared.name, reports)
 
@@ -264,21 +261,24 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
 def _behind(host: str, reports: Reports) -> Finding:
     accepted = reports.accepted_revision
     if not accepted:
-        return Finding("Progressing", "Steps", "no document is accepted yet", cause="document/")
+        return Finding("Progressing", "Steps", "waits for an accepted document", cause="document/")
     assignment = reports.cluster.assignments.get(host)
     if assignment is None or assignment.revision < accepted:
         return Finding(
-            "Progressing", "NotAssigned", f"revision {accepted} is not assigned to it yet", cause="leader/"
+            "Progressing",
+            "NotAssigned",
+            f"waits for the assignment of revision {accepted}",
+            cause=reports.assigner,
         )
     if assignment.pending:
         services = ", ".join(assignment.pending)
         return Finding(
             "Progressing",
             "Rollout",
-            f"the rollout of {services} has not reached all replicas on it",
+            f"waits for the rollout of {services}",
             cause=f"rollout/{assignment.pending[0]}",
         )
-    return Finding("Progressing", "Steps", f"it has not carried out revision {accepted} in full yet")
+    return Finding("Progressing", "Steps", f"has not carried out revision {accepted} in full yet")
 
 
 def open_steps(status: HostStatus) -> int:
@@ -329,7 +329,7 @@ def host_row(
         ready=ready if known else None,
         revision=status.revision if status else 0,
         open_steps=open_steps(current) if current else 0,
-        notes=_notes(status) if current and status else (),
+        notes=_notes(current, reports) if current else (),
     )
 
 
@@ -339,12 +339,19 @@ def _role(status: HostStatus | None) -> str:
     return "manager" if status.is_manager else "worker"
 
 
-def _notes(status: HostStatus) -> tuple[str, ...]:
-    return tuple(
-        f"{each.name} runs an older image than its tag names on this host now"
+def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
+    outdated = (
+        f"{each.name} runs image {short_id(each.image)}; its tag points to {short_id(each.image_now)} on this host now"
         for each in status.replicas
         if each.image_now
     )
+    return (*((_NO_MESH,) if not status.bridge.mesh and _uses_mesh(reports) else ()), *outdated)
+
+
+def _uses_mesh(reports: Reports) -> bool:
+    """Return True if a report shows a task of a swarm service with ports in mode ingress."""
+    statuses = reports.cluster.statuses.values()
+    return any("ingress" in each.networks for status in statuses for each in status.attached)
 
 
 def undeclared_condition(name: str, reports: Reports) -> Condition:

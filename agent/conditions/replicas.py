@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.conditions.condition import Condition, Finding, Reason, ReplicaCondition, most_severe
-from agent.conditions.reports import Reports, blocked_finding, blocked_of
+from agent.conditions.condition import Condition, Finding, Reason, ReplicaCondition, is_fault, most_severe
+from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Replica, Rollout
@@ -162,8 +162,7 @@ class _Judge:
         service = self.place.service.name
         if why := self.known.no_host.get(service):
             return Finding("Blocked", "NoHostFits", f"no host can run it: {why}")
-        document = self.reports.cluster.document
-        cause = "leader/" if self.reports.accepted_revision or document is None else "document/"
+        cause = self.reports.assigner
         return Finding(
             "Progressing", "NotAssigned", "the leader has not assigned it to a host yet", cause=cause
         )
@@ -186,6 +185,10 @@ class _Judge:
         if reason:
             waits: Reason = "WaitsForDependency" if on else "Starting"
             return Finding("Progressing", waits, reason, cause=on)
+        host = self.known.hosts.get(self.place.host)
+        if host and is_fault(host.state):
+            text = f"it cannot start: see {self.place.host}"
+            return Finding("Degraded", "ReplicasMissing", text, cause=host.key)
         networks = [each.network for each in self.place.service.spec.networks]
         cause = next(
             (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
@@ -211,9 +214,9 @@ class _Judge:
         image, found = f"image/{spec.image}" if spec else "", []
         for each in blocked_of(status):
             if each.resource in {f"container/{name}" for name in names}:
-                found.append(blocked_finding(each, error="StartFailed"))
+                found.append(self.reports.finding(each, error="StartFailed"))
             elif each.resource == image and each.kind == "error":
-                found.append(blocked_finding(each, error="PullFailed")._replace(cause=image))
+                found.append(self.reports.finding(each, error="PullFailed")._replace(cause=image))
         return tuple(found)
 
     # ---- With one container
@@ -228,7 +231,10 @@ class _Judge:
             yield Finding("Progressing", "Updating", "it is being replaced", cause=cause if rollout else "")
         elif rollout is None:
             yield Finding(
-                "Progressing", "Updating", "it has the previous spec; the rollout begins", cause="leader/"
+                "Progressing",
+                "Updating",
+                "it has the previous spec; the rollout begins",
+                cause=self.reports.assigner,
             )
         elif rollout.state in ("paused", "rollback-paused"):
             yield Finding(

@@ -89,13 +89,9 @@ class Reports:
         if status.stopped:
             text = f"its agent was stopped {self.ago(status.at)} ago: start it on that host"
             return Finding("Unknown", "AgentStopped", text, start, since=status.at)
-        since = self._absent_since(host) or status.at
-        return Finding(
-            "Unknown",
-            "Unreachable",
-            f"unreachable for {self.ago(since)}: {self._why_absent(host)}",
-            since=since,
-        )
+        since = self._absent_since(host)
+        far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
+        return Finding("Unknown", "Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
 
     def _absent_since(self, host: str) -> str:
         leader = self.cluster.statuses.get(self.cluster.leader or "")
@@ -170,6 +166,27 @@ class Reports:
         """Yield what the leader reports as waiting for the whole cluster and for its own host."""
         yield from self.leader_status.waiting if self.leader_status else ()
 
+    def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
+        """Return the finding for a blocked resource; `error` is the reason if a step on it failed."""
+        if blocked.kind == "mode":
+            observes = self.mode == "observe"
+            reason: Reason = "ObserveMode" if observes else "Paused"
+            return Finding("Blocked", reason, blocked.reason, cause="document/")
+        reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
+        state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
+        return Finding(state, reason, blocked.reason, attempts=getattr(blocked, "attempts", 0))
+
+    @property
+    def mode(self) -> str:
+        """Return paused or observe if the accepted document says so, else an empty text."""
+        mode = self.cluster.accepted.policy.mode if self.cluster.accepted else "enforce"
+        return "" if mode == "enforce" else mode
+
+    @property
+    def assigner(self) -> str:
+        """Return the key of what a missing assignment waits for: the leader, or the document that pauses it."""
+        return "document/" if self.mode or not self.accepted_revision else "leader/"
+
     # ---- The spec that every replica of a service is to have
 
     def target(self, service: ServiceIntent) -> str:
@@ -210,15 +227,15 @@ def blocked_of(status: HostStatus) -> tuple[BlockedReport, ...]:
 
 
 REASONS: dict[str, Reason] = {
-    "quorum": "QuorumLost",
+    "quorum": "ChangingRole",
     "overlap": "Duplicate",
-    "guard": "Refused",
+    "guard": "WaitsForConfirmation",
     "dependency": "DependencyMissing",
     "locked": "Locked",
     "port": "PortInUse",
     "name": "NameInUse",
     "foreign": "Foreign",
-    "role": "OtherAddress",
+    "role": "ChangingRole",
     "removal": "NotRemoved",
     "engine": "EngineDown",
     "store": "StoreUnreachable",
@@ -235,13 +252,3 @@ REASONS: dict[str, Reason] = {
 """Kind of a blocked resource -> reason of its condition."""
 _RETRIED = ("error", "crash", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
-
-
-def blocked_finding(blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
-    """Return the finding for a blocked resource; `error` is the reason if a step on it failed."""
-    attempts = getattr(blocked, "attempts", 0)
-    if blocked.kind == "mode":
-        return Finding("Blocked", "Paused", blocked.reason, cause="document/")
-    reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
-    state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
-    return Finding(state, reason, blocked.reason, attempts=attempts)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agent.conditions.condition import Condition, Finding, most_severe
 from agent.conditions.hosts import in_short
-from agent.conditions.reports import Reports, blocked_finding, blocked_of
+from agent.conditions.reports import Reports, blocked_of
 from agent.diff.nodes import quorum
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.spec import registry_of
@@ -33,7 +33,7 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
         return Finding("Unknown", "Unreachable", f"no agent of the {len(names)} managers reports")
     others = [f"{name} {in_short(hosts[name], reports.now_s)}" for name in names if name not in working]
     count = f"{len(working)} of {len(names)} managers reachable"
-    why = f": {', '.join(others)}" if others else ""
+    why = f" ({', '.join(others)})" if others else ""
     if len(working) >= quorum(len(names)):
         return Finding(
             "Degraded", "NoLeader", f"{count}, but none lists the nodes: the swarm has no raft leader{why}"
@@ -82,7 +82,7 @@ def _leader(reports: Reports) -> Finding:
         return Finding(
             "Degraded", "NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause
         )
-    return most_severe(blocked_finding(each) for each in reports.leader_blocked() if _is_shared(each))
+    return most_severe(reports.finding(each) for each in reports.leader_blocked() if _is_shared(each))
 
 
 def _is_shared(blocked: BlockedReport) -> bool:
@@ -116,7 +116,7 @@ def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> It
         status = reports.current(host)
         for each in blocked_of(status) if status else ():
             if each.resource == resource:
-                found = blocked_finding(each)
+                found = reports.finding(each)
                 yield (
                     found if declared.driver == "overlay" else found._replace(text=f"on {host}: {found.text}")
                 )
@@ -154,7 +154,7 @@ def image_conditions(reports: Reports) -> tuple[Condition, ...]:
         registry = registry_of(image)
         others = [each for each in failing if each != image and registry_of(each) == registry]
         more = f"; of the same registry: {', '.join(others)}" if others and first[registry] == image else ""
-        found = blocked_finding(blocked, error="PullFailed")
+        found = reports.finding(blocked, error="PullFailed")
         cause = "" if first[registry] == image else f"image/{first[registry]}"
         text = f"{', '.join(on)} cannot pull it: {found.text}{more}"
         conditions.append(Condition.of("image", image, found._replace(text=text, cause=cause)))
