@@ -5,12 +5,15 @@ client. The daemon, which `run` starts, never loads the tables.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 from typer.core import TyperGroup
 
+from agent.cli import CONFIG
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
 
@@ -18,15 +21,26 @@ from agent.yamldoc.faultlist import printable
 
 REFUSED = 1
 UNREACHABLE = 3
+USAGE = 64
+"""EX_USAGE of sysexits.h. 2, which typer uses, is CRITICAL for a Nagios plugin such as `status --check`."""
+
+_UsageError: type[Exception] = typer.BadParameter.mro()[1]
+"""typer exports only this subclass."""
 
 
 class Group(TyperGroup):
-    """The group of all commands; it turns the errors of agent/errors.py into exit codes."""
+    """The group of all commands; it turns the errors of agent/errors.py and of the usage into exit codes."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options that stand before a command."""
+        with _usage_errors():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _usage_errors():
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader closed the pipe, as head(1) does: typer ends without a message
         except (SwarmkeeperError, OSError) as error:
@@ -37,10 +51,19 @@ class Group(TyperGroup):
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
 
 
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Give an error of the usage its exit code."""
+    try:
+        yield
+    except _UsageError as error:
+        error.exit_code = USAGE  # type: ignore[attr-defined]
+        raise
+
+
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
 
 
-CONFIG = Path("/etc/swarmkeeper/agent.yaml")
 CHANGES = 4  # exit code of `plan --exit-code` if the plan has steps
 STDIN = "<stdin>"
 
@@ -51,9 +74,10 @@ HELP = (
 )
 
 EXIT_CODES = (
-    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator. 2 wrong usage."
+    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator."
     " 3 no answer from etcd, or none in time. 4 there is something to do (only with `plan --exit-code`)."
-    " 78 faulty configuration (only `run`: systemd does not restart it)."
+    " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it)."
+    " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
 
 app = typer.Typer(
@@ -78,9 +102,13 @@ def _checked_cluster(name: str | None) -> str | None:
 
 
 ConfigOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="Configuration of the agent: etcd endpoints, cluster."
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration of the agent: etcd endpoints, cluster.",
+        show_default=str(CONFIG),
     ),
 ]
 EndpointOption = Annotated[
@@ -88,8 +116,8 @@ EndpointOption = Annotated[
     typer.Option(
         "--endpoint",
         metavar="URL",
-        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, no"
-        " configuration file is needed.",
+        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, the"
+        " configuration is read only if --config names it.",
     ),
 ]
 ClusterOption = Annotated[
@@ -138,11 +166,11 @@ def root(
 
 
 @app.command()
-def run(config: ConfigOption = CONFIG) -> None:
+def run(config: ConfigOption = None) -> None:
     """Run the agent of this host. The systemd unit starts this command; SIGTERM ends it."""
     from agent.daemon.main import run_agent
 
-    raise typer.Exit(run_agent(config))
+    raise typer.Exit(run_agent(config or CONFIG))
 
 
 @app.command()
@@ -184,7 +212,7 @@ def plan(
         ),
     ] = None,
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
@@ -213,7 +241,7 @@ def plan(
 def apply(  # noqa: PLR0913 - one parameter for each option
     document: Document,
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the document without asking.")] = False,
@@ -257,7 +285,7 @@ def apply(  # noqa: PLR0913 - one parameter for each option
 @app.command()
 def status(
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
@@ -275,7 +303,7 @@ def status(
 
 
 @app.command()
-def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
+def etcd_roles(*, config: ConfigOption = None, cluster: ClusterOption = None) -> None:
     """Print the etcdctl commands that create the two etcd roles of the cluster, for operators and for agents.
 
     Operators may write the intent only; agents may write everything else. This command changes
@@ -283,7 +311,7 @@ def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) 
     """
     from agent.cli.etcd_roles import show_roles
 
-    show_roles(config, cluster)
+    show_roles(config or CONFIG, cluster)
 
 
 def main() -> None:

@@ -30,10 +30,10 @@ def test_the_help_names_every_command_and_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("bogus",), ("plan", "--bogus"), ("validate", "no-such-file"), ("apply",)]
+    "arguments", [("bogus",), ("--bogus",), (), ("plan", "--bogus"), ("validate", "no-such-file"), ("apply",)]
 )
-def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
-    assert swarmkeeper(*arguments).code == 2
+def test_wrong_usage_ends_with_64(arguments: tuple[str, ...]) -> None:
+    assert swarmkeeper(*arguments).code == 64
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 def test_a_cluster_whose_name_is_no_name_is_wrong_usage(arguments: tuple[str, ...], name: str) -> None:
     ended = swarmkeeper(*arguments, f"--cluster={name}")
 
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (64, "")
     assert f"{name!r} is not a name:" in ended.err
 
 
@@ -52,7 +52,7 @@ def test_a_missing_configuration_is_said_in_one_line_with_the_way_out(tmp_path: 
 
     assert ended.code == 1
     assert ended.err == (
-        f"swarmkeeper: {tmp_path}/agent.yaml does not exist: name a file with --config,"
+        f"swarmkeeper: {tmp_path}/agent.yaml does not exist: name another file with --config,"
         " or give --endpoint and --cluster\n"
     )
 
