@@ -7,6 +7,7 @@ client. The daemon, which `run` starts, never loads the tables.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -14,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from agent.cli import CONFIG
+from agent.cli.output import Output, OutputOption
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
 
@@ -195,9 +197,22 @@ def validate(
         show_confirmation(name, raw, _name_of(against), against.read())
 
 
+class SchemaOf(StrEnum):
+    """The JSON forms that have a schema."""
+
+    DOCUMENT = "document"
+    STATUS = "status"
+
+
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the document, for completion and checks in an editor."""
+def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
+    """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
+    if of is SchemaOf.STATUS:
+        from agent.cli.output import print_data
+        from agent.cli.status_form import status_schema
+
+        print_data(status_schema(), Output.JSON)
+        return
     from agent.cli.validate import show_schema
 
     show_schema()
@@ -288,18 +303,37 @@ def status(
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
-    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all services, hosts and problems, however many there are.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh on every change.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Print one line and exit as a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+        ),
+    ] = False,
 ) -> None:
-    """Show the last report of every host, and the verdict on the document. Reads etcd only."""
-    from agent.cli.connect import connected
-    from agent.cli.status import show_status, watch_status
+    """Answer whether all is well in the cluster, and if not, what is first: services, hosts, problems.
 
+    Reads etcd only. If etcd does not answer, shows what the agent of this host knows. The exit code is 0 if there is an
+    answer, also a bad one; --check tells them apart.
+    """
+    from agent.cli.connect import connected
+    from agent.cli.status import Wish, check_status, show_status, watch_status
+
+    if check and (watch or everything or output is not Output.TABLE):
+        raise typer.BadParameter("--check prints one line: --output, --all and --watch cannot change it")
+    wish = Wish(output=output, everything=everything)
+    if check:
+        raise typer.Exit(check_status(config, endpoint, cluster))
     with connected(config, endpoint, cluster) as connection:
         if watch:
-            watch_status(connection, as_json=as_json)
+            watch_status(connection, wish)
         else:
-            show_status(connection, as_json=as_json)
+            show_status(connection, wish, config)
 
 
 @app.command()
