@@ -9,7 +9,7 @@ from rich.text import Text
 
 from agent.cli.layout import ELLIPSIS, Column, age, paragraph, table, text
 from agent.conditions import ClusterConditions, Condition, HostCondition, Problem, ServiceCondition
-from agent.conditions.condition import State
+from agent.conditions.condition import Reason, State
 
 T = TypeVar("T")
 
@@ -53,14 +53,14 @@ class Page:
     wide: bool = False
 
 
-def render(name: str, found: ClusterConditions, page: Page) -> list[Text]:
-    """Return the status of the cluster called `name`."""
+def render(name: str, found: ClusterConditions, page: Page, accepted: int = 0) -> list[Text]:
+    """Return the status of the cluster called `name`, in which the document of revision `accepted` counts; 0: none."""
     sections = (
         _services(found.services, page),
         _hosts(found.hosts, page),
         _problems(found, page),
         _progress(found, page),
-        [*_document(found, page), *_notes(found.notes, page)],
+        [*_document(found, accepted, page), *_notes(found.notes, page)],
     )
     answer = text(f"Cluster {name}: {_answer(found.cluster)}", f"bold {STYLES[found.cluster.state]}")
     lines = paragraph(answer, page.width)
@@ -282,9 +282,13 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     told = {each.condition.key for each in found.problems}
     told |= {each.key for problem in found.problems for each in problem.consequences}
     candidates = (
+        found.document,
+        found.quorum,
+        found.leader,
         *found.rollouts,
         *(each.condition for each in found.hosts),
         *found.networks,
+        *(each.condition for each in found.services),
         *(each.condition for each in found.replicas),
     )
     shown = [
@@ -309,14 +313,30 @@ def _more(count: int, noun: str, page: Page) -> list[Text]:
 # ---- Document and notes
 
 
-def _document(found: ClusterConditions, page: Page) -> list[Text]:
-    document, leader = found.document, found.leader
-    revision = f"revision {document.revision}, " if document.revision else ""
-    verdict = document.text or {"Ready": "accepted"}.get(document.reason, document.reason)
+_VERDICTS: dict[Reason, str] = {
+    "Ready": "accepted",
+    "Paused": "accepted, mode paused",
+    "ObserveMode": "accepted, mode observe",
+    "Refused": "refused",
+    "WaitsForConfirmation": "waits for a confirmation",
+    "NotJudged": "not judged yet",
+    "NoDocument": "none",
+    "StoreUnreachable": "not known",
+    "RolledBackStore": "held, because etcd was rolled back",
+}
+
+
+def _document(found: ClusterConditions, accepted: int, page: Page) -> list[Text]:
+    """Return the line of the document; its problem, or its progress, stands above with the whole text."""
+    document = found.document
+    verdict = _VERDICTS.get(document.reason, document.reason)
+    revision = f"revision {document.revision}, {verdict}" if document.revision else verdict
+    other = f"; revision {accepted} is accepted" if accepted not in (0, document.revision) else ""
     style = "" if document.state == "Ready" else STYLES[document.state]
-    lines = paragraph(Text.assemble("Document: ", text(f"{revision}{verdict}", style)), page.width)
-    lines += paragraph(Text.assemble("Leader: ", text(leader.name or "none")), page.width)
-    return lines
+    return [
+        *paragraph(Text.assemble("Document: ", text(f"{revision}{other}", style)), page.width),
+        *paragraph(Text.assemble("Leader: ", text(found.leader.name or "none")), page.width),
+    ]
 
 
 def _notes(notes: tuple[str, ...], page: Page) -> list[Text]:

@@ -39,6 +39,11 @@ class Look:
     store_error: str
     read_s: float
 
+    @property
+    def accepted(self) -> int:
+        """Revision of the accepted document; 0: none."""
+        return self.state.accepted.revision if self.state.accepted else 0
+
     def conditions(self, now_s: float) -> ClusterConditions:
         """Return the conditions now: what is current by the reading may be too old a little later."""
         return conditions_of(self.state, now_s=now_s, store_error=self.store_error)
@@ -122,7 +127,7 @@ def _width(console: Console) -> int | None:
 def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
     conditions = found.conditions(found.read_s)
     if wish.output.is_data:
-        form = status_form(found.cluster, conditions, now_s=found.read_s)
+        form = status_form(found.cluster, conditions, now_s=found.read_s, accepted=found.accepted)
         print_data(form, wish.output, stream=stream)
         return
     console = make_console()
@@ -133,7 +138,7 @@ def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
         limits=None if wide or wish.everything else Limits(),
         wide=wide,
     )
-    _put(console, render(found.cluster, conditions, page))
+    _put(console, render(found.cluster, conditions, page, found.accepted))
 
 
 def _put(console: Console, lines: list[Text]) -> None:
@@ -215,7 +220,7 @@ def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, he
     limits = None if wide or wish.everything else Limits.of_screen(height)
     at_s = found.read_s if error else now_s
     page = Page(width=width, now_s=at_s, limits=limits, wide=wide)
-    lines = render(found.cluster, found.conditions(at_s), page)
+    lines = render(found.cluster, found.conditions(at_s), page, found.accepted)
     if error:
         mark = f"etcd does not answer; this was known {age(now_s - found.read_s)} ago: {error}"
         old = [Text(line.plain, "dim", end="", no_wrap=True) for line in lines]

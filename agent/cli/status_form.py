@@ -15,13 +15,25 @@ Source = Literal["etcd", "agent"]
 
 
 def status_form(
-    name: str, found: ClusterConditions, *, now_s: float, page: dict[str, Any] | None = None
+    name: str,
+    found: ClusterConditions,
+    *,
+    now_s: float,
+    accepted: int = 0,
+    page: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the conditions of the cluster called `name` in JSON's types.
 
+    `accepted` is the revision of the accepted document, 0 if none is or it is not known.
     `page` is the report of the agent of this host, if etcd did not answer.
     """
-    head = _Head(version=VERSION, name=name, read_at=timestamp(now_s), source="agent" if page else "etcd")
+    head = _Head(
+        version=VERSION,
+        name=name,
+        read_at=timestamp(now_s),
+        source="agent" if page else "etcd",
+        accepted_revision=accepted,
+    )
     agent = {"agent": page} if page else {}
     return {**_json(head), **_json(found), **agent}
 
@@ -65,3 +77,5 @@ class _Head:
     """Time of the reading, by the clock of the reader, RFC 3339."""
     source: Source
     """agent: etcd did not answer, and only the host of the reader is known."""
+    accepted_revision: int
+    """Revision of the accepted document; 0: none, or not known."""

@@ -141,7 +141,12 @@ BAD = replace(
             updated=1,
             unknown=1,
         ),
-        service("new", condition("service", "new", "Progressing", "Starting"), running=1, ready=0),
+        service(
+            "new",
+            replace(condition("service", "new", "Progressing", "Starting"), cause="rollout/new"),
+            running=1,
+            ready=0,
+        ),
     ),
     rollouts=(
         CRASH.condition,

@@ -74,6 +74,13 @@ def test_what_is_not_known_is_a_question_mark_and_what_is_wrong_is_named() -> No
     ]
 
 
+def test_a_refused_document_is_shown_with_the_accepted_one() -> None:
+    refused = replace(condition("document", "", "Blocked", "Refused", "line 1: a"), revision=9)
+    shown = render("prod", replace(GOOD, document=refused), Page(width=80, now_s=NOW_S), 7)
+
+    assert "Document: revision 9, refused; revision 7 is accepted" in [line.plain for line in shown]
+
+
 def test_a_problem_is_shown_with_what_follows_its_output_and_the_next_command() -> None:
     shown = plain(BAD)
 
