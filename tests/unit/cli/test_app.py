@@ -66,17 +66,19 @@ def test_a_faulty_configuration_is_refused_with_line_and_column(tmp_path: Path) 
     assert "line 2, column 1: bogus" in ended.err
 
 
-def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "lines"), [("plan", 1), ("status", 2)])
+def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path, command: str, lines: int) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(
         "cluster: prod\netcd: {endpoints: ['http://127.0.0.1:1'], timeout: 200ms, budget: 300ms}\n"
+        "http: {listen: '127.0.0.1:1'}\n"
     )
 
-    ended = swarmkeeper("status", "--config", str(config))
+    ended = swarmkeeper(command, "--config", str(config))
 
     assert ended.code == 3
     assert ended.err.startswith("swarmkeeper: etcd at http://127.0.0.1:1")
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("\n") == lines
 
 
 def test_a_traceback_is_only_for_who_asks() -> None:
