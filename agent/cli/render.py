@@ -142,8 +142,7 @@ def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
     """Return the column with the reason, which says more than the state, and its age; wide: also with the state."""
 
     def reason(each: Condition) -> Text:
-        length = since(each.since, page.now_s) if each.state != "Ready" else ""
-        return text(f"{each.reason} {length}".rstrip(), STYLES[each.state])
+        return text(each.reason if each.state == "Ready" else _aged(each, page), STYLES[each.state])
 
     reasons = Column(head="State", cells=tuple(map(reason, conditions)), least=8)
     if not page.wide:
@@ -248,9 +247,13 @@ def _problem(problem: Problem, output: Mapping[str, tuple[str, ...]], page: Page
 
 
 def _told(condition: Condition, page: Page) -> str:
-    length = since(condition.since, page.now_s)
-    state = f"{condition.reason} for {length}" if length else condition.reason
-    return f"{title(condition)}: {state}{f': {condition.text}' if condition.text else ''}"
+    """Return `host h2 (Unreachable 6m): text`, with the word and the age that the table has."""
+    told = f": {condition.text}" if condition.text else ""
+    return f"{title(condition)} ({_aged(condition, page)}){told}"
+
+
+def _aged(condition: Condition, page: Page) -> str:
+    return f"{condition.reason} {since(condition.since, page.now_s)}".rstrip()
 
 
 def title(condition: Condition) -> str:
@@ -281,6 +284,7 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     """Return what is under way, but what the problems and their consequences name already."""
     told = {each.condition.key for each in found.problems}
     told |= {each.key for problem in found.problems for each in problem.consequences}
+    services = {each.condition.name for each in found.services if each.condition.state == "Progressing"}
     candidates = (
         found.document,
         found.quorum,
@@ -289,7 +293,8 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
         *(each.condition for each in found.hosts),
         *found.networks,
         *(each.condition for each in found.services),
-        *(each.condition for each in found.replicas),
+        # The line of a service is about its replicas.
+        *(each.condition for each in found.replicas if each.service not in services),
     )
     shown = [
         each for each in candidates if each.state == "Progressing" and not each.cause and each.key not in told

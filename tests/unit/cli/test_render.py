@@ -86,9 +86,9 @@ def test_a_problem_is_shown_with_what_follows_its_output_and_the_next_command() 
 
     assert shown[15:24] == [
         "Problems",
-        "  host h2: Unreachable for 6m: its lease ended; look at the machine",
+        "  host h2 (Unreachable 6m): its lease ended; look at the machine",
         "    → affects web-1, web-2 (replicas), web (service)",
-        "  rollout order: RolloutPaused for 6m: order-2 exited with code 3; apply the",
+        "  rollout order (RolloutPaused 6m): order-2 exited with code 3; apply the",
         "    former document or a mended one",
         "    → affects order-2 (replica), order (service)",
         "    | boom",
@@ -101,7 +101,7 @@ def test_progress_is_listed_once_and_apart_from_the_problems() -> None:
     shown = plain(BAD)
     at = shown.index("In progress")
 
-    assert shown[at : at + 3] == ["In progress", "  rollout new: Rollout for 6m: 1 of 2 replicas updated", ""]
+    assert shown[at : at + 3] == ["In progress", "  rollout new (Rollout 6m): 1 of 2 replicas updated", ""]
 
 
 def test_red_is_for_problems_only_and_what_is_not_known_is_never_green() -> None:
@@ -184,7 +184,7 @@ def test_a_screen_says_what_it_has_no_room_for() -> None:
 def test_on_a_screen_the_tables_leave_room_for_the_problems() -> None:
     shown = screen(lines(many(50, 30), limits=Limits.of_screen(24)), 80, 24)
 
-    assert any(line.plain.startswith("  replica s0-0: Exited") for line in shown)
+    assert any(line.plain.startswith("  replica s0-0 (Exited)") for line in shown)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_check_is_one_line_as_a_nagios_plugin_prints_it(found: ClusterConditio
 def test_a_time_that_nobody_can_read_is_not_shown() -> None:
     odd = replace(GONE.condition, since="yesterday")
 
-    assert "  host h2: Unreachable: its lease ended; look at the machine" in plain(
+    assert "  host h2 (Unreachable): its lease ended; look at the machine" in plain(
         replace(GOOD, problems=(Problem(condition=odd),))
     )
 
@@ -231,4 +231,4 @@ def test_a_name_is_shortened_in_its_middle_by_cells_not_characters() -> None:
 
 def test_the_time_of_the_samples_is_six_minutes_ago() -> None:
     assert AT == "2024-05-01T12:00:00Z"
-    assert "  rollout new: Rollout for 6m: 1 of 2 replicas updated" in plain(BAD)
+    assert "  rollout new (Rollout 6m): 1 of 2 replicas updated" in plain(BAD)

@@ -122,7 +122,7 @@ def test_lines_are_not_broken_where_there_is_no_terminal(
         )
     )
 
-    assert f"  host h1: EngineDown: {reason}" in cluster.run("status").out
+    assert f"  host h1 (EngineDown): {reason}" in cluster.run("status").out
 
 
 # ---- The watch
@@ -140,7 +140,7 @@ def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without
     assert any(line.plain.startswith("order ") for line in shown)
     assert {str(line.style) for line in shown[2:]} == {"dim"}
     assert not any(line.spans for line in shown[2:])
-    assert "host h2: Unreachable for 6m" in "".join(line.plain for line in shown)
+    assert "host h2 (Unreachable 6m)" in "".join(line.plain for line in shown)
 
 
 def test_in_a_small_window_the_last_line_says_what_is_cut_off(
