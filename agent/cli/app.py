@@ -316,7 +316,7 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Answer whether all is well in the cluster, and if not, what is first: services, hosts, problems.
+    """Show whether the cluster is as declared, and if not, what to repair first: services, hosts, problems.
 
     Reads etcd only. If etcd does not answer, shows what the agent of this host knows. The exit code is 0 if there is an
     answer, also a bad one; --check tells them apart.

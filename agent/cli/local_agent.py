@@ -89,7 +89,7 @@ def _page(address: str) -> dict[str, Any]:
     return page
 
 
-def conditions_without_etcd(told: str) -> ClusterConditions:
+def conditions_without_etcd(sentence: str) -> ClusterConditions:
     """Return the conditions of a cluster of which nothing is known, with the sentence that says so."""
 
     def unknown(kind: Kind) -> Condition:
@@ -99,7 +99,7 @@ def conditions_without_etcd(told: str) -> ClusterConditions:
             name="",
             state="Unknown",
             reason="StoreUnreachable",
-            text=told if own or kind == "cluster" else "",
+            text=sentence if own or kind == "cluster" else "",
             cause="" if own else "store/",
         )
 

@@ -232,7 +232,7 @@ def _problems(found: ClusterConditions, page: Page) -> list[Text]:
 def _problem(problem: Problem, output: Mapping[str, tuple[str, ...]], page: Page) -> list[Text]:
     condition = problem.condition
     style = "yellow" if condition.state == "Progressing" else "red"
-    lines = paragraph(text(_told(condition, page), style), page.width, indent=2)
+    lines = paragraph(text(_described(condition, page), style), page.width, indent=2)
     if problem.consequences:
         affected = text(f"→ affects {_affected(problem.consequences, page)}")
         lines += paragraph(affected, page.width, indent=4)
@@ -246,10 +246,10 @@ def _problem(problem: Problem, output: Mapping[str, tuple[str, ...]], page: Page
     return lines
 
 
-def _told(condition: Condition, page: Page) -> str:
+def _described(condition: Condition, page: Page) -> str:
     """Return `host h2 (Unreachable 6m): text`, with the word and the age that the table has."""
-    told = f": {condition.text}" if condition.text else ""
-    return f"{title(condition)} ({_aged(condition, page)}){told}"
+    details = f": {condition.text}" if condition.text else ""
+    return f"{title(condition)} ({_aged(condition, page)}){details}"
 
 
 def _aged(condition: Condition, page: Page) -> str:
@@ -282,8 +282,8 @@ def _listed(kind: str, names: list[str], page: Page) -> str:
 
 def _progress(found: ClusterConditions, page: Page) -> list[Text]:
     """Return what is under way, but what the problems and their consequences name already."""
-    told = {each.condition.key for each in found.problems}
-    told |= {each.key for problem in found.problems for each in problem.consequences}
+    listed = {each.condition.key for each in found.problems}
+    listed |= {each.key for problem in found.problems for each in problem.consequences}
     services = {each.condition.name for each in found.services if each.condition.state == "Progressing"}
     candidates = (
         found.document,
@@ -297,14 +297,16 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
         *(each.condition for each in found.replicas if each.service not in services),
     )
     shown = [
-        each for each in candidates if each.state == "Progressing" and not each.cause and each.key not in told
+        each
+        for each in candidates
+        if each.state == "Progressing" and not each.cause and each.key not in listed
     ]
     if not shown:
         return []
     most = page.limits.problems if page.limits else len(shown)
     lines = [text("In progress", "bold")]
     for each in shown[:most]:
-        lines += paragraph(text(_told(each, page), "yellow"), page.width, indent=2)
+        lines += paragraph(text(_described(each, page), "yellow"), page.width, indent=2)
     return lines + _more(len(shown) - most, "operation", page)
 
 
@@ -338,7 +340,9 @@ def _document(found: ClusterConditions, accepted: int, page: Page) -> list[Text]
     revision = f"revision {document.revision}, {verdict}" if document.revision else verdict
     other = f"; revision {accepted} is accepted" if accepted not in (0, document.revision) else ""
     style = "" if document.state == "Ready" else STYLES[document.state]
+    removed = text(f"Removed from the document, but still running: {', '.join(found.removed)}", "yellow")
     return [
+        *(paragraph(removed, page.width) if found.removed else ()),
         *paragraph(Text.assemble("Document: ", text(f"{revision}{other}", style)), page.width),
         *paragraph(Text.assemble("Leader: ", text(found.leader.name or "none")), page.width),
     ]

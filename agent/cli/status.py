@@ -1,4 +1,4 @@
-"""`status`: whether all is well in the cluster, and if not, what is first."""
+"""`status`: whether the cluster is as declared, and if not, what to repair first."""
 
 import os
 import threading
