@@ -8,7 +8,14 @@ from typing import TypeVar
 from rich.text import Text
 
 from agent.cli.layout import ELLIPSIS, Column, age, paragraph, table, text
-from agent.conditions import ClusterConditions, Condition, HostCondition, Problem, ServiceCondition
+from agent.conditions import (
+    ClusterConditions,
+    Condition,
+    HostCondition,
+    Problem,
+    ReplicaCondition,
+    ServiceCondition,
+)
 from agent.conditions.condition import Reason, State
 
 T = TypeVar("T")
@@ -24,6 +31,8 @@ UNKNOWN = "?"
 _ALONE = ("cluster", "store", "document", "quorum", "leader")
 """Kinds of which a cluster has one; their conditions have no name that tells them apart."""
 _TITLES = {"store": "etcd"}
+_ON_HOST: tuple[Reason, ...] = ("CrashLoop", "Exited", "Failed", "StartFailed", "Unhealthy")
+"""Reasons whose command asks the dockerd of the replica's host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,15 +230,15 @@ def _rest(count: int, noun: str, page: Page) -> list[Text]:
 def _problems(found: ClusterConditions, page: Page) -> list[Text]:
     if not found.problems:
         return []
-    output = {each.condition.key: each.output for each in found.replicas if each.output}
+    replicas = {each.condition.key: each for each in found.replicas}
     most = page.limits.problems if page.limits else len(found.problems)
     lines = [text("Problems", "bold")]
     for each in found.problems[:most]:
-        lines += _problem(each, output, page)
+        lines += _problem(each, replicas, page)
     return lines + _more(len(found.problems) - most, "problem", page)
 
 
-def _problem(problem: Problem, output: Mapping[str, tuple[str, ...]], page: Page) -> list[Text]:
+def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
     condition = problem.condition
     style = "yellow" if condition.state == "Progressing" else "red"
     lines = paragraph(text(_described(condition, page), style), page.width, indent=2)
@@ -237,13 +246,24 @@ def _problem(problem: Problem, output: Mapping[str, tuple[str, ...]], page: Page
         affected = text(f"→ affects {_affected(problem.consequences, page)}")
         lines += paragraph(affected, page.width, indent=4)
     # The replicas of one problem, such as a paused rollout, end for the same cause: the first output is enough.
-    concerned = (condition, *problem.consequences)
-    for line in next((output[each.key] for each in concerned if each.key in output), ()):
+    concerned = [replicas[each.key] for each in (condition, *problem.consequences) if each.key in replicas]
+    for line in next((each.output for each in concerned if each.output), ()):
         lines += paragraph(text(f"| {line}", "dim"), page.width, indent=4)
     if condition.command:
-        following = Text.assemble(("next: ", "dim"), text(condition.command))
+        host = _host_of(condition, concerned)
+        where = f"next, on {host}: " if host else "next: "
+        following = Text.assemble(text(where, "dim"), text(condition.command))
         lines += paragraph(following, page.width, indent=4, hang=6)
     return lines
+
+
+def _host_of(condition: Condition, concerned: Sequence[ReplicaCondition]) -> str:
+    """Return the host on which the command of a condition has to be run; empty: any machine."""
+    if condition.kind == "host":
+        return condition.name
+    if condition.reason not in _ON_HOST:
+        return ""
+    return next((each.host for each in concerned if each.condition.reason == condition.reason), "")
 
 
 def _described(condition: Condition, page: Page) -> str:

@@ -5,7 +5,9 @@ from rich.text import Text
 
 from agent.cli.layout import age, screen, shortened, text
 from agent.cli.render import Limits, Page, first_line, render
-from agent.conditions import ClusterConditions, Problem
+from agent.conditions import ClusterConditions, Problem, conditions_of
+from tests.support.cluster_states import CLUSTERS, STORE_ERRORS
+from tests.support.cluster_states import NOW_S as STATES_AT_S
 from tests.unit.cli.sample_conditions import (
     AT,
     BAD,
@@ -28,6 +30,10 @@ def lines(found: ClusterConditions, width: int | None = 80, **more: object) -> l
 
 def plain(found: ClusterConditions, width: int | None = 80, **more: object) -> list[str]:
     return [line.plain for line in lines(found, width, **more)]
+
+
+def state(name: str) -> ClusterConditions:
+    return conditions_of(CLUSTERS[name], now_s=STATES_AT_S, store_error=STORE_ERRORS.get(name, ""))
 
 
 def styles(line: Text, word: str) -> set[str]:
@@ -137,6 +143,48 @@ def test_where_names_are_shortened_all_numbers_stay(width: int) -> None:
 
     assert "…" in row
     assert row.split()[1:] == ["ReplicasMissing", "2", "2", "1", "1"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_state_fits_the_window_and_all_its_problems_are_shown(name: str, width: int) -> None:
+    found = state(name)
+    shown = plain(found, width)
+    told = " ".join("".join(shown).split())
+
+    assert [line for line in shown if Text(line).cell_len > width] == []
+    assert all(each.condition.reason in told for each in found.problems)
+    assert shown[0].startswith("Cluster prod: ")
+    assert "\n".join(shown).count("\nService ") == bool(found.services)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_in_every_state_a_small_window_shows_the_answer_and_says_what_it_cuts_off(name: str) -> None:
+    all_lines = lines(state(name))
+    shown = screen(all_lines, 80, 24)
+
+    assert len(shown) <= 24
+    assert (shown[-1].plain.startswith("… ")) == (len(all_lines) > 24)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_in_every_state_no_row_is_green_that_is_not_ready(name: str) -> None:
+    found = state(name)
+    conditions = [
+        *(each.condition for each in found.services),
+        *(each.condition for each in found.hosts),
+    ]
+    rows = {line.plain.split("  ")[0]: line for line in lines(found, 120) if "  " in line.plain}
+
+    for each in conditions:
+        green = any("green" in str(span.style) for span in rows[each.name].spans)
+        assert green == (each.state == "Ready")
+
+
+def test_a_command_for_one_host_names_it() -> None:
+    assert "    next, on node-232: systemctl start docker" in plain(state("dockerd down"))
+    assert "    next, on node-232: docker logs prod-billing-1" in plain(state("crash loop, exited"))
+    assert "    next: swarmkeeper apply FILE" in plain(state("rollout paused"))
 
 
 def test_of_many_the_ready_ones_are_counted_and_the_others_shown() -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from agent.cli.local_agent import conditions_without_etcd
 from agent.cli.status_form import status_form, status_schema
-from agent.conditions import ClusterConditions
+from agent.conditions import ClusterConditions, conditions_of
+from tests.support.cluster_states import CLUSTERS, STORE_ERRORS
+from tests.support.cluster_states import NOW_S as STATES_AT_S
 from tests.unit.cli.conftest import swarmkeeper
 from tests.unit.cli.sample_conditions import BAD, GOOD, NOW_S, long_names, many
 
@@ -24,6 +26,13 @@ def test_every_status_has_the_form_of_the_schema(found: ClusterConditions) -> No
     assert (form["version"], form["name"], form["source"]) == (1, "prod", "etcd")
     assert form["read_at"] == "2024-05-01T12:06:00Z"
     assert form["converged"] is found.converged
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_named_state_has_it_too(name: str) -> None:
+    found = conditions_of(CLUSTERS[name], now_s=STATES_AT_S, store_error=STORE_ERRORS.get(name, ""))
+
+    assert valid(status_form("prod", found, now_s=STATES_AT_S, accepted=7))
 
 
 def test_also_the_one_without_etcd() -> None:
