@@ -86,7 +86,7 @@ class Condition:
 
     kind: Kind
     name: str
-    """The declared name; of a replica `<service>-<slot>`; empty for cluster, store, document, quorum and leader."""
+    """The declared name; of a replica `<service>-<slot>`, of the leader its host; empty for the other single kinds."""
     state: State
     reason: Reason
     text: str = ""
@@ -122,8 +122,8 @@ class Condition:
 
     @property
     def key(self) -> str:
-        """`<kind>/<name>`."""
-        return f"{self.kind}/{self.name}"
+        """`<kind>/<name>`; `leader/` whoever it is."""
+        return f"{self.kind}/{self.name}" if self.kind != "leader" else "leader/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,13 +44,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
         return _drained_and_off(declared, reports, unknown) or unknown
     status = reports.cluster.statuses[declared.name]
     if not status.engine_up:
-        error = f" ({status.engine_error})" if status.engine_error else ""
-        return Finding(
-            "Degraded",
-            "EngineDown",
-            f"dockerd does not answer{error}: the state of its containers is not known; start it on that host",
-            "systemctl start docker",
-        )
+        return engine_down(status)
     found = most_severe(
         (
             *_address(declared, status, reports),
@@ -63,6 +57,13 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
     if found == READY and declared.availability == "drain":
         return Finding("Ready", "Drained", "drained: no replica is left on it")
     return found
+
+
+def engine_down(status: HostStatus) -> Finding:
+    """Return the finding for a host whose dockerd does not answer."""
+    error = f" ({status.engine_error})" if status.engine_error else ""
+    text = f"dockerd does not answer{error}: the state of its containers is not known; start it on that host"
+    return Finding("Degraded", "EngineDown", text, "systemctl start docker")
 
 
 # ---- A drained host may be off: the operator declared its absence
@@ -283,11 +284,11 @@ def _behind(host: str, reports: Reports) -> Finding:
 
 def open_steps(status: HostStatus) -> int:
     """Return the number of open steps that are not the leader's."""
-    return sum(not getattr(each, "leads", False) for each in status.steps)
+    return sum(not each.leads for each in status.steps)
 
 
 def _works_on(status: HostStatus, resource: str) -> bool:
-    return any(getattr(each, "resource", "") == resource for each in status.steps)
+    return any(each.resource == resource for each in status.steps)
 
 
 def _waits(status: HostStatus, reports: Reports, *resources: str) -> tuple[str, str]:

@@ -176,8 +176,11 @@ class _Judge:
 
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
         reason, on = self._waiting(status, (f"container/{self.container}",))
+        on = getattr(replica, "waits_on", "") or on
         if replica.waits:
             return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
+        if replica.held and getattr(replica, "held_by_fault", False):
+            return Finding("Blocked", "Duplicate", replica.held, cause=on)
         if replica.held:
             return Finding("Progressing", "Moving", replica.held, cause=on)
         if blocked := self._blocked(status, (self.container,)):

@@ -174,7 +174,7 @@ class Reports:
             return Finding("Blocked", reason, blocked.reason, cause="document/")
         reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
         state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
-        return Finding(state, reason, blocked.reason, attempts=getattr(blocked, "attempts", 0))
+        return Finding(state, reason, blocked.reason, attempts=blocked.attempts)
 
     @property
     def mode(self) -> str:

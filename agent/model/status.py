@@ -11,6 +11,8 @@ class BlockedReport:
     resource: str
     reason: str
     kind: str
+    attempts: int = 0
+    """Failed attempts of its step in a row; 0: no step failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
