@@ -101,6 +101,9 @@ CLOSE_S = 1.0
 GRANTED = "session: granted"
 LOST = "session: lost"
 
+NO_ANSWER = "session: etcd does not answer; the lease is not renewed"
+NOT_RENEWED = "session: cannot renew the lease"
+
 
 def boottime_s() -> float:
     """Return the seconds since boot, including those in suspension."""
@@ -150,6 +153,8 @@ class Session:
         self._present = False
         self._insists = False
         self._contested = False
+        self._failed = ""
+        """Event of the last failed renewal; empty: the last one succeeded."""
         self._unwanted: int | None = None
         self._reported: int | None = None
         self._wakened = threading.Event()
@@ -207,7 +212,8 @@ class Session:
         try:
             wait_s = self._keep_alive()
         except Missing as error:
-            log.warning("session: lease lost", error=str(error))
+            if not self._failed:  # else the lease ended because etcd was away, which the log says already
+                log.warning("session: lease lost", error=str(error))
             self._lease = self._held = None
             self._present = False
             wait_s = 0.0
@@ -218,8 +224,13 @@ class Session:
         except SwarmkeeperError as error:
             # The agent keeps the lease: an etcd without space grants no new one and still renews the existing ones.
             valid_s = max(self.valid_until - self._settings.margin_s - self._clock(), 0.0)
-            log.warning("session: cannot renew the lease", error=str(error), valid_s=round(valid_s, 1))
+            self._failed = NO_ANSWER if isinstance(error, Unreachable) else NOT_RENEWED
+            log.warning(self._failed, error=str(error), valid_s=round(valid_s, 1))
             wait_s = RETRY_S
+        else:
+            if self._failed:
+                log.info("etcd answers again: the lease is renewed", recovers=self._failed)
+            self._failed = ""
         self._report()
         return wait_s
 

@@ -1,6 +1,7 @@
 """Sets up the log, on standard error: for the journal, for a terminal, or as JSON.
 
-The last processor masks join tokens and unlock keys in every line, including those of libraries.
+A warning that repeats is folded. The last processor masks join tokens and unlock keys in every line, including those
+of libraries.
 """
 
 import json
@@ -8,7 +9,11 @@ import logging
 import os
 import re
 import sys
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TextIO, cast
 
 import structlog
@@ -23,12 +28,17 @@ _BARE = re.compile(r"[\w./:@%+,\-\[\]]+")
 """A value that needs no quotes."""
 
 
-def configure(level: str, format: str, stream: TextIO | None = None) -> None:  # noqa: A002 - the option's name
+def configure(
+    level: str,
+    format: str,  # noqa: A002 - the option's name
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Set up the log of the whole process.
 
     `level` is debug, info, warning, error or critical; `format` is journal (no time: the journal has one), console,
-    json, or auto: console on a terminal, else journal. `stream` defaults to standard error. Raises ValueError for
-    another level or format.
+    json, or auto: console on a terminal, else journal. `stream` defaults to standard error; `clock` gives the seconds
+    between repeated lines. Raises ValueError for another level or format.
     """
     stream = stream or sys.stderr
     if level not in PRIORITIES:
@@ -37,6 +47,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:  #
         processors=[
             structlog.stdlib.add_log_level,
             structlog.processors.format_exc_info,
+            Repeats(clock),
             *_renderers(format, stream),
             lambda _, __, text: masked(str(text)),
         ],
@@ -52,6 +63,100 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:  #
 def masked(text: str) -> str:
     """Return `text` with every join token and unlock key masked."""
     return _SECRET.sub("SWM***", text) if "SWM" in text else text
+
+
+# ---- Lines that repeat: at once, after 1 and 5 minutes, then every 15 minutes with their number
+
+_STEPS_S = (60.0, 300.0)
+_EVERY_S = 900.0
+_MOST_VARIANTS = 200
+_MOST_SUBJECTS = 1000
+_VARYING = frozenset({"level", "attempts", "again_in_s", "seconds", "valid_s", "ttl_s", "exception"})
+"""Fields that do not make a line another one."""
+_EXACT = frozenset({"revision", "faults", "first", "fault"})
+"""Fields whose numbers do."""
+_NUMBERS = re.compile(r"\b[0-9a-f]{12,64}\b|\d+(?:\.\d+)?")
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """A warning that is repeated: its event and resource are the subject, its other fields the variant."""
+
+    since: float
+    shown: float
+    last: float
+    times: int = 0
+    """Since it was last shown."""
+    total: int = 0
+    variants: set[str] = field(default_factory=set)
+
+    def is_due(self, now: float) -> bool:
+        next_s = next((each for each in _STEPS_S if self.since + each > self.shown), 0.0)
+        return now >= (self.since + next_s if next_s else self.shown + _EVERY_S)
+
+
+class Repeats:
+    """Drops a warning or error that differs from an earlier one only in numbers, until its next time is due.
+
+    A line with another cause is another variant of its subject, and shown at once. A line with `recovers`, the event of
+    a warning about the same `resource`, ends it: the line says after how long, and the warning is new the next time.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._subjects: dict[tuple[str, str], _Repeated] = {}
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        resource, recovers = str(event.get("resource", "")), event.pop("recovers", None)
+        with self._lock:
+            if recovers is not None:
+                return self._recovered((str(recovers), resource), event)
+            if PRIORITIES.get(event.get("level", ""), 6) > PRIORITIES["warning"]:
+                return event
+            return self._failed((str(event.get("event", "")), resource), event)
+
+    def _recovered(self, subject: tuple[str, str], event: EventDict) -> EventDict:
+        if known := self._subjects.pop(subject, None):
+            event.update(after=_duration(self._clock() - known.since), failures=known.total)
+        return event
+
+    def _failed(self, subject: tuple[str, str], event: EventDict) -> EventDict:
+        now, variant = self._clock(), _variant(event)
+        known = self._subjects.pop(subject, None)
+        if known is None or now - known.last > _EVERY_S:
+            known = _Repeated(since=now, shown=now, last=now)
+        # The last one seen is at the end: what has not been seen for longest is forgotten first.
+        self._subjects[subject] = known
+        if len(self._subjects) > _MOST_SUBJECTS:
+            del self._subjects[next(iter(self._subjects))]
+        known.last, known.times, known.total = now, known.times + 1, known.total + 1
+        new = variant not in known.variants and len(known.variants) < _MOST_VARIANTS
+        if new:
+            known.variants.add(variant)
+        elif not known.is_due(now):
+            raise structlog.DropEvent
+        if known.times > 1 and not new:
+            event["repeated"] = f"{known.times} times in {_duration(now - known.shown)}"
+        if not new or known.total == 1:
+            known.shown, known.times = now, 0
+        return event
+
+
+def _variant(event: EventDict) -> str:
+    """Return the cause in a line without its numbers; of a traceback the last line, which names the error."""
+    told = {key: str(value) for key, value in event.items() if key not in _VARYING}
+    cause = {key: text if key in _EXACT else _NUMBERS.sub("#", text) for key, text in told.items()}
+    last = str(event.get("exception", "")).rstrip().rpartition("\n")[2]
+    return f"{sorted(cause.items())} {_NUMBERS.sub('#', last)}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `2 m 10 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} m" if minutes else "", f"{rest} s" if rest else ""]
+    return " ".join([part for part in parts if part][:2]) or "0 s"
 
 
 def _renderers(format: str, stream: TextIO) -> tuple[Processor, ...]:  # noqa: A002

@@ -20,8 +20,9 @@ from agent.cli.other_clusters import refuse_unknown
 from agent.cli.output import Output, print_data
 from agent.cli.render import Limits, Page, check_line, first_line, render
 from agent.cli.status_form import status_form
+from agent.clients.etcd import Store
 from agent.conditions import ClusterConditions, conditions_of
-from agent.errors import Invalid, SwarmkeeperError, Unreachable
+from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ClusterState
 
 NO_TERMINAL = 160
@@ -62,7 +63,16 @@ def look(connection: Connection) -> Look:
     """Read the cluster. Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster."""
     state = connection.read()
     refuse_unknown(connection.store, connection.keys, state)
-    return Look(cluster=connection.keys.cluster, state=state, store_error="", read_s=time.time())
+    return Look(
+        cluster=connection.keys.cluster, state=state, store_error=_alarm(connection.store), read_s=time.time()
+    )
+
+
+def _alarm(store: Store) -> str:
+    try:
+        return store.alarm()
+    except Refused:
+        return ""  # it is not for this user to see
 
 
 def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:
@@ -222,7 +232,7 @@ def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, he
     page = Page(width=width, now_s=at_s, limits=limits, wide=wide)
     lines = render(found.cluster, found.conditions(at_s), page, found.accepted)
     if error:
-        mark = f"etcd does not answer; this was known {age(now_s - found.read_s)} ago: {error}"
+        mark = f"this was known {age(now_s - found.read_s)} ago: {error}"
         old = [Text(line.plain, "dim", end="", no_wrap=True) for line in lines]
         lines = [*paragraph(text(mark, "bold red"), width), text(""), *old]
     return screen(lines, width, height)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from agent.errors import Stale, SwarmkeeperError, Unreachable
+from agent.model.phrases import cut
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.steps import Lane
 
@@ -198,7 +199,7 @@ class Dispatcher:
             self._note_answer(step, error)
             return self._failed(step, chain, began, str(error) or type(error).__name__, None)
         except Exception as error:
-            return self._failed(step, chain, began, f"{type(error).__name__}: {error}", error)
+            return self._failed(step, chain, began, cut(f"{type(error).__name__}: {error}"), error)
         return Outcome(step=step, seconds=self._clock() - began)
 
     def _note_answer(self, step: Step, error: SwarmkeeperError) -> None:

@@ -54,6 +54,7 @@ class WakeUps:
 
 log = structlog.get_logger()
 
+_NO_EVENTS = "dockerd sends no events"
 RECONNECT_S = 1.0
 """Seconds between attempts to reconnect to the engine's events. The first success wakes the loop, which misses
 nothing."""
@@ -138,14 +139,14 @@ class Triggers:
                 if self._closing.is_set():
                     events.close()  # close() came while the stream was being opened
                 if lost:
-                    log.info("dockerd answers again")
+                    log.info("dockerd answers again", recovers=_NO_EVENTS)
                 lost = False
                 self._wake.wake("engine: listening")
                 for hint in events:
                     self._wake.wake(hint)
             except SwarmkeeperError as error:
                 if not lost and not self._closing.is_set():
-                    log.warning("dockerd sends no events", error=str(error))
+                    log.warning(_NO_EVENTS, error=str(error))
                 lost = True
                 self._wake.wake("engine: lost")
             except Exception:

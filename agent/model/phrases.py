@@ -4,6 +4,7 @@ People and dashboards search for "X wanted, Y found". The leader, the hosts, the
 networks, nodes, containers and files, so that one search finds all of them.
 """
 
+import re
 from collections.abc import Sequence
 
 _SHORT_ID = 12
@@ -35,6 +36,24 @@ def first_of(texts: Sequence[str], most: int, rest: str) -> list[str]:
     """Return the first `most` texts, then `rest` with the number of the others at its `{}`, if there are others."""
     left = len(texts) - most
     return [*texts[:most], rest.format(left)] if left > 0 else [*texts]
+
+
+MOST_TEXT = 1000
+"""Characters that are kept of a text of an engine, a registry, a container or etcd, which may have megabytes."""
+
+_CUT = re.compile(r"… ([0-9][0-9,]{0,20}) more characters\Z")
+
+
+def cut(text: str, most: int = MOST_TEXT, *, unread: int = 0) -> str:
+    """Return the first `most` characters of a text of others and the number of those left out; always valid UTF-8.
+
+    The number counts those that an earlier cut left out, and `unread` bytes that were not even read.
+    """
+    if earlier := _CUT.search(text[-_LONGEST:]):
+        text, unread = text[: -len(earlier[0])], unread + int(earlier[1].replace(",", ""))
+    left = max(len(text) - most, 0) + unread
+    kept = text[:most].encode(errors="replace").decode()  # JSON can have half a character: \ud83d
+    return f"{kept}… {left:,} more characters" if left else kept
 
 
 def shorten(text: str) -> str:

@@ -19,10 +19,25 @@ VERSION = 1
 R = TypeVar("R")
 
 
-def encode(record: Any) -> bytes:
-    """Return the canonical JSON of a record, with version and checksum. Equal records have equal bytes."""
-    body = {"v": VERSION, **msgspec.to_builtins(record, str_keys=True)}
+def encode(record: Any, *, terse: bool = False) -> bytes:
+    """Return the canonical JSON of a record, with version and checksum. Equal records have equal bytes.
+
+    `terse` leaves out every field with its default, which `decode` puts back.
+    """
+    body = {
+        "v": VERSION,
+        **msgspec.to_builtins(_without_defaults(record) if terse else record, str_keys=True),
+    }
     return msgspec.json.encode({**body, "sum": _sum(body)}, order="sorted")
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_without_defaults(each) for each in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    found = ((each, getattr(value, each.name)) for each in dataclasses.fields(value))
+    return {each.name: _without_defaults(given) for each, given in found if given != each.default}
 
 
 def _sum(body: dict[str, Any]) -> str:

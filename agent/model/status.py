@@ -230,3 +230,5 @@ class HostStatus:
     """True in the last report of an agent that was stopped by SIGTERM."""
     unreachable: Pairs = ()
     """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""
+    cut: tuple[str, ...] = ()
+    """What was left out, because etcd takes at most 1.5 MiB. Empty: nothing."""

@@ -19,7 +19,7 @@ BLOCKED: tuple[str, ...] = get_args(plan.BlockedKind)
 REJECTIONS = ("yaml", "schema", "semantic", "size", "guard")
 RESULTS = ("ok", "error", "noop", "blocked")
 START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
-OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke")
+OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke", "status")
 PHASES = ("observe", "plan", "apply")
 
 
@@ -81,6 +81,7 @@ DEFINITIONS = (
         _each(OPERATIONS),
     ),
     Metric("store_errors_total", "counter", ("op",), "Failed attempts of calls to etcd.", _each(OPERATIONS)),
+    Metric("status_write_failures_total", "counter", (), "Failed writes of this host's status to etcd."),
     Metric("reconcile_duration_seconds", "histogram", ("phase",), "Phases of a pass.", _each(PHASES)),
     Metric("reconcile_total", "counter", ("result",), "Passes, by result.", _each(RESULTS)),
     Metric(

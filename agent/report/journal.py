@@ -80,13 +80,13 @@ class Journal:
             log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.stale)
             return
         if not outcome.error:
-            log.info(f"{step.verb} {step.resource}", **about)
+            log.info(f"{step.verb} {step.resource}", **about, recovers=_failed(step))
             return
         retry = (
             {"attempts": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
         )
         log.warning(
-            f"failed: {step.verb} {step.resource}",
+            _failed(step),
             **about,
             error=outcome.error,
             **retry,
@@ -101,7 +101,9 @@ class Journal:
         leader = (observed.cluster.leader if observed.cluster else None, self._ineligible(observed))
         if leader != self._leader and not leading:
             host, why = leader
-            log.info("leader", host=host or "none", **({"why_ineligible": why} if why else {}))
+            # A free lock is not worth a line until it is clear that this host does not take it.
+            if host or why:
+                log.info("leader", host=host or "none", **({"why_ineligible": why} if why else {}))
         self._leader = leader
 
     def _log_intent(self, observed: Observed) -> None:
@@ -131,7 +133,7 @@ class Journal:
                 write("blocked", resource=each.resource, kind=each.kind, reason=each.reason)
         for key, each in self._blocked.items():
             if key not in now and (each.resource, each.kind) not in places:
-                log.info("no longer blocked", resource=each.resource, kind=each.kind)
+                log.info("no longer blocked", resource=each.resource, kind=each.kind, recovers="blocked")
         self._blocked = now
 
     def _ineligible(self, observed: Observed) -> str:
@@ -140,6 +142,10 @@ class Journal:
         if cluster is None or cluster.leader or observed.stale:
             return ""
         return self._why_ineligible(observed, cluster)
+
+
+def _failed(step: Step) -> str:
+    return f"failed: {step.verb} {step.resource}"
 
 
 def _identity(blocked: Blocked) -> str:

@@ -15,12 +15,13 @@ from agent.clients.etcd import Store
 from agent.conditions import Condition, own_host
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
-from agent.model.phrases import and_more
+from agent.model.phrases import and_more, cut
 from agent.model.plan import Failure, Outcome, Plan, Step
-from agent.model.records import decode, encode, timestamp
+from agent.model.records import decode, timestamp
 from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
+from agent.report.cap import encode_status
 from agent.report.status import carried_out, host_status
 
 log = structlog.get_logger()
@@ -82,16 +83,25 @@ class LatestOnly:
 # ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
 
 REFRESH_S = 300.0
+NOT_WRITTEN = "status not written"
 
 
 class StatusKey:
     """One host's status in etcd. `clock` gives monotonic seconds."""
 
-    def __init__(self, store: Store, key: str, clock: Callable[[], float]) -> None:
-        self._store, self._key, self._clock = store, key, clock
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        clock: Callable[[], float],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_failure` is called after each failed write."""
+        self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
         self._written: HostStatus | None = None
         self._written_at = 0.0
         self._losses = self._losses_seen = 0
+        self._failed = False
 
     def forget(self) -> None:
         """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
@@ -114,12 +124,17 @@ class StatusKey:
         if self._written is not None and fresh and not anyway and _same(status, self._written):
             return
         try:
-            self._store.txn([], [Put(key=self._key, value=encode(status))])
+            self._store.txn([], [Put(key=self._key, value=encode_status(status))])
         except SwarmkeeperError as error:
-            log.warning("status not written", error=str(error))
+            log.warning(NOT_WRITTEN, error=str(error))
+            self._failed = True
             self._written = None
+            self._on_failure()
         else:
             self._written, self._written_at, self._losses_seen = status, self._clock(), losses
+            if self._failed:
+                log.info("status written again", recovers=NOT_WRITTEN)
+            self._failed = False
 
 
 def _same(one: HostStatus, other: HostStatus) -> bool:
@@ -212,7 +227,7 @@ class Reporter:
         `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
         self._later = later
-        self._key = StatusKey(store, key, clock)
+        self._key = StatusKey(store, key, clock, partial(metrics.count, "status_write_failures_total"))
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
         self._journal, self._counters = journal.Journal(decisions.why_ineligible), counters.Counters(metrics)
@@ -344,6 +359,7 @@ class Reporter:
 
     def _notify_systemd(self, text: str) -> None:
         """Send `text` if it changed; READY=1 with the first, even if etcd or dockerd did not answer: see the unit."""
+        text = cut(text)  # a longer message is refused by the socket
         if text == self._notified:
             return
         first, self._notified = not self._notified, text

@@ -16,6 +16,8 @@ from agent.model.plan import Blocked, Failure, Plan, Step
 R = TypeVar("R")
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
+MOST_NAMES = 200
+"""Names that others choose and no decision needs, in one list of a status."""
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
 """Every host has lo; docker_gwbridge has its own report."""
 
@@ -130,7 +132,7 @@ def _seen(
         nodes=None if swarm.nodes is None else tuple(_as(status.NodeReport, each) for each in swarm.nodes),
         bridge=bridge,
         networks=tuple(_network(each, observed, wrong=wrong) for each in listed),
-        images=tuple(sorted(host.images)),
+        images=_images(host),
         volumes=tuple(sorted(host.volumes)),
         foreign_names=_foreign_names(observed, host),
         routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
@@ -168,7 +170,14 @@ def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str,
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
         return ()
-    return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
+    names = [name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-")]
+    return tuple(names[:MOST_NAMES])
+
+
+def _images(host: host_state.HostState) -> tuple[str, ...]:
+    """Return all wanted images that the host has, which decide, and MOST_NAMES other tags, which only `plan` uses."""
+    wanted = host.images.intersection(name for name, _ in host.image_ids)
+    return tuple(sorted({*wanted, *sorted(host.images - wanted)[:MOST_NAMES]}))
 
 
 def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:

@@ -370,3 +370,10 @@ def test_a_closed_store_is_unreachable(store: Store, root: str) -> None:
         store.read([KeyRange(key=root)])
     with pytest.raises(Unreachable):
         put(store, root + "a")
+
+
+# ---- alarms
+
+
+def test_a_healthy_etcd_has_no_alarm(store: Store) -> None:
+    assert store.alarm() == ""

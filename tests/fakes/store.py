@@ -153,6 +153,10 @@ class FakeStore:
         watch.wake("watch: open")
         return watch
 
+    def alarm(self) -> str:
+        self._reach()
+        return "NOSPACE" if self.etcd.out_of_space else ""
+
     def health(self) -> StoreHealth:
         return StoreHealth(
             connected=self.reachable and not self.closed,

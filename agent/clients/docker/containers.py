@@ -12,7 +12,7 @@ from agent.clients.docker.transport import quoted
 from agent.diff import container as labelled
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
 from agent.model import host_state, records
-from agent.model.phrases import short_id
+from agent.model.phrases import cut, short_id
 from agent.model.spec import Attachment, ContainerSpec
 
 FillFor = Callable[[records.Replica], labelled.FillContext]
@@ -216,7 +216,7 @@ class Containers(images.Images):
         harmless = (_NO_WEIGHT,) if (spec.memory_swap_bytes or 0) > 0 else (_NO_WEIGHT, _NO_SWAP)
         dropped = [each for each in warnings if not any(text in each for text in harmless)]
         if dropped:
-            raise Refused("; ".join(dropped))
+            raise Refused(cut("; ".join(dropped)))
 
     def connect(self, container: str, attachment: Attachment, aliases: tuple[str, ...]) -> None:
         self._attach(container, attachment.network, labelled.endpoint(attachment, aliases), _SLOW_S)

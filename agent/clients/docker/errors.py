@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.logs import masked
+from agent.model.phrases import cut
 
 _TEMPORARY = (
     "the swarm does not have a leader",
@@ -93,17 +94,17 @@ Failure = Callable[[int, str], SwarmkeeperError]
 """Turns an HTTP status and Docker's message into an error."""
 
 
-def _masking(as_error: Failure) -> Failure:
-    """Mask secrets in the message: Docker repeats parts of the request, tokens and keys included."""
+def _as_told(as_error: Failure) -> Failure:
+    """Judge the whole message; pass it on cut, with secrets masked: Docker repeats the request and the registry."""
 
     @wraps(as_error)
-    def masking(status: int, message: str) -> SwarmkeeperError:
-        return as_error(status, masked(message))
+    def judge(status: int, message: str) -> SwarmkeeperError:
+        return type(as_error(status, message))(cut(masked(message)))
 
-    return masking
+    return judge
 
 
-@_masking
+@_as_told
 def failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error for an HTTP status (400 or higher) and its message."""
     text = message.lower()
@@ -116,7 +117,7 @@ def failure(status: int, message: str) -> SwarmkeeperError:
     return Refused(message) if _has(text, _REFUSALS) else Unreachable(message)
 
 
-@_masking
+@_as_told
 def pull_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a pull: a missing image or denied access is Refused, an unavailable registry Unreachable."""
     if status == HTTPStatus.CONFLICT:
@@ -124,7 +125,7 @@ def pull_failure(status: int, message: str) -> SwarmkeeperError:
     return Unreachable(message) if _has(message.lower(), (*_TEMPORARY, *_REGISTRY_DOWN)) else Refused(message)
 
 
-@_masking
+@_as_told
 def network_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a call that needs a network: one that is not found may reach this host later."""
     error = failure(status, message)
@@ -132,7 +133,7 @@ def network_failure(status: int, message: str) -> SwarmkeeperError:
     return Unreachable(message) if is_network else error
 
 
-@_masking
+@_as_told
 def creation_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a create call, in which "not found" means a missing driver."""
     error = failure(status, message)

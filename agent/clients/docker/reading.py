@@ -1,11 +1,14 @@
 """Conversion of dockerd's answers into observed states. Pure: JSON in, states out."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
 from agent.diff.container import CLUSTER
 from agent.model import host_state, records
+from agent.model.phrases import cut
 from agent.model.spec import Pairs
 
 _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - how docker writes "every address"
@@ -25,7 +28,7 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
     managers = {each["NodeID"]: each["Addr"] for each in raw.get("RemoteManagers") or ()}
     return host_state.SwarmState(
         local=cast(host_state.LocalState, raw.get("LocalNodeState") or "inactive"),
-        error=raw.get("Error") or "",
+        error=cut(raw.get("Error") or ""),
         node_id=raw.get("NodeID") or None,
         swarm_id=cluster.get("ID") or None,
         is_manager=bool(raw.get("ControlAvailable")),
@@ -156,7 +159,7 @@ def container_state(
         status=state.get("Status", "created"),
         health=_health(state),
         exit_code=int(state.get("ExitCode") or 0),
-        error=state.get("Error") or "",
+        error=cut(state.get("Error") or ""),
         started_at=_time(state.get("StartedAt")),
         finished_at=_time(state.get("FinishedAt")),
         restarts=int(raw.get("RestartCount") or 0),
@@ -205,3 +208,11 @@ def lines_of(raw: bytes) -> bytes:
         written += raw[at + _HEADER : at + _HEADER + length]
         at += _HEADER + length
     return bytes(written) if at else raw
+
+
+def text_of(raw: bytes, name: str) -> str:
+    """Return the text `name` of a JSON object of which only the beginning was read; empty if that has none."""
+    found = re.search(rb'"%b"\s*:\s*"((?:[^"\\]+|\\u[0-9a-fA-F]{4}|\\[^u])*)' % name.encode(), raw)
+    if found is None:
+        return ""
+    return str(json.loads(f'"{found[1].decode(errors="ignore")}"', strict=False))

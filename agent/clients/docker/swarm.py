@@ -12,6 +12,7 @@ from agent.clients.docker import errors, protocol, reading, transport
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused, Stale, Unreachable
 from agent.model import host_state, intent, records
+from agent.model.phrases import cut
 from agent.model.spec import Pairs
 
 # ---- Nodes
@@ -207,7 +208,7 @@ def _answering(remotes: Iterable[str]) -> str:
                 return each
         except (OSError, ValueError) as error:
             tried.append(f"{each}: {error}")
-    raise Unreachable(f"no manager answers: {'; '.join(tried) or 'none is known'}")
+    raise Unreachable(f"no manager answers: {cut('; '.join(tried)) or 'none is known'}")
 
 
 # ---- The node certificate, which alone names the swarm on a worker

@@ -18,7 +18,9 @@ import urllib3
 
 from agent.clients.docker.errors import Failure, failure, network_failure
 from agent.clients.docker.protocol import ObserveCall
+from agent.clients.docker.reading import text_of
 from agent.errors import Unreachable
+from agent.model.phrases import cut
 
 Method = Literal["GET", "POST", "DELETE"]
 
@@ -26,6 +28,11 @@ _NEWEST = (1, 45)
 """The newest API version that was tested on an engine (26.1); newer engines support it."""
 _OLDEST = "1.24"
 _UNIX = "unix://"
+_MOST_READ = 1 << 16
+"""Bytes of an error answer, and of one line of a stream, that are read."""
+_PIECE = 1 << 13
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""The errors of an answer that breaks off or stalls."""
 _NO_REASON = "dockerd gave no reason"
 
 
@@ -65,7 +72,7 @@ class Transport:
             with self._send(
                 method, path, as_error, timeout=timeout_s or self.timeout_s, **options
             ) as response:
-                return _parsed(response.content)
+                return _parsed(self._whole(response))
 
     def open(
         self,
@@ -81,7 +88,7 @@ class Transport:
         """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`."""
         with self._timed(call):
             options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
-            return self._send(method, path, as_error, stream=True, **options)
+            return self._send(method, path, as_error, **options)
 
     def reset(self) -> None:
         """Use a new connection for the next call of this thread. Raises Unreachable when dockerd accepts none."""
@@ -101,30 +108,32 @@ class Transport:
     def parts(self, response: requests.Response) -> Iterator[Any]:
         """Yield the JSON values of a stream. Raises Unreachable when it breaks off, Quiet when it stalls."""
         try:
-            for line in response.iter_lines():
-                if line.strip():
-                    yield _parsed(line)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            for line, unread in _lines(response):
+                yield _beginning(line, unread) if unread else _parsed(line)
+        except _BROKEN as error:
             if _timed_out(error):
                 raise Quiet(f"dockerd at {self.url} sends nothing") from error
             raise self._unreachable(error) from error
 
     def content(self, response: requests.Response, most: int) -> bytes:
         """Return the first `most` bytes of an answer. Raises Unreachable when it breaks off."""
-        read = bytearray()
         try:
-            for piece in response.iter_content(most):
-                read += piece
-                if len(read) >= most:
-                    break
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return _first(response, most)
+        except _BROKEN as error:
             raise self._unreachable(error) from error
-        return bytes(read[:most])
+
+    def _whole(self, response: requests.Response) -> bytes:
+        try:
+            return bytes(response.content)
+        except _BROKEN as error:
+            raise self._unreachable(error) from error
 
     def _send(self, method: Method, path: str, as_error: Failure, **options: Any) -> requests.Response:
         client = self._client()
         try:
-            response = client.request(method, f"{client.base_url}/v{client.api_version}{path}", **options)
+            address = f"{client.base_url}/v{client.api_version}{path}"
+            # A stream, so that of an error answer only the beginning is read.
+            response = client.request(method, address, stream=True, **options)
         except (requests.RequestException, OSError) as error:
             raise self._unreachable(error) from error
         if response.status_code < HTTPStatus.BAD_REQUEST:
@@ -154,7 +163,7 @@ class Transport:
         with self._connect(_OLDEST) as client:
             try:
                 self._probe()
-                response = client.get(f"{client.base_url}/version", timeout=self.timeout_s)
+                response = client.get(f"{client.base_url}/version", timeout=self.timeout_s, stream=True)
                 if response.status_code >= HTTPStatus.BAD_REQUEST:
                     raise failure(response.status_code, _message(response))
                 newest = str(response.json()["ApiVersion"])
@@ -176,7 +185,9 @@ class Transport:
     def _unreachable(self, error: Exception) -> Unreachable:
         self._version = None  # the next dockerd may have another version
         slow = _timed_out(error)
-        return Unreachable(f"dockerd at {self.url} does not answer: {'timeout' if slow else _cause(error)}")
+        return Unreachable(
+            f"dockerd at {self.url} does not answer: {'timeout' if slow else cut(_cause(error))}"
+        )
 
     @contextmanager
     def _timed(self, call: str) -> Iterator[None]:
@@ -201,14 +212,49 @@ def _parsed(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreachable(f"the answer of dockerd is not JSON: {error}") from error
+        raise Unreachable(f"the answer of dockerd is not JSON: {cut(str(error))}") from error
 
 
 def _message(response: requests.Response) -> str:
+    """Return the reason in an error answer, of which at most _MOST_READ bytes are read."""
     try:
-        return str(msgspec.json.decode(response.content)["message"]).strip() or _NO_REASON
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, requests.RequestException):
+        read = _first(response, _MOST_READ)
+    except _BROKEN:
         return _NO_REASON
+    unread = max(int(response.headers.get("Content-Length") or 0) - len(read), 0)
+    return cut(text_of(read, "message").strip() or _NO_REASON, _MOST_READ, unread=unread)
+
+
+def _first(response: requests.Response, most: int) -> bytes:
+    read = bytearray()
+    for piece in response.iter_content(_PIECE):
+        read += piece
+        if len(read) >= most:
+            break
+    return bytes(read[:most])
+
+
+def _lines(response: requests.Response) -> Iterator[tuple[bytes, int]]:
+    """Yield (line, number of its bytes that were left out) of a stream; a line has at most _MOST_READ bytes."""
+    line, unread = bytearray(), 0
+    for piece in response.iter_content(_PIECE):
+        first, *rest = piece.split(b"\n")
+        for number, part in enumerate((first, *rest)):
+            if number:
+                if line.strip():
+                    yield bytes(line), unread
+                line, unread = bytearray(), 0
+            kept = part[: _MOST_READ - len(line)]
+            line += kept
+            unread += len(part) - len(kept)
+    if line.strip():
+        yield bytes(line), unread
+
+
+def _beginning(line: bytes, unread: int) -> Mapping[str, Any]:
+    """Return what is known of a JSON value of a stream that is too long to be read: its error, if it has one."""
+    error = text_of(line, "message") or text_of(line, "error")
+    return {"error": cut(error, _MOST_READ, unread=unread)} if error else {}
 
 
 def _timed_out(error: Exception) -> bool:

@@ -12,13 +12,36 @@ from typing import Any, TypeVar
 import structlog
 import tenacity
 
-from agent.clients.etcd.channel import FAILURES, Connection, Failure, Metadata, Pool, etcd3, failure_of
+from agent.clients.etcd.channel import (
+    FAILURES,
+    Connection,
+    EndpointUnreachable,
+    Failure,
+    Metadata,
+    Pool,
+    etcd3,
+    failure_of,
+)
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, SwarmkeeperError, Unreachable
-from agent.model.store import Compare, Delete, Fence, KeyRange, KeyValue, Put, Snapshot, StoreSettings
+from agent.model.phrases import cut
+from agent.model.store import (
+    Compare,
+    Delete,
+    Endpoint,
+    Fence,
+    KeyRange,
+    KeyValue,
+    Put,
+    Snapshot,
+    StoreSettings,
+    endpoints_of,
+)
 
 # ---- Conversion between agent.model.store and the messages of etcd
 
+_MOST_CAUSE = 200
+"""Characters of the cause of one endpoint."""
 create_revision_of = etcd3.transactions.Create
 mod_revision_of = etcd3.transactions.Mod
 
@@ -98,6 +121,12 @@ def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
         mod_revision=kv.mod_revision,
         lease=kv.lease,
     )
+
+
+def alarm_of(response: etcd_pb2.StatusResponse) -> str:
+    """Return NOSPACE or CORRUPT from the errors of a member, such as `memberID:1 alarm:NOSPACE`; empty: no alarm."""
+    errors = " ".join(response.errors)
+    return next((each for each in ("CORRUPT", "NOSPACE") if each in errors), "")
 
 
 def holds_fence(response: etcd_pb2.TxnResponse, fence: Fence) -> bool:
@@ -297,7 +326,8 @@ class Calls:
     ) -> T:
         """Repeat within the budget, each time on the next endpoint: for reads and idempotent writes.
 
-        The budget and the timeout of one attempt are in seconds; the settings give the defaults.
+        The budget and the timeout of one attempt are in seconds; the settings give the defaults. Raises Unreachable
+        with the cause of each endpoint that was tried.
         """
         budget_s = self._settings.budget_s if budget_s is None else budget_s
         attempt_s = (
@@ -312,20 +342,28 @@ class Calls:
             reraise=True,
         )
 
-        reason: Unreachable | None = None
+        causes: dict[Endpoint, str] = {}
 
         def one_attempt() -> T:
-            nonlocal reason
             left_s = max(deadline - time.monotonic(), 0.1)
             try:
                 return self.once(op, call, timeout_s=min(attempt_s, left_s))
-            except Unreachable as error:
+            except EndpointUnreachable as error:
                 # A last attempt without enough time times out; the failure before it tells more.
-                if reason is None or left_s >= attempt_s:
-                    reason = error
-                raise reason from None
+                if error.failure.endpoint not in causes or left_s >= attempt_s:
+                    causes[error.failure.endpoint] = cut(error.failure.cause, _MOST_CAUSE)
+                raise
 
-        return attempts(one_attempt)
+        try:
+            return attempts(one_attempt)
+        except EndpointUnreachable as error:
+            raise Unreachable(self._told(causes) or str(error)) from None
+
+    def _told(self, causes: Mapping[Endpoint, str]) -> str:
+        """Return the endpoints with their causes in the order of the settings: equal outages have equal texts."""
+        known = {each: causes[each] for each in endpoints_of(self._settings) if each in causes}
+        tried = "; ".join(f"{endpoint}: {cause}" for endpoint, cause in known.items())
+        return cut(f"etcd does not answer: {tried}") if tried else ""
 
     def transact(self, client: Any, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:
         """Send a transaction. It uses the stub, because etcd3's `transaction` drops the revision."""

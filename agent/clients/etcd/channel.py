@@ -19,6 +19,7 @@ import structlog
 
 from agent.clients import etcdpb
 from agent.errors import Invalid, Missing, Refused, SwarmkeeperError, Unreachable
+from agent.model.phrases import cut
 from agent.model.store import Endpoint, StoreSettings, endpoints_of, settings_faults
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -243,6 +244,9 @@ closed during the call."""
 # etcd answers UNKNOWN to a write that found no quorum in time: it may still be carried out.
 _AMBIGUOUS = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "CANCELLED", "ABORTED"})
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
+_CONNECT_TEXTS = ("connection refused", "no route to host", "network is unreachable", "connection reset")
+_NO_SPACE = "database space exceeded"
+_NO_SPACE_REMEDY = ": compact and defragment etcd, then run `etcdctl alarm disarm`: docs/operate/etcd.md"
 _TLS_TEXTS = ("ssl", "tls", "certificate", "tsi_", "handshake", "verification check")
 
 
@@ -276,6 +280,14 @@ class Failure:
         """Label of metrics, one of a small set."""
         return "tls" if self.is_tls else self.code.lower()
 
+    @property
+    def cause(self) -> str:
+        """The cause in few words, for a list of several endpoints."""
+        if self.code == "DEADLINE_EXCEEDED":
+            return "timed out"
+        refused = next((each for each in _CONNECT_TEXTS if each in self.details.lower()), self.details)
+        return f"TLS failure: {self.details}" if self.is_tls else refused
+
     def __str__(self) -> str:
         kind = "TLS failure" if self.is_tls else self.code
         return f"etcd at {self.endpoint}: {kind}: {self.details}"
@@ -283,10 +295,18 @@ class Failure:
     def as_error(self) -> SwarmkeeperError:
         """Return the error that names the remedy."""
         if self.is_ambiguous:
-            return Unreachable(str(self))
+            return EndpointUnreachable(self)
         if self.code == "NOT_FOUND":
             return Missing(str(self))
-        return Refused(str(self))
+        return Refused(f"{self}{_NO_SPACE_REMEDY if _NO_SPACE in self.details else ''}")
+
+
+class EndpointUnreachable(Unreachable):
+    """One member did not answer, or reported a temporary failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 def failure_of(error: BaseException, endpoint: Endpoint) -> Failure:
@@ -294,5 +314,5 @@ def failure_of(error: BaseException, endpoint: Endpoint) -> Failure:
     if isinstance(error, etcd3.Etcd3Exception) and error.__context__ is not None:
         error = error.__context__
     if isinstance(error, grpc.RpcError) and hasattr(error, "code"):
-        return Failure(code=error.code().name, details=error.details() or "", endpoint=endpoint)
-    return Failure(code="CANCELLED", details=str(error), endpoint=endpoint)
+        return Failure(code=error.code().name, details=cut(error.details() or ""), endpoint=endpoint)
+    return Failure(code="CANCELLED", details=cut(str(error)), endpoint=endpoint)

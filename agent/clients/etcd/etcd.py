@@ -79,6 +79,9 @@ class Store(Protocol):
         changes; at least one call follows the last change.
         """
 
+    def alarm(self) -> str:
+        """Return etcd's alarm, NOSPACE or CORRUPT, which stops all writes; empty: none. Raises Unreachable, Refused."""
+
     def health(self) -> store.StoreHealth: ...
 
     def close(self) -> None:
@@ -162,6 +165,14 @@ class EtcdStore:
         watch = EtcdWatch(self._calls, self._pool, self._progress, ranges, on_wake)
         self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
+
+    def alarm(self) -> str:
+        def call(client: Any) -> str:
+            # Every member reports the alarms of all, to every user.
+            stub, request = client.maintenancestub, etcd_pb2.StatusRequest()
+            return calls.alarm_of(stub.Status(request, timeout=client.timeout, metadata=client.metadata))
+
+        return self._calls.repeated("status", call)
 
     def health(self) -> store.StoreHealth:
         return store.StoreHealth(

@@ -17,6 +17,7 @@ from agent.clients.etcd.calls import Calls, Progress, bounds, read_request
 from agent.clients.etcd.channel import FAILURES, Connection, Metadata, Pool, failure_of
 from agent.clients.etcdpb import etcd_pb2
 from agent.errors import Refused, Unreachable
+from agent.model.phrases import cut
 from agent.model.store import KeyRange
 
 # ---- One gRPC Watch stream for all ranges of a watch, probed while it is silent
@@ -114,7 +115,7 @@ class WatchStream:
             raise StreamEnded("compacted", f"revisions up to {response.compact_revision} were compacted")
         if response.canceled:
             raise StreamEnded(
-                "refused", response.cancel_reason or "etcd cancelled the watch and gave no reason"
+                "refused", cut(response.cancel_reason) or "etcd cancelled the watch and gave no reason"
             )
         if response.created:
             self._confirmed += 1

@@ -77,7 +77,7 @@ def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path, command: str, 
     ended = swarmkeeper(command, "--config", str(config))
 
     assert ended.code == 3
-    assert ended.err.startswith("swarmkeeper: etcd at http://127.0.0.1:1")
+    assert ended.err.startswith("swarmkeeper: etcd does not answer: http://127.0.0.1:1")
     assert ended.err.count("\n") == lines
 
 

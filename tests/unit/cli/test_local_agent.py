@@ -86,7 +86,7 @@ def test_without_etcd_the_agent_of_this_host_is_asked(agent: Agent, monkeypatch:
     assert "  container/x: port 80 is taken \\x1b[2J" in lines
     assert "  rollout/order: the monitor runs" in lines
     assert "  start container/x" in lines
-    assert "etcd at http://127.0.0.1:1" in ended.out
+    assert "etcd does not answer: http://127.0.0.1:1" in ended.out
     assert [line for line in lines if len(line) > 80] == []
 
 
@@ -121,7 +121,7 @@ def test_a_page_that_is_none_is_nothing_to_tell(agent: Agent, page: Any, code: i
     ended = agent.run()
 
     assert (ended.code, ended.out) == (3, "")
-    assert "etcd at http://127.0.0.1:1" in ended.err
+    assert "etcd does not answer: http://127.0.0.1:1" in ended.err
     assert why in ended.err
 
 
@@ -157,5 +157,5 @@ def test_a_check_without_etcd_is_unknown(agent: Agent) -> None:
     ended = agent.run("--check")
 
     assert ended.code == 3
-    assert ended.out.startswith("SWARMKEEPER UNKNOWN - etcd at http://127.0.0.1:1")
+    assert ended.out.startswith("SWARMKEEPER UNKNOWN - etcd does not answer: http://127.0.0.1:1")
     assert ended.out.count("\n") == 1

@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 import agent.cli.status
+from agent.cli.connect import Connection
 from agent.cli.output import Output
-from agent.cli.status import Look, Wish, watched
+from agent.cli.status import Look, Wish, look, watched
 from agent.conditions import ClusterConditions
+from agent.model.keys import Keys
 from agent.model.observed import ClusterState
 from agent.model.records import Disruption, LeaderRecord, Presence, Verdict
 from agent.model.status import (
@@ -22,6 +24,8 @@ from agent.model.status import (
     StepReport,
     WaitingReport,
 )
+from agent.model.store import Put
+from tests.fakes.store import FakeStore
 from tests.unit.cli.conftest import GOOD as DOCUMENT
 from tests.unit.cli.conftest import Cluster, swarmkeeper
 from tests.unit.cli.sample_conditions import BAD, GOOD, NOW_S, many
@@ -125,6 +129,17 @@ def test_lines_are_not_broken_where_there_is_no_terminal(
     assert f"  host h1 (EngineDown): {reason}" in cluster.run("status").out
 
 
+def test_an_etcd_out_of_space_is_a_problem_and_no_report_is_current() -> None:
+    store = FakeStore()
+    store.txn([], [Put(key=f"{Keys('prod').root}intent", value=DOCUMENT.encode())])
+    store.etcd.out_of_space = True
+    found = look(Connection(store=store, keys=Keys("prod")))
+    conditions = found.conditions(found.read_s)
+
+    assert conditions.store.reason == "StoreFull"
+    assert conditions.code == 3
+
+
 # ---- The watch
 
 LOOK = Look(cluster="prod", state=ClusterState(revision=1), store_error="", read_s=NOW_S)
@@ -134,9 +149,9 @@ def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without
     so: Callable[[ClusterConditions], None],
 ) -> None:
     so(BAD)
-    shown = watched(LOOK, "no leader", Wish(), now_s=NOW_S + 42, width=80, height=50)
+    shown = watched(LOOK, "etcd does not answer", Wish(), now_s=NOW_S + 42, width=80, height=50)
 
-    assert shown[0].plain == "etcd does not answer; this was known 42s ago: no leader"
+    assert shown[0].plain == "this was known 42s ago: etcd does not answer"
     assert any(line.plain.startswith("order ") for line in shown)
     assert {str(line.style) for line in shown[2:]} == {"dim"}
     assert not any(line.spans for line in shown[2:])

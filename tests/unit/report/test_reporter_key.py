@@ -114,3 +114,15 @@ def test_a_status_that_etcd_has_lost_is_written_again(key: StatusKey, store: Fak
     key.write(STATUS)
 
     assert kept(store).mod_revision == first
+
+
+def test_a_write_that_fails_is_counted(store: FakeStore, clock: FakeClock) -> None:
+    failures: list[str] = []
+    key = StatusKey(store, KEY, clock, lambda: failures.append("one"))
+    store.cut()
+    key.write(STATUS)
+    store.heal()
+    key.write(STATUS)
+
+    assert failures == ["one"]
+    assert decode(HostStatus, kept(store).value) == STATUS

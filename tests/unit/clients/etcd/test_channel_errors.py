@@ -35,8 +35,39 @@ def failure(code: str, details: str) -> Failure:
 )
 def test_each_failure_is_answered_in_its_way(code: str, details: str, ours: type[SwarmkeeperError]) -> None:
     error = failure(code, details).as_error()
-    assert type(error) is ours
-    assert str(error) == f"etcd at https://10.0.0.1:2379: {code}: {details}"
+    assert isinstance(error, ours)
+    assert isinstance(error, Missing) == (ours is Missing)
+    assert str(error).startswith(f"etcd at https://10.0.0.1:2379: {code}: {details}")
+
+
+def test_an_etcd_without_space_names_the_remedy() -> None:
+    error = failure("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded").as_error()
+    assert str(error).endswith(
+        ": compact and defragment etcd, then run `etcdctl alarm disarm`: docs/operate/etcd.md"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "cause"),
+    [
+        (
+            "UNAVAILABLE",
+            "last error: UNKNOWN: ipv4:10.0.0.1:2379: Failed to connect to remote host: Connection refused (111)",
+            "connection refused",
+        ),
+        ("UNAVAILABLE", "ipv4:10.0.0.1:2379: connect: No route to host (113)", "no route to host"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", "timed out"),
+        ("UNAVAILABLE", "etcdserver: no leader", "etcdserver: no leader"),
+        ("UNAVAILABLE", "Ssl handshake failed", "TLS failure: Ssl handshake failed"),
+    ],
+)
+def test_the_cause_of_an_endpoint_is_short(code: str, details: str, cause: str) -> None:
+    assert failure(code, details).cause == cause
+
+
+def test_a_text_of_3_mb_is_cut() -> None:
+    found = failure_of(_RpcError("x" * 3_000_000), ENDPOINT)
+    assert found.details.endswith("… 2,999,000 more characters")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +107,7 @@ class _RpcError(grpc.RpcError):  # type: ignore[misc]
         return grpc.StatusCode.UNAVAILABLE
 
     def details(self) -> str:
-        return "etcdserver: no leader"
+        return self.args[0] if self.args else "etcdserver: no leader"
 
 
 def test_the_text_that_etcd3_drops_is_found_again() -> None:

@@ -45,7 +45,7 @@ def test_a_tls_failure_writes_nothing_to_stderr_but_is_an_error_with_a_text() ->
         "except Unreachable as error:\n    print(error)\n"
     )
     done = run(code, http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
-    assert done.stdout.startswith("etcd at https://127.0.0.1:1: ")
+    assert done.stdout.startswith("etcd does not answer: https://127.0.0.1:1: ")
     assert done.stderr == ""
 
 

@@ -1,0 +1,154 @@
+"""A status is always written: what is left out of one that is too large for etcd, and what never is."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from agent.model.records import decode, encode
+from agent.model.status import (
+    BlockedReport,
+    DifferenceReport,
+    HostStatus,
+    NetworkReport,
+    ReplicaReport,
+    StepReport,
+)
+from agent.report.cap import MOST_BYTES, encode_status
+
+HASH = "0123456789abcdef" * 4
+STATUS = HostStatus(instance="run-1", at="10:00", agent_version="1.0", revision=7, engine_up=True)
+
+
+def replica(slot: int, **other: object) -> ReplicaReport:
+    found = ReplicaReport(
+        service="order",
+        slot=slot,
+        spec=HASH,
+        id=f"{slot:064x}",
+        name=f"prod-order-{slot}",
+        status="running",
+        health="healthy",
+        started_at="2026-01-01T00:00:00.123456789Z",
+        addresses=(("backend", f"10.{slot // 65536}.{slot // 256 % 256}.{slot % 256}"),),
+        image=f"sha256:{HASH}",
+        steady=True,
+    )
+    return replace(found, **other)  # type: ignore[arg-type]
+
+
+def written(status: HostStatus) -> HostStatus:
+    encoded = encode_status(status)
+    assert len(encoded) <= MOST_BYTES
+    return decode(HostStatus, encoded)
+
+
+def states(status: HostStatus) -> list[tuple[object, ...]]:
+    return [
+        (
+            each.service,
+            each.slot,
+            each.spec,
+            each.id,
+            each.status,
+            each.health,
+            each.crashes,
+            each.steady,
+            each.addresses,
+        )
+        for each in status.replicas
+    ]
+
+
+def test_a_status_of_ordinary_size_is_the_record_as_it_is() -> None:
+    status = replace(STATUS, replicas=tuple(replica(slot) for slot in range(50)))
+
+    assert encode_status(status) == encode(status)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"engine_error": "x" * 3_000_000},
+        {"swarm_error": "я" * 3_000_000},
+        {"steps": (StepReport(resource="image/app", verb="pull", text="x" * 3_000_000),)},
+        {"blocked": (BlockedReport(resource="image/app", reason="x" * 3_000_000, kind="error"),)},
+        {"replicas": (replica(1, error="x" * 3_000_000),)},
+        {"replicas": (replica(1, output=("x" * 3_000_000,)),)},
+        {
+            "replicas": (
+                replica(
+                    1,
+                    differences=(
+                        DifferenceReport(field="env", wanted="x" * 3_000_000, found="", repair="replace"),
+                    ),
+                ),
+            )
+        },
+    ],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_text_of_3_mb_costs_the_text_and_no_state(other: dict[str, object]) -> None:
+    status = replace(STATUS, replicas=(replica(1), replica(2)))
+    status = replace(status, **other)  # type: ignore[arg-type]
+
+    found = written(status)
+
+    assert states(found) == states(status)
+    assert found.cut
+    assert found.engine_up
+
+
+def test_what_is_left_out_stops_as_soon_as_the_rest_fits() -> None:
+    loud = replica(1, output=("x" * 2_000_000,), error="exited with 3", image_now="sha256:f")
+
+    found = written(replace(STATUS, replicas=(loud,)))
+
+    assert found.cut == ("output of replicas",)
+    assert found.replicas == (replace(loud, output=()),)
+
+
+@pytest.mark.parametrize(("count", "other"), [(4000, {}), (5000, {"addresses": ()})])
+def test_thousands_of_replicas_are_reported_with_their_states(count: int, other: dict[str, object]) -> None:
+    status = replace(
+        STATUS,
+        replicas=tuple(
+            replica(slot, output=("panic: " + "x" * 390,) * 5, error="x" * 1000, crashes=slot % 7, **other)
+            for slot in range(count)
+        ),
+        blocked=tuple(
+            BlockedReport(resource=f"container/prod-order-{slot}", reason="x" * 1000, kind="error")
+            for slot in range(5000)
+        ),
+        networks=tuple(
+            NetworkReport(id=f"{number:064x}", name=f"other-{number}", driver="bridge", scope="local")
+            for number in range(3000)
+        ),
+        foreign_names=tuple(f"prod-other-{number}" for number in range(3000)),
+    )
+
+    began = time.process_time()
+    found = written(status)
+
+    assert states(found) == states(status)
+    assert found.engine_up
+    assert time.process_time() - began < 20
+
+
+def test_the_networks_of_the_cluster_and_of_the_swarm_stay() -> None:
+    ours = NetworkReport(id="a", name="backend", driver="overlay", scope="swarm")
+    bridge = NetworkReport(id="b", name="docker_gwbridge", driver="bridge", scope="local")
+    other = NetworkReport(id="c", name="theirs", driver="bridge", scope="local")
+    many = tuple(replace(other, name=f"x{number:0200}") for number in range(6000))
+
+    found = written(replace(STATUS, networks=(ours, bridge, *many)))
+
+    assert found.networks == (ours, bridge)
+
+
+def test_a_report_that_cannot_hold_its_replicas_does_not_say_that_none_runs() -> None:
+    found = written(replace(STATUS, replicas=tuple(replica(slot) for slot in range(20_000))))
+
+    assert (found.replicas, found.engine_up) == ((), False)
+    assert "20,000 replicas" in found.engine_error
+    assert found.instance == "run-1"
