@@ -2,7 +2,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,11 +11,12 @@ import yaml
 import agent.cli.status
 from agent.cli.connect import Connection
 from agent.cli.output import Output
-from agent.cli.status import Look, Wish, look, watched
+from agent.cli.status import Look, Wish, look, watch_status, watched
 from agent.conditions import ClusterConditions
+from agent.errors import Unreachable
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
-from agent.model.records import Disruption, LeaderRecord, Presence, Verdict
+from agent.model.records import Disruption, LeaderRecord, Presence, Verdict, encode
 from agent.model.status import (
     BlockedReport,
     BridgeReport,
@@ -24,7 +25,7 @@ from agent.model.status import (
     StepReport,
     WaitingReport,
 )
-from agent.model.store import Put
+from agent.model.store import KeyRange, Put, Snapshot
 from tests.fakes.store import FakeStore
 from tests.unit.cli.conftest import GOOD as DOCUMENT
 from tests.unit.cli.conftest import Cluster, swarmkeeper
@@ -156,6 +157,37 @@ def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without
     assert {str(line.style) for line in shown[2:]} == {"dim"}
     assert not any(line.spans for line in shown[2:])
     assert "host h2 (Unreachable 6m)" in "".join(line.plain for line in shown)
+
+
+def test_a_watch_outlives_an_etcd_that_does_not_answer_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, store, shown = Keys("prod"), FakeStore(), []
+    store.txn([], [Put(key=keys.intent, value=DOCUMENT.encode())])
+    failed = 0
+    read = store.read
+
+    def flaky(ranges: Sequence[KeyRange]) -> Snapshot:
+        nonlocal failed
+        try:
+            return read(ranges)
+        except Unreachable:
+            failed += 1
+            if failed == 3:
+                store.heal()
+                store.txn([], [Put(key=keys.leader, value=encode(LeaderRecord(host="h1", since="s")))])
+            raise
+
+    def printed(found: Look, *_: object, **__: object) -> None:
+        shown.append(found.state.leader)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+        store.cut()
+
+    monkeypatch.setattr(store, "read", flaky)
+    monkeypatch.setattr(agent.cli.status, "_print", printed)
+    monkeypatch.setattr(agent.cli.status, "RECHECK_S", 0.01)
+    watch_status(Connection(store=store, keys=keys), Wish())
+
+    assert (failed, shown) == (3, [None, "h1"])
 
 
 def test_in_a_small_window_the_last_line_says_what_is_cut_off(
