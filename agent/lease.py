@@ -212,7 +212,7 @@ class Session:
         try:
             wait_s = self._keep_alive()
         except Missing as error:
-            if not self._failed:  # else the lease ended because etcd was away, which the log says already
+            if not self._failed:  # else etcd did not answer, which the log says already
                 log.warning("session: lease lost", error=str(error))
             self._lease = self._held = None
             self._present = False

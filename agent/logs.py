@@ -145,8 +145,8 @@ class Repeats:
 
 def _variant(event: EventDict) -> str:
     """Return the cause in a line without its numbers; of a traceback the last line, which names the error."""
-    told = {key: str(value) for key, value in event.items() if key not in _VARYING}
-    cause = {key: text if key in _EXACT else _NUMBERS.sub("#", text) for key, text in told.items()}
+    texts = {key: str(value) for key, value in event.items() if key not in _VARYING}
+    cause = {key: text if key in _EXACT else _NUMBERS.sub("#", text) for key, text in texts.items()}
     last = str(event.get("exception", "")).rstrip().rpartition("\n")[2]
     return f"{sorted(cause.items())} {_NUMBERS.sub('#', last)}"
 

@@ -231,4 +231,4 @@ class HostStatus:
     unreachable: Pairs = ()
     """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""
     cut: tuple[str, ...] = ()
-    """What was left out, because etcd takes at most 1.5 MiB. Empty: nothing."""
+    """Parts that were left out, because etcd takes at most 1.5 MiB. Empty: nothing."""

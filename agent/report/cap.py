@@ -153,4 +153,4 @@ _STAGES: tuple[tuple[Callable[[HostStatus], HostStatus], str], ...] = (
     (_with_few_steps, f"steps after {_FEW}, reasons"),
     (_with_bare_replicas, f"starts, errors and images of replicas, blocked resources after {_FEW}"),
 )
-"""What is left out, in this order, and its name in `HostStatus.cut`."""
+"""The cuts in their order, each with its name in `HostStatus.cut`."""

@@ -22,6 +22,7 @@ from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
 from agent.report.cap import encode_status
+from agent.report.page import local_page
 from agent.report.status import carried_out, host_status
 
 log = structlog.get_logger()
@@ -298,24 +299,11 @@ class Reporter:
         return unready(view.observed, view.status) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
-        """Return the state of this host at the last pass: its status, drift, plan, blocked resources and so on."""
+        """Return the page of this host: its state at the last pass."""
         view = self._view
         if view is None:
             return {"ready": False, "unready": self.unready()}
-        accepted = view.observed.cluster.accepted if view.observed.cluster else None
-        return {
-            "host": view.observed.me,
-            "ready": not self.unready(),
-            "unready": self.unready(),
-            "accepted_revision": accepted.revision if accepted else 0,
-            "leader": view.observed.cluster.leader if view.observed.cluster else None,
-            "assignment": {"source": view.observed.source, "seen_at": view.observed.seen_at},
-            "drift": [each._asdict() for each in sorted(view.drift)],
-            "plan": [str(step) for step in view.plan.steps],
-            "in_flight": [str(step) for step in view.in_flight],
-            "blocked": view.status.blocked,
-            "status": view.status,
-        }
+        return local_page(view, self.unready())
 
     def _recall(self, observed: Observed) -> None:
         """Read the status of an earlier run once, so that a restart does not reset the revision."""

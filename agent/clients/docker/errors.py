@@ -94,7 +94,7 @@ Failure = Callable[[int, str], SwarmkeeperError]
 """Turns an HTTP status and Docker's message into an error."""
 
 
-def _as_told(as_error: Failure) -> Failure:
+def _bounded(as_error: Failure) -> Failure:
     """Judge the whole message; pass it on cut, with secrets masked: Docker repeats the request and the registry."""
 
     @wraps(as_error)
@@ -104,7 +104,7 @@ def _as_told(as_error: Failure) -> Failure:
     return judge
 
 
-@_as_told
+@_bounded
 def failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error for an HTTP status (400 or higher) and its message."""
     text = message.lower()
@@ -117,7 +117,7 @@ def failure(status: int, message: str) -> SwarmkeeperError:
     return Refused(message) if _has(text, _REFUSALS) else Unreachable(message)
 
 
-@_as_told
+@_bounded
 def pull_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a pull: a missing image or denied access is Refused, an unavailable registry Unreachable."""
     if status == HTTPStatus.CONFLICT:
@@ -125,7 +125,7 @@ def pull_failure(status: int, message: str) -> SwarmkeeperError:
     return Unreachable(message) if _has(message.lower(), (*_TEMPORARY, *_REGISTRY_DOWN)) else Refused(message)
 
 
-@_as_told
+@_bounded
 def network_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a call that needs a network: one that is not found may reach this host later."""
     error = failure(status, message)
@@ -133,7 +133,7 @@ def network_failure(status: int, message: str) -> SwarmkeeperError:
     return Unreachable(message) if is_network else error
 
 
-@_as_told
+@_bounded
 def creation_failure(status: int, message: str) -> SwarmkeeperError:
     """Return the error of a create call, in which "not found" means a missing driver."""
     error = failure(status, message)

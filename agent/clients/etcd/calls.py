@@ -357,9 +357,9 @@ class Calls:
         try:
             return attempts(one_attempt)
         except EndpointUnreachable as error:
-            raise Unreachable(self._told(causes) or str(error)) from None
+            raise Unreachable(self._summary(causes) or str(error)) from None
 
-    def _told(self, causes: Mapping[Endpoint, str]) -> str:
+    def _summary(self, causes: Mapping[Endpoint, str]) -> str:
         """Return the endpoints with their causes in the order of the settings: equal outages have equal texts."""
         known = {each: causes[each] for each in endpoints_of(self._settings) if each in causes}
         tried = "; ".join(f"{endpoint}: {cause}" for endpoint, cause in known.items())

@@ -283,7 +283,7 @@ class Failure:
     @property
     def cause(self) -> str:
         """The cause in few words, for a list of several endpoints."""
-        if self.code == "DEADLINE_EXCEEDED":
+        if self.code == "DEADLINE_EXCEEDED" or "connection attempt timed out" in self.details:
             return "timed out"
         refused = next((each for each in _CONNECT_TEXTS if each in self.details.lower()), self.details)
         return f"TLS failure: {self.details}" if self.is_tls else refused

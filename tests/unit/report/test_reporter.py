@@ -312,6 +312,46 @@ def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> Non
     assert page["drift"] == [{"kind": "container", "object": "prod-order-1", "field": "missing"}]
 
 
+def test_the_status_page_says_when_it_was_so_and_by_whom_the_cluster_is_led(bench: Bench) -> None:
+    bench.passed(observed(cluster=cluster(leader="node-a"), fence=FENCE, seen_at=990.0))
+
+    page = bench.reporter.status()
+    assert (page["as_of"], page["stale"], page["leader"]) == ("1970-01-01T00:16:40Z", False, "node-a")
+    assert page["role"] == "manager"
+    assert page["engine"]["answers"]
+    assert [each.name for each in page["replicas"]] == ["prod-order-1", "prod-order-2"]
+
+
+def test_a_former_leader_without_etcd_shows_itself_no_more_as_the_leader(bench: Bench) -> None:
+    led = cluster(leader="node-a")
+    bench.passed(observed(cluster=led, fence=FENCE))
+    bench.clock.advance(60)
+    bench.passed(
+        observed(cluster=led, stale=True, store_error="etcd cannot be read: timed out", seen_at=1000.0)
+    )
+
+    page = bench.reporter.status()
+    assert page["stale"] is True
+    assert page["leader"] is None
+    assert page["last_known_leader"] == "node-a"
+    assert page["store"] == {
+        "answers": False,
+        "error": "etcd cannot be read: timed out",
+        "read_at": "1970-01-01T00:16:40Z",
+    }
+    assert bench.value("leader") == 0
+
+
+def test_a_page_without_dockerd_claims_no_role_and_names_the_error(bench: Bench) -> None:
+    bench.passed(observed())
+    bench.passed(observed(host=None, engine_error="dockerd cannot be read: refused"))
+
+    page = bench.reporter.status()
+    assert page["role"] == ""
+    assert page["engine"]["answers"] is False
+    assert page["engine"]["error"] == "dockerd cannot be read: refused"
+
+
 def test_no_secret_of_a_service_leaves_the_host(bench: Bench) -> None:
     bench.passed(observed(host=host(containers=())))
 

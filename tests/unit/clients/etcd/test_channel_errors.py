@@ -57,6 +57,11 @@ def test_an_etcd_without_space_names_the_remedy() -> None:
         ),
         ("UNAVAILABLE", "ipv4:10.0.0.1:2379: connect: No route to host (113)", "no route to host"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", "timed out"),
+        (
+            "UNAVAILABLE",
+            "last error: UNKNOWN: connection attempt timed out before receiving SETTINGS",
+            "timed out",
+        ),
         ("UNAVAILABLE", "etcdserver: no leader", "etcdserver: no leader"),
         ("UNAVAILABLE", "Ssl handshake failed", "TLS failure: Ssl handshake failed"),
     ],
