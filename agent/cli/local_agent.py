@@ -33,7 +33,7 @@ class LocalAgent:
     @property
     def at(self) -> str:
         """Time of the report, RFC 3339; empty: it made none yet."""
-        return _word(self.status.get("at"))
+        return _word(self.page.get("as_of")) or _word(self.status.get("at"))
 
     @property
     def status(self) -> dict[str, Any]:
@@ -43,8 +43,7 @@ class LocalAgent:
     @property
     def headline(self) -> str:
         """The sentence before everything that follows."""
-        at = self.at.partition("T")[2].rstrip("Z")
-        time = f", as of {at} UTC" if at else ", which has made no report yet"
+        time = f", as of {_time(self.at)}" if self.at else ", which has made no report yet"
         return f"etcd does not answer; this is what the agent of {self.host} knows{time}"
 
 
@@ -147,7 +146,10 @@ def _host_line(agent: LocalAgent) -> str:
     state = _word(status.get("state")) or "unknown"
     engine = "dockerd answers" if status.get("engine_up") else "dockerd does not answer"
     revision = f"revision {page.get('accepted_revision') or 'none'} accepted, {status.get('revision') or 'none'} done"
-    return f"{agent.host}: {role if state == 'active' else f'swarm {state}'}, {engine}, {revision}"
+    store = page.get("store")
+    read_at = _word(store.get("read_at")) if isinstance(store, dict) else ""
+    read = f", etcd last read at {_time(read_at)}" if read_at else ""
+    return f"{agent.host}: {role if state == 'active' else f'swarm {state}'}, {engine}, {revision}{read}"
 
 
 def _list(heading: str, entries: Iterable[str], style: str, page: Page) -> list[Text]:
@@ -165,6 +167,11 @@ def _step(step: Any) -> str:
 
 def _mappings(found: Any) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _time(at: str) -> str:
+    """Return `12:03:10 UTC` of a time in RFC 3339."""
+    return f"{at.partition('T')[2].rstrip('Z')} UTC"
 
 
 def _word(found: Any) -> str:

@@ -13,6 +13,8 @@ from tests.unit.cli.conftest import Ended, swarmkeeper
 
 PAGE = {
     "host": "h1",
+    "as_of": "2024-05-01T12:03:10Z",
+    "store": {"answers": False, "read_at": "2024-05-01T12:01:00Z"},
     "accepted_revision": 7,
     "status": {
         "at": "2024-05-01T12:03:10Z",
@@ -81,7 +83,8 @@ def test_without_etcd_the_agent_of_this_host_is_asked(agent: Agent, monkeypatch:
 
     assert ended.code == 0
     assert lines[0] == "etcd does not answer; this is what the agent of h1 knows, as of 12:03:10 UTC"
-    assert "h1: manager, dockerd answers, revision 7 accepted, 7 done" in lines
+    assert "h1: manager, dockerd answers, revision 7 accepted, 7 done" in ended.out
+    assert "etcd last read at 12:01:00 UTC" in " ".join(ended.out.split())
     assert any(line.split() == ["order-1", "running", "healthy", "0"] for line in lines)
     assert "  container/x: port 80 is taken \\x1b[2J" in lines
     assert "  rollout/order: the monitor runs" in lines
