@@ -1,1 +1,6 @@
 """The command line. Commands that read etcd print their output only; `run` starts the daemon."""
+
+from pathlib import Path
+
+CONFIG = Path("/etc/swarmkeeper/agent.yaml")
+"""The configuration that a command reads if no option names another."""

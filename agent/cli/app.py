@@ -5,12 +5,17 @@ client. The daemon, which `run` starts, never loads the tables.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 from typer.core import TyperGroup
 
+from agent.cli import CONFIG
+from agent.cli.output import Output, OutputOption
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
 
@@ -18,15 +23,26 @@ from agent.yamldoc.faultlist import printable
 
 REFUSED = 1
 UNREACHABLE = 3
+USAGE = 64
+"""EX_USAGE of sysexits.h. 2, which typer uses, is CRITICAL for a Nagios plugin such as `status --check`."""
+
+_UsageError: type[Exception] = typer.BadParameter.mro()[1]
+"""typer exports only this subclass."""
 
 
 class Group(TyperGroup):
-    """The group of all commands; it turns the errors of agent/errors.py into exit codes."""
+    """The group of all commands; it turns the errors of agent/errors.py and of the usage into exit codes."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options that stand before a command."""
+        with _usage_errors():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _usage_errors():
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader closed the pipe, as head(1) does: typer ends without a message
         except (SwarmkeeperError, OSError) as error:
@@ -37,10 +53,19 @@ class Group(TyperGroup):
             raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
 
 
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Give an error of the usage its exit code."""
+    try:
+        yield
+    except _UsageError as error:
+        error.exit_code = USAGE  # type: ignore[attr-defined]
+        raise
+
+
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
 
 
-CONFIG = Path("/etc/swarmkeeper/agent.yaml")
 CHANGES = 4  # exit code of `plan --exit-code` if the plan has steps
 STDIN = "<stdin>"
 
@@ -51,9 +76,10 @@ HELP = (
 )
 
 EXIT_CODES = (
-    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator. 2 wrong usage."
+    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator."
     " 3 no answer from etcd, or none in time. 4 there is something to do (only with `plan --exit-code`)."
-    " 78 faulty configuration (only `run`: systemd does not restart it)."
+    " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it)."
+    " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
 
 app = typer.Typer(
@@ -78,9 +104,13 @@ def _checked_cluster(name: str | None) -> str | None:
 
 
 ConfigOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="Configuration of the agent: etcd endpoints, cluster."
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration of the agent: etcd endpoints, cluster.",
+        show_default=str(CONFIG),
     ),
 ]
 EndpointOption = Annotated[
@@ -88,8 +118,8 @@ EndpointOption = Annotated[
     typer.Option(
         "--endpoint",
         metavar="URL",
-        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, no"
-        " configuration file is needed.",
+        help="etcd endpoint to use instead of the configured ones; may be repeated. With --cluster, the"
+        " configuration is read only if --config names it.",
     ),
 ]
 ClusterOption = Annotated[
@@ -138,11 +168,11 @@ def root(
 
 
 @app.command()
-def run(config: ConfigOption = CONFIG) -> None:
+def run(config: ConfigOption = None) -> None:
     """Run the agent of this host. The systemd unit starts this command; SIGTERM ends it."""
     from agent.daemon.main import run_agent
 
-    raise typer.Exit(run_agent(config))
+    raise typer.Exit(run_agent(config or CONFIG))
 
 
 @app.command()
@@ -167,9 +197,22 @@ def validate(
         show_confirmation(name, raw, _name_of(against), against.read())
 
 
+class SchemaOf(StrEnum):
+    """The JSON forms that have a schema."""
+
+    DOCUMENT = "document"
+    STATUS = "status"
+
+
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the document, for completion and checks in an editor."""
+def schema(*, of: Annotated[SchemaOf, typer.Option("--of", help="The form.")] = SchemaOf.DOCUMENT) -> None:
+    """Print the JSON Schema of the document, for completion and checks in an editor, or of `status -o json`."""
+    if of is SchemaOf.STATUS:
+        from agent.cli.output import print_data
+        from agent.cli.status_form import status_schema
+
+        print_data(status_schema(), Output.JSON)
+        return
     from agent.cli.validate import show_schema
 
     show_schema()
@@ -184,7 +227,7 @@ def plan(
         ),
     ] = None,
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,
@@ -213,7 +256,7 @@ def plan(
 def apply(  # noqa: PLR0913 - one parameter for each option
     document: Document,
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the document without asking.")] = False,
@@ -257,25 +300,44 @@ def apply(  # noqa: PLR0913 - one parameter for each option
 @app.command()
 def status(
     *,
-    config: ConfigOption = CONFIG,
+    config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
-    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all services, hosts and problems, however many there are.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh on every change.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Print one line and exit as a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+        ),
+    ] = False,
 ) -> None:
-    """Show the last report of every host, and the verdict on the document. Reads etcd only."""
-    from agent.cli.connect import connected
-    from agent.cli.status import show_status, watch_status
+    """Show whether the cluster is as declared, and if not, what to repair first: services, hosts, problems.
 
+    Reads etcd only. If etcd does not answer, shows what the agent of this host knows. The exit code is 0 if there is an
+    answer, also a bad one; --check tells them apart.
+    """
+    from agent.cli.connect import connected
+    from agent.cli.status import Wish, check_status, show_status, watch_status
+
+    if check and (watch or everything or output is not Output.TABLE):
+        raise typer.BadParameter("--check prints one line: --output, --all and --watch cannot change it")
+    wish = Wish(output=output, everything=everything)
+    if check:
+        raise typer.Exit(check_status(config, endpoint, cluster))
     with connected(config, endpoint, cluster) as connection:
         if watch:
-            watch_status(connection, as_json=as_json)
+            watch_status(connection, wish)
         else:
-            show_status(connection, as_json=as_json)
+            show_status(connection, wish, config)
 
 
 @app.command()
-def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) -> None:
+def etcd_roles(*, config: ConfigOption = None, cluster: ClusterOption = None) -> None:
     """Print the etcdctl commands that create the two etcd roles of the cluster, for operators and for agents.
 
     Operators may write the intent only; agents may write everything else. This command changes
@@ -283,7 +345,7 @@ def etcd_roles(*, config: ConfigOption = CONFIG, cluster: ClusterOption = None) 
     """
     from agent.cli.etcd_roles import show_roles
 
-    show_roles(config, cluster)
+    show_roles(config or CONFIG, cluster)
 
 
 def main() -> None:

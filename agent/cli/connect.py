@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from agent.cli import CONFIG
 from agent.clients.etcd import EtcdStore, Store
-from agent.config import load_config
+from agent.config import Config, load_config
 from agent.errors import Invalid, Unreachable
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState
@@ -68,10 +69,13 @@ class Connection:
 
 
 @contextmanager
-def connected(config: Path, endpoints: Sequence[str] | None, cluster: str | None) -> Iterator[Connection]:
+def connected(
+    config: Path | None, endpoints: Sequence[str] | None, cluster: str | None
+) -> Iterator[Connection]:
     """Connect to the cluster that the configuration and the options name, until the block ends.
 
-    Raises Invalid when the configuration has faults, or does not exist and the options do not replace it.
+    `config` is None if no option names it. Raises Invalid when the configuration has faults, or cannot be read and the
+    options do not replace it.
     """
     settings, name = _target(config, endpoints, cluster)
     store = EtcdStore(settings)
@@ -81,11 +85,25 @@ def connected(config: Path, endpoints: Sequence[str] | None, cluster: str | None
         store.close()
 
 
-def _target(config: Path, endpoints: Sequence[str] | None, cluster: str | None) -> tuple[StoreSettings, str]:
-    if endpoints and cluster and not config.exists():
+def _target(
+    config: Path | None, endpoints: Sequence[str] | None, cluster: str | None
+) -> tuple[StoreSettings, str]:
+    if endpoints and cluster and config is None:
         return StoreSettings(endpoints=tuple(endpoints)), cluster
-    if not config.exists():
-        raise Invalid(f"{config} does not exist: name a file with --config, or give --endpoint and --cluster")
-    loaded = load_config(config)
+    loaded = _load(config or CONFIG)
     settings = replace(loaded.store, endpoints=tuple(endpoints)) if endpoints else loaded.store
     return settings, cluster or loaded.cluster
+
+
+def _load(config: Path) -> Config:
+    """Return the settings in the file. Raises Invalid; if there is no readable file, with the remedy."""
+    remedy = "name another file with --config, or give --endpoint and --cluster"
+    try:
+        config.open().close()
+    except FileNotFoundError as error:
+        raise Invalid(f"{config} does not exist: {remedy}") from error
+    except PermissionError as error:
+        raise Invalid(f"{config}: you have no permission to read it: use sudo, {remedy}") from error
+    except OSError:
+        pass  # load_config describes it
+    return load_config(config)

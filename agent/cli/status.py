@@ -1,241 +1,238 @@
-"""`status`: the last report of every host, and the verdict on the document."""
+"""`status`: whether the cluster is as declared, and if not, what to repair first."""
 
-import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from agent.cli.connect import RECHECK_S, Connection
-from agent.cli.view import ClusterView, HostView, view_of
-from agent.errors import Unreachable
-from agent.model.phrases import short_id
-from agent.yamldoc.faultlist import printable
+from agent.cli.connect import RECHECK_S, Connection, connected
+from agent.cli.layout import age, paragraph, screen, text
+from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, render_local
+from agent.cli.other_clusters import refuse_unknown
+from agent.cli.output import Output, print_data
+from agent.cli.render import Limits, Page, check_line, first_line, render
+from agent.cli.status_form import status_form
+from agent.clients.etcd import Store
+from agent.conditions import ClusterConditions, conditions_of
+from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
+from agent.model.observed import ClusterState
 
-# ---- The hosts as a table, a shorter table, or on a narrow terminal one block for each
+NO_TERMINAL = 160
+"""Characters in a line of a table that does not go to a terminal, such as a log. Other lines are not broken there."""
+UNKNOWN = 3
+"""Exit code of a Nagios plugin that could not tell."""
 
-_NO_TERMINAL = 160
-"""Characters in a line of output that does not go to a terminal, such as a log."""
 
-_AGENT = {"leader": "green", "up": "green", "starting": "yellow", "unreachable": "red", "never seen": "red"}
-_GAP = 2
-"""Spaces that Rich puts between two columns."""
-_HEADERS = ("Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To do", "Blocked")
-_SHORT = tuple(number for number, head in enumerate(_HEADERS) if head not in ("Node", "Healthy"))
-"""Positions in _HEADERS of the columns that the shorter table has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A reading of the cluster: its state, and the time of the reading in seconds since the epoch."""
 
-Cells = tuple[Text, ...]
+    cluster: str
+    state: ClusterState
+    store_error: str
+    read_s: float
+
+    @property
+    def accepted(self) -> int:
+        """Revision of the accepted document; 0: none."""
+        return self.state.accepted.revision if self.state.accepted else 0
+
+    def conditions(self, now_s: float) -> ClusterConditions:
+        """Return the conditions now: what is current by the reading may be too old a little later."""
+        return conditions_of(self.state, now_s=now_s, store_error=self.store_error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The form that the operator wants."""
+
+    output: Output = Output.TABLE
+    everything: bool = False
+    """True: no entry is only counted."""
+
+
+def look(connection: Connection) -> Look:
+    """Read the cluster. Raises Unreachable, Refused; Invalid, with the existing ones, if etcd has no such cluster."""
+    state = connection.read()
+    refuse_unknown(connection.store, connection.keys, state)
+    return Look(
+        cluster=connection.keys.cluster, state=state, store_error=_alarm(connection.store), read_s=time.time()
+    )
+
+
+def _alarm(store: Store) -> str:
+    try:
+        return store.alarm()
+    except Refused:
+        return ""  # it is not for this user to see
+
+
+def show_status(connection: Connection, wish: Wish, config: Path | None) -> None:
+    """Print the status once. If etcd does not answer, print what the agent of this host knows.
+
+    `config` is None if no option names it. Raises Unreachable if that is not known either; Refused, Invalid.
+    """
+    try:
+        found = look(connection)
+    except Unreachable as error:
+        _show_local(connection.keys.cluster, wish, config, error)
+    else:
+        _print(found, wish)
+
+
+def check_status(config: Path | None, endpoints: Sequence[str] | None, cluster: str | None) -> int:
+    """Print one line, and return the exit code, both as of a Nagios plugin. Any failure to tell is UNKNOWN.
+
+    The parameters are those of `connected`.
+    """
+    try:
+        with connected(config, endpoints, cluster) as connection:
+            found = look(connection)
+        conditions = found.conditions(found.read_s)
+    except (SwarmkeeperError, OSError) as error:
+        typer.echo(check_line("UNKNOWN", f"{cluster}: {error}" if cluster else str(error)))
+        return UNKNOWN
+    typer.echo(first_line(found.cluster, conditions))
+    return conditions.code
+
+
+def _show_local(cluster: str, wish: Wish, config: Path | None, error: Unreachable) -> None:
+    try:
+        agent = ask_local_agent(config, cluster)
+    except Invalid as why:
+        raise Unreachable(f"{error}\nNothing is known of the cluster {cluster} without it: {why}") from error
+    if wish.output.is_data:
+        found = conditions_without_etcd(agent.headline)
+        print_data(status_form(cluster, found, now_s=time.time(), page=agent.page), wish.output)
+        return
+    console = make_console()
+    page = Page(width=_width(console), now_s=time.time())
+    _put(console, [*render_local(agent, page), text(""), *paragraph(text(str(error), "dim"), page.width)])
+
+
+# ---- Printing
 
 
 def make_console() -> Console:
-    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else _NO_TERMINAL."""
+    """Return a console on standard output, as wide as the terminal, else $COLUMNS, else NO_TERMINAL."""
     console = Console(highlight=False)
     if console.is_terminal or os.environ.get("COLUMNS"):
         return console
-    return Console(highlight=False, width=_NO_TERMINAL)
+    return Console(highlight=False, width=NO_TERMINAL)
 
 
-def render(view: ClusterView, width: int, fault: str = "") -> RenderableType:
-    """Render the cluster in lines of `width` characters. `fault` is the error of the last read; empty: none."""
-    rows = [tuple(map(Text, _HEADERS)), *(_cells(each) for each in view.hosts)]
-    short = [tuple(row[column] for column in _SHORT) for row in rows]
-    fitting = next((table for table in (rows, short) if _table_width(table) <= width), None)
-    hosts = _table(fitting) if fitting else Group(*map(_block, rows[1:]))
-    lines = [*_intent_lines(view), *_host_lines(view)]
-    if fault:
-        lines.append(_text(fault, style="red"))
-    return Group(_text(_title(view), style="bold"), hosts, *lines)
+def _width(console: Console) -> int | None:
+    """Return the width for lines: None where the output goes to a program, which could not join broken ones."""
+    return console.width if console.is_terminal or os.environ.get("COLUMNS") else None
 
 
-def _text(text: str, style: str = "") -> Text:
-    """Return `text` with control characters escaped: an intruder on one host may have written it to etcd."""
-    return Text(printable(text), style)
-
-
-def _title(view: ClusterView) -> str:
-    leader = f"leader {view.leader}" if view.leader else "no leader"
-    converged = "converged" if view.converged else "not converged"
-    return f"Cluster {view.cluster}: {converged}, {leader}, {f'swarm {view.swarm}' if view.swarm else 'no swarm'}"
-
-
-def _table(rows: list[Cells]) -> Table:
-    table = Table(*(head.plain for head in rows[0]), box=None, pad_edge=False, header_style="dim")
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
-
-
-def _table_width(rows: list[Cells]) -> int:
-    """Return how many characters wide the table is without a line break."""
-    return sum(max(map(len, column)) for column in zip(*rows, strict=True)) + _GAP * (len(rows[0]) - 1)
-
-
-def _block(row: Cells) -> Text:
-    name, *cells = row
-    lines = (
-        Text.assemble((f"  {head:<9}", "dim"), cell) for head, cell in zip(_HEADERS[1:], cells, strict=True)
+def _print(found: Look, wish: Wish, *, stream: bool = False) -> None:
+    conditions = found.conditions(found.read_s)
+    if wish.output.is_data:
+        form = status_form(found.cluster, conditions, now_s=found.read_s, accepted=found.accepted)
+        print_data(form, wish.output, stream=stream)
+        return
+    console = make_console()
+    wide = wish.output is Output.WIDE
+    page = Page(
+        width=None if wide else _width(console),
+        now_s=found.read_s,
+        limits=None if wide or wish.everything else Limits(),
+        wide=wide,
     )
-    return Text("\n").join((name, *lines))
+    _put(console, render(found.cluster, conditions, page, found.accepted))
 
 
-def _cells(host: HostView) -> Cells:
-    replicas, due = host.replicas, bool(host.to_do)
-    return (
-        _text(host.name, style="bold"),
-        _text(host.agent, style=_AGENT[host.agent]),
-        _role(host),
-        _text(short_id(host.node) or "-"),
-        _bridge(host),
-        _text(
-            f"{replicas.running}/{replicas.wanted}",
-            style="green" if replicas.running == replicas.wanted else "red",
-        ),
-        _healthy(host),
-        _text(str(host.applied or "-")),
-        _text(str(len(host.to_do)), style="yellow" if due else ""),
-        _text(str(len(host.blocked)), style="red" if host.blocked else ""),
-    )
+def _put(console: Console, lines: list[Text]) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
-def _role(host: HostView) -> Text:
-    if not host.engine_up:
-        return _text(
-            "dockerd unreachable" if host.reported_at else "-", style="red" if host.reported_at else ""
-        )
-    found = host.role or host.state
-    if found == host.role_wanted:
-        return _text(found)
-    wanted = f"{host.role_wanted} wanted" if host.role_wanted else "not in the intent"
-    return _text(f"{found} ({wanted})", style="yellow")
+# ---- The watch
+
+Shower = Callable[[Look, str], None]
+"""Shows a reading, and the error of the attempt after it; empty: none."""
 
 
-def _bridge(host: HostView) -> Text:
-    if not host.engine_up:
-        return _text("-")
-    if host.bridge_faults:
-        return _text(f"{host.subnet or 'none'} (wrong)" if host.subnet else "none", style="red")
-    return _text(host.subnet or "-", style="green")
-
-
-def _healthy(host: HostView) -> Text:
-    replicas = host.replicas
-    if not replicas.checked:
-        return _text("-")
-    return _text(
-        f"{replicas.healthy}/{replicas.checked}",
-        style="green" if replicas.healthy == replicas.checked else "red",
-    )
-
-
-def _intent_lines(view: ClusterView) -> list[Text]:
-    intent = view.intent
-    accepted = (
-        f"; revision {intent.accepted_revision} is accepted"
-        if intent.accepted_revision not in (0, intent.seen)
-        else ""
-    )
-    newest = f"revision {intent.seen}, {intent.judgement}" if intent.seen else intent.judgement
-    style = {"refused": "red", "accepted": "green"}.get(intent.judgement, "yellow")
-    lines = [_text(""), Text.assemble("Intent: ", _text(f"{newest}{accepted}", style))]
-    lines += [_text(f"  {error}", style="red") for error in intent.errors]
-    return lines + [_text(f"  warning: {warning}", style="yellow") for warning in intent.warnings]
-
-
-def _host_lines(view: ClusterView) -> list[Text]:
-    lines = [_text(f"unreadable {each}", style="red") for each in view.unreadable]
-    lines += [_text(f"warning: {each}", style="yellow") for each in view.warnings]
-    if view.disruption:
-        lines.append(_text(f"Disruption slot: {view.disruption}", style="yellow"))
-    for host in view.hosts:
-        lines += [_text(f"{host.name}: to do: {step}", style="yellow") for step in host.to_do]
-        lines += [_text(f"{host.name}: blocked {each}", style="red") for each in host.blocked]
-        for each in host.crashing:
-            first, *output = each.split("\n")
-            lines += [_text(f"{host.name}: {first}", "red"), *(_text(line, "red") for line in output)]
-        lines += [_text(f"{host.name}: note: {note}", style="dim") for note in host.notes]
-        if host.agent in ("unreachable", "starting") and host.reported_at:
-            lines.append(_text(f"{host.name}: note: last report at {host.reported_at}", style="dim"))
-    return lines
-
-
-class _Shower(Protocol):
-    def __call__(self, view: ClusterView, fault: str = "") -> None: ...
-
-
-def show_status(connection: Connection, *, as_json: bool) -> None:
-    """Print the status once. Raises Unreachable, Refused."""
-    show = _print_json if as_json else _print
-    show(_look(connection))
-
-
-def watch_status(connection: Connection, *, as_json: bool) -> None:
+def watch_status(connection: Connection, wish: Wish) -> None:
     """Show the status whenever something changes in etcd, until the operator presses ^C.
 
-    Raises Unreachable only if the first read fails. Later, the last view stays on the screen while etcd is unreachable.
+    Raises Unreachable only if the first read fails. Later, the last view stays until etcd answers, marked with its age.
     """
     changed = threading.Event()
     watch = connection.store.watch(connection.everything, lambda _: changed.set())
     try:
-        view = _look(connection)
-        with _shower(as_json=as_json) as show:
-            show(view)
+        found, error = look(connection), ""
+        with _shower(wish) as show:
+            show(found, error)
             while True:
-                view = _look_again(connection, changed, view, show)
+                if changed.wait(RECHECK_S) or error or not watch.healthy:
+                    changed.clear()
+                    found, error = _look_again(connection, found)
+                show(found, error)
+                if error:
+                    changed.clear()  # a broken watch wakes often: read every RECHECK_S
     except KeyboardInterrupt:
         return
     finally:
         watch.close()
 
 
-def _look(connection: Connection) -> ClusterView:
-    return view_of(connection.keys.cluster, connection.read())
-
-
-def _look_again(
-    connection: Connection, changed: threading.Event, last: ClusterView, show: _Shower
-) -> ClusterView:
-    """Wait for a change, then show and return the view. If etcd does not answer, keep the last view and retry soon."""
-    changed.wait()
-    changed.clear()
+def _look_again(connection: Connection, last: Look) -> tuple[Look, str]:
     try:
-        view = _look(connection)
+        return look(connection), ""
     except Unreachable as error:
-        show(last, str(error))
-        changed.wait(RECHECK_S)
-        changed.set()
-        return last
-    show(view)
-    return view
+        return last, str(error)
 
 
 @contextmanager
-def _shower(*, as_json: bool) -> Iterator[_Shower]:
-    """Yield a function that shows a view. A table on a terminal replaces the last view; other output follows it."""
+def _shower(wish: Wish) -> Iterator[Shower]:
+    """Yield a function that shows a reading. On a terminal it replaces the last one; other output follows it."""
     console = make_console()
-    if as_json or not console.is_terminal:
-        yield _print_json if as_json else _print
+    if wish.output.is_data or not console.is_terminal:
+        yield _Printer(wish)
         return
     with Live(console=console, screen=True, auto_refresh=False) as live:
 
-        def show(view: ClusterView, fault: str = "") -> None:
-            live.update(render(view, console.width, fault), refresh=True)
+        def show(found: Look, error: str) -> None:
+            lines = watched(found, error, wish, now_s=time.time(), width=console.width, height=console.height)
+            live.update(Text("\n").join(lines), refresh=True)
 
         yield show
 
 
-def _print_json(view: ClusterView, fault: str = "") -> None:
-    if not fault:
-        typer.echo(json.dumps({**asdict(view), "converged": view.converged}))
+class _Printer:
+    """Prints each reading once. The state of a replica may become old without a new reading: that is printed too."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self._shown: ClusterConditions | None = None
+
+    def __call__(self, found: Look, error: str) -> None:
+        conditions = found.conditions(time.time())
+        if error or conditions == self._shown:
+            return
+        self._shown = conditions
+        _print(found, self._wish, stream=True)
 
 
-def _print(view: ClusterView, fault: str = "") -> None:
-    console = make_console()
-    console.print(render(view, console.width, fault), soft_wrap=not console.is_terminal)
+def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, height: int) -> list[Text]:
+    """Return the lines of a screen. After an `error` the last view is shown without colours, marked with its age."""
+    wide = wish.output is Output.WIDE
+    limits = None if wide or wish.everything else Limits.of_screen(height)
+    at_s = found.read_s if error else now_s
+    page = Page(width=width, now_s=at_s, limits=limits, wide=wide)
+    lines = render(found.cluster, found.conditions(at_s), page, found.accepted)
+    if error:
+        mark = f"this was known {age(now_s - found.read_s)} ago: {error}"
+        old = [Text(line.plain, "dim", end="", no_wrap=True) for line in lines]
+        lines = [*paragraph(text(mark, "bold red"), width), text(""), *old]
+    return screen(lines, width, height)

@@ -10,8 +10,9 @@ A resource has exactly one state: the first that applies of Unknown, Blocked, De
 typed states with a fixed reason is that of Kubernetes' API conventions ("typical status properties").
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agent.model.intent import Role
 
@@ -28,6 +29,7 @@ Kind = Literal[
     "service",
     "rollout",
     "replica",
+    "key",
 ]
 Reason = Literal[
     # Ready
@@ -41,11 +43,41 @@ Reason = Literal[
     # Blocked
     "RolloutPaused", "Paused", "ObserveMode", "Refused", "WaitsForConfirmation", "NoDocument", "RolledBackStore",
     "QuorumLost", "Locked", "BridgeBlocked", "PortInUse", "NameInUse", "NoHostFits", "DependencyMissing", "Foreign",
-    "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate",
+    "Unreadable", "Unsupported", "Error", "WrongSealingKey", "StoreFull", "Duplicate", "NotRemoved",
     # Unknown
     "NeverSeen", "AgentStopped", "Unreachable", "NotReported", "ReportOld", "StoreUnreachable",
 ]  # fmt: skip
 """The fixed words, a label of metrics and a stable part of the JSON of `status`."""
+
+SEVERITY: dict[State, int] = {"Ready": 0, "Progressing": 1, "Degraded": 2, "Blocked": 3, "Unknown": 4}
+MOST_TEXT = 1_000
+"""Characters of a text."""
+
+
+def is_fault(state: State) -> bool:
+    """Return True if the state needs a repair: progress is no fault."""
+    return SEVERITY[state] > SEVERITY["Progressing"]
+
+
+class Finding(NamedTuple):
+    """What is known of a resource: a condition without its name."""
+
+    state: State
+    reason: Reason
+    text: str = ""
+    command: str = ""
+    cause: str = ""
+    since: str = ""
+    attempts: int = 0
+
+
+READY = Finding("Ready", "Ready")
+APPLY = "swarmkeeper apply FILE"
+
+
+def most_severe(findings: Iterable[Finding]) -> Finding:
+    """Return the first of the most severe findings; READY if there is none."""
+    return max(findings, key=lambda each: SEVERITY[each.state], default=READY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +86,7 @@ class Condition:
 
     kind: Kind
     name: str
-    """The declared name; of a replica `<service>-<slot>`; empty for cluster, store, document, quorum and leader."""
+    """The declared name; of a replica `<service>-<slot>`, of the leader its host; empty for the other single kinds."""
     state: State
     reason: Reason
     text: str = ""
@@ -67,13 +99,31 @@ class Condition:
     """Accepted revision that the report behind this condition refers to; 0: not known."""
     cause: str = ""
     """Key of the resource whose condition this one follows from; empty: it has its own cause."""
+    attempts: int = 0
+    """Failed attempts in a row of the step behind this condition; 0: none, or not known."""
     critical: bool = False
     """True if a declared service has no ready replica for it, or the cluster lost its quorum."""
 
+    @classmethod
+    def of(cls, kind: Kind, name: str, found: Finding, *, revision: int = 0) -> "Condition":
+        """Return the condition of a resource from what was found."""
+        return cls(
+            kind=kind,
+            name=name,
+            state=found.state,
+            reason=found.reason,
+            text=found.text if len(found.text) <= MOST_TEXT else f"{found.text[: MOST_TEXT - 3]}...",
+            command=found.command,
+            since=found.since,
+            revision=revision,
+            cause=found.cause,
+            attempts=found.attempts,
+        )
+
     @property
     def key(self) -> str:
-        """`<kind>/<name>`."""
-        return f"{self.kind}/{self.name}"
+        """`<kind>/<name>`; `leader/` whoever it is."""
+        return f"{self.kind}/{self.name}" if self.kind != "leader" else "leader/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +139,8 @@ class ReplicaCondition:
     """True if a current report shows a container with the spec that the document asks for."""
     running: bool = False
     """True if a current report says that a container of it runs."""
+    ready: bool = False
+    """True if a current report shows it at work, with the declared spec or an earlier one."""
     health: str = ""
     restarts: int = 0
     output: tuple[str, ...] = ()
@@ -103,7 +155,9 @@ class ServiceCondition:
     desired: int
     running: int
     ready: int
+    """Replicas at work, with the declared spec or an earlier one."""
     updated: int
+    """Replicas that have the spec that the document asks for."""
     unknown: int
 
 
@@ -161,10 +215,16 @@ class ClusterConditions:
     quorum: Condition
     hosts: tuple[HostCondition, ...] = ()
     networks: tuple[Condition, ...] = ()
+    images: tuple[Condition, ...] = ()
+    """Images that a host cannot pull."""
+    keys: tuple[Condition, ...] = ()
+    """Unreadable keys in etcd; the name is the key without the prefix of the cluster."""
     services: tuple[ServiceCondition, ...] = ()
     rollouts: tuple[Condition, ...] = ()
     """Rollouts that are under way, paused, or ended with a rollback."""
     replicas: tuple[ReplicaCondition, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Services that the document does not declare and that a current report still shows."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     """Warnings on settings and the document, which need no action at once."""

@@ -128,7 +128,7 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
     The operator reads everything, as `swarmkeeper plan` does. That adds no power: the writer of the document can run
     any container on every host, as root.
     """
-    everything = Permission(right="read", key=keys.root, end=_after(keys.root))
+    everything = Permission(right="read", key=keys.root, end=after(keys.root))
     operator = EtcdRole(
         name=f"swarmkeeper-{keys.cluster}-operator",
         permissions=(everything, Permission(right="readwrite", key=keys.intent)),
@@ -140,12 +140,12 @@ def etcd_roles(keys: Keys) -> tuple[EtcdRole, EtcdRole]:
             # Not from the root: etcd 3.4 keeps one of two permissions with the same first key twice when both are
             # granted again. No key of the cluster precedes this one.
             Permission(right="readwrite", key=f"{keys.root}a", end=keys.intent),
-            Permission(right="readwrite", key=_after(keys.intent), end=_after(keys.root)),
+            Permission(right="readwrite", key=after(keys.intent), end=after(keys.root)),
         ),
     )
     return operator, agent
 
 
-def _after(prefix: str) -> str:
+def after(prefix: str) -> str:
     """Return the first key after all keys with that prefix. The last character of the prefix must be ASCII."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)

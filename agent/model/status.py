@@ -15,6 +15,8 @@ class BlockedReport:
     kind: str
     order: MembershipOrder | None = None
     """The leader's order that the host cannot obey."""
+    attempts: int = 0
+    """Failed attempts of its step in a row; 0: no step failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,10 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
+from agent.conditions import Condition, own_host
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
-from agent.model.phrases import cut
+from agent.model.phrases import and_more, cut
 from agent.model.plan import Failure, Outcome, Plan, Step
 from agent.model.records import decode, timestamp
 from agent.model.status import HostStatus, Phase
@@ -144,31 +145,40 @@ def _same(one: HostStatus, other: HostStatus) -> bool:
 
 # ---- The state of a host in one line, for `systemctl status` and /readyz
 
-_UNREACHABLE = ("engine", "store")
-"""Kinds of blocked resources that `summary` does not count: it calls dockerd or etcd unreachable instead."""
-
 
 def summary(observed: Observed, status: HostStatus, drifting: int) -> str:
-    """Return one line: role, revision, dockerd or etcd if unreachable, and the counts of drift, steps, blocked."""
-    blocked = [each for each in status.blocked if each.kind not in _UNREACHABLE]
+    """Return one line: role, revision, the first fault, etcd if unreachable, and the counts of drift and steps."""
+    faults = own_host(observed, status).faults
     parts = [
         _role(observed, status),
         _revision(observed, status),
-        "dockerd unreachable" if observed.host is None else "",
-        "etcd unreachable" if observed.cluster is None or observed.stale else "",
+        _first(faults),
+        "" if _etcd_answers(observed) else "etcd unreachable",
         f"{drifting} not as declared" if drifting else "",
         f"{len(status.steps)} steps to do" if status.steps else "",
-        f"{len(blocked)} blocked" if blocked else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def unready(observed: Observed, plan: Plan) -> tuple[str, ...]:
-    """Return why this agent cannot do its work now; empty when it can."""
-    reasons = [each.reason for each in plan.blocked if each.kind in _UNREACHABLE]
+def unready(observed: Observed, status: HostStatus) -> tuple[str, ...]:
+    """Return why this agent or its host cannot do its work now; empty when it can."""
+    reasons = [] if _etcd_answers(observed) else [observed.store_error or "etcd does not answer"]
     if observed.cluster is None or observed.cluster.accepted is None:
         reasons.append("no intent is accepted")
-    return tuple(reasons)
+    return (*reasons, *(f"{each.key}: {each.text}" for each in own_host(observed, status).faults))
+
+
+def _first(faults: tuple[Condition, ...]) -> str:
+    if not faults:
+        return ""
+    first, more = faults[0], and_more(len(faults))
+    if first.reason == "EngineDown":
+        return "dockerd does not answer"
+    return f"{first.text}{more}" if first.kind == "host" else f"{first.name}: {first.text}{more}"
+
+
+def _etcd_answers(observed: Observed) -> bool:
+    return observed.cluster is not None and not observed.stale
 
 
 def _role(observed: Observed, status: HostStatus) -> str:
@@ -289,7 +299,7 @@ class Reporter:
         view = self._view
         fault = self._key.fault
         unwritten = (f"the status of this host cannot be written: {fault}",) if fault else ()
-        return (*unready(view.observed, view.plan), *unwritten) if view else ("no pass has ended yet",)
+        return (*unready(view.observed, view.status), *unwritten) if view else ("no pass has ended yet",)
 
     def status(self) -> Mapping[str, Any]:
         """Return the page of this host: its state at the last pass."""

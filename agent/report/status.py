@@ -260,7 +260,12 @@ def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tup
     planned = [_as(status.BlockedReport, each) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
-        status.BlockedReport(resource=resource, reason=f"{each.error} ({_attempts(each)})", kind="error")
+        status.BlockedReport(
+            resource=resource,
+            reason=f"{each.error} ({_attempts(each)})",
+            kind="error",
+            attempts=each.attempts,
+        )
         for resource, each in sorted(failures.items())
     ]
     return tuple(dict.fromkeys((*planned, *failed)))

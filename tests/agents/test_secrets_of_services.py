@@ -11,8 +11,9 @@ import pytest
 import structlog
 
 from agent.cli.connect import Connection
+from agent.cli.output import Output
 from agent.cli.plan import show_plan, with_document
-from agent.cli.status import show_status
+from agent.cli.status import Wish, show_status
 from tests.fakes.store import FakeStore
 from tests.support.document import document
 from tests.support.simulated_cluster import KEYS, SimulatedCluster, images
@@ -136,7 +137,8 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
     mind = with_document(reader(cluster).read(), "new.yaml", OTHERS.encode())
     for as_json in (False, True):
         show_plan(mind, as_json=as_json)
-        show_status(reader(cluster), as_json=as_json)
+        output = Output.JSON if as_json else Output.WIDE
+        show_status(reader(cluster), Wish(output=output), None)
     told = capsys.readouterr()
     assert "environment PASSWORD changed" in told.out
     assert MARK not in told.out + told.err

@@ -79,7 +79,7 @@ def status(store: EtcdStore) -> HostStatus:
 def test_without_a_dockerd_it_becomes_ready_and_holds(start: Start, store: EtcdStore) -> None:
     with start() as agent:
         agent.until_it_says("READY=1")
-        agent.until_it_says("STATUS=no accepted intent, dockerd unreachable")
+        agent.until_it_says("STATUS=no accepted intent, dockerd does not answer")
         assert agent.get("/healthz") == (200, "ok\n")
         code, reasons = agent.get("/readyz")
         assert (code, "no intent is accepted" in reasons, "dockerd" in reasons) == (503, True, True)
@@ -92,7 +92,7 @@ def test_without_an_etcd_it_becomes_ready_and_is_there_when_etcd_comes(tmp_path:
     server = EtcdServer(tmp_path / "etcd")
     with running(tmp_path / "agent", server.endpoint) as agent:
         agent.until_it_says("READY=1")
-        assert agent.says("STATUS=no accepted intent, dockerd unreachable, etcd unreachable")
+        assert agent.says("STATUS=no accepted intent, dockerd does not answer, etcd unreachable")
         with running_etcd(server):
             store = EtcdStore(StoreSettings(endpoints=(server.endpoint,)))
             eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)

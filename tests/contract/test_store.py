@@ -56,6 +56,15 @@ def test_several_ranges_are_one_snapshot_and_nothing_else_is_in_it(store: Store,
     assert [kv.value for kv in snapshot.under(root + "hosts/")] == [b"hosts/a", b"hosts/b"]
 
 
+def test_the_first_key_of_a_range_is_found_without_the_others(store: Store, root: str) -> None:
+    for name in ("a/1", "a/2", "b"):
+        store.txn([], [Put(key=f"{root}{name}", value=b"x")])
+
+    assert store.first_key(f"{root}a/", f"{root}b") == f"{root}a/1"
+    assert store.first_key(f"{root}a/1\0", f"{root}b") == f"{root}a/2"
+    assert store.first_key(f"{root}a/2\0", f"{root}b") is None
+
+
 def test_a_snapshot_is_as_new_as_the_last_write(store: Store, root: str) -> None:
     revision = put(store, root + "a")
     assert store.read([KeyRange(key=root + "a")]).revision >= revision

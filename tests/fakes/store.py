@@ -104,6 +104,10 @@ class FakeStore:
             raise Unreachable("no answer within 6 s")
         return self.etcd.snapshot(ranges)
 
+    def first_key(self, start: str, end: str) -> str | None:
+        everything = self.read([KeyRange(key="", prefix=True)]).values
+        return min((key for key in everything if start <= key < end), default=None)
+
     def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         self._reach()
         self._check_role()

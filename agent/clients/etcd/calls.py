@@ -69,6 +69,11 @@ def read_request(ranges: Sequence[KeyRange], *, count_only: bool = False) -> etc
     return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get) for get in gets])
 
 
+def first_key_request(start: str, end: str) -> etcd_pb2.TxnRequest:
+    get = etcd_pb2.RangeRequest(key=start.encode(), range_end=end.encode(), keys_only=True, limit=1)
+    return etcd_pb2.TxnRequest(success=[etcd_pb2.RequestOp(request_range=get)])
+
+
 def write_request(
     compares: Iterable[Compare], operations: Iterable[Put | Delete], fence: Fence | None = None
 ) -> etcd_pb2.TxnRequest:

@@ -37,6 +37,12 @@ class Store(Protocol):
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
         """Return all ranges at one revision. Raises Unreachable, Refused."""
 
+    def first_key(self, start: str, end: str) -> str | None:
+        """Return the first key from `start` up to and excluding `end`, without its value; None if there is none.
+
+        Raises Unreachable, Refused.
+        """
+
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]
     ) -> store.TxnResult:
@@ -105,6 +111,11 @@ class EtcdStore:
     def read(self, ranges: Sequence[store.KeyRange]) -> store.Snapshot:
         request = calls.read_request(ranges)
         return calls.snapshot_of(self._calls.repeated("read", self._transaction(request)))
+
+    def first_key(self, start: str, end: str) -> str | None:
+        request = calls.first_key_request(start, end)
+        found = calls.snapshot_of(self._calls.repeated("read", self._transaction(request))).values
+        return next(iter(found), None)
 
     def txn(
         self, compares: Sequence[store.Compare], operations: Sequence[store.Put | store.Delete]

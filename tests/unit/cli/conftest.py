@@ -78,6 +78,12 @@ class Cluster:
         return self.store.read([KeyRange(key=self.keys.root, prefix=True)])
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the width of the terminal of the tests, which xdist puts into the environment."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     assert shutil.which("etcd"), "these tests need the Debian package etcd-server"

@@ -30,10 +30,10 @@ def test_the_help_names_every_command_and_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("bogus",), ("plan", "--bogus"), ("validate", "no-such-file"), ("apply",)]
+    "arguments", [("bogus",), ("--bogus",), (), ("plan", "--bogus"), ("validate", "no-such-file"), ("apply",)]
 )
-def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
-    assert swarmkeeper(*arguments).code == 2
+def test_wrong_usage_ends_with_64(arguments: tuple[str, ...]) -> None:
+    assert swarmkeeper(*arguments).code == 64
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
 def test_a_cluster_whose_name_is_no_name_is_wrong_usage(arguments: tuple[str, ...], name: str) -> None:
     ended = swarmkeeper(*arguments, f"--cluster={name}")
 
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (64, "")
     assert f"{name!r} is not a name:" in ended.err
 
 
@@ -52,7 +52,7 @@ def test_a_missing_configuration_is_said_in_one_line_with_the_way_out(tmp_path: 
 
     assert ended.code == 1
     assert ended.err == (
-        f"swarmkeeper: {tmp_path}/agent.yaml does not exist: name a file with --config,"
+        f"swarmkeeper: {tmp_path}/agent.yaml does not exist: name another file with --config,"
         " or give --endpoint and --cluster\n"
     )
 
@@ -66,17 +66,19 @@ def test_a_faulty_configuration_is_refused_with_line_and_column(tmp_path: Path) 
     assert "line 2, column 1: bogus" in ended.err
 
 
-def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "lines"), [("plan", 1), ("status", 2)])
+def test_an_etcd_that_does_not_answer_ends_with_3(tmp_path: Path, command: str, lines: int) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(
         "cluster: prod\netcd: {endpoints: ['http://127.0.0.1:1'], timeout: 200ms, budget: 300ms}\n"
+        "http: {listen: '127.0.0.1:1'}\n"
     )
 
-    ended = swarmkeeper("status", "--config", str(config))
+    ended = swarmkeeper(command, "--config", str(config))
 
     assert ended.code == 3
     assert ended.err.startswith("swarmkeeper: etcd does not answer: http://127.0.0.1:1")
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("\n") == lines
 
 
 def test_a_traceback_is_only_for_who_asks() -> None:

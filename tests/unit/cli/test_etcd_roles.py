@@ -173,7 +173,7 @@ def test_a_whole_agent_and_the_operators_commands_work_with_their_roles(
 def test_a_name_of_a_cluster_is_no_command(name: str) -> None:
     ended = swarmkeeper("etcd-roles", f"--cluster={name}")
 
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (64, "")
 
 
 def test_what_is_printed_is_one_command_a_line() -> None:

@@ -169,7 +169,7 @@ def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:
 
 
 def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
-    assert cluster.run("apply", "-", stdin=GOOD).code == 2
+    assert cluster.run("apply", "-", stdin=GOOD).code == 64
     assert cluster.run("apply", "-", "--yes", "--no-wait", stdin=GOOD).code == 0
 
 

@@ -1,145 +1,235 @@
-import io
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
+import yaml
 
-from agent.cli.status import render
-from agent.cli.view import ClusterView, HostView, IntentView, ReplicasView
-from agent.model.records import Disruption, LeaderRecord, Presence, Tokens, Verdict
-from agent.model.status import BlockedReport, BridgeReport, HostStatus, ReplicaReport, StepReport
-from tests.unit.cli.conftest import GOOD, Cluster
-
-H1 = HostView(
-    name="h1",
-    agent="leader",
-    reported_at="2024-05-01T00:00:00Z",
-    engine_up=True,
-    state="active",
-    role="manager",
-    role_wanted="manager",
-    node="n1abcdefghijklmnop",
-    subnet="172.21.0.0/20",
-    replicas=ReplicasView(wanted=2, running=2, healthy=1, checked=1),
-    applied=7,
+import agent.cli.status
+from agent.cli.connect import Connection
+from agent.cli.output import Output
+from agent.cli.status import Look, Wish, look, watch_status, watched
+from agent.conditions import ClusterConditions
+from agent.errors import Unreachable
+from agent.model.keys import Keys
+from agent.model.observed import ClusterState
+from agent.model.records import Disruption, LeaderRecord, Presence, Verdict, encode
+from agent.model.status import (
+    BlockedReport,
+    BridgeReport,
+    HostStatus,
+    ReplicaReport,
+    StepReport,
+    WaitingReport,
 )
-VIEW = ClusterView(
-    cluster="prod",
-    leader="h1",
-    swarm="swarm-1",
-    intent=IntentView(seen=7, accepted_revision=7, judgement="accepted"),
-    hosts=(H1,),
-)
+from agent.model.store import KeyRange, Put, Snapshot
+from tests.fakes.store import FakeStore
+from tests.unit.cli.conftest import GOOD as DOCUMENT
+from tests.unit.cli.conftest import Cluster, swarmkeeper
+from tests.unit.cli.sample_conditions import BAD, GOOD, NOW_S, many
 
 
-def shown(view: ClusterView, width: int = 140) -> list[str]:
-    """What a terminal of that width shows, without colours."""
-    console = Console(file=io.StringIO(), width=width)
-    console.print(render(view, width))
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+@pytest.fixture
+def so(monkeypatch: pytest.MonkeyPatch) -> Callable[[ClusterConditions], None]:
+    """Let every cluster have these conditions."""
+
+    def letting(found: ClusterConditions) -> None:
+        monkeypatch.setattr(agent.cli.status, "conditions_of", lambda *_, **__: found)
+
+    return letting
 
 
-def with_host(**more: object) -> ClusterView:
-    return replace(VIEW, hosts=(replace(H1, **more),))  # type: ignore[arg-type]
+def test_the_status_is_read_from_what_the_agents_wrote_and_changes_nothing(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.intent, DOCUMENT)
+    blocked = BlockedReport(resource="engine", reason="no such socket", kind="engine")
+    status = HostStatus(instance="run", at="2024-05-01T00:00:00Z", agent_version="0.1.0", blocked=(blocked,))
+    cluster.put(cluster.keys.status("h1"), status)
+    presence = Presence(instance="run", boot_id="b", version="0.1.0", since="s")
+    cluster.put(cluster.keys.presence("h1"), presence)
+    before = cluster.content()
+    told = json.loads(cluster.run("status", "-o", "json").out)
+
+    assert [host["condition"]["name"] for host in told["hosts"]] == ["h1", "h2"]
+    assert told["name"] == cluster.name
+    assert told["converged"] is False
+    assert yaml.safe_load(cluster.run("status", "-o", "yaml").out)["hosts"] == told["hosts"]
+    assert f"Cluster {cluster.name}: " in cluster.run("status").out
+    assert cluster.content() == before
 
 
-def test_a_host_is_one_line_of_a_table() -> None:
-    assert [line.split() for line in shown(VIEW)] == [
-        ["Cluster", "prod:", "converged,", "leader", "h1,", "swarm", "swarm-1"],
-        ["Host", "Agent", "Role", "Node", "Bridge", "Replicas", "Healthy", "Revision", "To", "do", "Blocked"],
-        ["h1", "leader", "manager", "n1abcdefghij", "172.21.0.0/20", "2/2", "1/1", "7", "0", "0"],
-        [],
-        ["Intent:", "revision", "7,", "accepted"],
-    ]
-
-
-def test_where_not_all_columns_have_room_the_most_telling_stay() -> None:
-    assert [line.split() for line in shown(VIEW, width=80)[1:3]] == [
-        ["Host", "Agent", "Role", "Bridge", "Replicas", "Revision", "To", "do", "Blocked"],
-        ["h1", "leader", "manager", "172.21.0.0/20", "2/2", "7", "0", "0"],
-    ]
-
-
-@pytest.mark.parametrize("width", range(40, 100, 3))
-def test_at_no_width_a_word_of_the_table_is_broken(width: int) -> None:
-    assert any("172.21.0.0/20" in line for line in shown(VIEW, width))
-
-
-def test_on_a_narrow_terminal_a_host_is_a_block_and_no_line_is_broken() -> None:
-    lines = shown(VIEW, width=60)
-
-    assert lines[1:4] == ["h1", "  Agent    leader", "  Role     manager"]
-    assert "  Bridge   172.21.0.0/20" in lines
-
-
-@pytest.mark.parametrize(
-    ("view", "words"),
-    [
-        (with_host(engine_up=False), "dockerd unreachable"),
-        (with_host(role="worker"), "worker (manager wanted)"),
-        (with_host(role="", state="inactive"), "inactive (manager wanted)"),
-        (with_host(role_wanted=""), "manager (not in the intent)"),
-        (with_host(bridge_faults=("wrong",)), "172.21.0.0/20 (wrong)"),
-        (with_host(bridge_faults=("there is none",), subnet=""), "none"),
-        (with_host(to_do=("start container/x: exited",)), "h1: to do: start container/x: exited"),
-        (with_host(blocked=("swarm: locked",)), "h1: blocked swarm: locked"),
-        (with_host(agent="unreachable"), "h1: note: last report at 2024-05-01T00:00:00Z"),
-        (replace(VIEW, unreadable=("/key: not JSON",)), "unreadable /key: not JSON"),
-        (replace(VIEW, leader=None, swarm=None), "no leader, no swarm"),
-    ],
-)
-def test_what_is_not_as_it_should_be_is_said(view: ClusterView, words: str) -> None:
-    assert any(words in line for line in shown(view))
-
-
-def test_a_refused_document_is_shown_with_all_its_errors_and_what_is_accepted() -> None:
-    intent = IntentView(seen=9, accepted_revision=7, judgement="refused", errors=("line 1: a", "line 2: b"))
-
-    assert shown(replace(VIEW, intent=intent))[-3:] == [
-        "Intent: revision 9, refused; revision 7 is accepted",
-        "  line 1: a",
-        "  line 2: b",
-    ]
-
-
-def test_a_cluster_with_nothing_in_it_is_shown(cluster: Cluster) -> None:
+def test_a_cluster_with_only_a_document_is_known_and_its_hosts_are_not_well(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.intent, DOCUMENT)
     ended = cluster.run("status")
 
     assert ended.code == 0
-    assert "not converged, no leader, no swarm" in ended.out
-    assert "Intent: none" in ended.out
+    assert "h2" in ended.out
+    assert cluster.run("status", "--check").code > 0
 
 
-def test_the_status_is_read_from_what_the_agents_wrote(cluster: Cluster) -> None:
-    cluster.put(cluster.keys.intent, GOOD)
-    cluster.put(
-        cluster.keys.status("h1"),
-        HostStatus(
-            instance="run",
-            at="2024-05-01T00:00:00Z",
-            agent_version="0.1.0",
-            blocked=(BlockedReport(resource="engine", reason="no such socket", kind="engine"),),
-        ),
+def test_a_cluster_without_any_key_is_an_error(cluster: Cluster) -> None:
+    there = replace(cluster, name=f"{cluster.name}-there")
+    there.put(there.keys.intent, DOCUMENT)
+    for arguments in ((), ("--watch",), ("-o", "json")):
+        ended = cluster.run("status", *arguments)
+        assert (ended.code, ended.out) == (1, "")
+        assert f"swarmkeeper: etcd has no cluster {cluster.name}: it has " in ended.err
+        assert there.name in ended.err
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_a_check_ends_with_the_code_of_the_conditions_and_the_status_with_0(
+    cluster: Cluster, so: Callable[[ClusterConditions], None], code: int
+) -> None:
+    cluster.put(cluster.keys.intent, DOCUMENT)
+    so(replace(GOOD, code=code))  # type: ignore[arg-type]
+    ended = cluster.run("status", "--check")
+
+    assert (ended.code, ended.err, ended.out.count("\n")) == (code, "", 1)
+    assert ended.out.startswith("SWARMKEEPER ")
+    assert cluster.run("status").code == 0
+
+
+def test_a_check_of_an_unknown_cluster_is_unknown_and_no_warning(cluster: Cluster) -> None:
+    ended = cluster.run("status", "--check")
+
+    assert (ended.code, ended.err) == (3, "")
+    assert ended.out.startswith(f"SWARMKEEPER UNKNOWN - {cluster.name}: etcd has no cluster {cluster.name}")
+
+
+@pytest.mark.parametrize("more", [("--watch",), ("--all",), ("-o", "json")])
+def test_a_check_has_one_form(more: tuple[str, ...]) -> None:
+    assert swarmkeeper("status", "--check", *more).code == 64
+
+
+def test_all_and_wide_show_every_service(cluster: Cluster, so: Callable[[ClusterConditions], None]) -> None:
+    cluster.put(cluster.keys.intent, DOCUMENT)
+    so(many(50, 30))
+
+    assert "… 30 more services" in cluster.run("status").out
+    for arguments in (("--all",), ("-o", "wide")):
+        shown = cluster.run("status", *arguments).out
+        assert "more services" not in shown
+        assert "\ns48 " in shown
+    assert "Reason" in cluster.run("status", "-o", "wide").out
+
+
+def test_lines_are_not_broken_where_there_is_no_terminal(
+    cluster: Cluster, so: Callable[[ClusterConditions], None]
+) -> None:
+    cluster.put(cluster.keys.intent, DOCUMENT)
+    reason = "a very long reason " * 20
+    so(
+        replace(
+            BAD, problems=(replace(BAD.problems[0], condition=replace(BAD.hosts[0].condition, text=reason)),)
+        )
     )
-    cluster.put(
-        cluster.keys.presence("h1"), Presence(instance="run", boot_id="b", version="0.1.0", since="s")
-    )
-    before = cluster.content()
-    told = json.loads(cluster.run("status", "--json").out)
 
-    assert [(host["name"], host["agent"]) for host in told["hosts"]] == [
-        ("h1", "up"),
-        ("h2", "never seen"),
-    ]
-    assert told["hosts"][0]["blocked"] == ["engine: no such socket"]
-    assert told["converged"] is False
-    assert cluster.content() == before
+    assert f"  host h1 (EngineDown): {reason}" in cluster.run("status").out
 
+
+def test_an_etcd_out_of_space_is_a_problem_and_no_report_is_current() -> None:
+    store = FakeStore()
+    store.txn([], [Put(key=f"{Keys('prod').root}intent", value=DOCUMENT.encode())])
+    store.etcd.out_of_space = True
+    found = look(Connection(store=store, keys=Keys("prod")))
+    conditions = found.conditions(found.read_s)
+
+    assert conditions.store.reason == "StoreFull"
+    assert conditions.code == 3
+
+
+# ---- The watch
+
+LOOK = Look(cluster="prod", state=ClusterState(revision=1), store_error="", read_s=NOW_S)
+
+
+def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without_colours(
+    so: Callable[[ClusterConditions], None],
+) -> None:
+    so(BAD)
+    shown = watched(LOOK, "etcd does not answer", Wish(), now_s=NOW_S + 42, width=80, height=50)
+
+    assert shown[0].plain == "this was known 42s ago: etcd does not answer"
+    assert any(line.plain.startswith("order ") for line in shown)
+    assert {str(line.style) for line in shown[2:]} == {"dim"}
+    assert not any(line.spans for line in shown[2:])
+    assert "host h2 (Unreachable 6m)" in "".join(line.plain for line in shown)
+
+
+def test_a_watch_outlives_an_etcd_that_does_not_answer_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, store, shown = Keys("prod"), FakeStore(), []
+    store.txn([], [Put(key=keys.intent, value=DOCUMENT.encode())])
+    failed = 0
+    read = store.read
+
+    def flaky(ranges: Sequence[KeyRange]) -> Snapshot:
+        nonlocal failed
+        try:
+            return read(ranges)
+        except Unreachable:
+            failed += 1
+            if failed == 3:
+                store.heal()
+                store.txn([], [Put(key=keys.leader, value=encode(LeaderRecord(host="h1", since="s")))])
+            raise
+
+    def printed(found: Look, *_: object, **__: object) -> None:
+        shown.append(found.state.leader)
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+        store.cut()
+
+    monkeypatch.setattr(store, "read", flaky)
+    monkeypatch.setattr(agent.cli.status, "_print", printed)
+    monkeypatch.setattr(agent.cli.status, "RECHECK_S", 0.01)
+    watch_status(Connection(store=store, keys=keys), Wish())
+
+    assert (failed, shown) == (3, [None, "h1"])
+
+
+def test_in_a_small_window_the_last_line_says_what_is_cut_off(
+    so: Callable[[ClusterConditions], None],
+) -> None:
+    so(many(50, 30))
+    shown = watched(LOOK, "", Wish(everything=True), now_s=NOW_S, width=80, height=24)
+
+    assert len(shown) == 24
+    assert shown[-1].plain.endswith("more lines (enlarge the window, or `swarmkeeper status | less`)")
+    assert all(line.cell_len <= 80 for line in shown)
+
+
+def test_wide_in_a_watch_fits_the_window_too(so: Callable[[ClusterConditions], None]) -> None:
+    so(BAD)
+    shown = watched(LOOK, "", Wish(output=Output.WIDE), now_s=NOW_S, width=80, height=50)
+
+    assert all(line.cell_len <= 80 for line in shown)
+
+
+def test_a_watched_status_is_shown_again_when_something_changes_and_ends_on_interrupt(
+    cluster: Cluster,
+) -> None:
+    cluster.put(cluster.keys.leader, LeaderRecord(host="h1", since="s"))
+    # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.
+    heeding = ["env", "--default-signal=INT"]
+    command = [*heeding, sys.executable, "-m", "agent.cli.app", "status", "--watch", "-o", "json"]
+    options = ["--endpoint", cluster.endpoint, "--cluster", cluster.name]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["hosts"] == []
+        cluster.put(cluster.keys.intent, DOCUMENT)
+        hosts: list[str] = []
+        while not hosts:  # the watch may wake once more before the change
+            hosts = json.loads(watching.stdout.readline())["hosts"]
+        watching.send_signal(signal.SIGINT)
+
+        assert watching.wait(10) == 0
+        assert len(hosts) == 2
+
+
+# ---- Hostile text
 
 OBEYED = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2028\r\n"
 """What a terminal would do, or not show, if it were told."""
@@ -148,7 +238,7 @@ OBEYED = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2028\r\n"
 @pytest.mark.parametrize(("name", "subnet"), [(f"h1{OBEYED}x", ""), ("h1", ""), ("h1", OBEYED)])
 def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: str, subnet: str) -> None:
     keys = cluster.keys
-    cluster.put(keys.intent, GOOD)
+    cluster.put(keys.intent, DOCUMENT)
     refused = Verdict(
         revision=cluster.content().revision,
         accepted=False,
@@ -174,8 +264,9 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
         state="active",
         node_id=OBEYED,
         bridge=BridgeReport(subnet=subnet),
-        steps=(StepReport(resource=OBEYED, verb=OBEYED, text=OBEYED),),
+        steps=STEPS,
         blocked=(BlockedReport(resource=OBEYED, reason=OBEYED, kind="error"),),
+        waiting=(WaitingReport(resource=OBEYED, reason=OBEYED, on=OBEYED),),
         replicas=(replica,),
     )
     cluster.put(keys.verdict, refused)
@@ -185,47 +276,14 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
     for each in (keys.presence(name), keys.presence(f"away{OBEYED}"), keys.assignment(OBEYED)):
         cluster.put(each, "{")
 
-    for arguments in (("status",), ("status", "--json"), ("plan",), ("plan", "--json")):
+    commands = [("status", "-o", form) for form in ("table", "wide", "json", "yaml")]
+    for arguments in (*commands, ("status", "--check"), ("plan",)):
         ended = cluster.run(*arguments)
         shown = f"{ended.out}{ended.err}".replace("\n", "")
         assert shown.isprintable()
-        assert "owned" in shown
-        assert "\\x1b" in shown or "\\u001b" in shown
+        if arguments[-1] != "--check":
+            assert "owned" in shown
+            assert "\\x1b" in shown or "\\u001b" in shown or "\\e" in shown
 
 
-def test_unsealed_join_tokens_are_told_for_as_long_as_they_are_there(cluster: Cluster) -> None:
-    words = "warning: join tokens are not sealed"
-    assert words not in cluster.run("status").out
-    cluster.put(cluster.keys.tokens, Tokens(swarm_id="s", worker="w", manager="m"))
-    assert words in cluster.run("status").out
-    cluster.put(cluster.keys.tokens, Tokens(swarm_id="s", worker="", manager="", sealed="x"))
-    assert words not in cluster.run("status").out
-
-
-def test_lines_are_not_broken_where_there_is_no_terminal(cluster: Cluster) -> None:
-    reason = "a very long reason " * 20
-    blocked = BlockedReport(resource="swarm", reason=reason, kind="error")
-    status = HostStatus(instance="run", at="now", agent_version="0.1.0", blocked=(blocked,))
-    cluster.put(cluster.keys.status("h1"), status)
-
-    assert f"h1: blocked swarm: {reason}" in cluster.run("status").out
-
-
-def test_a_watched_status_is_shown_again_when_something_changes_and_ends_on_interrupt(
-    cluster: Cluster,
-) -> None:
-    # Where the tests themselves run behind `&` of a shell, SIGINT is ignored, and children inherit that.
-    heeding = ["env", "--default-signal=INT"]
-    command = [*heeding, sys.executable, "-m", "agent.cli.app", "status", "--watch", "--json"]
-    options = ["--endpoint", cluster.endpoint, "--cluster", cluster.name]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as watching:
-        assert watching.stdout is not None
-        assert json.loads(watching.stdout.readline())["intent"]["seen"] == 0
-        cluster.put(cluster.keys.intent, GOOD)
-        seen = 0
-        while not seen:  # the watch may wake once more before the change
-            seen = json.loads(watching.stdout.readline())["intent"]["seen"]
-        watching.send_signal(signal.SIGINT)
-
-        assert watching.wait(10) == 0
-        assert seen == cluster.content().revision
+STEPS = (StepReport(resource=OBEYED, verb=OBEYED, text=OBEYED),)

@@ -269,14 +269,17 @@ def test_systemd_hears_that_we_are_ready_with_the_first_pass_and_of_changes_only
     assert bench.notified == [
         "READY=1",
         "STATUS=manager, revision 7 carried out",
-        "STATUS=revision 7 carried out, dockerd unreachable",
+        "STATUS=revision 7 carried out, dockerd does not answer",
     ]
 
 
 def test_a_pass_that_can_only_hold_makes_us_ready_for_systemd_too(bench: Bench) -> None:
     bench.passed(observed(cluster=None, host=None))
 
-    assert bench.notified == ["READY=1", "STATUS=no accepted intent, dockerd unreachable, etcd unreachable"]
+    assert bench.notified == [
+        "READY=1",
+        "STATUS=no accepted intent, dockerd does not answer, etcd unreachable",
+    ]
 
 
 def test_drift_shows_in_systemctl_status(bench: Bench) -> None:

@@ -1,0 +1,149 @@
+"""Lines of text that fit a width: tables, paragraphs, and the note about what a screen has no room for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from agent.yamldoc.faultlist import printable
+
+GAP = 2
+"""Spaces between two columns."""
+AMPLE = 20
+"""Width down to which cells are shortened before a column is omitted."""
+ELLIPSIS = "…"
+_CONSOLE = Console(file=None, width=80, color_system=None, force_terminal=False)
+"""Only for wrapping, which needs one."""
+
+
+def text(content: str, style: str = "") -> Text:
+    """Return `content` with control characters escaped: an intruder on one host may have written it to etcd."""
+    return Text(printable(content), style, end="", no_wrap=True)
+
+
+def shortened(content: str, width: int) -> str:
+    """Return `content` in at most `width` cells, with an ellipsis in its middle, since names differ at both ends."""
+    if cell_len(content) <= width:
+        return content
+    kept = max(width - 1, 0)
+    head, tail = content, content
+    while head and cell_len(head) > (kept + 1) // 2:
+        head = head[:-1]
+    while tail and cell_len(tail) > kept // 2:
+        tail = tail[1:]
+    return f"{head}{ELLIPSIS}{tail}"
+
+
+# ---- Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column with its cells, from top to bottom."""
+
+    head: str
+    cells: tuple[Text, ...]
+    omit: int = 0
+    """The column with the highest number is omitted first from a table that is too wide; 0: never."""
+    least: int = 0
+    """Width down to which the cells may be shortened; 0: they may not."""
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.head), *(each.cell_len for each in self.cells))
+
+    def narrowed(self, width: int) -> "Column":
+        """Return the column with cells of at most `width`."""
+        cells = (Text(shortened(each.plain, width), each.style, end="") for each in self.cells)
+        return replace(self, cells=tuple(cells), head=shortened(self.head, width))
+
+
+def table(columns: Sequence[Column], width: int | None) -> list[Text]:
+    """Return the head and the rows as lines of at most `width` cells; None: of any length."""
+    shown = list(columns)
+    if not shown or not shown[0].cells:
+        return []
+    if width is not None:
+        shown = _fitted(shown, width)
+    widths = [each.width for each in shown]
+    heads = [text(each.head, "dim") for each in shown]
+    rows = [heads, *(list(row) for row in zip(*(each.cells for each in shown), strict=True))]
+    lines = [_line(row, widths) for row in rows]
+    return lines if width is None else [_cut(each, width) for each in lines]
+
+
+def _fitted(columns: list[Column], width: int) -> list[Column]:
+    columns = _narrowed(columns, width, AMPLE)
+    while _total(columns) > width and any(each.omit for each in columns):
+        columns.remove(max(columns, key=lambda each: each.omit))
+    return _narrowed(columns, width, 0)
+
+
+def _narrowed(columns: list[Column], width: int, least: int) -> list[Column]:
+    """Shorten the widest columns, each down to `least` or its own minimum, until the table fits."""
+    columns = list(columns)
+    while (over := _total(columns) - width) > 0:
+        wide = [each for each in columns if each.least and each.width > max(each.least, least)]
+        if not wide:
+            break
+        widest = max(wide, key=lambda each: each.width)
+        columns[columns.index(widest)] = widest.narrowed(max(widest.least, least, widest.width - over))
+    return columns
+
+
+def _total(columns: Sequence[Column]) -> int:
+    return sum(each.width for each in columns) + GAP * (len(columns) - 1)
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text(end="", no_wrap=True)
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        last = number == len(cells) - 1
+        line.append_text(cell).append("" if last else " " * (width - cell.cell_len + GAP))
+    return line
+
+
+def _cut(line: Text, width: int) -> Text:
+    """Cut a line of a window too narrow even for the shortest table. The ellipsis shows that something is missing."""
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+# ---- Paragraphs, and the end of a screen
+
+
+def paragraph(content: Text, width: int | None, *, indent: int = 0, hang: int = 2) -> list[Text]:
+    """Return `content` indented, its further lines by `hang` more; width None: in one line."""
+    first, further = " " * indent, " " * (indent + hang)
+    if width is None or indent + content.cell_len <= width:
+        return [Text.assemble(first, content, end="", no_wrap=True)]
+    free = content.copy()
+    free.no_wrap = False
+    parts = list(free.wrap(_CONSOLE, max(width - len(further), 10), no_wrap=False, overflow="fold"))
+    for part in parts:
+        part.rstrip()
+    return [
+        Text.assemble(first if number == 0 else further, part, end="", no_wrap=True)
+        for number, part in enumerate(parts)
+    ]
+
+
+def screen(lines: Sequence[Text], width: int, height: int) -> list[Text]:
+    """Return the lines that a screen has room for. The last one says how many do not fit."""
+    if len(lines) <= height:
+        return list(lines)
+    shown = max(height - 1, 0)
+    count = f"{ELLIPSIS} {len(lines) - shown} more lines"
+    hint = f"{count} (enlarge the window, or `swarmkeeper status | less`)"
+    return [*lines[:shown], text(hint if cell_len(hint) <= width else count, "reverse")]
+
+
+def age(seconds: float) -> str:
+    """Return a duration in its largest unit: `42s`, `6m`, `3h`, `2d`."""
+    whole = max(int(seconds), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if whole >= length:
+            return f"{whole // length}{unit}"
+    return f"{whole}s"

@@ -1,0 +1,376 @@
+"""The conditions of a cluster as lines of text: the answer, services, hosts, problems, progress, document, notes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from rich.text import Text
+
+from agent.cli.layout import ELLIPSIS, Column, age, paragraph, table, text
+from agent.conditions import (
+    ClusterConditions,
+    Condition,
+    HostCondition,
+    Problem,
+    ReplicaCondition,
+    ServiceCondition,
+)
+from agent.conditions.condition import Reason, State
+
+T = TypeVar("T")
+
+STYLES: dict[State, str] = {
+    "Ready": "green",
+    "Progressing": "yellow",
+    "Degraded": "red",
+    "Blocked": "red",
+    "Unknown": "dim",
+}
+UNKNOWN = "?"
+_ALONE = ("cluster", "store", "document", "quorum", "leader")
+"""Kinds of which a cluster has one; their conditions have no name that tells them apart."""
+_TITLES = {"store": "etcd"}
+_ON_HOST: tuple[Reason, ...] = ("CrashLoop", "Exited", "Failed", "StartFailed", "Unhealthy")
+"""Reasons whose command asks the dockerd of the replica's host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Numbers of entries beyond which those that are Ready, or further down in a list, are only counted."""
+
+    services: int = 20
+    hosts: int = 15
+    problems: int = 10
+    names: int = 6
+    notes: int = 6
+
+    @classmethod
+    def of_screen(cls, height: int) -> "Limits":
+        """Return limits that leave more than a third of a screen to what follows the tables."""
+        return cls(services=max(height // 4, 3), hosts=max(height // 4, 3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The width of lines, None for lines of any length, and what is shown in them."""
+
+    width: int | None
+    now_s: float
+    limits: Limits | None = Limits()
+    """None: everything is shown."""
+    wide: bool = False
+
+
+def render(name: str, found: ClusterConditions, page: Page, accepted: int = 0) -> list[Text]:
+    """Return the status of the cluster called `name`, in which the document of revision `accepted` counts; 0: none."""
+    sections = (
+        _services(found.services, page),
+        _hosts(found.hosts, page),
+        _problems(found, page),
+        _progress(found, page),
+        [*_document(found, accepted, page), *_notes(found.notes, page)],
+    )
+    answer = text(f"Cluster {name}: {_answer(found.cluster)}", f"bold {STYLES[found.cluster.state]}")
+    lines = paragraph(answer, page.width)
+    for section in filter(None, sections):
+        lines += [text(""), *section]
+    return lines
+
+
+def first_line(name: str, found: ClusterConditions) -> str:
+    """Return the answer of `status --check`, one line as a Nagios plugin prints it."""
+    word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[found.code]
+    return check_line(word, f"{name}: {_answer(found.cluster)}")
+
+
+def check_line(word: str, answer: str) -> str:
+    """Return the line of a Nagios plugin. A `|` would begin its performance data."""
+    return text(f"SWARMKEEPER {word} - {' '.join(answer.split())}".replace("|", "/")).plain
+
+
+def since(at: str, now_s: float) -> str:
+    """Return the time since `at`, RFC 3339, in one unit; empty if it is not known."""
+    try:
+        return age(now_s - datetime.fromisoformat(at).timestamp()) if at else ""
+    except ValueError:
+        return ""
+
+
+def _answer(cluster: Condition) -> str:
+    return cluster.text or cluster.reason
+
+
+# ---- Services and hosts
+
+
+def _services(services: tuple[ServiceCondition, ...], page: Page) -> list[Text]:
+    most = page.limits.services if page.limits else None
+    shown = _selected(services, most, lambda each: each.condition)
+    state = _states([each.condition for each in shown], page)
+    columns = [
+        Column(head="Service", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
+        *state,
+        Column(head="Desired", cells=tuple(text(str(each.desired)) for each in shown)),
+        Column(head="Running", cells=tuple(_number(each.running, each) for each in shown)),
+        Column(head="Ready", cells=tuple(_number(each.ready, each) for each in shown)),
+        Column(head="Updated", cells=tuple(_number(each.updated, each) for each in shown)),
+    ]
+    return [*table(columns, page.width), *_rest(len(services) - len(shown), "service", page)]
+
+
+def _number(count: int, service: ServiceCondition) -> Text:
+    """Return `2`, `1+1?` if one more is not known, or `?` if none is known."""
+    if not service.unknown:
+        return text(str(count), STYLES[service.condition.state] if count < service.desired else "")
+    return text(
+        UNKNOWN if service.unknown >= service.desired else f"{count}+{service.unknown}{UNKNOWN}", "dim"
+    )
+
+
+def _hosts(hosts: tuple[HostCondition, ...], page: Page) -> list[Text]:
+    shown = _selected(hosts, page.limits.hosts if page.limits else None, lambda each: each.condition)
+    columns = [
+        Column(head="Host", cells=tuple(text(each.condition.name, "bold") for each in shown), least=8),
+        *_states([each.condition for each in shown], page),
+        Column(head="Role", cells=tuple(map(_role, shown)), least=10),
+        Column(head="Bridge", cells=tuple(map(_bridge, shown)), omit=3),
+        Column(head="Replicas", cells=tuple(map(_replicas, shown))),
+        Column(head="Ready", cells=tuple(map(_ready, shown))),
+        Column(head="Rev", cells=tuple(_known(each, str(each.revision or "-")) for each in shown), omit=4),
+    ]
+    if page.wide:
+        columns += [
+            Column(head="Steps", cells=tuple(_known(each, str(each.open_steps)) for each in shown)),
+            Column(head="Reported", cells=tuple(_reported(each, page) for each in shown)),
+        ]
+    return [*table(columns, page.width), *_rest(len(hosts) - len(shown), "host", page)]
+
+
+def _states(conditions: Sequence[Condition], page: Page) -> list[Column]:
+    """Return the column with the reason, which says more than the state, and its age; wide: also with the state."""
+
+    def reason(each: Condition) -> Text:
+        return text(each.reason if each.state == "Ready" else _aged(each, page), STYLES[each.state])
+
+    reasons = Column(head="State", cells=tuple(map(reason, conditions)), least=8)
+    if not page.wide:
+        return [reasons]
+    states = tuple(text(each.state, STYLES[each.state]) for each in conditions)
+    return [Column(head="State", cells=states), Column(head="Reason", cells=reasons.cells)]
+
+
+def _role(host: HostCondition) -> Text:
+    drained = ", drained" if host.drained and host.condition.reason not in ("Drained", "Draining") else ""
+    if host.declared is None:
+        return text(f"{host.role or 'host'}, undeclared", "yellow" if host.current else "dim")
+    if not (host.current and host.engine_up):
+        return text(f"{host.declared}{drained}", "dim")
+    if host.role == host.declared:
+        return text(f"{host.role}{drained}")
+    return text(f"{host.role or 'none'}→{host.declared}{drained}", STYLES[host.condition.state])
+
+
+def _bridge(host: HostCondition) -> Text:
+    if not host.engine_up:
+        return text(UNKNOWN, "dim")
+    wrong = host.condition.reason in ("ChangingBridge", "BridgeBlocked")
+    return _known(host, host.subnet or "none", STYLES[host.condition.state] if wrong else "")
+
+
+def _replicas(host: HostCondition) -> Text:
+    if not host.current or host.running is None:
+        return text(f"{UNKNOWN}/{host.desired}", "dim")
+    style = STYLES[host.condition.state] if host.running < host.desired else ""
+    return text(f"{host.running}/{host.desired}", style)
+
+
+def _ready(host: HostCondition) -> Text:
+    if not host.current or host.ready is None:
+        return text(UNKNOWN, "dim")
+    return text(str(host.ready), STYLES[host.condition.state] if host.ready < host.desired else "")
+
+
+def _known(host: HostCondition, content: str, style: str = "") -> Text:
+    return text(content, style) if host.current else text(UNKNOWN, "dim")
+
+
+def _reported(host: HostCondition, page: Page) -> Text:
+    passed = since(host.reported_at, page.now_s)
+    return text(f"{passed} ago" if passed else "never", "" if host.current else "dim")
+
+
+def _selected(entries: tuple[T, ...], most: int | None, condition: Callable[[T], Condition]) -> tuple[T, ...]:
+    """Return all entries that are not Ready, and as many others as `most` leaves room for, in their order."""
+    if most is None or len(entries) <= most:
+        return entries
+    left = most - sum(1 for each in entries if condition(each).state != "Ready")
+    shown = []
+    for each in entries:
+        if condition(each).state == "Ready":
+            left -= 1
+            if left < 0:
+                continue
+        shown.append(each)
+    return tuple(shown)
+
+
+def _rest(count: int, noun: str, page: Page) -> list[Text]:
+    if not count:
+        return []
+    nouns = noun if count == 1 else f"{noun}s"
+    return paragraph(
+        text(f"{ELLIPSIS} {count} more {nouns}, all ready (--all shows them)", "dim"), page.width
+    )
+
+
+# ---- Problems, each with what follows from it, and progress
+
+
+def _problems(found: ClusterConditions, page: Page) -> list[Text]:
+    if not found.problems:
+        return []
+    replicas = {each.condition.key: each for each in found.replicas}
+    most = page.limits.problems if page.limits else len(found.problems)
+    lines = [text("Problems", "bold")]
+    for each in found.problems[:most]:
+        lines += _problem(each, replicas, page)
+    return lines + _more(len(found.problems) - most, "problem", page)
+
+
+def _problem(problem: Problem, replicas: Mapping[str, ReplicaCondition], page: Page) -> list[Text]:
+    condition = problem.condition
+    style = "yellow" if condition.state == "Progressing" else "red"
+    lines = paragraph(text(_described(condition, page), style), page.width, indent=2)
+    if problem.consequences:
+        affected = text(f"→ affects {_affected(problem.consequences, page)}")
+        lines += paragraph(affected, page.width, indent=4)
+    # The replicas of one problem, such as a paused rollout, end for the same cause: the first output is enough.
+    concerned = [replicas[each.key] for each in (condition, *problem.consequences) if each.key in replicas]
+    for line in next((each.output for each in concerned if each.output), ()):
+        lines += paragraph(text(f"| {line}", "dim"), page.width, indent=4)
+    if condition.command:
+        host = _host_of(condition, concerned)
+        where = f"next, on {host}: " if host else "next: "
+        following = Text.assemble(text(where, "dim"), text(condition.command))
+        lines += paragraph(following, page.width, indent=4, hang=6)
+    return lines
+
+
+def _host_of(condition: Condition, concerned: Sequence[ReplicaCondition]) -> str:
+    """Return the host on which the command of a condition has to be run; empty: any machine."""
+    if condition.kind == "host":
+        return condition.name
+    if condition.reason not in _ON_HOST:
+        return ""
+    return next((each.host for each in concerned if each.condition.reason == condition.reason), "")
+
+
+def _described(condition: Condition, page: Page) -> str:
+    """Return `host h2 (Unreachable 6m): text`, with the word and the age that the table has."""
+    details = f": {condition.text}" if condition.text else ""
+    return f"{title(condition)} ({_aged(condition, page)}){details}"
+
+
+def _aged(condition: Condition, page: Page) -> str:
+    return f"{condition.reason} {since(condition.since, page.now_s)}".rstrip()
+
+
+def title(condition: Condition) -> str:
+    """Return the kind of the resource, and its name if there can be several of the kind."""
+    kind = _TITLES.get(condition.kind, condition.kind)
+    return kind if condition.kind in _ALONE else f"{kind} {condition.name}"
+
+
+def _affected(consequences: Iterable[Condition], page: Page) -> str:
+    """Return `billing-1, order-2 (replicas), billing (service)`."""
+    kinds: dict[str, list[str]] = {}
+    for each in consequences:
+        kinds.setdefault(_TITLES.get(each.kind, each.kind), []).append(
+            "" if each.kind in _ALONE else each.name
+        )
+    return ", ".join(_listed(kind, names, page) for kind, names in kinds.items())
+
+
+def _listed(kind: str, names: list[str], page: Page) -> str:
+    if not any(names):
+        return kind
+    most = page.limits.names if page.limits else len(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{rest} ({kind if len(names) == 1 else f'{kind}s'})"
+
+
+def _progress(found: ClusterConditions, page: Page) -> list[Text]:
+    """Return what is under way, but what the problems and their consequences name already."""
+    listed = {each.condition.key for each in found.problems}
+    listed |= {each.key for problem in found.problems for each in problem.consequences}
+    services = {each.condition.name for each in found.services if each.condition.state == "Progressing"}
+    candidates = (
+        found.document,
+        found.quorum,
+        found.leader,
+        *found.rollouts,
+        *(each.condition for each in found.hosts),
+        *found.networks,
+        *(each.condition for each in found.services),
+        # The line of a service is about its replicas.
+        *(each.condition for each in found.replicas if each.service not in services),
+    )
+    shown = [
+        each
+        for each in candidates
+        if each.state == "Progressing" and not each.cause and each.key not in listed
+    ]
+    if not shown:
+        return []
+    most = page.limits.problems if page.limits else len(shown)
+    lines = [text("In progress", "bold")]
+    for each in shown[:most]:
+        lines += paragraph(text(_described(each, page), "yellow"), page.width, indent=2)
+    return lines + _more(len(shown) - most, "operation", page)
+
+
+def _more(count: int, noun: str, page: Page) -> list[Text]:
+    if count <= 0:
+        return []
+    nouns = noun if count == 1 else f"{noun}s"
+    return paragraph(text(f"{ELLIPSIS} {count} more {nouns} (--all shows them)", "dim"), page.width, indent=2)
+
+
+# ---- Document and notes
+
+
+_VERDICTS: dict[Reason, str] = {
+    "Ready": "accepted",
+    "Paused": "accepted, mode paused",
+    "ObserveMode": "accepted, mode observe",
+    "Refused": "refused",
+    "WaitsForConfirmation": "waits for a confirmation",
+    "NotJudged": "not judged yet",
+    "NoDocument": "none",
+    "StoreUnreachable": "not known",
+    "RolledBackStore": "held, because etcd was rolled back",
+}
+
+
+def _document(found: ClusterConditions, accepted: int, page: Page) -> list[Text]:
+    """Return the line of the document; its problem, or its progress, stands above with the whole text."""
+    document = found.document
+    verdict = _VERDICTS.get(document.reason, document.reason)
+    revision = f"revision {document.revision}, {verdict}" if document.revision else verdict
+    other = f"; revision {accepted} is accepted" if accepted not in (0, document.revision) else ""
+    style = "" if document.state == "Ready" else STYLES[document.state]
+    removed = text(f"Removed from the document, but still running: {', '.join(found.removed)}", "yellow")
+    return [
+        *(paragraph(removed, page.width) if found.removed else ()),
+        *paragraph(Text.assemble("Document: ", text(f"{revision}{other}", style)), page.width),
+        *paragraph(Text.assemble("Leader: ", text(found.leader.name or "none")), page.width),
+    ]
+
+
+def _notes(notes: tuple[str, ...], page: Page) -> list[Text]:
+    most = page.limits.notes if page.limits else len(notes)
+    lines: list[Text] = []
+    for each in notes[:most]:
+        lines += paragraph(text(f"note: {each}", "dim"), page.width)
+    return lines + _more(len(notes) - most, "note", page)

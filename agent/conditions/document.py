@@ -1,0 +1,123 @@
+"""The conditions of etcd, of its keys and of the operator's document."""
+
+from agent.conditions.condition import APPLY, READY, Condition, Finding
+from agent.conditions.reports import NO_SPACE, Reports, short_key
+from agent.model.phrases import and_more
+
+TOKENS = "tokens"
+
+
+def store_condition(reports: Reports) -> Condition:
+    """Return the condition of etcd as the reader sees it."""
+    error = reports.store_error
+    found = READY
+    if NO_SPACE in error:
+        found = Finding(
+            "Blocked",
+            "StoreFull",
+            "etcd is out of space and refuses writes, so no report is current: "
+            "compact and defragment it, then disarm the alarm",
+            "etcdctl alarm disarm",
+        )
+    elif error:
+        found = Finding("Unknown", "StoreUnreachable", f"etcd is not usable: {error}")
+    return Condition.of("store", "", found)
+
+
+def key_conditions(reports: Reports) -> tuple[Condition, ...]:
+    """Return a condition for each unreadable key, and one for tokens that hosts cannot open."""
+    cluster, locked = reports.cluster, _hosts_without_key(reports)
+    found = {
+        short_key(key): Finding(
+            "Blocked",
+            "Unreadable",
+            f"unreadable: {problem}; its last readable value stays valid: delete the key, or upgrade this agent "
+            "if a newer one wrote it",
+            f"etcdctl del {key}",
+        )
+        for key, problem in cluster.unreadable
+    }
+    if locked or cluster.tokens_locked:
+        on = ", ".join(locked) or "this host"
+        found[TOKENS] = Finding(
+            "Blocked",
+            "WrongSealingKey",
+            f"{on} cannot open the join tokens: the key in tokens.key_file differs from that of the leader; "
+            "copy the same key to every host",
+        )
+    return tuple(Condition.of("key", name, each) for name, each in sorted(found.items()))
+
+
+def _hosts_without_key(reports: Reports) -> list[str]:
+    """Return the hosts that cannot open what this reader finds undamaged."""
+    damaged = {key for key, _ in reports.cluster.unreadable}
+    hosts = []
+    for host in sorted(reports.cluster.present):
+        status = reports.current(host)
+        for each in status.blocked if status else ():
+            sealed = short_key(each.resource) in (TOKENS, "unlock")
+            if each.kind == "unreadable" and sealed and each.resource not in damaged and host not in hosts:
+                hosts.append(host)
+    return hosts
+
+
+def document_condition(reports: Reports) -> Condition:
+    """Return the condition of the newest document: accepted and enforced, or why not."""
+    document = reports.cluster.document
+    return Condition.of("document", "", _document(reports), revision=document.revision if document else 0)
+
+
+def _document(reports: Reports) -> Finding:
+    cluster, accepted = reports.cluster, reports.accepted_revision
+    if reports.store_error:
+        return Finding("Unknown", "StoreUnreachable", "the document is not known", cause="store/")
+    stays = f"; revision {accepted} stays accepted" if accepted else ""
+    if cluster.document is None:
+        return Finding("Blocked", "NoDocument", f"etcd has no document{stays}: apply one", APPLY)
+    if why := cluster.store_rolled_back or _rolled_back(reports):
+        return Finding(
+            "Blocked",
+            "RolledBackStore",
+            f"etcd was rolled back ({why}): apply the correct document again",
+            APPLY,
+        )
+    verdict, revision = cluster.verdict, cluster.document.revision
+    if verdict is None or verdict.revision != revision or (verdict.accepted and accepted != revision):
+        return Finding(
+            "Progressing",
+            "NotJudged",
+            f"the leader has not judged revision {revision} yet{stays}",
+            cause="leader/",
+        )
+    first = f"{verdict.errors[0] if verdict.errors else 'no reason given'}{and_more(len(verdict.errors))}"
+    if verdict.confirm:
+        command = f"swarmkeeper apply --confirm {verdict.confirm} FILE"
+        return Finding(
+            "Blocked", "WaitsForConfirmation", f"revision {revision} waits: {first}{stays}", command
+        )
+    if not verdict.accepted:
+        return Finding("Blocked", "Refused", f"revision {revision} is refused: {first}{stays}", APPLY)
+    return _mode(reports)
+
+
+def _rolled_back(reports: Reports) -> str:
+    """Return what a host reports of a rollback of etcd: only agents with saved state can detect one."""
+    for host in sorted(reports.cluster.present):
+        status = reports.current(host)
+        for each in status.blocked if status else ():
+            if each.resource == "store" and each.kind == "confirm":
+                return f"{host}: {each.reason}"
+    return ""
+
+
+def _mode(reports: Reports) -> Finding:
+    mode = reports.mode
+    if mode == "paused":
+        return Finding(
+            "Blocked", "Paused", "x-cluster.policy.mode is paused: the agents change nothing", APPLY
+        )
+    if mode == "observe":
+        return Finding(
+            "Blocked", "ObserveMode", "x-cluster.policy.mode is observe: the agents only report", APPLY
+        )
+    return READY

@@ -1,0 +1,78 @@
+"""The conditions of one host as its own agent sees them, for /readyz, systemd's line and the /status page.
+
+They follow the rules of the whole cluster, on the report that the agent is about to write. Only the leader reads the
+reports of the other hosts, so the listing of the managers counts only on a host that has one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from agent.conditions.condition import Condition, is_fault
+from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
+from agent.conditions.replicas import Known, places, replica_condition
+from agent.conditions.reports import Reports
+from agent.conditions.services import rollouts_of
+from agent.model.observed import ClusterState, Observed
+from agent.model.status import HostStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnHost:
+    """The conditions of a host and of the replicas assigned to it."""
+
+    host: Condition
+    replicas: tuple[Condition, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Condition, ...]:
+        """Return the conditions that need a repair, the host's first; progress is none."""
+        return tuple(each for each in (self.host, *self.replicas) if is_fault(each.state))
+
+
+def own_host(observed: Observed, status: HostStatus) -> OwnHost:
+    """Return the conditions of the host of this agent. `status` is its report of this moment."""
+    cluster = observed.cluster or ClusterState(revision=0)
+    reports = Reports(_with_own(cluster, observed.me, status), _now_s(status))
+    return OwnHost(host=_host(observed.me, reports), replicas=tuple(_replicas(observed.me, reports)))
+
+
+def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
+    """Return the state as if etcd had the report already: the agent that writes it is present by definition."""
+    mine = {me: cluster.assignment} if cluster.assignment else {}
+    return replace(
+        cluster,
+        statuses={**cluster.statuses, me: replace(status, stopped=False)},
+        present={**cluster.present, me: status.instance},
+        assignments={**cluster.assignments, **mine},
+    )
+
+
+def _now_s(status: HostStatus) -> float:
+    try:
+        return datetime.fromisoformat(status.at).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _host(me: str, reports: Reports) -> Condition:
+    declared = reports.intent.host(me) if reports.intent else None
+    if declared:
+        return host_condition(declared, reports)
+    status = reports.cluster.statuses[me]
+    return (
+        undeclared_condition(me, reports)
+        if status.engine_up
+        else Condition.of("host", me, engine_down(status))
+    )
+
+
+def _replicas(me: str, reports: Reports) -> Iterator[Condition]:
+    intent = reports.intent
+    if intent is None:
+        return
+    host = _host(me, reports)
+    known = Known(hosts={me: host}, rollouts=rollouts_of(intent, reports))
+    for place in places(intent, reports):
+        if place.host == me:
+            yield replica_condition(place, reports, known).condition

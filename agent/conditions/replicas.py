@@ -1,0 +1,324 @@
+"""The condition of each replica of the accepted document, from the current report of its host."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent.conditions.condition import Condition, Finding, Reason, ReplicaCondition, is_fault, most_severe
+from agent.conditions.reports import Reports, blocked_of
+from agent.diff.replicas import finished
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.records import Replica, Rollout
+from agent.model.spec import Key
+from agent.model.status import HostStatus, ReplicaReport
+
+CRASH_LOOP = 2
+"""Consecutive ends that count as a crash loop; an operator may have caused a single one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A slot of a service, and its host as far as it is assigned."""
+
+    service: ServiceIntent
+    slot: int
+    host: str = ""
+    replica: Replica | None = None
+    """None: not assigned yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The conditions on which those of replicas depend."""
+
+    hosts: Mapping[str, Condition]
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    """Rollouts to the spec of the document."""
+    no_host: Mapping[str, str] = field(default_factory=dict)
+    """Service -> the leader's reason why a replica of it has no host."""
+
+
+# ---- The slots of every service
+
+
+def desired_replicas(service: ServiceIntent, intent: Intent) -> int:
+    """Return the number of replicas that the document asks for on hosts that may run them."""
+    if service.replicas is not None:
+        return service.replicas
+    return sum(count for name, count in service.placement if not _is_emptied(intent, name))
+
+
+def _is_emptied(intent: Intent, name: str) -> bool:
+    host = intent.host(name)
+    return host is None or host.availability == "drain"
+
+
+def places(intent: Intent, reports: Reports) -> Iterator[Place]:
+    """Yield the slots of every declared service in the document's order, assigned or not."""
+    assigned: dict[str, list[Place]] = {}
+    services = {each.name: each for each in intent.services}
+    for host in intent.hosts:
+        assignment = reports.cluster.assignments.get(host.name)
+        for replica in assignment.replicas if assignment else ():
+            if service := services.get(replica.service):
+                place = Place(service=service, slot=replica.slot, host=host.name, replica=replica)
+                assigned.setdefault(service.name, []).append(place)
+    for service in intent.services:
+        mine = sorted(assigned.get(service.name, ()), key=lambda each: (each.slot, each.host))
+        yield from mine
+        taken, lacking = {each.slot for each in mine}, desired_replicas(service, intent) - len(mine)
+        free = (slot for slot in range(1, len(mine) + lacking + 1) if slot not in taken)
+        for slot, _ in zip(free, range(lacking), strict=False):
+            yield Place(service=service, slot=slot)
+
+
+# ---- One replica
+
+
+def replica_condition(place: Place, reports: Reports, known: Known) -> ReplicaCondition:
+    """Return the condition of a replica, with what the current report of its host shows."""
+    status = reports.current(place.host) if place.host else None
+    status = status if status and status.engine_up else None
+    mine = [each for each in status.replicas if each.key == _key(place)] if status else []
+    judge = _Judge(place, reports, known)
+    best = next((each for each in mine if each.spec == judge.target), mine[0] if mine else None)
+    finding = judge.finding(status, mine)
+    name = f"{place.service.name}-{place.slot}"
+    return ReplicaCondition(
+        condition=Condition.of("replica", name, finding, revision=_observed(place, status, reports)),
+        service=place.service.name,
+        slot=place.slot,
+        host=place.host,
+        updated=any(each.spec == judge.target for each in mine),
+        running=any(each.status == "running" for each in mine),
+        ready=any(judge.works(each) for each in mine),
+        health=best.health if best else "",
+        restarts=best.restarts if best else 0,
+        output=best.output if best else (),
+    )
+
+
+def _key(place: Place) -> Key:
+    return place.service.name, place.slot
+
+
+def _observed(place: Place, status: HostStatus | None, reports: Reports) -> int:
+    """Return the accepted revision that both the assignment and the report behind the condition refer to."""
+    assignment = reports.cluster.assignments.get(place.host)
+    if assignment is None or status is None:
+        return 0
+    return min(assignment.revision, status.bridge.revision)
+
+
+class _Judge:
+    """Judges one replica."""
+
+    def __init__(self, place: Place, reports: Reports, known: Known) -> None:
+        self.place, self.reports, self.known = place, reports, known
+        self.target = reports.target(place.service)
+        self.rollout = known.rollouts.get(place.service.name)
+        intent = reports.intent
+        self.container = f"{intent.project if intent else ''}-{place.service.name}-{place.slot}"
+
+    def finding(self, status: HostStatus | None, mine: list[ReplicaReport]) -> Finding:
+        place = self.place
+        if place.replica is None:
+            return self._unassigned()
+        if status is None:
+            return self._on_unknown_host()
+        if not mine:
+            return self._absent(status, place.replica)
+        if len(mine) > 1:
+            names = ", ".join(each.name for each in mine)
+            return Finding(
+                "Progressing", "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"
+            )
+        findings = (
+            *self._of_container(mine[0], status),
+            *self._of_spec(mine[0], place.replica),
+            *self._elsewhere(),
+        )
+        worst = most_severe(findings) if findings else self._done(mine[0])
+        attempts = max((each.attempts for each in findings if each.reason == worst.reason), default=0)
+        return worst._replace(attempts=attempts)
+
+    def works(self, found: ReplicaReport) -> bool:
+        """Return True if the container does its work, whatever its spec."""
+        if found.status == "running":
+            return found.health in ("", "healthy") and found.steady and found.crashes < CRASH_LOOP
+        return self._has_completed(found) and found.exit_code == 0
+
+    def _has_completed(self, found: ReplicaReport) -> bool:
+        spec = self.reports.spec(self.place.service, found.spec)
+        return found.status == "exited" and spec is not None and finished(spec, found)
+
+    def _done(self, found: ReplicaReport) -> Finding:
+        if found.status == "exited":
+            return Finding("Ready", "Completed", "it has completed with exit code 0")
+        return Finding("Ready", "Ready")
+
+    # ---- Without a container or a report
+
+    def _unassigned(self) -> Finding:
+        service = self.place.service.name
+        if why := self.known.no_host.get(service):
+            return Finding("Blocked", "NoHostFits", f"no host can run it: {why}")
+        cause = self.reports.assigner
+        return Finding(
+            "Progressing", "NotAssigned", "the leader has not assigned it to a host yet", cause=cause
+        )
+
+    def _on_unknown_host(self) -> Finding:
+        host = self.place.host
+        condition = self.known.hosts.get(host)
+        reason: Reason = condition.reason if condition else "NotReported"
+        since = condition.since if condition else ""
+        return Finding("Unknown", reason, f"not known: see {host}", cause=f"host/{host}", since=since)
+
+    def _absent(self, status: HostStatus, replica: Replica) -> Finding:
+        reason, on = self._waiting(status, (f"container/{self.container}",))
+        on = getattr(replica, "waits_on", "") or on
+        if replica.waits:
+            return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
+        if replica.held and getattr(replica, "held_by_fault", False):
+            return Finding("Blocked", "Duplicate", replica.held, cause=on)
+        if replica.held:
+            return Finding("Progressing", "Moving", replica.held, cause=on)
+        if blocked := self._blocked(status, (self.container,)):
+            return most_severe(blocked)
+        if reason:
+            waits: Reason = "WaitsForDependency" if on else "Starting"
+            return Finding("Progressing", waits, reason, cause=on)
+        host = self.known.hosts.get(self.place.host)
+        if host and is_fault(host.state):
+            text = f"it cannot start: see {self.place.host}"
+            return Finding("Degraded", "ReplicasMissing", text, cause=host.key)
+        networks = [each.network for each in self.place.service.spec.networks]
+        cause = next(
+            (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
+        )
+        return Finding("Progressing", "Starting", f"it is being started on {self.place.host}", cause=cause)
+
+    def _blocked_networks(self, status: HostStatus) -> set[str]:
+        every = (*blocked_of(status), *self.reports.leader_blocked())
+        return {each.resource for each in every if each.resource.startswith("network/")}
+
+    def _dependency(self) -> str:
+        """Return the key of the first service that this one depends on and that a current report calls faulty."""
+        names = [name for name, _ in self.place.service.depends_on]
+        return f"service/{names[0]}" if names else ""
+
+    def _waiting(self, status: HostStatus, resources: Iterable[str]) -> tuple[str, str]:
+        found = next((each for each in status.waiting if each.resource in resources), None)
+        return (found.reason, found.on) if found else ("", "")
+
+    def _blocked(self, status: HostStatus, names: tuple[str, ...]) -> tuple[Finding, ...]:
+        """Return the findings for the container and the image of this replica that its host reports as blocked."""
+        spec = self.reports.spec(self.place.service, self.place.replica.spec if self.place.replica else "")
+        image, found = f"image/{spec.image}" if spec else "", []
+        for each in blocked_of(status):
+            if each.resource in {f"container/{name}" for name in names}:
+                found.append(self.reports.finding(each, error="StartFailed"))
+            elif each.resource == image and each.kind == "error":
+                found.append(self.reports.finding(each, error="PullFailed")._replace(cause=image))
+        return tuple(found)
+
+    # ---- With one container
+
+    def _of_spec(self, found: ReplicaReport, replica: Replica) -> Iterator[Finding]:
+        rollout, cause = self.rollout, f"rollout/{self.place.service.name}"
+        if found.spec == self.target:
+            if rollout and rollout.back and replica.spec != self.target:
+                yield Finding("Progressing", "RollingBack", "it goes back to the previous spec", cause=cause)
+            return
+        if found.spec != replica.spec:
+            yield Finding("Progressing", "Updating", "it is being replaced", cause=cause if rollout else "")
+        elif rollout is None:
+            yield Finding(
+                "Progressing",
+                "Updating",
+                "it has the previous spec; the rollout begins",
+                cause=self.reports.assigner,
+            )
+        elif rollout.state in ("paused", "rollback-paused"):
+            yield Finding(
+                "Blocked", "RolloutPaused", "it has the previous spec; the rollout is paused", cause=cause
+            )
+        elif rollout.state == "rolled-back":
+            yield Finding("Degraded", "RolledBack", "it has the previous spec again", cause=cause)
+        else:
+            yield Finding("Progressing", "Updating", "it has the previous spec", cause=cause)
+
+    def _of_container(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
+        match found.status:
+            case "running":
+                yield from self._running(found)
+            case "exited":
+                yield from self._exited(found)
+            case "restarting":
+                yield _crash_loop(found)
+            case "created" if found.error:
+                yield Finding("Degraded", "StartFailed", f"it cannot start: {found.error}")
+            case "created":
+                yield Finding("Progressing", "Starting", "its container is created and starts")
+            case "paused":
+                yield Finding("Degraded", "Differs", "it is paused (`docker pause`); its agent unpauses it")
+            case "dead":
+                yield Finding(
+                    "Degraded", "Exited", "docker reports its container as dead; its agent replaces it"
+                )
+            case "removing":
+                yield Finding("Progressing", "Updating", "its container is being removed")
+        yield from self._blocked(status, (self.container, found.name))
+
+    def _running(self, found: ReplicaReport) -> Iterator[Finding]:
+        if found.health == "unhealthy":
+            yield Finding(
+                "Degraded",
+                "Unhealthy",
+                "its health check fails: see the last results with docker inspect on its host",
+                f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}",
+            )
+        if found.crashes >= CRASH_LOOP:
+            yield _crash_loop(found)
+        if differences := [each for each in found.differences if each.repair != "none"]:
+            names = ", ".join(each.field for each in differences[:3])
+            yield Finding("Degraded", "Differs", f"it differs from its spec ({names}); its agent repairs it")
+        if found.health == "starting":
+            yield Finding("Progressing", "Monitoring", "its health check has not passed yet")
+        elif not found.steady and found.crashes < CRASH_LOOP:
+            monitor_s = self.place.service.update.monitor_s
+            yield Finding(
+                "Progressing", "Monitoring", f"it has not run for its monitor window of {monitor_s:g} s yet"
+            )
+
+    def _exited(self, found: ReplicaReport) -> Iterator[Finding]:
+        code = f"exited with code {found.exit_code}"
+        if self._has_completed(found):
+            if found.exit_code:
+                logs = f"docker logs {found.name}"
+                yield Finding("Degraded", "Failed", f"it {code}, and its restart policy ends it", logs)
+            return
+        if found.crashes >= CRASH_LOOP:
+            yield _crash_loop(found)
+        elif found.error:
+            yield Finding("Degraded", "StartFailed", f"it cannot start: {found.error}")
+        else:
+            yield Finding(
+                "Degraded", "Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}"
+            )
+
+    def _elsewhere(self) -> Iterator[Finding]:
+        """Yield a finding if another host still runs a container of the slot."""
+        for host in sorted(self.reports.cluster.statuses):
+            status = self.reports.current(host) if host != self.place.host else None
+            if status and any(each.key == _key(self.place) for each in status.replicas):
+                yield Finding(
+                    "Progressing", "Moving", f"{host} still has a container of it", cause=f"host/{host}"
+                )
+
+
+def _crash_loop(found: ReplicaReport) -> Finding:
+    times = found.crashes or found.restarts
+    ended = f"it exits again and again, {times} times so far" if times > 1 else "it exits again and again"
+    code = f", last with code {found.exit_code}" if found.status in ("exited", "restarting") else ""
+    return Finding("Degraded", "CrashLoop", f"{ended}{code}", f"docker logs {found.name}")

@@ -1,0 +1,255 @@
+"""The reports of the hosts: which of them are current, and what the managers and the leader say of the others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from agent.conditions.condition import Finding, Reason, State
+from agent.diff.nodes import HOST_LABEL
+from agent.model.host_state import NodeState
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.keys import ROOT
+from agent.model.observed import ClusterState
+from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.status import BlockedReport, HostStatus, WaitingReport
+
+MOST_AGE_S = 600.0
+"""Seconds. An agent writes its status every 300 s at least, so an older one is a sign that it cannot."""
+NO_SPACE = "NOSPACE"
+"""Alarm of an etcd that refuses writes because its database is full."""
+
+
+def seconds_since(at: str, now_s: float) -> float | None:
+    """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
+    try:
+        return max(0.0, now_s - datetime.fromisoformat(at).timestamp())
+    except ValueError:
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it, in its largest unit: `40 s`, `6 m`, `3 h`, `2 d`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * size or (unit == "m" and seconds >= size):
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The content of etcd, and the reader's clock."""
+
+    cluster: ClusterState
+    now_s: float
+    store_error: str = ""
+    _cache: dict[str, HostStatus | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def intent(self) -> Intent | None:
+        """Return the accepted intent, or the newest one while none is accepted."""
+        document = self.cluster.document
+        return self.cluster.accepted or (document.intent if document else None)
+
+    @property
+    def accepted_revision(self) -> int:
+        return self.cluster.accepted.revision if self.cluster.accepted else 0
+
+    # ---- Which report is current
+
+    def current(self, host: str) -> HostStatus | None:
+        """Return the report of a host if it shows the present state; None: it is missing or out of date."""
+        return None if self.why_unknown(host) else self.cluster.statuses[host]
+
+    def why_unknown(self, host: str) -> Finding | None:
+        """Return why the state of a host is not known; None: its report is current."""
+        status, instance = self.cluster.statuses.get(host), self.cluster.present.get(host)
+        if self.store_error:
+            return Finding("Unknown", "StoreUnreachable", "etcd does not take reports", cause="store/")
+        if instance is None:
+            return self._absent(host, status)
+        if status is None or status.instance != instance:
+            return Finding(
+                "Unknown", "NotReported", self._why_not_reported(status), cause=self._damaged(host)
+            )
+        if status.stopped:
+            return self._absent(host, status)
+        age_s = seconds_since(status.at, self.now_s)
+        if age_s is None or age_s > MOST_AGE_S:
+            text = (
+                f"its last report is {self.ago(status.at)} old although its agent runs: "
+                "see `journalctl -u swarmkeeper` there, and compare the clocks"
+            )
+            return Finding("Unknown", "ReportOld", text, since=status.at)
+        return None
+
+    def _absent(self, host: str, status: HostStatus | None) -> Finding:
+        start = "systemctl start swarmkeeper"
+        if status is None:
+            text = "no agent of it has ever reported: install Swarmkeeper there and start it"
+            return Finding("Unknown", "NeverSeen", text, start)
+        if status.stopped:
+            text = f"its agent was stopped {self.ago(status.at)} ago: start it on that host"
+            return Finding("Unknown", "AgentStopped", text, start, since=status.at)
+        since = self._absent_since(host)
+        far = f" for {self.ago(since)}" if since else f" since its last report, {self.ago(status.at)} ago"
+        return Finding("Unknown", "Unreachable", f"unreachable{far}: {self._why_absent(host)}", since=since)
+
+    def _absent_since(self, host: str) -> str:
+        leader = self.cluster.statuses.get(self.cluster.leader or "")
+        return dict(leader.unreachable).get(host, "") if leader else ""
+
+    def _why_absent(self, host: str) -> str:
+        node = self.node_of(host)
+        if node is None:
+            return "it is off or cut off, or its agent has ended; no manager lists its node"
+        if node.state == "ready":
+            return "its node is ready in the swarm, so its agent has ended or does not reach etcd"
+        return f"its node is {node.state} in the swarm, too, so it is off or cut off from the network"
+
+    def _why_not_reported(self, status: HostStatus | None) -> str:
+        if status is None:
+            return "its agent starts and has not reported yet"
+        return f"its agent starts; the last report is {self.ago(status.at)} old, of an earlier run"
+
+    def _damaged(self, host: str) -> str:
+        key = next((key for key, _ in self.cluster.unreadable if key.endswith(f"/hosts/{host}/status")), "")
+        return key and key_of(key)
+
+    def ago(self, at: str) -> str:
+        seconds = seconds_since(at, self.now_s)
+        return "an unknown time" if seconds is None else duration(seconds)
+
+    # ---- What the managers list
+
+    @property
+    def lister(self) -> HostStatus | None:
+        """Return the report of a manager that lists the nodes now, the leader's first; None: none does."""
+        if "lister" not in self._cache:
+            self._cache["lister"] = (
+                None  # why_unknown of an absent host asks for its node, and so for the lister
+            )
+            self._cache["lister"] = self._find_lister()
+        return self._cache["lister"]
+
+    def _find_lister(self) -> HostStatus | None:
+        names = (self.cluster.leader or "", *sorted(self.cluster.statuses))
+        for name in names:
+            status = self.current(name) if name in self.cluster.statuses else None
+            if status and status.engine_up and status.nodes is not None and self.is_ours(status):
+                return status
+        return None
+
+    def is_ours(self, status: HostStatus) -> bool:
+        """Return True if the host is not known to be in another swarm than the recorded one."""
+        recorded = self.cluster.record.swarm_id if self.cluster.record else None
+        return recorded is None or status.swarm_id in (None, recorded)
+
+    def node_of(self, host: str) -> NodeState | None:
+        """Return the node of a host as a manager lists it now; None: none does."""
+        lister, status = self.lister, self.cluster.statuses.get(host)
+        nodes = (lister.nodes or ()) if lister else ()
+        if status and status.node_id:
+            return next((each for each in nodes if each.id == status.node_id), None)
+        return next((each for each in nodes if dict(each.labels).get(HOST_LABEL) == host), None)
+
+    # ---- What a host reports as blocked and as waiting
+
+    @property
+    def leader_status(self) -> HostStatus | None:
+        """Return the current report of the leader; None: there is no leader, or its report is out of date."""
+        return self.current(self.cluster.leader) if self.cluster.leader else None
+
+    def leader_blocked(self) -> Iterator[BlockedReport]:
+        """Yield what the leader reports as blocked for the whole cluster and for its own host."""
+        yield from blocked_of(self.leader_status) if self.leader_status else ()
+
+    def leader_waiting(self) -> Iterator[WaitingReport]:
+        """Yield what the leader reports as waiting for the whole cluster and for its own host."""
+        yield from self.leader_status.waiting if self.leader_status else ()
+
+    def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
+        """Return the finding for a blocked resource; `error` is the reason if a step on it failed."""
+        if blocked.kind == "mode":
+            observes = self.mode == "observe"
+            reason: Reason = "ObserveMode" if observes else "Paused"
+            return Finding("Blocked", reason, blocked.reason, cause="document/")
+        reason = error if blocked.kind == "error" else REASONS.get(blocked.kind, "Error")
+        state: State = "Degraded" if blocked.kind in _RETRIED else "Blocked"
+        return Finding(state, reason, blocked.reason, attempts=blocked.attempts)
+
+    @property
+    def mode(self) -> str:
+        """Return paused or observe if the accepted document says so, else an empty text."""
+        mode = self.cluster.accepted.policy.mode if self.cluster.accepted else "enforce"
+        return "" if mode == "enforce" else mode
+
+    @property
+    def assigner(self) -> str:
+        """Return the key of what a missing assignment waits for: the leader, or the document that pauses it."""
+        return "document/" if self.mode or not self.accepted_revision else "leader/"
+
+    # ---- The spec that every replica of a service is to have
+
+    def target(self, service: ServiceIntent) -> str:
+        """Return the hash of the spec that the document asks for, with the resolved digest of its image."""
+        return spec_hash(self.target_spec(service))
+
+    def target_spec(self, service: ServiceIntent) -> ContainerSpec:
+        intent, digests = self.intent, self.cluster.digests
+        if intent is None or not intent.policy.resolve_digests or digests is None or service.pull == "never":
+            return service.spec
+        return with_digest(service.spec, dict(digests.images))
+
+    def spec(self, service: ServiceIntent, digest: str) -> ContainerSpec | None:
+        """Return the spec of that hash; None: it is not known."""
+        wanted = self.target_spec(service)
+        return wanted if spec_hash(wanted) == digest else self.cluster.specs.get(digest)
+
+
+def with_digest(spec: ContainerSpec, known: dict[str, str]) -> ContainerSpec:
+    """Return the spec with the digest that its tag was resolved to, if it was."""
+    digest = known.get(spec.image)
+    return replace(spec, image=f"{spec.image}@{digest}") if digest else spec
+
+
+def key_of(etcd_key: str) -> str:
+    """Return the condition key of a key in etcd: `key/` and the name without the prefix of the cluster."""
+    return f"key/{short_key(etcd_key)}"
+
+
+def short_key(etcd_key: str) -> str:
+    """Return a key in etcd without `/swarmkeeper/<cluster>/`."""
+    return etcd_key.removeprefix(ROOT).partition("/")[2] if etcd_key.startswith(ROOT) else etcd_key
+
+
+def blocked_of(status: HostStatus) -> tuple[BlockedReport, ...]:
+    """Return what the host reports as blocked, without the unreadable keys: those are conditions of their own."""
+    return tuple(each for each in status.blocked if each.kind not in ("waiting", "unreadable"))
+
+
+REASONS: dict[str, Reason] = {
+    "quorum": "ChangingRole",
+    "overlap": "Duplicate",
+    "guard": "WaitsForConfirmation",
+    "dependency": "DependencyMissing",
+    "locked": "Locked",
+    "port": "PortInUse",
+    "name": "NameInUse",
+    "foreign": "Foreign",
+    "role": "ChangingRole",
+    "removal": "NotRemoved",
+    "engine": "EngineDown",
+    "store": "StoreUnreachable",
+    "disk": "StateNotSaved",
+    "confirm": "WaitsForConfirmation",
+    "unreadable": "Unreadable",
+    "mode": "Paused",
+    "unsupported": "Unsupported",
+    "rollout": "RolloutPaused",
+    "placement": "NoHostFits",
+    "crash": "CrashLoop",
+    "error": "Error",
+}
+"""Kind of a blocked resource -> reason of its condition."""
+_RETRIED = ("error", "crash", "engine", "disk")
+"""Kinds that the agent repairs or retries by itself."""

@@ -1,0 +1,177 @@
+"""The conditions of services and rollouts, from those of their replicas."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.conditions.condition import (
+    APPLY,
+    READY,
+    SEVERITY,
+    Condition,
+    Finding,
+    ReplicaCondition,
+    ServiceCondition,
+    is_fault,
+)
+from agent.conditions.replicas import desired_replicas
+from agent.conditions.reports import Reports
+from agent.model.intent import Intent, ServiceIntent
+from agent.model.phrases import and_more, short_id
+from agent.model.records import Rollout
+
+_FIRST_START = ("NotAssigned", "Starting", "WaitsForDependency")
+_PAUSED = ("paused", "rollback-paused")
+
+
+# ---- Rollouts
+
+
+def rollouts_of(intent: Intent, reports: Reports) -> dict[str, Rollout]:
+    """Return the rollouts of declared services to the spec that the document asks for."""
+    found = {}
+    for service in intent.services:
+        rollout = reports.cluster.rollouts.get(service.name)
+        if rollout and rollout.to == reports.target(service):
+            found[service.name] = rollout
+    return found
+
+
+def rollout_condition(
+    service: ServiceIntent, rollout: Rollout, replicas: Sequence[ReplicaCondition], reports: Reports
+) -> Condition:
+    """Return the condition of a rollout. It counts the replicas that really run the target by current reports."""
+    total = len(replicas)
+    updated = sum(each.updated for each in replicas)
+    if rollout.back:
+        updated = total - updated
+    count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
+    image = reports.target_spec(service).image
+    found = _of_state(rollout, count, image, _previous(rollout, image, reports))
+    if found.state == "Progressing":
+        waits = next(
+            (each for each in reports.leader_waiting() if each.resource == f"rollout/{service.name}"), None
+        )
+        slow = next(
+            (each.condition for each in replicas if each.updated and each.condition.state != "Ready"), None
+        )
+        if slow:
+            found = found._replace(text=f"{found.text}; {slow.name}: {slow.text}")
+        elif waits and waits.on:
+            found = found._replace(cause=waits.on)
+    return Condition.of("rollout", service.name, found, revision=reports.accepted_revision)
+
+
+def _previous(rollout: Rollout, image: str, reports: Reports) -> str:
+    spec = reports.cluster.specs.get(rollout.before)
+    return spec.image if spec and spec.image != image else f"the previous spec ({short_id(rollout.before)})"
+
+
+def _of_state(rollout: Rollout, count: str, image: str, before: str) -> Finding:
+    fix = "apply the previous document, or a corrected one"
+    match rollout.state:
+        case "moving":
+            return Finding("Progressing", "Rollout", f"{count} to {image}")
+        case "rolling-back":
+            return Finding("Progressing", "RollingBack", f"{count} to {before}, because {rollout.why}")
+        case "rolled-back":
+            text = f"rolled back to {before}, because {rollout.why}: apply a corrected document"
+            return Finding("Degraded", "RolledBack", text, APPLY)
+        case "rollback-paused":
+            text = f"the rollback is paused, {count}, because {rollout.why}: {fix}"
+            return Finding("Blocked", "RolloutPaused", text, APPLY)
+        case _:
+            return Finding(
+                "Blocked", "RolloutPaused", f"paused, {count}, because {rollout.why}: {fix}", APPLY
+            )
+
+
+# ---- Services
+
+
+def service_condition(
+    service: ServiceIntent,
+    replicas: Sequence[ReplicaCondition],
+    rollout: Condition | None,
+    intent: Intent,
+    reports: Reports,
+) -> ServiceCondition:
+    """Return the condition of a service: that of its worst replica, or of its rollout."""
+    desired = desired_replicas(service, intent)
+    known = [each for each in replicas if each.condition.state != "Unknown"]
+    row = ServiceCondition(
+        condition=Condition(kind="service", name=service.name, state="Ready", reason="Ready"),
+        desired=desired,
+        running=sum(each.running for each in known),
+        ready=sum(each.ready for each in known),
+        updated=sum(each.updated for each in known),
+        unknown=len(replicas) - len(known),
+    )
+    found = _of_service(row, replicas, rollout)
+    revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
+    condition = Condition.of("service", service.name, found, revision=revision)
+    return replace(row, condition=replace(condition, critical=_is_down(row, condition, replicas)))
+
+
+def _of_service(
+    row: ServiceCondition, replicas: Sequence[ReplicaCondition], rollout: Condition | None
+) -> Finding:
+    conditions = [each.condition for each in replicas]
+    faulty = [each for each in conditions if is_fault(each.state)]
+    if rollout and is_fault(rollout.state):
+        return Finding(
+            rollout.state, rollout.reason, f"its rollout: {rollout.text}", rollout.command, cause=rollout.key
+        )
+    # A known fault says more than an unknown replica.
+    own = [each for each in faulty if not each.cause]
+    known = [each for each in own or faulty if each.state != "Unknown"] or faulty
+    if worst := _worst(known):
+        return _from_replicas(worst, faulty, replicas)
+    if rollout and rollout.state == "Progressing":
+        return Finding(rollout.state, rollout.reason, rollout.text, cause=rollout.key)
+    if left := [each for each in conditions if each.state == "Progressing"]:
+        first = left[0]
+        text = f"{first.name}: {first.text}{and_more(len(left))}"
+        return Finding("Progressing", first.reason, text, cause=first.cause)
+    if row.desired and all(each.reason == "Completed" for each in conditions):
+        return Finding("Ready", "Completed", "every replica has completed with exit code 0")
+    return READY
+
+
+def _worst(conditions: Iterable[Condition]) -> Condition | None:
+    return max(conditions, key=lambda each: SEVERITY[each.state], default=None)
+
+
+def _from_replicas(
+    worst: Condition, faulty: Sequence[Condition], replicas: Sequence[ReplicaCondition]
+) -> Finding:
+    """Return the finding of the worst replica; the cause is elsewhere only if no replica has a fault of its own."""
+    host = next(each.host for each in replicas if each.condition == worst)
+    where = f"{worst.name} on {host}" if host else worst.name
+    return Finding(
+        worst.state,
+        worst.reason,
+        f"{where}: {worst.text}{and_more(len(faulty))}",
+        worst.command,
+        cause=worst.cause if all(each.cause for each in faulty) else "",
+        since=worst.since,
+        attempts=worst.attempts,
+    )
+
+
+def _is_down(row: ServiceCondition, condition: Condition, replicas: Sequence[ReplicaCondition]) -> bool:
+    """Return True if no replica of the service is at work, except at its first start and in a monitor window."""
+    if row.desired == 0 or row.ready > 0:
+        return False
+    if condition.state != "Progressing":
+        return condition.state != "Ready"
+    first_start = all(each.condition.reason in _FIRST_START for each in replicas)
+    return not first_start and row.running == 0
+
+
+def with_service_as_cause(replica: ReplicaCondition, service: ServiceCondition) -> ReplicaCondition:
+    """Return the replica with its service as cause, if the fault is its own: several such are one problem."""
+    condition = replica.condition
+    if condition.cause or condition.state == "Ready":
+        return replica
+    cause = service.condition.cause or service.condition.key
+    return replace(replica, condition=replace(condition, cause=cause))

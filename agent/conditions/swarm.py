@@ -1,0 +1,161 @@
+"""The conditions of what the whole cluster shares: quorum, leader, networks and images."""
+
+from collections.abc import Iterator
+
+from agent.conditions.condition import Condition, Finding, most_severe
+from agent.conditions.hosts import in_short
+from agent.conditions.reports import Reports, blocked_of
+from agent.diff.nodes import quorum
+from agent.model.intent import Intent, NetworkIntent
+from agent.model.spec import registry_of
+from agent.model.status import BlockedReport, HostStatus
+
+# ---- The quorum of the managers
+
+
+def quorum_condition(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]) -> Condition:
+    """Return the condition of the quorum. Only a manager that lists the nodes proves that there is one."""
+    return Condition.of("quorum", "", _quorum(intent, reports, hosts))
+
+
+def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]) -> Finding:
+    if reports.store_error:
+        return Finding("Unknown", "StoreUnreachable", "the managers are not known", cause="store/")
+    if intent is None:
+        return Finding("Progressing", "NotJudged", "no document declares managers yet", cause="document/")
+    if lister := reports.lister:
+        return Finding("Ready", "Ready", _listed(lister))
+    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
+        return Finding("Progressing", "Joining", "the swarm does not exist yet", cause="leader/")
+    names = [each.name for each in intent.managers]
+    working = [name for name in names if _is_manager(reports.current(name))]
+    if not working and not any(_is_known_down(name, reports) for name in names):
+        return Finding("Unknown", "Unreachable", f"no agent of the {len(names)} managers reports")
+    others = [f"{name} {in_short(hosts[name], reports.now_s)}" for name in names if name not in working]
+    count = f"{len(working)} of {len(names)} managers reachable"
+    why = f" ({', '.join(others)})" if others else ""
+    if len(working) >= quorum(len(names)):
+        return Finding(
+            "Degraded", "NoLeader", f"{count}, but none lists the nodes: the swarm has no raft leader{why}"
+        )
+    return Finding(
+        "Blocked",
+        "QuorumLost",
+        f"{count}{why}; running containers go on; joins, role changes and new networks wait; "
+        "start the missing managers (docs/runbook.md, SwarmkeeperQuorumLost)",
+    )
+
+
+def _listed(lister: HostStatus) -> str:
+    managers = [each for each in lister.nodes or () if each.role == "manager"]
+    reachable = sum(each.reachable is True for each in managers)
+    return f"{reachable} of {len(managers)} managers reachable"
+
+
+def _is_manager(status: HostStatus | None) -> bool:
+    return status is not None and status.engine_up and status.state == "active" and status.is_manager
+
+
+def _is_known_down(name: str, reports: Reports) -> bool:
+    status = reports.current(name)
+    return status is not None and (not status.engine_up or status.state in ("error", "locked", "active"))
+
+
+# ---- The leader of the agents
+
+
+def leader_condition(reports: Reports) -> Condition:
+    """Return the condition of the leader; its name is the leader's host."""
+    return Condition.of("leader", reports.cluster.leader or "", _leader(reports))
+
+
+def _leader(reports: Reports) -> Finding:
+    cluster = reports.cluster
+    if reports.store_error:
+        return Finding("Unknown", "StoreUnreachable", "the leader is not known", cause="store/")
+    if cluster.leader is None:
+        present = len(cluster.present)
+        if not present:
+            return Finding("Degraded", "NoLeader", "no agent runs, so none is the leader: start the agents")
+        why = "an agent takes the lock only if its host is a manager that lists the nodes, or no swarm exists yet"
+        cause = "quorum/" if cluster.record and cluster.record.swarm_id and reports.lister is None else ""
+        return Finding(
+            "Degraded", "NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause
+        )
+    return most_severe(reports.finding(each) for each in reports.leader_blocked() if _is_shared(each))
+
+
+def _is_shared(blocked: BlockedReport) -> bool:
+    """Return True for work of the leader that has no other condition: not a host, a service or a network."""
+    return blocked.resource in (
+        "autolock",
+        "assignments",
+        "digests",
+        "swarm-record",
+        "verdict",
+        "tokens",
+        "unlock",
+    )
+
+
+# ---- Networks
+
+
+def network_condition(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> Condition:
+    """Return the condition of a declared network, by its name in Docker."""
+    found = most_severe(_network(declared, reports, quorum_lost))
+    return Condition.of("network", declared.name, found, revision=reports.accepted_revision)
+
+
+def _network(declared: NetworkIntent, reports: Reports, quorum_lost: bool) -> Iterator[Finding]:
+    if reports.store_error:
+        yield Finding("Unknown", "StoreUnreachable", "the network is not known", cause="store/")
+        return
+    resource, record = f"network/{declared.name}", reports.cluster.record
+    for host in sorted(reports.cluster.present):
+        status = reports.current(host)
+        for each in blocked_of(status) if status else ():
+            if each.resource == resource:
+                found = reports.finding(each)
+                yield (
+                    found if declared.driver == "overlay" else found._replace(text=f"on {host}: {found.text}")
+                )
+        for waits in status.waiting if status else ():
+            if waits.resource == resource:
+                yield Finding("Progressing", "Updating", waits.reason, cause=waits.on)
+    if declared.driver == "overlay" and (record is None or declared.name not in record.networks):
+        yield Finding(
+            "Progressing",
+            "Starting",
+            "the overlay does not exist yet",
+            cause="quorum/" if quorum_lost else "leader/",
+        )
+    if record and declared.name in record.recreating:
+        yield Finding("Progressing", "Updating", "the overlay is being recreated")
+
+
+# ---- Images that cannot be pulled: one problem for each registry
+
+
+def image_conditions(reports: Reports) -> tuple[Condition, ...]:
+    """Return a condition for each image that a host cannot pull; the first one of a registry is cause of the others."""
+    failing: dict[str, tuple[BlockedReport, list[str]]] = {}
+    for host in sorted(reports.cluster.present):
+        status = reports.current(host)
+        for each in blocked_of(status) if status else ():
+            kind, _, image = each.resource.partition("/")
+            if kind == "image" and each.kind == "error":
+                failing.setdefault(image, (each, []))[1].append(host)
+    first: dict[str, str] = {}
+    for image in failing:
+        first.setdefault(registry_of(image), image)
+    conditions = []
+    for image, (blocked, on) in failing.items():
+        registry = registry_of(image)
+        others = [each for each in failing if each != image and registry_of(each) == registry]
+        more = f"; of the same registry: {', '.join(others)}" if others and first[registry] == image else ""
+        found = reports.finding(blocked, error="PullFailed")
+        cause = "" if first[registry] == image else f"image/{first[registry]}"
+        text = f"{', '.join(on)} cannot pull it: {found.text}{more}"
+        conditions.append(Condition.of("image", image, found._replace(text=text, cause=cause)))
+    return tuple(conditions)
