@@ -288,6 +288,7 @@ class Reporter:
         if view is None:
             return {"ready": False, "unready": self.unready()}
         accepted = view.observed.cluster.accepted if view.observed.cluster else None
+        own = own_host(view.observed, view.status)
         return {
             "host": view.observed.me,
             "ready": not self.unready(),
@@ -299,6 +300,7 @@ class Reporter:
             "plan": [str(step) for step in view.plan.steps],
             "in_flight": [str(step) for step in view.in_flight],
             "blocked": view.status.blocked,
+            "conditions": (own.host, *own.replicas),
             "status": view.status,
         }
 

@@ -263,7 +263,10 @@ def test_systemd_hears_that_we_are_ready_with_the_first_pass_and_of_changes_only
 def test_a_pass_that_can_only_hold_makes_us_ready_for_systemd_too(bench: Bench) -> None:
     bench.passed(observed(cluster=None, host=None))
 
-    assert bench.notified == ["READY=1", "STATUS=no accepted intent, dockerd does not answer, etcd unreachable"]
+    assert bench.notified == [
+        "READY=1",
+        "STATUS=no accepted intent, dockerd does not answer, etcd unreachable",
+    ]
 
 
 def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
