@@ -20,6 +20,8 @@ from agent.model.steps import BRIDGE
 SWARM = "swarm"
 """Resource of the membership of a host in its own report."""
 _NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what Swarm may list for a node that went down
+_OF_LEADER = ("node", "drain", "membership-order")
+"""Kinds of resources that the leader reports for another host."""
 _NO_MESH = (
     "swarm services published with mode ingress do not answer on this host, because docker_gwbridge was replaced: "
     "restart dockerd"
@@ -137,8 +139,12 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
     waits, on = _waits(status, reports, SWARM)
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
         return Finding("Progressing", "Joining", f"joins the swarm{_because(waits)}", cause=on or "quorum/")
-    if reports.cluster.record is None or reports.cluster.record.swarm_id is None or status.steps:
-        return Finding("Progressing", "Joining", "waits for the swarm, which does not exist yet")
+    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
+        return Finding(
+            "Progressing", "Joining", "waits for the swarm, which does not exist yet", cause="leader/"
+        )
+    if status.steps:
+        return Finding("Progressing", "Joining", "prepares to join the swarm")
     return Finding("Degraded", "NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")
 
 
@@ -172,9 +178,8 @@ def _address(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
     if status.state != "active":
         return
     wanted, node = status.advertise or str(declared.address), reports.node_of(declared.name)
-    listed = node.address if node and node.address not in _NO_ADDRESSES else ""
-    found = listed or status.swarm_address or ""
-    if found and found != wanted:
+    known = (node.address if node else "", status.swarm_address or "")
+    if found := next((each for each in known if each not in (wanted, *_NO_ADDRESSES)), ""):
         order = reports.cluster.membership_orders.get(declared.name)
         text = f"the swarm has the address {found} for it, {wanted} is declared"
         if order and order.what == "leave":
@@ -223,9 +228,12 @@ def _slot_holder(reports: Reports, status: HostStatus) -> str:
 
 
 def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
+    order = reports.cluster.membership_orders.get(declared.name)
+    quarantined = order is not None and order.what == "quarantine"
     for each in blocked_of(status):
         if _concerns(declared.name, each, status):
-            yield reports.finding(each)
+            found = reports.finding(each)
+            yield found._replace(reason="Duplicate") if quarantined and each.resource == SWARM else found
     mine = (f"node/{status.node_id}", f"membership-order/{declared.name}")
     for each in reports.leader_blocked():
         if each.resource in mine:
@@ -293,7 +301,8 @@ def _works_on(status: HostStatus, resource: str) -> bool:
 
 def _waits(status: HostStatus, reports: Reports, *resources: str) -> tuple[str, str]:
     """Return (reason, condition key of the cause) of the first of the resources that waits; empty: none does."""
-    for each in (*status.waiting, *reports.leader_waiting()):
+    of_leader = (each for each in reports.leader_waiting() if each.resource.partition("/")[0] in _OF_LEADER)
+    for each in (*status.waiting, *of_leader):
         if each.resource in resources:
             return each.reason, each.on
     return "", ""

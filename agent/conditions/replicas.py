@@ -40,16 +40,21 @@ class Known:
 # ---- The slots of every service
 
 
-def desired_replicas(service: ServiceIntent, intent: Intent) -> int:
+def desired_replicas(service: ServiceIntent, intent: Intent, reports: Reports) -> int:
     """Return the number of replicas that the document asks for on hosts that may run them."""
     if service.replicas is not None:
         return service.replicas
-    return sum(count for name, count in service.placement if not _is_emptied(intent, name))
+    return sum(_desired_on(name, count, service, intent, reports) for name, count in service.placement)
 
 
-def _is_emptied(intent: Intent, name: str) -> bool:
+def _desired_on(name: str, count: int, service: ServiceIntent, intent: Intent, reports: Reports) -> int:
     host = intent.host(name)
-    return host is None or host.availability == "drain"
+    if host is None or host.availability == "drain":
+        return 0
+    if host.availability == "active" or not service.everywhere:
+        return count
+    assignment = reports.cluster.assignments.get(name)
+    return sum(each.service == service.name for each in assignment.replicas) if assignment else 0
 
 
 def places(intent: Intent, reports: Reports) -> Iterator[Place]:
@@ -65,7 +70,7 @@ def places(intent: Intent, reports: Reports) -> Iterator[Place]:
     for service in intent.services:
         mine = sorted(assigned.get(service.name, ()), key=lambda each: (each.slot, each.host))
         yield from mine
-        taken, lacking = {each.slot for each in mine}, desired_replicas(service, intent) - len(mine)
+        taken, lacking = {each.slot for each in mine}, desired_replicas(service, intent, reports) - len(mine)
         free = (slot for slot in range(1, len(mine) + lacking + 1) if slot not in taken)
         for slot, _ in zip(free, range(lacking), strict=False):
             yield Place(service=service, slot=slot)

@@ -43,7 +43,7 @@ def rollout_condition(
     total = len(replicas)
     updated = sum(each.updated for each in replicas)
     if rollout.back:
-        updated = total - updated
+        updated = sum(each.running and not each.updated for each in replicas)
     count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
     image = reports.target_spec(service).image
     found = _of_state(rollout, count, image, _previous(rollout, image, reports))
@@ -96,7 +96,7 @@ def service_condition(
     reports: Reports,
 ) -> ServiceCondition:
     """Return the condition of a service: that of its worst replica, or of its rollout."""
-    desired = desired_replicas(service, intent)
+    desired = desired_replicas(service, intent, reports)
     known = [each for each in replicas if each.condition.state != "Unknown"]
     row = ServiceCondition(
         condition=Condition(kind="service", name=service.name, state="Ready", reason="Ready"),

@@ -29,8 +29,9 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
         return Finding("Progressing", "Joining", "the swarm does not exist yet", cause="leader/")
     names = [each.name for each in intent.managers]
     working = [name for name in names if _is_manager(reports.current(name))]
-    if not working and not any(_is_known_down(name, reports) for name in names):
-        return Finding("Unknown", "Unreachable", f"no agent of the {len(names)} managers reports")
+    down = [name for name in names if _is_known_down(reports.current(name))]
+    if not working and len(names) - len(down) >= quorum(len(names)):
+        return Finding("Unknown", "Unreachable", f"none of the {len(names)} managers reports the nodes")
     others = [f"{name} {in_short(hosts[name], reports.now_s)}" for name in names if name not in working]
     count = f"{len(working)} of {len(names)} managers reachable"
     why = f" ({', '.join(others)})" if others else ""
@@ -56,9 +57,8 @@ def _is_manager(status: HostStatus | None) -> bool:
     return status is not None and status.engine_up and status.state == "active" and status.is_manager
 
 
-def _is_known_down(name: str, reports: Reports) -> bool:
-    status = reports.current(name)
-    return status is not None and (not status.engine_up or status.state in ("error", "locked", "active"))
+def _is_known_down(status: HostStatus | None) -> bool:
+    return status is not None and (not status.engine_up or status.state in ("error", "locked"))
 
 
 # ---- The leader of the agents

@@ -7,6 +7,7 @@ leader then: another agent may have become it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.conditions import own_host
 from agent.model.records import timestamp
 from agent.model.status import HostStatus
 from agent.report.gauges import View
@@ -16,7 +17,7 @@ def local_page(view: View, unready: Sequence[str]) -> Mapping[str, Any]:
     """Return the state of this host at its last pass; `as_of` is the time of that pass, RFC 3339."""
     observed, status = view.observed, view.status
     cluster = observed.cluster
-    known_leader = cluster.leader if cluster else None
+    known_leader, own = cluster.leader if cluster else None, own_host(observed, status)
     return {
         "host": observed.me,
         "as_of": status.at,
@@ -45,6 +46,7 @@ def local_page(view: View, unready: Sequence[str]) -> Mapping[str, Any]:
             "node_id": status.node_id,
         },
         "replicas": status.replicas,
+        "conditions": (own.host, *own.replicas),
         "blocked": status.blocked,
         "waiting": status.waiting,
         "steps": status.steps,

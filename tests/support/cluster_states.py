@@ -5,16 +5,25 @@ Three managers, node-231 (the leader) to node-233, run `web` (one replica on eac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.model.host_state import Difference, NodeState
 from agent.model.intent import HostIntent, Intent, PolicyIntent, ServiceIntent
 from agent.model.keys import Keys
 from agent.model.observed import ClusterState, Document
-from agent.model.records import Assignment, Disruption, Replica, Rollout, SwarmRecord, Tokens, Verdict
+from agent.model.records import (
+    Assignment,
+    Disruption,
+    MembershipOrder,
+    Replica,
+    Rollout,
+    SwarmRecord,
+    Tokens,
+    Verdict,
+)
 from agent.model.spec import Attachment, ContainerSpec, Healthcheck, Restart, spec_hash
 from agent.model.status import (
     BlockedReport,
@@ -277,19 +286,6 @@ def releasing(
 # ---- The named states
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A state, and what every reader has to say of it."""
-
-    cluster: ClusterState
-    line: str = ""
-    """First line of `status`."""
-    code: int = 1
-    problems: tuple[str, ...] = ()
-    """`<key> <state>/<reason>`, most severe first."""
-    store_error: str = ""
-
-
 CRASHING: dict[str, Any] = {
     "steady": False,
     "crashes": 7,
@@ -403,6 +399,32 @@ def undeclared() -> ClusterState:
     state = replace(HEALTHY, present={**HEALTHY.present, "spare": "run-spare"})
     spare = report("node-234", state="inactive", node_id=None, is_manager=False, nodes=None, revision=0)
     return replace(state, statuses={**state.statuses, "spare": replace(spare, instance="run-spare")})
+
+
+def removed() -> ClusterState:
+    """Return the cluster after node-234 was removed from the document while it was off."""
+    nothing = Assignment(revision=REVISION, project="prod")
+    why = "no longer in the intent: its agent does not run and its node is ready: start the agent or power off the host"
+    state = replace(HEALTHY, assignments={**HEALTHY.assignments, "node-234": nothing})
+    return on(state, A, blocked=blocked("host/node-234", "removal", why))
+
+
+def quarantined() -> ClusterState:
+    why = "another host has the identity of this node"
+    order = MembershipOrder(state="active", node_id="id-node-233", what="quarantine", reason=why)
+    state = replace(HEALTHY, membership_orders={C: order})
+    return on(state, C, blocked=blocked("swarm", "foreign", why))
+
+
+def dead_registry() -> ClusterState:
+    state = on(without_replicas(HEALTHY, A), A, blocked=_pulls("order", "web"), revision=6)
+    return on(without_replicas(state, B), B, blocked=_pulls("order", "web", "billing"), revision=6)
+
+
+def _pulls(*names: str) -> tuple[BlockedReport, ...]:
+    return tuple(
+        each for name in names for each in blocked(f"image/registry.local/{name}:1.0.0", "error", PULL)
+    )
 
 
 ROTTEN = (
@@ -563,6 +585,9 @@ CLUSTERS: Mapping[str, ClusterState] = {
         statuses={A: HEALTHY.statuses[A], C: HEALTHY.statuses[C]},
     ),
     "undeclared host": undeclared(),
+    "removed host is off": removed(),
+    "quarantined host": quarantined(),
+    "two images of a dead registry": dead_registry(),
     "overlay of another network": on(
         HEALTHY,
         A,
@@ -573,3 +598,431 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "etcd out of space": HEALTHY,
 }
 STORE_ERRORS: Mapping[str, str] = {"etcd away": "etcd does not answer", "etcd out of space": "NOSPACE"}
+
+
+# ---- What has to be said of each: `pytest tests/unit/conditions` compares it
+
+
+class Expected(NamedTuple):
+    """What every reader has to say of a state."""
+
+    line: str
+    """First line of `status`."""
+    code: int = 1
+    problems: tuple[str, ...] = ()
+    """`<key> <state>/<reason>`, and `!` if it is critical; most severe first."""
+    states: tuple[str, ...] = ()
+    """Without problems: every condition that is not Ready, in the same form, without those of replicas."""
+
+
+EXPECTED: Mapping[str, Expected] = {
+    "healthy": Expected(
+        line="converged: 3 hosts, 3 services, 8 replicas",
+        code=0,
+    ),
+    "crash loop, exited": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times "
+        "so far, last with code 1",
+        code=2,
+        problems=("service/billing Degraded/CrashLoop!",),
+    ),
+    "crash loop, between two exits": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times so far",
+        code=2,
+        problems=("service/billing Degraded/CrashLoop!",),
+    ),
+    "crash loop, restarted by docker": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exits again and again, 7 times "
+        "so far, last with code 1",
+        code=2,
+        problems=("service/billing Degraded/CrashLoop!",),
+    ),
+    "exited once": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it exited with code 137; its "
+        "agent starts it again",
+        code=2,
+        problems=("service/billing Degraded/Exited!",),
+    ),
+    "unhealthy": Expected(
+        line="web: 2 of 3 replicas ready; web-3 on node-233: its health check fails: see the last "
+        "results with docker inspect on its host",
+        problems=("service/web Degraded/Unhealthy",),
+    ),
+    "health check has not passed yet": Expected(
+        line="in progress: 7 of 8 replicas ready; web: web-3: its health check has not passed yet",
+        states=("service/web Progressing/Monitoring",),
+    ),
+    "monitor window runs": Expected(
+        line="in progress: 7 of 8 replicas ready; billing: billing-1: it has not run for its monitor "
+        "window of 5 s yet",
+        states=("service/billing Progressing/Monitoring",),
+    ),
+    "differs from its spec": Expected(
+        line="order: 4 of 4 replicas ready; order-1 on node-231: it differs from its spec "
+        "(memory_limit_bytes); its agent repairs it",
+        problems=("service/order Degraded/Differs",),
+    ),
+    "paused container": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it is paused (`docker pause`); "
+        "its agent unpauses it",
+        code=2,
+        problems=("service/billing Degraded/Differs!",),
+    ),
+    "start failed": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: it cannot start: no such device",
+        code=2,
+        problems=("service/billing Degraded/StartFailed!",),
+    ),
+    "two containers of a slot": Expected(
+        line="in progress: 8 of 8 replicas ready; billing: billing-1: 2 containers of it exist until "
+        "one is removed: prod-billing-1, prod-billing-1-old",
+        states=("service/billing Progressing/Updating",),
+    ),
+    "host off for 6 minutes": Expected(
+        line="node-232 unreachable for 6 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/Unreachable!",),
+    ),
+    "host cut off from etcd": Expected(
+        line="node-232 unreachable for 6 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/Unreachable!",),
+    ),
+    "host off, its last report blocked": Expected(
+        line="node-232 unreachable for 6 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/Unreachable!",),
+    ),
+    "host never seen": Expected(
+        line="node-233: no agent of it has ever reported: install Swarmkeeper there and start it",
+        problems=("host/node-233 Unknown/NeverSeen",),
+    ),
+    "host starting": Expected(
+        line="node-232 starting: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/NotReported!",),
+    ),
+    "agent stopped": Expected(
+        line="node-232 agent stopped for 6 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/AgentStopped!",),
+    ),
+    "every agent stopped": Expected(
+        line="not known: no agent reports (node-231 agent stopped for 1 m, node-232 agent stopped for "
+        "1 m, node-233 agent stopped for 1 m)",
+        code=3,
+        problems=(
+            "host/node-231 Unknown/AgentStopped!",
+            "host/node-232 Unknown/AgentStopped!",
+            "quorum/ Unknown/Unreachable",
+            "leader/ Degraded/NoLeader",
+            "host/node-233 Unknown/AgentStopped",
+        ),
+    ),
+    "dockerd down": Expected(
+        line="node-232 dockerd does not answer: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Degraded/EngineDown!",),
+    ),
+    "frozen: the report is old": Expected(
+        line="node-232 report too old for 12 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/ReportOld!",),
+    ),
+    "manager in error": Expected(
+        line="node-233: docker reports an error of its swarm: manager stopped: can't initialize raft "
+        "node; `systemctl restart docker` on that host often ends it",
+        problems=("host/node-233 Degraded/SwarmError",),
+    ),
+    "swarm locked": Expected(
+        line="node-233: its swarm is locked: unlock it with the unlock key",
+        problems=("host/node-233 Blocked/Locked",),
+    ),
+    "not in the swarm": Expected(
+        line="node-233: it is not in the swarm (docker says inactive)",
+        problems=("host/node-233 Degraded/NotInSwarm",),
+    ),
+    "node down": Expected(
+        line="node-233: the managers list its node as down, although its dockerd answers: check the "
+        "ports 2377 and 7946 between the hosts",
+        problems=("host/node-233 Degraded/NodeDown",),
+    ),
+    "other address in the swarm": Expected(
+        line="node-233: the swarm has the address 10.0.0.9 for it, 10.0.0.233 is declared: correct "
+        "the address in the document or on the host",
+        problems=("host/node-233 Degraded/OtherAddress",),
+    ),
+    "other address on the host": Expected(
+        line="node-233: no device of it has the declared address 10.0.0.233: it has 10.9.9.9 (eth0)",
+        problems=("host/node-233 Degraded/OtherAddress",),
+    ),
+    "duplicate node": Expected(
+        line="node-233: node-233 and copy both report this node id",
+        problems=("host/node-233 Blocked/Duplicate",),
+    ),
+    "quorum lost": Expected(
+        line="quorum lost: 1 of 3 managers reachable (node-232 unreachable for 6 m, node-233 dockerd "
+        "does not answer); running containers go on; joins, role changes and new networks wait (+2 more)",
+        code=2,
+        problems=(
+            "quorum/ Blocked/QuorumLost!",
+            "host/node-232 Unknown/Unreachable!",
+            "host/node-233 Degraded/EngineDown",
+        ),
+    ),
+    "no leader": Expected(
+        line="leader: none of the 3 agents has the leader lock: an agent takes the lock only if its "
+        "host is a manager that lists the nodes, or no swarm exists yet",
+        problems=("leader/ Degraded/NoLeader",),
+    ),
+    "paused": Expected(
+        line="paused: nothing is changed until x-cluster.policy.mode is enforce",
+        problems=("document/ Blocked/Paused",),
+    ),
+    "paused, and a host is off": Expected(
+        line="paused: node-232 unreachable for 6 m: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Unknown/Unreachable!", "document/ Blocked/Paused"),
+    ),
+    "observe": Expected(
+        line="observe: steps are only reported until x-cluster.policy.mode is enforce",
+        problems=("document/ Blocked/ObserveMode",),
+    ),
+    "no document": Expected(
+        line="document: etcd has no document: apply one",
+        code=2,
+        problems=("document/ Blocked/NoDocument",),
+    ),
+    "document refused": Expected(
+        line="document: revision 8 is refused: line 3, column 1: services.web.imag: unknown key; "
+        "remove it (and 1 more); revision 7 stays accepted",
+        problems=("document/ Blocked/Refused",),
+    ),
+    "first document refused": Expected(
+        line="document: revision 8 is refused: line 1: not a mapping",
+        code=2,
+        problems=("document/ Blocked/Refused",),
+    ),
+    "guard": Expected(
+        line="document: revision 8 waits: it would remove 4 of 8 replicas (all of order); revision 7 "
+        "stays accepted",
+        problems=("document/ Blocked/WaitsForConfirmation",),
+    ),
+    "no verdict": Expected(
+        line="document: the leader has not judged revision 8 yet; revision 7 stays accepted",
+        states=("document/ Progressing/NotJudged",),
+    ),
+    "etcd rolled back": Expected(
+        line="document: etcd was rolled back (revision 90 after revision 100): apply the correct "
+        "document again",
+        problems=("document/ Blocked/RolledBackStore",),
+    ),
+    "healthy rollout": Expected(
+        line="rollout of order: 2 of 4 replicas updated to registry.local/order:1.0.1",
+        states=(
+            "host/node-231 Progressing/Rollout",
+            "host/node-233 Progressing/Rollout",
+            "rollout/order Progressing/Rollout",
+            "service/order Progressing/Rollout",
+        ),
+    ),
+    "rollout paused": Expected(
+        line="rollout of order: paused, 1 of 4 replicas updated, because order-1: it exited with 3: "
+        "apply the previous document, or a corrected one",
+        problems=("rollout/order Blocked/RolloutPaused",),
+    ),
+    "rollback under way": Expected(
+        line="rollout of order: 3 of 4 replicas rolled back to registry.local/order:1.0.0, because "
+        "order-1: it is unhealthy",
+        states=(
+            "host/node-231 Progressing/Rollout",
+            "host/node-232 Progressing/Rollout",
+            "host/node-233 Progressing/Rollout",
+            "rollout/order Progressing/RollingBack",
+            "service/order Progressing/RollingBack",
+        ),
+    ),
+    "rolled back": Expected(
+        line="rollout of order: rolled back to registry.local/order:1.0.0, because order-1: it is "
+        "unhealthy: apply a corrected document",
+        problems=("rollout/order Degraded/RolledBack",),
+    ),
+    "rollback paused": Expected(
+        line="rollout of order: the rollback is paused, 3 of 4 replicas rolled back, because order-2: "
+        "it exited with 1: apply the previous document, or a corrected one",
+        problems=("rollout/order Blocked/RolloutPaused",),
+    ),
+    "first start": Expected(
+        line="in progress: 0 of 8 replicas ready; web: web-1: it is being started on node-231 (and 2 more)",
+        states=(
+            "host/node-231 Progressing/Steps",
+            "host/node-232 Progressing/Steps",
+            "host/node-233 Progressing/Steps",
+            "service/web Progressing/Starting",
+            "service/order Progressing/Starting",
+            "service/billing Progressing/Starting",
+        ),
+    ),
+    "newest revision not assigned": Expected(
+        line="in progress: 8 of 8 replicas ready; order: order-1: it has the previous spec; the "
+        "rollout begins (and 3 more)",
+        states=(
+            "host/node-231 Progressing/NotAssigned",
+            "host/node-232 Progressing/NotAssigned",
+            "host/node-233 Progressing/NotAssigned",
+            "service/order Progressing/Updating",
+        ),
+    ),
+    "drain under way": Expected(
+        line="in progress: node-233 drains: prod-order-3, prod-web-3 are left",
+        states=("host/node-233 Progressing/Draining",),
+    ),
+    "drained": Expected(
+        line="converged: 3 hosts, 3 services, 7 replicas",
+        code=0,
+    ),
+    "drained and off": Expected(
+        line="converged: 3 hosts, 3 services, 7 replicas",
+        code=0,
+    ),
+    "join under way": Expected(
+        line="in progress: node-233 joins the swarm: dockerd has not finished joining the swarm",
+        states=(
+            "host/node-233 Progressing/Joining",
+            "service/web Progressing/Starting",
+            "service/order Progressing/Starting",
+        ),
+    ),
+    "wrong sealing key": Expected(
+        line="key tokens: node-233 cannot open the join tokens: the key in tokens.key_file differs "
+        "from that of the leader; copy the same key to every host",
+        problems=("key/tokens Blocked/WrongSealingKey",),
+    ),
+    "role change": Expected(
+        line="in progress: node-233 is a manager, worker is declared",
+        states=("host/node-233 Progressing/ChangingRole",),
+    ),
+    "bridge waits": Expected(
+        line="in progress: node-233 waits to change docker_gwbridge: waits for the disruption slot",
+        states=("host/node-233 Progressing/WaitsForSlot",),
+    ),
+    "bridge moves": Expected(
+        line="in progress: node-232 changes docker_gwbridge",
+        states=("host/node-232 Progressing/ChangingBridge",),
+    ),
+    "bridge held": Expected(
+        line="node-232: docker_gwbridge is not as declared: attached to it by hand: probe",
+        problems=("host/node-232 Blocked/BridgeBlocked",),
+    ),
+    "foreign port": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: port 80/tcp is used by the "
+        "container nginx",
+        code=2,
+        problems=("service/billing Blocked/PortInUse!",),
+    ),
+    "foreign name": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has this name",
+        code=2,
+        problems=("service/billing Blocked/NameInUse!",),
+    ),
+    "registry away": Expected(
+        line="image registry.local/order:1.0.1: node-232 cannot pull it: registry.local does not "
+        "answer (3 attempts, will retry)",
+        problems=("image/registry.local/order:1.0.1 Degraded/PullFailed",),
+    ),
+    "missing image at a first start": Expected(
+        line="image registry.local/order:1.0.0: node-231, node-232, node-233 cannot pull it: "
+        "registry.local does not answer (3 attempts, will retry); order has no ready replica",
+        code=2,
+        problems=("image/registry.local/order:1.0.0 Degraded/PullFailed!",),
+    ),
+    "no host fits": Expected(
+        line="order: 3 of 4 replicas ready; order-4: no host can run it: node-231: publishes a port "
+        "of the host",
+        problems=("service/order Blocked/NoHostFits",),
+    ),
+    "dependency waits": Expected(
+        line="in progress: 4 of 8 replicas ready; web: web-1: depends on billing: billing-1 on "
+        "node-232 has to be healthy first (and 2 more)",
+        states=("service/web Progressing/WaitsForDependency", "service/billing Progressing/Monitoring"),
+    ),
+    "dependency failed": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: its health check fails: see the "
+        "last results with docker inspect on its host",
+        code=2,
+        problems=("service/billing Degraded/Unhealthy!",),
+    ),
+    "one-shot completed": Expected(
+        line="converged: 3 hosts, 2 services, 4 replicas",
+        code=0,
+    ),
+    "one-shot failed": Expected(
+        line="job: 0 of 1 replica ready; job-1 on node-231: it exited with code 3, and its restart "
+        "policy ends it",
+        code=2,
+        problems=("service/job Degraded/Failed!",),
+    ),
+    "unreadable key": Expected(
+        line="key rollouts/order: unreadable: not a Rollout: damaged; its last readable value stays "
+        "valid: delete the key, or upgrade this agent if a newer one wrote it",
+        problems=("key/rollouts/order Blocked/Unreadable",),
+    ),
+    "unreadable status": Expected(
+        line="key hosts/node-232/status: unreadable: not a HostStatus: damaged; its last readable "
+        "value stays valid: delete the key, or upgrade this agent if a newer one wrote it; "
+        "billing has no ready replica",
+        code=2,
+        problems=("key/hosts/node-232/status Blocked/Unreadable!",),
+    ),
+    "undeclared host": Expected(
+        line="converged: 3 hosts, 3 services, 8 replicas",
+        code=0,
+    ),
+    "removed host is off": Expected(
+        line="node-234: no longer in the intent: its agent does not run and its node is ready: start "
+        "the agent or power off the host",
+        problems=("host/node-234 Blocked/NotRemoved",),
+    ),
+    "quarantined host": Expected(
+        line="node-233: another host has the identity of this node",
+        problems=("host/node-233 Blocked/Duplicate",),
+    ),
+    "two images of a dead registry": Expected(
+        line="image registry.local/order:1.0.0: node-231, node-232 cannot pull it: registry.local "
+        "does not answer (3 attempts, will retry)",
+        code=2,
+        problems=("image/registry.local/order:1.0.0 Degraded/PullFailed!",),
+    ),
+    "overlay of another network": Expected(
+        line="network net: subnet: 10.10.0.0/16 wanted, 10.11.0.0/16 found",
+        problems=("network/net Blocked/Foreign",),
+    ),
+    "state not saved": Expected(
+        line="node-233: no space left on device",
+        problems=("host/node-233 Degraded/StateNotSaved",),
+    ),
+    "etcd away": Expected(
+        line="etcd is unreachable (etcd does not answer); running containers go on",
+        code=3,
+        problems=("store/ Unknown/StoreUnreachable!",),
+    ),
+    "etcd out of space": Expected(
+        line="etcd is out of space and refuses writes, so no report is current: compact and "
+        "defragment it, then disarm the alarm",
+        code=3,
+        problems=("store/ Blocked/StoreFull!",),
+    ),
+}
+
+
+class Named(NamedTuple):
+    """A state, and what has to be said of it."""
+
+    cluster: ClusterState
+    expected: Expected
+    store_error: str = ""
+
+
+STATES: Mapping[str, Named] = {
+    name: Named(state, EXPECTED[name], STORE_ERRORS.get(name, "")) for name, state in CLUSTERS.items()
+}

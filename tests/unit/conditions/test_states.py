@@ -1,0 +1,71 @@
+"""Every named state: the first line, the exit code and the problems that all readers share."""
+
+import pytest
+
+from agent.conditions import ClusterConditions, Condition, conditions_of
+from agent.conditions.condition import is_fault
+from tests.support.cluster_states import NOW_S, STATES
+
+NAMES = sorted(STATES)
+
+
+def judged(name: str) -> ClusterConditions:
+    state = STATES[name]
+    return conditions_of(state.cluster, now_s=NOW_S, store_error=state.store_error)
+
+
+def form(condition: Condition) -> str:
+    return f"{condition.key} {condition.state}/{condition.reason}{'!' if condition.critical else ''}"
+
+
+def every(found: ClusterConditions) -> list[Condition]:
+    return [
+        *(found.store, found.document, found.quorum, found.leader, *found.keys),
+        *(each.condition for each in found.hosts),
+        *(*found.networks, *found.images, *found.rollouts),
+        *(each.condition for each in found.services),
+        *(each.condition for each in found.replicas),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_line_says_what_comes_first(name: str) -> None:
+    assert judged(name).cluster.text == STATES[name].expected.line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exit_code_is_that_of_a_nagios_plugin(name: str) -> None:
+    assert judged(name).code == STATES[name].expected.code
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_is_one_problem_for_each_cause(name: str) -> None:
+    assert tuple(form(each.condition) for each in judged(name).problems) == STATES[name].expected.problems
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not STATES[name].expected.problems])
+def test_progress_is_no_problem_and_is_shown(name: str) -> None:
+    left = [each for each in every(judged(name)) if each.state != "Ready" and each.kind != "replica"]
+    assert tuple(map(form, left)) == STATES[name].expected.states
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_fault_is_a_problem_or_follows_from_one(name: str) -> None:
+    found = judged(name)
+    shown = {each.key for problem in found.problems for each in (problem.condition, *problem.consequences)}
+    assert {each.key for each in every(found) if is_fault(each.state)} <= shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_is_zero_for_convergence_only(name: str) -> None:
+    found = judged(name)
+    assert (found.code == 0) == found.converged == (found.cluster.state == "Ready")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fault_says_what_is_so(name: str) -> None:
+    assert [each.key for each in every(judged(name)) if is_fault(each.state) and not each.text] == []
+
+
+def test_there_are_more_than_forty_states() -> None:
+    assert len(STATES) >= 40
