@@ -257,7 +257,7 @@ def _as(report: Callable[..., R], found: object, **given: object) -> R:
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
-    planned = [_as(status.BlockedReport, each) for each in blocked]
+    planned = [_as(status.BlockedReport, each, attempts=0) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
         status.BlockedReport(

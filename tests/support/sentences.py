@@ -7,6 +7,9 @@ sentence, as the parameters of a function have no other mark in the source.
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
+
+from agent.conditions.condition import Reason
 
 OTHERS_TEXT = ("clients", "diff/container", "intent", "yamldoc")
 """Folders in which `text` is a part of the document, or of what an engine, etcd or the kernel said."""
@@ -34,11 +37,36 @@ _PATTERNS = {"findall", "finditer", "fullmatch", "match", "search", "split", "su
 """Methods of a regular expression, and functions of `re`."""
 _SAME = {"casefold", "lower", "replace", "strip", "upper"}
 """Methods that return the sentence, changed."""
+FIXED_WORDS = frozenset(get_args(Reason))
+"""Values of `Condition.reason`, which is a fixed word and no sentence."""
 
 
 def parsers(source: str, words: frozenset[str] = WORDS) -> list[tuple[str, int]]:
     """(function, line) of each place that takes a sentence apart; a method is named as `Class.method`."""
-    return list(_Finder(words).found(ast.parse(source), ""))
+    module = ast.parse(source)
+    return list(_Finder(words, _names_of_words(module)).found(module, ""))
+
+
+def _names_of_words(module: ast.Module) -> frozenset[str]:
+    """Return the constants of a module that hold fixed words alone."""
+    constants = (each for each in module.body if isinstance(each, ast.Assign | ast.AnnAssign) and each.value)
+    return frozenset(
+        target.id
+        for each in constants
+        for target in (each.targets if isinstance(each, ast.Assign) else [each.target])
+        if isinstance(target, ast.Name)
+        and each.value
+        and _texts(each.value)
+        and _texts(each.value) <= FIXED_WORDS
+    )
+
+
+def _texts(node: ast.expr) -> set[str]:
+    return {
+        each.value
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }
 
 
 def parsers_below(folder: Path) -> dict[str, list[int]]:
@@ -53,14 +81,14 @@ def parsers_below(folder: Path) -> dict[str, list[int]]:
 
 
 class _Finder:
-    def __init__(self, words: frozenset[str]) -> None:
-        self._words = words
+    def __init__(self, words: frozenset[str], of_words: frozenset[str]) -> None:
+        self._words, self._of_words = words, of_words
 
     def found(self, node: ast.AST, inside: str) -> Iterator[tuple[str, int]]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
                 aliases = {name for each in ast.walk(child) for name in self._aliases(each)}
-                within = _Finder(self._words | aliases)
+                within = _Finder(self._words | aliases, self._of_words)
                 yield from within.found(child, f"{inside}.{child.name}".lstrip("."))
                 continue
             if isinstance(child, ast.expr) and self._takes_apart(child):
@@ -77,10 +105,10 @@ class _Finder:
                 applied = method in _PATTERNS and any(map(self._is_sentence, arguments))
                 return applied or (method in _METHODS and self._is_sentence(of))
             case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[right]):
-                return self._is_sentence(right) or (self._is_sentence(left) and _is_fixed(right))
+                return self._is_sentence(right) or (self._is_sentence(left) and self._is_fixed(right))
             case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
                 sides = ((left, right), (right, left))
-                return any(self._is_sentence(one) and _is_fixed(other) for one, other in sides)
+                return any(self._is_sentence(one) and self._is_fixed(other) for one, other in sides)
         return False
 
     def _is_sentence(self, node: ast.expr) -> bool:
@@ -95,14 +123,13 @@ class _Finder:
                 return any(map(self._is_sentence, values))
         return False
 
-
-def _is_fixed(node: ast.expr) -> bool:
-    """Return True for a text or a constant, or several of them; an empty text only asks if there is a sentence."""
-    match node:
-        case ast.Constant(value=value):
-            return isinstance(value, str) and bool(value)
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name.isupper()
-        case ast.Tuple(elts=each) | ast.Set(elts=each) | ast.List(elts=each):
-            return any(map(_is_fixed, each))
-    return False
+    def _is_fixed(self, node: ast.expr) -> bool:
+        """Return True for a text or a constant, or several; an empty text only asks if there is a sentence."""
+        match node:
+            case ast.Constant(value=value):
+                return isinstance(value, str) and bool(value) and value not in FIXED_WORDS
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                return name.isupper() and name not in self._of_words
+            case ast.Tuple(elts=each) | ast.Set(elts=each) | ast.List(elts=each):
+                return any(map(self._is_fixed, each))
+        return False

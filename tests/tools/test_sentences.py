@@ -27,6 +27,9 @@ ALLOWED = {
         "clients/etcd/channel.py:Failure.is_ambiguous",
         "clients/etcd/channel.py:Failure.is_stale_token",
         "clients/etcd/channel.py:Failure.is_tls",
+        "clients/etcd/channel.py:Failure.cause",
+        "clients/etcd/channel.py:Failure.as_error",
+        "conditions/document.py:store_condition",
     ),
     "libyaml's errors": ("yamldoc/compose.py:_syntax_remedy",),
     "Docker's values, not sentences": (
@@ -43,6 +46,8 @@ ALLOWED = {
         "cli/app.py:Group.invoke",
         "cli/plan.py:_show_host",
         "logs.py:_value",
+        "logs.py:_variant",
+        "report/journal.py:Journal._log_waiting",
         "logs.py:masked",
     ),
 }

@@ -226,7 +226,7 @@ def reserve_addresses(
     }
     before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
     reserved: dict[Key, dict[str, str]] = {}
-    held: dict[Key, Held] = {}
+    obstacles: dict[Key, Held] = {}
     given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
         overlay = _Overlay(
@@ -243,16 +243,16 @@ def reserve_addresses(
         for (name, key), asks in asked.items():
             found = overlay.held(name, key, asks, reserved.get(key, {}).get(network, ""))
             if found.why:
-                held.setdefault(key, found)
+                obstacles.setdefault(key, found)
 
     def with_addresses(name: str, replica: Replica) -> Replica:
         key = replica.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
         addresses = {**kept, **reserved.get(key, {})}
         replica = replace(replica, addresses=tuple(sorted(addresses.items())))
-        if replica.held or key not in held:
+        if replica.held or key not in obstacles:
             return replica
-        why, on, fault = held[key]
+        why, on, fault = obstacles[key]
         return replace(replica, held=why, waits_on=on, held_by_fault=fault)
 
     assignments = {
