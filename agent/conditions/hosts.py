@@ -404,7 +404,7 @@ def in_short(condition: Condition, now_s: float) -> str:
     """Return the fault of a host in a few words, with its duration where that is known."""
     if not is_fault(condition.state):
         return "ready"
-    words = SHORT.get(condition.reason, "blocked")
+    text = SHORT.get(condition.reason, "blocked")
     seconds = seconds_since(condition.since, now_s) if condition.since else None
     timed = seconds is not None and condition.reason in ("Unreachable", "AgentStopped", "ReportOld")
-    return f"{words} for {duration(seconds or 0.0)}" if timed else words
+    return f"{text} for {duration(seconds or 0.0)}" if timed else text

@@ -67,9 +67,7 @@ class Reports:
         if instance is None:
             return self._absent(host, status)
         if status is None or status.instance != instance:
-            return Finding(
-                "Unknown", "NotReported", self._why_not_reported(status), cause=self._damaged(host)
-            )
+            return Finding("Unknown", "NotReported", self._why_starting(status), cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
         age_s = seconds_since(status.at, self.now_s)
@@ -105,7 +103,7 @@ class Reports:
             return "its node is ready in the swarm, so its agent has ended or does not reach etcd"
         return f"its node is {node.state} in the swarm, too, so it is off or cut off from the network"
 
-    def _why_not_reported(self, status: HostStatus | None) -> str:
+    def _why_starting(self, status: HostStatus | None) -> str:
         if status is None:
             return "its agent starts and has not reported yet"
         return f"its agent starts; the last report is {self.ago(status.at)} old, of an earlier run"
