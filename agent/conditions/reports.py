@@ -17,6 +17,9 @@ MOST_AGE_S = 600.0
 NO_SPACE = "NOSPACE"
 """Alarm of an etcd that refuses writes because its database is full."""
 
+_OF_LEADER = ("node", "drain", "membership-order")
+"""Kinds of resources that the leader reports for another host."""
+
 
 def seconds_since(at: str, now_s: float) -> float | None:
     """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
@@ -164,6 +167,14 @@ class Reports:
         """Yield what the leader reports as waiting for the whole cluster and for its own host."""
         yield from self.leader_status.waiting if self.leader_status else ()
 
+    def waits(self, status: HostStatus, *resources: str) -> tuple[str, str]:
+        """Return (reason, condition key of the cause) of the first of the resources that waits; empty: none does."""
+        of_leader = (each for each in self.leader_waiting() if each.resource.partition("/")[0] in _OF_LEADER)
+        for each in (*status.waiting, *of_leader):
+            if each.resource in resources:
+                return each.reason, each.on
+        return "", ""
+
     def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
         """Return the finding for a blocked resource; `error` is the reason if a step on it failed."""
         if blocked.kind == "mode":
@@ -250,3 +261,8 @@ REASONS: dict[str, Reason] = {
 """Kind of a blocked resource -> reason of its condition."""
 _RETRIED = ("error", "crash", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
+
+
+def because(reason: str) -> str:
+    """Return the reason as the end of a sentence; empty if there is none."""
+    return f": {reason}" if reason else ""

@@ -9,7 +9,7 @@ import pytest
 from agent.conditions import conditions_of
 from agent.conditions.condition import Reason, State
 from tests.support.cluster_states import NOW_S, STATES
-from tests.unit.conditions.test_states import every
+from tests.unit.conditions.test_cluster import every
 
 PAGE = Path(__file__).parents[3] / "docs" / "conditions.md"
 ROWS = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \| (.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
