@@ -59,8 +59,8 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
 
 def engine_down(status: HostStatus) -> Finding:
     """Return the finding for a host whose dockerd does not answer."""
-    error = f" ({status.engine_error})" if status.engine_error else ""
-    text = f"dockerd does not answer{error}: the state of its containers is not known; start it on that host"
+    error = status.engine_error or "dockerd does not answer"
+    text = f"{error}; the state of its containers is not known: start dockerd on that host"
     return Finding("Degraded", "EngineDown", text, "systemctl start docker")
 
 
