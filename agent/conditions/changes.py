@@ -1,4 +1,4 @@
-"""What a revision changes, and how far it is: for `apply --wait`."""
+"""The services that a revision changes, and how far they are: for `apply --wait`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -140,11 +140,11 @@ def _every(found: ClusterConditions) -> Iterator[Condition]:
 def _with_conditions(found: ClusterConditions, conditions: Sequence[Condition]) -> ClusterConditions:
     """Return `found` with these conditions, which are in the order of `_every`."""
     left = iter(conditions)
-    store, judged, quorum, leader = (next(left) for _ in range(4))
+    store, newest, quorum, leader = (next(left) for _ in range(4))
     return replace(
         found,
         store=store,
-        document=judged,
+        document=newest,
         quorum=quorum,
         leader=leader,
         keys=tuple(next(left) for _ in found.keys),

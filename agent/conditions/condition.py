@@ -60,7 +60,7 @@ def is_fault(state: State) -> bool:
 
 
 class Finding(NamedTuple):
-    """What is known of a resource: a condition without its name."""
+    """A condition without its resource."""
 
     state: State
     reason: Reason
@@ -122,7 +122,7 @@ class Condition:
 
     @property
     def key(self) -> str:
-        """`<kind>/<name>`; `leader/` whoever it is."""
+        """`<kind>/<name>`; `leader/` for every host that is the leader."""
         return f"{self.kind}/{self.name}" if self.kind != "leader" else "leader/"
 
 
@@ -205,7 +205,7 @@ class ClusterConditions:
     """Every condition of one cluster at one moment. All tuples are in the document's order."""
 
     cluster: Condition
-    """Its `text` is the first line of `status`: "is all well, and if not, what first?"."""
+    """Its `text` is the first line of `status`: "the state of the cluster, and the first thing to repair"."""
     converged: bool
     """True only if the cluster is Ready: see docs/conditions.md for the full list."""
     store: Condition

@@ -64,7 +64,7 @@ def _hosts_without_key(reports: Reports) -> list[str]:
 
 
 def document_condition(reports: Reports) -> Condition:
-    """Return the condition of the newest document: accepted and enforced, or why not."""
+    """Return the condition of the newest document: accepted and enforced, or the reason against it."""
     document = reports.cluster.document
     return Condition.of("document", "", _document(reports), revision=document.revision if document else 0)
 

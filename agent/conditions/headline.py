@@ -119,7 +119,7 @@ def _progress(found: ClusterConditions) -> str:
             "Draining",
             "WaitsForSlot",
         ):
-            return f"in progress: {title(each)}{' ' if each.kind == 'host' else ': '}{each.text}"
+            return f"in progress: {f'{each.name} ' if each.kind == 'host' else ''}{each.text}"
     desired = sum(each.desired for each in found.services)
     ready = sum(each.ready for each in found.services)
     rest = [

@@ -18,6 +18,9 @@ MOST_AGE_S = 600.0
 NO_SPACE = "NOSPACE"
 """Alarm of an etcd that refuses writes because its database is full."""
 
+_OF_LEADER = ("node", "drain", "membership-order")
+"""Kinds of resources that the leader reports for another host."""
+
 
 def seconds_since(at: str, now_s: float) -> float | None:
     """Return the seconds from `at`, RFC 3339, to `now_s`, at least 0; None if `at` is no time."""
@@ -68,9 +71,7 @@ class Reports:
         if instance is None:
             return self._absent(host, status)
         if status is None or status.instance != instance:
-            return Finding(
-                "Unknown", "NotReported", self._why_not_reported(status), cause=self._damaged(host)
-            )
+            return Finding("Unknown", "NotReported", self._why_starting(status), cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
         age_s = seconds_since(status.at, self.now_s)
@@ -106,7 +107,7 @@ class Reports:
             return "its node is ready in the swarm, so its agent has ended or does not reach etcd"
         return f"its node is {node.state} in the swarm, too, so it is off or cut off from the network"
 
-    def _why_not_reported(self, status: HostStatus | None) -> str:
+    def _why_starting(self, status: HostStatus | None) -> str:
         if status is None:
             return "its agent starts and has not reported yet"
         return f"its agent starts; the last report is {self.ago(status.at)} old, of an earlier run"
@@ -166,6 +167,14 @@ class Reports:
     def leader_waiting(self) -> Iterator[WaitingReport]:
         """Yield what the leader reports as waiting for the whole cluster and for its own host."""
         yield from self.leader_status.waiting if self.leader_status else ()
+
+    def waits(self, status: HostStatus, *resources: str) -> tuple[str, str]:
+        """Return (reason, condition key of the cause) of the first of the resources that waits; empty: none does."""
+        of_leader = (each for each in self.leader_waiting() if each.resource.partition("/")[0] in _OF_LEADER)
+        for each in (*status.waiting, *of_leader):
+            if each.resource in resources:
+                return each.reason, each.on
+        return "", ""
 
     def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
         """Return the finding for a blocked resource; `error` is the reason if a step on it failed."""
@@ -253,3 +262,8 @@ REASONS: dict[str, Reason] = {
 """Kind of a blocked resource -> reason of its condition."""
 _RETRIED = ("error", "crash", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
+
+
+def because(reason: str) -> str:
+    """Return the reason as the end of a sentence; empty if there is none."""
+    return f": {reason}" if reason else ""

@@ -165,6 +165,10 @@ def unready(observed: Observed, status: HostStatus) -> tuple[str, ...]:
     reasons = [] if _etcd_answers(observed) else [observed.store_error or "etcd does not answer"]
     if observed.cluster is None or observed.cluster.accepted is None:
         reasons.append("no intent is accepted")
+    elif observed.cluster.store_rolled_back:
+        reasons.append(
+            f"etcd was rolled back, {observed.cluster.store_rolled_back}: apply the correct document again"
+        )
     return (*reasons, *(f"{each.key}: {each.text}" for each in own_host(observed, status).faults))
 
 

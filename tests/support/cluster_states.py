@@ -588,6 +588,31 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "removed host is off": removed(),
     "quarantined host": quarantined(),
     "two images of a dead registry": dead_registry(),
+    "external volume missing": on(
+        without_replicas(HEALTHY, B, ("billing", 1)),
+        B,
+        blocked=blocked(
+            "container/prod-billing-1", "dependency", "the external volume ledger does not exist"
+        ),
+    ),
+    "setting that the kernel ignores": on(
+        HEALTHY,
+        B,
+        blocked=blocked(
+            "container/prod-billing-1", "unsupported", "memory_swappiness: 10 wanted, none found"
+        ),
+    ),
+    "replica moves": assigned(
+        without_replicas(HEALTHY, C, ("order", 3)), C, "order", held="node-232 still runs it", waits=""
+    ),
+    "replica not assigned": replace(
+        without_replicas(HEALTHY, B, ("billing", 1)),
+        assignments={
+            **HEALTHY.assignments,
+            B: replace(HEALTHY.assignments[B], replicas=HEALTHY.assignments[B].replicas[:2]),
+        },
+    ),
+    "network cannot be created": on(HEALTHY, A, blocked=blocked("network/net", "error", "no free subnet")),
     "overlay of another network": on(
         HEALTHY,
         A,
@@ -992,6 +1017,29 @@ EXPECTED: Mapping[str, Expected] = {
         "does not answer (3 attempts, will retry)",
         code=2,
         problems=("image/registry.local/order:1.0.0 Degraded/PullFailed!",),
+    ),
+    "external volume missing": Expected(
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: the external volume ledger does "
+        "not exist",
+        code=2,
+        problems=("service/billing Blocked/DependencyMissing!",),
+    ),
+    "setting that the kernel ignores": Expected(
+        line="billing: 1 of 1 replica ready; billing-1 on node-232: memory_swappiness: 10 wanted, none found",
+        problems=("service/billing Blocked/Unsupported",),
+    ),
+    "replica moves": Expected(
+        line="in progress: 7 of 8 replicas ready; order: order-3: node-232 still runs it",
+        states=("service/order Progressing/Moving",),
+    ),
+    "replica not assigned": Expected(
+        line="in progress: 7 of 8 replicas ready; billing: billing-1: the leader has not assigned it "
+        "to a host yet",
+        states=("service/billing Progressing/NotAssigned",),
+    ),
+    "network cannot be created": Expected(
+        line="network net: no free subnet",
+        problems=("network/net Degraded/Error",),
     ),
     "overlay of another network": Expected(
         line="network net: subnet: 10.10.0.0/16 wanted, 10.11.0.0/16 found",

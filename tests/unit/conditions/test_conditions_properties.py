@@ -15,7 +15,7 @@ from agent.model.records import Rollout
 from agent.model.spec import spec_hash
 from agent.model.status import BlockedReport, StepReport, WaitingReport
 from tests.support.cluster_states import HOSTS, NEXT_ORDER, NODES, NOW_S, ORDER, bridge, cluster, document
-from tests.unit.conditions.test_states import every
+from tests.unit.conditions.test_cluster import every
 
 KEYS = [f"host/{name}" for name in HOSTS] + [
     "",

@@ -1,0 +1,126 @@
+"""The membership of a host in the swarm: state, node, role and address, compared with its declaration."""
+
+from collections.abc import Iterator
+
+from agent.conditions.condition import Finding, Reason
+from agent.conditions.reports import Reports, because, blocked_of
+from agent.model.intent import HostIntent
+from agent.model.status import HostStatus
+
+SWARM = "swarm"
+"""Resource of the membership of a host in its own report."""
+_NO_ADDRESSES = ("", "0.0.0.0", "127.0.0.1")  # noqa: S104 - what Swarm may list for a node that went down
+
+
+def membership_findings(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
+    """Yield the differences of the host's state, node and role in the swarm."""
+    error = f": {status.swarm_error}" if status.swarm_error else ""
+    if status.state == "locked":
+        if _works_on(status, SWARM):
+            yield Finding("Progressing", "Joining", "unlocks its swarm")
+        else:
+            text = "its swarm is locked: unlock it with the unlock key"
+            yield Finding("Blocked", "Locked", text, "docker swarm unlock")
+        return
+    if status.state == "error":
+        yield Finding(
+            "Degraded",
+            "SwarmError",
+            f"docker reports an error of its swarm{error or ', without a message'}; "
+            "`systemctl restart docker` on that host often ends it",
+            "systemctl restart docker",
+        )
+        return
+    if status.state != "active":
+        yield _outside(status, reports, error)
+        return
+    if not reports.is_ours(status):
+        yield Finding("Degraded", "NotInSwarm", f"it is in another swarm, {status.swarm_id}")
+        return
+    if reports.lister is not None:
+        yield from _node(declared, status, reports)
+    if status.is_manager != (declared.role == "manager"):
+        found = "manager" if status.is_manager else "worker"
+        waits = reports.waits(status, SWARM, f"node/{status.node_id}")
+        cause = waits[1] or "quorum/"
+        yield Finding(
+            "Progressing",
+            "ChangingRole",
+            f"is a {found}, {declared.role} is declared{because(waits[0])}",
+            cause=cause,
+        )
+
+
+def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
+    faults = [each for each in blocked_of(status) if each.resource == SWARM]
+    if any(each.kind == "unreadable" and each.resource.endswith("/tokens") for each in status.blocked):
+        return Finding(
+            "Degraded", "NotInSwarm", "it cannot read the join tokens to join the swarm", cause="key/tokens"
+        )
+    if faults:
+        return Finding("Degraded", "NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
+    waits, on = reports.waits(status, SWARM)
+    if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
+        return Finding("Progressing", "Joining", f"joins the swarm{because(waits)}", cause=on or "quorum/")
+    if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
+        return Finding(
+            "Progressing", "Joining", "waits for the swarm, which does not exist yet", cause="leader/"
+        )
+    if status.steps:
+        return Finding("Progressing", "Joining", "prepares to join the swarm")
+    return Finding("Degraded", "NotInSwarm", f"it is not in the swarm (docker says {status.state}){error}")
+
+
+def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
+    node, lister = reports.node_of(declared.name), reports.lister
+    if node is None:
+        assert lister is not None
+        if lister.at < status.at:
+            yield Finding("Progressing", "Joining", "joins the swarm: the managers do not list its node yet")
+        else:
+            yield Finding("Degraded", "NotInSwarm", "the managers do not list its node any more")
+        return
+    if node.state != "ready":
+        yield Finding(
+            "Degraded",
+            "NodeDown",
+            f"the managers list its node as {node.state}, although its dockerd answers: "
+            "check the ports 2377 and 7946 between the hosts",
+        )
+    if node.availability != declared.availability:
+        reason: Reason = "Draining" if declared.availability == "drain" else "Steps"
+        yield Finding(
+            "Progressing",
+            reason,
+            f"changes its availability from {node.availability} to {declared.availability}",
+            cause="quorum/",
+        )
+
+
+def address_findings(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
+    """Yield the difference of the address that the swarm or the host has from the declared one."""
+    if status.state != "active":
+        return
+    wanted, node = status.advertise or str(declared.address), reports.node_of(declared.name)
+    known = (node.address if node else "", status.swarm_address or "")
+    if found := next((each for each in known if each not in (wanted, *_NO_ADDRESSES)), ""):
+        order = reports.cluster.membership_orders.get(declared.name)
+        text = f"the swarm has the address {found} for it, {wanted} is declared"
+        if order and order.what == "leave":
+            yield Finding("Progressing", "Joining", f"leaves the swarm and joins again: {text}")
+        else:
+            yield Finding(
+                "Degraded",
+                "OtherAddress",
+                f"{text}: correct the address in the document or on the host",
+            )
+    devices = [(address.partition("/")[0], device) for address, device in status.addresses]
+    if node and node.state != "ready" and devices and wanted not in dict(devices):
+        has = ", ".join(f"{address} ({device})" for address, device in devices[:3])
+        yield Finding(
+            "Degraded", "OtherAddress", f"no device of it has the declared address {wanted}: it has {has}"
+        )
+
+
+def _works_on(status: HostStatus, resource: str) -> bool:
+    return any(each.resource == resource for each in status.steps)

@@ -1,0 +1,79 @@
+"""One host as its own agent sees it, by the rules of the whole cluster."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.conditions import conditions_of, own_host
+from agent.model.observed import ClusterState, Observed
+from tests.support.cluster_states import HEALTHY, NOW_S, PORT, STATES, B, blocked
+
+
+def seen_by(host: str, state: ClusterState, **more: Any) -> Observed:
+    """What a host that is not the leader reads: its own keys only."""
+    own = replace(
+        state,
+        statuses={},
+        present={},
+        assignments={},
+        assignment=state.assignments.get(host),
+        rollouts=state.rollouts,
+    )
+    return Observed(**{"me": host, "host": None, "cluster": own, **more})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "healthy",
+        "crash loop, exited",
+        "unhealthy",
+        "monitor window runs",
+        "dockerd down",
+        "manager in error",
+        "swarm locked",
+        "bridge held",
+        "foreign port",
+        "registry away",
+        "other address in the swarm",
+        "rollout paused",
+    ],
+)
+def test_a_host_judges_itself_as_the_leader_judges_it(name: str) -> None:
+    state = STATES[name].cluster
+    whole = conditions_of(state, now_s=NOW_S)
+    for host in (each for each in whole.hosts if each.declared):
+        mine = own_host(seen_by(host.condition.name, state), state.statuses[host.condition.name])
+        assert (mine.host.state, mine.host.reason) == (host.condition.state, host.condition.reason)
+        replicas = [each.condition for each in whole.replicas if each.host == host.condition.name]
+        found = [(each.key, each.state, each.reason) for each in mine.replicas]
+        assert found == [(each.key, each.state, each.reason) for each in replicas]
+
+
+def test_the_age_of_the_own_report_does_not_matter() -> None:
+    old = replace(HEALTHY.statuses[B], at="2020-01-01T00:00:00Z")
+    assert own_host(seen_by(B, HEALTHY), old).faults == ()
+
+
+def test_without_etcd_and_without_a_saved_state_only_dockerd_is_judged() -> None:
+    up, down = HEALTHY.statuses[B], replace(HEALTHY.statuses[B], engine_up=False)
+    nothing = Observed(me=B, host=None, cluster=None)
+    assert own_host(nothing, up).faults == ()
+    assert [each.reason for each in own_host(nothing, down).faults] == ["EngineDown"]
+
+
+def test_the_faults_of_the_host_come_first() -> None:
+    status = replace(
+        HEALTHY.statuses[B],
+        blocked=(
+            *blocked("container/prod-billing-1", "port", PORT),
+            *blocked("state", "disk", "no space left"),
+        ),
+    )
+    found = own_host(seen_by(B, HEALTHY), status)
+    assert [each.key for each in found.faults] == [f"host/{B}", "replica/billing-1"]
+
+
+def test_a_host_that_is_not_declared_is_no_fault() -> None:
+    assert own_host(seen_by("spare", HEALTHY), replace(HEALTHY.statuses[B], replicas=())).faults == ()

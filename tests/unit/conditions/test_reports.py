@@ -1,0 +1,80 @@
+"""Ages, durations, and which report is current."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.conditions.reports import MOST_AGE_S, Reports, duration, seconds_since, short_key
+from agent.report.reporter import REFRESH_S
+from tests.support.cluster_states import HEALTHY, KEYS, NOW_S, A, B, absent, listed, on
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 m"),
+        (360, "6 m"),
+        (3_600, "60 m"),
+        (7_200, "2 h"),
+        (86_400, "24 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_a_duration_has_its_largest_unit(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_time_in_the_future_is_now_and_no_time_is_none() -> None:
+    assert seconds_since("2099-01-01T00:00:00Z", NOW_S) == 0
+    assert seconds_since("never", NOW_S) is None
+
+
+def test_two_missed_writes_make_a_report_too_old() -> None:
+    assert MOST_AGE_S == 2 * REFRESH_S
+
+
+@pytest.mark.parametrize(("at", "current"), [("2026-11-29T12:00:00Z", True), ("2026-11-29T11:59:59Z", False)])
+def test_a_report_is_current_for_ten_minutes(at: str, current: bool) -> None:
+    assert (Reports(on(HEALTHY, B, at=at), NOW_S).current(B) is not None) == current
+
+
+def test_a_host_is_unreachable_since_the_leader_has_missed_it() -> None:
+    found = Reports(absent(HEALTHY, B), NOW_S).why_unknown(B)
+    assert found is not None
+    assert (found.since, found.text[:19]) == ("2026-11-29T12:04:00Z", "unreachable for 6 m")
+
+
+def test_without_a_leader_only_the_age_of_the_last_report_is_known() -> None:
+    state = replace(absent(HEALTHY, B), leader=None)
+    found = Reports(state, NOW_S).why_unknown(B)
+    assert found is not None
+    assert found.since == ""
+    assert found.text.startswith("unreachable since its last report, 1 m ago")
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (absent(HEALTHY, B), "its node is ready in the swarm"),
+        (listed(absent(HEALTHY, B), B, state="down"), "its node is down in the swarm, too"),
+        (on(replace(absent(HEALTHY, B), present={}), A), "no manager lists its node"),
+    ],
+)
+def test_the_managers_tell_a_stopped_agent_from_a_host_that_is_off(state, text: str) -> None:  # type: ignore[no-untyped-def]
+    found = Reports(state, NOW_S).why_unknown(B)
+    assert found is not None
+    assert text in found.text
+
+
+def test_the_leader_is_asked_for_the_nodes_first() -> None:
+    listed_by_a = on(HEALTHY, A, nodes=HEALTHY.statuses[A].nodes[:2])  # type: ignore[index]
+    assert Reports(listed_by_a, NOW_S).lister is listed_by_a.statuses[A]
+    assert Reports(on(HEALTHY, A, nodes=None), NOW_S).lister is HEALTHY.statuses[B]
+    assert Reports(on(HEALTHY, A, swarm_id="another"), NOW_S).lister is HEALTHY.statuses[B]
+
+
+def test_a_key_is_named_without_the_prefix_of_its_cluster() -> None:
+    assert short_key(KEYS.status(B)) == f"hosts/{B}/status"
+    assert short_key("tokens") == "tokens"
