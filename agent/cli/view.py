@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.bridge import bridge_faults
+from agent.diff.bridge import bridge_differences
 from agent.diff.reported import host_of
 from agent.errors import Invalid
 from agent.model import observed, phrases
@@ -204,7 +204,7 @@ def _bridge_faults(intent: Intent | None, status: HostStatus) -> tuple[str, ...]
         host = host_of(status)
     except Invalid as error:
         return (str(error),)
-    return bridge_faults(intent.gwbridge, host) if host else ()
+    return tuple(map(str, bridge_differences(intent.gwbridge, host))) if host else ()
 
 
 def _wanted(name: str, cluster: observed.ClusterState) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Network
 
-from agent.model.host_state import Attached, HostState, NetworkState
+from agent.model.host_state import Attached, Difference, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
 from agent.model.phrases import differs, short_id
 from agent.model.spec import Pairs
@@ -20,14 +20,23 @@ ENGINE_DEFAULTS = {f"{_PREFIX}enable_icc": "true", f"{_PREFIX}enable_ip_masquera
 """The engine's value of an option that is left out."""
 
 
-def bridge_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
+def bridge_differences(wanted: BridgeIntent, host: HostState) -> tuple[Difference, ...]:
     """Differences of docker_gwbridge from its declaration, in docker and in the kernel."""
     if not host.bridges:
-        return ("there is no docker_gwbridge",)
-    if len(host.bridges) > 1:
-        return (f"there are {len(host.bridges)} networks named {GWBRIDGE}",)
-    faults = docker_faults(wanted, host.bridges[0])
-    return faults or _kernel_faults(wanted, host)
+        return (_differs("missing", GWBRIDGE, "none", f"there is no {GWBRIDGE}"),)
+    if (count := len(host.bridges)) > 1:
+        return (_differs("duplicate", "1", str(count), f"there are {count} networks named {GWBRIDGE}"),)
+    return docker_differences(wanted, host.bridges[0]) or _kernel_differences(wanted, host)
+
+
+def _differs(field: str, wanted: object, found: object, text: str = "") -> Difference:
+    return Difference(
+        field=field,
+        wanted=str(wanted),
+        found="none" if found is None else str(found),
+        repair="replace",
+        text=text,
+    )
 
 
 def overlap(subnet: IPv4Network, host: HostState) -> str:
@@ -51,33 +60,30 @@ def overlap(subnet: IPv4Network, host: HostState) -> str:
     return f"the swarm's address pool {pool}" if pool else ""
 
 
-def docker_faults(wanted: BridgeIntent, found: NetworkState) -> tuple[str, ...]:
+def docker_differences(wanted: BridgeIntent, found: NetworkState) -> tuple[Difference, ...]:
     """Differences of one docker_gwbridge from its declaration, as docker lists it; left-out options have defaults."""
-    faults = []
-    if found.driver != "bridge":
-        faults.append(differs("driver", "bridge", found.driver))
-    if found.subnet != wanted.subnet:
-        faults.append(differs("subnet", wanted.subnet, found.subnet))
-    if found.gateway != str(wanted.gateway):
-        faults.append(differs("gateway", wanted.gateway, found.gateway))
+    fields = (
+        ("driver", "bridge", found.driver),
+        ("subnet", wanted.subnet, found.subnet),
+        ("gateway", str(wanted.gateway), found.gateway),
+    )
     want, have = ENGINE_DEFAULTS | dict(wanted.options), ENGINE_DEFAULTS | dict(found.options)
-    faults += [
-        differs(name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
+    options = (
+        (name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
         for name in sorted(want.keys() | have.keys())
-        if want.get(name) != have.get(name)
-    ]
-    return tuple(faults)
+    )
+    return tuple(_differs(*each) for each in (*fields, *options) if each[1] != each[2])
 
 
-def _kernel_faults(wanted: BridgeIntent, host: HostState) -> tuple[str, ...]:
+def _kernel_differences(wanted: BridgeIntent, host: HostState) -> tuple[Difference, ...]:
     link = host.bridge_link
     if link is None:
-        return ("the kernel has no device docker_gwbridge",)
-    address = f"{wanted.gateway}/{wanted.subnet.prefixlen}"
-    if str(link.address) != address:
-        return (differs("kernel address", address, link.address or "none"),)
+        return (_differs("device", GWBRIDGE, "none", f"the kernel has no device {GWBRIDGE}"),)
+    address, found = f"{wanted.gateway}/{wanted.subnet.prefixlen}", str(link.address or "none")
+    if found != address:
+        return (_differs("address", address, found, differs("kernel address", address, found)),)
     # A bridge without ports has no carrier; "up" is the administrative state, which an operator can change.
-    return () if link.up else ("the device docker_gwbridge is down",)
+    return () if link.up else (_differs("up", "up", "down", f"the device {GWBRIDGE} is down"),)
 
 
 OURS = (("io.swarmkeeper.parking", "true"),)
@@ -96,7 +102,7 @@ def is_begun(host: HostState | HostStatus) -> bool:
 
 def bridge_is_right(intent: Intent, host: HostState) -> bool:
     """Return True if the bridge is as declared, every container has its gateway on it, and no parking is left."""
-    return not bridge_faults(intent.gwbridge, host) and not is_begun(host) and not without_gateway(host)
+    return not bridge_differences(intent.gwbridge, host) and not is_begun(host) and not without_gateway(host)
 
 
 def without_gateway(host: HostState) -> tuple[Attached, ...]:

@@ -1,13 +1,12 @@
 """Differences of a network from its declaration, the endpoints on it, and the address requests for it."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from agent.diff.container import uses_overlay_address
-from agent.model.host_state import HostState, NetworkState
+from agent.model.host_state import Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.observed import ClusterState
-from agent.model.phrases import differs
 from agent.model.spec import ContainerSpec, Pairs
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})
@@ -32,7 +31,7 @@ def ready_overlays(intent: Intent, host: HostState, known: Collection[str]) -> t
             if wanted.driver == "overlay"
             and (found := host.network(wanted.name))
             and is_usable(found)
-            and (wanted.name in known or is_ours(wanted, found) or not overlay_faults(wanted, found))
+            and (wanted.name in known or is_ours(wanted, found) or not overlay_differences(wanted, found))
         )
     )
 
@@ -42,42 +41,48 @@ def is_usable(found: NetworkState) -> bool:
     return found.driver == "overlay" and found.attachable
 
 
-def overlay_faults(wanted: NetworkIntent, found: NetworkState) -> tuple[str, ...]:
+def overlay_differences(wanted: NetworkIntent, found: NetworkState) -> tuple[Difference, ...]:
     """Differences of an overlay from its declaration."""
     if found.driver != "overlay":
-        return (differs("driver", "overlay", found.driver or "none (never allocated)"),)
-    faults = []
-    if not found.attachable:
-        faults.append(differs("attachable", "true", "false"))
-    if wanted.external:
-        return tuple(faults)
-    faults += _faults(wanted, found)
-    return (*faults, *_option_faults(dict(wanted.options), dict(found.options)))
+        return _as_differences([("driver", "overlay", found.driver or "none (never allocated)")], "replace")
+    attachable = () if found.attachable else (("attachable", "true", "false"),)
+    rest = () if wanted.external else _fields(wanted, found)
+    return _as_differences((*attachable, *rest), "replace")
 
 
-def local_faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
-    """Yield the differences of a local network from its declaration, without options that the engine adds."""
-    if found.driver != wanted.driver:
-        yield differs("driver", wanted.driver, found.driver)
-    yield from _faults(wanted, found)
-    declared = dict(wanted.options)
-    yield from _option_faults(declared, {name: value for name, value in found.options if name in declared})
+def local_differences(wanted: NetworkIntent, found: NetworkState) -> tuple[Difference, ...]:
+    """Differences of a local network from its declaration, without options that the engine adds."""
+    driver = () if found.driver == wanted.driver else (("driver", wanted.driver, found.driver),)
+    declared = dict(wanted.options).keys()
+    options = tuple((name, value) for name, value in found.options if name in declared)
+    return _as_differences((*driver, *_fields(wanted, replace(found, options=options))), "none")
 
 
-def _faults(wanted: NetworkIntent, found: NetworkState) -> Iterator[str]:
+def _fields(wanted: NetworkIntent, found: NetworkState) -> Iterator[tuple[str, object, object]]:
+    """Yield each field that differs, with both its values."""
     if wanted.subnet and found.subnet != wanted.subnet:
-        yield differs("subnet", wanted.subnet, found.subnet)
+        yield "subnet", wanted.subnet, found.subnet
     if wanted.gateway and found.gateway != str(wanted.gateway):
-        yield differs("gateway", wanted.gateway, found.gateway)
+        yield "gateway", wanted.gateway, found.gateway
     if found.internal != wanted.internal:
-        yield differs("internal", *(str(each.internal).lower() for each in (wanted, found)))
+        yield "internal", str(wanted.internal).lower(), str(found.internal).lower()
+    declared, options = dict(wanted.options), dict(found.options)
+    for name in sorted({*declared, *options} - (_ENGINES_OWN - declared.keys())):
+        if declared.get(name) != options.get(name):
+            want, have = (f"'{each[name]}'" if name in each else "nothing" for each in (declared, options))
+            yield f"driver_opts.{name}", want, have
 
 
-def _option_faults(wanted: dict[str, str], found: dict[str, str]) -> Iterator[str]:
-    for name in sorted({*wanted, *found} - (_ENGINES_OWN - wanted.keys())):
-        if wanted.get(name) != found.get(name):
-            both = (f"'{each[name]}'" if name in each else "nothing" for each in (wanted, found))
-            yield differs(f"driver_opts.{name}", *both)
+def _as_differences(fields: Iterable[tuple[str, object, object]], repair: Repair) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(
+            field=field,
+            wanted=str(wanted),
+            found="none" if found is None else str(found),
+            repair=repair,
+        )
+        for field, wanted, found in fields
+    )
 
 
 def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:

@@ -37,7 +37,7 @@ def _host(status: HostStatus) -> host_state.HostState:
         networks=tuple(_network(each) for each in status.networks),
         containers=tuple(_container(each) for each in status.replicas),
         foreign_names=tuple((name, "") for name in status.foreign_names),
-        attached=tuple(_alike(host_state.Attached, each) for each in status.attached),
+        attached=status.attached,
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
         bridge_link=_link(status.bridge),
@@ -64,9 +64,7 @@ def _swarm(status: HostStatus) -> host_state.SwarmState:
         address=status.swarm_address,
         managers=status.managers,
         joined_through=status.joined.through if status.joined else None,
-        nodes=None
-        if status.nodes is None
-        else tuple(_alike(host_state.NodeState, each) for each in status.nodes),
+        nodes=status.nodes,
         pool=tuple(IPv4Network(each) for each in status.pool),
         autolock=status.autolock,
     )
@@ -79,8 +77,7 @@ def _network(report: NetworkReport) -> host_state.NetworkState:
 
 def _container(report: ReplicaReport) -> host_state.ContainerState:
     replica = records.Replica(service=report.service, slot=report.slot, spec=report.spec)
-    differences = tuple(_alike(host_state.Difference, each) for each in report.differences)
-    return _alike(host_state.ContainerState, report, replica=replica, differences=differences)
+    return _alike(host_state.ContainerState, report, replica=replica)
 
 
 def _alike(kind: Callable[..., T], report: object, **other: object) -> T:

@@ -91,5 +91,5 @@ def _named(fields: Fields, section: str) -> list[tuple[str, Cursor]]:
         return []
     named = [(key, value) for key_place, value in place.entries() if (key := name(key_place)) is not None]
     if len(named) > MOST_NAMED:
-        place.fault(f"has more than {MOST_NAMED} members", "split the cluster")
+        place.fault(f"has more than {MOST_NAMED} members", "split the cluster", kind="size")
     return named[:MOST_NAMED]

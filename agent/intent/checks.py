@@ -47,13 +47,13 @@ def check_sections(
     _check_dependencies(root, services, tuple(each.name for each in services))
     if not swarm.default_addr_pool:
         problem = "no /16 of 10.0.0.0/8 is free for Docker's own networks"
-        root.at("x-cluster").fault(problem, "give a default_addr_pool")
+        root.at("x-cluster").conflict(problem, "give a default_addr_pool")
 
 
 def _check_managers(root: Cursor, cluster: Cluster) -> None:
     if cluster.hosts and not any(each.role == "manager" for each in cluster.hosts):
         remedy = "a swarm needs at least one; three survive a loss"
-        root.at("x-cluster", "hosts").fault("no host is a manager", remedy)
+        root.at("x-cluster", "hosts").conflict("no host is a manager", remedy)
 
 
 def _check_names(
@@ -65,7 +65,7 @@ def _check_names(
         for each in things:
             if each.name in seen:
                 problem = f"'{each.name}' is already the name of {seen[each.name]}"
-                root.at(section, each.key, "name").fault(problem, "give each its own name")
+                root.at(section, each.key, "name").conflict(problem, "give each its own name")
             seen[each.name] = each.key
 
 
@@ -76,7 +76,7 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
         > MOST_PUBLISHED
     ):
         problem = f"more than {MOST_PUBLISHED} published ports"
-        root.at("services").fault(problem, "use network_mode: host for some")
+        root.at("services").fault(problem, "use network_mode: host for some", kind="size")
         return
     taken: dict[tuple[str, int, str], list[tuple[Port, str]]] = {}
     for service in services:
@@ -84,11 +84,11 @@ def _check_host_ports(root: Cursor, services: tuple[ServiceIntent, ...], swarm: 
         for port in service.spec.ports:
             if (port.published, port.protocol) in _swarm_ports(swarm):
                 problem = f"the swarm itself uses port {port.published}/{port.protocol} of a host"
-                place.fault(problem, "publish another port")
+                place.conflict(problem, "publish another port")
             for host, replicas in service.placement:
                 if replicas > 1:
                     problem = f"{replicas} replicas on {host} cannot all publish port {port.published}/{port.protocol}"
-                    place.fault(problem, "run one replica on each host, or publish no port")
+                    place.conflict(problem, "run one replica on each host, or publish no port")
                 if replicas:
                     published = taken.setdefault((host, port.published or 0, port.protocol), [])
                     _check_published(place, port, host, published)
@@ -99,7 +99,7 @@ def _check_published(place: Cursor, port: Port, host: str, published: list[tuple
     owner = next((service for other, service in published if clash(port, other)), None)
     if owner is not None:
         problem = f"port {port.published}/{port.protocol} on {host} is already published by service {owner}"
-        place.fault(problem, "publish another port, or run it on another host")
+        place.conflict(problem, "publish another port, or run it on another host")
 
 
 def _swarm_ports(swarm: SwarmIntent) -> tuple[tuple[int, str], ...]:
@@ -120,7 +120,8 @@ def _check_sizes(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
 
 
 def _refuse(place: Cursor, has: str, size: int, most: int) -> None:
-    place.hidden().fault(f"{has} {size} bytes as JSON, aliases expanded", f"the maximum is {most}")
+    problem = f"{has} {size} bytes as JSON, aliases expanded"
+    place.hidden().fault(problem, f"the maximum is {most}", kind="size")
 
 
 def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], declared: tuple[str, ...]) -> None:
@@ -130,11 +131,11 @@ def _check_dependencies(root: Cursor, services: tuple[ServiceIntent, ...], decla
         place = root.at("services", service.name, "depends_on")
         for name, _ in service.depends_on:
             if name not in declared:
-                place.fault(f"the service '{name}' is not declared", place.guess(name, declared))
+                place.conflict(f"the service '{name}' is not declared", place.guess(name, declared))
     _check_conditions(root, services)
     for name in _in_cycles(waits):
         problem = "is part of a cycle of dependencies"
-        root.at("services", name, "depends_on").fault(problem, "remove one of the dependencies")
+        root.at("services", name, "depends_on").conflict(problem, "remove one of the dependencies")
 
 
 def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None:
@@ -143,7 +144,7 @@ def _check_conditions(root: Cursor, services: tuple[ServiceIntent, ...]) -> None
     asked = [(each.name, *need) for each in services for need in each.depends_on if need[0] in specs]
     for service, name, condition in asked:
         if fault := _why_never(specs[name], name, condition):
-            root.at("services", service, "depends_on", name, "condition").fault(*fault)
+            root.at("services", service, "depends_on", name, "condition").conflict(*fault)
 
 
 def _why_never(spec: ContainerSpec, name: str, condition: str) -> tuple[str, str] | None:
@@ -230,7 +231,7 @@ def _check_overlaps(claims: list[_Claim]) -> None:
                 (around[-1], claim), key=lambda each: (each.place.node.line, each.place.node.column)
             )
             problem = f"{other.network} ({other.what}) overlaps {one.network} ({one.what})"
-            other.place.fault(problem, "choose networks that share no address")
+            other.place.conflict(problem, "choose networks that share no address")
         around.append(claim)
 
 
@@ -240,14 +241,14 @@ def _check_hosts(root: Cursor, cluster: Cluster, claims: list[_Claim]) -> None:
         place = root.at("x-cluster", "hosts", host.name, "address")
         if host.address in seen:
             problem = f"{host.address} is already the address of {seen[host.address]}"
-            place.fault(problem, "give each host its own address")
+            place.conflict(problem, "give each host its own address")
         seen[host.address] = host.name
         if host.address.is_loopback or host.address.is_multicast or host.address.is_unspecified:
             place.fault(f"{host.address} cannot be reached from another host", "give the address of its LAN")
         for claim in claims:
             if host.address in claim.network:
                 problem = f"{host.address} lies inside {claim.network} ({claim.what})"
-                place.fault(problem, "the host would become unreachable: choose another network")
+                place.conflict(problem, "the host would become unreachable: choose another network")
 
 
 def check_registries(
@@ -268,7 +269,7 @@ def check_registries(
             if registry is not None and registry in subnet and registry != gateway:
                 place = root.at("services", service.name, "image")
                 problem = f"the registry {registry} lies inside {subnet} ({what})"
-                place.fault(problem, "no host could reach the registry: choose another network")
+                place.conflict(problem, "no host could reach the registry: choose another network")
 
 
 def _registry_address(image: str) -> IPv4Address | None:
@@ -312,22 +313,22 @@ def check_fixed_addresses(
             owner = taken.setdefault((each.network, each.ipv4_address), service.name)
             if service.replica_count > 1:
                 problem = f"{service.replica_count} replicas cannot share one address"
-                place.fault(problem, "run one replica, or leave the address out")
+                place.conflict(problem, "run one replica, or leave the address out")
             elif owner != service.name:
                 problem = f"{each.ipv4_address} is already the address of service {owner}"
-                place.fault(problem, "give each service its own address")
+                place.conflict(problem, "give each service its own address")
             _check_inside(place, IPv4Address(each.ipv4_address), network)
 
 
 def _check_inside(place: Cursor, address: IPv4Address, network: NetworkIntent) -> None:
     subnet = network.subnet
     if subnet is None:
-        place.fault(
+        place.conflict(
             f"network {network.key} declares no subnet", "a fixed address needs one: declare it in ipam"
         )
     elif address not in subnet:
-        place.fault(f"{address} is outside {subnet} (network {network.key})", "choose an address inside")
+        place.conflict(f"{address} is outside {subnet} (network {network.key})", "choose an address inside")
     elif address == network.gateway:
-        place.fault(f"{address} is the gateway of network {network.key}", "choose another address")
+        place.conflict(f"{address} is the gateway of network {network.key}", "choose another address")
     elif address in (subnet.network_address, subnet.broadcast_address):
-        place.fault(f"{address} is the first or last address of {subnet}", "choose one in between")
+        place.conflict(f"{address} is the first or last address of {subnet}", "choose one in between")

@@ -131,7 +131,7 @@ def _hosts(cursor: Cursor) -> tuple[intent.HostIntent, ...]:
     if cursor.is_mapping and not found:
         cursor.fault("names no host", "name at least one manager")
     if len(found) > MOST_HOSTS:
-        cursor.fault(f"names more than {MOST_HOSTS} hosts", "split the cluster")
+        cursor.fault(f"names more than {MOST_HOSTS} hosts", "split the cluster", kind="size")
     return tuple(each for each in found if each is not None)
 
 
@@ -174,7 +174,7 @@ def _swarm(cursor: Cursor) -> intent.SwarmIntent:
     _check_mask(fields, pools, mask_length)
     inner = TOKENS.within(fields, "join_tokens")
     if inner and (ttl := inner.at("ttl")) and inner.read("rotate", ROTATE) == "never":
-        ttl.fault("tokens that are never rotated have no ttl", "remove ttl, or write rotate: after-join")
+        ttl.conflict("tokens that are never rotated have no ttl", "remove ttl, or write rotate: after-join")
     return intent.SwarmIntent(
         default_addr_pool=pools,
         mask_length=mask_length,
@@ -190,7 +190,7 @@ def _check_mask(fields: Fields, pools: tuple[IPv4Network, ...], mask_length: int
     for pool in pools:
         if pool.prefixlen > mask_length and place is not None:
             problem = f"networks of /{mask_length} do not fit into the pool {pool}"
-            place.fault(problem, "write a longer mask length")
+            place.conflict(problem, "write a longer mask length")
 
 
 def _one_at_a_time(cursor: Cursor) -> int | None:

@@ -130,11 +130,11 @@ def read_deploy(cursor: Cursor) -> Deploy:
 def _check_global(fields: Fields, where: Where) -> None:
     one_each = "mode global runs one replica on every host"
     if place := fields.at("replicas"):
-        place.hidden().fault(f"{one_each}: replicas has no effect", "remove mode or replicas")
+        place.hidden().conflict(f"{one_each}: replicas has no effect", "remove mode or replicas")
     section = fields.at("placement")
     for key, value in (("preferences", where.spread), ("max_replicas_per_node", where.most_per_host)):
         if section and value:
-            section.at(key).hidden().fault(f"{one_each}: {key} has no effect", "remove it")
+            section.at(key).hidden().conflict(f"{one_each}: {key} has no effect", "remove it")
 
 
 def restart_policy(cursor: Cursor) -> Restart | None:
@@ -145,7 +145,7 @@ def restart_policy(cursor: Cursor) -> Restart | None:
     place = fields.at("max_attempts")
     if attempts and place and condition != "on-failure":
         problem = "the engine counts attempts only after failures"
-        place.fault(problem, "write condition: on-failure, or remove max_attempts")
+        place.conflict(problem, "write condition: on-failure, or remove max_attempts")
     return Restart(name=_RESTARTS[condition], max_retries=attempts if condition == "on-failure" else 0)
 
 
@@ -250,7 +250,7 @@ def read_placement(fields: Fields, hosts: tuple[str, ...], deploy: Deploy) -> Pl
             fields.missing("x-hosts", remedy)
         return ()
     for key in _placement_keys(deploy):
-        place.hidden().fault(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
+        place.hidden().conflict(f"x-hosts and deploy.{key} contradict each other", "keep one of them")
     return _checked(_counted(place), dict.fromkeys(hosts, 1))
 
 
@@ -273,7 +273,7 @@ def settle_hosts(
         listed_unmet = ", ".join(dict.fromkeys(str(each) for each in unmet))
         problem = f"no declared host meets these constraints: {listed_unmet}"
         place = cursor.at("deploy", "placement", "constraints").hidden()
-        place.fault(problem, "correct the constraints, or the labels in x-cluster.hosts")
+        place.conflict(problem, "correct the constraints, or the labels in x-cluster.hosts")
     if not service.everywhere:
         return service
     fitting = (each.name for each, constraint in zip(hosts, unmet, strict=True) if not constraint)
@@ -300,9 +300,11 @@ def _checked(pairs: list[tuple[Cursor, int]], hosts: dict[str, int]) -> Placemen
         if host is None:
             continue
         if host in found:
-            place.fault(f"names the host {place.shown} twice", "write host: 2 for two replicas on one host")
+            place.conflict(
+                f"names the host {place.shown} twice", "write host: 2 for two replicas on one host"
+            )
         elif hosts and host not in hosts:
             known = place.guess(host, hosts) or f"x-cluster.hosts has {listed(hosts)}"
-            place.fault(f"{place.shown} is not a declared host", known)
+            place.conflict(f"{place.shown} is not a declared host", known)
         found[host] = count
     return tuple(found.items())

@@ -49,7 +49,7 @@ def _request(place: Cursor, capability: str | None) -> DeviceRequest:
     count = fields.read("count", _how_many)
     both = fields.at("count")
     if named and both is not None:
-        both.fault("'count' and 'device_ids' contradict each other", "keep one of them")
+        both.conflict("'count' and 'device_ids' contradict each other", "keep one of them")
     return DeviceRequest(
         driver=fields.read("driver", text, ""),
         count=0 if named else count or _ALL_OF_THEM,
@@ -123,7 +123,7 @@ def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
     if limit is None or soft is None or hard is None:
         return None
     if hard != -1 and (soft > hard or soft == -1):
-        place.fault("the soft limit is above the hard limit", "lower the soft limit")
+        place.conflict("the soft limit is above the hard limit", "lower the soft limit")
     return Ulimit(name=limit, soft=soft, hard=hard)
 
 
@@ -244,7 +244,7 @@ def _limits(fields: Fields, key: str) -> list[BlkioDevice]:
         path = inner.require("path", absolute, "write the path of a device, such as /dev/sda")
         value = inner.require(number, reader, f"write the {number}")
         if path in found:
-            each.fault(f"limits '{path}' a second time", "keep one of them")
+            each.conflict(f"limits '{path}' a second time", "keep one of them")
         elif path is not None and value is not None:
             found[path] = BlkioDevice(limit=limit, path=path, value=value)
     return list(found.values())

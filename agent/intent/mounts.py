@@ -56,7 +56,7 @@ def mounts(cursor: Cursor) -> tuple[Mount, ...] | None:
         if mount is None:
             continue
         if mount.target in found:
-            place.fault(f"mounts '{mount.target}' a second time", "keep one of them")
+            place.conflict(f"mounts '{mount.target}' a second time", "keep one of them")
         found[mount.target] = mount
     return tuple(found[target] for target in sorted(found))
 
@@ -71,7 +71,7 @@ def tmpfs(cursor: Cursor) -> Pairs | None:
             problem = f"{place.shown} has options that tmpfs does not know"
             place.fault(problem, "write for example /run:size=64m")
         elif target in found:
-            place.fault(f"mounts '{target}' a second time", "keep one of them")
+            place.conflict(f"mounts '{target}' a second time", "keep one of them")
         elif target is not None:
             found[target] = options
     return tuple(sorted(found.items()))
@@ -150,7 +150,7 @@ def _long(place: Cursor) -> Mount | None:
         return None
     for other in {"bind", "volume", "tmpfs"} - {kind}:
         if (stray := fields.at(other)) is not None:
-            stray.fault(f"belongs to a mount of type {other}, and this mount has type {kind}", "remove it")
+            stray.conflict(f"belongs to a mount of type {other}, and this mount has type {kind}", "remove it")
     read_only = fields.read("read_only", boolean, False)
     detail = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs}[kind](fields)
     return None if detail is None else Mount(type=kind, target=target, read_only=read_only, **detail)
@@ -168,7 +168,7 @@ def _bind(fields: Fields) -> dict[str, Any] | None:
     place = inner.at("selinux")
     if place and relabel and (not create or ":" in source):
         problem = "selinux requires create_host_path: true and a source without ':'"
-        place.fault(problem, "change them, or remove selinux")
+        place.conflict(problem, "change them, or remove selinux")
     return {
         "source": source,
         "propagation": inner.read("propagation", choice(PROPAGATION)),
@@ -185,7 +185,7 @@ def _volume(fields: Fields) -> dict[str, Any]:
 
 def _tmpfs(fields: Fields) -> dict[str, Any]:
     if (source := fields.at("source")) is not None:
-        source.fault("a tmpfs has no source", "remove it")
+        source.conflict("a tmpfs has no source", "remove it")
     inner = TMPFS.within(fields, "tmpfs")
     if inner is None:
         return {}
@@ -295,9 +295,9 @@ def files(
     for use in uses:
         if use.name not in declared:
             remedy = use.place.guess(use.name, list(declared)) or f"declare it under the top-level '{kind}'"
-            use.place.fault(f"'{use.name}' is not one of the declared {kind}", remedy)
+            use.place.conflict(f"'{use.name}' is not one of the declared {kind}", remedy)
         elif use.target in seen:
-            use.place.fault(f"mounts '{use.target}' a second time", "keep one of them")
+            use.place.conflict(f"mounts '{use.target}' a second time", "keep one of them")
         elif (source := declared[use.name]) is not None:
             yield Mount(type="bind", source=source, target=use.target, read_only=True)
         seen[use.target] = use

@@ -109,7 +109,7 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     attachable = fields.at("attachable")
     if attachable is not None and boolean(attachable) is False and driver == "overlay":
         problem = "containers cannot join an overlay that is not attachable"
-        attachable.fault(problem, "write attachable: true, or remove the key")
+        attachable.conflict(problem, "write attachable: true, or remove the key")
     subnet, gateway = fields.read("ipam", _ipam, (None, None))
     return NetworkIntent(
         key=key,
@@ -145,7 +145,7 @@ def _external(fields: Fields, *more: str) -> bool:
     external = fields.read("external", boolean, False)
     for key in fields:
         if external and key not in ("name", "external", *more) and (place := fields.at(key)) is not None:
-            place.hidden().fault(_OTHERS, "remove it")
+            place.hidden().conflict(_OTHERS, "remove it")
     return external
 
 
@@ -155,10 +155,10 @@ def read_gateway(place: Cursor | None, subnet: IPv4Network | None) -> IPv4Addres
     if subnet is None or gateway is None or place is None:
         return gateway if subnet is None else gateway or subnet.network_address + 1
     if gateway not in subnet:
-        place.fault(f"the gateway {gateway} is outside its subnet {subnet}", "choose an address inside")
+        place.conflict(f"the gateway {gateway} is outside its subnet {subnet}", "choose an address inside")
     elif gateway in (subnet.network_address, subnet.broadcast_address):
         problem = f"the gateway {gateway} is the first or last address of {subnet}"
-        place.fault(problem, "choose one in between")
+        place.conflict(problem, "choose one in between")
     return gateway
 
 

@@ -49,7 +49,7 @@ def ports(cursor: Cursor) -> tuple[Port, ...] | None:
             published = found.setdefault((port.published, port.protocol), [])
             if any(clash(port, other) for other in published):
                 problem = f"publishes port {port.published}/{port.protocol} of the host twice"
-                place.fault(problem, "keep one of them")
+                place.conflict(problem, "keep one of them")
             else:
                 published.append(port)
                 count += 1
@@ -89,7 +89,9 @@ def _short(place: Cursor) -> list[Port]:
     if not published or not target:
         return []
     if len(published) != len(target):
-        place.fault("the two ranges differ in length", "write as many ports of the host as of the container")
+        place.conflict(
+            "the two ranges differ in length", "write as many ports of the host as of the container"
+        )
         return []
     protocol = _PROTOCOLS[found["protocol"] or "tcp"]
     return [

@@ -109,7 +109,7 @@ def command(cursor: Cursor) -> tuple[str, ...] | None:
     if line is None:
         return None
     if len(line) > _LONGEST_LINE:
-        cursor.fault(f"is a line of {len(line)} characters", "write it as a list")
+        cursor.fault(f"is a line of {len(line)} characters", "write it as a list", kind="size")
         return None
     try:
         return tuple(shlex.split(line))
@@ -128,7 +128,7 @@ def check_lines(services: Cursor) -> bool:
             left -= len(place.written or "")
             if left < 0:
                 problem = f"more than {MOST_SPLIT} characters of commands that are lines, aliases expanded"
-                place.hidden().fault(problem, "write them as lists")
+                place.hidden().fault(problem, "write them as lists", kind="size")
                 return False
     return True
 

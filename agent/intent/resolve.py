@@ -45,7 +45,7 @@ def _check(place: Cursor, text: str, overlays: int) -> None:
             problem = (
                 f"{{{{.{OVERLAY_IP}}}}} requires a service on one overlay, and this service is on {number}"
             )
-            place.fault(problem, "attach the service to one overlay")
+            place.conflict(problem, "attach the service to one overlay")
         else:
             offered = {each.lower(): each for each in (*KNOWN, OVERLAY_IP)}
             near = nearest(name, offered)
@@ -122,7 +122,7 @@ def _networks(
         if network is None:
             place = cursor.at("networks", each.network)
             remedy = _remedy(place, each.network, declared, "networks")
-            place.fault(f"the network '{each.network}' is not declared", remedy)
+            place.conflict(f"the network '{each.network}' is not declared", remedy)
         else:
             yield replace(each, network=network.name)
 
@@ -135,7 +135,7 @@ def _unasked(cursor: Cursor, declared: Mapping[str, NetworkIntent]) -> NetworkIn
     if len(overlays) == 1:
         return overlays[0]
     problem = f"has no networks, and the document declares {len(overlays) or 'no'} overlays"
-    cursor.hidden().fault(problem, "write networks: [...], or network_mode: none")
+    cursor.hidden().conflict(problem, "write networks: [...], or network_mode: none")
     return None
 
 
@@ -148,7 +148,7 @@ def _volumes(spec: ContainerSpec, cursor: Cursor, declared: Mapping[str, VolumeI
         else:
             place = cursor.at("volumes")
             remedy = _remedy(place, mount.source, declared, "volumes")
-            place.fault(f"the volume '{mount.source}' is not declared", remedy)
+            place.conflict(f"the volume '{mount.source}' is not declared", remedy)
 
 
 def _files(

@@ -228,7 +228,7 @@ def _read_spec(fields: Fields, in_deploy: Mapping[str, Any]) -> ContainerSpec:
             continue
         place = fields.at(key)
         if field.attribute in in_deploy and place:
-            place.fault(f"deploy sets '{key}' too", "keep one of them")
+            place.conflict(f"deploy sets '{key}' too", "keep one of them")
         found |= value if field.attribute is None else {field.attribute: value}
     return ContainerSpec(**{"image": _UNREADABLE, **found})
 
@@ -250,7 +250,7 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
     ports_too = spec.network_mode != "bridge" and spec.ports
     for key, value in (("networks", spec.networks), ("ports", ports_too)):
         if value:
-            place.fault(
+            place.conflict(
                 f"network_mode: {spec.network_mode} cannot be combined with '{key}'", "keep one of them"
             )
 
@@ -258,18 +258,18 @@ def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
 def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
     limit, swap = spec.memory_limit_bytes, spec.memory_swap_bytes
     if limit and (spec.memory_reservation_bytes or 0) > limit:
-        fields.cursor.hidden().fault("reserves more memory than its limit", "lower the reservation")
+        fields.cursor.hidden().conflict("reserves more memory than its limit", "lower the reservation")
     place = fields.at("memswap_limit")
     if place is None or swap is None:
         return
     if not limit:
         problem = "limits memory and swap together, but memory has no limit"
-        place.fault(problem, "set mem_limit too")
+        place.conflict(problem, "set mem_limit too")
     elif 0 <= swap < limit:
-        place.fault("is less than mem_limit, which it includes", "raise memswap_limit")
+        place.conflict("is less than mem_limit, which it includes", "raise memswap_limit")
 
 
 def _exclude(fields: Fields, what: str, others: Iterable[str]) -> None:
     for other in others:
         if (place := fields.at(other)) is not None:
-            place.fault(f"{what} cannot be combined with '{other}'", "keep one of them")
+            place.conflict(f"{what} cannot be combined with '{other}'", "keep one of them")

@@ -61,7 +61,7 @@ def pairs(*, without_value: tuple[str, str] | None = None, secret: bool = False)
             if not _KEY.fullmatch(key):
                 value_place.hidden().fault("has a key that is not printable ASCII without spaces and =")
             elif key in found:
-                value_place.hidden().fault(f"the key '{key}' occurs twice", "keep one of them")
+                value_place.hidden().conflict(f"the key '{key}' occurs twice", "keep one of them")
             elif key.startswith(OURS):
                 problem = f"keys that begin with {OURS} are reserved for the agent"
                 value_place.hidden().fault(problem, "choose another key")

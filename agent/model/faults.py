@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.errors import Invalid
 from agent.model.phrases import first_of
 
 MOST_SHOWN = 100
+
+FaultKind = Literal["size", "yaml", "schema", "semantic"]
+"""size: too much of something; yaml: not readable as YAML; schema: a wrong key or value; semantic: values that
+contradict each other. Faults of an earlier kind cause others of a later one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,7 @@ class Fault:
     """The value in the document, shortened; empty if it may be a secret."""
     problem: str
     remedy: str
+    kind: FaultKind
     line: int
     column: int
 

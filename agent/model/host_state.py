@@ -1,6 +1,6 @@
 """The state of one host as its dockerd and its kernel report it: swarm, networks and containers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Literal
@@ -136,20 +136,31 @@ class LinkState:
     up: bool
 
 
+Repair = Literal["replace", "update", "reconnect", "none"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A field of a running replica that differs from its spec, because a person changed it or dockerd lost it."""
+    """A field of a container, a network, docker_gwbridge or a node that differs from its declaration."""
 
     field: str
+    """A word of few values: a metric has it as a label."""
     wanted: str
     found: str
-    repair: Literal["replace", "update", "reconnect", "none"]
-    """replace: with a new container; update: with `docker update`; reconnect: leave the network `subject` and join it
-    again; none: this engine or kernel does not support the field and dropped it."""
+    repair: Repair
+    """replace: with a new container, network or bridge; update: in place; reconnect: leave the network `subject` and
+    join it again; none: it stays, as the agent changes no local network, or this engine or kernel dropped the field."""
     subject: str = ""
+    text: str = ""
+    """The difference as a sentence, if its two values alone do not tell it."""
 
     def __str__(self) -> str:
-        return differs(self.field, self.wanted, self.found)
+        return self.text or differs(self.field, self.wanted, self.found)
+
+
+def describe(differences: Iterable[Difference]) -> str:
+    """Return the differences as one line, for the reason of a step or of a blocked resource."""
+    return "; ".join(map(str, differences))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

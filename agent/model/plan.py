@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from agent.model.leader_steps import LeaderStep
+from agent.model.records import MembershipOrder
 from agent.model.steps import HostStep
 
 Step = HostStep | LeaderStep
@@ -24,6 +25,8 @@ class Blocked:
     resource: str
     reason: str
     kind: BlockedKind
+    order: MembershipOrder | None = None
+    """The leader's order that this host cannot obey; None: the resource is blocked for another cause."""
 
     def __str__(self) -> str:
         return f"blocked {self.resource}: {self.reason}"

@@ -160,10 +160,6 @@ class MembershipOrder:
     """leave: leave the swarm; quarantine: another host has the identity of this node, so change nothing."""
     reason: str
 
-    def held(self, why: str) -> str:
-        """Return the blocked reason of a host that cannot obey. The leader recognises it by the order's reason."""
-        return f"{self.reason}; but {why}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:

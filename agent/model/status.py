@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.model.host_state import Attached, Difference, NodeState
+from agent.model.records import MembershipOrder
 from agent.model.spec import Key, Pairs
 
 
@@ -11,6 +13,8 @@ class BlockedReport:
     resource: str
     reason: str
     kind: str
+    order: MembershipOrder | None = None
+    """The leader's order that the host cannot obey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +37,6 @@ class StepReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DifferenceReport:
-    """A field of a running replica that differs from its spec, as the host observed it."""
-
-    field: str
-    wanted: str
-    found: str
-    repair: Literal["replace", "update", "reconnect", "none"]
-    subject: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReport:
     """A replica as last seen on its host."""
 
@@ -62,7 +55,7 @@ class ReplicaReport:
     reserved: Pairs = ()
     """Reserved addresses in the accepted assignment on the host. The leader recovers them from here if etcd loses
     them."""
-    differences: tuple[DifferenceReport, ...] = ()
+    differences: tuple[Difference, ...] = ()
     image: str = ""
     """Id of the image of the container."""
     image_now: str = ""
@@ -103,17 +96,6 @@ class BridgeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachedReport:
-    """A container, managed or not, and its networks."""
-
-    id: str
-    name: str
-    running: bool = True
-    networks: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkReport:
     id: str
     name: str
@@ -134,22 +116,6 @@ class NetworkReport:
     """Managed overlays, from the leader only: (user, node id) of the users that no agent reports."""
     endpoints: Pairs = ()
     """Endpoints on docker_gwbridge and the parking network, only while the bridge is not as declared."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeReport:
-    """A node as this manager lists it."""
-
-    id: str
-    hostname: str
-    role: Literal["manager", "worker"]
-    availability: Literal["active", "pause", "drain"]
-    state: str
-    address: str
-    leader: bool = False
-    reachable: bool | None = None
-    manager_address: str = ""
-    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +165,8 @@ class HostStatus:
     """Of the present or last node of the host; None: no agent has seen the host as a node."""
     pool: tuple[str, ...] = ()
     """Address pool for the subnets of overlays."""
-    nodes: tuple[NodeReport, ...] | None = None
-    """Managers only; None: not a manager, or the swarm did not answer."""
+    nodes: tuple[NodeState, ...] | None = None
+    """Managers only, without `version`; None: not a manager, or the swarm did not answer."""
     leading: bool = False
     epoch: int | None = None
     """Epoch of the accepted document that the host uses; None: not reported."""
@@ -216,7 +182,7 @@ class HostStatus:
     """(destination, device), only while docker_gwbridge is not as declared: its new subnet must not overlap them."""
     addresses: Pairs = ()
     """(address/prefix, device) of every device, only while docker_gwbridge is not as declared, for the same check."""
-    attached: tuple[AttachedReport, ...] = ()
+    attached: tuple[Attached, ...] = ()
     """Containers that a change of docker_gwbridge or of an overlay can disrupt: all of the host while docker_gwbridge
     is not as declared, else those on an overlay."""
     replicas: tuple[ReplicaReport, ...] = ()

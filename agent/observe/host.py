@@ -12,7 +12,7 @@ from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff import bridge, replicas
 from agent.diff.container import FillContext, by_slot
-from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
+from agent.diff.networks import asks_for_addresses, is_ours, overlay_differences
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
 from agent.model.intent import GWBRIDGE, NetworkIntent
@@ -69,7 +69,7 @@ class OverlayReader:
     def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
         if wanted is None or network.driver != "overlay" or not is_ours(wanted, network):
             return network
-        believed_s = 0.0 if overlay_faults(wanted, network) else LOOK_S
+        believed_s = 0.0 if overlay_differences(wanted, network) else LOOK_S
         return replace(network, users=self._users.get(network.id, believed_s) or ())
 
     def _with_used_addresses(self, network: NetworkState) -> NetworkState:

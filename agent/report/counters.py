@@ -1,15 +1,14 @@
 """The counters: the effect of a pass and of a step on the metrics."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from agent.diff.replicas import container_name, is_about_an_address
 from agent.model import plan, steps
-from agent.model.faults import Fault
+from agent.model.faults import Fault, FaultKind
 from agent.model.host_state import ContainerState
 from agent.model.observed import ClusterState, Observed
 from agent.report import definitions, drift, registry
@@ -113,24 +112,11 @@ def failure_reason(step: plan.Step, error: str) -> str | None:
     return next((reason for reason, parts in _REASONS if any(part in text for part in parts)), "other")
 
 
-# ---- The reason why a document was refused, as a label
-
-_SIZE = re.compile(r"the document has \d+ bytes")
-_SCHEMA = re.compile(
-    r"unknown key|must be |.*(is missing|has no value|is empty|is an empty list|is not |is neither |is too )"
-)
-
-
-def rejection_reason(faults: tuple[Fault, ...]) -> str:
-    """Return size, yaml, schema or semantic, from the text of the first fault.
-
-    yaml: not readable as YAML; schema: a wrong key or value; semantic: values that contradict each other.
-    """
-    if not faults or _SIZE.match(faults[0].problem):
-        return "size" if faults else "semantic"
-    if _SCHEMA.match(faults[0].problem) and faults[0].path:
-        return "schema"
-    return "semantic" if faults[0].path else "yaml"
+def rejection_reason(faults: tuple[Fault, ...]) -> FaultKind:
+    """Return the earliest kind of the faults of a refused document, as a label."""
+    return next(
+        (kind for kind in get_args(FaultKind) if any(each.kind == kind for each in faults)), "semantic"
+    )
 
 
 class Counters:

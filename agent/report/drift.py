@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from agent.diff import bridge, replicas
-from agent.diff.networks import overlay_faults
+from agent.diff.networks import overlay_differences
 from agent.model import host_state, leader_steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
@@ -24,13 +24,6 @@ _ENDPOINT = "endpoint"
 _PARKING = "parking"
 """Field of docker_gwbridge: the temporary network is left over."""
 _MOVING = (_ENDPOINT, _PARKING)
-_FAULTS_WITHOUT_COLON = {
-    "there is no": "missing",
-    "there are": "duplicate",
-    "the kernel has no": "device",
-    "the device": "up",
-    "kernel address": "address",
-}
 
 
 class Drift(NamedTuple):
@@ -171,12 +164,12 @@ class _Comparison:
         if found is None:
             yield Drift(kind, name, "missing")
         elif kind == "overlay":
-            yield from (Drift(kind, name, _field(fault)) for fault in overlay_faults(declared, found))
+            yield from (Drift(kind, name, each.field) for each in overlay_differences(declared, found))
         elif declared.subnet and found.subnet != declared.subnet:
             yield Drift(kind, name, "subnet")
 
     def _bridge(self) -> Iterator[str]:
-        yield from (_field(fault) for fault in bridge.bridge_faults(self.intent.gwbridge, self.host))
+        yield from (each.field for each in bridge.bridge_differences(self.intent.gwbridge, self.host))
         if self.bridge_is_moving:
             return
         if bridge.without_gateway(self.host):
@@ -193,11 +186,3 @@ class _Comparison:
         if record and record.swarm_id and swarm.swarm_id and swarm.swarm_id != record.swarm_id:
             return "swarm"
         return "role" if swarm.is_manager != (declared.role == "manager") else "address"
-
-
-def _field(fault: str) -> str:
-    """Return the field that a fault is about: `subnet: a wanted, b found` -> `subnet`."""
-    for begin, field in _FAULTS_WITHOUT_COLON.items():
-        if fault.startswith(begin):
-            return field
-    return fault.partition(":")[0]

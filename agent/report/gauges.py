@@ -152,7 +152,7 @@ def _networks(observed: Observed) -> dict[str, Series]:
             for found in host.networks
             if found.name in names
         },
-        "gwbridge_ok": _is(not bridge.bridge_faults(accepted.gwbridge, host)),
+        "gwbridge_ok": _is(not bridge.bridge_differences(accepted.gwbridge, host)),
         "overlay_ok": _is(_overlays_ok(accepted, host, cluster)),
     }
 
@@ -164,7 +164,7 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
             continue
         found = host.network(wanted.name)
         # A worker lists an overlay only while it runs a container on it. Otherwise the leader's record counts.
-        if wanted.name not in known if found is None else networks.overlay_faults(wanted, found):
+        if wanted.name not in known if found is None else networks.overlay_differences(wanted, found):
             return False
     return host.swarm.local == "active"
 

@@ -133,7 +133,8 @@ def _seen(
         managers=swarm.managers,
         joined=nodes.note_join(known.joined, host),
         pool=tuple(str(each) for each in swarm.pool),
-        nodes=None if swarm.nodes is None else tuple(_as(status.NodeReport, each) for each in swarm.nodes),
+        # Without the version: each change of a node would change the status, and a plan needs none.
+        nodes=None if swarm.nodes is None else tuple(replace(each, version=0) for each in swarm.nodes),
         bridge=bridge,
         networks=tuple(_network(each, observed, wrong=wrong) for each in networks),
         images=images,
@@ -143,10 +144,7 @@ def _seen(
         addresses=tuple(
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
-        attached=tuple(
-            _as(status.AttachedReport, each)
-            for each in (host.attached if wrong else _on_overlays(observed, host))
-        ),
+        attached=host.attached if wrong else _on_overlays(observed, host),
         replicas=replica_reports(observed, host),
         cut=tuple(f"{count:,} {what}" for what, count in more.items() if count > 0),
     )
@@ -235,7 +233,6 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
             spec=each.replica.spec,
             addresses=tuple(sorted(each.addresses)),
             reserved=replica.addresses if replica else (),
-            differences=tuple(_as(status.DifferenceReport, difference) for difference in each.differences),
             steady=False,
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )
@@ -250,9 +247,7 @@ def _as(report: Callable[..., R], found: object, **given: object) -> R:
 
 
 def _blocked(blocked: Iterable[Blocked], failures: Mapping[str, Failure]) -> tuple[status.BlockedReport, ...]:
-    planned = [
-        status.BlockedReport(resource=each.resource, reason=each.reason, kind=each.kind) for each in blocked
-    ]
+    planned = [_as(status.BlockedReport, each) for each in blocked]
     # Without the time of the next attempt: the key would change with each attempt, and wake the leader.
     failed = [
         status.BlockedReport(resource=resource, reason=f"{each.error} ({_attempts(each)})", kind="error")

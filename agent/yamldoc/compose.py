@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from agent.model.faults import FaultKind
 from agent.yamldoc.faultlist import Faults, shown_key, step
 
 # A scalar keeps its text, so `22:22`, `010`, `yes` and `1.10` keep their spelling. The code below interprets
@@ -94,10 +95,10 @@ def compose(text: str, faults: Faults) -> Node:
         _add_syntax_fault(error, text, faults)
         faults.stop()
     except yaml.YAMLError as error:
-        faults.add(problem=str(error))
+        faults.add(kind="yaml", problem=str(error))
         faults.stop()
     if composer.root is None or (isinstance(composer.root, Scalar) and composer.root.is_null):
-        faults.add(problem="the document is empty")
+        faults.add(kind="yaml", problem="the document is empty")
         faults.stop()
     return composer.root
 
@@ -107,7 +108,13 @@ def _add_syntax_fault(error: yaml.MarkedYAMLError, text: str, faults: Faults) ->
     problem = " ".join(each for each in (error.context, error.problem) if each) or "a syntax error"
     here = text[mark.index : mark.index + 1] if mark else ""
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    faults.add(problem=f"not YAML: {problem}", remedy=_syntax_remedy(problem, here), line=line, column=column)
+    faults.add(
+        kind="yaml",
+        problem=f"not YAML: {problem}",
+        remedy=_syntax_remedy(problem, here),
+        line=line,
+        column=column,
+    )
 
 
 def _syntax_remedy(problem: str, here: str) -> str:
@@ -171,7 +178,7 @@ class _Composer:
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    self._stop(event, "a second document begins here", "keep one document")
+                    self._stop(event, "a second document begins here", "keep one document", "yaml")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
@@ -262,7 +269,7 @@ class _Composer:
         if not isinstance(merged, Mapping):
             problem = "the value of a merge key must be a mapping or a list of mappings"
             path = step(self._path(), _MERGE)
-            self._faults.add(path=path, problem=problem, line=merged.line, column=merged.column)
+            self._faults.add(kind="yaml", path=path, problem=problem, line=merged.line, column=merged.column)
             return
         assert isinstance(done.node, Mapping)
         for key, entry in merged.entries.items():
@@ -288,12 +295,14 @@ class _Composer:
         if len(self._stack) + height > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels", "")
 
-    def _fault(self, where: yaml.Event | Node, problem: str, remedy: str) -> None:
+    def _fault(self, where: yaml.Event | Node, problem: str, remedy: str, kind: FaultKind = "yaml") -> None:
         line, column = _place(where) if isinstance(where, yaml.Event) else (where.line, where.column)
-        self._faults.add(path=self._path(), problem=problem, remedy=remedy, line=line, column=column)
+        self._faults.add(
+            kind=kind, path=self._path(), problem=problem, remedy=remedy, line=line, column=column
+        )
 
-    def _stop(self, event: yaml.Event, problem: str, remedy: str) -> None:
-        self._fault(event, problem, remedy)
+    def _stop(self, event: yaml.Event, problem: str, remedy: str, kind: FaultKind = "size") -> None:
+        self._fault(event, problem, remedy, kind)
         self._faults.stop()
 
     def _path(self) -> str:

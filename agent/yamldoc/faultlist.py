@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import NoReturn
 
-from agent.model.faults import Fault, InvalidDocument
+from agent.model.faults import Fault, FaultKind, InvalidDocument
 
 LONGEST_PATH = 200
 MOST_KEPT = 1000
@@ -29,6 +29,7 @@ class Faults:
     def add(
         self,
         *,
+        kind: FaultKind,
         problem: str,
         remedy: str = "",
         path: str = "",
@@ -41,9 +42,16 @@ class Faults:
         if len(path) > LONGEST_PATH:
             path = path[: LONGEST_PATH - 3] + "..."
         if not self.is_full:
-            self._found.append(
-                Fault(path=path, value=value, problem=problem, remedy=remedy, line=line, column=column)
+            fault = Fault(
+                path=path,
+                value=value,
+                problem=problem,
+                remedy=remedy,
+                kind=kind,
+                line=line,
+                column=column,
             )
+            self._found.append(fault)
 
     def raise_if_any(self) -> None:
         """Raise InvalidDocument with all faults, if there are any."""

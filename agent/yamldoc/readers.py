@@ -8,6 +8,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from math import inf
 from typing import TypeVar, overload
 
+from agent.model.faults import FaultKind
 from agent.yamldoc.compose import Mapping, Node, Scalar, Sequence, whole_number
 from agent.yamldoc.faultlist import Faults, nearest, quoted, shown_key, step
 
@@ -61,11 +62,21 @@ class Cursor:
         """Return the same place, with its value omitted from faults."""
         return replace(self, secret=True)
 
-    def fault(self, problem: str, remedy: str = "") -> None:
-        """Note a fault of this value."""
-        value = "" if self.secret or self.written is None else quoted(self.written)
-        at, line, column = self.path, self.node.line, self.node.column
-        self.faults.add(path=at, value=value, problem=problem, remedy=remedy, line=line, column=column)
+    def fault(self, problem: str, remedy: str = "", *, kind: FaultKind = "schema") -> None:
+        """Note a fault of this value, by itself wrong."""
+        self.faults.add(
+            kind=kind,
+            path=self.path,
+            value="" if self.secret or self.written is None else quoted(self.written),
+            problem=problem,
+            remedy=remedy,
+            line=self.node.line,
+            column=self.node.column,
+        )
+
+    def conflict(self, problem: str, remedy: str = "") -> None:
+        """Note that this value contradicts another one of the document, or names one that it lacks."""
+        self.fault(problem, remedy, kind="semantic")
 
     def items(self) -> list["Cursor"]:
         """Return the members of a list; for anything else note a fault and return none."""
@@ -216,7 +227,7 @@ def string(cursor: Cursor) -> str | None:
         cursor.fault("has no value", 'write one, or remove the key; empty text is ""')
         return None
     if len(node.text) > LONGEST_TEXT:
-        cursor.fault(f"has {len(node.text)} characters", f"the maximum is {LONGEST_TEXT}")
+        cursor.fault(f"has {len(node.text)} characters", f"the maximum is {LONGEST_TEXT}", kind="size")
         return None
     if "\0" in node.text:
         cursor.fault("contains a NUL character", "remove it: Linux and Docker accept none")
@@ -383,7 +394,7 @@ def sequence_of(reader: Reader[T], *, at_least: int = 0, distinct: bool = False)
         for each in places:
             value = reader(each)
             if distinct and value in seen:
-                each.fault(f"{each.shown} occurs twice", "keep one of them")
+                each.conflict(f"{each.shown} occurs twice", "keep one of them")
             elif value is not None:
                 found.append(value)
                 seen.add(value)

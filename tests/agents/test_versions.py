@@ -152,7 +152,17 @@ def test_an_upgraded_agent_that_refuses_the_accepted_document_leaves_the_lead_to
 ) -> None:
     def refuses(raw: bytes, revision: int) -> Intent:
         raise InvalidDocument(
-            [Fault(path="services", value="", problem="no more", remedy="less", line=1, column=1)]
+            [
+                Fault(
+                    path="services",
+                    value="",
+                    problem="no more",
+                    remedy="less",
+                    kind="schema",
+                    line=1,
+                    column=1,
+                )
+            ]
         )
 
     def go_on(rounds: int) -> None:

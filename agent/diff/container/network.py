@@ -133,14 +133,13 @@ def _target(port: Port) -> str:
 
 
 def _wanted_ports(spec: ContainerSpec, found: Found) -> Any:
-    published = {
+    published = frozenset(
         _port(each.published, _target(each), each.host_ip)
         for each in spec.ports
         if each.published is not None
-    }
-    bare = {f"{_target(each)} not published" for each in spec.ports if each.published is None}
-    theirs = {each for each in _found_ports(found) if each.endswith(" not published")}
-    return frozenset(published | bare | theirs)
+    )
+    bare = _bare(_target(each) for each in spec.ports if each.published is None)
+    return published | bare | _found_bare(found)
 
 
 def _found_ports(found: Found) -> frozenset[str]:
@@ -150,9 +149,17 @@ def _found_ports(found: Found) -> frozenset[str]:
         for target, several in bindings.items()
         for each in several or ()
     }
-    bare = {f"{each} not published" for each in found.at("Config.ExposedPorts") or () if each not in bindings}
     every = {"every exposed port, anywhere"} if found.at("HostConfig.PublishAllPorts") else set()
-    return frozenset(published | bare | every)
+    return frozenset(published | _found_bare(found) | every)
+
+
+def _found_bare(found: Found) -> frozenset[str]:
+    bindings = found.at("HostConfig.PortBindings") or {}
+    return _bare(each for each in found.at("Config.ExposedPorts") or () if each not in bindings)
+
+
+def _bare(targets: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{each} not published" for each in targets)
 
 
 def _put_ports(spec: ContainerSpec, body: Body) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agent.diff.reported import NOTHING_THERE, host_of
+from agent.model.host_state import NodeState
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Step
-from agent.model.status import NodeReport
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
 from agent.planner.dry_run.replicas import with_assignment
@@ -170,7 +170,7 @@ def _lost_with_replicas_that_move(cluster: ClusterState) -> frozenset[str]:
     )
 
 
-def _nodes_listed(cluster: ClusterState) -> tuple[NodeReport, ...]:
+def _nodes_listed(cluster: ClusterState) -> tuple[NodeState, ...]:
     names = sorted(cluster.present, key=lambda name: (name != cluster.leader, name))
     lists = (status.nodes for name in names if (status := cluster.status_of(name)))
     return next((each for each in lists if each is not None), ())

@@ -6,9 +6,9 @@ from math import inf
 
 from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
-from agent.model.host_state import Attached, ContainerState, Difference, HostState, NodeState
+from agent.model.host_state import ContainerState, HostState, NodeState
 from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
-from agent.model.status import AttachedReport, BridgeReport, DifferenceReport, HostStatus, ReplicaReport
+from agent.model.status import BridgeReport, HostStatus, ReplicaReport
 from agent.model.store import Fence
 from agent.planner.dry_run.replicas import NOW
 from agent.planner.host.bridge import bridge_phase
@@ -124,7 +124,7 @@ class World:
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),
-            attached=tuple(_attached(each) for each in host.attached),
+            attached=host.attached,
             images=tuple(sorted(host.images)),
             replicas=tuple(_replica(each, self._jobs()) for each in host.containers),
         )
@@ -151,12 +151,6 @@ def _manages(host: HostState | None, swarm_id: str | None) -> bool:
     return host is not None and host.swarm.is_manager and host.swarm.swarm_id == swarm_id
 
 
-def _attached(found: Attached) -> AttachedReport:
-    return AttachedReport(
-        id=found.id, name=found.name, running=found.running, networks=found.networks, ports=found.ports
-    )
-
-
 def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:
     """The report of the replica some time later: a job has completed, and a new container is healthy."""
     done = found.replica.service in jobs and found.status == "running"
@@ -174,11 +168,5 @@ def _replica(found: ContainerState, jobs: frozenset[str]) -> ReplicaReport:
         started_at=found.started_at,
         restarts=found.restarts,
         addresses=found.addresses,
-        differences=tuple(_difference(each) for each in found.differences),
-    )
-
-
-def _difference(found: Difference) -> DifferenceReport:
-    return DifferenceReport(
-        field=found.field, wanted=found.wanted, found=found.found, repair=found.repair, subject=found.subject
+        differences=found.differences,
     )

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from agent.diff.bridge import attached_by_hand, bridge_faults, bridge_is_right, is_begun
-from agent.model.host_state import Attached, HostState, other_swarm
+from agent.diff.bridge import attached_by_hand, bridge_differences, bridge_is_right, is_begun
+from agent.model.host_state import Attached, HostState, describe, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan
@@ -146,7 +146,7 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
     if not steps or is_begun(host) or not bridge_swap.needs_disruption(intent, host):
         return Plan(steps, plan.blocked)
-    wrong = "; ".join(bridge_faults(intent.gwbridge, host))
+    wrong = describe(bridge_differences(intent.gwbridge, host))
     return blocked_plan(BRIDGE, "waiting", f"{wrong}; waits for etcd")
 
 
@@ -160,7 +160,7 @@ def _release(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is a
 
 
 def _waiting_reason(intent: Intent, host: HostState, cluster: ClusterState) -> str:
-    wrong = "; ".join(bridge_faults(intent.gwbridge, host))
+    wrong = describe(bridge_differences(intent.gwbridge, host))
     slot = f"{cluster.disruption.host} has it" if cluster.disruption else "the leader grants it"
     affected = bridge_swap.affected_containers(host)
     effect = (
@@ -181,8 +181,8 @@ def _describe_quorum(host: HostState) -> str:
 
 
 def _unsettled(intent: Intent, host: HostState) -> Plan:
-    wrong = bridge_faults(intent.gwbridge, host)
+    wrong = describe(bridge_differences(intent.gwbridge, host))
     if not wrong:
         return Plan()
-    reason = f"{'; '.join(wrong)}; waits while the engine's membership is {host.swarm.local}"
+    reason = f"{wrong}; waits while the engine's membership is {host.swarm.local}"
     return blocked_plan(BRIDGE, "waiting", reason)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 
 from agent.diff import bridge
 from agent.model import steps
-from agent.model.host_state import Attached, HostState
+from agent.model.host_state import Attached, Difference, HostState, describe
 from agent.model.intent import PARKING, Intent, NetworkIntent
 from agent.model.plan import Plan, Step, blocked_plan
 from agent.model.spec import Pairs
@@ -34,13 +34,13 @@ def needs_disruption(intent: Intent, host: HostState) -> bool:
     A bridge that is missing in docker or in the kernel needs no slot: no gateway works.
     """
     return bool(host.bridges) and (
-        len(host.bridges) > 1 or bool(bridge.docker_faults(intent.gwbridge, host.bridges[0]))
+        len(host.bridges) > 1 or bool(bridge.docker_differences(intent.gwbridge, host.bridges[0]))
     )
 
 
 def swap_obstacles(intent: Intent, host: HostState) -> Plan:
     """Report faults that prevent the change of the bridge; checked before anything is removed."""
-    wrong = "; ".join(bridge.bridge_faults(intent.gwbridge, host)) or "containers without a gateway"
+    wrong = describe(bridge.bridge_differences(intent.gwbridge, host)) or "containers without a gateway"
     if host.live_restore:
         return blocked_plan(
             BRIDGE, "guard", f"{wrong}, but live-restore is on: disable it, Swarm does not support it"
@@ -65,14 +65,14 @@ def plan_swap(intent: Intent, host: HostState, quorum: str) -> Plan:
     """
     if bridge.bridge_is_right(intent, host):
         return Plan()
-    faults = bridge.bridge_faults(intent.gwbridge, host)
-    moving = bridge.to_move(host) if faults else bridge.without_gateway(host)
+    differences = bridge.bridge_differences(intent.gwbridge, host)
+    moving = bridge.to_move(host) if differences else bridge.without_gateway(host)
     parked = _parked(host)
-    if (faults or moving) and (blocked := swap_obstacles(intent, host)) != Plan():
+    if (differences or moving) and (blocked := swap_obstacles(intent, host)) != Plan():
         return blocked
-    todo = [*_park(intent, host, moving, faults)]
-    if faults:
-        todo.append(_swap(intent, host, faults, quorum))
+    todo = [*_park(intent, host, moving, swaps=bool(differences))]
+    if differences:
+        todo.append(_swap(intent, host, differences, quorum))
     if moving or bridge.is_begun(host):
         todo += _unpark([*parked, *(each for each in moving if each not in parked)])
     return Plan(tuple(todo))
@@ -111,9 +111,7 @@ def _unowned_endpoints(host: HostState) -> Pairs:
     )
 
 
-def _park(
-    intent: Intent, host: HostState, moving: Iterable[Attached], faults: tuple[str, ...]
-) -> Iterable[Step]:
+def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps: bool) -> Iterable[Step]:
     unparked = [each for each in moving if PARKING not in each.networks]
     if unparked and not host.network(PARKING):
         subnet = _parking_subnet(intent, host)
@@ -127,17 +125,17 @@ def _park(
         )
     for each in unparked:
         ports = f"{_ports(each)} unreachable {_INTERRUPTION}" if each.ports else "it publishes no port"
-        why = "its gateway leaves docker_gwbridge" if faults else "it has no gateway"
+        why = "its gateway leaves docker_gwbridge" if swaps else "it has no gateway"
         yield steps.Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
 
 
-def _swap(intent: Intent, host: HostState, faults: tuple[str, ...], quorum: str) -> Step:
-    reason = "; ".join((*faults, quorum)) if quorum else "; ".join(faults)
+def _swap(intent: Intent, host: HostState, differences: tuple[Difference, ...], quorum: str) -> Step:
+    wrong = describe(differences)
     return steps.SwapBridge(
         bridge=intent.gwbridge,
         old=tuple(each.id for each in host.bridges),
         release=_unowned_endpoints(host),
-        reason=reason,
+        reason=f"{wrong}; {quorum}" if quorum else wrong,
     )
 
 
@@ -163,13 +161,12 @@ def _parking_subnet(intent: Intent, host: HostState) -> IPv4Network | None:
 
 def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     """Plan to bring docker_gwbridge to its declaration on a host outside a swarm, if nothing uses it."""
-    wrong = bridge.bridge_faults(intent.gwbridge, host)
+    wrong = describe(bridge.bridge_differences(intent.gwbridge, host))
     if not wrong:
         return Plan()
     if users := sorted({name for found in host.bridges for _, name in found.endpoints}):
-        return blocked_plan(BRIDGE, "foreign", f"{'; '.join(wrong)}, but it is in use by {', '.join(users)}")
+        return blocked_plan(BRIDGE, "foreign", f"{wrong}, but it is in use by {', '.join(users)}")
     if clash := bridge.overlap(intent.gwbridge.subnet, host):
         return blocked_plan(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
-    reason = "; ".join(wrong)
-    removals: list[Step] = [steps.RemoveBridge(id=each.id, reason=reason) for each in host.bridges]
-    return Plan((*removals, steps.CreateBridge(bridge=intent.gwbridge, reason=reason)))
+    removals: list[Step] = [steps.RemoveBridge(id=each.id, reason=wrong) for each in host.bridges]
+    return Plan((*removals, steps.CreateBridge(bridge=intent.gwbridge, reason=wrong)))

@@ -9,7 +9,7 @@ from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, 
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
-from agent.model.plan import Plan, Step, blocked_plan
+from agent.model.plan import Blocked, BlockedKind, Plan, Step, blocked_plan
 from agent.planner.host.bridge import blocked_outside
 from agent.planner.host.wanted import grace_s, stop
 
@@ -85,22 +85,23 @@ def plan_leave(intent: Intent, observed: Observed, membership_order: records.Mem
     assert host is not None
     if strangers := _strangers(host, stays_out=declared is None):
         names = ", ".join(each.name for each in strangers)
-        return blocked_plan(
-            "swarm", "foreign", membership_order.held(f"{names} would lose its overlay if the host left")
-        )
+        return _cannot_obey(membership_order, "foreign", f"{names} would lose its overlay if the host left")
     wanted = declared_address(observed)
     if declared and host.addresses and not has_address(host, wanted):
-        return blocked_plan(
-            "swarm", "role", membership_order.held(f"this host does not have the address {wanted}")
-        )
+        return _cannot_obey(membership_order, "role", f"this host does not have the address {wanted}")
     if declared and (faults := blocked_outside(intent, host)):
         reason = f"this host could not join again: {faults[0].reason}"
-        return blocked_plan("swarm", faults[0].kind, membership_order.held(reason))
+        return _cannot_obey(membership_order, faults[0].kind, reason)
     reason = f"the host leaves the swarm: {membership_order.reason}"
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
     return Plan((steps.LeaveSwarm(reason=membership_order.reason),))
+
+
+def _cannot_obey(membership_order: records.MembershipOrder, kind: BlockedKind, why: str) -> Plan:
+    reason = f"{membership_order.reason}; but {why}"
+    return Plan(blocked=(Blocked(resource="swarm", reason=reason, kind=kind, order=membership_order),))
 
 
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:

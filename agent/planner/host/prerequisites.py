@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from agent.diff.networks import local_faults, overlay_faults
+from agent.diff.networks import local_differences, overlay_differences
 from agent.diff.replicas import IN_USE
 from agent.model import steps
-from agent.model.host_state import GOSSIP, ContainerState, HostState
+from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
 from agent.model.intent import Intent, NetworkIntent, Pull
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, BlockedKind, Plan, Step, blocked_plan
@@ -208,7 +208,7 @@ class Needs:
 
     def _sees_ready(self, network: str) -> bool:
         declared, found = self._intent.network(network), self._host.network(network)
-        return bool(declared and found and not overlay_faults(declared, found))
+        return bool(declared and found and not overlay_differences(declared, found))
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
@@ -218,5 +218,5 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    faults = () if wanted.external else tuple(local_faults(wanted, found))
-    return blocked_plan(resource, "foreign", "; ".join(faults)) if faults else Plan()
+    differences = () if wanted.external else local_differences(wanted, found)
+    return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()

@@ -248,8 +248,7 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
 
 def _is_order_blocked(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
     """Return True if the host reports that the order is blocked (host/leaving.py)."""
-    begins = membership_order.held("")
-    return any(each.resource == "swarm" and each.reason.startswith(begins) for each in status.blocked)
+    return any(each.order == membership_order for each in status.blocked)
 
 
 def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:

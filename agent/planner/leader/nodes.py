@@ -6,11 +6,10 @@ The leader manages only the node labels that an intent set; one more label lists
 from collections.abc import Iterator
 
 from agent.diff.nodes import HOST_LABEL, NodeOwners, etcd_of, gone_nodes, removed_hosts
-from agent.model.host_state import NodeState
+from agent.model.host_state import Difference, NodeState, describe
 from agent.model.intent import Availability, HostIntent, Intent
 from agent.model.leader_steps import ForgetHost, RemoveNode, UpdateNode
 from agent.model.observed import Observed
-from agent.model.phrases import differs
 from agent.model.plan import Blocked, Plan, blocked_plan
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
@@ -47,10 +46,10 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
     drained = node.availability != availability
     if not drained and not labels and not without:
         return Plan()
-    faults = [
-        *([differs("availability", availability, node.availability)] if drained else []),
-        *_label_faults(labels, without, found),
-    ]
+    differences = (
+        *((_differs("availability", availability, node.availability),) if drained else ()),
+        *_label_differences(labels, without, found),
+    )
     step = UpdateNode(
         node_id=node.id,
         host=host,
@@ -58,7 +57,7 @@ def _plan_node(node: NodeState, host: str, availability: Availability, wanted: d
         availability=availability if drained else None,
         labels=labels,
         without=without,
-        reason=f"{host}: {'; '.join(faults)}",
+        reason=f"{host}: {describe(differences)}",
     )
     return Plan((step,))
 
@@ -82,14 +81,20 @@ def _labels_of_intent(node: NodeState) -> tuple[str, ...]:
     return () if marker is None else (*marker.split(), LABELS_LABEL)
 
 
-def _label_faults(labels: Pairs, without: tuple[str, ...], found: dict[str, str]) -> Iterator[str]:
+def _label_differences(
+    labels: Pairs, without: tuple[str, ...], found: dict[str, str]
+) -> Iterator[Difference]:
     for name, value in labels:
-        if name == HOST_LABEL:
-            yield "its agent reports this node id"
-            continue
-        yield differs(f"label {name}", value or "nothing", found.get(name) or "nothing")
+        text = "its agent reports this node id" if name == HOST_LABEL else ""
+        yield _differs(f"label {name}", value, found.get(name), text)
     for name in without:
-        yield f"label {name}: no longer declared"
+        yield _differs(f"label {name}", "", found.get(name), f"label {name}: no longer declared")
+
+
+def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Difference:
+    return Difference(
+        field=field, wanted=wanted or "nothing", found=found or "nothing", repair="update", text=text
+    )
 
 
 def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:

@@ -15,15 +15,15 @@ overlay as it is.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.diff.networks import is_ours, others_on, overlay_faults, sees_overlays
+from agent.diff.networks import is_ours, others_on, overlay_differences, sees_overlays
 from agent.diff.nodes import etcd_of
-from agent.model.host_state import NetworkState
+from agent.model.host_state import Attached, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan
-from agent.model.status import AttachedReport, HostStatus, ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
 
@@ -49,9 +49,9 @@ def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
         )
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
-    if not is_ours(wanted, found) and (faults := overlay_faults(wanted, found)):
+    if not is_ours(wanted, found) and (wrong := describe(overlay_differences(wanted, found))):
         cause = "the overlay is not managed by this cluster, so it is not changed"
-        return blocked_plan(resource, "foreign", f"{'; '.join(faults)}: {cause}")
+        return blocked_plan(resource, "foreign", f"{wrong}: {cause}")
     return Plan()
 
 
@@ -130,8 +130,8 @@ def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
         found = host.network(wanted.name)
         if wanted.driver != "overlay" or found is None or not is_ours(wanted, found):
             continue
-        if faults := overlay_faults(wanted, found):
-            yield _Change(found=found, why="; ".join(faults))
+        if wrong := describe(overlay_differences(wanted, found)):
+            yield _Change(found=found, why=wrong)
 
 
 def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
@@ -193,7 +193,7 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     return (*named, *unnamed)
 
 
-def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
+def _foreign(status: HostStatus) -> Iterator[Attached]:
     ours = {each.id for each in status.replicas}
     return (each for each in status.attached if each.id not in ours)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from agent.model.host_state import Difference
 from agent.model.records import decode, encode
 from agent.model.status import (
     BlockedReport,
-    DifferenceReport,
     HostStatus,
     NetworkReport,
     ReplicaReport,
@@ -80,7 +80,7 @@ def test_a_status_of_ordinary_size_is_the_record_as_it_is() -> None:
                 replica(
                     1,
                     differences=(
-                        DifferenceReport(field="env", wanted="x" * 3_000_000, found="", repair="replace"),
+                        Difference(field="env", wanted="x" * 3_000_000, found="", repair="replace"),
                     ),
                 ),
             )

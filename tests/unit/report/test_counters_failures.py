@@ -72,11 +72,15 @@ BRIDGE = "{subnet: 172.21.0.0/20, gateway: 172.21.0.1}}\n"
         ("a: [", "yaml"),
         ("", "yaml"),
         ("a: &x 1\nb: *y", "yaml"),
+        ("a: 1\n---\nb: 1\n", "yaml"),
         ("#" * 1_500_000, "size"),
+        ("[" * 70, "size"),
+        (f"{HEAD}{BRIDGE}services: {{o: {{image: i, command: '{'x' * 140_000}'}}}}\n", "size"),
         (f"{HEAD}{BRIDGE}services: {{}}\nservises: {{}}\n", "schema"),
         (f"{HEAD}{{subnet: [], gateway: 172.21.0.1}}}}\nservices: {{}}\n", "schema"),
         (f"{HEAD}{{subnet: 172.21.0.0/20, gateway: 172.22.0.1}}}}\nservices: {{}}\n", "semantic"),
         (f"{HEAD}{BRIDGE}services: {{o: {{image: i, x-hosts: [nobody]}}}}\n", "semantic"),
+        (f"{HEAD}{BRIDGE}services: {{o: {{image: i, x-hosts: [a], depends_on: [p]}}}}\n", "semantic"),
     ],
 )
 def test_a_refused_document_is_told_as_one_word(document: str, reason: str) -> None:

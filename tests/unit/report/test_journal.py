@@ -38,7 +38,7 @@ def held(reason: str = "subnet differs", kind: BlockedKind = "foreign") -> Plan:
 
 def refused(revision: int) -> Document:
     faults = tuple(
-        Fault(path="services", value="", problem=problem, remedy="", line=1, column=1)
+        Fault(path="services", value="", problem=problem, remedy="", kind="schema", line=1, column=1)
         for problem in ("is not a mapping", "is missing")
     )
     return Document(revision=revision, intent=None, faults=faults)

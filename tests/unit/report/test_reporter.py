@@ -24,7 +24,9 @@ def bench() -> Bench:
 
 
 def refused(revision: int) -> Document:
-    fault = Fault(path="services.x", value="", problem="unknown key 'x'", remedy="", line=1, column=1)
+    fault = Fault(
+        path="services.x", value="", problem="unknown key 'x'", remedy="", kind="schema", line=1, column=1
+    )
     return Document(revision=revision, intent=None, faults=(fault,))
 
 

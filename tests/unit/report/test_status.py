@@ -10,12 +10,13 @@ from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.leader_steps import CollectSpecs
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Failure, Plan
-from agent.model.records import Assignment, Disruption, decode, encode
+from agent.model.records import Assignment, Disruption, MembershipOrder, decode, encode
 from agent.model.status import HostStatus, StepReport
 from agent.model.steps import BRIDGE, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.host.bridge import phase_of
 from agent.report.status import MOST_NAMES, host_status
+from tests.support.builders import node
 from tests.support.scenes import (
     BRIDGE_FOUND,
     FENCE,
@@ -92,6 +93,14 @@ def test_the_leaders_own_work_does_not_keep_its_host_from_being_done() -> None:
     assert status.revision == 7
     assert status.leading
     assert [(each.verb, each.leads) for each in status.steps] == [(tidying.verb, True)]
+
+
+def test_the_leader_is_told_which_order_a_host_cannot_obey() -> None:
+    order = MembershipOrder(state="active", node_id="n", what="leave", reason="r")
+    held = Blocked(resource="swarm", reason="r; but it is in use", kind="foreign", order=order)
+    status = decode(HostStatus, encode(status_of(observed(), Plan((), (held,)))))
+
+    assert [each.order for each in status.blocked] == [order]
 
 
 def test_a_wrong_bridge_that_is_left_alone_keeps_the_host_from_being_done() -> None:
@@ -280,3 +289,13 @@ def test_no_value_of_an_environment_stands_in_a_status() -> None:
     seen = observed(host=host(containers=()))
 
     assert b"hunter2" not in encode(status_of(seen))
+
+
+def test_a_node_whose_version_alone_is_another_leaves_the_status_as_it_is() -> None:
+    """Every change of a node raises it, and the status would wake every agent."""
+
+    def told(version: int) -> bytes:
+        swarm = replace(host().swarm, nodes=(replace(node("h1"), version=version),))
+        return encode(status_of(observed(host=replace(host(), swarm=swarm))))
+
+    assert told(1) == told(2)

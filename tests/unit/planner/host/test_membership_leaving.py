@@ -87,9 +87,9 @@ def test_a_job_that_is_cut_short_is_recreated_so_that_it_does_its_work(restart: 
 def test_where_somebody_else_runs_on_an_overlay_nothing_is_touched() -> None:
     theirs = Attached(id="t", name="database", networks=("net",))
     ours = container(addresses=ON_OVERLAY)
-    assert told(plan(a_worker(ours, attached=(theirs,)))) == [
-        f"blocked swarm: {WHY}; but database would lose its overlay if the host left"
-    ]
+    held = plan(a_worker(ours, attached=(theirs,)))
+    assert told(held) == [f"blocked swarm: {WHY}; but database would lose its overlay if the host left"]
+    assert [each.order for each in held.blocked] == [UNLISTED]
 
 
 def test_the_task_of_a_service_is_somebody_elses_whatever_network_it_is_on() -> None:

@@ -98,10 +98,11 @@ def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_com
     assert with_h3(leaves) == waits
     assert with_h3(None, state="inactive", node_id=None, joined=joined) == waits
     assert with_h3(None, state="inactive", node_id=None) == offer("h2")
-    unheard = BlockedReport(resource="swarm", reason="r: leaves the swarm on the leader's word", kind="role")
+    unheard = BlockedReport(resource="swarm", reason="r; but it is in use", kind="role")
     assert with_h3(leaves, blocked=(unheard,)) == waits
-    held = replace(unheard, reason="r; but database would lose its overlay if the host left")
+    held = replace(unheard, reason="database would lose its overlay if the host left", order=leaves)
     assert with_h3(leaves, blocked=(held,)) == offer("h2")
+    assert with_h3(replace(leaves, reason="another one"), blocked=(held,)) == waits
 
 
 def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:

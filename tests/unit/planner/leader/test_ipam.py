@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from agent.diff.networks import asks_for_addresses
-from agent.model.host_state import GivenOut, HostState
+from agent.model.host_state import Attached, GivenOut, HostState
 from agent.model.intent import Intent, PolicyIntent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import AttachedReport, HostStatus, ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.ipam import reserve_addresses
 from tests.support.builders import (
@@ -109,7 +109,7 @@ def test_gateway_fixed_addresses_and_what_others_have_are_left_out() -> None:
     fixed = replace(order(), networks=(Attachment(network="net", ipv4_address=NEXT),))
     top = replace(OVERLAY, gateway=IPv4Address(TOP))
     asked = wanted(service(spec=IP), service("db", on={"h2": 1}, spec=fixed), networks=(top,))
-    guest = AttachedReport(id="guest", name="guest", networks=("net",))
+    guest = Attached(id="guest", name="guest", networks=("net",))
     seen = seeing((THIRD, "guest", "node-h2"), ("10.10.255.251", "service web", ""), gateway=TOP)
 
     assert addresses(pinned(asked, seen=seen, **there(status("h1"), status("h2", attached=(guest,))))) == {
@@ -207,7 +207,7 @@ def test_another_one_is_chosen_when_the_old_host_is_away_and_the_swarm_keeps_the
 def test_an_address_that_somebody_else_has_is_given_up() -> None:
     asked = wanted(service(on={"h1": 1}, spec=IP))
     before = pinned(asked)
-    guest = AttachedReport(id="guest", name="guest", networks=("net",))
+    guest = Attached(id="guest", name="guest", networks=("net",))
     said = there(status("h1"), status("h2", attached=(guest,)))
 
     assert addresses(pinned(asked, before, seeing((TOP, "guest", "node-h2")), **said)) == {"order-1": NEXT}

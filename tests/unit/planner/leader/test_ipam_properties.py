@@ -8,12 +8,12 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.model.host_state import HostState
+from agent.model.host_state import Attached, HostState
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, spec_hash
-from agent.model.status import AttachedReport, ReplicaReport
+from agent.model.status import ReplicaReport
 from agent.planner.leader.assignments import assign
 from agent.planner.leader.ipam import reserve_addresses
 from tests.support import builders
@@ -56,7 +56,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         replicas = draw(
             st.lists(_reports(name), unique_by=lambda each: (each.service, each.slot), max_size=3)
         )
-        guests = [AttachedReport(id=f"guest-{name}", name="guest", networks=("net",))]
+        guests = [Attached(id=f"guest-{name}", name="guest", networks=("net",))]
         statuses[name] = builders.status(name, replicas=tuple(replicas), attached=tuple(guests))
         known = [each.id for each in replicas] + [f"guest-{name}", "nobody-knows-it"]
         given_out |= {

@@ -12,6 +12,7 @@ FAULT = Fault(
     value="",
     problem="there is no image",
     remedy="name one",
+    kind="schema",
     line=3,
     column=5,
 )

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import pytest
 
 from agent.diff.networks import others_on
-from agent.model.host_state import HostState, NetworkState
+from agent.model.host_state import Attached, HostState, NetworkState
 from agent.model.intent import Intent, PolicyIntent
 from agent.model.leader_steps import PublishSwarm
 from agent.model.observed import ClusterState
 from agent.model.records import Disruption, SwarmRecord
 from agent.model.spec import Port, spec_hash
-from agent.model.status import AttachedReport, BridgeReport, HostStatus, ReplicaReport
+from agent.model.status import BridgeReport, HostStatus, ReplicaReport
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import plan_cluster
 from agent.planner.host.bridge import phase_of
@@ -93,9 +93,9 @@ def scene(
 
 
 THEIRS = (
-    AttachedReport(id="id-2", name="prod-order-2", networks=("net",)),
-    AttachedReport(id="w", name="their-web", running=False, networks=("net",)),
-    AttachedReport(id="d", name="their-db", networks=("elsewhere",)),
+    Attached(id="id-2", name="prod-order-2", networks=("net",)),
+    Attached(id="w", name="their-web", running=False, networks=("net",)),
+    Attached(id="d", name="their-db", networks=("elsewhere",)),
 )
 OFF: Hosts = {name: report(name, slot, on=False) for slot, name in enumerate(("h1", "h2"), 1)}
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.diff.networks import overlay_faults, ready_overlays
-from agent.model.host_state import HostState, NetworkState
+from agent.diff.networks import overlay_differences, ready_overlays
+from agent.model.host_state import HostState, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
 from agent.planner import make_plan
 from agent.planner.host.prerequisites import plan_local_network
@@ -73,10 +73,10 @@ def test_an_option_that_is_declared_and_not_there_is_a_difference_and_what_the_s
     wanted = replace(OVERLAY, options=(("encrypted", ""),))
     ids = ("com.docker.network.driver.overlay.vxlanid_list", "4097")
 
-    assert overlay_faults(wanted, overlay_network(options=(ids,))) == (
-        "driver_opts.encrypted: '' wanted, nothing found",
+    assert describe(overlay_differences(wanted, overlay_network(options=(ids,)))) == (
+        "driver_opts.encrypted: '' wanted, nothing found"
     )
-    assert overlay_faults(wanted, overlay_network(options=(ids, ("encrypted", "")))) == ()
+    assert overlay_differences(wanted, overlay_network(options=(ids, ("encrypted", "")))) == ()
 
 
 # ---- what containers can join
