@@ -126,6 +126,8 @@ class Observed:
     """True if etcd does not answer; `cluster` is its last answer or the saved state."""
     store_error: str = ""
     """Error of the last read of etcd; empty: etcd answers."""
+    store_alarm: str = ""
+    """NOSPACE or CORRUPT: etcd answers and refuses every write; empty: none."""
     source: Literal["etcd", "disk"] = "etcd"
     """Origin of the assignment in use; disk: the saved state, from this run of the agent or an earlier one."""
     seen_at: float = 0.0

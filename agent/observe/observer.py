@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -172,6 +173,10 @@ class Identity:
     """Address of the host for the swarm from agent.yaml; None for the one that the intent declares."""
 
 
+ALARM_S = 30.0
+"""Maximum age in seconds of the alarm of etcd, which costs a call of its own."""
+
+
 class Observer:
     """Observes everything once per pass. It keeps the last state of etcd for a time without etcd."""
 
@@ -205,6 +210,8 @@ class Observer:
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
         self._state_fault = ""
+        self._alarm = ""
+        self._alarm_read_at = -math.inf
 
     def recall(self) -> None:
         """Load the state that an earlier run saved on disk, for the time until etcd answers."""
@@ -252,6 +259,7 @@ class Observer:
             cluster=cluster,
             stale=bool(store_error),
             store_error=store_error,
+            store_alarm="" if store_error else self._store_alarm(),
             source="disk" if store_error or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
             state_fault=self._state_fault,
@@ -302,6 +310,14 @@ class Observer:
         self._keep(reading.kept)
         self._lock = held_fence(reading.lock, lease_id)
         return reading.state, self._lock, ""
+
+    def _store_alarm(self) -> str:
+        """Return the alarm of etcd, at most ALARM_S old; the last known one if etcd does not tell."""
+        if self._clock() - self._alarm_read_at >= ALARM_S:
+            self._alarm_read_at = self._clock()
+            with suppress(Unreachable, Refused):
+                self._alarm = self._store.alarm()
+        return self._alarm
 
     def abandon_lock(self) -> None:
         """Forget the lock, which was released without a read of etcd. Any thread may call it."""

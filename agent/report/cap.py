@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.phrases import cut
 from agent.model.records import encode
 from agent.model.status import HostStatus, NetworkReport, ReplicaReport
@@ -84,12 +85,8 @@ def _with_few_names(status: HostStatus) -> HostStatus:
 
 def _may_matter(network: NetworkReport) -> bool:
     """Return False for a network of this engine alone that no agent made: it concerns no decision of the leader."""
-    return (
-        network.ours
-        or network.driver != "bridge"
-        or network.scope != "local"
-        or network.name.startswith("docker")
-    )
+    foreign = not network.ours and network.name not in (GWBRIDGE, PARKING)
+    return not (foreign and (network.driver, network.scope) == ("bridge", "local"))
 
 
 def _with_few_steps(status: HostStatus) -> HostStatus:

@@ -303,7 +303,11 @@ class Reporter:
         view = self._view
         fault = self._key.fault
         unwritten = (f"the status of this host cannot be written: {fault}",) if fault else ()
-        return (*unready(view.observed, view.status), *unwritten) if view else ("no pass has ended yet",)
+        if view is None:
+            return ("no pass has ended yet",)
+        alarm = view.observed.store_alarm
+        full = (f"etcd refuses every write: its alarm is {alarm}; see docs/operate/etcd.md",) if alarm else ()
+        return (*unready(view.observed, view.status), *full, *unwritten)
 
     def status(self) -> Mapping[str, Any]:
         """Return the page of this host: its state at the last pass."""

@@ -9,7 +9,7 @@ from agent.diff import container, nodes, replicas
 from agent.diff.bridge import OURS, has_mesh
 from agent.diff.networks import others_on
 from agent.model import host_state, status, steps
-from agent.model.intent import GWBRIDGE, Intent
+from agent.model.intent import GWBRIDGE, PARKING, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Failure, Plan, Step, Waiting
 from agent.model.spec import Pairs
@@ -17,7 +17,7 @@ from agent.model.spec import Pairs
 R = TypeVar("R")
 
 NO_PROGRESS: Mapping[str, str] = MappingProxyType({})
-MOST_NAMES = 200
+MOST_NAMES = 500
 """Names that others choose and no decision needs, in one list of a status."""
 _KNOWN_DEVICES = ("lo", GWBRIDGE)
 """Every host has lo; docker_gwbridge has its own report."""
@@ -141,8 +141,12 @@ def _seen(
 ) -> status.HostStatus:
     swarm, bridge = host.swarm, _bridge(observed, host, phase)
     wrong = bridge.phase != "right"
-    # Sorted: Docker's order changes from call to call, and the status must not change with it.
-    listed = sorted(host.networks, key=lambda each: (each.name, each.id))
+    images, networks, names = _images(host), _networks(observed, host), _foreign_names(observed, host)
+    more = {
+        "other images": len(host.images) - len(images),
+        "networks of others": len(host.networks) - len(networks),
+        "foreign names": len(names) - MOST_NAMES,
+    }
     return replace(
         known,
         engine_up=True,
@@ -162,17 +166,34 @@ def _seen(
         # Without the version: each change of a node would change the status, and a plan needs none.
         nodes=None if swarm.nodes is None else tuple(replace(each, version=0) for each in swarm.nodes),
         bridge=bridge,
-        networks=tuple(_network(each, observed, wrong=wrong) for each in listed),
-        images=_images(host),
+        networks=tuple(_network(each, observed, wrong=wrong) for each in networks),
+        images=images,
         volumes=tuple(sorted(host.volumes)),
-        foreign_names=_foreign_names(observed, host),
+        foreign_names=names[:MOST_NAMES],
         routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
         addresses=tuple(
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
         attached=host.attached if wrong else _on_overlays(observed, host),
         replicas=replica_reports(observed, host),
+        cut=tuple(f"{count:,} {what}" for what, count in more.items() if count > 0),
     )
+
+
+def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_state.NetworkState, ...]:
+    """Return all networks that a decision can need, and MOST_NAMES bridges of others on this host alone."""
+    cluster = observed.cluster
+    intent = cluster.accepted if cluster else None
+    # Sorted: Docker's order changes from call to call, and the status must not change with it.
+    listed = sorted(host.networks, key=lambda each: (each.name, each.id))
+    others = [
+        each
+        for each in listed
+        if (each.driver, each.scope) == ("bridge", "local")
+        and not (each.ours or each.name in (GWBRIDGE, PARKING) or (intent and intent.network(each.name)))
+    ]
+    left = {each.id for each in others[MOST_NAMES:]}
+    return tuple(each for each in listed if each.id not in left)
 
 
 def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
@@ -198,8 +219,7 @@ def _foreign_names(observed: Observed, host: host_state.HostState) -> tuple[str,
     accepted = observed.cluster.accepted if observed.cluster else None
     if accepted is None:
         return ()
-    names = [name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-")]
-    return tuple(names[:MOST_NAMES])
+    return tuple(name for name, _ in host.foreign_names if name.startswith(f"{accepted.project}-"))
 
 
 def _images(host: host_state.HostState) -> tuple[str, ...]:

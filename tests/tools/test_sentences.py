@@ -24,6 +24,8 @@ ALLOWED = {
     ),
     "gRPC's and etcd's errors, in phrase tables": (
         "clients/etcd/calls.py:_auth_is_off",
+        "clients/etcd/channel.py:Failure.as_error",
+        "clients/etcd/channel.py:Failure.cause",
         "clients/etcd/channel.py:Failure.is_ambiguous",
         "clients/etcd/channel.py:Failure.is_stale_token",
         "clients/etcd/channel.py:Failure.is_tls",
@@ -45,6 +47,7 @@ ALLOWED = {
     "the look of a line, with the same words": (
         "cli/app.py:Group.invoke",
         "cli/plan.py:_show_host",
+        "logs.py:_variant",
         "logs.py:_value",
         "logs.py:_variant",
         "report/journal.py:Journal._log_waiting",

@@ -16,6 +16,7 @@ from agent.model.observed import Observed
 from agent.model.records import Assignment, encode
 from agent.model.store import KeyRange
 from agent.observe import ClusterReader, HostReader, Identity, Observer
+from agent.observe.observer import ALARM_S
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import FakeKernel
 from tests.fakes.swarm import FakeLan
@@ -316,6 +317,20 @@ def test_what_counts_is_said_to_be_from_etcd_or_from_the_disk_and_how_old_it_is(
     bench.restart()
     seen = bench.observe()
     assert (seen.source, seen.seen_at) == ("disk", (bench.directory / FILE).stat().st_mtime)
+
+
+def test_an_alarm_of_etcd_is_seen_within_half_a_minute_and_so_is_its_end(bench: Bench) -> None:
+    assert bench.observe().store_alarm == ""
+    bench.store.etcd.out_of_space = True
+    bench.now += ALARM_S
+    assert bench.observe().store_alarm == "NOSPACE"
+    bench.store.cut()
+    assert bench.observe().store_alarm == ""
+    bench.store.heal()
+    bench.store.etcd.out_of_space = False
+    assert bench.observe().store_alarm == "NOSPACE"
+    bench.now += ALARM_S
+    assert bench.observe().store_alarm == ""
 
 
 def test_what_another_cluster_kept_is_reported_and_not_used(

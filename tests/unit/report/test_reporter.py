@@ -323,6 +323,13 @@ def test_an_agent_whose_status_etcd_refuses_is_not_ready_until_it_is_written(ben
     assert bench.value("status_write_failures_total") == 1
 
 
+def test_an_agent_whose_etcd_has_an_alarm_is_not_ready(bench: Bench) -> None:
+    bench.passed(observed(store_alarm="NOSPACE"))
+
+    assert "NOSPACE" in "; ".join(bench.reporter.unready())
+    assert bench.reporter.status()["store"]["alarm"] == "NOSPACE"
+
+
 def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> None:
     seen = observed(host=host(containers=(container(2),)))
     held = Blocked(resource="host", reason="why", kind="role")
@@ -362,6 +369,7 @@ def test_a_former_leader_without_etcd_shows_itself_no_more_as_the_leader(bench: 
     assert page["store"] == {
         "answers": False,
         "error": "etcd cannot be read: timed out",
+        "alarm": "",
         "read_at": "1970-01-01T00:16:40Z",
     }
     assert bench.value("leader") == 0

@@ -15,7 +15,7 @@ from agent.model.status import HostStatus, StepReport
 from agent.model.steps import BRIDGE, PullImage, StartContainer
 from agent.planner import make_plan
 from agent.planner.host.bridge import phase_of
-from agent.report.status import host_status
+from agent.report.status import MOST_NAMES, host_status
 from tests.support.builders import node
 from tests.support.scenes import (
     BRIDGE_FOUND,
@@ -182,6 +182,29 @@ def test_names_of_other_peoples_containers_stay_out_of_etcd() -> None:
     seen = observed(host=host(foreign_names=(("prod-x-1", "id-1"), ("somebody-elses", "id-2"))))
 
     assert status_of(seen).foreign_names == ("prod-x-1",)
+
+
+def test_names_that_others_choose_are_bounded_and_the_rest_is_counted() -> None:
+    many = tuple(f"{number:04}" for number in range(MOST_NAMES + 20))
+    wanted = "registry/app:zzz"
+    theirs = tuple(
+        NetworkState(id=f"n{name}", name=name, driver="bridge", scope="local", subnet=None, gateway=None)
+        for name in many
+    )
+    seen = host(
+        images=frozenset({wanted, *(f"registry/app:{name}" for name in many)}),
+        image_ids=((wanted, "sha256:a"),),
+        foreign_names=tuple((f"prod-{name}", name) for name in many),
+    )
+    seen = replace(seen, networks=(*theirs, *seen.networks))
+
+    found = status_of(observed(host=seen))
+
+    assert found.cut == ("20 other images", "20 networks of others", "20 foreign names")
+    assert wanted in found.images
+    assert {each.name for each in host().networks} <= {each.name for each in found.networks}
+    assert len(found.foreign_names) == MOST_NAMES
+    assert status_of(observed(), previous=found).cut == ()
 
 
 GUEST = Attached(id="c" * 64, name="theirs", networks=(OVERLAY,), ports=("80/tcp",))
