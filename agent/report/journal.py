@@ -80,7 +80,7 @@ class Journal:
             log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.stale)
             return
         if not outcome.error:
-            log.info(f"{step.verb} {step.resource}", **about, recovers=_failed(step))
+            log.info(f"{step.verb} {step.resource}", **about, succeeds=_failed(step))
             return
         retry = (
             {"attempts": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
