@@ -106,7 +106,7 @@ class Repeats:
 
     A line with another cause is another variant of its subject, and shown at once. A line with `recovers`, the event of
     a warning about the same `resource`, ends it and says after how long; it is dropped if the warning was. A line with
-    `succeeds` is never dropped, and the warning is new the next time.
+    `succeeds` is never dropped, and the warning is new the next time: for warnings that come once and not each time.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

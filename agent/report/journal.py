@@ -133,7 +133,7 @@ class Journal:
                 write("blocked", resource=each.resource, kind=each.kind, reason=each.reason)
         for key, each in self._blocked.items():
             if key not in now and (each.resource, each.kind) not in places:
-                log.info("no longer blocked", resource=each.resource, kind=each.kind, recovers="blocked")
+                log.info("no longer blocked", resource=each.resource, kind=each.kind, succeeds="blocked")
         self._blocked = now
 
     def _ineligible(self, observed: Observed) -> str:
