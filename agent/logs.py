@@ -89,17 +89,24 @@ class _Repeated:
     """Since it was last shown."""
     total: int = 0
     variants: set[str] = field(default_factory=set)
+    ended: bool = False
+    """True if its end was shown after it was."""
 
     def is_due(self, now: float) -> bool:
         next_s = next((each for each in _STEPS_S if self.since + each > self.shown), 0.0)
         return now >= (self.since + next_s if next_s else self.shown + _EVERY_S)
+
+    def is_over(self, now: float) -> bool:
+        """Return True if another occurrence is a new failure: of one that comes and goes, once a minute."""
+        return now - self.last > _EVERY_S or (self.ended and now - self.shown >= _STEPS_S[0])
 
 
 class Repeats:
     """Drops a warning or error that differs from an earlier one only in numbers, until its next time is due.
 
     A line with another cause is another variant of its subject, and shown at once. A line with `recovers`, the event of
-    a warning about the same `resource`, ends it: the line says after how long, and the warning is new the next time.
+    a warning about the same `resource`, ends it and says after how long; it is dropped if the warning was. A line with
+    `succeeds` is never dropped, and the warning is new the next time: for warnings that come once and not each time.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -108,23 +115,28 @@ class Repeats:
         self._subjects: dict[tuple[str, str], _Repeated] = {}
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        resource, recovers = str(event.get("resource", "")), event.pop("recovers", None)
+        resource = str(event.get("resource", ""))
+        recovers, succeeds = event.pop("recovers", None), event.pop("succeeds", None)
         with self._lock:
-            if recovers is not None:
-                return self._recovered((str(recovers), resource), event)
+            if ended := recovers or succeeds:
+                return self._ended((str(ended), resource), event, drop=bool(recovers))
             if PRIORITIES.get(event.get("level", ""), 6) > PRIORITIES["warning"]:
                 return event
             return self._failed((str(event.get("event", "")), resource), event)
 
-    def _recovered(self, subject: tuple[str, str], event: EventDict) -> EventDict:
-        if known := self._subjects.pop(subject, None):
+    def _ended(self, subject: tuple[str, str], event: EventDict, *, drop: bool) -> EventDict:
+        known = self._subjects.get(subject) if drop else self._subjects.pop(subject, None)
+        if known and not known.ended:
+            known.ended = True
             event.update(after=_duration(self._clock() - known.since), failures=known.total)
+        elif known and known.times and drop:
+            raise structlog.DropEvent
         return event
 
     def _failed(self, subject: tuple[str, str], event: EventDict) -> EventDict:
         now, variant = self._clock(), _variant(event)
         known = self._subjects.pop(subject, None)
-        if known is None or now - known.last > _EVERY_S:
+        if known is None or known.is_over(now):
             known = _Repeated(since=now, shown=now, last=now)
         # The last one seen is at the end: what has not been seen for longest is forgotten first.
         self._subjects[subject] = known
@@ -134,12 +146,13 @@ class Repeats:
         new = variant not in known.variants and len(known.variants) < _MOST_VARIANTS
         if new:
             known.variants.add(variant)
-        elif not known.is_due(now):
+        elif known.ended or not known.is_due(now):
             raise structlog.DropEvent
         if known.times > 1 and not new:
             event["repeated"] = f"{known.times} times in {_duration(now - known.shown)}"
         if not new or known.total == 1:
             known.shown, known.times = now, 0
+        known.ended = False
         return event
 
 

@@ -139,7 +139,7 @@ class Triggers:
                 if self._closing.is_set():
                     events.close()  # close() came while the stream was being opened
                 if lost:
-                    log.info("dockerd answers again", recovers=_NO_EVENTS)
+                    log.info("dockerd answers again", succeeds=_NO_EVENTS)
                 lost = False
                 self._wake.wake("engine: listening")
                 for hint in events:

@@ -84,7 +84,7 @@ class Journal:
             log.info(f"replanned: {step.verb} {step.resource}", **about, why=outcome.stale)
             return
         if not outcome.error:
-            log.info(f"{step.verb} {step.resource}", **about, recovers=_failed(step))
+            log.info(f"{step.verb} {step.resource}", **about, succeeds=_failed(step))
             return
         retry = (
             {"attempts": failure.attempts, "again_in_s": round(failure.retry_at - now, 1)} if failure else {}
@@ -137,7 +137,7 @@ class Journal:
                 write("blocked", resource=each.resource, kind=each.kind, reason=each.reason)
         for key, each in self._blocked.items():
             if key not in now and (each.resource, each.kind) not in places:
-                log.info("no longer blocked", resource=each.resource, kind=each.kind, recovers="blocked")
+                log.info("no longer blocked", resource=each.resource, kind=each.kind, succeeds="blocked")
         self._blocked = now
 
     def _log_waiting(self, waiting: tuple[Waiting, ...]) -> None:

@@ -123,21 +123,46 @@ def test_the_end_is_told_once_with_its_duration(log: Log) -> None:
     log.logger.info("etcd answers again", recovers=AWAY)
     log.logger.info("etcd answers again", recovers=AWAY)
 
-    assert log.take() == [
-        'info etcd answers again after="2 m 10 s" failures=13',
-        "info etcd answers again",
-    ]
+    assert log.take()[0] == 'info etcd answers again after="2 m 10 s" failures=13'
 
 
-def test_after_its_end_a_failure_is_new(log: Log) -> None:
+def test_a_minute_after_it_was_told_a_failure_that_had_ended_is_new(log: Log) -> None:
     log.away()
     log.logger.info("etcd answers again", recovers=AWAY)
-    log.clock.advance(1)
+    log.clock.advance(60)
     log.take()
 
     log.away()
 
     assert log.take() == [f'warning {AWAY} error="connection refused"']
+
+
+def test_a_failure_that_comes_and_goes_is_told_once_a_minute_with_its_end(log: Log) -> None:
+    def flaps() -> None:
+        log.away()
+        log.logger.info("etcd answers again", recovers=AWAY)
+
+    log.during(30, 5, flaps)
+
+    assert len(log.lines) == 60
+    assert [line.split()[0] for _, line in log.lines] == ["warning", "info"] * 30
+
+
+def test_a_failure_that_stays_after_it_came_and_went_is_told_within_a_minute(log: Log) -> None:
+    log.away()
+    log.logger.info("etcd answers again", recovers=AWAY)
+    log.during(30, 5, log.away)
+
+    assert [minute for minute, line in log.lines if "warning" in line][:4] == [0, 1, 2, 6]
+
+
+def test_the_end_of_what_was_not_told_is_not_told_either(log: Log) -> None:
+    for _ in range(3):
+        log.away()
+        log.logger.info("etcd answers again", recovers=AWAY)
+        log.clock.advance(1)
+
+    assert len(log.take()) == 2
 
 
 def test_a_failure_long_after_the_last_one_is_new(log: Log) -> None:
@@ -165,10 +190,18 @@ def test_different_exceptions_are_different_lines(log: Log) -> None:
 def test_lines_that_tell_of_work_are_never_dropped(log: Log) -> None:
     for _ in range(5):
         log.logger.info(
-            "start container/web-1", reason="exited with 1", recovers="failed: start container/web-1"
+            "start container/web-1", reason="exited with 1", succeeds="failed: start container/web-1"
         )
 
     assert len(log.take()) == 5
+
+
+def test_a_step_that_fails_again_after_it_succeeded_is_told_again(log: Log) -> None:
+    for _ in range(3):
+        log.logger.warning("failed: start container/web-1", error="no such network")
+        log.logger.info("start container/web-1", succeeds="failed: start container/web-1")
+
+    assert [line.split()[0] for line in log.take()] == ["warning", "info"] * 3
 
 
 def test_what_is_remembered_is_bounded(log: Log) -> None:

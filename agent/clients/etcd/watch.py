@@ -29,6 +29,7 @@ from agent.model.store import KeyRange
 # no longer serves this stream. Probes can be rare: one message in 30 s on an idle cluster.
 PROBE_AFTER_S = 30.0
 PROBE_ANSWER_S = 5.0
+GIVEN_UP = "given up"
 
 
 class StreamEnded(Exception):
@@ -104,7 +105,7 @@ class WatchStream:
         return self._confirmed == len(self._ranges)
 
     def _retired(self) -> None:
-        self.end("given up", f"a call to {self._connection.endpoint} failed")
+        self.end(GIVEN_UP, f"a call to {self._connection.endpoint} failed")
 
     def _take(
         self, response: etcd_pb2.WatchResponse, on_open: Callable[[], None], on_change: Callable[[], None]
@@ -260,7 +261,9 @@ class EtcdWatch:
         if self._closed.is_set() or reason == REARMED:
             return
         if was_healthy or first_fault:
-            log.warning("watch: ended", reason=reason, details=details)
+            # The caller of the call that failed logs its error.
+            write = log.debug if reason == GIVEN_UP else log.warning
+            write("watch: ended", reason=reason, details=details)
             self._on_wake(f"watch: {reason}")
         self._closed.wait(self._restart_s(reason))
 

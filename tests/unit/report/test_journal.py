@@ -158,8 +158,8 @@ def test_a_step_that_ended_is_one_line_with_its_reason_and_duration(journal: Jou
         "event": "start container/prod-order-1",
         "log_level": "info",
         "reason": "exited with 1",
-        "recovers": "failed: start container/prod-order-1",
         "seconds": 0.123,
+        "succeeds": "failed: start container/prod-order-1",
     }
 
 
