@@ -166,7 +166,7 @@ def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
 
 
 def _unhealthy(status: HostStatus) -> list[BlockedReport]:
-    """The replicas that run but fail their check, which the disruption of a host does not cause."""
+    """Return the replicas that run but fail their check, which the disruption of a host does not cause."""
     return [each for each in status.blocked if each.kind == "unhealthy"]
 
 
