@@ -159,6 +159,7 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
     if host.settles_in_s:
         return host.settles_in_s
     times = [each.restart_backoff_s for each in host.containers if each.restart_backoff_s]
+    times += [each.steady_in_s for each in host.containers if each.steady_in_s]
     if host.settling:
         times.append(DOUBT_S)
     if has_surge(host):

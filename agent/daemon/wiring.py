@@ -93,7 +93,9 @@ class Agent:
         crashes = CrashSettings(
             first_s=schedule.backoff_min_s, most_s=schedule.backoff_max_s, lines=config.docker.output_lines
         )
-        self._host = HostReader(env.engine, env.kernel, config.host, env.monotonic, crashes=crashes)
+        self._host = HostReader(
+            env.engine, env.kernel, config.host, env.monotonic, crashes=crashes, wall=env.wall
+        )
         self.observer = Observer(
             env.reader,
             self._host,

@@ -173,6 +173,10 @@ class ContainerState:
     """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
     up_s: float = 0.0
     """Seconds for which this agent has seen the container run since its last start."""
+    steady: bool = False
+    """True if the container has run since its last start for the `monitor` of its service."""
+    steady_in_s: float = 0.0
+    """Seconds until the running container becomes steady; 0: it is, or it does not run."""
     image: str = ""
     """Id of the image of the container; empty: not known."""
     grace_s: float | None = None

@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Network
+from math import inf
 from typing import Generic, TypeVar
 
 from agent.clients.docker import Engine, EngineInfo
@@ -15,7 +17,7 @@ from agent.diff.container import FillContext, by_slot
 from agent.diff.networks import asks_for_addresses, is_ours, overlay_faults
 from agent.errors import Refused, Unreachable
 from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
-from agent.model.intent import GWBRIDGE, NetworkIntent
+from agent.model.intent import GWBRIDGE, Intent, NetworkIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Replica
 from agent.model.spec import Pairs
@@ -137,8 +139,9 @@ class HostReader:
         clock: Callable[[], float] = time.monotonic,
         certificate: Callable[[str], NodeCertificate | None] = node_certificate,
         crashes: CrashSettings = CRASHES,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._kernel, self._me, self._clock = engine, kernel, me, clock
+        self._engine, self._kernel, self._me, self._clock, self._wall = engine, kernel, me, clock, wall
         self._crashes = CrashReader(engine, clock, crashes)
         self._overlays = OverlayReader(engine, me, clock)
         self._certificate = certificate
@@ -198,7 +201,9 @@ class HostReader:
                 networks=self._overlays.read(
                     self._with_endpoints(self._engine.networks()), found.ours, cluster
                 ),
-                containers=self._crashes.look(self._with_times(found.ours), cluster.specs if cluster else {}),
+                containers=self._crashes.look(
+                    self._with_times(found.ours, intent), cluster.specs if cluster else {}
+                ),
                 attached=found.attached,
                 foreign_names=found.foreign_names,
                 images=frozenset(images),
@@ -231,7 +236,9 @@ class HostReader:
         starting = {each for each, since in self._stopped.items() if now - since < START_S}
         return replace(seen, settling=frozenset(lacking | starting))
 
-    def _with_times(self, ours: tuple[ContainerState, ...]) -> tuple[ContainerState, ...]:
+    def _with_times(
+        self, ours: tuple[ContainerState, ...], intent: Intent | None
+    ) -> tuple[ContainerState, ...]:
         """Return the containers with their running times on the monotonic clock; Docker's time of day may be set."""
         now = self._clock()
         running = [
@@ -240,7 +247,17 @@ class HostReader:
         listed = {each.id for each in ours if not each.started_at}  # they have steps in flight
         kept = {key: since for key, since in self._up.items() if key[0] in listed}
         self._up = kept | {key: self._up.get(key, now) for key in running}
-        return tuple(replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
+        timed = (replace(each, up_s=now - self._up.get((each.id, each.started_at), now)) for each in ours)
+        return tuple(self._with_steady(each, intent) for each in timed)
+
+    def _with_steady(self, found: ContainerState, intent: Intent | None) -> ContainerState:
+        """Return the container with its `steady`. Docker's start counts too, so that it outlives this agent's run."""
+        service = intent.service(found.replica.service) if intent else None
+        if service is None or found.status != "running" or not found.started_at:
+            return found
+        up_s = max(found.up_s, self._wall() - _instant(found.started_at))
+        left_s = service.update.monitor_s - up_s
+        return replace(found, steady=left_s <= 0, steady_in_s=max(left_s, 0.0))
 
     def note_pull(self, image: str) -> None:
         """Record that `image` was just pulled. Any thread may call it, before the step counts as completed."""
@@ -314,6 +331,14 @@ class HostReader:
             replace(each, endpoints=self._engine.bridge_endpoints(each.id)) if each.name == GWBRIDGE else each
             for each in networks
         )
+
+
+def _instant(at: str) -> float:
+    """Return Docker's time in seconds since the epoch; infinite if it cannot be read."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return inf
 
 
 def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
