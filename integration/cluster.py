@@ -246,10 +246,11 @@ class Cluster:
     def check_converged(self, host: Host, revision: int) -> None:
         """AssertionError, with what the host still has to do, unless it is as `revision` says."""
         status = self.status(host)
-        left = {name: status.get(name) for name in ("state", "revision", "steps", "blocked")}
+        left = {name: status.get(name) for name in ("state", "revision", "steps", "blocked", "waiting")}
         assert status["revision"] == revision, left
         assert not status["steps"], left
         assert not status["blocked"], left
+        assert not status["waiting"], left
 
     def containers(self, *, everything: bool = False) -> list[Running]:
         """The containers of all hosts, sorted by name; with `everything`, those that do not run too."""

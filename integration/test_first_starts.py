@@ -32,7 +32,7 @@ def test_replicas_start_after_those_of_other_hosts_they_depend_on_and_are_never_
     def front_waits_for_store() -> None:
         assert "prod-store-1" in cluster.started()
         for host in (cluster.lab["node-231"], cluster.lab["node-233"]):
-            assert why in str(cluster.status(host)["blocked"])
+            assert why in str(cluster.status(host)["waiting"])
 
     eventually(front_waits_for_store, 60, "the job is done, and only the last service waits")
     job = cluster.lab["node-231"].docker.api.inspect_container("prod-job-1")["State"]

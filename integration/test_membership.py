@@ -64,6 +64,13 @@ class Members:
 
         eventually(said, SAID_S, f"{name} says why it does nothing")
 
+    def waits(self, name: str, words: str) -> None:
+        def said() -> None:
+            waiting = self.cluster.status(self.lab[name])["waiting"]
+            assert any(words in each["reason"] for each in waiting), waiting
+
+        eventually(said, SAID_S, f"{name} says what it waits for")
+
     def back(self, within_s: float = BACK_S) -> None:
         """Return when all is as the document says, the list of nodes too."""
         self.cluster.wait_converged(self.revision, within_s)
@@ -170,7 +177,7 @@ def test_a_join_that_dockerd_gave_up_is_left_behind_and_tried_again(members: Mem
     try:
         by_hand.leave_swarm(host)
         eventually(lambda: state() == "pending", BACK_S, "dockerd tries to join")
-        members.says(SECOND, "waiting", "dockerd has not finished joining the swarm")
+        members.waits(SECOND, "dockerd has not finished joining the swarm")
         eventually(lambda: state() == "error", BACK_S, "dockerd has given up")
     finally:
         host.exec("iptables", "--delete", "OUTPUT", *DATA_TO_MANAGERS)

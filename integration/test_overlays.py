@@ -60,8 +60,10 @@ def nodes(cluster: Cluster) -> list[str]:
 
 
 def leaders_blocked(cluster: Cluster) -> list[dict[str, str]]:
+    """What the leader reports as blocked or waiting."""
     leader = (cluster.get("leader") or {})["host"]
-    return list(cluster.status(cluster.lab[leader])["blocked"])
+    status = cluster.status(cluster.lab[leader])
+    return [*status["blocked"], *status["waiting"]]
 
 
 @pytest.fixture

@@ -185,5 +185,7 @@ def test_a_locked_host_starts_nothing_until_it_is_unlocked(cluster: Cluster) -> 
 
 def check_locked(cluster: Cluster, host: Host) -> None:
     """AssertionError unless the host's status names the lock, and every replica as waiting for it."""
-    held = {each["resource"]: each["kind"] for each in cluster.status(host)["blocked"]}
-    assert held == {"swarm": "locked"} | {f"container/{name}": "waiting" for name in by_host()[host.name]}
+    status = cluster.status(host)
+    assert {each["resource"]: each["kind"] for each in status["blocked"]} == {"swarm": "locked"}
+    waiting = {each["resource"] for each in status["waiting"]}
+    assert waiting == {f"container/{name}" for name in by_host()[host.name]}

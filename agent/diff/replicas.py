@@ -6,6 +6,7 @@ host dockerd refuses the start. The swarm keeps the address by container id, thr
 disconnect, so that only a new container gets another address (docs/engine-quirks.md, measured).
 """
 
+from collections.abc import Collection
 from ipaddress import IPv4Address
 
 from agent.diff.container import FillContext
@@ -14,7 +15,7 @@ from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Presence, Replica
 from agent.model.spec import ContainerSpec
-from agent.model.status import ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 
 # ---- Two agents with one host name: the one whose machine has the declared address is that host
 
@@ -123,5 +124,8 @@ def image_now(cluster: ClusterState, host: HostState, found: ContainerState) -> 
     return now if found.image and now != found.image else ""
 
 
-HELD_BY_ITS_HOST = ("waiting", "dependency")
-"""Kinds of blocked for which a host does not start a replica although the replica itself has no fault."""
+def is_held_by_its_host(status: HostStatus, resources: Collection[str]) -> bool:
+    """Return True if a host does not start a replica, one of `resources`, although the replica itself has no fault."""
+    return any(each.resource in resources for each in status.waiting) or any(
+        each.resource in resources and each.kind == "dependency" for each in status.blocked
+    )

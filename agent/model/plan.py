@@ -10,7 +10,7 @@ Step = HostStep | LeaderStep
 
 BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
-    "waiting", "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
+    "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
     "placement",
     "crash",
 ]  # fmt: skip
@@ -46,7 +46,7 @@ class Waiting:
 
 
 class Plan(NamedTuple):
-    """The result of the planner. A plan with steps or blocked resources is drift."""
+    """The result of the planner."""
 
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
@@ -61,6 +61,11 @@ class Plan(NamedTuple):
         return Plan(
             (*self.steps, *other.steps), (*self.blocked, *other.blocked), (*self.waiting, *other.waiting)
         )
+
+    @property
+    def left(self) -> tuple[Blocked | Waiting, ...]:
+        """The resources that differ and have no step."""
+        return (*self.blocked, *self.waiting)
 
     def without(self, resources: frozenset[str]) -> "Plan":
         """Return the plan without the steps of `resources`: those that are in flight."""

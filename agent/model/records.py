@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 from zlib import crc32
 
 import msgspec
@@ -57,6 +57,16 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+class Held(NamedTuple):
+    """The reason why a replica must not start yet."""
+
+    why: str = ""
+    on: str = ""
+    """Condition key of the cause; empty: none."""
+    fault: bool = False
+    """True if the cause does not end by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Replica:
     """One replica of a service. Its slot is unique within the service; `spec` is the hash of its spec."""
@@ -70,6 +80,10 @@ class Replica:
     """Reason not to start the replica yet: its address is in use, or another host still runs it. Empty: none."""
     waits: str = ""
     """Reason to delay the first start: a dependency is not ready. Empty: none."""
+    waits_on: str = ""
+    """Condition key of the resource that `held` or `waits` is about, as `host/node-2`; empty: none."""
+    held_by_fault: bool = False
+    """True if the cause of `held` does not end by itself: an address that is taken, or no address is left."""
     recreate: Pairs = ()
     """(container id, reason) for each container that the host must recreate, as it has a duplicate address."""
 

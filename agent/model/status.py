@@ -228,3 +228,8 @@ class HostStatus:
     """True in the last report of an agent that was stopped by SIGTERM."""
     unreachable: Pairs = ()
     """Leader only: (host, RFC 3339) for each declared host without presence, and since when, as far as known."""
+
+    @property
+    def left(self) -> tuple[BlockedReport | WaitingReport, ...]:
+        """The resources that differ and have no step."""
+        return (*self.blocked, *self.waiting)

@@ -127,9 +127,7 @@ def _reports(host: str, replica: records.Replica, cluster: ClusterState) -> list
 def _waiting(host: str, reports: list[ReplicaReport], cluster: ClusterState) -> _Signature:
     """Return a mark for a replica that its host cannot start yet, so that its timer restarts when the host can."""
     status, names = cluster.status_of(host), {f"container/{each.name}" for each in reports}
-    blocked = status.blocked if status else ()
-    waits = any(each.kind in replicas.HELD_BY_ITS_HOST and each.resource in names for each in blocked)
-    return (("waits",),) if waits else ()
+    return (("waits",),) if status and replicas.is_held_by_its_host(status, names) else ()
 
 
 def _signature(report: ReplicaReport) -> tuple[str, ...]:

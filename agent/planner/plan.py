@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.diff.replicas import must_not_act
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.host.bridge import plan_bridge
 from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
 from agent.planner.host.replicas import plan_replicas
@@ -34,7 +34,7 @@ def _plan_host(observed: Observed) -> Plan:
     if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
     if not cluster.accepted:
-        return blocked_plan("host", "waiting", "no intent accepted yet")
+        return waiting_plan("host", "no intent accepted yet", "document/")
     membership_order = membership_order_for(observed)
     if membership_order and membership_order.what == "quarantine":
         return blocked_plan("swarm", "foreign", membership_order.reason)
@@ -88,4 +88,4 @@ def _by_policy(observed: Observed, plan: Plan) -> Plan:
         for step in plan.steps
         if step not in kept
     )
-    return Plan(kept, plan.blocked + blocked)
+    return plan._replace(steps=kept, blocked=plan.blocked + blocked)

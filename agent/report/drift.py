@@ -63,7 +63,7 @@ def find_drift(
         # In the middle of its replacement: a parked container lacks no gateway, and no network is left over.
         comparison.bridge_is_moving = True
         kept |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
-    resources = {each.resource for each in (*plan.steps, *in_flight, *plan.blocked)}
+    resources = {each.resource for each in (*plan.steps, *in_flight, *plan.left)}
     found = {drift for resource in resources for drift in comparison.drift_of(resource)}
     return frozenset((*found, *comparison.replicas(), *_leaders_drift(plan.steps), *kept))
 

@@ -1,12 +1,13 @@
 """The log of the passes: each change once. A pass without a change logs nothing."""
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 
 import structlog
 
 from agent.model.observed import ClusterState, Document, Observed
-from agent.model.plan import Blocked, Outcome, Plan, Step
+from agent.model.plan import Blocked, Outcome, Plan, Step, Waiting
 
 # ---- Progress of long pulls, for the log and the status
 
@@ -45,8 +46,9 @@ class Pulls:
             return {resource: last for resource, (last, _) in self._reported.items() if last}
 
 
-_EXPECTED = ("waiting", "mode")
+_EXPECTED = ("mode",)
 """Kinds of blocked resources that are part of normal operation."""
+_DIGITS = re.compile(r"\d+")
 _REASON_VARIES = ("engine", "store")
 """Kinds whose reason changes from attempt to attempt while the fault is the same."""
 
@@ -58,6 +60,7 @@ class Journal:
         """`why_ineligible` returns why this host may not lead; empty when it may."""
         self._why_ineligible = why_ineligible
         self._blocked: dict[tuple[str, str], Blocked] = {}
+        self._waiting: frozenset[tuple[str, str]] = frozenset()
         self._document: tuple[int, bool] | None = None
         self._accepted = 0
         self._leader: tuple[str | None, str] = (None, "")
@@ -68,6 +71,7 @@ class Journal:
         self._log_leader(observed)
         self._log_intent(observed)
         self._log_blocked(plan)
+        self._log_waiting(plan.waiting)
 
     def started(self, step: Step) -> None:
         log.debug(f"start: {step.verb} {step.resource}", reason=step.reason)
@@ -133,6 +137,14 @@ class Journal:
             if key not in now and (each.resource, each.kind) not in places:
                 log.info("no longer blocked", resource=each.resource, kind=each.kind)
         self._blocked = now
+
+    def _log_waiting(self, waiting: tuple[Waiting, ...]) -> None:
+        """Log each wait once. Its numbers may change while it lasts; its end shows in the steps that follow."""
+        now = {(each.resource, _DIGITS.sub("0", each.reason)): each for each in waiting}
+        for key, each in now.items():
+            if key not in self._waiting:
+                log.info("waiting", resource=each.resource, reason=each.reason)
+        self._waiting = frozenset(now)
 
     def _ineligible(self, observed: Observed) -> str:
         """Return why this host does not take the free leader lock: no step and no blocked resource shows that."""

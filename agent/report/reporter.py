@@ -288,6 +288,7 @@ class Reporter:
             "plan": [str(step) for step in view.plan.steps],
             "in_flight": [str(step) for step in view.in_flight],
             "blocked": view.status.blocked,
+            "waiting": view.status.waiting,
             "status": view.status,
         }
 

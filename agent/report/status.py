@@ -11,7 +11,7 @@ from agent.diff.networks import others_on
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, Failure, Plan, Step
+from agent.model.plan import Blocked, Failure, Plan, Step, Waiting
 
 R = TypeVar("R")
 
@@ -53,6 +53,7 @@ def host_status(
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
+        waiting=tuple(dict.fromkeys(_as(status.WaitingReport, each) for each in plan.waiting)),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
 
@@ -80,9 +81,9 @@ def carried_out(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> 
     if accepted is None or assignment is None or observed.host is None or observed.stale:
         return False
     working = any(step.lane != "leader" for step in (*plan.steps, *in_flight))
-    blocked = any(_concerns_host(each, accepted) for each in plan.blocked)
+    left = any(_concerns_host(each, accepted) for each in plan.left)
     assigned = assignment.revision == accepted.revision and not assignment.pending
-    return assigned and not working and not blocked
+    return assigned and not working and not left
 
 
 def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: int) -> int:
@@ -95,9 +96,9 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
     return before if before <= accepted.revision else 0
 
 
-def _concerns_host(blocked: Blocked, intent: Intent) -> bool:
-    """Return True if `blocked` keeps this host from carrying out the intent; the rest concerns the leader."""
-    kind, _, name = blocked.resource.partition("/")
+def _concerns_host(left: Blocked | Waiting, intent: Intent) -> bool:
+    """Return True if `left` keeps this host from carrying out the intent; the rest concerns the leader."""
+    kind, _, name = left.resource.partition("/")
     if kind == "network":
         declared = intent.network(name)
         return declared is None or declared.driver != "overlay"

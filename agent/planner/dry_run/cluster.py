@@ -6,15 +6,18 @@ take the same steps; only the order between hosts may differ.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Step
+from agent.model.plan import Blocked, Step, Waiting
 from agent.model.status import NodeReport
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
 from agent.planner.dry_run.replicas import with_assignment
 from agent.planner.dry_run.world import Agent, World
+
+T = TypeVar("T")
 
 _MOST_ROUNDS = 50
 """Rounds after which a plan counts as endless: a first boot takes about ten, a rollout some for each replica."""
@@ -23,7 +26,7 @@ _ROUNDS_FOR_A_REPLICA = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """The steps of the agent on one host, in order, and its blocked resources."""
+    """The steps of the agent on one host, in order, and what waits or is blocked after them."""
 
     name: str
     is_leader: bool = False
@@ -31,19 +34,22 @@ class HostPlan:
     """Limits of the data that the plan is based on: no report yet, or an old one."""
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     def __str__(self) -> str:
         title = f"{self.name} (leader)" if self.is_leader else self.name
-        lines = (*(f"({note})" for note in self.notes), *map(str, self.steps), *map(str, self.blocked))
+        notes = (f"({note})" for note in self.notes)
+        lines = (*notes, *map(str, self.steps), *map(str, self.blocked), *map(str, self.waiting))
         return "\n".join((title, *(f"  {line}" for line in lines or ("nothing to do",))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPlan:
-    """The plans of all hosts, and the resources that are blocked on all of them."""
+    """The plans of all hosts, and the resources that are blocked or wait on all of them."""
 
     hosts: tuple[HostPlan, ...]
     everywhere: tuple[Blocked, ...] = ()
+    waiting_everywhere: tuple[Waiting, ...] = ()
     settled: bool = True
     """False: the planner did not end, and the steps are only the beginning."""
 
@@ -55,8 +61,13 @@ class ClusterPlan:
     def blocked(self) -> tuple[Blocked, ...]:
         return (*self.everywhere, *(each for host in self.hosts for each in host.blocked))
 
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        return (*self.waiting_everywhere, *(each for host in self.hosts for each in host.waiting))
+
     def __str__(self) -> str:
-        return "\n".join((*map(str, self.hosts), *map(str, self.everywhere)))
+        everywhere = (*self.everywhere, *self.waiting_everywhere)
+        return "\n".join((*map(str, self.hosts), *map(str, everywhere)))
 
 
 def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> ClusterPlan:
@@ -77,19 +88,21 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     if lost:
         world, after, settled = settle(replace(world, lost=frozenset()), tuple(order))
         done = {name: (*done.get(name, ()), *after[name]) for name in order}
-    blocked = {name: make_plan(world.observed(name)).blocked for name in notes}
-    everywhere = _shared(tuple(blocked.values()))
+    left = {name: make_plan(world.observed(name)) for name in notes}
+    everywhere = _shared(tuple(each.blocked for each in left.values()))
+    waiting = _shared(tuple(each.waiting for each in left.values()))
     hosts = tuple(
         HostPlan(
             name=name,
             is_leader=name == world.cluster.leader,
             notes=notes[name],
             steps=done[name],
-            blocked=tuple(each for each in blocked[name] if each not in everywhere),
+            blocked=tuple(each for each in left[name].blocked if each not in everywhere),
+            waiting=tuple(each for each in left[name].waiting if each not in waiting),
         )
         for name in notes
     )
-    return ClusterPlan(hosts=hosts, everywhere=everywhere, settled=settled)
+    return ClusterPlan(hosts=hosts, everywhere=everywhere, waiting_everywhere=waiting, settled=settled)
 
 
 def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tuple[Step, ...]], bool]:
@@ -176,7 +189,7 @@ def _nodes_listed(cluster: ClusterState) -> tuple[NodeReport, ...]:
     return next((each for each in lists if each is not None), ())
 
 
-def _shared(blocked: tuple[tuple[Blocked, ...], ...]) -> tuple[Blocked, ...]:
-    if len(blocked) < 2:  # noqa: PLR2004 - one host shares nothing
+def _shared(found: tuple[tuple[T, ...], ...]) -> tuple[T, ...]:
+    if len(found) < 2:  # noqa: PLR2004 - one host shares nothing
         return ()
-    return tuple(each for each in blocked[0] if all(each in other for other in blocked[1:]))
+    return tuple(each for each in found[0] if all(each in other for other in found[1:]))

@@ -6,7 +6,7 @@ from agent.diff.bridge import attached_by_hand, bridge_faults, bridge_is_right, 
 from agent.model.host_state import Attached, HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.status import Phase
 from agent.model.steps import BRIDGE, AcquireDisruption, ReleaseDisruption
 from agent.planner.host import bridge_swap
@@ -46,8 +46,8 @@ def blocked_outside(intent: Intent, host: HostState) -> tuple[Blocked, ...]:
 def plan_rejoin(host: HostState) -> Plan:
     """Report the leader's step that a host with the disruption slot waits for: demotion, then the order to leave."""
     if host.swarm.is_manager:
-        return blocked_plan(BRIDGE, "waiting", "method rejoin: the leader demotes this host before it leaves")
-    return blocked_plan(BRIDGE, "waiting", "method rejoin: waits for the leader's order to leave")
+        return waiting_plan(BRIDGE, "method rejoin: the leader demotes this host before it leaves")
+    return waiting_plan(BRIDGE, "method rejoin: waits for the leader's order to leave")
 
 
 def _on_overlays(host: HostState) -> list[Attached]:
@@ -77,10 +77,10 @@ def bridge_phase(intent: Intent, me: str, host: HostState, cluster: ClusterState
         return ""
     if bridge_is_right(intent, host):
         return "right"
-    blocked = _plan_live(intent, me, host, cluster).blocked
-    if not blocked:
-        return "moving"
-    return "waiting" if all(each.kind == "waiting" for each in blocked) else "held"
+    plan = _plan_live(intent, me, host, cluster)
+    if plan.blocked:
+        return "held"
+    return "waiting" if plan.waiting else "moving"
 
 
 def phase_of(observed: Observed) -> Phase:
@@ -108,7 +108,7 @@ def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) 
             return plan_rejoin(host)
         return bridge_swap.plan_swap(intent, host, _describe_quorum(host))
     reason = _waiting_reason(intent, host, cluster)
-    waits = blocked_plan(BRIDGE, "waiting", reason)
+    waits = waiting_plan(BRIDGE, reason, f"host/{disruption.host}" if disruption and not mine else "")
     if disruption and mine and disruption.state == "granted":
         return (
             Plan((AcquireDisruption(disruption=disruption, revision=revision, reason=disruption.reason),))
@@ -145,9 +145,9 @@ def _without_etcd(intent: Intent, host: HostState, plan: Plan) -> Plan:
     """Reduce the plan while etcd does not answer: repair and complete, but begin no change of a working bridge."""
     steps = tuple(step for step in plan.steps if step.resource == BRIDGE)
     if not steps or is_begun(host) or not bridge_swap.needs_disruption(intent, host):
-        return Plan(steps, plan.blocked)
+        return plan._replace(steps=steps)
     wrong = "; ".join(bridge_faults(intent.gwbridge, host))
-    return blocked_plan(BRIDGE, "waiting", f"{wrong}; waits for etcd")
+    return waiting_plan(BRIDGE, f"{wrong}; waits for etcd", "store/")
 
 
 def _release(me: str, cluster: ClusterState, reason: str = "docker_gwbridge is as declared") -> Plan:
@@ -185,4 +185,4 @@ def _unsettled(intent: Intent, host: HostState) -> Plan:
     if not wrong:
         return Plan()
     reason = f"{'; '.join(wrong)}; waits while the engine's membership is {host.swarm.local}"
-    return blocked_plan(BRIDGE, "waiting", reason)
+    return waiting_plan(BRIDGE, reason)

@@ -9,7 +9,7 @@ from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, 
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import differs, instead
-from agent.model.plan import Plan, Step, blocked_plan
+from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.planner.host.bridge import blocked_outside
 from agent.planner.host.wanted import grace_s, stop
 
@@ -140,6 +140,7 @@ _NO_NODE = (
     "docker reports a swarm but no node id: dockerd is starting, or a leave failed. "
     "If this lasts more than a minute, run `systemctl restart docker` on this host"
 )
+_OTHER_KEY = "the join tokens are sealed with another key: tokens.key_file in agent.yaml must be the same on every host"
 _GOSSIP_PORT_IN_USE = (
     f"a process listens on port {GOSSIP} of this host, so overlays would not work. "
     "If the process is dockerd and this lasts more than some seconds, run `systemctl restart docker`"
@@ -197,17 +198,20 @@ def _leftover(record: records.SwarmRecord | None, host: HostState) -> Plan:
 def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: ClusterState) -> Plan:
     record, advertise = cluster.record, observed.advertise or str(declared.address)
     if record is None:
-        return blocked_plan("swarm", "waiting", "no swarm is recorded yet")
+        return waiting_plan("swarm", "no swarm is recorded yet", "leader/")
     if observed.host and observed.host.gossip_port_in_use:
-        return blocked_plan("swarm", "waiting", _GOSSIP_PORT_IN_USE)
+        return blocked_plan("swarm", "port", _GOSSIP_PORT_IN_USE)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
             return _init(intent, advertise)
-        return blocked_plan("swarm", "waiting", f"{record.claimed_by} is creating the swarm")
-    if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
-        return blocked_plan(
-            "swarm", "waiting", f"no join tokens for swarm {record.swarm_id} are published yet"
+        return waiting_plan(
+            "swarm", f"{record.claimed_by} is creating the swarm", f"host/{record.claimed_by}"
         )
+    if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
+        if cluster.tokens_locked:
+            return waiting_plan("swarm", _OTHER_KEY)
+        reason = f"no join tokens for swarm {record.swarm_id} are published yet"
+        return waiting_plan("swarm", reason, "leader/")
     later = declared.role == "manager" and not cluster.tokens.manager
     role: Role = "worker" if later else declared.role
     token = cluster.tokens.manager if role == "manager" else cluster.tokens.worker
@@ -234,9 +238,9 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
     error = f": {swarm.error}" if swarm.error else ""
     if swarm.local == "pending" and swarm.is_manager:
         # Seen also on a manager that was removed while unreachable; it then cannot leave without --force.
-        return blocked_plan("swarm", "waiting", f"docker looks for the other managers of its swarm{error}")
+        return waiting_plan("swarm", f"docker looks for the other managers of its swarm{error}", "quorum/")
     if swarm.local == "pending":
-        return blocked_plan("swarm", "waiting", f"dockerd has not finished joining the swarm{error}")
+        return waiting_plan("swarm", f"dockerd has not finished joining the swarm{error}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)
@@ -249,14 +253,12 @@ def _not_active(cluster: ClusterState, host: HostState) -> Plan:
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     record, swarm = cluster.record, host.swarm
     if swarm.node_id is None:
-        return blocked_plan("swarm", "waiting", _NO_NODE)
+        return blocked_plan("swarm", "error", _NO_NODE)
     if record and (other := other_swarm(record, swarm)):
         return blocked_plan("swarm", "foreign", f"in {other}, while the cluster's is {record.swarm_id}")
     role = "manager" if swarm.is_manager else "worker"
     if role != declared.role:
-        return blocked_plan(
-            "swarm", "waiting", f"{instead(declared.role, role)}: the leader changes roles one by one"
-        )
+        return waiting_plan("swarm", f"{instead(declared.role, role)}: the leader changes roles one by one")
     wanted = observed.advertise or str(declared.address)
     if swarm.address and swarm.address != wanted:
         remedy = "a manager keeps its address: declare it a worker first" if swarm.is_manager else _BY_ORDER
@@ -270,7 +272,7 @@ def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
         # A misspelt name looks the same: without this report the operator would see no cause.
         reason = f"the intent does not name {observed.me}: nothing is changed on this host"
-        return blocked_plan(f"host/{observed.me}", "waiting", reason)
+        return blocked_plan(f"host/{observed.me}", "removal", reason)
     if cluster.assignment is None:
         waits = "no document has named it before, so it is not changed"
     elif swarm.is_manager:

@@ -9,7 +9,7 @@ from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState
 from agent.model.intent import Intent, NetworkIntent, Pull
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, BlockedKind, Plan, Step, blocked_plan
+from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
 
@@ -63,9 +63,9 @@ def heed_ports(
         return plan
     if reason := _port_user(spec, found, host):
         others = tuple(step for step in plan.steps if not isinstance(step, steps.StartContainer))
-        return Plan(others, (*plan.blocked, _blocked(found, reason)))
+        return plan._replace(steps=others) + _blocked(found, reason)
     if reason := _stale_port(spec, failed_with):
-        return Plan(plan.steps, (*plan.blocked, _blocked(found, reason)))
+        return plan + _blocked(found, reason)
     return plan
 
 
@@ -113,8 +113,8 @@ def _name(port: Port) -> str:
     return f"{port.published}/{port.protocol}"
 
 
-def _blocked(found: ContainerState, reason: str) -> Blocked:
-    return Blocked(resource=f"container/{found.name}", reason=reason, kind="port")
+def _blocked(found: ContainerState, reason: str) -> Plan:
+    return blocked_plan(f"container/{found.name}", "port", reason)
 
 
 _GOSSIP_NOT_LISTENING = (
@@ -163,8 +163,8 @@ class Needs:
             declared = self._intent.network(network)
             if declared and declared.driver == "bridge":
                 plan += plan_local_network(declared, self._host)
-            elif why := self._obstacle(network):
-                plan += blocked_plan(wanted.resource, *why)
+            else:
+                plan += self._obstacle(network, wanted.resource)
         return plan
 
     def is_overlay(self, network: str) -> bool:
@@ -177,34 +177,37 @@ class Needs:
             case steps.ConnectNetwork():
                 return self._cannot_attach(step.attachment.network)
             case steps.DisconnectNetwork():
-                return self.is_overlay(step.network) and bool(self._obstacle(step.network))
+                return self.is_overlay(step.network) and self._is_unready(step.network)
             case _:
                 return isinstance(step, steps.StartContainer)
 
     def _cannot_attach(self, network: str) -> bool:
         if self.is_overlay(network):
-            return bool(self._obstacle(network))
+            return self._is_unready(network)
         declared = self._intent.network(network)
         return declared is not None and self._host.network(declared.name) is None
 
-    def _obstacle(self, network: str) -> tuple[BlockedKind, str] | None:
-        """Reason why no container can join that overlay now; None: it can."""
+    def _is_unready(self, network: str) -> bool:
+        return self._obstacle(network, "") != Plan()
+
+    def _obstacle(self, network: str, resource: str) -> Plan:
+        """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
         swarm = self._host.swarm
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
-            return (
-                "waiting",
-                f"the swarm has no raft leader that could allocate an address on network {network}",
-            )
+            reason = f"the swarm has no raft leader that could allocate an address on network {network}"
+            return waiting_plan(resource, reason, "quorum/")
         if self._host.gossip_not_listening:
             # Each start would fail after 20 s until dockerd is restarted (docs/engine-quirks.md). That does not end
             # by itself, so the kind is one that raises the alert.
-            return "dependency", _GOSSIP_NOT_LISTENING
+            return blocked_plan(resource, "dependency", _GOSSIP_NOT_LISTENING)
         # A worker lists an overlay only while it has a container on it, so the leader's record counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
         settled = swarm.local == "active" and not self._host.settles_in_s
         ready = settled and (network in known or self._sees_ready(network))
-        return None if ready else ("waiting", f"network {network} is not ready yet")
+        if ready:
+            return Plan()
+        return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
 
     def _sees_ready(self, network: str) -> bool:
         declared, found = self._intent.network(network), self._host.network(network)

@@ -17,7 +17,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Plan, Waiting, blocked_plan, waiting_plan
 from agent.planner.host import update
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
@@ -71,12 +71,9 @@ def _last(names: set[str], plan: Plan) -> str:
 
 
 def _postpone(plan: Plan, name: str, network: str) -> Plan:
-    blocked = Blocked(
-        resource=f"container/{name}",
-        reason=f"waits until another replica on this host has joined {network}",
-        kind="waiting",
-    )
-    return plan.without(frozenset({blocked.resource})) + Plan(blocked=(blocked,))
+    resource = f"container/{name}"
+    reason = f"waits until another replica on this host has joined {network}"
+    return plan.without(frozenset({resource})) + waiting_plan(resource, reason)
 
 
 REPORTED_S = 20.0
@@ -131,10 +128,10 @@ def _with_known_spec(
 
 
 def _postponed(surplus: Plan) -> Plan:
-    """Return the surplus as blocked: etcd does not answer, and a newer assignment may have those replicas."""
+    """Return the surplus as waiting: etcd does not answer, and a newer assignment may have those replicas."""
     names = dict.fromkeys(step.resource for step in surplus.steps)
     reason = "the last known assignment does not have it; it stays until etcd answers"
-    return Plan(blocked=tuple(Blocked(resource=each, reason=reason, kind="waiting") for each in names))
+    return Plan(waiting=tuple(Waiting(resource=each, reason=reason, on="store/") for each in names))
 
 
 class _ReplicaPlanner:
@@ -167,7 +164,7 @@ class _ReplicaPlanner:
         if has_duplicate_address(found, wanted.replica, wanted.spec):
             return self.plan(aside, found)  # one chain of steps, so that failed attempts have a backoff
         plan = self._repair(aside, found)
-        return plan if plan.steps else plan + blocked_plan(wanted.resource, "waiting", lacks)
+        return plan if plan.steps else plan + waiting_plan(wanted.resource, lacks)
 
     def _decide(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         if found and found.status == "removing":
@@ -179,10 +176,11 @@ class _ReplicaPlanner:
         if rename := self.names.plan(wanted, found):
             return rename
         if wanted.replica.waits and found is None:
-            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.waits)
+            waits = waiting_plan(wanted.resource, wanted.replica.waits, wanted.replica.waits_on)
+            return self.needs.image(wanted) + waits
         if wanted.replica.held and not (found and found.status in STOPPABLE):
             # A running container is not blocked here: another replica may wait for its address.
-            return self.needs.image(wanted) + blocked_plan(wanted.resource, "waiting", wanted.replica.held)
+            return self.needs.image(wanted) + _held(wanted)
         if found is None:
             return self._create(
                 wanted, f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
@@ -194,9 +192,7 @@ class _ReplicaPlanner:
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
             return Plan()
-        return blocked_plan(
-            f"container/{found.name}", "waiting", "dockerd is working on it and does not show its state"
-        )
+        return waiting_plan(f"container/{found.name}", "dockerd is working on it and does not show its state")
 
     def _why_replace(self, wanted: Wanted, found: ContainerState) -> str:
         if found.replica.spec != wanted.replica.spec:
@@ -232,7 +228,7 @@ class _ReplicaPlanner:
         if waits == Plan():
             return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
         # dockerd needs a container's only network when it starts the container, but not to create it.
-        overlay_comes = not waits.steps and all(each.kind == "waiting" for each in waits.blocked)
+        overlay_comes = not waits.steps and not waits.blocked
         return made + waits if overlay_comes and len(wanted.spec.networks) == 1 else waits
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
@@ -261,7 +257,14 @@ class _ReplicaPlanner:
         kept = tuple(step for step in repaired.steps if not self.needs.lacks_network(step))
         if any(isinstance(step, steps.DisconnectNetwork) for step in set(repaired.steps) - set(kept)):
             kept = tuple(step for step in kept if not isinstance(step, steps.RenameContainer))
-        return repaired if kept == repaired.steps else Plan(kept, repaired.blocked) + waits
+        return repaired if kept == repaired.steps else repaired._replace(steps=kept) + waits
+
+
+def _held(wanted: Wanted) -> Plan:
+    replica = wanted.replica
+    if replica.held_by_fault:
+        return blocked_plan(wanted.resource, "dependency", replica.held)
+    return waiting_plan(wanted.resource, replica.held, replica.waits_on)
 
 
 def _creates(plan: Plan) -> bool:
@@ -278,4 +281,4 @@ def _without_repetition(plan: Plan) -> Plan:
                 continue
             shared.add(step.resource)
         kept.append(step)
-    return Plan(tuple(kept), tuple(dict.fromkeys(plan.blocked)))
+    return Plan(tuple(kept), tuple(dict.fromkeys(plan.blocked)), tuple(dict.fromkeys(plan.waiting)))

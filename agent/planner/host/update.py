@@ -12,7 +12,7 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, Step, blocked_plan
+from agent.model.plan import Plan, Step, waiting_plan
 from agent.model.spec import spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
@@ -101,7 +101,7 @@ def detach_for_recreate(
         return Plan((*stop(found.name, found, wanted.grace_s, reason), *off))
     if waits := sorted({each.network for each in wanted.spec.networks} & recreated):
         reason = f"network {', '.join(waits)} is recreated"
-        return blocked_plan(wanted.resource, "waiting", reason)
+        return waiting_plan(wanted.resource, reason, f"network/{waits[0]}")
     return None
 
 
@@ -119,7 +119,7 @@ def under_own_name(made: Plan, wanted: Wanted) -> Plan:
     renamed = (
         replace(each, under=aside) if isinstance(each, steps.CreateContainer) else each for each in made.steps
     )
-    return Plan(tuple(renamed), made.blocked)
+    return made._replace(steps=tuple(renamed))
 
 
 def _aside(wanted: Wanted) -> str:
@@ -157,7 +157,9 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
     """
     others = tuple(others)
     removable = [each for each in others if _is_removable(each)]
-    waits = plan.blocked and not any(isinstance(step, steps.StartContainer) for step in plan.steps)
+    waits = (plan.blocked or plan.waiting) and not any(
+        isinstance(step, steps.StartContainer) for step in plan.steps
+    )
     if waits or not removable:
         names = {each.name for each in others}
         free = (
@@ -165,7 +167,7 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
             for step in plan.steps
             if not (isinstance(step, steps.RenameContainer) and step.name in names)
         )
-        return Plan(tuple(free), plan.blocked)
+        return plan._replace(steps=tuple(free))
     reason = f"another container is {wanted.replica.service} replica {wanted.replica.slot} now"
     removals = (
         step for each in removable for step in stop_and_remove(wanted.name, each, wanted.grace_s, reason)

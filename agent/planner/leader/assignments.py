@@ -9,7 +9,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import and_more, first_of, short_id
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.spec import Key, spec_hash
 from agent.model.status import ReplicaReport
 from agent.planner.leader.address_conflicts import with_recreations
@@ -38,7 +38,10 @@ def with_dependencies(
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
     def held(replica: records.Replica) -> records.Replica:
-        return replica if replica.key in free else replace(replica, waits=waits[replica.service])
+        unmet = waits[replica.service]
+        if replica.key in free or unmet is None:
+            return replica
+        return replace(replica, waits=unmet[0], waits_on=unmet[1])
 
     return {
         name: replace(each, replicas=tuple(held(replica) for replica in each.replicas))
@@ -54,9 +57,12 @@ def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
     }
 
 
-def _unmet(needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState) -> str:
-    """Return why the dependencies of a service are not met; empty if they are."""
-    return "; ".join(why for name, how in needs if (why := _lack(name, how, wanted, cluster)))
+def _unmet(
+    needs: tuple[tuple[str, str], ...], wanted: Assignments, cluster: ClusterState
+) -> tuple[str, str] | None:
+    """Return why the dependencies of a service are not met, and the key of the first; None if they are."""
+    unmet = {name: why for name, how in needs if (why := _lack(name, how, wanted, cluster))}
+    return ("; ".join(unmet.values()), f"service/{next(iter(unmet))}") if unmet else None
 
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
@@ -137,8 +143,9 @@ def assign(
         for host, slots in placement.slots[service.name].items():
             specs = {slot: decision.stays.get((host, slot), decision.target) for slot in slots}
             replicas[host] += [
-                records.Replica(
-                    service=service.name, slot=n, spec=spec, held=placement.held.get((service.name, n), "")
+                _with_held(
+                    records.Replica(service=service.name, slot=n, spec=spec),
+                    placement.held.get((service.name, n), records.Held()),
                 )
                 for n, spec in specs.items()
             ]
@@ -152,6 +159,10 @@ def assign(
         )
         for host, mine in replicas.items()
     }
+
+
+def _with_held(replica: records.Replica, held: records.Held) -> records.Replica:
+    return replace(replica, held=held.why, waits_on=held.on, held_by_fault=held.fault)
 
 
 def plan_assignments(
@@ -168,7 +179,7 @@ def plan_assignments(
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report its replicas yet, and etcd has lost its assignment"
-        return blocked_plan("assignments", "waiting", reason)
+        return waiting_plan("assignments", reason, f"host/{silent[0]}")
     current = current_of(intent, cluster)
     placement = placement or schedule(intent, current)
     wanted = assign(intent, current, cluster.epoch, decisions, placement)
@@ -190,7 +201,7 @@ def plan_assignments(
         steps.append(
             leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
         )
-    plan = _note(intent, cluster, decisions) + Plan(blocked=placement.blocked)
+    plan = _note(intent, cluster, decisions) + Plan((), placement.blocked, placement.waiting)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
@@ -203,7 +214,8 @@ def _with_prefetching(
     for key, host in placement.prefetching.items():
         origin, replica = where[key]
         held = f"moves here from {origin} after the image is pulled"
-        replicas = (*ready[host].replicas, replace(replica, addresses=(), held=held))
+        moved = replace(replica, addresses=(), held=held, waits_on=f"host/{origin}", held_by_fault=False)
+        replicas = (*ready[host].replicas, moved)
         ready[host] = replace(ready[host], replicas=tuple(sorted(replicas)))
     return ready
 
@@ -214,9 +226,9 @@ def _pending(intent: Intent, replicas: list[records.Replica]) -> tuple[str, ...]
 
 
 def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
-    """Publish and withdraw rollout records, and block each rollout that waits."""
+    """Publish and withdraw rollout records, and report each rollout that waits or is paused."""
     steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
-    blocked = []
+    plan = Plan()
     for name, decision in decisions.items():
         before, service = cluster.rollouts.get(name), intent.service(name)
         assert service is not None
@@ -230,10 +242,10 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
                 )
             )
         elif decision.record and decision.waits and not decision.moves:
-            blocked.append(_waiting(service, decision, cluster))
+            plan += _waiting(service, decision, cluster)
     gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
     steps += [leader_steps.WithdrawRollout(service=name, reason="removed from the document") for name in gone]
-    return Plan(tuple(steps), tuple(blocked))
+    return Plan(tuple(steps)) + plan
 
 
 def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
@@ -250,15 +262,14 @@ def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster:
     return f"{what}: {record.why}" if record.why else what
 
 
-def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> Blocked:
+def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> Plan:
     record = decision.record
     assert record is not None
     target = _called(service, decision.target, cluster)
     reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
-    is_moving = record.state in ("moving", "rolling-back")
-    return Blocked(
-        resource=f"rollout/{service.name}", reason=reason, kind="waiting" if is_moving else "rollout"
-    )
+    if record.state in ("moving", "rolling-back"):
+        return waiting_plan(f"rollout/{service.name}", reason, decision.waits_on)
+    return blocked_plan(f"rollout/{service.name}", "rollout", reason)
 
 
 def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:

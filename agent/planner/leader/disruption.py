@@ -13,7 +13,7 @@ from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Plan, waiting_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import unseen_peers
 
@@ -96,7 +96,7 @@ def _plan_acquired(cluster: ClusterState, disruption: records.Disruption) -> Pla
     why = "its bridge change is blocked" if status.engine_up else "its dockerd does not answer"
     why = f"it is quarantined: {cluster.membership_orders[disruption.host].reason}" if quarantined else why
     reason = f"{disruption.host} has the disruption slot ({disruption.reason}) and cannot finish: {why}"
-    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
+    return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
 def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
@@ -104,7 +104,7 @@ def _host_is_unreachable(intent: Intent, observed: Observed, disruption: records
         return _revoke(observed, disruption, f"the agent of {disruption.host} is not running")
     state = f"{disruption.host} became unreachable while it held the disruption slot"
     reason = f"{state} ({disruption.reason}): the next host waits for it"
-    return blocked_plan(f"disruption/{disruption.host}", "waiting", reason)
+    return waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
 
 
 def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -> Plan:
@@ -116,8 +116,8 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
     if unwell := why_unwell(intent, observed, disruption):
         # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        held = Blocked(resource=f"disruption/{disruption.host}", reason=reason, kind="waiting")
-        return Plan(blocked=(held,) if waiting else ())
+        held = waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
+        return held if waiting else Plan()
     return (
         _next(intent, observed)
         if waiting
@@ -193,25 +193,30 @@ def _next(intent: Intent, observed: Observed) -> Plan:
     waiting = sorted(_waiting(intent, cluster), key=lambda name: _order(name, observed))
     if not waiting:
         return Plan()
-    if reason := _why_next_waits(intent, observed, cluster):
-        return blocked_plan(f"disruption/{waiting[0]}", "waiting", reason)
+    if why := _why_next_waits(intent, observed, cluster):
+        return waiting_plan(f"disruption/{waiting[0]}", *why)
     return _grant(waiting[0], observed)
 
 
-def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> str:
+def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> tuple[str, str] | None:
+    """Return why no host gets the slot now, and the condition key of the cause; None: the next host gets it."""
     record = cluster.record
     if record and record.recreating:
-        return f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
+        reason = f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
+        return reason, f"network/{record.recreating[0]}"
     if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        return f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
+        reason = f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
+        return reason, f"host/{moving[0]}"
     if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        return f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
+        reason = f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
+        return reason, f"host/{leaving[0]}"
     # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
     silent = [each.name for each in intent.hosts if _has_not_reported(intent, cluster, each.name)]
     silent += _may_be_starting(intent, observed, cluster)
-    if len(silent) > 1:
-        return f"{', '.join(silent)} have not reported whether they need the disruption slot"
-    return f"{silent[0]} has not reported whether it needs the disruption slot" if silent else ""
+    if not silent:
+        return None
+    do = "have not reported whether they need" if len(silent) > 1 else "has not reported whether it needs"
+    return f"{', '.join(silent)} {do} the disruption slot", f"host/{silent[0]}"
 
 
 def _may_be_starting(intent: Intent, observed: Observed, cluster: ClusterState) -> list[str]:

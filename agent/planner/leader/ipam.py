@@ -17,7 +17,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
-from agent.model.records import Assignment, Replica
+from agent.model.records import Assignment, Held, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
@@ -81,9 +81,9 @@ class AddressUsers:
         others = self._others(address, key, host)
         return next((each.text for each in others if not (each.key == key and each.reachable)), "")
 
-    def current_user(self, address: str, key: Key, host: str) -> str:
-        """Describe the current user of an address that is reserved for the replica on `host`; empty: none."""
-        return next((each.text for each in self._others(address, key, host)), "")
+    def current_user(self, address: str, key: Key, host: str) -> _User | None:
+        """Return the current user of an address that is reserved for the replica on `host`; None: none."""
+        return next(self._others(address, key, host), None)
 
     def _others(self, address: str, key: Key, host: str) -> Iterator[_User]:
         for each in self._by_address.get(address, ()):
@@ -226,7 +226,7 @@ def reserve_addresses(
     }
     before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
     reserved: dict[Key, dict[str, str]] = {}
-    held: dict[Key, str] = {}
+    held: dict[Key, Held] = {}
     given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
         overlay = _Overlay(
@@ -241,16 +241,19 @@ def reserve_addresses(
             if (had := overlay.had.get(key)) and had != address:
                 given_up[key, network] = f"{had} ({overlay.why_lost(key, had)})"
         for (name, key), asks in asked.items():
-            if why := overlay.why_held(name, key, asks, reserved.get(key, {}).get(network, "")):
-                held.setdefault(key, why)
+            found = overlay.held(name, key, asks, reserved.get(key, {}).get(network, ""))
+            if found.why:
+                held.setdefault(key, found)
 
     def with_addresses(name: str, replica: Replica) -> Replica:
         key = replica.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
         addresses = {**kept, **reserved.get(key, {})}
-        return replace(
-            replica, addresses=tuple(sorted(addresses.items())), held=replica.held or held.get(key, "")
-        )
+        replica = replace(replica, addresses=tuple(sorted(addresses.items())))
+        if replica.held or key not in held:
+            return replica
+        why, on, fault = held[key]
+        return replace(replica, held=why, waits_on=on, held_by_fault=fault)
 
     assignments = {
         name: replace(each, replicas=tuple(with_addresses(name, replica) for replica in each.replicas))
@@ -296,13 +299,22 @@ class _Overlay:
         given |= dict(zip(free, left, strict=False))
         return {key: address for address, key in given.items()}
 
-    def why_held(self, host: str, key: Key, asks: Asks, reserved: str) -> str:
-        """Return why the replica must not start on `host` yet; empty if it may."""
+    def held(self, host: str, key: Key, asks: Asks, reserved: str) -> Held:
+        """Return why the replica must not start on `host` yet; without a reason it may."""
         if self.network in asks.reserved and not reserved:
-            return self.pool.why_none
+            fault = self.pool.subnet is not None
+            return Held(self.pool.why_none, f"network/{self.network}", fault)
         address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.reserved else "")
-        user = self.users.current_user(address, key, host) if address else ""
-        return f"{address} on {self.network} is used by {user}" if user else ""
+        user = self.users.current_user(address, key, host) if address else None
+        if user is None:
+            return Held()
+        why = f"{address} on {self.network} is used by {user.text}"
+        if user.host and (user.key == key or not user.reachable):
+            return Held(why, f"host/{user.host}")
+        if user.key is None:
+            return Held(why, fault=True)
+        service, slot = user.key
+        return Held(why, f"replica/{service}-{slot}")
 
     def why_lost(self, key: Key, had: str) -> str:
         """Return why a replica cannot keep its previous address."""

@@ -7,7 +7,7 @@ from agent.intent.guard import guarding
 from agent.model import leader_steps, records
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
-from agent.model.plan import Blocked, Plan, blocked_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.planner.leader.address_conflicts import plan_address_conflicts
 from agent.planner.leader.assignments import plan_assignments
 from agent.planner.leader.digests import plan_digests, resolved
@@ -31,7 +31,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
             if accepted_revision
             else "there is no intent yet"
         )
-        return blocked_plan("intent", "waiting", reason)
+        return waiting_plan("intent", reason, "document/")
     verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted

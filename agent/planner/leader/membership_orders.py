@@ -10,7 +10,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import Intent
 from agent.model.observed import Observed
 from agent.model.phrases import differs
-from agent.model.plan import Blocked, Plan, Step
+from agent.model.plan import Plan, Step, Waiting
 from agent.model.status import HostStatus
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
@@ -36,16 +36,12 @@ def plan_membership_orders(intent: Intent, observed: Observed, node_owners: Node
                 )
             )
     waits = reports.waits() if reports else {}
-    blocked = (
-        Blocked(
-            resource=f"membership-order/{name}",
-            reason=f"its change of address waits: {why}",
-            kind="waiting",
-        )
-        for name, why in waits.items()
+    waiting = (
+        Waiting(resource=f"membership-order/{name}", reason=f"its change of address waits: {why}", on=on)
+        for name, (why, on) in waits.items()
         if name not in wanted
     )
-    return Plan(tuple(steps), tuple(blocked))
+    return Plan(tuple(steps), waiting=tuple(waiting))
 
 
 class _Reports:
@@ -161,15 +157,18 @@ class _Reports:
             return None
         return _membership_order(status, "leave", "the document no longer declares the host")
 
-    def waits(self) -> dict[str, str]:
-        """Return the hosts whose change of address waits, with the reason."""
+    def waits(self) -> dict[str, tuple[str, str]]:
+        """Return the hosts whose change of address waits, with the reason and the condition key of the cause."""
         found = {name: self._why_move_waits(name) for name in self.reports if self._moves(name)}
         return {name: why for name, why in found.items() if why}
 
-    def _why_move_waits(self, name: str) -> str:
-        """Return why a host cannot change its address yet: one host at a time, all others in, the slot free."""
+    def _why_move_waits(self, name: str) -> tuple[str, str] | None:
+        """Return why a host cannot change its address yet, and the condition key of the cause; None: it can.
+
+        One host at a time, all others in the swarm, the slot free.
+        """
         if out := [each.name for each in self.intent.hosts if each.name != name and self._is_out(each.name)]:
-            return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer"
+            return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer", f"host/{out[0]}"
         disruption = self.cluster.disruption
         if disruption and disruption.host != name:
             unwell = (
@@ -178,15 +177,15 @@ class _Reports:
                 else ("it has the disruption slot",)
             )
             if unwell:
-                return f"{disruption.host} first: {'; '.join(unwell)}"
+                return f"{disruption.host} first: {'; '.join(unwell)}", f"host/{disruption.host}"
         given = self.cluster.membership_orders.get(name)
         if given and given.what == "leave":
-            return ""  # the host may be leaving: the disruption slot waits for it
+            return None  # the host may be leaving: the disruption slot waits for it
         needs = [each.name for each in self.intent.hosts if self._needs_disruption(each.name)]
         if needs:
-            return f"{', '.join(needs)} waits for the disruption slot"
+            return f"{', '.join(needs)} waits for the disruption slot", f"host/{needs[0]}"
         first = next((each for each in self.reports if self._moves(each)), name)
-        return "" if first == name else f"{first} moves first"
+        return None if first == name else (f"{first} moves first", f"host/{first}")
 
     def _is_out(self, name: str) -> bool:
         """Return True if a host reports that it is outside the swarm, or joined once and is not known to be active."""

@@ -22,7 +22,7 @@ from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import BlockedKind, Plan, blocked_plan
+from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.status import AttachedReport, HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
@@ -145,7 +145,7 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
     if cluster.record is None or change.name not in cluster.record.recreating:
         return Plan()  # swarm.py publishes the record first
     if left := _still_on(change, cluster):
-        return _blocked(change, "waiting", f"recreation waits for its users to detach: {', '.join(left)}")
+        return _waiting(change, f"recreation waits for its users to detach: {', '.join(left)}")
     return remove
 
 
@@ -168,13 +168,11 @@ def _obstacle(change: _Change, cluster: ClusterState) -> Plan:
         )
     disruption = cluster.disruption
     if disruption and disruption.state != "released":
-        return _blocked(
-            change,
-            "waiting",
-            f"recreation waits until {disruption.host} releases the disruption slot: {disruption.reason}",
-        )
+        reason = f"recreation waits until {disruption.host} releases the disruption slot: {disruption.reason}"
+        return _waiting(change, reason, disruption.host)
     if missing := _missing_hosts(change, cluster):
-        return _blocked(change, "waiting", f"recreation waits for {', '.join(missing)}")
+        texts = ", ".join(text for _, text in missing)
+        return _waiting(change, f"recreation waits for {texts}", missing[0][0])
     return Plan()
 
 
@@ -198,18 +196,26 @@ def _foreign(status: HostStatus) -> Iterator[AttachedReport]:
     return (each for each in status.attached if each.id not in ours)
 
 
-def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    """Return the hosts that cannot detach their replicas now, or never reported."""
+def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, str], ...]:
+    """Return (host, what it lacks) for the hosts that cannot detach their replicas now, or never reported."""
     silent = (
-        f"the first report of {host}" for host in sorted(cluster.present) if host not in cluster.statuses
+        (host, f"the first report of {host}")
+        for host in sorted(cluster.present)
+        if host not in cluster.statuses
     )
     away = [
-        f"the {'dockerd' if host in cluster.present else 'agent'} of {host} "
-        f"({', '.join(each.name for each in replicas)})"
+        (
+            host,
+            f"the {_absent(host, cluster)} of {host} ({', '.join(each.name for each in replicas)})",
+        )
         for host, replicas in _replicas_on(change.name, cluster)
         if host not in cluster.present or not cluster.statuses[host].engine_up
     ]
     return (*silent, *away)
+
+
+def _absent(host: str, cluster: ClusterState) -> str:
+    return "dockerd" if host in cluster.present else "agent"
 
 
 def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
@@ -239,6 +245,10 @@ def _with_ports(replica: ReplicaReport, intent: Intent) -> str:
         if each.published
     ]
     return f"{replica.name} (publishes {', '.join(ports)})" if ports else replica.name
+
+
+def _waiting(change: _Change, reason: str, host: str = "") -> Plan:
+    return waiting_plan(f"network/{change.name}", f"{change.why}: {reason}", f"host/{host}" if host else "")
 
 
 def _blocked(change: _Change, kind: BlockedKind, reason: str) -> Plan:

@@ -7,8 +7,8 @@ from typing import Literal
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
-from agent.model.plan import Blocked, BlockedKind
-from agent.model.records import Replica
+from agent.model.plan import Blocked, Waiting
+from agent.model.records import Held, Replica
 from agent.model.spec import Key, Port
 from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
 
@@ -117,6 +117,7 @@ class ReplicaScheduler:
         self.prefetching: dict[int, str] = {}
         """Slot -> its prefetch target."""
         self.blocked: list[Blocked] = []
+        self.waiting: list[Waiting] = []
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
         self._has = replicas_of(service.name, state.current)
@@ -136,11 +137,12 @@ class ReplicaScheduler:
             found.setdefault(host, []).append(slot)
         return found
 
-    def held(self) -> Iterator[tuple[Key, str]]:
+    def held(self) -> Iterator[tuple[Key, Held]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
         for slot, host in sorted(self.at.items()):
-            if why := self.state.why_held(host, self.service.name, slot):
-                yield (self.service.name, slot), why
+            held = self.state.held(host, self.service.name, slot)
+            if held.why:
+                yield (self.service.name, slot), held
 
     def keep(self) -> None:
         """Decide the disposition of each existing replica, and drop the surplus."""
@@ -210,7 +212,7 @@ class ReplicaScheduler:
         left += [slot for slot in self._disposition if slot not in self.at and slot not in left]
         if left:
             names = ", ".join(self._name(slot) for slot in sorted(left))
-            self._block("placement", f"{names}: no host can run it: {self.picker.why_none(self.service)}")
+            self._block(f"{names}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
     def _place(self, slot: int) -> bool:
@@ -218,7 +220,7 @@ class ReplicaScheduler:
         host = self.picker.best(self.service)
         if host is None and (host := self._where_it_waits(slot)):
             reason = f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}"
-            self._block("placement", reason)
+            self._block(reason)
         if host is None:
             return False
         self.at[slot] = host
@@ -246,7 +248,8 @@ class ReplicaScheduler:
             waits = self._why_move_waits(slot, origin, target, free=free)
             working = self._is_up(slot)
             if waits:
-                self._block("waiting", f"{self._name(slot)} leaves {origin} ({self._why[slot]}): {waits}")
+                why, on = waits
+                self._wait(f"{self._name(slot)} leaves {origin} ({self._why[slot]}): {why}", on)
             elif working and not self.state.has_image(target, self._image(slot)):
                 self.prefetching[slot] = target
                 self.picker.take(self.service, target)
@@ -262,27 +265,28 @@ class ReplicaScheduler:
                 return None if self.picker.why_rejected(self.service, host) else name
         return None
 
-    def _why_move_waits(self, slot: int, origin: str, target: str, *, free: bool) -> str:
+    def _why_move_waits(self, slot: int, origin: str, target: str, *, free: bool) -> tuple[str, str] | None:
+        """Return why a replica cannot move now, and the condition key of the cause; None: it can."""
         if not self.state.is_reachable(origin):
-            return f"{origin} does not report"
+            return f"{origin} does not report", f"host/{origin}"
         if why := self.state.why_no_move_to(target):
-            return why
+            return why, "quorum/" if self.state.ready is None else f"host/{target}"
         if not self._is_up(slot):
-            return ""
-        return self._why_others_first() if free else "another replica moves first"
+            return None
+        return self._why_others_first() if free else ("another replica moves first", "")
 
-    def _why_others_first(self) -> str:
-        """Return why another replica or the rollout of the service comes first; empty if nothing does."""
+    def _why_others_first(self) -> tuple[str, str] | None:
+        """Return why another replica or the rollout of the service comes first, and its key; None: nothing does."""
         rollout = self.state.cluster.rollouts.get(self.service.name) if self.state.cluster else None
         if rollout and rollout.state in ("moving", "rolling-back"):
-            return "its rollout comes first"
+            return "its rollout comes first", f"rollout/{self.service.name}"
         for slot, host in sorted(self.at.items()):
             if self._disposition.get(slot) == "leaves" and self._from[slot] == host:
                 continue
             replica = self._has.get(host, {}).get(slot)
             if why := self._unwell(replica, host) if replica else "is newly assigned":
-                return f"{self._name(slot)} on {host} {why}"
-        return ""
+                return f"{self._name(slot)} on {host} {why}", f"replica/{self._name(slot)}"
+        return None
 
     def _unwell(self, replica: Replica, host: str) -> str:
         if replica.held:
@@ -314,12 +318,16 @@ class ReplicaScheduler:
             if in_s := self.state.gone_in_s(host):
                 names = ", ".join(map(self._name, slots))
                 self.again.append(in_s)
-                self._block(
-                    "waiting", f"{host} is lost: {names} will be rescheduled after {after_s:g} s of loss"
-                )
+                reason = f"{host} is lost: {names} will be rescheduled after {after_s:g} s of loss"
+                self._wait(reason, f"host/{host}")
 
     def _name(self, slot: int) -> str:
         return f"{self.service.name}-{slot}"
 
-    def _block(self, kind: BlockedKind, reason: str) -> None:
-        self.blocked.append(Blocked(resource=f"placement/{self.service.name}", reason=reason, kind=kind))
+    def _block(self, reason: str) -> None:
+        self.blocked.append(
+            Blocked(resource=f"placement/{self.service.name}", reason=reason, kind="placement")
+        )
+
+    def _wait(self, reason: str, on: str) -> None:
+        self.waiting.append(Waiting(resource=f"placement/{self.service.name}", reason=reason, on=on))

@@ -8,6 +8,7 @@ A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (agent/
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, promotion_obstacle, quorum, removed_hosts
 from agent.model.host_state import NodeState
@@ -15,10 +16,11 @@ from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.observed import Observed
 from agent.model.phrases import instead, short_id
-from agent.model.plan import Blocked, BlockedKind, Plan
+from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.planner.leader.disruption import rejoining_host, role_for_now
 
-Why = tuple[BlockedKind, str]
+Why = tuple[BlockedKind | Literal["waiting"], str, str]
+"""(kind, reason, condition key of the cause). `waiting` is no fault: another change comes first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +47,18 @@ def plan_roles(intent: Intent, observed: Observed, node_owners: NodeOwners) -> P
     """Change the next role, and block the other changes with the reason."""
     changes = sorted(_changes(intent, observed, node_owners), key=lambda each: _order(each, observed))
     chosen: _Change | None = None
-    blocked = []
+    plan = Plan()
     for each in changes:
         why = _why_waits(each, intent, observed)
         if why is None and (moving := _role_in_transition(observed, node_owners, each.node.id)):
-            why = ("waiting", moving)
+            why = ("waiting", *moving)
         if why is None and chosen:
-            why = ("waiting", f"one role at a time, {chosen.host} first")
+            why = ("waiting", f"one role at a time, {chosen.host} first", f"host/{chosen.host}")
         if why is None:
             chosen = each
         else:
-            blocked.append(_blocked(each, why))
-    return Plan((chosen.step(),) if chosen else (), tuple(blocked))
+            plan += _postponed(each, why)
+    return Plan((chosen.step(),) if chosen else ()) + plan
 
 
 def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> list[_Change]:
@@ -92,31 +94,36 @@ def _order(change: _Change, observed: Observed) -> tuple[int, bool, bool, str]:
     return (kind, mine, change.node.leader, change.host)
 
 
-def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: str) -> str:
-    """Return which role change has not completed; empty if none. The node `changed` itself may be changed back."""
+def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: str) -> tuple[str, str] | None:
+    """Return the role change that has not completed, and its condition key; None: every change has.
+
+    The node `changed` itself may be changed back.
+    """
     if any(each.startswith("node/") for each in observed.in_flight):
-        return "another node is being updated"
+        return "another node is being updated", ""
     names = {node.id: name for name, node in node_owners.now.items()}
     for node in _nodes(observed):
         # A promoted node that is down gets no vote before it returns, so no other change waits for it.
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
-            return f"{names.get(node.id, f'node {short_id(node.id)}')} is becoming a {node.role}"
+            name = names.get(node.id, "")
+            on = f"host/{name}" if name else ""
+            return f"{name or f'node {short_id(node.id)}'} is becoming a {node.role}", on
     for name, node in node_owners.now.items():
         status = etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
             continue
         if status.state == "active" and status.is_manager != (node.role == "manager"):
-            return f"{name} has not reported yet that it is a {node.role}"
-    return ""
+            return f"{name} has not reported yet that it is a {node.role}", f"host/{name}"
+    return None
 
 
 def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | None:
     """Return why this role cannot be changed now; None if it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
     if change.role == "worker" and change.node.reachable is None:
-        return "waiting", "its promotion has not completed, and Docker demotes only managers"
+        return "waiting", "its promotion has not completed, and Docker demotes only managers", ""
     if change.role == "worker" and not change.is_loss:
         return None
     if change.node.state != "ready" and change.role == "manager":
@@ -124,27 +131,28 @@ def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | Non
     unreached = [each.hostname for each in managers if not each.reachable]
     after = len(managers) + (1 if change.role == "manager" else -1)
     if change.is_loss and after == 0:
-        return "quorum", "it is the only manager"
+        return "quorum", "it is the only manager", ""
     if unreached:
         reached = len(managers) - len(unreached) - (1 if change.is_loss else 0)
-        return "quorum", (
+        reason = (
             f"{after} managers need a quorum of {quorum(after)}, and only {reached} would surely be reachable; "
             f"no role changes while {', '.join(unreached)} cannot be reached"
         )
+        return "quorum", reason, ""
     if change.role == "manager":
         return _why_unpromotable(change, observed)
     if observed.host and change.node.id == observed.host.swarm.node_id:
-        return "waiting", "another declared manager must become the leader first"
+        return "waiting", "another declared manager must become the leader first", "leader/"
     # While a host rejoins, there is one manager less than declared.
     if after < len(intent.managers) and change.host != rejoining_host(intent, etcd_of(observed)):
-        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would remain"
+        return "quorum", f"only {after} of the {len(intent.managers)} declared managers would remain", ""
     return None
 
 
 def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
     status = observed.cluster.statuses.get(change.host) if observed.cluster else None
     why = promotion_obstacle(change.node, status, _nodes(observed))
-    return ("role", why) if why else None
+    return ("role", why, "") if why else None
 
 
 def _nodes(observed: Observed) -> tuple[NodeState, ...]:
@@ -152,5 +160,7 @@ def _nodes(observed: Observed) -> tuple[NodeState, ...]:
     return observed.host.swarm.nodes or ()
 
 
-def _blocked(change: _Change, why: Why) -> Blocked:
-    return Blocked(resource=f"node/{change.node.id}", reason=f"{change.reason}: {why[1]}", kind=why[0])
+def _postponed(change: _Change, why: Why) -> Plan:
+    kind, reason, on = why
+    resource, reason = f"node/{change.node.id}", f"{change.reason}: {reason}"
+    return waiting_plan(resource, reason, on) if kind == "waiting" else blocked_plan(resource, kind, reason)

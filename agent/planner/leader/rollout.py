@@ -51,6 +51,8 @@ class RolloutDecision:
     """Number of replicas that have the target spec, or get it now."""
     waits: str = ""
     """The reason why the rollout waits; empty: it does not wait."""
+    waits_on: str = ""
+    """Condition key of the cause of that wait; empty: the rollout itself."""
     again_s: float = 0.0
     """Seconds until a wait of the rollout ends; 0: it waits for no time to pass."""
 
@@ -156,6 +158,7 @@ class ServiceRollout:
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
         times = {"healthy": watch_s, "unreachable": UNREACHABLE_S, "settling": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
+        waits, waits_on = self._waits(open_, left, known, watch_s)
         return RolloutDecision(
             target=target,
             stays=self._stays(moves),
@@ -163,7 +166,8 @@ class ServiceRollout:
             moves=moves,
             total=self.total,
             moved=len(self.had) - len(left),
-            waits=self._waits(open_, left, known, watch_s),
+            waits=waits,
+            waits_on=waits_on,
             again_s=min((each for each in waiting if each > 0), default=0.0),
         )
 
@@ -200,17 +204,20 @@ class ServiceRollout:
         left: list[Place],
         known: Mapping[Place, Condition],
         watch_s: float,
-    ) -> str:
+    ) -> tuple[str, str]:
+        """Return the reason why the rollout waits, and the condition key of the cause."""
         for (host, slot), each in open_.items():
-            name = f"{self.service.name}-{slot} on {host}"
+            name = f"{self.service.name}-{slot}"
+            on = f"host/{host}" if each.is_ == "unreachable" else f"replica/{name}"
             if each.is_ == "healthy":
-                return f"{name} must stay healthy for {watch_s:g} s"
-            return f"{name}: {each.why or 'its host has not reported yet'}"
+                return f"{name} on {host} must stay healthy for {watch_s:g} s", on
+            return f"{name} on {host}: {each.why or 'its host has not reported yet'}", on
         for place in left:
             if known[place].is_ == "unreachable":
                 host, slot = place
-                return f"{self.service.name}-{slot} waits until {host} is back: {known[place].why}"
-        return ""
+                why = f"{self.service.name}-{slot} waits until {host} is back: {known[place].why}"
+                return why, f"host/{host}"
+        return "", ""
 
     def _resting(self, rollout: Rollout, target: str, waits: str) -> RolloutDecision:
         moved = sum(replica.spec == target for replica in self.had.values())

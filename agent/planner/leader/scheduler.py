@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked
-from agent.model.records import Assignment, Replica
+from agent.model.plan import Blocked, Waiting
+from agent.model.records import Assignment, Held, Replica
 from agent.model.spec import Key
 from agent.planner.leader.rescheduler import HostPicker, ReplicaScheduler
 from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, replicas_of, slots_of
@@ -31,9 +31,10 @@ class Placement:
     """Service -> host -> slots of its replicas there. No slot is on two hosts."""
     prefetching: Mapping[Key, str] = field(default_factory=dict)
     """Service and slot -> prefetch target."""
-    held: Mapping[Key, str] = field(default_factory=dict)
+    held: Mapping[Key, Held] = field(default_factory=dict)
     """Service and slot -> why the replica must not start yet."""
     blocked: tuple[Blocked, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     again_s: float = 0.0
     """Seconds until time alone may change the placement; 0: never."""
 
@@ -55,15 +56,17 @@ def schedule(
         each.complete()
     slots: dict[str, Slots] = {}
     blocked: list[Blocked] = []
+    waiting: list[Waiting] = []
     for service in intent.services:
         if service.name in schedulers:
             slots[service.name] = schedulers[service.name].slots
             blocked += schedulers[service.name].blocked
+            waiting += schedulers[service.name].waiting
         else:
             counts = _counts(service, state, schedulers)
             slots[service.name] = slots_of(service, current, counts)
             blocked += _refused(service, counts, state)
-    blocked += _draining(state)
+    waiting += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
     return Placement(
         slots=slots,
@@ -72,6 +75,7 @@ def schedule(
         },
         held={key: why for each in schedulers.values() for key, why in each.held()},
         blocked=tuple(blocked),
+        waiting=tuple(waiting),
         again_s=min(times, default=0.0),
     )
 
@@ -146,9 +150,11 @@ def _refused(service: ServiceIntent, counts: Mapping[str, int], state: Scheduler
             yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
 
 
-def _draining(state: SchedulerState) -> Iterator[Blocked]:
+def _draining(state: SchedulerState) -> Iterator[Waiting]:
     for host in state.intent.hosts:
         if host.availability == "drain" and (left := state.left_on(host.name)):
-            silent = "" if state.is_reachable(host.name) else " by its last report; it does not report now"
+            reports = state.is_reachable(host.name)
+            silent = "" if reports else " by its last report; it does not report now"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
-            yield Blocked(resource=f"drain/{host.name}", reason=reason, kind="waiting")
+            on = "" if reports else f"host/{host.name}"
+            yield Waiting(resource=f"drain/{host.name}", reason=reason, on=on)

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.diff.nodes import find_node_owners
-from agent.diff.replicas import HELD_BY_ITS_HOST, STOPPABLE, container_name, finished, has_duplicate_address
+from agent.diff.replicas import (
+    STOPPABLE,
+    container_name,
+    finished,
+    has_duplicate_address,
+    is_held_by_its_host,
+)
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed, ReplicaTimers
-from agent.model.records import Assignment, Replica
+from agent.model.records import Assignment, Held, Replica
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import HostStatus, ReplicaReport
 
@@ -58,8 +64,10 @@ def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSp
     reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == replica.spec]
-    held = [each for each in status.blocked if _concerns(each.resource, reports, spec)]
-    waits = any(each.kind in HELD_BY_ITS_HOST for each in held)
+    names = {f"container/{each.name}" for each in reports}
+    names |= {f"image/{spec.image}"} if spec else set()
+    held = [each.reason for each in status.left if each.resource in names]
+    waits = is_held_by_its_host(status, names)
     faults = (
         _failure(each, spec, watch, excused=waits or _is_host_problem(each, replica, spec)) for each in mine
     )
@@ -68,7 +76,7 @@ def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSp
     if len(reports) == len(mine) == 1 and not (unwell := _unwell(mine[0], spec)):
         return Condition(is_="healthy", for_s=watch.steady_s, up=True)
     doing = unwell if len(reports) == len(mine) == 1 else "it is being replaced"
-    why = held[0].reason if held else doing
+    why = held[0] if held else doing
     return Condition(is_="settling", why=why, for_s=watch.steady_s, up=up)
 
 
@@ -109,11 +117,6 @@ def _unwell(report: ReplicaReport, spec: ContainerSpec | None) -> str:
     if report.status != "running":
         return f"it is {report.status}"
     return "" if report.health in ("", "healthy") else "it is not healthy yet"
-
-
-def _concerns(resource: str, reports: list[ReplicaReport], spec: ContainerSpec | None) -> bool:
-    names = {f"container/{each.name}" for each in reports}
-    return resource in names or (spec is not None and resource == f"image/{spec.image}")
 
 
 # ---- The current assignments, also if etcd has lost them
@@ -265,22 +268,20 @@ class SchedulerState:
         """Return True if a host reports a container of that replica that runs or may start."""
         return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
 
-    def why_held(self, host: str, service: str, slot: int) -> str:
-        """Return why a replica must not start on `host` yet: another host has it, or may have it. Empty: it may."""
+    def held(self, host: str, service: str, slot: int) -> Held:
+        """Return why a replica must not start on `host` yet: another host has it, or may have it."""
         if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
-            return ""
+            return Held()
         key = service, slot
         has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
         for other in sorted((has.keys() | assigned) - {host}):
             if self.is_reachable(other):
-                return (
-                    f"it is still on {other}"
-                    if other in has
-                    else f"{other} has not confirmed its removal yet"
-                )
+                still = f"it is still on {other}"
+                why = still if other in has else f"{other} has not confirmed its removal yet"
+                return Held(why, f"host/{other}")
             if other in has and self.intent.host(other) and not self.is_gone(other):
-                return f"it may still run on {other}, which does not report"
-        return ""
+                return Held(f"it may still run on {other}, which does not report", f"host/{other}")
+        return Held()
 
     def left_on(self, host: str) -> tuple[str, ...]:
         """Return the names of the replicas in the last report of a host, which may be unreachable."""

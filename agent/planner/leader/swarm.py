@@ -8,7 +8,7 @@ from agent.model import leader_steps, records
 from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Plan, blocked_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
@@ -90,18 +90,19 @@ def _plan_claim(
     if record and record.claimed_by == observed.me:
         return Plan()  # host/membership.py inits
     if record and record.claimed_by in cluster.present:
-        return _waiting(f"{record.claimed_by} claimed the init and still runs")
+        return _waiting(record.claimed_by, f"{record.claimed_by} claimed the init and still runs")
     # A host that is in a swarm already must have had time to report it, or a second swarm would be created.
     silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
-        return _waiting(f"{', '.join(silent)} did not report yet")
+        return _waiting(silent[0], f"{', '.join(silent)} did not report yet")
     unseen = [
         each.name
         for each in intent.managers
         if each.name != observed.me and (status := cluster.status_of(each.name)) and _is_unseen(status)
     ]
     if unseen:
-        return _waiting(f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm")
+        reason = f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm"
+        return _waiting(unseen[0], reason)
     reason = (
         f"the agent of {record.claimed_by}, which claimed the init, does not run"
         if record
@@ -223,5 +224,5 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
     )
 
 
-def _waiting(reason: str) -> Plan:
-    return blocked_plan("swarm-record", "waiting", reason)
+def _waiting(host: str, reason: str) -> Plan:
+    return waiting_plan("swarm-record", reason, f"host/{host}")

@@ -138,6 +138,8 @@ class Recorder:
             self.note("plan", agent.name, text(each))
         for each in plan.blocked:
             self.note("blocked", agent.name, text(each))
+        for each in plan.waiting:
+            self.note("waiting", agent.name, text(each))
         self.note("passed", agent.name, f"fence={text(agent.loop.fence)} again={agent.loop.look_again_s!r}")
         return plan
 

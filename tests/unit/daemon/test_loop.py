@@ -91,7 +91,7 @@ def value(agent: SimulatedAgent, name: str, **labels: str) -> float | None:
 
 
 def test_three_empty_hosts_become_the_cluster_of_the_example(cluster: SimulatedCluster) -> None:
-    assert cluster.settle() <= 12
+    assert cluster.settle() <= 13
 
     assert cluster.running() == EXPECTED
     assert bridges(list(cluster.hosts.values())) == {"172.21.0.0/20 172.21.0.1"}
@@ -442,9 +442,7 @@ def test_replicas_wait_for_a_leader_of_the_swarm_and_are_started_as_soon_as_ther
         agent.turn()
         settled.clock.advance(1.0)
     assert host.engine.calls.count("start") == starts
-    assert [each.resource for each in agent.plan.blocked if each.kind == "waiting"] == [
-        "container/prod-order-1"
-    ]
+    assert [each.resource for each in agent.plan.waiting] == ["container/prod-order-1"]
     ((timeout_s, _),) = run_passes(agent, 1)
     assert timeout_s == UNSETTLED_S
     for each in others:
@@ -470,7 +468,7 @@ def test_only_a_pass_that_nothing_asked_for_takes_containers_for_what_they_were(
     assert not believed("container die")
     assert in_flight(agent) == ["container/prod-order-1"]
     assert not believed("resync")
-    settled.settle()
+    settled.rounds(8)  # until it is steady
     agent.loop.look_again_s = UNSETTLED_S
     assert not believed("resync")
     assert believed("resync")

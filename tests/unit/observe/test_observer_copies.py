@@ -7,12 +7,13 @@ import pytest
 
 from agent.model.observed import ClusterState, ReplicaTimers
 from agent.model.records import Assignment, Replica
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport, WaitingReport
 from agent.observe.observer import ReplicaWatcher
 from tests.fakes.store import FakeClock
 
 KEY = ("h1", "order", 1)
 FIRST, AGAIN = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
+HELD = "container/prod-order-1"
 RUNNING = ReplicaReport(
     service="order", slot=1, spec="new", id="c", name="prod-order-1", status="running", started_at=FIRST
 )
@@ -67,14 +68,19 @@ def test_a_replica_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_ag
     assert bench.look(replace(RUNNING, started_at=AGAIN)).ended
 
 
-@pytest.mark.parametrize("kind", ["waiting", "dependency"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"waiting": (WaitingReport(resource=HELD, reason="the swarm has no leader"),)},
+        {"blocked": (BlockedReport(resource=HELD, reason="no such volume", kind="dependency"),)},
+    ],
+)
 def test_how_long_a_replica_is_down_counts_from_zero_when_its_host_may_start_it_at_last(
-    bench: Bench, kind: str
+    bench: Bench, left: dict[str, Any]
 ) -> None:
     down = replace(RUNNING, status="exited")
-    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind=kind)
 
-    assert [bench.look(down, blocked=(held,)).steady_s for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert [bench.look(down, **left).steady_s for _ in range(3)] == [0.0, 1.0, 2.0]
     assert [bench.look(down).steady_s for _ in range(2)] == [0.0, 1.0]
 
 

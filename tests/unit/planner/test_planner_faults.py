@@ -52,7 +52,7 @@ def test_an_etcd_that_went_back_is_said_and_nothing_is_taken_away() -> None:
     seen = observed(BACK, host(container(), container(5)))
     assert told(make_plan(seen)) == [
         WAITS,
-        "blocked container/prod-order-5: the last known assignment does not have it; it stays until etcd answers",
+        "waiting container/prod-order-5: the last known assignment does not have it; it stays until etcd answers",
     ]
 
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from agent.model.faults import Fault
 from agent.model.observed import Document
-from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan
+from agent.model.plan import Blocked, BlockedKind, Failure, Outcome, Plan, waiting_plan
 from agent.model.steps import StartContainer
 from agent.planner.leader.eligibility import why_ineligible
 from agent.report.journal import Journal
@@ -70,9 +70,17 @@ def test_another_reason_for_the_same_is_said_as_well(journal: Journal, lines: Li
 
 
 def test_waiting_is_no_cause_for_worry(journal: Journal, lines: Lines) -> None:
-    journal.passed(observed(), held("no swarm is recorded yet", "waiting"))
+    journal.passed(observed(), waiting_plan("swarm", "no swarm is recorded yet"))
 
-    assert told(lines) == [("info", "blocked")]
+    assert told(lines) == [("info", "waiting")]
+    assert lines[0]["reason"] == "no swarm is recorded yet"
+
+
+def test_waiting_is_logged_again_only_if_more_than_a_number_changes(journal: Journal, lines: Lines) -> None:
+    for reason in ("moves in 60 s", "moves in 34 s", "moves when h3 reports"):
+        journal.passed(observed(), waiting_plan("placement/order", reason))
+
+    assert [line["reason"] for line in lines] == ["moves in 60 s", "moves when h3 reports"]
 
 
 def test_an_etcd_that_is_away_is_said_once_however_its_errors_read(journal: Journal, lines: Lines) -> None:

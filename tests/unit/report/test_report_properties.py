@@ -72,7 +72,7 @@ def test_a_settled_host_that_holds_nothing_back_has_carried_its_intent_out_and_d
     for seen in seen_by_each(settled):
         plan = make_plan(seen)
         ending = seen.host is not None and any(each.status == "removing" for each in seen.host.containers)
-        if seen.host is None or plan.blocked or ending or waits_for_the_leader(seen):
+        if seen.host is None or plan.left or ending or waits_for_the_leader(seen):
             continue
         event("settled")
         assert carried_out(seen, plan, ())

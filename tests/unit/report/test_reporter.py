@@ -297,7 +297,7 @@ def test_an_agent_before_its_first_pass_is_not_ready(bench: Bench) -> None:
 
 def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> None:
     seen = observed(host=host(containers=(container(2),)))
-    held = Blocked(resource="host", reason="why", kind="waiting")
+    held = Blocked(resource="host", reason="why", kind="role")
     plan = make_plan(seen) + Plan((), (held,))
 
     bench.reporter.passed(seen, plan, in_flight=(START,), failures={})

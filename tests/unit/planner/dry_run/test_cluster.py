@@ -262,4 +262,4 @@ def test_without_any_intent_nothing_is_planned_for_a_host_that_reported() -> Non
     idle = host(swarm=outside(), networks=(), bridge_link=None)
     state = ClusterState(revision=1, statuses={"h1": report("h1", idle)}, present={"h1": "run-h1"})
 
-    assert lines(plan_cluster(state)) == ["h1", "  blocked host: no intent accepted yet"]
+    assert lines(plan_cluster(state)) == ["h1", "  waiting host: no intent accepted yet"]

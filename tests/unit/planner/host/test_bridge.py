@@ -32,7 +32,7 @@ from tests.support.guests import INGRESS, PLACE, WHY_WRONG, WRONG, disruption, e
 WEB = guest("web", ports=("8080/tcp",))
 PARKED = guest("web", "net", PARKING)
 RIGHT = bridge_network()
-WAITS = f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for the disruption slot"
+WAITS = f"waiting network/docker_gwbridge: {WHY_WRONG}; waits for the disruption slot"
 TOUCHES = "it will affect web (8080/tcp), ports unreachable for about 0.3 s in all"
 
 
@@ -257,10 +257,10 @@ def test_before_that_what_was_begun_is_brought_to_an_end() -> None:
 
 def test_without_etcd_nothing_that_works_is_begun_to_be_changed() -> None:
     assert planned(hosting(WEB), disruption("h1"), stale=True) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG}; waits for etcd"
+        f"waiting network/docker_gwbridge: {WHY_WRONG}; waits for etcd"
     ]
-    assert verbs(planned(hosting(WEB), disruption("h1", "granted"), stale=True)) == ["blocked"]
-    assert verbs(planned(hosting(WEB), stale=True)) == ["blocked"]
+    assert verbs(planned(hosting(WEB), disruption("h1", "granted"), stale=True)) == ["waiting"]
+    assert verbs(planned(hosting(WEB), stale=True)) == ["waiting"]
 
 
 def test_without_etcd_what_was_begun_is_brought_to_an_end() -> None:
@@ -278,7 +278,7 @@ def test_without_etcd_what_was_begun_is_brought_to_an_end() -> None:
 def test_without_etcd_a_host_that_does_not_know_the_disruption_slot_any_more_leaves_it_at_what_was_begun() -> (
     None
 ):
-    assert verbs(planned(hosting(PARKED, beside=[PLACE]), stale=True)) == ["blocked"]
+    assert verbs(planned(hosting(PARKED, beside=[PLACE]), stale=True)) == ["waiting"]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_while_the_membership_is_not_settled_a_wrong_bridge_waits(state: LocalSt
     found = hosting(WEB, swarm=outside(state))
 
     assert planned(found, disruption("h1")) == [
-        f"blocked network/docker_gwbridge: {WHY_WRONG}; waits while the engine's membership is {state}"
+        f"waiting network/docker_gwbridge: {WHY_WRONG}; waits while the engine's membership is {state}"
     ]
     assert planned(hosting(WEB, bridge=RIGHT, swarm=outside(state))) == []
     assert phase(found, disruption("h1")) == ""

@@ -41,7 +41,7 @@ def test_who_holds_the_claim_makes_the_swarm() -> None:
 
 
 def test_a_claim_without_the_leader_lock_is_not_enough_to_make_the_swarm() -> None:
-    assert told(plan("h1", outside(), record=CLAIMED)) == ["blocked swarm: h1 is creating the swarm"]
+    assert told(plan("h1", outside(), record=CLAIMED)) == ["waiting swarm: h1 is creating the swarm"]
 
 
 @pytest.mark.parametrize("me", ["h3", "h9"], ids=["declared a worker", "taken out"])
@@ -119,16 +119,16 @@ def test_nothing_is_dissolved_before_the_other_one_is_recorded() -> None:
 
 
 def test_the_others_wait_while_the_swarm_is_made() -> None:
-    assert told(plan("h2", outside(), record=CLAIMED)) == ["blocked swarm: h1 is creating the swarm"]
+    assert told(plan("h2", outside(), record=CLAIMED)) == ["waiting swarm: h1 is creating the swarm"]
 
 
 def test_nobody_joins_before_a_swarm_is_recorded() -> None:
-    assert told(plan("h2", outside(), record=None)) == ["blocked swarm: no swarm is recorded yet"]
+    assert told(plan("h2", outside(), record=None)) == ["waiting swarm: no swarm is recorded yet"]
 
 
 def test_nobody_joins_without_the_tokens_of_that_very_swarm() -> None:
     assert told(plan("h2", outside(), tokens=tokens("swarm-before"))) == [
-        "blocked swarm: no join tokens for swarm swarm-1 are published yet"
+        "waiting swarm: no join tokens for swarm swarm-1 are published yet"
     ]
 
 
@@ -144,7 +144,7 @@ def test_nobody_joins_while_the_port_for_the_talk_about_overlays_is_taken(taken:
     seen = host(swarm=outside(), listening=("22/tcp", taken))
     (blocked,) = plan_membership(WANTED, observed(state, seen, me="h2"), bridge_ready=True).blocked
 
-    assert blocked.kind == "waiting"
+    assert blocked.kind == "port"
     assert "a process listens on port 7946/tcp of this host" in blocked.reason
     free = host(swarm=outside(), listening=("17946/tcp",))
     assert told(plan_membership(WANTED, observed(state, free, me="h2"), bridge_ready=True)) == [
@@ -194,7 +194,7 @@ def test_a_worker_that_cannot_tell_its_swarm_is_believed() -> None:
 
 def test_a_role_that_is_not_as_declared_is_the_leaders_to_change() -> None:
     assert told(plan("h2", builders.worker("h2"))) == [
-        "blocked swarm: manager wanted, worker found: the leader changes roles one by one"
+        "waiting swarm: manager wanted, worker found: the leader changes roles one by one"
     ]
 
 
@@ -213,17 +213,23 @@ def test_a_node_at_another_address_is_reported() -> None:
 @pytest.mark.parametrize(
     ("swarm", "why"),
     [
-        (outside("pending"), "dockerd has not finished joining the swarm"),
-        (outside("pending", "no route"), "dockerd has not finished joining the swarm: no route"),
-        (outside("locked"), "the swarm is locked; `docker swarm unlock` needs the unlock key"),
+        (outside("pending"), "waiting swarm: dockerd has not finished joining the swarm"),
+        (
+            outside("pending", "no route"),
+            "waiting swarm: dockerd has not finished joining the swarm: no route",
+        ),
+        (
+            outside("locked"),
+            "blocked swarm: the swarm is locked; `docker swarm unlock` needs the unlock key",
+        ),
         (
             outside("error", "certificate expired"),
-            f"docker reports the swarm as error: certificate expired; {WORD}",
+            f"blocked swarm: docker reports the swarm as error: certificate expired; {WORD}",
         ),
     ],
 )
 def test_an_engine_between_the_states_is_waited_for(swarm: SwarmState, why: str) -> None:
-    assert told(plan("h2", swarm, tokens=tokens())) == [f"blocked swarm: {why}"]
+    assert told(plan("h2", swarm, tokens=tokens())) == [why]
 
 
 def removed(swarm: SwarmState, *replicas: ContainerState, **etcd: Any) -> list[str]:

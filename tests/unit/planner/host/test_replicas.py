@@ -125,7 +125,7 @@ def test_a_replica_waits_for_its_overlay() -> None:
 
     assert replicas(ONE, seen, record=record(networks=())) == [
         "create container/prod-order-1: order replica 1 is assigned here",
-        "blocked container/prod-order-1: network net is not ready yet",
+        "waiting container/prod-order-1: network net is not ready yet",
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_replica_is_not_started_on_an_overlay_while_its_host_has_just_come_int
     seen = host(containers=(builders.container(status="created"),))
 
     assert replicas(ONE, replace(seen, settles_in_s=0.3)) == [
-        "blocked container/prod-order-1: network net is not ready yet"
+        "waiting container/prod-order-1: network net is not ready yet"
     ]
     assert replicas(ONE, seen) == ["start container/prod-order-1: created, but never started"]
 
@@ -145,7 +145,7 @@ def test_a_replica_that_docker_gave_up_on_is_not_started_before_its_host_is_in_t
     given_up = container(status="exited", error="invalid cluster node while attaching to network")
 
     assert replicas(ONE, host(given_up, swarm=builders.outside(local))) == [
-        "blocked container/prod-order-1: network net is not ready yet"
+        "waiting container/prod-order-1: network net is not ready yet"
     ]
 
 
@@ -159,7 +159,7 @@ def test_a_replica_that_docker_gave_up_on_is_started_once_its_host_is_in_the_swa
 def test_a_replica_is_not_started_while_the_swarm_has_no_leader() -> None:
     leaderless = replace(builders.member(), nodes=None)
     waits = [
-        "blocked container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
+        "waiting container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
     ]
 
     assert replicas(ONE, host(container(status="exited"), swarm=leaderless)) == waits
@@ -197,7 +197,7 @@ def test_a_replica_that_runs_keeps_its_overlay_while_it_could_not_come_back_to_i
         "connect container/prod-order-1",
     ]
     assert replicas(ONE, host(renamed, swarm=leaderless)) == [
-        "blocked container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
+        "waiting container/prod-order-1: the swarm has no raft leader that could allocate an address on network net"
     ]
 
 
@@ -206,7 +206,7 @@ def test_a_replica_that_is_made_is_not_started_before_its_overlay_is_there() -> 
     seen = host(containers=(made,), networks=(builders.bridge_network(),))
 
     assert replicas(ONE, seen, record=record(networks=())) == [
-        "blocked container/prod-order-1: network net is not ready yet"
+        "waiting container/prod-order-1: network net is not ready yet"
     ]
 
 
@@ -221,7 +221,7 @@ def test_the_leaders_word_on_an_overlay_is_no_good_outside_the_swarm() -> None:
 
     assert replicas(ONE, seen) == [
         "create container/prod-order-1: order replica 1 is assigned here",
-        "blocked container/prod-order-1: network net is not ready yet",
+        "waiting container/prod-order-1: network net is not ready yet",
     ]
 
 
@@ -317,7 +317,7 @@ def test_the_old_replica_stays_while_the_one_that_was_made_cannot_be_started() -
 
     plan = replicas(wanted, unready, record=record(networks=()), **etcd)
 
-    assert "blocked container/prod-order-1: network net is not ready yet" in plan
+    assert "waiting container/prod-order-1: network net is not ready yet" in plan
     assert not [each for each in plan if each.startswith(("stop", "remove"))]
 
 
@@ -333,7 +333,7 @@ def test_the_old_replica_runs_until_the_new_ones_network_is_there() -> None:
     wanted, etcd = changed(spec)
 
     assert replicas(wanted, host(container(1)), **etcd) == [
-        "blocked container/prod-order-1: network other is not ready yet"
+        "waiting container/prod-order-1: network other is not ready yet"
     ]
 
 
@@ -506,7 +506,7 @@ def test_of_two_containers_of_one_replica_neither_gets_the_others_name_while_the
     seen = host(outdated, container(1, id="b", name="aside", status="created"), networks=())
 
     assert replicas(ONE, seen, record=record(networks=())) == [
-        "blocked container/prod-order-1: network net is not ready yet"
+        "waiting container/prod-order-1: network net is not ready yet"
     ]
 
 
@@ -604,7 +604,7 @@ def test_while_etcd_is_away_a_replica_that_has_ended_is_started() -> None:
 
 def test_while_etcd_is_away_nothing_that_is_not_assigned_is_taken_away() -> None:
     assert without_etcd(ONE, host(container(1), container(5))) == [
-        "blocked container/prod-order-5: the last known assignment does not have it; it stays until etcd answers"
+        "waiting container/prod-order-5: the last known assignment does not have it; it stays until etcd answers"
     ]
 
 

@@ -72,7 +72,7 @@ def test_then_it_is_started_under_that_name() -> None:
     ],
 )
 def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any], lacks: str) -> None:
-    assert replicas(wanted(), host(old(), new(**said))) == [f"blocked container/prod-order-1: {lacks}"]
+    assert replicas(wanted(), host(old(), new(**said))) == [f"waiting container/prod-order-1: {lacks}"]
 
 
 def test_one_whose_address_its_own_host_has_given_away_is_recreated_beside_the_old_one() -> None:
@@ -106,7 +106,7 @@ def test_the_new_one_is_tried_out_also_while_a_placeholder_has_no_value() -> Non
     pair = (old(), new(of=spec, name=aside, up_s=3.0))
 
     assert replicas(wanted(spec), host(*pair, swarm=outside("pending")))[0] == (
-        "blocked container/prod-order-1: the new container is in its 7 s monitor window"
+        "waiting container/prod-order-1: the new container is in its 7 s monitor window"
     )
 
 

@@ -213,6 +213,6 @@ def test_a_host_that_is_there_and_says_nothing_yet_is_waited_for() -> None:
     silent = replace(silent, statuses={"h1": silent.statuses["h1"]})
     assert silent.accepted is not None
     assert told(plan_assignments(silent.accepted, silent)) == [
-        "blocked assignments: h2 did not report its replicas yet, and etcd has lost its assignment"
+        "waiting assignments: h2 did not report its replicas yet, and etcd has lost its assignment"
     ]
     assert slots(replace(silent, present={"h1": "run-h1"})) == {"h1": [3], "h2": [1, 2]}

@@ -176,12 +176,12 @@ def on_host(*containers: ContainerState, images: tuple[str, ...] = (), **more: A
 
 
 def test_the_image_is_pulled_while_the_replica_waits() -> None:
-    assert on_host() == ["pull image/order:web: wanted by prod-web-1", f"blocked container/prod-web-1: {WHY}"]
-    assert on_host(images=("order:web",)) == [f"blocked container/prod-web-1: {WHY}"]
+    assert on_host() == ["pull image/order:web: wanted by prod-web-1", f"waiting container/prod-web-1: {WHY}"]
+    assert on_host(images=("order:web",)) == [f"waiting container/prod-web-1: {WHY}"]
 
 
 def test_without_etcd_it_goes_on_waiting() -> None:
-    assert on_host(images=("order:web",), stale=True) == [f"blocked container/prod-web-1: {WHY}"]
+    assert on_host(images=("order:web",), stale=True) == [f"waiting container/prod-web-1: {WHY}"]
 
 
 @pytest.mark.parametrize("stale", [False, True])

@@ -82,7 +82,7 @@ def offer(name: str) -> list[str]:
 
 
 def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_comes_back() -> None:
-    waits = ["blocked disruption/h2: waiting for the disruption slot: h3 is not back in the swarm"]
+    waits = ["waiting disruption/h2: waiting for the disruption slot: h3 is not back in the swarm"]
     leaves = MembershipOrder(state="active", node_id="node-h3", what="leave", reason="r")
     joined = JoinedReport(node_id="node-h3", through="", engine="e")
 
@@ -107,7 +107,7 @@ def test_nobody_gets_it_while_a_host_leaves_the_swarm_on_the_leaders_word_or_com
 def test_nobody_gets_it_while_a_host_is_at_work_without_one() -> None:
     """Its bridge was broken, or somebody has deleted the disruption slot that it had."""
     phases = {"h1": "waiting", "h2": "moving", "h3": "right"}
-    waits = ["blocked disruption/h1: waiting for the disruption slot: h2 changes its docker_gwbridge"]
+    waits = ["waiting disruption/h1: waiting for the disruption slot: h2 changes its docker_gwbridge"]
 
     assert planned(seen(phases)) == waits
     assert planned(seen(phases, disruption("h3", "released"))) == waits
@@ -220,7 +220,7 @@ def test_what_a_host_said_before_asks_for_nothing_now(said: HostStatus) -> None:
 def test_nobody_is_first_before_everybody_who_is_there_has_said_whether_it_needs_the_disruption_slot(
     said: HostStatus,
 ) -> None:
-    waits = "blocked disruption/h1: h2 has not reported whether it needs the disruption slot"
+    waits = "waiting disruption/h1: h2 has not reported whether it needs the disruption slot"
     assert planned(seen({"h1": "waiting"}, statuses=[said])) == [waits]
     assert planned(seen({"h1": "waiting", "h3": "right"}, disruption("h3", "released"), statuses=[said])) == [
         waits
@@ -232,7 +232,7 @@ def test_a_new_leader_waits_a_little_for_agents_that_start_with_its_own() -> Non
     waiting = {"h1": "waiting"}
 
     assert planned(seen(waiting, led_s=0.5)) == [
-        "blocked disruption/h1: h2, h3 have not reported whether they need the disruption slot"
+        "waiting disruption/h1: h2, h3 have not reported whether they need the disruption slot"
     ]
     assert planned(seen(waiting, led_s=10.0)) == offer("h1")
 
@@ -297,7 +297,7 @@ def test_an_offer_to_a_host_that_went_away_ends_and_another_one_gets_it() -> Non
 def test_a_host_that_dies_with_the_disruption_slot_keeps_it_and_that_is_said() -> None:
     (held,) = planned(seen({"h1": "waiting", "h2": "moving"}, disruption("h2"), away=["h2"]))
     assert held == (
-        "blocked disruption/h2: h2 became unreachable while it held the disruption slot "
+        "waiting disruption/h2: h2 became unreachable while it held the disruption slot "
         "(docker_gwbridge of h2 is not as declared): the next host waits for it"
     )
 
@@ -324,7 +324,7 @@ def test_that_a_host_cannot_go_on_in_the_disruption_slot_is_said(said: HostStatu
     has = "h2 has the disruption slot (docker_gwbridge of h2 is not as declared) and cannot finish"
 
     assert planned(seen({"h1": "waiting"}, disruption("h2"), statuses=[said])) == [
-        f"blocked disruption/h2: {has}: {why}"
+        f"waiting disruption/h2: {has}: {why}"
     ]
 
 
@@ -362,7 +362,7 @@ def unwell(*, after: HostStatus | None, now: Disruption | None = None, **more: A
     assert found.cluster.accepted is not None
     faults = list(why_unwell(found.cluster.accepted, found, done))
     if faults:
-        assert planned(found) == [f"blocked disruption/h2: the next host waits: {'; '.join(faults)}"]
+        assert planned(found) == [f"waiting disruption/h2: the next host waits: {'; '.join(faults)}"]
     else:
         assert planned(found) == offer("h1")
     return faults
@@ -395,16 +395,10 @@ def test_what_was_right_for_an_earlier_intent_was_well() -> None:
 
 def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
     to_do = says("h2", "right", replicas=(replica(),), steps=(start("prod-order-1"),))
-    held = BlockedReport(
-        resource="container/prod-order-1", reason="network net is not ready yet", kind="waiting"
-    )
+    held = WaitingReport(resource="container/prod-order-1", reason="network net is not ready yet")
 
     assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
-    assert unwell(after=says("h2", "right", replicas=(replica(),), blocked=(held,))) == [
-        "prod-order-1 on h2 is exited"
-    ]
-    waits = WaitingReport(resource="container/prod-order-1", reason="service db is not ready")
-    assert unwell(after=says("h2", "right", replicas=(replica(),), waiting=(waits,))) == [
+    assert unwell(after=says("h2", "right", replicas=(replica(),), waiting=(held,))) == [
         "prod-order-1 on h2 is exited"
     ]
 
@@ -489,7 +483,7 @@ def after_h2(*hosts: HostStatus, **more: Any) -> list[str]:
 
 def test_the_next_one_waits_until_the_last_one_and_the_others_see_each_other_on_the_overlay() -> None:
     waiting = sees("h1", "h3", phase="waiting")
-    held = "blocked disruption/h2: the next host waits:"
+    held = "waiting disruption/h2: the next host waits:"
 
     assert after_h2(waiting, sees("h2", "h1", "h3"), sees("h3", "h1", "h2")) == [
         f"{held} h1 does not see h2 on net"

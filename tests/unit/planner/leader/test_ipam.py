@@ -184,7 +184,7 @@ def test_it_is_held_there_until_its_old_container_has_let_go() -> None:
     assert held["h2"].replicas == (
         Replica(
             service="order", slot=1, spec=spec_hash(IP), addresses=(("net", TOP),),
-            held=f"{TOP} on net is used by prod-order-1 on h1",
+            held=f"{TOP} on net is used by prod-order-1 on h1", waits_on="host/h1",
         ),
     )  # fmt: skip
     assert addresses(pinned(asked, held, **there(status("h1"), status("h2")))) == {"order-1": TOP}

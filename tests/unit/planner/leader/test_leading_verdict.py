@@ -20,12 +20,12 @@ NEWER = intent(revision=9)
 
 
 def test_without_a_document_there_is_nothing_to_judge() -> None:
-    assert told(plan_verdict(ClusterState(revision=1))) == ["blocked intent: there is no intent yet"]
+    assert told(plan_verdict(ClusterState(revision=1))) == ["waiting intent: there is no intent yet"]
 
 
 def test_a_document_that_was_deleted_stays_accepted() -> None:
     assert told(plan_verdict(cluster(intent(), document=None))) == [
-        "blocked intent: there is no intent; holding revision 7"
+        "waiting intent: there is no intent; holding revision 7"
     ]
 
 

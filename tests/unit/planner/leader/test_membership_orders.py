@@ -184,7 +184,7 @@ OUT = "h2 is not in the swarm, or its dockerd does not answer"
 
 
 def waits(why: str) -> str:
-    return f"blocked membership-order/h3: its change of address waits: {why}"
+    return f"waiting membership-order/h3: its change of address waits: {why}"
 
 
 def moved(name: str = "h3", **more: Any) -> HostStatus:

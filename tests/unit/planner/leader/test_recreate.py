@@ -183,7 +183,7 @@ def test_then_it_waits_until_every_host_has_taken_its_replicas_off() -> None:
     state = scene({"h1": OFF["h1"]}, recreating=("net",))
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: recreation waits for its users to detach: prod-order-2 on h2"
+        f"waiting network/net: {WHY}: recreation waits for its users to detach: prod-order-2 on h2"
     ]
     assert announced(state).recreating == ("net",)
 
@@ -267,7 +267,7 @@ def test_a_host_whose_agent_is_away_is_waited_for_before_anything_is_stopped() -
     state = replace(scene(), present={"h1": "run-h1"})
 
     assert leaders(state) == [
-        f"blocked network/net: {WHY}: recreation waits for the agent of h2 (prod-order-2)"
+        f"waiting network/net: {WHY}: recreation waits for the agent of h2 (prod-order-2)"
     ]
     assert announced(state).recreating == ()
 
@@ -306,7 +306,7 @@ def test_no_host_gets_the_disruption_slot_before_the_overlay_is_recreated() -> N
     assert state.accepted is not None
 
     assert told(plan_disruption(state.accepted, observed(state, seen(), leads=True))) == [
-        "blocked disruption/h2: waiting for the disruption slot until net is recreated"
+        "waiting disruption/h2: waiting for the disruption slot until net is recreated"
     ]
 
 
@@ -376,7 +376,7 @@ def test_one_that_is_off_waits_whatever_else_it_lacks() -> None:
     off = on_worker(status="exited", addresses=(), differences=(differs("networks.net", "reconnect", "net"),))
 
     assert hosts(assigned(scene(recreating=("net",))), off) == [
-        "blocked container/prod-order-2: network net is recreated"
+        "waiting container/prod-order-2: network net is recreated"
     ]
 
 
@@ -403,7 +403,7 @@ def test_while_it_is_missing_the_replica_waits() -> None:
     gone = replace(scene(), record=record(networks=()))
 
     assert hosts(assigned(gone), replace(off, networks=(bridge_network(),))) == [
-        "blocked container/prod-order-2: network net is not ready yet",
+        "waiting container/prod-order-2: network net is not ready yet",
     ]
 
 

@@ -71,7 +71,7 @@ def test_a_manager_is_promoted_before_another_is_demoted() -> None:
 def test_roles_change_one_at_a_time() -> None:
     assert told(plan("h1 h2 h3", "h1 h2:worker h3:worker")) == [
         "promote node/node-h2: h2: manager wanted, worker found",
-        "blocked node/node-h3: h3: manager wanted, worker found: one role at a time, h2 first",
+        "waiting node/node-h3: h3: manager wanted, worker found: one role at a time, h2 first",
     ]
 
 
@@ -80,7 +80,7 @@ def test_the_raft_leader_is_demoted_after_the_other_managers() -> None:
 
     assert told(plan("h1 h2:worker h3:worker h4", nodes)) == [
         "demote node/node-h3: h3: worker wanted, manager found",
-        "blocked node/node-h2: h2: worker wanted, manager found: one role at a time, h3 first",
+        "waiting node/node-h2: h2: worker wanted, manager found: one role at a time, h3 first",
     ]
 
 
@@ -98,7 +98,7 @@ def test_the_raft_leader_is_demoted_after_the_other_managers() -> None:
 def test_while_one_role_is_changing_no_other_is_changed(nodes: tuple[NodeState, ...], why: str) -> None:
     wanted = f"h1 h2:{nodes[1].role} h3"
 
-    assert told(plan(wanted, nodes)) == [f"blocked node/node-h3: h3: manager wanted, worker found: {why}"]
+    assert told(plan(wanted, nodes)) == [f"waiting node/node-h3: h3: manager wanted, worker found: {why}"]
 
 
 def test_a_node_that_is_turned_back_on_its_way_holds_up_the_others_all_the_same() -> None:
@@ -107,7 +107,7 @@ def test_a_node_that_is_turned_back_on_its_way_holds_up_the_others_all_the_same(
 
     assert told(plan("h1 h2 h3:worker h4", nodes)) == [
         "promote node/node-h2: h2: manager wanted, worker found",
-        "blocked node/node-h3: h3: worker wanted, manager found: h2 is becoming a worker",
+        "waiting node/node-h3: h3: worker wanted, manager found: h2 is becoming a worker",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_change_of_a_node_that_no_host_of_ours_is_waited_for_too() -> None:
     foreign = node("h4", id="somebody-elses-node", reachable=None, labels=())
 
     assert told(plan("h1 h2", (*nodes_of("h1 h2:worker"), foreign), statuses={"h4": None})) == [
-        "blocked node/node-h2: h2: manager wanted, worker found: node somebody-els is becoming a manager"
+        "waiting node/node-h2: h2: manager wanted, worker found: node somebody-els is becoming a manager"
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_host_whose_engine_does_not_know_its_new_role_yet_is_waited_for() -> N
     late = status("h2", is_manager=False)
 
     assert told(plan("h1 h2 h3", "h1 h2 h3:worker", statuses={"h2": late})) == [
-        "blocked node/node-h3: h3: manager wanted, worker found: h2 has not reported yet that it is a manager"
+        "waiting node/node-h3: h3: manager wanted, worker found: h2 has not reported yet that it is a manager"
     ]
 
 
@@ -138,7 +138,7 @@ def test_a_host_that_cannot_say_what_it_is_holds_nobody_up(why: dict[str, Any]) 
 
 def test_while_a_step_on_a_node_is_under_way_nothing_more_is_planned() -> None:
     assert told(plan("h1 h2", "h1 h2:worker", in_flight=frozenset({"node/node-h9"}))) == [
-        "blocked node/node-h2: h2: manager wanted, worker found: another node is being updated"
+        "waiting node/node-h2: h2: manager wanted, worker found: another node is being updated"
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_promotion_that_is_not_wanted_any_more_is_taken_back_only_when_it_is_d
 
     (held,) = told(plan("h1 h2:worker", nodes))
     assert held.startswith(
-        "blocked node/node-h2: h2: worker wanted, manager found: its promotion has not completed"
+        "waiting node/node-h2: h2: worker wanted, manager found: its promotion has not completed"
     )
 
 
@@ -204,7 +204,7 @@ def test_a_demotion_waits_for_the_managers_that_the_intent_declares() -> None:
 
 def test_who_leads_is_never_demoted_by_itself() -> None:
     assert told(plan("h1:worker h2", "h1 h2")) == [
-        "blocked node/node-h1: h1: worker wanted, manager found: another declared manager must become the leader first"
+        "waiting node/node-h1: h1: worker wanted, manager found: another declared manager must become the leader first"
     ]
 
 

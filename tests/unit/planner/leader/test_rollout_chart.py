@@ -11,7 +11,7 @@ from agent.model.leader_steps import PublishAssignment, PublishRollout
 from agent.model.observed import Observed, ReplicaTimers
 from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport, WaitingReport
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import UNREACHABLE_S, looks_again_in_s, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
@@ -123,14 +123,14 @@ def test_then_one_replica_is_moved_and_no_other() -> None:
 )
 def test_the_next_waits_while_the_last_one_is(said: dict[str, Any] | None, waits: str) -> None:
     assert lines(seen(wanted(), NEW, OLD, OLD, says={1: said})) == [
-        f"blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; {waits}"
+        f"waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; {waits}"
     ]
 
 
 def test_the_next_waits_until_the_last_one_is_well_for_the_time_of_monitor() -> None:
     early = seen(wanted(monitor_s=30.0), NEW, OLD, OLD, for_s={1: 29.0})
     assert lines(early) == [
-        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 must stay healthy for 30 s"
+        "waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1 must stay healthy for 30 s"
     ]
     assert looks_again_in_s(early) == 1.0
 
@@ -407,19 +407,21 @@ def test_records_come_before_assignments_in_a_plan() -> None:
     assert not any(isinstance(step, PublishAssignment) and step.host != "h1" for step in plan.steps)
 
 
-@pytest.mark.parametrize("kind", ["waiting", "dependency"])
-def test_a_replica_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down(kind: str) -> None:
+@pytest.mark.parametrize("left", ["waiting", "blocked"])
+def test_a_replica_whose_host_waits_with_its_start_has_not_failed_however_long_it_is_down(left: str) -> None:
     """As after a power cut, while the swarm has no leader."""
     view = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "exited", "exit_code": 255}})
     assert view.cluster is not None
-    held = BlockedReport(resource="container/prod-order-1", reason="the swarm has no leader", kind=kind)
+    resource, reason = "container/prod-order-1", "the swarm has no leader"
+    waits = (WaitingReport(resource=resource, reason=reason),) if left == "waiting" else ()
+    held = (BlockedReport(resource=resource, reason=reason, kind="dependency"),) if left == "blocked" else ()
     statuses = dict(view.cluster.statuses)
-    statuses["h1"] = replace(statuses["h1"], blocked=(held,))
+    statuses["h1"] = replace(statuses["h1"], waiting=waits, blocked=held)
     waiting = replace(view, cluster=replace(view.cluster, statuses=statuses))
 
     assert "is paused: order-1: it exited with 255" in str(lines(view))
     assert lines(waiting) == [
-        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: the swarm has no leader"
+        "waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: the swarm has no leader"
     ]
 
 
@@ -430,7 +432,7 @@ def test_a_replica_has_not_failed_while_the_swarm_gives_it_addresses_that_its_ho
     moving = Rollout(before=spec_hash(OLD), to=spec_hash(fixed))
 
     assert lines(seen(wanted(), NEW, OLD, OLD, says=down)) == [
-        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
+        "waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
     ]
     asks = seen(wanted(fixed), fixed, OLD, OLD, record=moving, says=down)
     assert "is paused: order-1: Address already in use" in str(lines(asks))
@@ -451,6 +453,6 @@ def test_a_replica_has_not_failed_when_it_got_no_network_as_it_was_started(error
     other = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "created", "error": "exec format error"}})
 
     assert lines(down) == [
-        "blocked rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
+        "waiting rollout/order: 1 of 3 replicas moved to order:1.0.1; order-1 on h1: it is created"
     ]
     assert "is paused: order-1: exec format error" in str(lines(other))

@@ -257,10 +257,11 @@ def next_of(view: Observed) -> dict[str, list[str]]:
     return names({**view.cluster.assignments, **published})
 
 
-def blocked(view: Observed) -> list[str]:
+def left(view: Observed) -> list[str]:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
-    return [str(each) for each in placement_of(view.cluster.accepted, view).blocked]
+    placement = placement_of(view.cluster.accepted, view)
+    return [*map(str, placement.blocked), *map(str, placement.waiting)]
 
 
 def drained(wanted: Intent, *names: str) -> Intent:
@@ -286,8 +287,8 @@ def test_nothing_moves_before_a_host_has_been_gone_for_long_enough() -> None:
     assert view.cluster is not None
     assert view.cluster.accepted is not None
     assert next_of(view) == names(TWO)
-    assert blocked(view) == [
-        "blocked placement/order: h2 is lost: order-2 will be rescheduled after 60 s of loss"
+    assert left(view) == [
+        "waiting placement/order: h2 is lost: order-2 will be rescheduled after 60 s of loss"
     ]
     assert placement_of(view.cluster.accepted, view).again_s == 1.0
 
@@ -314,7 +315,7 @@ def test_a_replica_that_only_its_host_may_run_waits_for_it() -> None:
     )
 
     assert next_of(view) == {"h1": [], "h2": ["order-1"]}
-    assert blocked(view) == [
+    assert left(view) == [
         "blocked placement/order: order-1 waits for h2: h1: node.hostname == h2 is not met; h2: it is gone"
     ]
 
@@ -338,7 +339,7 @@ def test_a_host_is_made_ready_before_a_replica_leaves_the_one_that_is_drained() 
     view = seen(wanted, TWO, images={"h3": ()})
 
     assert next_of(view) == {"h1": ["order-1"], "h2": ["order-2"], "h3": ["(order-2)"]}
-    assert blocked(view) == ["blocked drain/h2: h2 is not empty yet: prod-order-2"]
+    assert left(view) == ["waiting drain/h2: h2 is not empty yet: prod-order-2"]
 
 
 def test_a_replica_leaves_once_the_other_host_has_its_image_and_starts_when_nothing_is_left() -> None:
@@ -356,8 +357,8 @@ def test_replicas_of_one_service_leave_one_at_a_time() -> None:
     view = seen(wanted, on(h1="order-3", h2="order-1 order-2", h3=""))
 
     assert next_of(view) == {"h1": ["order-3"], "h2": ["order-2"], "h3": ["(order-1)"]}
-    assert blocked(view)[0] == (
-        "blocked placement/order: order-2 leaves h2 (h2 is drained): another replica moves first"
+    assert left(view)[0] == (
+        "waiting placement/order: order-2 leaves h2 (h2 is drained): another replica moves first"
     )
 
 
@@ -378,8 +379,8 @@ def test_no_replica_leaves_while_another_one_is_not_well(said: dict[str, Any], w
     view = seen(wanted, TWO, runs={"h1": (report(1, **said),)}, for_s=for_s)
 
     assert next_of(view) == names(TWO)
-    assert blocked(view)[0] == (
-        f"blocked placement/order: order-2 leaves h2 (h2 is drained): order-1 on h1 {why}"
+    assert left(view)[0] == (
+        f"waiting placement/order: order-2 leaves h2 (h2 is drained): order-1 on h1 {why}"
     )
 
 
@@ -412,7 +413,7 @@ def test_nothing_leaves_a_drained_host_while_it_could_not_be_started_elsewhere(
     view = seen(wanted, before, **more)
 
     assert next_of(view) == names(before)
-    assert blocked(view)[0] == f"blocked placement/order: order-1 leaves h2 (h2 is drained): {why}"
+    assert left(view)[0] == f"waiting placement/order: order-1 leaves h2 (h2 is drained): {why}"
 
 
 def test_what_is_pinned_to_a_drained_host_is_stopped_when_the_others_have_left() -> None:
@@ -429,7 +430,7 @@ def test_a_replica_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
     view = seen(wanted, on(h1="order-1", h2="order-2"))
 
     assert next_of(view) == {"h1": ["order-1"], "h2": []}
-    assert blocked(view)[0] == (
+    assert left(view)[0] == (
         "blocked placement/order: order-2: no host can run it: "
         "h1: max_replicas_per_node 1 is reached; h2: it is drained"
     )
@@ -438,7 +439,7 @@ def test_a_replica_that_can_go_nowhere_is_stopped_with_the_rest() -> None:
 def test_a_drained_host_is_empty_when_nothing_is_said_of_it() -> None:
     wanted = drained(intent(anywhere(2), hosts="h1 h2 h3"), "h2")
 
-    assert blocked(seen(wanted, on(h1="order-1", h2="", h3="order-2"))) == []
+    assert left(seen(wanted, on(h1="order-1", h2="", h3="order-2"))) == []
 
 
 def test_a_replica_leaves_a_host_that_does_not_meet_the_constraints_any_more() -> None:

@@ -61,7 +61,7 @@ def test_the_claim_of_a_host_that_is_there_is_respected() -> None:
     present = {"h1": "run-h1", "h2": "run-h2"}
 
     assert told(plan(empty_host(), record=SwarmRecord(claimed_by="h2"), present=present)) == [
-        "blocked swarm-record: h2 claimed the init and still runs"
+        "waiting swarm-record: h2 claimed the init and still runs"
     ]
 
 
@@ -78,7 +78,7 @@ def test_no_swarm_is_made_before_everybody_there_has_said_whether_he_has_one() -
     present = {"h1": "run-h1", "h2": "a later run", "h3": "run-h3"}
 
     assert told(plan(empty_host(), record=None, present=present)) == [
-        "blocked swarm-record: h2, h3 did not report yet"
+        "waiting swarm-record: h2, h3 did not report yet"
     ]
 
 
@@ -89,7 +89,7 @@ def test_no_swarm_is_made_beside_a_declared_manager_whose_dockerd_has_never_answ
     said: dict[str, Any] = {"record": None, "present": present}
 
     assert told(plan(empty_host(), statuses={"h2": starting}, **said)) == [
-        "blocked swarm-record: the dockerd of h2 has not reported yet whether it is in a swarm"
+        "waiting swarm-record: the dockerd of h2 has not reported yet whether it is in a swarm"
     ]
     claims = ["claim swarm-record: there is no swarm yet"]
     seen_before = replace(starting, engine_version="20.10.24")
