@@ -260,10 +260,10 @@ class Reporter:
             self._counters.ended(outcome)
 
     def close(self) -> None:
-        """Write a last status, so that readers no longer take this host for the leader."""
+        """Write a last status: the agent is stopped on purpose, and this host no longer leads."""
         with _guarded("last status"):
             if self._view is not None and self._view.may_write:
-                last = replace(self._view.status, leading=False, at=self._at())
+                last = replace(self._view.status, leading=False, stopped=True, at=self._at())
                 self._later(partial(self._key.write, last, anyway=True))
 
     def unready(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from agent.diff.bridge import OURS, has_mesh
 from agent.diff.networks import others_on
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, Intent
-from agent.model.observed import Observed
+from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Failure, Plan, Step, Waiting
+from agent.model.spec import Pairs
 
 R = TypeVar("R")
 
@@ -49,6 +50,8 @@ def host_status(
         agent_version=version,
         advertise=observed.advertise,
         leading=observed.fence is not None,
+        stopped=False,
+        unreachable=_unreachable(observed, known, now),
         epoch=observed.cluster.epoch if observed.cluster else known.epoch,
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
@@ -56,6 +59,32 @@ def host_status(
         waiting=tuple(dict.fromkeys(_as(status.WaitingReport, each) for each in plan.waiting)),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
+
+
+def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pairs:
+    """Return the declared hosts without presence, and since when; empty unless this host leads.
+
+    A new leader takes over the times of the leader before it, which is the last host that wrote any.
+    """
+    cluster = observed.cluster
+    intent = cluster.accepted if cluster else None
+    if observed.fence is None or cluster is None or intent is None:
+        return ()
+    if observed.stale:
+        return known.unreachable
+    before = known if known.leading and known.instance == observed.instance else _last_leader(cluster, known)
+    since = dict(before.unreachable)
+    for name, last in cluster.statuses.items():
+        if last.stopped:
+            since.setdefault(name, last.at)
+    return tuple(
+        (each.name, since.get(each.name, now)) for each in intent.hosts if each.name not in cluster.present
+    )
+
+
+def _last_leader(cluster: ClusterState, known: status.HostStatus) -> status.HostStatus:
+    led = (each for each in (*cluster.statuses.values(), known) if each.leading or each.unreachable)
+    return max(led, key=lambda each: each.at, default=known)
 
 
 def _with_progress(step: Step, progress: Mapping[str, str]) -> status.StepReport:

@@ -1,6 +1,7 @@
 """Looking at one engine: only for what there is a reason to ask for, and only where asking disturbs nothing."""
 
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
@@ -487,6 +488,39 @@ def test_how_long_a_replica_has_run_is_counted_from_when_it_is_first_seen_to(sce
     scene.engine.by_hand.end("prod-order-1")
     scene.engine.start("prod-order-1")
     assert up_s() == 0.0
+
+
+def test_a_replica_is_steady_once_it_has_run_for_the_monitor_of_its_service(scene: Scene) -> None:
+    scene.reader = HostReader(scene.engine, StillKernel(), "h1", lambda: scene.now, wall=lambda: scene.now)
+
+    def steady() -> tuple[bool, float]:
+        (found,) = scene.read(cluster()).containers
+        return found.steady, found.steady_in_s
+
+    scene.run("prod-order-1")
+    assert steady() == (False, 5.0)
+    scene.now += 4.0
+    assert steady() == (False, 1.0)
+    scene.now += 1.0
+    assert steady() == (True, 0.0)
+    scene.engine.by_hand.end("prod-order-1")
+    assert steady() == (False, 0.0)
+    scene.engine.start("prod-order-1")
+    assert steady() == (False, 5.0)
+
+
+def test_a_new_run_of_the_agent_knows_from_docker_what_is_steady(scene: Scene) -> None:
+    scene.run("prod-order-1")
+    began = datetime.fromisoformat(scene.read(cluster()).containers[0].started_at).timestamp()
+
+    def steady_after(seconds: float) -> bool:
+        wall = began + seconds
+        reader = HostReader(scene.engine, StillKernel(), "h1", lambda: scene.now, wall=lambda: wall)
+        return reader.read(cluster()).containers[0].steady
+
+    assert steady_after(5.0)
+    assert not steady_after(4.9)
+    assert not steady_after(-60.0), "the clock was set back"
 
 
 def test_containers_are_believed_while_nothing_tells_of_them_but_not_for_ever(scene: Scene) -> None:

@@ -87,6 +87,17 @@ def test_a_leader_that_ends_does_not_leave_its_name_behind(bench: Bench) -> None
     status = bench.status()
     assert status is not None
     assert not status.leading
+    assert status.stopped
+
+
+def test_a_new_run_is_not_stopped(bench: Bench) -> None:
+    bench.passed(observed())
+    bench.reporter.close()
+    bench.passed(observed())
+
+    status = bench.status()
+    assert status is not None
+    assert not status.stopped
 
 
 def test_an_etcd_that_goes_away_in_between_stops_no_pass(bench: Bench) -> None:

@@ -257,3 +257,45 @@ def test_no_value_of_an_environment_stands_in_a_status() -> None:
     seen = observed(host=host(containers=()))
 
     assert b"hunter2" not in encode(status_of(seen))
+
+
+# ---- the hosts that the leader does not reach
+
+
+EARLIER, NOW = "2025-12-31T23:50:00Z", "2026-01-01T00:00:00Z"
+LED = HostStatus(instance="run-1", at=EARLIER, agent_version="1.0", leading=True)
+GONE = (("node-b", EARLIER),)
+
+
+def unreachable(previous: HostStatus | None = None, *, leads: bool = True, **etcd: Any) -> dict[str, str]:
+    """What node-a reports while node-b has no presence, if `etcd` does not say otherwise."""
+    found = cluster(**{"present": {"node-a": "run-1"}, **etcd})
+    seen = observed(fence=FENCE if leads else None, cluster=found)
+    return dict(status_of(seen, previous=previous).unreachable)
+
+
+def test_the_leader_dates_a_declared_host_without_presence() -> None:
+    assert unreachable()["node-b"] == NOW
+    assert unreachable(replace(LED, unreachable=GONE))["node-b"] == EARLIER
+    assert unreachable(leads=False) == {}
+
+
+def test_a_host_that_returns_is_removed_and_dated_anew_the_next_time() -> None:
+    there = {"node-a": "run-1", "node-b": "run-2"}
+    assert "node-b" not in unreachable(replace(LED, unreachable=GONE), present=there)
+    assert unreachable(replace(LED, unreachable=()))["node-b"] == NOW
+
+
+def test_a_new_leader_takes_over_the_times_of_the_last_one_only() -> None:
+    older = replace(LED, instance="old", at="2025-12-01T00:00:00Z", unreachable=(("node-b", "long ago"),))
+    last = replace(LED, instance="last", unreachable=GONE)
+    statuses = {"node-x": older, "node-y": last}
+    assert unreachable(statuses=statuses)["node-b"] == EARLIER
+    assert unreachable(statuses={"node-x": older, "node-y": replace(last, unreachable=())})["node-b"] == NOW
+    # An agent that led in an earlier run does not know who has led since.
+    assert unreachable(replace(older, instance="run-0"), statuses=statuses)["node-b"] == EARLIER
+
+
+def test_an_agent_that_was_stopped_is_away_since_its_last_report() -> None:
+    stopped = HostStatus(instance="run-2", at=EARLIER, agent_version="1.0", stopped=True)
+    assert unreachable(statuses={"node-b": stopped})["node-b"] == EARLIER
