@@ -117,7 +117,8 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
             disruption = _put(context.keys.disruption, replace(step.disruption, state="acquired"))
             _change(context, disruption, over=step.revision, what="disruption slot")
         case steps.ReleaseDisruption():
-            disruption = _put(context.keys.disruption, replace(step.disruption, state="released"))
+            released = replace(step.disruption, state="released", reason=f"finished: {step.reason}")
+            disruption = _put(context.keys.disruption, released)
             _change(context, disruption, over=step.revision, what="disruption slot")
         case steps.CreateVolume():
             engine.create_volume(step.volume)

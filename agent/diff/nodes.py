@@ -29,6 +29,36 @@ def tolerated(managers: int) -> int:
     return managers - quorum(managers)
 
 
+def why_absent(name: str, cluster: ClusterState) -> str:
+    """Return why a host does not report its dockerd now; empty if it does."""
+    last = cluster.statuses.get(name)
+    if name not in cluster.present:
+        if last is None:
+            return "no agent seen yet"
+        return "its agent was stopped" if last.stopped else "unreachable"
+    status = cluster.status_of(name)
+    if status is None:
+        return "its agent is starting"
+    return "" if status.engine_up else "dockerd does not answer"
+
+
+def lacking_managers(intent: Intent, cluster: ClusterState, me: str) -> dict[str, str]:
+    """Return the declared managers that cannot take part in a quorum, with the reason. `me` has reported just now."""
+    return {
+        each.name: why
+        for each in intent.managers
+        if each.name != me and (why := why_absent(each.name, cluster) or _why_outside(each.name, cluster))
+    }
+
+
+def _why_outside(name: str, cluster: ClusterState) -> str:
+    """Return why the engine of a host that reports is no working manager; empty if it is one."""
+    status = cluster.statuses[name]
+    if status.state != "active":
+        return f"its swarm state is {status.state}"
+    return "" if status.is_manager else "its engine is a worker"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOwners:
     """The nodes of the swarm by owner."""

@@ -52,7 +52,9 @@ TOP_REFUSED: dict[str, str] = {
 
 # ---- Warnings: settings that are valid but seldom intended
 
-_WIDE = 16  # prefix length of the smallest overlay that causes a warning
+_WIDE = 15
+"""Prefix length of the smallest overlay that causes a warning. Docker recommends /24 for services with a virtual IP; a
+replica has none, so an overlay is too large only if it takes more of the private ranges than any cluster uses."""
 _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 32))
 """Subnets that dockerd gives first to its own networks, such as docker0 (moby, libnetwork/ipamutils)."""
 
@@ -82,7 +84,7 @@ def _hosts(intent: Intent) -> Iterator[str]:
 def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
-            yield f"network {network.key}: {network.subnet} is large; Docker recommends /24 for an overlay"
+            yield f"network {network.key}: {network.subnet} is wider than /16 and easily overlaps other networks"
 
 
 def _orders(intent: Intent) -> Iterator[str]:

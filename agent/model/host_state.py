@@ -163,6 +163,8 @@ class ContainerState:
     status: Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
     health: str = ""
     """starting, healthy, unhealthy; empty: the image has no check."""
+    health_output: str = field(default="", repr=False)
+    """Output of the last failed health check, at most 1,000 characters. Known secrets are removed."""
     exit_code: int = 0
     error: str = ""
     """Docker's error of the last failed start."""

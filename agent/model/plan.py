@@ -12,7 +12,7 @@ BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
     "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
     "placement",
-    "crash",
+    "crash", "unhealthy",
 ]  # fmt: skip
 """Kinds of blocked resources, a label of the metric."""
 

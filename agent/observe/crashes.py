@@ -20,6 +20,8 @@ LONGEST_LINE = 400
 LONGEST = 2000
 """Characters of all lines together, because the agent writes the status to etcd."""
 
+_CHECK_LINES = 5
+_LONGEST_CHECK = 1000
 _HIDDEN = "***"
 _SHORTEST = 8
 """Characters of a value that is masked. Shorter values are ports, levels or flags, and parts of many words."""
@@ -126,7 +128,7 @@ class CrashReader:
             seen = self._look(each, before.get(each.id), specs, now)
             if seen:
                 self._seen[each.id] = seen
-            looked_at.append(_with(each, seen, now))
+            looked_at.append(_with(_masked(each, specs.get(each.replica.spec)), seen, now))
         return tuple(looked_at)
 
     def _look(
@@ -194,6 +196,16 @@ def _was_short(found: ContainerState, old: _Seen | None) -> bool:
     except ValueError:
         return False
     return 0 <= ran.total_seconds() < EARLY_S
+
+
+def _masked(found: ContainerState, spec: ContainerSpec | None) -> ContainerState:
+    """Return the container with the output of its health check in one line, without secrets."""
+    if not found.health_output:
+        return found
+    if spec is None:
+        return replace(found, health_output="")  # without the spec its secrets are unknown
+    lines = last_lines(found.health_output.encode(), _CHECK_LINES, spec.environment)
+    return replace(found, health_output=" / ".join(filter(None, lines))[:_LONGEST_CHECK])
 
 
 def _with(found: ContainerState, seen: _Seen | None, now: float) -> ContainerState:

@@ -49,7 +49,7 @@ class Pulls:
 _EXPECTED = ("mode",)
 """Kinds of blocked resources that are part of normal operation."""
 _DIGITS = re.compile(r"\d+")
-_REASON_VARIES = ("engine", "store")
+_REASON_VARIES = ("engine", "store", "unhealthy")
 """Kinds whose reason changes from attempt to attempt while the fault is the same."""
 
 

@@ -237,7 +237,6 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
             addresses=tuple(sorted(each.addresses)),
             reserved=replica.addresses if replica else (),
             differences=tuple(_as(status.DifferenceReport, difference) for difference in each.differences),
-            steady=False,
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )
         reports.append(report)

@@ -52,7 +52,7 @@ def test_it_waits_for_as_long_as_that_takes_and_says_for_what(cluster: Simulated
     cluster.rounds(40)
     assert LAST not in up(cluster)
     assert (
-        f"blocked container/{LAST}: depends on order: order-1 on node-231 has to be started first"
+        f"waiting container/{LAST}: depends on order: order-1 on node-231 has to be started first"
         in cluster.told()
     )
     cluster.lan.registry |= images(ORDERED)

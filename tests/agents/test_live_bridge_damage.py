@@ -170,7 +170,7 @@ def test_the_next_host_waits_until_the_replicas_of_the_last_one_are_up(settled: 
 
     settled.rounds(10)
     assert settled.disturbed == ["node-232"]
-    assert _disruptions_said(settled) == ["prod-api-1 on node-232 is exited"]
+    assert _disruptions_said(settled) == ["port 80/tcp is used by the container squatter"]
 
     engine.by_hand.remove(squatter, force=True)
     settled.settle(seconds=10.0)
@@ -179,8 +179,8 @@ def test_the_next_host_waits_until_the_replicas_of_the_last_one_are_up(settled: 
 
 def _disruptions_said(cluster: LiveCluster) -> list[str]:
     """What the leader says of the disruption slot: the last part of the sentence."""
-    blocked = cluster.leader().plan.blocked
-    return [each.reason.rpartition(": ")[2] for each in blocked if each.resource.startswith("disruption/")]
+    waiting = cluster.leader().plan.waiting
+    return [each.reason.rpartition(": ")[2] for each in waiting if each.resource.startswith("disruption/")]
 
 
 # ---- that a fault would be seen

@@ -323,7 +323,7 @@ def test_the_machine_with_the_declared_address_gets_its_name_back_from_a_clone(
     cluster.hosts[WORKER].boot_id = "a later boot"
     cluster.start(WORKER)
 
-    cluster.rounds(3)
+    cluster.rounds(8)
     replica.turn()
 
     assert whose(cluster) == cluster.agents[WORKER].observer.observe().instance

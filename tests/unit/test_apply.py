@@ -328,7 +328,8 @@ def test_a_host_acquires_and_releases_the_disruption_slot_only_as_it_saw_it(
 
     bench.apply(replace(cast(steps.AcquireDisruption, step), revision=offered))
 
-    assert bench.record(Disruption, KEYS.disruption) == replace(DISRUPTION, state=state)
+    reason = "finished: r" if state == "released" else "r"
+    assert bench.record(Disruption, KEYS.disruption) == replace(DISRUPTION, state=state, reason=reason)
 
 
 def test_the_disruption_slot_is_granted_and_revoked_only_over_the_one_that_was_seen(leading: Bench) -> None:

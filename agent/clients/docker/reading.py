@@ -155,6 +155,7 @@ def container_state(
         replica=replica,
         status=state.get("Status", "created"),
         health=_health(state),
+        health_output=_health_output(state),
         exit_code=int(state.get("ExitCode") or 0),
         error=state.get("Error") or "",
         started_at=_time(state.get("StartedAt")),
@@ -192,6 +193,14 @@ def _time(raw: str | None) -> str:
 def _health(state: Mapping[str, Any]) -> str:
     health = (state.get("Health") or {}).get("Status") or ""
     return "" if health == "none" else health
+
+
+def _health_output(state: Mapping[str, Any]) -> str:
+    """Return the output of the last check of an unhealthy container, as written."""
+    if _health(state) != "unhealthy":
+        return ""
+    checks = (state.get("Health") or {}).get("Log") or ()
+    return str(checks[-1].get("Output") or "") if checks else ""
 
 
 def lines_of(raw: bytes) -> bytes:

@@ -19,7 +19,10 @@ def plan_repair(wanted: Wanted, found: ContainerState, overlays: Collection[str]
     The wanted name must be free (see `Names`). `overlays` are the overlays among the container's networks.
     """
     repairs = (*_rename(wanted, found, overlays), *_update(wanted, found), *_reconnect(wanted, found))
-    return Plan((*repairs, *_run(wanted, found)), (*_dropped(wanted, found), *_backoff(wanted, found)))
+    return Plan(
+        (*repairs, *_run(wanted, found)),
+        (*_dropped(wanted, found), *_backoff(wanted, found), *_unhealthy(wanted, found)),
+    )
 
 
 def _dropped(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
@@ -33,6 +36,13 @@ def _backoff(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
         reason = f"exited with {found.exit_code}, {found.crashes} times in a row soon after its start"
         reason = f"{reason}: it is restarted after a backoff"
         yield Blocked(resource=wanted.resource, reason=reason, kind="crash")
+
+
+def _unhealthy(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
+    if found.status == "running" and found.health == "unhealthy":
+        said = f": {found.health_output}" if found.health_output else ""
+        reason = f"its health check fails{said}"
+        yield Blocked(resource=wanted.resource, reason=reason, kind="unhealthy")
 
 
 def _is_down(wanted: Wanted, found: ContainerState) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from agent.diff.nodes import why_absent
 from agent.model import leader_steps, records
 from agent.model.host_state import HostState
 from agent.model.intent import Intent, ServiceIntent
@@ -85,22 +86,28 @@ def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster
     host, replica = where
     status = cluster.status_of(host)
     if status is None or not status.engine_up:
-        return f", and {host} is unreachable"
+        return f", and {host} does not report it: {why_absent(host, cluster)}"
     reports = [each for each in status.replicas if each.key == replica.key]
     found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 
 
 def _started(report: ReplicaReport) -> str | None:
-    return None if report.started_at else ""
+    if report.started_at:
+        return None
+    return f", and its start fails: {report.error}" if report.error else ""
 
 
 def _healthy(report: ReplicaReport) -> str | None:
-    if report.status != "running":
-        return ""
-    if not report.health:
+    if report.status == "running" and report.health == "healthy":
+        return None
+    if report.status == "restarting" or report.crashes > 1:
+        return f", and it keeps exiting with {report.exit_code}"
+    if report.status in ("exited", "dead"):
+        return f", and it exited with {report.exit_code}"
+    if report.status == "running" and not report.health:
         return ", and the service has no health check"
-    return None if report.health == "healthy" else ""
+    return ", and its health check fails" if report.health == "unhealthy" else ""
 
 
 def _completed(report: ReplicaReport) -> str | None:

@@ -8,13 +8,13 @@ releases an acquired slot: a host that fails keeps the slot until its agent is b
 """
 
 from agent.diff.bridge import is_begun
-from agent.diff.nodes import etcd_of, quorum
+from agent.diff.nodes import etcd_of, quorum, why_absent
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, waiting_plan
-from agent.model.status import HostStatus
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 
 # ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
@@ -132,15 +132,13 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
         return ()
     status = cluster.status_of(name)
     if status is None or not status.engine_up:
-        return (f"{name} does not report",)
+        return (f"{name}: {why_absent(name, cluster)}",)
     if _is_elsewhere(status, cluster):
         return ()  # this swarm does not list that host's node
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
         faults.append(f"docker_gwbridge of {name} is not as declared")
-    faults += [
-        f"{each.name} on {name} is {each.status}" for each in status.replicas if _is_down(each.name, status)
-    ]
+    faults += filter(None, (_why_down(each, name, status) for each in status.replicas))
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
@@ -157,10 +155,19 @@ def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
     return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
 
 
-def _is_down(name: str, status: HostStatus) -> bool:
-    """Return True if the host has a step for the container, or leaves it; a finished replica has neither."""
-    reports = (status.blocked, status.waiting, status.steps)
-    return f"container/{name}" in {each.resource for kind in reports for each in kind}
+def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
+    """Describe a replica for which the host has a step, or that waits or is blocked; empty: it is as declared."""
+    resource = f"container/{replica.name}"
+    state = f"{replica.name} on {host} is {replica.status}"
+    left = [each for each in status.left if each.resource == resource and each not in _unhealthy(status)]
+    if left:
+        return f"{state}: {left[0].reason}"
+    return state if any(each.resource == resource for each in status.steps) else ""
+
+
+def _unhealthy(status: HostStatus) -> list[BlockedReport]:
+    """Return the replicas that run but fail their check, which the disruption of a host does not cause."""
+    return [each for each in status.blocked if each.kind == "unhealthy"]
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from agent.diff.nodes import etcd_of, find_node_owners
+from agent.diff.nodes import etcd_of, find_node_owners, lacking_managers
 from agent.intent.guard import guarding
 from agent.model import leader_steps, records
+from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Document, Observed
 from agent.model.phrases import and_more
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
@@ -93,6 +94,19 @@ def _refusal(verdict: records.Verdict) -> Blocked:
     )
 
 
+def _no_quorum(intent: Intent, cluster: ClusterState, me: str) -> str:
+    managers, lacking = len(intent.managers), lacking_managers(intent, cluster, me)
+    if lacking:
+        named = ", ".join(f"{name}: {why}" for name, why in lacking.items())
+        state = f"{managers - len(lacking)} of {managers} managers reachable ({named})"
+    else:
+        state = (
+            f"its {managers} managers report, but do not elect a raft leader: check the links between them"
+        )
+    effect = "running containers are not affected; joins, role changes and new networks wait"
+    return f"the swarm has no quorum: {state}; {effect}"
+
+
 def plan_leading(observed: Observed) -> Plan:
     """Plan the leader's work for all hosts. Its steps use only etcd and the API of swarm managers."""
     cluster = etcd_of(observed)
@@ -118,8 +132,7 @@ def plan_leading(observed: Observed) -> Plan:
     if cluster.record is None or cluster.record.swarm_id is None:
         return plan  # another swarm may still be recorded: change nothing in this one before
     if observed.host.swarm.leaderless:
-        reason = "the swarm has no quorum, no node list: role, label and overlay changes and joins wait"
-        plan += blocked_plan("nodes", "quorum", reason)
+        plan += blocked_plan("nodes", "quorum", _no_quorum(cluster.accepted, cluster, observed.me))
     plan += plan_overlays(cluster.accepted, observed)
     plan += plan_autolock(cluster.accepted, cluster, observed.host)
     plan += plan_recreations(cluster.accepted, observed)

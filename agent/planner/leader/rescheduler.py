@@ -268,7 +268,7 @@ class ReplicaScheduler:
     def _why_move_waits(self, slot: int, origin: str, target: str, *, free: bool) -> tuple[str, str] | None:
         """Return why a replica cannot move now, and the condition key of the cause; None: it can."""
         if not self.state.is_reachable(origin):
-            return f"{origin} does not report", f"host/{origin}"
+            return self.state.describe_absence(origin), f"host/{origin}"
         if why := self.state.why_no_move_to(target):
             return why, "quorum/" if self.state.ready is None else f"host/{target}"
         if not self._is_up(slot):
@@ -318,7 +318,8 @@ class ReplicaScheduler:
             if in_s := self.state.gone_in_s(host):
                 names = ", ".join(map(self._name, slots))
                 self.again.append(in_s)
-                reason = f"{host} is lost: {names} will be rescheduled after {after_s:g} s of loss"
+                why = self.state.why_absent(host)
+                reason = f"{host} is lost ({why}): {names} will be rescheduled after {after_s:g} s of loss"
                 self._wait(reason, f"host/{host}")
 
     def _name(self, slot: int) -> str:

@@ -154,7 +154,7 @@ def _draining(state: SchedulerState) -> Iterator[Waiting]:
     for host in state.intent.hosts:
         if host.availability == "drain" and (left := state.left_on(host.name)):
             reports = state.is_reachable(host.name)
-            silent = "" if reports else " by its last report; it does not report now"
+            silent = "" if reports else f" by its last report; now {state.describe_absence(host.name)}"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
             on = "" if reports else f"host/{host.name}"
             yield Waiting(resource=f"drain/{host.name}", reason=reason, on=on)

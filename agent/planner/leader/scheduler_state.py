@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import find_node_owners
+from agent.diff.nodes import find_node_owners, why_absent
 from agent.diff.replicas import (
     STOPPABLE,
     container_name,
@@ -59,7 +59,7 @@ def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSp
     if status is None or not status.engine_up:
         if host not in cluster.statuses:
             return Condition(is_="unseen")
-        why = "dockerd does not answer" if status else "the agent does not run"
+        why = why_absent(host, cluster)
         return Condition(is_="unreachable", why=why, for_s=watch.steady_s, up=True)
     reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
@@ -235,6 +235,13 @@ class SchedulerState:
         status = self.cluster.status_of(name)
         return status is not None and status.engine_up
 
+    def why_absent(self, name: str) -> str:
+        """Return why the host does not report, or the state of its node that makes it lost."""
+        return (why_absent(name, self.cluster) if self.cluster else "") or "its node is down"
+
+    def describe_absence(self, name: str) -> str:
+        return f"{name} does not report ({self.why_absent(name)})"
+
     def gone_in_s(self, name: str) -> float:
         """Return the seconds until a lost host is gone; 0: not lost, or gone already."""
         if name not in self.lost_s:
@@ -244,7 +251,7 @@ class SchedulerState:
     def why_no_move_to(self, name: str) -> str:
         """Return why no replica can move to the host now; empty if one can."""
         if not self.is_reachable(name):
-            return f"{name} does not report"
+            return self.describe_absence(name)
         if self.ready is None:
             return "the swarm lists no nodes"
         if self.observed and self.cluster and self.cluster.record and name not in self.ready:
@@ -280,7 +287,8 @@ class SchedulerState:
                 why = still if other in has else f"{other} has not confirmed its removal yet"
                 return Held(why, f"host/{other}")
             if other in has and self.intent.host(other) and not self.is_gone(other):
-                return Held(f"it may still run on {other}, which does not report", f"host/{other}")
+                why = f"it may still run on {other}, which does not report ({self.why_absent(other)})"
+                return Held(why, f"host/{other}")
         return Held()
 
     def left_on(self, host: str) -> tuple[str, ...]:

@@ -38,12 +38,12 @@ def test_a_document_may_come_from_standard_input() -> None:
 
 def test_warnings_do_not_make_a_document_invalid(write: Write) -> None:
     large = (
-        "networks:\n  net: {driver: overlay, attachable: true, ipam: {config: [{subnet: 10.10.0.0/16}]}}\n"
+        "networks:\n  net: {driver: overlay, attachable: true, ipam: {config: [{subnet: 10.16.0.0/12}]}}\n"
     )
     ended = swarmkeeper("validate", write(GOOD + large))
 
     assert ended.code == 0
-    assert "warning: network net: 10.10.0.0/16 is large" in ended.out
+    assert "warning: network net: 10.16.0.0/12 is wider than /16" in ended.out
 
 
 def test_an_empty_document_is_invalid(write: Write) -> None:

@@ -82,10 +82,8 @@ def test_the_customers_services_publish_three_ports_and_no_more() -> None:
     }
 
 
-def test_the_customers_document_is_worth_one_warning() -> None:
-    assert warnings(load("customer")) == (
-        "network my-network-overlay: 10.10.0.0/16 is large; Docker recommends /24 for an overlay",
-    )
+def test_the_customers_document_earns_no_warning() -> None:
+    assert warnings(load("customer")) == ()
 
 
 def test_anchors_and_merge_keys_mean_what_compose_users_expect() -> None:

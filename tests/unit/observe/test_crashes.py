@@ -45,6 +45,21 @@ def at(second: int) -> str:
     return f"2026-01-01T00:{second // 60:02}:{second % 60:02}.5Z"
 
 
+def test_the_output_of_a_failing_check_is_one_bounded_line_without_secrets() -> None:
+    bench = Bench()
+    spec = replace(SPEC, environment=(("DB_PASSWORD", "hunter2secret"),))
+    replica = replace(REPLICA, spec=spec_hash(spec))
+    output = "no route to db\nlogin hunter2secret refused\n" + "x" * 4000
+    found = replace(bench.look(health="unhealthy"), replica=replica, health_output=output)
+
+    (seen,) = bench.reader.look([found], {replica.spec: spec})
+    assert seen.health_output.startswith("no route to db / login ***DB_PASSWORD*** refused / xxx")
+    assert len(seen.health_output) <= 1000
+
+    (unknown,) = bench.reader.look([found], {})
+    assert unknown.health_output == ""
+
+
 def test_one_end_is_no_loop() -> None:
     found = Bench().run_and_end(1)
     assert (found.crashes, found.restart_backoff_s, found.output) == (1, 0.0, ())

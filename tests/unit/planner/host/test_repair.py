@@ -2,6 +2,7 @@ import pytest
 
 from agent.diff.container import FillContext
 from agent.model.host_state import ContainerState
+from agent.model.plan import Plan
 from agent.model.spec import Attachment, ContainerSpec, Restart
 from agent.model.steps import ConnectNetwork
 from agent.planner.host.repair import plan_repair
@@ -143,6 +144,17 @@ def test_a_replica_that_has_not_done_its_work_is_started_again(
     restart: Restart | None, found: ContainerState
 ) -> None:
     assert [line.split()[0] for line in repair(found, order(restart=restart))] == ["start"]
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("", "its health check fails"), ("HTTP 500", "its health check fails: HTTP 500")]
+)
+def test_a_replica_whose_check_fails_keeps_running_and_is_reported(output: str, said: str) -> None:
+    plan = plan_repair(wanted(), container(1, health="unhealthy", health_output=output))
+
+    assert plan.steps == ()
+    assert [(each.kind, each.reason) for each in plan.blocked] == [("unhealthy", said)]
+    assert plan_repair(wanted(), container(1, health="starting")) == Plan()
 
 
 def test_what_the_kernel_dropped_is_told_and_nothing_is_tried() -> None:

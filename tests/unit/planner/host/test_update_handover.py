@@ -67,12 +67,18 @@ def test_then_it_is_started_under_that_name() -> None:
     [
         ({"up_s": 6.9}, "the new container is in its 7 s monitor window"),
         ({"health": "starting"}, "the new container is not healthy yet"),
-        ({"health": "unhealthy"}, "the new container is unhealthy"),
         ({"status": "restarting"}, "the new container is not running yet"),
     ],
 )
 def test_the_old_one_stays_until_the_new_one_has_proved_well(said: dict[str, Any], lacks: str) -> None:
     assert replicas(wanted(), host(old(), new(**said))) == [f"waiting container/prod-order-1: {lacks}"]
+
+
+def test_the_old_one_stays_while_the_check_of_the_new_one_fails_and_the_check_is_reported() -> None:
+    assert replicas(wanted(), host(old(), new(health="unhealthy", health_output="no route to db"))) == [
+        f"blocked container/{ASIDE}: its health check fails: no route to db",
+        "waiting container/prod-order-1: the new container is unhealthy",
+    ]
 
 
 def test_one_whose_address_its_own_host_has_given_away_is_recreated_beside_the_old_one() -> None:

@@ -69,8 +69,30 @@ def waits(what: Intent, found: ClusterState, current: dict[str, Assignment] | No
         (STARTED, report(1, status="exited"), report(2), ""),
         (HEALTHY, report(1), report(2), ""),
         (HEALTHY, report(1, health="starting"), report(2), "db-1 on h1 has to be healthy first"),
-        (HEALTHY, report(1), report(2, health="unhealthy"), "db-2 on h2 has to be healthy first"),
-        (HEALTHY, report(1), report(2, status="exited"), "db-2 on h2 has to be healthy first"),
+        (
+            HEALTHY,
+            report(1),
+            report(2, health="unhealthy"),
+            "db-2 on h2 has to be healthy first, and its health check fails",
+        ),
+        (
+            HEALTHY,
+            report(1),
+            report(2, status="exited", exit_code=3),
+            "db-2 on h2 has to be healthy first, and it exited with 3",
+        ),
+        (
+            HEALTHY,
+            report(1),
+            report(2, status="exited", exit_code=3, crashes=18),
+            "db-2 on h2 has to be healthy first, and it keeps exiting with 3",
+        ),
+        (
+            STARTED,
+            report(1),
+            report(2, status="created", started_at="", error="no such device"),
+            "db-2 on h2 has to be started first, and its start fails: no such device",
+        ),
         (
             HEALTHY,
             report(1, health=""),
@@ -113,7 +135,7 @@ def test_a_replica_on_a_host_that_is_away_holds_nobody_up_while_another_one_is_a
 
 def test_when_all_hosts_of_a_dependency_are_away_its_dependents_do_not_start_for_the_first_time() -> None:
     assert waits(shop(db={"h1": 1}), state(None, status())) == {
-        "web-1": "depends on db: db-1 on h1 has to be healthy first, and h1 is unreachable"
+        "web-1": "depends on db: db-1 on h1 has to be healthy first, and h1 does not report it: no agent seen yet"
     }
 
 
@@ -128,7 +150,7 @@ def test_a_replica_that_was_let_start_is_never_held_up_again() -> None:
     assert waits(what, sick, before) == {}
     held = with_dependencies(what, before, {}, sick)
     assert waits(what, sick, held) == {
-        "web-1": "depends on db: db-1 on h1 has to be healthy first (and 1 more)"
+        "web-1": "depends on db: db-1 on h1 has to be healthy first (and 1 more), and its health check fails"
     }
 
 

@@ -373,10 +373,10 @@ def test_the_next_one_goes_when_the_last_one_is_well() -> None:
 
 
 def test_a_host_that_does_not_report_is_not_well() -> None:
-    assert unwell(after=None) == ["h2 does not report"]
-    assert unwell(after=says("h2", "right"), away=["h2"]) == ["h2 does not report"]
-    assert unwell(after=says("h2", "right", instance="an earlier run")) == ["h2 does not report"]
-    assert unwell(after=says("h2", "right", engine_up=False)) == ["h2 does not report"]
+    assert unwell(after=None) == ["h2: no agent seen yet"]
+    assert unwell(after=says("h2", "right"), away=["h2"]) == ["h2: unreachable"]
+    assert unwell(after=says("h2", "right", instance="an earlier run")) == ["h2: its agent is starting"]
+    assert unwell(after=says("h2", "right", engine_up=False)) == ["h2: dockerd does not answer"]
 
 
 @pytest.mark.parametrize("phase", ["moving", ""])
@@ -399,7 +399,7 @@ def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
 
     assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
     assert unwell(after=says("h2", "right", replicas=(replica(),), waiting=(held,))) == [
-        "prod-order-1 on h2 is exited"
+        "prod-order-1 on h2 is exited: network net is not ready yet"
     ]
 
 

@@ -204,7 +204,7 @@ def test_a_replica_whose_host_is_away_is_passed_over_and_follows_when_it_is_back
     assert decision_for(seen(wanted(), OLD, OLD, OLD, away=frozenset({"h1"}))).moves == (("h2", 2),)
 
     left = seen(wanted(), OLD, NEW, NEW, away=frozenset({"h1"}))
-    assert decision_for(left).waits == "order-1 waits until h1 is back: the agent does not run"
+    assert decision_for(left).waits == "order-1 waits until h1 is back: unreachable"
     assert decision_for(seen(wanted(), OLD, NEW, NEW)).moves == (("h1", 1),)
 
 

@@ -288,7 +288,7 @@ def test_nothing_moves_before_a_host_has_been_gone_for_long_enough() -> None:
     assert view.cluster.accepted is not None
     assert next_of(view) == names(TWO)
     assert left(view) == [
-        "waiting placement/order: h2 is lost: order-2 will be rescheduled after 60 s of loss"
+        "waiting placement/order: h2 is lost (unreachable): order-2 will be rescheduled after 60 s of loss"
     ]
     assert placement_of(view.cluster.accepted, view).again_s == 1.0
 
@@ -399,8 +399,8 @@ def test_a_replica_that_does_no_work_leaves_at_once() -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"away": "h2"}, "h2 does not report"),
-        ({"away": "h3"}, "h3 does not report"),
+        ({"away": "h2"}, "h2 does not report (unreachable)"),
+        ({"away": "h3"}, "h3 does not report (unreachable)"),
         ({"nodes": False}, "the swarm lists no nodes"),
     ],
 )
