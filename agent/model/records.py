@@ -57,7 +57,7 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-class Held(NamedTuple):
+class StartObstacle(NamedTuple):
     """The reason why a replica must not start yet."""
 
     why: str = ""

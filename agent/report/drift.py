@@ -1,10 +1,20 @@
-"""Drift: the differences from the accepted intent, by kind, declared name and field.
+"""Drift: what was as declared and is not any more, by kind, declared name and field.
+
+A person, an engine or etcd changed it. An object drifts from the first look at which it differs from the present
+declaration although the look before found it as that same declaration asks, until it is as declared again. An edit, a
+rollout, a first start, a move and a drain differ from the new declaration at both looks: they are no drift. Exceptions:
+
+- a network that is blocked differs and is not being changed, so it drifts also after an edit;
+- in mode `observe` every difference is drift, as nothing is carried out; mode `paused` has no drift;
+- a container with a step in flight, and every container while its host leaves the swarm or an overlay is recreated, may
+  have been stopped by its agent.
 
 The plan shows which resources differ, the observation shows the fields. A refused document, an etcd or dockerd that
 does not answer, and a missing leader are no drift: none of them is a difference from the accepted intent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from agent.diff import bridge, replicas
@@ -39,33 +49,84 @@ class Drift(NamedTuple):
     """A declared name, never an id: a metric has it as a label."""
     field: str
 
+    @property
+    def about(self) -> tuple[str, str]:
+        return self.kind, self.object
+
 
 Since = Mapping[tuple[str, ...], float]
 """(kind, object) -> start of the difference, in seconds since the epoch."""
 
 
-def find_drift(
-    observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift]
-) -> frozenset[Drift]:
-    """Return the drift now. Objects that this pass could not observe keep their drift of `before`.
+class Look(NamedTuple):
+    """What the agent saw at an earlier pass."""
 
-    Mode `paused` has no drift.
-    """
+    host: host_state.HostState | None = None
+    """None: no earlier look at dockerd is known."""
+    cluster: ClusterState | None = None
+
+
+def find_drift(
+    observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before: frozenset[Drift], earlier: Look
+) -> frozenset[Drift]:
+    """Return the drift now; `before` is that of the earlier look, which objects that cannot be observed now keep."""
     cluster, host = observed.cluster, observed.host
     intent = cluster.accepted if cluster else None
     if cluster is None or intent is None or host is None:
         return before
     if intent.policy.mode == "paused":
         return frozenset()
-    comparison = _Comparison(intent, cluster, host, observed.me)
     kept = {each for each in before if each.kind not in _OBSERVED_WITHOUT_ETCD} if observed.stale else set()
     if BRIDGE in observed.in_flight:
-        # In the middle of its replacement: a parked container lacks no gateway, and no network is left over.
-        comparison.bridge_is_moving = True
         kept |= {each for each in before if each.kind == "gwbridge" and each.field in _MOVING}
+    differences = find_differences(observed, plan, in_flight)
+    if intent.policy.mode == "observe":
+        return frozenset((*differences, *kept))
+    drifting = {each.about for each in before} | _blocked_networks(plan)
+    if earlier.host is not None:
+        then = replace(observed, host=earlier.host)
+        differed = {each.about for each in _hosts_differences(then, plan, in_flight)}
+        new = {each.about for each in _hosts_differences(observed, plan, in_flight)} - differed
+        drifting |= {each for each in new if not _is_own_work(each, observed)}
+    drifting |= {each.about for each in _leaders_drift(plan.steps, earlier)}
+    return frozenset((*(each for each in differences if each.about in drifting), *kept))
+
+
+def find_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> frozenset[Drift]:
+    """Return every difference from the accepted document, also those that an edit asks for."""
+    leaders = filter(None, map(_leaders_difference, plan.steps))
+    return frozenset((*_hosts_differences(observed, plan, in_flight), *leaders))
+
+
+def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ...]) -> frozenset[Drift]:
+    cluster, host = observed.cluster, observed.host
+    intent = cluster.accepted if cluster else None
+    if cluster is None or intent is None or host is None:
+        return frozenset()
+    comparison = _Comparison(intent, cluster, host, observed.me)
+    # In the middle of its replacement: a parked container lacks no gateway, and no network is left over.
+    comparison.bridge_is_moving = BRIDGE in observed.in_flight
+    comparison.advertise = observed.advertise
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.left)}
     found = {drift for resource in resources for drift in comparison.drift_of(resource)}
-    return frozenset((*found, *comparison.replicas(), *_leaders_drift(plan.steps), *kept))
+    return frozenset((*found, *comparison.replicas()))
+
+
+def _blocked_networks(plan: Plan) -> set[tuple[str, str]]:
+    names = {each.resource.partition("/")[2] for each in plan.blocked if each.resource.startswith("network/")}
+    return {(kind, name) for name in names for kind in ("gwbridge", "network", "overlay")}
+
+
+def _is_own_work(about: tuple[str, str], observed: Observed) -> bool:
+    """Return True if the agent itself stopped or removed what is missing."""
+    kind, name = about
+    cluster = observed.cluster
+    ordered = cluster is not None and (
+        cluster.membership_order is not None
+        or (cluster.record is not None and bool(cluster.record.recreating))
+    )
+    resource = "swarm" if kind == "swarm" else f"{kind}/{name}"
+    return resource in observed.in_flight or (ordered and kind in ("container", "swarm"))
 
 
 def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
@@ -73,28 +134,72 @@ def since_when(drift: Iterable[Drift], before: Since, now: float) -> Since:
     return {(each.kind, each.object): before.get((each.kind, each.object), now) for each in drift}
 
 
-def _leaders_drift(steps: Iterable[Step]) -> Iterator[Drift]:
+def _leaders_difference(step: Step) -> Drift | None:
+    match step:
+        case leader_steps.PublishAssignment():
+            return Drift("intent", step.host, "assignment")
+        case leader_steps.PublishVerdict():
+            return Drift("intent", "verdict", "verdict")
+        case leader_steps.PublishSwarm():
+            return Drift("swarm", "record", "record")
+        case leader_steps.PromoteNode() | leader_steps.DemoteNode():
+            return Drift("swarm", step.host, "role")
+        case leader_steps.UpdateNode():
+            return Drift("swarm", step.host, "availability" if step.availability else "labels")
+        case leader_steps.RemoveNode():
+            return Drift("swarm", step.host, "node")
+        case _:
+            return None
+
+
+def _leaders_drift(steps: Iterable[Step], earlier: Look) -> Iterator[Drift]:
+    """Find what a step of the leader restores: at the earlier look it was as the step makes it."""
     for step in steps:
-        match step:
-            case leader_steps.PublishAssignment():
-                yield Drift("intent", step.host, "assignment")
-            case leader_steps.PublishVerdict():
-                yield Drift("intent", "verdict", "verdict")
-            case leader_steps.PublishSwarm():
-                yield Drift("swarm", "record", "record")
-            case leader_steps.PromoteNode() | leader_steps.DemoteNode():
-                yield Drift("swarm", step.host, "role")
-            case leader_steps.UpdateNode():
-                yield Drift("swarm", step.host, "availability" if step.availability else "labels")
-            case leader_steps.RemoveNode():
-                yield Drift("swarm", step.host, "node")
-            case _:
-                pass
+        if (found := _leaders_difference(step)) and _was_so(step, earlier):
+            yield found
+
+
+def _was_so(step: Step, earlier: Look) -> bool:
+    cluster = earlier.cluster
+    if cluster is None:
+        return False
+    match step:
+        case leader_steps.PublishAssignment():
+            return cluster.assignments.get(step.host) == step.assignment
+        case leader_steps.PublishVerdict():
+            return cluster.verdict == step.verdict
+        case leader_steps.PublishSwarm():
+            return cluster.record == step.record
+        case leader_steps.PromoteNode() | leader_steps.DemoteNode() | leader_steps.UpdateNode():
+            nodes = (earlier.host.swarm.nodes if earlier.host else None) or ()
+            return any(each.id == step.node_id and _node_was_so(step, each) for each in nodes)
+        case _:
+            return False
+
+
+def _node_was_so(
+    step: leader_steps.PromoteNode | leader_steps.DemoteNode | leader_steps.UpdateNode,
+    node: host_state.NodeState,
+) -> bool:
+    match step:
+        case leader_steps.PromoteNode():
+            return node.role == "manager"
+        case leader_steps.DemoteNode():
+            return node.role == "worker"
+        case leader_steps.UpdateNode():
+            labels = dict(node.labels)
+            kept = all(labels.get(name) == value for name, value in step.labels)
+            return (
+                step.availability in (None, node.availability)
+                and kept
+                and not labels.keys() & {*step.without}
+            )
 
 
 class _Comparison:
     def __init__(self, intent: Intent, cluster: ClusterState, host: host_state.HostState, me: str) -> None:
         self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
+        self.advertise: str | None = None
         self.bridge_is_moving = False
 
     def drift_of(self, resource: str) -> Iterator[Drift]:
@@ -192,7 +297,9 @@ class _Comparison:
             return "membership" if swarm.local in ("inactive", "pending") else "state"
         if record and record.swarm_id and swarm.swarm_id and swarm.swarm_id != record.swarm_id:
             return "swarm"
-        return "role" if swarm.is_manager != (declared.role == "manager") else "address"
+        if swarm.is_manager != (declared.role == "manager"):
+            return "role"
+        return "address" if swarm.address not in (None, self.advertise or str(declared.address)) else ""
 
 
 def _field(fault: str) -> str:

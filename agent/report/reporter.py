@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
+from agent.diff.reported import host_of
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Failure, Outcome, Plan, Step
@@ -209,6 +210,7 @@ class Reporter:
         self._previous: HostStatus | None = None
         self._recalled = False
         self._view: gauges.View | None = None
+        self._seen = drift.Look()
         self._notified = ""
 
     def passed(
@@ -260,7 +262,7 @@ class Reporter:
             self._counters.ended(outcome)
 
     def close(self) -> None:
-        """Write a last status: the agent is stopped on purpose, and this host no longer leads."""
+        """Write a last status: the agent is stopped on purpose, and this host is not the leader."""
         with _guarded("last status"):
             if self._view is not None and self._view.may_write:
                 last = replace(self._view.status, leading=False, stopped=True, at=self._at())
@@ -307,13 +309,13 @@ class Reporter:
     def _look(
         self, observed: Observed, plan: Plan, in_flight: tuple[Step, ...], failures: Mapping[str, Failure]
     ) -> gauges.View:
-        before = self._view.drift if self._view else frozenset()
+        before, previous = self._view.drift if self._view else frozenset(), self._previous
         status = host_status(
             observed,
             plan,
             in_flight,
             failures,
-            self._previous,
+            previous,
             self._at(),
             self._version,
             phase=self._phase_of(observed),
@@ -325,9 +327,19 @@ class Reporter:
             in_flight=in_flight,
             failures=failures,
             status=status,
-            drift=drift.find_drift(observed, plan, in_flight, before),
+            drift=drift.find_drift(observed, plan, in_flight, before, self._earlier(previous)),
             carried_out=carried_out(observed, plan, in_flight),
         )
+
+    def _earlier(self, previous: HostStatus | None) -> drift.Look:
+        """Return what the last pass saw; at the first pass of this run what an earlier run reported."""
+        last = self._view.observed if self._view else None
+        if last is not None and last.host is not None:
+            self._seen = drift.Look(last.host, last.cluster)
+        elif self._seen.host is None and previous is not None:
+            with suppress(Invalid):
+                self._seen = drift.Look(host_of(previous))
+        return self._seen
 
     def _at(self) -> str:
         return timestamp(self._now())

@@ -62,7 +62,7 @@ def host_status(
 
 
 def _unreachable(observed: Observed, known: status.HostStatus, now: str) -> Pairs:
-    """Return the declared hosts without presence, and since when; empty unless this host leads.
+    """Return the declared hosts without presence, and since when; empty unless this host is the leader.
 
     A new leader takes over the times of the leader before it, which is the last host that wrote any.
     """

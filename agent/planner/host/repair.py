@@ -40,8 +40,8 @@ def _backoff(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
 
 def _unhealthy(wanted: Wanted, found: ContainerState) -> Iterable[Blocked]:
     if found.status == "running" and found.health == "unhealthy":
-        said = f": {found.health_output}" if found.health_output else ""
-        reason = f"its health check fails{said}"
+        output = f": {found.health_output}" if found.health_output else ""
+        reason = f"its health check fails{output}"
         yield Blocked(resource=wanted.resource, reason=reason, kind="unhealthy")
 
 

@@ -152,7 +152,7 @@ def assign(
             replicas[host] += [
                 _with_held(
                     records.Replica(service=service.name, slot=n, spec=spec),
-                    placement.held.get((service.name, n), records.Held()),
+                    placement.held.get((service.name, n), records.StartObstacle()),
                 )
                 for n, spec in specs.items()
             ]
@@ -168,7 +168,7 @@ def assign(
     }
 
 
-def _with_held(replica: records.Replica, held: records.Held) -> records.Replica:
+def _with_held(replica: records.Replica, held: records.StartObstacle) -> records.Replica:
     return replace(replica, held=held.why, waits_on=held.on, held_by_fault=held.fault)
 
 

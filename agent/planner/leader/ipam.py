@@ -17,7 +17,7 @@ from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
-from agent.model.records import Assignment, Held, Replica
+from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import ContainerSpec, Key, spec_hash
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
@@ -226,7 +226,7 @@ def reserve_addresses(
     }
     before = {replica.key: replica for _, each in sorted(current.items()) for replica in each.replicas}
     reserved: dict[Key, dict[str, str]] = {}
-    held: dict[Key, Held] = {}
+    held: dict[Key, StartObstacle] = {}
     given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
         overlay = _Overlay(
@@ -299,22 +299,22 @@ class _Overlay:
         given |= dict(zip(free, left, strict=False))
         return {key: address for address, key in given.items()}
 
-    def held(self, host: str, key: Key, asks: Asks, reserved: str) -> Held:
+    def held(self, host: str, key: Key, asks: Asks, reserved: str) -> StartObstacle:
         """Return why the replica must not start on `host` yet; without a reason it may."""
         if self.network in asks.reserved and not reserved:
             fault = self.pool.subnet is not None
-            return Held(self.pool.why_none, f"network/{self.network}", fault)
+            return StartObstacle(self.pool.why_none, f"network/{self.network}", fault)
         address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.reserved else "")
         user = self.users.current_user(address, key, host) if address else None
         if user is None:
-            return Held()
+            return StartObstacle()
         why = f"{address} on {self.network} is used by {user.text}"
         if user.host and (user.key == key or not user.reachable):
-            return Held(why, f"host/{user.host}")
+            return StartObstacle(why, f"host/{user.host}")
         if user.key is None:
-            return Held(why, fault=True)
+            return StartObstacle(why, fault=True)
         service, slot = user.key
-        return Held(why, f"replica/{service}-{slot}")
+        return StartObstacle(why, f"replica/{service}-{slot}")
 
     def why_lost(self, key: Key, had: str) -> str:
         """Return why a replica cannot keep its previous address."""

@@ -8,7 +8,7 @@ from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
 from agent.model.plan import Blocked, Waiting
-from agent.model.records import Held, Replica
+from agent.model.records import Replica, StartObstacle
 from agent.model.spec import Key, Port
 from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
 
@@ -137,7 +137,7 @@ class ReplicaScheduler:
             found.setdefault(host, []).append(slot)
         return found
 
-    def held(self) -> Iterator[tuple[Key, Held]]:
+    def held(self) -> Iterator[tuple[Key, StartObstacle]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
         for slot, host in sorted(self.at.items()):
             held = self.state.held(host, self.service.name, slot)

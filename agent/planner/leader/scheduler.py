@@ -17,7 +17,7 @@ from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
 from agent.model.plan import Blocked, Waiting
-from agent.model.records import Assignment, Held, Replica
+from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.planner.leader.rescheduler import HostPicker, ReplicaScheduler
 from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, replicas_of, slots_of
@@ -31,7 +31,7 @@ class Placement:
     """Service -> host -> slots of its replicas there. No slot is on two hosts."""
     prefetching: Mapping[Key, str] = field(default_factory=dict)
     """Service and slot -> prefetch target."""
-    held: Mapping[Key, Held] = field(default_factory=dict)
+    held: Mapping[Key, StartObstacle] = field(default_factory=dict)
     """Service and slot -> why the replica must not start yet."""
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()

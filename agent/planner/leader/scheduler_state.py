@@ -15,7 +15,7 @@ from agent.diff.replicas import (
 )
 from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed, ReplicaTimers
-from agent.model.records import Assignment, Held, Replica
+from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import ContainerSpec, Key, spec_hash
 from agent.model.status import HostStatus, ReplicaReport
 
@@ -275,21 +275,21 @@ class SchedulerState:
         """Return True if a host reports a container of that replica that runs or may start."""
         return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
 
-    def held(self, host: str, service: str, slot: int) -> Held:
+    def held(self, host: str, service: str, slot: int) -> StartObstacle:
         """Return why a replica must not start on `host` yet: another host has it, or may have it."""
         if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
-            return Held()
+            return StartObstacle()
         key = service, slot
         has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
         for other in sorted((has.keys() | assigned) - {host}):
             if self.is_reachable(other):
                 still = f"it is still on {other}"
                 why = still if other in has else f"{other} has not confirmed its removal yet"
-                return Held(why, f"host/{other}")
+                return StartObstacle(why, f"host/{other}")
             if other in has and self.intent.host(other) and not self.is_gone(other):
                 why = f"it may still run on {other}, which does not report ({self.why_absent(other)})"
-                return Held(why, f"host/{other}")
-        return Held()
+                return StartObstacle(why, f"host/{other}")
+        return StartObstacle()
 
     def left_on(self, host: str) -> tuple[str, ...]:
         """Return the names of the replicas in the last report of a host, which may be unreachable."""

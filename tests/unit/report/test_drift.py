@@ -5,15 +5,24 @@ from typing import Any
 import pytest
 
 from agent.diff.bridge import OURS
-from agent.model.host_state import Attached, Difference, HostState, LinkState, NetworkState, SwarmState
+from agent.model.host_state import (
+    Attached,
+    Difference,
+    HostState,
+    LinkState,
+    NetworkState,
+    NodeState,
+    SwarmState,
+)
 from agent.model.intent import GWBRIDGE, PARKING, VolumeIntent
-from agent.model.observed import Observed
-from agent.model.plan import Plan
+from agent.model.leader_steps import PromoteNode, PublishAssignment, UpdateNode
+from agent.model.observed import ClusterState, Observed
+from agent.model.plan import Blocked, Plan
 from agent.model.records import Assignment
 from agent.model.spec import Mount, Restart, spec_hash
 from agent.model.steps import BRIDGE, CreateVolume, StartContainer
 from agent.planner import make_plan
-from agent.report.drift import Drift, find_drift, since_when
+from agent.report.drift import Drift, Look, find_differences, find_drift, since_when
 from tests.support.scenes import (
     BRIDGE_FOUND,
     DIGEST,
@@ -31,9 +40,14 @@ from tests.support.scenes import (
     replica,
 )
 
+RIGHT = Look(host(), cluster())
+"""The look before: everything was as declared."""
 
-def drift_of(seen: Observed, before: frozenset[Drift] = frozenset()) -> set[tuple[str, str, str]]:
-    found = find_drift(seen, make_plan(seen), (), before)
+
+def drift_of(
+    seen: Observed, before: frozenset[Drift] = frozenset(), earlier: Look = RIGHT
+) -> set[tuple[str, str, str]]:
+    found = find_drift(seen, make_plan(seen), (), before, earlier)
     return {(each.kind, each.object, each.field) for each in found}
 
 
@@ -71,7 +85,8 @@ def test_a_replica_that_shall_always_run_may_not() -> None:
         ),
     )
 
-    assert drift_of(seen) == {("container", "prod-order-1", "running")}
+    ran = replace(seen, host=host(containers=(container(1, replica=replica(1, digest)),)))
+    assert drift_of(seen, earlier=Look(ran.host, ran.cluster)) == {("container", "prod-order-1", "running")}
 
 
 def test_a_hand_changed_field_is_named() -> None:
@@ -95,7 +110,9 @@ def test_a_changed_intent_names_the_fields_that_change() -> None:
         ),
     )
 
-    assert drift_of(seen) == {("container", "prod-order-1", "image"), ("container", "prod-order-1", "user")}
+    changed = {("container", "prod-order-1", "image"), ("container", "prod-order-1", "user")}
+    assert set(map(tuple, find_differences(seen, make_plan(seen), ()))) == changed
+    assert drift_of(seen) == set(), "the agent carries it out"
 
 
 def test_a_replica_whose_old_spec_is_forgotten_differs_in_its_spec() -> None:
@@ -123,7 +140,10 @@ def test_a_volume_to_be_made_is_missing() -> None:
     )
     assert CreateVolume(volume=volume, reason="wanted by prod-order-1") in make_plan(seen).steps
 
-    assert ("volume", "prod_data", "missing") in drift_of(seen)
+    missing = ("volume", "prod_data", "missing")
+    assert missing in set(map(tuple, find_differences(seen, make_plan(seen), ())))
+    assert missing not in drift_of(seen)
+    assert missing in drift_of(seen, earlier=Look(host(volumes=frozenset({"prod_data"})), cluster()))
 
 
 def test_a_renamed_replica_is_told_under_its_declared_name() -> None:
@@ -253,7 +273,14 @@ def test_the_leader_sees_the_overlays_drift(networks: Any, field: str) -> None:
 
 
 def test_the_leader_sees_which_host_has_an_old_assignment() -> None:
-    assert ("intent", "node-c", "assignment") in drift_of(observed(fence=FENCE))
+    seen = observed(fence=FENCE)
+    wanted = {
+        step.host: step.assignment for step in make_plan(seen).steps if isinstance(step, PublishAssignment)
+    }
+    lost = ("intent", "node-c", "assignment")
+
+    assert lost in drift_of(seen, earlier=Look(host(), cluster(assignments=wanted))), "its key was deleted"
+    assert lost not in drift_of(seen), "an edit asks for it"
 
 
 def test_in_mode_observe_what_would_be_done_is_drift() -> None:
@@ -287,14 +314,16 @@ def test_while_etcd_is_away_containers_are_looked_at_and_the_bridge_is_as_it_was
 def test_a_step_in_flight_for_something_that_is_right_by_now_is_no_drift() -> None:
     start = StartContainer(name="prod-order-1", reason="exited with 1")
 
-    assert find_drift(observed(), Plan(), (start,), frozenset()) == frozenset()
+    assert find_drift(observed(), Plan(), (start,), frozenset(), RIGHT) == frozenset()
 
 
 def test_a_replica_being_removed_to_be_replaced_still_differs() -> None:
     start = StartContainer(name="prod-order-1", reason="exited with 1")
     seen = with_replica(status="removing")
 
-    assert find_drift(seen, Plan(), (start,), frozenset()) == {Drift("container", "prod-order-1", "running")}
+    assert find_drift(seen, Plan(), (start,), frozenset(), RIGHT) == {
+        Drift("container", "prod-order-1", "running")
+    }
 
 
 def test_drift_is_dated_from_when_it_was_first_seen() -> None:
@@ -304,3 +333,94 @@ def test_drift_is_dated_from_when_it_was_first_seen() -> None:
     second = since_when({one._replace(field="command"), other}, first, 200.0)
 
     assert second == {("container", "a"): 100.0, ("container", "b"): 200.0}
+
+
+# ---- drift is what was as declared and is not any more: an edit that is carried out is none
+
+
+NEWER = replace(SPEC, image="somecom/order:1.0.1")
+NEWER_DIGEST = spec_hash(NEWER)
+EDITED = cluster(
+    assignment=Assignment(revision=8, project="prod", replicas=(replica(1, NEWER_DIGEST), replica(2))),
+    specs={DIGEST: SPEC, NEWER_DIGEST: NEWER},
+)
+BIGGER = cluster(
+    assignment=Assignment(revision=8, project="prod", replicas=(replica(1), replica(2), replica(3)))
+)
+SMALLER = cluster(assignment=Assignment(revision=8, project="prod", replicas=(replica(1),)))
+MOVED = cluster(
+    accepted=replace(INTENT, gwbridge=replace(INTENT.gwbridge, subnet=IPv4Network("172.28.0.0/20")))
+)
+
+
+@pytest.mark.parametrize(
+    ("etcd", "now"),
+    [
+        (EDITED, host()),
+        (EDITED, host(containers=(container(2),))),
+        (EDITED, host(containers=(container(1, replica=replica(1, NEWER_DIGEST), status="created"), container(2)))),
+        (BIGGER, host()),
+        (BIGGER, host(containers=(container(1), container(2), container(3, status="created")))),
+        (SMALLER, host()),
+        (SMALLER, host(containers=(container(1), container(2, status="exited")))),
+        (MOVED, host()),
+    ],
+    ids=[
+        "a rollout waits", "the old one is removed", "the new one is made", "a first start", "a new one is made",
+        "a replica moves away", "the one that leaves is stopped", "the bridge waits",
+    ],
+)  # fmt: skip
+def test_what_an_edit_asks_for_is_no_drift_while_the_agent_carries_it_out(
+    etcd: ClusterState, now: HostState
+) -> None:
+    seen = observed(cluster=etcd, host=now)
+    assert find_differences(seen, make_plan(seen), ()) != frozenset()
+    assert drift_of(seen) == set()
+
+
+def test_what_was_carried_out_and_is_changed_drifts_until_it_is_right_again() -> None:
+    made = container(1, replica=replica(1, NEWER_DIGEST))
+    right = Look(host(containers=(made, container(2))), EDITED)
+    stopped = observed(cluster=EDITED, host=host(containers=(replace(made, status="paused"), container(2))))
+    drift = frozenset({Drift("container", "prod-order-1", "running")})
+
+    assert find_drift(stopped, make_plan(stopped), (), frozenset(), right) == drift
+    # At the next pass the look before shows it stopped, too.
+    later = Look(stopped.host, stopped.cluster)
+    assert find_drift(stopped, make_plan(stopped), (), drift, later) == drift
+    healed = observed(cluster=EDITED, host=right.host)
+    assert find_drift(healed, make_plan(healed), (), drift, later) == frozenset()
+
+
+def test_without_an_earlier_look_nothing_is_known_to_have_been_carried_out() -> None:
+    assert drift_of(observed(host=host(containers=())), earlier=Look()) == set()
+
+
+def test_a_container_that_the_agent_works_on_was_stopped_by_it() -> None:
+    seen = replace(with_replica(status="exited"), in_flight=frozenset({"container/prod-order-1"}))
+    assert drift_of(seen) == set()
+
+
+def test_a_network_that_is_blocked_drifts_also_after_an_edit() -> None:
+    held = Blocked(resource=BRIDGE, reason="live-restore is on", kind="guard")
+    seen = observed(cluster=MOVED)
+    found = find_drift(seen, Plan(blocked=(held,)), (), frozenset(), RIGHT)
+    assert {each.kind for each in found} == {"gwbridge"}
+
+
+def test_a_node_that_a_person_changed_drifts_and_one_that_an_edit_changes_does_not() -> None:
+    promote = PromoteNode(node_id="n", host="node-b", version=1, reason="r")
+    label = UpdateNode(node_id="n", host="node-b", version=1, labels=(("disk", "ssd"),), reason="r")
+    seen = observed(fence=FENCE)
+
+    def found(step: PromoteNode | UpdateNode, was: NodeState) -> set[str]:
+        before = Look(host(swarm=replace(SWARM, nodes=(was,))), cluster())
+        return {each.field for each in find_drift(seen, Plan((step,)), (), frozenset(), before)}
+
+    node = NodeState(
+        id="n", hostname="b", role="worker", availability="active", state="ready", address="", version=1
+    )
+    assert found(promote, node) == set()
+    assert found(promote, replace(node, role="manager")) == {"role"}
+    assert found(label, node) == set()
+    assert found(label, replace(node, labels=(("disk", "ssd"),))) == {"labels"}

@@ -10,17 +10,19 @@ from agent.diff.reported import host_of
 from agent.model.observed import Observed
 from agent.model.records import decode, encode
 from agent.model.status import HostStatus
-from agent.model.steps import ReleaseDisruption
+from agent.model.steps import LeaveSwarm, ReleaseDisruption
 from agent.planner import make_plan
 from agent.planner.dry_run.cluster import settle
 from agent.planner.dry_run.world import World
 from agent.planner.host.bridge import phase_of
-from agent.report.drift import Drift, find_drift
+from agent.report.drift import Drift, find_differences
 from agent.report.status import carried_out, host_status
 from tests.support.generators import sound_worlds, worlds
 from tests.support.thoroughness import examples
 from tests.unit.report.bench import Bench
 
+NO_DIFFERENCE = (ReleaseDisruption, LeaveSwarm)
+"""A slot that is released was needed for what is as declared now; only the leader sees why a host has to leave."""
 HOST_KINDS = {"container", "gwbridge", "swarm", "network", "image", "volume"}
 
 every_world = settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,8 +32,8 @@ def seen_by_each(world: World) -> list[Observed]:
     return [world.observed(name) for name in sorted(world.agents)]
 
 
-def drift_of(seen: Observed) -> frozenset[Drift]:
-    return find_drift(seen, make_plan(seen), (), frozenset())
+def differences_of(seen: Observed) -> frozenset[Drift]:
+    return find_differences(seen, make_plan(seen), ())
 
 
 def ids_on(seen: Observed) -> set[str]:
@@ -76,7 +78,7 @@ def test_a_settled_host_that_holds_nothing_back_has_carried_its_intent_out_and_d
             continue
         event("settled")
         assert carried_out(seen, plan, ())
-        assert drift_of(seen) == frozenset()
+        assert differences_of(seen) == frozenset()
 
 
 @every_world
@@ -84,21 +86,20 @@ def test_a_settled_host_that_holds_nothing_back_has_carried_its_intent_out_and_d
 def test_what_is_to_be_done_on_a_host_differs_in_something(world: World) -> None:
     for seen in seen_by_each(world):
         accepted = seen.cluster.accepted if seen.cluster else None
-        # The disruption slot that is given back is one that this host does not need: what it was for is as agreed.
         steps = [
             step
             for step in make_plan(seen).steps
-            if step.kind in HOST_KINDS and step.lane != "leader" and not isinstance(step, ReleaseDisruption)
+            if step.kind in HOST_KINDS and step.lane != "leader" and not isinstance(step, NO_DIFFERENCE)
         ]
         if accepted is not None and accepted.policy.mode == "enforce":
-            assert bool(steps) <= bool(drift_of(seen)), [str(step) for step in steps]
+            assert bool(steps) <= bool(differences_of(seen)), [str(step) for step in steps]
 
 
 @every_world
 @given(worlds())
 def test_no_id_is_a_label(world: World) -> None:
     for seen in seen_by_each(world):
-        assert not ids_on(seen) & {each.object for each in drift_of(seen)}
+        assert not ids_on(seen) & {each.object for each in differences_of(seen)}
 
 
 @every_world

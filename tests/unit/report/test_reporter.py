@@ -133,12 +133,13 @@ def test_a_refused_document_is_counted_once(bench: Bench) -> None:
 
 def test_drift_is_detected_dated_and_healed(bench: Bench) -> None:
     gone = observed(host=host(containers=(container(2),)))
+    bench.passed(observed())
     bench.passed(gone)
     bench.passed(gone)
 
     series = {"kind": "container", "object": "prod-order-1", "field": "missing"}
     assert bench.value("drift", **series) == 1
-    assert bench.value("drift_since_timestamp_seconds", kind="container", object="prod-order-1") == 1000
+    assert bench.value("drift_since_timestamp_seconds", kind="container", object="prod-order-1") == 1001
     assert bench.value("drift_detected_total", kind="container", field="missing") == 1
 
     bench.passed(observed())
@@ -278,10 +279,11 @@ def test_a_pass_that_can_only_hold_makes_us_ready_for_systemd_too(bench: Bench) 
 
 
 def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
+    bench.passed(observed(fence=FENCE))
     bench.passed(observed(fence=FENCE, host=host(containers=(container(2),))))
 
-    assert "leader, revision 7 not carried out yet, " in bench.notified[1]
-    assert "not as declared" in bench.notified[1]
+    assert "leader, revision 7 carried out, " in bench.notified[-1]
+    assert "not as declared" in bench.notified[-1]
 
 
 @pytest.mark.parametrize(
@@ -311,6 +313,7 @@ def test_the_status_page_has_the_plan_and_what_is_held_back(bench: Bench) -> Non
     held = Blocked(resource="host", reason="why", kind="role")
     plan = make_plan(seen) + Plan((), (held,))
 
+    bench.passed(observed())
     bench.reporter.passed(seen, plan, in_flight=(START,), failures={})
 
     page = bench.reporter.status()

@@ -10,7 +10,7 @@ from agent.model.intent import Intent, NetworkIntent
 from agent.planner import make_plan
 from agent.planner.host.prerequisites import plan_local_network
 from agent.planner.leader.recreate import plan_overlays
-from agent.report.drift import find_drift
+from agent.report.drift import find_differences
 from tests.support import builders
 from tests.support.builders import (
     LOCAL,
@@ -108,7 +108,7 @@ def test_an_overlay_that_a_worker_does_not_list_is_no_drift_and_replicas_start_o
         "create container/prod-order-1: order replica 1 is assigned here",
         "start container/prod-order-1: order replica 1 is assigned here",
     ]
-    assert not any(each.kind in ("overlay", "network") for each in find_drift(there, plan, (), frozenset()))
+    assert not any(each.kind in ("overlay", "network") for each in find_differences(there, plan, ()))
 
 
 def test_an_external_overlay_is_used_and_never_created() -> None:
