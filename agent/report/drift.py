@@ -59,7 +59,7 @@ Since = Mapping[tuple[str, ...], float]
 
 
 class Look(NamedTuple):
-    """What the agent saw at an earlier pass."""
+    """The observation of an earlier pass."""
 
     host: host_state.HostState | None = None
     """None: no earlier look at dockerd is known."""
