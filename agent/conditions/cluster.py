@@ -17,6 +17,7 @@ from agent.conditions.headline import headline
 from agent.conditions.reports import Reports
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
+from agent.model.spec import Key
 
 _UNSEALED = "join tokens are not sealed: anyone who can read etcd can join the swarm; set tokens.key_file"
 
@@ -91,10 +92,24 @@ def _replicas(
         for each in reports.leader_blocked()
         if each.kind == "placement" and each.resource.startswith("placement/")
     }
-    known = replicas.Known(hosts=of_hosts, rollouts=services.rollouts_of(intent, reports), no_host=no_host)
+    known = replicas.Known(
+        hosts=of_hosts,
+        rollouts=services.rollouts_of(intent, reports),
+        no_host=no_host,
+        shown_on=_shown_on(reports),
+    )
     return tuple(
         replicas.replica_condition(each, reports, known) for each in replicas.places(intent, reports)
     )
+
+
+def _shown_on(reports: Reports) -> dict[Key, tuple[str, ...]]:
+    found: dict[Key, tuple[str, ...]] = {}
+    for host in sorted(reports.cluster.present):
+        status = reports.current(host)
+        for each in status.replicas if status and status.engine_up else ():
+            found[each.key] = (*found.get(each.key, ()), host)
+    return found
 
 
 def _services(

@@ -35,6 +35,8 @@ class Known:
     """Rollouts to the spec of the document."""
     no_host: Mapping[str, str] = field(default_factory=dict)
     """Service -> the leader's reason why a replica of it has no host."""
+    shown_on: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
+    """Replica -> the hosts whose current reports show a container of it."""
 
 
 # ---- The slots of every service
@@ -313,10 +315,9 @@ class _Judge:
             )
 
     def _elsewhere(self) -> Iterator[Finding]:
-        """Yield a finding if another host still runs a container of the slot."""
-        for host in sorted(self.reports.cluster.statuses):
-            status = self.reports.current(host) if host != self.place.host else None
-            if status and any(each.key == _key(self.place) for each in status.replicas):
+        """Yield a finding if another host still has a container of the slot."""
+        for host in self.known.shown_on.get(_key(self.place), ()):
+            if host != self.place.host:
                 yield Finding(
                     "Progressing", "Moving", f"{host} still has a container of it", cause=f"host/{host}"
                 )

@@ -453,6 +453,9 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "start failed": with_replica(
         HEALTHY, B, "billing", 1, status="created", error="no such device", steady=False
     ),
+    "replica still on its earlier host": on(
+        HEALTHY, C, replicas=(*HEALTHY.statuses[C].replicas, replace(replica(BILLING, 1), id="earlier"))
+    ),
     "two containers of a slot": on(
         HEALTHY,
         B,
@@ -697,6 +700,10 @@ EXPECTED: Mapping[str, Expected] = {
         line="billing: 0 of 1 replica ready; billing-1 on node-232: it cannot start: no such device",
         code=2,
         problems=("service/billing Degraded/StartFailed!",),
+    ),
+    "replica still on its earlier host": Expected(
+        line="in progress: 8 of 8 replicas ready; billing: billing-1: node-233 still has a container of it",
+        states=("service/billing Progressing/Moving",),
     ),
     "two containers of a slot": Expected(
         line="in progress: 8 of 8 replicas ready; billing: billing-1: 2 containers of it exist until "
