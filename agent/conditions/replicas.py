@@ -183,10 +183,10 @@ class _Judge:
 
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
         reason, on = self._waiting(status, (f"container/{self.container}",))
-        on = getattr(replica, "waits_on", "") or on
+        on = replica.waits_on or on
         if replica.waits:
             return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
-        if replica.held and getattr(replica, "held_by_fault", False):
+        if replica.held and replica.held_by_fault:
             return Finding("Blocked", "Duplicate", replica.held, cause=on)
         if replica.held:
             return Finding("Progressing", "Moving", replica.held, cause=on)

@@ -233,7 +233,7 @@ def short_key(etcd_key: str) -> str:
 
 def blocked_of(status: HostStatus) -> tuple[BlockedReport, ...]:
     """Return what the host reports as blocked, without the unreadable keys: those are conditions of their own."""
-    return tuple(each for each in status.blocked if each.kind not in ("waiting", "unreadable"))
+    return tuple(each for each in status.blocked if each.kind != "unreadable")
 
 
 REASONS: dict[str, Reason] = {

@@ -263,7 +263,6 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
             spec=each.replica.spec,
             addresses=tuple(sorted(each.addresses)),
             reserved=replica.addresses if replica else (),
-            steady=False,
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
         )
         reports.append(report)
