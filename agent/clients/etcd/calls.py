@@ -123,12 +123,6 @@ def key_value(kv: etcd_pb2.KeyValue) -> KeyValue:
     )
 
 
-def alarm_of(response: etcd_pb2.StatusResponse) -> str:
-    """Return NOSPACE or CORRUPT from the errors of a member, such as `memberID:1 alarm:NOSPACE`; empty: no alarm."""
-    errors = " ".join(response.errors)
-    return next((each for each in ("CORRUPT", "NOSPACE") if each in errors), "")
-
-
 def holds_fence(response: etcd_pb2.TxnResponse, fence: Fence) -> bool:
     """Return True if the lock, read in the failure branch of a fenced write, is still that of `fence`."""
     found = [kv.create_revision for each in response.responses for kv in each.response_range.kvs]
