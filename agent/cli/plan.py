@@ -8,10 +8,11 @@ from typing import Any
 import typer
 
 from agent.cli.connect import Connection
-from agent.cli.validate import counted, painted, parse
+from agent.cli.validate import painted, parse
 from agent.errors import Conflict, Invalid, Refused, Unreachable
 from agent.intent.guard import confirmed, guarding
 from agent.model.observed import ClusterState, Document
+from agent.model.phrases import counted
 from agent.model.plan import Blocked, Step
 from agent.model.records import Verdict
 from agent.model.store import Compare, Put

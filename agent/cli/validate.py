@@ -9,6 +9,7 @@ from agent.errors import Invalid
 from agent.intent import guard, parse_intent, schema, warnings
 from agent.model import faults, observed
 from agent.model.intent import Intent
+from agent.model.phrases import counted
 from agent.yamldoc.faultlist import printable
 
 
@@ -67,8 +68,3 @@ def painted(text: object, colour: str | None = None, *, bold: bool = False, dim:
     if os.environ.get("NO_COLOR"):
         return shown
     return typer.style(shown, fg=colour, bold=bold or None, dim=dim or None)
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: `1 step`, `2 steps`."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
