@@ -171,9 +171,7 @@ def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
 def describe(condition: Condition) -> str:
     """Return a condition in one line, with the next command."""
     name = condition.name if condition.kind in ("service", "host", "replica") else condition.key.strip("/")
-    command = (
-        f": {condition.command}" if condition.command and condition.command not in condition.text else ""
-    )
+    command = f"; next: {condition.command}" if condition.command else ""
     return f"{name}: {condition.text or condition.reason}{command}"
 
 

@@ -107,8 +107,7 @@ def _step(step: Step) -> dict[str, str | bool]:
 
 def _show_lines(plan: ClusterPlan, cluster: ClusterState, *, every_step: bool) -> None:
     for line in summarize(cluster, plan):
-        name, _, text = str(line).partition(": ")
-        typer.echo(f"{painted(name, bold=True)}: {painted(text)}")
+        typer.echo(f"{painted(line.title, bold=True)}: {painted(line.text)}")
     for title, colour, groups in (
         ("blocked", "yellow", blocked_groups(plan)),
         ("waiting", "cyan", waiting_groups(plan)),
@@ -133,26 +132,29 @@ def _held(group: Grouped) -> str:
 
 def _show_host(host: HostPlan, *, every_step: bool) -> None:
     leader = painted(" (leader)", dim=True) if host.is_leader else ""
-    steps = [str(each) for each in host.steps] if every_step else [*_folded(host.steps)]
+    every = ((each.verb, str(each)) for each in host.steps)
+    steps = [*(every if every_step else _folded(host.steps))]
     typer.echo(f"{painted(host.name, bold=True)}{leader}")
     for note in host.notes:
         typer.echo(f"  {painted(f'({note})', dim=True)}")
-    for step in steps:
-        typer.echo(f"  {painted(step, 'red' if step.split()[0].rstrip(',') in _REMOVING else 'green')}")
+    for verb, text in steps:
+        typer.echo(f"  {painted(text, 'red' if verb in _REMOVING else 'green')}")
     if not steps:
         typer.echo(f"  {painted('nothing to do', dim=True)}")
 
 
-def _folded(steps: Iterable[Step]) -> Iterable[str]:
-    """Yield one line for the steps with one reason, in the order of the first of them, without bookkeeping."""
+def _folded(steps: Iterable[Step]) -> Iterable[tuple[str, str]]:
+    """Yield (first verb, line) for the steps with one reason, in the order of the first ones, without bookkeeping."""
     lines: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for step in steps:
         if not is_bookkeeping(step):
-            name = str(step).removeprefix(f"{step.verb} ").removesuffix(f": {step.reason}")
             verbs, names = lines.setdefault(step.reason, ({}, {}))
-            verbs[step.verb] = names[name] = None
+            verbs[step.verb] = names[step.subject] = None
     for reason, (verbs, names) in lines.items():
-        yield f"{', '.join(verbs)} {', '.join(first_of([*names], _MOST_NAMED, '{} more'))}: {reason}"
+        yield (
+            next(iter(verbs)),
+            f"{', '.join(verbs)} {', '.join(first_of([*names], _MOST_NAMED, '{} more'))}: {reason}",
+        )
 
 
 def _totals(plan: ClusterPlan, *, every_step: bool) -> str:

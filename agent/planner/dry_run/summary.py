@@ -42,8 +42,13 @@ class Line(NamedTuple):
     name: str
     text: str
 
+    @property
+    def title(self) -> str:
+        """Return the name, after the kind unless it is a service or host."""
+        return self.name if self.kind in ("service", "host") else f"{self.kind} {self.name}".strip()
+
     def __str__(self) -> str:
-        return f"{self.name if self.kind in ('service', 'host') else f'{self.kind} {self.name}'.strip()}: {self.text}"
+        return f"{self.title}: {self.text}"
 
 
 def is_bookkeeping(step: Step) -> bool:

@@ -214,7 +214,7 @@ def test_the_next_command_is_named_with_its_cause() -> None:
     unhealthy = condition("replica/a-1", "Degraded", "Unhealthy", "its check fails")
     problem = Problem(condition=replace(unhealthy, command="docker logs prod-a-1"))
 
-    assert progress(problems=(problem,)).causes == ("a-1: its check fails: docker logs prod-a-1",)
+    assert progress(problems=(problem,)).causes == ("a-1: its check fails; next: docker logs prod-a-1",)
 
 
 def test_another_document_ends_the_wait() -> None:
