@@ -113,6 +113,11 @@ def _run(connection: Connection, order: Order, result: dict[str, Any]) -> str:
         )
     if not order.wait:
         return ""
+    if (mode := written.intent.policy.mode) != "enforce":
+        result["result"] = "failed"
+        return (
+            f"revision {revision} is accepted, but x-cluster.policy.mode is {mode}: no agent carries it out"
+        )
     before = written.before if written.changed else None  # what an earlier call has changed is not known
     goal = goal_of(revision, written.intent, before, whole=order.wait == "cluster")
     outcome = await_goal(connection, goal, GOAL_S if timeout_s is None else timeout_s, to_stderr=quiet)

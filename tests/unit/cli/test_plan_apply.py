@@ -186,6 +186,14 @@ def test_the_exit_code_says_how_the_wait_has_ended(
     assert "after 1.0 s" in ended.out + ended.err
 
 
+def test_a_document_that_nobody_carries_out_is_not_waited_for(cluster: Cluster, write: Write) -> None:
+    with leading(cluster):
+        ended = cluster.run("apply", write(document(GOOD, policy={"mode": "paused"})), "--yes", "--wait")
+
+    assert ended.code == 1
+    assert "is accepted, but x-cluster.policy.mode is paused: no agent carries it out" in ended.err
+
+
 @pytest.mark.parametrize("wrong", [("--wait=bogus",), ("--no-wait", "--wait"), ("--timeout", "x")])
 def test_a_wait_for_something_else_is_wrong_usage(wrong: tuple[str, ...], write: Write) -> None:
     options = ("--endpoint", "http://127.0.0.1:1", "--cluster", "prod")
