@@ -4,3 +4,6 @@ from pathlib import Path
 
 CONFIG = Path("/etc/swarmkeeper/agent.yaml")
 """The configuration that a command reads if no option names another."""
+
+STDIN = "<stdin>"
+"""Name of a document from standard input."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from agent.cli import CONFIG
+from agent.cli import CONFIG, STDIN
 from agent.cli.output import Output, OutputOption
 from agent.errors import SwarmkeeperError, Unreachable
 from agent.yamldoc.faultlist import printable
@@ -67,7 +67,7 @@ def _usage_errors() -> Iterator[None]:
 
 
 CHANGES = 4  # exit code of `plan --exit-code` if the plan has steps
-STDIN = "<stdin>"
+HELD = 5  # and if it has none, but something is blocked or waits
 
 HELP = (
     "Keep a Docker Swarm cluster, its docker_gwbridge and its containers as one document in etcd declares.\n\n"
@@ -76,8 +76,9 @@ HELP = (
 )
 
 EXIT_CODES = (
-    "Exit codes: 0 success. 1 invalid, refused, or changed by another operator."
-    " 3 no answer from etcd, or none in time. 4 there is something to do (only with `plan --exit-code`)."
+    "Exit codes: 0 success. 1 invalid, refused, changed by another operator, or not ready after `apply --wait`."
+    " 3 no answer from etcd, or none in time. With `plan --exit-code`, 4 there is something to do, 5 there is nothing"
+    " to do, but something is blocked or waits."
     " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it)."
     " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
@@ -142,7 +143,9 @@ SecretsOption = Annotated[
         " logging options. Without this option, only the names of changed fields are shown.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EveryStepOption = Annotated[
+    bool, typer.Option("--all", help="Show every step on its own line, also those that only keep records.")
+]
 
 
 def _name_of(document: BinaryIO) -> str:
@@ -187,14 +190,13 @@ def validate(
             help="The accepted document. Also check whether replacing it by the first FILE needs a confirmation.",
         ),
     ] = None,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Check a document and print every fault with line and column. Needs neither etcd nor Docker."""
-    from agent.cli.validate import show_confirmation, show_validity
+    from agent.cli.validate import show_validity
 
-    name, raw = _name_of(document), document.read()
-    show_validity(name, raw)
-    if against:
-        show_confirmation(name, raw, _name_of(against), against.read())
+    accepted = (_name_of(against), against.read()) if against else None
+    show_validity(_name_of(document), document.read(), accepted, output)
 
 
 class SchemaOf(StrEnum):
@@ -230,29 +232,58 @@ def plan(
     config: ConfigOption = None,
     endpoint: EndpointOption = None,
     cluster: ClusterOption = None,
-    as_json: JsonOption = False,
+    output: OutputOption = Output.TABLE,
     show_secrets: SecretsOption = False,
+    every_step: EveryStepOption = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 4 if there is something to do.")
+        bool,
+        typer.Option(
+            "--exit-code",
+            help="Exit with 4 if there is something to do, 5 if there is nothing to do but something is blocked or"
+            " waits.",
+        ),
     ] = False,
 ) -> None:
-    """Show every step on every host with its reason, and what is blocked. Changes nothing.
+    """Sum up what would happen to every service and host, then show the steps. Changes nothing.
 
     The plan runs the code of the agents on the last report of every host.
     Ids in parentheses are not known yet: they belong to a new swarm or node.
     """
+    from agent.cli.apply import confirming
     from agent.cli.connect import connected
-    from agent.cli.plan import show_plan, with_document
+    from agent.cli.plan import has_work, show_plan, with_document
 
     with connected(config, endpoint, cluster) as connection:
         found = connection.read()
+    name = _name_of(document) if document else "FILE"
     if document:
-        found = with_document(found, _name_of(document), document.read())
-    shown = show_plan(found, as_json=as_json, show_secrets=show_secrets)
-    raise typer.Exit(CHANGES if exit_code and shown.steps else 0)
+        found = with_document(found, name, document.read())
+    command = confirming(name, config, endpoint, cluster)
+    shown = show_plan(
+        found, output=output, every_step=every_step, show_secrets=show_secrets, confirming=command
+    )
+    held = HELD if shown.blocked or shown.waiting else 0
+    raise typer.Exit((CHANGES if has_work(shown) else held) if exit_code else 0)
 
 
-@app.command()
+class Wait(StrEnum):
+    """The goal of `apply` after the verdict."""
+
+    NONE = "none"
+    SERVICES = "services"
+    CLUSTER = "cluster"
+
+
+class _Apply(TyperCommand):
+    """A command with an option whose value may be left out: `--wait` is `--wait=services`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        given = [f"--wait={Wait.SERVICES}" if each == "--wait" else each for each in args[:end]]
+        return super().parse_args(ctx, given + args[end:])
+
+
+@app.command(cls=_Apply)
 def apply(  # noqa: PLR0913 - one parameter for each option
     document: Document,
     *,
@@ -268,33 +299,61 @@ def apply(  # noqa: PLR0913 - one parameter for each option
             help="Confirm an edit that deletion_guard stops, with the token from the plan or the verdict.",
         ),
     ] = "",
+    output: OutputOption = Output.TABLE,
     show_secrets: SecretsOption = False,
+    every_step: EveryStepOption = False,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, metavar="SECONDS", help="Longest wait, for verdict or hosts.")
-    ] = 60.0,
+        Wait,
+        typer.Option(
+            "--wait",
+            metavar="[=services|cluster]",
+            help="Wait until every service that the document changes is ready (--wait), or until the whole cluster has"
+            " converged (--wait=cluster). Exit with 1 as soon as a rollout pauses or a replica keeps ending.",
+            show_default=False,
+        ),
+    ] = Wait.NONE,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=0,
+            metavar="SECONDS",
+            help="Longest wait.",
+            show_default="60 for the verdict, 600 with --wait",
+        ),
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the verdict.")] = False,
-    until_converged: Annotated[
-        bool, typer.Option("--until-converged", help="Wait until every host has converged.")
-    ] = False,
 ) -> None:
     """Check a document, show its plan, write it to etcd, and wait for the leader's verdict.
 
-    If another operator changes the document in etcd after the plan, nothing is written.
+    If another operator changes the document in etcd after the plan, nothing is written. Ctrl-C ends a wait; the
+    document stays applied.
     """
+    from agent.cli.apply import Order, confirming, run_apply
     from agent.cli.connect import connected
-    from agent.cli.plan import Applying
 
     if _name_of(document) == STDIN and not yes:
         raise typer.BadParameter("a document from standard input needs --yes: no answer can be read")
+    if no_wait and wait is not Wait.NONE:
+        raise typer.BadParameter("--no-wait and --wait exclude each other")
+    waiting = [f"--wait={wait}"] if wait is not Wait.NONE else []
+    waiting += [f"--timeout={timeout:g}"] if timeout is not None else []
+    more = [*(["--yes"] if yes else []), *waiting]
+    order = Order(
+        name=_name_of(document),
+        raw=document.read(),
+        ask=not yes,
+        confirm=confirm,
+        command=confirming(_name_of(document), config, endpoint, cluster, *more),
+        output=output,
+        show_secrets=show_secrets,
+        every_step=every_step,
+        verdict=not no_wait,
+        wait="" if wait is Wait.NONE else wait.value,
+        timeout_s=timeout,
+    )
     with connected(config, endpoint, cluster) as connection:
-        applying = Applying(connection, wait_s=wait)
-        revision = applying.write(
-            _name_of(document), document.read(), ask=not yes, confirm=confirm, show_secrets=show_secrets
-        )
-        if not no_wait or until_converged:
-            applying.await_verdict(revision)
-        if until_converged:
-            applying.await_convergence(revision)
+        raise typer.Exit(run_apply(connection, order))
 
 
 @app.command()

@@ -2,14 +2,20 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import typer
 
+from agent.cli.output import Output, print_data
 from agent.errors import Invalid
 from agent.intent import guard, parse_intent, schema, warnings
 from agent.model import faults, observed
 from agent.model.intent import Intent
+from agent.model.phrases import counted
 from agent.yamldoc.faultlist import printable
+
+VERSION = 1
+"""Version of the JSON of `validate`."""
 
 
 def show_schema() -> None:
@@ -17,20 +23,27 @@ def show_schema() -> None:
     typer.echo(json.dumps(schema.json_schema(), indent=2))
 
 
-def show_validity(name: str, raw: bytes) -> None:
-    """Print the warnings of a valid document and its number of hosts, services and replicas. Raises as `parse` does."""
+def show_validity(
+    name: str, raw: bytes, against: tuple[str, bytes] | None = None, output: Output = Output.TABLE
+) -> None:
+    """Print the faults of a document, or its warnings and its number of hosts, services and replicas.
+
+    `against` is the accepted document: then also print whether replacing it needs a confirmation. Raises Invalid.
+    """
+    if output.is_data:
+        _print_validity(name, raw, against, output)
+        return
     document = parse(name, raw, revision=0, to_stderr=False)
     assert document.intent is not None
     for warning in document.warnings:
         typer.echo(f"{name}: {painted('warning', 'yellow')}: {warning}")
-    typer.echo(f"{name}: {painted('valid', 'green')}: {_extent(document.intent)}")
-
-
-def show_confirmation(name: str, raw: bytes, accepted_name: str, accepted: bytes) -> None:
-    """Print whether `raw` needs a confirmation to replace `accepted`, and its token. Raises as `parse` does."""
-    before = parse(accepted_name, accepted, revision=0, to_stderr=False)
-    after = parse(name, raw, revision=0, to_stderr=False)
-    guarded = guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
+    extent = _extent(document.intent)
+    replicas = counted(extent["replicas"], "replica")
+    counts = f"{counted(extent['hosts'], 'host')}, {counted(extent['services'], 'service')}, {replicas}"
+    typer.echo(f"{name}: {painted('valid', 'green')}: {counts}")
+    if against is None:
+        return
+    guarded = _guarded(document, parse(*against, revision=0, to_stderr=False))
     if guarded is None:
         typer.echo(f"{name}: needs no confirmation")
         return
@@ -39,23 +52,50 @@ def show_confirmation(name: str, raw: bytes, accepted_name: str, accepted: bytes
     typer.echo(f"{name}: removes {removed}")
 
 
+def _print_validity(name: str, raw: bytes, against: tuple[str, bytes] | None, output: Output) -> None:
+    accepted = parse(*against, revision=0, to_stderr=True) if against else None
+    data = {"version": VERSION, "name": name, "valid": True, "faults": [], "warnings": []}
+    try:
+        document = _parsed(raw, 0)
+    except faults.InvalidDocument as error:
+        print_data({**data, "valid": False, "faults": [asdict(each) for each in error.faults]}, output)
+        raise _invalid(name, error) from error
+    assert document.intent is not None
+    guarded = _guarded(document, accepted) if accepted else None
+    confirmation = guarded and {"token": guarded[0], "removes": guarded[1]}
+    warned = {"warnings": list(document.warnings), "confirmation": confirmation}
+    print_data({**data, **warned, **_extent(document.intent)}, output)
+
+
+def _guarded(after: observed.Document, before: observed.Document) -> tuple[str, str] | None:
+    return guard.guarding(observed.ClusterState(revision=0, document=after, accepted=before.intent))
+
+
 def parse(name: str, raw: bytes, *, revision: int, to_stderr: bool) -> observed.Document:
     """Return the document `raw` as if etcd had it at `revision`. It has no faults and its intent is not None.
 
     If `raw` has faults, prints each after `name`, on stderr if `to_stderr`, and raises Invalid with their number.
     """
     try:
-        intent = parse_intent(raw, revision)
+        return _parsed(raw, revision)
     except faults.InvalidDocument as error:
         for fault in error.faults:
             typer.echo(f"{name}: {painted(fault, 'red')}", err=to_stderr)
-        raise Invalid(f"{name} is not valid: {counted(len(error.faults), 'fault')}") from error
+        raise _invalid(name, error) from error
+
+
+def _parsed(raw: bytes, revision: int) -> observed.Document:
+    intent = parse_intent(raw, revision)
     return observed.Document(revision=revision, intent=intent, warnings=warnings(intent), text=raw.decode())
 
 
-def _extent(intent: Intent) -> str:
-    replicas = counted(sum(service.replica_count for service in intent.services), "replica", "replicas")
-    return f"{counted(len(intent.hosts), 'host')}, {counted(len(intent.services), 'service')}, {replicas}"
+def _invalid(name: str, error: faults.InvalidDocument) -> Invalid:
+    return Invalid(f"{name} is not valid: {counted(len(error.faults), 'fault')}")
+
+
+def _extent(intent: Intent) -> dict[str, int]:
+    replicas = sum(service.replica_count for service in intent.services)
+    return {"hosts": len(intent.hosts), "services": len(intent.services), "replicas": replicas}
 
 
 # ---- Text for a terminal: without colours where NO_COLOR is set or the output is no terminal
@@ -67,8 +107,3 @@ def painted(text: object, colour: str | None = None, *, bold: bool = False, dim:
     if os.environ.get("NO_COLOR"):
         return shown
     return typer.style(shown, fg=colour, bold=bold or None, dim=dim or None)
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun: `1 step`, `2 steps`."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -60,3 +60,8 @@ def shorten(text: str) -> str:
     """Return a value on one line, with at most `_LONGEST` characters, for the log."""
     line = text.replace("\n", "\\n")
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun: `1 step`, `2 steps`."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

@@ -186,7 +186,7 @@ class HostStatus:
     """(address/prefix, device) of every device, only while docker_gwbridge is not as declared, for the same check."""
     attached: tuple[Attached, ...] = ()
     """Containers that a change of docker_gwbridge or of an overlay can disrupt: all of the host while docker_gwbridge
-    is not as declared, else those on an overlay."""
+    is not as declared, else those on an overlay; and unmanaged ones that publish ports."""
     replicas: tuple[ReplicaReport, ...] = ()
     steps: tuple[StepReport, ...] = ()
     """Steps that are planned or in flight."""

@@ -48,8 +48,13 @@ class BaseStep(ABC):
         """Return the circuit that the step shares with others; empty: none. While it is open, one step is the probe."""
         return ""
 
+    @property
+    def subject(self) -> str:
+        """Return the resource that texts name: the part of `resource` that the step changes."""
+        return self.resource
+
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}: {self.reason}"
+        return f"{self.verb} {self.subject}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +157,9 @@ class CreateParking(_BridgeStep):
     network: NetworkIntent
     verb = "prepare"
 
-    def __str__(self) -> str:
-        return f"prepare network/{self.network.name}: {self.reason}"
+    @property
+    def subject(self) -> str:
+        return f"network/{self.network.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +169,9 @@ class _ParkingStep(_BridgeStep):
     network: str
     budget_s = 30.0
 
-    def __str__(self) -> str:
-        return f"{self.verb} container/{self.name}: {self.reason}"
+    @property
+    def subject(self) -> str:
+        return f"container/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +205,9 @@ class RemoveParking(_BridgeStep):
     network: str
     verb = "clear"
 
-    def __str__(self) -> str:
-        return f"clear network/{self.network}: {self.reason}"
+    @property
+    def subject(self) -> str:
+        return f"network/{self.network}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

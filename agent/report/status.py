@@ -174,7 +174,7 @@ def _seen(
         addresses=tuple(
             (str(each), device) for each, device in host.addresses if device not in _KNOWN_DEVICES
         ),
-        attached=host.attached if wrong else _on_overlays(observed, host),
+        attached=host.attached if wrong else _that_matter(observed, host),
         replicas=replica_reports(observed, host),
         cut=tuple(f"{count:,} {what}" for what, count in more.items() if count > 0),
     )
@@ -228,13 +228,19 @@ def _images(host: host_state.HostState) -> tuple[str, ...]:
     return tuple(sorted({*wanted, *sorted(host.images - wanted)[:MOST_NAMES]}))
 
 
-def _on_overlays(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:
-    """Return the containers that a change of an overlay or of docker_gwbridge affects, unmanaged ones too."""
+def _that_matter(observed: Observed, host: host_state.HostState) -> tuple[host_state.Attached, ...]:
+    """Return the containers that a change of an overlay or of docker_gwbridge affects, unmanaged ones too.
+
+    MOST_NAMES unmanaged ones that publish ports are reported too, so that a plan foresees a conflict with a replica.
+    """
     accepted = observed.cluster.accepted if observed.cluster else None
     overlays = {each.name for each in host.networks if each.driver == "overlay"}
     # A worker may not list an overlay now, and still have stopped containers on it.
     overlays |= {each.name for each in accepted.networks if each.driver == "overlay"} if accepted else set()
-    return tuple(each for each in host.attached if not overlays.isdisjoint(each.networks))
+    ours = {each.id for each in host.containers}
+    published = [each.id for each in host.attached if each.running and each.ports and each.id not in ours]
+    known = frozenset(published[:MOST_NAMES])
+    return tuple(each for each in host.attached if each.id in known or not overlays.isdisjoint(each.networks))
 
 
 def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool) -> status.NetworkReport:

@@ -136,8 +136,8 @@ def test_plan_and_status_show_them_to_nobody_who_does_not_ask(
         agent.look()
     mind = with_document(reader(cluster).read(), "new.yaml", OTHERS.encode())
     for as_json in (False, True):
-        show_plan(mind, as_json=as_json)
         output = Output.JSON if as_json else Output.WIDE
+        show_plan(mind, output=output)
         show_status(reader(cluster), Wish(output=output), None)
     told = capsys.readouterr()
     assert "environment PASSWORD changed" in told.out
@@ -148,7 +148,7 @@ def test_plan_shows_what_changes_to_who_asks(
     cluster: SimulatedCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mind = with_document(reader(cluster).read(), "new.yaml", OTHERS.encode())
-    show_plan(mind, as_json=False, show_secrets=True)
+    show_plan(mind, show_secrets=True)
     told = capsys.readouterr().out
     for change in (
         f"environment PASSWORD: first{MARK} -> second{MARK}",

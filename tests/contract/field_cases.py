@@ -126,7 +126,7 @@ CASES = (
         '["8080:80", "5353:53/udp"]',
         "[{target: 53, published: 5353, protocol: udp}, {target: 80, published: 8080}]",
         '["8081:80", "5353:53/udp"]',
-        "ports: 8080->80/tcp wanted, 8081->80/tcp found",
+        "ports: 8080:80/tcp wanted, 8081:80/tcp found",
         beside=ON_NET,
     ),
     case(

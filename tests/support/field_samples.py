@@ -74,7 +74,7 @@ SAMPLES = (
     Sample(
         field="ports", value=(Port(target=80, published=8080), Port(target=53, protocol="udp")),
         by_hand={"HostConfig.PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8081"}]}},
-        named="ports: 8080->80/tcp wanted, 8081->80/tcp found",
+        named="ports: 8080:80/tcp wanted, 8081:80/tcp found",
     ),
     Sample(
         field="volumes",

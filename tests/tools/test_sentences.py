@@ -46,7 +46,6 @@ ALLOWED = {
     ),
     "the look of a line, with the same words": (
         "cli/app.py:Group.invoke",
-        "cli/plan.py:_show_host",
         "logs.py:_variant",
         "logs.py:_value",
         "logs.py:_variant",

@@ -7,12 +7,15 @@ from typing import Any
 from agent.diff.container.fill import FillContext, fill
 from agent.diff.container.identity import SHAPE, create_request
 from agent.diff.container.network import endpoint
-from agent.diff.container.row import FieldMapping, Found, as_text
+from agent.diff.container.row import NOTHING, FieldMapping, Found, as_text
 from agent.diff.container.table import TABLE, shape
 from agent.errors import Invalid
 from agent.model.host_state import Difference
 from agent.model.records import Replica
-from agent.model.spec import ContainerSpec, Key
+from agent.model.spec import Attachment, ContainerSpec, Key
+
+NONE = "(none)"
+"""Stands for a value that the document does not set."""
 
 # ---- Changing a container to another spec without recreating it
 
@@ -76,12 +79,6 @@ def _as_made(spec: ContainerSpec, replica: Replica) -> Found:
     )
 
 
-_SHOWN = frozenset(
-    {"image", "restart", "memory_limit_bytes", "memory_reservation_bytes", "nano_cpus", "pids_limit"}
-)
-"""Fields whose values fit into a sentence; of the others only the name is shown."""
-
-
 def differences(
     wanted: ContainerSpec, inspect: Mapping[str, Any], image: Mapping[str, Any] | None
 ) -> tuple[Difference, ...]:
@@ -95,27 +92,61 @@ def differences(
 
 
 def describe_change(old: ContainerSpec, new: ContainerSpec, *, show_secrets: bool = False) -> str:
-    """Describe the change from `old` to `new`, for the reason of a replacement.
+    """Describe the change from `old` to `new` with both values, for the reason of a replacement.
 
     Values of secret fields are left out unless `show_secrets` is set: then the text is for the operator alone.
     """
-    return "; ".join(text for row in TABLE for text in _change(row, old, new, show_secrets=show_secrets))
+    made = _as_made(old, Replica(service="", slot=0, spec=""))
+    return "; ".join(
+        text for row in TABLE for text in _change(row, old, new, made, show_secrets=show_secrets)
+    )
 
 
 def _change(
-    row: FieldMapping, old: ContainerSpec, new: ContainerSpec, *, show_secrets: bool
+    row: FieldMapping, old: ContainerSpec, new: ContainerSpec, made: Found, *, show_secrets: bool
 ) -> Iterator[str]:
     before, after = getattr(old, row.field), getattr(new, row.field)
     if before == after:
         return
-    if row.secret and show_secrets:
-        yield from _both_values(row.called, before, after)
-    elif row.field in _SHOWN:
-        yield f"{row.called} {_shown(row, before)} -> {_shown(row, after)}"
-    elif isinstance(before, tuple) and isinstance(after, tuple) and not row.ordered:
-        yield from _entries(row.called, before, after)
+    if row.secret:
+        yield from (
+            _both_values(row.called, before, after) if show_secrets else _names(row.called, before, after)
+        )
+        return
+    if row.field == "networks":
+        had, has = frozenset(map(_attachment, before)), frozenset(map(_attachment, after))
+        came, went = as_text(has - had), as_text(had - has)
+        found = [Difference(field=row.called, wanted=came, found=went, repair="none")]
     else:
-        yield f"{row.called} changed"
+        found = [*row.compare(new, made)]
+    several = isinstance(before, tuple) and not row.ordered
+    yield from (_values(each, was_set=before not in (None, ()), several=several) for each in found)
+    if not found:  # one of the two is left to the image or the engine
+        simple = isinstance(before, str | int | None) and isinstance(after, str | int | None)
+        values = f"{before or NONE} -> {after or NONE}" if simple else "changed"
+        yield f"{row.called} {values}"
+
+
+def _values(change: Difference, *, was_set: bool, several: bool) -> str:
+    """Return both values of a field; of a field with `several` entries, those that come or go."""
+    if several and NOTHING in (change.found, change.wanted):
+        verb, value = ("added", change.wanted) if change.found == NOTHING else ("removed", change.found)
+        return f"{change.field} {verb}" if value == NOTHING else f"{change.field} {verb} {value}"
+    before = change.found if was_set or change.found.startswith("no ") else NONE
+    return f"{change.field} {before} -> {NONE if change.wanted == NOTHING else change.wanted}"
+
+
+def _attachment(attached: Attachment) -> str:
+    names = f" as {', '.join(attached.aliases)}" if attached.aliases else ""
+    return f"{attached.network}{names}" + (f" at {attached.address}" if attached.address else "")
+
+
+def _names(field: str, before: Any, after: Any) -> Iterator[str]:
+    """Yield the names of the entries that differ; of a value without names, only that it differs."""
+    entries = (*before, *after) if isinstance(before, tuple) and isinstance(after, tuple) else ()
+    pairs = all(isinstance(each, tuple) for each in entries)
+    names = sorted({key for key, _ in set(before) ^ set(after)}) if entries and pairs else []
+    yield f"{field} {', '.join(names)} changed" if names else f"{field} changed"
 
 
 def _both_values(field: str, before: Any, after: Any) -> Iterator[str]:
@@ -137,17 +168,3 @@ def _parts(value: Any) -> Mapping[str, Any]:
 def _named(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     pairs = isinstance(value, tuple) and value and all(isinstance(each, tuple) for each in value)
     yield from ((f"{name}.{key}", each) for key, each in value) if pairs else [(name, value)]
-
-
-def _shown(row: FieldMapping, value: Any) -> str:
-    return row.show(value) if isinstance(value, int | None) else as_text(getattr(value, "name", value))
-
-
-def _entries(field: str, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[str]:
-    if all(isinstance(each, tuple) for each in (*before, *after)):
-        names = sorted({key for key, _ in set(before) ^ set(after)})
-        yield f"{field} {', '.join(names)} changed"
-        return
-    added, removed = len(set(after) - set(before)), len(set(before) - set(after))
-    counts = [f"{count} {field} {verb}" for count, verb in ((added, "added"), (removed, "removed")) if count]
-    yield ", ".join(counts) or f"{field} in another order"

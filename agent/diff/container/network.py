@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.diff.container.process import PREFIX
-from agent.diff.container.row import Body, FieldMapping, Found, place, plain
+from agent.diff.container.row import Body, FieldMapping, Found, as_text, place, plain
 from agent.model.intent import PARKING
 from agent.model.phrases import short_id
 from agent.model.spec import Attachment, ContainerSpec, Port
@@ -142,6 +142,11 @@ def _wanted_ports(spec: ContainerSpec, found: Found) -> Any:
     return published | bare | _found_bare(found)
 
 
+def _show_ports(ports: frozenset[str]) -> str:
+    """Return the ports as in the document: `80:8080/tcp`. Their normal form, part of the shape, has an arrow."""
+    return as_text(frozenset(each.replace("->", ":") for each in ports))
+
+
 def _found_ports(found: Found) -> frozenset[str]:
     bindings = found.at("HostConfig.PortBindings") or {}
     published = {
@@ -193,7 +198,7 @@ ROWS = (
     ),
     FieldMapping(
         field="ports", at="HostConfig.PortBindings", default="none published", put=_put_ports, wanted=_wanted_ports,
-        found=_found_ports,
+        found=_found_ports, show=_show_ports,
     ),
     plain("dns", "HostConfig.Dns", default=(), normal=tuple, write=list, ordered=True),
     plain("dns_search", "HostConfig.DnsSearch", default=(), normal=tuple, write=list, ordered=True),

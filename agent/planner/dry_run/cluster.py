@@ -11,9 +11,10 @@ from typing import TypeVar
 from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.host_state import NodeState
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Step, Waiting
+from agent.model.plan import Blocked, Plan, Step, Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
+from agent.planner.dry_run.ports import held_ports
 from agent.planner.dry_run.replicas import with_assignment
 from agent.planner.dry_run.world import Agent, World
 
@@ -35,6 +36,8 @@ class HostPlan:
     steps: tuple[Step, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    waits: tuple[Waiting, ...] = ()
+    """Waits for another resource before one of the steps: the first reason for each pair of resources."""
 
     def __str__(self) -> str:
         title = f"{self.name} (leader)" if self.is_leader else self.name
@@ -87,8 +90,8 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     )
     if lost:
         world, after, settled = settle(replace(world, lost=frozenset()), tuple(order))
-        done = {name: (*done.get(name, ()), *after[name]) for name in order}
-    left = {name: make_plan(world.observed(name)) for name in notes}
+        done = {name: done.get(name, Plan()) + after[name] for name in order}
+    left = {name: _with_held_ports(make_plan(world.observed(name)), world, name) for name in notes}
     everywhere = _shared(tuple(each.blocked for each in left.values()))
     waiting = _shared(tuple(each.waiting for each in left.values()))
     hosts = tuple(
@@ -96,31 +99,49 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
             name=name,
             is_leader=name == world.cluster.leader,
             notes=notes[name],
-            steps=done[name],
+            steps=done[name].steps,
             blocked=tuple(each for each in left[name].blocked if each not in everywhere),
             waiting=tuple(each for each in left[name].waiting if each not in waiting),
+            waits=_first(done[name].waiting),
         )
         for name in notes
     )
     return ClusterPlan(hosts=hosts, everywhere=everywhere, waiting_everywhere=waiting, settled=settled)
 
 
-def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, tuple[Step, ...]], bool]:
+def settle(world: World, order: tuple[str, ...]) -> tuple[World, Mapping[str, Plan], bool]:
     """Apply the plans of the hosts of `order` one after the other until all plans are empty.
 
-    Returns the last world, the steps of each host, and False if `most_rounds` were not enough.
+    Returns the last world, for each host its steps and what has waited for another resource meanwhile, and False if
+    `most_rounds` were not enough.
     """
-    done: dict[str, tuple[Step, ...]] = dict.fromkeys(order, ())
+    done = dict.fromkeys(order, Plan())
     for _ in range(most_rounds(world)):
-        before = sum(map(len, done.values()))
+        before = sum(len(each.steps) for each in done.values())
         for name in order:
-            steps = make_plan(world.observed(name)).steps
-            for step in steps:
+            plan = make_plan(world.observed(name))
+            for step in plan.steps:
                 world = predict(world, name, step)
-            done[name] += steps
-        if sum(map(len, done.values())) == before:
+            known = done[name].waiting
+            waits = tuple(each for each in plan.waiting if each.on and each not in known)
+            done[name] += Plan(plan.steps, waiting=waits)
+        if sum(len(each.steps) for each in done.values()) == before:
             return world, done, True
     return world, done, False
+
+
+def _first(waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
+    """Return the first of the waits of one resource for another: its reason changes as the other goes on."""
+    first: dict[tuple[str, str], Waiting] = {}
+    for each in waits:
+        first.setdefault((each.resource, each.on), each)
+    return tuple(first.values())
+
+
+def _with_held_ports(left: Plan, world: World, name: str) -> Plan:
+    known = {each.resource for each in left.blocked}
+    held = (each for each in held_ports(world, name) if each.resource not in known)
+    return left + Plan(blocked=tuple(held))
 
 
 def most_rounds(world: World) -> int:

@@ -8,7 +8,7 @@ from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
 from agent.model.host_state import ContainerState, HostState, NodeState
 from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
-from agent.model.status import BridgeReport, HostStatus, ReplicaReport
+from agent.model.status import BridgeReport, HostStatus, NetworkReport, ReplicaReport
 from agent.model.store import Fence
 from agent.planner.dry_run.replicas import NOW
 from agent.planner.host.bridge import bridge_phase
@@ -124,9 +124,22 @@ class World:
             advertise=self.agents[name].advertise,
             managers=host.swarm.managers,
             bridge=self._bridge(name, host),
+            networks=self._overlays(host),
             attached=host.attached,
             images=tuple(sorted(host.images)),
             replicas=tuple(_replica(each, self._jobs()) for each in host.containers),
+        )
+
+    def _overlays(self, host: HostState) -> tuple[NetworkReport, ...]:
+        """The overlays with containers of the host: some time later every host is a peer there."""
+        peers = (each.host.swarm.address for each in self.agents.values() if each.host)
+        used = {network for each in host.containers for network, address in each.addresses if address}
+        intent = self.cluster.accepted
+        overlays = {each.name for each in (intent.networks if intent else ()) if each.driver == "overlay"}
+        every = tuple(sorted(filter(None, peers)))
+        return tuple(
+            NetworkReport(id=f"({each})", name=each, driver="overlay", scope="swarm", peers=every)
+            for each in sorted(used & overlays)
         )
 
     def _jobs(self) -> frozenset[str]:

@@ -74,11 +74,11 @@ def _port_user(spec: ContainerSpec, found: ContainerState, host: HostState) -> s
     others = [each for each in host.attached if each.running and each.id != found.id]
     for port in _failed_for(spec, found.error):
         for other in others:
-            if any(_meets(port, each) for each in other.ports):
-                return f"port {_name(port)} is used by the container {other.name}"
-        if _BOUND.search(found.error) and any(_meets(port, each) for each in host.listening or ()):
+            if any(meets(port, each) for each in other.ports):
+                return f"port {port_name(port)} is used by the container {other.name}"
+        if _BOUND.search(found.error) and any(meets(port, each) for each in host.listening or ()):
             remedy = f"`ss -lnp 'sport = :{port.published}'` on the host shows it"
-            return f"port {_name(port)} is used by a process of the host: {remedy}"
+            return f"port {port_name(port)} is used by a process of the host: {remedy}"
     return ""
 
 
@@ -86,7 +86,7 @@ def _stale_port(spec: ContainerSpec, failed_with: str) -> str:
     """Remedy for a port that only dockerd's table has in use; empty if the start failed for another reason."""
     if not _ALLOCATED.search(failed_with):
         return ""
-    names = " and ".join(_name(port) for port in _failed_for(spec, failed_with))
+    names = " and ".join(port_name(port) for port in _failed_for(spec, failed_with))
     remedy = "run `systemctl restart docker` on this host"
     return f"nothing uses port {names}, but dockerd has kept it allocated since a crash: {remedy}"
 
@@ -100,7 +100,7 @@ def _failed_for(spec: ContainerSpec, error: str) -> Iterable[Port]:
     return ()
 
 
-def _meets(wanted: Port, taken: str) -> bool:
+def meets(wanted: Port, taken: str) -> bool:
     """Return True if `taken` (`8080/tcp`, `10.0.0.1:8080/tcp`) conflicts with the wanted port."""
     place, _, protocol = taken.rpartition("/")
     address, _, number = place.rpartition(":")
@@ -109,7 +109,7 @@ def _meets(wanted: Port, taken: str) -> bool:
     return same and (anywhere or address == wanted.host_ip)
 
 
-def _name(port: Port) -> str:
+def port_name(port: Port) -> str:
     return f"{port.published}/{port.protocol}"
 
 

@@ -154,7 +154,7 @@ def test_a_whole_agent_and_the_operators_commands_work_with_their_roles(
     ) as agent:
         agent.until_it_says("READY=1")
         mine = ("--config", str(config))
-        applied = swarmkeeper("apply", str(document), "--yes", "--until-converged", *mine)
+        applied = swarmkeeper("apply", str(document), "--yes", "--wait", *mine)
         assert applied.code == 0, f"{applied.out}{applied.err}\n{agent.log()}"
         eventually(lambda: "Nothing to do" in swarmkeeper("plan", *mine).out, WITHIN_S, "it comes to rest")
         assert "h1" in swarmkeeper("status", *mine).out

@@ -1,7 +1,9 @@
 import json
+import re
 from collections.abc import Callable
 
 from agent.model.records import Accepted, Verdict
+from agent.model.status import HostStatus
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, Cluster
 
@@ -14,12 +16,28 @@ def test_the_plan_for_a_document_is_told_by_host_as_if_it_were_put(cluster: Clus
 
     assert ended.code == 0
     assert [line for line in lines if line and not line.startswith(" ")] == [
+        "order: new, 3 replicas on h1, h2",
+        "h1: docker_gwbridge created with 172.21.0.0/20; creates the swarm",
+        "h2: docker_gwbridge created with 172.21.0.0/20; joins the swarm as worker",
+        "image registry.example/order:1.0.0: pulled on h1, h2",
+        "waiting swarm on h2 for host/h1",
         "h1 (leader)",
         "h2",
         lines[-1],
     ]
     assert "  join swarm: declared a worker of swarm (new swarm)" in lines
-    assert "  create container/prod-order-3: order replica 3 is assigned here" in lines
+    assert "  create, start container/prod-order-3: order replica 3 is assigned here" in lines
+
+
+def test_bookkeeping_is_folded_unless_every_step_is_asked_for(cluster: Cluster, write: Write) -> None:
+    short, full = cluster.run("plan", write(GOOD)).out, cluster.run("plan", write(GOOD), "--all").out
+
+    for step in ("campaign for leader", "publish verdict", "publish assignment/h1", "publish tokens"):
+        assert f"  {step}" in full
+        assert step not in short
+    total = len(json.loads(cluster.run("plan", write(GOOD), "-o", "json").out)["hosts"][0]["steps"])
+    assert total == sum(line.startswith("  ") for line in full.partition("\nh2\n")[0].splitlines()) - 1
+    assert re.search(r"[0-9]+ steps on 2 hosts; [0-9]+ of them keep records in etcd and labels: --all", short)
 
 
 def test_a_plan_writes_nothing(cluster: Cluster, write: Write) -> None:
@@ -36,14 +54,48 @@ def test_without_a_file_the_document_in_etcd_is_planned(cluster: Cluster) -> Non
     cluster.put(cluster.keys.intent, GOOD)
     revision = cluster.content().revision
 
-    assert f"publish verdict: revision {revision} is accepted" in cluster.run("plan").out
+    assert f"publish verdict: revision {revision} is accepted" in cluster.run("plan", "--all").out
 
 
 def test_a_document_that_is_put_gets_the_revision_that_was_planned(cluster: Cluster, write: Write) -> None:
-    planned = cluster.run("plan", write(GOOD)).out
+    planned = cluster.run("plan", write(GOOD), "--all").out
     cluster.put(cluster.keys.intent, GOOD)
 
     assert f"revision {cluster.content().revision} is accepted" in planned
+
+
+def test_an_edit_that_needs_a_token_shows_the_whole_command_that_gives_it(
+    cluster: Cluster, write: Write
+) -> None:
+    guarded = document(GOOD, policy={"deletion_guard": "50%"})
+    cluster.put(cluster.keys.intent, guarded)
+    cluster.put(cluster.keys.accepted, Accepted(revision=cluster.content().revision, document=guarded))
+    file = write(document(guarded, replicas={"order": {"h1": 1}}))
+    ended = cluster.run("plan", file)
+
+    asked = json.loads(cluster.run("plan", file, "-o", "json").out)["confirmation"]
+    command = (
+        f"swarmkeeper apply --endpoint {cluster.endpoint} --cluster {cluster.name}"
+        f" --confirm {asked['token']} {file}"
+    )
+    assert asked["command"] == command
+    assert f"  {command}\n" in ended.out
+    assert "This edit removes 2 of 3 replicas (order 2 of 3)" in ended.out
+
+
+def test_nothing_to_do_but_something_blocked_ends_with_5_for_who_asks(cluster: Cluster) -> None:
+    cluster.put(cluster.keys.intent, GOOD)
+    revision = cluster.content().revision
+    cluster.put(cluster.keys.accepted, Accepted(revision=revision, document=GOOD))
+    cluster.put(cluster.keys.verdict, Verdict(revision=revision, accepted=True, accepted_revision=revision))
+    for host in ("h1", "h2"):
+        status = HostStatus(instance="run", at="now", agent_version="0.1.0", engine_error="no such socket")
+        cluster.put(cluster.keys.status(host), status)
+    ended = cluster.run("plan", "--exit-code")
+
+    assert ended.code == 5, ended.out
+    assert cluster.run("plan").code == 0
+    assert "blocked engine: no such socket" in ended.out
 
 
 def test_something_to_do_ends_with_4_for_who_asks(cluster: Cluster, write: Write) -> None:
@@ -56,7 +108,7 @@ def test_nothing_to_plan_is_said(cluster: Cluster) -> None:
 
 
 def test_a_faulty_document_is_not_planned(cluster: Cluster, write: Write) -> None:
-    ended = cluster.run("plan", write("name: prod\n"), "--json")
+    ended = cluster.run("plan", write("name: prod\n"), "-o", "json")
 
     assert ended.code == 1
     assert ended.out == ""
@@ -64,7 +116,7 @@ def test_a_faulty_document_is_not_planned(cluster: Cluster, write: Write) -> Non
 
 
 def test_the_plan_as_json_holds_the_lines_that_the_agents_will_log(cluster: Cluster, write: Write) -> None:
-    told = json.loads(cluster.run("plan", write(GOOD), "--json").out)
+    told = json.loads(cluster.run("plan", write(GOOD), "-o", "json").out)
 
     assert told["settled"] is True
     assert [host["name"] for host in told["hosts"]] == ["h1", "h2"]
@@ -73,6 +125,14 @@ def test_the_plan_as_json_holds_the_lines_that_the_agents_will_log(cluster: Clus
         "verb": "create",
         "resource": "network/docker_gwbridge",
         "reason": "there is no docker_gwbridge",
+        "bookkeeping": False,
+    }
+    assert told["version"] == 1
+    assert told["confirmation"] is None
+    assert told["summary"][0] == {
+        "kind": "service",
+        "name": "order",
+        "text": "new, 3 replicas on h1, h2",
     }
 
 

@@ -1,4 +1,6 @@
+import json
 import re
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,20 +8,19 @@ from contextlib import contextmanager
 import pytest
 
 from agent.cli.connect import Connection
-from agent.cli.plan import unfinished
+from agent.cli.wait import Outcome, Result
 from agent.model.observed import ClusterState
 from agent.model.records import Accepted, Verdict
-from agent.model.status import BlockedReport, HostStatus
 from tests.support.document import document
-from tests.unit.cli.conftest import GOOD, Cluster
+from tests.unit.cli.conftest import GOOD, Cluster, swarmkeeper
 
 Write = Callable[[str], str]
 NEWER = document(GOOD, tags={"order": "1.0.1"})
 
 
 @contextmanager
-def leading(cluster: Cluster, *, refuse: str = "", carry_out: bool = False) -> Iterator[None]:
-    """Somebody who judges the first document that comes, and carries it out or not."""
+def leading(cluster: Cluster, *, refuse: str = "") -> Iterator[None]:
+    """Somebody who judges the first document that comes."""
 
     def judge() -> None:
         connection = Connection(store=cluster.store, keys=cluster.keys)
@@ -39,9 +40,6 @@ def leading(cluster: Cluster, *, refuse: str = "", carry_out: bool = False) -> I
                 revision=revision, accepted=not refuse, accepted_revision=accepted_revision, errors=errors
             ),
         )
-        for host in ("h1", "h2") if carry_out else ():
-            status = HostStatus(instance="run", at="now", agent_version="0.1.0", revision=revision)
-            cluster.put(cluster.keys.status(host), status)
 
     thread = threading.Thread(target=judge)
     thread.start()
@@ -77,8 +75,8 @@ def test_a_refusal_by_the_leader_is_an_error_with_his_words(cluster: Cluster, wr
 def test_the_plan_is_shown_before_anything_is_asked(cluster: Cluster, write: Write) -> None:
     ended = cluster.run("apply", write(GOOD), stdin="n\n")
 
-    assert "create container/prod-order-1: order replica 1 is assigned here" in ended.out
-    assert ended.out.index("create container") < ended.out.index("Apply this document?")
+    assert "create, start container/prod-order-1: order replica 1 is assigned here" in ended.out
+    assert ended.out.index("create, start container") < ended.out.index("Apply this document?")
 
 
 def test_who_says_no_puts_nothing(cluster: Cluster, write: Write) -> None:
@@ -100,7 +98,7 @@ def test_an_intent_that_changed_under_the_operators_eyes_is_not_overwritten(
 ) -> None:
     cluster.put(cluster.keys.intent, GOOD)
 
-    def think_while_somebody_else_puts(_: str) -> bool:
+    def think_while_somebody_else_puts(_: str, **__: object) -> bool:
         cluster.put(cluster.keys.intent, NEWER)
         return True
 
@@ -130,42 +128,76 @@ def test_who_does_not_wait_leaves_at_once(cluster: Cluster, write: Write) -> Non
 
 
 def test_a_verdict_that_does_not_come_ends_with_3(cluster: Cluster, write: Write) -> None:
-    ended = cluster.run("apply", write(GOOD), "--yes", "--wait", "0.1")
+    ended = cluster.run("apply", write(GOOD), "--yes", "--timeout", "0.1")
 
     assert ended.code == 3
     assert "there is no leader" in ended.err
     assert intent_of(cluster) == GOOD
 
 
-def test_the_carrying_out_is_waited_for_on_every_host(cluster: Cluster, write: Write) -> None:
-    with leading(cluster, carry_out=True):
-        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged")
-
-    assert ended.code == 0
-    assert ended.out.splitlines()[-1].startswith("Every host has carried out revision")
-
-
-def test_hosts_that_have_not_carried_it_out_are_named(cluster: Cluster, write: Write) -> None:
+def test_what_is_not_ready_in_time_is_named_and_ends_with_1(cluster: Cluster, write: Write) -> None:
     with leading(cluster):
-        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged", "--wait", "1")
+        ended = cluster.run("apply", write(GOOD), "--yes", "--wait", "--timeout", "2")
 
-    assert ended.code == 3
-    assert "h1: no report\nh2: no report\n" in ended.err
+    revision = cluster.content().get(cluster.keys.intent)
+    assert revision is not None
+    assert ended.code == 1
+    assert re.search(rf" s  leader: has not assigned revision {revision.mod_revision} yet\n", ended.out)
+    assert f"revision {revision.mod_revision} is not ready after 2." in ended.err
+    assert "stays applied" in ended.err
 
 
-def test_no_terminal_obeys_what_a_host_says_is_left(cluster: Cluster, write: Write) -> None:
-    blocked = BlockedReport(resource="swarm", reason="\x1b[2J\x9b", kind="error")
-    status = HostStatus(instance="run", at="now", agent_version="0.1.0", blocked=(blocked,))
-    cluster.put(cluster.keys.status("h1"), status)
+def test_a_document_that_is_there_already_is_waited_for_all_the_same(cluster: Cluster, write: Write) -> None:
     with leading(cluster):
-        ended = cluster.run("apply", write(GOOD), "--yes", "--until-converged", "--wait", "1")
-    assert "h1: blocked swarm: \\x1b[2J\\x9b\n" in ended.err
+        cluster.run("apply", write(GOOD), "--yes")
+    ended = cluster.run("apply", write(GOOD), "--yes", "--wait=cluster", "--timeout", "1")
+
+    assert ended.code == 1
+    assert "etcd already has this document" in ended.out
+    assert "not ready after 1." in ended.err
 
 
-def test_what_is_accepted_may_be_gone_while_somebody_waits() -> None:
-    (said,) = unfinished(ClusterState(revision=1), 1)
+def test_the_end_is_one_object_for_programs(cluster: Cluster, write: Write) -> None:
+    with leading(cluster):
+        accepted = cluster.run("apply", write(GOOD), "--yes", "-o", "json")
+    late = cluster.run("apply", write(GOOD), "--yes", "-o", "json", "--wait", "--timeout", "1")
+    faulty = cluster.run("apply", write("name: prod\n"), "--yes", "-o", "json")
 
-    assert said.startswith("the accepted document is missing in etcd")
+    told = json.loads(accepted.out)
+    assert (accepted.code, told["version"], told["result"], told["written"]) == (0, 1, "accepted", True)
+    told = json.loads(late.out)
+    assert (late.code, told["result"], told["written"]) == (1, "timeout", False)
+    assert told["causes"]
+    told = json.loads(faulty.out)
+    assert (faulty.code, told["result"], told["revision"]) == (1, "invalid", 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "code"), [("ready", 0), ("failed", 1), ("timeout", 1), ("interrupted", 130)]
+)
+def test_the_exit_code_says_how_the_wait_has_ended(
+    cluster: Cluster, write: Write, monkeypatch: pytest.MonkeyPatch, result: Result, code: int
+) -> None:
+    monkeypatch.setattr("agent.cli.apply.await_goal", lambda *_, **__: Outcome(result=result, seconds=1.0))
+    with leading(cluster):
+        ended = cluster.run("apply", write(GOOD), "--wait", "--yes")
+
+    assert ended.code == code
+    assert "after 1.0 s" in ended.out + ended.err
+
+
+def test_a_document_that_nobody_carries_out_is_not_waited_for(cluster: Cluster, write: Write) -> None:
+    with leading(cluster):
+        ended = cluster.run("apply", write(document(GOOD, policy={"mode": "paused"})), "--yes", "--wait")
+
+    assert ended.code == 1
+    assert "is accepted, but x-cluster.policy.mode is paused: no agent carries it out" in ended.err
+
+
+@pytest.mark.parametrize("wrong", [("--wait=bogus",), ("--no-wait", "--wait"), ("--timeout", "x")])
+def test_a_wait_for_something_else_is_wrong_usage(wrong: tuple[str, ...], write: Write) -> None:
+    options = ("--endpoint", "http://127.0.0.1:1", "--cluster", "prod")
+    assert swarmkeeper("apply", write(GOOD), "--yes", *options, *wrong).code == 64
 
 
 def test_a_document_from_standard_input_needs_a_yes_beforehand(cluster: Cluster) -> None:
@@ -192,18 +224,34 @@ def guarded(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def test_an_edit_that_would_wait_says_so_before_anything_is_asked(guarded: Cluster, write: Write) -> None:
-    ended = guarded.run("apply", write(SMALLER), stdin="n\n")
+def test_an_edit_that_would_wait_is_refused_before_it_is_written(guarded: Cluster, write: Write) -> None:
+    file = write(SMALLER)
+    ended = guarded.run("apply", file, "--yes", "--wait=cluster", "--timeout", "90")
 
-    assert "it would remove 2 of 3 replicas (order 2 of 3)" in ended.out
-    assert ended.out.index("No step is taken before you confirm") < ended.out.index("Apply this document?")
-    assert "remove container" not in ended.out
+    assert ended.code == 1
+    assert "nothing was written: this edit removes 2 of 3 replicas (order 2 of 3)" in ended.err
+    assert ended.err.splitlines()[-1] == (
+        f"  swarmkeeper apply --endpoint {guarded.endpoint} --cluster {guarded.name} --yes --wait=cluster --timeout=90"
+        f" --confirm {word_of(ended.err)} {file}"
+    )
+    assert intent_of(guarded) == GUARDED
+
+
+def test_the_command_that_is_named_confirms_the_edit(guarded: Cluster, write: Write) -> None:
+    ended = guarded.run("apply", write(SMALLER), "--yes", "--no-wait")
+    command = shlex.split(ended.err.splitlines()[-1])
+
+    assert command[0] == "swarmkeeper"
+    assert swarmkeeper(*command[1:], "--no-wait").code == 0
+    written = intent_of(guarded)
+    assert written is not None
+    assert "confirm" in written
 
 
 def test_with_the_word_the_document_is_put_with_it_and_the_plan_shows_what_comes(
     guarded: Cluster, write: Write
 ) -> None:
-    word = word_of(guarded.run("apply", write(SMALLER), stdin="n\n").out)
+    word = word_of(guarded.run("apply", write(SMALLER), "--yes").err)
     ended = guarded.run("apply", write(SMALLER), "--yes", "--no-wait", "--confirm", word)
 
     assert ended.code == 0
@@ -245,7 +293,7 @@ def test_a_document_that_waits_is_no_success_and_the_word_is_told(guarded: Clust
 
     thread = threading.Thread(target=judge)
     thread.start()
-    ended = guarded.run("apply", write(SMALLER), "--yes")
+    ended = guarded.run("apply", write(document(GUARDED, tags={"order": "1.0.1"})), "--yes")
     thread.join()
 
     assert ended.code == 1

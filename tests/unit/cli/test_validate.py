@@ -1,5 +1,8 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+
+import yaml
 
 from tests.support.document import document
 from tests.unit.cli.conftest import GOOD, swarmkeeper
@@ -70,3 +73,31 @@ def test_against_the_accepted_document_it_says_whether_the_change_would_wait(
     assert "needs a confirmation: x-cluster.policy.confirm: " in bold.out
     assert "removes 2 of 3 replicas (order 2 of 3)" in bold.out
     assert tame.out.splitlines()[-1].endswith("needs no confirmation")
+
+
+def test_faults_and_warnings_are_data_for_programs(write: Write) -> None:
+    good = swarmkeeper("validate", write(GOOD), "-o", "json")
+    bad = swarmkeeper("validate", write(document(GOOD, roles={"h2": "boss"})), "--output=yaml")
+
+    told = json.loads(good.out)
+    assert (good.code, told["version"], told["valid"], told["faults"]) == (0, 1, True, [])
+    assert (told["hosts"], told["services"], told["replicas"]) == (2, 1, 3)
+    assert "one manager" in " ".join(told["warnings"])
+    told = yaml.safe_load(bad.out)
+    assert (bad.code, told["valid"], len(told["faults"])) == (1, False, 1)
+    fault = told["faults"][0]
+    assert (fault["path"], fault["line"]) == ("x-cluster.hosts.h2.role", 10)
+    assert {"path", "value", "problem", "remedy", "line", "column"} <= fault.keys()
+
+
+def test_the_token_of_a_change_is_data_for_programs(write: Write, tmp_path: Path) -> None:
+    accepted = tmp_path / "in-force.yaml"
+    accepted.write_text(document(GOOD, policy={"deletion_guard": "50%"}))
+    smaller = document(GOOD, replicas={"order": {"h1": 1}})
+    bold = swarmkeeper("validate", write(smaller), "--against", str(accepted), "-o", "json")
+    tame = swarmkeeper("validate", write(GOOD), "--against", str(accepted), "-o", "json")
+
+    asked = json.loads(bold.out)["confirmation"]
+    assert len(asked["token"]) == 16
+    assert asked["removes"].startswith("2 of 3 replicas")
+    assert json.loads(tame.out)["confirmation"] is None

@@ -65,8 +65,31 @@ def test_a_change_is_told_field_by_field() -> None:
 
     assert describe_change(ORDER, new) == (
         "image somecom/order:1.0.0 -> somecom/order:1.0.1; command changed; "
-        "environment DB_PASSWORD, JAVA_OPTS changed; 2 ports added; "
-        "restart nothing -> always; memory no limit -> 64 MiB"
+        "environment DB_PASSWORD, JAVA_OPTS changed; "
+        "ports added 8080:80/tcp, 8443:443/tcp; restart (none) -> always; memory no limit -> 64 MiB"
+    )
+
+
+def test_values_that_are_no_secrets_are_told_and_only_entries_that_differ() -> None:
+    old = ContainerSpec(
+        image="order:1",
+        ports=(Port(target=8080, published=80), Port(target=53, published=53, protocol="udp")),
+        networks=(Attachment(network="a"),),
+        user="app",
+        dns=("1.1.1.1",),
+    )
+    new = replace(
+        old,
+        ports=(Port(target=8080, published=9080), old.ports[1]),
+        networks=(Attachment(network="b", ipv4_address="10.0.0.9"),),
+        user=None,
+        dns=(),
+        sysctls=(("net.core.somaxconn", "1024"),),
+    )
+
+    assert describe_change(old, new) == (
+        "ports 80:8080/tcp -> 9080:8080/tcp; networks a -> b at 10.0.0.9; user app -> (none); "
+        "sysctls.net.core.somaxconn added 1024; dns 1.1.1.1 -> (none)"
     )
 
 

@@ -53,7 +53,7 @@ def interrupted(world: World, turns: list[tuple[int, int]]) -> World:
 def test_every_cluster_settles_and_an_empty_plan_stays_empty(world: World) -> None:
     settled, done, came_to_an_end = settle(world, tuple(world.agents))
 
-    event(f"about {sum(map(len, done.values())) // 10 * 10} steps")
+    event(f"about {sum(len(each.steps) for each in done.values()) // 10 * 10} steps")
     assert came_to_an_end
     assert all(make_plan(settled.observed(name)).steps == () for name in world.agents)
 

@@ -1,0 +1,241 @@
+"""`apply`: show the plan of a document, write the document, wait for the verdict and for what it changes."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from agent.cli import STDIN
+from agent.cli.connect import Connection
+from agent.cli.goal import check_newest, goal_of
+from agent.cli.output import Output, print_data
+from agent.cli.plan import show_plan, with_document
+from agent.cli.validate import painted
+from agent.cli.wait import await_goal, show_outcome
+from agent.errors import Conflict, Invalid, Refused, SwarmkeeperError, Unreachable
+from agent.intent.guard import confirmed, guarding
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, Document
+from agent.model.records import Verdict
+from agent.model.store import Compare, Put
+
+VERSION = 1
+"""Version of the JSON of `apply`."""
+VERDICT_S = 60.0
+GOAL_S = 600.0
+"""Longest waits, for the verdict and for the goal, if --timeout is not given."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a shell."""
+
+
+def confirming(
+    name: str,
+    config: Path | None,
+    endpoints: Sequence[str] | None,
+    cluster: str | None,
+    *more: str,
+) -> str:
+    """Return the command line that confirms the edit of `name`, with the options of this one, `{}` for the token."""
+    options = ["--config", str(config)] if config else []
+    for each in endpoints or ():
+        options += ["--endpoint", each]
+    options += ["--cluster", cluster] if cluster else []
+    file = "-" if name == STDIN else shlex.quote(name)
+    return " ".join(("swarmkeeper apply", shlex.join((*options, *more)), "--confirm {}", file)).replace(
+        "  ", " "
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The arguments and options of `apply`."""
+
+    name: str
+    raw: bytes = field(repr=False)
+    ask: bool
+    confirm: str = ""
+    """Token for an edit that needs one; empty: none is given."""
+    command: str = "swarmkeeper apply --confirm {}"
+    """The command line that gives the token, at `{}`."""
+    output: Output = Output.TABLE
+    show_secrets: bool = False
+    every_step: bool = False
+    verdict: bool = True
+    wait: str = ""
+    """services, cluster, or empty: none after the verdict."""
+    timeout_s: float | None = None
+
+
+def run_apply(connection: Connection, order: Order) -> int:
+    """Apply a document, and return the exit code. Prints one object in the end if the output is data."""
+    result = {"version": VERSION, "revision": 0, "written": False, "result": "", "error": "", "seconds": 0.0}
+    result |= {"causes": [], "others": []}
+    begin = time.monotonic()
+    try:
+        error, code = _run(connection, order, result), 0
+    except SwarmkeeperError as raised:
+        error, name = str(raised), type(raised).__name__.lower()
+        result |= {"result": name, "error": error, "seconds": round(time.monotonic() - begin, 1)}
+        if order.output.is_data:
+            print_data(result, order.output)
+        raise
+    result |= {"error": error, "seconds": round(time.monotonic() - begin, 1)}
+    if error:
+        code = INTERRUPTED if result["result"] == "interrupted" else 1
+        typer.secho(f"swarmkeeper: {error}", fg="red", err=True)
+    if order.output.is_data:
+        print_data(result, order.output)
+    return code
+
+
+def _run(connection: Connection, order: Order, result: dict[str, Any]) -> str:
+    """Carry out the order and note the `result`. Returns an error; empty: none."""
+    quiet, timeout_s = order.output.is_data, order.timeout_s
+    applying = Applying(connection, quiet=quiet)
+    written = applying.write(order)
+    revision = written.revision
+    result |= {"revision": revision, "written": written.changed, "result": "written"}
+    try:
+        if not order.verdict:
+            return ""
+        applying.await_verdict(
+            revision, (GOAL_S if order.wait else VERDICT_S) if timeout_s is None else timeout_s
+        )
+        result["result"] = "accepted"
+    except KeyboardInterrupt:
+        result["result"] = "interrupted"
+        return (
+            f"the wait for the verdict has ended; revision {revision} stays in etcd: see `swarmkeeper status`"
+        )
+    if not order.wait:
+        return ""
+    if (mode := written.intent.policy.mode) != "enforce":
+        result["result"] = "failed"
+        return (
+            f"revision {revision} is accepted, but x-cluster.policy.mode is {mode}: no agent carries it out"
+        )
+    before = written.before if written.changed else None  # what an earlier call has changed is not known
+    goal = goal_of(revision, written.intent, before, whole=order.wait == "cluster")
+    outcome = await_goal(connection, goal, GOAL_S if timeout_s is None else timeout_s, to_stderr=quiet)
+    result |= {"result": outcome.result, "causes": list(outcome.causes), "others": list(outcome.others)}
+    return show_outcome(outcome, revision, to_stderr=quiet)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The document that etcd has now."""
+
+    revision: int
+    intent: Intent
+    before: Intent | None
+    """The document that was accepted before; None: none was."""
+    changed: bool
+    """False if etcd had this document already."""
+
+
+class Applying:
+    """Applies one document. With `quiet`, only the result is printed, by the caller."""
+
+    def __init__(self, connection: Connection, *, quiet: bool = False) -> None:
+        self._connection, self._quiet = connection, quiet
+
+    def write(self, order: Order) -> Written:
+        """Show the plan, ask, and write the document.
+
+        Raises Invalid for a faulty document or a wrong token. Raises Conflict when another client changed the document
+        after the plan. Raises Refused when the edit needs a token or the operator answers no, and Unreachable.
+        """
+        name, command = order.name, order.command
+        cluster = self._connection.read()
+        planned = _confirmed(with_document(cluster, name, order.raw), cluster, name, order.confirm)
+        document, before = planned.document, cluster.accepted
+        assert document is not None
+        assert document.intent is not None
+        same = cluster.document
+        if same and same.text == document.text:
+            self._say(f"etcd already has this document, as revision {same.revision}.")
+            return Written(revision=same.revision, intent=document.intent, before=before, changed=False)
+        if not self._quiet:
+            show_plan(planned, every_step=order.every_step, show_secrets=order.show_secrets)
+            for warning in document.warnings:
+                typer.echo(f"{painted('warning', 'yellow')}: {warning}")
+        if guarded := guarding(planned):
+            token, removed = guarded
+            raise Refused(
+                f"nothing was written: this edit removes {removed}; to confirm it, run:\n"
+                f"  {command.replace('{}', token)}"
+            )
+        if order.ask and not typer.confirm("\nApply this document?", err=self._quiet):
+            raise Refused("the document was not applied: you did not answer yes")
+        revision = self._write(same.revision if same else 0, document)
+        self._say(f"Written to etcd as revision {revision}.")
+        return Written(revision=revision, intent=document.intent, before=before, changed=True)
+
+    def await_verdict(self, revision: int, timeout_s: float) -> None:
+        """Print the leader's verdict on `revision`.
+
+        Raises Refused for a refusal, Unreachable without a verdict in time, Conflict when a newer document exists.
+        """
+
+        def found(cluster: ClusterState) -> Verdict | None:
+            check_newest(cluster, revision)
+            verdict = cluster.verdict
+            return verdict if verdict and verdict.revision == revision else None
+
+        verdict = self._connection.wait_for(found, timeout_s)
+        if verdict is None:
+            leader = self._connection.read().leader
+            cause = f"the leader is {leader}" if leader else "there is no leader"
+            raise Unreachable(f"no verdict on revision {revision} within {timeout_s:g} s: {cause}")
+        if not verdict.accepted:
+            for error in verdict.errors:
+                typer.echo(painted(error, "red"), err=True)
+            answer = "waits for a confirmation" if verdict.confirm else "is refused"
+            stays = f"revision {verdict.accepted_revision} stays accepted"
+            raise Refused(
+                f"revision {revision} {answer}; {stays if verdict.accepted_revision else 'no document is accepted'}"
+            )
+        self._say(painted(f"Revision {revision} is accepted.", "green"))
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            typer.echo(text)
+
+    def _write(self, before: int, document: Document) -> int:
+        key = self._connection.keys.intent
+        unchanged, put = Compare(key=key, mod_revision=before), Put(key=key, value=document.text.encode())
+        try:
+            result = self._connection.store.txn([unchanged], [put])
+        except Unreachable:
+            return self._revision_after(before, document)
+        if not result.succeeded:
+            raise Conflict(
+                "another client changed the document after the plan; nothing was written: apply again"
+            )
+        return result.revision
+
+    def _revision_after(self, before: int, document: Document) -> int:
+        """Return the revision of a write without an answer, if etcd has the document. Raises Unreachable."""
+        now = self._connection.read().document
+        if now and now.revision != before and now.text == document.text:
+            return now.revision
+        raise Unreachable(
+            "etcd did not answer, and does not have the document yet: see `swarmkeeper status` before you apply again"
+        )
+
+
+def _confirmed(planned: ClusterState, cluster: ClusterState, name: str, token: str) -> ClusterState:
+    """Return `planned` with the token in its document, if the edit needs one. Raises Invalid for a wrong token."""
+    guarded, document = guarding(planned), planned.document
+    assert document is not None
+    if not token or guarded is None:
+        return planned
+    if guarded[0] != token:
+        raise Invalid(
+            f"{token} does not confirm this edit, which removes {guarded[1]}; its token is {guarded[0]}"
+        )
+    return with_document(cluster, name, confirmed(document.text.encode(), token))
