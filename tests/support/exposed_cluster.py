@@ -90,5 +90,5 @@ def _earlier(host: str) -> Look:
 def _samples(metrics: Metrics) -> Iterator[Sample]:
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         for each in family.samples:
-            if each.name.startswith("swarmkeeper_"):
+            if each.name.startswith(("swarmkeeper_", "process_")):
                 yield Sample(each.name, dict(each.labels), each.value)
