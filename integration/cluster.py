@@ -195,10 +195,10 @@ class Cluster:
         return (host or self.lab.hosts[0]).exec("swarmkeeper", *argv, check=check)
 
     def metrics(self, host: Host) -> dict[str, float]:
-        """The host's metrics by series, as Prometheus would scrape them over the LAN."""
+        """The host's metrics by series, as Prometheus would scrape them over the LAN, without `cluster` and `host`."""
         text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").text
         series = re.findall(r"^(swarmkeeper_\S+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)
-        return {name: float(value) for name, value in series}
+        return {_without_constant(name): float(value) for name, value in series}
 
     def passes(self, host: Host) -> float:
         """How often the host's agent has looked and decided since it was started."""
@@ -289,3 +289,10 @@ def package(base: str, tree: Path = ROOT) -> Path:
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return Path(built.stdout.strip().splitlines()[-1])
+
+
+def _without_constant(series: str) -> str:
+    """Return a series without the labels that every series of its agent has."""
+    name, _, labels = series.partition("{")
+    own = [each for each in re.findall(r'\w+="[^"]*"', labels) if not each.startswith(("cluster=", "host="))]
+    return f"{name}{{{','.join(own)}}}" if own else name

@@ -19,6 +19,7 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: swarmkeeper
+    honor_labels: true
     static_configs:
       - targets: {targets}
         labels: {{cluster: prod}}
@@ -69,7 +70,15 @@ def test_prometheus_sees_three_converged_agents_and_no_alert(
     prometheus: Prometheus, cluster: Cluster
 ) -> None:
     assert prometheus.value("sum(swarmkeeper_leader)") == [1.0]
+    eventually(
+        lambda: prometheus.value("swarmkeeper_cluster_converged") == [1.0], 60, "the leader says converged"
+    )
+    assert prometheus.value('count(count by (cluster, host) (swarmkeeper_build_info{cluster="prod"}))') == [
+        3.0
+    ]
     assert prometheus.value("sum(swarmkeeper_service_replicas_running)") == [8.0]
+    assert prometheus.value('sum(swarmkeeper_cluster_replicas{state="ready"})') == [8.0]
+    assert prometheus.value('swarmkeeper_cluster_hosts{state="Ready"}') == [3.0]
     assert prometheus.value("sum(swarmkeeper_swarm_quorum)") == [3.0]
     assert set(prometheus.value("swarmkeeper_gwbridge_ok")) == {1.0}
     groups = prometheus.ask("rules")["groups"]

@@ -182,7 +182,8 @@ class Agent:
 
 def environment_of(config: Config) -> Environment:
     """Return the real environment. Raises Invalid when registry credentials or a sealing key cannot be read."""
-    metrics, instance = Metrics(version=__version__), uuid.uuid4().hex
+    metrics = Metrics(version=__version__, host=config.host, cluster=config.cluster)
+    instance = uuid.uuid4().hex
     registries = RegistryConfig(config.docker.registry_config)
     registries.check()
     seal, seals = load_seal(config.cluster, config.tokens.key_file), config.tokens.key_file is not None

@@ -2,9 +2,13 @@
 
 from typing import Literal, NamedTuple, get_args
 
+from agent.conditions import condition
 from agent.model import host_state, plan
 
 PREFIX = "swarmkeeper_"
+
+Series = dict[tuple[str, ...], float]
+"""Values of a gauge by its label values."""
 
 # ---- Label values that are known before the first pass
 
@@ -21,6 +25,9 @@ RESULTS = ("ok", "error", "noop", "blocked")
 START_FAILURES = ("pull", "port", "network", "exit", "oom", "other")
 OPERATIONS = ("read", "txn", "grant", "keepalive", "revoke", "status")
 PHASES = ("observe", "plan", "apply")
+STATES: tuple[str, ...] = get_args(condition.State)
+REPLICAS = ("desired", "running", "ready", "updated", "unknown")
+MANAGERS = ("declared", "listed", "reachable", "needed")
 
 
 def action_of(step: plan.Step | type[plan.Step]) -> str:
@@ -90,6 +97,9 @@ DEFINITIONS = (
     Metric("actions_total", "counter", ("kind", "action", "result"), "Completed steps, by result.", _ACTIONS),
     Metric("actions_pending", "gauge", ("kind",), "Steps that are planned or in flight."),
     Metric("blocked", "gauge", ("reason",), "1 while a resource is blocked for this reason."),
+    Metric(
+        "waiting", "gauge", (), "Resources that wait for an operation under way, or for another resource."
+    ),
     Metric("drift", "gauge", ("kind", "object", "field"), "1 while the field differs from the intent."),
     Metric(
         "drift_since_timestamp_seconds", "gauge", ("kind", "object"), "Since when the object has differed."
@@ -133,4 +143,23 @@ DEFINITIONS = (
     ),
     Metric("docker_up", "gauge", (), "1 if dockerd answered the last pass."),
     Metric("docker_request_duration_seconds", "histogram", ("call",), "Duration of requests to dockerd."),
+    Metric("cluster_converged", "gauge", (), "1 if the cluster is as declared and ready."),
+    Metric("cluster_replicas", "gauge", ("service", "state"), "Replicas of a declared service, by state."),
+    Metric("cluster_hosts", "gauge", ("state",), "Declared hosts, by state."),
+    Metric("cluster_host_state", "gauge", ("name", "state", "reason"), "1 for the state of the host `name`."),
+    Metric(
+        "cluster_condition", "gauge", ("type", "reason"), "Resources of the cluster, by state and reason."
+    ),
+    Metric(
+        "cluster_rollout_state",
+        "gauge",
+        ("service", "state"),
+        "1 for the state of a rollout that is not done.",
+    ),
+    Metric(
+        "cluster_quorum",
+        "gauge",
+        ("state",),
+        "Managers of the swarm: listed by the leader's manager, else counted from reports.",
+    ),
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from agent.conditions import ClusterConditions
 from agent.diff import bridge, networks, replicas
 from agent.diff.nodes import quorum
 from agent.model.host_state import ContainerState, HostState
@@ -13,9 +14,9 @@ from agent.model.plan import Failure, Plan, Step
 from agent.model.spec import Key
 from agent.model.status import HostStatus
 from agent.report import definitions
+from agent.report.cluster_gauges import cluster_gauges
+from agent.report.definitions import Series
 from agent.report.drift import Drift, Since
-
-Series = dict[tuple[str, ...], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class View:
     drift: frozenset[Drift] = frozenset()
     carried_out: bool = False
     """True if the host has carried out the accepted intent in full."""
+    conditions: ClusterConditions | None = None
+    """Leader only: the conditions of the cluster."""
 
     @property
     def etcd_answered(self) -> bool:
@@ -73,6 +76,7 @@ def gauges(
         **_networks(observed),
         **_replicas(observed),
         "drained": _drained(observed),
+        **cluster_gauges(view.conditions, observed),
     }
 
 
@@ -118,6 +122,7 @@ def _loop(view: View) -> dict[str, Series]:
     return {
         "actions_pending": {(kind,): float(pending[kind]) for kind in definitions.KINDS},
         "blocked": {(kind,): float(kind in reasons) for kind in definitions.BLOCKED},
+        "waiting": {(): float(len({each.resource for each in view.plan.waiting}))},
         "drift": {tuple(each): 1.0 for each in sorted(view.drift)},
     }
 

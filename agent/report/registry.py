@@ -63,8 +63,12 @@ prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 class Metrics:
     """All metrics of one agent. Any thread may call any method, and no method waits."""
 
-    def __init__(self, *, version: str) -> None:
+    def __init__(self, *, version: str, host: str = "", cluster: str = "") -> None:
+        """Create the metrics. Every series of ours has the labels `cluster` and `host`, if they are given."""
         self._registry = CollectorRegistry(auto_describe=False)
+        constant = {name: value for name, value in (("cluster", cluster), ("host", host)) if value}
+        self._exposed = CollectorRegistry(auto_describe=False)
+        self._exposed.register(_Labelled(self._registry, constant))
         self._counters = {
             each.name: prometheus.Counter(PREFIX + each.name, each.help, each.labels, registry=self._registry)
             for each in DEFINITIONS
@@ -142,7 +146,25 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
-        return prometheus.generate_latest(self._registry)
+        return prometheus.generate_latest(self._exposed)
+
+
+class _Labelled(Collector):
+    """Adds constant labels to every series of ours. Those of the process have none, as everywhere."""
+
+    def __init__(self, inner: CollectorRegistry, constant: Mapping[str, str]) -> None:
+        self._inner, self._constant = inner, constant
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._inner.collect():
+            if family.name.startswith(PREFIX):
+                family.samples = [
+                    each._replace(labels={**self._constant, **each.labels}) for each in family.samples
+                ]
+            yield family
 
 
 class _Snapshot(Collector):

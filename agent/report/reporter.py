@@ -23,6 +23,7 @@ from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
 from agent.report.cap import encode_status
+from agent.report.cluster_gauges import leaders_conditions
 from agent.report.page import local_page
 from agent.report.status import carried_out, host_status
 
@@ -353,6 +354,7 @@ class Reporter:
             status=status,
             drift=drift.find_drift(observed, plan, in_flight, before, self._earlier(previous)),
             carried_out=carried_out(observed, plan, in_flight),
+            conditions=leaders_conditions(observed, self._now()),
         )
 
     def _earlier(self, previous: HostStatus | None) -> drift.Look:

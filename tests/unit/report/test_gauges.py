@@ -7,10 +7,11 @@ import pytest
 from agent.model.host_state import SwarmState
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, BlockedKind, Plan
+from agent.model.plan import Blocked, BlockedKind, Plan, Waiting
 from agent.model.records import SwarmRecord
 from agent.model.steps import StartContainer
-from agent.report.gauges import NOTHING_YET, Series, gauges
+from agent.report.definitions import Series
+from agent.report.gauges import NOTHING_YET, gauges
 from tests.support.scenes import (
     BRIDGE_FOUND,
     FENCE,
@@ -113,6 +114,14 @@ def test_where_the_assignment_is_from_and_how_old_it_is_is_shown() -> None:
 def test_the_holder_of_the_lock_leads() -> None:
     assert shown(observed(fence=FENCE))["leader"] == {(): 1}
     assert shown(observed())["leader"] == {(): 0}
+
+
+def test_resources_that_wait_are_counted_and_are_not_blocked() -> None:
+    waits = Waiting(resource="rollout/order", reason="order-1 is in its monitor window")
+    seen = shown(observed(), Plan(waiting=(waits, waits, replace(waits, resource="drain/node-b"))))
+
+    assert seen["waiting"] == {(): 2}
+    assert set(seen["blocked"].values()) == {0}
 
 
 def test_steps_planned_and_in_flight_are_pending_once() -> None:

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.report import definitions
+from agent.report.cluster_gauges import NAMES as OF_THE_LEADER
 from agent.report.definitions import DEFINITIONS, PREFIX
 from agent.report.gauges import NOTHING_YET, gauges
 from agent.report.registry import Metrics
@@ -84,6 +85,9 @@ def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_before
         definitions.ROLES,
         definitions.REJECTIONS,
         definitions.START_FAILURES,
+        definitions.STATES,
+        definitions.REPLICAS,
+        definitions.MANAGERS,
     )
     page = PAGE.read_text()
 
@@ -93,6 +97,7 @@ def test_the_page_about_metrics_tells_the_values_of_labels_that_are_known_before
 def test_every_metric_is_set_or_counted_somewhere() -> None:
     modules = (
         "report/gauges.py",
+        "report/cluster_gauges.py",
         "report/counters.py",
         "report/registry.py",
         "report/reporter.py",
@@ -107,7 +112,9 @@ def test_every_metric_is_set_or_counted_somewhere() -> None:
 def test_every_metric_without_labels_is_there_from_the_start(metrics: Metrics) -> None:
     exposed = labels_of(metrics)
 
-    unlabelled = [PREFIX + each.name for each in DEFINITIONS if not each.labels]
+    unlabelled = [
+        PREFIX + each.name for each in DEFINITIONS if not each.labels and each.name not in OF_THE_LEADER
+    ]
     assert [name for name in unlabelled if name not in exposed] == []
 
 
@@ -200,6 +207,20 @@ def test_two_registries_do_not_share_figures() -> None:
     one.count("leader_changes_total")
 
     assert samples(other)[("swarmkeeper_leader_changes_total", ())] == 0
+
+
+def test_every_series_of_ours_names_host_and_cluster_and_those_of_the_process_do_not() -> None:
+    metrics = Metrics(version="1", host="node-1", cluster="prod")
+    metrics.show(gauges(replace(NOTHING_YET, observed=observed()), {}))
+    metrics.observe_store_call("read", 0.01, None)
+
+    constant = {("host", "node-1"), ("cluster", "prod")}
+    ours = [labels for name, labels in samples(metrics) if name.startswith(PREFIX)]
+    assert len(ours) > 100
+    assert [labels for labels in ours if not constant <= set(labels)] == []
+    assert [
+        labels for name, labels in samples(metrics) if not name.startswith(PREFIX) and "host" in dict(labels)
+    ] == []
 
 
 def test_names_are_prometheuss() -> None:

@@ -115,6 +115,26 @@ def test_an_etcd_that_goes_away_in_between_stops_no_pass(bench: Bench) -> None:
 # ---- the metrics
 
 
+def test_a_status_that_etcd_does_not_take_is_counted(bench: Bench) -> None:
+    bench.passed(observed())
+    assert bench.value("status_write_failures_total") == 0
+
+    bench.store.cut()
+    bench.reporter.close()
+
+    assert bench.value("status_write_failures_total") == 1
+
+
+def test_the_leader_exposes_the_cluster_and_no_other_agent_does(bench: Bench) -> None:
+    bench.passed(observed(fence=FENCE))
+    assert bench.value("cluster_hosts", state="Unknown") == 3  # no host has reported yet
+
+    bench.passed(observed())
+
+    assert bench.value("cluster_hosts", state="Unknown") is None
+    assert bench.value("cluster_converged") is None
+
+
 def test_the_revisions_are_shown(bench: Bench) -> None:
     bench.passed(observed(cluster=cluster(document=refused(9))))
 

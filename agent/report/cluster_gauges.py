@@ -1,0 +1,89 @@
+"""The gauges of the whole cluster, from the leader's conditions. No other agent exposes them.
+
+They outlive a host: a service whose hosts are all unreachable keeps its series, with `ready` 0 and `unknown` n.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from agent.conditions import ClusterConditions, Condition, conditions_of
+from agent.diff.nodes import quorum
+from agent.model.observed import Observed
+from agent.report.definitions import MANAGERS, REPLICAS, STATES, Series
+
+NAMES = (
+    "cluster_converged",
+    "cluster_replicas",
+    "cluster_hosts",
+    "cluster_host_state",
+    "cluster_condition",
+    "cluster_rollout_state",
+    "cluster_quorum",
+)
+
+
+def leaders_conditions(observed: Observed, now_s: float) -> ClusterConditions | None:
+    """Return the conditions of the cluster; None on every host but a leader that reads etcd."""
+    if observed.fence is None or observed.cluster is None or observed.stale:
+        return None
+    return conditions_of(
+        observed.cluster, now_s=now_s, store_error=observed.store_alarm or observed.store_error
+    )
+
+
+def cluster_gauges(conditions: ClusterConditions | None, observed: Observed) -> dict[str, Series]:
+    """Return the gauges of the cluster, by name without prefix; none without conditions."""
+    if conditions is None:
+        return {name: {} for name in NAMES}
+    declared = Counter[str](each.condition.state for each in conditions.hosts if each.declared)
+    return {
+        "cluster_converged": {(): float(conditions.converged)},
+        "cluster_replicas": _replicas(conditions),
+        "cluster_hosts": {(state,): float(declared[state]) for state in STATES},
+        "cluster_host_state": {
+            (each.condition.name, each.condition.state, each.condition.reason): 1.0
+            for each in conditions.hosts
+        },
+        "cluster_condition": _count(conditions),
+        "cluster_rollout_state": {(each.name, each.reason): 1.0 for each in conditions.rollouts},
+        "cluster_quorum": _quorum(conditions, observed),
+    }
+
+
+def _replicas(conditions: ClusterConditions) -> Series:
+    return {
+        (each.condition.name, state): float(getattr(each, state))
+        for each in conditions.services
+        for state in REPLICAS
+    }
+
+
+def _count(conditions: ClusterConditions) -> Series:
+    """Count the resources by state and reason. A state without resources has one series, without a reason."""
+    found = Counter[tuple[str, str]]((each.state, each.reason) for each in _each(conditions))
+    series: Series = {labels: float(number) for labels, number in sorted(found.items())}
+    used = {state for state, _ in found}
+    return series | {(state, ""): 0.0 for state in STATES if state not in used}
+
+
+def _each(conditions: ClusterConditions) -> Iterator[Condition]:
+    """Return the condition of every resource below the cluster."""
+    yield from (conditions.store, conditions.document, conditions.leader, conditions.quorum, *conditions.keys)
+    yield from (each.condition for each in conditions.hosts)
+    yield from (*conditions.networks, *conditions.images, *conditions.rollouts)
+    yield from (each.condition for each in conditions.services)
+    yield from (each.condition for each in conditions.replicas)
+
+
+def _quorum(conditions: ClusterConditions, observed: Observed) -> Series:
+    """Count the managers as the leader's manager lists them; if it lists none, as their agents report."""
+    declared = [each for each in conditions.hosts if each.declared == "manager"]
+    nodes = observed.host.swarm.nodes if observed.host else None
+    if nodes is None:
+        listed = len(declared)
+        reachable = sum(each.current and each.engine_up and each.role == "manager" for each in declared)
+    else:
+        managers = [each for each in nodes if each.role == "manager"]
+        listed, reachable = len(managers), sum(each.reachable is True for each in managers)
+    counts = (len(declared), listed, reachable, quorum(listed))
+    return {(state,): float(count) for state, count in zip(MANAGERS, counts, strict=True)}

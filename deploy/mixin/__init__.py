@@ -1,0 +1,1 @@
+"""The monitoring mixin: Prometheus alerts and Grafana dashboards from one source. `script/mixin` writes the files."""
