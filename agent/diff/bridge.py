@@ -91,7 +91,6 @@ _GATEWAY = "gateway_"
 """Prefix that libnetwork gives the endpoint of a container's gateway; an endpoint attached by hand has another name."""
 INGRESS = "ingress-sbox"
 """Sandbox of the routing mesh, through which the published ports of Swarm's own services come in."""
-_MESH = "ingress"
 _LONG_ID = 64
 """Length of a container id in characters; other sandboxes have shorter names: ingress-sbox, ep-..."""
 
@@ -160,12 +159,8 @@ def attached_by_hand(host: HostState) -> list[str]:
 
 
 def has_mesh(host: HostState) -> bool:
-    """Return True if the ingress sandbox has its gateway or needs none. Restarting dockerd restores it after a swap.
-
-    Only Swarm's own services use it. Without a task of one on this host the mesh counts as not needed.
-    """
-    used = any(each.task and _MESH in each.networks for each in host.attached)
-    meshed = host.swarm.local == "active" and host.network(_MESH) is not None and used
+    """Return True if the ingress sandbox has its gateway or needs none. Restarting dockerd restores it after a swap."""
+    meshed = host.swarm.local == "active" and host.network("ingress") is not None
     owners = {owner for bridge in host.bridges for owner, _ in bridge.endpoints}
     return not meshed or INGRESS in owners
 

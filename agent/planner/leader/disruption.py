@@ -116,7 +116,8 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
     if unwell := why_unwell(intent, observed, disruption):
         # Also while no host waits: after a new document or an agent restart a host may not have reported its need yet.
         reason = f"the next host waits: {'; '.join(unwell)}"
-        held = waiting_plan(f"disruption/{disruption.host}", reason, f"host/{disruption.host}")
+        on = _first_down(cluster.status_of(disruption.host)) or f"host/{disruption.host}"
+        held = waiting_plan(f"disruption/{disruption.host}", reason, on)
         return held if waiting else Plan()
     return (
         _next(intent, observed)
@@ -163,6 +164,12 @@ def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
     if left:
         return f"{state}: {left[0].reason}"
     return state if any(each.resource == resource for each in status.steps) else ""
+
+
+def _first_down(status: HostStatus | None) -> str:
+    """Return the condition key of the first replica that is down after the disruption; empty: none is."""
+    found = (each for each in status.replicas if _why_down(each, "", status)) if status else ()
+    return next((f"replica/{each.service}-{each.slot}" for each in found), "")
 
 
 def _unhealthy(status: HostStatus) -> list[BlockedReport]:

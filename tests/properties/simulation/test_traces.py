@@ -29,7 +29,7 @@ def test_a_trace_is_the_same_in_every_process() -> None:
 def test_a_trace_has_every_kind_of_line() -> None:
     lines = trace(SEED)
     assert {line.split()[0] for line in lines} == {
-        "blocked", "call", "etcd", "event", "outcome", "pass", "passed", "plan", "step"
+        "blocked", "call", "etcd", "event", "outcome", "pass", "passed", "plan", "step", "waiting"
     }  # fmt: skip
     assert not [line for line in lines if " at 0x" in line or "/tmp/" in line]
 

@@ -404,6 +404,18 @@ def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
     ]
 
 
+def test_the_next_host_waits_for_the_replica_that_is_down_not_for_its_host() -> None:
+    port = BlockedReport(resource="container/prod-order-1", reason="port 80/tcp is in use", kind="port")
+    down = says("h2", "right", replicas=(replica(status="created"),), blocked=(port,))
+    found = seen({"h1": "waiting", "h3": "right"}, disruption("h2", "released"), statuses=[down])
+    assert found.cluster is not None
+    assert found.cluster.accepted is not None
+
+    (waits,) = plan_disruption(found.cluster.accepted, found).waiting
+    assert waits.reason == "the next host waits: prod-order-1 on h2 is created: port 80/tcp is in use"
+    assert waits.on == "replica/order-1"
+
+
 def test_a_replica_that_has_done_its_work_is_well_and_so_is_one_with_a_longer_name_that_has_not() -> None:
     pull = StepReport(
         resource="image/order", verb="pull", text="pull image/order: start container/prod-order-1: waits"
