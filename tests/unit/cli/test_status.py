@@ -70,7 +70,8 @@ def test_a_cluster_with_only_a_document_is_known_and_its_hosts_are_not_well(clus
 
 
 def test_a_cluster_without_any_key_is_an_error(cluster: Cluster) -> None:
-    there = replace(cluster, name=f"{cluster.name}-there")
+    # It sorts before the clusters of other tests, of which at most 20 are listed.
+    there = replace(cluster, name=f"0-{cluster.name}")
     there.put(there.keys.intent, DOCUMENT)
     for arguments in ((), ("--watch",), ("-o", "json")):
         ended = cluster.run("status", *arguments)
