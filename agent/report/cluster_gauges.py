@@ -16,16 +16,6 @@ from agent.report.definitions import MANAGERS, REPLICAS, STATES, Series
 
 log = structlog.get_logger()
 
-NAMES = (
-    "cluster_converged",
-    "cluster_replicas",
-    "cluster_hosts",
-    "cluster_host_state",
-    "cluster_condition",
-    "cluster_rollout_state",
-    "cluster_quorum",
-)
-
 
 class ClusterGauges:
     """The gauges of the cluster after one pass, computed at the first scrape after it. Any thread may call this.
