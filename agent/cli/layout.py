@@ -138,12 +138,3 @@ def screen(lines: Sequence[Text], width: int, height: int) -> list[Text]:
     count = f"{ELLIPSIS} {len(lines) - shown} more lines"
     hint = f"{count} (enlarge the window, or `swarmkeeper status | less`)"
     return [*lines[:shown], text(hint if cell_len(hint) <= width else count, "reverse")]
-
-
-def age(seconds: float) -> str:
-    """Return a duration in its largest unit: `42s`, `6m`, `3h`, `2d`."""
-    whole = max(int(seconds), 0)
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if whole >= length:
-            return f"{whole // length}{unit}"
-    return f"{whole}s"

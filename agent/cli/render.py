@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from rich.text import Text
 
-from agent.cli.layout import ELLIPSIS, Column, age, paragraph, table, text
+from agent.cli.layout import ELLIPSIS, Column, paragraph, table, text
 from agent.conditions import (
     ClusterConditions,
     Condition,
@@ -17,6 +16,8 @@ from agent.conditions import (
     ServiceCondition,
 )
 from agent.conditions.condition import Reason, State
+from agent.conditions.reports import duration, seconds_since
+from agent.model.phrases import counted
 
 T = TypeVar("T")
 
@@ -91,10 +92,8 @@ def check_line(word: str, answer: str) -> str:
 
 def since(at: str, now_s: float) -> str:
     """Return the time since `at`, RFC 3339, in one unit; empty if it is not known."""
-    try:
-        return age(now_s - datetime.fromisoformat(at).timestamp()) if at else ""
-    except ValueError:
-        return ""
+    seconds = seconds_since(at, now_s)
+    return "" if seconds is None else duration(seconds)
 
 
 def _answer(cluster: Condition) -> str:
@@ -218,10 +217,8 @@ def _selected(entries: tuple[T, ...], most: int | None, condition: Callable[[T],
 def _rest(count: int, noun: str, page: Page) -> list[Text]:
     if not count:
         return []
-    nouns = noun if count == 1 else f"{noun}s"
-    return paragraph(
-        text(f"{ELLIPSIS} {count} more {nouns}, all ready (--all shows them)", "dim"), page.width
-    )
+    more = f"{ELLIPSIS} {counted(count, f'more {noun}')}, all ready (--all shows them)"
+    return paragraph(text(more, "dim"), page.width)
 
 
 # ---- Problems, each with what follows from it, and progress
@@ -333,8 +330,8 @@ def _progress(found: ClusterConditions, page: Page) -> list[Text]:
 def _more(count: int, noun: str, page: Page) -> list[Text]:
     if count <= 0:
         return []
-    nouns = noun if count == 1 else f"{noun}s"
-    return paragraph(text(f"{ELLIPSIS} {count} more {nouns} (--all shows them)", "dim"), page.width, indent=2)
+    more = f"{ELLIPSIS} {counted(count, f'more {noun}')} (--all shows them)"
+    return paragraph(text(more, "dim"), page.width, indent=2)
 
 
 # ---- Document and notes

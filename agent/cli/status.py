@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agent.cli.connect import RECHECK_S, Connection, connected
-from agent.cli.layout import age, paragraph, screen, text
+from agent.cli.layout import paragraph, screen, text
 from agent.cli.local_agent import ask_local_agent, conditions_without_etcd, render_local
 from agent.cli.other_clusters import refuse_unknown
 from agent.cli.output import Output, print_data
@@ -22,6 +22,7 @@ from agent.cli.render import Limits, Page, check_line, first_line, render
 from agent.cli.status_form import status_form
 from agent.clients.etcd import Store
 from agent.conditions import ClusterConditions, conditions_of
+from agent.conditions.reports import duration
 from agent.errors import Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.model.observed import ClusterState
 
@@ -232,7 +233,7 @@ def watched(found: Look, error: str, wish: Wish, *, now_s: float, width: int, he
     page = Page(width=width, now_s=at_s, limits=limits, wide=wide)
     lines = render(found.cluster, found.conditions(at_s), page, found.accepted)
     if error:
-        mark = f"this was known {age(now_s - found.read_s)} ago: {error}"
+        mark = f"this was known {duration(now_s - found.read_s)} ago: {error}"
         old = [Text(line.plain, "dim", end="", no_wrap=True) for line in lines]
         lines = [*paragraph(text(mark, "bold red"), width), text(""), *old]
     return screen(lines, width, height)

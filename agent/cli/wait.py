@@ -17,7 +17,7 @@ from agent.cli.validate import painted
 from agent.conditions import Goal, Progress, conditions_of, progress_to
 from agent.errors import Conflict
 from agent.model.observed import ClusterState
-from agent.model.phrases import first_of
+from agent.model.phrases import first_of, shorten
 from agent.yamldoc.faultlist import printable
 
 MOST_CAUSES = 10
@@ -149,7 +149,6 @@ class _Lines:
         changed = {name: text for name, text in lines.items() if self._lines.get(name) != text}
         changed |= {name: "ready" for name in self._lines if name not in lines}
         for name, text in changed.items():
-            line = printable(f"{name}: {text}")
-            short = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
-            typer.echo(f"{self._passed():6.1f} s  {short}", err=self._to_stderr)
+            line = shorten(printable(f"{name}: {text}"), _LONGEST)
+            typer.echo(f"{self._passed():6.1f} s  {line}", err=self._to_stderr)
         self._lines = dict(lines)

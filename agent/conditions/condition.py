@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from agent.model.intent import Role
+from agent.model.phrases import MOST_TEXT, shorten
 
 State = Literal["Ready", "Progressing", "Degraded", "Blocked", "Unknown"]
 Kind = Literal[
@@ -50,8 +51,6 @@ Reason = Literal[
 """The fixed words, a label of metrics and a stable part of the JSON of `status`."""
 
 SEVERITY: dict[State, int] = {"Ready": 0, "Progressing": 1, "Degraded": 2, "Blocked": 3, "Unknown": 4}
-MOST_TEXT = 1_000
-"""Characters of a text."""
 
 
 def is_fault(state: State) -> bool:
@@ -112,7 +111,7 @@ class Condition:
             name=name,
             state=found.state,
             reason=found.reason,
-            text=found.text if len(found.text) <= MOST_TEXT else f"{found.text[: MOST_TEXT - 3]}...",
+            text=shorten(found.text, MOST_TEXT),
             command=found.command,
             since=found.since,
             revision=revision,

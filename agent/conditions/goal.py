@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.conditions.condition import ClusterConditions, Condition, HostCondition, ServiceCondition
+from agent.conditions.headline import title
 from agent.model.intent import Intent, NetworkIntent, ServiceIntent
 from agent.model.observed import ClusterState
 
@@ -174,6 +175,5 @@ def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
 
 def _described(condition: Condition) -> str:
     """Return a condition in one line, with the next command."""
-    name = condition.name if condition.kind in ("service", "host", "replica") else condition.key.strip("/")
     command = f"; next: {condition.command}" if condition.command else ""
-    return f"{name}: {condition.text or condition.reason}{command}"
+    return f"{title(condition)}: {condition.text or condition.reason}{command}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from agent.conditions.condition import ClusterConditions, Condition, HostCondition, Problem
 from agent.conditions.hosts import in_short
 from agent.conditions.reports import Reports
+from agent.model.phrases import counted
 
 MOST = 200
 """Characters of the first line."""
@@ -56,10 +57,6 @@ def _cut(text: str, more: str) -> str:
         return f"{text}{more}"
     whole = text[: most + 1].rpartition("; ")[0]
     return f"{whole or f'{text[: most - 3]}...'}{more}"
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _unknown(hosts: Sequence[HostCondition], reports: Reports) -> str:

@@ -14,7 +14,7 @@ from agent.conditions.condition import (
 from agent.conditions.membership import SWARM, address_findings, membership_findings
 from agent.conditions.reports import Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
-from agent.model.phrases import short_id
+from agent.model.phrases import counted, short_id
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
@@ -142,7 +142,7 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
             cause=on,
         )
     if steps := open_steps(status):
-        yield Finding("Progressing", "Steps", f"has {steps} open {'step' if steps == 1 else 'steps'}")
+        yield Finding("Progressing", "Steps", f"has {counted(steps, 'open step')}")
     if not 0 < reports.accepted_revision <= status.revision:
         yield _behind(declared.name, reports)
 

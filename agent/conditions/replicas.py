@@ -210,7 +210,7 @@ class _Judge:
         return {each.resource for each in every if each.resource.startswith("network/")}
 
     def _dependency(self) -> str:
-        """Return the key of the first service that this one depends on and that a current report calls faulty."""
+        """Return the key of the first service that this one depends on; empty: it depends on none."""
         names = [name for name, _ in self.place.service.depends_on]
         return f"service/{names[0]}" if names else ""
 
@@ -258,7 +258,7 @@ class _Judge:
     def _of_container(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         match found.status:
             case "running":
-                yield from self._running(found)
+                yield from self._running(found, status)
             case "exited":
                 yield from self._exited(found)
             case "restarting":
@@ -277,12 +277,13 @@ class _Judge:
                 yield Finding("Progressing", "Updating", "its container is being removed")
         yield from self._blocked(status, (self.container, found.name))
 
-    def _running(self, found: ReplicaReport) -> Iterator[Finding]:
+    def _running(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         if found.health == "unhealthy":
+            about = (each for each in status.blocked if each.resource == f"container/{found.name}")
             yield Finding(
                 "Degraded",
                 "Unhealthy",
-                "its health check fails: see the last results with docker inspect on its host",
+                next((each.reason for each in about if each.kind == "unhealthy"), "its health check fails"),
                 f"docker inspect --format '{{{{json .State.Health}}}}' {found.name}",
             )
         if found.crashes >= CRASH_LOOP:

@@ -1,8 +1,9 @@
 """The reports of the hosts: which of them are current, and what the managers and the leader say of the others."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from agent.conditions.condition import Finding, Reason, State
 from agent.diff.nodes import HOST_LABEL
@@ -38,14 +39,13 @@ def duration(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no slots: cached_property needs a __dict__
 class Reports:
     """The content of etcd, and the reader's clock."""
 
     cluster: ClusterState
     now_s: float
     store_error: str = ""
-    _cache: dict[str, HostStatus | None] = field(default_factory=dict, repr=False)
 
     @property
     def intent(self) -> Intent | None:
@@ -122,21 +122,15 @@ class Reports:
 
     # ---- What the managers list
 
-    @property
+    @cached_property
     def lister(self) -> HostStatus | None:
-        """Return the report of a manager that lists the nodes now, the leader's first; None: none does."""
-        if "lister" not in self._cache:
-            self._cache["lister"] = (
-                None  # why_unknown of an absent host asks for its node, and so for the lister
-            )
-            self._cache["lister"] = self._find_lister()
-        return self._cache["lister"]
-
-    def _find_lister(self) -> HostStatus | None:
-        names = (self.cluster.leader or "", *sorted(self.cluster.statuses))
-        for name in names:
-            status = self.current(name) if name in self.cluster.statuses else None
-            if status and status.engine_up and status.nodes is not None and self.is_ours(status):
+        """The report of a manager that lists the nodes now, the leader's first; None: none does."""
+        for name in (self.cluster.leader or "", *sorted(self.cluster.present)):
+            status = self.cluster.statuses.get(name)
+            # First what is cheap. Why a host is absent depends on the lister, so it must not be asked here.
+            lists = status and status.engine_up and status.nodes is not None and self.is_ours(status)
+            absent = name not in self.cluster.present or (status and status.stopped)
+            if lists and not absent and self.current(name):
                 return status
         return None
 
@@ -257,10 +251,11 @@ REASONS: dict[str, Reason] = {
     "rollout": "RolloutPaused",
     "placement": "NoHostFits",
     "crash": "CrashLoop",
+    "unhealthy": "Unhealthy",
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""
-_RETRIED = ("error", "crash", "engine", "disk")
+_RETRIED = ("error", "crash", "unhealthy", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
 
 

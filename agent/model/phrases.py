@@ -56,10 +56,10 @@ def cut(text: str, most: int = MOST_TEXT, *, unread: int = 0) -> str:
     return f"{kept}… {left:,} more characters" if left else kept
 
 
-def shorten(text: str) -> str:
-    """Return a value on one line, with at most `_LONGEST` characters, for the log."""
+def shorten(text: str, most: int = _LONGEST) -> str:
+    """Return a text on one line, with at most `most` characters."""
     line = text.replace("\n", "\\n")
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

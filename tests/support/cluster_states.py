@@ -439,7 +439,11 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "exited once": with_replica(
         HEALTHY, B, "billing", 1, status="exited", exit_code=137, steady=False, crashes=1
     ),
-    "unhealthy": with_replica(HEALTHY, C, "web", 3, health="unhealthy"),
+    "unhealthy": on(
+        with_replica(HEALTHY, C, "web", 3, health="unhealthy"),
+        C,
+        blocked=blocked("container/prod-web-3", "unhealthy", "its health check fails: no route to billing"),
+    ),
     "health check has not passed yet": with_replica(HEALTHY, C, "web", 3, health="starting", steady=False),
     "monitor window runs": with_replica(HEALTHY, B, "billing", 1, steady=False),
     "differs from its spec": with_replica(
@@ -672,8 +676,7 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("service/billing Degraded/Exited!",),
     ),
     "unhealthy": Expected(
-        line="web: 2 of 3 replicas ready; web-3 on node-233: its health check fails: see the last "
-        "results with docker inspect on its host",
+        line="web: 2 of 3 replicas ready; web-3 on node-233: its health check fails: no route to billing",
         problems=("service/web Degraded/Unhealthy",),
     ),
     "health check has not passed yet": Expected(
@@ -979,8 +982,7 @@ EXPECTED: Mapping[str, Expected] = {
         states=("service/web Progressing/WaitsForDependency", "service/billing Progressing/Monitoring"),
     ),
     "dependency failed": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: its health check fails: see the "
-        "last results with docker inspect on its host",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: its health check fails",
         code=2,
         problems=("service/billing Degraded/Unhealthy!",),
     ),

@@ -153,11 +153,11 @@ def test_while_etcd_does_not_answer_the_last_view_stays_with_its_age_and_without
     so(BAD)
     shown = watched(LOOK, "etcd does not answer", Wish(), now_s=NOW_S + 42, width=80, height=50)
 
-    assert shown[0].plain == "this was known 42s ago: etcd does not answer"
+    assert shown[0].plain == "this was known 42 s ago: etcd does not answer"
     assert any(line.plain.startswith("order ") for line in shown)
     assert {str(line.style) for line in shown[2:]} == {"dim"}
     assert not any(line.spans for line in shown[2:])
-    assert "host h2 (Unreachable 6m)" in "".join(line.plain for line in shown)
+    assert "host h2 (Unreachable 6 m)" in "".join(line.plain for line in shown)
 
 
 def test_a_watch_outlives_an_etcd_that_does_not_answer_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

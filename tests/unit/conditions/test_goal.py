@@ -172,7 +172,7 @@ def test_a_rollout_that_pauses_or_goes_back_ends_the_wait(reason: str) -> None:
     other = replace(stopped, name="b")
 
     assert progress(rollouts=(other, stopped)).failed == (stopped,)
-    assert progress(rollouts=(other, stopped)).causes == ("rollout/a: because a-1 exited",)
+    assert progress(rollouts=(other, stopped)).causes == ("rollout of a: because a-1 exited",)
     assert not progress(rollouts=(stopped,)).done
 
 
@@ -220,7 +220,7 @@ def test_causes_are_the_problems_from_which_the_goal_suffers() -> None:
         Problem(condition=condition("service/b", "Degraded", "Exited", "exited")),
     )
 
-    assert progress(problems=problems).causes == ("image/x: the registry refuses",)
+    assert progress(problems=problems).causes == ("image x: the registry refuses",)
 
 
 def test_a_replica_that_ends_the_wait_is_named_once() -> None:
