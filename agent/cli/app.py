@@ -5,82 +5,24 @@ client. The daemon, which `run` starts, never loads the tables.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from agent.cli import CONFIG, STDIN
+from agent.cli.exit_codes import CHANGES, EXIT_CODES, HELD, Group
 from agent.cli.output import Output, OutputOption
-from agent.errors import SwarmkeeperError, Unreachable
-from agent.yamldoc.faultlist import printable
-
-# ---- A command that fails prints its error and returns an exit code; only --debug prints a traceback
-
-REFUSED = 1
-UNREACHABLE = 3
-USAGE = 64
-"""EX_USAGE of sysexits.h. 2, which typer uses, is CRITICAL for a Nagios plugin such as `status --check`."""
-
-_UsageError: type[Exception] = typer.BadParameter.mro()[1]
-"""typer exports only this subclass."""
-
-
-class Group(TyperGroup):
-    """The group of all commands; it turns the errors of agent/errors.py and of the usage into exit codes."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse the options that stand before a command."""
-        with _usage_errors():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            with _usage_errors():
-                return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # the reader closed the pipe, as head(1) does: typer ends without a message
-        except (SwarmkeeperError, OSError) as error:
-            if ctx.params.get("debug"):
-                raise
-            message = "\n".join(map(printable, str(error).split("\n")))  # some errors list one fault per line
-            typer.secho(f"swarmkeeper: {message}", fg="red", err=True)
-            raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Give an error of the usage its exit code."""
-    try:
-        yield
-    except _UsageError as error:
-        error.exit_code = USAGE  # type: ignore[attr-defined]
-        raise
-
 
 # ruff: noqa: PLC0415 - each command imports its own module when it runs
 
-
-CHANGES = 4  # exit code of `plan --exit-code` if the plan has steps
-HELD = 5  # and if it has none, but something is blocked or waits
 
 HELP = (
     "Keep a Docker Swarm cluster, its docker_gwbridge and its containers as one document in etcd declares.\n\n"
     "An agent runs on every host (`run`). The operator checks a document (`validate`, `plan`), applies it"
     " (`apply`) and watches the hosts (`status`), from any machine that reaches etcd."
-)
-
-EXIT_CODES = (
-    "Exit codes: 0 success. 1 invalid, refused, changed by another operator, or not ready after `apply --wait`."
-    " 3 no answer from etcd, or none in time. With `plan --exit-code`, 4 there is something to do, 5 there is nothing"
-    " to do, but something is blocked or waits."
-    " 64 wrong usage. 78 faulty configuration (only `run`: systemd does not restart it)."
-    " `status --check` has those of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN."
 )
 
 app = typer.Typer(

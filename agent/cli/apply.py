@@ -45,9 +45,7 @@ def confirming(
         options += ["--endpoint", each]
     options += ["--cluster", cluster] if cluster else []
     file = "-" if name == STDIN else shlex.quote(name)
-    return " ".join(("swarmkeeper apply", shlex.join((*options, *more)), "--confirm {}", file)).replace(
-        "  ", " "
-    )
+    return f"{shlex.join(('swarmkeeper', 'apply', *options, *more))} --confirm {{}} {file}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,13 +30,7 @@ def bridge_differences(wanted: BridgeIntent, host: HostState) -> tuple[Differenc
 
 
 def _differs(field: str, wanted: object, found: object, text: str = "") -> Difference:
-    return Difference(
-        field=field,
-        wanted=str(wanted),
-        found="none" if found is None else str(found),
-        repair="replace",
-        text=text,
-    )
+    return Difference.of(field, wanted, found, "replace", text)
 
 
 def overlap(subnet: IPv4Network, host: HostState) -> str:

@@ -74,15 +74,7 @@ def _fields(wanted: NetworkIntent, found: NetworkState) -> Iterator[tuple[str, o
 
 
 def _as_differences(fields: Iterable[tuple[str, object, object]], repair: Repair) -> tuple[Difference, ...]:
-    return tuple(
-        Difference(
-            field=field,
-            wanted=str(wanted),
-            found="none" if found is None else str(found),
-            repair=repair,
-        )
-        for field, wanted, found in fields
-    )
+    return tuple(Difference.of(*each, repair) for each in fields)
 
 
 def is_ours(wanted: NetworkIntent, found: NetworkState) -> bool:

@@ -154,6 +154,12 @@ class Difference:
     text: str = ""
     """The difference as a sentence, if its two values alone do not tell it."""
 
+    @classmethod
+    def of(cls, field: str, wanted: object, found: object, repair: Repair, text: str = "") -> "Difference":
+        """Return the difference between two values; a `found` of None is none."""
+        shown = "none" if found is None else str(found)
+        return cls(field=field, wanted=str(wanted), found=shown, repair=repair, text=text)
+
     def __str__(self) -> str:
         return self.text or differs(self.field, self.wanted, self.found)
 

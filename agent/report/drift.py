@@ -96,10 +96,7 @@ def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ..
     intent = cluster.accepted if cluster else None
     if cluster is None or intent is None or host is None:
         return frozenset()
-    comparison = _Comparison(intent, cluster, host, observed.me)
-    # In the middle of its replacement: a parked container lacks no gateway, and no network is left over.
-    comparison.bridge_is_moving = BRIDGE in observed.in_flight
-    comparison.advertise = observed.advertise
+    comparison = _Comparison(intent, cluster, host, observed)
     resources = {each.resource for each in (*plan.steps, *in_flight, *plan.left)}
     found = {drift for resource in resources for drift in comparison.drift_of(resource)}
     return frozenset((*found, *comparison.replicas()))
@@ -190,10 +187,10 @@ def _node_was_so(
 
 
 class _Comparison:
-    def __init__(self, intent: Intent, cluster: ClusterState, host: host_state.HostState, me: str) -> None:
-        self.intent, self.cluster, self.host, self.me = intent, cluster, host, me
-        self.advertise: str | None = None
-        self.bridge_is_moving = False
+    def __init__(
+        self, intent: Intent, cluster: ClusterState, host: host_state.HostState, observed: Observed
+    ) -> None:
+        self.intent, self.cluster, self.host, self.observed = intent, cluster, host, observed
 
     def drift_of(self, resource: str) -> Iterator[Drift]:
         """Find the drift of a resource that is no container."""
@@ -205,7 +202,7 @@ class _Comparison:
         ):
             yield Drift(kind, name, "missing")
         elif resource == "swarm" and (field := self._membership()):
-            yield Drift("swarm", self.me, field)
+            yield Drift("swarm", self.observed.me, field)
 
     def replicas(self) -> Iterator[Drift]:
         """Find the drift of all containers, also of those that wait for an image: the plan does not name them yet."""
@@ -275,15 +272,15 @@ class _Comparison:
 
     def _bridge(self) -> Iterator[str]:
         yield from (each.field for each in bridge.bridge_differences(self.intent.gwbridge, self.host))
-        if self.bridge_is_moving:
-            return
+        if BRIDGE in self.observed.in_flight:
+            return  # in its replacement, a parked container lacks no gateway, and no network is left over
         if bridge.without_gateway(self.host):
             yield _ENDPOINT
         if bridge.is_begun(self.host):
             yield _PARKING
 
     def _membership(self) -> str:
-        declared, swarm, record = self.intent.host(self.me), self.host.swarm, self.cluster.record
+        declared, swarm, record = self.intent.host(self.observed.me), self.host.swarm, self.cluster.record
         if declared is None:
             return ""
         if swarm.local != "active":
@@ -292,4 +289,6 @@ class _Comparison:
             return "swarm"
         if swarm.is_manager != (declared.role == "manager"):
             return "role"
-        return "address" if swarm.address not in (None, self.advertise or str(declared.address)) else ""
+        return (
+            "address" if swarm.address not in (None, self.observed.advertise or str(declared.address)) else ""
+        )

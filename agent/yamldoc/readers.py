@@ -64,15 +64,9 @@ class Cursor:
 
     def fault(self, problem: str, remedy: str = "", *, kind: FaultKind = "schema") -> None:
         """Note a fault of this value, by itself wrong."""
-        self.faults.add(
-            kind=kind,
-            path=self.path,
-            value="" if self.secret or self.written is None else quoted(self.written),
-            problem=problem,
-            remedy=remedy,
-            line=self.node.line,
-            column=self.node.column,
-        )
+        value = "" if self.secret or self.written is None else quoted(self.written)
+        place = {"line": self.node.line, "column": self.node.column}
+        self.faults.add(kind=kind, path=self.path, value=value, problem=problem, remedy=remedy, **place)
 
     def conflict(self, problem: str, remedy: str = "") -> None:
         """Note that this value contradicts another one of the document, or names one that it lacks."""
@@ -307,7 +301,11 @@ def integer(low: int, high: int) -> Reader[int]:
 
 def number(low: float, high: float) -> Reader[float]:
     """Return a reader of decimal numbers from `low` to `high`."""
-    return _measured(_decimal, "a number", "", (low, high), "{:g}".format)
+
+    def decimal(written: str) -> float | None:
+        return float(written) if _NUMBER.fullmatch(written) else None
+
+    return _measured(decimal, "a number", "", (low, high), "{:g}".format)
 
 
 def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
@@ -342,10 +340,6 @@ def _measured(
         return None
 
     return read
-
-
-def _decimal(written: str) -> float | None:
-    return float(written) if _NUMBER.fullmatch(written) else None
 
 
 def _seconds(written: str) -> float | None:

@@ -40,8 +40,6 @@ from agent.model.store import (
 
 # ---- Conversion between agent.model.store and the messages of etcd
 
-_MOST_CAUSE = 200
-"""Characters of the cause of one endpoint."""
 create_revision_of = etcd3.transactions.Create
 mod_revision_of = etcd3.transactions.Mod
 
@@ -335,7 +333,6 @@ class Calls:
             sleep=tenacity.sleep_using_event(self._closed),
             reraise=True,
         )
-
         causes: dict[Endpoint, str] = {}
 
         def one_attempt() -> T:
@@ -345,7 +342,7 @@ class Calls:
             except EndpointUnreachable as error:
                 # A last attempt without enough time times out; the failure before it tells more.
                 if error.failure.endpoint not in causes or left_s >= attempt_s:
-                    causes[error.failure.endpoint] = cut(error.failure.cause, _MOST_CAUSE)
+                    causes[error.failure.endpoint] = cut(error.failure.cause, 200)
                 raise
 
         try:
@@ -355,8 +352,8 @@ class Calls:
 
     def _summary(self, causes: Mapping[Endpoint, str]) -> str:
         """Return the endpoints with their causes in the order of the settings: equal outages have equal texts."""
-        known = {each: causes[each] for each in endpoints_of(self._settings) if each in causes}
-        tried = "; ".join(f"{endpoint}: {cause}" for endpoint, cause in known.items())
+        known = (each for each in endpoints_of(self._settings) if each in causes)
+        tried = "; ".join(f"{each}: {causes[each]}" for each in known)
         return cut(f"etcd does not answer: {tried}") if tried else ""
 
     def transact(self, client: Any, request: etcd_pb2.TxnRequest) -> etcd_pb2.TxnResponse:

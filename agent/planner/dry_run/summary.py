@@ -27,8 +27,8 @@ _BOOKKEEPING = frozenset(
         "host",
         "swarm-record",
         "tokens",
+        "digests",
     }
-    | {"digests"}
 )
 """First parts of the resources whose steps change keys in etcd only."""
 
@@ -55,12 +55,9 @@ def is_bookkeeping(step: Step) -> bool:
     """Return True for a step on the election, on keys in etcd or on the labels of a node."""
     if isinstance(step, leader_steps.UpdateNode):
         return step.availability is None
-    keys = step.resource.partition("/")[0] in _BOOKKEEPING
-    return (
-        step.kind == "leadership"
-        or keys
-        or isinstance(step, leader_steps.PublishUnlockKey | steps.GiveUpInit)
-    )
+    if step.kind == "leadership" or isinstance(step, leader_steps.PublishUnlockKey | steps.GiveUpInit):
+        return True
+    return step.resource.partition("/")[0] in _BOOKKEEPING
 
 
 def summarize(cluster: ClusterState, plan: ClusterPlan) -> tuple[Line, ...]:
@@ -121,6 +118,14 @@ def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, _Change]:
     return changes
 
 
+_IN_PLACE: Mapping[type[Step], str] = {
+    steps.ConnectNetwork: "reconnected",
+    steps.DisconnectNetwork: "reconnected",
+    steps.StartContainer: "started",
+    steps.UnpauseContainer: "started",
+}
+
+
 def _note(change: _Change, host: str, step: steps.ContainerStep) -> None:
     match step:
         case steps.CreateContainer():
@@ -131,18 +136,9 @@ def _note(change: _Change, host: str, step: steps.ContainerStep) -> None:
             change.host = change.host or host
         case steps.UpdateContainer():
             change.in_place, change.host = ("changed in place", step.reason), host
-        case steps.ConnectNetwork() | steps.DisconnectNetwork():
-            change.in_place, change.host = (
-                (change.in_place[0] or "reconnected", change.in_place[1] or step.reason),
-                host,
-            )
-        case steps.StartContainer() | steps.UnpauseContainer():
-            change.in_place, change.host = (
-                (change.in_place[0] or "started", change.in_place[1] or step.reason),
-                host,
-            )
-        case steps.StopContainer() | steps.RenameContainer():
-            pass
+        case _ if done := _IN_PLACE.get(type(step)):
+            change.in_place = change.in_place if change.in_place[0] else (done, step.reason)
+            change.host = host
 
 
 def _group(change: _Change, before: tuple[str, ...]) -> _Group | None:

@@ -92,9 +92,7 @@ def _label_differences(
 
 
 def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Difference:
-    return Difference(
-        field=field, wanted=wanted or "nothing", found=found or "nothing", repair="update", text=text
-    )
+    return Difference.of(field, wanted or "nothing", found or "nothing", "update", text)
 
 
 def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
