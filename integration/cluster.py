@@ -201,9 +201,9 @@ class Cluster:
         """Run `swarmkeeper ...` on a host."""
         return (host or self.lab.hosts[0]).exec("swarmkeeper", *argv, check=check)
 
-    def metrics(self, host: Host) -> dict[str, float]:
+    def metrics(self, host: Host, timeout: float = 5) -> dict[str, float]:
         """The host's metrics by series, as Prometheus would scrape them over the LAN, without `cluster` and `host`."""
-        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").text
+        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics", timeout).text
         return {_without_place(name): float(value) for name, value in SERIES.findall(text)}
 
     def passes(self, host: Host) -> float:

@@ -93,7 +93,7 @@ def _container(raw: Mapping[str, Any]) -> Container:
     return Container(
         name=raw["Name"].lstrip("/"),
         image=config["Image"],
-        running=bool(state["Running"]) and not state["Restarting"],
+        running=bool(state["Running"]) and not state["Restarting"] and not state["Paused"],
         exit_code=int(state["ExitCode"]),
         health=(state.get("Health") or {}).get("Status", "").replace("none", ""),
         environment=frozenset(config["Env"] or ()),

@@ -47,6 +47,8 @@ class Sitting:
 
     wanted: Wanted
     hosts: list[Host]
+    notice_s: float = 0.0
+    """The first reading is at least that much earlier than a statement: nobody notices a fault at once."""
     readings: list[Reading] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
 
@@ -67,7 +69,7 @@ class Sitting:
         """Each statement with what contradicts the document, and with the services that are down, in both readings."""
         judged = []
         for each in self.statements:
-            before = [reading for reading in self.readings if reading.ended <= each.began]
+            before = [reading for reading in self.readings if reading.ended <= each.began - self.notice_s]
             after = [reading for reading in self.readings if reading.began >= each.ended + AFTER_S]
             if before and after:
                 pair = (before[-1], after[0])
@@ -75,6 +77,17 @@ class Sitting:
                 down = frozenset.intersection(*(services_without_replica(self.wanted, one) for one in pair))
                 judged.append((each, broken, down))
         return judged
+
+    def noticed_s(self) -> float:
+        """Return after how long a statement still said Converged, though each reading from the first on contradicts."""
+        latest = 0.0
+        for each in self.statements:
+            until = [reading for reading in self.readings if reading.began <= each.ended + AFTER_S]
+            after = [reading for reading in self.readings if reading.began >= each.ended + AFTER_S]
+            so_far = [contradictions(self.wanted, one) for one in (*until, *after[:1])]
+            if each.says_converged and after and frozenset.intersection(*so_far):
+                latest = max(latest, each.ended - self.readings[0].ended)
+        return latest
 
     def violations(self) -> list[Violation]:
         """Return every witness that calls well what the judge calls broken."""
