@@ -1,9 +1,11 @@
 """States of one host's engine, and of the swarm: stopped, frozen, in error, without a quorum, with another address."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from integration.cluster import UNIT, Cluster
+from integration.lab.eventually import eventually
 from integration.lab.host import Host
 from integration.states.state import CRITICAL, WARNING, State
 
@@ -12,6 +14,8 @@ NODE_KEY = "/var/lib/docker/swarm/certificates/swarm-node.crt"
 OTHER = "10.159.62.243"
 SWARM_PORTS = (("tcp", "2377,7946"), ("udp", "7946,4789"))
 AGENT_KEY = "/etc/swarmkeeper/tokens.key"
+KEY, OTHER_KEY = (base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
+REJOIN_S = 180
 
 
 @contextmanager
@@ -71,8 +75,8 @@ def other_address(cluster: Cluster) -> Iterator[None]:
 
 
 def _move(host: Host, old: str, new: str) -> None:
-    host.exec("ip", "address", "add", f"{new}/24", "dev", "eth0")
     host.exec("ip", "address", "delete", f"{old}/24", "dev", "eth0")
+    host.exec("ip", "address", "add", f"{new}/24", "dev", "eth0")
 
 
 @contextmanager
@@ -81,11 +85,14 @@ def wrong_sealing_key(cluster: Cluster) -> Iterator[None]:
     host = cluster.lab["node-233"]
     own = {each.name: each.read("/etc/swarmkeeper/agent.yaml") for each in cluster.lab.hosts}
     for each in cluster.lab.hosts:
-        _give_key(each, "A" * 43 + "=" if each is not host else "B" * 42 + "A=", own[each.name])
+        _give_key(each, OTHER_KEY if each is host else KEY, own[each.name])
     host.exec("docker", "swarm", "leave", "--force")
     try:
         yield
     finally:
+        _give_key(host, KEY, own[host.name])
+        # Sealed tokens cannot be read without a key: they are gone once the host has joined.
+        eventually(lambda: cluster.get("tokens") is None, REJOIN_S, "node-233 joins with the right key")
         for each in cluster.lab.hosts:
             each.write("/etc/swarmkeeper/agent.yaml", own[each.name])
             each.exec("rm", "-f", AGENT_KEY)

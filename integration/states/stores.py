@@ -71,8 +71,8 @@ def etcd_full(cluster: Cluster) -> Iterator[None]:
         cluster.lab.hosts[0].exec("bash", "-c", FILL)
         yield
     finally:
-        _set_etcd(cluster, own)
         cluster.lab.hosts[0].exec("bash", "-c", EMPTY)
+        _set_etcd(cluster, own)
 
 
 def _set_etcd(cluster: Cluster, settings: dict[str, str]) -> None:
