@@ -39,27 +39,22 @@ class Shown:
 
     @property
     def first(self) -> str:
-        """The first line of `status`."""
-        return next(iter(self.status.output.splitlines()), "")
-
-    @property
-    def conditions(self) -> Mapping[str, Any]:
-        """The conditions of the JSON form."""
-        return dict(self.data["conditions"])
+        """The first line of `status`, which a narrow terminal shows as several."""
+        return " ".join(self.status.output.partition("\n\n")[0].split())
 
     @property
     def converged(self) -> bool:
-        return bool(self.conditions["converged"])
+        return bool(self.data["converged"])
 
     @property
     def problems(self) -> list[Found]:
         """The problems in their order."""
-        return [_found(each["condition"]) for each in self.conditions["problems"]]
+        return [_found(each["condition"]) for each in self.data["problems"]]
 
     @property
     def consequences(self) -> list[Found]:
         """The conditions that are folded under problems."""
-        return [_found(follows) for each in self.conditions["problems"] for follows in each["consequences"]]
+        return [_found(follows) for each in self.data["problems"] for follows in each["consequences"]]
 
     @property
     def revisions(self) -> Mapping[str, str]:

@@ -89,7 +89,7 @@ def overlapping(ports: Mapping[str, PortSeen]) -> list[tuple[str, str, float]]:
 
 def told(cluster: Cluster) -> str:
     """Reason and text of the rollout in the JSON of `swarmkeeper status`."""
-    conditions = json.loads(cluster.command("status", "-o", "json").stdout)["conditions"]
+    conditions = json.loads(cluster.command("status", "-o", "json").stdout)
     return "\n".join(
         f"{each['reason']}: {each['text']}" for each in conditions["rollouts"] if each["name"] == "shop"
     )

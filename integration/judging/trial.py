@@ -184,7 +184,7 @@ def _asked(host: Host) -> tuple[bool, str]:
     """(Converged, the first line) by the command on a host; (False, the error) if it cannot tell."""
     try:
         done = host.exec("swarmkeeper", *shown.JSON, check=False, timeout=30)
-        conditions = json.loads(done.stdout)["conditions"]
+        conditions = json.loads(done.stdout)
         return bool(conditions["converged"]), str(
             conditions["cluster"]["text"] or conditions["cluster"]["state"]
         )

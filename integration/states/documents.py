@@ -47,7 +47,7 @@ STATES = (
         done="The example document is carried out by three agents.",
         code=OK,
         first=("converged",),
-        also=("order +3 +3 +3", "node-233"),
+        also=("order +Ready +3 +3 +3", "node-233"),
         core=True,
     ),
     State(

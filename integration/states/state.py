@@ -65,11 +65,11 @@ def check_shown(state: State, shown: Shown) -> None:
     assert not missing, (missing, text)
     assert shown.check.code == state.code, shown.check
     assert len(shown.check.output.splitlines()) == 1, shown.check
-    assert shown.converged is state.is_well, shown.conditions["cluster"]
+    assert shown.converged is state.is_well, shown.data["cluster"]
     if state.is_well:
         assert not shown.problems, shown.problems
         return
-    assert shown.problems, shown.conditions["cluster"]
+    assert shown.problems, shown.data["cluster"]
     first = shown.problems[0]
     assert re.fullmatch(state.cause, first.key), shown.problems
     assert re.fullmatch(state.reason, first.reason), first
