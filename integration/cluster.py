@@ -272,7 +272,7 @@ class Cluster:
         assert status["revision"] == revision, left
         assert not status["steps"], left
         assert not status["blocked"], left
-        assert not status.get("waiting"), left
+        assert not status["waiting"], left
 
     def containers(self, *, everything: bool = False) -> list[Running]:
         """The containers of all hosts, sorted by name; with `everything`, those that do not run too."""

@@ -17,6 +17,7 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: swarmkeeper
+    honor_labels: true
     static_configs:
       - targets: {targets}
         labels: {{cluster: prod}}

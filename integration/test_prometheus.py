@@ -25,10 +25,17 @@ def test_prometheus_sees_three_converged_agents_and_no_alert(
     eventually(
         lambda: prometheus.value("swarmkeeper_cluster_converged") == [1.0], 60, "the leader says converged"
     )
+    hosts = 'count(count by (cluster, host) (swarmkeeper_build_info{cluster="prod"}))'
+    assert prometheus.value(hosts) == [3.0]
+    eventually(
+        lambda: prometheus.value("swarmkeeper_cluster_converged") == [1.0], 60, "the leader says converged"
+    )
     assert prometheus.value('count(count by (cluster, host) (swarmkeeper_build_info{cluster="prod"}))') == [
         3.0
     ]
     assert prometheus.value("sum(swarmkeeper_service_replicas_running)") == [8.0]
+    assert prometheus.value('sum(swarmkeeper_cluster_replicas{state="ready"})') == [8.0]
+    assert prometheus.value('swarmkeeper_cluster_hosts{state="Ready"}') == [3.0]
     assert prometheus.value('sum(swarmkeeper_cluster_replicas{state="ready"})') == [8.0]
     assert prometheus.value('swarmkeeper_cluster_hosts{state="Ready"}') == [3.0]
     assert prometheus.value("sum(swarmkeeper_swarm_quorum)") == [3.0]
