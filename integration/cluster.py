@@ -318,10 +318,3 @@ def package(base: str, tree: Path = ROOT) -> Path:
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return Path(built.stdout.strip().splitlines()[-1])
-
-
-def _without_constant(series: str) -> str:
-    """Return a series without the labels that every series of its agent has."""
-    name, _, labels = series.partition("{")
-    own = [each for each in re.findall(r'\w+="[^"]*"', labels) if not each.startswith(("cluster=", "host="))]
-    return f"{name}{{{','.join(own)}}}" if own else name

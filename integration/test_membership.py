@@ -54,11 +54,9 @@ class Members:
         return {what: when for what, when in self.cluster.started().items() if not when.startswith(name)}
 
     def blocked(self, name: str, kind: str) -> str:
-        """The reasons of what is blocked by that kind, or of what is `waiting`."""
-        status = self.cluster.status(self.lab[name])
-        if kind == "waiting":
-            return "; ".join(each["reason"] for each in status["waiting"])
-        return "; ".join(each["reason"] for each in status["blocked"] if each["kind"] == kind)
+        """What a host says is blocked, of that kind."""
+        said = self.cluster.status(self.lab[name])["blocked"]
+        return "; ".join(each["reason"] for each in said if each["kind"] == kind)
 
     def says(self, name: str, kind: str, words: str) -> None:
         def said() -> None:
