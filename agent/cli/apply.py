@@ -11,11 +11,11 @@ import typer
 
 from agent.cli import STDIN
 from agent.cli.connect import Connection
-from agent.cli.goal import check_newest, goal_of
 from agent.cli.output import Output, print_data
 from agent.cli.plan import show_plan, with_document
 from agent.cli.validate import painted
-from agent.cli.wait import await_goal, show_outcome
+from agent.cli.wait import await_goal, check_newest, show_outcome
+from agent.conditions import goal_of
 from agent.errors import Conflict, Invalid, Refused, SwarmkeeperError, Unreachable
 from agent.intent.guard import confirmed, guarding
 from agent.model.intent import Intent

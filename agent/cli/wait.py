@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.connect import Connection
-from agent.cli.goal import Goal, Progress, check_newest, progress_to
 from agent.cli.validate import painted
-from agent.conditions import conditions_of
+from agent.conditions import Goal, Progress, conditions_of, progress_to
+from agent.errors import Conflict
 from agent.model.observed import ClusterState
 from agent.model.phrases import first_of
 from agent.yamldoc.faultlist import printable
@@ -75,6 +75,14 @@ def await_goal(
     end = last[0]
     causes = () if end.done else end.causes or tuple(f"{name}: {text}" for name, text in end.lines.items())
     return Outcome(result=result, seconds=clock() - begin, causes=causes, others=end.others)
+
+
+def check_newest(cluster: ClusterState, revision: int) -> None:
+    """Raise Conflict if `revision` is not the newest document any more."""
+    newest = cluster.document.revision if cluster.document else 0
+    if newest != revision:
+        state = f"revision {newest} has replaced it" if newest else "etcd has no document any more"
+        raise Conflict(f"revision {revision} is not the newest document: {state}")
 
 
 def show_outcome(outcome: Outcome, revision: int, *, to_stderr: bool = False) -> str:

@@ -1,6 +1,5 @@
 """Conditions: what is so, for `status`, `apply`, metrics, alerts, /readyz and systemd alike. Pure."""
 
-from agent.conditions.changes import Progress, changed_services, progress_of
 from agent.conditions.cluster import conditions_of
 from agent.conditions.condition import (
     ClusterConditions,
@@ -10,19 +9,21 @@ from agent.conditions.condition import (
     ReplicaCondition,
     ServiceCondition,
 )
+from agent.conditions.goal import Goal, Progress, goal_of, progress_to
 from agent.conditions.own_host import OwnHost, own_host
 
 __all__ = [
     "ClusterConditions",
     "Condition",
+    "Goal",
     "HostCondition",
     "OwnHost",
     "Problem",
     "Progress",
     "ReplicaCondition",
     "ServiceCondition",
-    "changed_services",
     "conditions_of",
+    "goal_of",
     "own_host",
-    "progress_of",
+    "progress_to",
 ]

@@ -34,7 +34,8 @@ def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     """Return the conditions of the host of this agent. `status` is its report of this moment."""
     cluster = observed.cluster or ClusterState(revision=0)
     reports = Reports(_with_own(cluster, observed.me, status), _now_s(status))
-    return OwnHost(host=_host(observed.me, reports), replicas=tuple(_replicas(observed.me, reports)))
+    host = _host(observed.me, reports)
+    return OwnHost(host=host, replicas=tuple(_replicas(observed.me, host, reports)))
 
 
 def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:
@@ -67,11 +68,10 @@ def _host(me: str, reports: Reports) -> Condition:
     )
 
 
-def _replicas(me: str, reports: Reports) -> Iterator[Condition]:
+def _replicas(me: str, host: Condition, reports: Reports) -> Iterator[Condition]:
     intent = reports.intent
     if intent is None:
         return
-    host = _host(me, reports)
     known = Known(hosts={me: host}, rollouts=rollouts_of(intent, reports))
     for place in places(intent, reports):
         if place.host == me:

@@ -1,40 +1,58 @@
-"""The gauges of the whole cluster, from the leader's conditions. No other agent exposes them.
+"""The gauges of the whole cluster, from the conditions that the leader sees. No other agent exposes them.
 
 They outlive a host: a service whose hosts are all unreachable keeps its series, with `ready` 0 and `unknown` n.
 """
 
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import structlog
 
 from agent.conditions import ClusterConditions, Condition, conditions_of
 from agent.diff.nodes import quorum
 from agent.model.observed import Observed
 from agent.report.definitions import MANAGERS, REPLICAS, STATES, Series
 
-NAMES = (
-    "cluster_converged",
-    "cluster_replicas",
-    "cluster_hosts",
-    "cluster_host_state",
-    "cluster_condition",
-    "cluster_rollout_state",
-    "cluster_quorum",
-)
+log = structlog.get_logger()
 
 
-def leaders_conditions(observed: Observed, now_s: float) -> ClusterConditions | None:
-    """Return the conditions of the cluster; None on every host but a leader that reads etcd."""
-    if observed.fence is None or observed.cluster is None or observed.stale:
-        return None
-    return conditions_of(
-        observed.cluster, now_s=now_s, store_error=observed.store_alarm or observed.store_error
-    )
+class ClusterGauges:
+    """The gauges of the cluster after one pass, computed at the first scrape after it. Any thread may call this.
+
+    The conditions of a large cluster take longer than a pass, and most passes are not scraped.
+    """
+
+    def __init__(self, observed: Observed, now: Callable[[], float]) -> None:
+        """`now` gives seconds since the epoch."""
+        self._observed, self._now = observed, now
+        self._lock = threading.Lock()
+        self._found: dict[str, Series] | None = None
+
+    def __call__(self) -> dict[str, Series]:
+        """Return the gauges by name without prefix; none on a host that is not the leader or does not read etcd."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._compute()
+            return self._found
+
+    def _compute(self) -> dict[str, Series]:
+        observed = self._observed
+        if observed.fence is None or observed.cluster is None or observed.stale:
+            return {}
+        error = observed.store_alarm or observed.store_error
+        try:
+            return cluster_gauges(
+                conditions_of(observed.cluster, now_s=self._now(), store_error=error), observed
+            )
+        except Exception:
+            # The scrape goes on: the other metrics do not depend on the cluster.
+            log.exception("report failed", part="metrics of the cluster")
+            return {}
 
 
-def cluster_gauges(conditions: ClusterConditions | None, observed: Observed) -> dict[str, Series]:
-    """Return the gauges of the cluster, by name without prefix; none without conditions."""
-    if conditions is None:
-        return {name: {} for name in NAMES}
+def cluster_gauges(conditions: ClusterConditions, observed: Observed) -> dict[str, Series]:
+    """Return the gauges of the cluster, by name without prefix."""
     declared = Counter[str](each.condition.state for each in conditions.hosts if each.declared)
     return {
         "cluster_converged": {(): float(conditions.converged)},

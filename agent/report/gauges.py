@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from agent.conditions import ClusterConditions
+from agent.conditions import OwnHost, own_host
 from agent.diff import bridge, networks, replicas
 from agent.diff.nodes import quorum
 from agent.model.host_state import ContainerState, HostState
@@ -14,12 +15,11 @@ from agent.model.plan import Failure, Plan, Step
 from agent.model.spec import Key
 from agent.model.status import HostStatus
 from agent.report import definitions
-from agent.report.cluster_gauges import cluster_gauges
 from agent.report.definitions import Series
 from agent.report.drift import Drift, Since
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: cached_property needs a __dict__
 class View:
     """One pass for the reporter: observation, plan and results."""
 
@@ -31,8 +31,11 @@ class View:
     drift: frozenset[Drift] = frozenset()
     carried_out: bool = False
     """True if the host has carried out the accepted intent in full."""
-    conditions: ClusterConditions | None = None
-    """Leader only: the conditions of the cluster."""
+
+    @cached_property
+    def own(self) -> OwnHost:
+        """The conditions of this host and its replicas."""
+        return own_host(self.observed, self.status)
 
     @property
     def etcd_answered(self) -> bool:
@@ -76,7 +79,6 @@ def gauges(
         **_networks(observed),
         **_replicas(observed),
         "drained": _drained(observed),
-        **cluster_gauges(view.conditions, observed),
     }
 
 

@@ -7,7 +7,6 @@ leader then: another agent may have become it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.conditions import own_host
 from agent.model.records import timestamp
 from agent.model.status import HostStatus
 from agent.report.gauges import View
@@ -17,7 +16,7 @@ def local_page(view: View, unready: Sequence[str]) -> Mapping[str, Any]:
     """Return the state of this host at its last pass; `as_of` is the time of that pass, RFC 3339."""
     observed, status = view.observed, view.status
     cluster = observed.cluster
-    known_leader, own = cluster.leader if cluster else None, own_host(observed, status)
+    known_leader, own = cluster.leader if cluster else None, view.own
     return {
         "host": observed.me,
         "as_of": status.at,

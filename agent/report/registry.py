@@ -91,6 +91,7 @@ class Metrics:
         self._fixed: Gauges = {}
         self.show_engine("")
         self._shown: Gauges = gauges(NOTHING_YET, {})
+        self._of_cluster: Callable[[], Gauges] = dict
         for each in DEFINITIONS:
             for labels in each.series:
                 (self._histograms if each.kind == "histogram" else self._counters)[each.name].labels(*labels)
@@ -135,6 +136,10 @@ class Metrics:
         """Replace all gauges in one step. A series that is not in `gauges` is no longer exposed."""
         self._shown = gauges
 
+    def show_cluster(self, gauges: Callable[[], Gauges]) -> None:
+        """Call `gauges` for those of the cluster at each scrape."""
+        self._of_cluster = gauges
+
     def follow(self, name: str, value: Callable[[], float]) -> None:
         """Call `value` for this gauge at each scrape."""
         self._live[name] = value
@@ -142,7 +147,7 @@ class Metrics:
     def gauges(self) -> Gauges:
         """Return the current gauges."""
         live: Gauges = {name: {(): value()} for name, value in self._live.items()}
-        return {**self._fixed, **self._shown, **live}
+        return {**self._fixed, **self._shown, **self._of_cluster(), **live}
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""

@@ -12,7 +12,7 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
-from agent.conditions import Condition, own_host
+from agent.conditions import Condition
 from agent.diff.reported import host_of
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
@@ -23,7 +23,7 @@ from agent.model.status import HostStatus, Phase
 from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
 from agent.report.cap import encode_status
-from agent.report.cluster_gauges import leaders_conditions
+from agent.report.cluster_gauges import ClusterGauges
 from agent.report.page import local_page
 from agent.report.status import carried_out, host_status
 
@@ -148,30 +148,31 @@ def _same(one: HostStatus, other: HostStatus) -> bool:
 # ---- The state of a host in one line, for `systemctl status` and /readyz
 
 
-def summary(observed: Observed, status: HostStatus, drifting: int) -> str:
+def summary(view: gauges.View) -> str:
     """Return one line: role, revision, the first fault, etcd if unreachable, and the counts of drift and steps."""
-    faults = own_host(observed, status).faults
+    status = view.status
     parts = [
-        _role(observed, status),
-        _revision(observed, status),
-        _first(faults),
-        "" if _etcd_answers(observed) else "etcd unreachable",
-        f"{drifting} not as declared" if drifting else "",
+        _role(view.observed, status),
+        _revision(view.observed, status),
+        _first(view.own.faults),
+        "" if view.etcd_answered else "etcd unreachable",
+        f"{len(view.drift)} not as declared" if view.drift else "",
         f"{len(status.steps)} steps to do" if status.steps else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
-def unready(observed: Observed, status: HostStatus) -> tuple[str, ...]:
+def unready(view: gauges.View) -> tuple[str, ...]:
     """Return why this agent or its host cannot do its work now; empty when it can."""
-    reasons = [] if _etcd_answers(observed) else [observed.store_error or "etcd does not answer"]
+    observed = view.observed
+    reasons = [] if view.etcd_answered else [observed.store_error or "etcd does not answer"]
     if observed.cluster is None or observed.cluster.accepted is None:
         reasons.append("no intent is accepted")
     elif observed.cluster.store_rolled_back:
         reasons.append(
             f"etcd was rolled back, {observed.cluster.store_rolled_back}: apply the correct document again"
         )
-    return (*reasons, *(f"{each.key}: {each.text}" for each in own_host(observed, status).faults))
+    return (*reasons, *(f"{each.key}: {each.text}" for each in view.own.faults))
 
 
 def _first(faults: tuple[Condition, ...]) -> str:
@@ -181,10 +182,6 @@ def _first(faults: tuple[Condition, ...]) -> str:
     if first.reason == "EngineDown":
         return "dockerd does not answer"
     return f"{first.text}{more}" if first.kind == "host" else f"{first.name}: {first.text}{more}"
-
-
-def _etcd_answers(observed: Observed) -> bool:
-    return observed.cluster is not None and not observed.stale
 
 
 def _role(observed: Observed, status: HostStatus) -> str:
@@ -234,7 +231,7 @@ class Reporter:
 
         `later` runs the writes to etcd. It may use another thread, and skip all waiting jobs but the last.
         """
-        self._later = later
+        self._later, self._metrics = later, metrics
         self._key = StatusKey(store, key, clock, partial(metrics.count, "status_write_failures_total"))
         self._phase_of = decisions.bridge_phase
         self._version, self._clock, self._now, self._notify = version, clock, now, notify
@@ -257,6 +254,7 @@ class Reporter:
             self._view = view = self._look(observed, plan, in_flight, failures)
             self._previous = view.status
             with _guarded("metrics"):
+                self._metrics.show_cluster(ClusterGauges(observed, self._now))
                 self._counters.passed(view, self._now())
             with _guarded("journal"):
                 self._journal.passed(observed, plan)
@@ -264,7 +262,7 @@ class Reporter:
                 if view.may_write:
                     self._later(partial(self._key.write, view.status))
             with _guarded("systemd"):
-                self._notify_systemd(summary(observed, view.status, len(view.drift)))
+                self._notify_systemd(summary(view))
 
     def timed(self, reasons: frozenset[str], phases: Mapping[str, float]) -> None:
         """Report the seconds that each phase of a pass took, and the reasons for the pass."""
@@ -310,7 +308,7 @@ class Reporter:
             return ("no pass has ended yet",)
         alarm = view.observed.store_alarm
         full = (f"etcd refuses every write: its alarm is {alarm}; see docs/operate/etcd.md",) if alarm else ()
-        return (*unready(view.observed, view.status), *full, *unwritten)
+        return (*unready(view), *full, *unwritten)
 
     def status(self) -> Mapping[str, Any]:
         """Return the page of this host: its state at the last pass."""
@@ -354,7 +352,6 @@ class Reporter:
             status=status,
             drift=drift.find_drift(observed, plan, in_flight, before, self._earlier(previous)),
             carried_out=carried_out(observed, plan, in_flight),
-            conditions=leaders_conditions(observed, self._now()),
         )
 
     def _earlier(self, previous: HostStatus | None) -> drift.Look:

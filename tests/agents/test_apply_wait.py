@@ -9,8 +9,8 @@ import pytest
 
 from agent.cli.apply import Applying, Order
 from agent.cli.connect import Connection
-from agent.cli.goal import goal_of
 from agent.cli.wait import Outcome, await_goal
+from agent.conditions import goal_of
 from agent.model.observed import ClusterState
 from tests.fakes.store import FakeStore
 from tests.support.document import document

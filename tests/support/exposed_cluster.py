@@ -15,7 +15,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, Waiting
 from agent.model.status import HostStatus
 from agent.model.store import Fence
-from agent.report.cluster_gauges import leaders_conditions
+from agent.report.cluster_gauges import ClusterGauges
 from agent.report.counters import Counters
 from agent.report.drift import Look, find_drift
 from agent.report.gauges import View
@@ -46,7 +46,9 @@ def _page(name: str, state: ClusterState, host: str) -> tuple[Sample, ...] | Non
     if status and status.instance != instance:
         return ()  # it starts: its first pass has not ended
     metrics = Metrics(version="test", host=host, cluster=name)
-    Counters(metrics).passed(_view(state, host, status, STORE_ERRORS.get(name, "")), NOW_S)
+    view = _view(state, host, status, STORE_ERRORS.get(name, ""))
+    Counters(metrics).passed(view, NOW_S)
+    metrics.show_cluster(ClusterGauges(view.observed, lambda: NOW_S))
     return tuple(_samples(metrics))
 
 
@@ -77,7 +79,6 @@ def _view(state: ClusterState, host: str, status: HostStatus | None, store_error
         plan=plan,
         status=status or HostStatus(instance=state.present[host], at="", agent_version=""),
         drift=find_drift(observed, plan, (), frozenset(), _earlier(host)),
-        conditions=leaders_conditions(observed, NOW_S),
     )
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.diff.reported import NOTHING_THERE, host_of
-from agent.model.host_state import NodeState
+from agent.model.host_state import ContainerState, NodeState
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Plan, Step, Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.ports import held_ports
-from agent.planner.dry_run.replicas import with_assignment
+from agent.planner.dry_run.replicas import NOW, with_assignment
 from agent.planner.dry_run.world import Agent, World
+from agent.planner.host.prerequisites import meets, port_name
 
 T = TypeVar("T")
 
@@ -139,9 +139,27 @@ def _first(waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
 
 
 def _with_held_ports(left: Plan, world: World, name: str) -> Plan:
-    known = {each.resource for each in left.blocked}
-    held = (each for each in held_ports(world, name) if each.resource not in known)
-    return left + Plan(blocked=tuple(held))
+    """Return the plan with the replicas that the dry run has started although another container has their port."""
+    host, known = world.agents[name].host, {each.resource for each in left.blocked}
+    started = [each for each in (host.containers if host else ()) if each.started_at == NOW]
+    held = tuple(
+        Blocked(resource=f"container/{each.name}", reason=reason, kind="port")
+        for each in started
+        if f"container/{each.name}" not in known and (reason := _port_held(world, name, each))
+    )
+    return left + Plan(blocked=held)
+
+
+def _port_held(world: World, me: str, started: ContainerState) -> str:
+    spec, status = world.cluster.specs.get(started.replica.spec), world.cluster.statuses.get(me)
+    ours = {each.id for each in status.replicas} if status else set()
+    others = [each for each in world.host(me).attached if each.running and each.id not in ours]
+    for port in spec.ports if spec else ():
+        for other in others:
+            if any(meets(port, each) for each in other.ports):
+                remedy = "stop that container, or publish another port"
+                return f"port {port_name(port)} on {me} is published by container {other.name}: {remedy}"
+    return ""
 
 
 def most_rounds(world: World) -> int:

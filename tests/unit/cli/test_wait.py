@@ -1,7 +1,7 @@
 """How `apply --wait` shows its progress and its end."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any, TypeVar, cast
 
@@ -10,10 +10,11 @@ from rich.console import Console
 
 import agent.cli.wait
 from agent.cli.connect import Connection
-from agent.cli.goal import Progress
-from agent.cli.wait import MOST_CAUSES, Outcome, await_goal, show_outcome
+from agent.cli.wait import MOST_CAUSES, Outcome, await_goal, check_newest, show_outcome
+from agent.conditions import Progress
+from agent.errors import Conflict
 from agent.model.observed import ClusterState
-from tests.unit.cli.test_goal import GOAL, STATE, condition
+from tests.unit.conditions.test_goal import GOAL, STATE, condition
 
 T = TypeVar("T")
 
@@ -123,3 +124,11 @@ def test_causes_are_bounded_and_apart_from_what_the_revision_does_not_change(
     assert len(told.err.splitlines()) == MOST_CAUSES + 1
     assert told.err.splitlines()[-1] == "... and 5 more: see `swarmkeeper status`"
     assert told.out == "not changed by revision 9, and not ready: web: down\n"
+
+
+def test_another_document_ends_the_wait() -> None:
+    check_newest(STATE, 9)
+    with pytest.raises(Conflict, match="revision 9 has replaced it"):
+        check_newest(STATE, 8)
+    with pytest.raises(Conflict, match="etcd has no document any more"):
+        check_newest(replace(STATE, document=None), 9)

@@ -2,18 +2,21 @@
 
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.conditions import condition, conditions_of
 from agent.diff.reported import host_of
 from agent.model.observed import Observed
 from agent.report import definitions
-from agent.report.cluster_gauges import NAMES, cluster_gauges, leaders_conditions
+from agent.report.cluster_gauges import ClusterGauges
 from agent.report.definitions import DEFINITIONS, Series
+from agent.report.registry import Metrics
 from tests.support.cluster_states import CLUSTERS, HEALTHY, NOW_S, STORE_ERRORS
 from tests.support.exposed_cluster import AWAY, FENCE, pages
 
@@ -23,10 +26,15 @@ LED = [name for name in CLUSTERS if STORE_ERRORS.get(name) != AWAY]
 
 def shown(name: str) -> dict[str, Series]:
     state = CLUSTERS[name]
-    conditions = conditions_of(state, now_s=NOW_S, store_error=STORE_ERRORS.get(name, ""))
     status = state.statuses.get(state.leader or "")
-    me = Observed(me=state.leader or "", host=host_of(status) if status else None, cluster=state, fence=FENCE)
-    return cluster_gauges(conditions, me)
+    me = Observed(
+        me=state.leader or "",
+        host=host_of(status) if status else None,
+        cluster=state,
+        fence=FENCE,
+        store_alarm=STORE_ERRORS.get(name, ""),
+    )
+    return ClusterGauges(me, lambda: NOW_S)()
 
 
 def in_short(name: str) -> str:
@@ -204,14 +212,44 @@ def test_the_managers_are_counted_also_when_none_lists_them(name: str, counts: t
     assert tuple(found[(state,)] for state in definitions.MANAGERS) == counts
 
 
-def test_only_a_leader_that_reads_etcd_exposes_the_cluster() -> None:
-    leader = Observed(me="node-231", host=None, cluster=HEALTHY, fence=FENCE)
+LEADER = Observed(me="node-231", host=None, cluster=HEALTHY, fence=FENCE)
 
-    assert leaders_conditions(leader, NOW_S) is not None
-    for other in (replace(leader, fence=None), replace(leader, stale=True), replace(leader, cluster=None)):
-        assert leaders_conditions(other, NOW_S) is None
-    assert cluster_gauges(None, leader) == {name: {} for name in NAMES}
-    assert [each.name for each in DEFINITIONS if each.name.startswith("cluster_")] == list(NAMES)
+
+def test_only_a_leader_that_reads_etcd_exposes_the_cluster() -> None:
+    defined = [each.name for each in DEFINITIONS if each.name.startswith("cluster_")]
+    assert list(ClusterGauges(LEADER, lambda: NOW_S)()) == defined
+    for other in (replace(LEADER, fence=None), replace(LEADER, stale=True), replace(LEADER, cluster=None)):
+        assert ClusterGauges(other, lambda: NOW_S)() == {}
+
+
+# ---- When they are computed
+
+
+def test_they_are_computed_at_the_first_scrape_after_a_pass_by_its_clock_and_only_then() -> None:
+    clock = iter((NOW_S + 3600,))
+    of_cluster = ClusterGauges(LEADER, lambda: next(clock))
+    metrics = Metrics(version="test")
+    metrics.show_cluster(of_cluster)
+
+    with ThreadPoolExecutor(4) as scrapes:
+        pages = [scrapes.submit(metrics.exposition) for _ in range(4)]
+
+    # An hour after the reports, none of them is current. Another call of the clock would raise StopIteration.
+    assert {b'swarmkeeper_cluster_hosts{state="Unknown"} 3.0' in each.result() for each in pages} == {True}
+    assert list(clock) == []
+
+
+def test_a_defect_of_theirs_leaves_the_other_metrics_and_is_logged_once() -> None:
+    def broken() -> float:
+        raise RuntimeError("no clock")
+
+    metrics = Metrics(version="test")
+    metrics.show_cluster(ClusterGauges(LEADER, broken))
+    with capture_logs() as lines:
+        pages = [metrics.exposition() for _ in range(3)]
+
+    assert [line["event"] for line in lines] == ["report failed"]
+    assert all(b"swarmkeeper_store_up" in page and b"swarmkeeper_cluster_" not in page for page in pages)
 
 
 # ---- How many series

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.goal import Goal, Progress, check_newest, goal_of, progress_to
+from agent.conditions import Goal, Progress, conditions_of, goal_of, progress_to
 from agent.conditions.condition import (
     ClusterConditions,
     Condition,
@@ -15,12 +15,26 @@ from agent.conditions.condition import (
     ReplicaCondition,
     ServiceCondition,
 )
-from agent.errors import Conflict
-from agent.model.intent import Intent, NetworkIntent
+from agent.model.intent import Constraint, Intent, NetworkIntent, Where
 from agent.model.observed import ClusterState
 from agent.model.records import Assignment
 from agent.model.spec import Attachment
 from tests.support.builders import document, intent, order, service
+from tests.support.cluster_states import (
+    BILLING,
+    HEALTHY,
+    NOW_S,
+    ORDER,
+    REVISION,
+    STATES,
+    WEB,
+    A,
+    B,
+    C,
+    declared,
+    on,
+)
+from tests.support.cluster_states import document as wanted
 
 BEFORE = intent(service("a", on={"h1": 1}), service("b", on={"h1": 1}), hosts="h1 h2", revision=5)
 AFTER = replace(
@@ -107,6 +121,14 @@ def test_replicas_that_the_scheduler_places_may_move_with_the_hosts() -> None:
     after = replace(before, hosts=before.hosts[:1])
 
     assert "service/c" in keys(after, before)
+
+
+def test_a_host_that_may_not_run_a_service_does_not_change_it() -> None:
+    only_a = Where(constraints=(Constraint(of="hostname", equal=True, value=A),))
+    before = wanted(ORDER, replace(WEB, replicas=3, where=only_a))
+    after = replace(before, hosts=(declared(A), declared(B), declared(C, availability="drain")))
+
+    assert keys(after, before) == {"service/order", f"host/{C}"}
 
 
 # ---- How far the cluster is
@@ -217,9 +239,61 @@ def test_the_next_command_is_named_with_its_cause() -> None:
     assert progress(problems=(problem,)).causes == ("a-1: its check fails; next: docker logs prod-a-1",)
 
 
-def test_another_document_ends_the_wait() -> None:
-    check_newest(STATE, 9)
-    with pytest.raises(Conflict, match="revision 9 has replaced it"):
-        check_newest(STATE, 8)
-    with pytest.raises(Conflict, match="etcd has no document any more"):
-        check_newest(replace(STATE, document=None), 9)
+# ---- The goal in named states of a whole cluster
+
+
+def of_state(name: str, *services: str) -> Progress:
+    state = STATES[name].cluster
+    goal = Goal(revision=REVISION, keys=frozenset(f"service/{each}" for each in services))
+    return progress_to(goal, state, conditions_of(state, now_s=NOW_S))
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("healthy rollout", "order"),
+        ("newest revision not assigned", "order"),
+        ("first start", "order"),
+        ("registry away", "order"),
+        ("monitor window runs", "billing"),
+        ("host off for 6 minutes", "billing"),
+    ],
+)
+def test_a_release_under_way_is_waited_for(name: str, service: str) -> None:
+    found = of_state(name, service)
+
+    assert (found.done, found.failed) == (False, ())
+    assert found.lines
+
+
+@pytest.mark.parametrize(
+    ("name", "failed"),
+    [
+        ("rollout paused", "rollout/order"),
+        ("rolled back", "rollout/order"),
+        ("rollback paused", "rollout/order"),
+        ("crash loop, exited", "replica/billing-1"),
+        ("crash loop, between two exits", "replica/billing-1"),
+    ],
+)
+def test_a_release_that_cannot_succeed_has_failed(name: str, failed: str) -> None:
+    assert [each.key for each in of_state(name, "order", "billing").failed] == [failed]
+
+
+def test_a_fault_elsewhere_does_not_fail_a_release() -> None:
+    found = of_state("crash loop, exited", "order", "web")
+
+    assert found.done
+    assert [each.partition(":")[0] for each in found.others] == ["billing"]
+
+
+def test_a_removed_service_is_done_when_no_container_of_it_is_left() -> None:
+    goal = Goal(revision=REVISION, keys=frozenset(), removed=frozenset({"billing"}))
+    left = replace(HEALTHY, accepted=wanted(WEB, ORDER))
+    kept = tuple(each for each in left.statuses[B].replicas if each.service != BILLING.name)
+    gone = on(left, B, replicas=kept)
+
+    assert [progress_to(goal, each, conditions_of(each, now_s=NOW_S)).done for each in (left, gone)] == [
+        False,
+        True,
+    ]

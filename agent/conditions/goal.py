@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.conditions.condition import ClusterConditions, Condition, HostCondition, ServiceCondition
-from agent.errors import Conflict
 from agent.model.intent import Intent, NetworkIntent, ServiceIntent
 from agent.model.observed import ClusterState
 
@@ -47,14 +46,19 @@ def goal_of(revision: int, intent: Intent, before: Intent | None, *, whole: bool
 
 
 def _is_changed(service: ServiceIntent, after: Intent, before: Intent | None) -> bool:
-    """Return True if the edit changes the service, a network or volume of it, or the hosts it may run on."""
+    """Return True if the edit changes the service, a network or volume of it, or a host that may run it."""
     if before is None or before.project != after.project or before.service(service.name) != service:
         return True
     networks = {each.name for each in _changed_networks(after, before)}
     volumes = {each.name for each in after.volumes if before.volume(each.name) != each}
-    hosts = before.hosts != after.hosts and (service.replicas is not None or service.everywhere)
-    used = {each.network for each in service.spec.networks} & networks
-    return hosts or bool(used) or any(each.source in volumes for each in service.spec.volumes)
+    # A host is there twice if it has changed: it may have been allowed to run replicas, or is now.
+    hosts = {*before.hosts} ^ {*after.hosts}
+    placed = service.replicas is not None or service.everywhere
+    return (
+        (placed and any(service.where.unmet(each) is None for each in hosts))
+        or any(each.network in networks for each in service.spec.networks)
+        or any(each.source in volumes for each in service.spec.volumes if each.type == "volume")
+    )
 
 
 def _changed_networks(after: Intent, before: Intent | None) -> tuple[NetworkIntent, ...]:
@@ -153,7 +157,7 @@ def _causes(goal: Goal, found: ClusterConditions, failed: tuple[Condition, ...])
     ]
     known = {other.key for each in related for other in (each.condition, *each.consequences)}
     ahead = [each for each in failed if each.key not in known]
-    return tuple(dict.fromkeys(map(describe, (*ahead, *(each.condition for each in related)))))
+    return tuple(dict.fromkeys(map(_described, (*ahead, *(each.condition for each in related)))))
 
 
 def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
@@ -165,19 +169,11 @@ def _others(goal: Goal, found: ClusterConditions) -> tuple[str, ...]:
     open_ = (
         each for each in conditions if not goal.has(each.key) and each.state not in ("Ready", "Progressing")
     )
-    return tuple(map(describe, open_))
+    return tuple(map(_described, open_))
 
 
-def describe(condition: Condition) -> str:
+def _described(condition: Condition) -> str:
     """Return a condition in one line, with the next command."""
     name = condition.name if condition.kind in ("service", "host", "replica") else condition.key.strip("/")
     command = f"; next: {condition.command}" if condition.command else ""
     return f"{name}: {condition.text or condition.reason}{command}"
-
-
-def check_newest(cluster: ClusterState, revision: int) -> None:
-    """Raise Conflict if `revision` is not the newest document any more."""
-    newest = cluster.document.revision if cluster.document else 0
-    if newest != revision:
-        state = f"revision {newest} has replaced it" if newest else "etcd has no document any more"
-        raise Conflict(f"revision {revision} is not the newest document: {state}")
