@@ -34,6 +34,13 @@ CURED_BY_RESTART = (
 """What agents say of a dockerd that only another start of it helps."""
 KEPT_S = 10
 LED_S = 30
+SERIES = re.compile(r"^(swarmkeeper_[^\s{]+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+LABELS = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+CONDITIONS = "swarmkeeper_cluster"
+LEADER_TELLS_S = 30
+"""The leader sees the last host's status, and counts `monitor`, after the host has reported all done."""
+PLACE = ("cluster", "host")
+"""Labels that every series of an agent has."""
 
 CONFIG = """\
 cluster: {cluster}
@@ -194,11 +201,10 @@ class Cluster:
         """Run `swarmkeeper ...` on a host."""
         return (host or self.lab.hosts[0]).exec("swarmkeeper", *argv, check=check)
 
-    def metrics(self, host: Host) -> dict[str, float]:
+    def metrics(self, host: Host, timeout: float = 5) -> dict[str, float]:
         """The host's metrics by series, as Prometheus would scrape them over the LAN, without `cluster` and `host`."""
-        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics").text
-        series = re.findall(r"^(swarmkeeper_\S+(?:\{[^}]*\})?) (\S+)$", text, re.MULTILINE)
-        return {_without_constant(name): float(value) for name, value in series}
+        text = self.lab.lan.http_get(f"http://{host.address}:9477/metrics", timeout).text
+        return {_without_place(name): float(value) for name, value in SERIES.findall(text)}
 
     def passes(self, host: Host) -> float:
         """How often the host's agent has looked and decided since it was started."""
@@ -216,10 +222,26 @@ class Cluster:
     # -- what is true on the hosts
 
     def wait_converged(self, revision: int, within_s: float = 60) -> None:
-        """Return when every host says that it has carried out `revision` and nothing is left or blocked."""
+        """Return when the leader says that the cluster is converged at `revision`, and every host has nothing left.
+
+        The hosts' own statuses come first: they name what is left, where the leader's metric is one number.
+        """
+        until = time.monotonic() + within_s
         for host in self.lab.hosts:
             check = partial(self._heed_and_check, host, revision)
             eventually(check, within_s, f"{host.name} converges")
+        left_s = max(LEADER_TELLS_S, until - time.monotonic())
+        eventually(partial(self.check_leader, revision), left_s, "the leader says that all is converged")
+
+    def check_leader(self, revision: int) -> None:
+        """AssertionError, with all that is not Ready, unless the leader's metrics say Converged; then as the hosts."""
+        leader = self.get("leader")
+        assert leader, "nobody leads"
+        metrics = self.metrics(self.lab[leader["host"]])
+        told = {name: value for name, value in metrics.items() if name.startswith(CONDITIONS) and value}
+        assert metrics.get(f"{CONDITIONS}_converged") == 1.0, told
+        for host in self.lab.hosts:
+            self.check_converged(host, revision)
 
     def _heed_and_check(self, host: Host, revision: int) -> None:
         self.heed(host)
@@ -264,6 +286,13 @@ class Cluster:
         return {each.name: f"{each.host} {each.started_at}" for each in self.containers()}
 
 
+def _without_place(series: str) -> str:
+    """The series without the labels that say which agent it is of, and those left sorted as they are."""
+    name, _, labels = series.partition("{")
+    kept = [f'{label}="{value}"' for label, value in LABELS.findall(labels) if label not in PLACE]
+    return f"{name}{{{','.join(kept)}}}" if kept else name
+
+
 def time_swarm(manager: Host, timings: Timings) -> None:
     """`docker swarm update` with that heartbeat."""
     manager.exec("docker", "swarm", "update", "--dispatcher-heartbeat", f"{timings.heartbeat_s}s")
@@ -289,10 +318,3 @@ def package(base: str, tree: Path = ROOT) -> Path:
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return Path(built.stdout.strip().splitlines()[-1])
-
-
-def _without_constant(series: str) -> str:
-    """Return a series without the labels that every series of its agent has."""
-    name, _, labels = series.partition("{")
-    own = [each for each in re.findall(r'\w+="[^"]*"', labels) if not each.startswith(("cluster=", "host="))]
-    return f"{name}{{{','.join(own)}}}" if own else name

@@ -33,7 +33,7 @@ def test_what_is_done_is_what_was_planned(cluster: Cluster) -> None:
     host.write("/tmp/edited.yaml", edited(GOOD))
     for each in cluster.lab.hosts:  # a plan does not know which images a host has beside those it uses
         each.exec("docker", "image", "rm", NEWER, check=False)
-    planned = steps(cluster.command("plan", "--json", "/tmp/edited.yaml").stdout)
+    planned = steps(cluster.command("plan", "-o", "json", "/tmp/edited.yaml").stdout)
     assert planned
     moments = {
         each.name: each.exec("date", "+%Y-%m-%d %H:%M:%S.%N").stdout.strip() for each in cluster.lab.hosts

@@ -187,5 +187,6 @@ def check_locked(cluster: Cluster, host: Host) -> None:
     """AssertionError unless the host's status names the lock, and every replica as waiting for it."""
     status = cluster.status(host)
     assert {each["resource"]: each["kind"] for each in status["blocked"]} == {"swarm": "locked"}
-    waiting = {each["resource"] for each in status["waiting"]}
-    assert waiting == {f"container/{name}" for name in by_host()[host.name]}
+    assert {each["resource"] for each in status["waiting"]} == {
+        f"container/{name}" for name in by_host()[host.name]
+    }

@@ -1,69 +1,21 @@
 """A real Prometheus scrapes the agents and sees what operators see in Grafana."""
 
-import json
-import urllib.parse
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from integration.cluster import ROOT, Cluster
+from integration import prometheus as real
+from integration.cluster import Cluster
 from integration.lab.eventually import eventually
-from integration.lab.lab import Lab
-
-URL = "http://10.159.62.1:9090"
-CONFIG = """\
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: [{rules}]
-scrape_configs:
-  - job_name: swarmkeeper
-    honor_labels: true
-    static_configs:
-      - targets: {targets}
-        labels: {{cluster: prod}}
-"""
-
-
-class Prometheus:
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-
-    def ask(self, path: str) -> Any:
-        answer = self._lab.lan.http_get(f"{URL}/api/v1/{path}")
-        assert answer.status == 200, answer.text
-        return answer.json()["data"]
-
-    def value(self, query: str) -> list[float]:
-        """The values of the query's series now."""
-        found = self.ask(f"query?query={urllib.parse.quote(query)}")["result"]
-        return [float(each["value"][1]) for each in found]
+from integration.prometheus import Prometheus
 
 
 @pytest.fixture
 def prometheus(cluster: Cluster, tmp_path: Path) -> Iterator[Prometheus]:
-    lab = cluster.lab
-    targets = json.dumps([f"{host.address}:9477" for host in lab.hosts])
-    config = tmp_path / "prometheus.yaml"
-    config.write_text(CONFIG.format(rules=ROOT / "deploy/prometheus/alerts.yaml", targets=targets))
-    log = (tmp_path / "log").open("w")
-    server = lab.lan.popen(
-        "prometheus",
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        "--web.listen-address=10.159.62.1:9090",
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        asked = Prometheus(lab)
-        eventually(lambda: asked.value('sum(up{job="swarmkeeper"})') == [3.0], 30, "all agents are scraped")
+    with real.running(cluster.lab, tmp_path) as asked:
         yield asked
-    finally:
-        server.terminate()
-        server.wait(10)
-        log.close()
 
 
 def test_prometheus_sees_three_converged_agents_and_no_alert(
@@ -73,10 +25,17 @@ def test_prometheus_sees_three_converged_agents_and_no_alert(
     eventually(
         lambda: prometheus.value("swarmkeeper_cluster_converged") == [1.0], 60, "the leader says converged"
     )
+    hosts = 'count(count by (cluster, host) (swarmkeeper_build_info{cluster="prod"}))'
+    assert prometheus.value(hosts) == [3.0]
+    eventually(
+        lambda: prometheus.value("swarmkeeper_cluster_converged") == [1.0], 60, "the leader says converged"
+    )
     assert prometheus.value('count(count by (cluster, host) (swarmkeeper_build_info{cluster="prod"}))') == [
         3.0
     ]
     assert prometheus.value("sum(swarmkeeper_service_replicas_running)") == [8.0]
+    assert prometheus.value('sum(swarmkeeper_cluster_replicas{state="ready"})') == [8.0]
+    assert prometheus.value('swarmkeeper_cluster_hosts{state="Ready"}') == [3.0]
     assert prometheus.value('sum(swarmkeeper_cluster_replicas{state="ready"})') == [8.0]
     assert prometheus.value('swarmkeeper_cluster_hosts{state="Ready"}') == [3.0]
     assert prometheus.value("sum(swarmkeeper_swarm_quorum)") == [3.0]
@@ -89,7 +48,7 @@ def test_prometheus_sees_three_converged_agents_and_no_alert(
         20,
         "every rule is evaluated without a fault",
     )
-    assert not [alert["labels"] for alert in prometheus.ask("alerts")["alerts"] if alert["state"] == "firing"]
+    assert not prometheus.alerts()
     assert cluster.get("verdict")
 
 

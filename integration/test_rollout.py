@@ -88,9 +88,11 @@ def overlapping(ports: Mapping[str, PortSeen]) -> list[tuple[str, str, float]]:
 
 
 def told(cluster: Cluster) -> str:
-    """What `swarmkeeper status` says of the rollout."""
-    lines = cluster.command("status").stdout.splitlines()
-    return "\n".join(line for line in lines if "rollout/shop" in line)
+    """Reason and text of the rollout in the JSON of `swarmkeeper status`."""
+    conditions = json.loads(cluster.command("status", "-o", "json").stdout)
+    return "\n".join(
+        f"{each['reason']}: {each['text']}" for each in conditions["rollouts"] if each["name"] == "shop"
+    )
 
 
 def leader(cluster: Cluster) -> Host:
@@ -112,16 +114,14 @@ def moved(plan: str) -> list[str]:
 def test_of_three_replicas_no_more_than_one_is_ever_away(cluster: Cluster) -> None:
     begun(cluster)
     cluster.lab.hosts[0].write("/tmp/newer.yaml", document("1.0.1"))
-    assert moved(cluster.command("plan", "--json", "/tmp/newer.yaml").stdout) == [
+    assert moved(cluster.command("plan", "-o", "json", "/tmp/newer.yaml").stdout) == [
         "shop-1",
         "shop-2",
         "shop-3",
     ]
     with knocking(cluster.lab, ports(cluster)) as seen:
         revision = cluster.put(document("1.0.1"))
-        eventually(
-            lambda: "of 3 replicas moved to" in told(cluster), ROLL_S, "the status tells of the rollout"
-        )
+        eventually(lambda: told(cluster).startswith("Rollout: "), ROLL_S, "the status tells of the rollout")
         cluster.wait_converged(revision, ROLL_S)
     print(seen)
     is_at(cluster, "1.0.1")
@@ -135,7 +135,7 @@ def test_an_image_that_does_not_run_touches_one_replica_only_and_that_one_goes_b
     before, tag = identity(cluster), bad(cluster)
     cluster.put(document(tag))
     eventually(
-        lambda: "rolled back: shop-1" in told(cluster), ROLL_S, "the status says that it was rolled back"
+        lambda: told(cluster).startswith("RolledBack: "), ROLL_S, "the status says that it was rolled back"
     )
     eventually(partial(is_at, cluster, "1.0.0"), ROLL_S, "what ran before runs again")
     after = identity(cluster)
@@ -166,7 +166,7 @@ def test_start_first_goes_back_from_an_image_that_does_not_run_without_touching_
     cluster.put(document(tag, update=START_FIRST, ports=""))
     eventually(lambda: tag in tags(cluster).values(), ROLL_S, "the new image is tried")
     eventually(
-        lambda: "rolled back: shop-1" in told(cluster), ROLL_S, "the status says that it was rolled back"
+        lambda: told(cluster).startswith("RolledBack: "), ROLL_S, "the status says that it was rolled back"
     )
     eventually(
         lambda: identity(cluster) == before, ROLL_S, "the containers that ran all the time are alone again"

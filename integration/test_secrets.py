@@ -148,8 +148,8 @@ def everything_that_is_told(cluster: Cluster) -> Iterator[tuple[str, str]]:
             yield where, value.replace(MARK, "") if key.startswith(MAY_HOLD_VALUES) else value
     another = cluster.lab.hosts[0]
     another.write("/tmp/another.yaml", locking("third"))
-    commands = (("status",), ("status", "--json"), ("plan",), ("plan", "--json"))
-    for command in (*commands, ("plan", "/tmp/another.yaml"), ("plan", "--json", "/tmp/another.yaml")):
+    commands = (("status",), ("status", "-o", "json"), ("plan",), ("plan", "-o", "json"))
+    for command in (*commands, ("plan", "/tmp/another.yaml"), ("plan", "-o", "json", "/tmp/another.yaml")):
         told = cluster.command(*command, host=another, check=False)
         yield f"swarmkeeper {' '.join(command)}", told.stdout + told.stderr
 
