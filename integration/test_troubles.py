@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import bcrypt
@@ -86,7 +87,7 @@ TROUBLES = {
         metrics=('container_start_failures_total{reason="other",service="trouble"}',),
     ),
     "crash loop": Trouble(
-        "it is restarted after a backoff",
+        "it exits again and again",
         more='entrypoint: ["/bin/busybox", "sh", "-c", "echo no database at db:3306; exit 3"]',
         metrics=('replica_crashes{service="trouble",slot="1"}', 'blocked{reason="crash"}'),
     ),
@@ -144,7 +145,7 @@ def read(cluster: Cluster, host: Host, trouble: Trouble, since: str) -> Texts:
     shown = cluster.metrics(host)
     return {
         "status": _with_output(
-            [line for line in status if line.startswith("node-231: ") or "  | " in line], words
+            list(takewhile(bool, dropwhile(lambda line: line != "Problems", status))), words
         ),
         "journal": _once(line for line in journal if words.search(line) and not line.startswith("debug ")),
         "metrics": [
@@ -171,7 +172,7 @@ def alike(text: str) -> str:
         (r"(?<=127\.0\.0\.1:)[0-9]+(?=->)", "PORT"),
         (r"(seconds|attempts|again_in_s)=\S+", r"\1=N"),
         (r"\b[0-9]+ attempts?\b", "N attempts"),
-        (r"\b[0-9]+ times in a row", "N times in a row"),
+        (r"\b[0-9]+ times so far", "N times so far"),
         (r" [0-9.]+$", " N"),
         (r"\s+", " "),
     ):

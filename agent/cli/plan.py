@@ -11,7 +11,7 @@ from agent.cli.validate import painted, parse
 from agent.intent.guard import guarding
 from agent.model.observed import ClusterState
 from agent.model.phrases import counted, first_of
-from agent.model.plan import Step
+from agent.model.plan import Blocked, Step
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.planner.dry_run.summary import Grouped, blocked_groups, is_bookkeeping, summarize, waiting_groups
 
@@ -79,17 +79,21 @@ def plan_as_data(plan: ClusterPlan, cluster: ClusterState, confirming: str) -> d
                 "leader": host.is_leader,
                 "notes": list(host.notes),
                 "steps": [_step(each) for each in host.steps],
-                "blocked": [asdict(each) for each in host.blocked],
+                "blocked": _blocked(host.blocked),
                 "waiting": [asdict(each) for each in host.waiting],
                 "waits": [asdict(each) for each in host.waits],
             }
             for host in plan.hosts
         ],
         "everywhere": {
-            "blocked": [asdict(each) for each in plan.everywhere],
+            "blocked": _blocked(plan.everywhere),
             "waiting": [asdict(each) for each in plan.waiting_everywhere],
         },
     }
+
+
+def _blocked(blocked: Iterable[Blocked]) -> list[dict[str, str]]:
+    return [{"resource": each.resource, "reason": each.reason, "kind": each.kind} for each in blocked]
 
 
 def _step(step: Step) -> dict[str, str | bool]:

@@ -231,5 +231,5 @@ class ClusterConditions:
     """Exit code of `status --check`, as of a Nagios plugin.
 
     0 converged; 1 progress, or a fault while every service has a ready replica; 2 a service without a ready replica, no
-    quorum, or no acceptable document; 3 not known.
+    quorum, or no accepted document; 3 not known.
     """

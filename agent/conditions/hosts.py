@@ -134,7 +134,7 @@ def _concerns(host: str, blocked: BlockedReport, status: HostStatus) -> bool:
 def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
     left = sorted(each.name for each in status.replicas)
     if declared.availability == "drain" and left:
-        waits, on = reports.waits(status, f"drain/{declared.name}")
+        waits, on = reports.waits(status, *(f"placement/{each.service}" for each in status.replicas))
         yield Finding(
             "Progressing",
             "Draining",

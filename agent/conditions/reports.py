@@ -19,7 +19,7 @@ MOST_AGE_S = 600.0
 NO_SPACE = "NOSPACE"
 """Alarm of an etcd that refuses writes because its database is full."""
 
-_OF_LEADER = ("node", "drain", "membership-order")
+_OF_LEADER = ("node", "placement", "membership-order")
 """Kinds of resources that the leader reports for another host."""
 
 

@@ -522,7 +522,16 @@ CLUSTERS: Mapping[str, ClusterState] = {
         assignments=HEALTHY.assignments,
         statuses=HEALTHY.statuses,
     ),
-    "drain under way": listed(cluster(DRAINED), C, availability="drain"),
+    "drain under way": on(
+        listed(cluster(DRAINED), C, availability="drain"),
+        A,
+        waiting=(
+            *waiting("drain/node-233", "node-233 is not empty yet: prod-order-3, prod-web-3"),
+            *waiting(
+                "placement/order", "order-3 leaves node-233 (it is drained): another replica moves first"
+            ),
+        ),
+    ),
     "drained": drained(cluster(DRAINED)),
     "drained and off": listed(absent(drained(cluster(DRAINED)), C), C, availability="drain", state="down"),
     "join under way": joining(),
@@ -909,7 +918,8 @@ EXPECTED: Mapping[str, Expected] = {
         ),
     ),
     "drain under way": Expected(
-        line="in progress: node-233 drains: prod-order-3, prod-web-3 are left",
+        line="in progress: node-233 drains: prod-order-3, prod-web-3 are left: order-3 leaves node-233 (it is "
+        "drained): another replica moves first",
         states=("host/node-233 Progressing/Draining",),
     ),
     "drained": Expected(
