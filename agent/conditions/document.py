@@ -19,6 +19,9 @@ def store_condition(reports: Reports) -> Condition:
             "compact and defragment it, then disarm the alarm",
             "etcdctl alarm disarm",
         )
+    elif error == "CORRUPT":
+        text = "etcd has corrupt data and refuses writes, so no report is current: see docs/operate/backup.md"
+        found = Finding("Unknown", "StoreUnreachable", text)
     elif error:
         found = Finding(
             "Unknown", "StoreUnreachable", f"etcd is unreachable ({error}); running containers go on"

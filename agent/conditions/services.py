@@ -20,7 +20,6 @@ from agent.model.phrases import and_more, short_id
 from agent.model.records import Rollout
 
 _FIRST_START = ("NotAssigned", "Starting", "WaitsForDependency")
-_PAUSED = ("paused", "rollback-paused")
 
 
 # ---- Rollouts

@@ -195,10 +195,6 @@ class ServiceIntent:
         """Return the desired number of replicas on all hosts."""
         return sum(count for _, count in self.placement) if self.replicas is None else self.replicas
 
-    def replicas_on(self, host: str) -> int:
-        """Return the number of replicas fixed to `host`; 0: none, or the scheduler picks the hosts."""
-        return dict(self.placement).get(host, 0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:

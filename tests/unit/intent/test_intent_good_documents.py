@@ -65,7 +65,7 @@ def test_the_customers_eight_replicas_run_where_they_are_pinned() -> None:
         "terminal": (("node-233", 1),),
         "api": (("node-232", 1), ("node-233", 1)),
     }
-    assert sum(each.replicas_on(host.name) for each in intent.services for host in intent.hosts) == 8
+    assert sum(count for each in intent.services for _, count in each.placement) == 8
 
 
 def test_the_customers_services_publish_three_ports_and_no_more() -> None:
@@ -161,7 +161,7 @@ def test_global_is_one_replica_on_every_host_of_the_document() -> None:
 def test_a_host_may_be_named_with_no_replica() -> None:
     alone = load("everything").service("alone")
     assert alone is not None
-    assert (alone.replicas_on("one"), alone.replicas_on("two"), alone.replicas_on("three")) == (2, 0, 0)
+    assert alone.placement == (("one", 2), ("two", 0))
 
 
 @pytest.mark.parametrize("name", ["customer", "production", "everything"])

@@ -149,7 +149,9 @@ def test_what_is_chosen_stays_for_as_long_as_nothing_changes(scene: Scene) -> No
 def test_who_comes_later_takes_nobodys_address_away(scene: Scene, more: int) -> None:
     first = pinned(scene)
     one, *others = scene.intent.services
-    grown = replace(one, placement=tuple({**dict(one.placement), "h3": one.replicas_on("h3") + more}.items()))
+    grown = replace(
+        one, placement=tuple({**dict(one.placement), "h3": dict(one.placement).get("h3", 0) + more}.items())
+    )
     later = pinned(scene._replace(intent=replace(scene.intent, services=(grown, *others))), first)
 
     assert pins(first).items() <= pins(later).items()
