@@ -257,10 +257,11 @@ REASONS: dict[str, Reason] = {
     "rollout": "RolloutPaused",
     "placement": "NoHostFits",
     "crash": "CrashLoop",
+    "unhealthy": "Unhealthy",
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""
-_RETRIED = ("error", "crash", "engine", "disk")
+_RETRIED = ("error", "crash", "unhealthy", "engine", "disk")
 """Kinds that the agent repairs or retries by itself."""
 
 
