@@ -1,10 +1,12 @@
 """Ages, durations, and which report is current."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from agent.conditions.reports import MOST_AGE_S, Reports, duration, seconds_since, short_key
+from agent.conditions.reports import MOST_AGE_S, REASONS, Reports, duration, seconds_since, short_key
+from agent.model.plan import BlockedKind
 from agent.report.reporter import REFRESH_S
 from tests.support.cluster_states import HEALTHY, KEYS, NOW_S, A, B, absent, listed, on
 
@@ -78,3 +80,7 @@ def test_the_leader_is_asked_for_the_nodes_first() -> None:
 def test_a_key_is_named_without_the_prefix_of_its_cluster() -> None:
     assert short_key(KEYS.status(B)) == f"hosts/{B}/status"
     assert short_key("tokens") == "tokens"
+
+
+def test_every_kind_of_blocked_resource_has_a_reason_of_its_own() -> None:
+    assert set(REASONS) == set(get_args(BlockedKind))
