@@ -227,7 +227,7 @@ STATES = (
         cause="host/node-233",
         reason="AgentStopped",
         state="Unknown",
-        code=3,
+        code=CRITICAL,
         first=("node-233",),
         within_s=90,
     ),
