@@ -123,6 +123,8 @@ _VARYING: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"\b[0-9a-f]{12,64}\b", _id),
     (r"\b(?=[a-z]*\d)(?=\d*[a-z])(?:[a-z0-9]{25}|[a-z0-9]{12})\b", _id),
     (r"(?<=[\d\]]:)[0-9]{4,5}(?=->)", lambda _: "40000"),
+    (r"(?<=unreachable for )\d+ (?:s|m|h|d)\b(?: \d+ [sm]\b)?", lambda _: "6 m"),
+    (r"(?<=Unreachable )\d+(?:s|m|h|d)\b", lambda _: "6m"),
     (r"(?<=for )(?:[6-9]|\d{2,}) (?P<unit>s|m|h|d)\b(?: \d+ [sm]\b)?", _age),
     (r"\b\d+ (?P<unit>s|m|h|d)(?: \d+ [sm])?(?= ago\b)", _age),
     (r"\b\d+\.\d+ s\b", lambda _: "1.0 s"),

@@ -37,7 +37,7 @@ def test_a_state_is_shown_with_its_cause_first(cluster: Cluster, state: State) -
 
 
 def is_shown(cluster: Cluster, state: State) -> shown.Shown:
-    seen = shown.look(cluster, cluster.lab[state.asked])
+    seen = shown.look(cluster.lab[state.asked])
     check_shown(state, seen)
     return seen
 

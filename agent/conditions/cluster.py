@@ -61,7 +61,7 @@ def _judge(reports: Reports) -> ClusterConditions:
         converged=False,
         store=document.store_condition(reports),
         document=document.document_condition(reports),
-        leader=swarm.leader_condition(reports),
+        leader=swarm.leader_condition(reports, of_hosts),
         quorum=replace(quorum, critical=quorum.reason == "QuorumLost"),
         hosts=tuple(
             hosts.host_row(name, each, reports, _counts(name, rows)) for name, each in of_hosts.items()

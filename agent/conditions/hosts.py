@@ -47,7 +47,7 @@ def _finding(declared: HostIntent, reports: Reports) -> Finding:
         (
             *address_findings(declared, status, reports),
             *membership_findings(declared, status, reports),
-            *_bridge(status, reports),
+            *_bridge(declared.name, status, reports),
             *_blocked(declared, status, reports),
             *_progress(declared, status, reports),
         )
@@ -81,9 +81,10 @@ def _drained_and_off(declared: HostIntent, reports: Reports, unknown: Finding) -
 # ---- docker_gwbridge
 
 
-def _bridge(status: HostStatus, reports: Reports) -> Iterator[Finding]:
+def _bridge(name: str, status: HostStatus, reports: Reports) -> Iterator[Finding]:
     phase = status.bridge.phase
     waits, on = reports.waits(status, BRIDGE)
+    granting, held_by = reports.waits(status, f"disruption/{name}")
     if phase == "held":
         why = next((each.reason for each in blocked_of(status) if each.resource == BRIDGE), "")
         yield Finding("Blocked", "BridgeBlocked", f"docker_gwbridge is not as declared{because(why)}")
@@ -92,16 +93,20 @@ def _bridge(status: HostStatus, reports: Reports) -> Iterator[Finding]:
             "Progressing",
             "WaitsForSlot",
             f"waits to change docker_gwbridge{because(waits)}",
-            cause=on or _slot_holder(reports, status),
+            cause=on or held_by or _slot_holder(reports, status),
         )
     elif phase == "moving" or (phase == "" and status.state == "active"):
         yield Finding("Progressing", "ChangingBridge", f"changes docker_gwbridge{because(waits)}", cause=on)
+    elif granting and held_by != f"host/{name}":
+        yield Finding("Progressing", "WaitsForSlot", f"keeps the disruption slot: {granting}", cause=held_by)
 
 
 def _slot_holder(reports: Reports, status: HostStatus) -> str:
+    """Return the key of the host that has the disruption slot, or of the leader, which grants it."""
     disruption = reports.cluster.disruption
     mine = reports.cluster.statuses.get(disruption.host) is status if disruption else True
-    return f"host/{disruption.host}" if disruption and not mine and disruption.state != "released" else ""
+    other = disruption and not mine and disruption.state != "released"
+    return f"host/{disruption.host}" if disruption and other else "leader/"
 
 
 # ---- What else is blocked or under way

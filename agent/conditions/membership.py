@@ -42,7 +42,7 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
     if status.is_manager != (declared.role == "manager"):
         found = "manager" if status.is_manager else "worker"
         waits = reports.waits(status, SWARM, f"node/{status.node_id}")
-        cause = waits[1] or "quorum/"
+        cause = waits[1] or reports.swarm_work
         yield Finding(
             "Progressing",
             "ChangingRole",
@@ -61,7 +61,9 @@ def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
         return Finding("Degraded", "NotInSwarm", f"it is not in the swarm: {faults[0].reason}")
     waits, on = reports.waits(status, SWARM)
     if waits or status.joining or status.state == "pending" or _works_on(status, SWARM):
-        return Finding("Progressing", "Joining", f"joins the swarm{because(waits)}", cause=on or "quorum/")
+        return Finding(
+            "Progressing", "Joining", f"joins the swarm{because(waits)}", cause=on or reports.swarm_work
+        )
     if reports.cluster.record is None or reports.cluster.record.swarm_id is None:
         return Finding(
             "Progressing", "Joining", "waits for the swarm, which does not exist yet", cause="leader/"
@@ -93,7 +95,7 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
             "Progressing",
             reason,
             f"changes its availability from {node.availability} to {declared.availability}",
-            cause="quorum/",
+            cause=reports.swarm_work,
         )
 
 

@@ -142,6 +142,7 @@ class _Judge:
         findings = (
             *self._of_container(mine[0], status),
             *self._of_spec(mine[0], place.replica),
+            *self._of_assignment(),
             *self._elsewhere(),
         )
         worst = most_severe(findings) if findings else self._done(mine[0])
@@ -183,7 +184,7 @@ class _Judge:
 
     def _absent(self, status: HostStatus, replica: Replica) -> Finding:
         reason, on = self._waiting(status, (f"container/{self.container}",))
-        on = replica.waits_on or on
+        on = self._swarm_or_host(replica.waits_on or on)
         if replica.waits:
             return Finding("Progressing", "WaitsForDependency", replica.waits, cause=on or self._dependency())
         if replica.held and replica.held_by_fault:
@@ -204,6 +205,15 @@ class _Judge:
             (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
         )
         return Finding("Progressing", "Starting", f"it is being started on {self.place.host}", cause=cause)
+
+    def _swarm_or_host(self, on: str) -> str:
+        """Return what a wait for the swarm is for: the quorum, or this host if only this one is without the swarm."""
+        status, lost = self.reports.current(self.place.host), self.reports.swarm_work == "quorum/"
+        if on.startswith("network/") and status is not None and status.state != "active":
+            return f"host/{self.place.host}"
+        if on.startswith("network/") and lost:
+            return "quorum/"
+        return f"host/{self.place.host}" if on == "quorum/" and not lost else on
 
     def _blocked_networks(self, status: HostStatus) -> set[str]:
         every = (*blocked_of(status), *self.reports.leader_blocked())
@@ -255,6 +265,17 @@ class _Judge:
         else:
             yield Finding("Progressing", "Updating", "it has the previous spec", cause=cause)
 
+    def _of_assignment(self) -> Iterator[Finding]:
+        """Yield a finding if the document does not want the replica on its host, and the leader has not moved it."""
+        service, reports, host = self.place.service, self.reports, self.place.host
+        intent, assignment = reports.intent, reports.cluster.assignments.get(host)
+        if intent is None or assignment is None or assignment.revision >= reports.accepted_revision:
+            return
+        count = 1 if service.replicas is not None else dict(service.placement).get(host, 0)
+        if not _desired_on(host, count, service, intent, reports):
+            text = f"it is not declared on {host} any more: waits for the assignment of revision {intent.revision}"
+            yield Finding("Progressing", "NotAssigned", text, cause=reports.assigner)
+
     def _of_container(self, found: ReplicaReport, status: HostStatus) -> Iterator[Finding]:
         match found.status:
             case "running":
@@ -266,7 +287,9 @@ class _Judge:
             case "created" if found.error:
                 yield Finding("Degraded", "StartFailed", f"it cannot start: {found.error}")
             case "created":
-                yield Finding("Progressing", "Starting", "its container is created and starts")
+                reason, on = self._waiting(status, (f"container/{self.container}", f"container/{found.name}"))
+                text = reason or "its container is created and starts"
+                yield Finding("Progressing", "Starting", text, cause=self._swarm_or_host(on))
             case "paused":
                 yield Finding("Degraded", "Differs", "it is paused (`docker pause`); its agent unpauses it")
             case "dead":

@@ -19,7 +19,7 @@ MOST_AGE_S = 600.0
 NO_SPACE = "NOSPACE"
 """Alarm of an etcd that refuses writes because its database is full."""
 
-_OF_LEADER = ("node", "placement", "membership-order")
+_OF_LEADER = ("node", "placement", "membership-order", "disruption")
 """Kinds of resources that the leader reports for another host."""
 
 
@@ -167,7 +167,7 @@ class Reports:
         of_leader = (each for each in self.leader_waiting() if each.resource.partition("/")[0] in _OF_LEADER)
         for each in (*status.waiting, *of_leader):
             if each.resource in resources:
-                return each.reason, each.on
+                return each.reason, self.swarm_work if each.on == "leader/" else each.on
         return "", ""
 
     def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:
@@ -190,6 +190,12 @@ class Reports:
     def assigner(self) -> str:
         """Return the key of what a missing assignment waits for: the leader, or the document that pauses it."""
         return "document/" if self.mode or not self.accepted_revision else "leader/"
+
+    @property
+    def swarm_work(self) -> str:
+        """Return the key of what work in the swarm waits for: a quorum, or the leader that does the work."""
+        exists = self.cluster.record and self.cluster.record.swarm_id
+        return "quorum/" if exists and self.lister is None else "leader/"
 
     # ---- The spec that every replica of a service is to have
 

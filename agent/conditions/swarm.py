@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from agent.conditions.condition import Condition, Finding, most_severe
-from agent.conditions.hosts import in_short
+from agent.conditions.condition import Condition, Finding, is_fault, most_severe
+from agent.conditions.hosts import SHORT, in_short
 from agent.conditions.reports import Reports, blocked_of
 from agent.diff.nodes import quorum
 from agent.model.intent import Intent, NetworkIntent
@@ -32,7 +32,7 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
     down = [name for name in names if _is_known_down(reports.current(name))]
     if not working and len(names) - len(down) >= quorum(len(names)):
         return Finding("Unknown", "Unreachable", f"none of the {len(names)} managers reports the nodes")
-    others = [f"{name} {in_short(hosts[name], reports.now_s)}" for name in names if name not in working]
+    others = [f"{name} {_why_no_manager(hosts[name], reports)}" for name in names if name not in working]
     count = f"{len(working)} of {len(names)} managers reachable"
     why = f" ({', '.join(others)})" if others else ""
     if len(working) >= quorum(len(names)):
@@ -57,6 +57,17 @@ def _is_manager(status: HostStatus | None) -> bool:
     return status is not None and status.engine_up and status.state == "active" and status.is_manager
 
 
+def _why_no_manager(host: Condition, reports: Reports) -> str:
+    """Return why a declared manager does not count, in a few words: a healthy host may be a worker still."""
+    status = reports.current(host.name)
+    short = in_short(host, reports.now_s)
+    if status is None or not status.engine_up or is_fault(host.state):
+        return short
+    if status.state != "active":
+        return SHORT["NotInSwarm"]
+    return short if status.is_manager else "is a worker"
+
+
 def _is_known_down(status: HostStatus | None) -> bool:
     return status is not None and (not status.engine_up or status.state in ("error", "locked"))
 
@@ -64,12 +75,12 @@ def _is_known_down(status: HostStatus | None) -> bool:
 # ---- The leader of the agents
 
 
-def leader_condition(reports: Reports) -> Condition:
+def leader_condition(reports: Reports, hosts: dict[str, Condition]) -> Condition:
     """Return the condition of the leader; its name is the leader's host."""
-    return Condition.of("leader", reports.cluster.leader or "", _leader(reports))
+    return Condition.of("leader", reports.cluster.leader or "", _leader(reports, hosts))
 
 
-def _leader(reports: Reports) -> Finding:
+def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
     cluster = reports.cluster
     if reports.store_error:
         return Finding("Unknown", "StoreUnreachable", "the leader is not known", cause="store/")
@@ -77,12 +88,27 @@ def _leader(reports: Reports) -> Finding:
         present = len(cluster.present)
         if not present:
             return Finding("Degraded", "NoLeader", "no agent runs, so none is the leader: start the agents")
-        why = "an agent takes the lock only if its host is a manager that lists the nodes, or no swarm exists yet"
-        cause = "quorum/" if cluster.record and cluster.record.swarm_id and reports.lister is None else ""
+        why = f"only a declared manager that lists the nodes takes it{_why_none_leads(reports, hosts)}"
+        cause = "quorum/" if reports.swarm_work == "quorum/" else ""
         return Finding(
             "Degraded", "NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause
         )
     return most_severe(reports.finding(each) for each in reports.leader_blocked() if _is_shared(each))
+
+
+def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
+    """Return what keeps each declared manager from the lock, as far as it is known."""
+    exists = reports.cluster.record is not None and reports.cluster.record.swarm_id is not None
+    if reports.intent is None or not exists:
+        return ", or any if no swarm exists yet"
+    found = []
+    for name in (each.name for each in reports.intent.managers):
+        status = reports.current(name)
+        if not _is_manager(status):
+            found.append(f"{name} {_why_no_manager(hosts[name], reports)}")
+        elif status and status.nodes is None:
+            found.append(f"{name} lists no nodes")
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _is_shared(blocked: BlockedReport) -> bool:

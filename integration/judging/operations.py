@@ -13,7 +13,7 @@ HOLDS_S = (2.0, 8.0)
 NOTICE_S = 2.0
 SILENT_S = TIMINGS.session.ttl_s + 3
 """Nobody can tell that a host is gone before its lease ends."""
-FROZEN_S = 45.0
+FROZEN_S = 60.0
 """A dockerd that accepts a request and does not answer is one that is busy, until the request times out."""
 IMAGE = "10.159.62.231/somecom/order:1.0.0"
 EXTRA = "prod-order-9"

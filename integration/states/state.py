@@ -28,10 +28,10 @@ class State:
     done: str
     """One sentence for the index of the captures: what was done."""
     cause: str = ""
-    """Of the first problem; empty: there is none."""
-    reason: str = ""
+    """Of the first problem; empty: there is none, because all is well or because progress is no problem."""
+    reason: str = "Ready"
     """One of the fixed words, or several with `|` between them."""
-    state: str = ""
+    state: str = "Ready"
     code: int
     """Exit code of the check."""
     first: tuple[str, ...]
@@ -54,7 +54,7 @@ class State:
 
     @property
     def is_well(self) -> bool:
-        return not self.cause
+        return self.code == OK
 
 
 def check_shown(state: State, shown: Shown) -> None:
@@ -66,8 +66,10 @@ def check_shown(state: State, shown: Shown) -> None:
     assert shown.check.code == state.code, shown.check
     assert len(shown.check.output.splitlines()) == 1, shown.check
     assert shown.converged is state.is_well, shown.data["cluster"]
-    if state.is_well:
+    if not state.cause:
         assert not shown.problems, shown.problems
+        cluster = shown.data["cluster"]
+        assert (cluster["state"], cluster["reason"]) == (state.state, state.reason), cluster
         return
     assert shown.problems, shown.data["cluster"]
     first = shown.problems[0]

@@ -815,8 +815,8 @@ EXPECTED: Mapping[str, Expected] = {
         ),
     ),
     "no leader": Expected(
-        line="leader: none of the 3 agents has the leader lock: an agent takes the lock only if its "
-        "host is a manager that lists the nodes, or no swarm exists yet",
+        line="leader: none of the 3 agents has the leader lock: only a declared manager that lists "
+        "the nodes takes it",
         problems=("leader/ Degraded/NoLeader",),
     ),
     "paused": Expected(

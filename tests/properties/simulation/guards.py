@@ -1,17 +1,20 @@
 """Guards of the product, each of which can be broken, to see that the histories notice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from agent.conditions import cluster as conditions
+from agent.conditions.reports import Reports
 from agent.diff.container import identity as known_identity
 from agent.model.host_state import HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.plan import Plan
 from agent.model.records import Disruption, Replica
+from agent.model.status import HostStatus
 from agent.model.store import Fence, KeyRange
 from agent.planner.host import bridge, bridge_swap, membership
 from agent.planner.host.bridge_swap import needs_disruption
@@ -101,6 +104,41 @@ def no_label_check() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def no_look_at_the_engine() -> Iterator[None]:
+    """Status goes on with the last report of a host whose dockerd answered."""
+    answered: dict[str, HostStatus] = {}
+
+    def last(status: HostStatus) -> HostStatus:
+        if status.engine_up:
+            answered[status.instance] = status
+        return answered.get(status.instance, status)
+
+    with _reports(last):
+        yield
+
+
+@contextmanager
+def no_look_at_the_presence() -> Iterator[None]:
+    """Status takes every agent that has ever reported for one that runs."""
+    with _reports(lambda each: replace(each, stopped=False), everyone_present=True):
+        yield
+
+
+@contextmanager
+def _reports(status: Callable[[HostStatus], HostStatus], *, everyone_present: bool = False) -> Iterator[None]:
+    """Let status judge other reports than those in etcd."""
+
+    def judged(cluster: ClusterState, now_s: float, store_error: str = "") -> Reports:
+        statuses = {name: status(each) for name, each in cluster.statuses.items()}
+        everyone = {name: each.instance for name, each in statuses.items()}
+        present = everyone if everyone_present else cluster.present
+        return Reports(replace(cluster, statuses=statuses, present=present), now_s, store_error)
+
+    with mock.patch.object(conditions, "Reports", judged):
+        yield
+
+
 GUARDS = {
     "quorum": no_quorum_guard,
     "fencing": no_fence,
@@ -109,6 +147,8 @@ GUARDS = {
     "needs_disruption": no_disruption_needed,
     "foreign": no_foreign_check,
     "labels": no_label_check,
+    "engine_up": no_look_at_the_engine,
+    "presence": no_look_at_the_presence,
 }
 SAYS = {
     "quorum": "were away: ",
@@ -118,5 +158,7 @@ SAYS = {
     "needs_disruption": "while the disruption slot was",
     "foreign": "was {",
     "labels": "was {",
+    "engine_up": "its dockerd does not answer",
+    "presence": "no agent runs there",
 }
 """What a violation says that comes of that guard being broken."""

@@ -16,12 +16,18 @@ from agent.observe import accepted
 from tests.properties.simulation.documents import document, parse_remembered, read, wish
 from tests.properties.simulation.events import AgentEvents, Faults
 from tests.properties.simulation.people import People
+from tests.properties.simulation.status_watch import StatusWatch
 from tests.properties.simulation.witness import Witness
 from tests.properties.simulation.world import GUEST, World
 from tests.support.simulated_cluster import KEYS, SimulatedAgent
 
 REST_ROUNDS, REST_S = 90, 5.0
 """A cluster left alone gets this long: the longest back-off is a minute, a damaged status is rewritten after five."""
+
+MONITOR_ROUNDS = 10
+"""Rounds after which a replica that runs has run for its monitor window."""
+QUIET_ROUNDS, QUIET_S = 36, 5.0
+"""Time that passes after the last event before anything is healed: every fault is noticed and named within it."""
 
 Event = tuple[str, int, int]
 """What, to which host, and a number that says more about it."""
@@ -50,6 +56,7 @@ class History(AgentEvents, Faults, People):
         self.cluster = self.world = World(directory, names)
         self.world.lan.lags = True
         self.witness = Witness(self.world)
+        self.status = StatusWatch(self.world)
         self.world.put_intent(document(wish(first, hosts), names))
         for name in names:
             self.start(name)
@@ -61,6 +68,18 @@ class History(AgentEvents, Faults, People):
         names = self.world.names
         for what, host, number in events:
             getattr(self, what)(names[host % len(names)], number)
+            if what == "round":
+                self._round_ends()
+            self._check()
+
+    def goes_on(self) -> None:
+        """Let time pass without healing anything: status has to name what is still not as declared."""
+        for _ in range(QUIET_ROUNDS):
+            self._round(QUIET_S)
+            if self.status.conditions.converged:
+                break
+        else:
+            self.witness.violations += self.status.unnamed()
             self.witness.check()
 
     def rest(self, last: int) -> None:
@@ -89,16 +108,29 @@ class History(AgentEvents, Faults, People):
     def settle(self) -> None:
         """Go on until one leads and nothing is left to do; AssertionError if that is not within REST_ROUNDS."""
         for count in range(REST_ROUNDS):
-            for name in self.world.names:
-                self.turn(name)
-            self.world.clock.advance(REST_S)
-            self.witness.roles_are_taken_on()
-            self.witness.check()
+            self._round(REST_S)
             if self.is_well():
                 return
             if count == REST_ROUNDS // 2:
                 self._do_what_is_asked()
         raise AssertionError(f"does not come to rest:\n{self.world.told()}")
+
+    def _round(self, seconds: float) -> None:
+        for name in self.world.names:
+            self.turn(name)
+        self.world.clock.advance(seconds)
+        self.witness.roles_are_taken_on()
+        self._round_ends()
+        self._check()
+
+    def _round_ends(self) -> None:
+        agents = self.world.agents
+        if all(name in agents and agents[name].store.reachable for name in self.world.names):
+            self.status.round_ends()
+
+    def _check(self) -> None:
+        self.witness.violations += self.status.look()
+        self.witness.check()
 
     def is_well(self) -> bool:
         agents = self.world.agents.values()
@@ -136,6 +168,17 @@ class History(AgentEvents, Faults, People):
         assert all(world.read(KEYS.presence(name)) for name in world.names), "not all are present"
         assert world.read(KEYS.disruption) is None
         assert alone or world.read(KEYS.tokens) is None
+        self._check_status(alone=bool(alone))
+
+    def _check_status(self, *, alone: bool) -> None:
+        """Status says converged soon after the cluster is; a replica has to have run for its monitor window."""
+        for _ in range(MONITOR_ROUNDS):
+            if self.status.conditions.converged:
+                break
+            self._round(REST_S)
+        found = self.status.conditions
+        problems = [(each.condition.key, each.condition.text) for each in found.problems]
+        assert found.converged != alone, f"status: {found.cluster.text!r}, {problems}, {self.world.told()}"
 
     def _rests(self, agent: SimulatedAgent) -> bool:
         """At rest, also where nobody asks anything of the host, or where it is in a swarm that is not ours."""

@@ -60,6 +60,7 @@ def tell(told: Tale, *, rests: bool = True) -> str:
         with history(told.hosts, begun=told.begun, first=told.first) as made:
             made.happens(told.happens)
             if rests:
+                made.goes_on()
                 made.rest(told.last)
     except Exception as error:
         return f"{type(error).__name__}: {error}"

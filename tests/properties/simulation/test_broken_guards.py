@@ -20,6 +20,8 @@ HAPPENS = {
     "needs_disruption": ("put", "crash", "start"),
     "foreign": ("put", "runs_a_guest", "removes_a_worker"),
     "labels": ("runs_a_guest", "put"),
+    "engine_up": ("dockerd_goes", "dockerd_comes"),
+    "presence": ("killed", "start", "time_passes"),
 }
 
 
