@@ -20,7 +20,7 @@ log = structlog.get_logger()
 class ClusterGauges:
     """The gauges of the cluster after one pass, computed at the first scrape after it. Any thread may call this.
 
-    The conditions of a large cluster take longer than a pass, and most passes are not scraped.
+    Most passes are not scraped, so a pass itself computes nothing of the cluster.
     """
 
     def __init__(self, observed: Observed, now: Callable[[], float]) -> None:
