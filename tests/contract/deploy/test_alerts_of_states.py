@@ -44,6 +44,7 @@ EXPECTED: dict[str, str] = {
     "frozen: the report is old": "HostUnreachable ReplicasMissing ServiceDown!",
     "manager in error": "SwarmInactive",
     "swarm locked": "SwarmInactive",
+    "outside the swarm nothing starts": "ServiceDown! SwarmInactive",
     "not in the swarm": "ReplicasMissing SwarmInactive",
     "node down": "NodeDown",
     "other address in the swarm": "HostNotAsDeclared",
