@@ -191,7 +191,8 @@ def _with_critical(found: ClusterConditions, conditions: Sequence[Condition]) ->
 def _is_converged(found: ClusterConditions, listed: Sequence[Problem]) -> bool:
     """Return True if every resource of the document is Ready; docs/conditions.md has the list."""
     declared = [each for each in found.hosts if each.declared]
-    ready = all(
+    left = [each for each in found.hosts if not each.declared and each.condition.state != "Ready"]
+    ready = not left and all(
         each.state == "Ready"
         for each in (
             found.store,

@@ -14,7 +14,8 @@ from agent.conditions.condition import (
 from agent.conditions.membership import SWARM, address_findings, membership_findings
 from agent.conditions.reports import Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
-from agent.model.phrases import counted, short_id
+from agent.model.phrases import and_more, counted, short_id
+from agent.model.records import MembershipOrder
 from agent.model.status import BlockedReport, HostStatus
 from agent.model.steps import BRIDGE
 
@@ -116,9 +117,13 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
     order = reports.cluster.membership_orders.get(declared.name)
     quarantined = order is not None and order.what == "quarantine"
     for each in blocked_of(status):
-        if _concerns(declared.name, each, status):
+        if _concerns(declared.name, each, status, reports):
             found = reports.finding(each)
+            if each.resource not in (SWARM, f"host/{declared.name}", "engine", "state"):
+                found = found._replace(text=f"{each.resource}: {found.text}")
             yield found._replace(reason="Duplicate") if quarantined and each.resource == SWARM else found
+    if order and not any(each.resource == SWARM for each in status.blocked):
+        yield _ordered(order)
     mine = (f"node/{status.node_id}", f"membership-order/{declared.name}")
     for each in reports.leader_blocked():
         if each.resource in mine:
@@ -126,14 +131,46 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
             yield found._replace(reason="Duplicate") if each.kind == "foreign" else found
 
 
-def _concerns(host: str, blocked: BlockedReport, status: HostStatus) -> bool:
-    """Return True for the host's own faults; replicas, networks, the bridge and the leader's have other conditions."""
+_OTHERS = (
+    (
+        "image",
+        "store",
+        "intent",
+        "nodes",
+        "node",
+        "drain",
+        "membership-order",
+        "disruption",
+        "placement",
+        "rollout",
+    ),
+    ("autolock", "assignments", "digests", "swarm-record", "verdict", "tokens", "unlock"),
+)
+"""Kinds of resources that have a condition of their own, and those of the leader."""
+
+
+def _ordered(order: MembershipOrder) -> Finding:
+    if order.what == "leave":
+        return Finding(
+            "Progressing", "Joining", f"is ordered to leave the swarm and to join again: {order.reason}"
+        )
+    return Finding("Blocked", "Duplicate", f"is quarantined: {order.reason}")
+
+
+def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Reports) -> bool:
+    """Return True for the host's own faults, and for what has no condition of its own."""
     kind, _, name = blocked.resource.partition("/")
     if kind == "host":
         return name in ("", host)
     if blocked.resource == SWARM:
         return status.state == "active"
-    return kind in ("engine", "state", "presence", "disruption") and not name
+    if blocked.resource == BRIDGE:
+        return status.bridge.phase != "held"
+    if kind == "network":
+        return reports.intent is None or name not in [each.name for each in reports.intent.networks]
+    if kind == "container":
+        return not reports.is_assigned(host, name)
+    return not any(kind in each for each in _OTHERS)
 
 
 def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:
@@ -146,9 +183,12 @@ def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Ite
             f"drains: {', '.join(left[:5])} {'are' if len(left) > 1 else 'is'} left{because(waits)}",
             cause=on,
         )
+    if extra := reports.unassigned(declared.name):
+        text = f"has containers that are not assigned to it: {', '.join(extra[:5])}{and_more(len(extra[4:]))}"
+        yield Finding("Progressing", "Steps", text, cause=reports.assigner)
     if steps := open_steps(status):
         yield Finding("Progressing", "Steps", f"has {counted(steps, 'open step')}")
-    if not 0 < reports.accepted_revision <= status.revision:
+    if not 0 < reports.accepted_revision <= reports.carried_out(status):
         yield _behind(declared.name, reports)
 
 
@@ -236,8 +276,13 @@ def undeclared_condition(name: str, reports: Reports) -> Condition:
     """Return the condition of a host that etcd knows and the document does not declare."""
     status = reports.cluster.statuses.get(name)
     stuck = next((each for each in reports.leader_blocked() if each.resource == f"host/{name}"), None)
+    left = tuple(sorted(each.name for each in status.replicas)) if status else ()
+    unknown = reports.why_unknown(name)
+    if status and left and not stuck and (unknown or not status.engine_up):
+        found = unknown or engine_down(status)
+        text = f"not declared, and its last report shows {', '.join(left[:5])}{and_more(len(left[4:]))}: {found.text}"
+        return Condition.of("host", name, found._replace(text=text))
     if name in reports.cluster.present:
-        left = len(status.replicas) if status else 0
         if left or (status and status.state == "active"):
             why = because(stuck.reason if stuck else "")
             return Condition.of(

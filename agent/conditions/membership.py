@@ -42,13 +42,22 @@ def membership_findings(declared: HostIntent, status: HostStatus, reports: Repor
     if status.is_manager != (declared.role == "manager"):
         found = "manager" if status.is_manager else "worker"
         waits = reports.waits(status, SWARM, f"node/{status.node_id}")
-        cause = waits[1] or reports.swarm_work
+        cause = _next_leader(declared.name, reports) or waits[1] or reports.swarm_work
         yield Finding(
             "Progressing",
             "ChangingRole",
             f"is a {found}, {declared.role} is declared{because(waits[0])}",
             cause=cause,
         )
+
+
+def _next_leader(name: str, reports: Reports) -> str:
+    """Return the key of a declared manager that does not report, if the leader is to become a worker."""
+    intent = reports.intent
+    if reports.cluster.leader != name or intent is None:
+        return ""
+    absent = (each.name for each in intent.managers if each.name != name and reports.why_unknown(each.name))
+    return next((f"host/{each}" for each in absent), "")
 
 
 def _outside(status: HostStatus, reports: Reports, error: str) -> Finding:
@@ -88,6 +97,13 @@ def _node(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterato
             "NodeDown",
             f"the managers list its node as {node.state}, although its dockerd answers: "
             "check the ports 2377 and 7946 between the hosts",
+        )
+    elif node.role == "manager" and node.reachable is False:
+        text = "the other managers do not reach it, so the quorum lacks it: check the port 2377 between the hosts"
+        yield Finding("Degraded", "NodeDown", text)
+    if node.role != declared.role and status.is_manager == (declared.role == "manager"):
+        yield Finding(
+            "Progressing", "ChangingRole", f"its node becomes a {node.role}", cause=reports.swarm_work
         )
     if node.availability != declared.availability:
         reason: Reason = "Draining" if declared.availability == "drain" else "Steps"

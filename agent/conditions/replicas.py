@@ -8,7 +8,7 @@ from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Replica, Rollout
-from agent.model.spec import Key
+from agent.model.spec import ContainerSpec, Key
 from agent.model.status import HostStatus, ReplicaReport
 
 CRASH_LOOP = 2
@@ -156,8 +156,11 @@ class _Judge:
         return self._has_completed(found) and found.exit_code == 0
 
     def _has_completed(self, found: ReplicaReport) -> bool:
-        spec = self.reports.spec(self.place.service, found.spec)
+        spec = self._spec_of(found)
         return found.status == "exited" and spec is not None and finished(spec, found)
+
+    def _spec_of(self, found: ReplicaReport) -> ContainerSpec | None:
+        return self.reports.spec(self.place.service, found.spec)
 
     def _done(self, found: ReplicaReport) -> Finding:
         if found.status == "exited":
@@ -314,7 +317,9 @@ class _Judge:
         if differences := [each for each in found.differences if each.repair != "none"]:
             names = ", ".join(each.field for each in differences[:3])
             yield Finding("Degraded", "Differs", f"it differs from its spec ({names}); its agent repairs it")
-        if found.health == "starting":
+        spec = self._spec_of(found)
+        check = spec.healthcheck if spec else None
+        if found.health == "starting" or (not found.health and check and check.test and not check.disable):
             yield Finding("Progressing", "Monitoring", "its health check has not passed yet")
         elif not found.steady and found.crashes < CRASH_LOOP:
             monitor_s = self.place.service.update.monitor_s

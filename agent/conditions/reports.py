@@ -31,6 +31,14 @@ def seconds_since(at: str, now_s: float) -> float | None:
         return None
 
 
+def seconds_until(at: str, now_s: float) -> float:
+    """Return the seconds from `now_s` to `at`, RFC 3339; 0 if `at` is past or no time."""
+    try:
+        return max(0.0, datetime.fromisoformat(at).timestamp() - now_s)
+    except ValueError:
+        return 0.0
+
+
 def duration(seconds: float) -> str:
     """Return a duration as people say it, in its largest unit: `40 s`, `6 m`, `3 h`, `2 d`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
@@ -74,6 +82,9 @@ class Reports:
             return Finding("Unknown", "NotReported", self._why_starting(status), cause=self._damaged(host))
         if status.stopped:
             return self._absent(host, status)
+        if seconds_until(status.at, self.now_s) > MOST_AGE_S:
+            text = "its last report is of a later time than this clock shows, so its age is not known: set the clocks"
+            return Finding("Unknown", "ReportOld", text)
         age_s = seconds_since(status.at, self.now_s)
         if age_s is None or age_s > MOST_AGE_S:
             text = (
@@ -120,6 +131,26 @@ class Reports:
         seconds = seconds_since(at, self.now_s)
         return "an unknown time" if seconds is None else duration(seconds)
 
+    def carried_out(self, status: HostStatus) -> int:
+        """Return the accepted revision that a host has carried out; 0: none since etcd was last rolled back."""
+        return status.revision if status.epoch in (None, self.cluster.epoch) else 0
+
+    def unassigned(self, host: str) -> tuple[str, ...]:
+        """Return the names of the containers that a host reports and that are not assigned to it."""
+        status, assignment = self.cluster.statuses.get(host), self.cluster.assignments.get(host)
+        if status is None or assignment is None:
+            return ()
+        keys = {each.key for each in assignment.replicas}
+        return tuple(sorted(each.name for each in status.replicas if each.key not in keys))
+
+    def is_assigned(self, host: str, container: str) -> bool:
+        """Return True if the container, by its name, is a replica that is assigned to the host."""
+        status, assignment = self.cluster.statuses.get(host), self.cluster.assignments.get(host)
+        replicas = assignment.replicas if assignment else ()
+        keys, project = {each.key for each in replicas}, assignment.project if assignment else ""
+        named = {each.name for each in status.replicas if each.key in keys} if status else set()
+        return container in named or container in {f"{project}-{service}-{slot}" for service, slot in keys}
+
     # ---- What the managers list
 
     @cached_property
@@ -165,9 +196,10 @@ class Reports:
     def waits(self, status: HostStatus, *resources: str) -> tuple[str, str]:
         """Return (reason, condition key of the cause) of the first of the resources that waits; empty: none does."""
         of_leader = (each for each in self.leader_waiting() if each.resource.partition("/")[0] in _OF_LEADER)
-        for each in (*status.waiting, *of_leader):
-            if each.resource in resources:
-                return each.reason, self.swarm_work if each.on == "leader/" else each.on
+        found = [each for each in (*status.waiting, *of_leader) if each.resource in resources]
+        # The leader may know the cause of what the host only sees as a wait.
+        for each in sorted(found, key=lambda each: not each.on):
+            return each.reason, self.swarm_work if each.on == "leader/" else each.on
         return "", ""
 
     def finding(self, blocked: BlockedReport, *, error: Reason = "Error") -> Finding:

@@ -106,14 +106,17 @@ def service_condition(
         updated=sum(each.updated for each in known),
         unknown=len(replicas) - len(known),
     )
-    found = _of_service(row, replicas, rollout)
+    found = _of_service(row, replicas, rollout, reports)
     revision = min((each.condition.revision for each in replicas), default=reports.accepted_revision)
     condition = Condition.of("service", service.name, found, revision=revision)
     return replace(row, condition=replace(condition, critical=_is_down(row, condition, replicas)))
 
 
 def _of_service(
-    row: ServiceCondition, replicas: Sequence[ReplicaCondition], rollout: Condition | None
+    row: ServiceCondition,
+    replicas: Sequence[ReplicaCondition],
+    rollout: Condition | None,
+    reports: Reports,
 ) -> Finding:
     conditions = [each.condition for each in replicas]
     faulty = [each for each in conditions if is_fault(each.state)]
@@ -132,6 +135,9 @@ def _of_service(
         first = left[0]
         text = f"{first.name}: {first.text}{and_more(len(left))}"
         return Finding("Progressing", first.reason, text, cause=first.cause)
+    if len(replicas) > row.desired:
+        text = f"{len(replicas)} replicas are assigned, {row.desired} are declared"
+        return Finding("Progressing", "Moving", text, cause=reports.assigner)
     if row.desired and all(each.reason == "Completed" for each in conditions):
         return Finding("Ready", "Completed", "every replica has completed with exit code 0")
     return READY

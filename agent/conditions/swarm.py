@@ -93,7 +93,17 @@ def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         return Finding(
             "Degraded", "NoLeader", f"none of the {present} agents has the leader lock: {why}", cause=cause
         )
-    return most_severe(reports.finding(each) for each in reports.leader_blocked() if _is_shared(each))
+    if unknown := reports.why_unknown(cluster.leader):
+        text = f"it has the lock, and its report is not current: {unknown.text}"
+        found = Finding("Progressing", "Starting") if unknown.reason == "NotReported" else unknown
+        return found._replace(text=text, cause=f"host/{cluster.leader}")
+    return most_severe(_shared(each, reports) for each in reports.leader_blocked() if _is_shared(each))
+
+
+def _shared(blocked: BlockedReport, reports: Reports) -> Finding:
+    if blocked.resource == "nodes":
+        return Finding("Degraded", "NoLeader", blocked.reason, cause="quorum/")
+    return reports.finding(blocked)
 
 
 def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
@@ -113,7 +123,8 @@ def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
 
 def _is_shared(blocked: BlockedReport) -> bool:
     """Return True for work of the leader that has no other condition: not a host, a service or a network."""
-    return blocked.resource in (
+    return blocked.resource.startswith("disruption/") or blocked.resource in (
+        "nodes",
         "autolock",
         "assignments",
         "digests",

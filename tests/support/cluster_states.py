@@ -715,7 +715,7 @@ EXPECTED: Mapping[str, Expected] = {
     ),
     "replica still on its earlier host": Expected(
         line="in progress: 8 of 8 replicas ready; billing: billing-1: node-233 still has a container of it",
-        states=("service/billing Progressing/Moving",),
+        states=("host/node-233 Progressing/Steps", "service/billing Progressing/Moving"),
     ),
     "two containers of a slot": Expected(
         line="in progress: 8 of 8 replicas ready; billing: billing-1: 2 containers of it exist until "
@@ -920,7 +920,7 @@ EXPECTED: Mapping[str, Expected] = {
     "drain under way": Expected(
         line="in progress: node-233 drains: prod-order-3, prod-web-3 are left: order-3 leaves node-233 (it is "
         "drained): another replica moves first",
-        states=("host/node-233 Progressing/Draining",),
+        states=("host/node-233 Progressing/Draining", "service/web Progressing/Moving"),
     ),
     "drained": Expected(
         line="converged: 3 hosts, 3 services, 7 replicas",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from agent.conditions import conditions_of
@@ -156,6 +156,7 @@ def current(state: ClusterState, host: str) -> bool:
     return status.at == "2026-11-29T12:08:30Z"
 
 
+@settings(deadline=None)
 @given(states(), STORE_ERRORS)
 def test_converged_implies_that_everything_is_as_declared(state: ClusterState, store_error: str) -> None:
     found = conditions_of(state, now_s=NOW_S, store_error=store_error)
@@ -180,6 +181,7 @@ def test_converged_implies_that_everything_is_as_declared(state: ClusterState, s
             assert report.crashes < 2
 
 
+@settings(deadline=None)
 @given(states(), STORE_ERRORS)
 def test_nothing_is_ready_by_a_report_that_is_not_current(state: ClusterState, store_error: str) -> None:
     found = conditions_of(state, now_s=NOW_S, store_error=store_error)
@@ -194,6 +196,7 @@ def test_nothing_is_ready_by_a_report_that_is_not_current(state: ClusterState, s
         assert service.ready + service.unknown <= max(service.desired, len(found.replicas))
 
 
+@settings(deadline=None)
 @given(states(), STORE_ERRORS)
 def test_every_fault_has_a_root_and_no_chain_of_causes_goes_round(
     state: ClusterState, store_error: str
@@ -215,6 +218,7 @@ def test_every_fault_has_a_root_and_no_chain_of_causes_goes_round(
                 at = by_key[at.cause]
 
 
+@settings(deadline=None)
 @given(states(), STORE_ERRORS)
 def test_the_first_line_is_short_and_the_code_fits_it(state: ClusterState, store_error: str) -> None:
     found = conditions_of(state, now_s=NOW_S, store_error=store_error)

@@ -1,0 +1,201 @@
+"""States that look well at first sight: the cluster is not converged, and the condition says why."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from agent.conditions import ClusterConditions, Condition, conditions_of
+from agent.conditions.reports import REASONS
+from agent.model.observed import ClusterState
+from agent.model.plan import BlockedKind
+from agent.model.records import MembershipOrder
+from agent.model.status import HostStatus
+from tests.support.cluster_states import (
+    BILLING,
+    HEALTHY,
+    NODES,
+    NOW_S,
+    ORDER,
+    REVISION,
+    WEB,
+    A,
+    B,
+    C,
+    absent,
+    blocked,
+    cluster,
+    declared,
+    document,
+    listed,
+    on,
+    on_all,
+    replica,
+    report,
+    waiting,
+    with_replica,
+)
+
+D = "node-234"
+AHEAD = "2026-11-29T13:10:00Z"
+
+
+def left_over(*, running: bool = True, **more: Any) -> ClusterState:
+    """Return the state with a container of `order` on a host that the document does not declare."""
+    status = report(D, replica(ORDER, 9), state="inactive", nodes=None, is_manager=False, **more)
+    present = {**HEALTHY.present, D: status.instance} if running else HEALTHY.present
+    return replace(HEALTHY, present=present, statuses={**HEALTHY.statuses, D: status})
+
+
+def ordered(what: Any) -> ClusterState:
+    order = MembershipOrder(state="active", node_id="id-node-232", what=what, reason="why")
+    return replace(HEALTHY, membership_orders={B: order})
+
+
+def of(host: str) -> HostStatus:
+    return HEALTHY.statuses[host]
+
+
+def every(found: ClusterConditions) -> Iterator[Condition]:
+    yield from (found.store, found.document, found.quorum, found.leader)
+    yield from (each.condition for each in found.hosts)
+    yield from (each.condition for each in found.services)
+    yield from (each.condition for each in found.replicas)
+
+
+STATES: dict[str, tuple[ClusterState, str]] = {
+    "a report of the future": (on(HEALTHY, B, at=AHEAD), f"host/{B} Unknown/ReportOld"),
+    "a container too many": (
+        on(HEALTHY, A, replicas=(*of(A).replicas, replica(ORDER, 9))),
+        f"host/{A} Progressing/Steps",
+    ),
+    "a container too many that cannot be removed": (
+        on(HEALTHY, B, blocked=blocked("container/prod-order-9", "error", "device is busy")),
+        f"host/{B} Degraded/Error",
+    ),
+    "a volume that cannot be created": (
+        on(HEALTHY, B, blocked=blocked("volume/data", "error", "no space left")),
+        f"host/{B} Degraded/Error",
+    ),
+    "a bridge whose change fails": (
+        on(HEALTHY, B, blocked=blocked("network/docker_gwbridge", "error", "has active endpoints")),
+        f"host/{B} Degraded/Error",
+    ),
+    "an unhealthy replica, told twice": (
+        on(
+            with_replica(HEALTHY, A, "web", 1, health="unhealthy"),
+            A,
+            blocked=blocked("container/prod-web-1", "unhealthy", "its health check fails: refused"),
+        ),
+        "replica/web-1 Degraded/Unhealthy",
+    ),
+    "a declared check without a result": (
+        with_replica(HEALTHY, A, "web", 1, health=""),
+        "replica/web-1 Progressing/Monitoring",
+    ),
+    "an undeclared host with a container": (left_over(), f"host/{D} Progressing/Steps"),
+    "an undeclared host with a container, its dockerd away": (
+        left_over(engine_up=False),
+        f"host/{D} Degraded/EngineDown",
+    ),
+    "an undeclared host with a container, unreachable": (
+        left_over(running=False),
+        f"host/{D} Unknown/Unreachable",
+    ),
+    "hosts of the time before a rollback of etcd": (
+        replace(on_all(HEALTHY, epoch=0, revision=REVISION + 5), epoch=1),
+        f"host/{A} Progressing/Steps",
+    ),
+    "a manager that raft does not reach": (
+        listed(HEALTHY, B, reachable=False),
+        f"host/{B} Degraded/NodeDown",
+    ),
+    "a node that is to become a worker": (
+        listed(HEALTHY, B, role="worker", reachable=None),
+        f"host/{B} Progressing/ChangingRole",
+    ),
+    "an order to leave": (ordered("leave"), f"host/{B} Progressing/Joining"),
+    "an order to keep still": (ordered("quarantine"), f"host/{B} Blocked/Duplicate"),
+    "a leader that does not report": (replace(HEALTHY, leader=D), "leader/ Unknown/NeverSeen"),
+    "a leader that cannot list the nodes": (
+        on(HEALTHY, A, nodes=None, blocked=blocked("nodes", "quorum", "no quorum")),
+        "leader/ Degraded/NoLeader",
+    ),
+    "a disruption slot that cannot be written": (
+        on(HEALTHY, A, blocked=blocked("disruption/node-232", "error", "refused")),
+        "leader/ Degraded/Error",
+    ),
+    "more replicas assigned than declared": (
+        replace(HEALTHY, accepted=document(WEB, replace(ORDER, replicas=2), BILLING)),
+        "service/order Progressing/Moving",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_it_is_not_converged_and_the_condition_says_why(name: str) -> None:
+    state, expected = STATES[name]
+    found = conditions_of(state, now_s=NOW_S)
+    assert expected in [f"{each.key} {each.state}/{each.reason}" for each in every(found)]
+    assert not found.converged
+    assert found.code != 0
+
+
+def test_a_clock_that_is_a_little_ahead_is_no_fault() -> None:
+    assert conditions_of(on(HEALTHY, B, at="2026-11-29T12:12:00Z"), now_s=NOW_S).converged
+
+
+def test_every_kind_of_blocked_resource_has_a_reason() -> None:
+    assert set(get_args(BlockedKind)) == REASONS.keys()
+
+
+# ---- What waits for something is led to its cause
+
+
+def _host(found: ClusterConditions, name: str) -> Condition:
+    return next(each.condition for each in found.hosts if each.condition.name == name)
+
+
+def test_the_leader_that_becomes_a_worker_waits_for_the_manager_that_is_absent() -> None:
+    hosts = (declared(A, role="worker"), declared(B), declared(C))
+    found = conditions_of(absent(cluster(document(hosts=hosts)), B), now_s=NOW_S)
+    assert _host(found, A).cause == f"host/{B}"
+
+
+def test_a_bridge_that_waits_for_its_slot_without_a_leader_follows_from_that() -> None:
+    state = on(HEALTHY, B, bridge=replace(of(B).bridge, phase="waiting"))
+    found = conditions_of(replace(state, leader=None), now_s=NOW_S)
+    (problem,) = found.problems
+    assert problem.condition.key == "leader/"
+    assert f"host/{B}" in [each.key for each in problem.consequences]
+
+
+def test_a_host_that_keeps_the_slot_follows_from_what_the_leader_waits_for() -> None:
+    state = with_replica(HEALTHY, B, "billing", 1, status="exited", exit_code=1)
+    state = on(state, A, waiting=waiting(f"disruption/{B}", "billing-1 is exited", "replica/billing-1"))
+    assert _host(conditions_of(state, now_s=NOW_S), B).cause == "replica/billing-1"
+
+
+def test_a_created_replica_follows_from_the_host_that_is_cut_off() -> None:
+    state = with_replica(listed(HEALTHY, B, state="down"), B, "billing", 1, status="created")
+    state = on(state, B, nodes=None, waiting=waiting("container/prod-billing-1", "no raft leader", "quorum/"))
+    found = conditions_of(state, now_s=NOW_S)
+    (problem,) = found.problems
+    assert problem.condition.key == f"host/{B}"
+    assert "service/billing" in [each.key for each in problem.consequences]
+
+
+def test_a_replica_where_it_is_not_declared_any_more_follows_from_the_leader() -> None:
+    moved = replace(BILLING, placement=((C, 1),))
+    state = replace(cluster(document(WEB, ORDER, moved, revision=8)), assignments=HEALTHY.assignments)
+    state = replace(on_all(state, nodes=NODES), statuses=HEALTHY.statuses, leader=None)
+    found = conditions_of(state, now_s=NOW_S)
+    service = next(each.condition for each in found.services if each.condition.name == "billing")
+    assert (service.state, service.cause) == ("Progressing", "leader/")
+
+
+def test_a_manager_without_a_part_in_the_quorum_is_told_by_its_state() -> None:
+    state = on(absent(HEALTHY, B), C, is_manager=False, nodes=None)
+    found = conditions_of(on(state, A, nodes=None), now_s=NOW_S)
+    assert f"{C} is a worker" in found.quorum.text
