@@ -63,7 +63,7 @@ EXPECTED: dict[str, str] = {
     "differs from its spec": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "paused container": "web 3/3, order 4/4, billing 0/1, Ready 3",
     "start failed": "web 3/3, order 4/4, billing 0/1, Ready 3",
-    "replica still on its earlier host": "web 3/3, order 4/4, billing 1/1, Ready 3",
+    "replica still on its earlier host": "web 3/3, order 4/4, billing 1/1, Ready 2, Progressing 1",
     "two containers of a slot": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "host off for 6 minutes": "web 2/3?1, order 3/4?1, billing 0/1?1, Ready 2, Unknown 1",
     "host cut off from etcd": "web 2/3?1, order 3/4?1, billing 0/1?1, Ready 2, Unknown 1",
