@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.conditions.condition import Condition, is_fault
+from agent.conditions.condition import READY, Condition, Finding, is_fault
 from agent.conditions.hosts import engine_down, host_condition, undeclared_condition
 from agent.conditions.replicas import Known, places, replica_condition
 from agent.conditions.reports import Reports
@@ -22,12 +22,14 @@ class OwnHost:
     """The conditions of a host and of the replicas assigned to it."""
 
     host: Condition
+    quorum: Condition
+    """Ready, unless the host is a manager and its dockerd does not list the nodes."""
     replicas: tuple[Condition, ...] = ()
 
     @property
     def faults(self) -> tuple[Condition, ...]:
         """Return the conditions that need a repair, the host's first; progress is none."""
-        return tuple(each for each in (self.host, *self.replicas) if is_fault(each.state))
+        return tuple(each for each in (self.host, self.quorum, *self.replicas) if is_fault(each.state))
 
 
 def own_host(observed: Observed, status: HostStatus) -> OwnHost:
@@ -35,7 +37,23 @@ def own_host(observed: Observed, status: HostStatus) -> OwnHost:
     cluster = observed.cluster or ClusterState(revision=0)
     reports = Reports(_with_own(cluster, observed.me, status), _now_s(status))
     host = _host(observed.me, reports)
-    return OwnHost(host=host, replicas=tuple(_replicas(observed.me, host, reports)))
+    return OwnHost(
+        host=host,
+        quorum=Condition.of("quorum", "", _quorum(status)),
+        replicas=tuple(_replicas(observed.me, host, reports)),
+    )
+
+
+def _quorum(status: HostStatus) -> Finding:
+    works = status.engine_up and status.state == "active" and status.is_manager
+    if not works or status.nodes is not None:
+        return READY
+    reason = next((each.reason for each in status.blocked if each.resource == "nodes"), "")
+    text = (
+        reason
+        or "this manager does not list the nodes: the swarm has no quorum, or this host is cut off from it"
+    )
+    return Finding("Blocked", "QuorumLost", text)
 
 
 def _with_own(cluster: ClusterState, me: str, status: HostStatus) -> ClusterState:

@@ -172,6 +172,8 @@ def unready(view: gauges.View) -> tuple[str, ...]:
         reasons.append(
             f"etcd was rolled back, {observed.cluster.store_rolled_back}: apply the correct document again"
         )
+    if not observed.lease and not reasons:
+        reasons.append("this agent has no live lease in etcd, so other hosts take this host for unreachable")
     return (*reasons, *(f"{each.key}: {each.text}" for each in view.own.faults))
 
 
@@ -181,7 +183,7 @@ def _first(faults: tuple[Condition, ...]) -> str:
     first, more = faults[0], and_more(len(faults))
     if first.reason == "EngineDown":
         return "dockerd does not answer"
-    return f"{first.text}{more}" if first.kind == "host" else f"{first.name}: {first.text}{more}"
+    return f"{first.text}{more}" if first.kind in ("host", "quorum") else f"{first.name}: {first.text}{more}"
 
 
 def _role(observed: Observed, status: HostStatus) -> str:

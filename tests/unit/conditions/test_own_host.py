@@ -77,3 +77,23 @@ def test_the_faults_of_the_host_come_first() -> None:
 
 def test_a_host_that_is_not_declared_is_no_fault() -> None:
     assert own_host(seen_by("spare", HEALTHY), replace(HEALTHY.statuses[B], replicas=())).faults == ()
+
+
+@pytest.mark.parametrize("why", ["", "the swarm has no quorum: 1 of 3 managers reachable"])
+def test_a_manager_that_does_not_list_the_nodes_has_no_quorum(why: str) -> None:
+    mine = replace(HEALTHY.statuses[B], nodes=None, blocked=blocked("nodes", "quorum", why) if why else ())
+    (fault,) = own_host(seen_by(B, HEALTHY), mine).faults
+    assert (fault.key, fault.reason) == ("quorum/", "QuorumLost")
+    assert (why or "does not list the nodes") in fault.text
+
+
+def test_a_worker_needs_no_list_of_nodes() -> None:
+    mine = replace(HEALTHY.statuses[B], nodes=None, is_manager=False)
+    assert own_host(seen_by(B, HEALTHY), mine).quorum.state == "Ready"
+
+
+def test_a_clone_of_a_machine_is_no_healthy_host() -> None:
+    why = "another agent runs as node-232: this agent changes nothing until the other one stops"
+    mine = replace(HEALTHY.statuses[B], blocked=blocked(f"host/{B}", "foreign", why))
+    (fault,) = own_host(seen_by(B, HEALTHY), mine).faults
+    assert (fault.key, fault.text) == (f"host/{B}", why)

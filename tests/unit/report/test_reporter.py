@@ -320,6 +320,7 @@ def test_drift_shows_in_systemctl_status(bench: Bench) -> None:
         ),
         (observed(stale=True, store_error="etcd cannot be read: x"), "etcd cannot be read: x"),
         (observed(cluster=cluster(accepted=None)), "no intent is accepted"),
+        (observed(lease=False), "no live lease"),
     ],
 )
 def test_what_keeps_the_agent_from_its_work_is_said(bench: Bench, seen: Observed, words: str) -> None:
