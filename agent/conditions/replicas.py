@@ -13,6 +13,8 @@ from agent.model.status import HostStatus, ReplicaReport
 
 CRASH_LOOP = 2
 """Consecutive ends that count as a crash loop; an operator may have caused a single one."""
+_OUTSIDE_SWARM = ("SwarmError", "NotInSwarm", "Locked")
+"""Reasons of a host on which docker attaches nothing to an overlay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +287,7 @@ class _Judge:
             case "restarting":
                 yield _crash_loop(found)
             case "created" if found.error:
-                yield Finding("Degraded", "StartFailed", f"it cannot start: {found.error}")
+                yield self._start_failed(found)
             case "created":
                 reason, on = self._waiting(status, (f"container/{self.container}", f"container/{found.name}"))
                 text = reason or "its container is created and starts"
@@ -332,11 +334,17 @@ class _Judge:
         if found.crashes >= CRASH_LOOP:
             yield _crash_loop(found)
         elif found.error:
-            yield Finding("Degraded", "StartFailed", f"it cannot start: {found.error}")
+            yield self._start_failed(found)
         else:
             yield Finding(
                 "Degraded", "Exited", f"it {code}; its agent starts it again", f"docker logs {found.name}"
             )
+
+    def _start_failed(self, found: ReplicaReport) -> Finding:
+        """Return why it cannot start: on a host outside the swarm, nothing can attach to an overlay."""
+        host = self.known.hosts.get(self.place.host)
+        cause = host.key if host and host.reason in _OUTSIDE_SWARM else ""
+        return Finding("Degraded", "StartFailed", f"it cannot start: {found.error}", cause=cause)
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""

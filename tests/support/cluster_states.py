@@ -480,6 +480,13 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "manager in error": on(
         HEALTHY, C, state="error", swarm_error="manager stopped: can't initialize raft node", nodes=None
     ),
+    "outside the swarm nothing starts": on(
+        with_replica(HEALTHY, B, "billing", 1, status="exited", error="invalid cluster node", steady=False),
+        B,
+        state="error",
+        swarm_error="no certificate",
+        nodes=None,
+    ),
     "swarm locked": on(HEALTHY, C, state="locked", nodes=None),
     "not in the swarm": on(
         without_replicas(HEALTHY, C), C, state="inactive", node_id=None, is_manager=False, nodes=None
@@ -777,6 +784,11 @@ EXPECTED: Mapping[str, Expected] = {
         line="node-233: docker reports an error of its swarm: manager stopped: can't initialize raft "
         "node; `systemctl restart docker` on that host often ends it",
         problems=("host/node-233 Degraded/SwarmError",),
+    ),
+    "outside the swarm nothing starts": Expected(
+        line="node-232 error in the swarm: billing has no ready replica",
+        code=2,
+        problems=("host/node-232 Degraded/SwarmError!",),
     ),
     "swarm locked": Expected(
         line="node-233: its swarm is locked: unlock it with the unlock key",
