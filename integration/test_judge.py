@@ -12,7 +12,7 @@ from integration.conftest import LONG_ONLY
 from integration.judging.trial import Outcome, Trial
 
 SEED = int(os.environ.get("SWARMKEEPER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-BATCHES, BATCH, FEW = 5, 40, 3
+BATCHES, BATCH, FEW = 5, 40, 2
 CONVERGE_S = 240
 
 

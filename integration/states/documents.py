@@ -59,7 +59,7 @@ STATES = (
         state="Degraded",
         code=CRITICAL,
         first=("looping",),
-        also=("code 1",),
+        also=("again and again",),
         core=True,
     ),
     State(
