@@ -97,7 +97,13 @@ def _leader(reports: Reports, hosts: dict[str, Condition]) -> Finding:
         text = f"it has the lock, and its report is not current: {unknown.text}"
         found = Finding("Progressing", "Starting") if unknown.reason == "NotReported" else unknown
         return found._replace(text=text, cause=f"host/{cluster.leader}")
-    return most_severe(_shared(each, reports) for each in reports.leader_blocked() if _is_shared(each))
+    waits = (
+        Finding("Progressing", "Steps", f"waits to write {each.resource}: {each.reason}", cause=each.on)
+        for each in reports.leader_waiting()
+        if each.resource in ("swarm-record", "assignments")
+    )
+    blocked = (_shared(each, reports) for each in reports.leader_blocked() if _is_shared(each))
+    return most_severe((*blocked, *waits))
 
 
 def _shared(blocked: BlockedReport, reports: Reports) -> Finding:

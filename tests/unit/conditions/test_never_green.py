@@ -199,3 +199,14 @@ def test_a_manager_without_a_part_in_the_quorum_is_told_by_its_state() -> None:
     state = on(absent(HEALTHY, B), C, is_manager=False, nodes=None)
     found = conditions_of(on(state, A, nodes=None), now_s=NOW_S)
     assert f"{C} is a worker" in found.quorum.text
+
+
+def test_hosts_that_wait_for_the_swarm_follow_from_the_host_that_the_leader_waits_for() -> None:
+    assert HEALTHY.record is not None
+    outside: dict[str, Any] = {"state": "inactive", "node_id": None, "is_manager": False, "nodes": None}
+    state = replace(on_all(HEALTHY, **outside), record=replace(HEALTHY.record, swarm_id=None))
+    why = "the dockerd of node-232 has not reported yet whether it is in a swarm"
+    state = on(state, A, waiting=waiting("swarm-record", why, f"host/{B}"))
+    found = conditions_of(on(state, B, engine_up=False), now_s=NOW_S)
+    problem = next(each for each in found.problems if each.condition.key == f"host/{B}")
+    assert {f"host/{A}", f"host/{C}"} <= {each.key for each in problem.consequences}
