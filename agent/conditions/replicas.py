@@ -319,7 +319,9 @@ class _Judge:
             yield _crash_loop(found)
         if differences := [each for each in found.differences if each.repair != "none"]:
             names = ", ".join(each.field for each in differences[:3])
-            yield Finding("Degraded", "Differs", f"it differs from its spec ({names}); its agent repairs it")
+            of_networks = all(each.field.startswith("networks.") for each in differences)
+            text = f"it differs from its spec ({names}); its agent repairs it"
+            yield Finding("Degraded", "Differs", text, cause=self._outside() if of_networks else "")
         spec = self._spec_of(found)
         check = spec.healthcheck if spec else None
         if found.health == "starting" or (not found.health and check and check.test and not check.disable):
@@ -347,10 +349,13 @@ class _Judge:
             )
 
     def _start_failed(self, found: ReplicaReport) -> Finding:
-        """Return why it cannot start: on a host outside the swarm, nothing can attach to an overlay."""
+        text = f"it cannot start: {found.error}"
+        return Finding("Degraded", "StartFailed", text, cause=self._outside())
+
+    def _outside(self) -> str:
+        """Return the key of the host if it is outside the swarm, where nothing attaches to an overlay."""
         host = self.known.hosts.get(self.place.host)
-        cause = host.key if host and host.reason in _OUTSIDE_SWARM else ""
-        return Finding("Degraded", "StartFailed", f"it cannot start: {found.error}", cause=cause)
+        return host.key if host and host.reason in _OUTSIDE_SWARM else ""
 
     def _elsewhere(self) -> Iterator[Finding]:
         """Yield a finding if another host still has a container of the slot."""

@@ -56,7 +56,6 @@ STATES = (
         name="two-hosts-off",
         done="node-232 and node-233 lose their power, and with them etcd and the swarm their majority.",
         fault=lambda cluster: off(cluster, "node-232", "node-233"),
-        cause="store",
         reason="StoreUnreachable",
         state="Unknown",
         code=UNKNOWN,

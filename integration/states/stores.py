@@ -114,7 +114,6 @@ STATES = (
         name="etcd-away",
         done="etcd is stopped on every host.",
         fault=etcd_away,
-        cause="store",
         reason="StoreUnreachable",
         state="Unknown",
         code=UNKNOWN,

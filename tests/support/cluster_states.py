@@ -480,6 +480,22 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "manager in error": on(
         HEALTHY, C, state="error", swarm_error="manager stopped: can't initialize raft node", nodes=None
     ),
+    "outside the swarm nothing is attached": on(
+        with_replica(
+            HEALTHY,
+            B,
+            "billing",
+            1,
+            differences=(
+                Difference(field="networks.net", wanted="connected", found="absent", repair="reconnect"),
+            ),
+        ),
+        B,
+        state="inactive",
+        node_id=None,
+        is_manager=False,
+        nodes=None,
+    ),
     "outside the swarm nothing starts": on(
         with_replica(HEALTHY, B, "billing", 1, status="exited", error="invalid cluster node", steady=False),
         B,
@@ -784,6 +800,10 @@ EXPECTED: Mapping[str, Expected] = {
         line="node-233: docker reports an error of its swarm: manager stopped: can't initialize raft "
         "node; `systemctl restart docker` on that host often ends it",
         problems=("host/node-233 Degraded/SwarmError",),
+    ),
+    "outside the swarm nothing is attached": Expected(
+        line="node-232: it is not in the swarm (docker says inactive)",
+        problems=("host/node-232 Degraded/NotInSwarm",),
     ),
     "outside the swarm nothing starts": Expected(
         line="node-232 error in the swarm: billing has no ready replica",
