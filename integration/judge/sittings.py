@@ -54,8 +54,8 @@ class Sitting:
 
     def hear(self, ask: Callable[[], Statement], for_s: float) -> None:
         """Read, ask, read, ask, and so on; a last reading comes AFTER_S after the last statement."""
-        until = time.monotonic() + for_s
         self.readings.append(read(self.hosts))
+        until = time.monotonic() + for_s
         while True:
             self.statements.append(ask())
             self.readings.append(read(self.hosts))
