@@ -45,6 +45,7 @@ EXPECTED: dict[str, str] = {
     "manager in error": "SwarmInactive",
     "swarm locked": "SwarmInactive",
     "outside the swarm nothing starts": "ServiceDown! SwarmInactive",
+    "outside the swarm nothing is attached": "Drift SwarmInactive",
     "not in the swarm": "ReplicasMissing SwarmInactive",
     "node down": "NodeDown",
     "other address in the swarm": "HostNotAsDeclared",

@@ -76,6 +76,7 @@ EXPECTED: dict[str, str] = {
     "frozen: the report is old": "web 2/3?1, order 3/4?1, billing 0/1?1, Ready 2, Unknown 1",
     "manager in error": "web 3/3, order 4/4, billing 1/1, Ready 2, Degraded 1",
     "outside the swarm nothing starts": "web 3/3, order 4/4, billing 0/1, Ready 2, Degraded 1",
+    "outside the swarm nothing is attached": "web 3/3, order 4/4, billing 1/1, Ready 2, Degraded 1",
     "swarm locked": "web 3/3, order 4/4, billing 1/1, Ready 2, Blocked 1",
     "not in the swarm": "web 2/3, order 3/4, billing 1/1, Ready 2, Degraded 1",
     "node down": "web 3/3, order 4/4, billing 1/1, Ready 2, Degraded 1",
