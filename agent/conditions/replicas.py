@@ -8,7 +8,7 @@ from agent.conditions.reports import Reports, blocked_of
 from agent.diff.replicas import finished
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.records import Replica, Rollout
-from agent.model.spec import ContainerSpec, Key
+from agent.model.spec import ContainerSpec, Key, registry_of
 from agent.model.status import HostStatus, ReplicaReport
 
 CRASH_LOOP = 2
@@ -143,7 +143,7 @@ class _Judge:
             )
         findings = (
             *self._of_container(mine[0], status),
-            *self._of_spec(mine[0], place.replica),
+            *self._of_spec(mine[0], place.replica, status),
             *self._of_assignment(),
             *self._elsewhere(),
         )
@@ -209,7 +209,18 @@ class _Judge:
         cause = next(
             (key for each in networks if (key := f"network/{each}") in self._blocked_networks(status)), ""
         )
+        cause = cause or self._failing_pull(status, replica)
         return Finding("Progressing", "Starting", f"it is being started on {self.place.host}", cause=cause)
+
+    def _failing_pull(self, status: HostStatus, replica: Replica) -> str:
+        """Return the key of a failing image if the image of this replica waits for a pull from the same registry."""
+        spec = self.reports.spec(self.place.service, replica.spec)
+        if spec is None or f"image/{spec.image}" not in [each.resource for each in status.steps]:
+            return ""
+        failing = (each.resource for each in blocked_of(status) if each.kind == "error")
+        images = (each for each in failing if each.startswith("image/"))
+        registry = registry_of(spec.image)
+        return next((each for each in images if registry_of(each.removeprefix("image/")) == registry), "")
 
     def _swarm_or_host(self, on: str) -> str:
         """Return what a wait for the swarm is for: the quorum, or this host if only this one is without the swarm."""
@@ -246,14 +257,17 @@ class _Judge:
 
     # ---- With one container
 
-    def _of_spec(self, found: ReplicaReport, replica: Replica) -> Iterator[Finding]:
+    def _of_spec(self, found: ReplicaReport, replica: Replica, status: HostStatus) -> Iterator[Finding]:
         rollout, cause = self.rollout, f"rollout/{self.place.service.name}"
         if found.spec == self.target:
             if rollout and rollout.back and replica.spec != self.target:
                 yield Finding("Progressing", "RollingBack", "it goes back to the previous spec", cause=cause)
             return
         if found.spec != replica.spec:
-            yield Finding("Progressing", "Updating", "it is being replaced", cause=cause if rollout else "")
+            pulled = self._failing_pull(status, replica)
+            yield Finding(
+                "Progressing", "Updating", "it is being replaced", cause=pulled or (cause if rollout else "")
+            )
         elif rollout is None:
             yield Finding(
                 "Progressing",

@@ -33,8 +33,10 @@ from tests.support.cluster_states import (
     on_all,
     replica,
     report,
+    step,
     waiting,
     with_replica,
+    without_replicas,
 )
 
 D = "node-234"
@@ -210,3 +212,18 @@ def test_hosts_that_wait_for_the_swarm_follow_from_the_host_that_the_leader_wait
     found = conditions_of(on(state, B, engine_up=False), now_s=NOW_S)
     problem = next(each for each in found.problems if each.condition.key == f"host/{B}")
     assert {f"host/{A}", f"host/{C}"} <= {each.key for each in problem.consequences}
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_replica_whose_image_waits_for_a_dead_registry_follows_from_the_image_that_fails(old: bool) -> None:
+    """An agent tries one image of a registry that does not answer; the pulls of the others only wait."""
+    state = (
+        with_replica(HEALTHY, B, "billing", 1, spec="another")
+        if old
+        else without_replicas(HEALTHY, B, ("billing", 1))
+    )
+    pulls = step(f"image/{BILLING.spec.image}", "pull", "pull")
+    state = on(state, B, steps=pulls, blocked=blocked("image/registry.local/web:1.0.0", "error", "refused"))
+    found = conditions_of(state, now_s=NOW_S)
+    image = next(each for each in found.problems if each.condition.kind == "image")
+    assert "service/billing" in [each.key for each in image.consequences]
