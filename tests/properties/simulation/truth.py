@@ -53,10 +53,11 @@ def _of_host(world: World, declared: HostIntent, intent: Intent) -> Iterator[Dif
         yield Difference(name, "it is not in the recorded swarm")
         return
     swarm, member = membership
-    if member not in swarm.members:
-        yield Difference(name, "the swarm has removed its node")
-    elif not swarm.has_quorum:
+    if not swarm.has_quorum:
         yield Difference("quorum", "fewer than a majority of the managers reach each other")
+    elif member not in swarm.members:
+        # Only a manager's list of the nodes shows it, so the lack of a list may be named instead.
+        yield Difference(name, "the swarm has removed its node", "quorum/")
     elif member not in swarm.reached():
         yield Difference(name, "the managers do not reach it")
     elif member.availability != declared.availability:
