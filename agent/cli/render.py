@@ -343,7 +343,7 @@ _VERDICTS: dict[Reason, str] = {
     "ObserveMode": "accepted, mode observe",
     "Refused": "refused",
     "WaitsForConfirmation": "waits for a confirmation",
-    "NotJudged": "not judged yet",
+    "NoVerdict": "no verdict yet",
     "NoDocument": "none",
     "StoreUnreachable": "not known",
     "RolledBackStore": "held, because etcd was rolled back",

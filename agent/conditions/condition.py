@@ -37,7 +37,7 @@ Reason = Literal[
     "Ready", "Completed", "Drained",
     # Progressing
     "Starting", "Monitoring", "Updating", "Moving", "Draining", "Joining", "ChangingRole", "ChangingBridge",
-    "Rollout", "RollingBack", "NotAssigned", "WaitsForDependency", "WaitsForSlot", "NotJudged", "Steps",
+    "Rollout", "RollingBack", "NotAssigned", "WaitsForDependency", "WaitsForSlot", "NoVerdict", "Steps",
     # Degraded
     "CrashLoop", "Exited", "Failed", "Unhealthy", "StartFailed", "PullFailed", "Differs", "EngineDown", "SwarmError",
     "NotInSwarm", "NodeDown", "OtherAddress", "RolledBack", "ReplicasMissing", "NoLeader", "StateNotSaved",

@@ -90,8 +90,8 @@ def _document(reports: Reports) -> Finding:
     if verdict is None or verdict.revision != revision or (verdict.accepted and accepted != revision):
         return Finding(
             "Progressing",
-            "NotJudged",
-            f"the leader has not judged revision {revision} yet{stays}",
+            "NoVerdict",
+            f"the leader has published no verdict on revision {revision} yet{stays}",
             cause="leader/",
         )
     first = f"{verdict.errors[0] if verdict.errors else 'no reason given'}{and_more(len(verdict.errors))}"

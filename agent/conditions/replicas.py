@@ -123,7 +123,7 @@ class _Judge:
 
     def __init__(self, place: Place, reports: Reports, known: Known) -> None:
         self.place, self.reports, self.known = place, reports, known
-        self.target = reports.target(place.service)
+        self.target = reports.target(place.service.name)
         self.rollout = known.rollouts.get(place.service.name)
         intent = reports.intent
         self.container = f"{intent.project if intent else ''}-{place.service.name}-{place.slot}"
@@ -162,7 +162,7 @@ class _Judge:
         return found.status == "exited" and spec is not None and finished(spec, found)
 
     def _spec_of(self, found: ReplicaReport) -> ContainerSpec | None:
-        return self.reports.spec(self.place.service, found.spec)
+        return self.reports.spec(self.place.service.name, found.spec)
 
     def _done(self, found: ReplicaReport) -> Finding:
         if found.status == "exited":
@@ -214,7 +214,7 @@ class _Judge:
 
     def _failing_pull(self, status: HostStatus, replica: Replica) -> str:
         """Return the key of a failing image if the image of this replica waits for a pull from the same registry."""
-        spec = self.reports.spec(self.place.service, replica.spec)
+        spec = self.reports.spec(self.place.service.name, replica.spec)
         if spec is None or f"image/{spec.image}" not in [each.resource for each in status.steps]:
             return ""
         failing = (each.resource for each in blocked_of(status) if each.kind == "error")
@@ -246,7 +246,9 @@ class _Judge:
 
     def _blocked(self, status: HostStatus, names: tuple[str, ...]) -> tuple[Finding, ...]:
         """Return the findings for the container and the image of this replica that its host reports as blocked."""
-        spec = self.reports.spec(self.place.service, self.place.replica.spec if self.place.replica else "")
+        spec = self.reports.spec(
+            self.place.service.name, self.place.replica.spec if self.place.replica else ""
+        )
         image, found = f"image/{spec.image}" if spec else "", []
         for each in blocked_of(status):
             if each.resource in {f"container/{name}" for name in names}:

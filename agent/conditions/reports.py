@@ -1,17 +1,17 @@
 """The reports of the hosts: which of them are current, and what the managers and the leader say of the others."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from agent.conditions.condition import Finding, Reason, State
 from agent.diff.nodes import HOST_LABEL
 from agent.model.host_state import NodeState
-from agent.model.intent import Intent, ServiceIntent
+from agent.model.intent import Intent
 from agent.model.keys import ROOT
 from agent.model.observed import ClusterState
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import ContainerSpec, spec_hash, with_digest
 from agent.model.status import BlockedReport, HostStatus, WaitingReport
 
 MOST_AGE_S = 600.0
@@ -231,26 +231,28 @@ class Reports:
 
     # ---- The spec that every replica of a service is to have
 
-    def target(self, service: ServiceIntent) -> str:
-        """Return the hash of the spec that the document asks for, with the resolved digest of its image."""
-        return spec_hash(self.target_spec(service))
-
-    def target_spec(self, service: ServiceIntent) -> ContainerSpec:
+    @cached_property
+    def _targets(self) -> Mapping[str, tuple[str, ContainerSpec]]:
+        """Service -> (hash, spec): every replica asks, and the hash costs more than all else that one needs."""
         intent, digests = self.intent, self.cluster.digests
-        if intent is None or not intent.policy.resolve_digests or digests is None or service.pull == "never":
-            return service.spec
-        return with_digest(service.spec, dict(digests.images))
+        known = dict(digests.images) if digests and intent and intent.policy.resolve_digests else {}
+        specs = (
+            (each.name, with_digest(each.spec, known if each.pull != "never" else {}))
+            for each in (intent.services if intent else ())
+        )
+        return {name: (spec_hash(spec), spec) for name, spec in specs}
 
-    def spec(self, service: ServiceIntent, digest: str) -> ContainerSpec | None:
+    def target(self, service: str) -> str:
+        """Return the hash of the spec that the document asks for, with the resolved digest of its image."""
+        return self._targets[service][0]
+
+    def target_spec(self, service: str) -> ContainerSpec:
+        return self._targets[service][1]
+
+    def spec(self, service: str, digest: str) -> ContainerSpec | None:
         """Return the spec of that hash; None: it is not known."""
-        wanted = self.target_spec(service)
-        return wanted if spec_hash(wanted) == digest else self.cluster.specs.get(digest)
-
-
-def with_digest(spec: ContainerSpec, known: dict[str, str]) -> ContainerSpec:
-    """Return the spec with the digest that its tag was resolved to, if it was."""
-    digest = known.get(spec.image)
-    return replace(spec, image=f"{spec.image}@{digest}") if digest else spec
+        target, wanted = self._targets[service]
+        return wanted if target == digest else self.cluster.specs.get(digest)
 
 
 def key_of(etcd_key: str) -> str:

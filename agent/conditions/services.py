@@ -30,7 +30,7 @@ def rollouts_of(intent: Intent, reports: Reports) -> dict[str, Rollout]:
     found = {}
     for service in intent.services:
         rollout = reports.cluster.rollouts.get(service.name)
-        if rollout and rollout.to == reports.target(service):
+        if rollout and rollout.to == reports.target(service.name):
             found[service.name] = rollout
     return found
 
@@ -44,7 +44,7 @@ def rollout_condition(
     if rollout.back:
         updated = sum(each.running and not each.updated for each in replicas)
     count = f"{updated} of {total} replicas {'rolled back' if rollout.back else 'updated'}"
-    image = reports.target_spec(service).image
+    image = reports.target_spec(service.name).image
     found = _of_state(rollout, count, image, _previous(rollout, image, reports))
     if found.state == "Progressing":
         waits = next(

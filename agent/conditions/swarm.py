@@ -22,7 +22,7 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
     if reports.store_error:
         return Finding("Unknown", "StoreUnreachable", "the managers are not known", cause="store/")
     if intent is None:
-        return Finding("Progressing", "NotJudged", "no document declares managers yet", cause="document/")
+        return Finding("Progressing", "NoVerdict", "no document declares managers yet", cause="document/")
     if lister := reports.lister:
         return Finding("Ready", "Ready", _listed(lister))
     if reports.cluster.record is None or reports.cluster.record.swarm_id is None:

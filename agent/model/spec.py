@@ -7,7 +7,8 @@ the field to image and engine. The JSON omits defaults, so that a new field chan
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -240,6 +241,12 @@ def decode(raw: bytes) -> ContainerSpec:
 def spec_hash(spec: ContainerSpec) -> str:
     """Return the SHA-256 of the canonical form in hex, the name of the spec in etcd and in the container's label."""
     return hashlib.sha256(encode(spec)).hexdigest()
+
+
+def with_digest(spec: ContainerSpec, known: Mapping[str, str]) -> ContainerSpec:
+    """Return the spec with the digest of its image in `known` (tag -> digest), if there is one."""
+    digest = known.get(spec.image)
+    return replace(spec, image=f"{spec.image}@{digest}") if digest else spec
 
 
 def registry_of(reference: str) -> str:

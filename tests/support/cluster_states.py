@@ -885,8 +885,8 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("document/ Blocked/WaitsForConfirmation",),
     ),
     "no verdict": Expected(
-        line="document: the leader has not judged revision 8 yet; revision 7 stays accepted",
-        states=("document/ Progressing/NotJudged",),
+        line="document: the leader has published no verdict on revision 8 yet; revision 7 stays accepted",
+        states=("document/ Progressing/NoVerdict",),
     ),
     "etcd rolled back": Expected(
         line="document: etcd was rolled back (revision 90 after revision 100): apply the correct "

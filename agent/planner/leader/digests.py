@@ -10,6 +10,7 @@ from agent.model import records, steps
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan
+from agent.model.spec import with_digest
 
 RESOURCE = "digests"
 
@@ -29,9 +30,7 @@ def resolved(observed: Observed) -> Intent | None:
     if lacking and (RESOURCE not in observed.failures or any(each not in known for each in lacking)):
         return None
     services = (
-        replace(each, spec=replace(each.spec, image=f"{each.spec.image}@{known[each.spec.image]}"))
-        if each.spec.image in known and each.pull != "never"
-        else each
+        each if each.pull == "never" else replace(each, spec=with_digest(each.spec, known))
         for each in intent.services
     )
     return replace(intent, services=tuple(services))
