@@ -12,7 +12,7 @@ from agent.model.intent import Intent
 from agent.model.keys import ROOT
 from agent.model.observed import ClusterState
 from agent.model.spec import ContainerSpec, spec_hash, with_digest
-from agent.model.status import BlockedReport, HostStatus, WaitingReport
+from agent.model.status import BlockedReport, HostStatus, Waiting
 
 MOST_AGE_S = 600.0
 """Seconds. An agent writes its status every 300 s at least, so an older one is a sign that it cannot."""
@@ -189,7 +189,7 @@ class Reports:
         """Yield what the leader reports as blocked for the whole cluster and for its own host."""
         yield from blocked_of(self.leader_status) if self.leader_status else ()
 
-    def leader_waiting(self) -> Iterator[WaitingReport]:
+    def leader_waiting(self) -> Iterator[Waiting]:
         """Yield what the leader reports as waiting for the whole cluster and for its own host."""
         yield from self.leader_status.waiting if self.leader_status else ()
 

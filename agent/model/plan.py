@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from agent.model.leader_steps import LeaderStep
 from agent.model.records import MembershipOrder
+from agent.model.status import Waiting
 from agent.model.steps import HostStep
 
 Step = HostStep | LeaderStep
@@ -30,22 +31,6 @@ class Blocked:
 
     def __str__(self) -> str:
         return f"blocked {self.resource}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A resource whose difference ends by itself: an operation of Swarmkeeper is under way, or its cause is elsewhere.
-
-    It is no fault. If its cause is a fault, `on` names the resource that has it.
-    """
-
-    resource: str
-    reason: str
-    on: str = ""
-    """Condition key of the resource it waits for, as `host/node-2`, `service/db`, `replica/db-1`; empty: none."""
-
-    def __str__(self) -> str:
-        return f"waiting {self.resource}: {self.reason}"
 
 
 class Plan(NamedTuple):

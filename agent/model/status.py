@@ -20,10 +20,19 @@ class BlockedReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingReport:
+class Waiting:
+    """A resource whose difference ends by itself: an operation of Swarmkeeper is under way, or its cause is elsewhere.
+
+    It is no fault. If its cause is a fault, `on` names the resource that has it.
+    """
+
     resource: str
     reason: str
     on: str = ""
+    """Condition key of the resource it waits for, as `host/node-2`, `service/db`, `replica/db-1`; empty: none."""
+
+    def __str__(self) -> str:
+        return f"waiting {self.resource}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +200,7 @@ class HostStatus:
     steps: tuple[StepReport, ...] = ()
     """Steps that are planned or in flight."""
     blocked: tuple[BlockedReport, ...] = ()
-    waiting: tuple[WaitingReport, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     stopped: bool = False
     """True in the last report of an agent that was stopped by SIGTERM."""
     unreachable: Pairs = ()
@@ -200,6 +209,6 @@ class HostStatus:
     """Parts that were left out, because etcd takes at most 1.5 MiB. Empty: nothing."""
 
     @property
-    def left(self) -> tuple[BlockedReport | WaitingReport, ...]:
+    def left(self) -> tuple[BlockedReport | Waiting, ...]:
         """The resources that differ and have no step."""
         return (*self.blocked, *self.waiting)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from agent.model.observed import ClusterState, Document, Observed
-from agent.model.plan import Blocked, Outcome, Plan, Step, Waiting
+from agent.model.plan import Blocked, Outcome, Plan, Step
+from agent.model.status import Waiting
 
 # ---- Progress of long pulls, for the log and the status
 

@@ -11,7 +11,7 @@ from agent.diff.networks import others_on
 from agent.model import host_state, status, steps
 from agent.model.intent import GWBRIDGE, PARKING, Intent
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Failure, Plan, Step, Waiting
+from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
 
 R = TypeVar("R")
@@ -58,7 +58,7 @@ def host_status(
         joining=_joining(observed, in_flight, known),
         steps=tuple(dict.fromkeys(_with_progress(step, progress) for step in (*plan.steps, *in_flight))),
         blocked=_blocked(plan.blocked, failures),
-        waiting=tuple(dict.fromkeys(_as(status.WaitingReport, each) for each in plan.waiting)),
+        waiting=tuple(dict.fromkeys(plan.waiting)),
         revision=_applied(observed, plan, in_flight, known.revision),
     )
 
@@ -127,7 +127,7 @@ def _applied(observed: Observed, plan: Plan, in_flight: tuple[Step, ...], before
     return before if before <= accepted.revision else 0
 
 
-def _concerns_host(left: Blocked | Waiting, intent: Intent) -> bool:
+def _concerns_host(left: Blocked | status.Waiting, intent: Intent) -> bool:
     """Return True if `left` keeps this host from carrying out the intent; the rest concerns the leader."""
     kind, _, name = left.resource.partition("/")
     if kind == "network":

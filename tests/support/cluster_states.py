@@ -31,7 +31,7 @@ from agent.model.status import (
     HostStatus,
     ReplicaReport,
     StepReport,
-    WaitingReport,
+    Waiting,
 )
 from tests.support.builders import BRIDGE, intent
 
@@ -254,8 +254,8 @@ def blocked(resource: str, kind: str, reason: str) -> tuple[BlockedReport, ...]:
     return (BlockedReport(resource=resource, kind=kind, reason=reason),)
 
 
-def waiting(resource: str, reason: str, cause: str = "") -> tuple[WaitingReport, ...]:
-    return (WaitingReport(resource=resource, reason=reason, on=cause),)
+def waiting(resource: str, reason: str, cause: str = "") -> tuple[Waiting, ...]:
+    return (Waiting(resource=resource, reason=reason, on=cause),)
 
 
 def step(resource: str, text: str, verb: str = "create") -> Any:

@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.observed import ClusterState, Observed
-from agent.model.plan import Blocked, Plan, Waiting
-from agent.model.status import HostStatus
+from agent.model.plan import Blocked, Plan
+from agent.model.status import HostStatus, Waiting
 from agent.model.store import Fence
 from agent.report.cluster_gauges import ClusterGauges
 from agent.report.counters import Counters

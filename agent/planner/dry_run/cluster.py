@@ -11,7 +11,8 @@ from typing import TypeVar
 from agent.diff.reported import NOTHING_THERE, host_of
 from agent.model.host_state import ContainerState, NodeState
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Plan, Step, Waiting
+from agent.model.plan import Blocked, Plan, Step
+from agent.model.status import Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
 from agent.planner.dry_run.replicas import NOW, with_assignment

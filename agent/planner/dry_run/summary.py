@@ -9,8 +9,9 @@ from agent.model import leader_steps, steps
 from agent.model.intent import GWBRIDGE, Intent, ServiceIntent
 from agent.model.observed import ClusterState
 from agent.model.phrases import counted, first_of
-from agent.model.plan import Blocked, Step, Waiting
+from agent.model.plan import Blocked, Step
 from agent.model.spec import Key, why_alone
+from agent.model.status import Waiting
 from agent.planner.dry_run.cluster import ClusterPlan
 
 _MOST_HOSTS = 6

@@ -17,7 +17,8 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, Waiting, blocked_plan, waiting_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
+from agent.model.status import Waiting
 from agent.planner.host import update
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair

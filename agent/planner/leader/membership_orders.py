@@ -10,8 +10,8 @@ from agent.model.host_state import NodeState
 from agent.model.intent import Intent
 from agent.model.observed import Observed
 from agent.model.phrases import differs
-from agent.model.plan import Plan, Step, Waiting
-from agent.model.status import HostStatus
+from agent.model.plan import Plan, Step
+from agent.model.status import HostStatus, Waiting
 from agent.planner.leader.disruption import has_to_leave, rejoining_host, why_unwell
 
 

@@ -7,9 +7,10 @@ from typing import Literal
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
-from agent.model.plan import Blocked, Waiting
+from agent.model.plan import Blocked
 from agent.model.records import Replica, StartObstacle
 from agent.model.spec import Key, Port
+from agent.model.status import Waiting
 from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
 
 # ---- The choice of a host for a replica

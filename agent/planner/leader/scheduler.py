@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, Waiting
+from agent.model.plan import Blocked
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
+from agent.model.status import Waiting
 from agent.planner.leader.rescheduler import HostPicker, ReplicaScheduler
 from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_of, replicas_of, slots_of
 

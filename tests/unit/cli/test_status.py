@@ -23,7 +23,7 @@ from agent.model.status import (
     HostStatus,
     ReplicaReport,
     StepReport,
-    WaitingReport,
+    Waiting,
 )
 from agent.model.store import KeyRange, Put, Snapshot
 from tests.fakes.store import FakeStore
@@ -267,7 +267,7 @@ def test_no_terminal_obeys_what_somebody_wrote_to_etcd(cluster: Cluster, name: s
         bridge=BridgeReport(subnet=subnet),
         steps=STEPS,
         blocked=(BlockedReport(resource=OBEYED, reason=OBEYED, kind="error"),),
-        waiting=(WaitingReport(resource=OBEYED, reason=OBEYED, on=OBEYED),),
+        waiting=(Waiting(resource=OBEYED, reason=OBEYED, on=OBEYED),),
         replicas=(replica,),
     )
     cluster.put(keys.verdict, refused)

@@ -13,7 +13,7 @@ from agent.model.intent import PolicyIntent
 from agent.model.observed import ClusterState
 from agent.model.records import Rollout
 from agent.model.spec import spec_hash
-from agent.model.status import BlockedReport, StepReport, WaitingReport
+from agent.model.status import BlockedReport, StepReport, Waiting
 from tests.support.cluster_states import HOSTS, NEXT_ORDER, NODES, NOW_S, ORDER, bridge, cluster, document
 from tests.unit.conditions.test_cluster import every
 
@@ -51,7 +51,7 @@ KINDS = [
 ]
 RESOURCE = st.sampled_from(RESOURCES)
 BLOCKED = st.builds(BlockedReport, resource=RESOURCE, reason=st.just("why"), kind=st.sampled_from(KINDS))
-WAITING = st.builds(WaitingReport, resource=RESOURCE, reason=st.just("why"), on=st.sampled_from(KEYS))
+WAITING = st.builds(Waiting, resource=RESOURCE, reason=st.just("why"), on=st.sampled_from(KEYS))
 STEP = StepReport(resource="swarm", verb="join", text="join")
 STATES_OF_A_ROLLOUT = ("moving", "paused", "rolling-back", "rolled-back", "rollback-paused")
 Change = tuple[str, Any]

@@ -7,7 +7,7 @@ import pytest
 
 from agent.model.observed import ClusterState, ReplicaTimers
 from agent.model.records import Assignment, Replica
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport, WaitingReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport, Waiting
 from agent.observe.observer import ReplicaWatcher
 from tests.fakes.store import FakeClock
 
@@ -71,7 +71,7 @@ def test_a_replica_that_ran_and_does_not_any_more_has_ended_also_when_it_runs_ag
 @pytest.mark.parametrize(
     "left",
     [
-        {"waiting": (WaitingReport(resource=HELD, reason="the swarm has no leader"),)},
+        {"waiting": (Waiting(resource=HELD, reason="the swarm has no leader"),)},
         {"blocked": (BlockedReport(resource=HELD, reason="no such volume", kind="dependency"),)},
     ],
 )

@@ -7,8 +7,9 @@ import pytest
 from agent.model.host_state import SwarmState
 from agent.model.intent import GWBRIDGE
 from agent.model.observed import Observed
-from agent.model.plan import Blocked, BlockedKind, Plan, Waiting
+from agent.model.plan import Blocked, BlockedKind, Plan
 from agent.model.records import SwarmRecord
+from agent.model.status import Waiting
 from agent.model.steps import StartContainer
 from agent.report.definitions import Series
 from agent.report.gauges import NOTHING_YET, gauges

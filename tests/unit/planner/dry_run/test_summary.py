@@ -10,8 +10,9 @@ from agent.model import leader_steps, steps
 from agent.model.host_state import Attached
 from agent.model.intent import Intent, Update
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Waiting
+from agent.model.plan import Blocked
 from agent.model.spec import Port
+from agent.model.status import Waiting
 from agent.planner.dry_run.cluster import ClusterPlan, HostPlan, plan_cluster
 from agent.planner.dry_run.summary import (
     Grouped,

@@ -18,7 +18,7 @@ from agent.model.status import (
     NetworkReport,
     ReplicaReport,
     StepReport,
-    WaitingReport,
+    Waiting,
 )
 from agent.planner.leader.disruption import plan_disruption, why_unwell
 from tests.support.builders import (
@@ -396,7 +396,7 @@ def test_what_was_right_for_an_earlier_intent_was_well() -> None:
 
 def test_a_replica_that_is_still_to_be_started_is_not_well() -> None:
     to_do = says("h2", "right", replicas=(replica(),), steps=(start("prod-order-1"),))
-    held = WaitingReport(resource="container/prod-order-1", reason="network net is not ready yet")
+    held = Waiting(resource="container/prod-order-1", reason="network net is not ready yet")
 
     assert unwell(after=to_do) == ["prod-order-1 on h2 is exited"]
     assert unwell(after=says("h2", "right", replicas=(replica(),), waiting=(held,))) == [

@@ -11,7 +11,7 @@ from agent.model.leader_steps import PublishAssignment, PublishRollout
 from agent.model.observed import Observed, ReplicaTimers
 from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import Attachment, ContainerSpec, Restart, spec_hash
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport, WaitingReport
+from agent.model.status import BlockedReport, HostStatus, ReplicaReport, Waiting
 from agent.planner.leader.assignments import assign, plan_assignments
 from agent.planner.leader.rollout import UNREACHABLE_S, looks_again_in_s, plan_rollouts
 from tests.support.builders import cluster, intent, observed, order, service, status, told
@@ -413,7 +413,7 @@ def test_a_replica_whose_host_waits_with_its_start_has_not_failed_however_long_i
     view = seen(wanted(), NEW, OLD, OLD, says={1: {"status": "exited", "exit_code": 255}})
     assert view.cluster is not None
     resource, reason = "container/prod-order-1", "the swarm has no leader"
-    waits = (WaitingReport(resource=resource, reason=reason),) if left == "waiting" else ()
+    waits = (Waiting(resource=resource, reason=reason),) if left == "waiting" else ()
     held = (BlockedReport(resource=resource, reason=reason, kind="dependency"),) if left == "blocked" else ()
     statuses = dict(view.cluster.statuses)
     statuses["h1"] = replace(statuses["h1"], waiting=waits, blocked=held)
