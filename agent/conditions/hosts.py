@@ -12,7 +12,7 @@ from agent.conditions.condition import (
     most_severe,
 )
 from agent.conditions.membership import SWARM, address_findings, membership_findings
-from agent.conditions.reports import Reports, because, blocked_of, duration, seconds_since
+from agent.conditions.reports import LEADERS, Reports, because, blocked_of, duration, seconds_since
 from agent.model.intent import HostIntent
 from agent.model.phrases import and_more, counted, short_id
 from agent.model.records import MembershipOrder
@@ -131,22 +131,8 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
             yield found._replace(reason="Duplicate") if each.kind == "foreign" else found
 
 
-_OTHERS = (
-    (
-        "image",
-        "store",
-        "intent",
-        "nodes",
-        "node",
-        "drain",
-        "membership-order",
-        "disruption",
-        "placement",
-        "rollout",
-    ),
-    ("autolock", "assignments", "digests", "swarm-record", "verdict", "tokens", "unlock"),
-)
-"""Kinds of resources that have a condition of their own, and those of the leader."""
+_OTHERS = LEADERS | {"image", "store", "intent", "node", "drain", "membership-order", "placement", "rollout"}
+"""Kinds of resources that have a condition of their own."""
 
 
 def _ordered(order: MembershipOrder) -> Finding:
@@ -170,7 +156,7 @@ def _concerns(host: str, blocked: BlockedReport, status: HostStatus, reports: Re
         return reports.intent is None or name not in [each.name for each in reports.intent.networks]
     if kind == "container":
         return not reports.is_assigned(host, name)
-    return not any(kind in each for each in _OTHERS)
+    return kind not in _OTHERS
 
 
 def _progress(declared: HostIntent, status: HostStatus, reports: Reports) -> Iterator[Finding]:

@@ -21,6 +21,20 @@ NO_SPACE = "NOSPACE"
 
 _OF_LEADER = ("node", "placement", "membership-order", "disruption")
 """Kinds of resources that the leader reports for another host."""
+LEADERS = frozenset(
+    {
+        "autolock",
+        "assignments",
+        "digests",
+        "swarm-record",
+        "verdict",
+        "tokens",
+        "unlock",
+        "nodes",
+        "disruption",
+    }
+)
+"""Kinds of resources that are the leader's work and belong to no host, service or network."""
 
 
 def seconds_since(at: str, now_s: float) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agent.conditions.condition import Condition, Finding, is_fault, most_severe
 from agent.conditions.hosts import SHORT, in_short
-from agent.conditions.reports import Reports, blocked_of
+from agent.conditions.reports import LEADERS, Reports, blocked_of
 from agent.diff.nodes import quorum
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.spec import registry_of
@@ -129,16 +129,7 @@ def _why_none_leads(reports: Reports, hosts: dict[str, Condition]) -> str:
 
 def _is_shared(blocked: BlockedReport) -> bool:
     """Return True for work of the leader that has no other condition: not a host, a service or a network."""
-    return blocked.resource.startswith("disruption/") or blocked.resource in (
-        "nodes",
-        "autolock",
-        "assignments",
-        "digests",
-        "swarm-record",
-        "verdict",
-        "tokens",
-        "unlock",
-    )
+    return blocked.resource.partition("/")[0] in LEADERS
 
 
 # ---- Networks

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from integration import shown
 from integration.cluster import Cluster
-from integration.judge.sittings import Sitting, Statement, Violation
+from integration.judge.session import Session, Statement, Violation
 from integration.judge.verdict import read_document
 from integration.judging.draft import Draft
 from integration.judging.operations import HOLDS_S, choose
@@ -46,17 +46,17 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     never_mended: list[str] = field(default_factory=list)
 
-    def add(self, sitting: Sitting, name: str = "") -> None:
-        judged = sitting.judged()
-        self.statements += len(sitting.statements)
+    def add(self, session: Session, name: str = "") -> None:
+        judged = session.judged()
+        self.statements += len(session.statements)
         self.judged += len(judged)
         self.broken += sum(bool(broken) for _, broken, _ in judged)
         self.converged += sum(each.says_converged for each, _, _ in judged)
         self.down += sum(bool(down) for _, _, down in judged)
         self.silent += sum(bool(down) and each.alerts == 0 for each, _, down in judged)
-        if name and (noticed_s := sitting.noticed_s()) > self.latest_s:
+        if name and (noticed_s := session.noticed_s()) > self.latest_s:
             self.latest_s, self.latest_of = noticed_s, name
-        found = sitting.violations()
+        found = session.violations()
         self.violations += found
         for each in found:
             print(f"VIOLATION: {each}", flush=True)
@@ -105,8 +105,8 @@ class Trial:
         self._text = self._draft.text()
         self._cluster.put(self._text)
 
-    def _sitting(self, notice_s: float = 0.0) -> Sitting:
-        return Sitting(
+    def _session(self, notice_s: float = 0.0) -> Session:
+        return Session(
             wanted=read_document(self._text), hosts=list(self._cluster.lab.hosts), notice_s=notice_s
         )
 
@@ -114,29 +114,29 @@ class Trial:
         what = self._draft.change(self._chance)
         asked = self._chance.choice(self._cluster.lab.hosts)
         self._put()
-        sitting = self._sitting()
-        sitting.hear(lambda: self._statement(asked), self._chance.uniform(*HOLDS_S))
-        self._done(f"edit {what}", sitting)
+        session = self._session()
+        session.collect(lambda: self._statement(asked), self._chance.uniform(*HOLDS_S))
+        self._done(f"edit {what}", session)
 
     def _fault(self) -> None:
         operation = choose(self._chance)
         host, asked = self._chance.sample(self._cluster.lab.hosts, 2)
         self._cluster.operator = asked
-        sitting = self._sitting(operation.notice_s)
+        session = self._session(operation.notice_s)
         for_s = operation.notice_s + self._chance.uniform(*HOLDS_S)
         try:
             operation.begin(host, asked, self._chance)
-            sitting.hear(lambda: self._statement(asked), for_s)
+            session.collect(lambda: self._statement(asked), for_s)
         finally:
             operation.end(host, asked, self._chance)
-        sitting.hear(lambda: self._statement(asked), AFTER_END_S)
+        session.collect(lambda: self._statement(asked), AFTER_END_S)
         self._cluster.operator = None
-        self._done(operation.name, sitting)
+        self._done(operation.name, session)
 
-    def _done(self, name: str, sitting: Sitting) -> None:
+    def _done(self, name: str, session: Session) -> None:
         self.outcome.done[name.partition(":")[0]] += 1
-        self.outcome.add(sitting, name)
-        print(f"{self.outcome.done.total():3} {name}: {sitting.statements[-1].first_line}", flush=True)
+        self.outcome.add(session, name)
+        print(f"{self.outcome.done.total():3} {name}: {session.statements[-1].first_line}", flush=True)
 
     def _statement(self, asked: Host) -> Statement:
         began = time.monotonic()
@@ -169,9 +169,9 @@ class Trial:
             self.outcome.never_mended.append(str(error))
             print(f"NEVER CONVERGED: {error}", flush=True)
             return
-        sitting = self._sitting()
-        sitting.hear(lambda: self._statement(self._cluster.lab.hosts[0]), 0.0)
-        self.outcome.add(sitting)
+        session = self._session()
+        session.collect(lambda: self._statement(self._cluster.lab.hosts[0]), 0.0)
+        self.outcome.add(session)
 
     def _is_converged(self) -> None:
         for host in self._cluster.lab.hosts:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from integration.judge.reading import Container, Engine, Reading
-from integration.judge.sittings import AFTER_S, Sitting, Statement
+from integration.judge.session import AFTER_S, Session, Statement
 from integration.judge.verdict import contradictions, read_document, services_without_replica
 from integration.judging.draft import EXTRAS, Draft
 
@@ -68,7 +68,7 @@ def more(base: Engine, *containers: Container) -> Engine:
 
 
 def test_nothing_of_the_product_is_loaded_by_the_judge() -> None:
-    code = "import sys, integration.judge.sittings; print(*(m for m in sys.modules if m.split('.')[0] == 'agent'))"
+    code = "import sys, integration.judge.session; print(*(m for m in sys.modules if m.split('.')[0] == 'agent'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
@@ -126,29 +126,29 @@ def statement(at: float, *, converged: bool = True, **calls_well: str) -> Statem
     return Statement(began=at, ended=at + 0.5, says_converged=converged, calls_well=calls_well)
 
 
-def sitting(*readings: Reading, said: Statement, notice_s: float = 0.0) -> Sitting:
-    return Sitting(wanted=WANTED, hosts=[], readings=list(readings), statements=[said], notice_s=notice_s)
+def session(*readings: Reading, said: Statement, notice_s: float = 0.0) -> Session:
+    return Session(wanted=WANTED, hosts=[], readings=list(readings), statements=[said], notice_s=notice_s)
 
 
 def test_converged_is_a_violation_only_if_both_readings_contradict_it_in_the_same() -> None:
     down, absent = reading(b=None), replace(reading(b=None, at=1.5 + AFTER_S))
     well = reading(at=1.5 + AFTER_S)
-    violated = sitting(down, absent, said=statement(1.0)).violations()
+    violated = session(down, absent, said=statement(1.0)).violations()
     assert [(each.witness, each.contradictions[0]) for each in violated] == [
         ("status", "b: no dockerd answers")
     ]
-    assert sitting(down, well, said=statement(1.0)).violations() == []
-    assert sitting(reading(), absent, said=statement(1.0)).violations() == []
-    assert sitting(down, absent, said=statement(1.0, converged=False)).violations() == []
-    assert sitting(down, absent, said=statement(1.0), notice_s=2.0).judged() == []
-    assert sitting(down, absent, said=statement(1.0), notice_s=2.0).noticed_s() == pytest.approx(1.4)
-    assert sitting(down, said=statement(1.0)).judged() == []
+    assert session(down, well, said=statement(1.0)).violations() == []
+    assert session(reading(), absent, said=statement(1.0)).violations() == []
+    assert session(down, absent, said=statement(1.0, converged=False)).violations() == []
+    assert session(down, absent, said=statement(1.0), notice_s=2.0).judged() == []
+    assert session(down, absent, said=statement(1.0), notice_s=2.0).noticed_s() == pytest.approx(1.4)
+    assert session(down, said=statement(1.0)).judged() == []
 
 
 def test_a_page_of_a_host_is_held_to_what_is_broken_on_that_host_and_a_metric_to_all() -> None:
     both = (reading(b=None), reading(b=None, at=1.5 + AFTER_S))
     said = statement(1.0, converged=False, page_a="a", page_b="b", metric="")
-    assert {each.witness for each in sitting(*both, said=said).violations()} == {"page_b", "metric"}
+    assert {each.witness for each in session(*both, said=said).violations()} == {"page_b", "metric"}
 
 
 def test_every_draft_is_a_document_that_the_judge_reads() -> None:

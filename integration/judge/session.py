@@ -42,7 +42,7 @@ class Violation:
 
 
 @dataclass(slots=True)
-class Sitting:
+class Session:
     """The statements and readings of one edit or fault, in which the document does not change."""
 
     wanted: Wanted
@@ -52,7 +52,7 @@ class Sitting:
     readings: list[Reading] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
 
-    def hear(self, ask: Callable[[], Statement], for_s: float) -> None:
+    def collect(self, ask: Callable[[], Statement], for_s: float) -> None:
         """Read, ask, read, ask, and so on; a last reading comes AFTER_S after the last statement."""
         self.readings.append(read(self.hosts))
         until = time.monotonic() + for_s
