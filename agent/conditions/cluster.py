@@ -80,8 +80,21 @@ def _judge(reports: Reports) -> ClusterConditions:
             *(cluster.verdict.warnings if cluster.verdict else ()),
             *(f"{name} is not declared, and its agent runs" for name in others if name in cluster.present),
             *((_UNSEALED,) if cluster.tokens and not cluster.tokens.sealed else ()),
+            *(_emptied(intent) if intent else ()),
         ),
     )
+
+
+def _emptied(intent: Intent) -> Iterator[str]:
+    """Yield a note for each drained host that the document names for replicas: no other host may run them."""
+    for host in (each for each in intent.hosts if each.availability == "drain"):
+        fixed = {
+            each.name: dict(each.placement).get(host.name, 0)
+            for each in intent.services
+            if not each.everywhere
+        }
+        if texts := [f"{name} ({count})" for name, count in fixed.items() if count]:
+            yield f"{host.name} is drained, so its replicas run nowhere: {', '.join(texts)}"
 
 
 def _replicas(

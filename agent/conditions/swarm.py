@@ -33,17 +33,20 @@ def _quorum(intent: Intent | None, reports: Reports, hosts: dict[str, Condition]
     if not working and len(names) - len(down) >= quorum(len(names)):
         return Finding("Unknown", "Unreachable", f"none of the {len(names)} managers reports the nodes")
     others = [f"{name} {_why_no_manager(hosts[name], reports)}" for name in names if name not in working]
-    count = f"{len(working)} of {len(names)} managers reachable"
     why = f" ({', '.join(others)})" if others else ""
     if len(working) >= quorum(len(names)):
-        return Finding(
-            "Degraded", "NoLeader", f"{count}, but none lists the nodes: the swarm has no raft leader{why}"
+        count = f"{len(working)} of {len(names)} managers run{why}, but they elect no raft leader"
+        remedy = "open the ports 2377 and 7946 between them"
+    else:
+        count, remedy = (
+            f"{len(working)} of {len(names)} managers reachable{why}",
+            "start the missing managers",
         )
     return Finding(
         "Blocked",
         "QuorumLost",
-        f"{count}{why}; running containers go on; joins, role changes and new networks wait; "
-        "start the missing managers (docs/runbook.md, SwarmkeeperQuorumLost)",
+        f"{count}; running containers go on; joins, role changes and new networks wait; "
+        f"{remedy} (docs/runbook.md, SwarmkeeperQuorumLost)",
     )
 
 

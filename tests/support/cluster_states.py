@@ -518,6 +518,7 @@ CLUSTERS: Mapping[str, ClusterState] = {
         blocked=blocked("node/id-node-233", "foreign", "node-233 and copy both report this node id"),
     ),
     "quorum lost": quorum_lost(),
+    "managers cut from each other": on_all(HEALTHY, nodes=None),
     "no leader": replace(HEALTHY, leader=None),
     "paused": paused("paused"),
     "paused, and a host is off": absent(paused("paused"), B),
@@ -835,6 +836,12 @@ EXPECTED: Mapping[str, Expected] = {
     "duplicate node": Expected(
         line="node-233: node-233 and copy both report this node id",
         problems=("host/node-233 Blocked/Duplicate",),
+    ),
+    "managers cut from each other": Expected(
+        line="quorum lost: 3 of 3 managers run, but they elect no raft leader; running containers go on; "
+        "joins, role changes and new networks wait",
+        code=2,
+        problems=("quorum/ Blocked/QuorumLost!",),
     ),
     "quorum lost": Expected(
         line="quorum lost: 1 of 3 managers reachable (node-232 unreachable for 6 m, node-233 dockerd "

@@ -51,6 +51,7 @@ EXPECTED: dict[str, str] = {
     "other address in the swarm": "HostNotAsDeclared",
     "other address on the host": "HostNotAsDeclared NodeDown",
     "duplicate node": "Blocked",
+    "managers cut from each other": "QuorumLost!",
     "quorum lost": "DockerDown! HostUnreachable QuorumLost! ReplicasMissing ServiceDown!",
     "no leader": "NoLeader",
     "paused": "",

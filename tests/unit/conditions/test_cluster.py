@@ -69,3 +69,11 @@ def test_a_fault_says_what_is_so(name: str) -> None:
 
 def test_there_are_more_than_forty_states() -> None:
     assert len(STATES) >= 40
+
+
+def test_a_drained_host_that_the_document_names_for_replicas_is_told_as_such() -> None:
+    found = conditions_of(STATES["drained"].cluster, now_s=NOW_S)
+
+    assert {each for each in found.notes if "drained" in each} == {
+        "node-233 is drained, so its replicas run nowhere: web (1)"
+    }

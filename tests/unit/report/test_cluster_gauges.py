@@ -83,6 +83,7 @@ EXPECTED: dict[str, str] = {
     "other address in the swarm": "web 3/3, order 4/4, billing 1/1, Ready 2, Degraded 1",
     "other address on the host": "web 3/3, order 4/4, billing 1/1, Ready 2, Degraded 1",
     "duplicate node": "web 3/3, order 4/4, billing 1/1, Ready 2, Blocked 1",
+    "managers cut from each other": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "quorum lost": "web 1/3?2, order 2/4?2, billing 0/1?1, Ready 1, Degraded 1, Unknown 1",
     "no leader": "web 3/3, order 4/4, billing 1/1, Ready 3",
     "paused": "web 3/3, order 4/4, billing 1/1, Ready 3",
