@@ -4,6 +4,7 @@ Each metric has a row in definitions.py. gauges.py sets the gauges; counters.py 
 """
 
 from agent.report.registry import Metrics
-from agent.report.reporter import Decisions, LatestOnly, Reporter, run_inline
+from agent.report.reporter import Decisions, Reporter
+from agent.report.status_key import LatestOnly, run_inline
 
 __all__ = ["Decisions", "LatestOnly", "Metrics", "Reporter", "run_inline"]

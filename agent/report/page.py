@@ -1,12 +1,15 @@
-"""The page /status: what one agent knows, also without etcd. `swarmkeeper status` reads it when etcd does not answer.
+"""The page /status, the line of `systemctl status` and the reasons of /readyz, from the last pass of one agent.
 
-What comes from etcd is as old as its last read: `stale` says so, and `store.read_at` since when. Nobody is shown as the
-leader then: another agent may have become it.
+`swarmkeeper status` reads the page when etcd does not answer. What comes from etcd is as old as its last read: `stale`
+says so, and `store.read_at` since when. The page names no leader then: another agent may have become it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.conditions import Condition
+from agent.model.observed import Observed
+from agent.model.phrases import and_more
 from agent.model.records import timestamp
 from agent.model.status import HostStatus
 from agent.report.gauges import View
@@ -63,3 +66,53 @@ def _role(status: HostStatus) -> str:
     if not status.engine_up or status.state != "active":
         return ""
     return "manager" if status.is_manager else "worker"
+
+
+# ---- The state of a host in one line, for `systemctl status` and /readyz
+
+
+def summary(view: View) -> str:
+    """Return one line: role, revision, the first fault, etcd if unreachable, and the counts of drift and steps."""
+    status = view.status
+    outside = f"swarm {status.state}" if status.engine_up else ""
+    parts = [
+        "leader" if view.observed.fence else _role(status) or outside,
+        _revision(view.observed, status),
+        _first(view.own.faults),
+        "" if view.etcd_answered else "etcd unreachable",
+        f"{len(view.drift)} not as declared" if view.drift else "",
+        f"{len(status.steps)} steps to do" if status.steps else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def unready(view: View) -> tuple[str, ...]:
+    """Return why this agent or its host cannot do its work now; empty when it can."""
+    observed = view.observed
+    reasons = [] if view.etcd_answered else [observed.store_error or "etcd does not answer"]
+    if observed.cluster is None or observed.cluster.accepted is None:
+        reasons.append("no intent is accepted")
+    elif observed.cluster.store_rolled_back:
+        reasons.append(
+            f"etcd was rolled back, {observed.cluster.store_rolled_back}: apply the correct document again"
+        )
+    if not observed.lease and not reasons:
+        reasons.append("this agent has no live lease in etcd, so other hosts take this host for unreachable")
+    return (*reasons, *(f"{each.key}: {each.text}" for each in view.own.faults))
+
+
+def _first(faults: tuple[Condition, ...]) -> str:
+    if not faults:
+        return ""
+    first, more = faults[0], and_more(len(faults))
+    if first.reason == "EngineDown":
+        return "dockerd does not answer"
+    return f"{first.text}{more}" if first.kind in ("host", "quorum") else f"{first.name}: {first.text}{more}"
+
+
+def _revision(observed: Observed, status: HostStatus) -> str:
+    accepted = observed.cluster.accepted if observed.cluster else None
+    if accepted is None:
+        return "no accepted intent"
+    done = "carried out" if status.revision == accepted.revision else "not carried out yet"
+    return f"revision {accepted.revision} {done}"

@@ -1,6 +1,5 @@
 """The reporter: it takes each pass and step from the loop, for etcd, metrics, log, systemd and the HTTP server."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,196 +11,20 @@ import structlog
 
 from agent.clients import systemd
 from agent.clients.etcd import Store
-from agent.conditions import Condition
 from agent.diff.reported import host_of
 from agent.errors import Invalid, SwarmkeeperError
 from agent.model.observed import ClusterState, Observed
-from agent.model.phrases import and_more, cut
+from agent.model.phrases import cut
 from agent.model.plan import Failure, Outcome, Plan, Step
-from agent.model.records import decode, timestamp
+from agent.model.records import timestamp
 from agent.model.status import HostStatus, Phase
-from agent.model.store import KeyRange, Put
 from agent.report import counters, drift, gauges, journal, registry
-from agent.report.cap import encode_status
 from agent.report.cluster_gauges import ClusterGauges
-from agent.report.page import local_page
+from agent.report.page import local_page, summary, unready
 from agent.report.status import carried_out, host_status
+from agent.report.status_key import StatusKey, run_inline
 
 log = structlog.get_logger()
-
-
-def run_inline(job: Callable[[], None]) -> None:
-    """Run a job in the thread of the caller."""
-    job()
-
-
-# ---- A thread that runs only the newest job, so that a slow etcd does not delay the loop
-
-CLOSE_S = 3.0
-
-
-class LatestOnly:
-    """Runs the latest job on its own thread and skips older ones. It waits `pause_s` seconds after each job.
-
-    An error of a job is logged, and the next job still runs.
-    """
-
-    def __init__(self, pause_s: float) -> None:
-        self._pause_s = pause_s
-        self._next: Callable[[], None] | None = None
-        self._closing = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="newest", daemon=True)
-        self._thread.start()
-
-    def __call__(self, job: Callable[[], None]) -> None:
-        """Run `job` soon, unless a newer job replaces it. Never waits."""
-        with self._changed:
-            self._next = job
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """End the thread after the pending job. Waits for that at most CLOSE_S."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(CLOSE_S)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._next is not None or self._closing)
-                job, self._next = self._next, None
-            if job is None:
-                return
-            try:
-                job()
-            except Exception:
-                # If this thread ended, no later status would be written, and no log line would show that.
-                log.exception("report failed", part="later")
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing, self._pause_s)
-
-
-# ---- The status key: written when its content changes, and every REFRESH_S to show that the agent runs
-
-REFRESH_S = 300.0
-NOT_WRITTEN = "status not written"
-
-
-class StatusKey:
-    """One host's status in etcd. `clock` gives monotonic seconds."""
-
-    def __init__(
-        self,
-        store: Store,
-        key: str,
-        clock: Callable[[], float],
-        on_failure: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`on_failure` is called after each failed write."""
-        self._store, self._key, self._clock, self._on_failure = store, key, clock, on_failure
-        self._written: HostStatus | None = None
-        self._written_at = 0.0
-        self._losses = self._losses_seen = 0
-        self.fault = ""
-        """Error of the last write; empty: it succeeded, or there was none."""
-
-    def forget(self) -> None:
-        """Make the next `write` unconditional, because etcd has lost the key. Any thread may call this."""
-        self._losses += 1
-
-    def recall(self) -> HostStatus | None:
-        """Return the status of an earlier run, or None. Raises Unreachable, Refused."""
-        found = self._store.read([KeyRange(key=self._key)]).get(self._key)
-        try:
-            return decode(HostStatus, found.value) if found else None
-        except Invalid as error:
-            log.warning("status of an earlier run ignored: unreadable", error=str(error))
-            return None
-
-    def write(self, status: HostStatus, *, anyway: bool = False) -> None:
-        """Write `status` if it has changed, a write is due or `anyway` is true. One attempt; a failure is logged."""
-        # Read before the write: a loss during the write then causes another one.
-        losses = self._losses
-        fresh = self._clock() - self._written_at < REFRESH_S and losses == self._losses_seen
-        if self._written is not None and fresh and not anyway and _same(status, self._written):
-            return
-        try:
-            self._store.txn([], [Put(key=self._key, value=encode_status(status))])
-        except SwarmkeeperError as error:
-            log.warning(NOT_WRITTEN, error=str(error))
-            self.fault = str(error)
-            self._written = None
-            self._on_failure()
-        else:
-            self._written, self._written_at, self._losses_seen = status, self._clock(), losses
-            if self.fault:
-                log.info("status written again", recovers=NOT_WRITTEN)
-            self.fault = ""
-
-
-def _same(one: HostStatus, other: HostStatus) -> bool:
-    return replace(one, at=other.at) == other
-
-
-# ---- The state of a host in one line, for `systemctl status` and /readyz
-
-
-def summary(view: gauges.View) -> str:
-    """Return one line: role, revision, the first fault, etcd if unreachable, and the counts of drift and steps."""
-    status = view.status
-    parts = [
-        _role(view.observed, status),
-        _revision(view.observed, status),
-        _first(view.own.faults),
-        "" if view.etcd_answered else "etcd unreachable",
-        f"{len(view.drift)} not as declared" if view.drift else "",
-        f"{len(status.steps)} steps to do" if status.steps else "",
-    ]
-    return ", ".join(part for part in parts if part)
-
-
-def unready(view: gauges.View) -> tuple[str, ...]:
-    """Return why this agent or its host cannot do its work now; empty when it can."""
-    observed = view.observed
-    reasons = [] if view.etcd_answered else [observed.store_error or "etcd does not answer"]
-    if observed.cluster is None or observed.cluster.accepted is None:
-        reasons.append("no intent is accepted")
-    elif observed.cluster.store_rolled_back:
-        reasons.append(
-            f"etcd was rolled back, {observed.cluster.store_rolled_back}: apply the correct document again"
-        )
-    if not observed.lease and not reasons:
-        reasons.append("this agent has no live lease in etcd, so other hosts take this host for unreachable")
-    return (*reasons, *(f"{each.key}: {each.text}" for each in view.own.faults))
-
-
-def _first(faults: tuple[Condition, ...]) -> str:
-    if not faults:
-        return ""
-    first, more = faults[0], and_more(len(faults))
-    if first.reason == "EngineDown":
-        return "dockerd does not answer"
-    return f"{first.text}{more}" if first.kind in ("host", "quorum") else f"{first.name}: {first.text}{more}"
-
-
-def _role(observed: Observed, status: HostStatus) -> str:
-    if observed.fence:
-        return "leader"
-    if observed.host is None:
-        return ""
-    if status.state != "active":
-        return f"swarm {status.state}"
-    return "manager" if status.is_manager else "worker"
-
-
-def _revision(observed: Observed, status: HostStatus) -> str:
-    accepted = observed.cluster.accepted if observed.cluster else None
-    if accepted is None:
-        return "no accepted intent"
-    done = "carried out" if status.revision == accepted.revision else "not carried out yet"
-    return f"revision {accepted.revision} {done}"
 
 
 class Decisions(NamedTuple):

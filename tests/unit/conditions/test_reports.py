@@ -7,7 +7,7 @@ import pytest
 
 from agent.conditions.reports import MOST_AGE_S, REASONS, Reports, duration, seconds_since, short_key
 from agent.model.plan import BlockedKind
-from agent.report.reporter import REFRESH_S
+from agent.report.status_key import REFRESH_S
 from tests.support.cluster_states import HEALTHY, KEYS, NOW_S, A, B, absent, listed, on
 
 

@@ -21,7 +21,7 @@ from agent.model.records import decode
 from agent.model.status import HostStatus
 from agent.model.steps import BRIDGE
 from agent.observe import Observer
-from agent.report.reporter import REFRESH_S
+from agent.report.status_key import REFRESH_S
 from tests.support.document import EXAMPLE, SERVICES, document
 from tests.support.etcd_server import eventually
 from tests.support.simulated_cluster import (

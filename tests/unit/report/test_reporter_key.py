@@ -5,7 +5,7 @@ import pytest
 from agent.model.records import decode, encode
 from agent.model.status import HostStatus
 from agent.model.store import KeyRange, KeyValue, Put
-from agent.report.reporter import REFRESH_S, StatusKey
+from agent.report.status_key import REFRESH_S, StatusKey
 from tests.fakes.store import FakeClock, FakeEtcd, FakeStore
 
 KEY = "/swarmkeeper/prod/hosts/node-a/status"

@@ -1,6 +1,6 @@
 import threading
 
-from agent.report.reporter import LatestOnly
+from agent.report.status_key import LatestOnly
 
 WITHIN_S = 5.0
 
