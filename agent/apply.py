@@ -12,8 +12,9 @@ from typing import assert_never
 from agent import lease as election
 from agent.clients.docker import Engine, ask_digests
 from agent.clients.etcd import Store
+from agent.diff.bridge import refusal
 from agent.diff.container import create_request
-from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
+from agent.errors import Conflict, LeadershipLost, Refused, SwarmkeeperError, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, spec, steps
 from agent.model.keys import Keys
@@ -91,12 +92,14 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
             engine.join_swarm(advertise=step.advertise, remotes=step.remotes, token=step.token)
         case steps.LeaveSwarm():
             engine.leave_swarm()
+        case steps.AbandonNode():
+            engine.abandon_node(step.node_id)
         case steps.DissolveSwarm():
             engine.dissolve_swarm(step.swarm_id)
         case steps.UnlockHost():
             engine.unlock_swarm(step.keys)
         case steps.CreateBridge():
-            engine.create_bridge(step.bridge)
+            _make_bridge(engine, step)
         case steps.RemoveBridge():
             engine.remove_network(step.id)
         case steps.CreateParking() | steps.CreateNetwork():
@@ -108,7 +111,7 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
                 engine.release_endpoint(network, endpoint)
             for network in step.old:
                 engine.remove_network(network)
-            engine.create_bridge(step.bridge)
+            _make_bridge(engine, step)
         case steps.Unpark():
             engine.unpark(step.container, step.network)
         case steps.RemoveParking():
@@ -132,7 +135,8 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
                 replica=step.replica,
                 project=step.project,
                 cluster=context.cluster,
-                name=step.made_as,
+                name=step.becomes,
+                carried=step.carried,
             )
             engine.create_container(request)
         case steps.StartContainer():
@@ -144,15 +148,26 @@ def _act(context: ApplyContext, step: steps.HostStep) -> None:  # noqa: C901, PL
         case steps.RemoveContainer():
             engine.remove_container(step.id)
         case steps.RenameContainer():
-            engine.rename(step.id, step.name)
+            engine.rename(step.id, step.becomes)
         case steps.UpdateContainer():
             engine.update(step.id, step.spec)
         case steps.ConnectNetwork():
             engine.connect(step.id, step.attachment, step.aliases)
         case steps.DisconnectNetwork():
-            engine.disconnect(step.id, step.network)
+            engine.disconnect(step.id, step.network_id or step.network)
         case _:
             assert_never(step)
+
+
+def _make_bridge(engine: Engine, step: steps.CreateBridge | steps.SwapBridge) -> None:
+    """Create docker_gwbridge. If that fails, create the form that it had, marked if docker refused the new one."""
+    try:
+        engine.create_bridge(step.bridge)
+    except SwarmkeeperError as error:
+        if step.before is not None:
+            marks = refusal(step.bridge, str(error)) if isinstance(error, Refused) else ()
+            engine.create_bridge(step.before, marks)
+        raise
 
 
 def _change(context: ApplyContext, change: Put | Delete, *, over: int, what: str) -> None:
@@ -220,8 +235,10 @@ def _lead(context: ApplyContext, step: leader_steps.LeaderStep) -> None:  # noqa
         case leader_steps.ForgetHost():
             write([Delete(key=keys.assignment(step.host)), Delete(key=keys.status(step.host))])
         case leader_steps.ClaimInit():
-            claim = records.SwarmRecord(claimed_by=context.me)
+            claim = records.SwarmRecord(claimed_by=context.me, unable=step.unable)
             write([_put(keys.swarm, claim)], [Compare(key=keys.swarm, mod_revision=step.over)])
+        case leader_steps.PassClaim():
+            write([_put(keys.swarm, step.record)], [Compare(key=keys.swarm, mod_revision=step.over)])
         case leader_steps.PublishSwarm():
             write([_put(keys.swarm, step.record)])
         case leader_steps.PublishTokens():

@@ -1,9 +1,11 @@
-"""The state file: the etcd keys that the agent last carried out, for a start while etcd is unreachable.
+"""The state files of the agent.
 
-The file is replaced atomically (new file, fsync, rename, fsync of the directory): after a power cut it is the old or
-the new one. A checksum detects damage.
+One has the etcd keys that the agent last carried out, for a start while etcd is unreachable; the other one has what the
+host remembers of replicas beyond their containers. Each is replaced atomically (new file, fsync, rename, fsync of the
+directory): after a power cut it is the old or the new one. A checksum detects damage.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Sequence
@@ -19,6 +21,8 @@ from agent.model.store import KeyValue
 
 VERSION = 1
 FILE = "kept.json"
+LOCK = "lock"
+REPLICAS = "replicas.json"
 
 log = structlog.get_logger()
 
@@ -36,12 +40,29 @@ class _SavedState:
 
 
 class StateDirectory:
-    """The agent's own directory, which systemd creates (StateDirectory=)."""
+    """One file in the agent's own directory, which systemd creates (StateDirectory=)."""
 
-    def __init__(self, directory: Path) -> None:
-        self._file = directory / FILE
+    def __init__(self, directory: Path, file: str = FILE) -> None:
+        self._file = directory / file
         self._foreign_format: int | None = None
         """Format of a state file that a newer agent wrote and that is not renamed yet; None: there is none."""
+
+    def lock(self) -> None:
+        """Lock the directory until this process ends. Raises Refused if another agent has locked it.
+
+        Two agents under one host name would act against each other. Without the file (disk full) there is no lock.
+        """
+        path = self._file.with_name(LOCK)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.warning("state directory not locked", path=str(path), error=error.strerror or str(error))
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise Refused(f"another agent runs on this host: it has locked {path}") from error
 
     @property
     def saved_at(self) -> float:
@@ -90,7 +111,7 @@ class StateDirectory:
         """Link a newer agent's file to a second name, once: it may be the only record of its content."""
         if self._foreign_format is None:
             return
-        preserved = self._file.with_name(f"{FILE}.v{self._foreign_format}")
+        preserved = self._file.with_name(f"{self._file.name}.v{self._foreign_format}")
         try:
             # Unlike a rename, a link leaves no moment without kept.json and overwrites nothing.
             os.link(self._file, preserved)

@@ -28,6 +28,7 @@ _DEFAULT = IPv4Network("0.0.0.0/0")
 _LISTENING = {"tcp": "0A", "udp": "07"}
 """States of a listening socket (include/net/tcp_states.h); every UDP socket that is not connected has this state."""
 _MOST_ADDRESSES = 1000
+_OF_DEVICES = frozenset({"conf", "neigh"})
 
 
 class Kernel(Protocol):
@@ -42,6 +43,9 @@ class Kernel(Protocol):
     def routes(self) -> Routes:
         """Return (destination, device) for the IPv4 routes of the main table but default ones, in kernel order."""
 
+    def lacks_sysctl(self, name: str) -> bool:
+        """Return True if no network namespace can have that sysctl, because the one of this host has none."""
+
     def listening(self) -> tuple[str, ...]:
         """Return the ports of listening sockets, sorted: `8080/tcp`, or `10.0.0.1:8080/tcp` on one address only."""
 
@@ -49,8 +53,17 @@ class Kernel(Protocol):
 class LinuxKernel:
     """The kernel of this process, in the network namespace of this process."""
 
-    def __init__(self, tables: Path = Path("/proc/self/net")) -> None:
-        self._tables = tables
+    def __init__(self, tables: Path = Path("/proc/self/net"), sysctls: Path = Path("/proc/sys")) -> None:
+        self._tables, self._sysctls = tables, sysctls
+
+    def lacks_sysctl(self, name: str) -> bool:
+        parts = name.replace("/", ".").split(".")
+        # Those of a single device (net.ipv4.conf.eth0, net.ipv6.neigh.eth0) come with the device of the container.
+        if parts[0] != "net" or "" in parts or _OF_DEVICES.intersection(parts):
+            return False
+        with suppress(OSError):
+            return self._sysctls.joinpath("net").exists() and not self._sysctls.joinpath(*parts).exists()
+        return False
 
     def link(self, name: str) -> LinkState | None:
         if not 0 < len(name.encode()) <= _LONGEST_NAME:

@@ -249,7 +249,12 @@ def _notes(status: HostStatus, reports: Reports) -> tuple[str, ...]:
         for each in status.replicas
         if each.image_now
     )
-    return (*((_NO_MESH,) if not status.bridge.mesh and _uses_mesh(reports) else ()), *outdated)
+    left = (
+        f"volume {short_id(name)} of {each.service}-{each.slot} ({path}) stayed here; no agent removes it"
+        for each in status.left_volumes
+        for path, name in each.volumes
+    )
+    return (*((_NO_MESH,) if not status.bridge.mesh and _uses_mesh(reports) else ()), *outdated, *left)
 
 
 def _uses_mesh(reports: Reports) -> bool:

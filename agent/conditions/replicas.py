@@ -137,6 +137,8 @@ class _Judge:
         if not mine:
             return self._absent(status, place.replica)
         if len(mine) > 1:
+            if blocked := self._blocked(status, (self.container,)):
+                return most_severe(blocked)
             names = ", ".join(each.name for each in mine)
             return Finding(
                 "Progressing", "Updating", f"{len(mine)} containers of it exist until one is removed: {names}"

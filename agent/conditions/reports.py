@@ -181,6 +181,8 @@ class Reports:
 
     def is_ours(self, status: HostStatus) -> bool:
         """Return True if the host is not known to be in another swarm than the recorded one."""
+        if status.other_cluster:
+            return False
         recorded = self.cluster.record.swarm_id if self.cluster.record else None
         return recorded is None or status.swarm_id in (None, recorded)
 
@@ -306,6 +308,7 @@ REASONS: dict[str, Reason] = {
     "placement": "NoHostFits",
     "crash": "CrashLoop",
     "unhealthy": "Unhealthy",
+    "refused": "StartFailed",
     "error": "Error",
 }
 """Kind of a blocked resource -> reason of its condition."""

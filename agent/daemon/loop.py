@@ -160,6 +160,8 @@ def _looks_at_host_in_s(host: HostState | None) -> float:
         return host.settles_in_s
     times = [each.restart_backoff_s for each in host.containers if each.restart_backoff_s]
     times += [each.steady_in_s for each in host.containers if each.steady_in_s]
+    if host.stuck_in_s:
+        times.append(host.stuck_in_s)
     if host.settling:
         times.append(DOUBT_S)
     if has_surge(host):

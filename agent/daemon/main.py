@@ -12,10 +12,11 @@ import structlog
 
 from agent import __version__, logs
 from agent.clients import systemd
+from agent.clients.disk import StateDirectory
 from agent.clients.systemd import EndSignals
 from agent.config import Config, load_config
 from agent.daemon.wiring import Agent, environment_of
-from agent.errors import Invalid, SwarmkeeperError
+from agent.errors import Invalid, Refused, SwarmkeeperError
 from agent.http import Access, Sources, WebServer, serve
 from agent.report import LatestOnly
 
@@ -23,6 +24,8 @@ log = structlog.get_logger()
 
 STALLED_S = 60.0
 """Seconds without a completed pass after which the loop is hung. systemd gets no watchdog signal then."""
+LISTEN_AGAIN_S = 5.0
+"""Seconds between attempts to start the HTTP server."""
 STATUS_PAUSE_S = 0.25
 """Seconds between writes of the status key: at most four a second."""
 STEPS_END_S = 10.0
@@ -33,7 +36,7 @@ def run(config: Config) -> NoReturn:
     """Run the agent until SIGTERM or SIGINT, then end the process. Stopping the agent stops no container.
 
     The exit code is 1 if the loop ended by itself, else 0.
-    Raises Refused when the HTTP port is in use and Invalid for an invalid address; nothing has started then.
+    Raises Refused when another agent runs on this host and Invalid for an invalid address; nothing has started then.
     """
     faulthandler.enable()  # systemd's watchdog ends a hung agent with SIGABRT: the journal gets every thread's stack
     logs.configure(config.log.level, config.log.format)
@@ -66,14 +69,35 @@ class Daemon:
         )
         self._access = Access(config.http.web_config)
         self._web: WebServer | None = None
+        self._listen = config.http.listen
+        self._directory = StateDirectory(Path(config.state_directory))
 
     def start(self, listen: str) -> None:
-        """Start the HTTP server first and the loop last. Raises Refused when the port is in use."""
-        self._web = serve(listen, self._sources, self._access)
+        """Start the HTTP server first and the loop last. Without the server the agent works all the same.
+
+        Raises Refused when another agent runs on this host.
+        """
+        self._directory.lock()
+        self._listen = listen
+        self._serve()
         self._agent.session.start()
         self._agent.observer.recall()
         self._agent.triggers.start(self._agent.observer.watched())
         self._thread.start()
+
+    def _serve(self) -> None:
+        """Start the HTTP server; if this host cannot listen now, report that."""
+        try:
+            self._web = serve(self._listen, self._sources, self._access)
+        except Refused as error:
+            if str(error) != self._agent.observer.page_fault:
+                log.error("no HTTP server", error=str(error))
+            self._agent.observer.page_fault = str(error)
+            return
+        if self._agent.observer.page_fault:
+            log.info("HTTP server started", listen=self._listen)
+            self._agent.observer.page_fault = ""
+            self._agent.wake.wake("HTTP server started")
 
     def watch_over(self, signals: EndSignals) -> bool:
         """Send systemd the watchdog signal while the loop is alive.
@@ -81,7 +105,9 @@ class Daemon:
         Return True when a signal asks to end, False when the loop has ended by itself.
         """
         interval_s = systemd.watchdog_interval() or STALLED_S / 4
-        while not signals.wait(interval_s):
+        while not signals.wait(interval_s if self._web else min(interval_s, LISTEN_AGAIN_S)):
+            if self._web is None:
+                self._serve()
             if not self._thread.is_alive():
                 log.critical("reconcile loop has ended; the agent exits")
                 return False

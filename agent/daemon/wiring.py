@@ -15,7 +15,7 @@ from pathlib import Path
 from agent import __version__, lease
 from agent.apply import ApplyContext, apply
 from agent.clients import systemd
-from agent.clients.disk import StateDirectory
+from agent.clients.disk import REPLICAS, StateDirectory
 from agent.clients.docker import DockerEngine, Engine
 from agent.clients.etcd import EtcdStore, Store
 from agent.clients.kernel import Kernel, LinuxKernel
@@ -30,6 +30,7 @@ from agent.model.keys import Keys
 from agent.model.plan import Outcome, Step
 from agent.model.store import for_session
 from agent.observe import ClusterReader, CrashSettings, HostReader, Identity, KeyOpener, Observer, TokenOpener
+from agent.observe.replica_memory import ReplicaMemory
 from agent.planner.host.bridge import phase_of
 from agent.planner.leader.eligibility import why_ineligible
 from agent.report import Decisions, Metrics, Reporter, run_inline
@@ -93,14 +94,21 @@ class Agent:
         crashes = CrashSettings(
             first_s=schedule.backoff_min_s, most_s=schedule.backoff_max_s, lines=config.docker.output_lines
         )
+        directory = Path(config.state_directory)
         self._host = HostReader(
-            env.engine, env.kernel, config.host, env.monotonic, crashes=crashes, wall=env.wall
+            env.engine,
+            env.kernel,
+            config.host,
+            env.monotonic,
+            crashes=crashes,
+            wall=env.wall,
+            memory=ReplicaMemory(StateDirectory(directory, REPLICAS)),
         )
         self.observer = Observer(
             env.reader,
             self._host,
             env.store,
-            StateDirectory(Path(config.state_directory)),
+            StateDirectory(directory),
             env.identity,
             lambda: self.session.lease_id,
             env.wall,

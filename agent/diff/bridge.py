@@ -5,13 +5,16 @@ with its own subnet and refuses to change it later, so the agent creates the bri
 replaced in several steps (docs/gwbridge.md); the parking network shows that such a change has begun.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Network
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network
 
 from agent.model.host_state import Attached, Difference, HostState, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, Intent
-from agent.model.phrases import differs, short_id
+from agent.model.network_options import normalized
+from agent.model.phrases import cut, differs, short_id
 from agent.model.spec import Pairs
 from agent.model.status import HostStatus
 
@@ -61,7 +64,7 @@ def docker_differences(wanted: BridgeIntent, found: NetworkState) -> tuple[Diffe
         ("subnet", wanted.subnet, found.subnet),
         ("gateway", str(wanted.gateway), found.gateway),
     )
-    want, have = ENGINE_DEFAULTS | dict(wanted.options), ENGINE_DEFAULTS | dict(found.options)
+    want, have = (ENGINE_DEFAULTS | dict(normalized(each)) for each in (wanted.options, found.options))
     options = (
         (name.removeprefix(_PREFIX), want.get(name, "nothing"), have.get(name, "nothing"))
         for name in sorted(want.keys() | have.keys())
@@ -80,6 +83,70 @@ def _kernel_differences(wanted: BridgeIntent, host: HostState) -> tuple[Differen
     return () if link.up else (_differs("up", "up", "down", f"the device {GWBRIDGE} is down"),)
 
 
+# ---- A form that docker refused: the old form is made again, with labels that say which one was refused, and why
+
+
+REFUSED, REFUSAL = "io.swarmkeeper.refused", "io.swarmkeeper.refusal"
+_BEFORE = "io.swarmkeeper.before"
+"""The label of the parking network with the form that docker_gwbridge had."""
+
+
+def refusal(wanted: BridgeIntent, error: str) -> Pairs:
+    """Return the labels of a docker_gwbridge that was made again because docker refused `wanted`."""
+    return ((REFUSED, _fingerprint(wanted)), (REFUSAL, cut(error, _MOST_REFUSAL)))
+
+
+def refused_form(wanted: BridgeIntent, host: HostState) -> tuple[BridgeIntent, str] | None:
+    """Return (the form that stays, docker's error) if docker has refused `wanted` on this host; None: it has not."""
+    kept = form_of(host)
+    labels = dict(host.bridges[0].labels) if kept else {}
+    if kept is None or labels.get(REFUSED) != _fingerprint(wanted):
+        return None
+    return replace(kept, method=wanted.method), labels.get(REFUSAL, "")
+
+
+def form_of(host: HostState) -> BridgeIntent | None:
+    """Return the form of the only docker_gwbridge; None: there is none, or several."""
+    if len(host.bridges) != 1:
+        return None
+    found = host.bridges[0]
+    if found.subnet is None or found.gateway is None:
+        return None
+    return BridgeIntent(subnet=found.subnet, gateway=IPv4Address(found.gateway), options=found.options)
+
+
+def form_before(host: HostState) -> BridgeIntent | None:
+    """Return the form of docker_gwbridge, or while it is missing, the one that the parking network has a note of."""
+    parking = host.network(PARKING)
+    label = dict(parking.labels).get(_BEFORE) if parking and not host.bridges else None
+    if label is None:
+        return form_of(host)
+    try:
+        content = json.loads(label)
+        options = tuple((str(name), str(value)) for name, value in content["options"])
+        return BridgeIntent(
+            subnet=IPv4Network(content["subnet"]), gateway=IPv4Address(content["gateway"]), options=options
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def note_of(form: BridgeIntent | None) -> Pairs:
+    """Return the label with which the parking network keeps a form of docker_gwbridge."""
+    return ((_BEFORE, _as_text(form)),) if form else ()
+
+
+def _fingerprint(form: BridgeIntent) -> str:
+    return sha256(_as_text(form).encode()).hexdigest()[:16]
+
+
+def _as_text(form: BridgeIntent) -> str:
+    content = {"subnet": str(form.subnet), "gateway": str(form.gateway), "options": sorted(form.options)}
+    return json.dumps(content, separators=(",", ":"))
+
+
+_MOST_REFUSAL = 300
+"""Characters of docker's error in a label."""
 OURS = (("io.swarmkeeper.parking", "true"),)
 _GATEWAY = "gateway_"
 """Prefix that libnetwork gives the endpoint of a container's gateway; an endpoint attached by hand has another name."""
@@ -131,9 +198,8 @@ def to_move(host: HostState) -> tuple[Attached, ...]:
 
 def _overlays_only(found: Attached, host: HostState) -> bool:
     """Return True if all networks are known, external overlays: else the gateway may be elsewhere or not needed."""
-    by_name = {each.name: each for each in host.networks}
-    on = [by_name[name] for name in found.networks if name in by_name]
-    return bool(on) and len(on) == len(found.networks) and all(_is_open_overlay(each) for each in on)
+    on = [host.network_of(found, name) for name in found.networks]
+    return bool(on) and all(each is not None and _is_open_overlay(each) for each in on)
 
 
 def _is_open_overlay(found: NetworkState) -> bool:
@@ -154,7 +220,9 @@ def attached_by_hand(host: HostState) -> list[str]:
 
 def has_mesh(host: HostState) -> bool:
     """Return True if the ingress sandbox has its gateway or needs none. Restarting dockerd restores it after a swap."""
-    meshed = host.swarm.local == "active" and host.network("ingress") is not None
+    meshed = host.swarm.local == "active" and any(
+        (each.name, each.scope) == ("ingress", "swarm") for each in host.networks
+    )
     owners = {owner for bridge in host.bridges for owner, _ in bridge.endpoints}
     return not meshed or INGRESS in owners
 

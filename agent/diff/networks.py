@@ -1,4 +1,8 @@
-"""Differences of a network from its declaration, the endpoints on it, and the address requests for it."""
+"""The network that stands for a declared one, its differences, the endpoints on it, and the address requests for it.
+
+Docker resolves the name of a network on each host by itself. A local network that has the name of an overlay gets the
+containers of its host (docs/engine-quirks.md), so a name alone never identifies a network.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -6,7 +10,10 @@ from dataclasses import dataclass, replace
 from agent.diff.container import uses_overlay_address
 from agent.model.host_state import Difference, HostState, NetworkState, Repair
 from agent.model.intent import Intent, NetworkIntent
+from agent.model.network_options import normalized
 from agent.model.observed import ClusterState
+from agent.model.phrases import short_id
+from agent.model.records import SwarmRecord
 from agent.model.spec import ContainerSpec, Pairs
 
 _ENGINES_OWN = frozenset({"com.docker.network.driver.overlay.vxlanid_list"})
@@ -18,22 +25,92 @@ def sees_overlays(host: HostState) -> bool:
     return host.swarm.is_manager and host.swarm.local == "active" and host.swarm.nodes is not None
 
 
-def ready_overlays(intent: Intent, host: HostState, known: Collection[str]) -> tuple[str, ...]:
-    """Names of the declared overlays that containers can join.
+_SWARM = "swarm"
+
+
+def found_for(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> NetworkState | None:
+    """Return the network of this host that stands for the declared one; None: the host lists none.
+
+    An overlay is the one whose id the leader recorded. A host that lists every overlay knows a newer one earlier.
+    """
+    fitting = [each for each in host.networks if _can_be(wanted, each)]
+    known = _recorded_id(wanted, record)
+    if known and not sees_overlays(host):
+        fitting = [each for each in fitting if each.id == known]
+    return min(fitting, key=lambda each: (each.id != known, not each.ours, each.id), default=None)
+
+
+def strangers(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> tuple[NetworkState, ...]:
+    """Return the networks of others that have the name of a declared overlay on this host.
+
+    An earlier overlay of this cluster, which dockerd is still removing, is none of them.
+    """
+    if wanted.driver != "overlay":
+        return ()
+    right = found_for(wanted, host, record)
+    return tuple(
+        each
+        for each in host.networks
+        if each.name == wanted.name and each is not right and not (each.ours and _can_be(wanted, each))
+    )
+
+
+def is_of_whole_swarm(
+    wanted: NetworkIntent, found: NetworkState, host: HostState, record: SwarmRecord | None
+) -> bool:
+    """Return True if a network of others has the name in the swarm itself, and not only on this host."""
+    return found.scope == _SWARM and sees_overlays(host) and found_for(wanted, host, record) is None
+
+
+def _can_be(wanted: NetworkIntent, found: NetworkState) -> bool:
+    """Return True if the network may stand for the declared one, by its name, its label, its driver and its scope."""
+    if found.name != wanted.name or (is_another_clusters(found) and not wanted.external):
+        return False
+    if wanted.driver != "overlay":
+        return True
+    # An overlay that was created and never allocated has no driver.
+    return found.scope == _SWARM and found.driver in ("overlay", "")
+
+
+def is_another_clusters(found: NetworkState) -> bool:
+    return bool(found.cluster) and not found.ours
+
+
+def _recorded_id(wanted: NetworkIntent, record: SwarmRecord | None) -> str:
+    if wanted.driver != "overlay" or record is None or wanted.name in record.recreating:
+        return ""
+    return dict(record.overlay_ids).get(wanted.name, "")
+
+
+def describe_network(found: NetworkState) -> str:
+    """Return the kind and the short id of a network, for a message: its name does not identify it."""
+    of = f" of cluster {found.cluster}" if is_another_clusters(found) else ""
+    return f"the {found.driver or 'unallocated'} network {short_id(found.id)}{of} ({found.scope})"
+
+
+def local_names(host: HostState) -> frozenset[str]:
+    """Return the names that only local networks of the host have: a worker lists an overlay only while it is in use."""
+    swarms = {each.name for each in host.networks if each.scope == _SWARM}
+    return frozenset(each.name for each in host.networks if each.scope != _SWARM) - swarms
+
+
+def ready_overlays(
+    intent: Intent, host: HostState, known: Collection[str], record: SwarmRecord | None
+) -> tuple[NetworkState, ...]:
+    """The declared overlays that containers can join, by name.
 
     A managed overlay, and any other that was ready before (`known`), stays ready if its declaration changes: until it
     is recreated, its containers run on and are restarted.
     """
-    return tuple(
-        sorted(
-            wanted.name
-            for wanted in intent.networks
-            if wanted.driver == "overlay"
-            and (found := host.network(wanted.name))
-            and is_usable(found)
-            and (wanted.name in known or is_ours(wanted, found) or not overlay_differences(wanted, found))
-        )
+    ready = (
+        found
+        for wanted in intent.networks
+        if wanted.driver == "overlay"
+        and (found := found_for(wanted, host, record))
+        and is_usable(found)
+        and (wanted.name in known or is_ours(wanted, found) or not overlay_differences(wanted, found))
     )
+    return tuple(sorted(ready, key=lambda each: each.name))
 
 
 def is_usable(found: NetworkState) -> bool:
@@ -66,7 +143,7 @@ def _fields(wanted: NetworkIntent, found: NetworkState) -> Iterator[tuple[str, o
         yield "gateway", wanted.gateway, found.gateway
     if found.internal != wanted.internal:
         yield "internal", str(wanted.internal).lower(), str(found.internal).lower()
-    declared, options = dict(wanted.options), dict(found.options)
+    declared, options = dict(normalized(wanted.options)), dict(normalized(found.options))
     for name in sorted({*declared, *options} - (_ENGINES_OWN - declared.keys())):
         if declared.get(name) != options.get(name):
             want, have = (f"'{each[name]}'" if name in each else "nothing" for each in (declared, options))

@@ -5,7 +5,7 @@ the host's report is gone. A hostname proves nothing: two machines may have the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.model.host_state import HostState, NodeState
 from agent.model.intent import Intent
@@ -146,6 +146,21 @@ def gone_nodes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> t
     return tuple(gone)
 
 
+def unresumable_managers(observed: Observed, node_owners: NodeOwners) -> tuple[tuple[str, NodeState], ...]:
+    """(host, node) of unreachable managers whose engine is in state error: it cannot resume them, and has to leave.
+
+    Docker's certificates last 90 days: the engine of a manager that was off for longer ends in that state.
+    """
+    cluster = etcd_of(observed)
+    return tuple(
+        (name, node)
+        for name, node in node_owners.previous
+        if (node.role, node.state, node.reachable) == ("manager", "down", False)
+        and (status := cluster.status_of(name))
+        and (status.engine_up, status.state) == (True, "error")
+    )
+
+
 def _is_out(observed: Observed, name: str) -> bool:
     """Return True if a removed host has left the swarm, or its agent is unreachable and cannot leave."""
     if name not in etcd_of(observed).present:
@@ -208,10 +223,11 @@ def note_join(known: JoinedReport | None, host: HostState) -> JoinedReport | Non
         return known  # a dockerd that starts reports "inactive" for a moment
     engine = network.id if network else ""
     if known is None or known.node_id != swarm.node_id:
-        return JoinedReport(node_id=swarm.node_id, through=swarm.joined_through, engine=engine)
+        through = swarm.joined_through
+        return JoinedReport(node_id=swarm.node_id, through=through, engine=engine, swarm=swarm.swarm_id)
     if known.engine != engine:
-        return JoinedReport(node_id=swarm.node_id, through=_ANY, engine=engine)
-    return known
+        known = replace(known, through=_ANY, engine=engine)
+    return replace(known, swarm=swarm.swarm_id or known.swarm)
 
 
 def promotion_obstacle(node: NodeState, status: HostStatus | None, nodes: Iterable[NodeState]) -> str:

@@ -6,12 +6,13 @@ host dockerd refuses the start. The swarm keeps the address by container id, thr
 disconnect, so that only a new container gets another address (docs/engine-quirks.md, measured).
 """
 
+import re
 from collections.abc import Collection
 from ipaddress import IPv4Address
 
 from agent.diff.container import FillContext
-from agent.model.host_state import ContainerState, HostState, SwarmState
-from agent.model.intent import Intent
+from agent.model.host_state import ContainerState, FinishedRun, HostState, SwarmState
+from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Presence, Replica
 from agent.model.spec import ContainerSpec
@@ -74,6 +75,8 @@ def container_name(project: str, replica: Replica) -> str:
     return f"{project}-{replica.service}-{replica.slot}"
 
 
+JOBS = ("no", "on-failure")
+"""Restart policies under which a container that was stopped counts as completed."""
 STOPPABLE = ("running", "paused", "restarting")
 """Docker's statuses of a container that can be stopped."""
 
@@ -100,11 +103,25 @@ def is_about_an_address(error: str) -> bool:
     return error.strip().lower() == IN_USE
 
 
+_NO_NETWORK = re.compile(
+    rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
+    "|invalid cluster node while attaching",
+    re.IGNORECASE,
+)
+"""Docker's errors of a start that failed for a network, which the host or the swarm repairs: docker_gwbridge was
+missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
+
+
+def is_about_a_network(error: str) -> bool:
+    """Return True if docker could not start a container for a network that is missing for now."""
+    return bool(_NO_NETWORK.search(error))
+
+
 IN_USE = "address already in use"
 """Docker's error for an address or port in use; only after it the listening ports are read."""
 
 
-def finished(spec: ContainerSpec, found: ContainerState | ReplicaReport) -> bool:
+def finished(spec: ContainerSpec, found: ContainerState | FinishedRun | ReplicaReport) -> bool:
     """Return True if an exited replica has completed and is not restarted.
 
     Compose: `no` never restarts, `on-failure` only after a failure. Without a restart policy a replica is kept running.

@@ -1,4 +1,7 @@
-"""The observation of a host, rebuilt from its last status, so that another host can plan for it."""
+"""The observation of a host, rebuilt from its last status, so that another host can plan for it.
+
+And the reports of finished replicas, which agent and dry run both make.
+"""
 
 from collections.abc import Callable
 from inspect import signature
@@ -35,11 +38,12 @@ def _host(status: HostStatus) -> host_state.HostState:
         live_restore=status.live_restore,
         swarm=_swarm(status),
         networks=tuple(_network(each) for each in status.networks),
-        containers=tuple(_container(each) for each in status.replicas),
+        containers=tuple(_container(each) for each in status.replicas if not each.removed),
         foreign_names=tuple((name, "") for name in status.foreign_names),
         attached=status.attached,
         images=frozenset(status.images),
         volumes=frozenset(status.volumes),
+        remembered=_remembered(status),
         bridge_link=_link(status.bridge),
         routes=tuple((IPv4Network(destination), device) for destination, device in status.routes),
         addresses=tuple((IPv4Interface(address), device) for address, device in status.addresses),
@@ -67,6 +71,7 @@ def _swarm(status: HostStatus) -> host_state.SwarmState:
         nodes=status.nodes,
         pool=tuple(IPv4Network(each) for each in status.pool),
         autolock=status.autolock,
+        cluster=status.other_cluster,
     )
 
 
@@ -78,6 +83,42 @@ def _network(report: NetworkReport) -> host_state.NetworkState:
 def _container(report: ReplicaReport) -> host_state.ContainerState:
     replica = records.Replica(service=report.service, slot=report.slot, spec=report.spec)
     return _alike(host_state.ContainerState, report, replica=replica)
+
+
+def finished_reports(host: host_state.HostState) -> tuple[ReplicaReport, ...]:
+    """Return the reports of replicas that have finished and whose containers were removed since."""
+    here = {each.replica.key for each in host.containers}
+    return tuple(
+        ReplicaReport(
+            service=each.service,
+            slot=each.slot,
+            spec=each.run.spec,
+            id=each.run.id,
+            name=each.run.name,
+            status="exited",
+            exit_code=each.run.exit_code,
+            started_at=each.run.started_at,
+            restarts=each.run.restarts,
+            volumes=each.volumes,
+            removed=True,
+        )
+        for each in host.remembered
+        if each.run and each.key not in here
+    )
+
+
+def _remembered(status: HostStatus) -> tuple[host_state.Remembered, ...]:
+    left = [_alike(host_state.Remembered, each) for each in status.left_volumes]
+    here = [
+        _alike(host_state.Remembered, each, run=_run(each) if each.removed else None)
+        for each in status.replicas
+        if each.volumes or each.removed
+    ]
+    return tuple({each.key: each for each in (*left, *here)}.values())
+
+
+def _run(report: ReplicaReport) -> host_state.FinishedRun:
+    return _alike(host_state.FinishedRun, report, shape="", finished_at="")
 
 
 def _alike(kind: Callable[..., T], report: object, **other: object) -> T:

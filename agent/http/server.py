@@ -161,7 +161,8 @@ def _resolve(listen: str) -> tuple[int, tuple[Any, ...]]:
     try:
         found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise Invalid(f"{listen!r} is not a valid listen address: {error.strerror or error}") from error
+        # The resolver may answer later.
+        raise Refused(f"cannot listen on {listen} for HTTP: {error.strerror or error}") from error
     return found[0][0], found[0][4]
 
 

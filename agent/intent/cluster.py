@@ -7,10 +7,11 @@ from typing import get_args
 
 from agent.intent import forms
 from agent.intent.guard import DIGITS
-from agent.intent.networks import read_gateway, usable_network
+from agent.intent.networks import driver_options, read_gateway, usable_network
 from agent.intent.values import host_name, pairs
 from agent.model import intent
 from agent.model.intent import GWBRIDGE
+from agent.model.network_options import BRIDGE_NAME
 from agent.model.spec import Pairs
 from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.readers import address, boolean, choice, duration, integer, matching, sequence_of
@@ -22,7 +23,6 @@ ROTATE: Reader[intent.Rotation] = choice(get_args(intent.Rotation))
 _ROLE: Reader[intent.Role] = choice(get_args(intent.Role))
 _AVAILABILITY: Reader[intent.Availability] = choice(get_args(intent.Availability))
 
-_BRIDGE_NAME = "com.docker.network.bridge.name"
 _BRIDGE_ICC = "com.docker.network.bridge.enable_icc"
 _LONGEST_MASK = 29
 _ONE_AT_A_TIME = "Swarmkeeper disrupts one host at a time: write 1, or remove the key"
@@ -160,11 +160,11 @@ def _bridge(cursor: Cursor) -> intent.BridgeIntent | None:
 
 def _bridge_options(fields: Fields) -> Pairs:
     """Return the options, with dockerd's own defaults for this bridge: its name, and no inter-container traffic."""
-    declared = dict(fields.read("driver_opts", pairs(), ()))
+    declared = dict(fields.read("driver_opts", driver_options, ()))
     place = fields.at("driver_opts")
-    if place is not None and declared.get(_BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
-        place.at(_BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "remove this option")
-    return tuple(sorted({_BRIDGE_ICC: "false", **declared, _BRIDGE_NAME: GWBRIDGE}.items()))
+    if place is not None and declared.get(BRIDGE_NAME, GWBRIDGE) != GWBRIDGE:
+        place.at(BRIDGE_NAME).fault(f"the bridge is always called {GWBRIDGE}", "remove this option")
+    return tuple(sorted({_BRIDGE_ICC: "false", **declared, BRIDGE_NAME: GWBRIDGE}.items()))
 
 
 def _swarm(cursor: Cursor) -> intent.SwarmIntent:

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.diff.container.usage import cpu_set
 from agent.intent import forms
-from agent.intent.values import absolute, absolute_path, distinct_texts, name, pairs, text
+from agent.intent.values import absolute, absolute_path, distinct_texts, pairs, text
 from agent.model.spec import BlkioDevice, BlkioLimit, Device, DeviceRequest, Ulimit
 from agent.yamldoc import Cursor, Fields, Reader
 from agent.yamldoc.compose import whole_number
@@ -71,7 +71,7 @@ _LEAST_MEMORY = 6 << 20
 _MOST = 1 << 40
 
 memory = size(_LEAST_MEMORY)
-reservation = size(1)
+reservation = size(_LEAST_MEMORY)
 pids = integer(-1, 1 << 22)
 
 DEVICE = forms.Section(
@@ -81,19 +81,19 @@ DEVICES = forms.list_of(forms.either(forms.TEXT, DEVICE.form))
 _LIMIT = forms.integer(-1, _MOST)
 _ULIMIT = forms.Section({"soft": _LIMIT, "hard": _LIMIT}, ("soft", "hard"))
 ULIMITS = forms.mapping_of(forms.either(_LIMIT, _ULIMIT.form))
-_rule = matching(r"[abc] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
+_ULIMITS = (
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime", "sigpending", "stack",
+)  # fmt: skip
+_BOUNDS = {"nofile": (12, 2_147_483_584), "cpu": (1, _MOST)}
+"""Fewer open files are not enough to start a process, and no kernel allows more (fs.nr_open). Others: any number."""
+_rule = matching(r"[abc] (?:\d{1,9}|\*):(?:\d{1,9}|\*) [rwm]{1,3}", "a rule for devices, such as c 1:3 mr")
 _permissions = matching(r"[rwm]{1,3}", "one or more of r, w and m")
-_capability = matching(r"(?:CAP_)?[A-Za-z_]{3,40}", "a capability, such as NET_ADMIN")
 _DEVICE = re.compile(r"(/[^:]+)(?::(/[^:]+))?(?::([rwm]{1,3}))?")
 
 
-cpus = derived(number(0.001, 10_000), lambda value: round(value * NANO))
+cpus = derived(number(0.01, 10_000), lambda value: round(value * NANO))
 """Reads a number of CPUs, such as 1.5, in billionths of a CPU."""
-capabilities = derived(
-    sequence_of(_capability),
-    lambda found: tuple(sorted({each.upper().removeprefix("CAP_") for each in found})),
-)
-"""Reads a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
 cgroup_rules = derived(
     sequence_of(_rule, distinct=True), lambda found: tuple(sorted({*map(_with_sorted_letters, found)}))
 )
@@ -111,9 +111,31 @@ def ulimits(cursor: Cursor) -> tuple[Ulimit, ...] | None:
     return tuple(sorted((each for each in found if each), key=lambda each: each.name))
 
 
+def _value(limit: str) -> Reader[int]:
+    number = integer(*_BOUNDS.get(limit, (-1, _MOST)))
+
+    def read(cursor: Cursor) -> int | None:
+        if limit == "nofile" and cursor.written == "-1":
+            cursor.fault(
+                "no kernel allows an unlimited number of open files", "write a number, such as 1048576"
+            )
+            return None
+        return number(cursor)
+
+    return read
+
+
+@after(text)
+def _limit_name(key: Cursor, written: str) -> str | None:
+    if written in _ULIMITS:
+        return written
+    key.hidden().fault(f"'{written[:60]}' is not a limit of a process", key.guess(written, _ULIMITS))
+    return None
+
+
 def _ulimit(key: Cursor, place: Cursor) -> Ulimit | None:
-    limit = name(key)
-    value = integer(-1, _MOST)
+    limit = _limit_name(key)
+    value = _value(limit or "")
     if not place.is_mapping:
         both = value(place)
         return None if limit is None or both is None else Ulimit(name=limit, soft=both, hard=both)

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from agent.intent import forms
 from agent.intent.values import absolute, absolute_path, name, text
-from agent.model.spec import Mount, MountType, Pairs, Relabel
+from agent.model.spec import Mount, MountType, Relabel
 from agent.yamldoc.readers import Cursor, Fields, after, boolean, choice, size
 
 _LABELS: dict[str, Relabel] = {each: each for each in get_args(Relabel)}
@@ -44,7 +44,6 @@ MOUNT = forms.Section(
 MOUNTS = forms.list_of(forms.either(forms.TEXT, MOUNT.form))
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,127}", re.ASCII)
-_TMPFS_OPTIONS = re.compile(r"[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?(?:,[a-z0-9_]+(?:=[A-Za-z0-9_%]+)?)*", re.ASCII)
 _SHORT_REMEDY = 'write "name:/in/container", "/on/host:/in/container" or the same with ":ro"'
 
 
@@ -61,44 +60,11 @@ def mounts(cursor: Cursor) -> tuple[Mount, ...] | None:
     return tuple(found[target] for target in sorted(found))
 
 
-def tmpfs(cursor: Cursor) -> Pairs | None:
-    """Read one or several `path[:options]`, sorted by path."""
-    found: dict[str, str] = {}
-    for place, written in _written(cursor):
-        path, colon, options = written.partition(":")
-        target = _target(place, path)
-        if colon and not _TMPFS_OPTIONS.fullmatch(options):
-            problem = f"{place.shown} has options that tmpfs does not know"
-            place.fault(problem, "write for example /run:size=64m")
-        elif target in found:
-            place.conflict(f"mounts '{target}' a second time", "keep one of them")
-        elif target is not None:
-            found[target] = options
-    return tuple(sorted(found.items()))
-
-
-def _target(place: Cursor, path: str) -> str | None:
-    """Return the path in the container without superfluous slashes."""
-    target = absolute_path(place, path)
-    if target == "/":
-        place.fault("mounts over the container's root", "name a directory below it")
-        return None
-    return target
-
-
-_long_target = after(text)(_target)
-
-
-def _written(cursor: Cursor) -> list[tuple[Cursor, str]]:
-    places = cursor.items() if cursor.is_sequence else [cursor]
-    return [(place, written) for place in places if (written := text(place)) is not None]
-
-
 @after(text)
 def _short(place: Cursor, written: str) -> Mount | None:
     parts = written.split(":")
     if len(parts) == 1:
-        target = _target(place, written)
+        target = target_of(place, written)
         return None if target is None else Mount(type="volume", target=target)
     source, path, modes = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []  # noqa: PLR2004
     if len(parts) > 3 or not path.startswith("/"):  # noqa: PLR2004
@@ -111,7 +77,7 @@ def _short(place: Cursor, written: str) -> Mount | None:
 
 
 def _from_to(place: Cursor, source: str, path: str) -> Mount | None:
-    target = _target(place, path)
+    target = target_of(place, path, source)
     if source.startswith("/"):
         on_host = absolute_path(place, source)
         if target is None or on_host is None:
@@ -145,7 +111,10 @@ def _long(place: Cursor) -> Mount | None:
     kind: MountType | None = fields.require(
         "type", choice(get_args(MountType)), "write bind, volume or tmpfs"
     )
-    target = fields.require("target", _long_target, "write the path in the container")
+    source = fields.at("source")
+    on_host = (source.written or "") if source is not None and kind == "bind" else ""
+    read_target = after(text)(lambda place, path: target_of(place, path, on_host))
+    target = fields.require("target", read_target, "write the path in the container")
     if kind is None or target is None:
         return None
     for other in {"bind", "volume", "tmpfs"} - {kind}:
@@ -281,7 +250,7 @@ def _use_target(place: Cursor, kind: Kind) -> str | None:
     if written is not None and kind == "secrets" and "/" not in written:
         source = name(place)
         return None if source is None else f"{_SECRETS}{source}"
-    return None if written is None else absolute(place)
+    return None if written is None else target_of(place, written)
 
 
 def files(
@@ -301,3 +270,45 @@ def files(
         elif (source := declared[use.name]) is not None:
             yield Mount(type="bind", source=source, target=use.target, read_only=True)
         seen[use.target] = use
+
+
+# ---- The places where something can be mounted
+
+
+_PROC, _DEV = "/proc", "/dev"
+_OVER_PROC = frozenset(
+    f"{_PROC}/{each}"
+    for each in (
+        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev",
+        "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+    )
+)  # fmt: skip
+"""Files that runc lets a mount cover, for lxcfs and the like."""
+
+
+def target_of(place: Cursor, path: str, source: str = "") -> str | None:
+    """Return the path in the container without superfluous slashes; None, with a fault, where nothing can be mounted.
+
+    `source` is the path on the host of a bind: a host's own /proc and /dev can be mounted there.
+    """
+    target = absolute_path(place, path)
+    if target is None:
+        return None
+    if target == "/":
+        place.fault("mounts over the container's root", "name a directory below it")
+    elif _is_below(target, _PROC) and not _is_below(source, _PROC) and target not in _OVER_PROC:
+        place.fault(
+            f"mounts '{target[:60]}', and no container starts without its own {_PROC}",
+            "name another directory",
+        )
+    elif target == _DEV and source != _DEV:
+        place.fault(
+            f"mounts over {_DEV}, and no container starts without its devices", "name a directory below it"
+        )
+    else:
+        return target
+    return None
+
+
+def _is_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")

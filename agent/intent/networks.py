@@ -1,12 +1,14 @@
 """Reads the top-level `networks` and `volumes`, and the networks of a service."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
 from agent.intent import forms
-from agent.intent.values import name, pairs, text
+from agent.intent.values import name, pairs
+from agent.model import network_options
 from agent.model.intent import GWBRIDGE, NetworkDriver, NetworkIntent, VolumeIntent
-from agent.model.spec import Attachment
+from agent.model.spec import Attachment, Pairs
 from agent.yamldoc import Cursor, Fields
 from agent.yamldoc.readers import address, after, boolean, choice, derived, matching, network, sequence_of
 
@@ -96,6 +98,21 @@ VOLUME = forms.Section(
 )
 
 
+_DOCKER0 = "docker0"
+_DEFAULT_BRIDGE = f"{network_options.BRIDGE}default_bridge"
+
+
+@after(pairs())
+def driver_options(cursor: Cursor, found: Pairs) -> Pairs | None:
+    """Read options of a network driver. Known ones are checked, and brought into their normal form."""
+    wrong = [(each, why) for each, value in found if (why := network_options.why_wrong(each, value))]
+    reserved = "is the option of Docker's own bridge", "remove it"
+    wrong += [(each, reserved) for each, _ in found if each == _DEFAULT_BRIDGE]
+    for option, why in wrong:
+        cursor.at(option).fault(*why)
+    return None if wrong else network_options.normalized(found)
+
+
 def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
     """Read one network. Its default name is `<project>_<key>`, as in Compose; its default driver is overlay."""
     if cursor.is_null:
@@ -111,13 +128,18 @@ def read_network(key: str, cursor: Cursor, project: str) -> NetworkIntent:
         problem = "containers cannot join an overlay that is not attachable"
         attachable.conflict(problem, "write attachable: true, or remove the key")
     subnet, gateway = fields.read("ipam", _ipam, (None, None))
+    options = fields.read("driver_opts", driver_options, ())
+    if dict(options).get(network_options.BRIDGE_NAME) in (GWBRIDGE, _DOCKER0):
+        (fields.at("driver_opts") or cursor).fault(
+            "names the device of Docker's own bridge", "choose another name"
+        )
     return NetworkIntent(
         key=key,
         name=docker_name,
         driver=driver,
         subnet=subnet,
         gateway=gateway,
-        options=fields.read("driver_opts", pairs(), ()),
+        options=options,
         external=external,
         internal=fields.read("internal", boolean, False),
         labels=fields.read("labels", pairs(), ()),
@@ -130,14 +152,52 @@ def read_volume(key: str, cursor: Cursor, project: str) -> VolumeIntent:
         return VolumeIntent(key=key, name=f"{project}_{key}")
     fields = VOLUME.read(cursor)
     external = _external(fields)
+    driver, options = (
+        fields.read("driver", _volume_driver, "local"),
+        fields.read("driver_opts", pairs(secret=True), ()),
+    )
+    if (place := fields.at("driver_opts")) is not None and driver == "local":
+        _check_local(place.hidden(), dict(options))
+    named = fields.read("name", name, key if external else f"{project}_{key}")
+    if len(named) < _SHORTEST_VOLUME:
+        (fields.at("name") or cursor).fault(
+            f"'{named}' is too short for a volume", "Docker wants two characters"
+        )
     return VolumeIntent(
         key=key,
-        name=fields.read("name", name, key if external else f"{project}_{key}"),
-        driver=fields.read("driver", text, "local"),
-        options=fields.read("driver_opts", pairs(secret=True), ()),
+        name=named,
+        driver=driver,
+        options=options,
         external=external,
         labels=fields.read("labels", pairs(), ()),
     )
+
+
+_SHORTEST_VOLUME = 2
+_volume_driver = matching(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", "the name of a volume driver, such as local")
+_LOCAL: Mapping[str, tuple[str, ...]] = {
+    "type": ("device",),
+    "device": ("type",),
+    "o": ("device", "type"),
+    "size": (),
+}
+"""The options of the driver local, each with those that it needs: moby, volume/local."""
+
+
+def _check_local(place: Cursor, options: Mapping[str, str]) -> None:
+    """Note a fault for options with which the driver `local` makes no volume."""
+    for option in options:
+        if option not in _LOCAL:
+            place.at(option).fault(
+                f"the driver local has no option '{option[:60]}'", place.guess(option, _LOCAL)
+            )
+            return
+    needed = [each for option in options for each in _LOCAL[option] if not options.get(each)]
+    if needed:
+        place.fault(
+            f"the driver local needs the option '{needed[0]}' too",
+            "write type, device and o, as for mount(8)",
+        )
 
 
 def _external(fields: Fields, *more: str) -> bool:

@@ -6,10 +6,19 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar, get_args
 
 from agent.intent import forms
-from agent.intent.values import anything, pairs, text, texts
-from agent.model.spec import Healthcheck, Logging, Restart, RestartName
+from agent.intent.values import anything, text, texts
+from agent.model.spec import Healthcheck, Restart, RestartName
 from agent.yamldoc import Cursor, Reader
-from agent.yamldoc.readers import after, boolean, choice, duration, integer, one_or_more, sequence_of
+from agent.yamldoc.readers import (
+    after,
+    boolean,
+    choice,
+    duration,
+    integer,
+    matching,
+    one_or_more,
+    sequence_of,
+)
 
 _SHORTEST_S = 0.001
 """Docker's own minimum: moby, daemon/container.go (minimumDuration)."""
@@ -35,9 +44,18 @@ def healthcheck(cursor: Cursor) -> Healthcheck | None:
         test=test,
         interval_s=fields.read("interval", _positive),
         timeout_s=fields.read("timeout", _positive),
-        start_period_s=fields.read("start_period", duration()),
+        start_period_s=fields.read("start_period", _start_period),
         retries=fields.read("retries", integer(1, 1000)),
     )
+
+
+@after(duration())
+def _start_period(cursor: Cursor, seconds: float) -> float | None:
+    """Read a time that may be 0."""
+    if 0 < seconds < _SHORTEST_S:
+        cursor.fault(f"{cursor.shown} is too small", "write 0s, or 1ms and more")
+        return None
+    return seconds
 
 
 def _test(cursor: Cursor) -> tuple[str, ...] | None:
@@ -71,7 +89,6 @@ _LONGEST_LINE = 16_384
 MOST_SPLIT = 500_000
 """Characters of all commands and entrypoints that are lines. Splitting is slow, and the arguments take twenty times
 the memory."""
-LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
 EXTRA_HOSTS = forms.either(forms.list_of(forms.TEXT), forms.mapping_of(forms.TEXT))
 RESTART = forms.either(
     {"enum": [*get_args(RestartName), False]}, {"type": "string", "pattern": "^on-failure:[0-9]{1,6}$"}
@@ -92,6 +109,44 @@ def unshared(options: tuple[W, ...]) -> Reader[W]:
 
     return read
 
+
+# ---- Signals
+
+_SIGNALS = (
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
+    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+)  # fmt: skip
+_REAL_TIME = (
+    "RTMIN", *(f"RTMIN+{each}" for each in range(1, 16)), *(f"RTMAX-{each}" for each in range(1, 15)), "RTMAX"
+)  # fmt: skip
+_HIGHEST = 64
+_REAL_TIME_REMEDY = "write RTMIN, RTMIN+1 to RTMIN+15, RTMAX-14 to RTMAX-1 or RTMAX"
+_SIG = "SIG"
+
+
+@after(text)
+def stop_signal(cursor: Cursor, written: str) -> str | None:
+    """Read the name of a signal, with or without SIG, or its number."""
+    if written.isascii() and written.isdigit():
+        if 1 <= int(written[:10]) <= _HIGHEST and written[0] != "0":
+            return written
+        cursor.fault(f"{cursor.shown} is not the number of a signal", f"write 1 to {_HIGHEST}, or a name")
+        return None
+    name = written.removeprefix(_SIG)
+    if name in _SIGNALS or name in _REAL_TIME:
+        return written
+    full = f"{_SIG}{name.upper().removeprefix(_SIG)}"
+    near = (
+        _REAL_TIME_REMEDY
+        if name.startswith("RT")
+        else cursor.guess(full, [f"{_SIG}{each}" for each in _SIGNALS])
+    )
+    cursor.fault(f"{cursor.shown} is not a signal", near or "write for example SIGTERM, RTMIN+3 or 15")
+    return None
+
+
+# ---- Commands
 
 texts_or_empty = sequence_of(anything)
 """Reads a list of texts, which may be empty."""
@@ -118,6 +173,15 @@ def command(cursor: Cursor) -> tuple[str, ...] | None:
         return None
 
 
+@after(command)
+def entrypoint(cursor: Cursor, arguments: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Read a command whose first word names a program; an empty one clears the image's."""
+    if arguments and not arguments[0]:
+        cursor.fault("names no program", "write [] to clear the image's entrypoint")
+        return None
+    return arguments
+
+
 def check_lines(services: Cursor) -> bool:
     """Return True if the commands can be split in a short time; note a fault if not."""
     left = MOST_SPLIT
@@ -142,14 +206,6 @@ def restart(cursor: Cursor, written: str) -> Restart | None:
     problem = f"{cursor.shown} is not one of: {', '.join(_RESTARTS)}, on-failure:3"
     cursor.fault(problem, cursor.guess(written, _RESTARTS))
     return None
-
-
-def logging(cursor: Cursor) -> Logging | None:
-    """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
-    fields = LOGGING.read(cursor)
-    return Logging(
-        driver=fields.read("driver", text, ""), options=fields.read("options", pairs(secret=True), ())
-    )
 
 
 def extra_hosts(cursor: Cursor) -> tuple[str, ...] | None:
@@ -183,5 +239,15 @@ def _address(place: Cursor, written: str) -> str | None:
     return None
 
 
+search_domains = one_or_more(
+    matching(
+        r"\.|(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}\.?", "a domain, such as shop.internal"
+    )
+)
+"""Reads domains. A single dot means none, not even the host's."""
+resolver_options = sequence_of(
+    matching(r"[A-Za-z][A-Za-z0-9-]{0,40}(?::[0-9]{1,6})?", "an option of resolv.conf, such as ndots:1"),
+    distinct=True,
+)
 addresses = one_or_more(after(text)(_address))
 """Reads one or several addresses, in the document's order."""

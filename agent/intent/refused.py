@@ -6,7 +6,9 @@ from ipaddress import IPv4Network
 from agent.diff.container import uses_overlay_address
 from agent.diff.nodes import tolerated
 from agent.model.intent import Intent
+from agent.model.network_options import OPTIONS, nearest_option
 from agent.model.spec import why_alone
+from agent.yamldoc.faultlist import printable
 
 _NO_FILES = "is not supported: the document is in etcd and cannot refer to files beside it"
 _WINDOWS = "is not supported: it is for Windows"
@@ -61,7 +63,7 @@ _LOCAL_POOL = tuple(IPv4Network(f"172.{second}.0.0/16") for second in range(17, 
 
 def warnings(intent: Intent) -> tuple[str, ...]:
     """Return warnings about `intent`, one sentence each. A document with warnings is valid."""
-    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_orders(intent))
+    return (*_managers(intent), *_hosts(intent), *_networks(intent), *_options(intent), *_orders(intent))
 
 
 def _managers(intent: Intent) -> Iterator[str]:
@@ -85,6 +87,19 @@ def _networks(intent: Intent) -> Iterator[str]:
     for network in intent.networks:
         if network.driver == "overlay" and network.subnet and network.subnet.prefixlen <= _WIDE:
             yield f"network {network.key}: {network.subnet} is wider than /16 and easily overlaps other networks"
+
+
+def _options(intent: Intent) -> Iterator[str]:
+    """Yield a warning for each option of a network that its driver ignores."""
+    networks = [(f"network {each.key}", each.driver, each.options) for each in intent.networks]
+    for what, driver, options in (("gwbridge", "bridge", intent.gwbridge.options), *networks):
+        for name, _ in options:
+            known = OPTIONS.get(name)
+            near = None if known else nearest_option(name)
+            if near:
+                yield f"{what}: the option {printable(name)} is unknown, and a driver ignores it: did you mean {near}?"
+            elif known and known.driver not in ("", driver):
+                yield f"{what}: the option {name} has no effect on a network of driver {driver}"
 
 
 def _orders(intent: Intent) -> Iterator[str]:

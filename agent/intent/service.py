@@ -5,14 +5,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from agent.intent import forms, limits, mounts, networks, ports, process
+from agent.diff.container import familiar, split
+from agent.intent import forms, limits, log_drivers, mounts, networks, ports, process, rights
 from agent.intent.deploy import DEPLOY, HOSTS, Deploy, read_deploy, read_placement
 from agent.intent.refused import SERVICE_REFUSED
-from agent.intent.values import absolute, distinct_texts, name, pairs, text
+from agent.intent.sysctls import check_namespaces, sysctls
+from agent.intent.tmpfs import tmpfs
+from agent.intent.values import absolute, name, pairs, text
 from agent.model.intent import Pull, ServiceIntent
-from agent.model.spec import CgroupNamespace, ContainerSpec, Ipc, NetworkMode, Pid, UserNamespace, Uts
+from agent.model.spec import (
+    HUB,
+    CgroupNamespace,
+    ContainerSpec,
+    Ipc,
+    NetworkMode,
+    Pid,
+    UserNamespace,
+    Uts,
+    registry_of,
+)
 from agent.yamldoc import Cursor, Fields, Reader, readers
-from agent.yamldoc.readers import boolean, choice, duration, integer, matching, one_or_more, sequence_of, size
+from agent.yamldoc.readers import boolean, choice, duration, integer, matching, sequence_of, size
 
 # The grammar of https://github.com/distribution/reference (reference.go), IPv4 and names only.
 _PART = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -23,6 +36,8 @@ _TAG = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
 _DIGEST = r"(?:@sha256:[a-f0-9]{64})?"
 _REFERENCE = re.compile(_NAME + _TAG + _DIGEST, re.ASCII)
 _LONGEST = 511
+_LONGEST_NAME = 255
+"""Characters of registry and name, without tag and digest: the engine's own limit."""
 
 PULLS: dict[str, Pull] = {
     "always": "always",
@@ -38,13 +53,32 @@ PULLS: dict[str, Pull] = {
 def image(cursor: Cursor, value: str) -> str | None:
     """Read an image reference: `[registry[:port]/]name[:tag][@sha256:digest]`."""
     if len(value) <= _LONGEST and _REFERENCE.fullmatch(value):
-        return value
+        return value if _is_a_name(cursor, familiar(value)) else None
     remedy = "write for example 10.0.0.1:5000/team/name:1.0.0"
     lower = value.lower()
     if len(value) <= _LONGEST and _REFERENCE.fullmatch(lower):
         remedy = f"names are lower case: did you mean '{lower}'?"
     cursor.fault(f"{cursor.shown} is not an image reference", remedy)
     return None
+
+
+def _is_a_name(cursor: Cursor, short: str) -> bool:
+    """Return True if the engine takes the reference `short`; note a fault if it takes it for an id, or as too long."""
+    repository = split(short)[0]
+    whole = (
+        repository
+        if registry_of(repository) != HUB
+        else f"{HUB}/{'' if '/' in repository else 'library/'}{repository}"
+    )
+    if re.fullmatch(r"[a-f0-9]{64}", repository):
+        cursor.fault("is the id of an image", "write its name and tag: every host pulls it by name")
+    elif len(whole) > _LONGEST_NAME:
+        cursor.fault(
+            f"has a name of {len(whole)} characters", f"the maximum is {_LONGEST_NAME}, the registry included"
+        )
+    else:
+        return True
+    return False
 
 
 STARTED = "service_started"
@@ -106,20 +140,17 @@ def _unshared(attribute: str, options: tuple[str, ...]) -> Field:
 
 _FROM_AGENT = ("has no value", 'the agent\'s environment is not read: write a value, or "" for none')
 _label = matching(r"(?![.-])(?:[A-Za-z0-9._-]|\{\{\s?\.[A-Za-z.]{1,40}\s?\}\}){1,63}", "a host name")
-_signal = matching(r"(?:SIG)?[A-Z][A-Z0-9+-]{1,15}|[1-9][0-9]?", "a signal, such as SIGTERM")
-_user = matching(
-    r"[A-Za-z0-9_.-]{1,64}(?::[A-Za-z0-9_.-]{1,64})?", "a user: name or number, and :group if wanted"
-)
 
+_PART_OF_CGROUP = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.@:-]{1,200}"
 _cgroup = matching(
-    r"/?[A-Za-z0-9_.@:-]{1,200}(?:/[A-Za-z0-9_.@:-]{1,200}){0,10}", "a cgroup, such as /jobs or jobs.slice"
+    rf"/?{_PART_OF_CGROUP}(?:/{_PART_OF_CGROUP}){{0,10}}", "a cgroup, such as /jobs or jobs.slice"
 )
 _runtime = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", "a runtime that the engine knows, such as runc")
 
 FIELDS: dict[str, Field] = {
     "image": Field("image", image, forms.TEXT),
     "command": Field("command", process.command, forms.COMMAND),
-    "entrypoint": Field("entrypoint", process.command, forms.COMMAND),
+    "entrypoint": Field("entrypoint", process.entrypoint, forms.COMMAND),
     "environment": Field("environment", pairs(without_value=_FROM_AGENT, secret=True), forms.PAIRS),
     "labels": Field("labels", pairs(secret=True), forms.PAIRS),
     "ports": Field("ports", ports.ports, ports.PORTS),
@@ -128,10 +159,10 @@ FIELDS: dict[str, Field] = {
     "network_mode": _unshared("network_mode", get_args(NetworkMode)),
     "restart": Field("restart", process.restart, process.RESTART),
     "healthcheck": Field("healthcheck", process.healthcheck, process.HEALTH.form),
-    "stop_signal": Field("stop_signal", _signal, forms.TEXT),
+    "stop_signal": Field("stop_signal", process.stop_signal, forms.TEXT),
     "stop_grace_period": Field("stop_grace_period_s", duration(), forms.DURATION),
-    "user": Field("user", _user, forms.TEXT),
-    "group_add": Field("group_add", distinct_texts, forms.TEXTS),
+    "user": Field("user", rights.user, forms.TEXT),
+    "group_add": Field("group_add", rights.groups, forms.TEXTS),
     "working_dir": Field("working_dir", absolute, forms.ABSOLUTE),
     "hostname": Field("hostname", _label, forms.TEXT),
     "domainname": Field("domainname", _label, forms.TEXT),
@@ -140,22 +171,22 @@ FIELDS: dict[str, Field] = {
     "init": Field("init", boolean, forms.BOOLEAN),
     "tty": Field("tty", boolean, forms.BOOLEAN),
     "stdin_open": Field("stdin_open", boolean, forms.BOOLEAN),
-    "cap_add": Field("cap_add", limits.capabilities, forms.TEXTS),
-    "cap_drop": Field("cap_drop", limits.capabilities, forms.TEXTS),
-    "security_opt": Field("security_opt", distinct_texts, forms.TEXTS),
+    "cap_add": Field("cap_add", rights.capabilities, forms.TEXTS),
+    "cap_drop": Field("cap_drop", rights.capabilities, forms.TEXTS),
+    "security_opt": Field("security_opt", rights.security_options, forms.TEXTS),
     "ulimits": Field("ulimits", limits.ulimits, limits.ULIMITS),
-    "sysctls": Field("sysctls", pairs(without_value=("has no value", "write a value")), forms.PAIRS),
+    "sysctls": Field("sysctls", sysctls, forms.PAIRS),
     "shm_size": Field("shm_size_bytes", size(1), forms.SIZE),
-    "tmpfs": Field("tmpfs", mounts.tmpfs, forms.one_or_more(forms.TEXT)),
+    "tmpfs": Field("tmpfs", tmpfs, forms.one_or_more(forms.TEXT)),
     "dns": Field("dns", process.addresses, forms.one_or_more(forms.TEXT)),
-    "dns_search": Field("dns_search", one_or_more(text), forms.one_or_more(forms.TEXT)),
-    "dns_opt": Field("dns_opt", process.texts_or_empty, forms.list_of(forms.SCALAR)),
+    "dns_search": Field("dns_search", process.search_domains, forms.one_or_more(forms.TEXT)),
+    "dns_opt": Field("dns_opt", process.resolver_options, forms.list_of(forms.SCALAR)),
     "extra_hosts": Field("extra_hosts", process.extra_hosts, process.EXTRA_HOSTS),
-    "logging": Field("logging", process.logging, process.LOGGING.form),
+    "logging": Field("logging", log_drivers.logging, log_drivers.LOGGING.form),
     "devices": Field("devices", limits.devices, limits.DEVICES),
     "mem_limit": Field("memory_limit_bytes", limits.memory, forms.SIZE),
     "mem_reservation": Field("memory_reservation_bytes", limits.reservation, forms.SIZE),
-    "cpus": Field("nano_cpus", limits.cpus, forms.number(0.001, 10_000)),
+    "cpus": Field("nano_cpus", limits.cpus, forms.number(0.01, 10_000)),
     "pids_limit": Field("pids_limit", limits.pids, forms.integer(-1, 1 << 22)),
     "pid": _unshared("pid", get_args(Pid)),
     "ipc": _unshared("ipc", get_args(Ipc)),
@@ -203,6 +234,7 @@ def read_service(name: str, cursor: Cursor, hosts: tuple[str, ...]) -> ServiceIn
     deploy = fields.read("deploy", read_deploy, Deploy())
     spec = _read_spec(fields, deploy.spec)
     check_together(fields, spec)
+    _check_hostname(fields, spec, {"Service.Name": name, "Node.Hostname": max(hosts, key=len, default="")})
     return ServiceIntent(
         name=name,
         spec=spec,
@@ -241,6 +273,27 @@ def check_together(fields: Fields, spec: ContainerSpec) -> None:
         _exclude(fields, "cpus", ("cpu_period", "cpu_quota"))
     if spec.uts is not None:
         _exclude(fields, "uts: host", ("hostname", "domainname"))
+    shared = {"network": spec.network_mode, "ipc": spec.ipc, "uts": spec.uts}
+    check_namespaces(fields, spec.sysctls, frozenset(each for each, mode in shared.items() if mode == "host"))
+    _check_command(fields, spec)
+    _check_targets(fields, spec)
+
+
+_LONGEST_HOSTNAME = 64
+"""Characters, in the kernel: sethostname(2)."""
+_LONGEST_VALUES = {"Node.ID": "x" * 25, "Host.Address": "255.255.255.255", "Overlay.IP": "255.255.255.255"}
+
+
+def _check_hostname(fields: Fields, spec: ContainerSpec, values: Mapping[str, str]) -> None:
+    """Note a fault if the placeholders can make the hostname longer than the kernel takes."""
+    known = {**_LONGEST_VALUES, **values}
+    longest = re.sub(
+        r"\{\{\s?\.([A-Za-z.]+)\s?\}\}", lambda found: known.get(found[1], "0"), spec.hostname or ""
+    )
+    place = fields.at("hostname")
+    if place is not None and len(longest) > _LONGEST_HOSTNAME:
+        problem = f"becomes {len(longest)} characters long"
+        place.conflict(problem, f"the maximum is {_LONGEST_HOSTNAME}: use fewer placeholders")
 
 
 def _check_network_mode(fields: Fields, spec: ContainerSpec) -> None:
@@ -267,6 +320,27 @@ def _check_memory(fields: Fields, spec: ContainerSpec) -> None:
         place.conflict(problem, "set mem_limit too")
     elif 0 <= swap < limit:
         place.conflict("is less than mem_limit, which it includes", "raise memswap_limit")
+
+
+def _check_command(fields: Fields, spec: ContainerSpec) -> None:
+    """Note a fault if nothing is left to run: the engine uses an image's command only with the image's entrypoint."""
+    place = fields.at("entrypoint")
+    if place is not None and spec.entrypoint == () and not any((spec.command or ())[:1]):
+        place.hidden().conflict(
+            "clears the image's command too, and no command is declared", "write a command"
+        )
+
+
+def _check_targets(fields: Fields, spec: ContainerSpec) -> None:
+    """Note a fault for each path at which two keys put something."""
+    taken = {each.target: "volumes" for each in spec.volumes}
+    for key, targets in (("tmpfs", dict(spec.tmpfs)), ("devices", [each.target for each in spec.devices])):
+        place = fields.at(key)
+        for target in targets if place is not None else ():
+            assert place is not None
+            if target in taken:
+                place.conflict(f"'{target}' is already a target of '{taken[target]}'", "keep one of them")
+            taken[target] = key
 
 
 def _exclude(fields: Fields, what: str, others: Iterable[str]) -> None:

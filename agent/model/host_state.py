@@ -8,7 +8,7 @@ from typing import Literal
 from agent.model.intent import GWBRIDGE
 from agent.model.phrases import differs
 from agent.model.records import Replica, SwarmRecord, Tokens
-from agent.model.spec import Pairs
+from agent.model.spec import Key, Pairs
 
 LocalState = Literal["inactive", "pending", "active", "error", "locked"]
 
@@ -58,6 +58,8 @@ class SwarmState:
     """Address pool for the subnets of overlays, as given at init. On a worker it is from the recorded swarm."""
     made_here: bool = False
     """Managers only: True if the swarm is marked as made by an agent of this cluster."""
+    cluster: str = ""
+    """Managers only: name of the cluster in the label of the swarm; empty: no agent made it."""
     joined_through: str | None = None
     """address:port of the manager through which this run of the agent joined the host; empty: it made the swarm; None:
     not known. Until dockerd restarts, it asks that manager again when the node is promoted."""
@@ -72,6 +74,11 @@ class SwarmState:
     def leaderless(self) -> bool:
         """Return True if this manager gets no answer from a raft leader. No container can join a new overlay then."""
         return self.local == "active" and self.is_manager and self.nodes is None
+
+    @property
+    def cut_off(self) -> bool:
+        """Return True if this manager finds no raft leader, also while its dockerd starts."""
+        return self.leaderless or (self.local == "pending" and self.is_manager)
 
     @property
     def unsettled(self) -> bool:
@@ -117,6 +124,8 @@ class NetworkState:
     or `ingress-sbox`."""
     ours: bool = False
     """True if the network carries the label of this cluster: an agent made it."""
+    cluster: str = ""
+    """Name of the cluster in its label, which may be another cluster; empty: it has no such label."""
     peers: tuple[str, ...] = ()
     """Overlays with replicas of this host only: addresses of the hosts on the overlay that gossip has reported, this
     host included. Empty: not read."""
@@ -126,6 +135,17 @@ class NetworkState:
     address_users: GivenOut | None = None
     """Overlays with reserved addresses, leader only: every address that the swarm has allocated. None: not read, or not
     known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeState:
+    """A volume of the engine."""
+
+    name: str
+    driver: str = "local"
+    options: Pairs = field(default=(), repr=False)
+    """Options of the driver. They may contain the password of a network share."""
+    labels: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +210,8 @@ class ContainerState:
     restarts: int = 0
     addresses: Pairs = ()
     """(network, IPv4 address) of every network of the container; the address is empty while it does not run."""
+    network_ids: Pairs = ()
+    """(network, id) of its endpoints: a host may have several networks of one name. Empty before its first start."""
     up_s: float = 0.0
     """Seconds for which this agent has seen the container run since its last start."""
     steady: bool = False
@@ -198,6 +220,10 @@ class ContainerState:
     """Seconds until the running container becomes steady; 0: it is, or it does not run."""
     image: str = ""
     """Id of the image of the container; empty: not known."""
+    shape: str = ""
+    """Value of the label with the hash of what cannot change in place; empty: not known."""
+    volumes: Pairs = ()
+    """(path in the container, name) of its anonymous volumes, also of those that the image declares; sorted."""
     grace_s: float | None = None
     """Stop timeout of the container in seconds; None: not set, or not known."""
     crashes: int = 0
@@ -213,6 +239,38 @@ class ContainerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """A run that ended and is not to be repeated. Its container may be removed since."""
+
+    spec: str
+    shape: str
+    """Value of the container's label with the hash of what cannot change in place."""
+    id: str
+    name: str
+    exit_code: int = 0
+    started_at: str = ""
+    finished_at: str = ""
+    restarts: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """Facts about a replica that outlive its container: its anonymous volumes and its finished run."""
+
+    service: str
+    slot: int
+    volumes: Pairs = ()
+    """(path in the container, name of the volume) of its anonymous volumes on this host, sorted."""
+    run: FinishedRun | None = None
+    """None: the replica has not finished, or is not assigned to this host."""
+
+    @property
+    def key(self) -> Key:
+        return self.service, self.slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
     """A container, managed or not, and its networks, of which it joins those of a stopped container at its start."""
 
@@ -222,6 +280,8 @@ class Attached:
     """True also for a paused container, which keeps its networks."""
     networks: tuple[str, ...] = ()
     """Names, sorted."""
+    network_ids: Pairs = ()
+    """(network, id) for the names that several networks of the host have."""
     ports: tuple[str, ...] = ()
     """Published ports, as `8080/tcp` or, on one address only, `10.0.0.1:8080/tcp`; sorted."""
     task: bool = False
@@ -239,10 +299,17 @@ class HostState:
     engine_version: str
     live_restore: bool
     swarm: SwarmState
+    no_swarm: str = ""
+    """The reason why the engine refuses init and join, with the remedy; empty: it does not."""
     settles_in_s: float = 0.0
     """Seconds until the host has been in the swarm for long enough to start its first container on an overlay."""
     networks: tuple[NetworkState, ...] = ()
     containers: tuple[ContainerState, ...] = ()
+    stuck: tuple[ContainerState, ...] = ()
+    """Managed containers that docker has failed to remove for a while. They have only their names and are in no other
+    list."""
+    stuck_in_s: float = 0.0
+    """Seconds until the next container counts as stuck; 0: docker removes none now."""
     foreign_names: Pairs = ()
     """(name, id) of the containers that are not managed."""
     attached: tuple[Attached, ...] = ()
@@ -259,15 +326,35 @@ class HostState:
     pulled: Mapping[str, float] = field(default_factory=dict)
     """Image reference -> seconds since this run of the agent last pulled it."""
     volumes: frozenset[str] = frozenset()
+    """Names of the volumes, read if the document or the memory of the host names one."""
+    declared_volumes: tuple[VolumeState, ...] = ()
+    """The volumes that the document declares and the engine has."""
+    image_volumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Wanted image reference -> paths of the volumes that the image declares, for the images of replicas with
+    remembered volumes."""
+    remembered: tuple[Remembered, ...] = ()
+    """Replicas with a finished run, or with anonymous volumes on this host, by service and slot."""
     bridge_link: LinkState | None = None
     """The device docker_gwbridge; None when the kernel has none."""
     routes: tuple[tuple[IPv4Network, str], ...] = ()
     """(destination, device), without the default route."""
     listening: tuple[str, ...] | None = None
     """Ports on which processes listen, in the form of `Attached.ports`. None: not read, because no start has failed for
-    a port or a network, and the host is in a swarm."""
+    a port or a network, none is to come on a port, and the host is in a swarm."""
+    runtimes: frozenset[str] = frozenset()
+    """Runtimes of the engine; empty: not known."""
+    no_sysctls: frozenset[str] = frozenset()
+    """Sysctls of assigned specs that the kernel does not have."""
     addresses: tuple[tuple[IPv4Interface, str], ...] = ()
     """(address, device) of every device with an address, up or down: a device that is down has no route."""
+
+    def volume(self, name: str) -> VolumeState | None:
+        """Return the declared volume that Docker knows by `name`, or None."""
+        return next((each for each in self.declared_volumes if each.name == name), None)
+
+    def memory_of(self, key: Key) -> Remembered | None:
+        """Return what the host remembers of a replica; None: nothing."""
+        return next((each for each in self.remembered if each.key == key), None)
 
     @property
     def gossip_port_in_use(self) -> bool:
@@ -280,8 +367,30 @@ class HostState:
         return self.swarm.local == "active" and self.listening is not None and not self.gossip_port_in_use
 
     def network(self, name: str) -> NetworkState | None:
-        """Return the network of that name; of several (engine 20.10 allows it) the first."""
+        """Return the network of that name; of several the first. For a declared one use `found_for`."""
         return next((each for each in self.networks if each.name == name), None)
+
+    def network_of(self, found: Attached, name: str) -> NetworkState | None:
+        """Return the network `name` on which the container is; None: the host does not list it."""
+        named = [each for each in self.networks if each.name == name]
+        if (network_id := dict(found.network_ids).get(name)) is not None:
+            return next((each for each in named if each.id == network_id), None)
+        return named[0] if named else None
+
+    def other_cluster(self, record: SwarmRecord | None) -> str:
+        """Return the name of the other cluster to which the swarm of this host belongs; empty: it may be this one's.
+
+        The label of the swarm decides, and only managers see it. Where no agent made the swarm, or on a worker, the
+        label of an overlay decides, unless the swarm is recorded as this cluster's.
+        """
+        swarm = self.swarm
+        if swarm.local != "active" or swarm.made_here:
+            return ""
+        if swarm.cluster or (record and record.swarm_id and record.swarm_id == swarm.swarm_id):
+            return swarm.cluster
+        overlays = [each for each in self.networks if each.scope == "swarm" and each.cluster]
+        names = () if any(each.ours for each in overlays) else (each.cluster for each in overlays)
+        return min(names, default="")
 
     @property
     def bridges(self) -> tuple[NetworkState, ...]:

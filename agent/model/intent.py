@@ -7,6 +7,8 @@ from typing import Literal
 from agent.model.spec import ContainerSpec, Pairs
 
 GWBRIDGE = "docker_gwbridge"
+LOCAL_DRIVER = "local"
+"""Docker's driver of volumes on the disk of the host, the default."""
 PARKING = "swarmkeeper_parking"
 """The temporary network that serves as gateway while docker_gwbridge is changed (docs/gwbridge.md)."""
 HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
@@ -149,7 +151,7 @@ class VolumeIntent:
 
     key: str
     name: str
-    driver: str = "local"
+    driver: str = LOCAL_DRIVER
     options: Pairs = field(default=(), repr=False)
     """Options of the driver. They may contain the password of a network share."""
     external: bool = False

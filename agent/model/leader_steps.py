@@ -146,7 +146,19 @@ class ClaimInit(_LeaderStep):
 
     over: int = 0
     """mod_revision of the claim that is taken over; 0: none exists."""
+    unable: Pairs = ()
+    """As in the record of that claim."""
     verb, kind, resource = "claim", "swarm", "swarm-record"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassClaim(_LeaderStep):
+    """Write the claim of a host that can create the swarm over the claim of this host, which cannot."""
+
+    record: SwarmRecord
+    over: int
+    """mod_revision of this host's claim."""
+    verb, kind, resource = "pass on", "swarm", "swarm-record"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +290,6 @@ LeaderStep = (
     Campaign | Resign | AbandonLock
     | PublishVerdict | PublishAssignment | CollectSpecs | PublishRollout | WithdrawRollout
     | GrantDisruption | RevokeDisruption | IssueMembershipOrder | RevokeMembershipOrder | ForgetHost
-    | ClaimInit | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
+    | ClaimInit | PassClaim | PublishSwarm | PublishTokens | RotateTokens | WithdrawTokens
     | CreateOverlay | RemoveOverlay | NodeStep | AutolockStep
 )  # fmt: skip

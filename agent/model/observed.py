@@ -134,12 +134,16 @@ class Observed:
     """Time of the last answer of etcd, in seconds since the epoch; 0: not known."""
     state_fault: str = ""
     """Error of saving the accepted state on the disk of this host; empty: it is saved."""
+    page_fault: str = ""
+    """Error of the HTTP server, which the agent starts again and again; empty: it serves."""
     engine_error: str = ""
     """Error of the last read of dockerd; empty: dockerd answers."""
     engine_away_s: float = 0.0
     """Seconds since dockerd last answered; 0: it answers."""
     nodes_unseen_s: float = 0.0
     """Seconds since this manager last listed the nodes; 0: it lists them, or is no manager."""
+    pending_s: float = 0.0
+    """Seconds for which dockerd has reported the swarm as pending; 0: it does not."""
     fence: Fence | None = None
     """The leader lock of this host; None: this host is not the leader."""
     lock_unread: Fence | None = None

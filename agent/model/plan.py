@@ -14,7 +14,7 @@ BlockedKind = Literal[
     "quorum", "overlap", "guard", "dependency", "locked", "port", "name", "foreign", "role", "removal",
     "engine", "store", "disk", "confirm", "unreadable", "mode", "error", "unsupported", "rollout",
     "placement",
-    "crash", "unhealthy",
+    "crash", "unhealthy", "refused",
 ]  # fmt: skip
 """Kinds of blocked resources, a label of the metric."""
 

@@ -99,6 +99,8 @@ class Replica:
     """Condition key of the resource that `held` or `waits` is about, as `host/node-2`; empty: none."""
     held_by_fault: bool = False
     """True if the cause of `held` does not end by itself: an address that is taken, or no address is left."""
+    stops_first: bool = False
+    """True if `held` is about a replica that waits for this one's address: this one stops first."""
     recreate: Pairs = ()
     """(container id, reason) for each container that the host must recreate, as it has a duplicate address."""
 
@@ -154,10 +156,14 @@ class SwarmRecord:
     """(node id, address:port) of the managers through which hosts join."""
     networks: tuple[str, ...] = ()
     """Overlays that containers can join. A worker cannot list them itself."""
+    overlay_ids: Pairs = ()
+    """(overlay, id) of those overlays: a host may have another network of the same name."""
     recreating: tuple[str, ...] = ()
     """Overlays that are about to be recreated. Every host disconnects its replicas from them."""
     pool: tuple[str, ...] = ()
     """Address ranges for the subnets of overlays. Only the dockerd of a manager reports them in GET /info."""
+    unable: Pairs = ()
+    """(host, cause) of the hosts that had the claim and could not initialise the swarm, the last one at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +176,9 @@ class MembershipOrder:
     state: Literal["pending", "active", "error"]
     node_id: str | None
     """With `state`, the membership that the host reported. The host ignores the order once that has changed."""
-    what: Literal["leave", "quarantine"]
-    """leave: leave the swarm; quarantine: another host has the identity of this node, so change nothing."""
+    what: Literal["leave", "force", "quarantine"]
+    """leave: leave the swarm; force: leave it by force, as a manager that it removed; quarantine: another host is this
+    node, so change nothing."""
     reason: str
 
 

@@ -63,6 +63,8 @@ class ReplicaReport:
     started_at: str = ""
     restarts: int = 0
     addresses: Pairs = ()
+    network_ids: Pairs = ()
+    """(network, id) of its endpoints on networks of others that have the name of a declared overlay."""
     reserved: Pairs = ()
     """Reserved addresses in the accepted assignment on the host. The leader recovers them from here if etcd loses
     them."""
@@ -75,12 +77,26 @@ class ReplicaReport:
     """Number of starts in a row after which the container soon ended."""
     output: tuple[str, ...] = field(default=(), repr=False)
     """The last lines of output before the last end, while the container keeps ending."""
+    volumes: Pairs = ()
+    """(path in the container, name) of its anonymous volumes, which stay on the host when the replica moves."""
+    removed: bool = False
+    """True if the replica has finished and its container was removed since: the report is of its last state."""
     steady: bool = False
     """True if the container has run without an end for the `monitor` of its service, by the clock of its host."""
 
     @property
     def key(self) -> Key:
         return self.service, self.slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftVolumes:
+    """Anonymous volumes of a replica that is not on the host any more. No agent removes them."""
+
+    service: str
+    slot: int
+    volumes: Pairs
+    """(path in the container, name of the volume)."""
 
 
 Phase = Literal["", "right", "waiting", "moving", "held"]
@@ -116,11 +132,13 @@ class NetworkReport:
     gateway: str = ""
     options: Pairs = ()
     labels: Pairs = ()
-    """Labels of Swarmkeeper only."""
+    """All labels of a network that an agent of this cluster created; of others, only those of Swarmkeeper."""
     attachable: bool = False
     internal: bool = False
     ours: bool = False
     """True if an agent of this cluster created the network."""
+    cluster: str = ""
+    """Name of the cluster in its label, which may be another cluster."""
     peers: tuple[str, ...] = ()
     """Overlays with replicas of this host: addresses of the hosts on the overlay that gossip has reported."""
     users: Pairs = ()
@@ -138,6 +156,8 @@ class JoinedReport:
     """address:port of the manager that a promotion needs; empty: any manager; None: not known."""
     engine: str
     """Id of the engine's network `bridge`, which changes whenever dockerd starts."""
+    swarm: str | None = None
+    """Id of the swarm of that node; None: not known, as on a worker whose agent cannot read the certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +184,8 @@ class HostStatus:
     node_id: str | None = None
     swarm_id: str | None = None
     is_manager: bool = False
+    other_cluster: str = ""
+    """Name of the other cluster to which the swarm of the host belongs; empty: it may be this one's."""
     swarm_address: str | None = None
     """Address that the node advertises."""
     autolock: bool | None = None
@@ -187,6 +209,9 @@ class HostStatus:
     networks: tuple[NetworkReport, ...] = ()
     images: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    volume_drivers: Pairs = ()
+    """(volume, driver) of the declared volumes whose driver is not `local`."""
+    left_volumes: tuple[LeftVolumes, ...] = ()
     foreign_names: tuple[str, ...] = ()
     """Names of unmanaged containers that a replica of this project could need: `<project>-...`."""
     routes: Pairs = ()

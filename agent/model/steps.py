@@ -112,6 +112,17 @@ class LeaveSwarm(_MembershipStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonNode(_MembershipStep):
+    """Leave by force, on a membership order: the swarm has removed this manager, which finds no raft leader.
+
+    The engine's client checks again that it is that node, without a raft leader.
+    """
+
+    node_id: str
+    verb = "leave by force"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DissolveSwarm(_MembershipStep):
     """Leave an empty swarm that an agent initialised here and never recorded.
 
@@ -141,6 +152,7 @@ class _BridgeStep(BaseStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateBridge(_BridgeStep):
     bridge: BridgeIntent
+    before: BridgeIntent | None = None  # as in SwapBridge
     verb = "create"
 
 
@@ -190,6 +202,8 @@ class SwapBridge(_BridgeStep):
     """Ids of every network named docker_gwbridge."""
     release: Pairs
     """(network id, endpoint) of the endpoints that belong to no running container."""
+    before: BridgeIntent | None = None
+    """The form that docker_gwbridge had. It is made again if docker refuses `bridge`; None: not known."""
     verb, budget_s = "swap", 30.0
 
 
@@ -296,19 +310,25 @@ class _ContainerStep(BaseStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateContainer(_ContainerStep):
+class _NamingStep(_ContainerStep):
+    under: str = ""
+    """Name for the time in which another container of the replica has `name`; empty: the container gets `name`."""
+
+    @property
+    def becomes(self) -> str:
+        return self.under or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateContainer(_NamingStep):
     """Create a container of `replica`, with labels that identify it. `spec` has its placeholders filled in."""
 
     replica: Replica
     project: str
     spec: ContainerSpec
-    under: str = ""
-    """Temporary name for the time in which another container has `name`; empty: the container gets `name`."""
+    carried: Pairs = ()
+    """(path in the container, name) of the anonymous volumes that the replica had and that this container mounts."""
     verb, budget_s = "create", 30.0
-
-    @property
-    def made_as(self) -> str:
-        return self.under or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,14 +352,14 @@ class StopContainer(_ContainerStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveContainer(_ContainerStep):
-    """Remove a stopped managed container. Its named volumes stay."""
+    """Remove a stopped managed container. All its volumes stay."""
 
     id: str
     verb, budget_s = "remove", 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenameContainer(_ContainerStep):
+class RenameContainer(_NamingStep):
     """Rename the container `id` to `name`. While the id is not known yet, `id` is the name that it has now."""
 
     id: str
@@ -367,10 +387,12 @@ class ConnectNetwork(_ContainerStep):
 class DisconnectNetwork(_ContainerStep):
     id: str
     network: str
+    network_id: str = ""
+    """Id of the network to leave if it has the name of another one; empty: the name identifies it."""
     verb, budget_s = "disconnect", 60.0
 
 
-MembershipStep = InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm | DissolveSwarm | UnlockHost
+MembershipStep = InitSwarm | GiveUpInit | JoinSwarm | LeaveSwarm | AbandonNode | DissolveSwarm | UnlockHost
 BridgeStep = CreateBridge | RemoveBridge | CreateParking | Park | SwapBridge | Unpark | RemoveParking
 ContainerStep = (
     CreateContainer | StartContainer | UnpauseContainer | StopContainer | RemoveContainer | RenameContainer

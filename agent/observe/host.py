@@ -1,107 +1,37 @@
 """Observes the engine and the kernel of this host."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network
 from math import inf
-from typing import Generic, TypeVar
 
 from agent.clients.docker import Engine, EngineInfo
+from agent.clients.docker.protocol import Containers
 from agent.clients.docker.swarm import NodeCertificate, node_certificate
 from agent.clients.kernel import Kernel
 from agent.diff import bridge, replicas
 from agent.diff.container import FillContext, by_slot
-from agent.diff.networks import asks_for_addresses, is_ours, overlay_differences
 from agent.errors import Refused, Unreachable
-from agent.model.host_state import ContainerState, GivenOut, HostState, NetworkState, NodeState, SwarmState
-from agent.model.intent import GWBRIDGE, Intent, NetworkIntent
+from agent.model.host_state import (
+    Attached,
+    ContainerState,
+    HostState,
+    NetworkState,
+    NodeState,
+    Remembered,
+    SwarmState,
+)
+from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState
 from agent.model.records import Replica
-from agent.model.spec import Pairs
+from agent.model.spec import ContainerSpec
 from agent.observe.crashes import CrashReader, CrashSettings
-
-# ---- Overlays: peers, users and addresses need an inspect, or an answer of the managers. They are cached
-
-LOOK_S = 10.0
-"""Maximum age in seconds of a cached answer on which nothing depends."""
-
-T = TypeVar("T")
-
-
-class OverlayReader:
-    """Adds peers, users and used addresses to the overlays of a host. `clock` returns monotonic seconds."""
-
-    def __init__(self, engine: Engine, me: str, clock: Callable[[], float]) -> None:
-        self._engine, self._me = engine, me
-        self._peers: _Answers[tuple[str, ...]] = _Answers(engine.overlay_peers, clock)
-        self._users: _Answers[Pairs] = _Answers(engine.overlay_users, clock)
-        self._given_out: _Answers[GivenOut] = _Answers(engine.overlay_addresses, clock)
-
-    def read(
-        self,
-        networks: tuple[NetworkState, ...],
-        containers: tuple[ContainerState, ...],
-        cluster: ClusterState | None,
-    ) -> tuple[NetworkState, ...]:
-        """Return `networks`; overlays of `containers` have their peers, and on the leader declared ones their users."""
-        intent = cluster.accepted if cluster else None
-        if cluster is None or intent is None:
-            return networks
-        wanted = {each.name: each for each in intent.networks if each.driver == "overlay"}
-        used = {name for each in containers for name, address in each.addresses if address}
-        # While hosts are disrupted one after the other, the next grant depends on a current answer.
-        believed_s = 0.0 if cluster.disruption else LOOK_S
-        for answers in (self._peers, self._users, self._given_out):
-            answers.forget_all_but({each.id for each in networks})
-        read = [
-            replace(each, peers=self._peers.get(each.id, believed_s) or ())
-            if each.name in used & wanted.keys()
-            else each
-            for each in networks
-        ]
-        if cluster.leader == self._me:
-            asked = asks_for_addresses(intent)
-            read = [self._with_users(each, wanted.get(each.name)) for each in read]
-            read = [self._with_used_addresses(each) if each.name in asked else each for each in read]
-        return tuple(read)
-
-    def _with_users(self, network: NetworkState, wanted: NetworkIntent | None) -> NetworkState:
-        if wanted is None or network.driver != "overlay" or not is_ours(wanted, network):
-            return network
-        believed_s = 0.0 if overlay_differences(wanted, network) else LOOK_S
-        return replace(network, users=self._users.get(network.id, believed_s) or ())
-
-    def _with_used_addresses(self, network: NetworkState) -> NetworkState:
-        if network.driver != "overlay":
-            return network
-        return replace(network, address_users=self._given_out.get(network.id, LOOK_S))
-
-
-class _Answers(Generic[T]):
-    """Caches the last answer for each network."""
-
-    def __init__(self, ask: Callable[[str], T], clock: Callable[[], float]) -> None:
-        self._ask, self._clock = ask, clock
-        self._known: dict[str, tuple[float, T]] = {}
-
-    def get(self, network_id: str, believed_s: float) -> T | None:
-        """Return an answer at most `believed_s` old; None if dockerd gives none, as without a quorum."""
-        now = self._clock()
-        if network_id not in self._known or now - self._known[network_id][0] >= believed_s:
-            self._known.pop(network_id, None)
-            try:
-                self._known[network_id] = now, self._ask(network_id)
-            except (Unreachable, Refused):
-                return None
-        return self._known[network_id][1]
-
-    def forget_all_but(self, network_ids: set[str]) -> None:
-        for each in self._known.keys() - network_ids:
-            del self._known[each]
-
+from agent.observe.overlays import OverlayReader
+from agent.observe.replica_memory import Assigned, ReplicaMemory
 
 CRASHES = CrashSettings()
 
@@ -128,6 +58,10 @@ seconds before Docker reports it running. If it lost the gateway then, dockerd w
 reserved without a container."""
 
 
+STUCK_S = 10.0
+"""Seconds after which a container that docker removes, or reports as dead, is stuck: a removal takes less than one."""
+
+
 class HostReader:
     """Observes one engine. It makes only the calls that the state of the cluster requires."""
 
@@ -138,13 +72,16 @@ class HostReader:
         me: str,
         clock: Callable[[], float] = time.monotonic,
         certificate: Callable[[str], NodeCertificate | None] = node_certificate,
+        *,
         crashes: CrashSettings = CRASHES,
         wall: Callable[[], float] = time.time,
+        memory: ReplicaMemory | None = None,
     ) -> None:
         self._engine, self._kernel, self._me, self._clock, self._wall = engine, kernel, me, clock, wall
         self._crashes = CrashReader(engine, clock, crashes)
         self._overlays = OverlayReader(engine, me, clock)
         self._certificate = certificate
+        self.memory = memory or ReplicaMemory()
         self._swarm_ids: dict[str, str] = {}
         """Swarm id by node id of this engine."""
         self._known: EngineInfo | None = None
@@ -157,6 +94,8 @@ class HostReader:
         """Time of the first look at a running managed container, by id and start."""
         self._stopped: dict[str, float] = {}
         """Time of the first look at a stopped container with a gateway."""
+        self._ending: dict[str, float] = {}
+        """Time of the first look at a managed container that is being removed or dead, by id."""
         self._inspected_at = clock()
         self._pulled_at: dict[str, float] = {}
         """Time of the last pull of an image in this run of the agent."""
@@ -191,31 +130,72 @@ class HostReader:
             assigned,
             settled=settled and not self._is_due(),
         )
+        found, stuck, stuck_in_s = self._without_stuck(found)
         self.running_specs = frozenset(each.replica.spec for each in found.ours)
+        networks = self._with_endpoints(self._engine.networks())
+        uses_volumes = bool(intent and intent.volumes) or self.memory.has_volumes
+        every_volume = self._engine.volumes() if uses_volumes else ()
+        volumes = frozenset(each.name for each in every_volume)
+        replicas_here = by_slot(assigned) if assignment else None
+        specs = cluster.specs if cluster else {}
+        remembered = self.memory.look(
+            found.ours, volumes, Assigned(replicas=replicas_here, specs=specs, fill_for=context)
+        )
         return self._with_settling(
             HostState(
                 engine_version=info.version,
                 live_restore=info.live_restore,
+                no_swarm=info.no_swarm,
                 swarm=self._with_secrets(_with_pool(self._with_nodes(info.swarm), cluster), cluster),
                 settles_in_s=self._settles_in_s(info.swarm),
-                networks=self._overlays.read(
-                    self._with_endpoints(self._engine.networks()), found.ours, cluster
-                ),
+                networks=self._overlays.read(networks, found.ours, cluster),
                 containers=self._crashes.look(
                     self._with_times(found.ours, intent), cluster.specs if cluster else {}
                 ),
-                attached=found.attached,
+                attached=_with_ids_of_shared_names(found.attached, networks),
+                stuck=stuck,
+                stuck_in_s=stuck_in_s,
                 foreign_names=found.foreign_names,
                 images=frozenset(images),
                 pulled=self._pulled(wanted),
                 image_ids=tuple(sorted((each, images[each]) for each in wanted if each in images)),
-                volumes=self._engine.volumes() if intent and intent.volumes else frozenset(),
+                volumes=volumes,
+                declared_volumes=tuple(each for each in every_volume if intent and intent.volume(each.name)),
+                image_volumes=self._image_volumes(remembered, cluster, images),
+                remembered=remembered,
                 bridge_link=self._kernel.link(GWBRIDGE),
                 routes=self._kernel.routes(),
-                listening=self._listening(info.swarm, found.ours),
+                listening=self._listening(info.swarm, found.ours, cluster),
+                runtimes=info.runtimes,
+                no_sysctls=frozenset(each for each in _sysctls(cluster) if self._kernel.lacks_sysctl(each)),
                 addresses=self._kernel.addresses(),
             )
         )
+
+    def _without_stuck(self, found: Containers) -> tuple[Containers, tuple[ContainerState, ...], float]:
+        """Return the containers without the stuck ones, the stuck ones, and the seconds until the next one is stuck."""
+        now = self._clock()
+        ending = [each for each in found.ours if each.status in ("removing", "dead")]
+        self._ending = {each.id: self._ending.get(each.id, now) for each in ending}
+        left = {each.id: self._ending[each.id] + STUCK_S - now for each in ending}
+        stuck = tuple(each for each in ending if left[each.id] <= 0)
+        gone = {each.id for each in stuck}
+        rest = found._replace(
+            ours=tuple(each for each in found.ours if each.id not in gone),
+            attached=tuple(each for each in found.attached if each.id not in gone),
+        )
+        return rest, stuck, min((each for each in left.values() if each > 0), default=0.0)
+
+    def _image_volumes(
+        self, remembered: tuple[Remembered, ...], cluster: ClusterState | None, images: Mapping[str, str]
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Return what a new container of a replica with remembered volumes gets from its image."""
+        if cluster is None or cluster.assignment is None:
+            return {}
+        keys = {each.key for each in remembered if each.volumes}
+        specs = (cluster.specs.get(each.spec) for each in cluster.assignment.replicas if each.key in keys)
+        here = {spec.image: images[spec.image] for spec in specs if spec and spec.image in images}
+        return {image: self._engine.image_volumes(found) for image, found in here.items()}
 
     def _is_due(self) -> bool:
         """Return True if it is time to inspect every container without an event."""
@@ -224,9 +204,12 @@ class HostReader:
             self._inspected_at = self._clock()
         return due
 
-    def _listening(self, swarm: SwarmState, ours: tuple[ContainerState, ...]) -> tuple[str, ...] | None:
+    def _listening(
+        self, swarm: SwarmState, ours: tuple[ContainerState, ...], cluster: ClusterState | None
+    ) -> tuple[str, ...] | None:
         failed = any(replicas.IN_USE in each.error or "network" in each.error for each in ours)
-        return self._kernel.listening() if failed or swarm.local == "inactive" else None
+        asked = failed or swarm.local == "inactive" or _starts_on_a_port(ours, cluster)
+        return self._kernel.listening() if asked else None
 
     def _with_settling(self, seen: HostState) -> HostState:
         now = self._clock()
@@ -333,6 +316,19 @@ class HostReader:
         )
 
 
+def _with_ids_of_shared_names(
+    attached: tuple[Attached, ...], networks: tuple[NetworkState, ...]
+) -> tuple[Attached, ...]:
+    """Return the containers with only those ids of networks that their names do not tell."""
+    shared = {name for name, count in Counter(each.name for each in networks).items() if count > 1}
+    return tuple(
+        replace(each, network_ids=tuple(item for item in each.network_ids if item[0] in shared))
+        if each.network_ids
+        else each
+        for each in attached
+    )
+
+
 def _instant(at: str) -> float:
     """Return Docker's time in seconds since the epoch; infinite if it cannot be read."""
     try:
@@ -352,8 +348,26 @@ def _with_pool(swarm: SwarmState, cluster: ClusterState | None) -> SwarmState:
         return swarm
 
 
-def _images(cluster: ClusterState | None) -> frozenset[str]:
+def _assigned_specs(cluster: ClusterState | None) -> tuple[ContainerSpec, ...]:
     if cluster is None or cluster.assignment is None:
-        return frozenset()
+        return ()
     named = {replica.spec for replica in cluster.assignment.replicas}
-    return frozenset(spec.image for digest, spec in cluster.specs.items() if digest in named)
+    return tuple(spec for digest, spec in cluster.specs.items() if digest in named)
+
+
+def _sysctls(cluster: ClusterState | None) -> frozenset[str]:
+    return frozenset(name for spec in _assigned_specs(cluster) for name, _ in spec.sysctls)
+
+
+def _images(cluster: ClusterState | None) -> frozenset[str]:
+    return frozenset(spec.image for spec in _assigned_specs(cluster))
+
+
+def _starts_on_a_port(ours: tuple[ContainerState, ...], cluster: ClusterState | None) -> bool:
+    """Return True if a replica that publishes a port is still to be started with its spec."""
+    if cluster is None or cluster.assignment is None:
+        return False
+    up = {(each.replica.key, each.replica.spec) for each in ours if each.status in replicas.STOPPABLE}
+    waiting = (each for each in cluster.assignment.replicas if (each.key, each.spec) not in up)
+    specs = (cluster.specs.get(each.spec) for each in waiting)
+    return any(port.published is not None for spec in specs if spec for port in spec.ports)

@@ -154,7 +154,7 @@ class TokenWatcher:
 
 
 _LEADER, _LOCK_FREE, _ETCD_DOWN, _ENGINE_DOWN = "leader", "lock free", "etcd down", "dockerd down"
-_NODES_UNSEEN = "nodes unseen"
+_NODES_UNSEEN, _PENDING = "nodes unseen", "pending"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +199,8 @@ class Observer:
         self._clock = clock
         self._blind = False
         """True if the last look at the host failed, or its engine is a manager that does not see the nodes."""
+        self._pending = False
+        """True if dockerd reported the swarm as pending when it last answered."""
         self.watcher = ReplicaWatcher(clock)
         self._token_watcher = TokenWatcher(clock)
         self._condition_timers = ConditionTimers(clock)
@@ -210,6 +212,8 @@ class Observer:
         self._kept: tuple[KeyValue, ...] = ()
         self._seen_at = 0.0
         self._state_fault = ""
+        self.page_fault = ""
+        """Error of the HTTP server; empty: it serves. Any thread may set it."""
         self._alarm = ""
         self._alarm_read_at = -math.inf
 
@@ -249,6 +253,7 @@ class Observer:
         cluster, fence, store_error = self._observe_cluster(lease_id)
         host, engine_error = self._observe_host(cluster, in_flight, settled=settled)
         self._blind = host is None or host.swarm.leaderless
+        self._pending = host.swarm.local == "pending" if host else self._pending
         held_s = self._look_at_conditions(began, cluster, fence, store_error, engine_error)
         seen = Observed(
             me=self._identity.host,
@@ -256,13 +261,15 @@ class Observer:
             engine_error=engine_error,
             engine_away_s=held_s.get(_ENGINE_DOWN, 0.0),
             nodes_unseen_s=held_s.get(_NODES_UNSEEN, 0.0) if host else 0.0,
+            pending_s=held_s.get(_PENDING, 0.0) if host else 0.0,
             cluster=cluster,
             stale=bool(store_error),
             store_error=store_error,
             store_alarm="" if store_error else self._store_alarm(),
             source="disk" if store_error or (cluster and cluster.assignment_held) else "etcd",
             seen_at=self._seen_at,
-            state_fault=self._state_fault,
+            state_fault=self._state_fault or self._host.memory.fault,
+            page_fault=self.page_fault,
             fence=fence,
             lock_unread=self._lock_unread(lease_id) if store_error else None,
             # Up to the last renewal: an unreachable etcd renews no lease.
@@ -296,6 +303,8 @@ class Observer:
             _ETCD_DOWN: bool(store_error),
             _ENGINE_DOWN: bool(engine_error),
             _NODES_UNSEEN: self._blind,
+            # A dockerd that restarts in between does not answer for a moment.
+            _PENDING: self._pending,
         }
         return self._condition_timers.look(
             frozenset(each for each, holds in conditions.items() if holds), began

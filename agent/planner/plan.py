@@ -5,11 +5,22 @@ from dataclasses import replace
 from agent.diff.replicas import must_not_act
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
-from agent.planner.host.bridge import plan_bridge
+from agent.planner.host.bridge import is_ready_to_join, plan_bridge
 from agent.planner.host.membership import membership_order_for, plan_leave, plan_membership, plan_namesake
 from agent.planner.host.replicas import plan_replicas
+from agent.planner.host.strangers import plan_strangers
 from agent.planner.leader.eligibility import plan_leadership
 from agent.planner.leader.leading import plan_leading
+
+_OTHER_CLUSTER = (
+    "this swarm is cluster {other}'s, so this agent changes nothing on the host; "
+    "set `cluster: {other}` in agent.yaml, or take the host out of that swarm"
+)
+
+
+_NO_PAGE = (
+    "the agent works without its pages and tries again: free the port, or set http.listen in agent.yaml"
+)
 
 
 def make_plan(observed: Observed) -> Plan:
@@ -33,19 +44,22 @@ def _plan_host(observed: Observed) -> Plan:
         return Plan()
     if cluster.store_rolled_back:
         observed = replace(observed, stale=True)
+    if other := host.other_cluster(cluster.record):
+        return blocked_plan("swarm", "foreign", _OTHER_CLUSTER.format(other=other))
     if not cluster.accepted:
         return waiting_plan("host", "no intent accepted yet", "document/")
     membership_order = membership_order_for(observed)
     if membership_order and membership_order.what == "quarantine":
         return blocked_plan("swarm", "foreign", membership_order.reason)
-    replicas = plan_replicas(cluster.accepted, observed)
+    replicas = plan_strangers(cluster.accepted, observed) + plan_replicas(cluster.accepted, observed)
     bridge = plan_bridge(cluster.accepted, observed)
     if observed.stale:
         return bridge + replicas
     if membership_order:
         leave = plan_leave(cluster.accepted, observed, membership_order)
         return leave + _pulls(replicas) if leave.steps else bridge + leave + replicas
-    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=bridge == Plan()) + replicas
+    ready = is_ready_to_join(bridge)
+    return bridge + plan_membership(cluster.accepted, observed, bridge_ready=ready) + replicas
 
 
 def _pulls(replicas: Plan) -> Plan:
@@ -66,6 +80,8 @@ def _faults(observed: Observed) -> Plan:
     if observed.state_fault:
         reason = f"{observed.state_fault}; if the agent starts without etcd, it uses an older state"
         plan += blocked_plan("state", "disk", reason)
+    if observed.page_fault:
+        plan += blocked_plan("page", "port", f"{observed.page_fault}; {_NO_PAGE}")
     for key, why in observed.cluster.unreadable if observed.cluster else ():
         plan += blocked_plan(key, "unreadable", why)
     return plan

@@ -78,6 +78,7 @@ def _with_few_names(status: HostStatus) -> HostStatus:
     return replace(
         status,
         volumes=status.volumes[:_FEW],
+        left_volumes=status.left_volumes[:_FEW],
         foreign_names=status.foreign_names[:_FEW],
         networks=tuple(each for each in status.networks if _may_matter(each)),
     )

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from agent.diff import bridge, replicas
-from agent.diff.networks import overlay_differences
+from agent.diff.networks import found_for, overlay_differences, strangers
 from agent.model import host_state, leader_steps
 from agent.model.intent import GWBRIDGE, Intent
 from agent.model.observed import ClusterState, Observed
@@ -75,7 +75,7 @@ def find_drift(
     differences = find_differences(observed, plan, in_flight)
     if intent.policy.mode == "observe":
         return frozenset((*differences, *kept))
-    drifting = {each.about for each in before} | _blocked_networks(plan)
+    drifting = {each.about for each in before} | _blocked_networks(plan) | _strangers(intent, cluster, host)
     if earlier.host is not None:
         then = replace(observed, host=earlier.host)
         differed = {each.about for each in _hosts_differences(then, plan, in_flight)}
@@ -105,6 +105,10 @@ def _hosts_differences(observed: Observed, plan: Plan, in_flight: tuple[Step, ..
 def _blocked_networks(plan: Plan) -> set[tuple[str, str]]:
     names = {each.resource.partition("/")[2] for each in plan.blocked if each.resource.startswith("network/")}
     return {(kind, name) for name in names for kind in ("gwbridge", "network", "overlay")}
+
+
+def _strangers(intent: Intent, cluster: ClusterState, host: host_state.HostState) -> set[tuple[str, str]]:
+    return {("overlay", each.name) for each in intent.networks if strangers(each, host, cluster.record)}
 
 
 def _is_own_work(about: tuple[str, str], observed: Observed) -> bool:
@@ -201,6 +205,8 @@ class _Comparison:
             kind == "volume" and name not in self.host.volumes
         ):
             yield Drift(kind, name, "missing")
+        elif kind == "host" and name == self.observed.me:
+            yield from self._strangers()
         elif resource == "swarm" and (field := self._membership()):
             yield Drift("swarm", self.observed.me, field)
 
@@ -228,7 +234,7 @@ class _Comparison:
         self, name: str, replica: Replica, candidates: list[host_state.ContainerState]
     ) -> Iterator[str]:
         if not candidates:
-            yield "missing"
+            yield from () if self._has_finished(replica) else ("missing",)
             return
         found = max(
             candidates, key=lambda each: (each.replica.spec == replica.spec, each.status == "running")
@@ -242,6 +248,12 @@ class _Comparison:
             yield "running"
         if len(candidates) > 1:
             yield "surplus"
+
+    def _has_finished(self, replica: Replica) -> bool:
+        """Return True if the replica finished and its container was removed since."""
+        memory, spec = self.host.memory_of(replica.key), self.cluster.specs.get(replica.spec)
+        run = memory.run if memory else None
+        return bool(run and spec and run.spec == replica.spec and replicas.finished(spec, run))
 
     def _runs(self, found: host_state.ContainerState) -> bool:
         """Return True if the container runs, Docker restarts it, or it has finished its work."""
@@ -259,9 +271,10 @@ class _Comparison:
         if name == GWBRIDGE:
             yield from (Drift("gwbridge", GWBRIDGE, field) for field in self._bridge())
             return
-        declared, found = self.intent.network(name), self.host.network(name)
+        declared = self.intent.network(name)
         if declared is None:
             return
+        found = found_for(declared, self.host, self.cluster.record)
         kind = "overlay" if declared.driver == "overlay" else "network"
         if found is None:
             yield Drift(kind, name, "missing")
@@ -269,6 +282,12 @@ class _Comparison:
             yield from (Drift(kind, name, each.field) for each in overlay_differences(declared, found))
         elif declared.subnet and found.subnet != declared.subnet:
             yield Drift(kind, name, "subnet")
+
+    def _strangers(self) -> Iterator[Drift]:
+        for declared in self.intent.networks:
+            for each in strangers(declared, self.host, self.cluster.record):
+                field = "driver" if each.driver != declared.driver else "name"
+                yield Drift("overlay", declared.name, field)
 
     def _bridge(self) -> Iterator[str]:
         yield from (each.field for each in bridge.bridge_differences(self.intent.gwbridge, self.host))

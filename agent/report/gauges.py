@@ -169,7 +169,9 @@ def _overlays_ok(intent: Intent, host: HostState, cluster: ClusterState) -> bool
     for wanted in intent.networks:
         if wanted.driver != "overlay":
             continue
-        found = host.network(wanted.name)
+        if networks.strangers(wanted, host, cluster.record):
+            return False
+        found = networks.found_for(wanted, host, cluster.record)
         # A worker lists an overlay only while it runs a container on it. Otherwise the leader's record counts.
         if wanted.name not in known if found is None else networks.overlay_differences(wanted, found):
             return False

@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from agent.diff import container, nodes, replicas
-from agent.diff.bridge import OURS, has_mesh
-from agent.diff.networks import others_on
+from agent.diff.bridge import OURS, REFUSAL, REFUSED, has_mesh
+from agent.diff.networks import others_on, strangers
+from agent.diff.reported import finished_reports
 from agent.model import host_state, status, steps
-from agent.model.intent import GWBRIDGE, PARKING, Intent
+from agent.model.intent import GWBRIDGE, LOCAL_DRIVER, PARKING, Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Blocked, Failure, Plan, Step
 from agent.model.spec import Pairs
@@ -158,6 +159,7 @@ def _seen(
         node_id=swarm.node_id,
         swarm_id=swarm.swarm_id,
         is_manager=swarm.is_manager,
+        other_cluster=host.other_cluster(observed.cluster.record if observed.cluster else None),
         swarm_address=swarm.address,
         autolock=swarm.autolock,
         managers=swarm.managers,
@@ -169,6 +171,8 @@ def _seen(
         networks=tuple(_network(each, observed, wrong=wrong) for each in networks),
         images=images,
         volumes=tuple(sorted(host.volumes)),
+        volume_drivers=_volume_drivers(host),
+        left_volumes=_left_volumes(observed, host),
         foreign_names=names[:MOST_NAMES],
         routes=tuple((str(network), device) for network, device in host.routes) if wrong else (),
         addresses=tuple(
@@ -194,6 +198,14 @@ def _networks(observed: Observed, host: host_state.HostState) -> tuple[host_stat
     ]
     left = {each.id for each in others[MOST_NAMES:]}
     return tuple(each for each in listed if each.id not in left)
+
+
+def _is_of_interest(label: tuple[str, str]) -> bool:
+    return label in OURS or label[0] in (REFUSED, REFUSAL)
+
+
+def _volume_drivers(host: host_state.HostState) -> Pairs:
+    return tuple((each.name, each.driver) for each in host.declared_volumes if each.driver != LOCAL_DRIVER)
 
 
 def _bridge(observed: Observed, host: host_state.HostState, phase: status.Phase) -> status.BridgeReport:
@@ -249,15 +261,21 @@ def _network(found: host_state.NetworkState, observed: Observed, *, wrong: bool)
         found,
         subnet=str(found.subnet) if found.subnet else "",
         gateway=found.gateway or "",
-        labels=tuple(each for each in found.labels if each in OURS),
+        labels=found.labels if found.ours else tuple(each for each in found.labels if _is_of_interest(each)),
         users=others_on(found, observed.cluster) if observed.cluster else (),
         endpoints=found.endpoints if wrong else (),
     )
 
 
 def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[status.ReplicaReport, ...]:
-    """Return a report of every managed container on the host, in the order observed."""
+    """Return a report of every managed container on the host, in the order observed, then of removed finished ones."""
     cluster, reports = observed.cluster, []
+    intent = cluster.accepted if cluster else None
+    strange = {
+        found.id
+        for declared in (intent.networks if intent else ())
+        for found in strangers(declared, host, cluster.record if cluster else None)
+    }
     assigned = container.by_slot(cluster.assignment.replicas) if cluster and cluster.assignment else {}
     for each in host.containers:
         replica = assigned.get(each.replica.key)
@@ -268,11 +286,23 @@ def replica_reports(observed: Observed, host: host_state.HostState) -> tuple[sta
             slot=each.replica.slot,
             spec=each.replica.spec,
             addresses=tuple(sorted(each.addresses)),
+            network_ids=tuple(item for item in each.network_ids if item[1] in strange),
             reserved=replica.addresses if replica else (),
             image_now=replicas.image_now(cluster, host, each) if cluster else "",
+            removed=False,
         )
         reports.append(report)
-    return tuple(reports)
+    return (*reports, *finished_reports(host))
+
+
+def _left_volumes(observed: Observed, host: host_state.HostState) -> tuple[status.LeftVolumes, ...]:
+    """Return the anonymous volumes of replicas that are neither on the host nor assigned to it."""
+    cluster = observed.cluster
+    assignment = cluster.assignment if cluster else None
+    here = {each.replica.key for each in host.containers}
+    here |= {each.key for each in assignment.replicas} if assignment else set()
+    left = (each for each in host.remembered if each.volumes and each.key not in here)
+    return tuple(_as(status.LeftVolumes, each) for each in left)[:MOST_NAMES]
 
 
 def _as(report: Callable[..., R], found: object, **given: object) -> R:

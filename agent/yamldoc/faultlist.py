@@ -106,8 +106,9 @@ def listed(options: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """Return the known word most similar to `word`; None if none is similar."""
+    """Return the known word most similar to `word`, whatever the case of both; None if none is similar."""
     if len(word) > LONGEST_GUESSED or len(known) > MOST_CANDIDATES:
         return None
-    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
-    return near[0] if near else None
+    spelled = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), sorted(spelled), n=1, cutoff=0.6)
+    return spelled[near[0]] if near else None

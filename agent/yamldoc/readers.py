@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from math import inf
 from typing import TypeVar, overload
 
 from agent.model.faults import FaultKind
@@ -205,6 +204,9 @@ _DURATION = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:h|ms|us|m|s)){1,5}", re.ASCI
 _DURATION_PART = re.compile(r"([\d.]+)(h|ms|us|m|s)", re.ASCII)
 _MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
 
+_LONGEST_S = 3_155_760_000.0
+"""A hundred years. The engine counts nanoseconds in 64 bits."""
+
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
@@ -308,7 +310,7 @@ def number(low: float, high: float) -> Reader[float]:
     return _measured(decimal, "a number", "", (low, high), "{:g}".format)
 
 
-def duration(low_s: float = 0.0, high_s: float = inf) -> Reader[float]:
+def duration(low_s: float = 0.0, high_s: float = _LONGEST_S) -> Reader[float]:
     """Return a reader of times such as `1m30s`, in seconds; the units are h, m, s, ms and us, as in Compose."""
     remedy = "write for example 90s, 1m30s or 500ms"
     return _measured(_seconds, "a time with a unit", remedy, (low_s, high_s), "{:g}s".format)

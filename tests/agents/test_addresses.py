@@ -181,3 +181,45 @@ def test_services_that_exchange_their_fixed_addresses_both_get_them(tmp_path: Pa
 
     found = addresses(cluster)
     assert (found["prod-billing-1"], found["prod-console-1"]) == ("10.10.1.2", "10.10.1.1")
+
+
+# ---- a worker that leaves and joins again, while the swarm keeps its addresses for its previous node
+
+WORKER = document(TOLD, roles={"node-232": "worker"})
+REJOINS = document(
+    WORKER,
+    cluster={"gwbridge": {"method": "rejoin", "driver_opts": {"com.docker.network.driver.mtu": "1450"}}},
+)
+
+
+def keep_addresses(cluster: SimulatedCluster, name: str) -> None:
+    """Let the swarm keep what it has given to this host, as it does when the host leaves soon after a stop."""
+    found = cluster.hosts[name].engine.nets.membership
+    assert found is not None
+    swarm, member = found
+    member.kept = {
+        network: {container: address for address, container, node in swarm.given_out(network) if node == member.node_id}
+        for network in swarm.networks
+    }  # fmt: skip
+    assert any(member.kept.values())
+
+
+@pytest.mark.parametrize("how", ["by hand", "on the order"])
+def test_a_worker_that_leaves_and_joins_again_has_the_addresses_of_its_replicas_again(
+    tmp_path: Path, how: str
+) -> None:
+    cluster = begun(tmp_path, WORKER)
+    before, old = addresses(cluster), cluster.hosts["node-232"].engine.nets.membership
+    assert old is not None
+    keep_addresses(cluster, "node-232")
+    if how == "by hand":
+        cluster.hosts["node-232"].engine.leave_swarm()
+    else:
+        cluster.put_intent(REJOINS)
+    rounds(cluster, within=200)
+
+    now = cluster.hosts["node-232"].engine.nets.membership
+    assert now is not None
+    assert now[1] is not old[1]
+    assert addresses(cluster) == before
+    assert not [each for agent in cluster.agents.values() for each in agent.failed() if "attaching" in each]

@@ -319,3 +319,22 @@ def test_a_container_that_starts_and_stops_all_the_time_delays_nobody_for_good(c
             restless.by_hand.end("restless", exit_code=1)
 
     cluster.check_done()
+
+
+# ---- a form that docker refuses
+
+
+def test_options_that_docker_refuses_move_nothing_and_the_next_document_goes_on(settled: LiveCluster) -> None:
+    before, started = settled.bridges(), settled.when_started()
+    # Of an option that a later engine knows: the document refuses wrong values of those known here.
+    bogus = {"com.docker.network.bridge.enable_later": "bogus"}
+    settled.put_intent(document(cluster={"gwbridge": {"driver_opts": bogus}}))
+    settled.rounds(60)
+
+    assert settled.bridges() == before
+    assert settled.disturbed == []
+    assert any("failed to parse" in error for agent in settled.agents.values() for error in agent.failed())
+    settled.put_intent(EXAMPLE)
+    settled.settle()
+    assert settled.bridges() == before
+    assert settled.when_started() == started

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import docker
@@ -11,6 +12,7 @@ from agent.clients.docker import DockerEngine, Engine
 from tests.fakes.engine import FakeEngine
 from tests.fakes.swarm import FakeLan
 from tests.support.docker_daemon import ADDRESS, BARE, RICH, RICH_SAYS, DockerDaemon
+from tests.support.etcd_server import eventually
 
 CLUSTER = "test"
 KINDS = ["in memory", "dockerd"] if os.geteuid() == 0 else ["in memory"]
@@ -154,9 +156,18 @@ class DockerScene:
             self._hands.leave_swarm(force=True)
         # The swarm's own networks go with the swarm, some only a moment after it was left.
         for each in self._hands.networks(filters={"type": "custom", "scope": "local"}):
-            self._hands.remove_network(each["Id"])
+            eventually(partial(self._is_removed, each["Id"]), 20.0)
         for each in self._hands.volumes()["Volumes"] or ():
             self._hands.remove_volume(each["Name"], force=True)
+
+    def _is_removed(self, network: str) -> bool:
+        """Remove it. The sandbox of the ingress stays on docker_gwbridge if the swarm is left right after its init."""
+        with contextlib.suppress(docker.errors.APIError):
+            for each in (self._hands.inspect_network(network)["Containers"] or {}).values():
+                self._hands.disconnect_container_from_network(each["Name"], network, force=True)
+            self._hands.remove_network(network)
+            return True
+        return False
 
     def close(self) -> None:
         self.engine.close()

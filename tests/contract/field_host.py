@@ -42,11 +42,14 @@ class _Kernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         return ()
 
+    def lacks_sysctl(self, name: str) -> bool:
+        return False
+
     def listening(self) -> tuple[str, ...]:
         return ()
 
 
-class _Machine:
+class Machine:
     """What SimulatedAgent asks of a host."""
 
     name, machine_id, boot_id = HOST, "machine", "boot"
@@ -68,7 +71,7 @@ class FieldHost:
         self._clock = FakeClock()
         etcd = FakeEtcd(self._clock)
         self._operator = FakeStore(etcd)
-        self._machine = _Machine(daemon, directory)
+        self._machine = Machine(daemon, directory)
         host = cast(SimulatedHost, self._machine)
         self.agent = SimulatedAgent(host, etcd, self._clock, "run-1")
         self.hands = daemon.client()

@@ -18,7 +18,7 @@ import pytest
 from agent.clients.etcd import EtcdStore
 from agent.config import load_config
 from agent.daemon.main import Daemon
-from agent.errors import Refused
+from agent.errors import Invalid, Refused
 from agent.lease import campaign
 from agent.model.keys import Keys
 from agent.model.records import Accepted, LeaderRecord, decode, encode
@@ -100,17 +100,38 @@ def test_without_an_etcd_it_becomes_ready_and_is_there_when_etcd_comes(tmp_path:
             store.close()
 
 
-def test_a_taken_port_is_said_clearly_and_ends_it_before_anything_began(
+def test_a_taken_port_is_said_clearly_and_the_agent_works_without_its_pages_until_it_is_free(
     start: Start, store: EtcdStore
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        with start(listen=listen) as agent:
-            assert agent.ended(WITHIN_S) == 1
-            assert f"cannot listen on {listen} for HTTP: Address already in use" in agent.log()
-            assert "Traceback" not in agent.log()
-            assert not agent.says("READY=1")
-    assert read(store, KEYS.presence("h1")) is None
+    taken = socket.create_server(("127.0.0.1", 0))
+    listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    with start(listen=listen) as agent:
+        agent.until_it_says("READY=1")
+        assert f"cannot listen on {listen} for HTTP: Address already in use" in agent.log()
+        assert "Traceback" not in agent.log()
+        eventually(lambda: read(store, KEYS.status("h1")), WITHIN_S)
+        blocked = [(each.resource, each.kind) for each in status(store).blocked]
+        assert ("page", "port") in blocked
+
+        taken.close()
+        eventually(lambda: "HTTP server started" in agent.log(), WITHIN_S)
+        assert agent.get("/healthz") == (200, "ok\n")
+        eventually(lambda: all(each.resource != "page" for each in status(store).blocked), WITHIN_S)
+
+
+def test_a_second_agent_on_the_host_ends_before_anything_began(
+    start: Start, store: EtcdStore, etcd: EtcdServer, tmp_path: Path
+) -> None:
+    with start() as first:
+        first.until_it_says("READY=1")
+        eventually(lambda: read(store, KEYS.presence("h1")), WITHIN_S)
+        before = read(store, KEYS.presence("h1"))
+        config = load_config(tmp_path / "agent.yaml")
+        daemon = Daemon(config)
+        with pytest.raises(Refused, match="another agent runs on this host"):
+            daemon.start("127.0.0.1:0")
+        daemon.close()
+        assert read(store, KEYS.presence("h1")) == before
 
 
 def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, etcd: EtcdServer) -> None:
@@ -120,11 +141,10 @@ def test_a_start_that_fails_leaves_no_thread(tmp_path: Path, etcd: EtcdServer) -
         f"docker: {{url: 'unix://{tmp_path}/none.sock'}}\n"
     )
     before = set(threading.enumerate())
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        daemon = Daemon(load_config(config))
-        with pytest.raises(Refused, match="Address already in use"):
-            daemon.start(f"127.0.0.1:{taken.getsockname()[1]}")
-        daemon.close()
+    daemon = Daemon(load_config(config))
+    with pytest.raises(Invalid, match="is not a valid listen address"):
+        daemon.start("nowhere")
+    daemon.close()
     eventually(lambda: set(threading.enumerate()) <= before, SOON_S, "threads of the daemon end")
 
 

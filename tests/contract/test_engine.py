@@ -10,12 +10,12 @@ import pytest
 from agent.clients.docker import Engine
 from agent.diff.container import CreateRequest, FillContext, create_request
 from agent.errors import Conflict, Missing, Refused, Unreachable
-from agent.model.host_state import ContainerState, NetworkState
+from agent.model.host_state import ContainerState, Difference, NetworkState, VolumeState
 from agent.model.intent import GWBRIDGE, BridgeIntent, NetworkIntent, VolumeIntent
 from agent.model.records import Replica
 from agent.model.spec import Attachment, ContainerSpec, Port, Restart, spec_hash
 from tests.contract.engines import CLUSTER, KINDS, DockerScene, FakeScene, Scene
-from tests.support.docker_daemon import BARE, DockerDaemon, running
+from tests.support.docker_daemon import BARE, RICH, DockerDaemon, running
 from tests.support.etcd_server import eventually
 
 MIB = 2**20
@@ -55,6 +55,12 @@ def _ours(engine: Engine, spec: ContainerSpec = SPEC) -> ContainerState:
     """The only container of ours."""
     (only,) = engine.containers({spec_hash(spec): spec}, _context).ours
     return only
+
+
+def _seen_as(engine: Engine, made: ContainerSpec, spec: ContainerSpec) -> tuple[Difference, ...]:
+    """The differences of the only container of ours, which was made from `made`, from another spec."""
+    (only,) = engine.containers({spec_hash(made): spec}, _context).ours
+    return only.differences
 
 
 def _network(engine: Engine, name: str) -> NetworkState | None:
@@ -217,7 +223,8 @@ def test_a_volume_is_made_once(engine: Engine) -> None:
     engine.create_volume(volume)
     engine.create_volume(volume)
 
-    assert "prod_data" in engine.volumes()
+    (found,) = engine.volumes()
+    assert found == VolumeState(name="prod_data", labels=(("team", "shop"),))
 
 
 # ---- images
@@ -251,6 +258,23 @@ def test_a_created_replica_is_ours_and_as_its_spec_says(engine: Engine) -> None:
     assert (found.id, found.name, found.status, found.started_at) == (made, NAME, "created", "")
     assert found.replica == Replica(service="order", slot=1, spec=spec_hash(SPEC))
     assert found.differences == ()
+
+
+def test_an_empty_command_clears_the_images_and_keeps_its_entrypoint(engine: Engine) -> None:
+    spec = ContainerSpec(image=RICH, command=())
+    engine.create_container(_request(spec))
+
+    assert _ours(engine, spec).differences == ()
+    as_the_image_says = replace(spec, command=None)
+    told = [str(each) for each in _seen_as(engine, spec, as_the_image_says)]
+    assert told == ["command: the declared value wanted, nothing found"]
+
+
+def test_an_empty_command_needs_an_entrypoint_of_the_image(scene: Scene) -> None:
+    if isinstance(scene, FakeScene):
+        pytest.skip("the engine in memory does not judge commands")
+    with pytest.raises(Refused, match="No command specified"):
+        scene.engine.create_container(_request(ContainerSpec(image=BARE, command=())))
 
 
 def test_a_started_replica_runs_with_an_address_on_each_of_its_networks(engine: Engine) -> None:

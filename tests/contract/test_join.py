@@ -8,6 +8,7 @@ import pytest
 from agent.clients.docker import Engine
 from agent.errors import Refused, Unreachable
 from agent.model.intent import NetworkIntent
+from tests.contract.engines import CLUSTER
 from tests.contract.pairs import KINDS, OTHER, swarm_and_outsider
 from tests.support.docker_daemon import ADDRESS
 from tests.support.etcd_server import eventually
@@ -100,6 +101,7 @@ def test_a_swarm_is_dissolved_only_where_it_is_empty_and_was_made_for_this_clust
     )
     made = outside.info().swarm
     assert made.made_here
+    assert made.cluster == CLUSTER
     assert made.swarm_id
 
     with pytest.raises(Refused, match="not the one to dissolve"):

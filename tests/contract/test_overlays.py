@@ -254,3 +254,51 @@ def test_a_replica_that_does_not_run_is_taken_off_where_the_overlay_is_not_known
     (off,) = ours(second)
     assert off.addresses == ()
     assert [each.found for each in off.differences] == ["nothing"]
+
+
+LOCAL = NetworkIntent(
+    key="ov",
+    name="ov",
+    driver="bridge",
+    attachable=False,
+    subnet=IPv4Network("172.30.0.0/16"),
+    gateway=IPv4Address("172.30.0.1"),
+)
+
+
+def test_an_overlay_is_created_beside_a_local_network_of_its_name_which_gets_the_containers(
+    pair: Pair,
+) -> None:
+    """Names do not identify networks: the ids of the endpoints do."""
+    first, _ = pair
+    first.create_network(LOCAL)
+    first.create_network(NET)
+
+    found = {(each.driver, each.scope): each.id for each in first.networks() if each.name == "ov"}
+    assert found.keys() == {("bridge", "local"), ("overlay", "swarm")}
+    local, overlay = found["bridge", "local"], found["overlay", "swarm"]
+    made = run(first, 1)
+    (replica,) = ours(first)
+    assert dict(replica.network_ids) == {"ov": local}
+
+    first.stop(made, 0.0)
+    first.disconnect(made, local)
+    assert [each.network_ids for each in ours(first)] == [()]
+    first.remove_network(local)
+    assert [each.id for each in first.networks() if each.name == "ov"] == [overlay]
+    first.connect(made, SPEC.networks[0], ("x",))
+    start(first, made)
+    assert [dict(each.network_ids) for each in ours(first)] == [{"ov": overlay}]
+
+
+def test_a_local_network_made_later_leaves_the_replicas_on_their_overlay(pair: Pair) -> None:
+    first, second = pair
+    first.create_network(NET)
+    overlay = the_network(first).id
+    made = run(second, 2)
+    with pytest.raises((Conflict, Refused)):
+        second.create_network(LOCAL)
+
+    second.stop(made, 0.0)
+    start(second, made)
+    assert [dict(each.network_ids) for each in ours(second)] == [{"ov": overlay}]

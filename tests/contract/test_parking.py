@@ -1,17 +1,24 @@
 """What a change of docker_gwbridge under running containers rests on: where an engine puts a container's gateway."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
+from agent.apply import apply
 from agent.clients.docker import Engine
+from agent.diff.bridge import form_of, refused_form
 from agent.diff.container import FillContext
-from agent.errors import Conflict, Unreachable
+from agent.errors import Conflict, Refused, Unreachable
 from agent.model.host_state import Attached, NetworkState
 from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, NetworkIntent
 from agent.model.records import Replica
+from agent.model.steps import CreateParking, SwapBridge
+from agent.planner.host.bridge_swap import plan_swap
 from tests.contract.engines import Scene
+from tests.support.builders import host, intent
 from tests.support.etcd_server import eventually
 
 WITHIN_S = 10.0
@@ -308,3 +315,54 @@ def test_the_whole_change_moves_every_gateway_and_restarts_nobody(live: Live) ->
     assert live.attached(aside).networks == ("bridge", OVERLAY.name)
     assert live.scene.started() == started
     assert PARKING not in {each.name for each in live.engine.networks()}
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        replace(AGREED, options=(*AGREED.options, ("com.docker.network.driver.mtu", "bogus"))),
+        replace(AGREED, options=(("com.docker.network.bridge.enable_icc", "maybe"), *AGREED.options[1:])),
+        replace(AGREED, options=(*AGREED.options, ("com.docker.network.bridge.default_bridge", "bogus"))),
+    ],
+)
+def test_a_form_that_docker_refuses_leaves_the_bridge_as_it_was_with_the_refusal_on_it(
+    live: Live, declared: BridgeIntent
+) -> None:
+    old = live.bridge()
+    live.engine.release_endpoint(old.id, "gateway_ingress-sbox")
+    assert old.subnet is not None
+    before = BridgeIntent(subnet=old.subnet, gateway=IPv4Address(old.gateway), options=old.options)
+    step = SwapBridge(bridge=declared, old=(old.id,), release=(), before=before, reason="r")
+
+    with pytest.raises(Refused, match="failed to parse"):
+        apply(SimpleNamespace(engine=live.engine), step)  # type: ignore[arg-type]
+
+    new = live.bridge()
+    assert new.id != old.id
+    assert (new.subnet, new.gateway, new.options) == (old.subnet, old.gateway, old.options)
+    seen = host(networks=live.engine.networks())
+    assert form_of(seen) == before
+    kept = refused_form(declared, seen)
+    assert kept is not None
+    assert kept[0] == before
+    assert "failed to parse" in kept[1]
+    guest = live.run("web")
+    assert live.gateway(guest)
+
+
+def test_the_parking_network_is_refused_for_an_option_that_the_bridge_would_be_refused_for(
+    live: Live,
+) -> None:
+    wanted = intent(
+        gwbridge=replace(AGREED, options=(*AGREED.options, ("com.docker.network.driver.mtu", "bogus")))
+    )
+    web = live.run("web")
+    bridge = replace(live.bridge(), endpoints=live.engine.bridge_endpoints(GWBRIDGE))
+    others = tuple(each for each in live.engine.networks() if each.name != GWBRIDGE)
+    seen = host(networks=(bridge, *others), attached=live.engine.containers({}, _nothing).attached)
+    (first, *_) = plan_swap(wanted, seen, "").steps
+
+    assert isinstance(first, CreateParking)
+    with pytest.raises(Refused, match="failed to parse"):
+        live.engine.create_network(first.network)
+    assert live.gateway(web)

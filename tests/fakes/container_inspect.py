@@ -4,6 +4,7 @@ Checked against a real engine by tests/contract/test_fields_on_docker.py, and us
 """
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,12 +98,34 @@ def inspect_of(
         "Config": _merged(request, image["Config"], container_id),
         "HostConfig": host,
         "NetworkSettings": {"Networks": networks},
+        "Mounts": _volumes(host, request, image["Config"], container_id),
     }
+
+
+def _volumes(
+    host: Mapping[str, Any], said: Mapping[str, Any], image: Mapping[str, Any], container_id: str
+) -> list[dict[str, Any]]:
+    """The volumes of `Mounts`; one without a name gets one of 64 digits."""
+    mounts = [each for each in host.get("Mounts") or () if each["Type"] == "volume"]
+    named = {each["Target"]: each.get("Source") or "" for each in mounts}
+    taken = {each["Target"] for each in host.get("Mounts") or ()} | {*(host.get("Tmpfs") or {})}
+    taken |= {each.split(":")[1] for each in host["Binds"] or ()}
+    bare = {*(image.get("Volumes") or ()), *(said.get("Volumes") or ())} - taken
+    return [
+        {
+            "Type": "volume",
+            "Name": name or hashlib.sha256(f"{container_id}{target}".encode()).hexdigest(),
+            "Destination": target,
+        }
+        for target, name in sorted({**named, **dict.fromkeys(bare, "")}.items())
+    ]
 
 
 def _merged(said: dict[str, Any], image: Mapping[str, Any], container_id: str) -> dict[str, Any]:
     config = {"Hostname": container_id[:_SHORT_ID], **CONFIG_DEFAULTS, **said}
-    if not said.get("Entrypoint"):
+    if said.get("Cmd") == [] and "Entrypoint" not in said:  # the client sends the image's entrypoint then
+        config["Entrypoint"] = image.get("Entrypoint")
+    elif not said.get("Entrypoint"):
         config["Cmd"] = said.get("Cmd") or image.get("Cmd")
         config["Entrypoint"] = image.get("Entrypoint")
     elif said["Entrypoint"] == [""]:

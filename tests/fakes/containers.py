@@ -30,7 +30,7 @@ class FakeContainers:
         self,
         has_network: Callable[[str], bool],
         address: Callable[[str], str],
-        network_id: Callable[[str], str] = lambda name: name,
+        network_id: Callable[[str, str], str] = lambda name, _: name,
         plugged: Callable[[Raw], None] = lambda _: None,
         taken: Callable[[str], set[str]] = lambda _: set(),
     ) -> None:
@@ -39,6 +39,8 @@ class FakeContainers:
         self.raws: dict[str, Raw] = {}
         self.kept_ports: set[tuple[str, str]] = set()
         """(protocol, port) of mappings that dockerd has restored after a crash, for nobody."""
+        self.refused: dict[str, str] = {}
+        """Image -> what docker says when a container of it is started for the first time."""
         self.misgives = False
         """Whether the swarm gives the next container that joins an overlay such an address."""
         self._duplicate: set[str] = set()
@@ -70,6 +72,8 @@ class FakeContainers:
             return raw
         before = raw["State"]["Status"]
         try:
+            if before == "created" and (why := self.refused.get(raw["Config"]["Image"])):
+                raise Refused(why)
             self._check_networks(raw)
             self._check_ports(raw)
             raw["State"]["Status"] = "running"
@@ -80,7 +84,7 @@ class FakeContainers:
         for network, each in raw["NetworkSettings"]["Networks"].items():
             fixed = (each.get("IPAMConfig") or {}).get("IPv4Address")
             each["IPAddress"] = fixed or self._address(network)
-            each["NetworkID"] = self._network_id(network)
+            each["NetworkID"] = self._network_id(network, each.get("NetworkID") or "")
         raw["State"] |= {"Status": "running", "Error": "", "StartedAt": self._now(), "ExitCode": 0}
         return raw
 
@@ -130,13 +134,16 @@ class FakeContainers:
         fixed = (made["IPAMConfig"] or {}).get("IPv4Address")
         if running:
             self._check_address(network, made)
-        made["NetworkID"] = self._network_id(network)
+        made["NetworkID"] = self._network_id(network, "")
         networks[network] = made | {"IPAddress": (fixed or self._address(network)) if running else ""}
         self._plugged(raw)
 
     def disconnect(self, name: str, network: str) -> None:
+        """Leave a network, given by its name or its id."""
         raw = self.get(name)
-        if raw["NetworkSettings"]["Networks"].pop(network, None) is not None:
+        on = raw["NetworkSettings"]["Networks"]
+        network = next((each for each, found in on.items() if found.get("NetworkID") == network), network)
+        if on.pop(network, None) is not None:
             self._plugged(raw)
 
     def cut_off(self, networks: Iterable[str]) -> None:
@@ -145,26 +152,31 @@ class FakeContainers:
             for network in networks if is_up(raw) else ():
                 self.disconnect(raw["Id"], network)
 
-    def on(self, network: str) -> list[str]:
+    def on(self, network: str, network_id: str) -> list[str]:
         """Names of the running containers on a network."""
-        return [
-            raw["Name"][1:]
+        ends = (
+            (raw["Name"][1:], raw["NetworkSettings"]["Networks"].get(network))
             for raw in self.raws.values()
-            if is_up(raw) and network in raw["NetworkSettings"]["Networks"]
+            if is_up(raw)
+        )
+        # One that is just being plugged in has no id yet.
+        return [
+            name for name, end in ends if end is not None and end.get("NetworkID") in ("", None, network_id)
         ]
 
-    def ids_on(self, network: str) -> list[str]:
+    def ids_on(self, network: str, network_id: str) -> list[str]:
         """Ids of the running containers on a network."""
-        return [self.get(name)["Id"] for name in self.on(network)]
+        return [self.get(name)["Id"] for name in self.on(network, network_id)]
 
     def addresses(self, network: str) -> set[str]:
         networks = (raw["NetworkSettings"]["Networks"] for raw in self.raws.values())
         return {each[network].get("IPAddress", "") for each in networks if network in each}
 
-    def addresses_by_id(self, network: str) -> dict[str, str]:
+    def addresses_by_id(self, network: str, network_id: str) -> dict[str, str]:
         """Of the running containers on a network."""
         found = {
-            each: self.get(each)["NetworkSettings"]["Networks"][network] for each in self.ids_on(network)
+            each: self.get(each)["NetworkSettings"]["Networks"][network]
+            for each in self.ids_on(network, network_id)
         }
         return {each: raw["IPAddress"] for each, raw in found.items() if raw.get("IPAddress")}
 
@@ -176,7 +188,7 @@ class FakeContainers:
             if not self._has_network(network):
                 raise Unreachable(f"network {network} not found")
             # One that was removed and recreated is another one to a container that was on it.
-            if (known := each.get("NetworkID")) and known != self._network_id(network):
+            if (known := each.get("NetworkID")) and known != self._network_id(network, known):
                 raise Unreachable(f"Could not attach to network {known}: network {known} not found")
             self._check_address(network, each)
             self._check_given(raw["Id"], network, each)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from agent.clients.docker import Containers, EngineInfo
 from agent.clients.docker.reading import attached, container_state, locked_state
@@ -22,7 +22,7 @@ from agent.diff.container import (
     update_request,
 )
 from agent.errors import Conflict, Invalid, Missing, Refused, Unreachable
-from agent.model.host_state import ContainerState, GivenOut, NetworkState, NodeState, SwarmState
+from agent.model.host_state import ContainerState, GivenOut, NetworkState, NodeState, SwarmState, VolumeState
 from agent.model.intent import GWBRIDGE, Availability, BridgeIntent, NetworkIntent, Role, VolumeIntent
 from agent.model.records import Replica, Tokens
 from agent.model.spec import Attachment, ContainerSpec, Pairs
@@ -31,7 +31,9 @@ from tests.fakes.networks import FakeNetworks
 from tests.fakes.swarm import (
     A_MANAGER,
     ALREADY,
+    EXPIRED,
     LOCKED,
+    NO_LEADER,
     NOBODY_LETS_IN,
     NOT_A_MANAGER,
     WRONG_KEY,
@@ -60,6 +62,8 @@ class FakeEngine(FakeWire):
         super().__init__()
         self.name, self.address = name, address
         self.volume_names: set[str] = set()
+        self.made_volumes: dict[str, VolumeState] = {}
+        """Those of which more than the name is known, by name."""
         self.image_configs: dict[str, Raw] = {}
         """Reference, as `familiar`, -> GET /images/{id}/json."""
         self.believed: list[bool] = []
@@ -113,7 +117,7 @@ class FakeEngine(FakeWire):
 
     @call()
     def networks(self) -> tuple[NetworkState, ...]:
-        return tuple(self.nets.listed().values())
+        return self.nets.listed()
 
     @call()
     def bridge_endpoints(self, network: str) -> Pairs:
@@ -169,8 +173,16 @@ class FakeEngine(FakeWire):
         return {each: self.image_configs[familiar(each)]["Id"] for each in here}
 
     @call()
-    def volumes(self) -> frozenset[str]:
-        return frozenset(self.volume_names)
+    def image_volumes(self, image_id: str) -> tuple[str, ...]:
+        configs = [each["Config"] for each in self.image_configs.values() if each["Id"] == image_id]
+        return tuple(sorted(path for each in configs[:1] for path in each.get("Volumes") or ()))
+
+    @call()
+    def volumes(self) -> tuple[VolumeState, ...]:
+        bare = (VolumeState(name=each) for each in self.volume_names)
+        return tuple(
+            self.made_volumes.get(each.name, each) for each in sorted(bare, key=lambda each: each.name)
+        )
 
     @call()
     def output(self, container: str, lines: int) -> bytes:
@@ -204,13 +216,23 @@ class FakeEngine(FakeWire):
             self.stuck = None
         elif self.nets.membership is not None:
             swarm, member = self.nets.membership
-            if member.in_raft:
+            if (member.in_raft or member.cut_out) and not member.expired:
                 raise Refused(A_MANAGER)
             self.by_hand.cut_off(swarm.networks)
             self.nets.leave()
             if self.leave_takes_long:
                 self.leave_takes_long, self.stuck = False, SwarmState(local="active")
                 raise Unreachable("context deadline exceeded")
+
+    @call("swarm leave")
+    def abandon_node(self, node_id: str) -> None:
+        if self.nets.membership is None:
+            return
+        swarm, member = self.nets.membership
+        if member.node_id != node_id or not member.cut_out:
+            raise Refused(f"manager {node_id} has a raft leader again")
+        self.by_hand.cut_off(swarm.networks)
+        self.nets.leave()
 
     @call("swarm leave")
     def dissolve_swarm(self, swarm_id: str) -> None:
@@ -255,7 +277,7 @@ class FakeEngine(FakeWire):
         self.answers = True
         if self.nets.membership:
             _, member = self.nets.membership
-            member.locked = member.in_raft and bool(member.lock)
+            member.locked, member.restarted = member.in_raft and bool(member.lock), True
 
     @call("node update")
     def update_node(
@@ -284,7 +306,7 @@ class FakeEngine(FakeWire):
 
     # ---- networks and volumes
 
-    def create_bridge(self, bridge: BridgeIntent) -> None:
+    def create_bridge(self, bridge: BridgeIntent, labels: Pairs = ()) -> None:
         self.create_network(
             NetworkIntent(
                 key=GWBRIDGE,
@@ -294,6 +316,7 @@ class FakeEngine(FakeWire):
                 subnet=bridge.subnet,
                 gateway=bridge.gateway,
                 options=bridge.options,
+                labels=labels,
             )
         )
 
@@ -329,6 +352,10 @@ class FakeEngine(FakeWire):
     @call("volume create")
     def create_volume(self, volume: VolumeIntent) -> None:
         self.volume_names.add(volume.name)
+        made = VolumeState(
+            name=volume.name, driver=volume.driver, options=volume.options, labels=volume.labels
+        )
+        self.made_volumes.setdefault(volume.name, made)
 
     # ---- images
 
@@ -360,6 +387,7 @@ class FakeEngine(FakeWire):
             raw = self.by_hand.create(request.body, image, request.name)
         except Conflict as conflict:
             return self._taken_over(request, conflict)
+        self.volume_names |= {each["Name"] for each in raw["Mounts"]}
         for each in request.more:
             self.by_hand.connect(raw["Id"], each.network, endpoint(each, each.aliases))
         return str(raw["Id"])
@@ -429,8 +457,8 @@ class FakeEngine(FakeWire):
     def _plugged(self, raw: Raw) -> None:
         self.nets.plug(raw)
 
-    def _network_id(self, network: str) -> str:
-        return self.nets.id_of(network)
+    def _network_id(self, network: str, had: str) -> str:
+        return self.nets.id_of(network, had)
 
     def _swarm_state(self) -> SwarmState:
         if self.nets.membership is None:
@@ -438,9 +466,23 @@ class FakeEngine(FakeWire):
         swarm, member = self.nets.membership
         if member.locked:
             return SwarmState(local="locked", error=LOCKED)
+        if member.expired:
+            return SwarmState(local="error", error=EXPIRED)
+        swarm.tell(member)
         if member.failed:
             return SwarmState(local="error", error=NOBODY_LETS_IN)
         managers = [each for each in swarm.members if each.in_raft]
+        if member.cut_out:
+            managers.append(member)
+            local: Literal["pending", "active"] = "pending" if member.restarted else "active"
+            return SwarmState(
+                local=local,
+                error=NO_LEADER,
+                node_id=member.node_id,
+                is_manager=True,
+                address=self.advertised,
+                managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
+            )
         return SwarmState(
             local="active",
             node_id=member.node_id,
@@ -450,6 +492,7 @@ class FakeEngine(FakeWire):
             managers=tuple(sorted((each.node_id, f"{each.host.address}:2377") for each in managers)),
             pool=(swarm.pool,) if member.in_raft else (),
             made_here=member.in_raft and swarm.made_for == self._cluster,
+            cluster=swarm.made_for if member.in_raft else "",
             autolock=bool(swarm.unlock_key) if member.in_raft else None,
             joined_through=self.joined_through,
         )

@@ -13,6 +13,7 @@ class FakeKernel:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.foreign_routes: list[tuple[IPv4Network, str]] = []
+        self.no_sysctls: set[str] = set()
         self.processes: tuple[str, ...] = ()
         """What processes of the host listen on."""
         self.foreign_addresses: list[tuple[IPv4Interface, str]] = []
@@ -24,6 +25,9 @@ class FakeKernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         local = self._engine.nets.local.values()
         return (*self.foreign_routes, *((each.subnet, each.name) for each in local if each.subnet))
+
+    def lacks_sysctl(self, name: str) -> bool:
+        return name in self.no_sysctls
 
     def listening(self) -> tuple[str, ...]:
         # In a swarm dockerd listens to the other hosts.

@@ -9,7 +9,17 @@ from agent.model.intent import GWBRIDGE, NetworkIntent
 from agent.model.spec import Pairs
 from tests.fakes.containers import FakeContainers, Raw, is_up
 from tests.fakes.gateways import FakeGateways
-from tests.fakes.swarm import ALREADY, LOCKED, NOT_A_MANAGER, FakeLan, FakeSwarm, Host, Member, network_state
+from tests.fakes.swarm import (
+    ALREADY,
+    LOCKED,
+    NO_LEADER,
+    NOT_A_MANAGER,
+    FakeLan,
+    FakeSwarm,
+    Host,
+    Member,
+    network_state,
+)
 
 AUTOMATIC_BRIDGE = IPv4Network("172.18.0.0/16")
 """What docker_gwbridge gets when dockerd has to make it itself, or the next one that is free."""
@@ -44,6 +54,18 @@ _PREDEFINED = {
 """What every engine has, and nobody can remove."""
 
 
+def _check_options(network: NetworkIntent) -> None:
+    """dockerd refuses the values of a bridge's options that it cannot parse, and takes options it does not know."""
+    for name, value in network.options:
+        kind = name.rpartition(".")[2]
+        wrong = (kind == "mtu" and not value.isdecimal()) or (
+            kind.startswith(("enable_", "default_"))
+            and value.lower() not in ("true", "false", "1", "0", "t", "f")
+        )
+        if wrong:
+            raise Refused(f"failed to parse {name} value: {value}")
+
+
 class FakeNetworks:
     """The networks of one host, with the endpoints that `containers` have on them."""
 
@@ -51,7 +73,9 @@ class FakeNetworks:
         self.local: dict[str, NetworkState] = {}
         self.damaged: dict[str, LinkState | None] = {}
         """Network id -> its device as somebody left it, in place of the one dockerd made."""
-        self.gateways = FakeGateways(self.known, self._bridge, lambda network: self.link(network) is not None)
+        self.gateways = FakeGateways(
+            self._by_id, self._bridge, lambda network: self.link(network) is not None
+        )
         self._lan, self._host, self._containers = lan, host, containers
 
     # ---- the swarm
@@ -64,8 +88,10 @@ class FakeNetworks:
         """The swarm this host manages. Refused when it does not, Unreachable without a quorum."""
         if self.membership and self.membership[1].locked:
             raise Refused(LOCKED)
-        if self.membership is None or not self.membership[1].in_raft:
+        if self.membership is None or not (self.membership[1].in_raft or self.membership[1].cut_out):
             raise Refused(NOT_A_MANAGER)
+        if self.membership[1].cut_out:
+            raise Unreachable(NO_LEADER)
         self.membership[0].check_quorum(self._host.address)
         return self.membership[0]
 
@@ -99,14 +125,15 @@ class FakeNetworks:
 
     # ---- the networks
 
-    def listed(self) -> dict[str, NetworkState]:
+    def listed(self) -> tuple[NetworkState, ...]:
         """What this host lists: a worker has an overlay only while a container of its own is on it."""
+        here = tuple(({**_PREDEFINED, **self.local}).values())
         if self.membership is None or self.membership[1].locked:
-            return {**_PREDEFINED, **self.local}
+            return here
         swarm, member = self.membership
-        overlays = swarm.networks.items()
-        seen = {name: each for name, each in overlays if member.in_raft or self._containers.on(name)}
-        return {**_PREDEFINED, **self.local, **seen}
+        overlays = swarm.networks.values()
+        seen = (each for each in overlays if member.in_raft or self._containers.on(each.name, each.id))
+        return (*here, *seen)
 
     def known(self, name: str) -> NetworkState | None:
         """A network a container of this host can be attached to."""
@@ -131,7 +158,11 @@ class FakeNetworks:
         return self.known(name) is not None
 
     def create(self, network: NetworkIntent) -> None:
-        if (there := self.listed().get(network.name)) is not None:
+        swarms = network.driver == "overlay"
+        named = [each for each in self.listed() if each.name == network.name]
+        # An overlay may have the name of a local network, but not the other way round (docs/engine-quirks.md).
+        named = [each for each in named if not swarms or each.scope == "swarm"]
+        for there in named:
             same = (network.driver, network.subnet or there.subnet) == (there.driver, there.subnet)
             if same and set(network.options) <= set(there.options):
                 return
@@ -139,8 +170,9 @@ class FakeNetworks:
         if network.driver == "overlay":
             self.managed().add_network(network)
             return
+        _check_options(network)
         subnet = network.subnet or self._free_subnet()
-        if any(subnet.overlaps(each.subnet) for each in self.listed().values() if each.subnet):
+        if any(subnet.overlaps(each.subnet) for each in self.listed() if each.subnet):
             raise Refused(OVERLAPS)
         gateway = str(network.gateway or subnet[1])
         ours = network.name != GWBRIDGE
@@ -165,7 +197,7 @@ class FakeNetworks:
             return ()
         swarm = self.membership[0]
         name = next((each.name for each in swarm.networks.values() if each.id == network_id), "")
-        if not self._containers.on(name):
+        if not self._containers.on(name, network_id):
             return ()
         nodes = {node for _, node in swarm.users(name)}
         return tuple(sorted(each.host.address for each in swarm.members if each.node_id in nodes))
@@ -180,9 +212,13 @@ class FakeNetworks:
         name = next((each.name for each in swarm.networks.values() if each.id == network_id), "")
         return swarm.given_out(name)
 
-    def id_of(self, name: str) -> str:
-        """The id of the network that this host knows by `name`; empty when it knows none."""
-        known = self.known(name)
+    def id_of(self, name: str, had: str = "") -> str:
+        """The id of the network that this host knows by `name`; empty when it knows none.
+
+        An endpoint that had the id of another network of that name keeps it, as long as there is one.
+        """
+        overlay = self._overlays().get(name)
+        known = overlay if overlay and had == overlay.id else self.known(name)
         return known.id if known else ""
 
     def prune(self) -> None:
@@ -193,7 +229,15 @@ class FakeNetworks:
 
     def plug(self, raw: Raw) -> None:
         """A container has joined or left a network, or has ended."""
-        self.gateways.look(raw["Id"], raw["NetworkSettings"]["Networks"] if is_up(raw) else ())
+        self.gateways.look(raw["Id"], self._ids_of(raw) if is_up(raw) else ())
+
+    def _ids_of(self, raw: Raw) -> list[str]:
+        found = raw["NetworkSettings"]["Networks"].items()
+        return [each.get("NetworkID") or self.id_of(name) for name, each in found]
+
+    def _by_id(self, network_id: str) -> NetworkState | None:
+        every = (*self.local.values(), *self._overlays().values(), *_PREDEFINED.values())
+        return next((each for each in every if each.id == network_id), None)
 
     def leads_out(self, raw: Raw) -> bool:
         """Whether a container can be reached from outside: by its gateway, or on a bridge of its own."""
@@ -205,7 +249,7 @@ class FakeNetworks:
         if (named := self.named(network)) is None:
             return
         self.gateways.release(self.local[named].id, endpoint)
-        if endpoint in self._containers.on(named):
+        if endpoint in self._containers.on(named, self.local[named].id):
             self._containers.disconnect(endpoint, named)
 
     def endpoints(self, network: str) -> Pairs:
@@ -213,7 +257,10 @@ class FakeNetworks:
         named = self.named(network)
         if named is None:
             return ()
-        on_it = {(self._containers.get(each)["Id"], each) for each in self._containers.on(named)}
+        on_it = {
+            (self._containers.get(each)["Id"], each)
+            for each in self._containers.on(named, self.local[named].id)
+        }
         return tuple(sorted({*on_it, *self.gateways.of(self.local[named].id)}))
 
     def link(self, network: NetworkState) -> LinkState | None:
@@ -251,6 +298,6 @@ class FakeNetworks:
         return self.local[GWBRIDGE]
 
     def _free_subnet(self) -> IPv4Network:
-        taken = [each.subnet for each in self.listed().values() if each.subnet]
+        taken = [each.subnet for each in self.listed() if each.subnet]
         pools = IPv4Network("172.16.0.0/12").subnets(new_prefix=AUTOMATIC_BRIDGE.prefixlen)
         return next(each for each in pools if each >= AUTOMATIC_BRIDGE and not any(map(each.overlaps, taken)))

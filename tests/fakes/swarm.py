@@ -32,6 +32,9 @@ NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. "
     "It's possible that too few managers are online."
 )
+EXPIRED = (
+    "error while loading TLS certificate in swarm-node.crt: x509: certificate has expired or is not yet valid"
+)
 LAST_MANAGER = (
     "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm"
 )
@@ -77,12 +80,20 @@ class Member:
     labels: dict[str, str] = field(default_factory=dict)
     gone: bool = False
     """Its host has left, or was wiped: nothing will answer for this node again."""
+    kept: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By network: (container id -> address) that its swarm keeps after it has gone, until its record is removed."""
     joined_through: str = ""
     """Address of the manager it would ask to become one, too; empty: any of them."""
     lock: str = ""
     """The key that it will need at its next start: what it was told last."""
     locked: bool = False
     """Its engine was restarted while autolock was on, or before it was told that it is off."""
+    cut_out: bool = False
+    """It was a manager and demoted while nobody reached it: its engine looks for a raft leader until it is told."""
+    expired: bool = False
+    """Its certificate is no longer valid: its engine cannot resume it."""
+    restarted: bool = False
+    """Its engine has started since it became this node."""
     failed: bool = False
     """It should have become a manager, and nobody was there to ask."""
     version: int = 0
@@ -93,7 +104,8 @@ class Member:
     @property
     def answers(self) -> bool:
         """Whether it answers whoever reaches it."""
-        return self.host.answers and not self.gone and not self.failed and not self.locked
+        ended = self.gone or self.failed or self.locked or self.expired
+        return self.host.answers and not ended
 
 
 class NodeUpdate(NamedTuple):
@@ -110,6 +122,7 @@ class FakeSwarm:
 
     def __init__(self, lan: "FakeLan", pool: IPv4Network, made_for: str = "") -> None:
         self._lan = lan
+        lan.swarms.append(self)
         self.made_for = made_for
         """The cluster whose agent made it, as its label says."""
         self.id = lan.new_id("swarm")
@@ -202,12 +215,19 @@ class FakeSwarm:
                 member.in_raft = not member.failed
                 member.lock = self.unlock_key
             elif member.role == "worker" and member.in_raft:
+                reached = self._is_reached(member) and not member.expired
                 member.in_raft = not self.goes_on_without(member)
+                member.cut_out = not member.in_raft and not reached
 
     def goes_on_without(self, member: Member) -> bool:
         """Whether a majority of the other managers is reached; else the engines do not let a manager go."""
         others, reached = [each for each in self._raft() if each is not member], self.reached()
         return 2 * len([each for each in others if each in reached]) > len(others)
+
+    def tell(self, member: Member) -> None:
+        """A manager that was demoted while it was away, and is a node still, learns of it when it is reached."""
+        if member.cut_out and member in self.members and self._is_reached(member):
+            member.cut_out = False
 
     def remove_node(self, node_id: str) -> None:
         member = next((each for each in self.members if each.node_id == node_id), None)
@@ -282,14 +302,23 @@ class FakeSwarm:
         """(container id, node id) of what runs on a network, on every member."""
         on = self._lan.containers_on
         members = ((each.node_id, on.get(each.host.address)) for each in self.members if not each.gone)
-        return tuple(sorted((found, node) for node, told in members if told for found in told(name)))
+        return tuple(
+            sorted(
+                (found, node)
+                for node, told in members
+                if told
+                for found in told(name, self.networks[name].id)
+            )
+        )
 
     def given_out(self, name: str) -> GivenOut:
         """(address, container id, node id) of what runs on a network; a node that is down keeps what it had."""
         found = []
         for each in self.members:
             told = self._lan.addresses_on.get(each.host.address)
-            for container, address in (told(name) if told and not each.gone else {}).items():
+            network = self.networks.get(name)
+            now = told(name, network.id) if told and network and not each.gone else {}
+            for container, address in (each.kept.get(name, {}) if each.gone else now).items():
                 found.append((address, container, each.node_id))
         return tuple(sorted(found))
 
@@ -334,22 +363,25 @@ class FakeLan:
     """By address: on which side of a cut through the LAN; 0 when not named. Only hosts of one side reach each other."""
     members: dict[str, tuple[FakeSwarm, Member]] = field(default_factory=dict)
     """By address."""
+    swarms: list[FakeSwarm] = field(default_factory=list)
     address_books: list[Callable[[str], set[str]]] = field(default_factory=list)
     """Of each host: the addresses its containers have on a network."""
-    containers_on: dict[str, Callable[[str], list[str]]] = field(default_factory=dict)
-    """By address: the ids of the host's running containers on a network."""
+    containers_on: dict[str, Callable[[str, str], list[str]]] = field(default_factory=dict)
+    """By address: the ids of the host's running containers on a network, by its name and its id."""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def new_id(self, kind: str) -> str:
         """An id nothing else on this LAN has."""
         return f"{kind}-{next(self._numbers)}"
 
-    addresses_on: dict[str, Callable[[str], dict[str, str]]] = field(default_factory=dict)
+    addresses_on: dict[str, Callable[[str, str], dict[str, str]]] = field(default_factory=dict)
     """By address of a host: (container id -> address) of the host's running containers on a network."""
 
     def taken(self, network: str) -> set[str]:
         """Every address that somebody has on that network."""
-        return {address for book in self.address_books for address in book(network)}
+        gone = [each for swarm in self.swarms for each in swarm.members if each.gone]
+        kept = {address for each in gone for address in each.kept.get(network, {}).values()}
+        return kept | {address for book in self.address_books for address in book(network)}
 
     def side(self, address: str) -> int:
         return self.sides.get(address, 0)

@@ -211,7 +211,9 @@ def record(**more: Any) -> SwarmRecord:
     made = SwarmRecord(
         claimed_by="h1", swarm_id=SWARM, managers=(("node-h1", "10.0.0.1:2377"),), networks=("net",)
     )
-    return replace(made, **more)
+    changed = replace(made, **more)
+    ids = tuple((each, "overlay-id") for each in changed.networks)
+    return changed if "overlay_ids" in more else replace(changed, overlay_ids=ids)
 
 
 def tokens(swarm_id: str = SWARM) -> Tokens:

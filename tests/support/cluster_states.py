@@ -642,6 +642,11 @@ CLUSTERS: Mapping[str, ClusterState] = {
             "container/prod-billing-1", "unsupported", "memory_swappiness: 10 wanted, none found"
         ),
     ),
+    "volume that docker cannot change": on(
+        HEALTHY,
+        B,
+        blocked=blocked("volume/prod_data", "unsupported", "labels.tier: '1' wanted, nothing found"),
+    ),
     "replica moves": assigned(
         without_replicas(HEALTHY, C, ("order", 3)), C, "order", held="node-232 still runs it", waits=""
     ),
@@ -1085,6 +1090,10 @@ EXPECTED: Mapping[str, Expected] = {
     "setting that the kernel ignores": Expected(
         line="billing: 1 of 1 replica ready; billing-1 on node-232: memory_swappiness: 10 wanted, none found",
         problems=("service/billing Blocked/Unsupported",),
+    ),
+    "volume that docker cannot change": Expected(
+        line="node-232: volume/prod_data: labels.tier: '1' wanted, nothing found",
+        problems=("host/node-232 Blocked/Unsupported",),
     ),
     "replica moves": Expected(
         line="in progress: 7 of 8 replicas ready; order: order-3: node-232 still runs it",

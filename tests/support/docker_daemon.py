@@ -88,23 +88,12 @@ class DockerDaemon:
             shutil.rmtree(self.directory / "exec", ignore_errors=True)
 
     def link_to(self, other: "DockerDaemon") -> None:
-        """A cable between the two."""
-        made = [
-            "ip",
-            "link",
-            "add",
-            "cable",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "cable",
-            "netns",
-            str(other.pid),
-        ]
+        """A cable between the two. It goes with the network of either, when that daemon is killed."""
+        here, there = (f"to{each.address.rpartition('.')[2]}" for each in (other, self))
+        made = ["ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", str(other.pid)]
         self.inside(*made)
-        for each in (self, other):
-            each.inside("ip", "link", "set", "cable", "master", "lan", "up")
+        for each, cable in ((self, here), (other, there)):
+            each.inside("ip", "link", "set", cable, "master", "lan", "up")
 
     def inside(self, *command: str) -> None:
         """Run a command in its network; fails when the command does."""

@@ -208,7 +208,9 @@ def _records(draw: st.DrawFn) -> SwarmRecord | None:
     networks = draw(st.sampled_from(((), ("net",)))) if swarm_id else ()
     recreating = draw(st.sampled_from(((), (), ("net",)))) if swarm_id else ()
     managers: Pairs = (("node-h1", "10.0.0.1:2377"),) if swarm_id else ()
+    unable: Pairs = () if swarm_id else draw(st.sampled_from(((), (("h2", "port 2377 is in use"),))))
     return SwarmRecord(
+        unable=unable,
         claimed_by=claimed_by,
         swarm_id=swarm_id,
         managers=managers,

@@ -142,7 +142,12 @@ def cluster(**changes: Any) -> ClusterState:
         document=Document(revision=7, intent=INTENT),
         accepted=INTENT,
         leader="node-b",
-        record=SwarmRecord(claimed_by="node-b", swarm_id=SWARM_ID, networks=(OVERLAY,)),
+        record=SwarmRecord(
+            claimed_by="node-b",
+            swarm_id=SWARM_ID,
+            networks=(OVERLAY,),
+            overlay_ids=((OVERLAY, "overlay-id"),),
+        ),
         assignment=Assignment(revision=7, project="prod", replicas=(replica(1), replica(2))),
         specs={DIGEST: SPEC},
     )

@@ -12,14 +12,13 @@ ALLOWED = {
         "clients/docker/errors.py:network_failure",
         "clients/docker/errors.py:unless",
         "clients/docker/swarm.py:Swarm.unlock_swarm",
-        "clients/docker/transport.py:Transport._negotiate",
         "clients/docker/transport.py:Transport._send",
         "diff/container/network.py:_is_gone",
+        "diff/replicas.py:is_about_a_network",
         "diff/replicas.py:is_about_an_address",
         "observe/host.py:HostReader._listening",
         "planner/host/prerequisites.py:_failed_for",
         "planner/host/prerequisites.py:_port_user",
-        "planner/leader/scheduler_state.py:_is_host_problem",
         "report/counters.py:failure_reason",
     ),
     "gRPC's and etcd's errors, in phrase tables": (
@@ -36,6 +35,7 @@ ALLOWED = {
     "libyaml's errors": ("yamldoc/compose.py:_syntax_remedy",),
     "Docker's values, not sentences": (
         "clients/docker/reading.py:_node_address",
+        "clients/docker/swarm.py:_why_no_swarm",
         "diff/container/network.py:_mode",
         "model/phrases.py:short_id",
     ),

@@ -9,11 +9,12 @@ import pytest
 
 from agent.apply import MOST_OPERATIONS, ApplyContext, apply
 from agent.clients.docker import Engine
+from agent.diff.bridge import refusal
 from agent.diff.container import create_request
 from agent.errors import Conflict, LeadershipLost, Refused, Unreachable
 from agent.lease import Session
 from agent.model import leader_steps, records, steps
-from agent.model.intent import VolumeIntent
+from agent.model.intent import BridgeIntent, VolumeIntent
 from agent.model.keys import Keys
 from agent.model.plan import Step
 from agent.model.records import (
@@ -29,7 +30,7 @@ from agent.model.records import (
     UnlockKeys,
     Verdict,
 )
-from agent.model.spec import Attachment, ContainerSpec, encode, spec_hash
+from agent.model.spec import Attachment, ContainerSpec, Pairs, encode, spec_hash
 from agent.model.steps import LEADER_BUDGET_S
 from agent.model.store import Delete, Fence, KeyRange, Put, SessionSettings
 from tests.fakes.etcd import MOST_OPERATIONS as ETCD_TAKES
@@ -176,6 +177,7 @@ HOST_STEPS: list[tuple[Step, Call]] = [
         ("join_swarm", (), {"advertise": "10.0.0.1", "remotes": ("m:2377",), "token": TOKENS.worker}),
     ),
     (steps.LeaveSwarm(reason="r"), ("leave_swarm", (), {})),
+    (steps.AbandonNode(node_id="n", reason="r"), ("abandon_node", ("n",), {})),
     (steps.DissolveSwarm(swarm_id="swarm-2", reason="r"), ("dissolve_swarm", ("swarm-2",), {})),
     (steps.UnlockHost(keys=("a", "b"), reason="r"), ("unlock_swarm", (("a", "b"),), {})),
     (steps.CreateNetwork(network=LOCAL, reason="r"), ("create_network", (LOCAL,), {})),
@@ -289,6 +291,7 @@ FENCED: list[Step] = [
     leader_steps.Resign(reason="r"),
     leader_steps.PublishVerdict(verdict=VERDICT, document="name: prod", reason="r"),
     leader_steps.ClaimInit(reason="r"),
+    leader_steps.PassClaim(record=SwarmRecord(claimed_by="h2"), over=0, reason="r"),
     leader_steps.PublishSwarm(record=RECORD, reason="r"),
     leader_steps.PublishTokens(swarm_id="swarm-1", reason="r"),
     leader_steps.RotateTokens(reason="r"),
@@ -352,6 +355,25 @@ def test_the_old_bridge_goes_before_the_new_one_comes_and_what_is_nobodys_is_tak
         ("remove_network", ("old",)),
         ("create_bridge", (BRIDGE,)),
     ]
+
+
+FORMER = replace(BRIDGE, subnet=IPv4Network("172.18.0.0/16"))
+
+
+def test_when_docker_refuses_the_new_bridge_the_old_form_is_made_again_and_marked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def create_bridge(bridge: BridgeIntent, labels: Pairs = ()) -> None:
+        made.append((bridge, labels))
+        if bridge == BRIDGE:
+            raise Refused("invalid MTU")
+
+    monkeypatch.setattr(bench.engine, "create_bridge", create_bridge, raising=False)
+    with pytest.raises(Refused, match="invalid MTU"):
+        bench.apply(steps.SwapBridge(bridge=BRIDGE, old=("old",), release=(), before=FORMER, reason="r"))
+    assert made == [(BRIDGE, ()), (FORMER, refusal(BRIDGE, "invalid MTU"))]
 
 
 PULL = steps.PullImage(image="order:1.0.0", reason="r")
@@ -646,6 +668,18 @@ def test_a_claim_of_a_host_that_is_gone_is_taken_over(leading: Bench) -> None:
     seen = leading.put(KEYS.swarm, b"of a host that is gone")
     leading.apply(leader_steps.ClaimInit(over=seen, reason="h2, who claimed it, is gone"))
     assert leading.record(SwarmRecord, KEYS.swarm) == SwarmRecord(claimed_by="h1")
+
+
+def test_a_claim_is_passed_on_only_as_it_was_seen(leading: Bench) -> None:
+    passed = SwarmRecord(claimed_by="h2", unable=(("h1", "port 2377 is in use"),))
+    seen = leading.put(KEYS.swarm, b"ours")
+    leading.put(KEYS.swarm, b"somebody took it over")
+    with pytest.raises(Conflict):
+        leading.apply(leader_steps.PassClaim(record=passed, over=seen, reason="r"))
+    assert leading.read(KEYS.swarm) == b"somebody took it over"
+    seen = leading.put(KEYS.swarm, b"ours")
+    leading.apply(leader_steps.PassClaim(record=passed, over=seen, reason="r"))
+    assert leading.record(SwarmRecord, KEYS.swarm) == passed
 
 
 def test_a_claim_is_given_up_only_as_it_was_seen(bench: Bench) -> None:

@@ -152,6 +152,10 @@ class Containers(images.Images):
                 self._images[image_id] = {"Config": known.get("Config")}
         return known
 
+    def image_volumes(self, image_id: str) -> tuple[str, ...]:
+        config = (self._known_image(image_id) or {}).get("Config") or {}
+        return tuple(sorted(config.get("Volumes") or ()))
+
     def _container(self, container: str, timeout_s: float | None = None) -> Mapping[str, Any]:
         path = f"/containers/{quoted(container)}/json"
         raw: Mapping[str, Any] = self._ask("container_inspect", "GET", path, timeout_s=timeout_s)
@@ -163,11 +167,13 @@ class Containers(images.Images):
             return reading.lines_of(self._transport.content(response, _MOST_OUTPUT))
 
     def create_container(self, request: labelled.CreateRequest) -> str:
+        body = request.body
+        if labelled.leaves_entrypoint(body):
+            image = self._ask("image_inspect", "GET", f"/images/{quoted(body['Image'])}/json")
+            body = labelled.with_entrypoint(body, image)
         try:
             path, params = "/containers/create", {"name": request.name}
-            made = self._ask(
-                "container_create", "POST", path, params=params, body=request.body, timeout_s=_SLOW_S
-            )
+            made = self._ask("container_create", "POST", path, params=params, body=body, timeout_s=_SLOW_S)
             container: str = made["Id"]
         except Conflict as conflict:
             container = self._taken_over(request, conflict)

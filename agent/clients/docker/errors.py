@@ -1,13 +1,16 @@
 """Docker's error answers as the few kinds of error that the loop handles. The text remains Docker's.
 
 The status alone is not enough: dockerd answers 500 both for a refusal and for a temporary failure. The texts were
-observed on engines 20.10 and 26.1.
+observed on engines 20.10 and 26.1; those of the containerd image store are its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
+
+import requests
+import urllib3
 
 from agent.errors import Conflict, Missing, Refused, SwarmkeeperError, Unreachable
 from agent.logs import masked
@@ -49,6 +52,8 @@ _REFUSALS = (
     "driver failed programming external connectivity",
     "pool overlaps with other one",
     "failed to allocate gateway",
+    "failed to parse com.docker",
+    "invalid mtu number",
     "requested address is out of range",
     "invalid join token",
     "remote ca does not match fingerprint",
@@ -56,6 +61,7 @@ _REFUSALS = (
     "subnet size is too small",
     "datapath port number",
     "live-restore",
+    "is incompatible with swarm mode",
     "not a swarm manager",
     "swarm is encrypted",
     "participating as a manager",
@@ -70,6 +76,8 @@ _REFUSALS = (
 
 _REGISTRY_DOWN = (
     "toomanyrequests",
+    "too many requests",
+    "request timeout",
     "server error",
     "bad gateway",
     "service unavailable",
@@ -152,3 +160,16 @@ def unless(*already: str, of: type[SwarmkeeperError] = SwarmkeeperError) -> Iter
     except of as error:
         if not any(text in str(error).lower() for text in already):
             raise
+
+
+def timed_out(error: Exception) -> bool:
+    """Return True if nothing was read for too long."""
+    # requests raises its own Timeout, but not for an answer that stops half-way.
+    stopped = (error, *error.args)
+    return any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError) for each in stopped)
+
+
+def cause(error: BaseException) -> str:
+    """Return the innermost reason: requests and urllib3 wrap it several times."""
+    inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
+    return cause(inner) if inner is not None else str(error)

@@ -9,7 +9,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from agent.clients.docker import errors, transport
-from agent.clients.docker.reading import attached, endpoints, network_state
+from agent.clients.docker.reading import attached, endpoints, network_state, volume_state
 from agent.diff.container import CLUSTER
 from agent.errors import Conflict, Missing, Refused
 from agent.model import host_state, intent
@@ -127,10 +127,11 @@ class Networks(transport.Part):
         services = self._ask("services", "GET", "/services")
         return overlay_addresses(network_id, tasks, services)
 
-    def volumes(self) -> frozenset[str]:
-        return frozenset(each["Name"] for each in self._ask("volumes", "GET", "/volumes")["Volumes"] or ())
+    def volumes(self) -> tuple[host_state.VolumeState, ...]:
+        found = self._ask("volumes", "GET", "/volumes")["Volumes"] or ()
+        return tuple(sorted(map(volume_state, found), key=lambda each: each.name))
 
-    def create_bridge(self, bridge: intent.BridgeIntent) -> None:
+    def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
         self.create_network(
             intent.NetworkIntent(
                 key=intent.GWBRIDGE,
@@ -140,6 +141,7 @@ class Networks(transport.Part):
                 subnet=bridge.subnet,
                 gateway=bridge.gateway,
                 options=bridge.options,
+                labels=labels,
             )
         )
 
@@ -148,7 +150,11 @@ class Networks(transport.Part):
             made = self._create(network)
         except Conflict:
             # Another program created the network meanwhile; it is used if it is as declared.
-            named = [each for each in self.networks() if each.name == network.name]
+            named = [
+                each
+                for each in self.networks()
+                if each.name == network.name and (each.scope == "swarm") == (network.driver == "overlay")
+            ]
             if len(named) == 1 and not _faults(named[0], network):
                 return
             raise
@@ -173,8 +179,9 @@ class Networks(transport.Part):
     def _create(self, network: intent.NetworkIntent) -> host_state.NetworkState:
         body: dict[str, Any] = {
             "Name": network.name,
-            # Without this flag engine 20.10 creates a second network of the same name.
-            "CheckDuplicate": True,
+            # Without this flag engine 20.10 creates a second local network of the same name. With it, it refuses an
+            # overlay for a local network of this host; the swarm itself keeps the names of overlays unique.
+            "CheckDuplicate": network.driver != "overlay",
             "Driver": network.driver,
             "Internal": network.internal,
             "Options": dict(network.options),

@@ -26,8 +26,12 @@ class EngineInfo:
     name: str
     live_restore: bool
     swarm: host_state.SwarmState
+    no_swarm: str = ""
+    """The reason why the engine refuses every swarm; empty: it does not, or does not say."""
     root: str = ""
     """The engine's data directory on its host."""
+    runtimes: frozenset[str] = frozenset()
+    """Names of the runtimes that the engine was configured with; empty: not known."""
 
 
 class Containers(NamedTuple):
@@ -99,13 +103,17 @@ class Engine(Protocol):
     def images(self, references: Iterable[str]) -> Mapping[str, str]:
         """Return the id of each local image by name: those in `references`, and other tags of their repositories."""
 
+    def image_volumes(self, image_id: str) -> tuple[str, ...]:
+        """Return the paths of the volumes that the image declares, sorted; none if the image does not exist."""
+
     def overlay_addresses(self, network_id: str) -> host_state.GivenOut:
         """Return (address, user, node id) of the addresses that the swarm has allocated on an overlay; managers only.
 
         The users are those of `overlay_users`. The host's own address on the overlay is not included.
         """
 
-    def volumes(self) -> frozenset[str]: ...
+    def volumes(self) -> tuple[host_state.VolumeState, ...]:
+        """Return all volumes, sorted by name."""
 
     def output(self, container: str, lines: int) -> bytes:
         """Return the last lines of stdout and stderr, at most 64 KiB. Refused if the log driver cannot be read."""
@@ -129,6 +137,12 @@ class Engine(Protocol):
 
         Running containers lose their overlays permanently; stopped containers keep them. Takes up to 20 s while a join
         is in progress.
+        """
+
+    def abandon_node(self, node_id: str) -> None:
+        """Leave by force as a manager whose swarm has removed node `node_id`. An engine outside stays so.
+
+        Refused if the engine is another node, or has a raft leader: it is then a member of a swarm that works.
         """
 
     def dissolve_swarm(self, swarm_id: str) -> None:
@@ -184,7 +198,7 @@ class Engine(Protocol):
     def remove_node(self, node_id: str) -> None:
         """Remove a node from the swarm's list. Refused while the node is a manager, or not down."""
 
-    def create_bridge(self, bridge: intent.BridgeIntent) -> None:
+    def create_bridge(self, bridge: intent.BridgeIntent, labels: Pairs = ()) -> None:
         """Create docker_gwbridge; Refused when the created bridge differs from the request."""
 
     def create_network(self, network: intent.NetworkIntent) -> None:
@@ -230,7 +244,7 @@ class Engine(Protocol):
     def unpause(self, container: str) -> None: ...
 
     def remove_container(self, container: str) -> None:
-        """Remove a stopped container and keep its volumes. Conflict when it runs."""
+        """Remove a stopped container and keep all its volumes. Conflict when it runs."""
 
     def rename(self, container: str, name: str) -> None: ...
 

@@ -2,15 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Any, cast
 
-from agent.diff.container import CLUSTER
+from agent.diff.container import CLUSTER, SHAPE, is_anonymous
 from agent.model import host_state, records
 from agent.model.phrases import cut
 from agent.model.spec import Pairs
 
+MOST_READ = 1 << 16
+"""Bytes of an error answer, and of one line of a stream, that are read."""
 _EVERY = ("", "0.0.0.0", "::")  # noqa: S104 - how docker writes "every address"
 _HEADER, _STREAMS, _PADDING = 8, (0, 1, 2), b"\0\0\0"
 _TASK = "com.docker.swarm.task.id"
@@ -36,14 +38,19 @@ def swarm_state(raw: Mapping[str, Any], ours: str) -> host_state.SwarmState:
         managers=pairs(managers),
         pool=_pool(cluster.get("DefaultAddrPool") or ()),
         made_here=made_by(cluster, ours),
+        cluster=made_for(cluster),
         autolock=autolocks(cluster) if cluster.get("ID") else None,
     )
 
 
 def made_by(swarm: Mapping[str, Any], cluster: str) -> bool:
     """Return True if an agent of that cluster created the swarm (`Cluster` of GET /info, or GET /swarm)."""
-    labels = (swarm.get("Spec") or {}).get("Labels") or {}
-    return bool(labels.get(CLUSTER) == cluster)
+    return made_for(swarm) == cluster
+
+
+def made_for(swarm: Mapping[str, Any]) -> str:
+    """Return the name of the cluster whose agent created the swarm; empty: no agent did."""
+    return str(((swarm.get("Spec") or {}).get("Labels") or {}).get(CLUSTER) or "")
 
 
 def autolocks(cluster: Mapping[str, Any]) -> bool:
@@ -97,6 +104,17 @@ def network_state(raw: Mapping[str, Any], cluster: str) -> host_state.NetworkSta
         labels=pairs(raw.get("Labels")),
         endpoints=endpoints(raw),
         ours=(raw.get("Labels") or {}).get(CLUSTER) == cluster,
+        cluster=(raw.get("Labels") or {}).get(CLUSTER) or "",
+    )
+
+
+def volume_state(raw: Mapping[str, Any]) -> host_state.VolumeState:
+    """Convert an entry of GET /volumes."""
+    return host_state.VolumeState(
+        name=raw["Name"],
+        driver=raw.get("Driver") or "local",
+        options=pairs(raw.get("Options")),
+        labels=pairs(raw.get("Labels")),
     )
 
 
@@ -121,6 +139,7 @@ def attached(raw: Mapping[str, Any]) -> host_state.Attached:
         name=listed_name(raw),
         running=raw.get("State") in ("running", "paused"),
         networks=tuple(sorted(networks)),
+        network_ids=_network_ids(raw),
         ports=tuple(sorted(ports)),
         task=_TASK in (raw.get("Labels") or {}),
     )
@@ -165,10 +184,19 @@ def container_state(
         finished_at=_time(state.get("FinishedAt")),
         restarts=int(raw.get("RestartCount") or 0),
         addresses=_addresses(raw),
+        network_ids=_network_ids(raw),
         image=raw.get("Image") or "",
+        shape=((raw.get("Config") or {}).get("Labels") or {}).get(SHAPE, ""),
+        volumes=anonymous_volumes(raw),
         grace_s=(raw.get("Config") or {}).get("StopTimeout"),
         differences=differences,
     )
+
+
+def anonymous_volumes(raw: Mapping[str, Any]) -> Pairs:
+    """Return (path in the container, name) of the anonymous volumes of GET /containers/{id}/json."""
+    mounts = (each for each in raw.get("Mounts") or () if each.get("Type") == "volume")
+    return tuple(sorted((each["Destination"], each["Name"]) for each in mounts if is_anonymous(each["Name"])))
 
 
 def locked_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state.ContainerState:
@@ -179,6 +207,7 @@ def locked_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state
         replica=replica,
         status=raw.get("State") or "created",
         addresses=_addresses(raw),
+        network_ids=_network_ids(raw),
         locked_by_engine=True,
     )
 
@@ -186,6 +215,11 @@ def locked_state(raw: Mapping[str, Any], replica: records.Replica) -> host_state
 def _addresses(raw: Mapping[str, Any]) -> Pairs:
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     return pairs({name: (each or {}).get("IPAddress") or "" for name, each in networks.items()})
+
+
+def _network_ids(raw: Mapping[str, Any]) -> Pairs:
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return pairs({name: found for name, each in networks.items() if (found := (each or {}).get("NetworkID"))})
 
 
 def _time(raw: str | None) -> str:
@@ -225,3 +259,26 @@ def text_of(raw: bytes, name: str) -> str:
     if found is None:
         return ""
     return str(json.loads(f'"{found[1].decode(errors="ignore")}"', strict=False))
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield (line, number of its bytes that were left out) of a stream; a line has at most MOST_READ bytes."""
+    line, unread = bytearray(), 0
+    for piece in pieces:
+        first, *rest = piece.split(b"\n")
+        for number, part in enumerate((first, *rest)):
+            if number:
+                if line.strip():
+                    yield bytes(line), unread
+                line, unread = bytearray(), 0
+            kept = part[: MOST_READ - len(line)]
+            line += kept
+            unread += len(part) - len(kept)
+    if line.strip():
+        yield bytes(line), unread
+
+
+def beginning(line: bytes, unread: int) -> Mapping[str, Any]:
+    """Return what is known of a JSON value of a stream that is too long to be read: its error, if it has one."""
+    error = text_of(line, "message") or text_of(line, "error")
+    return {"error": cut(error, MOST_READ, unread=unread)} if error else {}

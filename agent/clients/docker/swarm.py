@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -70,6 +70,21 @@ class Nodes(transport.Part):
         return False
 
 
+_FIREWALL_SINCE = (1, 49)
+"""The API version in which GET /info names the firewall backend."""
+
+
+def _why_no_swarm(info: Mapping[str, Any]) -> str:
+    """Return the reason why an engine of this GET /info refuses init and join, with the remedy; empty: it does not."""
+    firewall = str((info.get("FirewallBackend") or {}).get("Driver") or "")
+    if firewall.startswith("nftables"):
+        remedy = 'set "firewall-backend": "iptables" in daemon.json, and run `systemctl restart docker`'
+        return f"Docker has no swarm with the firewall backend nftables: {remedy}"
+    if info.get("LiveRestoreEnabled"):
+        return 'Docker has no swarm with live-restore: set "live-restore": false in daemon.json, and reload docker'
+    return ""
+
+
 _LISTEN = "0.0.0.0:2377"
 _MEMBERSHIP_S = 30.0
 """dockerd answers a join within 20 s, completed or not; a client that gives up earlier gets no result."""
@@ -94,7 +109,7 @@ class Swarm(transport.Part):
         return found
 
     def _info(self) -> protocol.EngineInfo:
-        raw = self._ask("info", "GET", "/info")
+        raw = self._ask("info", "GET", "/info", since=_FIREWALL_SINCE)
         return protocol.EngineInfo(
             version=raw.get("ServerVersion") or "",
             name=raw.get("Name") or "",
@@ -103,7 +118,9 @@ class Swarm(transport.Part):
                 reading.swarm_state(raw.get("Swarm") or {}, self._cluster),
                 joined_through=self._joined_through,
             ),
+            no_swarm=_why_no_swarm(raw),
             root=raw.get("DockerRootDir") or "",
+            runtimes=frozenset(raw.get("Runtimes") or ()),
         )
 
     def init_swarm(
@@ -136,6 +153,20 @@ class Swarm(transport.Part):
     def leave_swarm(self) -> None:
         with errors.unless(_NOT_A_MEMBER):
             self._ask("swarm_leave", "POST", "/swarm/leave", timeout_s=_MEMBERSHIP_S)
+
+    def abandon_node(self, node_id: str) -> None:
+        swarm = self.info().swarm
+        if swarm.local == "inactive":
+            return
+        if swarm.node_id != node_id or not swarm.is_manager:
+            raise Refused(f"the engine is not manager {node_id} any more")
+        try:
+            self._ask("nodes", "GET", "/nodes")
+        except (Refused, Unreachable):
+            params = {"force": "true"}
+        else:
+            raise Refused(f"manager {node_id} has a raft leader again")
+        self._ask("swarm_leave", "POST", "/swarm/leave", params=params, timeout_s=_MEMBERSHIP_S)
 
     def dissolve_swarm(self, swarm_id: str) -> None:
         swarm = self._ask("swarm", "GET", "/swarm")

@@ -14,26 +14,29 @@ from urllib.parse import quote
 import docker
 import msgspec
 import requests
+import structlog
 import urllib3
 
-from agent.clients.docker.errors import Failure, failure, network_failure
+from agent.clients.docker.errors import Failure, cause, failure, network_failure, timed_out
 from agent.clients.docker.protocol import ObserveCall
-from agent.clients.docker.reading import text_of
+from agent.clients.docker.reading import MOST_READ, beginning, lines, text_of
 from agent.errors import Unreachable
 from agent.model.phrases import cut
 
 Method = Literal["GET", "POST", "DELETE"]
+Version = tuple[int, int]
 
 _NEWEST = (1, 45)
-"""The newest API version that was tested on an engine (26.1); newer engines support it."""
+"""The newest API version that was tested on an engine (26.1). A newer engine may support it no more."""
 _OLDEST = "1.24"
 _UNIX = "unix://"
-_MOST_READ = 1 << 16
-"""Bytes of an error answer, and of one line of a stream, that are read."""
 _PIECE = 1 << 13
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """The errors of an answer that breaks off or stalls."""
 _NO_REASON = "dockerd gave no reason"
+
+
+log = structlog.get_logger("engine")
 
 
 class Quiet(Unreachable):
@@ -48,6 +51,8 @@ class Transport:
         self.timeout_s = timeout_s
         self._observe_call = observe_call
         self._version: str | None = None
+        self._newest: Version = _NEWEST
+        """The newest API version of the engine."""
         self._threads = threading.local()
         self._clients: weakref.WeakSet[docker.APIClient] = weakref.WeakSet()
 
@@ -61,14 +66,17 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        since: Version | None = None,
         as_error: Failure = failure,
     ) -> Any:
         """Return the parsed answer; None when it is empty. `call` names the request for the metrics.
 
+        `since` is the API version of a field that is read: the call uses it if the engine knows it.
+
         Raises the result of `as_error` for an error answer, and Unreachable without an answer within `timeout_s`.
         """
         with self._timed(call):
-            options = {"params": params, "json": body, "headers": headers}
+            options: dict[str, Any] = {"params": params, "json": body, "headers": headers, "since": since}
             with self._send(
                 method, path, as_error, timeout=timeout_s or self.timeout_s, **options
             ) as response:
@@ -87,7 +95,8 @@ class Transport:
     ) -> requests.Response:
         """Return a streamed answer for `parts`; the caller closes it. Quiet when nothing arrives for `stall_s`."""
         with self._timed(call):
-            options = {"params": params, "headers": headers, "timeout": (self.timeout_s, stall_s)}
+            options: dict[str, Any] = {"params": params, "headers": headers}
+            options["timeout"] = (self.timeout_s, stall_s)
             return self._send(method, path, as_error, **options)
 
     def reset(self) -> None:
@@ -108,10 +117,10 @@ class Transport:
     def parts(self, response: requests.Response) -> Iterator[Any]:
         """Yield the JSON values of a stream. Raises Unreachable when it breaks off, Quiet when it stalls."""
         try:
-            for line, unread in _lines(response):
-                yield _beginning(line, unread) if unread else _parsed(line)
+            for line, unread in lines(response.iter_content(_PIECE)):
+                yield beginning(line, unread) if unread else _parsed(line)
         except _BROKEN as error:
-            if _timed_out(error):
+            if timed_out(error):
                 raise Quiet(f"dockerd at {self.url} sends nothing") from error
             raise self._unreachable(error) from error
 
@@ -128,10 +137,13 @@ class Transport:
         except _BROKEN as error:
             raise self._unreachable(error) from error
 
-    def _send(self, method: Method, path: str, as_error: Failure, **options: Any) -> requests.Response:
+    def _send(
+        self, method: Method, path: str, as_error: Failure, *, since: Version | None = None, **options: Any
+    ) -> requests.Response:
         client = self._client()
+        version = _spelled(since) if since and since <= self._newest else client.api_version
         try:
-            address = f"{client.base_url}/v{client.api_version}{path}"
+            address = f"{client.base_url}/v{version}{path}"
             # A stream, so that of an error answer only the beginning is read.
             response = client.request(method, address, stream=True, **options)
         except (requests.RequestException, OSError) as error:
@@ -166,11 +178,19 @@ class Transport:
                 response = client.get(f"{client.base_url}/version", timeout=self.timeout_s, stream=True)
                 if response.status_code >= HTTPStatus.BAD_REQUEST:
                     raise failure(response.status_code, _message(response))
-                newest = str(response.json()["ApiVersion"])
+                found = response.json()
+                newest = _version(found["ApiVersion"])
+                oldest = _version(found.get("MinAPIVersion") or _OLDEST)
             except (requests.RequestException, OSError, ValueError, KeyError, TypeError) as error:
                 raise self._unreachable(error) from error
-        major, minor = min(_NEWEST, tuple(int(each) for each in newest.split(".")))
-        return f"{major}.{minor}"
+        self._newest = newest
+        if oldest > _NEWEST:
+            log.warning(
+                "the engine supports no API version that was tested: its oldest is used",
+                engine=_spelled(oldest),
+                tested=_spelled(_NEWEST),
+            )
+        return _spelled(max(oldest, min(_NEWEST, newest)))
 
     def _probe(self) -> None:
         """Raise OSError when nothing listens.
@@ -184,9 +204,9 @@ class Transport:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         self._version = None  # the next dockerd may have another version
-        slow = _timed_out(error)
+        slow = timed_out(error)
         return Unreachable(
-            f"dockerd at {self.url} does not answer: {'timeout' if slow else cut(_cause(error))}"
+            f"dockerd at {self.url} does not answer: {'timeout' if slow else cut(cause(error))}"
         )
 
     @contextmanager
@@ -199,6 +219,15 @@ class Transport:
             raise
         finally:
             self._observe_call(call, time.monotonic() - began, name)
+
+
+def _version(text: str) -> Version:
+    major, minor = (int(each) for each in text.split("."))
+    return major, minor
+
+
+def _spelled(version: Version) -> str:
+    return ".".join(map(str, version))
 
 
 def quoted(name: str) -> str:
@@ -216,13 +245,13 @@ def _parsed(content: bytes) -> Any:
 
 
 def _message(response: requests.Response) -> str:
-    """Return the reason in an error answer, of which at most _MOST_READ bytes are read."""
+    """Return the reason in an error answer, of which at most MOST_READ bytes are read."""
     try:
-        read = _first(response, _MOST_READ)
+        read = _first(response, MOST_READ)
     except _BROKEN:
         return _NO_REASON
     unread = max(int(response.headers.get("Content-Length") or 0) - len(read), 0)
-    return cut(text_of(read, "message").strip() or _NO_REASON, _MOST_READ, unread=unread)
+    return cut(text_of(read, "message").strip() or _NO_REASON, MOST_READ, unread=unread)
 
 
 def _first(response: requests.Response, most: int) -> bytes:
@@ -232,41 +261,6 @@ def _first(response: requests.Response, most: int) -> bytes:
         if len(read) >= most:
             break
     return bytes(read[:most])
-
-
-def _lines(response: requests.Response) -> Iterator[tuple[bytes, int]]:
-    """Yield (line, number of its bytes that were left out) of a stream; a line has at most _MOST_READ bytes."""
-    line, unread = bytearray(), 0
-    for piece in response.iter_content(_PIECE):
-        first, *rest = piece.split(b"\n")
-        for number, part in enumerate((first, *rest)):
-            if number:
-                if line.strip():
-                    yield bytes(line), unread
-                line, unread = bytearray(), 0
-            kept = part[: _MOST_READ - len(line)]
-            line += kept
-            unread += len(part) - len(kept)
-    if line.strip():
-        yield bytes(line), unread
-
-
-def _beginning(line: bytes, unread: int) -> Mapping[str, Any]:
-    """Return what is known of a JSON value of a stream that is too long to be read: its error, if it has one."""
-    error = text_of(line, "message") or text_of(line, "error")
-    return {"error": cut(error, _MOST_READ, unread=unread)} if error else {}
-
-
-def _timed_out(error: Exception) -> bool:
-    # requests raises its own Timeout, but not for an answer that stops half-way.
-    stopped = (error, *error.args)
-    return any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError) for each in stopped)
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason: requests and urllib3 wrap it several times."""
-    inner = next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)
-    return _cause(inner) if inner is not None else str(error)
 
 
 # ---- The base of the parts of the engine client

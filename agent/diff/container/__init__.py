@@ -4,6 +4,7 @@ from agent.diff.container.compare import describe_change, differences, differing
 from agent.diff.container.fill import FillContext, fill, uses_overlay_address
 from agent.diff.container.identity import (
     CLUSTER,
+    SHAPE,
     CreateRequest,
     are_copied,
     by_slot,
@@ -13,11 +14,14 @@ from agent.diff.container.identity import (
 )
 from agent.diff.container.limits import update_request
 from agent.diff.container.network import aliases, endpoint
+from agent.diff.container.process import leaves_entrypoint, with_entrypoint
 from agent.diff.container.row import FieldMapping, familiar, split
+from agent.diff.container.storage import carried_volumes, is_anonymous
 from agent.diff.container.table import TABLE, shape
 
 __all__ = [
     "CLUSTER",
+    "SHAPE",
     "TABLE",
     "CreateRequest",
     "FieldMapping",
@@ -25,6 +29,7 @@ __all__ = [
     "aliases",
     "are_copied",
     "by_slot",
+    "carried_volumes",
     "create_request",
     "describe_change",
     "differences",
@@ -34,10 +39,13 @@ __all__ = [
     "fill",
     "identity",
     "in_place",
+    "is_anonymous",
     "is_called_so",
+    "leaves_entrypoint",
     "regarded",
     "shape",
     "split",
     "update_request",
     "uses_overlay_address",
+    "with_entrypoint",
 ]  # fmt: skip

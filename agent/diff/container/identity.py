@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from agent.diff.container.network import aliases
 from agent.diff.container.process import PREFIX
 from agent.diff.container.row import Body
+from agent.diff.container.storage import with_carried
 from agent.diff.container.table import TABLE, shape
 from agent.model.records import Replica
-from agent.model.spec import Attachment, ContainerSpec, Key
+from agent.model.spec import Attachment, ContainerSpec, Key, Pairs
 
 CLUSTER = f"{PREFIX}cluster"
 PROJECT = f"{PREFIX}project"
@@ -72,15 +73,15 @@ class CreateRequest:
 
 
 def create_request(
-    spec: ContainerSpec, replica: Replica, project: str, cluster: str, name: str
+    spec: ContainerSpec, replica: Replica, project: str, cluster: str, name: str, carried: Pairs = ()
 ) -> CreateRequest:
     """The request that creates `replica` under `name`, from a `spec` with its placeholders filled in.
 
-    `replica.spec` is the hash of the unfilled spec.
+    `replica.spec` is the hash of the unfilled spec. `carried` has the anonymous volumes of the container before.
     """
     body: Body = {"HostConfig": {}, "Labels": {**labels(replica, project, cluster), SHAPE: shape(spec)}}
     for row in TABLE:
-        row.put(spec, body)
+        row.put(with_carried(spec, carried), body)
     more = tuple(_named(each, replica.service) for each in spec.networks[1:])
     return CreateRequest(name=name, replica=replica, body=body, more=more)
 

@@ -3,7 +3,7 @@
 import math
 import posixpath
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.diff.container.row import (
@@ -30,9 +30,8 @@ _SHORTEST_NS = 1_000_000
 
 
 def _wanted_command(spec: ContainerSpec, found: Found) -> Any:
-    # The engine uses the image's command only with the image's entrypoint (moby: daemon/commit.go merge). An empty
-    # command means to it that none was given.
-    if spec.command:
+    # The engine uses the image's command only with the image's entrypoint (moby: daemon/commit.go merge).
+    if spec.command is not None:
         return spec.command
     if spec.entrypoint is not None:
         return ()
@@ -48,7 +47,7 @@ def _of_image(found: Found, path: str) -> Any:
 
 
 def _put_command(spec: ContainerSpec, body: Body) -> None:
-    if spec.command:
+    if spec.command is not None:
         place(body, "Config.Cmd", list(spec.command))
 
 
@@ -56,6 +55,19 @@ def _put_entrypoint(spec: ContainerSpec, body: Body) -> None:
     if spec.entrypoint is not None:
         # [""] means to the engine: none, not even the image's. It shows an empty list.
         place(body, "Config.Entrypoint", list(spec.entrypoint) or [""])
+
+
+def leaves_entrypoint(body: Body) -> bool:
+    """Return True if the body of a create request clears the command and leaves the entrypoint to the image."""
+    return body.get("Cmd") == [] and "Entrypoint" not in body
+
+
+def with_entrypoint(body: Body, image: Mapping[str, Any]) -> Body:
+    """Return `body` with the entrypoint of `image`, which is GET /images/{name}/json.
+
+    The engine takes an empty command without an entrypoint for one that was not given, and uses the image's command.
+    """
+    return {**body, "Entrypoint": list((image.get("Config") or {}).get("Entrypoint") or [""])}
 
 
 def _variables(raw: Iterable[str] | None) -> dict[str, str]:
@@ -137,12 +149,17 @@ def _check(raw: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
+def _start_period(value: float | None) -> int:
+    """Nanoseconds; the engine takes 0 for an absent value, so that the image's period would stay."""
+    return _SHORTEST_NS if value == 0 else _duration(value)
+
+
 def _declared_check(check: Healthcheck) -> dict[str, Any]:
     return {
         "test": check.test or (),
         "interval": _duration(check.interval_s),
         "timeout": _duration(check.timeout_s),
-        "start_period": _duration(check.start_period_s),
+        "start_period": _start_period(check.start_period_s),
         "retries": check.retries or 0,
     }
 

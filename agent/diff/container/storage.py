@@ -1,5 +1,8 @@
 """Mounts, tmpfs, shm_size and read_only. Volumes that the image declares are not compared, so never drift."""
 
+import re
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any, get_args
 
 from agent.diff.container.row import Body, Default, FieldMapping, Found, place, plain, size
@@ -8,6 +11,34 @@ from agent.model.spec import ContainerSpec, Mount, Pairs, Relabel
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _LABELS: tuple[Relabel, ...] = get_args(Relabel)
 _FACTORS = {"b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+"""Docker's name of an anonymous volume."""
+
+
+def is_anonymous(volume: str) -> bool:
+    """Return True if Docker chose the name of the volume: nobody declared it."""
+    return bool(_ANONYMOUS.fullmatch(volume))
+
+
+def carried_volumes(spec: ContainerSpec, of_image: Collection[str], before: Pairs) -> Pairs:
+    """Return those of the replica's anonymous volumes (path, name) that a new container of `spec` mounts again.
+
+    The spec has an anonymous volume at the path, or the image (`of_image`) declares one where the spec mounts nothing.
+    """
+    declared = {each.target: each for each in spec.volumes}
+    taken = declared.keys() | dict(spec.tmpfs).keys()
+    bare = {path for path, each in declared.items() if each.type == "volume" and not each.source}
+    return tuple(each for each in before if each[0] in bare or (each[0] in of_image and each[0] not in taken))
+
+
+def with_carried(spec: ContainerSpec, carried: Pairs) -> ContainerSpec:
+    """Return the spec with these volumes mounted, instead of the anonymous ones that it has at their paths."""
+    names, declared = dict(carried), {each.target for each in spec.volumes}
+    named = (replace(each, source=each.source or names.get(each.target)) for each in spec.volumes)
+    more = (Mount(type="volume", target=path, source=name) for path, name in carried if path not in declared)
+    return replace(spec, volumes=(*named, *more)) if carried else spec
 
 
 def _bound_by_text(mount: Mount) -> bool:
@@ -94,6 +125,26 @@ def _anonymous(found: Found) -> set[str]:
     return own - theirs
 
 
+def _wanted_volumes(spec: ContainerSpec, found: Found) -> frozenset[str]:
+    """Return the lines of the spec's mounts; a carried volume has the name that the container shows.
+
+    A carried volume that only the image declares is wanted too.
+    """
+    mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
+    carried = {
+        each.target: each for each in mounts if each.type == "volume" and is_anonymous(each.source or "")
+    }
+    bare = {each.target for each in spec.volumes if each.type == "volume" and not each.source}
+    declared = [
+        replace(each, source=carried[each.target].source) if each.target in bare & carried.keys() else each
+        for each in spec.volumes
+    ]
+    of_image = carried.keys() if found.image is None else found.image_at("Config.Volumes") or {}
+    others = carried.keys() - {each.target for each in spec.volumes}
+    more = [carried[target] for target in others if target in of_image]
+    return frozenset(map(_phrase, (*declared, *more)))
+
+
 def _found_volumes(found: Found) -> frozenset[str]:
     mounts = [_of_raw(each) for each in found.at("HostConfig.Mounts") or ()]
     texts = [_of_text(each) for each in found.at("HostConfig.Binds") or ()]
@@ -122,7 +173,7 @@ def _tmpfs(value: Pairs | dict[str, str]) -> dict[str, str]:
 ROWS = (
     FieldMapping(
         field="volumes", at="HostConfig.Mounts, HostConfig.Binds", default="the image's", put=_put_volumes,
-        wanted=lambda spec, _found: frozenset(map(_phrase, spec.volumes)), found=_found_volumes,
+        wanted=_wanted_volumes, found=_found_volumes,
     ),
     plain("tmpfs", "HostConfig.Tmpfs", default={}, normal=_tmpfs, write=dict),
     plain(

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from agent.diff.reported import NOTHING_THERE, host_of
-from agent.model.host_state import ContainerState, NodeState
+from agent.model.host_state import NodeState, VolumeState
+from agent.model.intent import LOCAL_DRIVER, VolumeIntent
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.replicas import NOW, with_assignment
+from agent.planner.dry_run.replicas import with_assignment
 from agent.planner.dry_run.world import Agent, World
-from agent.planner.host.prerequisites import meets, port_name
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def plan_cluster(cluster: ClusterState, *, show_secrets: bool = False) -> Cluste
     if lost:
         world, after, settled = settle(replace(world, lost=frozenset()), tuple(order))
         done = {name: done.get(name, Plan()) + after[name] for name in order}
-    left = {name: _with_held_ports(make_plan(world.observed(name)), world, name) for name in notes}
+    left = {name: make_plan(world.observed(name)) for name in notes}
     everywhere = _shared(tuple(each.blocked for each in left.values()))
     waiting = _shared(tuple(each.waiting for each in left.values()))
     hosts = tuple(
@@ -139,30 +139,6 @@ def _first(waits: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
     return tuple(first.values())
 
 
-def _with_held_ports(left: Plan, world: World, name: str) -> Plan:
-    """Return the plan with the replicas that the dry run has started although another container has their port."""
-    host, known = world.agents[name].host, {each.resource for each in left.blocked}
-    started = [each for each in (host.containers if host else ()) if each.started_at == NOW]
-    held = tuple(
-        Blocked(resource=f"container/{each.name}", reason=reason, kind="port")
-        for each in started
-        if f"container/{each.name}" not in known and (reason := _port_held(world, name, each))
-    )
-    return left + Plan(blocked=held)
-
-
-def _port_held(world: World, me: str, started: ContainerState) -> str:
-    spec, status = world.cluster.specs.get(started.replica.spec), world.cluster.statuses.get(me)
-    ours = {each.id for each in status.replicas} if status else set()
-    others = [each for each in world.host(me).attached if each.running and each.id not in ours]
-    for port in spec.ports if spec else ():
-        for other in others:
-            if any(meets(port, each) for each in other.ports):
-                remedy = "stop that container, or publish another port"
-                return f"port {port_name(port)} on {me} is published by container {other.name}: {remedy}"
-    return ""
-
-
 def most_rounds(world: World) -> int:
     """Greatest number of rounds that the hosts of `world` need, unless the planner never ends."""
     intents = [world.cluster.accepted, world.cluster.document.intent if world.cluster.document else None]
@@ -181,8 +157,20 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
         return Agent(host=NOTHING_THERE)
     host = host_of(status)
     if host is not None:  # a report may be older than the assignment
+        # A report has no options of volumes, which may be secret: they are as the accepted document has them.
+        declared, drivers = cluster.accepted.volumes if cluster.accepted else (), dict(status.volume_drivers)
+        here = tuple(
+            _volume(each, drivers.get(each.name, LOCAL_DRIVER))
+            for each in declared
+            if each.name in host.volumes
+        )
+        host = replace(host, declared_volumes=here)
         host = with_assignment(host, name, cluster.assignments.get(name), cluster.specs, cluster.accepted)
     return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
+
+
+def _volume(declared: VolumeIntent, driver: str) -> VolumeState:
+    return VolumeState(name=declared.name, driver=driver, options=declared.options, labels=declared.labels)
 
 
 def _names(cluster: ClusterState) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from agent.model.plan import Step
 from agent.model.spec import spec_hash
 from agent.planner.dry_run import swarm
 from agent.planner.dry_run.bridge import network_of, on_bridge
-from agent.planner.dry_run.replicas import Asked, on_container, with_assignment
+from agent.planner.dry_run.replicas import Asked, on_attached, on_container, with_assignment
 from agent.planner.dry_run.world import World
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
     if isinstance(step, steps.ContainerStep):
         host = world.host(me)
         after = on_container(host.containers, step, world.cluster.specs, _asked(world, me))
-        return world.with_host(me, replace(host, containers=after))
+        return world.with_host(me, replace(host, containers=after, attached=on_attached(host.attached, step)))
     if isinstance(step, steps.BridgeStep):
         return world.with_host(me, on_bridge(world.host(me), step))
     match step:
@@ -40,7 +40,7 @@ def predict(world: World, me: str, step: Step) -> World:  # noqa: C901, PLR0912 
             return world.with_cluster(replace(world.cluster, record=None, record_revision=0))
         case steps.JoinSwarm():
             return swarm.join_swarm(world, me, step)
-        case steps.LeaveSwarm() | steps.DissolveSwarm():
+        case steps.LeaveSwarm() | steps.AbandonNode() | steps.DissolveSwarm():
             return swarm.leave_swarm(world, me)
         case steps.UnlockHost():
             host = world.host(me)
@@ -107,8 +107,8 @@ def _on_leader_step(world: World, me: str, step: leader_steps.LeaderStep) -> Wor
             left = _without(cluster.assignments, step.host)
             return world.with_cluster(replace(cluster, assignments=left))
         case leader_steps.ClaimInit():
-            return _with_record(world, records.SwarmRecord(claimed_by=me))
-        case leader_steps.PublishSwarm():
+            return _with_record(world, records.SwarmRecord(claimed_by=me, unable=step.unable))
+        case leader_steps.PassClaim() | leader_steps.PublishSwarm():
             return _with_record(world, step.record)
         case leader_steps.PublishTokens():
             manager = "(token)" if step.managers else ""

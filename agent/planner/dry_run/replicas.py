@@ -8,7 +8,7 @@ from agent.diff.container import by_slot, differing, fill, in_place
 from agent.diff.replicas import fill_context
 from agent.errors import Invalid
 from agent.model import records, steps
-from agent.model.host_state import ContainerState, Difference, HostState
+from agent.model.host_state import Attached, ContainerState, Difference, HostState
 from agent.model.intent import Intent
 from agent.model.spec import ContainerSpec
 from agent.planner.leader.address_conflicts import PREDICTED
@@ -89,10 +89,21 @@ def on_container(
             )
 
 
+def on_attached(attached: tuple[Attached, ...], step: steps.ContainerStep) -> tuple[Attached, ...]:
+    """Return the containers of the host after `step`: one that has ended publishes no port."""
+    match step:
+        case steps.StopContainer():
+            return tuple(replace(each, running=False) if each.id == step.id else each for each in attached)
+        case steps.RemoveContainer():
+            return tuple(each for each in attached if each.id != step.id)
+        case _:
+            return attached
+
+
 def _created(step: steps.CreateContainer) -> ContainerState:
     return ContainerState(
-        id=f"({step.made_as})",
-        name=step.made_as,
+        id=f"({step.becomes})",
+        name=step.becomes,
         replica=step.replica,
         status="created",
         addresses=tuple((each.network, "") for each in step.spec.networks),
@@ -128,14 +139,17 @@ def _changed(
         case steps.StopContainer():
             return _stopped(found)
         case steps.RenameContainer():
-            return replace(found, name=step.name)
+            return replace(found, name=step.becomes)
         case steps.UpdateContainer():
             left = tuple(each for each in found.differences if each.repair != "update")
             return replace(found, differences=left)
         case steps.ConnectNetwork():
             return _connected(found, step)
         case steps.DisconnectNetwork():
-            return _disconnected(found, step.network, specs.get(found.replica.spec))
+            off = _disconnected(found, step.network, specs.get(found.replica.spec))
+            return replace(
+                off, network_ids=tuple(each for each in off.network_ids if each[0] != step.network)
+            )
     assert_never(step)
 
 

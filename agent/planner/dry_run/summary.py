@@ -113,7 +113,7 @@ def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, _Change]:
             if not isinstance(step, steps.ContainerStep):
                 continue
             if isinstance(step, steps.CreateContainer):
-                owner |= dict.fromkeys((step.name, step.made_as), step.replica.key)
+                owner |= dict.fromkeys((step.name, step.becomes), step.replica.key)
             if key := owner.get(step.name):
                 _note(changes[key], host.name, step)
     return changes
@@ -227,6 +227,7 @@ def _hosts(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
 _ON_HOST: Mapping[type[Step], str] = {
     steps.InitSwarm: "creates the swarm",
     steps.LeaveSwarm: "leaves the swarm",
+    steps.AbandonNode: "leaves by force the swarm that has removed it",
     steps.DissolveSwarm: "leaves the empty swarm that it created",
     steps.UnlockHost: "unlocked",
     leader_steps.PromoteNode: "promoted to manager",

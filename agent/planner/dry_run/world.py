@@ -6,6 +6,7 @@ from math import inf
 
 from agent.diff.nodes import note_join
 from agent.diff.replicas import finished
+from agent.diff.reported import finished_reports
 from agent.model.host_state import ContainerState, HostState, NodeState
 from agent.model.observed import ClusterState, Observed, ReplicaKey, ReplicaTimers
 from agent.model.status import BridgeReport, HostStatus, NetworkReport, ReplicaReport
@@ -119,6 +120,7 @@ class World:
             node_id=host.swarm.node_id,
             swarm_id=host.swarm.swarm_id,
             is_manager=host.swarm.is_manager,
+            other_cluster=host.other_cluster(self.cluster.record),
             swarm_address=host.swarm.address,
             joined=note_join(None, host),
             advertise=self.agents[name].advertise,
@@ -127,7 +129,10 @@ class World:
             networks=self._overlays(host),
             attached=host.attached,
             images=tuple(sorted(host.images)),
-            replicas=tuple(_replica(each, self._jobs()) for each in host.containers),
+            replicas=(
+                *(_replica(each, self._jobs()) for each in host.containers),
+                *finished_reports(host),
+            ),
         )
 
     def _overlays(self, host: HostState) -> tuple[NetworkReport, ...]:

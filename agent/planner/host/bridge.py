@@ -51,8 +51,15 @@ def plan_rejoin(host: HostState) -> Plan:
 
 
 def _on_overlays(host: HostState) -> list[Attached]:
-    overlays = {each.name for each in host.networks if each.driver == "overlay"}
-    return [each for each in host.attached if each.running and overlays & set(each.networks)]
+    def is_overlay(found: Attached, name: str) -> bool:
+        network = host.network_of(found, name)
+        return network is not None and network.driver == "overlay"
+
+    return [
+        each
+        for each in host.attached
+        if each.running and any(is_overlay(each, name) for name in each.networks)
+    ]
 
 
 def plan_bridge(intent: Intent, observed: Observed) -> Plan:
@@ -91,11 +98,22 @@ def phase_of(observed: Observed) -> Phase:
     return bridge_phase(cluster.accepted, observed.me, host, cluster)
 
 
+def is_ready_to_join(plan: Plan) -> bool:
+    """Return True if the bridge has its declared form, or keeps one that works because docker refused that."""
+    return not plan.steps and not plan.waiting and all(each.kind == "unsupported" for each in plan.blocked)
+
+
 def _plan_live(intent: Intent, me: str, host: HostState, cluster: ClusterState) -> Plan:
+    if refused := bridge_swap.stays_refused(intent, host):
+        return _plan_live(refused[0], me, host, cluster) + refused[1]
     disruption, revision = cluster.disruption, cluster.disruption_revision
     mine = disruption is not None and disruption.host == me
     if bridge_is_right(intent, host):
         return _release(me, cluster)
+    if (cluster.record is None or cluster.record.swarm_id is None) and not is_begun(host):
+        # The swarm may be another cluster's, and its bridge, too.
+        wrong = describe(bridge_differences(intent.gwbridge, host)) or "containers without a gateway"
+        return waiting_plan(BRIDGE, f"{wrong}; waits until the cluster's swarm is recorded", "leader/")
     if not bridge_swap.needs_disruption(intent, host):
         return bridge_swap.plan_swap(intent, host, "")
     if (blocked := _in_other_swarm(host, cluster)) != Plan():

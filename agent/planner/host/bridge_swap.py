@@ -6,6 +6,7 @@ parking network. Each pass plans from the observed state, so a crash in between 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 from agent.diff import bridge
@@ -20,6 +21,7 @@ _OPTIONS = (
     ("com.docker.network.bridge.enable_icc", "false"),
     ("com.docker.network.bridge.enable_ip_masquerade", "true"),
 )
+_NAME = "com.docker.network.bridge.name"
 _SUBNETS = tuple(
     IPv4Network(each)
     for each in ("192.168.252.0/22", "172.31.252.0/22", "10.254.252.0/22", "100.127.252.0/22")
@@ -118,7 +120,7 @@ def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps:
         assert subnet is not None  # swap_obstacles has checked it
         network = NetworkIntent(
             key=PARKING, name=PARKING, driver="bridge", attachable=False, subnet=subnet, gateway=subnet[1],
-            options=_OPTIONS, labels=bridge.OURS,
+            options=_parking_options(intent), labels=(*bridge.OURS, *bridge.note_of(bridge.form_of(host))),
         )  # fmt: skip
         yield steps.CreateParking(
             network=network, reason="for the gateways while docker_gwbridge is replaced"
@@ -129,12 +131,19 @@ def _park(intent: Intent, host: HostState, moving: Iterable[Attached], *, swaps:
         yield steps.Park(container=each.id, name=each.name, network=PARKING, reason=f"{why}; {ports}")
 
 
+def _parking_options(intent: Intent) -> Pairs:
+    """Return the declared options, so that docker refuses them before anything that works is removed."""
+    declared = {name: value for name, value in intent.gwbridge.options if name != _NAME}
+    return tuple(sorted({**dict(_OPTIONS), **declared}.items()))
+
+
 def _swap(intent: Intent, host: HostState, differences: tuple[Difference, ...], quorum: str) -> Step:
     wrong = describe(differences)
     return steps.SwapBridge(
         bridge=intent.gwbridge,
         old=tuple(each.id for each in host.bridges),
         release=_unowned_endpoints(host),
+        before=bridge.form_before(host),
         reason=f"{wrong}; {quorum}" if quorum else wrong,
     )
 
@@ -159,8 +168,19 @@ def _parking_subnet(intent: Intent, host: HostState) -> IPv4Network | None:
     return next((subnet for subnet in _SUBNETS if not any(map(subnet.overlaps, taken))), None)
 
 
+def stays_refused(intent: Intent, host: HostState) -> tuple[Intent, Plan] | None:
+    """Return (the intent with the form that stays, the blocked bridge) if docker has refused the declared form."""
+    refused = bridge.refused_form(intent.gwbridge, host)
+    if refused is None:
+        return None
+    reason = f"docker refuses the declared form: {refused[1]}; the old one was made again. Correct x-cluster.gwbridge"
+    return replace(intent, gwbridge=refused[0]), blocked_plan(BRIDGE, "unsupported", reason)
+
+
 def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     """Plan to bring docker_gwbridge to its declaration on a host outside a swarm, if nothing uses it."""
+    if refused := stays_refused(intent, host):
+        return plan_bridge_outside(refused[0], host) + refused[1]
     wrong = describe(bridge.bridge_differences(intent.gwbridge, host))
     if not wrong:
         return Plan()
@@ -169,4 +189,5 @@ def plan_bridge_outside(intent: Intent, host: HostState) -> Plan:
     if clash := bridge.overlap(intent.gwbridge.subnet, host):
         return blocked_plan(BRIDGE, "overlap", f"{intent.gwbridge.subnet} overlaps {clash}")
     removals: list[Step] = [steps.RemoveBridge(id=each.id, reason=wrong) for each in host.bridges]
-    return Plan((*removals, steps.CreateBridge(bridge=intent.gwbridge, reason=wrong)))
+    create = steps.CreateBridge(bridge=intent.gwbridge, before=bridge.form_of(host), reason=wrong)
+    return Plan((*removals, create))

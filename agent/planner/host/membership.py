@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.replicas import STOPPABLE, at_home, declared_address, has_address, namesake
+from agent.diff.claim import next_claimant
+from agent.diff.networks import local_names
+from agent.diff.replicas import JOBS, STOPPABLE, at_home, declared_address, has_address, namesake
 from agent.model import leader_steps, records, steps
 from agent.model.host_state import GOSSIP, Attached, ContainerState, HostState, SwarmState, other_swarm
 from agent.model.intent import HostIntent, Intent, Role
@@ -49,25 +51,28 @@ def _kind(observed: Observed, other: records.Presence) -> str:
     return "on a machine with the same machine id" if copied else "on another machine"
 
 
-# ---- Leaving a swarm by the leader's order: first stop the replicas on overlays, then leave, never by force
+# ---- Leaving a swarm by the leader's order: first stop the replicas on overlays, then leave
+#
+# Only a manager that its swarm has removed leaves by force, while it finds no raft leader: dockerd refuses it any other
+# way out.
 #
 # A container that runs on an overlay while its host leaves loses that network for good; a stopped one keeps it
 # (docs/engine-quirks.md). So replicas are stopped first, and nothing is done while an unmanaged container runs on an
 # overlay.
 
 
-_JOBS = ("no", "on-failure")
-
-
 def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
-    """The leader's membership order if it matches the engine's present state; a manager never gets one to leave."""
+    """The leader's membership order if it matches the engine's present state.
+
+    A manager never leaves on one, except by force while it finds no raft leader.
+    """
     cluster, host = observed.cluster, observed.host
     membership_order = cluster.membership_order if cluster and not observed.stale else None
-    if (
-        membership_order is None
-        or host is None
-        or (host.swarm.is_manager and membership_order.what == "leave")
-    ):
+    if membership_order is None or host is None:
+        return None
+    if membership_order.what == ("leave" if host.swarm.is_manager else "force"):
+        return None
+    if membership_order.what == "force" and not host.swarm.cut_off:
         return None
     return (
         membership_order
@@ -83,7 +88,8 @@ def plan_leave(intent: Intent, observed: Observed, membership_order: records.Mem
     """
     host, declared = observed.host, intent.host(observed.me)
     assert host is not None
-    if strangers := _strangers(host, stays_out=declared is None):
+    force = membership_order.what == "force"
+    if strangers := _strangers(host, stays_out=declared is None or force):
         names = ", ".join(each.name for each in strangers)
         return _cannot_obey(membership_order, "foreign", f"{names} would lose its overlay if the host left")
     wanted = declared_address(observed)
@@ -96,6 +102,8 @@ def plan_leave(intent: Intent, observed: Observed, membership_order: records.Mem
     running = [each for each in _on_overlays(host) if each.status in STOPPABLE]
     if running:
         return Plan(tuple(step for each in running for step in _stop(each, observed, reason)))
+    if force and membership_order.node_id:
+        return Plan((steps.AbandonNode(node_id=membership_order.node_id, reason=membership_order.reason),))
     return Plan((steps.LeaveSwarm(reason=membership_order.reason),))
 
 
@@ -107,7 +115,7 @@ def _cannot_obey(membership_order: records.MembershipOrder, kind: BlockedKind, w
 def _stop(found: ContainerState, observed: Observed, reason: str) -> Iterable[Step]:
     spec = observed.cluster.specs.get(found.replica.spec) if observed.cluster else None
     yield from stop(found.name, found, grace_s(spec), reason)
-    if spec and spec.restart and spec.restart.name in _JOBS:
+    if spec and spec.restart and spec.restart.name in JOBS:
         # A stopped job would count as completed; a recreated one runs once the host has joined again.
         yield steps.RemoveContainer(name=found.name, id=found.id, reason=reason)
 
@@ -123,8 +131,17 @@ def _strangers(host: HostState, *, stays_out: bool) -> list[Attached]:
         for each in host.attached
         if each.id not in ours
         and (each.running or (stays_out and not each.task))
-        and (each.task or _overlays(host, each.networks))
+        and (
+            each.task
+            or _overlays(host, [name for name in each.networks if _may_be_overlay(host, each, name)])
+        )
     ]
+
+
+def _may_be_overlay(host: HostState, found: Attached, name: str) -> bool:
+    """Return False if the container is on a local network; a worker may list no network of the name."""
+    network = host.network_of(found, name)
+    return network is None or network.scope == "swarm"
 
 
 def _on_overlays(host: HostState) -> list[ContainerState]:
@@ -133,10 +150,25 @@ def _on_overlays(host: HostState) -> list[ContainerState]:
 
 def _overlays(host: HostState, networks: Iterable[str]) -> set[str]:
     """The overlays among `networks`, which are not local ones: a worker lists an overlay only while it is in use."""
-    return {*networks} - {each.name for each in host.networks if each.scope != "swarm"} - {"host", "none"}
+    return {*networks} - local_names(host) - {"host", "none"}
 
 
 _BY_ORDER = "waits for the leader's order to leave the swarm"
+STUCK_S = 300.0
+"""Seconds after which a swarm that dockerd reports as pending does not end by itself."""
+_LEAVE = "`docker swarm leave` on this host, and it joins again"
+_LEAVE_FOR_GOOD = "`docker swarm leave` on this host ends its removal"
+_LEAVE_BY_FORCE = (
+    "if `docker node ls` works on another manager, `docker swarm leave --force` on this host ends this"
+)
+_NOT_OF_OURS = (
+    "the leader orders it to leave if it was a node of the cluster's swarm. "
+    "If it was not, `docker swarm leave --force` on this host deletes what is left of that other swarm"
+)
+_REMOVED_MANAGER = (
+    "it is a manager without a raft leader, and the leader orders it to leave if the swarm no longer has its node. "
+    f"Else, {_LEAVE_BY_FORCE}"
+)
 _NO_NODE = (
     "docker reports a swarm but no node id: dockerd is starting, or a leave failed. "
     "If this lasts more than a minute, run `systemctl restart docker` on this host"
@@ -164,10 +196,12 @@ def plan_membership(intent: Intent, observed: Observed, *, bridge_ready: bool) -
         return leftover
     if declared is None:
         return _removed(observed, cluster, host)
+    if host.swarm.local == "inactive" and host.no_swarm:
+        return blocked_plan("swarm", "unsupported", host.no_swarm)
     if host.swarm.local == "inactive":
         return _join(intent, declared, observed, cluster) if bridge_ready else Plan()
     if host.swarm.local != "active":
-        return _not_active(cluster, host)
+        return _not_active(cluster, host, observed.pending_s)
     return _member(declared, observed, cluster, host)
 
 
@@ -204,9 +238,13 @@ def _join(intent: Intent, declared: HostIntent, observed: Observed, cluster: Clu
         return blocked_plan("swarm", "port", _GOSSIP_PORT_IN_USE)
     if record.swarm_id is None:
         if record.claimed_by == observed.me and observed.fence:
+            if heir := next_claimant(intent, observed):
+                return waiting_plan("swarm", f"the claim on the init goes to {heir.host}: {heir.why}")
             return _init(intent, advertise)
+        failed = dict(record.unable).get(observed.me)
+        because = f", as this host could not: {failed}" if failed else ""
         return waiting_plan(
-            "swarm", f"{record.claimed_by} is creating the swarm", f"host/{record.claimed_by}"
+            "swarm", f"{record.claimed_by} is creating the swarm{because}", f"host/{record.claimed_by}"
         )
     if not cluster.tokens or cluster.tokens.swarm_id != record.swarm_id:
         if cluster.tokens_locked:
@@ -234,21 +272,26 @@ def _init(intent: Intent, advertise: str) -> Plan:
     return Plan((step,))
 
 
-def _not_active(cluster: ClusterState, host: HostState) -> Plan:
+def _not_active(cluster: ClusterState, host: HostState, pending_s: float) -> Plan:
     swarm = host.swarm
     error = f": {swarm.error}" if swarm.error else ""
-    if swarm.local == "pending" and swarm.is_manager:
-        # Seen also on a manager that was removed while unreachable; it then cannot leave without --force.
-        return waiting_plan("swarm", f"docker looks for the other managers of its swarm{error}", "quorum/")
     if swarm.local == "pending":
-        return waiting_plan("swarm", f"dockerd has not finished joining the swarm{error}")
+        # A removed manager leaves on the leader's order; one whose certificates are another authority's stays pending.
+        what, remedy, on = (
+            ("docker looks for the other managers of its swarm", _LEAVE_BY_FORCE, "quorum/")
+            if swarm.is_manager
+            else ("dockerd has not finished joining the swarm", _LEAVE, "")
+        )
+        if pending_s < STUCK_S:
+            return waiting_plan("swarm", f"{what}{error}", on)
+        return blocked_plan("swarm", "error", f"{what} for {pending_s / 60:.0f} min{error}; {remedy}")
     if swarm.local == "locked":
         if cluster.unlock:
             return plan_unlock(cluster.unlock)
         return blocked_plan(
             "swarm", "locked", f"the swarm is locked; `docker swarm unlock` needs the unlock key{error}"
         )
-    return blocked_plan("swarm", "error", f"docker reports the swarm as {swarm.local}{error}; {_BY_ORDER}")
+    return blocked_plan("swarm", "error", f"docker reports the swarm as {swarm.local}{error}; {_NOT_OF_OURS}")
 
 
 def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
@@ -270,14 +313,24 @@ def _member(declared: HostIntent, observed: Observed, cluster: ClusterState, hos
 def _removed(observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
     """Report a host that the intent does not name, and how its removal continues if it is in the recorded swarm."""
     record, swarm = cluster.record, host.swarm
+    was_named = cluster.assignment is not None
+    if was_named and swarm.local != "inactive" and swarm.node_id is None:
+        what = f"the intent does not name {observed.me}, and docker reports its swarm as {swarm.local} without a node"
+        return blocked_plan("swarm", "removal", f"{what}; {_NOT_OF_OURS}")
     if swarm.local == "inactive" or record is None or not _is_in(record, swarm):
         # A misspelt name looks the same: without this report the operator would see no cause.
         reason = f"the intent does not name {observed.me}: nothing is changed on this host"
         return blocked_plan(f"host/{observed.me}", "removal", reason)
-    if cluster.assignment is None:
+    if not was_named:
         waits = "no document has named it before, so it is not changed"
+    elif swarm.cut_off:
+        waits = _REMOVED_MANAGER
     elif swarm.is_manager:
         waits = "the leader demotes it first"
+    elif swarm.local == "pending" and observed.pending_s >= STUCK_S:
+        waits = (
+            f"dockerd has looked for its managers for {observed.pending_s / 60:.0f} min; {_LEAVE_FOR_GOOD}"
+        )
     elif host.containers:
         left = len(host.containers)
         waits = f"{left} managed {'containers are' if left > 1 else 'container is'} left on it"

@@ -3,12 +3,21 @@
 import re
 from collections.abc import Iterable
 
-from agent.diff.networks import local_differences, overlay_differences
+from agent.diff.networks import (
+    describe_network,
+    found_for,
+    is_another_clusters,
+    is_of_whole_swarm,
+    local_differences,
+    overlay_differences,
+    strangers,
+)
 from agent.diff.replicas import IN_USE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
-from agent.model.intent import Intent, NetworkIntent, Pull
+from agent.model.intent import Intent, NetworkIntent, Pull, VolumeIntent
 from agent.model.observed import ClusterState
+from agent.model.phrases import instead
 from agent.model.plan import Plan, Step, blocked_plan, waiting_plan
 from agent.model.spec import ContainerSpec, Port
 from agent.planner.host.wanted import Wanted
@@ -71,15 +80,16 @@ def heed_ports(
 
 def _port_user(spec: ContainerSpec, found: ContainerState, host: HostState) -> str:
     """Describe the user of the port for which the last start of `found` failed; empty: none is seen."""
-    others = [each for each in host.attached if each.running and each.id != found.id]
     for port in _failed_for(spec, found.error):
-        for other in others:
-            if any(meets(port, each) for each in other.ports):
-                return f"port {port_name(port)} is used by the container {other.name}"
         if _BOUND.search(found.error) and any(meets(port, each) for each in host.listening or ()):
-            remedy = f"`ss -lnp 'sport = :{port.published}'` on the host shows it"
-            return f"port {port_name(port)} is used by a process of the host: {remedy}"
+            return process_on(port)
     return ""
+
+
+def process_on(port: Port) -> str:
+    """Describe the process that listens on a port, with the command that names it."""
+    remedy = f"`ss -lnp 'sport = :{port.published}'` on the host shows it"
+    return f"port {port_name(port)} is used by a process of the host: {remedy}"
 
 
 def _stale_port(spec: ContainerSpec, failed_with: str) -> str:
@@ -126,8 +136,8 @@ _GOSSIP_NOT_LISTENING = (
 class Needs:
     """The prerequisites of replicas on this host. An empty plan means that the prerequisite is met."""
 
-    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState) -> None:
-        self._intent, self._host, self._cluster = intent, host, cluster
+    def __init__(self, intent: Intent, host: HostState, cluster: ClusterState, me: str = "") -> None:
+        self._intent, self._host, self._cluster, self._me = intent, host, cluster, me
 
     def image(self, wanted: Wanted) -> Plan:
         """Plan to pull the image if the service's `pull_policy` requires it."""
@@ -141,12 +151,28 @@ class Needs:
             return blocked_plan(wanted.resource, "dependency", never)
         return Plan((steps.PullImage(image=wanted.spec.image, reason=f"wanted by {wanted.name}{why}"),))
 
+    def host(self, wanted: Wanted) -> Plan:
+        """Report what the kernel or the engine of this host does not have; dockerd would refuse the container."""
+        spec, host = wanted.spec, self._host
+        if spec.runtime and host.runtimes and spec.runtime not in host.runtimes:
+            has = ", ".join(sorted(host.runtimes))
+            reason = f"docker has no runtime {spec.runtime} on this host, only {has}"
+            return blocked_plan(wanted.resource, "unsupported", reason)
+        for name, _ in spec.sysctls:
+            if name in host.no_sysctls:
+                reason = f"the kernel of this host has no sysctl {name}"
+                return blocked_plan(wanted.resource, "unsupported", reason)
+        return Plan()
+
     def volumes(self, wanted: Wanted) -> Plan:
         """Plan to create missing volumes; report missing external ones as blocked."""
         plan = Plan()
         for mount in wanted.spec.volumes:
             volume = self._intent.volume(mount.source or "") if mount.type == "volume" else None
-            if volume is None or volume.name in self._host.volumes:
+            if volume is None:
+                continue
+            if volume.name in self._host.volumes:
+                plan += self._other_driver(wanted, volume)
                 continue
             if volume.external:
                 plan += blocked_plan(
@@ -155,6 +181,17 @@ class Needs:
             else:
                 plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
+
+    def _other_driver(self, wanted: Wanted, volume: VolumeIntent) -> Plan:
+        """Report a volume of another driver: it has the name, but its content is not the declared volume's."""
+        found = self._host.volume(volume.name)
+        if volume.external or found is None or found.driver == volume.driver:
+            return Plan()
+        reason = (
+            f"volume {volume.name} of this host has another driver: {instead(volume.driver, found.driver)}"
+        )
+        remedy = "nothing of it is used or changed; remove it, or declare another name or that driver"
+        return blocked_plan(wanted.resource, "foreign", f"{reason}; {remedy}")
 
     def networks(self, wanted: Wanted) -> Plan:
         """Plan to create missing local networks; report overlays that are not ready as blocked."""
@@ -192,7 +229,12 @@ class Needs:
 
     def _obstacle(self, network: str, resource: str) -> Plan:
         """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
-        swarm = self._host.swarm
+        swarm, declared = self._host.swarm, self._intent.network(network)
+        if declared and (others := strangers(declared, self._host, self._cluster.record)):
+            # Docker would attach the container to that one, because it resolves the name on this host.
+            reason = f"on this host the name of network {network} belongs to {describe_network(others[0])}"
+            whole = is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
+            return waiting_plan(resource, reason, f"network/{network}" if whole else f"host/{self._me}")
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
             reason = f"the swarm has no raft leader that could allocate an address on network {network}"
@@ -210,16 +252,23 @@ class Needs:
         return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
 
     def _sees_ready(self, network: str) -> bool:
-        declared, found = self._intent.network(network), self._host.network(network)
+        declared = self._intent.network(network)
+        found = found_for(declared, self._host, self._cluster.record) if declared else None
         return bool(declared and found and not overlay_differences(declared, found))
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
     """Plan to create a local network if it is missing and not external; it is never changed."""
-    found, resource = host.network(wanted.name), f"network/{wanted.name}"
+    # Docker resolves a name to a network of the host before an overlay of the swarm.
+    named = (each for each in host.networks if each.name == wanted.name)
+    found = min(named, key=lambda each: (each.scope == "swarm", each.id), default=None)
+    resource = f"network/{wanted.name}"
     if found is None and wanted.external:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
+    if is_another_clusters(found) and not wanted.external:
+        reason = f"{describe_network(found)} has this name: nothing of it is used or changed"
+        return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
     differences = () if wanted.external else local_differences(wanted, found)
     return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()

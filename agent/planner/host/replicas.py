@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.container import describe_change
+from agent.diff.container import carried_volumes, describe_change
+from agent.diff.networks import local_names
 from agent.diff.replicas import (
     DUPLICATE_ADDRESS,
     STOPPABLE,
     container_name,
     fill_context,
+    finished,
     has_duplicate_address,
 )
 from agent.errors import Invalid
@@ -17,21 +19,21 @@ from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Plan, blocked_plan, waiting_plan
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
-from agent.planner.host import update
+from agent.planner.host import kept, update
+from agent.planner.host.exclusive import Exclusive
+from agent.planner.host.immutable import plan_immutable
 from agent.planner.host.prerequisites import Needs, heed_ports
 from agent.planner.host.repair import plan_repair
-from agent.planner.host.wanted import Names, Wanted
+from agent.planner.host.strangers import leave_strangers, strange_networks
+from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
 
 # ---- An overlay must keep its last endpoint on a host while another replica joins it there
 #
 # dockerd removes an overlay from the host shortly after the last container leaves it. No lock protects a container
 # that starts meanwhile: its start fails with "network not found" and leaks its address (moby#32607 and related;
 # docs/engine-quirks.md). So the plan keeps one replica running on the overlay until another one has joined it.
-
-
-SWARM = "swarm"
 
 
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
@@ -46,8 +48,7 @@ def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
 
 
 def _overlays(host: HostState) -> set[str]:
-    local = {each.name for each in host.networks if each.scope != SWARM}
-    return {network for each in host.containers for network, _ in each.addresses} - local
+    return {network for each in host.containers for network, _ in each.addresses} - local_names(host)
 
 
 def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
@@ -111,14 +112,16 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
             )
             continue
         context = fill_context(intent, observed.me, host.swarm, replica)
-        wanted = Wanted(replica=replica, project=project, spec=spec, context=context)
+        called = name_instead(container_name(project, replica), host)
+        wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
         others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
-        surge = planner.plan_surge(wanted, found, others) if found else None
-        plan += update.remove_others(others, planner.plan(wanted, found), wanted) if surge is None else surge
+        plan += planner.plan_among(wanted, found, others)
     surplus = update.plan_surplus(host, frozenset(cluster.assignment.replicas), keep)
+    stuck = plan_stuck(host)
     if observed.stale:
-        surplus = _postponed(surplus)
-    return keep_last_endpoints(_without_repetition(surplus + plan), host)
+        surplus, stuck = _postponed(surplus), stuck._replace(steps=())
+    immutable = plan_immutable(intent, observed)
+    return keep_last_endpoints(_without_repetition(surplus + plan + stuck + immutable), host)
 
 
 def _with_known_spec(
@@ -144,12 +147,64 @@ class _ReplicaPlanner:
         self.intent, self.host, self.cluster, self.names = intent, host, cluster, names
         self.in_flight, self.failures = observed.in_flight, observed.failures
         self.stale, self.show_secrets = observed.stale, observed.show_secrets
+        self.strange = strange_networks(intent, host, cluster)
         self.recreated = update.recreated_overlays(intent, observed)
-        self.needs = Needs(intent, host, cluster)
+        self.needs = Needs(intent, host, cluster, observed.me)
+        self.exclusive = Exclusive(intent, host, cluster)
+
+    def plan_among(self, wanted: Wanted, found: ContainerState | None, others: list[ContainerState]) -> Plan:
+        """Return the plan of a replica that has the containers `found`, which is to stay, and `others`."""
+        if found is None:
+            return self.plan(wanted, None)
+        if (surge := self.plan_surge(wanted, found, others)) is not None:
+            return surge
+        if (refused := kept.refused_among(wanted, others)) and self._why_replace(wanted, found):
+            others = [found, *(each for each in others if each.id != refused.id)]
+            found = refused
+        if (old := kept.old_of(found, others, wanted.name)) is None:
+            return update.remove_others(others, self.plan(wanted, found), wanted)
+        rest = [each for each in others if each.id != old.id]
+        return update.remove_others(rest, self._plan_pair(wanted, found, old), wanted)
+
+    def _plan_pair(self, wanted: Wanted, found: ContainerState, old: ContainerState) -> Plan:
+        """Return the plan for `found`, which has not been started, and the old container that it replaces."""
+        if found.locked_by_engine or old.locked_by_engine:
+            return self._wait_for_dockerd(found if found.locked_by_engine else old)
+        spec = self.cluster.specs.get(old.replica.spec)
+        before = replace(
+            wanted, replica=replace(wanted.replica, spec=old.replica.spec), spec=spec or wanted.spec
+        )
+        if not self.stale and (left := leave_strangers(before, old, self.strange)) is not None:
+            return left
+        if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
+            return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
+        if kept.goes_back(found, old, wanted, spec):
+            blocked = Blocked(
+                resource=wanted.resource, kind="refused", reason=kept.why_refused(wanted, found)
+            )
+            return (
+                Plan(kept.give_name_back(wanted, found))
+                + self._run_again(before, old)
+                + Plan(blocked=(blocked,))
+            )
+        plan = self.plan(wanted, found)
+        if _starts(plan):
+            return kept.around(plan, wanted, old)
+        if plan.blocked and old.status == "exited" and not wanted.replica.held:
+            return plan._replace(steps=kept.give_name_back(wanted, found)) + self._run_again(before, old)
+        return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
+
+    def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
+        if not kept.runs_again(old, self.cluster.specs.get(old.replica.spec)):
+            return Plan()
+        try:
+            return self._repair(before, old)
+        except Invalid as error:
+            return blocked_plan(before.resource, "dependency", str(error))
 
     def plan(self, wanted: Wanted, found: ContainerState | None) -> Plan:
         try:
-            return self._decide(wanted, found)
+            return Plan() if found is None and self._has_finished(wanted) else self._decide(wanted, found)
         except Invalid as error:
             return blocked_plan(wanted.resource, "dependency", str(error))
 
@@ -172,6 +227,8 @@ class _ReplicaPlanner:
             return Plan()
         if found and found.locked_by_engine:
             return self._wait_for_dockerd(found)
+        if not self.stale and (left := leave_strangers(wanted, found, self.strange)) is not None:
+            return left
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return (Plan() if wanted.spec.image in self.host.images else self.needs.image(wanted)) + detach
         if rename := self.names.plan(wanted, found):
@@ -189,6 +246,12 @@ class _ReplicaPlanner:
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return self._repair(wanted, found)
+
+    def _has_finished(self, wanted: Wanted) -> bool:
+        """Return True if the replica has finished with this spec, and its container was removed since."""
+        memory = self.host.memory_of(wanted.replica.key)
+        run = memory.run if memory else None
+        return run is not None and run.spec == wanted.replica.spec and finished(wanted.spec, run)
 
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
@@ -218,14 +281,23 @@ class _ReplicaPlanner:
             return made + waits  # the old container runs until dockerd can create the new one
         if waits != Plan():
             return waits
+        if wanted.replica.held and not wanted.replica.stops_first:
+            return _held(wanted)
+        if (obstacle := self.exclusive.obstacle(wanted, to_stop=True)) != Plan():
+            stops_first = obstacle.waiting and self.exclusive.stops_first(wanted)
+            return kept.stopped_first(made, wanted, found, reason) + obstacle if stops_first else obstacle
+        if wanted.replica.held:
+            return kept.stopped_first(made, wanted, found, reason) + _held(wanted)
         if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
-            return update.under_own_name(made, wanted)
-        return update.replacement(made, wanted, found, reason)
+            return kept.under_own_name(made, wanted)
+        return kept.replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits
+        if (obstacle := self.exclusive.obstacle(wanted)) != Plan():
+            return obstacle
         if waits == Plan():
             return made + Plan((steps.StartContainer(name=wanted.name, reason=reason),))
         # dockerd needs a container's only network when it starts the container, but not to create it.
@@ -234,16 +306,24 @@ class _ReplicaPlanner:
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
         """Return the plan that creates the container or, first, its missing image or volumes."""
+        if (lacking := self.needs.host(wanted)) != Plan():
+            return lacking
         if (lacking := self.needs.image(wanted)) != Plan():
             return lacking
         if (missing := self.needs.volumes(wanted)) != Plan():
             return missing
+        memory = self.host.memory_of(wanted.replica.key)
+        had = memory.volumes if memory else ()
+        # On a reported host the volumes of the image are not known: most images keep them from tag to tag.
+        of_image = self.host.image_volumes.get(wanted.spec.image, tuple(path for path, _ in had))
+        carried = carried_volumes(wanted.spec, of_image, had)
         create = steps.CreateContainer(
             name=wanted.name,
             replica=wanted.replica.made_as,
             project=wanted.project,
             spec=wanted.filled,
-            reason=reason,
+            carried=carried,
+            reason=f"{reason}{update.about_volumes(carried, had)}",
         )
         return Plan((create,))
 
@@ -251,6 +331,9 @@ class _ReplicaPlanner:
         failed_with = self.failures.get(wanted.resource, "")
         overlays = [network for network, _ in found.addresses if self.needs.is_overlay(network)]
         repair = plan_repair(wanted, found, overlays)
+        if _starts(repair) and (obstacle := self.exclusive.obstacle(wanted)) != Plan():
+            held = tuple(step for step in repair.steps if not isinstance(step, steps.StartContainer))
+            return repair._replace(steps=held) + obstacle
         repaired = heed_ports(repair, wanted.spec, found, self.host, failed_with)
         waits = self.needs.networks(wanted)
         if waits == Plan():
@@ -266,6 +349,10 @@ def _held(wanted: Wanted) -> Plan:
     if replica.held_by_fault:
         return blocked_plan(wanted.resource, "dependency", replica.held)
     return waiting_plan(wanted.resource, replica.held, replica.waits_on)
+
+
+def _starts(plan: Plan) -> bool:
+    return any(isinstance(step, steps.StartContainer) for step in plan.steps)
 
 
 def _creates(plan: Plan) -> bool:

@@ -7,13 +7,14 @@ If the agent is killed in between, the next pass finds two containers of one rep
 from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.diff.replicas import STOPPABLE
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import Observed
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, Step, waiting_plan
-from agent.model.spec import spec_hash, why_alone
+from agent.model.spec import Pairs, spec_hash, why_alone
 from agent.planner.host.wanted import DEFAULT_GRACE_S, Wanted, stop
 
 # ---- Surge (`order: start-first`): the old container is removed once the new one is healthy
@@ -76,12 +77,17 @@ def _update(service: ServiceIntent, wanted: Wanted) -> Update:
 def recreated_overlays(intent: Intent, observed: Observed) -> frozenset[str]:
     """Names of the overlays that replicas must leave now: the leader orders it and the document allows it.
 
-    Empty while etcd does not answer: the order may be outdated, and no replica is stopped for it.
+    An overlay on which no replica runs here needs no permission. Empty while etcd does not answer: the order may be
+    outdated, and no replica is stopped for it.
     """
     record = observed.cluster.record if observed.cluster else None
-    if record is None or observed.stale or not intent.policy.allow_network_recreate:
+    if record is None or observed.stale:
         return frozenset()
-    return frozenset(record.recreating)
+    if intent.policy.allow_network_recreate:
+        return frozenset(record.recreating)
+    running = [each for each in observed.host.containers if each.status in STOPPABLE] if observed.host else []
+    used = {network for each in running for network, _ in each.addresses}
+    return frozenset(record.recreating) - used
 
 
 def detach_for_recreate(
@@ -103,27 +109,6 @@ def detach_for_recreate(
         reason = f"network {', '.join(waits)} is recreated"
         return waiting_plan(wanted.resource, reason, f"network/{waits[0]}")
     return None
-
-
-def replacement(made: Plan, wanted: Wanted, old: ContainerState, reason: str) -> Plan:
-    """Extend `made`, which creates the new container: remove the old one, then rename and start the new one."""
-    rename = steps.RenameContainer(name=wanted.name, id=_aside(wanted), reason=reason)
-    start = steps.StartContainer(name=wanted.name, reason=reason)
-    rest = (*stop_and_remove(wanted.name, old, wanted.grace_s, reason), rename, start)
-    return under_own_name(made, wanted) + Plan(rest)
-
-
-def under_own_name(made: Plan, wanted: Wanted) -> Plan:
-    """Change `made`, which creates the new container, to use a name other than the old container's."""
-    aside = _aside(wanted)
-    renamed = (
-        replace(each, under=aside) if isinstance(each, steps.CreateContainer) else each for each in made.steps
-    )
-    return made._replace(steps=tuple(renamed))
-
-
-def _aside(wanted: Wanted) -> str:
-    return f"{wanted.name}-{short_id(wanted.replica.spec)}"
 
 
 def candidates(replica: records.Replica, host: HostState) -> list[ContainerState]:
@@ -175,6 +160,22 @@ def remove_others(others: Iterable[ContainerState], plan: Plan, wanted: Wanted) 
     return Plan(tuple(removals)) + plan
 
 
+def about_volumes(carried: Pairs, had: Pairs) -> str:
+    """Return the end of a reason that says which anonymous volumes the new container has, and which stay behind."""
+    left = tuple(each for each in had if each not in carried)
+    kept = f"; it keeps its volume{'s' * (len(carried) > 1)} at {', '.join(path for path, _ in carried)}"
+    return (kept if carried else "") + stays_behind(left)
+
+
+def stays_behind(volumes: Pairs) -> str:
+    """Return the end of a reason that names the anonymous volumes that stay on the host."""
+    if not volumes:
+        return ""
+    names = ", ".join(f"{short_id(name)} ({path})" for path, name in volumes)
+    verb = "volumes stay" if len(volumes) > 1 else "volume stays"
+    return f"; its {verb} on this host, unused: {names}"
+
+
 def plan_surplus(host: HostState, assigned: frozenset[records.Replica], keep: set[str]) -> Plan:
     """Plan to stop and remove managed containers whose replica is not assigned here; `keep` are ids of the others."""
     slots = {replica.key for replica in assigned}
@@ -183,6 +184,7 @@ def plan_surplus(host: HostState, assigned: frozenset[records.Replica], keep: se
         replica = found.replica
         if found.id not in keep and replica.key not in slots and _is_removable(found):
             reason = f"{replica.service} replica {replica.slot} is no longer assigned here"
+            reason += stays_behind(found.volumes)
             # The document may no longer have the service, nor etcd the spec.
             grace_s = DEFAULT_GRACE_S if found.grace_s is None else found.grace_s
             plan += Plan(stop_and_remove(found.name, found, grace_s, reason))

@@ -1,4 +1,4 @@
-"""An assigned replica with its spec and context, and the owners of container names."""
+"""An assigned replica with its spec and context, the owners of container names, and containers that keep theirs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -114,3 +114,31 @@ class Names:
     def _is_removed_first(self, holder: ContainerState, wanted: Wanted) -> bool:
         """Return True if `holder` is another container of this replica: it is removed before its name is used."""
         return holder.status != "removing" and holder.replica.key == wanted.replica.key
+
+
+# ---- Containers that docker cannot remove: their replicas go on under another name, and get their own name back later
+
+_REMEDY = "run `systemctl restart docker` on this host, then `docker rm -f` if it is still there"
+
+
+def name_instead(name: str, host: HostState) -> str:
+    """Return the name for the container of a replica while a stuck one has its `name`; empty: its name is free."""
+    holder = next((each for each in host.stuck if each.name == name), None)
+    return f"{name}-{short_id(holder.id)}" if holder else ""
+
+
+def plan_stuck(host: HostState) -> Plan:
+    """Report the stuck containers, and plan to remove those with which docker is not busy."""
+    plan = Plan()
+    for found in host.stuck:
+        reason = f"docker cannot remove {short_id(found.id)}, which is {_state(found)}: only its name is in the way"
+        plan += blocked_plan(f"container/{found.name}", "error", f"{reason}; {_REMEDY}")
+        if found.status == "dead":
+            plan += Plan(
+                (steps.RemoveContainer(name=found.name, id=found.id, reason="docker reports it as dead"),)
+            )
+    return plan
+
+
+def _state(found: ContainerState) -> str:
+    return "dead" if found.status == "dead" else "being removed"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
 from agent.model.plan import Blocked, Plan
-from agent.model.records import Assignment
+from agent.model.records import Assignment, StartObstacle
+from agent.model.spec import Key
 from agent.model.status import ReplicaReport
 
 PREDICTED = "(address)"
@@ -111,3 +112,20 @@ def _describe(conflict: _Conflict) -> str:
     if conflict.user.asks:
         what = "both ask for it; `docker rm --force` the one that may be recreated"
     return f"{where}; {what}"
+
+
+# ---- Replicas that wait for each other
+
+
+def first_of_cycles(obstacles: Mapping[Key, StartObstacle]) -> frozenset[Key]:
+    """Return the first replica of each set whose members wait for each other's addresses: one of them must stop."""
+    names = {f"replica/{service}-{slot}": (service, slot) for service, slot in obstacles}
+    found = set()
+    for key in obstacles:
+        cycle, at = [key], names.get(obstacles[key].on)
+        while at is not None and at not in cycle:
+            cycle.append(at)
+            at = names.get(obstacles[at].on)
+        if at == key:
+            found.add(min(cycle))
+    return frozenset(found)

@@ -178,11 +178,12 @@ def plan_assignments(
     decisions: Decisions = NONE,
     seen: HostState | None = None,
     placement: Placement | None = None,
+    previous: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Publish every assignment that differs from the computed one; delete specs that nothing refers to any more.
 
     `seen` is the leader's own host, whose engine lists the endpoints on the overlays; None: its dockerd does not
-    answer. `placement` as for `assign`.
+    answer. `placement` as for `assign`, `previous` as for `reserve_addresses`.
     """
     if silent := silent_hosts(intent, cluster):
         reason = f"{', '.join(silent)} did not report its replicas yet, and etcd has lost its assignment"
@@ -191,7 +192,7 @@ def plan_assignments(
     placement = placement or schedule(intent, current)
     wanted = assign(intent, current, cluster.epoch, decisions, placement)
     settled_now = settled(intent, current, placement)
-    wanted, given_up = reserve_addresses(intent, wanted, settled_now, cluster, seen)
+    wanted, given_up = reserve_addresses(intent, wanted, settled_now, cluster, seen, previous)
     wanted = with_recreations(with_dependencies(intent, wanted, settled_now, cluster), cluster)
     wanted = _with_prefetching(wanted, placement)
     specs = {**cluster.specs, **{spec_hash(service.spec): service.spec for service in intent.services}}

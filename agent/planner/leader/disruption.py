@@ -259,7 +259,7 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
     if status.state == "active":
         return (
             membership_order is not None
-            and membership_order.what == "leave"
+            and membership_order.what in ("leave", "force")
             and not _is_order_blocked(status, membership_order)
         )
     return status.state in ("inactive", "pending") and status.joined is not None

@@ -8,6 +8,8 @@ each hanging call delays its work for the other hosts. It also resigns if its do
 only the link to the other managers is cut. A leader that renews its lease but cannot read etcd abandons the lock.
 """
 
+from agent.diff.claim import can_init
+from agent.diff.networks import found_for, local_names
 from agent.model.host_state import HostState, other_swarm
 from agent.model.intent import Intent
 from agent.model.leader_steps import AbandonLock, Campaign, Resign
@@ -52,6 +54,8 @@ def why_ineligible(observed: Observed, cluster: ClusterState) -> str:
         return (
             f"{cluster.newer_format[0]} is of a newer agent, and this one would overwrite what it cannot read"
         )
+    if observed.host and (other := observed.host.other_cluster(cluster.record)):
+        return f"this host is in the swarm of cluster {other}"
     # Before the first document is accepted, only the newest document can name a manager that may accept it.
     intent = cluster.accepted or (cluster.document.intent if cluster.document else None)
     if intent is None:
@@ -129,7 +133,7 @@ def _ineligible_blind(observed: Observed, cluster: ClusterState, intent: Intent)
         return "dockerd does not answer"
     unanswered_s, record = observed.engine_away_s, cluster.record
     begun = record is not None and record.swarm_id is None and record.claimed_by == observed.me
-    # dockerd may still execute an init, and a second host must not create a second swarm.
+    # dockerd may still execute an init, and a second host must not create a second swarm. The claim is passed on first.
     if unanswered_s < LEADS_BLIND_S or begun:
         return ""
     if record is None or record.swarm_id is None:
@@ -142,7 +146,8 @@ def _ineligible_blind(observed: Observed, cluster: ClusterState, intent: Intent)
 def _could_init(name: str, cluster: ClusterState) -> bool:
     """Return True if the running agent of a host reports an engine that could create the swarm or is in one."""
     status = cluster.status_of(name)
-    return status is not None and status.engine_up and status.state in ("inactive", "active")
+    able = status is not None and status.engine_up and not status.other_cluster
+    return able and status is not None and status.state in ("inactive", "active")
 
 
 def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostState, intent: Intent) -> str:
@@ -153,7 +158,8 @@ def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostStat
         if swarm.local == "active" and (other := other_swarm(record, swarm)):
             return f"this host is in {other}"
         if swarm.local == "active" or (observed.fence and swarm.local == "pending"):
-            return _ineligible_without_nodes(observed, cluster, host, intent)
+            without_nodes = _ineligible_without_nodes(observed, cluster, host, intent)
+            return without_nodes or _ineligible_for_a_name(observed.me, cluster, host, intent)
         return f"this host's engine is {swarm.local}, not a manager of swarm {record.swarm_id}"
     if swarm.local == "active":
         return "" if swarm.is_manager else "this host's engine is a worker"
@@ -161,13 +167,48 @@ def _ineligible_engine(observed: Observed, cluster: ClusterState, host: HostStat
         return ""  # the claimed init is running
     if swarm.local != "inactive":
         return f"this host's engine is {swarm.local}"
+    return _ineligible_outside(observed.me, cluster, host, intent)
+
+
+def _ineligible_outside(me: str, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+    """Return why a host outside any swarm is ineligible while no swarm is recorded."""
     # An existing swarm is adopted; only one of its managers can do that.
-    if elsewhere := host_with_a_swarm(observed.me, cluster, intent):
+    if elsewhere := host_with_a_swarm(me, cluster, intent):
         return f"{elsewhere} is in a swarm already and has to lead"
     # Only the leader inits, and only on its own claim: a claimant that lost the lock in between must acquire it again.
-    if claimant := _claimant_that_can(observed.me, cluster, intent):
+    if claimant := _claimant_that_can(me, cluster, intent):
         return f"{claimant} claimed the init and has to lead"
+    others = (each.name for each in intent.managers if each.name != me)
+    able = next((each for each in others if can_init(each, cluster)), None)
+    return f"this host's engine supports no swarm, and {able} can create it" if host.no_swarm and able else ""
+
+
+_CHECKS_NAMES = 25
+"""Engines from this version on refuse to create an overlay on a host with a local network of its name."""
+
+
+def _ineligible_for_a_name(me: str, cluster: ClusterState, host: HostState, intent: Intent) -> str:
+    """Return why this engine cannot create an overlay, if another host that could lead has no such obstacle."""
+    major = host.engine_version.partition(".")[0]
+    if not major.isdigit() or int(major) < _CHECKS_NAMES:
+        return ""
+    for wanted in intent.networks:
+        if wanted.driver != "overlay" or found_for(wanted, host, cluster.record):
+            continue
+        if wanted.name in local_names(host) and (other := _host_without(wanted.name, me, cluster, intent)):
+            return f"a local network keeps it from creating the overlay {wanted.name}, and {other} can"
     return ""
+
+
+def _host_without(network: str, me: str, cluster: ClusterState, intent: Intent) -> str | None:
+    """Return another declared manager that could lead and reports no local network of that name."""
+    for each in intent.managers:
+        status = cluster.statuses.get(each.name)
+        if each.name == me or status is None or not _could_lead(each.name, cluster):
+            continue
+        if not any(found.name == network and found.scope != "swarm" for found in status.networks):
+            return each.name
+    return None
 
 
 def _ineligible_without_nodes(
@@ -218,6 +259,6 @@ def host_with_a_swarm(me: str, cluster: ClusterState, intent: Intent) -> str | N
     for name in sorted(cluster.statuses):
         status, declared = cluster.status_of(name), intent.host(name)
         entitled = name == claimed or (declared is not None and declared.role == "manager")
-        if name != me and status and entitled and status.is_manager:
+        if name != me and status and entitled and status.is_manager and not status.other_cluster:
             return name
     return None

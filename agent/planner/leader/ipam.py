@@ -9,16 +9,18 @@ subnet is full (docs/engine-quirks.md).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 from typing import NamedTuple
 
-from agent.diff.networks import Asks, asks_of, sees_overlays
+from agent.diff.networks import Asks, asks_of, found_for, sees_overlays
 from agent.diff.replicas import STOPPABLE
-from agent.model.host_state import HostState
+from agent.model.host_state import HostState, NetworkState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import ContainerSpec, Key, spec_hash
+from agent.planner.leader.address_conflicts import first_of_cycles
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
 #
@@ -28,6 +30,7 @@ from agent.model.spec import ContainerSpec, Key, spec_hash
 
 
 _SERVICE = "service "
+_LEFT = "the swarm frees the address when the record of that node is removed"
 _AWAY = "the swarm keeps the address until that host is back or its node is removed"
 
 
@@ -44,25 +47,37 @@ class _User:
     """True if the host reports its containers now."""
     certain: bool = True
     """False if no report names the container."""
+    left: bool = False
+    """True if the node is a previous one of `host`: the swarm frees the address when the record of that node goes."""
 
 
 class AddressUsers:
-    """All users of one overlay. `host` is the leader's own; None while its dockerd does not answer."""
+    """All users of one overlay, `seen` on the leader's `host`. None: it lists none, or its dockerd does not answer."""
 
-    def __init__(self, network: str, cluster: ClusterState, host: HostState | None) -> None:
+    def __init__(
+        self,
+        network: str,
+        cluster: ClusterState,
+        host: HostState | None,
+        seen: NetworkState | None,
+        previous: Mapping[str, str],
+    ) -> None:
         self._cluster, self._network = cluster, network
         self._by_address: dict[str, list[_User]] = {}
         self._live: dict[tuple[str, Key], str] = {}
         self._failed: set[tuple[str, Key]] = set()
-        seen = host.network(network) if host else None
         given_out = seen.address_users if seen else None
         for name in sorted(cluster.statuses):
             self._look(name, only_now=given_out is not None)
         nodes = {status.node_id: name for name, status in cluster.statuses.items() if status.node_id}
         known = _named(cluster)
+        listed = {each.id for each in (host.swarm.nodes if host else None) or ()}
         for address, what, node in given_out or ():
             on = nodes.get(node, "")
-            self._add(address, self._given_out(what, known.get((on, what)), on, node))
+            if node not in nodes and (node in previous or (listed and node and node not in listed)):
+                self._add(address, self._of_previous_node(what, previous.get(node, ""), node))
+            else:
+                self._add(address, self._given_out(what, known.get((on, what)), on, node))
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -76,10 +91,19 @@ class AddressUsers:
     def why_taken(self, address: str, key: Key, host: str) -> str:
         """Describe the user that prevents the replica, assigned to `host`, from keeping the address; empty: none.
 
-        The replica's own container on another reachable host will free the address, and does not count.
+        The replica's own container on another reachable host will free the address, and does not count. A previous node
+        of `host`, or of a host that is another node by now, goes as well.
         """
         others = self._others(address, key, host)
-        return next((each.text for each in others if not (each.key == key and each.reachable)), "")
+        return next((each.text for each in others if not self._goes(each, key, host)), "")
+
+    def _goes(self, user: _User, key: Key, host: str) -> bool:
+        """Return True if the user will free the address without another host's help."""
+        if not user.left:
+            return user.key == key and user.reachable
+        status = self._cluster.status_of(user.host)
+        back = status is not None and status.engine_up and status.state == "active"
+        return not user.host or user.host == host or back
 
     def current_user(self, address: str, key: Key, host: str) -> _User | None:
         """Return the current user of an address that is reserved for the replica on `host`; None: none."""
@@ -87,7 +111,9 @@ class AddressUsers:
 
     def _others(self, address: str, key: Key, host: str) -> Iterator[_User]:
         for each in self._by_address.get(address, ()):
-            if each.certain:
+            if each.left:
+                other = True
+            elif each.certain:
                 other = (each.host, each.key) != (host, key)
             elif each.reachable:
                 other = (host, key) in self._failed
@@ -123,6 +149,11 @@ class AddressUsers:
         remedy = f"{host} has no such container; restart dockerd on {host} to free the address"
         remedy = remedy if reachable else _AWAY
         return _User(text=f"{text}: {remedy}", host=host, reachable=reachable, certain=False)
+
+    def _of_previous_node(self, what: str, host: str, node: str) -> _User:
+        on = f"{host}'s previous node {short_id(node)}" if host else f"the removed node {short_id(node)}"
+        text = f"container {short_id(what)} on {on}: {_LEFT}"
+        return _User(text=text, host=host, reachable=False, certain=False, left=True)
 
     def _add(self, address: str, user: _User) -> None:
         self._by_address.setdefault(address, []).append(user)
@@ -213,11 +244,17 @@ class Reserved(NamedTuple):
 
 
 def reserve_addresses(
-    intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState, host: HostState | None
+    intent: Intent,
+    wanted: Assignments,
+    current: Assignments,
+    cluster: ClusterState,
+    host: HostState | None,
+    previous: Mapping[str, str] = MappingProxyType({}),
 ) -> Reserved:
     """Return `wanted` with all reservations, and with the reason (`held`) for each replica that must wait for one.
 
-    `host` is the leader's own; None while its dockerd does not answer. Deterministic. No two replicas get one address.
+    `host` is the leader's own; None while its dockerd does not answer. `previous`: node id -> host, of the nodes that
+    their hosts have left. Deterministic. No two replicas get one address.
     """
     asked = {
         (name, replica.key): _asks(intent, replica, cluster)
@@ -229,10 +266,12 @@ def reserve_addresses(
     obstacles: dict[Key, StartObstacle] = {}
     given_up: dict[tuple[Key, str], str] = {}
     for network in sorted({network for asks in asked.values() for network in asks.overlays}):
+        declared = intent.network(network)
+        seen = found_for(declared, host, cluster.record) if declared and host else None
         overlay = _Overlay(
             network=network,
-            pool=_pool(intent, network, cluster, host),
-            users=AddressUsers(network, cluster, host),
+            pool=_pool(intent, network, cluster, host, seen),
+            users=AddressUsers(network, cluster, host, seen, previous),
             where={key: name for (name, key), asks in asked.items() if network in asks.reserved},
             had={key: dict(replica.addresses).get(network, "") for key, replica in before.items()},
         )
@@ -245,6 +284,8 @@ def reserve_addresses(
             if found.why:
                 obstacles.setdefault(key, found)
 
+    first = first_of_cycles(obstacles)
+
     def with_addresses(name: str, replica: Replica) -> Replica:
         key = replica.key
         kept = dict(before[key].addresses) if key in before and asked[name, key].unknown else {}
@@ -253,7 +294,7 @@ def reserve_addresses(
         if replica.held or key not in obstacles:
             return replica
         why, on, fault = obstacles[key]
-        return replace(replica, held=why, waits_on=on, held_by_fault=fault)
+        return replace(replica, held=why, waits_on=on, held_by_fault=fault, stops_first=key in first)
 
     assignments = {
         name: replace(each, replicas=tuple(with_addresses(name, replica) for replica in each.replicas))
@@ -334,7 +375,9 @@ class _Overlay:
         return (each for each in self.pool.addresses() if each not in taken)
 
 
-def _pool(intent: Intent, network: str, cluster: ClusterState, host: HostState | None) -> AddressPool:
+def _pool(
+    intent: Intent, network: str, cluster: ClusterState, host: HostState | None, found: NetworkState | None
+) -> AddressPool:
     declared = intent.network(network)
     fixed = frozenset(
         each.ipv4_address
@@ -344,7 +387,7 @@ def _pool(intent: Intent, network: str, cluster: ClusterState, host: HostState |
     )
     unknown = AddressPool(network=network, fixed=fixed)
     if host is not None and sees_overlays(host):
-        if found := host.network(network):
+        if found:
             allocated = found.driver and found.subnet
             return (
                 replace(unknown, subnet=found.subnet, gateway=found.gateway or "") if allocated else unknown

@@ -18,7 +18,7 @@ from agent.planner.leader.nodes import plan_nodes, plan_removals
 from agent.planner.leader.recreate import plan_overlays, plan_recreations
 from agent.planner.leader.rollout import plan_rollouts
 from agent.planner.leader.scheduler import placement_of
-from agent.planner.leader.swarm import plan_autolock, plan_swarm
+from agent.planner.leader.swarm import plan_autolock, plan_pass_claim, plan_swarm
 
 # ---- Accept or refuse the newest document. A refused one changes nothing: the last accepted stays accepted
 
@@ -118,10 +118,12 @@ def plan_leading(observed: Observed) -> Plan:
     if (intent := resolved(observed)) is not None:
         placement = placement_of(intent, observed)
         decisions = plan_rollouts(intent, observed, placement)
-        plan += plan_assignments(intent, cluster, decisions, observed.host, placement)
+        previous = {node.id: name for name, node in node_owners.previous} if node_owners else {}
+        plan += plan_assignments(intent, cluster, decisions, observed.host, placement, previous)
     plan += plan_removals(cluster.accepted, observed, node_owners)
     plan += plan_disruption(cluster.accepted, observed)
     plan += plan_address_conflicts(cluster)
+    plan += plan_pass_claim(cluster.accepted, observed)
     if observed.host is None:
         return plan
     if cluster.record_held:

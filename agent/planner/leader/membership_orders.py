@@ -4,7 +4,9 @@ Docker does not inform a worker that its node was removed or that its swarm was 
 until dockerd restarts, and "pending" indefinitely after that. Only a manager's node list shows the removal.
 """
 
-from agent.diff.nodes import NodeOwners, etcd_of
+from typing import Literal
+
+from agent.diff.nodes import NodeOwners, etcd_of, quorum
 from agent.model import leader_steps, records
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent
@@ -28,7 +30,8 @@ def plan_membership_orders(intent: Intent, observed: Observed, node_owners: Node
     ]
     for name, membership_order in sorted(wanted.items()):
         if cluster.membership_orders.get(name) != membership_order:
-            unlisted = membership_order.node_id if membership_order.node_id not in listed else None
+            about = reports.node_of(name) if reports else None
+            unlisted = about if about not in listed else None
             reason = f"{membership_order.what}: {membership_order.reason}"
             steps.append(
                 leader_steps.IssueMembershipOrder(
@@ -72,8 +75,10 @@ class _Reports:
             return self._failed(name, status)
         if status.state == "active" and status.node_id is None:
             return self._half_out(name, status)
-        if status.node_id is None or status.is_manager or status.state not in ("active", "pending"):
+        if status.node_id is None or status.state not in ("active", "pending"):
             return None
+        if status.is_manager:
+            return self._cut_off(name, status)
         node_state = self.nodes.get(status.node_id)
         if node_state is None:
             return self._unlisted(name, status)
@@ -100,14 +105,46 @@ class _Reports:
     def _failed(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         """Return a leave for an engine in state error if its agent began the join or it was a worker of this swarm."""
         error = f": {status.swarm_error}" if status.swarm_error else ""
-        if self.intent.host(name) is None:
+        if not self._is_ours(name):
             return None
         if status.joining and status.joining == self._swarm_id:
             return _membership_order(status, "leave", f"its join failed, and dockerd does not retry{error}")
         before = self.node_owners.previous_of(name)
         if before and all(each.has_no_vote for each in before):
             return _membership_order(status, "leave", f"its engine cannot resume its worker node{error}")
+        joined = status.joined
+        if not before and joined and joined.swarm == self._swarm_id and joined.node_id not in self.nodes:
+            why = f"the swarm no longer has node {joined.node_id}, and its engine cannot resume it{error}"
+            return _membership_order(status, "leave", why)
         return None
+
+    def node_of(self, name: str) -> str | None:
+        """Return the node that the order for a host is about."""
+        status = self.reports[name]
+        last = status.joined.node_id if status.state == "error" and status.joined else None
+        return status.node_id or last
+
+    def _is_ours(self, name: str) -> bool:
+        """Return True for a declared host, and for a removed one."""
+        return self.intent.host(name) is not None or name in self.cluster.assignments
+
+    def _cut_off(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
+        """Return a leave by force for a manager that the swarm has removed and that finds no raft leader.
+
+        Its swarm must be this one, and the managers that it knows must not be able to form a majority without the
+        nodes that answer this leader: force must end no quorum.
+        """
+        if status.nodes is not None or status.node_id in self.nodes or not self._is_ours(name):
+            return None
+        others = {node for node, _ in status.managers} - {status.node_id}
+        here = {each for each in others if each in self.nodes and self.nodes[each].state == "ready"}
+        could_be_reached = len(others) + 1 - len(here)
+        if not here or could_be_reached >= quorum(len(others) + 1):
+            return None
+        if status.swarm_id not in (None, self._swarm_id):
+            return None
+        why = f"the swarm no longer has node {status.node_id}, and Docker lets such a manager leave by force only"
+        return _membership_order(status, "force", why)
 
     def _half_out(self, name: str, status: HostStatus) -> records.MembershipOrder | None:
         """Return the leave again for an engine that is active without a node: its first leave took more than 15 s.
@@ -219,11 +256,13 @@ class _Reports:
         return self.cluster.record.swarm_id if self.cluster.record else None
 
 
-def _membership_order(status: HostStatus, what: str, reason: str) -> records.MembershipOrder:
+def _membership_order(
+    status: HostStatus, what: Literal["leave", "force", "quarantine"], reason: str
+) -> records.MembershipOrder:
     assert status.state in ("active", "pending", "error")
     return records.MembershipOrder(
         state=status.state,
         node_id=status.node_id,
-        what="quarantine" if what == "quarantine" else "leave",
+        what=what,
         reason=reason,
     )

@@ -96,7 +96,10 @@ def _differs(field: str, wanted: str, found: str | None, text: str = "") -> Diff
 
 
 def _claimed(node: NodeState, names: tuple[str, ...]) -> Blocked:
-    reason = f"{' and '.join(names)} both report this node id: the leader changes nothing on the node"
+    reason = (
+        f"{' and '.join(names)} both report this node id: the leader changes nothing on the node. "
+        "On the clone: `systemctl stop docker`, remove /var/lib/docker/swarm, and start docker"
+    )
     return Blocked(resource=f"node/{node.id}", reason=reason, kind="foreign")
 
 

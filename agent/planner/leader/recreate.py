@@ -15,14 +15,23 @@ overlay as it is.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.diff.networks import is_ours, others_on, overlay_differences, sees_overlays
+from agent.diff.networks import (
+    describe_network,
+    found_for,
+    is_ours,
+    others_on,
+    overlay_differences,
+    sees_overlays,
+    strangers,
+)
 from agent.diff.nodes import etcd_of
-from agent.model.host_state import Attached, NetworkState, describe
+from agent.model.host_state import Attached, HostState, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
 from agent.model.leader_steps import CreateOverlay, RemoveOverlay
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
+from agent.model.records import SwarmRecord
 from agent.model.status import HostStatus, ReplicaReport
 
 # ---- Overlay networks: created once by the leader (changing one: recreate.py)
@@ -37,12 +46,17 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
     plan = Plan()
     for wanted in intent.networks:
         if wanted.driver == "overlay":
-            plan += _plan_overlay(wanted, host.network(wanted.name))
+            plan += _plan_overlay(wanted, host, etcd_of(observed).record)
     return plan
 
 
-def _plan_overlay(wanted: NetworkIntent, found: NetworkState | None) -> Plan:
-    resource = f"network/{wanted.name}"
+def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> Plan:
+    found, resource = found_for(wanted, host, record), f"network/{wanted.name}"
+    others = [each for each in strangers(wanted, host, record) if each.scope == "swarm"]
+    if found is None and others:
+        # Docker refuses a second network of the swarm with this name.
+        reason = f"{describe_network(others[0])} has this name: nothing of it is used or changed"
+        return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
     if found is None and wanted.external:
         return blocked_plan(
             resource, "dependency", "declared external, but the swarm has no network of that name"
@@ -112,14 +126,36 @@ def plan_recreations(intent: Intent, observed: Observed) -> Plan:
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
     """Return the overlays from which the hosts must detach their replicas now, sorted."""
-    if not intent.policy.allow_network_recreate:
-        return ()
     ready = (
         change.name
         for change in _changes(intent, observed)
-        if change.found.driver and _obstacle(change, etcd_of(observed)) == Plan()
+        if change.found.driver
+        and _is_allowed(change, intent, etcd_of(observed))
+        and _obstacle(change, etcd_of(observed)) == Plan()
     )
     return tuple(sorted(ready))
+
+
+def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
+    """Return True if the document allows the recreation, or nothing that runs is lost by it.
+
+    The latter is so if docker has started none of its replicas, as on an overlay with an option that dockerd cannot
+    use. To undo that needs no more permission than to do it.
+    """
+    if intent.policy.allow_network_recreate:
+        return True
+    replicas = [
+        each
+        for status in cluster.statuses.values()
+        for each in status.replicas
+        if change.name in dict(each.addresses) or _joins(each, change.name, cluster)
+    ]
+    return bool(replicas) and all(each.error and each.status in ("created", "exited") for each in replicas)
+
+
+def _joins(replica: ReplicaReport, network: str, cluster: ClusterState) -> bool:
+    spec = cluster.specs.get(replica.spec)
+    return spec is not None and any(each.network == network for each in spec.networks)
 
 
 def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
@@ -127,7 +163,7 @@ def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
     if host is None or not sees_overlays(host):
         return
     for wanted in intent.networks:
-        found = host.network(wanted.name)
+        found = found_for(wanted, host, etcd_of(observed).record)
         if wanted.driver != "overlay" or found is None or not is_ours(wanted, found):
             continue
         if wrong := describe(overlay_differences(wanted, found)):
@@ -138,7 +174,7 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
     remove = Plan((RemoveOverlay(network=change.name, id=change.found.id, reason=change.why),))
     if not change.found.driver:
         return remove  # never allocated, so it never had a container
-    if not intent.policy.allow_network_recreate:
+    if not _is_allowed(change, intent, cluster):
         return _guarded(change, intent, cluster)
     if (obstacle := _obstacle(change, cluster)) != Plan():
         return obstacle
@@ -182,7 +218,7 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
         f"{each.name} on {host}"
         for host, status in sorted(cluster.statuses.items())
         for each in _foreign(status)
-        if change.name in each.networks
+        if change.name in each.networks and _is_on_overlay(each, change.name, status)
     ]
     unnamed = [
         f"container {short_id(what)} on node {node}" if node else what
@@ -194,6 +230,14 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
 def _foreign(status: HostStatus) -> Iterator[Attached]:
     ours = {each.id for each in status.replicas}
     return (each for each in status.attached if each.id not in ours)
+
+
+def _is_on_overlay(found: Attached, name: str, status: HostStatus) -> bool:
+    """Return False if the container is on a local network of its host that has the name of the overlay."""
+    named = [each for each in status.networks if each.name == name]
+    network_id = dict(found.network_ids).get(name)
+    mine = [each for each in named if network_id in (None, each.id)]
+    return any(each.scope == "swarm" for each in mine) or not mine
 
 
 def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, str], ...]:

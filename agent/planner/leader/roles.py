@@ -10,7 +10,15 @@ A swarm of n managers works while reachable(n) >= quorum(n) = n // 2 + 1 (agent/
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import NodeOwners, etcd_of, gone_nodes, promotion_obstacle, quorum, removed_hosts
+from agent.diff.nodes import (
+    NodeOwners,
+    etcd_of,
+    gone_nodes,
+    promotion_obstacle,
+    quorum,
+    removed_hosts,
+    unresumable_managers,
+)
 from agent.model.host_state import NodeState
 from agent.model.intent import Intent, Role
 from agent.model.leader_steps import DemoteNode, PromoteNode
@@ -79,6 +87,11 @@ def _changes(intent: Intent, observed: Observed, node_owners: NodeOwners) -> lis
         (each.host, each.node, "worker", f"{each.reason}, and this one is down")
         for each in gone.values()
         if each.node.reachable is not None
+    ]
+    wanted += [
+        (name, node, "worker", f"{name}: its engine cannot resume this manager")
+        for name, node in unresumable_managers(observed, node_owners)
+        if node.id not in gone
     ]
     return [
         _Change(host=host, node=node, role=role, reason=reason)

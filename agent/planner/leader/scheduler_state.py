@@ -1,6 +1,5 @@
 """The state on which the scheduler and the rollouts decide: the hosts, and the condition of each replica."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +10,10 @@ from agent.diff.replicas import (
     container_name,
     finished,
     has_duplicate_address,
+    is_about_a_network,
     is_held_by_its_host,
 )
-from agent.model.intent import GWBRIDGE, HostIntent, Intent, ServiceIntent
+from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.observed import ClusterState, Observed, ReplicaTimers
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import ContainerSpec, Key, spec_hash
@@ -24,13 +24,6 @@ from agent.model.status import HostStatus, ReplicaReport
 
 DOWN_S = 5.0
 """Seconds for which a replica that never ran may be down before it counts as failed: its host may be starting it."""
-_NO_NETWORK = re.compile(
-    rf"{GWBRIDGE}|could not attach to network|attaching to network failed|network \S+ not found"
-    "|invalid cluster node while attaching",
-    re.IGNORECASE,
-)
-"""Docker's errors of a start that failed for a network, which the host or the swarm repairs: docker_gwbridge was
-missing, or no manager of the swarm answered (docs/engine-quirks.md)."""
 _NOT_WATCHED = ReplicaTimers()
 
 
@@ -82,7 +75,7 @@ def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSp
 
 def _is_host_problem(report: ReplicaReport, replica: Replica, spec: ContainerSpec | None) -> bool:
     """Return True if the start failed for a cause that the host repairs: no network, or a duplicate address."""
-    return bool(_NO_NETWORK.search(report.error)) or (
+    return is_about_a_network(report.error) or (
         spec is not None and has_duplicate_address(report, replica, spec)
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent.diff.claim import AWAY_S, next_claimant
 from agent.diff.networks import ready_overlays
 from agent.diff.nodes import HOST_LABEL, etcd_of
 from agent.model import leader_steps, records
@@ -75,6 +76,8 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
     cluster, host = etcd_of(observed), observed.host
     assert host is not None
     record = cluster.record
+    if host.other_cluster(record):
+        return Plan()  # eligibility.py resigns, plan.py blocks
     if host.swarm.local == "active" and host.swarm.is_manager and host.swarm.swarm_id:
         if record and record.swarm_id not in (None, host.swarm.swarm_id):
             return Plan()  # a foreign swarm: eligibility.py resigns, host/membership.py blocks
@@ -89,7 +92,11 @@ def _plan_claim(
 ) -> Plan:
     if record and record.claimed_by == observed.me:
         return Plan()  # host/membership.py inits
-    if record and record.claimed_by in cluster.present:
+    assert observed.host is not None
+    if observed.host.no_swarm:
+        return Plan()  # host/membership.py blocks
+    lapsed = _why_claim_lapses(observed, cluster, record) if record else "there is no swarm yet"
+    if record and not lapsed:
         return _waiting(record.claimed_by, f"{record.claimed_by} claimed the init and still runs")
     # A host that is in a swarm already must have had time to report it, or a second swarm would be created.
     silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
@@ -103,12 +110,35 @@ def _plan_claim(
     if unseen:
         reason = f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm"
         return _waiting(unseen[0], reason)
-    reason = (
-        f"the agent of {record.claimed_by}, which claimed the init, does not run"
-        if record
-        else "there is no swarm yet"
-    )
-    return Plan((leader_steps.ClaimInit(over=cluster.record_revision, reason=reason),))
+    unable = record.unable if record else ()
+    return Plan((leader_steps.ClaimInit(over=cluster.record_revision, unable=unable, reason=lapsed),))
+
+
+def _why_claim_lapses(observed: Observed, cluster: ClusterState, record: records.SwarmRecord) -> str:
+    """Return why the claim of another host counts no more; empty while that host may still create the swarm."""
+    claimant = record.claimed_by
+    if claimant not in cluster.present:
+        return f"the agent of {claimant}, which claimed the init, does not run"
+    status = cluster.status_of(claimant)
+    if status is None:
+        return ""
+    if not status.engine_up:
+        away = f"the dockerd of {claimant}, which claimed the init, does not answer"
+        return away if observed.led_s >= AWAY_S else ""
+    # Without the lock it begins no init, and in these states none is under way.
+    failed = status.state in ("error", "locked")
+    return f"the engine of {claimant}, which claimed the init, is in state {status.state}" if failed else ""
+
+
+def plan_pass_claim(intent: Intent, observed: Observed) -> Plan:
+    """Pass the claim of this host on to a manager that can create the swarm, after this host has failed to."""
+    cluster, heir = etcd_of(observed), next_claimant(intent, observed)
+    if heir is None or cluster.record is None:
+        return Plan()
+    before = tuple(each for each in cluster.record.unable if each[0] != observed.me)
+    record = records.SwarmRecord(claimed_by=heir.host, unable=(*before, (observed.me, heir.why)))
+    reason = f"{observed.me} cannot create the swarm, and {heir.host} may: {heir.why}"
+    return Plan((leader_steps.PassClaim(record=record, over=cluster.record_revision, reason=reason),))
 
 
 def _is_unseen(status: HostStatus) -> bool:
@@ -120,18 +150,24 @@ def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host
     record, swarm = cluster.record, host.swarm
     before = record or records.SwarmRecord(claimed_by=observed.me)
     recreating = to_recreate(intent, observed)
-    ready = ready_overlays(intent, host, {*before.networks, *before.recreating})
+    overlays = ready_overlays(intent, host, {*before.networks, *before.recreating}, record)
+    ready = [each for each in overlays if each.name not in recreating]
     found = records.SwarmRecord(
         claimed_by=before.claimed_by,
         swarm_id=swarm.swarm_id,
         managers=_managers(host),
-        networks=tuple(each for each in ready if each not in recreating),
+        networks=tuple(each.name for each in ready),
+        overlay_ids=tuple((each.name, each.id) for each in ready),
         recreating=recreating,
         pool=tuple(str(each) for each in swarm.pool) or before.pool,
     )
     if swarm.nodes is None and record and record.swarm_id:
         found = replace(
-            found, managers=record.managers, networks=record.networks, recreating=record.recreating
+            found,
+            managers=record.managers,
+            networks=record.networks,
+            overlay_ids=record.overlay_ids,
+            recreating=record.recreating,
         )
     if found == record:
         return Plan()

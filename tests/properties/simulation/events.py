@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from agent.errors import SwarmkeeperError, Unreachable
 from tests.properties.simulation.basic_events import BasicEvents
+from tests.properties.simulation.invariants import REFUSED
 from tests.properties.simulation.witness import Witness
 from tests.properties.simulation.world import World
 from tests.support.simulated_cluster import TTL_S
@@ -137,6 +138,23 @@ class Faults(BasicEvents):
         )
         engine = self.host(name).engine
         engine.failures[calls[number % len(calls)]] = Unreachable("Timeout was reached")
+
+    def docker_refuses(self, name: str, number: int) -> None:
+        """The engine of a host starts no new container of an image, for a value that its runtime refuses."""
+        image = ("somecom/order:1.0.0", "somecom/order:1.0.1", "somecom/api:1.0.0")[number % 3]
+        self.host(name).engine.by_hand.refused[image] = REFUSED
+
+    def is_refusing(self) -> bool:
+        return any(host.engine.by_hand.refused for host in self.world.hosts.values())
+
+    def docker_takes_all(self) -> None:
+        """Its cause is gone, and somebody has removed what it was refused for, as the agent asks."""
+        for name, host in self.world.hosts.items():
+            host.engine.by_hand.refused.clear()
+            for raw in list(host.replicas().values()):
+                if raw["State"]["Status"] == "created" and raw["State"].get("Error") == REFUSED:
+                    host.engine.by_hand.remove(raw["Id"])
+            self.world.note_foreign(name)
 
     def power_is_cut(self, name: str, _number: int) -> None:
         """The host is gone with its agent and all that ran."""

@@ -9,15 +9,17 @@ from unittest import mock
 from agent.conditions import cluster as conditions
 from agent.conditions.reports import Reports
 from agent.diff.container import identity as known_identity
-from agent.model.host_state import HostState
+from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.plan import Plan
 from agent.model.records import Disruption, Replica
 from agent.model.status import HostStatus
 from agent.model.store import Fence, KeyRange
-from agent.planner.host import bridge, bridge_swap, membership
+from agent.planner.host import bridge, bridge_swap, kept, membership
 from agent.planner.host.bridge_swap import needs_disruption
+from agent.planner.host.update import stop_and_remove
+from agent.planner.host.wanted import Wanted
 from agent.planner.leader import roles
 from tests.fakes.engine import FakeEngine
 from tests.fakes.store import FakeStore
@@ -139,6 +141,17 @@ def _reports(status: Callable[[HostStatus], HostStatus], *, everyone_present: bo
         yield
 
 
+@contextmanager
+def no_kept_container() -> Iterator[None]:
+    """The old container is removed before anybody knows whether docker starts the new one."""
+
+    def around(start: Plan, wanted: Wanted, old: ContainerState, reason: str = "") -> Plan:
+        return start._replace(steps=(*stop_and_remove(wanted.name, old, 0.0, reason), *start.steps))
+
+    with mock.patch.object(kept, "around", around):
+        yield
+
+
 GUARDS = {
     "quorum": no_quorum_guard,
     "fencing": no_fence,
@@ -149,6 +162,7 @@ GUARDS = {
     "labels": no_label_check,
     "engine_up": no_look_at_the_engine,
     "presence": no_look_at_the_presence,
+    "kept": no_kept_container,
 }
 SAYS = {
     "quorum": "were away: ",
@@ -160,5 +174,6 @@ SAYS = {
     "labels": "was {",
     "engine_up": "its dockerd does not answer",
     "presence": "no agent runs there",
+    "kept": "no other container of it has started",
 }
 """What a violation says that comes of that guard being broken."""

@@ -28,6 +28,9 @@ MONITOR_ROUNDS = 10
 """Rounds after which a replica that runs has run for its monitor window."""
 QUIET_ROUNDS, QUIET_S = 36, 5.0
 """Time that passes after the last event before anything is healed: every fault is noticed and named within it."""
+REFUSED_ROUNDS = 40
+OTHER_TAG = 4 * 4 * 3
+"""Added to the number of a wish: it differs in the tag, and perhaps in what comes after it."""
 
 Event = tuple[str, int, int]
 """What, to which host, and a number that says more about it."""
@@ -40,7 +43,7 @@ RARE = (
     "registry_goes", "put", "put", "put", "put", "put_bad", "take_lock", "spoil", "deletes",
     "deletes_a_presence", "changes_a_replica",
     "changes_the_bridge", "changes_a_node", "removes_a_worker", "takes_a_host_out_of_the_swarm", "runs_a_guest",
-    "a_guest_goes", "a_stranger_joins", "misgives",
+    "a_guest_goes", "a_stranger_joins", "misgives", "docker_refuses",
 )  # fmt: skip
 
 events = st.tuples(
@@ -85,6 +88,13 @@ class History(AgentEvents, Faults, People):
     def rest(self, last: int) -> None:
         """Everything works again, everybody is there, nobody interferes: it comes to what the document says."""
         self.heal()
+        if self.is_refusing():
+            self.rounds(REFUSED_ROUNDS)
+            self.witness.old_ones_run_again()
+            self.docker_takes_all()
+            # The operator corrects the document: a paused rollout ends with another spec of its service.
+            self.put("", last + OTHER_TAG)
+            self.rounds(2)
         self.put("", last)
         self.settle()
         self.check_converged(document(wish(last, len(self.world.names)), self.world.names))
@@ -104,6 +114,14 @@ class History(AgentEvents, Faults, People):
             self.world.note_foreign(name)
             self.start(name)
         self.etcd_comes("")
+
+    def rounds(self, count: int) -> None:
+        for _ in range(count):
+            for name in self.world.names:
+                self.turn(name)
+            self.world.clock.advance(REST_S)
+            self.witness.roles_are_taken_on()
+            self.witness.check()
 
     def settle(self) -> None:
         """Go on until one leads and nothing is left to do; AssertionError if that is not within REST_ROUNDS."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from agent.diff.container import identity
 from agent.errors import SwarmkeeperError
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.plan import Step
@@ -180,6 +181,50 @@ def a_replica_is_stopped_only_when_it_is_to_be_gone(
         pinned = dict(wanted.addresses).items() - _addresses(raw).items()
         if wanted.made_as == replica and len(same) == 1 and not pinned:
             yield f"{agent.name} stopped {replica}, which is as assigned: {step}"
+
+
+def a_container_that_has_run_is_removed_only_after_the_next_one_has_started(
+    agent: SimulatedAgent, step: Step, past: Past
+) -> Iterator[str]:
+    """Else nothing would be left to go back to when docker refuses the next one."""
+    last = agent.observer._last
+    if not isinstance(step, RemoveContainer) or last is None or last.membership_order:
+        return
+    here = agent.host.replicas().values()
+    raw = next((each for each in here if each["Id"] == step.id), None)
+    removed = identity(raw["Config"]["Labels"] or {}) if raw else None
+    if raw is None or removed is None or raw["Id"] in past.altered or not raw["State"].get("StartedAt"):
+        return
+    assigned = [each for revision, each in past.assigned.get(agent.name, ()) if revision <= last.revision]
+    if not assigned or removed.key not in {each.key for each in assigned[-1].replicas}:
+        return
+    others = (each for each in here if each is not raw and each["State"].get("StartedAt"))
+    named = (identity(each["Config"]["Labels"] or {}) for each in others)
+    if removed.key not in {each.key for each in named if each is not None}:
+        yield f"{agent.name} removed {removed}, and no other container of it has started: {step}"
+
+
+REFUSED = "OCI runtime create failed: wrong rlimit value: RLIMIT_NOFILES"
+"""What docker says of a container that it refuses to start."""
+
+
+def where_a_new_one_was_refused_the_old_one_runs(world: World) -> Iterator[str]:
+    """On every host of the swarm: a replica with a refused container and one that has run has one that runs."""
+    record = world.record()
+    for name, host in world.hosts.items():
+        assigned = world.assignment(name)
+        if record is None or host.swarm_id != record.swarm_id or assigned is None:
+            continue
+        held = {each.key for each in assigned.replicas if each.held or each.waits}
+        found: dict[tuple[str, int], list[Raw]] = {}
+        for raw in host.replicas().values():
+            if (replica := identity(raw["Config"]["Labels"] or {})) is not None:
+                found.setdefault(replica.key, []).append(raw)
+        for key, several in found.items():
+            refused = any(raw["State"].get("Error") == REFUSED for raw in several)
+            old = [raw for raw in several if raw["State"].get("StartedAt")]
+            if refused and old and key not in held and not any(map(is_up, old)):
+                yield f"{name} runs nothing of {key}, although docker has refused only its new container"
 
 
 def nothing_foreign_is_touched(world: World, name: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ HAPPENS = {
     "labels": ("runs_a_guest", "put"),
     "engine_up": ("dockerd_goes", "dockerd_comes"),
     "presence": ("killed", "start", "time_passes"),
+    "kept": ("put", "docker_refuses"),
 }
 
 

@@ -9,7 +9,7 @@ from agent.model.intent import GWBRIDGE, PARKING
 from agent.model.leader_steps import DemoteNode, PromoteNode
 from agent.model.plan import Step
 from agent.model.records import Accepted, Assignment, decode
-from agent.model.steps import DissolveSwarm, Park, SwapBridge
+from agent.model.steps import AbandonNode, DissolveSwarm, Park, SwapBridge
 from agent.model.store import Compare, Delete, Put
 from tests.fakes.swarm import FakeSwarm, Member
 from tests.properties.simulation import invariants
@@ -67,6 +67,11 @@ class Witness:
         self.violations += invariants.no_address_or_port_is_held_twice(world)
         assert not self.violations, "\n".join((*self.violations, world.told()))
 
+    def old_ones_run_again(self) -> None:
+        """Some time after docker has refused new containers, and with nothing else wrong."""
+        self.violations += invariants.where_a_new_one_was_refused_the_old_one_runs(self._world)
+        assert not self.violations, "\n".join((*self.violations, self._world.told()))
+
     # ---- it is told
 
     def _looks(self, agent: SimulatedAgent) -> None:
@@ -94,11 +99,16 @@ class Witness:
             swarm = membership[0]
             self._held = len(swarm.members), sum(len(swarm.users(each)) for each in swarm.networks)
             self._voters = [each for each in swarm.members if each.in_raft], swarm.reached()
+            if isinstance(step, AbandonNode) and membership[1] in swarm.members:
+                self.violations.append(f"{agent.name} leaves by force a swarm that has its node")
             if isinstance(step, DissolveSwarm):
                 self._left = swarm
                 self._quorate = [each for each in self._quorate if each is not swarm]
         if isinstance(step, Park | SwapBridge):
             self._before_bridge(agent, step)
+        self.violations += invariants.a_container_that_has_run_is_removed_only_after_the_next_one_has_started(
+            agent, step, self.past
+        )
         self.violations += invariants.a_replica_is_stopped_only_when_it_is_to_be_gone(
             world, agent, step, self.past
         )

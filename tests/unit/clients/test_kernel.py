@@ -110,3 +110,22 @@ def test_a_port_this_process_listens_on_is_told() -> None:
         told = {f"127.0.0.1:{server.getsockname()[1]}/tcp", f"127.0.0.1:{datagrams.getsockname()[1]}/udp"}
 
         assert told <= set(LinuxKernel().listening())
+
+
+def test_a_sysctl_that_the_kernel_does_not_have_is_told_from_those_of_a_device(tmp_path: Path) -> None:
+    (tmp_path / "net/ipv4").mkdir(parents=True)
+    (tmp_path / "net/ipv4/ip_forward").touch()
+    kernel = LinuxKernel(sysctls=tmp_path)
+
+    assert [kernel.lacks_sysctl(f"net.ipv4.{each}") for each in ("ip_forward", "nonsense")] == [False, True]
+    assert kernel.lacks_sysctl("net/ipv4/nonsense")
+    unknown = ("net.ipv4.conf.eth0.rp_filter", "net.ipv4..x", "../net", "kernel.msgmax", "")
+    assert not any(map(kernel.lacks_sysctl, unknown))
+    assert not LinuxKernel(sysctls=tmp_path / "hidden").lacks_sysctl("net.ipv4.nonsense")
+
+
+def test_the_kernel_of_this_machine_has_the_sysctls_that_it_has() -> None:
+    kernel = LinuxKernel()
+
+    assert not kernel.lacks_sysctl("net.ipv4.ip_unprivileged_port_start")
+    assert kernel.lacks_sysctl("net.ipv4.no_such_thing")

@@ -8,10 +8,10 @@ import pytest
 from agent.diff.nodes import note_join, promotion_obstacle
 from agent.model.host_state import HostState, NetworkState
 from agent.model.status import JoinedReport
-from tests.support.builders import host, node, outside, status, worker
+from tests.support.builders import SWARM, host, node, outside, status, worker
 
 H1, H2, H3 = node("h1"), node("h2", "worker"), node("h3", "worker")
-THROUGH_H1 = JoinedReport(node_id="node-h2", through="10.0.0.1:2377", engine="bridge-1")
+THROUGH_H1 = JoinedReport(node_id="node-h2", through="10.0.0.1:2377", engine="bridge-1", swarm=SWARM)
 
 
 def engine(started: str = "bridge-1", through: str | None = None, **more: Any) -> HostState:
@@ -32,19 +32,21 @@ def test_where_the_agent_had_its_engine_join_is_noted_with_the_start_of_dockerd(
 
 def test_what_was_noted_stays_when_the_agent_is_restarted() -> None:
     assert note_join(THROUGH_H1, engine()) == THROUGH_H1
+    assert note_join(THROUGH_H1, engine(swarm_id=None)) == THROUGH_H1
+    assert note_join(replace(THROUGH_H1, swarm=None), engine()) == THROUGH_H1
 
 
 @pytest.mark.parametrize("before", [THROUGH_H1, replace(THROUGH_H1, through=None)])
 def test_once_dockerd_was_restarted_it_asks_any_manager(before: JoinedReport) -> None:
     anew = note_join(before, engine("bridge-2", through="10.0.0.1:2377"))
 
-    assert anew == JoinedReport(node_id="node-h2", through="", engine="bridge-2")
+    assert anew == JoinedReport(node_id="node-h2", through="", engine="bridge-2", swarm=SWARM)
     assert note_join(anew, engine("bridge-2", through="10.0.0.1:2377")) == anew
 
 
 def test_another_node_is_another_join() -> None:
     assert note_join(THROUGH_H1, engine("bridge-2", "10.0.0.3:2377", node_id="other")) == JoinedReport(
-        node_id="other", through="10.0.0.3:2377", engine="bridge-2"
+        node_id="other", through="10.0.0.3:2377", engine="bridge-2", swarm=SWARM
     )
 
 

@@ -48,7 +48,7 @@ PEM = "-----BEGIN KEY-----\r\nMIIEvQIBADAN\n-----END KEY-----\n"
         ("HOOK", "https://u:p@hook/T0K3N", "to https://u:p@hook/T0K3N", "to ***HOOK***"),
     ],
 )
-def test_a_value_of_the_environment_gives_way_to_its_name(
+def test_a_value_of_the_environment_stops_first_to_its_name(
     name: str, value: str, said: str, shown: str
 ) -> None:
     assert last_lines(said.encode(), 1, ((name, value),)) == (shown,)

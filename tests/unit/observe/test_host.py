@@ -37,6 +37,9 @@ class StillKernel:
     def routes(self) -> tuple[tuple[IPv4Network, str], ...]:
         return ((IPv4Network("10.0.0.0/24"), "eth0"),)
 
+    def lacks_sysctl(self, name: str) -> bool:
+        return False
+
     def listening(self) -> tuple[str, ...]:
         return ("22/tcp",)
 

@@ -424,3 +424,10 @@ def test_a_node_that_a_person_changed_drifts_and_one_that_an_edit_changes_does_n
     assert found(promote, replace(node, role="manager")) == {"role"}
     assert found(label, node) == set()
     assert found(label, replace(node, labels=(("disk", "ssd"),))) == {"labels"}
+
+
+def test_a_network_of_others_with_the_name_of_an_overlay_is_drift_from_the_first_look_on() -> None:
+    other = replace(OVERLAY_FOUND, id="bridge-1", driver="bridge", scope="local")
+    seen = observed(host=host(networks=(BRIDGE_FOUND, OVERLAY_FOUND, other)))
+
+    assert drift_of(seen, earlier=Look()) == {("overlay", OVERLAY, "driver")}

@@ -20,6 +20,7 @@ class StubDockerd:
     def __init__(self, socket: Path, api: str = "1.41") -> None:
         self.url = f"unix://{socket}"
         self.api = api
+        self.oldest = "1.24"
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
         """Every request: method, path and query, with the version."""
@@ -52,15 +53,23 @@ class StubDockerd:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(f"{handler.command} {handler.path}")
         handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        answer = self._answer(f"{handler.command} {_plain(handler.path)}")
+        answer = self._refusal(handler.path) or self._answer(f"{handler.command} {_plain(handler.path)}")
         if callable(answer):
             _stream(handler, answer)
         else:
             _whole(handler, *answer)
 
+    def _refusal(self, path: str) -> Answer | None:
+        """What dockerd says to a version that it does not support."""
+        asked = path.split("/")[1].removeprefix("v")
+        if not path.startswith("/v1.") or _number(self.oldest) <= _number(asked) <= _number(self.api):
+            return None
+        which = "old. Minimum" if _number(asked) < _number(self.oldest) else "new. Maximum"
+        return 400, {"message": f"client version {asked} is too {which} supported API version is ..."}
+
     def _answer(self, request: str) -> Answer | Stream:
         if request == "GET /version":
-            return 200, {"ApiVersion": self.api}
+            return 200, {"ApiVersion": self.api, "MinAPIVersion": self.oldest}
         answer = self.answers.get(request, (404, {"message": f"the stub has no answer to {request}"}))
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
@@ -77,6 +86,10 @@ class StubDockerd:
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _plain(path: str) -> str:

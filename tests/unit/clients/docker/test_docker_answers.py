@@ -56,6 +56,7 @@ def _context(replica: Replica) -> FillContext:
         (503, "This node is already part of a swarm. Use ...", Conflict),
         (503, "This node is not a swarm manager. Use ...", Refused),
         (503, "Swarm is encrypted and needs to be unlocked", Refused),
+        (500, "--firewall-backend=nftables is incompatible with swarm mode", Refused),
     ],
 )  # fmt: skip
 def test_dockers_words_decide_what_an_error_is(
@@ -72,6 +73,21 @@ def test_dockers_words_decide_what_an_error_is(
         (404, "manifest for x:1 not found: manifest unknown: manifest unknown", Refused),
         (404, "pull access denied for x, repository does not exist or may require 'docker login'", Refused),
         (500, "unauthorized: authentication required", Refused),
+        (
+            500,
+            "unexpected status from HEAD request to https://r/v2/library/x/manifests/1: 429 Too Many Requests",
+            Unreachable,
+        ),
+        (
+            500,
+            "unexpected status from GET request to https://r/v2/x/blobs/1: 408 Request Timeout",
+            Unreachable,
+        ),
+        (
+            500,
+            'failed to resolve reference "docker.io/library/x:1": docker.io/library/x:1: not found',
+            Refused,
+        ),
         (500, 'Get "http://10.0.0.1/v2/": dial tcp 10.0.0.1:80: connect: connection refused', Unreachable),
         (500, "received unexpected HTTP status: 503 Service Unavailable", Unreachable),
         (500, "error pulling image configuration: unexpected EOF", Unreachable),
@@ -170,6 +186,7 @@ def test_a_swarm_says_for_which_cluster_an_agent_made_it() -> None:
 
     assert swarm_state(made, "test").made_here
     assert not swarm_state(made, "another").made_here
+    assert swarm_state(made, "another").cluster == "test"
     assert not swarm_state({"Cluster": {"ID": "s", "Spec": {"Labels": {}}}}, "test").made_here
     assert not swarm_state({"Cluster": None}, "test").made_here
 

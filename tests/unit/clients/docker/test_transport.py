@@ -1,15 +1,26 @@
 """How requests travel: versions, threads, and what an answer that is none becomes."""
 
 import threading
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clients.docker import DockerEngine
+from agent.diff.container import FillContext
 from agent.errors import Conflict, Unreachable
+from agent.model.records import Replica
 from tests.unit.clients.docker.conftest import Calls
 from tests.unit.clients.docker.stub import StubDockerd
 
-NO_SWARM = (200, {"ServerVersion": "20.10.24", "Swarm": {"LocalNodeState": "inactive"}})
+NO_SWARM: tuple[int, dict[str, Any]] = (
+    200,
+    {"ServerVersion": "20.10.24", "Swarm": {"LocalNodeState": "inactive"}},
+)
+
+
+def _context(replica: Replica) -> FillContext:
+    return FillContext(host="h", service=replica.service, slot=replica.slot)
 
 
 @pytest.mark.parametrize(("newest", "spoken"), [("1.41", "v1.41"), ("1.45", "v1.45"), ("1.52", "v1.45")])
@@ -17,11 +28,48 @@ def test_the_newest_version_that_both_know_is_spoken(
     stub: StubDockerd, engine: DockerEngine, newest: str, spoken: str
 ) -> None:
     stub.api = newest
-    stub.answers["GET /info"] = NO_SWARM
+    stub.answers["GET /containers/json"] = (200, [])
 
-    engine.info()
+    engine.containers({}, _context)
 
-    assert stub.asked == ["GET /version", f"GET /{spoken}/info"]
+    assert stub.asked == ["GET /version", f"GET /{spoken}/containers/json?all=1"]
+
+
+def test_an_engine_that_has_outgrown_the_tested_versions_is_asked_in_its_oldest(
+    stub: StubDockerd, engine: DockerEngine
+) -> None:
+    stub.oldest, stub.api = "1.46", "1.51"
+    stub.answers["GET /containers/json"] = (200, [])
+
+    with capture_logs() as said:
+        assert engine.containers({}, _context).ours == ()
+
+    assert stub.asked == ["GET /version", "GET /v1.46/containers/json?all=1"]
+    assert [(each["log_level"], each["engine"], each["tested"]) for each in said] == [
+        ("warning", "1.46", "1.45")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({}, ""),
+        ({"FirewallBackend": {"Driver": "iptables+firewalld"}}, ""),
+        (
+            {"FirewallBackend": {"Driver": "nftables"}},
+            "Docker has no swarm with the firewall backend nftables",
+        ),
+        ({"LiveRestoreEnabled": True}, "Docker has no swarm with live-restore"),
+    ],
+)
+def test_an_engine_that_refuses_every_swarm_says_so_before(
+    stub: StubDockerd, engine: DockerEngine, more: dict[str, Any], why: str
+) -> None:
+    stub.api = "1.52"
+    stub.answers["GET /info"] = (200, {**NO_SWARM[1], **more})
+
+    assert engine.info().no_swarm.partition(":")[0] == why
+    assert stub.asked[-1] == "GET /v1.49/info"
 
 
 def test_the_version_is_asked_for_once_and_shared_by_all_threads(

@@ -141,6 +141,17 @@ def test_an_empty_entrypoint_takes_the_images_away() -> None:
     assert differences(spec, inspect, RICH) == ()
 
 
+@pytest.mark.parametrize("image", [BARE, RICH])
+def test_an_empty_command_takes_the_images_away(image: dict[str, Any]) -> None:
+    spec = ContainerSpec(image="bare:1", command=())
+
+    inspect = _inspect(spec, image)
+
+    assert not inspect["Config"]["Cmd"]
+    assert inspect["Config"]["Entrypoint"] == image["Config"].get("Entrypoint")
+    assert differences(spec, inspect, image) == ()
+
+
 def test_the_temporary_network_beside_the_bridge_is_no_difference() -> None:
     """It is put there and taken away by the change of docker_gwbridge; what is on another one is put right."""
     spec = ContainerSpec(image="bare:1", networks=(Attachment(network="net"),))

@@ -118,18 +118,20 @@ def test_a_changed_document_is_planned_from_its_verdict_to_the_last_replica() ->
         "  publish assignment/h1: revision 9: 1 changed (order-1 is moved)",
         "  create container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-1: image order:1.0.0 -> order:1.0.1",
-        "  remove container/prod-order-1: image order:1.0.0 -> order:1.0.1",
+        "  rename container/prod-order-1: kept until the new one has started",
         "  rename container/prod-order-1: image order:1.0.0 -> order:1.0.1",
         "  start container/prod-order-1: image order:1.0.0 -> order:1.0.1",
+        "  remove container/prod-order-1: the new one has started",
         "  publish assignment/h2: revision 9: 1 changed (order-2 is moved)",
         "  withdraw rollout/order: all replicas have order:1.0.1",
         "  collect specs: no replica uses them",
         "h2",
         "  create container/prod-order-2: image order:1.0.0 -> order:1.0.1",
         "  stop container/prod-order-2: image order:1.0.0 -> order:1.0.1",
-        "  remove container/prod-order-2: image order:1.0.0 -> order:1.0.1",
+        "  rename container/prod-order-2: kept until the new one has started",
         "  rename container/prod-order-2: image order:1.0.0 -> order:1.0.1",
         "  start container/prod-order-2: image order:1.0.0 -> order:1.0.1",
+        "  remove container/prod-order-2: the new one has started",
     ]
 
 

@@ -144,7 +144,7 @@ def test_no_step_asks_for_a_name_that_is_taken(world: World) -> None:
         if isinstance(step, steps.CreateContainer | steps.RenameContainer):
             host = before.host(name)
             taken = {each.name for each in host.containers} | {each for each, _ in host.foreign_names}
-            assert (step.made_as if isinstance(step, steps.CreateContainer) else step.name) not in taken
+            assert step.becomes not in taken
 
 
 @thorough
@@ -152,15 +152,19 @@ def test_no_step_asks_for_a_name_that_is_taken(world: World) -> None:
 def test_no_plan_undoes_what_it_does(world: World) -> None:
     for name in world.agents:
         made: set[tuple[str, str]] = set()
+        seen = world.observed(name).host
+        names = {each.id: each.name for each in seen.containers} if seen else {}
         for step in make_plan(world.observed(name)).steps:
             if isinstance(step, steps.StopContainer | steps.RemoveContainer):
-                assert ("up", step.name) not in made
+                assert ("up", names.get(step.id, step.name)) not in made
+            elif isinstance(step, steps.RenameContainer):
+                names[step.id] = step.becomes
             elif isinstance(step, steps.DisconnectNetwork):
                 assert (step.network, step.id) not in made
             elif isinstance(step, steps.ConnectNetwork):
                 made.add((step.attachment.network, step.id))
             elif isinstance(step, steps.CreateContainer):
-                made.add(("up", step.made_as))
+                made.add(("up", step.becomes))
             elif isinstance(step, steps.StartContainer | steps.UnpauseContainer):
                 made.add(("up", step.name))
 

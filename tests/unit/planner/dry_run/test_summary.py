@@ -238,10 +238,7 @@ def test_a_port_that_an_unmanaged_container_publishes_is_foreseen() -> None:
     web = Port(target=80, published=8081)
 
     assert held(with_stranger("8081/tcp"), web) == [
-        (
-            "blocked container/prod-order-2: port 8081/tcp on h2 is published by container stranger: "
-            "stop that container, or publish another port"
-        )
+        "blocked container/prod-order-2: port 8081/tcp is used by the container stranger"
     ]
     assert held(with_stranger("8081/tcp", running_=False), web) == []
     assert held(with_stranger("8081/udp", "8082/tcp", "10.0.0.1:8083/tcp"), web) == []

@@ -1,15 +1,22 @@
 """docker_gwbridge under running containers: which steps, in which order, and what keeps them from being taken."""
 
 from dataclasses import replace
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
 
 import pytest
 
-from agent.diff.bridge import bridge_is_right
-from agent.model.host_state import HostState, LinkState, LocalState
-from agent.model.intent import PARKING, SwarmIntent
+from agent.diff.bridge import OURS, bridge_is_right, refusal
+from agent.model.host_state import HostState, LinkState, LocalState, NetworkState
+from agent.model.intent import GWBRIDGE, PARKING, BridgeIntent, SwarmIntent
 from agent.model.steps import CreateParking, SwapBridge
-from agent.planner.host.bridge_swap import needs_disruption, plan_retreat, plan_swap, swap_obstacles
+from agent.planner.host.bridge_swap import (
+    needs_disruption,
+    plan_retreat,
+    plan_swap,
+    stays_refused,
+    swap_obstacles,
+)
 from tests.support.builders import BRIDGE, bridge_network, intent, member, outside, overlay_network, told
 from tests.support.guests import INGRESS, LOCAL, PLACE, WHY_WRONG, WRONG, endpoints, guest, hosting
 
@@ -365,11 +372,71 @@ def test_it_is_an_ordinary_bridge_that_says_it_is_ours() -> None:
     )
 
     assert (made.network.name, made.network.driver, made.network.internal) == (PARKING, "bridge", False)
-    assert made.network.labels == (("io.swarmkeeper.parking", "true"),)
+    assert set(OURS) <= set(made.network.labels)
     assert dict(made.network.options) == {
         "com.docker.network.bridge.enable_icc": "false",
         "com.docker.network.bridge.enable_ip_masquerade": "true",
     }
+
+
+def test_it_has_the_declared_options_so_that_docker_refuses_them_before_anything_is_moved() -> None:
+    declared = (
+        ("com.docker.network.bridge.enable_icc", "true"),
+        ("com.docker.network.bridge.name", GWBRIDGE),
+        ("com.docker.network.driver.mtu", "bogus"),
+    )
+    plan = plan_swap(intent(gwbridge=replace(BRIDGE, options=declared)), hosting(JOB), "")
+
+    assert isinstance(plan.steps[0], CreateParking)
+    assert dict(plan.steps[0].network.options) == {
+        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.driver.mtu": "bogus",
+    }
+
+
+# ---- a form that docker refuses
+
+
+def form(found: NetworkState) -> BridgeIntent:
+    assert found.subnet is not None
+    return BridgeIntent(subnet=found.subnet, gateway=IPv4Address(found.gateway), options=found.options)
+
+
+def refused(**more: Any) -> HostState:
+    """A host on which docker has refused the declared form; the old one was made again."""
+    return hosting(JOB, bridge=replace(WRONG, labels=refusal(BRIDGE, "Pool overlaps")), **more)
+
+
+def test_the_form_that_the_bridge_has_goes_with_the_swap() -> None:
+    assert swap(hosting(JOB)).before == form(WRONG)
+
+
+def test_the_parking_network_keeps_that_form_while_there_is_no_bridge() -> None:
+    (made,) = (
+        each for each in plan_swap(intent(), hosting(JOB), "").steps if isinstance(each, CreateParking)
+    )
+    parked = guest("job", "net", PARKING)
+    found = hosting(parked, bridge=None, beside=[replace(PLACE, labels=made.network.labels)])
+
+    assert swap(found).before == form(WRONG)
+
+
+@pytest.mark.parametrize("noted", ["", "{}", "[]", '{"subnet": "x", "gateway": "y", "options": []}'])
+def test_a_note_that_cannot_be_read_is_none(noted: str) -> None:
+    place = replace(PLACE, labels=(*OURS, ("io.swarmkeeper.before", noted)))
+
+    assert swap(hosting(guest("job", "net", PARKING), bridge=None, beside=[place])).before is None
+
+
+def test_a_refused_form_is_not_tried_again_until_another_one_is_declared() -> None:
+    kept = stays_refused(intent(), refused())
+
+    assert kept is not None
+    assert kept[0].gwbridge == form(WRONG)
+    assert "Pool overlaps" in kept[1].blocked[0].reason
+    assert stays_refused(intent(gwbridge=replace(BRIDGE, options=())), refused()) is None
+    assert stays_refused(intent(), hosting(JOB)) is None
 
 
 # ---- whether something is lost

@@ -40,6 +40,19 @@ def test_who_holds_the_claim_makes_the_swarm() -> None:
     ]
 
 
+@pytest.mark.parametrize("me", ["h1", "h2"], ids=["init", "join"])
+def test_an_engine_that_refuses_every_swarm_is_named_before_it_is_asked(me: str) -> None:
+    state = cluster(WANTED, me, record=CLAIMED)
+    seen = observed(
+        state, replace(host(swarm=outside()), no_swarm="no swarm with nftables"), me=me, leads=me == "h1"
+    )
+
+    for ready in (False, True):
+        assert told(plan_membership(WANTED, seen, bridge_ready=ready)) == [
+            "blocked swarm: no swarm with nftables"
+        ]
+
+
 def test_a_claim_without_the_leader_lock_is_not_enough_to_make_the_swarm() -> None:
     assert told(plan("h1", outside(), record=CLAIMED)) == ["waiting swarm: h1 is creating the swarm"]
 
@@ -224,7 +237,11 @@ def test_a_node_at_another_address_is_reported() -> None:
         ),
         (
             outside("error", "certificate expired"),
-            f"blocked swarm: docker reports the swarm as error: certificate expired; {WORD}",
+            (
+                "blocked swarm: docker reports the swarm as error: certificate expired; the leader orders it to leave "
+                "if it was a node of the cluster's swarm. If it was not, `docker swarm leave --force` on this host "
+                "deletes what is left of that other swarm"
+            ),
         ),
     ],
 )

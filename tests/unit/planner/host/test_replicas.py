@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.host_state import ContainerState, HostState, LocalState
+from agent.model.host_state import ContainerState, HostState, LocalState, VolumeState
 from agent.model.intent import Intent, NetworkIntent, VolumeIntent
 from agent.model.records import Assignment, Replica
 from agent.model.spec import Attachment, ContainerSpec, Mount, spec_hash
@@ -255,6 +255,21 @@ def test_a_missing_volume_is_created_before_its_replicas() -> None:
     assert len(replicas(wanted, host(volumes=frozenset({"data"})))) == 2
 
 
+def test_a_volume_of_another_driver_is_not_used_and_its_replica_runs_on() -> None:
+    spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
+    wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data"),))
+    found = VolumeState(name="data", driver="nfs")
+    share = host(volumes=frozenset({"data"}), declared_volumes=(found,))
+
+    blocked, of_volume = replicas(wanted, share)
+    assert of_volume.startswith("blocked volume/data: driver: local wanted, nfs found: ")
+    assert blocked.startswith(
+        "blocked container/prod-order-1: volume data of this host has another driver: local wanted, nfs found; "
+    )
+    for declared in (replace(wanted.volumes[0], driver="nfs"), replace(wanted.volumes[0], external=True)):
+        assert len(replicas(replace(wanted, volumes=(declared,)), share)) == 2
+
+
 def test_a_missing_external_volume_is_waited_for() -> None:
     spec = ContainerSpec(image="order:1.0.0", volumes=(Mount(type="volume", target="/d", source="data"),))
     wanted = intent(service(spec=spec), volumes=(VolumeIntent(key="data", name="data", external=True),))
@@ -282,9 +297,10 @@ def test_a_changed_service_is_replaced_with_what_changed_as_the_reason() -> None
     assert replicas(wanted, host(container(1)), **etcd) == [
         f"create container/prod-order-1: {WHY_NEWER}",
         f"stop container/prod-order-1: {WHY_NEWER}",
-        f"remove container/prod-order-1: {WHY_NEWER}",
+        "rename container/prod-order-1: kept until the new one has started",
         f"rename container/prod-order-1: {WHY_NEWER}",
         f"start container/prod-order-1: {WHY_NEWER}",
+        "remove container/prod-order-1: the new one has started",
     ]
 
 
@@ -294,7 +310,7 @@ def test_the_new_replica_is_made_beside_the_old_one_so_that_a_refusal_costs_noth
 
     assert isinstance(create, CreateContainer)
     assert create.resource == "container/prod-order-1"
-    assert create.made_as == f"prod-order-1-{spec_hash(NEWER)[:12]}"
+    assert create.becomes == f"prod-order-1-{spec_hash(NEWER)[:12]}"
 
 
 def test_a_replacement_that_was_interrupted_goes_on_with_the_container_that_was_made() -> None:
@@ -304,9 +320,10 @@ def test_a_replacement_that_was_interrupted_goes_on_with_the_container_that_was_
 
     assert replicas(wanted, host(container(1), made), **etcd) == [
         "stop container/prod-order-1: another container is order replica 1 now",
-        "remove container/prod-order-1: another container is order replica 1 now",
+        "rename container/prod-order-1: kept until the new one has started",
         f"rename container/prod-order-1: name: prod-order-1 wanted, {aside} found",
         "start container/prod-order-1: created, but never started",
+        "remove container/prod-order-1: the new one has started",
     ]
 
 
@@ -341,7 +358,7 @@ def test_a_stopped_replica_is_replaced_without_being_stopped() -> None:
     wanted, etcd = changed(NEWER)
 
     assert [each.split()[0] for each in replicas(wanted, host(container(1, status="exited")), **etcd)] == [
-        "create", "remove", "rename", "start",
+        "create", "rename", "rename", "start", "remove",
     ]  # fmt: skip
 
 
@@ -390,9 +407,10 @@ def test_a_container_whose_address_somebody_else_has_is_recreated() -> None:
     assert replicas(ONE, seen, **to_recreate("id-prod-order-1")) == [
         "create container/prod-order-1: duplicate address",
         "stop container/prod-order-1: duplicate address",
-        "remove container/prod-order-1: duplicate address",
+        "rename container/prod-order-1: kept until the new one has started",
         "rename container/prod-order-1: duplicate address",
         "start container/prod-order-1: duplicate address",
+        "remove container/prod-order-1: the new one has started",
     ]
 
 
@@ -405,18 +423,19 @@ def test_a_container_whose_address_somebody_else_has_stays_while_that_may_be_old
     assert told(plan_replicas(ONE, stale)) == []
 
 
-@pytest.mark.parametrize("status", ["created", "exited"])
-def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "does"),
+    [("created", "create remove rename start"), ("exited", "create rename rename start remove")],
+)
+def test_a_container_whose_address_its_own_host_has_given_away_is_recreated(status: str, does: str) -> None:
     """The swarm remembers what it gave the container, so that every further start of it would fail the same way."""
     seen = container(1, status=status, error="Address already in use")
-    why = "the swarm allocated it an address that another container on this host has"
+    lines = replicas(ONE, host(seen))
 
-    assert replicas(ONE, host(seen)) == [
-        f"create container/prod-order-1: {why}",
-        f"remove container/prod-order-1: {why}",
-        f"rename container/prod-order-1: {why}",
-        f"start container/prod-order-1: {why}",
-    ]
+    assert [each.split()[0] for each in lines] == does.split()
+    assert lines[0] == (
+        "create container/prod-order-1: the swarm allocated it an address that another container on this host has"
+    )
 
 
 @pytest.mark.parametrize(

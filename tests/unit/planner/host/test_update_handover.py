@@ -172,7 +172,7 @@ def test_a_replica_that_was_moved_goes_back_as_rollback_config_says() -> None:
     as_said = replicas(wanted(rollback=Update(order="stop-first")), host(moved), spec=OLD)
     as_forward = replicas(wanted(), host(moved), spec=OLD)
 
-    assert [line.split()[0] for line in as_said] == ["create", "stop", "remove", "rename", "start"]
+    assert [line.split()[0] for line in as_said] == ["create", "stop", "rename", "rename", "start", "remove"]
     assert [line.split()[0] for line in as_forward] == ["create"]
 
 
@@ -189,7 +189,7 @@ def test_a_third_spec_in_the_middle_leaves_the_container_with_the_name_and_drops
 def test_a_replica_that_does_not_run_is_replaced_as_ever() -> None:
     lines = replicas(wanted(), host(old(status="exited")))
 
-    assert [line.split()[0] for line in lines] == ["create", "remove", "rename", "start"]
+    assert [line.split()[0] for line in lines] == ["create", "rename", "rename", "start", "remove"]
 
 
 @pytest.mark.parametrize(

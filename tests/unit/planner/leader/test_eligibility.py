@@ -7,6 +7,7 @@ from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState
 from agent.model.records import SwarmRecord, Verdict
+from agent.model.status import NetworkReport
 from agent.planner.leader.eligibility import plan_leadership
 from tests.support import builders
 from tests.support.builders import (
@@ -78,6 +79,18 @@ def test_who_has_no_swarm_leaves_the_lead_to_a_manager_that_has_one() -> None:
     state = free(record=None, statuses={"h1": status("h1")}, present={"h1": "run-h1"})
 
     assert plan(state, host(swarm=outside())) == []
+
+
+@pytest.mark.parametrize(("beside", "leads"), [("inactive", False), ("error", True)])
+def test_an_engine_without_support_of_swarms_leaves_the_lead_to_one_that_can_create_the_swarm(
+    beside: Any, leads: bool
+) -> None:
+    other = replace(status("h1"), state=beside, node_id=None, swarm_id=None, is_manager=False)
+    state = free(record=None, statuses={"h1": other}, present={"h1": "run-h1"})
+    seen = replace(host(swarm=outside()), no_swarm="no swarm with nftables")
+
+    assert plan(state, seen) == (["campaign for leader: the leader lock is free"] if leads else [])
+    assert plan(state, replace(seen, no_swarm="")) == ["campaign for leader: the leader lock is free"]
 
 
 def test_what_an_agent_reported_in_an_earlier_run_counts_for_nothing() -> None:
@@ -404,3 +417,43 @@ def test_while_what_is_accepted_cannot_be_read_in_etcd_the_managers_of_the_newes
         state = replace(later, accepted_held=held, record=None)
         assert plan(state, empty_host(), me="h3") == said
         assert plan(state, empty_host()) == ["campaign for leader: the leader lock is free"]
+
+
+# ---- a local network has the name of an overlay, and the engine refuses to create the overlay beside it
+
+
+NAMED = builders.bridge_network(id="bridge-2", name="net")
+REPORTED = NetworkReport(id="bridge-3", name="net", driver="bridge", scope="local")
+
+
+@pytest.mark.parametrize(
+    ("version", "others", "ineligible"),
+    [
+        ("20.10.24+dfsg1", (), False),
+        ("28.5.2", (), True),
+        ("28.5.2", (REPORTED,), False),
+        ("dev", (), False),
+    ],
+    ids=["an engine that creates it", "another host can", "no host can", "version not known"],
+)
+def test_who_cannot_create_an_overlay_leaves_the_lock_to_a_host_that_can(
+    version: str, others: tuple[NetworkReport, ...], ineligible: bool
+) -> None:
+    statuses = {"h1": status("h1", networks=others)}
+    seen = host(swarm=member("h2"), networks=(builders.bridge_network(), NAMED), engine_version=version)
+    for leads in (True, False):
+        state = cluster(
+            WANTED, "h2", leader="h2" if leads else None, statuses=statuses, present={"h1": "run-h1"}
+        )
+        verb = "resign" if leads else "campaign"
+        assert any(each.startswith(verb) for each in plan(state, seen, leads=leads)) == (ineligible == leads)
+
+
+def test_an_overlay_that_exists_keeps_nobody_from_leading() -> None:
+    seen = host(
+        swarm=member("h2"),
+        networks=(builders.bridge_network(), NAMED, builders.overlay_network()),
+        engine_version="28.5.2",
+    )
+    state = cluster(WANTED, "h2", leader="h2", statuses={"h1": status("h1")}, present={"h1": "run-h1"})
+    assert plan(state, seen, leads=True) == []

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -20,6 +21,8 @@ from tests.support.builders import (
     empty_host,
     host,
     intent,
+    member,
+    node,
     order,
     overlay_network,
     service,
@@ -29,6 +32,7 @@ from tests.support.builders import (
 
 IP = order(environment=(("DUBBO_IP_TO_REGISTRY", "{{.Overlay.IP}}"),))
 PINNING = PolicyIntent(reserve_addresses=True)
+NO_NODES: Mapping[str, str] = {}
 TOP, NEXT, THIRD = "10.10.255.254", "10.10.255.253", "10.10.255.252"
 
 Addresses = dict[str, str]
@@ -43,11 +47,12 @@ def pinned(
     asked: Intent,
     current: dict[str, Assignment] | None = None,
     seen: HostState | None = None,
+    previous: Mapping[str, str] = NO_NODES,
     **more: Any,
 ) -> dict[str, Assignment]:
     state = cluster(asked, assignments=current or {}, **more)
     return reserve_addresses(
-        asked, assign(asked, current or {}), current or {}, state, seen or host()
+        asked, assign(asked, current or {}), current or {}, state, seen or host(), previous
     ).assignments
 
 
@@ -226,6 +231,42 @@ def test_a_container_nobody_has_reported_yet_takes_no_address_away_unless_the_re
     }
 
 
+def test_what_a_previous_node_of_a_host_keeps_is_waited_for_and_costs_no_replica_its_address() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    before, seen = pinned(asked), seeing((TOP, "id-h1-1", "old"))
+    outside = status("h1", state="inactive", node_id=None, is_manager=False)
+    says = f"{TOP} on net is used by container id-h1-1 on h1's previous node old: "
+
+    for report in (outside, status("h1")):
+        waiting = pinned(asked, before, seen, {"old": "h1"}, **there(report))
+        (replica,) = waiting["h1"].replicas
+        assert replica.addresses == (("net", TOP),)
+        assert replica.held.startswith(says)
+        assert not replica.held_by_fault
+        assert addresses(pinned(asked, waiting, seeing(), **there(report))) == {"order-1": TOP}
+
+
+def test_a_replica_that_moved_waits_for_a_previous_node_only_if_its_host_is_another_node_by_now() -> None:
+    before = pinned(wanted(service(on={"h1": 1}, spec=IP)))
+    asked, seen = wanted(service(on={"h2": 1}, spec=IP)), seeing((TOP, "id-h1-1", "old"))
+    outside = status("h1", state="inactive", node_id=None, is_manager=False)
+
+    back = pinned(asked, before, seen, {"old": "h1"}, **there(status("h1"), status("h2")))
+    assert back["h2"].replicas[0].addresses == (("net", TOP),)
+    for away in (there(outside, status("h2")), there(status("h2"))):
+        assert addresses(pinned(asked, before, seen, {"old": "h1"}, **away)) == {"order-1": NEXT}
+
+
+def test_a_removed_node_keeps_an_address_for_a_moment_only() -> None:
+    asked = wanted(service(on={"h1": 1}, spec=IP))
+    swarm = member("h1", of=(node("h1"), node("h2")))
+    seen = replace(seeing((TOP, "id-h1-1", "old")), swarm=swarm)
+
+    (replica,) = pinned(asked, pinned(asked), seen, **there(status("h1")))["h1"].replicas
+    assert replica.addresses == (("net", TOP),)
+    assert "the removed node old" in replica.held
+
+
 def test_another_subnet_means_another_address() -> None:
     asked = wanted(service(on={"h1": 1}, spec=IP))
     moved = host(networks=(overlay_network(subnet=IPv4Network("10.99.0.0/16"), gateway="10.99.0.1"),))
@@ -321,3 +362,43 @@ def test_the_leader_says_who_has_the_address_and_what_frees_it() -> None:
         seeing((TOP, "id-h1-1", "node-h1")),
         **there(status("h1", replicas=(runs("h1", 1, TOP),)), status("h2")),
     ).endswith(f"order-1 waits: {TOP} on net is used by prod-order-1 on h1")
+
+
+def fixed(address: str) -> ContainerSpec:
+    return replace(order(), networks=(Attachment(network="net", ipv4_address=address),))
+
+
+def swapping(*now: str) -> dict[str, Replica]:
+    """a, b and c are to have .1, .2 and .3; each runs at `now` on a host of its own."""
+    names = ("a", "b", "c")[: len(now)]
+    specs = {name: fixed(f"10.10.0.{slot}") for slot, name in enumerate(names, 1)}
+    on = {name: f"h{slot}" for slot, name in enumerate(names, 1)}
+    asked = intent(
+        *(service(name, on={on[name]: 1}, spec=spec) for name, spec in specs.items()), hosts="h1 h2 h3"
+    )
+    reports = [
+        status(
+            on[name],
+            replicas=(replace(runs(on[name], 1, address, of=fixed(address)), service=name),),
+        )
+        for name, address in zip(names, now, strict=True)
+    ]
+    found = pinned(asked, **there(*reports))
+    return {each.service: each for host in found.values() for each in host.replicas}
+
+
+def test_of_replicas_that_swap_their_fixed_addresses_the_first_stops_first() -> None:
+    found = swapping("10.10.0.2", "10.10.0.1")
+
+    assert {name: (each.waits_on, each.stops_first) for name, each in found.items()} == {
+        "a": ("replica/b-1", True),
+        "b": ("replica/a-1", False),
+    }
+
+
+def test_so_it_is_with_three_in_a_ring_and_one_that_only_waits_gives_no_way() -> None:
+    ring = swapping("10.10.0.2", "10.10.0.3", "10.10.0.1")
+    row = swapping("10.10.0.2", "10.10.0.9")
+
+    assert [name for name, each in ring.items() if each.stops_first] == ["a"]
+    assert [name for name, each in row.items() if each.stops_first] == []

@@ -13,7 +13,7 @@ from agent.model.records import Assignment, Disruption, MembershipOrder, Replica
 from agent.model.status import BridgeReport, HostStatus, JoinedReport, ReplicaReport
 from agent.planner.leader.membership_orders import plan_membership_orders
 from tests.support import builders
-from tests.support.builders import cluster, host, intent, node, observed, status, told
+from tests.support.builders import SWARM, cluster, host, intent, node, observed, status, told
 
 WANTED = intent(hosts="h1 h2 h3:worker")
 MANAGERS = (node("h1"), node("h2"))
@@ -122,8 +122,8 @@ def test_a_worker_of_a_swarm_that_one_of_our_hosts_still_manages_is_left_in_it()
     assert rule((node("h1"),), h2=theirs, h3=worker(managers=(("node-x", "10.0.0.2:2377"),))) == Plan()
 
 
-def test_a_manager_that_the_swarm_does_not_know_is_not_told_to_leave() -> None:
-    assert rule(MANAGERS, h3=worker(is_manager=True, state="pending")) == Plan()
+def test_a_manager_that_sees_the_nodes_of_a_swarm_is_never_told_to_leave_it() -> None:
+    assert rule(MANAGERS, h3=worker(is_manager=True, nodes=MANAGERS)) == Plan()
 
 
 def test_a_join_under_way_is_left_alone() -> None:
@@ -175,6 +175,15 @@ def test_an_engine_in_error_that_became_a_manager_in_vain_shall_leave_once_its_n
 
 def test_an_undeclared_engine_in_error_is_left_alone() -> None:
     assert rule(MANAGERS, wanted=intent(hosts="h1 h2"), h3=failed()) == Plan()
+
+
+def test_an_engine_in_error_whose_node_of_ours_is_gone_shall_leave_once_that_is_confirmed() -> None:
+    ours = JoinedReport(node_id="node-h3", through="", engine="bridge-1", swarm=SWARM)
+    (step,) = rule(MANAGERS, h3=failed(joining=None, joined=ours)).steps
+    assert isinstance(step, IssueMembershipOrder)
+    assert (step.membership_order.what, step.unlisted) == ("leave", "node-h3")
+    for other in (replace(ours, swarm=None), replace(ours, swarm="swarm-of-others")):
+        assert rule(MANAGERS, h3=failed(joining=None, joined=other)) == Plan()
 
 
 # ---- another address

@@ -126,7 +126,10 @@ def test_a_node_that_two_hosts_say_they_are_is_left_alone_and_named() -> None:
     clone = status("h3", node_id="node-h2")
 
     assert told(plan("h1 h2:worker h3", "h1 h2", statuses={"h3": clone})) == [
-        "blocked node/node-h2: h2 and h3 both report this node id: the leader changes nothing on the node"
+        (
+            "blocked node/node-h2: h2 and h3 both report this node id: the leader changes nothing on the node. "
+            "On the clone: `systemctl stop docker`, remove /var/lib/docker/swarm, and start docker"
+        )
     ]
 
 

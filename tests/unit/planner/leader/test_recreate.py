@@ -338,6 +338,50 @@ def test_without_a_quorum_nothing_is_said_and_nothing_taken_back() -> None:
     assert plan_swarm(state.accepted, observed(state, silent, leads=True)).steps == ()
 
 
+# ---- an overlay that no replica could join
+
+UNUSABLE = (
+    "attaching to network failed, make sure your network options are correct: context deadline exceeded"
+)
+
+
+def failed(name: str, slot: int, *, on: bool = True, error: str = UNUSABLE) -> HostStatus:
+    """A host whose replica docker could not start on the overlay, still on it or taken off."""
+    (replica,) = report(name, slot, on=False).replicas
+    addresses = (("net", ""),) if on else ()
+    return status(name, replicas=(replace(replica, error=error, addresses=addresses),))
+
+
+def none_runs(*, on: bool = True, **more: Any) -> ClusterState:
+    each = {name: failed(name, slot, on=on) for slot, name in enumerate(("h1", "h2"), 1)}
+    return scene(each, allowed=False, **more)
+
+
+def test_what_undoes_it_needs_no_word_as_nothing_runs_there() -> None:
+    assert announced(none_runs()).recreating == ("net",)
+    assert leaders(none_runs(recreating=("net",))) == [
+        f"waiting network/net: {WHY}: recreation waits for its users to detach: prod-order-1 on h1, prod-order-2 on h2"
+    ]
+    assert leaders(none_runs(on=False, recreating=("net",))) == [f"remove network/net: {WHY}"]
+
+
+def test_one_replica_that_runs_there_or_has_only_ended_needs_the_word() -> None:
+    runs = {"h1": failed("h1", 1)}
+    ended = {"h1": failed("h1", 1), "h2": failed("h2", 2, error="")}
+
+    for each in (runs, ended):
+        assert f"set {POLICY}: true" in leaders(scene(each, allowed=False))[0]
+        assert announced(scene(each, allowed=False)).recreating == ()
+
+
+def test_a_host_takes_a_replica_off_that_does_not_run_there_without_the_word() -> None:
+    found = on_worker(status="exited", error=UNUSABLE, addresses=(("net", ""),))
+
+    assert hosts(assigned(scene(allowed=False, recreating=("net",))), found) == [
+        "disconnect container/prod-order-2: net is recreated"
+    ]
+
+
 # ---- a host's part
 
 

@@ -242,10 +242,17 @@ def test_a_promotion_that_failed_is_not_taken_back_as_docker_refuses_that(state:
     assert told(plan("h1 h2", nodes, statuses={"h2": failed})) == []
 
 
-def test_a_manager_whose_engine_has_trouble_keeps_its_role() -> None:
+def test_a_manager_whose_engine_cannot_resume_it_is_demoted_once_its_node_is_down() -> None:
     failed = status("h2", state="error", node_id=None, is_manager=False)
 
-    assert told(plan("h1 h2 h3", changed("h1 h2 h3", h2=DOWN), statuses={"h2": failed})) == []
+    assert told(plan("h1 h2 h3", "h1 h2 h3", statuses={"h2": failed})) == []
+    for removed, wanted in (("", "h1 h2 h3"), ("h2", "h1 h3")):
+        down = changed("h1 h2 h3", h2=DOWN)
+        assert told(plan(wanted, down, statuses={"h2": failed}, removed=removed)) == [
+            "demote node/node-h2: h2: its engine cannot resume this manager"
+        ]
+        away = plan(wanted, down, statuses={"h2": failed}, away=("h2",))
+        assert "cannot resume" not in str(away)
 
 
 # ---- hosts that were taken out

@@ -173,7 +173,7 @@ def test_replicas_that_were_pinned_stay_where_they_are_when_the_leader_may_choos
     assert placed(intent(anywhere(2), hosts="h1 h2"), before) == {"h1": [], "h2": ["order-1", "order-2"]}
 
 
-def test_a_replica_gives_way_to_a_pinned_one_that_publishes_its_port() -> None:
+def test_a_replica_stops_first_to_a_pinned_one_that_publishes_its_port() -> None:
     before = assign(intent(anywhere(1, spec=WEB), hosts="h1 h2"), {})
     wanted = intent(anywhere(1, spec=WEB), service("proxy", on={"h1": 1}, spec=WEB), hosts="h1 h2")
 

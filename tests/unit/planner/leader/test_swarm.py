@@ -53,6 +53,11 @@ def test_the_leader_claims_the_init_when_there_is_no_swarm() -> None:
     assert told(plan(empty_host(), record=None, statuses={})) == ["claim swarm-record: there is no swarm yet"]
 
 
+def test_a_leader_whose_engine_refuses_every_swarm_claims_nothing() -> None:
+    alone = replace(empty_host(), no_swarm="no swarm with nftables")
+    assert told(plan(alone, record=None, statuses={})) == []
+
+
 def test_an_own_claim_is_not_claimed_again() -> None:
     assert told(plan(empty_host(), record=SwarmRecord(claimed_by="h1"))) == []
 
@@ -151,7 +156,7 @@ def test_an_overlay_that_was_never_allocated_is_not_told() -> None:
     unallocated = builders.overlay_network(driver="", subnet=None, gateway=None)
     seen = host(swarm=member("h1", of=BOTH), networks=(builders.bridge_network(), unallocated))
 
-    assert told(plan(seen, record=replace(RECORDED, networks=()))) == []
+    assert told(plan(seen, record=replace(RECORDED, networks=(), overlay_ids=()))) == []
 
 
 def test_without_a_quorum_the_record_is_kept_as_it_is() -> None:

@@ -1,0 +1,150 @@
+"""Reads the logging of a replica: Docker's own drivers with the options that they take; other drivers are plugins."""
+
+import re
+from collections.abc import Mapping
+
+from agent.intent import forms
+from agent.intent.values import pairs, text
+from agent.model.spec import Logging, Pairs
+from agent.yamldoc import Cursor
+
+LOGGING = forms.Section({"driver": forms.SCALAR, "options": forms.PAIRS})
+
+_NAMES = ("labels", "labels-regex", "env", "env-regex")
+_FILES = ("max-size", "max-file", "compress")
+_EVERY = ("mode", "max-buffer-size")
+_CACHE = ("cache-disabled", "cache-max-size", "cache-max-file", "cache-compress")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "json-file": (*_FILES, *_NAMES, "tag"),
+    "local": _FILES,
+    "journald": (*_NAMES, "tag"),
+    "syslog": (
+        *_NAMES, "tag", "syslog-address", "syslog-facility", "syslog-format", "syslog-tls-ca-cert", "syslog-tls-cert",
+        "syslog-tls-key", "syslog-tls-skip-verify", *_CACHE,
+    ),
+    "gelf": (
+        *_NAMES, "tag", "gelf-address", "gelf-compression-level", "gelf-compression-type", "gelf-tcp-max-reconnect",
+        "gelf-tcp-reconnect-delay", *_CACHE,
+    ),
+    "none": (),
+}  # fmt: skip
+"""Drivers whose options are the same in every engine. Those of the others differ, and the engine judges them."""
+OTHERS = ("awslogs", "fluentd", "gcplogs", "logentries", "splunk")
+DRIVERS = (*OPTIONS, *OTHERS)
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "awslogs": ("awslogs-group",),
+    "gelf": ("gelf-address",),
+    "logentries": ("logentries-token",),
+    "splunk": ("splunk-url", "splunk-token"),
+}
+
+_BOOLEAN = (r"1|t|T|true|True|TRUE|0|f|F|false|False|FALSE", "neither true nor false")
+_SIZE = (r"0*[1-9][0-9]{0,14}(?:\.[0-9]{1,9})?(?: ?[kKmMgGtTpP]?[iI]?[bB]?)", "not a size, such as 50m")
+_FACILITIES = "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local[0-7]|[01]?[0-9]|2[0-3]"
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "max-size": _SIZE,
+    "max-buffer-size": _SIZE,
+    "cache-max-size": _SIZE,
+    "max-file": (r"0*[1-9][0-9]{0,8}", "not a number from 1 on"),
+    "cache-max-file": (r"0*[1-9][0-9]{0,8}", "not a number from 1 on"),
+    "compress": _BOOLEAN,
+    "cache-compress": _BOOLEAN,
+    "cache-disabled": _BOOLEAN,
+    "mode": ("blocking|non-blocking", "neither blocking nor non-blocking"),
+    "syslog-address": (r"(?:(?:tcp|udp|tcp\+tls)://[^\s/]+|unix(?:gram)?://\S+)", "not an address such as udp://10.0.0.1:514"),
+    "syslog-facility": (_FACILITIES, "not a facility, such as daemon or local0"),
+    "syslog-format": (r"rfc3164|rfc5424(?:micro)?", "neither rfc3164 nor rfc5424 nor rfc5424micro"),
+    "gelf-address": (r"(?:tcp|udp)://[^\s/:]+:[0-9]{1,5}", "not an address such as udp://10.0.0.1:12201"),
+    "gelf-compression-type": ("gzip|zlib|none", "neither gzip nor zlib nor none"),
+    "gelf-compression-level": ("-1|[0-9]", "not a level from -1 to 9"),
+}  # fmt: skip
+_ACTION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_FIELD = re.compile(r"\.([A-Za-z]+)")
+_INFO = (
+    "ID", "FullID", "Name", "ImageID", "ImageFullID", "ImageName", "DaemonName", "Command", "Hostname",
+    "ExtraAttributes", "Config", "LogPath", "ContainerID", "ContainerName", "ContainerEntrypoint", "ContainerArgs",
+    "ContainerImageID", "ContainerImageName", "ContainerCreated", "ContainerEnv", "ContainerLabels",
+)  # fmt: skip
+"""Names that a tag can have: moby, daemon/logger/loginfo.go."""
+_GO_ONLY = re.compile(r"\\[pPQEzC]|\[\[|\(\?")
+
+
+def logging(cursor: Cursor) -> Logging | None:
+    """Read the logging driver and its options. Faults omit the options, which may contain tokens."""
+    fields = LOGGING.read(cursor)
+    driver, place = fields.read("driver", _driver, ""), fields.at("options")
+    options = fields.read("options", pairs(secret=True), ())
+    needed = [each for each in _NEEDED.get(driver, ()) if each not in dict(options)]
+    if needed:
+        cursor.hidden().conflict(
+            f"the driver {driver} needs the option '{needed[0]}'", f"write {needed[0]} in options"
+        )
+    if place is not None:
+        _check_options(place.hidden(), driver, options)
+    return Logging(driver=driver, options=options)
+
+
+def _driver(cursor: Cursor) -> str | None:
+    """Read the name of a driver. One that differs from Docker's in case and punctuation alone is a mistake."""
+    written = text(cursor)
+    if written is None or written in DRIVERS:
+        return written
+    plain = {re.sub(r"[^a-z]", "", each): each for each in DRIVERS}
+    meant = plain.get(re.sub(r"[^a-z]", "", written.lower()))
+    if meant or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", written, re.ASCII):
+        remedy = f"did you mean '{meant}'?" if meant else "write for example json-file"
+        cursor.fault(f"{cursor.shown} is not a logging driver", remedy)
+        return None
+    return written
+
+
+def _check_options(place: Cursor, driver: str, options: Pairs) -> None:
+    """Note a fault for each option that the driver does not know, and for each value that no engine takes."""
+    known, found = OPTIONS.get(driver), dict(options)
+    for name, value in options:
+        here = place.at(name)
+        if driver == "none":
+            here.conflict("the driver none has no options", "remove them")
+        elif known is not None and name not in (*known, *_EVERY):
+            here.conflict(
+                f"the driver {driver} has no option '{name[:60]}'", here.guess(name, (*known, *_EVERY))
+            )
+        elif driver in ("", *DRIVERS):
+            _check_value(here, name, value)
+    if "max-buffer-size" in found and found.get("mode") != "non-blocking":
+        place.at("max-buffer-size").conflict(
+            "max-buffer-size needs mode: non-blocking", "write that, or remove it"
+        )
+    few = "max-size" not in found or found.get("max-file", "1").strip("0") in ("", "1")
+    if driver == "json-file" and found.get("compress") in _BOOLEAN[0].split("|")[:6] and few:
+        place.at("compress").conflict(
+            "compress needs max-size, and max-file from 2 on", "write both, or remove it"
+        )
+
+
+def _check_value(here: Cursor, name: str, value: str) -> None:
+    form, problem = _FORMS.get(name, ("", ""))
+    if form and not re.fullmatch(form, value, re.ASCII):
+        here.fault(f"the value of '{name}' is {problem}")
+    elif name == "tag" and (why := _why_no_tag(value)):
+        here.fault(f"the value of 'tag' is not a template: {why}")
+    elif name.endswith("-regex") and not _is_expression(value):
+        here.fault(f"the value of '{name}' is not a regular expression")
+
+
+def _why_no_tag(value: str) -> str:
+    rest = _ACTION.sub("", value)
+    if "{{" in rest or "}}" in rest:
+        return "{{ and }} do not match"
+    fields = (_FIELD.fullmatch(action) for action in _ACTION.findall(value))
+    unknown = next((each[1] for each in fields if each and each[1] not in _INFO), "")
+    return f"{{{{.{unknown[:40]}}}}} is unknown; write for example {{{{.Name}}}}" if unknown else ""
+
+
+def _is_expression(value: str) -> bool:
+    """Return False for what no dialect takes; Go's has constructs of its own, which only the engine judges."""
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError):
+        return bool(_GO_ONLY.search(value))
+    return True

@@ -1,0 +1,134 @@
+"""Reads the identity and the rights of a replica's process: user, groups, capabilities, security options."""
+
+import msgspec
+
+from agent.intent.values import text
+from agent.yamldoc import Cursor
+from agent.yamldoc.readers import after, derived, matching, sequence_of
+
+# ---- Users and groups
+
+_HIGHEST_ID = 2_147_483_647
+"""The engine's own limit of uids and gids: moby/sys/user."""
+_ID = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+_user = matching(rf"{_ID}(?::{_ID})?", "a user: name or number, and :group if wanted")
+_group = matching(_ID, "a group: name or number")
+
+
+@after(_user)
+def user(cursor: Cursor, written: str) -> str | None:
+    """Read `user[:group]`, each a name or a number."""
+    return written if all(_in_range(cursor, each) for each in written.split(":")) else None
+
+
+@after(_group)
+def _one_group(cursor: Cursor, written: str) -> str | None:
+    return written if _in_range(cursor, written) else None
+
+
+groups = derived(sequence_of(_one_group, distinct=True), lambda found: tuple(sorted(found)))
+
+
+def _in_range(cursor: Cursor, part: str) -> bool:
+    if part.isdigit() and int(part) > _HIGHEST_ID:
+        cursor.fault(f"{part} is not a uid or gid", f"the maximum is {_HIGHEST_ID}")
+        return False
+    return True
+
+
+# ---- Capabilities
+
+_ALL = "ALL"
+CAPABILITIES = (
+    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
+    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN",
+    "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+    "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+)  # fmt: skip
+"""Those of capabilities(7). A kernel or an engine may lack the newest."""
+
+
+@after(text)
+def _capability(cursor: Cursor, written: str) -> str | None:
+    known = written.upper().removeprefix("CAP_")
+    if known in (*CAPABILITIES, _ALL):
+        return known
+    cursor.fault(f"{cursor.shown} is not a capability", cursor.guess(known, (*CAPABILITIES, _ALL)))
+    return None
+
+
+capabilities = derived(sequence_of(_capability), lambda found: tuple(sorted(set(found))))
+"""Reads a list of capabilities in Docker's spelling: upper case, without CAP_, sorted."""
+
+
+# ---- Security options
+
+_BARE = "no-new-privileges"
+OPTIONS = ("apparmor", "label", _BARE, "seccomp")
+_OF_THE_CLIENT = {
+    "systempaths": "is not supported: only docker's client knows it; use privileged, or mount over single paths",
+    "writable-cgroups": "is not supported: it requires Docker 28",
+    "credentialspec": "is not supported: it is for Windows",
+}
+_LABELS = ("user:", "role:", "type:", "level:", "filetype:")
+_BOOLEANS = ("1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE")
+_ACTIONS = (
+    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
+)  # fmt: skip
+
+
+@after(text)
+def _option(cursor: Cursor, written: str) -> str | None:
+    """Read one option as the engine splits it: at the first `=`, else at the first `:`."""
+    name, _, value = written.partition("=" if "=" in written else ":")
+    if name in _OF_THE_CLIENT:
+        cursor.fault(f"'{name}' {_OF_THE_CLIENT[name]}")
+    elif name not in OPTIONS:
+        cursor.fault(f"{cursor.shown} is not a security option", cursor.guess(name, OPTIONS))
+    elif name == "seccomp":
+        return written if _is_profile(cursor, value) else None
+    elif name == "label" and value != "disable" and not (value.startswith(_LABELS) and value[-1] != ":"):
+        cursor.fault(f"{cursor.shown} is not a label", "write label=disable or for example label=type:web_t")
+    elif name == _BARE and written != _BARE and value not in _BOOLEANS:
+        cursor.fault(f"{cursor.shown} is neither true nor false", "write no-new-privileges:true")
+    elif name == "apparmor" and not value:
+        cursor.fault("names no profile", "write for example apparmor=docker-default")
+    else:
+        return written
+    return None
+
+
+def _is_profile(cursor: Cursor, value: str) -> bool:
+    """Return True for `unconfined` and for a profile in JSON; note a fault for anything else, such as a path."""
+    if value == "unconfined":
+        return True
+    if value == "builtin":
+        cursor.fault(
+            "'builtin' is not supported: it requires Docker 23", "remove the option: it is the default"
+        )
+    elif not value.lstrip().startswith("{"):
+        problem = "is no profile: docker's client reads such a file, and the engine does not"
+        cursor.fault(problem, "write the content of the file: 'seccomp={\"defaultAction\": ...}'")
+    elif why := _why_no_profile(value):
+        cursor.hidden().fault(
+            f"is not a seccomp profile: {why}", "write the content of a profile that docker run takes"
+        )
+    else:
+        return True
+    return False
+
+
+def _why_no_profile(value: str) -> str:
+    try:
+        profile = msgspec.json.decode(value, type=dict[str, object])
+        calls = msgspec.convert(profile.get("syscalls") or [], type=list[dict[str, object]])
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        return str(error)[:100]
+    actions = [profile.get("defaultAction"), *(each.get("action") for each in calls)]
+    wrong = next((each for each in actions if each not in _ACTIONS), _ACTIONS[0])
+    return "" if wrong in _ACTIONS else f"{wrong or 'nothing'!s:.40} is not an action such as {_ACTIONS[1]}"
+
+
+security_options = derived(sequence_of(_option, distinct=True), lambda found: tuple(sorted(found)))

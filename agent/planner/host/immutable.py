@@ -1,0 +1,115 @@
+"""Reports of differences that Docker cannot repair: it changes neither a volume nor the labels of a network.
+
+A volume has data, and a network has running containers, so no agent removes one to create it again for these
+differences. Replicas run on with what exists.
+"""
+
+from collections.abc import Iterator
+
+from agent.diff.container.process import PREFIX
+from agent.diff.networks import found_for
+from agent.model.host_state import Difference, HostState, NetworkState, VolumeState, describe
+from agent.model.intent import Intent, NetworkIntent, VolumeIntent
+from agent.model.observed import Observed
+from agent.model.plan import Plan, blocked_plan
+from agent.model.spec import ContainerSpec, Pairs
+
+_OF_VOLUME = (
+    "docker cannot change a volume, and its data stays; "
+    "declare one under another `name` and copy the data, or put the former values back"
+)
+_OF_NETWORK = (
+    "docker cannot change labels of a network; declare it under another `name`, or put the former labels back"
+)
+
+
+def plan_immutable(intent: Intent, observed: Observed) -> Plan:
+    """Block each volume and network of this host's replicas that differs for good; on the leader each overlay too."""
+    host, plan = observed.host, Plan()
+    record = observed.cluster.record if observed.cluster else None
+    assert host is not None
+    for name in sorted(_used_volumes(observed)):
+        declared, found = intent.volume(name), host.volume(name)
+        if declared and found and (wrong := describe(volume_differences(declared, found))):
+            plan += blocked_plan(f"volume/{name}", "unsupported", f"{wrong}: {_OF_VOLUME}")
+    for name in sorted(_networks(intent, observed, host)):
+        network = intent.network(name)
+        seen = found_for(network, host, record) if network else None
+        if network and seen and (wrong := describe(network_label_differences(network, seen))):
+            plan += blocked_plan(f"network/{name}", "unsupported", f"{wrong}: {_OF_NETWORK}")
+    return plan
+
+
+def _used_volumes(observed: Observed) -> set[str]:
+    return {
+        mount.source
+        for spec in _specs(observed)
+        for mount in spec.volumes
+        if mount.type == "volume" and mount.source
+    }
+
+
+def _networks(intent: Intent, observed: Observed, host: HostState) -> set[str]:
+    """Return the local networks that replicas here use and, on a leader that lists them, the overlays."""
+    overlays = {each.name for each in intent.networks if each.driver == "overlay"}
+    used = {each.network for spec in _specs(observed) for each in spec.networks}
+    return (used - overlays) | (overlays if observed.fence and host.swarm.nodes is not None else set())
+
+
+def _specs(observed: Observed) -> Iterator[ContainerSpec]:
+    cluster = observed.cluster
+    assignment = cluster.assignment if cluster else None
+    for replica in assignment.replicas if assignment else ():
+        if cluster and (spec := cluster.specs.get(replica.spec)):
+            yield spec
+
+
+# ---- The differences
+
+
+_OTHERS = "com.docker."
+"""Prefix of the labels that Docker and Compose set by themselves."""
+_HIDDEN, _NONE = "another value", "nothing"
+
+
+def volume_differences(wanted: VolumeIntent, found: VolumeState) -> tuple[Difference, ...]:
+    """Return the differences of a volume from its declaration; values of `driver_opts` are never shown.
+
+    An external volume is used as it is. A label that the document does not name stays without a report.
+    """
+    if wanted.external:
+        return ()
+    driver = [_difference("driver", wanted.driver, found.driver)] if found.driver != wanted.driver else []
+    return (*driver, *_options(wanted.options, found.options), *_labels(wanted.labels, found.labels))
+
+
+def network_label_differences(wanted: NetworkIntent, found: NetworkState) -> tuple[Difference, ...]:
+    """Return the labels of a network that differ; on one that an agent created, also those that are not declared."""
+    if wanted.external:
+        return ()
+    declared = dict(wanted.labels)
+    left = [
+        _difference(f"labels.{name}", _NONE, value)
+        for name, value in found.labels
+        if found.ours and name not in declared and not name.startswith((PREFIX, _OTHERS))
+    ]
+    return (*_labels(wanted.labels, found.labels), *left)
+
+
+def _options(wanted: Pairs, found: Pairs) -> Iterator[Difference]:
+    declared, has = dict(wanted), dict(found)
+    for name in sorted({*declared, *has}):
+        if declared.get(name) != has.get(name):
+            shown = "the declared value" if name in declared else _NONE
+            yield _difference(f"driver_opts.{name}", shown, _HIDDEN if name in has else _NONE)
+
+
+def _labels(wanted: Pairs, found: Pairs) -> Iterator[Difference]:
+    has = dict(found)
+    for name, value in wanted:
+        if has.get(name) != value:
+            yield _difference(f"labels.{name}", f"'{value}'", f"'{has[name]}'" if name in has else _NONE)
+
+
+def _difference(field: str, wanted: str, found: str) -> Difference:
+    return Difference(field=field, wanted=wanted, found=found, repair="none")

@@ -1,0 +1,63 @@
+"""Networks of others that have the name of a declared overlay on this host: named, never used, changed or removed.
+
+Docker attaches a container by the name of the network, and a network of the host comes before an overlay of the swarm.
+So no replica starts on the overlay while another network has its name, and a replica that is on such a network leaves
+it. Replicas that are on the overlay itself run on: their endpoints have its id (docs/engine-quirks.md).
+"""
+
+from agent.diff.networks import describe_network, is_of_whole_swarm, strangers
+from agent.diff.replicas import JOBS
+from agent.model import steps
+from agent.model.host_state import ContainerState, HostState, NetworkState
+from agent.model.intent import Intent
+from agent.model.observed import ClusterState, Observed
+from agent.model.phrases import short_id
+from agent.model.plan import Plan, blocked_plan
+from agent.planner.host.wanted import Wanted, stop
+
+
+def plan_strangers(intent: Intent, observed: Observed) -> Plan:
+    """Report each network of others that has the name of a declared overlay on this host."""
+    cluster, host = observed.cluster, observed.host
+    assert cluster is not None
+    assert host is not None
+    plan = Plan()
+    for found in strange_networks(intent, host, cluster).values():
+        declared = intent.network(found.name)
+        if declared and is_of_whole_swarm(declared, found, host, cluster.record):
+            continue  # the leader reports it
+        reason = (
+            f"network {found.name}: on this host {describe_network(found)} has this name, so no replica starts on the "
+            f"overlay here; remove it (`docker network rm {short_id(found.id)}`) or declare another name"
+        )
+        plan += blocked_plan(f"host/{observed.me}", "foreign", reason)
+    return plan
+
+
+def strange_networks(intent: Intent, host: HostState, cluster: ClusterState) -> dict[str, NetworkState]:
+    """Return the networks of others that have the name of a declared overlay, by id."""
+    found = (each for wanted in intent.networks for each in strangers(wanted, host, cluster.record))
+    return {each.id: each for each in found}
+
+
+def leave_strangers(
+    wanted: Wanted, found: ContainerState | None, strange: dict[str, NetworkState]
+) -> Plan | None:
+    """Plan to stop the replica and to disconnect it from networks of others; None: it is on none."""
+    on = (
+        [strange[network_id] for _, network_id in found.network_ids if network_id in strange] if found else []
+    )
+    if found is None or not on:
+        return None
+    reason = f"it is on {describe_network(on[0])}, which is not the overlay {on[0].name}"
+    end = stop(found.name, found, wanted.grace_s, reason)
+    if wanted.spec.restart and wanted.spec.restart.name in JOBS:
+        # A stopped job would count as completed.
+        return Plan((*end, steps.RemoveContainer(name=found.name, id=found.id, reason=reason)))
+    leave = (
+        steps.DisconnectNetwork(
+            name=found.name, id=found.id, network=each.name, network_id=each.id, reason=reason
+        )
+        for each in on
+    )
+    return Plan((*end, *leave))

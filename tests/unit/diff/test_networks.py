@@ -1,0 +1,87 @@
+"""Which network of a host stands for a declared one."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.diff.networks import describe_network, found_for, local_names, strangers
+from agent.model.host_state import HostState, NetworkState
+from agent.model.intent import NetworkIntent
+from tests.support.builders import bridge_network, host, member, overlay_network, record, worker
+
+OVERLAY = NetworkIntent(key="net", name="net", driver="overlay")
+RIGHT = overlay_network()
+BRIDGE = bridge_network(id="bridge-id", name="net")
+MACVLAN = replace(BRIDGE, id="macvlan-id", driver="macvlan")
+STALE = overlay_network(id="another-id")
+OURS_BEFORE = overlay_network(id="another-id", ours=True, cluster="prod")
+OF_ANOTHER = overlay_network(id="another-id", cluster="test")
+UNALLOCATED = overlay_network(driver="")
+
+
+def manager(*networks: NetworkState) -> HostState:
+    return host(swarm=member("h1"), networks=networks)
+
+
+def on_worker(*networks: NetworkState) -> HostState:
+    return host(swarm=worker("h1"), networks=networks)
+
+
+@pytest.mark.parametrize("others", [(), (BRIDGE,), (MACVLAN,), (STALE,), (OF_ANOTHER,), (BRIDGE, OF_ANOTHER)])
+@pytest.mark.parametrize("see", [manager, on_worker])
+def test_the_recorded_overlay_is_found_among_others_in_any_order(
+    see: object, others: tuple[NetworkState, ...]
+) -> None:
+    assert callable(see)
+    for listed in ((RIGHT, *others), (*others, RIGHT)):
+        seen = see(*listed)
+        assert found_for(OVERLAY, seen, record()) == RIGHT
+        assert set(strangers(OVERLAY, seen, record())) == set(others)
+
+
+@pytest.mark.parametrize("other", [BRIDGE, MACVLAN, OF_ANOTHER])
+def test_a_network_of_others_alone_does_not_stand_for_the_overlay(other: NetworkState) -> None:
+    for seen in (manager(other), on_worker(other)):
+        assert found_for(OVERLAY, seen, record()) is None
+        assert found_for(OVERLAY, seen, None) is None
+        assert strangers(OVERLAY, seen, record()) == (other,)
+
+
+def test_only_a_host_that_lists_every_overlay_believes_in_one_that_is_not_recorded() -> None:
+    assert found_for(OVERLAY, manager(STALE), record()) == STALE
+    assert found_for(OVERLAY, on_worker(STALE), record()) is None
+    assert strangers(OVERLAY, on_worker(STALE), record()) == (STALE,)
+
+
+def test_an_earlier_overlay_of_this_cluster_is_not_used_and_is_no_strangers() -> None:
+    seen = on_worker(OURS_BEFORE)
+    assert found_for(OVERLAY, seen, record()) is None
+    assert strangers(OVERLAY, seen, record()) == ()
+
+
+def test_a_record_without_ids_or_of_a_recreation_names_no_overlay() -> None:
+    for known in (None, record(overlay_ids=()), record(recreating=("net",))):
+        assert found_for(OVERLAY, on_worker(STALE), known) == STALE
+
+
+def test_an_unallocated_overlay_stands_for_the_declared_one() -> None:
+    assert found_for(OVERLAY, manager(UNALLOCATED), record()) == UNALLOCATED
+
+
+def test_an_external_overlay_may_be_another_clusters() -> None:
+    assert found_for(replace(OVERLAY, external=True), manager(OF_ANOTHER), record()) == OF_ANOTHER
+
+
+def test_a_declared_bridge_has_no_strangers_here() -> None:
+    wanted = replace(OVERLAY, driver="bridge")
+    assert strangers(wanted, manager(BRIDGE, RIGHT), record()) == ()
+
+
+def test_a_name_is_local_if_no_overlay_has_it() -> None:
+    assert local_names(manager(BRIDGE)) == {"net"}
+    assert local_names(manager(BRIDGE, RIGHT)) == frozenset()
+
+
+def test_a_network_is_described_without_its_name() -> None:
+    assert describe_network(OF_ANOTHER) == "the overlay network another-id of cluster test (swarm)"
+    assert describe_network(UNALLOCATED) == "the unallocated network overlay-id (swarm)"

@@ -1,0 +1,161 @@
+"""What a host remembers of its replicas when their containers are gone."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.clients.disk import REPLICAS, StateDirectory
+from agent.diff.container import FillContext, by_slot, shape
+from agent.errors import Refused
+from agent.model.host_state import ContainerState, FinishedRun, Remembered
+from agent.model.records import Replica
+from agent.model.spec import ContainerSpec, Restart, spec_hash
+from agent.observe.replica_memory import Assigned, Memory, ReplicaMemory, remember
+
+JOB = ContainerSpec(image="job:1", restart=Restart(name="no"))
+BIGGER = replace(JOB, memory_limit_bytes=2**26)
+"""The same in everything that cannot change in place."""
+OTHER = replace(JOB, image="job:2")
+SPECS = {spec_hash(each): each for each in (JOB, BIGGER, OTHER)}
+KEY = ("job", 1)
+OLD, NEW = "a" * 64, "b" * 64
+
+
+def replica(spec: ContainerSpec = JOB) -> Replica:
+    return Replica(service="job", slot=1, spec=spec_hash(spec))
+
+
+def ended(spec: ContainerSpec = JOB, **more: object) -> ContainerState:
+    found = ContainerState(
+        id="1", name="prod-job-1", replica=replica(spec), status="exited", started_at="2026-01-01T00:00:00Z",
+        shape=shape(spec),
+    )  # fmt: skip
+    return replace(found, **more)  # type: ignore[arg-type]
+
+
+def assigned(*replicas: Replica) -> Assigned:
+    return Assigned(replicas=by_slot(replicas), specs=SPECS, fill_for=_context)
+
+
+def _context(found: Replica) -> FillContext:
+    return FillContext(host="h", service=found.service, slot=found.slot)
+
+
+UNKNOWN = Assigned(replicas=None, specs=SPECS, fill_for=_context)
+
+
+def after(
+    *looks: Iterable[ContainerState], volumes: Iterable[str] = (), at_last: Assigned | None = None
+) -> Memory:
+    """The memory after these looks, of which the last is with another assignment."""
+    memory: Memory = {}
+    for number, found in enumerate(looks, 1):
+        is_last = number == len(looks) and at_last is not None
+        mine = at_last if is_last and at_last else assigned(replica())
+        memory = remember(memory, found, frozenset(volumes), mine)
+    return memory
+
+
+def run(memory: Memory) -> FinishedRun | None:
+    found = memory.get(KEY)
+    return found.run if found else None
+
+
+def mounts(memory: Memory) -> dict[str, str]:
+    found = memory.get(KEY)
+    return dict(found.volumes) if found else {}
+
+
+def test_a_finished_run_outlives_its_container() -> None:
+    found = run(after([ended(exit_code=3)], [], []))
+
+    assert found is not None
+    assert (found.spec, found.exit_code, found.name) == (spec_hash(JOB), 3, "prod-job-1")
+
+
+@pytest.mark.parametrize("status", ["running", "restarting", "paused", "dead"])
+def test_a_run_that_has_begun_again_is_not_finished(status: str) -> None:
+    assert run(after([ended()], [ended(status=status)], [])) is None
+
+
+def test_a_run_that_was_removed_while_it_ran_is_not_finished() -> None:
+    assert run(after([ended(status="running")], [])) is None
+
+
+def test_a_container_with_a_step_in_flight_changes_no_memory() -> None:
+    locked = ended(status="running", locked_by_engine=True)
+    assert run(after([ended()], [locked], [])) is not None
+
+
+def test_a_run_ends_with_its_assignment_and_stays_without_any() -> None:
+    assert run(after([ended()], [], at_last=assigned())) is None
+    assert run(after([ended()], [], at_last=UNKNOWN)) is not None
+
+
+def test_an_edit_that_the_container_would_have_taken_in_place_keeps_the_run() -> None:
+    found = run(after([ended()], [], at_last=assigned(replica(BIGGER))))
+    assert found is not None
+    assert found.spec == spec_hash(BIGGER)
+
+
+def test_another_edit_keeps_the_run_under_its_own_spec() -> None:
+    found = run(after([ended()], [], at_last=assigned(replica(OTHER))))
+    assert found is not None
+    assert found.spec == spec_hash(JOB)
+
+
+def test_volumes_stay_for_as_long_as_they_exist() -> None:
+    with_volume = ended(status="running", volumes=(("/data", OLD),))
+
+    assert mounts(after([with_volume], [], volumes=[OLD])) == {"/data": OLD}
+    assert mounts(after([with_volume], [], volumes=[OLD], at_last=assigned())) == {"/data": OLD}
+    assert after([with_volume], [], volumes=[]) == {}
+
+
+def test_the_volume_that_is_known_stays_while_a_container_has_it() -> None:
+    old = ended(id="2", status="running", volumes=(("/data", OLD),))
+    empty = ended(id="1", status="created", started_at="", volumes=(("/data", NEW),))
+
+    assert mounts(after([old], [empty, old], volumes=[OLD, NEW])) == {"/data": OLD}
+    assert mounts(after([empty, old], volumes=[OLD, NEW])) == {"/data": OLD}
+    assert mounts(after([old], [empty], volumes=[OLD, NEW])) == {"/data": NEW}
+
+
+def test_the_memory_is_on_the_disk_before_the_next_step(tmp_path: Path) -> None:
+    disk = StateDirectory(tmp_path, REPLICAS)
+    seen = ReplicaMemory(disk).look([ended(volumes=(("/data", OLD),))], (), assigned(replica()))
+
+    after_restart = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+
+    assert after_restart.look([], [OLD], assigned(replica())) == seen
+    assert isinstance(seen[0], Remembered)
+
+
+def test_a_damaged_memory_is_rebuilt_from_the_containers(tmp_path: Path) -> None:
+    (tmp_path / REPLICAS).write_text("{}")
+
+    memory = ReplicaMemory(StateDirectory(tmp_path, REPLICAS))
+
+    assert memory.look([], (), UNKNOWN) == ()
+    assert len(memory.look([ended()], (), UNKNOWN)) == 1
+
+
+class FullDisk(StateDirectory):
+    is_full = True
+
+    def save(self, values: object) -> None:
+        if self.is_full:
+            raise Refused("no space left on device")
+
+
+def test_a_memory_that_cannot_be_saved_is_a_fault_until_it_can(tmp_path: Path) -> None:
+    disk = FullDisk(tmp_path, REPLICAS)
+    memory = ReplicaMemory(disk)
+
+    memory.look([ended()], (), assigned(replica()))
+    assert "no space left" in memory.fault
+    disk.is_full = False
+    memory.look([ended()], (), assigned(replica()))
+    assert memory.fault == ""
