@@ -379,7 +379,8 @@ def registry_away() -> ClusterState:
     """Return a release of `order` while the registry does not answer: the old replicas run on."""
     state = releasing(updated=())
     state = assigned(state, B, "order", spec=spec_hash(NEXT_ORDER.spec))
-    return on(state, B, blocked=blocked("image/registry.local/order:1.0.1", "error", PULL))
+    images = blocked("image/registry.local/order:1.0.1", "error", PULL)
+    return on(state, B, blocked=(*images, *blocked("registry/registry.local", "error", PULL)))
 
 
 def dependency(condition: str) -> ClusterState:
