@@ -131,8 +131,18 @@ def _blocked(declared: HostIntent, status: HostStatus, reports: Reports) -> Iter
             yield found._replace(reason="Duplicate") if each.kind == "foreign" else found
 
 
-_OTHERS = LEADERS | {"image", "store", "intent", "node", "drain", "membership-order", "placement", "rollout"}
-"""Kinds of resources that have a condition of their own."""
+_OTHERS = LEADERS | {
+    "image",
+    "registry",
+    "store",
+    "intent",
+    "node",
+    "drain",
+    "membership-order",
+    "placement",
+    "rollout",
+}
+"""Kinds of resources that have a condition of their own; a registry that does not answer is told with its images."""
 
 
 def _ordered(order: MembershipOrder) -> Finding:

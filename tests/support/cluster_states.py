@@ -379,7 +379,8 @@ def registry_away() -> ClusterState:
     """Return a release of `order` while the registry does not answer: the old replicas run on."""
     state = releasing(updated=())
     state = assigned(state, B, "order", spec=spec_hash(NEXT_ORDER.spec))
-    return on(state, B, blocked=blocked("image/registry.local/order:1.0.1", "error", PULL))
+    images = blocked("image/registry.local/order:1.0.1", "error", PULL)
+    return on(state, B, blocked=(*images, *blocked("registry/registry.local", "error", PULL)))
 
 
 def dependency(condition: str) -> ClusterState:
@@ -589,7 +590,9 @@ CLUSTERS: Mapping[str, ClusterState] = {
     "foreign name": on(
         without_replicas(HEALTHY, B, ("billing", 1)),
         B,
-        blocked=blocked("container/prod-billing-1", "name", "an unmanaged container has this name"),
+        blocked=blocked(
+            "container/prod-billing-1", "name", "an unmanaged container has the name prod-billing-1"
+        ),
     ),
     "registry away": registry_away(),
     "missing image at a first start": missing_image(),
@@ -1010,7 +1013,7 @@ EXPECTED: Mapping[str, Expected] = {
         problems=("service/billing Blocked/PortInUse!",),
     ),
     "foreign name": Expected(
-        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has this name",
+        line="billing: 0 of 1 replica ready; billing-1 on node-232: an unmanaged container has the name prod-billing-1",
         code=2,
         problems=("service/billing Blocked/NameInUse!",),
     ),

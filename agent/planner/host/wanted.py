@@ -95,7 +95,7 @@ class Names:
             aside = f"{wanted.name}-{short_id(found.id)}"
             reason = f"it has the name of another replica, and {holder} has its name"
             return Plan((steps.RenameContainer(name=aside, id=found.id, reason=reason),))
-        return blocked_plan(wanted.resource, "name", f"{holder} has this name")
+        return blocked_plan(wanted.resource, "name", f"{holder} has the name {wanted.name}")
 
     def _holder(self, wanted: Wanted, found: ContainerState | None) -> str:
         if wanted.name in self._foreign:

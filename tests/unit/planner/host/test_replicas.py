@@ -532,7 +532,7 @@ def test_of_two_containers_of_one_replica_neither_gets_the_others_name_while_the
 def test_a_replica_waits_for_the_name_that_a_second_container_of_another_one_has() -> None:
     seen = host(container(1, status="created"), container(1, id="b", name="prod-order-2"), networks=())
 
-    assert "blocked container/prod-order-2: replica 1 of order has this name" in replicas(
+    assert "blocked container/prod-order-2: replica 1 of order has the name prod-order-2" in replicas(
         TWO, seen, record=record(networks=())
     )
 
@@ -552,20 +552,22 @@ def test_what_is_not_ours_is_never_touched() -> None:
 
 def test_a_name_that_somebody_else_has_is_not_taken_from_him() -> None:
     assert replicas(ONE, host(foreign_names=(("prod-order-1", "x"),))) == [
-        "blocked container/prod-order-1: an unmanaged container has this name"
+        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1"
     ]
 
 
 def test_a_renamed_replica_whose_name_somebody_else_took_is_left_as_it_is() -> None:
     seen = host(container(1, name="renamed"), foreign_names=(("prod-order-1", "x"),))
 
-    assert replicas(ONE, seen) == ["blocked container/prod-order-1: an unmanaged container has this name"]
+    assert replicas(ONE, seen) == [
+        "blocked container/prod-order-1: an unmanaged container has the name prod-order-1"
+    ]
 
 
 def test_a_name_is_given_back_before_the_replica_that_it_belongs_to_is_made() -> None:
     assert replicas(TWO, host(container(1, name="prod-order-2"))) == [
         "rename container/prod-order-1: name: prod-order-1 wanted, prod-order-2 found",
-        "blocked container/prod-order-2: replica 1 of order has this name",
+        "blocked container/prod-order-2: replica 1 of order has the name prod-order-2",
     ]
 
 
@@ -600,7 +602,7 @@ def test_the_name_of_what_is_removed_is_free_afterwards() -> None:
 
 def test_the_name_of_what_docker_is_removing_is_waited_for() -> None:
     assert replicas(ONE, host(container(3, name="prod-order-1", status="removing"))) == [
-        "blocked container/prod-order-1: replica 3 of order, which is being removed, has this name"
+        "blocked container/prod-order-1: replica 3 of order, which is being removed, has the name prod-order-1"
     ]
 
 
