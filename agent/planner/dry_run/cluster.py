@@ -16,7 +16,7 @@ from agent.model.plan import Blocked, Plan, Step
 from agent.model.status import Waiting
 from agent.planner import make_plan
 from agent.planner.dry_run.effects import predict
-from agent.planner.dry_run.replicas import with_assignment
+from agent.planner.dry_run.engine import with_assignment
 from agent.planner.dry_run.world import Agent, World
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def _agent(name: str, cluster: ClusterState) -> Agent:
             if each.name in host.volumes
         )
         host = replace(host, declared_volumes=here)
-        host = with_assignment(host, name, cluster.assignments.get(name), cluster.specs, cluster.accepted)
+        host = with_assignment(host, name, cluster)
     return Agent(host=host, advertise=status.advertise, engine_error=status.engine_error)
 
 

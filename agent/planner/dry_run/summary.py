@@ -17,20 +17,10 @@ from agent.planner.dry_run.cluster import ClusterPlan
 _MOST_HOSTS = 6
 _REPLACED_S = 1
 """Seconds that docker needs to stop, remove, rename and start a container; the program's own time is extra."""
-_BOOKKEEPING = frozenset(
-    {
-        "verdict",
-        "assignment",
-        "specs",
-        "rollout",
-        "disruption",
-        "membership-order",
-        "host",
-        "swarm-record",
-        "tokens",
-        "digests",
-    }
-)
+_BOOKKEEPING = (
+    "verdict", "assignment", "specs", "rollout", "disruption", "membership-order", "host", "swarm-record",
+    "tokens", "digests",
+)  # fmt: skip
 """First parts of the resources whose steps change keys in etcd only."""
 
 Kind = Literal["service", "host", "network", "volume", "image", "swarm"]
@@ -182,19 +172,14 @@ def _pace(service: ServiceIntent, count: int, cluster: ClusterState, plan: Clust
     kind = leader_steps.PublishRollout
     rolling = {each.service for each in plan.steps if isinstance(each, kind)} | set(cluster.rollouts)
     width = service.update.parallelism
-    order = ""
-    if count > 1 and service.name in rolling:
-        order = (
-            " one by one" if width == 1 else f" {width} at a time" if 0 < width < count else " all at once"
-        )
+    order, several = "", count > 1
+    if several and service.name in rolling:
+        order = " one by one" if width == 1 else " all at once"
+        order = f" {width} at a time" if 1 < width < count else order
     if service.update.order == "start-first" and not why_alone(service.spec):
-        return (
-            f"{order}, each new one started before the old one stops"
-            if count > 1
-            else f"{order}, the new one first"
-        )
-    each = ", each" if count > 1 else ","
-    return f"{order}{each} away for about {_REPLACED_S} s"
+        first = "each new one started before the old one stops" if several else "the new one first"
+        return f"{order}, {first}"
+    return f"{order}, {'each ' if several else ''}away for about {_REPLACED_S} s"
 
 
 def _hosts_of(cluster: ClusterState) -> Mapping[Key, tuple[str, ...]]:
