@@ -74,11 +74,8 @@ def membership_order_for(observed: Observed) -> records.MembershipOrder | None:
         return None
     if membership_order.what == "force" and not host.swarm.cut_off:
         return None
-    return (
-        membership_order
-        if (membership_order.state, membership_order.node_id) == (host.swarm.local, host.swarm.node_id)
-        else None
-    )
+    at_issue = (membership_order.state, membership_order.node_id)
+    return membership_order if at_issue == (host.swarm.local, host.swarm.node_id) else None
 
 
 def plan_leave(intent: Intent, observed: Observed, membership_order: records.MembershipOrder) -> Plan:

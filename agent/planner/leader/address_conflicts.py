@@ -105,13 +105,10 @@ def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:
 
 
 def _describe(conflict: _Conflict) -> str:
-    where, what = (
-        f"on {conflict.user.host} {conflict.why}",
-        "this container is recreated with another address",
-    )
+    what = "this container is recreated with another address"
     if conflict.user.asks:
         what = "both ask for it; `docker rm --force` the one that may be recreated"
-    return f"{where}; {what}"
+    return f"on {conflict.user.host} {conflict.why}; {what}"
 
 
 # ---- Replicas that wait for each other

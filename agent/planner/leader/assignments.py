@@ -148,14 +148,14 @@ def assign(
     for service in intent.services:
         decision = decisions.get(service.name) or RolloutDecision(target=spec_hash(service.spec))
         for host, slots in placement.slots[service.name].items():
-            specs = {slot: decision.stays.get((host, slot), decision.target) for slot in slots}
-            replicas[host] += [
-                _with_held(
-                    records.Replica(service=service.name, slot=n, spec=spec),
-                    placement.held.get((service.name, n), records.StartObstacle()),
+            for slot in slots:
+                spec = decision.stays.get((host, slot), decision.target)
+                why, on, fault = placement.held.get((service.name, slot), records.StartObstacle())
+                replicas[host].append(
+                    records.Replica(
+                        service=service.name, slot=slot, spec=spec, held=why, waits_on=on, held_by_fault=fault
+                    )
                 )
-                for n, spec in specs.items()
-            ]
     return {
         host: records.Assignment(
             revision=intent.revision,
@@ -166,10 +166,6 @@ def assign(
         )
         for host, mine in replicas.items()
     }
-
-
-def _with_held(replica: records.Replica, held: records.StartObstacle) -> records.Replica:
-    return replace(replica, held=held.why, waits_on=held.on, held_by_fault=held.fault)
 
 
 def plan_assignments(
@@ -202,12 +198,11 @@ def plan_assignments(
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(intent, cluster.assignments.get(host), assignment, given_up) + _moves(
-            host, decisions
-        )
+        change = _change(intent, cluster.assignments.get(host), assignment, given_up)
         missing = tuple(specs[digest] for digest in needed)
+        reason = f"{change}{_moves(host, decisions)}"
         steps.append(
-            leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=change)
+            leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=reason)
         )
     plan = _note(intent, cluster, decisions) + Plan((), placement.blocked, placement.waiting)
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
@@ -244,11 +239,8 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
             reason = _describe_record(service, decision, cluster)
             steps.append(leader_steps.PublishRollout(service=name, rollout=decision.record, reason=reason))
         elif before and not decision.record:
-            steps.append(
-                leader_steps.WithdrawRollout(
-                    service=name, reason=f"all replicas have {_called(service, decision.target, cluster)}"
-                )
-            )
+            reason = f"all replicas have {_called(service, decision.target, cluster)}"
+            steps.append(leader_steps.WithdrawRollout(service=name, reason=reason))
         elif decision.record and decision.waits and not decision.moves:
             plan += _waiting(service, decision, cluster)
     gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
@@ -308,11 +300,8 @@ def _collect(
     declared = [cluster.statuses[each.name] for each in intent.hosts if each.name in cluster.statuses]
     running = {replica.spec for status in declared for replica in status.replicas}
     unused = () if running - named else tuple(sorted(cluster.stored_specs - named))
-    return (
-        Plan((leader_steps.CollectSpecs(digests=unused, reason="no replica uses them"),))
-        if unused
-        else Plan()
-    )
+    collect = leader_steps.CollectSpecs(digests=unused, reason="no replica uses them")
+    return Plan((collect,) if unused else ())
 
 
 def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:

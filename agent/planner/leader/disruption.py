@@ -78,12 +78,9 @@ def plan_disruption(intent: Intent, observed: Observed) -> Plan:
     if disruption.host not in cluster.present:
         return _host_is_unreachable(intent, observed, disruption)
     if disruption.state == "granted":
-        needed = disruption.host in _waiting(intent, cluster)
-        return (
-            Plan()
-            if needed
-            else _revoke(observed, disruption, "the host no longer needs the disruption slot")
-        )
+        if disruption.host in _waiting(intent, cluster):
+            return Plan()
+        return _revoke(observed, disruption, "the host no longer needs the disruption slot")
     return _plan_acquired(cluster, disruption)
 
 
@@ -119,11 +116,9 @@ def _after(intent: Intent, observed: Observed, disruption: records.Disruption) -
         on = _first_down(cluster.status_of(disruption.host)) or f"host/{disruption.host}"
         held = waiting_plan(f"disruption/{disruption.host}", reason, on)
         return held if waiting else Plan()
-    return (
-        _next(intent, observed)
-        if waiting
-        else _revoke(observed, disruption, "no other host needs the disruption slot")
-    )
+    if waiting:
+        return _next(intent, observed)
+    return _revoke(observed, disruption, "no other host needs the disruption slot")
 
 
 def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruption) -> tuple[str, ...]:
@@ -143,11 +138,8 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     nodes = observed.host.swarm.nodes if observed.host else None
     if nodes is None:
         # A quorum that was lost before the grant was not lost by the disruption, and a bridge swap needs none.
-        return (
-            (*faults, "the swarm lost its quorum during the disruption")
-            if disruption.quorum
-            else tuple(faults)
-        )
+        lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
+        return (*faults, *lost)
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
 
 
@@ -317,10 +309,5 @@ def _is_quarantined(cluster: ClusterState, name: str) -> bool:
 
 
 def _revoke(observed: Observed, disruption: records.Disruption, reason: str) -> Plan:
-    return Plan(
-        (
-            leader_steps.RevokeDisruption(
-                host=disruption.host, over=etcd_of(observed).disruption_revision, reason=reason
-            ),
-        )
-    )
+    over = etcd_of(observed).disruption_revision
+    return Plan((leader_steps.RevokeDisruption(host=disruption.host, over=over, reason=reason),))

@@ -27,25 +27,19 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     """Publish the verdict on the newest document, once for each revision."""
     accepted_revision = cluster.accepted.revision if cluster.accepted else 0
     if cluster.document is None:
-        reason = (
-            f"there is no intent; holding revision {accepted_revision}"
-            if accepted_revision
-            else "there is no intent yet"
-        )
-        return waiting_plan("intent", reason, "document/")
+        state = f"; holding revision {accepted_revision}" if accepted_revision else " yet"
+        return waiting_plan("intent", f"there is no intent{state}", "document/")
     verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
     if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
         return Plan(blocked=refused)
-    what = (
-        "is accepted" if verdict.accepted else "waits for a confirmation" if verdict.confirm else "is refused"
-    )
+    what = "waits for a confirmation" if verdict.confirm else "is refused"
+    what = "is accepted" if verdict.accepted else what
     step = leader_steps.PublishVerdict(verdict=verdict, reason=f"revision {verdict.revision} {what}")
     if verdict.accepted:
-        step = replace(
-            step, document=cluster.document.text, epoch=cluster.epoch + bool(cluster.store_rolled_back)
-        )
+        epoch = cluster.epoch + bool(cluster.store_rolled_back)
+        step = replace(step, document=cluster.document.text, epoch=epoch)
     return Plan((step,), refused)
 
 

@@ -208,11 +208,9 @@ class _Reports:
             return f"{', '.join(out)} is not in the swarm, or its dockerd does not answer", f"host/{out[0]}"
         disruption = self.cluster.disruption
         if disruption and disruption.host != name:
-            unwell = (
-                why_unwell(self.intent, self.observed, disruption)
-                if disruption.state == "released"
-                else ("it has the disruption slot",)
-            )
+            unwell: tuple[str, ...] = ("it has the disruption slot",)
+            if disruption.state == "released":
+                unwell = why_unwell(self.intent, self.observed, disruption)
             if unwell:
                 return f"{disruption.host} first: {'; '.join(unwell)}", f"host/{disruption.host}"
         given = self.cluster.membership_orders.get(name)

@@ -140,11 +140,8 @@ def _waits_for(name: str, node: NodeState, observed: Observed) -> str:
         return f"{len(status.replicas)} of its replicas remain"
     if status and status.state != "inactive":
         return "it has not left the swarm yet"
-    return (
-        "its node is down and will be removed"
-        if node.state == "down"
-        else f"its node is {node.state} and will be removed once it is down"
-    )
+    once = "" if node.state == "down" else " once it is down"
+    return f"its node is {node.state} and will be removed{once}"
 
 
 def _plan_keys(intent: Intent, name: str, observed: Observed) -> Plan:

@@ -53,22 +53,17 @@ def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: Sw
         return "autolock is on, and its unlock key is not published"
     if swarm.unlock_key and known.keys[:1] != (swarm.unlock_key,):
         return "the published unlock key is outdated"
-    return (
-        "the published unlock key is not sealed with the first key of the hosts"
-        if cluster.unlock_aged
-        else ""
-    )
+    aged = "the published unlock key is not sealed with the first key of the hosts"
+    return aged if cluster.unlock_aged else ""
 
 
 def _known(cluster: ClusterState, swarm: SwarmState) -> records.UnlockKeys:
     """Return the published keys if they belong to this swarm, else none."""
     found = cluster.unlock
     assert swarm.swarm_id is not None, "a manager that knows of autolock knows its swarm"
-    return (
-        found
-        if found and found.swarm_id == swarm.swarm_id
-        else records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
-    )
+    if found and found.swarm_id == swarm.swarm_id:
+        return found
+    return records.UnlockKeys(swarm_id=swarm.swarm_id, on=False)
 
 
 def plan_swarm(intent: Intent, observed: Observed) -> Plan:
