@@ -68,9 +68,13 @@ def _unmet(
 
 def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) -> str:
     """Return why `service` does not meet `how`; empty if it does. Unreachable hosts count only if all are."""
-    replicas = [(host, replica) for host, each in sorted(wanted.items()) for replica in each.replicas]
-    replicas = [each for each in replicas if each[1].service == service]
-    reachable = [each for each in replicas if (status := cluster.status_of(each[0])) and status.engine_up]
+    replicas = [
+        (host, replica)
+        for host, each in sorted(wanted.items())
+        for replica in each.replicas
+        if replica.service == service
+    ]
+    reachable = [each for each in replicas if not why_absent(each[0], cluster)]
     to, asked = _CONDITIONS[how]
     left = [
         (each, why) for each in reachable or replicas if (why := _faults(each, asked, cluster)) is not None
@@ -84,10 +88,9 @@ def _lack(service: str, how: str, wanted: Assignments, cluster: ClusterState) ->
 def _faults(where: _Where, asked: Callable[[ReplicaReport], str | None], cluster: ClusterState) -> str | None:
     """Return None if the replica meets the condition, else the cause, which may be empty."""
     host, replica = where
-    status = cluster.status_of(host)
-    if status is None or not status.engine_up:
-        return f", and {host} does not report it: {why_absent(host, cluster)}"
-    reports = [each for each in status.replicas if each.key == replica.key]
+    if absent := why_absent(host, cluster):
+        return f", and {host} does not report it: {absent}"
+    reports = [each for each in cluster.statuses[host].replicas if each.key == replica.key]
     found = [asked(each) for each in reports if each.spec == replica.spec or asked is not _completed]
     return None if None in found else next((why for why in found if why), "")
 

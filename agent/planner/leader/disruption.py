@@ -126,10 +126,10 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
     cluster, name = etcd_of(observed), disruption.host
     if intent.host(name) is None:
         return ()
-    status = cluster.status_of(name)
-    if status is None or not status.engine_up:
-        return (f"{name}: {why_absent(name, cluster)}",)
-    if _is_elsewhere(status, cluster):
+    if absent := why_absent(name, cluster):
+        return (f"{name}: {absent}",)
+    status, recorded = cluster.statuses[name], cluster.record.swarm_id if cluster.record else None
+    if None not in (status.swarm_id, recorded) and status.swarm_id != recorded:
         return ()  # this swarm does not list that host's node
     faults = []
     if status.bridge.revision == intent.revision and status.bridge.phase not in ("right", "held"):
@@ -141,11 +141,6 @@ def why_unwell(intent: Intent, observed: Observed, disruption: records.Disruptio
         lost = ["the swarm lost its quorum during the disruption"] if disruption.quorum else []
         return (*faults, *lost)
     return (*faults, *_node_faults(name, status, nodes), *_peer_faults(intent, cluster, name, nodes))
-
-
-def _is_elsewhere(status: HostStatus, cluster: ClusterState) -> bool:
-    recorded = cluster.record.swarm_id if cluster.record else None
-    return None not in (status.swarm_id, recorded) and status.swarm_id != recorded
 
 
 def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:

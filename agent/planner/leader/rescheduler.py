@@ -11,7 +11,7 @@ from agent.model.plan import Blocked
 from agent.model.records import Replica, StartObstacle
 from agent.model.spec import Key, Port
 from agent.model.status import Waiting
-from agent.planner.leader.scheduler_state import SchedulerState, replicas_of
+from agent.planner.leader.scheduler_state import SchedulerState, replicas_of, spec_of
 
 # ---- The choice of a host for a replica
 #
@@ -309,7 +309,8 @@ class ReplicaScheduler:
 
     def _image(self, slot: int) -> str:
         """Return the image of the replica's current spec, which during a rollout may be an older one."""
-        spec = self.state.spec(self._has[self._from[slot]][slot])
+        replica, cluster = self._has[self._from[slot]][slot], self.state.cluster
+        spec = spec_of(replica, self.service, cluster) if cluster else None
         return (spec or self.service.spec).image
 
     def _await_lost(self) -> None:

@@ -15,7 +15,7 @@ from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
 from agent.model.observed import ClusterState, Observed
 from agent.model.records import Assignment, Replica, Rollout
-from agent.model.spec import ContainerSpec, spec_hash
+from agent.model.spec import spec_hash
 from agent.planner.leader.digests import resolved
 from agent.planner.leader.scheduler import Placement, placement_of, settled
 from agent.planner.leader.scheduler_state import DOWN_S, Condition, Slots, condition, current_of
@@ -93,8 +93,7 @@ class ServiceRollout:
         """Return the decision. It publishes a changed record first, and moves replicas once etcd has that record."""
         if self.record is None or self.record.to != self.to:
             return self._begun()
-        rollout = self.record
-        rollout = self._with_failures(rollout)
+        rollout = self._with_failures(self.record)
         if rollout != self.record:
             return self._record_only(rollout)
         target = rollout.before if rollout.back else rollout.to
@@ -241,11 +240,7 @@ class ServiceRollout:
         return {place: each.why for place, each in found.items() if each.is_ == "failed"}
 
     def _condition(self, place: Place) -> Condition:
-        replica = self.had[place]
-        return condition(replica, place[0], self.observed, self._spec(replica.spec))
-
-    def _spec(self, digest: str) -> ContainerSpec | None:
-        return self.service.spec if digest == self.to else self.cluster.specs.get(digest)
+        return condition(self.had[place], place[0], self.observed, self.service)
 
     def _is_kept(self, digest: str) -> bool:
         return digest in self.cluster.stored_specs or digest in self.cluster.specs

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.diff.nodes import find_node_owners, why_absent
+from agent.diff.nodes import etcd_of, find_node_owners, why_absent
 from agent.diff.replicas import (
     STOPPABLE,
     container_name,
@@ -24,7 +24,6 @@ from agent.model.status import HostStatus, ReplicaReport
 
 DOWN_S = 5.0
 """Seconds for which a replica that never ran may be down before it counts as failed: its host may be starting it."""
-_NOT_WATCHED = ReplicaTimers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,19 +40,24 @@ class Condition:
     """True if a container of any spec does its work, or may do so on an unreachable host."""
 
 
-def condition(replica: Replica, host: str, observed: Observed, spec: ContainerSpec | None) -> Condition:
-    """Return the condition of `replica`, assigned to `host`. `spec`: the one it has; None: unknown."""
-    cluster = observed.cluster
-    assert cluster is not None
+def spec_of(replica: Replica, service: ServiceIntent | None, cluster: ClusterState) -> ContainerSpec | None:
+    """Return the spec that the replica has; None: unknown."""
+    if service and spec_hash(service.spec) == replica.spec:
+        return service.spec
+    return cluster.specs.get(replica.spec)
+
+
+def condition(replica: Replica, host: str, observed: Observed, service: ServiceIntent | None) -> Condition:
+    """Return the condition of `replica`, assigned to `host`. `service`: its service in the intent."""
+    cluster = etcd_of(observed)
     if replica.waits:
         return Condition(is_="unseen", why=replica.waits)
-    watch = observed.watches.get((host, *replica.key), _NOT_WATCHED)
-    status = cluster.status_of(host)
-    if status is None or not status.engine_up:
-        if host not in cluster.statuses:
-            return Condition(is_="unseen")
-        why = why_absent(host, cluster)
+    watch = observed.watches.get((host, *replica.key), ReplicaTimers())
+    if host not in cluster.statuses:
+        return Condition(is_="unseen")
+    if why := why_absent(host, cluster):
         return Condition(is_="unreachable", why=why, for_s=watch.steady_s, up=True)
+    status, spec = cluster.statuses[host], spec_of(replica, service, cluster)
     reports = [each for each in status.replicas if each.key == replica.key]
     up = any(each.status in ("running", "paused") for each in reports)
     mine = [each for each in reports if each.spec == replica.spec]
@@ -223,10 +227,7 @@ class SchedulerState:
 
     def is_reachable(self, name: str) -> bool:
         """Return True if the host's agent and dockerd report now."""
-        if self.cluster is None:
-            return True
-        status = self.cluster.status_of(name)
-        return status is not None and status.engine_up
+        return self.cluster is None or not why_absent(name, self.cluster)
 
     def why_absent(self, name: str) -> str:
         """Return why the host does not report, or the state of its node that makes it lost."""
@@ -256,13 +257,8 @@ class SchedulerState:
         return self.cluster is None or (status is not None and image in status.images)
 
     def condition(self, replica: Replica, host: str) -> Condition:
-        return condition(replica, host, self.observed, self.spec(replica)) if self.observed else _HEALTHY
-
-    def spec(self, replica: Replica) -> ContainerSpec | None:
         service = self.intent.service(replica.service)
-        if service and spec_hash(service.spec) == replica.spec:
-            return service.spec
-        return self.cluster.specs.get(replica.spec) if self.cluster else None
+        return condition(replica, host, self.observed, service) if self.observed else _HEALTHY
 
     def runs_on(self, host: str, service: str, slot: int) -> bool:
         """Return True if a host reports a container of that replica that runs or may start."""
