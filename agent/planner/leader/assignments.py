@@ -35,7 +35,8 @@ def with_dependencies(
     intent: Intent, wanted: Assignments, current: Assignments, cluster: ClusterState
 ) -> dict[str, records.Assignment]:
     """Return `wanted` with the unmet dependencies (`waits`) of each replica that was never allowed to start."""
-    free = _let_start(current, cluster)
+    free = {replica.key for each in current.values() for replica in each.replicas if not replica.waits}
+    free |= {each.key for status in cluster.statuses.values() for each in status.replicas}
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
     def held(replica: records.Replica) -> records.Replica:
@@ -47,14 +48,6 @@ def with_dependencies(
     return {
         name: replace(each, replicas=tuple(held(replica) for replica in each.replicas))
         for name, each in wanted.items()
-    }
-
-
-def _let_start(current: Assignments, cluster: ClusterState) -> set[Key]:
-    """Return the replicas that were allowed to start before, or that a host reports."""
-    found = {each.key for status in cluster.statuses.values() for each in status.replicas}
-    return found | {
-        replica.key for each in current.values() for replica in each.replicas if not replica.waits
     }
 
 
@@ -134,7 +127,7 @@ NONE: Decisions = MappingProxyType({})
 
 def assign(
     intent: Intent,
-    current: Mapping[str, records.Assignment],
+    current: Assignments,
     epoch: int = 0,
     decisions: Decisions = NONE,
     placement: Placement | None = None,
@@ -203,7 +196,9 @@ def plan_assignments(
             continue
         change = _change(intent, cluster.assignments.get(host), assignment, given_up)
         missing = tuple(specs[digest] for digest in needed)
-        reason = f"{change}{_moves(host, decisions)}"
+        moves = ((n, s) for n, each in decisions.items() for at, s in each.moves if at == host)
+        moved = ", ".join(f"{name}-{slot}" for name, slot in moves)
+        reason = f"{change} ({moved} is moved)" if moved else change
         steps.append(
             leader_steps.PublishAssignment(host=host, assignment=assignment, specs=missing, reason=reason)
         )
@@ -211,9 +206,7 @@ def plan_assignments(
     return plan + (Plan(tuple(steps)) if steps else _collect(intent, wanted, cluster, decisions))
 
 
-def _with_prefetching(
-    wanted: Mapping[str, records.Assignment], placement: Placement
-) -> dict[str, records.Assignment]:
+def _with_prefetching(wanted: Assignments, placement: Placement) -> dict[str, records.Assignment]:
     """Return `wanted` with each replica that is to move also on its prefetch target, which pulls the image."""
     ready = dict(wanted)
     where = {replica.key: (name, replica) for name, each in wanted.items() for replica in each.replicas}
@@ -236,24 +229,27 @@ def _note(intent: Intent, cluster: ClusterState, decisions: Decisions) -> Plan:
     steps: list[leader_steps.PublishRollout | leader_steps.WithdrawRollout] = []
     plan = Plan()
     for name, decision in decisions.items():
-        before, service = cluster.rollouts.get(name), intent.service(name)
+        before, record, service = cluster.rollouts.get(name), decision.record, intent.service(name)
         assert service is not None
-        if decision.record and decision.record != before:
-            reason = _describe_record(service, decision, cluster)
-            steps.append(leader_steps.PublishRollout(service=name, rollout=decision.record, reason=reason))
-        elif before and not decision.record:
+        if record and record != before:
+            reason = _describe_record(service, record, cluster)
+            steps.append(leader_steps.PublishRollout(service=name, rollout=record, reason=reason))
+        elif before and not record:
             reason = f"all replicas have {_called(service, decision.target, cluster)}"
             steps.append(leader_steps.WithdrawRollout(service=name, reason=reason))
-        elif decision.record and decision.waits and not decision.moves:
-            plan += _waiting(service, decision, cluster)
+        elif record and decision.waits and not decision.moves:
+            target = _called(service, decision.target, cluster)
+            reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
+            if record.state in ("moving", "rolling-back"):
+                plan += waiting_plan(f"rollout/{name}", reason, decision.waits_on)
+            else:
+                plan += blocked_plan(f"rollout/{name}", "rollout", reason)
     gone = sorted(cluster.rollouts.keys() - decisions.keys()) if decisions is not NONE else ()
     steps += [leader_steps.WithdrawRollout(service=name, reason="removed from the document") for name in gone]
     return Plan(tuple(steps)) + plan
 
 
-def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> str:
-    record = decision.record
-    assert record is not None
+def _describe_record(service: ServiceIntent, record: records.Rollout, cluster: ClusterState) -> str:
     before, to = _called(service, record.before, cluster), _called(service, record.to, cluster)
     what = {
         "moving": f"{before} -> {to}",
@@ -263,16 +259,6 @@ def _describe_record(service: ServiceIntent, decision: RolloutDecision, cluster:
         "rolled-back": f"back at {before}",
     }[record.state]
     return f"{what}: {record.why}" if record.why else what
-
-
-def _waiting(service: ServiceIntent, decision: RolloutDecision, cluster: ClusterState) -> Plan:
-    record = decision.record
-    assert record is not None
-    target = _called(service, decision.target, cluster)
-    reason = f"{decision.moved} of {decision.total} replicas moved to {target}; {decision.waits}"
-    if record.state in ("moving", "rolling-back"):
-        return waiting_plan(f"rollout/{service.name}", reason, decision.waits_on)
-    return blocked_plan(f"rollout/{service.name}", "rollout", reason)
 
 
 def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
@@ -285,14 +271,7 @@ def _called(service: ServiceIntent, digest: str, cluster: ClusterState) -> str:
     return spec.image if spec.image != service.spec.image else f"{spec.image} as before ({short_id(digest)})"
 
 
-def _moves(host: str, decisions: Decisions) -> str:
-    changes = [f"{name}-{slot}" for name, each in decisions.items() for at, slot in each.moves if at == host]
-    return f" ({', '.join(changes)} is moved)" if changes else ""
-
-
-def _collect(
-    intent: Intent, wanted: Mapping[str, records.Assignment], cluster: ClusterState, decisions: Decisions
-) -> Plan:
+def _collect(intent: Intent, wanted: Assignments, cluster: ClusterState, decisions: Decisions) -> Plan:
     assigned = {**cluster.assignments, **wanted}.values()
     named = {replica.spec for assignment in assigned for replica in assignment.replicas}
     # A rollback needs the spec before the rollout, also when no replica has it any more.

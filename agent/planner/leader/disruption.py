@@ -14,7 +14,7 @@ from agent.model.host_state import NodeState
 from agent.model.intent import HostIntent, Intent, Role
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, waiting_plan
-from agent.model.status import BlockedReport, HostStatus, ReplicaReport
+from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 
 # ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
@@ -39,7 +39,9 @@ def role_for_now(declared: HostIntent, intent: Intent, cluster: ClusterState) ->
         return declared.role
     if leaving == name:
         return "worker" if has_to_leave(name, cluster) else declared.role
-    return "manager" if name == _temporary_manager(intent, leaving, cluster) else declared.role
+    alone = all(each.name == leaving for each in intent.managers)
+    able = (each.name for each in intent.hosts if each.name != leaving and each.name in cluster.present)
+    return "manager" if alone and name == next(able, None) else declared.role
 
 
 def has_to_leave(name: str, cluster: ClusterState) -> bool:
@@ -49,13 +51,6 @@ def has_to_leave(name: str, cluster: ClusterState) -> bool:
     """
     status = cluster.statuses.get(name)
     return status is not None and status.state == "active" and status.bridge.phase == "waiting"
-
-
-def _temporary_manager(intent: Intent, leaving: str, cluster: ClusterState) -> str | None:
-    if any(each.name != leaving for each in intent.managers):
-        return None
-    able = (each.name for each in intent.hosts if each.name != leaving and each.name in cluster.present)
-    return next(able, None)
 
 
 STARTING_S = 10.0
@@ -147,7 +142,9 @@ def _why_down(replica: ReplicaReport, host: str, status: HostStatus) -> str:
     """Describe a replica for which the host has a step, or that waits or is blocked; empty: it is as declared."""
     resource = f"container/{replica.name}"
     state = f"{replica.name} on {host} is {replica.status}"
-    left = [each for each in status.left if each.resource == resource and each not in _unhealthy(status)]
+    # The disruption of a host does not make a check fail.
+    unhealthy = [each for each in status.blocked if each.kind == "unhealthy"]
+    left = [each for each in status.left if each.resource == resource and each not in unhealthy]
     if left:
         return f"{state}: {left[0].reason}"
     return state if any(each.resource == resource for each in status.steps) else ""
@@ -157,11 +154,6 @@ def _first_down(status: HostStatus | None) -> str:
     """Return the condition key of the first replica that is down after the disruption; empty: none is."""
     found = (each for each in status.replicas if _why_down(each, "", status)) if status else ()
     return next((f"replica/{each.service}-{each.slot}" for each in found), "")
-
-
-def _unhealthy(status: HostStatus) -> list[BlockedReport]:
-    """Return the replicas that run but fail their check, which the disruption of a host does not cause."""
-    return [each for each in status.blocked if each.kind == "unhealthy"]
 
 
 def _node_faults(name: str, status: HostStatus, nodes: tuple[NodeState, ...]) -> tuple[str, ...]:
@@ -201,18 +193,15 @@ def _next(intent: Intent, observed: Observed) -> Plan:
 
 def _why_next_waits(intent: Intent, observed: Observed, cluster: ClusterState) -> tuple[str, str] | None:
     """Return why no host gets the slot now, and the condition key of the cause; None: the next host gets it."""
-    record = cluster.record
-    if record and record.recreating:
-        reason = f"waiting for the disruption slot until {', '.join(record.recreating)} is recreated"
-        return reason, f"network/{record.recreating[0]}"
-    if moving := [each.name for each in intent.hosts if _is_moving(cluster, each.name)]:
-        reason = f"waiting for the disruption slot: {', '.join(moving)} changes its docker_gwbridge"
-        return reason, f"host/{moving[0]}"
-    if leaving := [each.name for each in intent.hosts if _is_leaving(cluster, each.name)]:
-        reason = f"waiting for the disruption slot: {', '.join(leaving)} is not back in the swarm"
-        return reason, f"host/{leaving[0]}"
+    waits, hosts = "waiting for the disruption slot", [each.name for each in intent.hosts]
+    if cluster.record and (names := cluster.record.recreating):
+        return f"{waits} until {', '.join(names)} is recreated", f"network/{names[0]}"
+    if moving := [name for name in hosts if _is_moving(cluster, name)]:
+        return f"{waits}: {', '.join(moving)} changes its docker_gwbridge", f"host/{moving[0]}"
+    if leaving := [name for name in hosts if _is_leaving(cluster, name)]:
+        return f"{waits}: {', '.join(leaving)} is not back in the swarm", f"host/{leaving[0]}"
     # The order of the hosts is known only after all hosts have reported whether they need the disruption slot.
-    silent = [each.name for each in intent.hosts if _has_not_reported(intent, cluster, each.name)]
+    silent = [name for name in hosts if _has_not_reported(intent, cluster, name)]
     silent += _may_be_starting(intent, observed, cluster)
     if not silent:
         return None
@@ -244,17 +233,10 @@ def _is_leaving(cluster: ClusterState, name: str) -> bool:
     if status is None or not status.engine_up:
         return False
     if status.state == "active":
-        return (
-            membership_order is not None
-            and membership_order.what in ("leave", "force")
-            and not _is_order_blocked(status, membership_order)
-        )
+        if membership_order is None or membership_order.what == "quarantine":
+            return False
+        return all(each.order != membership_order for each in status.blocked)
     return status.state in ("inactive", "pending") and status.joined is not None
-
-
-def _is_order_blocked(status: HostStatus, membership_order: records.MembershipOrder) -> bool:
-    """Return True if the host reports that the order is blocked (host/leaving.py)."""
-    return any(each.order == membership_order for each in status.blocked)
 
 
 def _has_not_reported(intent: Intent, cluster: ClusterState, name: str) -> bool:

@@ -58,9 +58,8 @@ def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | 
         reason = f"{describe_network(others[0])} has this name: nothing of it is used or changed"
         return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
     if found is None and wanted.external:
-        return blocked_plan(
-            resource, "dependency", "declared external, but the swarm has no network of that name"
-        )
+        reason = "declared external, but the swarm has no network of that name"
+        return blocked_plan(resource, "dependency", reason)
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
     if not is_ours(wanted, found) and (wrong := describe(overlay_differences(wanted, found))):
@@ -144,18 +143,18 @@ def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
     """
     if intent.policy.allow_network_recreate:
         return True
+    joining = {
+        digest
+        for digest, spec in cluster.specs.items()
+        if any(each.network == change.name for each in spec.networks)
+    }
     replicas = [
         each
         for status in cluster.statuses.values()
         for each in status.replicas
-        if change.name in dict(each.addresses) or _joins(each, change.name, cluster)
+        if change.name in dict(each.addresses) or each.spec in joining
     ]
     return bool(replicas) and all(each.error and each.status in ("created", "exited") for each in replicas)
-
-
-def _joins(replica: ReplicaReport, network: str, cluster: ClusterState) -> bool:
-    spec = cluster.specs.get(replica.spec)
-    return spec is not None and any(each.network == network for each in spec.networks)
 
 
 def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
@@ -188,7 +187,7 @@ def _plan_change(change: _Change, intent: Intent, cluster: ClusterState) -> Plan
 def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
     affected = [
         f"on {host} {', '.join(_with_ports(replica, intent) for replica in replicas)}"
-        for host, replicas in _replicas_on(change.name, cluster)
+        for host, replicas in _replicas_on(change.name, cluster).items()
     ]
     foreign = _foreign_users(change, cluster)
     what = "; ".join((*affected, *(f"not managed: {each}" for each in foreign))) or "no containers"
@@ -199,9 +198,8 @@ def _guarded(change: _Change, intent: Intent, cluster: ClusterState) -> Plan:
 def _obstacle(change: _Change, cluster: ClusterState) -> Plan:
     """Return a plan that blocks the recreation with its obstacle; an empty plan if there is none."""
     if foreign := _foreign_users(change, cluster):
-        return _blocked(
-            change, "foreign", f"not recreated while unmanaged containers use it: {', '.join(foreign)}"
-        )
+        reason = f"not recreated while unmanaged containers use it: {', '.join(foreign)}"
+        return _blocked(change, "foreign", reason)
     disruption = cluster.disruption
     if disruption and disruption.state != "released":
         reason = f"recreation waits until {disruption.host} releases the disruption slot: {disruption.reason}"
@@ -217,19 +215,16 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     named = [
         f"{each.name} on {host}"
         for host, status in sorted(cluster.statuses.items())
-        for each in _foreign(status)
-        if change.name in each.networks and _is_on_overlay(each, change.name, status)
+        for each in status.attached
+        if all(each.id != replica.id for replica in status.replicas)
+        and change.name in each.networks
+        and _is_on_overlay(each, change.name, status)
     ]
     unnamed = [
         f"container {short_id(what)} on node {node}" if node else what
         for what, node in others_on(change.found, cluster)
     ]
     return (*named, *unnamed)
-
-
-def _foreign(status: HostStatus) -> Iterator[Attached]:
-    ours = {each.id for each in status.replicas}
-    return (each for each in status.attached if each.id not in ours)
 
 
 def _is_on_overlay(found: Attached, name: str, status: HostStatus) -> bool:
@@ -247,38 +242,31 @@ def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, s
         for host in sorted(cluster.present)
         if host not in cluster.statuses
     )
-    away = [
-        (
-            host,
-            f"the {_absent(host, cluster)} of {host} ({', '.join(each.name for each in replicas)})",
-        )
-        for host, replicas in _replicas_on(change.name, cluster)
-        if host not in cluster.present or not cluster.statuses[host].engine_up
-    ]
+    away = []
+    for host, replicas in _replicas_on(change.name, cluster).items():
+        if host not in cluster.present or not cluster.statuses[host].engine_up:
+            what = "dockerd" if host in cluster.present else "agent"
+            away.append((host, f"the {what} of {host} ({', '.join(each.name for each in replicas)})"))
     return (*silent, *away)
-
-
-def _absent(host: str, cluster: ClusterState) -> str:
-    return "dockerd" if host in cluster.present else "agent"
 
 
 def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     replicas = [
         f"{replica.name} on {host}"
-        for host, several in _replicas_on(change.name, cluster)
+        for host, several in _replicas_on(change.name, cluster).items()
         for replica in several
     ]
     # A report may be older than Swarm's list of users.
     return tuple(replicas) or tuple(short_id(what) for what, _ in change.found.users)
 
 
-def _replicas_on(network: str, cluster: ClusterState) -> tuple[tuple[str, tuple[ReplicaReport, ...]], ...]:
-    """Return (host, replicas) for the hosts that reported replicas on the network, running or not."""
-    found = (
-        (host, tuple(each for each in status.replicas if network in dict(each.addresses)))
+def _replicas_on(network: str, cluster: ClusterState) -> dict[str, list[ReplicaReport]]:
+    """Return the reported replicas on the network, running or not, by host."""
+    return {
+        host: replicas
         for host, status in sorted(cluster.statuses.items())
-    )
-    return tuple((host, replicas) for host, replicas in found if replicas)
+        if (replicas := [each for each in status.replicas if network in dict(each.addresses)])
+    }
 
 
 def _with_ports(replica: ReplicaReport, intent: Intent) -> str:
