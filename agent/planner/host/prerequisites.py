@@ -72,18 +72,17 @@ def heed_ports(
         return plan
     if reason := _port_user(spec, found, host):
         others = tuple(step for step in plan.steps if not isinstance(step, steps.StartContainer))
-        return plan._replace(steps=others) + _blocked(found, reason)
+        return plan._replace(steps=others) + blocked_plan(f"container/{found.name}", "port", reason)
     if reason := _stale_port(spec, failed_with):
-        return plan + _blocked(found, reason)
+        return plan + blocked_plan(f"container/{found.name}", "port", reason)
     return plan
 
 
 def _port_user(spec: ContainerSpec, found: ContainerState, host: HostState) -> str:
     """Describe the user of the port for which the last start of `found` failed; empty: none is seen."""
-    for port in _failed_for(spec, found.error):
-        if _BOUND.search(found.error) and any(meets(port, each) for each in host.listening or ()):
-            return process_on(port)
-    return ""
+    ports = _failed_for(spec, found.error) if _BOUND.search(found.error) else ()
+    used = (port for port in ports if any(meets(port, each) for each in host.listening or ()))
+    return next(map(process_on, used), "")
 
 
 def process_on(port: Port) -> str:
@@ -121,10 +120,6 @@ def meets(wanted: Port, taken: str) -> bool:
 
 def port_name(port: Port) -> str:
     return f"{port.published}/{port.protocol}"
-
-
-def _blocked(found: ContainerState, reason: str) -> Plan:
-    return blocked_plan(f"container/{found.name}", "port", reason)
 
 
 _GOSSIP_NOT_LISTENING = (
@@ -173,11 +168,9 @@ class Needs:
                 continue
             if volume.name in self._host.volumes:
                 plan += self._other_driver(wanted, volume)
-                continue
-            if volume.external:
-                plan += blocked_plan(
-                    wanted.resource, "dependency", f"the external volume {volume.name} does not exist"
-                )
+            elif volume.external:
+                reason = f"the external volume {volume.name} does not exist"
+                plan += blocked_plan(wanted.resource, "dependency", reason)
             else:
                 plan += Plan((steps.CreateVolume(volume=volume, reason=f"wanted by {wanted.name}"),))
         return plan
@@ -212,20 +205,17 @@ class Needs:
         """Return True if the step needs a network that is not ready; a disconnect counts, since a connect follows."""
         match step:
             case steps.ConnectNetwork():
-                return self._cannot_attach(step.attachment.network)
+                network = step.attachment.network
+                declared = self._intent.network(network)
+                missing = declared is not None and self._host.network(declared.name) is None
+                return self._is_unready_overlay(network) or (missing and not self.is_overlay(network))
             case steps.DisconnectNetwork():
-                return self.is_overlay(step.network) and self._is_unready(step.network)
+                return self._is_unready_overlay(step.network)
             case _:
                 return isinstance(step, steps.StartContainer)
 
-    def _cannot_attach(self, network: str) -> bool:
-        if self.is_overlay(network):
-            return self._is_unready(network)
-        declared = self._intent.network(network)
-        return declared is not None and self._host.network(declared.name) is None
-
-    def _is_unready(self, network: str) -> bool:
-        return self._obstacle(network, "") != Plan()
+    def _is_unready_overlay(self, network: str) -> bool:
+        return self.is_overlay(network) and self._obstacle(network, "") != Plan()
 
     def _obstacle(self, network: str, resource: str) -> Plan:
         """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
@@ -245,16 +235,11 @@ class Needs:
             return blocked_plan(resource, "dependency", _GOSSIP_NOT_LISTENING)
         # A worker lists an overlay only while it has a container on it, so the leader's record counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
-        settled = swarm.local == "active" and not self._host.settles_in_s
-        ready = settled and (network in known or self._sees_ready(network))
-        if ready:
+        found = found_for(declared, self._host, self._cluster.record) if declared else None
+        ready = network in known or (declared and found and not overlay_differences(declared, found))
+        if ready and swarm.local == "active" and not self._host.settles_in_s:
             return Plan()
         return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
-
-    def _sees_ready(self, network: str) -> bool:
-        declared = self._intent.network(network)
-        found = found_for(declared, self._host, self._cluster.record) if declared else None
-        return bool(declared and found and not overlay_differences(declared, found))
 
 
 def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:

@@ -1,6 +1,5 @@
 """Plan the steps that bring the containers of this host to its assignment. Unmanaged containers are ignored."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.diff.container import carried_volumes, describe_change
@@ -14,12 +13,12 @@ from agent.diff.replicas import (
     has_duplicate_address,
 )
 from agent.errors import Invalid
-from agent.model import records, steps
+from agent.model import steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
-from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
 from agent.planner.host import kept, update
 from agent.planner.host.exclusive import Exclusive
@@ -39,20 +38,17 @@ from agent.planner.host.wanted import Names, Wanted, name_instead, plan_stuck
 def keep_last_endpoints(plan: Plan, host: HostState) -> Plan:
     """Postpone one replica for each overlay that would lose its last endpoint while another replica joins it."""
     stopping = {step.name for step in plan.steps if isinstance(step, steps.StopContainer)}
-    for network in sorted(_overlays(host)):
-        on_it = {each.name for each in host.containers if _runs_on(network, each.addresses)}
+    overlays = {network for each in host.containers for network, _ in each.addresses} - local_names(host)
+    for network in sorted(overlays):
+        on_it = {each.name for each in host.containers if dict(each.addresses).get(network)}
         joining = _joining(network, plan, host)
         if on_it and on_it <= stopping and len(on_it | joining) > 1 and joining:
-            plan = _postpone(plan, _last(on_it, plan), network)
+            # Stop a replaced one last, if any: a surplus one must not stay longer.
+            replaced = on_it & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
+            last = f"container/{max(replaced or on_it)}"
+            reason = f"waits until another replica on this host has joined {network}"
+            plan = plan.without(frozenset({last})) + waiting_plan(last, reason)
     return plan
-
-
-def _overlays(host: HostState) -> set[str]:
-    return {network for each in host.containers for network, _ in each.addresses} - local_names(host)
-
-
-def _runs_on(network: str, addresses: Iterable[tuple[str, str]]) -> bool:
-    return any(name == network and address for name, address in addresses)
 
 
 def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
@@ -64,18 +60,6 @@ def _joining(network: str, plan: Plan, host: HostState) -> set[str]:
     joined |= {step.name for step in created if network in {each.network for each in step.spec.networks}}
     joined |= {step.name for step in connected if step.attachment.network == network}
     return starting & joined
-
-
-def _last(names: set[str], plan: Plan) -> str:
-    """Return the container to stop last: a replaced one, if any, because a surplus one must not stay longer."""
-    replaced = names & {step.name for step in plan.steps if isinstance(step, steps.CreateContainer)}
-    return max(replaced or names)
-
-
-def _postpone(plan: Plan, name: str, network: str) -> Plan:
-    resource = f"container/{name}"
-    reason = f"waits until another replica on this host has joined {network}"
-    return plan.without(frozenset({resource})) + waiting_plan(resource, reason)
 
 
 REPORTED_S = 20.0
@@ -101,15 +85,12 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     planner = _ReplicaPlanner(intent, host, cluster, names, observed)
     plan = Plan()
     for assigned, found in chosen.items():
-        replica = _with_known_spec(assigned, found, observed)
+        # While etcd does not answer, the container may have a newer spec than the assignment: keep that one.
+        replica = replace(assigned, spec=found.replica.spec) if found and observed.stale else assigned
         spec = cluster.specs.get(replica.spec)
         if spec is None:
-            name = container_name(project, replica)
-            plan += blocked_plan(
-                f"container/{name}",
-                "dependency",
-                f"its spec {short_id(replica.spec)} cannot be read from etcd",
-            )
+            reason = f"its spec {short_id(replica.spec)} cannot be read from etcd"
+            plan += blocked_plan(f"container/{container_name(project, replica)}", "dependency", reason)
             continue
         context = fill_context(intent, observed.me, host.swarm, replica)
         called = name_instead(container_name(project, replica), host)
@@ -122,13 +103,6 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         surplus, stuck = _postponed(surplus), stuck._replace(steps=())
     immutable = plan_immutable(intent, observed)
     return keep_last_endpoints(_without_repetition(surplus + plan + stuck + immutable), host)
-
-
-def _with_known_spec(
-    replica: records.Replica, found: ContainerState | None, observed: Observed
-) -> records.Replica:
-    """Return the replica to plan. While etcd does not answer, the container may have a newer spec: keep that one."""
-    return replace(replica, spec=found.replica.spec) if found and observed.stale else replica
 
 
 def _postponed(surplus: Plan) -> Plan:
@@ -171,22 +145,15 @@ class _ReplicaPlanner:
         if found.locked_by_engine or old.locked_by_engine:
             return self._wait_for_dockerd(found if found.locked_by_engine else old)
         spec = self.cluster.specs.get(old.replica.spec)
-        before = replace(
-            wanted, replica=replace(wanted.replica, spec=old.replica.spec), spec=spec or wanted.spec
-        )
+        replica = replace(wanted.replica, spec=old.replica.spec)
+        before = replace(wanted, replica=replica, spec=spec or wanted.spec)
         if not self.stale and (left := leave_strangers(before, old, self.strange)) is not None:
             return left
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
         if kept.goes_back(found, old, wanted, spec):
-            blocked = Blocked(
-                resource=wanted.resource, kind="refused", reason=kept.why_refused(wanted, found)
-            )
-            return (
-                Plan(kept.give_name_back(wanted, found))
-                + self._run_again(before, old)
-                + Plan(blocked=(blocked,))
-            )
+            blocked = blocked_plan(wanted.resource, "refused", kept.why_refused(wanted, found))
+            return Plan(kept.give_name_back(wanted, found)) + self._run_again(before, old) + blocked
         plan = self.plan(wanted, found)
         if _starts(plan):
             return kept.around(plan, wanted, old)
@@ -240,9 +207,7 @@ class _ReplicaPlanner:
             # A running container is not blocked here: another replica may wait for its address.
             return self.needs.image(wanted) + _held(wanted)
         if found is None:
-            return self._create(
-                wanted, f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
-            )
+            return self._create(wanted)
         if reason := self._why_replace(wanted, found):
             return self._replace(wanted, found, reason)
         return self._repair(wanted, found)
@@ -267,13 +232,10 @@ class _ReplicaPlanner:
             return "docker reports it as dead"
         if has_duplicate_address(found, wanted.replica, wanted.spec):
             return DUPLICATE_ADDRESS
-        if (why := dict(wanted.replica.recreate).get(found.id)) and self._is_sure(found):
+        why = dict(wanted.replica.recreate).get(found.id)
+        if why and found.up_s >= REPORTED_S and not self.stale:
             return why
         return "; ".join(str(each) for each in found.differences if each.repair == "replace")
-
-    def _is_sure(self, found: ContainerState) -> bool:
-        """Return True if etcd answers, and every other host had time to report since the container started."""
-        return found.up_s >= REPORTED_S and not self.stale
 
     def _replace(self, wanted: Wanted, found: ContainerState, reason: str) -> Plan:
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
@@ -292,7 +254,8 @@ class _ReplicaPlanner:
             return kept.under_own_name(made, wanted)
         return kept.replacement(made, wanted, found, reason)
 
-    def _create(self, wanted: Wanted, reason: str) -> Plan:
+    def _create(self, wanted: Wanted) -> Plan:
+        reason = f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"
         made, waits = self._make(wanted, reason), self.needs.networks(wanted)
         if not _creates(made):
             return made + waits
@@ -306,12 +269,9 @@ class _ReplicaPlanner:
 
     def _make(self, wanted: Wanted, reason: str) -> Plan:
         """Return the plan that creates the container or, first, its missing image or volumes."""
-        if (lacking := self.needs.host(wanted)) != Plan():
-            return lacking
-        if (lacking := self.needs.image(wanted)) != Plan():
-            return lacking
-        if (missing := self.needs.volumes(wanted)) != Plan():
-            return missing
+        for need in (self.needs.host, self.needs.image, self.needs.volumes):
+            if (lacking := need(wanted)) != Plan():
+                return lacking
         memory = self.host.memory_of(wanted.replica.key)
         had = memory.volumes if memory else ()
         # On a reported host the volumes of the image are not known: most images keep them from tag to tag.

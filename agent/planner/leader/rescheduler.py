@@ -150,7 +150,10 @@ class ReplicaScheduler:
         self._from = self._origins()
         surplus = len(self._from) - (self.service.replicas or 0)
         for slot, host in sorted(self._from.items()):
-            self._decide(slot, host)
+            self._disposition[slot], self._why[slot] = self._disposition_on(host)
+            if self._disposition[slot] != "homeless":
+                self.at[slot] = host
+                self.picker.take(self.service, host)
         for _ in range(surplus):
             self._drop(max(self._from, key=self._dispensable))
 
@@ -167,13 +170,6 @@ class ReplicaScheduler:
             return held, self.state.is_gone(host), not runs, host
 
         return {slot: min(hosts, key=lambda host: likely(slot, host)) for slot, hosts in places.items()}
-
-    def _decide(self, slot: int, host: str) -> None:
-        disposition, why = self._disposition_on(host)
-        self._disposition[slot], self._why[slot] = disposition, why
-        if disposition != "homeless":
-            self.at[slot] = host
-            self.picker.take(self.service, host)
 
     def _disposition_on(self, name: str) -> tuple[Disposition, str]:
         host, where = self.state.intent.host(name), self.service.where
@@ -202,9 +198,7 @@ class ReplicaScheduler:
 
     def complete(self) -> None:
         """Place the homeless replicas, then the new ones; then move those that leave."""
-        homeless = [
-            slot for slot, disposition in sorted(self._disposition.items()) if disposition == "homeless"
-        ]
+        homeless = self._with("homeless")
         used = {*self.at, *homeless}
         free = (slot for slot in range(1, 1_000_000) if slot not in used)
         new = [next(free) for _ in range((self.service.replicas or 0) - len(used))]
@@ -216,12 +210,14 @@ class ReplicaScheduler:
             self._block(f"{names}: no host can run it: {self.picker.why_none(self.service)}")
         self._await_lost()
 
+    def _with(self, disposition: Disposition) -> list[int]:
+        return sorted(slot for slot, each in self._disposition.items() if each == disposition)
+
     def _place(self, slot: int) -> bool:
         """Choose a host for a homeless replica: its gone host if no other can run it. Return False without a host."""
         host = self.picker.best(self.service)
         if host is None and (host := self._where_it_waits(slot)):
-            reason = f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}"
-            self._block(reason)
+            self._block(f"{self._name(slot)} waits for {host}: {self.picker.why_none(self.service)}")
         if host is None:
             return False
         self.at[slot] = host
@@ -237,11 +233,11 @@ class ReplicaScheduler:
         return name if fits else None
 
     def _move(self) -> None:
-        leaving = [slot for slot, disposition in sorted(self._disposition.items()) if disposition == "leaves"]
-        # A replica that does no work loses nothing; a replica with a prefetch target continues first.
-        leaving.sort(key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot))
         free = True
-        for slot in leaving:
+        # A replica that does no work loses nothing; a replica with a prefetch target continues first.
+        for slot in sorted(
+            self._with("leaves"), key=lambda slot: (self._is_up(slot), self._prepared(slot) is None, slot)
+        ):
             self.picker.release(self.service, origin := self.at.pop(slot))
             target = self._prepared(slot) or self.picker.best(self.service)
             if target is None:

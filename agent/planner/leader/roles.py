@@ -163,7 +163,7 @@ def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | Non
 
 
 def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
-    status = observed.cluster.statuses.get(change.host) if observed.cluster else None
+    status = etcd_of(observed).statuses.get(change.host)
     why = promotion_obstacle(change.node, status, _nodes(observed))
     return ("role", why, "") if why else None
 

@@ -10,7 +10,6 @@ from agent.model.host_state import HostState, SwarmState
 from agent.model.intent import Intent
 from agent.model.observed import ClusterState, Observed
 from agent.model.plan import Plan, blocked_plan, waiting_plan
-from agent.model.status import HostStatus
 from agent.planner.leader.recreate import to_recreate
 
 # ---- Autolock: the leader turns it on or off by `x-cluster.swarm.autolock`, and publishes the unlock key
@@ -79,17 +78,13 @@ def plan_swarm(intent: Intent, observed: Observed) -> Plan:
         return _plan_record(intent, observed, cluster, host) + _plan_tokens(intent, observed, host)
     if host.swarm.local != "inactive" or (record and record.swarm_id):
         return Plan()
-    return _plan_claim(intent, observed, cluster, record)
+    if host.no_swarm or (record and record.claimed_by == observed.me):
+        return Plan()  # host/membership.py blocks or inits
+    return _plan_claim(intent, observed, cluster)
 
 
-def _plan_claim(
-    intent: Intent, observed: Observed, cluster: ClusterState, record: records.SwarmRecord | None
-) -> Plan:
-    if record and record.claimed_by == observed.me:
-        return Plan()  # host/membership.py inits
-    assert observed.host is not None
-    if observed.host.no_swarm:
-        return Plan()  # host/membership.py blocks
+def _plan_claim(intent: Intent, observed: Observed, cluster: ClusterState) -> Plan:
+    record = cluster.record
     lapsed = _why_claim_lapses(observed, cluster, record) if record else "there is no swarm yet"
     if record and not lapsed:
         return _waiting(record.claimed_by, f"{record.claimed_by} claimed the init and still runs")
@@ -97,10 +92,13 @@ def _plan_claim(
     silent = sorted(each for each in cluster.present if each != observed.me and not cluster.status_of(each))
     if silent:
         return _waiting(silent[0], f"{', '.join(silent)} did not report yet")
+    # A dockerd that never answered its agent may be in a swarm, which is to be adopted.
     unseen = [
         each.name
         for each in intent.managers
-        if each.name != observed.me and (status := cluster.status_of(each.name)) and _is_unseen(status)
+        if each.name != observed.me
+        and (status := cluster.status_of(each.name))
+        and not (status.engine_up or status.engine_version)
     ]
     if unseen:
         reason = f"the dockerd of {', '.join(unseen)} has not reported yet whether it is in a swarm"
@@ -134,11 +132,6 @@ def plan_pass_claim(intent: Intent, observed: Observed) -> Plan:
     record = records.SwarmRecord(claimed_by=heir.host, unable=(*before, (observed.me, heir.why)))
     reason = f"{observed.me} cannot create the swarm, and {heir.host} may: {heir.why}"
     return Plan((leader_steps.PassClaim(record=record, over=cluster.record_revision, reason=reason),))
-
-
-def _is_unseen(status: HostStatus) -> bool:
-    """Return True if the host's dockerd never answered its agent: the host may manage a swarm to adopt."""
-    return not status.engine_up and not status.engine_version
 
 
 def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host: HostState) -> Plan:
@@ -181,10 +174,8 @@ def _record_change(before: records.SwarmRecord | None, after: records.SwarmRecor
 
 def _managers(host: HostState) -> tuple[tuple[str, str], ...]:
     """Return the managers to join through: the reachable ones; without a node list those that the engine knows."""
-    reached = tuple(
-        sorted((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
-    )
-    return reached or tuple(sorted(host.swarm.managers))
+    reached = ((node.id, node.manager_address) for node in host.swarm.nodes or () if node.reachable)
+    return tuple(sorted(reached)) or tuple(sorted(host.swarm.managers))
 
 
 def missing_hosts(intent: Intent, cluster: ClusterState, host: HostState) -> tuple[str, ...]:
@@ -250,9 +241,8 @@ def _lost_managers(host: HostState) -> tuple[str, ...]:
     While there is one, hosts join as workers: a new manager counts before it answers (n <= 3: quorum(n + 1) > n - 1).
     """
     managers = [each for each in host.swarm.nodes or () if each.reachable is False]
-    return tuple(
-        each.hostname for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down"
-    )
+    lost = (each for each in managers if HOST_LABEL in dict(each.labels) or each.state == "down")
+    return tuple(each.hostname for each in lost)
 
 
 def _waiting(host: str, reason: str) -> Plan:
