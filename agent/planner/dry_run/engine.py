@@ -78,7 +78,6 @@ def network_of(wanted: NetworkIntent) -> NetworkState:
 
 
 def _on_networks(host: HostState, container: str, change: Callable[[Names], Names]) -> HostState:
-    """Return the host with the networks of one container changed."""
     attached = (
         replace(each, networks=change(each.networks)) if each.id == container else each
         for each in host.attached

@@ -61,8 +61,6 @@ def summarize(cluster: ClusterState, plan: ClusterPlan) -> tuple[Line, ...]:
 
 @dataclass(slots=True)
 class _Change:
-    """The change of one replica."""
-
     hosts: list[str] = field(default_factory=list)
     """Hosts on which a container of it is created."""
     reason: str = ""

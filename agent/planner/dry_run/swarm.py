@@ -118,7 +118,6 @@ def with_overlay(world: World, me: str, step: leader_steps.CreateOverlay) -> Wor
 
 
 def without_overlay(world: World, network_id: str) -> World:
-    """Return the world in which no host lists the network of that id."""
     for name, agent in world.agents.items():
         if host := agent.host:
             left = tuple(each for each in host.networks if each.id != network_id)
@@ -180,8 +179,6 @@ def _node(me: str, address: str, *, leader: bool, role: str) -> NodeState:
 
 
 def on_autolock(world: World, me: str, step: leader_steps.AutolockStep, *, on: bool) -> World:
-    """Return the world after `me` has switched autolock or published its keys."""
-
     def switched(host: HostState) -> HostState:
         key = host.swarm.unlock_key if on else ""
         return replace(host, swarm=replace(host.swarm, autolock=on, unlock_key=key))

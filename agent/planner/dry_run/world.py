@@ -94,7 +94,6 @@ class World:
         return replace(self, agents={**self.agents, name: replace(self.agents[name], host=host)})
 
     def with_managers(self, swarm_id: str | None, change: Callable[[HostState], HostState]) -> "World":
-        """Return the world after `change` on each manager of that swarm."""
         world = self
         for name in self.managers_of(swarm_id):
             world = world.with_host(name, change(self.host(name)))

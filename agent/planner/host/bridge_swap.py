@@ -86,7 +86,6 @@ def plan_retreat(host: HostState) -> Plan:
 
 
 def affected_containers(host: HostState) -> str:
-    """List the containers that a change of the bridge affects, with their ports."""
     names = [
         f"{each.name} ({', '.join(each.ports)})" if each.ports else each.name for each in bridge.to_move(host)
     ]

@@ -16,8 +16,8 @@ from agent.model.observed import ClusterState
 from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.records import Replica
 from agent.model.spec import ContainerSpec, Key
-from agent.planner.host.kept import is_refused
 from agent.planner.host.prerequisites import meets, port_name, process_on
+from agent.planner.host.update import is_refused
 from agent.planner.host.wanted import Wanted
 
 

@@ -86,7 +86,6 @@ def _port_user(spec: ContainerSpec, found: ContainerState, host: HostState) -> s
 
 
 def process_on(port: Port) -> str:
-    """Describe the process that listens on a port, with the command that names it."""
     remedy = f"`ss -lnp 'sport = :{port.published}'` on the host shows it"
     return f"port {port_name(port)} is used by a process of the host: {remedy}"
 
@@ -101,7 +100,6 @@ def _stale_port(spec: ContainerSpec, failed_with: str) -> str:
 
 
 def _failed_for(spec: ContainerSpec, error: str) -> Iterable[Port]:
-    """The published ports that docker's error names."""
     if match := _ALLOCATED.search(error):
         return [port for port in spec.ports if port.published == int(match[1])]
     if match := _BOUND.search(error):

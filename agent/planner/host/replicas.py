@@ -20,7 +20,7 @@ from agent.model.observed import ClusterState, Observed
 from agent.model.phrases import short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.status import Waiting
-from agent.planner.host import kept, update
+from agent.planner.host import update
 from agent.planner.host.exclusive import Exclusive
 from agent.planner.host.immutable import plan_immutable
 from agent.planner.host.prerequisites import Needs, heed_ports
@@ -113,8 +113,6 @@ def _postponed(surplus: Plan) -> Plan:
 
 
 class _ReplicaPlanner:
-    """Plans for single replicas from one observation."""
-
     def __init__(
         self, intent: Intent, host: HostState, cluster: ClusterState, names: Names, observed: Observed
     ) -> None:
@@ -132,10 +130,10 @@ class _ReplicaPlanner:
             return self.plan(wanted, None)
         if (surge := self.plan_surge(wanted, found, others)) is not None:
             return surge
-        if (refused := kept.refused_among(wanted, others)) and self._why_replace(wanted, found):
+        if (refused := update.refused_among(wanted, others)) and self._why_replace(wanted, found):
             others = [found, *(each for each in others if each.id != refused.id)]
             found = refused
-        if (old := kept.old_of(found, others, wanted.name)) is None:
+        if (old := update.old_of(found, others, wanted.name)) is None:
             return update.remove_others(others, self.plan(wanted, found), wanted)
         rest = [each for each in others if each.id != old.id]
         return update.remove_others(rest, self._plan_pair(wanted, found, old), wanted)
@@ -151,18 +149,18 @@ class _ReplicaPlanner:
             return left
         if (detach := update.detach_for_recreate(wanted, found, self.recreated)) is not None:
             return detach + (update.detach_for_recreate(before, old, self.recreated) or Plan())
-        if kept.goes_back(found, old, wanted, spec):
-            blocked = blocked_plan(wanted.resource, "refused", kept.why_refused(wanted, found))
-            return Plan(kept.give_name_back(wanted, found)) + self._run_again(before, old) + blocked
+        if update.goes_back(found, old, wanted, spec):
+            blocked = blocked_plan(wanted.resource, "refused", update.why_refused(wanted, found))
+            return Plan(update.give_name_back(wanted, found)) + self._run_again(before, old) + blocked
         plan = self.plan(wanted, found)
         if _starts(plan):
-            return kept.around(plan, wanted, old)
+            return update.around(plan, wanted, old)
         if plan.blocked and old.status == "exited" and not wanted.replica.held:
-            return plan._replace(steps=kept.give_name_back(wanted, found)) + self._run_again(before, old)
+            return plan._replace(steps=update.give_name_back(wanted, found)) + self._run_again(before, old)
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
-        if not kept.runs_again(old, self.cluster.specs.get(old.replica.spec)):
+        if not update.runs_again(old, self.cluster.specs.get(old.replica.spec)):
             return Plan()
         try:
             return self._repair(before, old)
@@ -247,12 +245,12 @@ class _ReplicaPlanner:
             return _held(wanted)
         if (obstacle := self.exclusive.obstacle(wanted, to_stop=True)) != Plan():
             stops_first = obstacle.waiting and self.exclusive.stops_first(wanted)
-            return kept.stopped_first(made, wanted, found, reason) + obstacle if stops_first else obstacle
+            return update.stopped_first(made, wanted, found, reason) + obstacle if stops_first else obstacle
         if wanted.replica.held:
-            return kept.stopped_first(made, wanted, found, reason) + _held(wanted)
+            return update.stopped_first(made, wanted, found, reason) + _held(wanted)
         if update.starts_first(self.intent.service(wanted.replica.service), wanted, found):
-            return kept.under_own_name(made, wanted)
-        return kept.replacement(made, wanted, found, reason)
+            return update.under_own_name(made, wanted)
+        return update.replacement(made, wanted, found, reason)
 
     def _create(self, wanted: Wanted) -> Plan:
         reason = f"{wanted.replica.service} replica {wanted.replica.slot} is assigned here"

@@ -88,7 +88,6 @@ class AddressUsers:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """All addresses that are known to be used."""
         return frozenset(self._by_address)
 
     def runs_with(self, key: Key, host: str) -> str:
@@ -174,8 +173,6 @@ def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPool:
-    """The addresses of one overlay."""
-
     network: str
     subnet: IPv4Network | None = None
     """None: unknown at the moment. Existing reservations stay, and no new ones are made."""
@@ -185,7 +182,6 @@ class AddressPool:
 
     @property
     def why_none(self) -> str:
-        """Reason why no address can be reserved."""
         if self.subnet is None:
             return f"the subnet of {self.network} is not known yet"
         return f"{self.network} has no free address in {self.subnet} to reserve"
@@ -196,7 +192,6 @@ class AddressPool:
         return f"it is fixed for another replica, is the gateway, or is outside {self.subnet}"
 
     def fits(self, address: str) -> bool:
-        """Return True if the address may be reserved."""
         if address in self.fixed or address == self.gateway:
             return False
         try:
@@ -223,8 +218,6 @@ Assignments = Mapping[str, Assignment]
 
 
 class Reserved(NamedTuple):
-    """The assignments with their reservations."""
-
     assignments: dict[str, Assignment]
     given_up: Mapping[tuple[Key, str], str]
     """Replica and overlay -> the previous address, and why the replica could not keep it."""

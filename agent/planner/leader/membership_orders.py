@@ -61,7 +61,6 @@ class _Reports:
         self.reports = {name: status for name, status in statuses.items() if status and status.engine_up}
 
     def membership_orders(self) -> dict[str, records.MembershipOrder]:
-        """Return the order for each host that needs one."""
         found = {}
         for name, status in self.reports.items():
             if name != self.observed.me and (order := self._order(name, status)):
@@ -88,7 +87,6 @@ class _Reports:
         return self._listed(name, status, node_state) if status.state == "active" else None
 
     def _namesakes(self, name: str, status: HostStatus) -> list[str]:
-        """Return the other hosts that report this host's node id."""
         same = [each for each, other in self.reports.items() if other.node_id == status.node_id is not None]
         return [each for each in same if each != name]
 
@@ -118,7 +116,6 @@ class _Reports:
         return None
 
     def node_of(self, name: str) -> str | None:
-        """Return the node that the order for a host is about."""
         status = self.reports[name]
         last = status.joined.node_id if status.state == "error" and status.joined else None
         return status.node_id or last

@@ -37,7 +37,6 @@ class HostPicker:
                     self.take(service, host, count)
 
     def take(self, service: ServiceIntent, host: str, count: int = 1) -> None:
-        """Count replicas of the service on a host."""
         self._count[service.name, host] += count
         self._load[host] += count
         self._ports[host] += [(service.name, port) for port in service.spec.ports if port.published]
@@ -92,7 +91,6 @@ class HostPicker:
         ).name
 
     def why_none(self, service: ServiceIntent) -> str:
-        """Return why no host can take one more replica."""
         reasons = [f"{each.name}: {self.why_rejected(service, each)}" for each in self._intent.hosts]
         return "; ".join(first_of(reasons, _MOST_NAMED, "and {} more hosts"))
 

@@ -133,7 +133,6 @@ def _role_in_transition(observed: Observed, node_owners: NodeOwners, changed: st
 
 
 def _why_waits(change: _Change, intent: Intent, observed: Observed) -> Why | None:
-    """Return why this role cannot be changed now; None if it can."""
     managers = [each for each in _nodes(observed) if each.reachable is not None]
     if change.role == "worker" and change.node.reachable is None:
         return "waiting", "its promotion has not completed, and Docker demotes only managers", ""

@@ -30,14 +30,11 @@ def startable(parallelism: int, total: int, updating: int, idle: int) -> int:
 
 
 def exceeds_ratio(failed: int, total: int, max_failure_ratio: float) -> bool:
-    """Return True if more replicas failed than the ratio tolerates."""
     return failed > max_failure_ratio * total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDecision:
-    """The leader's decision on the rollout of one service."""
-
     target: str
     """Hash of the spec that all replicas will have."""
     stays: Mapping[Place, str] = field(default_factory=dict)

@@ -26,8 +26,6 @@ from agent.planner.leader.scheduler_state import SchedulerState, Slots, current_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The hosts of all replicas."""
-
     slots: Mapping[str, Slots]
     """Service -> host -> slots of its replicas there. No slot is on two hosts."""
     prefetching: Mapping[Key, str] = field(default_factory=dict)

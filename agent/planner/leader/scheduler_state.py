@@ -28,8 +28,6 @@ DOWN_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The condition of one replica."""
-
     is_: Literal["healthy", "settling", "failed", "unreachable", "unseen"]
     """unreachable: its host does not report now; unseen: its host never reported, or it was not allowed to start."""
     why: str = ""
@@ -41,7 +39,6 @@ class Condition:
 
 
 def spec_of(replica: Replica, service: ServiceIntent | None, cluster: ClusterState) -> ContainerSpec | None:
-    """Return the spec that the replica has; None: unknown."""
     if service and spec_hash(service.spec) == replica.spec:
         return service.spec
     return cluster.specs.get(replica.spec)
@@ -226,7 +223,6 @@ class SchedulerState:
         return name in self.lost_s and self.lost_s[name] >= self.intent.policy.reschedule_after_s
 
     def is_reachable(self, name: str) -> bool:
-        """Return True if the host's agent and dockerd report now."""
         return self.cluster is None or not why_absent(name, self.cluster)
 
     def why_absent(self, name: str) -> str:
