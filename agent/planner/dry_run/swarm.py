@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from agent.model import leader_steps, steps
-from agent.model.host_state import HostState, NetworkState, NodeState, SwarmState
+from agent.model.host_state import HostState, NodeState, SwarmState
 from agent.planner.dry_run.engine import network_of
 from agent.planner.dry_run.world import World, networks_in_use
 
@@ -81,20 +81,15 @@ def _with_role(world: World, me: str, node_id: str, *, manager: bool) -> World:
                 nodes=seen.swarm.nodes if manager else None,
                 autolock=seen.swarm.autolock if manager else None,
             )
-            networks = _with_overlays(host, overlays) if manager else _without_unused(host)
-            world = world.with_host(name, replace(host, swarm=swarm, networks=networks))
+            used = networks_in_use(host)
+            # A worker lists an overlay only while one of its containers is on it.
+            networks = [
+                each for each in host.networks if manager or each.scope != "swarm" or each.name in used
+            ]
+            known = {each.id for each in networks}
+            networks += [each for each in overlays if manager and each.id not in known]
+            world = world.with_host(name, replace(host, swarm=swarm, networks=tuple(networks)))
     return world
-
-
-def _with_overlays(host: HostState, overlays: tuple[NetworkState, ...]) -> tuple[NetworkState, ...]:
-    known = {each.id for each in host.networks}
-    return (*host.networks, *(each for each in overlays if each.id not in known))
-
-
-def _without_unused(host: HostState) -> tuple[NetworkState, ...]:
-    """The networks that a worker lists: an overlay only while one of its containers is on it."""
-    used = networks_in_use(host)
-    return tuple(each for each in host.networks if each.scope != "swarm" or each.name in used)
 
 
 def init_swarm(world: World, me: str, step: steps.InitSwarm) -> World:

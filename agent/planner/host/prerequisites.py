@@ -3,15 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from agent.diff.networks import (
-    describe_network,
-    found_for,
-    is_another_clusters,
-    is_of_whole_swarm,
-    local_differences,
-    overlay_differences,
-    strangers,
-)
+from agent.diff import networks
 from agent.diff.replicas import IN_USE
 from agent.model import steps
 from agent.model.host_state import GOSSIP, ContainerState, HostState, describe
@@ -218,10 +210,10 @@ class Needs:
     def _obstacle(self, network: str, resource: str) -> Plan:
         """Return a plan in which `resource` waits for the overlay or is blocked; empty: a container can join it."""
         swarm, declared = self._host.swarm, self._intent.network(network)
-        if declared and (others := strangers(declared, self._host, self._cluster.record)):
+        if declared and (others := networks.strangers(declared, self._host, self._cluster.record)):
             # Docker would attach the container to that one, because it resolves the name on this host.
-            reason = f"on this host the name of network {network} belongs to {describe_network(others[0])}"
-            whole = is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
+            reason = f"on this host the name of network {network} belongs to {networks.describe_network(others[0])}"
+            whole = networks.is_of_whole_swarm(declared, others[0], self._host, self._cluster.record)
             return waiting_plan(resource, reason, f"network/{network}" if whole else f"host/{self._me}")
         if swarm.leaderless:
             # dockerd would wait 20 s for a raft leader to allocate the address, and leave the replica exited.
@@ -233,8 +225,8 @@ class Needs:
             return blocked_plan(resource, "dependency", _GOSSIP_NOT_LISTENING)
         # A worker lists an overlay only while it has a container on it, so the leader's record counts there.
         known = self._cluster.record.networks if self._cluster.record else ()
-        found = found_for(declared, self._host, self._cluster.record) if declared else None
-        ready = network in known or (declared and found and not overlay_differences(declared, found))
+        found = networks.found_for(declared, self._host, self._cluster.record) if declared else None
+        ready = network in known or (declared and found and not networks.overlay_differences(declared, found))
         if ready and swarm.local == "active" and not self._host.settles_in_s:
             return Plan()
         return waiting_plan(resource, f"network {network} is not ready yet", f"network/{network}")
@@ -250,8 +242,8 @@ def plan_local_network(wanted: NetworkIntent, host: HostState) -> Plan:
         return blocked_plan(resource, "dependency", "declared external, but it does not exist")
     if found is None:
         return Plan((steps.CreateNetwork(network=wanted, reason="declared, and missing on this host"),))
-    if is_another_clusters(found) and not wanted.external:
-        reason = f"{describe_network(found)} has this name: nothing of it is used or changed"
+    if networks.is_another_clusters(found) and not wanted.external:
+        reason = f"{networks.describe_network(found)} has this name: nothing of it is used or changed"
         return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
-    differences = () if wanted.external else local_differences(wanted, found)
+    differences = () if wanted.external else networks.local_differences(wanted, found)
     return blocked_plan(resource, "foreign", describe(differences)) if differences else Plan()

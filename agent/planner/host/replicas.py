@@ -2,16 +2,9 @@
 
 from dataclasses import replace
 
+from agent.diff import replicas
 from agent.diff.container import carried_volumes, describe_change
 from agent.diff.networks import local_names
-from agent.diff.replicas import (
-    DUPLICATE_ADDRESS,
-    STOPPABLE,
-    container_name,
-    fill_context,
-    finished,
-    has_duplicate_address,
-)
 from agent.errors import Invalid
 from agent.model import steps
 from agent.model.host_state import ContainerState, HostState
@@ -75,8 +68,8 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
         return Plan()
     project = cluster.assignment.project
     chosen = {
-        replica: update.best(update.candidates(replica, host), replica, container_name(project, replica))
-        for replica in cluster.assignment.replicas
+        each: update.best(update.candidates(each, host), each, replicas.container_name(project, each))
+        for each in cluster.assignment.replicas
     }
     keep = {found.id for found in chosen.values() if found}
     unknown = [replica for replica in chosen if replica.spec not in cluster.specs]
@@ -87,13 +80,13 @@ def plan_replicas(intent: Intent, observed: Observed) -> Plan:
     for assigned, found in chosen.items():
         # While etcd does not answer, the container may have a newer spec than the assignment: keep that one.
         replica = replace(assigned, spec=found.replica.spec) if found and observed.stale else assigned
-        spec = cluster.specs.get(replica.spec)
+        spec, name = cluster.specs.get(replica.spec), replicas.container_name(project, replica)
         if spec is None:
             reason = f"its spec {short_id(replica.spec)} cannot be read from etcd"
-            plan += blocked_plan(f"container/{container_name(project, replica)}", "dependency", reason)
+            plan += blocked_plan(f"container/{name}", "dependency", reason)
             continue
-        context = fill_context(intent, observed.me, host.swarm, replica)
-        called = name_instead(container_name(project, replica), host)
+        context = replicas.fill_context(intent, observed.me, host.swarm, replica)
+        called = name_instead(name, host)
         wanted = Wanted(replica=replica, project=project, spec=spec, context=context, called=called)
         others = [each for each in update.candidates(replica, host) if found and each.id != found.id]
         plan += planner.plan_among(wanted, found, others)
@@ -182,7 +175,7 @@ class _ReplicaPlanner:
         if found.locked_by_engine or found.status == "removing":
             return Plan()
         aside = replace(wanted, called=found.name)
-        if has_duplicate_address(found, wanted.replica, wanted.spec):
+        if replicas.has_duplicate_address(found, wanted.replica, wanted.spec):
             return self.plan(aside, found)  # one chain of steps, so that failed attempts have a backoff
         plan = self._repair(aside, found)
         return plan if plan.steps else plan + waiting_plan(wanted.resource, lacks)
@@ -201,7 +194,7 @@ class _ReplicaPlanner:
         if wanted.replica.waits and found is None:
             waits = waiting_plan(wanted.resource, wanted.replica.waits, wanted.replica.waits_on)
             return self.needs.image(wanted) + waits
-        if wanted.replica.held and not (found and found.status in STOPPABLE):
+        if wanted.replica.held and not (found and found.status in replicas.STOPPABLE):
             # A running container is not blocked here: another replica may wait for its address.
             return self.needs.image(wanted) + _held(wanted)
         if found is None:
@@ -214,7 +207,7 @@ class _ReplicaPlanner:
         """Return True if the replica has finished with this spec, and its container was removed since."""
         memory = self.host.memory_of(wanted.replica.key)
         run = memory.run if memory else None
-        return run is not None and run.spec == wanted.replica.spec and finished(wanted.spec, run)
+        return run is not None and run.spec == wanted.replica.spec and replicas.finished(wanted.spec, run)
 
     def _wait_for_dockerd(self, found: ContainerState) -> Plan:
         if f"container/{found.name}" in self.in_flight:
@@ -228,8 +221,8 @@ class _ReplicaPlanner:
             return change or f"spec {short_id(found.replica.spec)} -> {short_id(wanted.replica.spec)}"
         if found.status == "dead":
             return "docker reports it as dead"
-        if has_duplicate_address(found, wanted.replica, wanted.spec):
-            return DUPLICATE_ADDRESS
+        if replicas.has_duplicate_address(found, wanted.replica, wanted.spec):
+            return replicas.DUPLICATE_ADDRESS
         why = dict(wanted.replica.recreate).get(found.id)
         if why and found.up_s >= REPORTED_S and not self.stale:
             return why

@@ -15,15 +15,7 @@ overlay as it is.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.diff.networks import (
-    describe_network,
-    found_for,
-    is_ours,
-    others_on,
-    overlay_differences,
-    sees_overlays,
-    strangers,
-)
+from agent.diff import networks
 from agent.diff.nodes import etcd_of
 from agent.model.host_state import Attached, HostState, NetworkState, describe
 from agent.model.intent import Intent, NetworkIntent
@@ -41,7 +33,7 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
     """Create the missing overlays; block unmanaged overlays that are not as declared."""
     host = observed.host
     assert host is not None
-    if not sees_overlays(host):
+    if not networks.sees_overlays(host):
         return Plan()
     plan = Plan()
     for wanted in intent.networks:
@@ -51,18 +43,20 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
 
 
 def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> Plan:
-    found, resource = found_for(wanted, host, record), f"network/{wanted.name}"
-    others = [each for each in strangers(wanted, host, record) if each.scope == "swarm"]
+    found, resource = networks.found_for(wanted, host, record), f"network/{wanted.name}"
+    others = [each for each in networks.strangers(wanted, host, record) if each.scope == "swarm"]
     if found is None and others:
         # Docker refuses a second network of the swarm with this name.
-        reason = f"{describe_network(others[0])} has this name: nothing of it is used or changed"
+        reason = f"{networks.describe_network(others[0])} has this name: nothing of it is used or changed"
         return blocked_plan(resource, "foreign", f"{reason}; remove it, or declare another name")
     if found is None and wanted.external:
         reason = "declared external, but the swarm has no network of that name"
         return blocked_plan(resource, "dependency", reason)
     if found is None:
         return Plan((CreateOverlay(network=wanted, reason="declared, and missing in the swarm"),))
-    if not is_ours(wanted, found) and (wrong := describe(overlay_differences(wanted, found))):
+    if not networks.is_ours(wanted, found) and (
+        wrong := describe(networks.overlay_differences(wanted, found))
+    ):
         cause = "the overlay is not managed by this cluster, so it is not changed"
         return blocked_plan(resource, "foreign", f"{wrong}: {cause}")
     return Plan()
@@ -159,13 +153,13 @@ def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
 
 def _changes(intent: Intent, observed: Observed) -> Iterator[_Change]:
     host = observed.host
-    if host is None or not sees_overlays(host):
+    if host is None or not networks.sees_overlays(host):
         return
     for wanted in intent.networks:
-        found = found_for(wanted, host, etcd_of(observed).record)
-        if wanted.driver != "overlay" or found is None or not is_ours(wanted, found):
+        found = networks.found_for(wanted, host, etcd_of(observed).record)
+        if wanted.driver != "overlay" or found is None or not networks.is_ours(wanted, found):
             continue
-        if wrong := describe(overlay_differences(wanted, found)):
+        if wrong := describe(networks.overlay_differences(wanted, found)):
             yield _Change(found=found, why=wrong)
 
 
@@ -222,7 +216,7 @@ def _foreign_users(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
     ]
     unnamed = [
         f"container {short_id(what)} on node {node}" if node else what
-        for what, node in others_on(change.found, cluster)
+        for what, node in networks.others_on(change.found, cluster)
     ]
     return (*named, *unnamed)
 

@@ -7,7 +7,6 @@ from typing import Literal
 from agent.diff.nodes import etcd_of, find_node_owners, why_absent
 from agent.diff.replicas import (
     STOPPABLE,
-    container_name,
     finished,
     has_duplicate_address,
     is_about_a_network,
@@ -280,9 +279,6 @@ class SchedulerState:
         """Return the names of the replicas in the last report of a host, which may be unreachable."""
         status = self._status(host)
         return tuple(sorted(each.name for each in status.replicas)) if status else ()
-
-    def name(self, service: str, slot: int) -> str:
-        return container_name(self.intent.project, Replica(service=service, slot=slot, spec=""))
 
     def _status(self, name: str) -> HostStatus | None:
         return self.cluster.statuses.get(name) if self.cluster else None
