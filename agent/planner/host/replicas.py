@@ -153,8 +153,9 @@ class _ReplicaPlanner:
         return plan._replace(steps=tuple(step for step in plan.steps if step.kind != "container"))
 
     def _run_again(self, before: Wanted, old: ContainerState) -> Plan:
-        if not update.runs_again(old, self.cluster.specs.get(old.replica.spec)):
-            return Plan()
+        spec = self.cluster.specs.get(old.replica.spec)
+        if spec is not None and replicas.finished(spec, old):
+            return Plan()  # a job that has completed must not run again
         try:
             return self._repair(before, old)
         except Invalid as error:

@@ -7,7 +7,7 @@ If the agent is killed in between, the next pass finds two containers of one rep
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.diff.replicas import STOPPABLE, finished, is_about_a_network, is_about_an_address
+from agent.diff.replicas import STOPPABLE, is_about_a_network, is_about_an_address
 from agent.model import records, steps
 from agent.model.host_state import ContainerState, HostState
 from agent.model.intent import Intent, ServiceIntent, Update
@@ -176,11 +176,6 @@ def goes_back(
 
 def _is_temporary(error: str) -> bool:
     return is_about_a_network(error) or is_about_an_address(error)
-
-
-def runs_again(old: ContainerState, spec: ContainerSpec | None) -> bool:
-    """Return True if the old container may be started again: a job that has completed must not."""
-    return spec is None or not finished(spec, old)
 
 
 def put_aside(wanted: Wanted, old: ContainerState, reason: str) -> tuple[Step, ...]:

@@ -286,13 +286,14 @@ def _collect(intent: Intent, wanted: Assignments, cluster: ClusterState, decisio
     return Plan((collect,) if unused else ())
 
 
-def _addresses(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> list[str]:
+def _addresses(
+    before: Mapping[Key, records.Replica], new: records.Assignment, given_up: GivenUp
+) -> list[str]:
     """Return the changes of reserved addresses, of waits and of ordered recreations, for the reason of a step."""
-    before = {replica.key: replica for replica in old.replicas} if old else {}
     changes = []
     for replica in new.replicas:
-        was = before.get(replica.key)
-        name, had = f"{replica.service}-{replica.slot}", dict(was.addresses) if was else {}
+        was = before.get(replica.key, replica.made_as)
+        name, had = f"{replica.service}-{replica.slot}", dict(was.addresses)
         for network, address in replica.addresses:
             if had.get(network) != address:
                 was_at = given_up.get((replica.key, network))
@@ -302,32 +303,29 @@ def _addresses(old: records.Assignment | None, new: records.Assignment, given_up
             f"{name} keeps no address on {each}"
             for each in sorted(had.keys() - dict(replica.addresses).keys())
         ]
-        waits, waited = replica.held or replica.waits, (was.held or was.waits) if was else ""
+        waits, waited = replica.held or replica.waits, was.held or was.waits
         if waited and not waits:
             changes.append(f"{name} no longer waits")
         elif waits != waited:
             changes.append(f"{name} waits: {waits}")
-        changes += [
-            f"{name} is recreated: {why}"
-            for _, why in replica.recreate
-            if not was or replica.recreate != was.recreate
-        ]
+        if replica.recreate != was.recreate:
+            changes += [f"{name} is recreated: {why}" for _, why in replica.recreate]
     return first_of(changes, _MOST_NAMED, "{} more addresses")
 
 
 def _change(
     intent: Intent, old: records.Assignment | None, new: records.Assignment, given_up: GivenUp
 ) -> str:
-    before = {replica.key: replica.spec for replica in old.replicas} if old else {}
+    before = {replica.key: replica for replica in old.replicas} if old else {}
     after = {replica.key: replica.spec for replica in new.replicas}
-    changed = sum(1 for key in before.keys() & after.keys() if before[key] != after[key])
+    changed = sum(before[key].spec != after[key] for key in before.keys() & after.keys())
     counts = (
         (len(after.keys() - before.keys()), "new"),
         (changed, "changed"),
         (len(before.keys() - after.keys()), "dropped"),
     )
     changes = [f"{count} {word}" for count, word in counts if count]
-    changes += _addresses(old, new, given_up)
+    changes += _addresses(before, new, given_up)
     unchanged = "no replica changed yet" if new.pending else "no replica changed"
     what = ", ".join(changes) if changes else unchanged if old != new else "re-publish specs missing in etcd"
     return f"revision {intent.revision}: {what}"

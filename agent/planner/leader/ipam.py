@@ -67,7 +67,8 @@ class AddressUsers:
     ) -> None:
         self._cluster, self._network = cluster, network
         self._by_address: defaultdict[str, list[_User]] = defaultdict(list)
-        self._live: dict[tuple[str, Key], str] = {}
+        self.live: dict[tuple[str, Key], str] = {}
+        """(host, replica) -> the address that it has there now."""
         self._failed: set[tuple[str, Key]] = set()
         given_out = seen.address_users if seen else None
         for name in sorted(cluster.statuses):
@@ -90,17 +91,13 @@ class AddressUsers:
     def addresses(self) -> frozenset[str]:
         return frozenset(self._by_address)
 
-    def runs_with(self, key: Key, host: str) -> str:
-        """Return the address that a replica has on `host` now; empty if none is reported."""
-        return self._live.get((host, key), "")
-
     def why_taken(self, address: str, key: Key, host: str) -> str:
         """Describe the user that prevents the replica, assigned to `host`, from keeping the address; empty: none.
 
         The replica's own container on another reachable host will free the address, and does not count. A previous node
         of `host`, or of a host that is another node by now, goes as well.
         """
-        others = self._others(address, key, host)
+        others = self.others(address, key, host)
         return next((each.text for each in others if not self._goes(each, key, host)), "")
 
     def _goes(self, user: _User, key: Key, host: str) -> bool:
@@ -113,11 +110,8 @@ class AddressUsers:
             not why_absent(user.host, self._cluster) and self._cluster.statuses[user.host].state == "active"
         )
 
-    def current_user(self, address: str, key: Key, host: str) -> _User | None:
-        """Return the current user of an address that is reserved for the replica on `host`; None: none."""
-        return next(self._others(address, key, host), None)
-
-    def _others(self, address: str, key: Key, host: str) -> Iterator[_User]:
+    def others(self, address: str, key: Key, host: str) -> Iterator[_User]:
+        """Yield the present users of an address that is reserved for the replica on `host`."""
         for each in self._by_address.get(address, ()):
             if each.left:
                 other = True
@@ -140,7 +134,7 @@ class AddressUsers:
             if reachable and each.error and not up:
                 self._failed.add((name, each.key))
             if address and reachable:
-                self._live[name, each.key] = address
+                self.live[name, each.key] = address
             if address and (reachable or not only_now):
                 self._by_address[address].append(_reported(each, name, self._cluster))
 
@@ -173,23 +167,11 @@ def _reported(found: Attached | ReplicaReport, host: str, cluster: ClusterState)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPool:
-    network: str
     subnet: IPv4Network | None = None
     """None: unknown at the moment. Existing reservations stay, and no new ones are made."""
     gateway: str = ""
     fixed: frozenset[str] = frozenset()
     """Addresses that specs fix (`ipv4_address`)."""
-
-    @property
-    def why_none(self) -> str:
-        if self.subnet is None:
-            return f"the subnet of {self.network} is not known yet"
-        return f"{self.network} has no free address in {self.subnet} to reserve"
-
-    @property
-    def why_unusable(self) -> str:
-        """Reason why an address that does not fit cannot be kept."""
-        return f"it is fixed for another replica, is the gateway, or is outside {self.subnet}"
 
     def fits(self, address: str) -> bool:
         if address in self.fixed or address == self.gateway:
@@ -309,7 +291,7 @@ class _Overlay:
             self._give(given, key, self.had.get(key, ""))
         left = [key for key in sorted(self.where) if key not in given.values()]
         for key in left:
-            self._give(given, key, self.users.runs_with(key, self.where[key]))
+            self._give(given, key, self.users.live.get((self.where[key], key), ""))
         left = [key for key in left if key not in given.values()]
         # A previous reservation that cannot be kept stays out of the pool: the replica's container may still use it.
         taken = {*given, *self.users.addresses}
@@ -320,10 +302,12 @@ class _Overlay:
     def held(self, host: str, key: Key, asks: Asks, reserved: str) -> StartObstacle:
         """Return why the replica must not start on `host` yet; without a reason it may."""
         if self.network in asks.reserved and not reserved:
-            fault = self.pool.subnet is not None
-            return StartObstacle(self.pool.why_none, f"network/{self.network}", fault)
+            why, subnet = f"the subnet of {self.network} is not known yet", self.pool.subnet
+            if subnet:
+                why = f"{self.network} has no free address in {subnet} to reserve"
+            return StartObstacle(why, f"network/{self.network}", fault=subnet is not None)
         address = dict(asks.fixed).get(self.network) or (reserved if self.network in asks.reserved else "")
-        user = self.users.current_user(address, key, host) if address else None
+        user = next(self.users.others(address, key, host), None) if address else None
         if user is None:
             return StartObstacle()
         why = f"{address} on {self.network} is used by {user.text}"
@@ -337,7 +321,7 @@ class _Overlay:
     def why_lost(self, key: Key, had: str) -> str:
         """Return why a replica cannot keep its previous address."""
         if not self.pool.fits(had):
-            return self.pool.why_unusable
+            return f"it is fixed for another replica, is the gateway, or is outside {self.pool.subnet}"
         user = self.users.why_taken(had, key, self.where[key])
         return f"it is used by {user}" if user else "it was reserved for another replica first"
 
@@ -363,5 +347,5 @@ def _pool(
     elif cluster.record and cluster.record.swarm_id:
         known = None  # the overlay may exist, as declared or not
     if known is None or known.subnet is None:
-        return AddressPool(network=network, fixed=fixed)
-    return AddressPool(network=network, subnet=known.subnet, gateway=str(known.gateway or ""), fixed=fixed)
+        return AddressPool(fixed=fixed)
+    return AddressPool(subnet=known.subnet, gateway=str(known.gateway or ""), fixed=fixed)

@@ -10,8 +10,10 @@ A replica never runs on two hosts, as it keeps its name and its addresses. The n
 host has reported that its container is removed.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
@@ -92,26 +94,24 @@ def schedules_again_in_s(observed: Observed) -> float:
 
 def settled(intent: Intent, current: Mapping[str, Assignment], placement: Placement) -> dict[str, Assignment]:
     """Return `current` with each scheduled replica on its placed host only."""
+    scheduled = {each.name for each in intent.services if each.replicas is not None}
     to = {
-        (service.name, slot): host
-        for service in intent.services
-        if service.replicas is not None
-        for host, slots in placement.slots[service.name].items()
+        (name, slot): host
+        for name in scheduled
+        for host, slots in placement.slots[name].items()
         for slot in slots
     }
-    chosen = {each.name for each in intent.services if each.replicas is not None}
-    mine = {
-        host: [each for each in own.replicas if each.service not in chosen] for host, own in current.items()
-    }
-    found: dict[Key, tuple[str, Replica]] = {}
+    mine: dict[str, list[Replica]] = {host: [] for host in current}
+    found: defaultdict[Key, list[tuple[bool, bool, Replica]]] = defaultdict(list)
     for host, own in sorted(current.items()):
         for replica in own.replicas:
-            key = replica.key
-            if key in to and (
-                key not in found or host == to[key] or (found[key][1].held and not replica.held)
-            ):
-                found[key] = found[key] if key in found and found[key][0] == to[key] else (host, replica)
-    for key, (_, replica) in found.items():
+            if replica.service not in scheduled:
+                mine[host].append(replica)
+            elif replica.key in to:
+                found[replica.key].append((host != to[replica.key], bool(replica.held), replica))
+    for key, assigned in found.items():
+        # The assignment of its placed host counts, else the first one with which it may start.
+        *_, replica = min(assigned, key=itemgetter(0, 1))
         mine.setdefault(to[key], []).append(replica)
     none = Assignment(revision=intent.revision, project=intent.project)
     return {

@@ -150,13 +150,7 @@ def _plan_record(intent: Intent, observed: Observed, cluster: ClusterState, host
         pool=tuple(str(each) for each in swarm.pool) or before.pool,
     )
     if swarm.nodes is None and record and record.swarm_id:
-        found = replace(
-            found,
-            managers=record.managers,
-            networks=record.networks,
-            overlay_ids=record.overlay_ids,
-            recreating=record.recreating,
-        )
+        found = replace(record, swarm_id=found.swarm_id, pool=found.pool, unable=())
     if found == record:
         return Plan()
     return Plan((leader_steps.PublishSwarm(record=found, reason=_record_change(record, found)),))
