@@ -7,10 +7,9 @@ from typing import Literal
 from agent.intent.ports import clash
 from agent.model.intent import HostIntent, Intent, ServiceIntent
 from agent.model.phrases import first_of
-from agent.model.plan import Blocked
+from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.records import Replica, StartObstacle
 from agent.model.spec import Key, Port
-from agent.model.status import Waiting
 from agent.planner.leader.scheduler_state import SchedulerState, replicas_of, spec_of
 
 # ---- The choice of a host for a replica
@@ -115,8 +114,7 @@ class ReplicaScheduler:
         """Slot -> the host that will run it."""
         self.prefetching: dict[int, str] = {}
         """Slot -> its prefetch target."""
-        self.blocked: list[Blocked] = []
-        self.waiting: list[Waiting] = []
+        self.left = Plan()
         self.again: list[float] = []
         """Seconds until time alone may change the schedule."""
         self._has = replicas_of(service.name, state.current)
@@ -139,8 +137,7 @@ class ReplicaScheduler:
     def held(self) -> Iterator[tuple[Key, StartObstacle]]:
         """Yield (service and slot, reason) for the replicas that must not start yet."""
         for slot, host in sorted(self.at.items()):
-            held = self.state.held(host, self.service.name, slot)
-            if held.why:
+            if (held := self.state.held(host, self.service.name, slot)).why:
                 yield (self.service.name, slot), held
 
     def keep(self) -> None:
@@ -153,14 +150,15 @@ class ReplicaScheduler:
                 self.at[slot] = host
                 self.picker.take(self.service, host)
         for _ in range(surplus):
-            self._drop(max(self._from, key=self._dispensable))
+            slot = max(self._from, key=self._dispensable)
+            if slot in self.at:
+                self.picker.release(self.service, self.at.pop(slot))
+            del self._from[slot], self._disposition[slot], self._why[slot]
 
     def _origins(self) -> dict[int, str]:
         """Return the current host of each replica: of several assigned hosts the one that is no prefetch target."""
-        places: dict[int, list[str]] = {}
-        for host, replicas in self._has.items():
-            for slot in replicas:
-                places.setdefault(slot, []).append(host)
+        slots = {slot for replicas in self._has.values() for slot in replicas}
+        places = {slot: [host for host, replicas in self._has.items() if slot in replicas] for slot in slots}
 
         def likely(slot: int, host: str) -> tuple[bool, bool, bool, str]:
             held = bool(self._has[host][slot].held)
@@ -188,11 +186,6 @@ class ReplicaScheduler:
     def _dispensable(self, slot: int) -> tuple[int, int, int]:
         crowd = self.picker.count(self.service, self._from[slot])
         return -_DISPOSITIONS.index(self._disposition[slot]), crowd, slot
-
-    def _drop(self, slot: int) -> None:
-        if host := self.at.pop(slot, None):
-            self.picker.release(self.service, host)
-        del self._from[slot], self._disposition[slot], self._why[slot]
 
     def complete(self) -> None:
         """Place the homeless replicas, then the new ones; then move those that leave."""
@@ -322,9 +315,7 @@ class ReplicaScheduler:
         return f"{self.service.name}-{slot}"
 
     def _block(self, reason: str) -> None:
-        self.blocked.append(
-            Blocked(resource=f"placement/{self.service.name}", reason=reason, kind="placement")
-        )
+        self.left += blocked_plan(f"placement/{self.service.name}", "placement", reason)
 
     def _wait(self, reason: str, on: str) -> None:
-        self.waiting.append(Waiting(resource=f"placement/{self.service.name}", reason=reason, on=on))
+        self.left += waiting_plan(f"placement/{self.service.name}", reason, on)

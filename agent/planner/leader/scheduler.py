@@ -11,14 +11,14 @@ host has reported that its container is removed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from agent.diff.nodes import etcd_of, led_by
 from agent.model.intent import Intent, ServiceIntent
 from agent.model.observed import Observed
-from agent.model.plan import Blocked
+from agent.model.plan import Blocked, Plan, blocked_plan, waiting_plan
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import Waiting
@@ -56,18 +56,16 @@ def schedule(
     for each in schedulers.values():
         each.complete()
     slots: dict[str, Slots] = {}
-    blocked: list[Blocked] = []
-    waiting: list[Waiting] = []
+    left = Plan()
     for service in intent.services:
         if service.name in schedulers:
             slots[service.name] = schedulers[service.name].slots
-            blocked += schedulers[service.name].blocked
-            waiting += schedulers[service.name].waiting
+            left += schedulers[service.name].left
         else:
             counts = _counts(service, state, schedulers)
             slots[service.name] = slots_of(service, current, counts)
-            blocked += _refused(service, counts, state)
-    waiting += _draining(state)
+            left += _refused(service, counts, state)
+    left += _draining(state)
     times = [in_s for each in schedulers.values() for in_s in each.again]
     return Placement(
         slots=slots,
@@ -75,8 +73,8 @@ def schedule(
             (name, slot): host for name, each in schedulers.items() for slot, host in each.prefetching.items()
         },
         held={key: why for each in schedulers.values() for key, why in each.held()},
-        blocked=tuple(blocked),
-        waiting=tuple(waiting),
+        blocked=left.blocked,
+        waiting=left.waiting,
         again_s=min(times, default=0.0),
     )
 
@@ -138,22 +136,23 @@ def _counts(
     return counts
 
 
-def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Iterator[Blocked]:
+def _refused(service: ServiceIntent, counts: Mapping[str, int], state: SchedulerState) -> Plan:
     """Block for fixed replicas that the document puts on a paused host."""
-    if service.everywhere:
-        return
-    for name, count in service.placement:
+    plan = Plan()
+    for name, count in () if service.everywhere else service.placement:
         host = state.intent.host(name)
         if host and host.availability == "pause" and counts[name] < count:
             reason = f"{name} is paused and takes no new replicas: {counts[name]} of {count} exist"
-            yield Blocked(resource=f"placement/{service.name}", reason=reason, kind="placement")
+            plan += blocked_plan(f"placement/{service.name}", "placement", reason)
+    return plan
 
 
-def _draining(state: SchedulerState) -> Iterator[Waiting]:
+def _draining(state: SchedulerState) -> Plan:
+    plan = Plan()
     for host in state.intent.hosts:
         if host.availability == "drain" and (left := state.left_on(host.name)):
             reports = state.is_reachable(host.name)
             silent = "" if reports else f" by its last report; now {state.describe_absence(host.name)}"
             reason = f"{host.name} is not empty yet: {', '.join(left)}{silent}"
-            on = "" if reports else f"host/{host.name}"
-            yield Waiting(resource=f"drain/{host.name}", reason=reason, on=on)
+            plan += waiting_plan(f"drain/{host.name}", reason, "" if reports else f"host/{host.name}")
+    return plan

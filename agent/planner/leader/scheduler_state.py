@@ -1,5 +1,6 @@
 """The state on which the scheduler and the rollouts decide: the hosts, and the condition of each replica."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -175,20 +176,17 @@ def replicas_of(service: str, current: Mapping[str, Assignment]) -> dict[str, di
 
 
 def slots_of(
-    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int] | None = None
+    service: ServiceIntent, current: Mapping[str, Assignment], counts: Mapping[str, int]
 ) -> dict[str, list[int]]:
-    """Return host -> slots: a replica keeps its slot and its host; a new one takes the lowest slot not in use.
+    """Return host -> slots, as many as `counts` has for the host.
 
-    `counts`: number of replicas on each host; None: as in the document.
+    A replica keeps its slot and its host; a new one takes the lowest slot not in use.
     """
-    has = {host: sorted(replicas) for host, replicas in replicas_of(service.name, current).items()}
-    placement = service.placement if counts is None else tuple(counts.items())
-    kept = {host: has.get(host, [])[:count] for host, count in placement}
+    has = replicas_of(service.name, current)
+    kept = {host: sorted(has.get(host, ()))[:count] for host, count in counts.items()}
     used = {slot for slots in kept.values() for slot in slots}
     free = (slot for slot in range(1, 1_000_000) if slot not in used)
-    return {
-        host: kept[host] + [next(free) for _ in range(count - len(kept[host]))] for host, count in placement
-    }
+    return {host: kept[host] + [next(free) for _ in range(n - len(kept[host]))] for host, n in counts.items()}
 
 
 _HEALTHY = Condition(is_="healthy", for_s=float("inf"), up=True)
@@ -202,16 +200,15 @@ class SchedulerState:
         self.cluster = observed.cluster if observed else None
         self.lost_s: Mapping[str, float] = observed.lost_s if observed else {}
         self.ready = self._ready_nodes()
-        self._reports: dict[Key, dict[str, list[str]]] = {}
+        self._reports: defaultdict[Key, dict[str, list[str]]] = defaultdict(dict)
         for name, status in sorted(self.cluster.statuses.items()) if self.cluster else ():
             for each in status.replicas:
-                hosts = self._reports.setdefault(each.key, {})
-                hosts.setdefault(name, []).append(each.status)
-        self._assigned: dict[Key, set[str]] = {}
+                self._reports[each.key].setdefault(name, []).append(each.status)
+        self._assigned: defaultdict[Key, set[str]] = defaultdict(set)
         for name, assignment in current.items():
             for replica in assignment.replicas:
                 if not replica.held:
-                    self._assigned.setdefault(replica.key, set()).add(name)
+                    self._assigned[replica.key].add(name)
 
     def takes_new(self, host: HostIntent) -> bool:
         """Return True if the host may get replicas: it is active and not gone. Unreachable alone does not count."""
@@ -257,14 +254,13 @@ class SchedulerState:
 
     def runs_on(self, host: str, service: str, slot: int) -> bool:
         """Return True if a host reports a container of that replica that runs or may start."""
-        return any(status in STOPPABLE for status in self._reports.get((service, slot), {}).get(host, ()))
+        return any(status in STOPPABLE for status in self._reports[service, slot].get(host, ()))
 
     def held(self, host: str, service: str, slot: int) -> StartObstacle:
         """Return why a replica must not start on `host` yet: another host has it, or may have it."""
         if self.cluster is None or (self.is_reachable(host) and self.runs_on(host, service, slot)):
             return StartObstacle()
-        key = service, slot
-        has, assigned = self._reports.get(key, {}), self._assigned.get(key, set())
+        has, assigned = self._reports[service, slot], self._assigned[service, slot]
         for other in sorted((has.keys() | assigned) - {host}):
             if self.is_reachable(other):
                 still = f"it is still on {other}"
