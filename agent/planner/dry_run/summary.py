@@ -182,12 +182,11 @@ def _pace(service: ServiceIntent, count: int, cluster: ClusterState, plan: Clust
 
 def _hosts_of(cluster: ClusterState) -> Mapping[Key, tuple[str, ...]]:
     """Return the hosts that report a container of each replica."""
-    found: dict[Key, tuple[str, ...]] = defaultdict(tuple)
+    found: dict[Key, dict[str, None]] = defaultdict(dict)
     for host, status in cluster.statuses.items():
         for each in status.replicas:
-            if host not in found[each.key]:
-                found[each.key] += (host,)
-    return found
+            found[each.key][host] = None
+    return {key: tuple(hosts) for key, hosts in found.items()}
 
 
 # ---- Hosts
@@ -292,17 +291,13 @@ def waiting_groups(plan: ClusterPlan) -> tuple[Grouped, ...]:
         (replace(each, reason=""), host.name)
         for host in plan.hosts
         for each in host.waits
-        if (each.resource, each.on) not in left and _is_news(each)
+        if (each.resource, each.on) not in left
+        # Every plan begins with a wait for document or leader, and the pace of a rollout is no news.
+        and each.on not in ("document/", "leader/")
+        and not each.resource.startswith("rollout/")
     ]
-    everywhere = [(each, "") for each in plan.waiting_everywhere]
-    return _grouped(
-        [*everywhere, *((each, host.name) for host in plan.hosts for each in host.waiting), *passing]
-    )
-
-
-def _is_news(waiting: Waiting) -> bool:
-    """Return False for a wait for document or leader, with which every plan begins, and for the pace of a rollout."""
-    return waiting.on not in ("document/", "leader/") and not waiting.resource.startswith("rollout/")
+    found = [(each, host.name) for host in plan.hosts for each in host.waiting]
+    return _grouped([*((each, "") for each in plan.waiting_everywhere), *found, *passing])
 
 
 def _grouped(found: Iterable[tuple[Blocked | Waiting, str]]) -> tuple[Grouped, ...]:

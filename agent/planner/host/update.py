@@ -1,7 +1,8 @@
 """Replacement of a container: the new one is created first, under another name, while the old one runs.
 
 If dockerd refuses the create (a bad option, a missing file of the host, a wrong platform), the old container runs on.
-If the agent is killed in between, the next pass finds two containers of one replica and continues.
+Each pass plans from the names and states of the two containers, and from docker's error of a failed start, which docker
+keeps over restarts. So it does not matter between which steps an agent ends.
 """
 
 from collections.abc import Iterable
@@ -113,12 +114,8 @@ def detach_for_recreate(
 
 # ---- The old container is kept until dockerd has started the new one
 #
-# The new container is created under another name while the old one runs. Then the old one is stopped and gets another
-# name, and the new one gets the replica's name and is started. The old one is removed last. If dockerd refuses the
-# start, the new one gives the name back, and the old one is started again.
-#
-# Each pass plans from the names and states of the two, and from docker's error of the failed start, which docker keeps
-# over restarts. So it does not matter between which steps an agent ends.
+# The old one is stopped and gets another name, and the new one gets the replica's name and is started. The old one is
+# removed last. If dockerd refuses the start, the new one gives the name back, and the old one is started again.
 
 
 AGAIN_S = 300.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.model.observed import ClusterState
-from agent.model.plan import Blocked, Plan
+from agent.model.plan import Plan, blocked_plan
 from agent.model.records import Assignment, StartObstacle
 from agent.model.spec import Key
 from agent.model.status import ReplicaReport
@@ -41,15 +41,20 @@ class _Conflict:
         first = f"{self.first.replica.name} on {self.first.host}"
         return f"it has {self.address} of {self.network}, as {first} has: duplicate address assigned by Swarm"
 
+    @property
+    def remedy(self) -> str:
+        what = "this container is recreated with another address"
+        if self.user.asks:
+            what = "both ask for it; `docker rm --force` the one that may be recreated"
+        return f"on {self.user.host} {self.why}; {what}"
+
 
 def plan_address_conflicts(cluster: ClusterState) -> Plan:
     """Block each running replica that has another replica's address, with the remedy as reason."""
-    return Plan(
-        blocked=tuple(
-            Blocked(resource=f"container/{each.user.replica.name}", reason=_describe(each), kind="overlap")
-            for each in _conflicts(cluster)
-        )
-    )
+    plan = Plan()
+    for each in _conflicts(cluster):
+        plan += blocked_plan(f"container/{each.user.replica.name}", "overlap", each.remedy)
+    return plan
 
 
 def with_recreations(wanted: Mapping[str, Assignment], cluster: ClusterState) -> dict[str, Assignment]:
@@ -102,13 +107,6 @@ def _asks(cluster: ClusterState, replica: ReplicaReport, network: str) -> bool:
     spec = cluster.specs.get(replica.spec)
     fixed = spec is None or any(each.network == network and each.ipv4_address for each in spec.networks)
     return fixed or network in dict(replica.reserved)
-
-
-def _describe(conflict: _Conflict) -> str:
-    what = "this container is recreated with another address"
-    if conflict.user.asks:
-        what = "both ask for it; `docker rm --force` the one that may be recreated"
-    return f"on {conflict.user.host} {conflict.why}; {what}"
 
 
 # ---- Replicas that wait for each other

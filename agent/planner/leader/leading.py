@@ -29,7 +29,7 @@ def plan_verdict(cluster: ClusterState) -> Plan:
     if cluster.document is None:
         state = f"; holding revision {accepted_revision}" if accepted_revision else " yet"
         return waiting_plan("intent", f"there is no intent{state}", "document/")
-    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster, accepted_revision)
+    verdict = _unless_it_waits(judge(cluster.document, accepted_revision), cluster)
     refused = () if verdict.accepted else (_refusal(verdict),)
     begins_epoch = cluster.store_rolled_back and verdict.accepted
     if cluster.verdict == verdict and verdict.accepted_revision == accepted_revision and not begins_epoch:
@@ -55,9 +55,7 @@ def judge(document: Document, accepted_revision: int) -> records.Verdict:
     )
 
 
-def _unless_it_waits(
-    verdict: records.Verdict, cluster: ClusterState, accepted_revision: int
-) -> records.Verdict:
+def _unless_it_waits(verdict: records.Verdict, cluster: ClusterState) -> records.Verdict:
     """Return the verdict, changed to waiting if a valid document needs the operator's confirmation."""
     if not verdict.accepted:
         return verdict
@@ -72,9 +70,8 @@ def _unless_it_waits(
         )
     if not why:
         return verdict
-    return replace(
-        verdict, accepted=False, accepted_revision=accepted_revision, errors=tuple(why), confirm=confirm
-    )
+    holding = cluster.accepted.revision if cluster.accepted else 0
+    return replace(verdict, accepted=False, accepted_revision=holding, errors=tuple(why), confirm=confirm)
 
 
 def _refusal(verdict: records.Verdict) -> Blocked:

@@ -35,11 +35,8 @@ def plan_overlays(intent: Intent, observed: Observed) -> Plan:
     assert host is not None
     if not networks.sees_overlays(host):
         return Plan()
-    plan = Plan()
-    for wanted in intent.networks:
-        if wanted.driver == "overlay":
-            plan += _plan_overlay(wanted, host, etcd_of(observed).record)
-    return plan
+    overlays = (each for each in intent.networks if each.driver == "overlay")
+    return sum((_plan_overlay(each, host, etcd_of(observed).record) for each in overlays), Plan())
 
 
 def _plan_overlay(wanted: NetworkIntent, host: HostState, record: SwarmRecord | None) -> Plan:
@@ -78,7 +75,7 @@ def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str
     for overlay in sorted(each.name for each in intent.networks if each.driver == "overlay"):
         on_it = {name: each for name, each in sorted(statuses.items()) if _runs_on(each, overlay)}
         for name, status in on_it.items():
-            seen = _peers(status, overlay)
+            seen = {peer for each in status.networks if each.name == overlay for peer in each.peers}
             wanted = [other for other in on_it if other != name and around in ("", name, other)]
             if missed := [other for other in wanted if on_it[other].swarm_address not in seen]:
                 unseen.append(f"{name} does not see {', '.join(missed)} on {overlay}")
@@ -88,10 +85,6 @@ def unseen_peers(statuses: Mapping[str, HostStatus], intent: Intent, around: str
 def _runs_on(status: HostStatus, overlay: str) -> bool:
     running = (each for each in status.replicas if each.status in ("running", "paused"))
     return any(dict(each.addresses).get(overlay) for each in running)
-
-
-def _peers(status: HostStatus, overlay: str) -> frozenset[str]:
-    return frozenset(peer for each in status.networks if each.name == overlay for peer in each.peers)
 
 
 POLICY = "x-cluster.policy.allow_network_recreate"
@@ -111,22 +104,16 @@ class _Change:
 
 def plan_recreations(intent: Intent, observed: Observed) -> Plan:
     """Remove the overlays to recreate that have no users; block the others with the obstacle or the missing policy."""
-    plan = Plan()
-    for change in _changes(intent, observed):
-        plan += _plan_change(change, intent, etcd_of(observed))
-    return plan
+    cluster = etcd_of(observed)
+    return sum((_plan_change(each, intent, cluster) for each in _changes(intent, observed)), Plan())
 
 
 def to_recreate(intent: Intent, observed: Observed) -> tuple[str, ...]:
     """Return the overlays from which the hosts must detach their replicas now, sorted."""
-    ready = (
-        change.name
-        for change in _changes(intent, observed)
-        if change.found.driver
-        and _is_allowed(change, intent, etcd_of(observed))
-        and _obstacle(change, etcd_of(observed)) == Plan()
-    )
-    return tuple(sorted(ready))
+    cluster = etcd_of(observed)
+    allocated = (each for each in _changes(intent, observed) if each.found.driver)
+    allowed = (each for each in allocated if _is_allowed(each, intent, cluster))
+    return tuple(sorted(each.name for each in allowed if _obstacle(each, cluster) == Plan()))
 
 
 def _is_allowed(change: _Change, intent: Intent, cluster: ClusterState) -> bool:
@@ -245,13 +232,10 @@ def _missing_hosts(change: _Change, cluster: ClusterState) -> tuple[tuple[str, s
 
 
 def _still_on(change: _Change, cluster: ClusterState) -> tuple[str, ...]:
-    replicas = [
-        f"{replica.name} on {host}"
-        for host, several in _replicas_on(change.name, cluster).items()
-        for replica in several
-    ]
+    found = _replicas_on(change.name, cluster).items()
+    replicas = tuple(f"{each.name} on {host}" for host, several in found for each in several)
     # A report may be older than Swarm's list of users.
-    return tuple(replicas) or tuple(short_id(what) for what, _ in change.found.users)
+    return replicas or tuple(short_id(what) for what, _ in change.found.users)
 
 
 def _replicas_on(network: str, cluster: ClusterState) -> dict[str, list[ReplicaReport]]:
@@ -265,11 +249,8 @@ def _replicas_on(network: str, cluster: ClusterState) -> dict[str, list[ReplicaR
 
 def _with_ports(replica: ReplicaReport, intent: Intent) -> str:
     service = intent.service(replica.service)
-    ports = [
-        f"{each.published}/{each.protocol}"
-        for each in (service.spec.ports if service else ())
-        if each.published
-    ]
+    published = [each for each in (service.spec.ports if service else ()) if each.published]
+    ports = [f"{each.published}/{each.protocol}" for each in published]
     return f"{replica.name} (publishes {', '.join(ports)})" if ports else replica.name
 
 

@@ -57,7 +57,12 @@ def plan_roles(intent: Intent, observed: Observed, node_owners: nodes.NodeOwners
         if why is None:
             chosen = each
         else:
-            plan += _postponed(each, why)
+            kind, cause, on = why
+            resource, reason = f"node/{each.node.id}", f"{each.reason}: {cause}"
+            if kind == "waiting":
+                plan += waiting_plan(resource, reason, on)
+            else:
+                plan += blocked_plan(resource, kind, reason)
     return Plan((chosen.step(),) if chosen else ()) + plan
 
 
@@ -114,9 +119,9 @@ def _role_in_transition(
         joining = node.role == "manager" and node.reachable is None and node.state == "ready"
         leaving = node.role == "worker" and node.reachable is not None
         if (joining or leaving) and node.id != changed:
-            name = names.get(node.id, "")
-            on = f"host/{name}" if name else ""
-            return f"{name or f'node {short_id(node.id)}'} is becoming a {node.role}", on
+            name = names.get(node.id)
+            who = name or f"node {short_id(node.id)}"
+            return f"{who} is becoming a {node.role}", f"host/{name}" if name else ""
     for name, node in node_owners.now.items():
         status = nodes.etcd_of(observed).status_of(name)
         if name == observed.me or status is None or not status.engine_up or node.state != "ready":
@@ -164,9 +169,3 @@ def _why_unpromotable(change: _Change, observed: Observed) -> Why | None:
 def _nodes(observed: Observed) -> tuple[NodeState, ...]:
     assert observed.host is not None
     return observed.host.swarm.nodes or ()
-
-
-def _postponed(change: _Change, why: Why) -> Plan:
-    kind, reason, on = why
-    resource, reason = f"node/{change.node.id}", f"{change.reason}: {reason}"
-    return waiting_plan(resource, reason, on) if kind == "waiting" else blocked_plan(resource, kind, reason)

@@ -26,25 +26,19 @@ def plan_autolock(intent: Intent, cluster: ClusterState, host: HostState) -> Pla
     swarm, wanted = host.swarm, intent.swarm.autolock
     if swarm.autolock is None or swarm.nodes is None:
         return Plan()  # not a manager, or no quorum
+    known = _known(cluster, swarm)
     if not wanted:
-        return _off(cluster, swarm, declared=wanted is False)
+        reason = "autolock is declared false" if wanted is False else "autolock is no longer declared"
+        off = known.on or (wanted is False and swarm.autolock)
+        return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),) if off else ())
     if not cluster.can_seal:
         return blocked_plan("autolock", "dependency", NO_KEY)
     if cluster.unlock_locked:
         return Plan()  # reported as unreadable; the value may be the only key of a manager that is down
-    known = _known(cluster, swarm)
     if not swarm.autolock:
         return Plan((leader_steps.TurnAutolockOn(known=known, reason="autolock is declared"),))
     why = _why_publish_key(cluster, known, swarm)
     return Plan((leader_steps.PublishUnlockKey(known=known, reason=why),)) if why else Plan()
-
-
-def _off(cluster: ClusterState, swarm: SwarmState, *, declared: bool) -> Plan:
-    known = _known(cluster, swarm)
-    if not known.on and not (declared and swarm.autolock):
-        return Plan()
-    reason = "autolock is declared false" if declared else "autolock is no longer declared"
-    return Plan((leader_steps.TurnAutolockOff(known=known, reason=reason),))
 
 
 def _why_publish_key(cluster: ClusterState, known: records.UnlockKeys, swarm: SwarmState) -> str:
