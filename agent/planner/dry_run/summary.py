@@ -79,7 +79,7 @@ class _Group(NamedTuple):
 
 def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
     changes, before = _changes(cluster, plan), _hosts_of(cluster)
-    newest = cluster.document.intent if cluster.document else cluster.accepted
+    newest = _newest(cluster)
     declared = [each.name for each in newest.services] if newest is not None else []
     names = dict.fromkeys((*declared, *sorted(name for name, _ in changes)))
     for name in names:
@@ -88,7 +88,7 @@ def _services(cluster: ClusterState, plan: ClusterPlan) -> Iterable[Line]:
             if key[0] == name and (group := _group(change, before.get(key, ()))):
                 groups[group].append(change.host)
         for group, hosts in groups.items():
-            yield Line("service", name, _describe(group, hosts, name, newest, cluster, plan))
+            yield Line("service", name, _describe(group, hosts, name, cluster, plan))
 
 
 def _changes(cluster: ClusterState, plan: ClusterPlan) -> Mapping[Key, _Change]:
@@ -141,14 +141,12 @@ def _group(change: _Change, before: tuple[str, ...]) -> _Group | None:
     return _Group(change.in_place[0], "", change.in_place[1]) if change.in_place[0] else None
 
 
-def _describe(
-    group: _Group,
-    hosts: list[str],
-    name: str,
-    newest: Intent | None,
-    cluster: ClusterState,
-    plan: ClusterPlan,
-) -> str:
+def _newest(cluster: ClusterState) -> Intent | None:
+    return cluster.document.intent if cluster.document else cluster.accepted
+
+
+def _describe(group: _Group, hosts: list[str], name: str, cluster: ClusterState, plan: ClusterPlan) -> str:
+    newest = _newest(cluster)
     service = newest.service(name) if newest else None
     count, on = counted(len(hosts), "replica"), _places(hosts)
     match group.done:

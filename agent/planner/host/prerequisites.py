@@ -128,8 +128,7 @@ class Needs:
         """Plan to pull the image if the service's `pull_policy` requires it."""
         service = self._intent.service(wanted.replica.service)
         policy = service.pull if service else "missing"
-        why = why_pull(wanted.spec.image, policy, self._host)
-        if why is None:
+        if (why := why_pull(wanted.spec.image, policy, self._host)) is None:
             return Plan()
         if policy == "never":
             never = f"the image {wanted.spec.image} is not on this host, and pull_policy is never"

@@ -13,7 +13,7 @@ from agent.model.phrases import and_more, first_of, short_id
 from agent.model.plan import Plan, blocked_plan, waiting_plan
 from agent.model.spec import Key, spec_hash
 from agent.model.status import ReplicaReport
-from agent.planner.leader.address_conflicts import with_recreations
+from agent.planner.leader.address_conflicts import with_recreations, with_replicas
 from agent.planner.leader.ipam import reserve_addresses
 from agent.planner.leader.rollout import RolloutDecision
 from agent.planner.leader.scheduler import Placement, schedule, settled
@@ -39,16 +39,13 @@ def with_dependencies(
     free |= {each.key for status in cluster.statuses.values() for each in status.replicas}
     waits = {each.name: _unmet(each.depends_on, wanted, cluster) for each in intent.services}
 
-    def held(replica: records.Replica) -> records.Replica:
+    def held(_: str, replica: records.Replica) -> records.Replica:
         unmet = waits[replica.service]
         if replica.key in free or unmet is None:
             return replica
         return replace(replica, waits=unmet[0], waits_on=unmet[1])
 
-    return {
-        name: replace(each, replicas=tuple(held(replica) for replica in each.replicas))
-        for name, each in wanted.items()
-    }
+    return with_replicas(wanted, held)
 
 
 def _unmet(
@@ -194,7 +191,7 @@ def plan_assignments(
         needed = sorted(lost & specs.keys())
         if cluster.assignments.get(host) == assignment and not needed:
             continue
-        change = _change(intent, cluster.assignments.get(host), assignment, given_up)
+        change = _change(cluster.assignments.get(host), assignment, given_up)
         missing = tuple(specs[digest] for digest in needed)
         moves = ((n, s) for n, each in decisions.items() for at, s in each.moves if at == host)
         moved = ", ".join(f"{name}-{slot}" for name, slot in moves)
@@ -313,9 +310,7 @@ def _addresses(
     return first_of(changes, _MOST_NAMED, "{} more addresses")
 
 
-def _change(
-    intent: Intent, old: records.Assignment | None, new: records.Assignment, given_up: GivenUp
-) -> str:
+def _change(old: records.Assignment | None, new: records.Assignment, given_up: GivenUp) -> str:
     before = {replica.key: replica for replica in old.replicas} if old else {}
     after = {replica.key: replica.spec for replica in new.replicas}
     changed = sum(before[key].spec != after[key] for key in before.keys() & after.keys())
@@ -328,4 +323,4 @@ def _change(
     changes += _addresses(before, new, given_up)
     unchanged = "no replica changed yet" if new.pending else "no replica changed"
     what = ", ".join(changes) if changes else unchanged if old != new else "re-publish specs missing in etcd"
-    return f"revision {intent.revision}: {what}"
+    return f"revision {new.revision}: {what}"

@@ -23,7 +23,7 @@ from agent.model.phrases import short_id
 from agent.model.records import Assignment, Replica, StartObstacle
 from agent.model.spec import Key, spec_hash
 from agent.model.status import ReplicaReport
-from agent.planner.leader.address_conflicts import first_of_cycles
+from agent.planner.leader.address_conflicts import first_of_cycles, with_replicas
 
 # ---- The users of the addresses of an overlay, from the hosts' reports and from Swarm's list of endpoints
 #
@@ -258,11 +258,7 @@ def reserve_addresses(
         why, on, fault = obstacles[key]
         return replace(replica, held=why, waits_on=on, held_by_fault=fault, stops_first=key in first)
 
-    assignments = {
-        name: replace(each, replicas=tuple(with_addresses(name, replica) for replica in each.replicas))
-        for name, each in wanted.items()
-    }
-    return Reserved(assignments, given_up)
+    return Reserved(with_replicas(wanted, with_addresses), given_up)
 
 
 def _asks(intent: Intent, replica: Replica, cluster: ClusterState) -> Asks:

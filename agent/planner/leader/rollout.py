@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.diff.nodes import etcd_of
 from agent.model.intent import Intent, ServiceIntent, Update
-from agent.model.observed import ClusterState, Observed
+from agent.model.observed import Observed
 from agent.model.records import Assignment, Replica, Rollout
 from agent.model.spec import spec_hash
 from agent.planner.leader.digests import resolved
@@ -63,16 +63,11 @@ class ServiceRollout:
     """The rollout of one service, with everything on which the decision depends."""
 
     def __init__(
-        self,
-        service: ServiceIntent,
-        observed: Observed,
-        cluster: ClusterState,
-        current: Mapping[str, Assignment],
-        slots: Slots,
+        self, service: ServiceIntent, observed: Observed, current: Mapping[str, Assignment], slots: Slots
     ) -> None:
-        self.service, self.observed, self.cluster = service, observed, cluster
+        self.service, self.observed, self.cluster = service, observed, etcd_of(observed)
         self.to = spec_hash(service.spec)
-        self.record = cluster.rollouts.get(service.name)
+        self.record = self.cluster.rollouts.get(service.name)
         kept = {(host, n) for host, ns in slots.items() for n in ns}
         self.total = len(kept)
         self.had: dict[Place, Replica] = {
@@ -149,7 +144,8 @@ class ServiceRollout:
             return RolloutDecision(target=target, record=over, total=self.total, moved=self.total)
         times = {"healthy": watch_s, "unreachable": UNREACHABLE_S, "settling": DOWN_S}
         waiting = [times[each.is_] - each.for_s for each in open_.values() if each.is_ in times]
-        waits, waits_on = self._waits(open_, left, known, watch_s)
+        away = {place: known[place] for place in left if known[place].is_ == "unreachable"}
+        waits, waits_on = self._waits(open_, away, watch_s)
         return RolloutDecision(
             target=target,
             stays=self._stays(moves),
@@ -180,11 +176,7 @@ class ServiceRollout:
         return (*sorted(idle), *able[: startable(config.parallelism, self.total, updating, len(idle))])
 
     def _waits(
-        self,
-        open_: Mapping[Place, Condition],
-        left: list[Place],
-        known: Mapping[Place, Condition],
-        watch_s: float,
+        self, open_: Mapping[Place, Condition], away: Mapping[Place, Condition], watch_s: float
     ) -> tuple[str, str]:
         """Return the reason why the rollout waits, and the condition key of the cause."""
         for (host, slot), each in open_.items():
@@ -193,11 +185,8 @@ class ServiceRollout:
             if each.is_ == "healthy":
                 return f"{name} on {host} must stay healthy for {watch_s:g} s", on
             return f"{name} on {host}: {each.why or 'its host has not reported yet'}", on
-        for place in left:
-            if known[place].is_ == "unreachable":
-                host, slot = place
-                why = f"{self.service.name}-{slot} waits until {host} is back: {known[place].why}"
-                return why, f"host/{host}"
+        for (host, slot), each in away.items():
+            return f"{self.service.name}-{slot} waits until {host} is back: {each.why}", f"host/{host}"
         return "", ""
 
     def _resting(self, rollout: Rollout, waits: str = "") -> RolloutDecision:
@@ -259,7 +248,7 @@ def plan_rollouts(
     placement = placement or placement_of(intent, observed)
     current, decisions = settled(intent, current_of(intent, cluster), placement), {}
     for service in intent.services:
-        rollout = ServiceRollout(service, observed, cluster, current, placement.slots[service.name])
+        rollout = ServiceRollout(service, observed, current, placement.slots[service.name])
         decisions[service.name] = rollout.held() if service.name in damaged else rollout.decision()
     return decisions
 
