@@ -17,7 +17,7 @@ from agent.model.plan import Plan, waiting_plan
 from agent.model.status import HostStatus, ReplicaReport
 from agent.planner.leader.recreate import unseen_peers
 
-# ---- Method rejoin (host/rejoin.py) from the leader's side: the rejoining host, and the roles meanwhile
+# ---- Method rejoin (host/bridge.py) from the leader's side: the rejoining host, and the roles meanwhile
 
 
 def rejoining_host(intent: Intent, cluster: ClusterState) -> str | None:

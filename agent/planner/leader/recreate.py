@@ -26,7 +26,7 @@ from agent.model.plan import BlockedKind, Plan, blocked_plan, waiting_plan
 from agent.model.records import SwarmRecord
 from agent.model.status import HostStatus, ReplicaReport
 
-# ---- Overlay networks: created once by the leader (changing one: recreate.py)
+# ---- Overlay networks: created once by the leader
 
 
 def plan_overlays(intent: Intent, observed: Observed) -> Plan:
